@@ -1,0 +1,55 @@
+# Every target builds its own .venv, once, from pyproject.toml and the pins of constraints.txt.
+# `make PYTHON=python3.13 test` takes another interpreter (after `make clean`).
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+# python3.11 if it answers, else python3, whose version is asked when the environment is made.
+PYTHON ?= $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench fmt notebook clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(READY) ## measure the standard library's files: priority, rate and concurrency at work
+	$(PY) examples/stdlib_files.py --write build/events.jsonl
+	$(VENV)/bin/lionpride run examples/stdlib_files.py:MeasureFile \
+		--input build/events.jsonl --output build/results.jsonl --timeline build/run.svg \
+		--concurrency 16 --capacity 500 --refresh 1
+
+test: $(READY) ## run the tests
+	$(PY) -m pytest -q
+
+check: $(READY) ## the whole gate: format, lint, types, walls, tests
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest -q
+
+bench: $(READY) ## measure against the peers: one table
+	$(PY) -m benchmarks
+
+fmt: $(READY) ## format, and mend what the linter can mend
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+notebook: $(READY) ## build and run examples/processor_executor.ipynb from the spec
+	$(PY) tools/build_notebook.py
+
+clean: ## remove what make and the tools made
+	rm -rf $(VENV) .venv-original build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Both variables are said because pip reads the pins of a build from the one or the other,
+# depending on its version. Their values stay relative: pip would split a path at its spaces.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=... $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+		$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,52 @@
+"""Alternation: every round asks each candidate once, so a slow minute hits all of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+
+from benchmarks.isolate import Figures, MeasurementError
+from benchmarks.table import Samples
+
+Ask = Callable[[], Figures]
+
+
+class Answers:
+    """What each candidate answered in each round, or why it has no answer."""
+
+    def __init__(self) -> None:
+        self.figures: dict[str, list[Figures]] = {}
+        self.failures: dict[str, str] = {}
+
+    def samples(self, candidate: str, key: str) -> Samples:
+        return Samples(float(figures[key]) for figures in self.figures[candidate])
+
+    def __contains__(self, candidate: str) -> bool:
+        return candidate not in self.failures and bool(self.figures.get(candidate))
+
+
+def alternate(
+    what: str, candidates: Mapping[str, Ask], rounds: int, limits: Mapping[str, int] | None = None
+) -> Answers:
+    """Ask in rounds, each beginning with another candidate; `limits` caps the slow ones."""
+    answers = Answers()
+    names = list(candidates)
+    for turn in range(rounds):
+        progress(f"{what}, round {turn + 1} of {rounds}")
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            if turn < (limits or {}).get(name, rounds) and name not in answers.failures:
+                ask_one(answers, name, candidates[name])
+    return answers
+
+
+def ask_one(answers: Answers, name: str, ask: Ask) -> None:
+    try:
+        answers.figures.setdefault(name, []).append(ask())
+    except MeasurementError as error:
+        answers.failures[name] = str(error)
+        progress(f"  {name}: {error}")
+
+
+def progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,115 @@
+"""Feeds an executor with the lines of the input, and reports those that are no events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+from ..core import Event, Executor
+from ..errors import ExistsError, LionprideError, QueueFullError
+from .lines import BadLine, EventReader
+from .source import NumberedLine, Source
+from .text import one_line
+
+__all__ = ["Intake"]
+
+Entry = tuple[int, Event, float | None]  # line number, event, priority
+
+
+class Intake:
+    """Turns lines into events of an executor, a batch at a time.
+
+    Attributes:
+        bad: How many lines were refused.
+        last: The number of the last line that was read; blank lines do not count.
+        begun: Set when there is a first event.
+        full: Set when the queue takes no more, so that it must be worked off to go on.
+        ended: Set when no more lines will come, for whatever reason.
+
+    Args:
+        executor: Takes the events.
+        reader: Makes events of lines.
+        lines: Is filled with the line number of each event, by id, before its append.
+        complain: Is told of each line that is refused.
+        room: Is set by others whenever an event leaves the queue.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        reader: EventReader,
+        lines: dict[UUID, int],
+        complain: Callable[[BadLine], None],
+        room: asyncio.Event,
+    ) -> None:
+        self.bad = self.last = 0
+        self.begun = asyncio.Event()
+        self.full = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._executor = executor
+        self._reader = reader
+        self._lines = lines
+        self._complain = complain
+        self._room = room
+
+    async def feed(self, source: Source) -> None:
+        """Take in every line of the source."""
+        try:
+            async for batch in source.lines():
+                if entries := self._read(batch):
+                    self.begun.set()
+                    await self._append(entries)
+        finally:
+            self.ended.set()
+
+    def _read(self, batch: list[NumberedLine]) -> list[Entry]:
+        """The events of a batch of lines, but for those that are refused."""
+        entries: list[Entry] = []
+        for number, raw in batch:
+            self.last = number
+            try:
+                event, priority = self._reader.read(number, raw)
+                if (twin := self._lines.get(event.id)) is not None:
+                    raise BadLine(number, f"id: {event.id} is the id of line {twin} too")
+            except BadLine as error:
+                self._refuse(error)
+            else:
+                self._lines[event.id] = number
+                entries.append((number, event, priority))
+        return entries
+
+    async def _append(self, entries: list[Entry]) -> None:
+        """Append entries as one batch, which is taken or refused whole.
+
+        A refused one is halved, until the entries at fault stand alone; where the queue is
+        full, a single entry waits for room.
+        """
+        while True:
+            self._room.clear()
+            try:
+                await self._executor.append_many(
+                    [event for _, event, _ in entries], [priority for _, _, priority in entries]
+                )
+            except (LionprideError, ValueError) as error:
+                if len(entries) > 1:
+                    middle = len(entries) // 2
+                    await self._append(entries[:middle])
+                    await self._append(entries[middle:])
+                elif isinstance(error, QueueFullError):
+                    self.full.set()
+                    await self._room.wait()
+                    continue
+                else:
+                    self._refuse_entry(entries[0], error)
+            return
+
+    def _refuse_entry(self, entry: Entry, error: Exception) -> None:
+        number, event, _ = entry
+        self._lines.pop(event.id, None)
+        field = "id: " if isinstance(error, ExistsError) else ""
+        self._refuse(BadLine(number, f"{field}{one_line(str(error))}"))
+
+    def _refuse(self, error: BadLine) -> None:
+        self.bad += 1
+        self._complain(error)

@@ -1,0 +1,223 @@
+"""One run from its first line to its summary: feed, watch, drain when asked, and sum up."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ..core import EventStatus, Executor
+from .intake import Intake
+from .interrupt import Interrupts
+from .lines import BadLine, EventReader
+from .recorder import Recorder
+from .results import Results, start_over
+from .screen import PlainScreen, Screen
+from .source import Source, empty
+from .summary import Summary, summarize
+from .tally import Tally
+from .target import Target
+from .text import plural
+from .timeline import draw
+from .usage import UsageError
+
+__all__ = ["Job", "Plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run was asked for, checked: its files are open.
+
+    Attributes:
+        names: What the output ("results") and the picture ("timeline") are called.
+    """
+
+    target: Target
+    source: Source
+    output: io.FileIO | None
+    picture: io.FileIO | None
+    names: Mapping[str, str]
+    timeout: float | None
+    quiet: bool
+
+
+class Job:
+    """Runs a plan on an executor, once.
+
+    A file is read to its end before the first event starts, so that priorities order all of it;
+    a pipe is run as it comes.
+    """
+
+    def __init__(self, plan: Plan, executor: Executor) -> None:
+        self.plan = plan
+        self.executor = executor
+        self.lines: dict[UUID, int] = {}
+        self.tally = Tally(self.lines)
+        reader = EventReader(plan.target.event_type, plan.timeout)
+        self.intake = Intake(executor, reader, self.lines, self._complain, self.tally.room)
+        self.recorder: Recorder | None = None
+        self.results: Results | None = None
+        self.screen = self._screen()
+        self.broken = asyncio.Event()  # something outside the events went wrong: run no more
+        self._observe()
+
+    def _observe(self) -> None:
+        """Be told of each step; results come last, since they take the line numbers away."""
+        self.executor.observe(self.tally)
+        if self.plan.picture is not None:
+            self.recorder = Recorder(self.lines)
+            self.executor.observe(self.recorder)
+        if self.plan.output is not None:
+            self.results = Results(self.plan.output, self.lines, self._cannot_write)
+            self.executor.observe(self.results)
+
+    def _screen(self) -> Screen:
+        """The live display on a terminal, if rich is there; else plain lines."""
+        out = sys.stderr if self.plan.names.get("results") == "-" else sys.stdout
+        if self.plan.quiet or not sys.stderr.isatty():
+            return PlainScreen(None if self.plan.quiet else out)
+        try:
+            from .progress import LiveScreen
+        except ImportError:
+            plain = PlainScreen(out)
+            plain.note('no rich, so no live display; pip install "lionpride-core[cli]" brings it')
+            return plain
+        return LiveScreen(self.tally, self.plan.target.name, self.intake.ended, out)
+
+    # ------------------------------------------------------------------- from first to last
+
+    async def run(self) -> int:
+        """Run all of it.
+
+        Returns:
+            The exit status.
+
+        Raises:
+            UsageError: if there was not one line to run.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with Interrupts() as interrupts:
+            with self.screen:
+                async with background(self.screen.show()), background(self._feed()):
+                    await self._work(interrupts)
+            seconds = loop.time() - began
+            if not self.intake.last and not interrupts.status and not self.broken.is_set():
+                raise UsageError(empty(self.plan.source.name))
+            self._finish(seconds)
+        return interrupts.status or self._status()
+
+    async def _feed(self) -> None:
+        try:
+            await self.intake.feed(self.plan.source)
+        except OSError as error:
+            name, last = self.plan.source.name, self.intake.last
+            self._break(f"{name} cannot be read on after line {last}: {error.strerror or error}")
+
+    async def _work(self, interrupts: Interrupts) -> None:
+        """Wait for what there is to run, run it, and stop when asked."""
+        intake, stops = self.intake, (interrupts.drain, self.broken)
+        enough = intake.full if self.plan.source.whole else intake.begun
+        await first_of(enough, intake.ended, *stops)
+        if intake.last and self.plan.output is not None:
+            start_over(self.plan.output)
+        if not intake.begun.is_set() or any(stop.is_set() for stop in stops):
+            return
+        async with self.executor:
+            async with background(self._settle_all()) as settled:
+                await first_of(settled, *stops)
+            if any(stop.is_set() for stop in stops):
+                await self._drain(interrupts)
+
+    async def _settle_all(self) -> None:
+        """Wait until every line has been read and every event has settled."""
+        await self.intake.ended.wait()
+        await self.executor.join()
+
+    async def _drain(self, interrupts: Interrupts) -> None:
+        """Start nothing more, and let finish what runs, unless a second signal comes."""
+        running = plural(len(self.tally.running), "running event")
+        self.screen.note(
+            f"stopping: {running} may finish, {self._left():,} will not be started; "
+            "Ctrl-C again stops at once"
+        )
+        await self.executor.stop()
+        await first_of(self.tally.idle, interrupts.halt)
+
+    def _left(self) -> int:
+        return self.tally.counts[EventStatus.PENDING]
+
+    # ---------------------------------------------------------------------- what is told
+
+    def _complain(self, error: BadLine) -> None:
+        self.screen.note(str(error))
+
+    def _cannot_write(self, error: OSError) -> None:
+        name = self.plan.names["results"]
+        self._break(f"results cannot be written to {name}: {error.strerror or error}")
+
+    def _break(self, message: str) -> None:
+        self.broken.set()
+        self.screen.note(f"lionpride: {message}")
+
+    def _finish(self, seconds: float) -> None:
+        """Write what is still to be written, and sum up."""
+        if self.results is not None:
+            self.results.flush()
+        self._draw()
+        files = [(what, name) for what, name in self.plan.names.items() if name != "-"]
+        self.screen.finish(self._summary(seconds, files))
+
+    def _draw(self) -> None:
+        if self.recorder is None or self.plan.picture is None:
+            return
+        svg = draw(self.recorder.spans(), self.plan.target.name)
+        try:
+            start_over(self.plan.picture)
+            self.plan.picture.write(svg.encode())
+        except OSError as error:
+            name = self.plan.names["timeline"]
+            self._break(f"the timeline cannot be written to {name}: {error.strerror or error}")
+
+    def _summary(self, seconds: float, files: list[tuple[str, str]]) -> Summary:
+        return summarize(self.tally, seconds, self.intake.bad, files)
+
+    def _status(self) -> int:
+        """1 if anything did not end as it should, else 0."""
+        left = self.tally.total - self.tally.settled
+        wrong = self.tally.failed or self.intake.bad or left or self.broken.is_set()
+        return 1 if wrong else 0
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Event]:
+    """Run `work` beside the block, which is given an event that is set when it has ended.
+
+    What is left of it when the block ends is cancelled; what it raised is raised.
+    """
+    ended = asyncio.Event()
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda _: ended.set())
+    try:
+        yield ended
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
+
+
+async def first_of(*events: asyncio.Event) -> None:
+    """Wait until one of the events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)

@@ -1,0 +1,138 @@
+"""One line of JSON in, one event out; and what is said of a line that is not one."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError as PydanticError
+
+from ..core import Event
+from ..errors import LionprideError
+from ..model.work import Work
+from .text import one_line, shorten
+
+__all__ = ["BadLine", "EventReader", "label"]
+
+
+COMMON = ("priority", "timeout", "streaming", "id", "created_at", "metadata")  # of any event
+
+
+class BadLine(LionprideError):
+    """A line of input that is not an event. The message names the line, the field, the value."""
+
+    default_message = "bad line"
+
+    def __init__(self, number: int, what: str) -> None:
+        super().__init__(f"line {number}: {what}", details={"line": number})
+
+
+class EventReader:
+    """Makes the events of one class from lines; `timeout` is for lines that give none."""
+
+    def __init__(self, event_type: type[Event], timeout: float | None = None) -> None:
+        self.event_type = event_type
+        self.timeout = timeout
+        self._keeps_priority = "priority" in event_type.model_fields
+
+    def read(self, number: int, raw: bytes) -> tuple[Event, float | None]:
+        """The event of a line and its priority, if the line gives one.
+
+        Raises:
+            BadLine: if it is not JSON, not an object, or the class does not take it.
+        """
+        fields = self._parse(number, raw)
+        priority = self._priority(number, fields)
+        if self.timeout is not None:
+            fields.setdefault("timeout", self.timeout)
+        try:
+            return self.event_type(**fields), priority
+        except PydanticError as error:
+            raise BadLine(number, self._invalid(error)) from error
+        except RecursionError as error:
+            raise BadLine(number, "is nested too deeply") from error
+        except LionprideError as error:
+            raise BadLine(number, one_line(str(error))) from error
+        except Exception as error:  # a validator of the user's class may raise anything
+            raise BadLine(number, one_line(f"{type(error).__name__}: {error}")) from error
+
+    def _parse(self, number: int, raw: bytes) -> dict[str, Any]:
+        try:
+            value = json.loads(raw.removeprefix(b"\xef\xbb\xbf").decode())
+        except UnicodeDecodeError as error:
+            what = f"is not UTF-8 at byte {error.start + 1}: save the file as UTF-8"
+            raise BadLine(number, what) from error
+        except json.JSONDecodeError as error:
+            near = one_line(error.doc[error.pos : error.pos + 20]) or "the end of the line"
+            what = f"is not JSON: {error.msg} at column {error.colno}, near {near!r}"
+            raise BadLine(number, what) from error
+        except (ValueError, RecursionError) as error:
+            raise BadLine(number, f"cannot be read: {one_line(str(error))}") from error
+        if not isinstance(value, dict):
+            kind = {list: "a list", str: "a string", type(None): "null", bool: "a boolean"}
+            what = f"is {kind.get(type(value), 'a number')}, not an object: write "
+            raise BadLine(number, f'{what}{{"field": value, …}} with the fields of one event')
+        return value
+
+    def _priority(self, number: int, fields: dict[str, Any]) -> float | None:
+        """Take the priority out of the fields, unless the class has a field of that name."""
+        take = fields.get if self._keeps_priority else fields.pop
+        value = take("priority", None)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise BadLine(number, f"priority: must be a number, not {_quote(value)}")
+        try:
+            priority = float(value)
+        except OverflowError:
+            priority = math.inf
+        if not math.isfinite(priority):
+            raise BadLine(number, f"priority: must be a finite number, not {_quote(value)}")
+        return priority
+
+    def _invalid(self, error: PydanticError) -> str:
+        """All that pydantic found wrong, in one line: field, what it should be, what it was."""
+        return "; ".join(self._one_invalid(dict(each)) for each in error.errors(include_url=False))
+
+    def _one_invalid(self, each: dict[str, Any]) -> str:
+        field = ".".join(str(part) for part in each["loc"]) or self.event_type.__name__
+        if each["type"] == "missing":
+            return f"{field}: is required and not there"
+        if each["type"] == "extra_forbidden":
+            return f"{field}: {self._unknown(field)}"
+        message = one_line(str(each["msg"]).removeprefix("Value error, "))
+        return f"{field}: {message} (got {_quote(each['input'])})"
+
+    def _unknown(self, field: str) -> str:
+        known = own_fields(self.event_type)
+        close = difflib.get_close_matches(field, [*known, *COMMON], n=1)
+        name = self.event_type.__name__
+        hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known) or 'none'}"
+        return f"is not a field of {name}: {hint}"
+
+
+@lru_cache(maxsize=64)
+def own_fields(event_type: type[Work]) -> tuple[str, ...]:
+    """The fields that a class adds to those of every event."""
+    return tuple(name for name in event_type.model_fields if name not in Work.model_fields)
+
+
+def label(event: Work) -> str:
+    """What to call an event in one line: the first text among its own fields."""
+    for name in own_fields(type(event)):
+        value = getattr(event, name, None)
+        if isinstance(value, str) and value:
+            return one_line(value[:400])
+    return ""
+
+
+def _quote(value: Any) -> str:
+    """A value as JSON writes it, cut to a length that fits in a message."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        text = type(value).__name__
+    return shorten(one_line(text), 60)

@@ -1,0 +1,150 @@
+"""The live display of a run on a terminal: a bar, counts, and what runs the longest.
+
+It needs rich, the extra `[cli]`; nothing else of the command line does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..core import EventStatus
+from .lines import label
+from .summary import HEADINGS, Summary
+from .tally import Tally
+from .text import clock, duration, rate, shorten
+
+__all__ = ["LiveScreen"]
+
+EVERY = 0.1  # seconds between two drawings
+WINDOW = 50  # drawings that the rate is taken over
+OLDEST = 3  # how many of the running events are named
+
+STYLES = {
+    "completed": "green",
+    "failed": "bold red",
+    "cancelled": "magenta",
+    "aborted": "bold yellow",
+    "skipped": "cyan",
+    "processing": "blue",
+    "pending": "dim",
+}
+
+
+class LiveScreen:
+    """Draws on the terminal of standard error, and the table of the end on `out`.
+
+    Args:
+        tally: What is counted; it is read at each drawing.
+        title: What runs.
+        reading: Says whether there are still lines to read, so that the total is not known.
+        out: Where the summary goes; None for standard error.
+    """
+
+    def __init__(self, tally: Tally, title: str, reading: asyncio.Event, out: TextIO) -> None:
+        self._tally = tally
+        self._title = title
+        self._read = reading
+        self._console = Console(stderr=True, highlight=False)
+        self._end = Console(file=out, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.time()
+        self._marks: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    async def show(self) -> None:
+        """Draw anew ten times a second until cancelled."""
+        while True:
+            self._marks.append((self._loop.time(), self._tally.settled))
+            self._live.update(self._draw(), refresh=True)
+            await asyncio.sleep(EVERY)
+
+    def note(self, text: str) -> None:
+        """Print one line above the display."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def finish(self, summary: Summary) -> None:
+        """Print the table of the end."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+        for i, heading in enumerate(HEADINGS):
+            table.add_column(heading, justify="left" if i == 0 else "right")
+        for row in summary.rows:
+            table.add_row(Text(row[0], STYLES.get(row[0], "")), *row[1:])
+        self._end.print(Text(self._title, "bold"), Text(summary.headline), sep="  ")
+        if summary.rows:
+            self._end.print(table)
+        for note in summary.notes:
+            self._end.print(Text(note), soft_wrap=True)
+
+    # ------------------------------------------------------------------- one drawing
+
+    def _draw(self) -> Group:
+        """The whole display; always of the same height, so that it does not jump."""
+        return Group(self._bar(), self._pace(), self._counts(), *self._oldest())
+
+    def _bar(self) -> Table:
+        tally = self._tally
+        known = self._read.is_set()
+        total, settled = tally.total, tally.settled
+        share = f"{settled / total:.0%}" if known and total else ""
+        grid = Table.grid(expand=True, padding=(0, 1))
+        grid.add_column(no_wrap=True)
+        grid.add_column(ratio=1)
+        grid.add_column(justify="right", no_wrap=True)
+        bar = ProgressBar(total=total if known else None, completed=settled, pulse=not known)
+        name = self._title.rpartition(":")[2]
+        count = f"{share:>4}  {settled:,} of {total:,}{'' if known else '+'}"
+        grid.add_row(Text(shorten(name, self._console.width // 3), "bold"), bar, count)
+        return grid
+
+    def _pace(self) -> Text:
+        tally, now = self._tally, self._loop.time()
+        parts = [f"elapsed {clock(now - self._start)}"]
+        then, before = self._marks[0]
+        speed = (tally.settled - before) / (now - then) if now > then else 0.0
+        if speed > 0:
+            parts.insert(0, rate(speed))
+            if self._read.is_set():
+                parts.append(f"ETA {clock((tally.total - tally.settled) / speed)}")
+        if not self._read.is_set():
+            parts.append("reading the input")
+        return Text(" · ".join(parts), "dim")
+
+    def _counts(self) -> Text:
+        text = Text()
+        for status, number in self._tally.counts.items():
+            if number or status in (EventStatus.PENDING, EventStatus.PROCESSING):
+                text.append(f"{status.value} {number:,}  ", STYLES[status.value])
+        return text
+
+    def _oldest(self) -> list[Text]:
+        """The events that have run the longest, padded with empty lines."""
+        now = self._loop.time()
+        lines = [Text("running the longest" if self._tally.running else "", "dim")]
+        for started, event in self._tally.oldest(OLDEST):
+            number = self._tally.line_of(event)
+            text = f"{duration(now - started):>9}  line {number:<7} "
+            text += shorten(label(event), max(10, self._console.width - len(text) - 1))
+            lines.append(Text(text, no_wrap=True))
+        return lines + [Text("")] * (OLDEST + 1 - len(lines))

@@ -1,0 +1,60 @@
+"""Keeps what the timeline draws: when each event arrived, started and ended."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ..core import EventStatus
+from ..model.work import Work
+from ..rules.lifecycle import Transition
+from .chart import Span
+from .lines import label
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Observes an executor; `spans()` are the stays of all its events, finished or not."""
+
+    def __init__(self, lines: dict[UUID, int]) -> None:
+        self._lines = lines
+        self._done: list[Span] = []
+        self._open: dict[UUID, tuple[Work, float, float | None]] = {}
+
+    def __call__(self, step: Transition) -> None:
+        """Note one step."""
+        event, at = step.event, step.at
+        _, arrival, start = self._open.get(event.id, (event, at, None))
+        if step.after is EventStatus.PROCESSING:
+            self._open[event.id] = (event, arrival, at)
+        elif step.after is EventStatus.PENDING:
+            if start is not None:
+                self._close(event, arrival, start, at, "pending")
+                arrival = at
+            self._open[event.id] = (event, arrival, None)
+        else:
+            self._open.pop(event.id, None)
+            status = "cancelled" if step.after is None else step.after.value
+            self._close(event, arrival, start, at, status)
+
+    def spans(self) -> list[Span]:
+        """All stays so far; those that have not ended are last."""
+        unfinished = (
+            Span(
+                arrival,
+                start,
+                None,
+                "pending" if start is None else "processing",
+                self._label(event),
+            )
+            for event, arrival, start in self._open.values()
+        )
+        return [*self._done, *unfinished]
+
+    def _close(
+        self, event: Work, arrival: float, start: float | None, end: float, status: str
+    ) -> None:
+        self._done.append(Span(arrival, start, end, status, self._label(event)))
+
+    def _label(self, event: Work) -> str:
+        return label(event) or f"line {self._lines.get(event.id, '?')}"

@@ -1,0 +1,67 @@
+"""What a run says to people while it runs and at its end, where there is no terminal to draw on."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from .summary import Summary
+
+__all__ = ["PlainScreen", "Screen"]
+
+
+class Screen(Protocol):
+    """Says things about a run; entered while it goes on."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    async def show(self) -> None:
+        """Show the progress until cancelled."""
+
+    def note(self, text: str) -> None:
+        """Say one thing now."""
+
+    def finish(self, summary: Summary) -> None:
+        """Say how it ended."""
+
+
+class PlainScreen:
+    """Lines of plain text: what needs attention on standard error, the end on `out`.
+
+    Args:
+        out: Where the summary goes; None leaves it out.
+    """
+
+    def __init__(self, out: TextIO | None) -> None:
+        self._out = out
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing was drawn, so there is nothing to take down."""
+
+    async def show(self) -> None:
+        """Draw nothing: what is not a terminal gets no progress."""
+
+    def note(self, text: str) -> None:
+        """Say one thing on standard error."""
+        print(text, file=sys.stderr, flush=True)
+
+    def finish(self, summary: Summary) -> None:
+        """Write the summary as text."""
+        if self._out is not None:
+            print(summary.plain(), file=self._out, flush=True)

@@ -1,0 +1,106 @@
+"""What a run has come to so far: counts, what runs, how long things took, what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from uuid import UUID
+
+from ..core import EventStatus
+from ..model.work import Work
+from ..rules.lifecycle import Transition
+from .lines import label
+from .text import one_line
+
+__all__ = ["Failure", "Tally"]
+
+FIRST_FAILURES = 5
+SUCCESSES = (EventStatus.COMPLETED, EventStatus.SKIPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An event that did not complete: its line, its label, how it ended and why."""
+
+    line: int | None
+    label: str
+    status: str
+    error: str
+
+
+class Tally:
+    """Observes an executor and counts.
+
+    Attributes:
+        counts: How many events are in each status; `settled` and `total` are sums of it.
+        running: When each event that runs now was started, in order of start.
+        durations: The seconds that the events which ended in a status had run.
+        failures: The first few events that did not complete.
+        idle: Set while nothing runs.
+        room: Set whenever an event has left the queue.
+    """
+
+    def __init__(self, lines: dict[UUID, int]) -> None:
+        self.counts = dict.fromkeys(EventStatus, 0)
+        self.running: dict[UUID, tuple[float, Work]] = {}
+        self.durations: dict[EventStatus, array[float]] = {}
+        self.failures: list[Failure] = []
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.room = asyncio.Event()
+        self._lines = lines
+
+    @property
+    def total(self) -> int:
+        """How many events were taken in."""
+        return sum(self.counts.values())
+
+    @property
+    def settled(self) -> int:
+        """How many events have ended, in whatever way."""
+        counts = self.counts
+        return self.total - counts[EventStatus.PENDING] - counts[EventStatus.PROCESSING]
+
+    @property
+    def failed(self) -> int:
+        """How many events have ended without what was asked of them."""
+        return self.settled - sum(self.counts[status] for status in SUCCESSES)
+
+    def oldest(self, number: int) -> Iterator[tuple[float, Work]]:
+        """When they were started, and which: the events that have run the longest."""
+        return islice(self.running.values(), number)
+
+    def line_of(self, event: Work) -> int | None:
+        """The line that an event came from, until its result is written."""
+        return self._lines.get(event.id)
+
+    def __call__(self, step: Transition) -> None:
+        """Count one step."""
+        event, before, after = step.event, step.before, step.after
+        if before is not None:
+            self.counts[before] -= 1
+        if after is not None:
+            self.counts[after] += 1
+        if after is EventStatus.PROCESSING:
+            self.running[event.id] = (step.at, event)
+            self.idle.clear()
+        elif before is EventStatus.PROCESSING:
+            started, _ = self.running.pop(event.id, (step.at, event))
+            if after is not None and after is not EventStatus.PENDING:
+                self.durations.setdefault(after, array("d")).append(step.at - started)
+            if not self.running:
+                self.idle.set()
+        if before is EventStatus.PENDING:
+            self.room.set()
+        if after not in (None, EventStatus.PENDING, EventStatus.PROCESSING, *SUCCESSES):
+            self._note_failure(event)
+
+    def _note_failure(self, event: Work) -> None:
+        if len(self.failures) < FIRST_FAILURES:
+            error = event.execution.error
+            text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else ""
+            failure = Failure(self.line_of(event), label(event), event.status.value, one_line(text))
+            self.failures.append(failure)

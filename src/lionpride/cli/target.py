@@ -1,0 +1,188 @@
+"""Find the class that a command line names: ``file.py:Class`` or ``package.module:Class``.
+
+A file is imported under its stem, as if the directory it is in were searched first, which is
+what ``python file.py`` does; so the events of ``job.py`` have the registry key ``job.Class``
+whether the file was run, imported or named here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..core import Event, Executor, Processor
+from .text import one_line
+from .usage import UsageError
+
+__all__ = ["Target", "load_target"]
+
+FORMS = "write file.py:Class or package.module:Class"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to run: the text that named it, the class of its events, and their executor's."""
+
+    name: str
+    event_type: type[Event]
+    executor_type: type[Executor]
+
+
+def load_target(text: str) -> Target:
+    """Import what `text` names and make an executor class of it.
+
+    Raises:
+        UsageError: saying what is missing or wrong, and what to write instead.
+    """
+    place, colon, name = text.rpartition(":")
+    if not colon or not place or not name:
+        raise UsageError(f"TARGET {text!r} names no class: {FORMS}{_offer(text)}")
+    module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
+    found = _find(module, place, name)
+    if not isinstance(found, type):
+        raise UsageError(f"{text} is not a class but {one_line(repr(found))[:60]}: {FORMS}")
+    if issubclass(found, Executor):
+        return Target(text, _event_type(text, found), found)
+    if found is Event:
+        raise UsageError(f"{text} is the base class, which does nothing: name a subclass of Event")
+    if issubclass(found, Event):
+        return Target(text, found, executor_for(found))
+    raise UsageError(
+        f"{text} is neither an Event nor an Executor: let {name} inherit from lionpride.core.Event"
+    )
+
+
+def executor_for(event_type: type[Event]) -> type[Executor]:
+    """Build the plain Processor and Executor classes around one class of events."""
+    name, where = event_type.__name__, {"__module__": event_type.__module__}
+    processor = type(f"{name}Processor", (Processor,), {"event_type": event_type, **where})
+    return type(f"{name}Executor", (Executor,), {"processor_type": processor, **where})
+
+
+def _event_type(text: str, executor_type: type[Executor]) -> type[Event]:
+    processor_type = getattr(executor_type, "processor_type", None)
+    event_type = getattr(processor_type, "event_type", None)
+    if not isinstance(processor_type, type) or not issubclass(processor_type, Processor):
+        raise UsageError(f"{text} has no processor_type: set it to a subclass of Processor")
+    if not isinstance(event_type, type) or not issubclass(event_type, Event) or event_type is Event:
+        raise UsageError(
+            f"{text}: its processor {processor_type.__name__} has no event_type: "
+            "set it to a subclass of Event"
+        )
+    return event_type
+
+
+def _is_file(place: str) -> bool:
+    return place.endswith(".py") or "/" in place or "\\" in place
+
+
+def _import_file(path: Path) -> ModuleType:
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory: name a .py file in it, as file.py:Class")
+    if not path.is_file():
+        raise UsageError(f"no file {path} in {Path.cwd()}: check the path{_near(path)}")
+    stem, path = path.stem, path.resolve()
+    known = sys.modules.get(stem)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return known
+    if known is not None or stem in sys.stdlib_module_names:
+        raise UsageError(f"{path.name} has the name of the module {stem!r}: rename the file")
+    spec = importlib.util.spec_from_file_location(stem, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path.name} is not a Python file: its name must end in .py")
+    _search_first(path.parent)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[stem]
+        raise UsageError(_broken(path.name, error)) from error
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UsageError(f"{name!r} is no module and no .py file: {FORMS}")
+    _search_first(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise UsageError(
+                f"no module {name!r} in {Path.cwd()} or among the installed packages: "
+                "check the name, or write the path as file.py:Class"
+            ) from error
+        raise UsageError(_broken(name, error)) from error
+    except Exception as error:
+        raise UsageError(_broken(name, error)) from error
+
+
+def _search_first(directory: Path) -> None:
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+
+
+def _broken(name: str, error: Exception) -> str:
+    """Say where an import failed, in one line."""
+    if isinstance(error, SyntaxError):
+        where = f"{Path(error.filename or name).name} line {error.lineno}"
+        return f"cannot import {name}: {where}: {type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1] if frames else None
+    where = (
+        ""
+        if last is None or "importlib" in last.filename
+        else (f"{Path(last.filename).name} line {last.lineno}: ")
+    )
+    return f"cannot import {name}: {where}{type(error).__name__}: {one_line(str(error))}"
+
+
+def _find(module: ModuleType, place: str, name: str) -> Any:
+    found: Any = module
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            offers = _runnable(module)
+            close = difflib.get_close_matches(name, offers, n=1)
+            hint = (
+                f"did you mean {close[0]}?"
+                if close
+                else (
+                    f"it has {', '.join(offers)}"
+                    if offers
+                    else "it defines no Event and no Executor"
+                )
+            )
+            raise UsageError(f"{place} has no class {name!r}: {hint}") from None
+    return found
+
+
+def _runnable(module: ModuleType) -> list[str]:
+    """The names in a module that could be a target."""
+    return sorted(
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, (Event, Executor))
+        and value.__module__ == module.__name__
+    )
+
+
+def _offer(text: str) -> str:
+    """For a file without a class: an example to go by."""
+    return f", for example {text}:MyEvent" if text.endswith(".py") else ""
+
+
+def _near(path: Path) -> str:
+    """Where a file of that name is, if it is one directory away."""
+    found = [str(p) for p in (*Path().glob(f"*/{path.name}"), Path(path.name)) if p.is_file()]
+    return f" (did you mean {found[0]}?)" if found else ""

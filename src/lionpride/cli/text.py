@@ -1,0 +1,63 @@
+"""How the command line writes numbers and names: for people, in few characters."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["clock", "duration", "one_line", "plural", "rate", "shorten"]
+
+_BLANKS = re.compile(r"\s+")
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time with about three digits: 0.4 ms, 12 ms, 3.21 s, 2 min 5 s."""
+    if seconds < 0.000_05:
+        return "0 s" if seconds <= 0 else "<0.1 ms"
+    if seconds < 0.00995:
+        return f"{seconds * 1e3:.1f} ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.0f} ms"
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def clock(seconds: float) -> str:
+    """Write a length of time as a clock that does not jump about: 0:07, 12:30, 1:02:03."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def rate(per_second: float) -> str:
+    """Write a rate: 1,234/s, 12.3/s, or 4.5/min where a second is too short to count in."""
+    if per_second >= 100:
+        return f"{per_second:,.0f}/s"
+    if per_second >= 1:
+        return f"{per_second:.1f}/s"
+    return f"{per_second * 60:.1f}/min"
+
+
+def plural(number: int, noun: str) -> str:
+    """Write a count with its noun: 1 event, 1,790 events."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def one_line(text: str) -> str:
+    """Fold line breaks and runs of blanks, and drop what a terminal would obey."""
+    return "".join(c for c in _BLANKS.sub(" ", text).strip() if c.isprintable())
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut the middle out of a text that is longer than `width`: both its ends tell most."""
+    if len(text) <= width:
+        return text
+    head = max(0, (width - 1) // 3)
+    tail = max(0, width - 1 - head)
+    return f"{text[:head]}…{text[len(text) - tail :]}"

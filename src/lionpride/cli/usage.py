@@ -1,0 +1,38 @@
+"""What a command line may say: the error for one that cannot be obeyed, and checked numbers."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+from ..errors import LionprideError
+
+__all__ = ["UsageError", "positive_seconds", "whole_number"]
+
+
+class UsageError(LionprideError):
+    """The command cannot be carried out as given; nothing was run. One line, with the remedy."""
+
+    default_message = "cannot do that"
+
+
+def whole_number(text: str) -> int:
+    """Read a count of at least 1, for argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
+def positive_seconds(text: str) -> float:
+    """Read a length of time in seconds, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return number

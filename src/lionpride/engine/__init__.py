@@ -1,0 +1,1 @@
+"""Who runs the events: the only loops, the only clock."""

@@ -1,0 +1,135 @@
+"""One attempt: the event's own code, run to whatever end it has."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import ExecutionError
+from ..rules.lifecycle import Cause
+
+if TYPE_CHECKING:
+    from .event import Event
+
+__all__ = ("PATIENCE", "SLICE", "Guard", "chunks_of", "collect")
+
+PATIENCE: Final = 1.0
+"""Seconds between two cancellations of code that does not end when it is cancelled."""
+
+INSISTENCE: Final = 3
+"""Cancellations that code may ignore; then it is left behind, and its event settled."""
+
+SLICE: Final = 0.001
+"""Seconds for which events that never wait may keep the event loop from other tasks."""
+
+
+class Guard:
+    """Cancels the task that it is made for, when its event has to end, and knows why.
+
+    Args:
+        task: The task that runs the event's code.
+        abandon: Called when that code has ignored ``INSISTENCE`` cancellations.
+    """
+
+    __slots__ = ("_abandon", "_ignored", "_timer", "cause", "task")
+
+    def __init__(self, task: asyncio.Task[Any], abandon: Callable[[], None]) -> None:
+        self.task = task
+        self.cause: Cause | None = None
+        self._abandon = abandon
+        self._ignored = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def limit(self, timeout: float) -> None:
+        """End the attempt ``timeout`` seconds from now."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(timeout, self.end, Cause.TIMEOUT)
+
+    def end(self, cause: Cause) -> None:
+        """End the attempt now; the first cause counts."""
+        if self.cause is None:
+            self.cause = cause
+            self._insist()
+
+    def _insist(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._ignored == INSISTENCE:
+            self._abandon()
+            return
+        self._ignored += 1
+        self.task.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(PATIENCE, self._insist)
+
+    def over(self) -> Cause | None:
+        """The attempt has ended: why it was made to, if it was; the guard is as new."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        cause, self.cause, self._ignored = self.cause, None, 0
+        return cause
+
+
+@lru_cache(maxsize=1024)
+def _source_name(kind: type[Event], base: type[Event]) -> str | None:
+    """The method of a class that yields its chunks: the first one that users wrote."""
+    for name in ("stream", "_stream"):
+        if getattr(kind, name) is not getattr(base, name):
+            return name
+    return "_invoke" if inspect.isasyncgenfunction(kind._invoke) else None
+
+
+def chunks_of(event: Event, base: type[Event]) -> AsyncIterator[Any]:
+    """The chunks of a streaming event, from its own code.
+
+    Raises:
+        NotImplementedError: if the class has no generator.
+    """
+    name = _source_name(type(event), base)
+    if name is None:
+        raise NotImplementedError(
+            f"{event.class_name()} has streaming=True and no _stream(): write "
+            "`async def _stream(self)` with `yield`"
+        )
+    source = getattr(event, name)()
+    if not hasattr(source, "__aiter__"):
+        raise TypeError(f"{event.class_name()}.{name}() must be an async generator, not {source!r}")
+    return source  # type: ignore[no-any-return]
+
+
+async def collect(source: AsyncIterator[Any], chunks: list[Any], most: int) -> list[Any]:
+    """Append each chunk of ``source`` to ``chunks``, and close it whatever happens.
+
+    Raises:
+        ExecutionError: if there are more than ``most``.
+    """
+    clock = asyncio.get_running_loop().time
+    turn = clock() + SLICE
+    async with aclosing(_closable(source)) as generator:
+        async for chunk in generator:
+            if len(chunks) >= most:
+                raise ExecutionError(
+                    f"the stream yielded more than {most} chunks (max_chunks); those are kept: "
+                    "raise the class's max_chunks, or end the stream",
+                    retryable=False,
+                )
+            chunks.append(chunk)
+            if clock() > turn:
+                await asyncio.sleep(0)
+                turn = clock() + SLICE
+    return chunks
+
+
+def _closable(source: Any) -> Any:
+    """An async iterator that has ``aclose``."""
+    return source if hasattr(source, "aclose") else _iterate(source)
+
+
+async def _iterate(source: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for chunk in source:
+        yield chunk

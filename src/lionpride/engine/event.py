@@ -1,0 +1,193 @@
+"""Event: what users subclass. It says what is done; an Executor says when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, final
+
+from ..errors import OperationError
+from ..model.execution import EventStatus
+from ..model.unset import Unset
+from ..model.work import Work
+from ..rules.lifecycle import Cause, Outcome, after_error, apply
+from .attempt import PATIENCE, Guard, chunks_of, collect
+
+__all__ = ("Event", "explain", "perform")
+
+
+class Event(Work):
+    """Something to do: declare its fields, and write ``_invoke`` (or ``_stream``).
+
+    >>> class Fetch(Event):
+    ...     url: str
+    ...     async def _invoke(self):
+    ...         return await get(self.url)
+
+    What ``_invoke`` returns is the response; what it raises is the error. ``raise Skip("why")``
+    leaves the event SKIPPED. With ``streaming=True`` the chunks of ``_stream`` are the response.
+    """
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What ``request_permission`` is asked with, as keyword arguments; override it."""
+        return {}
+
+    async def _invoke(self) -> Any:
+        """Do the work, and return the response; override it."""
+        raise NotImplementedError(
+            f"{self.class_name()} has no _invoke(): write `async def _invoke(self)`"
+        )
+
+    async def _stream(self) -> AsyncIterator[Any]:
+        """Do the work chunk by chunk; override it for events with ``streaming=True``."""
+        raise NotImplementedError(
+            f"{self.class_name()} has no _stream(): write `async def _stream(self)` with `yield`"
+        )
+        yield  # makes it the generator that an override is
+
+    @final
+    async def invoke(self) -> Any:
+        """Run the event by itself, once, with its timeout; no executor is needed.
+
+        Callers at the same time share the one run; later ones get what it gave. Errors are
+        not raised but recorded in ``execution``. A caller that is cancelled leaves the run to
+        the other callers; the last one takes it along.
+
+        Returns:
+            The response; None if there is none.
+
+        Raises:
+            OperationError: if an executor holds the event and it has not ended.
+        """
+        state, solo = self.execution, self.__dict__.get("_solo")
+        if solo is None and state.status is EventStatus.PENDING and state.arrival is None:
+            solo = self.__dict__["_solo"] = Solo(self)
+        if solo is not None:
+            await solo.join()
+        elif state.status in (EventStatus.PENDING, EventStatus.PROCESSING):
+            raise OperationError(
+                f"{self!r} is held by an executor, which runs it: "
+                "await executor.result(event) instead"
+            )
+        return None if state.response is Unset else state.response
+
+    async def stream(self) -> AsyncIterator[Any]:
+        """Run the event by itself, once, and yield its chunks as they come.
+
+        Raises:
+            OperationError: if the event is held by an executor, or has run.
+        """
+        state = self.execution
+        if state.status is not EventStatus.PENDING or state.arrival is not None:
+            raise OperationError(
+                f"{self!r} is {state.status.value} or held by an executor: only a free, pending "
+                "event can stream itself; use event.as_fresh_event()"
+            )
+        clock = asyncio.get_running_loop().time
+        began, chunks = clock(), list[Any]()
+        state.status = EventStatus.PROCESSING
+        outcome: Outcome | None = None
+        try:
+            async with asyncio.timeout(self.timeout) as limit:
+                async for chunk in chunks_of(self, Event):
+                    chunks.append(chunk)
+                    yield chunk
+            outcome = Outcome(EventStatus.COMPLETED, error=None, retryable=False)
+        except BaseException as error:
+            cause = Cause.TIMEOUT if limit.expired() else None
+            cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
+            outcome = after_error(self, error, cause, cancelled)
+            raise
+        finally:
+            if outcome is not None:
+                outcome.response, outcome.duration = chunks, clock() - began
+                apply(state, outcome)
+
+
+class Solo:
+    """The one run of an event by itself, and those who wait for it."""
+
+    __slots__ = ("_callers", "_done", "_event", "_task")
+
+    def __init__(self, event: Event) -> None:
+        event.execution.status = EventStatus.PROCESSING
+        self._event = event
+        self._callers = 0
+        self._done = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._perform())
+
+    async def _perform(self) -> None:
+        guard = Guard(self._task, self._leave_behind)
+        self._record(
+            await perform(
+                self._event, guard, lambda event, error: explain(event, error, guard.over())
+            )
+        )
+
+    def _record(self, outcome: Outcome) -> None:
+        if not self._done.done():
+            apply(self._event.execution, outcome)
+            self._event.execution.attempt += 1
+            del self._event.__dict__["_solo"]
+            self._done.set_result(None)
+
+    def _leave_behind(self) -> None:
+        """The code ignores its cancellation: its event has timed out all the same."""
+        error = asyncio.CancelledError("it ignores its cancellation, and was left behind")
+        self._record(after_error(self._event, error, Cause.TIMEOUT, True))
+
+    async def join(self) -> None:
+        """Wait for the end of the run; the last caller that is cancelled cancels it."""
+        self._callers += 1
+        try:
+            await asyncio.shield(self._done)
+        except asyncio.CancelledError:
+            if self._callers == 1 and not self._done.done():
+                self._task.cancel()
+                await asyncio.wait([self._task], timeout=PATIENCE)
+            raise
+        finally:
+            self._callers -= 1
+        error = self._event.execution.error
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+
+
+async def perform(
+    event: Event, guard: Guard, explained: Callable[[Event, BaseException], Outcome]
+) -> Outcome:
+    """Run an event's code under its timeout, whatever it does.
+
+    Args:
+        event: Whose code it is.
+        guard: What cancels this task.
+        explained: Says what an exception means, once the attempt is over.
+    """
+    chunks: list[Any] | None = None
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    try:
+        if event.timeout is not None:
+            guard.limit(event.timeout)
+        if event.streaming:
+            chunks = []
+            response: Any = await collect(chunks_of(event, Event), chunks, event.max_chunks)
+        else:
+            response = await event._invoke()
+    except BaseException as error:
+        outcome = explained(event, error)
+        if chunks:
+            outcome.response = chunks
+        outcome.duration = clock() - began
+    else:
+        guard.over()
+        outcome = Outcome(EventStatus.COMPLETED, response, None, clock() - began, False)
+    return outcome
+
+
+def explain(event: Event, error: BaseException, cause: Cause | None) -> Outcome:
+    """What an attempt that ended with an exception means; the engine's own frame is cut off."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next
+    return after_error(event, error, cause, isinstance(error, asyncio.CancelledError))

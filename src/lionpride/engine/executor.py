@@ -1,0 +1,487 @@
+"""Executor: the desk. It takes events in, starts and stops the worker, answers questions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypeVar
+from uuid import UUID
+
+from ..errors import ConfigurationError, ExecutionError, NotFoundError, OperationError
+from ..model import registry
+from ..model.container import IdLike
+from ..model.element import as_id
+from ..model.execution import EventStatus
+from ..model.flow import Flow
+from ..model.unset import Unset
+from ..model.work import Work
+from ..rules.lifecycle import Cause
+from ..stores.contract import Cancelled, Store
+from ..stores.open import open_store
+from ..stores.states import Events, States
+from .event import Event
+from .observers import Observer, Observers
+from .processor import GRACE, Processor
+from .settings import arguments, check_keys, check_settings, checked_priority, seconds
+
+__all__ = ("Executor",)
+
+E = TypeVar("E", bound=Event)
+
+_PENDING = EventStatus.PENDING
+
+logger = logging.getLogger("lionpride")
+
+
+class Executor:
+    """Keeps events by status, and has a processor run them.
+
+    Subclass it to name the ``processor_type``. Simplest is ``async with executor:``, which runs
+    events in the background; or call ``start()`` and then ``forward()`` for one round at a
+    time, or ``asyncio.create_task(executor.processor.execute())``.
+
+    Args:
+        processor_config: Settings for the processor's ``__init__``.
+        strict_event_type: Whether subclasses of the ``event_type`` are refused.
+        name: The name of its ``states``.
+        store: Where events are kept: nothing for memory, or a Store.
+        queue: The name of its queue in the store; by default the event type's registry key.
+        grace: Seconds that running events get to end when ``async with`` is left.
+
+    Raises:
+        ConfigurationError: if a class attribute or a key of the config makes no sense.
+        ValidationError: if a setting is out of bounds.
+    """
+
+    processor_type: ClassVar[type[Processor]]
+
+    def __init__(
+        self,
+        processor_config: Mapping[str, Any] | None = None,
+        strict_event_type: bool = False,
+        name: str | None = None,
+        *,
+        store: Store | str | None = None,
+        queue: str | None = None,
+        grace: float = GRACE,
+    ) -> None:
+        self.processor_config = dict(processor_config or {})
+        self.processor: Processor | None = None
+        self._event_type = _event_type(type(self))
+        self._strict = strict_event_type
+        check_keys(self.processor_type, self.processor_config)
+        check_settings(self.processor_config)
+        seconds("grace", grace, 0.0, 86400.0, "Grace must be >= 0 s.", "Grace must be <= 86400 s.")
+        self._grace = grace
+        self._room: int | None = self.processor_config.get("max_queue_size")
+        self._observers = Observers()
+        self._owns_store = store is None or isinstance(store, str)
+        self._store = open_store(
+            store,
+            queue=queue or registry.key_of(self._event_type),
+            name=name or "executor_states",
+        )
+        self._background: asyncio.Task[None] | None = None
+
+    @property
+    def event_type(self) -> type[Event]:
+        """The class of its events."""
+        return self._event_type
+
+    @property
+    def strict_event_type(self) -> bool:
+        """Whether subclasses of the event type are refused."""
+        return self._strict
+
+    @property
+    def store(self) -> Store:
+        """Where its events are kept."""
+        return self._store
+
+    @property
+    def states(self) -> States:
+        """The events that this process holds, as a live Flow with a progression a status."""
+        return self._store.states
+
+    # -- taking in ---------------------------------------------------------------------------
+
+    async def append(self, event: E, priority: float | None = None, *, exist_ok: bool = False) -> E:
+        """Take an event in: it is accepted when this returns, or not at all.
+
+        Args:
+            event: A pending event that nobody holds.
+            priority: Lower runs first, equal ones in order of arrival; by default the time of
+                creation, as a Unix timestamp in seconds.
+            exist_ok: Whether an event whose id is known is left as it stands.
+
+        Returns:
+            The event; with ``exist_ok`` the one that was here.
+
+        Raises:
+            TypeError: if it is not of the event type.
+            ValidationError: for a priority that is no finite number.
+            OperationError: if it has run.
+            ExistsError: if its id is known here, or another executor holds it.
+            QueueFullError: if as many as ``max_queue_size`` wait.
+        """
+        if type(event) is not self._event_type:
+            self._check_type(event)
+        if type(priority) is not float or not -_INFINITY < priority < _INFINITY:
+            priority = checked_priority(event, priority)
+        if event.execution.status is not _PENDING:
+            _check_pending(event)
+        held = await self._store.append(((event, priority),), room=self._room, exist_ok=exist_ok)
+        if self._observers.active and held[0] is event:
+            self._observers.tell(event, event.execution.arrival, None, _PENDING)
+        return held[0]  # type: ignore[return-value]
+
+    async def append_many(
+        self,
+        events: Iterable[E],
+        priorities: Iterable[float | None] | None = None,
+        *,
+        exist_ok: bool = False,
+    ) -> list[E]:
+        """Take events in as one batch: all of them or none, in this order of arrival.
+
+        Args:
+            events: As for ``append``.
+            priorities: One for each event; None for the default.
+            exist_ok: As for ``append``.
+
+        Raises:
+            ValueError: if there are more or fewer priorities than events; and as ``append``.
+        """
+        events = list(events)
+        given = [None] * len(events) if priorities is None else list(priorities)
+        entries = []
+        for event, priority in zip(events, given, strict=True):
+            self._check_type(event)
+            _check_pending(event)
+            entries.append((event, checked_priority(event, priority)))
+        if not entries:
+            return []
+        before = self._store.last_arrival()
+        held = await self._store.append(entries, room=self._room, exist_ok=exist_ok)
+        if self._observers.active:
+            for event in held:
+                number = event.execution.arrival
+                if number is not None and number > before:
+                    self._observers.tell(event, number, None, _PENDING)
+        return held  # type: ignore[return-value]
+
+    async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:
+        """Take in the events of a Flow, or of one's ``to_dict``, in the status each has.
+
+        One that was running goes back to pending as interrupted.
+
+        Returns:
+            How many.
+
+        Raises:
+            ExistsError: if an id is known here; nothing is taken in then.
+            TypeError: if an event is not of the event type; nothing is taken in then.
+        """
+        flow = state if isinstance(state, Flow) else Flow.from_dict(state)
+        events = list(flow.items)  # type: ignore[attr-defined]
+        for event in events:
+            self._check_type(event)
+        return await self._store.load(events)
+
+    def _check_type(self, event: object) -> None:
+        kind = self._event_type
+        fits = type(event) is kind if self._strict else isinstance(event, kind)
+        if not fits:
+            only = " itself, no subclass (strict_event_type)" if self._strict else ""
+            raise TypeError(
+                f"{type(self).__name__} takes events of {kind.__name__}{only}, not {event!r}"
+            )
+
+    # -- running -----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Make the processor, if there is none, and allow it to run. It starts nothing yet."""
+        if self.processor is None:
+            given = {"pile": self.states.items, "executor": self}
+            kind = self.processor_type
+            processor = kind(**arguments(kind, self.processor_config, given))
+            processor.attach(self._store, self._observers, self._grace)
+            self._room = processor.max_queue_size
+            self.processor = processor
+        await self.processor.start()
+
+    async def stop(self) -> None:
+        """Start no more events. Returns at once; what runs ends by itself."""
+        if self.processor is not None:
+            await self.processor.stop()
+
+    async def forward(self) -> None:
+        """Run one round of what is due, now, and return when it has ended.
+
+        See ``Processor.process``; the executor is started if it was not.
+        """
+        if self.processor is None:
+            await self.start()
+        assert self.processor is not None
+        await self.processor.process()
+
+    async def join(self) -> None:
+        """Return at an instant when nothing is pending or running.
+
+        Raises:
+            OperationError: if something is, and nothing is working that could end it.
+        """
+        if self.processor is None:
+            await self.start()
+        assert self.processor is not None
+        await self.processor.join()
+
+    async def __aenter__(self) -> Self:
+        """Start, and run events in the background.
+
+        Raises:
+            OperationError: if it runs already.
+        """
+        if self._background is not None:
+            raise OperationError("the executor runs already: enter `async with` once at a time")
+        await self.start()
+        assert self.processor is not None
+        self._background = asyncio.create_task(self.processor.execute(), name="lionpride-executor")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Start no more; give what runs its grace time, and send the rest back to pending."""
+        background, self._background = self._background, None
+        assert background is not None
+        await self.stop()
+        try:
+            await asyncio.wait([background], timeout=self._grace)
+        finally:
+            background.cancel()
+            await asyncio.wait([background])
+        if left := len(self.pending_events):
+            logger.info("%r: %d events are left pending", self.states.name, left)
+        if self._owns_store:
+            await self._store.close()
+        if not background.cancelled() and error is None:
+            background.result()
+
+    # -- one event ---------------------------------------------------------------------------
+
+    async def result(self, event: Event | IdLike) -> Any:
+        """Wait until an event has ended, and return its response.
+
+        Raises:
+            Exception: the event's own error, if it FAILED; Skip, if it was SKIPPED;
+                LionTimeoutError or EventCancelledError, if it was CANCELLED; AccessError, if
+                it was ABORTED.
+            ExecutionError: in place of an error that would end this process too.
+            NotFoundError: if it is not here, or was removed.
+        """
+        held = self._find(event)
+        await self._observers.ended(held)
+        state = held.execution
+        if state.status is EventStatus.COMPLETED:
+            return None if state.response is Unset else state.response
+        if state.arrival is None:
+            raise NotFoundError(f"{held!r} was removed before it ended")
+        if isinstance(state.error, Exception):
+            raise state.error
+        cause = state.error if isinstance(state.error, BaseException) else None
+        raise ExecutionError(f"{held!r} ended {state.status.value}: {cause!r}", cause=cause)
+
+    async def cancel(self, event: Event | IdLike) -> bool:
+        """Cancel an event: one that waits at once, one that runs at its next ``await``.
+
+        Returns:
+            Whether it was still to be cancelled; False if it had ended.
+
+        Raises:
+            NotFoundError: if it is not here.
+        """
+        held = self._find(event)
+        (answer,) = await self._store.cancel((held,))
+        if answer is Cancelled.DONE:
+            self._tell(held, _PENDING)
+        elif answer is Cancelled.CLAIMED and self.processor is not None:
+            return self.processor.end(held, Cause.CANCEL)
+        return answer is not Cancelled.SETTLED
+
+    async def retry(self, event: Event | IdLike) -> Event:
+        """Send a FAILED, CANCELLED or ABORTED event back to pending, to be tried again.
+
+        It keeps its id, its priority and its arrival, and counts its tries anew.
+
+        Raises:
+            NotFoundError: if it is not here.
+            OperationError: if it has not ended, or ended otherwise.
+        """
+        held = self._find(event)
+        before = held.execution.status
+        await self._store.requeue((held,))
+        self._tell(held, before)
+        return held
+
+    async def remove(self, event: Event | IdLike) -> Event:
+        """Let go of an event that does not run; the caller has it, and may append it again.
+
+        Raises:
+            NotFoundError: if it is not here.
+            OperationError: if it runs.
+        """
+        held = self._find(event)
+        number, before = held.execution.arrival, held.execution.status
+        await self._store.remove((held,))
+        if self._observers.active:
+            self._observers.tell(held, number, before, None)
+        return held
+
+    async def cleanup_events(
+        self, statuses: Collection[EventStatus | str] | None = None
+    ) -> int:
+        """Let go of ended events; how many.
+
+        Args:
+            statuses: By default COMPLETED, FAILED and ABORTED.
+
+        Raises:
+            ValueError: for a name that is no status.
+            OperationError: for PENDING or PROCESSING, which have not ended.
+        """
+        wanted = [EventStatus(each) for each in (_CLEANED if statuses is None else statuses)]
+        for status in wanted:
+            if status in (_PENDING, EventStatus.PROCESSING):
+                raise OperationError(
+                    f"cleanup_events: {status.value} events have not ended; cancel() or remove() them"
+                )
+        return len(await self._store.prune(wanted))
+
+    def _find(self, event: Event | IdLike) -> Event:
+        if isinstance(event, Event) and self.states.by_number.get(_number(event)) is event:
+            return event
+        found = self.states.find(as_id(event))
+        if not isinstance(found, Event):
+            raise NotFoundError(f"{event!r} is not in this executor: append it first")
+        return found
+
+    def _tell(self, event: Event, before: EventStatus) -> None:
+        if self._observers.active:
+            state = event.execution
+            self._observers.tell(event, state.arrival, before, state.status)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Call ``observer(transition)`` at each step of each event; returns how to stop it.
+
+        It is called in the event loop, between two steps of the run, so it has to be quick.
+        What it raises is logged once, and harms nothing.
+        """
+        return self._observers.add(observer)
+
+    # -- questions ---------------------------------------------------------------------------
+
+    def get_events_by_status(self, status: EventStatus | str) -> Events:
+        """The events of a status: a live, read-only list, made and measured in O(1).
+
+        Raises:
+            ValueError: if it is no status.
+        """
+        return Events(self.states, EventStatus(status))
+
+    @property
+    def pending_events(self) -> Events:
+        """The events that wait."""
+        return Events(self.states, _PENDING)
+
+    @property
+    def processing_events(self) -> Events:
+        """The events that run."""
+        return Events(self.states, EventStatus.PROCESSING)
+
+    @property
+    def completed_events(self) -> Events:
+        """The events that ended with a response, in the order they ended."""
+        return Events(self.states, EventStatus.COMPLETED)
+
+    @property
+    def failed_events(self) -> Events:
+        """The events that ended with an error."""
+        return Events(self.states, EventStatus.FAILED)
+
+    @property
+    def cancelled_events(self) -> Events:
+        """The events that were cancelled, or ran into their timeout."""
+        return Events(self.states, EventStatus.CANCELLED)
+
+    @property
+    def skipped_events(self) -> Events:
+        """The events that raised Skip."""
+        return Events(self.states, EventStatus.SKIPPED)
+
+    @property
+    def aborted_events(self) -> Events:
+        """The events that were denied permission too often."""
+        return Events(self.states, EventStatus.ABORTED)
+
+    def status_counts(self) -> dict[str, int]:
+        """How many events are in each status, in O(1)."""
+        return {status.value: len(lane) for status, lane in self.states.lanes.items()}
+
+    def inspect_state(self) -> str:
+        """The counts as text, a line each."""
+        lines = [f"Executor State ({self.states.name}):"]
+        lines += [f"  {status}: {count} events" for status, count in self.status_counts().items()]
+        return "\n".join(lines)
+
+    def __contains__(self, event: object) -> bool:
+        try:
+            return self.states.find(as_id(event)) is not None
+        except ValueError:
+            return False
+
+    def __repr__(self) -> str:
+        counts = self.status_counts()
+        each = ", ".join(f"{status}={count}" for status, count in counts.items())
+        return f"Executor(total={sum(counts.values())}, {each})"
+
+
+_INFINITY = float("inf")
+
+_CLEANED = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
+
+
+def _number(event: Work) -> int:
+    return event.execution.arrival or 0
+
+
+def _check_pending(event: Work) -> None:
+    """Refuse what has run by itself; what an executor holds is for the store to judge."""
+    state = event.execution
+    if state.status is not _PENDING and state.arrival is None:
+        raise OperationError(
+            f"{event!r} is {state.status.value} and cannot be appended: append "
+            "event.as_fresh_event() to do it again, or load() a Flow to keep its status"
+        )
+
+
+def _event_type(kind: type[Executor]) -> type[Event]:
+    """The event type that an executor class stands for."""
+    processor = getattr(kind, "processor_type", None)
+    if not isinstance(processor, type) or not issubclass(processor, Processor):
+        raise ConfigurationError(
+            f"{kind.__name__}.processor_type must be a Processor subclass, not {processor!r}: "
+            "set it in the class"
+        )
+    event_type = getattr(processor, "event_type", None)
+    if not isinstance(event_type, type) or not issubclass(event_type, Event):
+        raise ConfigurationError(
+            f"{processor.__name__}.event_type must be an Event subclass, not {event_type!r}: "
+            "set it in the class"
+        )
+    return event_type

@@ -1,0 +1,95 @@
+"""Who is told of each step of each event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from ..model.execution import TERMINAL, EventStatus
+from ..model.work import Work
+from ..rules.lifecycle import Transition
+
+__all__ = ("Observer", "Observers")
+
+Observer: TypeAlias = Callable[[Transition], None]
+
+logger = logging.getLogger("lionpride")
+
+
+class Observers:
+    """Callbacks that hear of every transition, and futures that wait for one event each.
+
+    An observer never harms the run: the first exception of each is logged, and all are counted
+    in ``failures``.
+    """
+
+    def __init__(self) -> None:
+        self.active = False
+        self.failures = 0
+        self._callbacks: list[Observer] = []
+        self._failed: set[Observer] = set()
+        self._waiting: dict[int, list[asyncio.Future[None]]] = {}
+
+    def add(self, observer: Observer) -> Callable[[], None]:
+        """Tell ``observer`` of each transition from now on; returns how to stop it."""
+        self._callbacks.append(observer)
+        self.active = True
+        return partial(self._remove, observer)
+
+    def _remove(self, observer: Observer) -> None:
+        if observer in self._callbacks:
+            self._callbacks.remove(observer)
+        self._set_active()
+
+    def _set_active(self) -> None:
+        self.active = bool(self._callbacks or self._waiting)
+
+    async def ended(self, event: Work) -> None:
+        """Return when the event, which a store holds, is in a terminal status or removed."""
+        number = event.execution.arrival
+        if number is None or event.execution.status in TERMINAL:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(number, []).append(future)
+        self.active = True
+        try:
+            await future
+        finally:
+            waiting = self._waiting.get(number)
+            if waiting is not None:  # given up: the event has not ended
+                waiting.remove(future)
+                if not waiting:
+                    del self._waiting[number]
+            self._set_active()
+
+    def tell(
+        self,
+        event: Work,
+        number: int | None,
+        before: EventStatus | None,
+        after: EventStatus | None,
+    ) -> None:
+        """Tell of one step; call it only while ``active``."""
+        if number is not None and (after is None or after in TERMINAL):
+            for future in self._waiting.pop(number, ()):
+                if not future.done():
+                    future.set_result(None)
+        if not self._callbacks:
+            return
+        now = asyncio.get_running_loop().time()
+        transition = Transition(event, before, after, now, event.execution.attempt)
+        for observer in tuple(self._callbacks):
+            try:
+                observer(transition)
+            except Exception:
+                self.failures += 1
+                if observer not in self._failed:
+                    self._failed.add(observer)
+                    logger.exception(
+                        "observer %r failed on %r; its further failures are only counted",
+                        observer,
+                        event,
+                    )

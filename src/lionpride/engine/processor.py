@@ -1,0 +1,301 @@
+"""Processor: the worker. It claims the next events, asks permission, runs them, settles them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
+
+from ..errors import ConfigurationError, NotFoundError, OperationError
+from ..model.execution import EventStatus
+from ..model.pile import Pile
+from ..rules.lifecycle import RELEASED, Cause
+from ..rules.window import Window
+from ..stores.contract import Store
+from ..stores.memory import MemoryStore
+from ..stores.states import Events
+from .crew import Crew, Loop, Round
+from .event import Event
+from .observers import Observers
+from .settings import check_settings, checked_priority
+from .workshop import Workshop
+
+__all__ = ("GRACE", "Processor")
+
+GRACE = 30.0
+"""Seconds that running events get to end when everything else has."""
+
+
+class Queue(Events):
+    """The waiting events, with the two questions that users ask a queue."""
+
+    def qsize(self) -> int:
+        """How many events wait."""
+        return len(self)
+
+    def empty(self) -> bool:
+        """Whether none waits."""
+        return not len(self)
+
+
+class Processor:
+    """Runs the events of a store: by priority, so many at once, so many starts in a time.
+
+    Subclass it to name the ``event_type``, and to override ``request_permission``. It is made
+    by an Executor's ``start()``, or stands alone over a pile: then ``enqueue`` takes ids of it.
+
+    Args:
+        queue_capacity: Starts allowed in any ``capacity_refresh_time`` seconds, and events of
+            one round of ``process()``; 1 to 10,000, None for no limit.
+        capacity_refresh_time: The length of the sliding window, 0.01 to 3,600 seconds.
+        pile: Where ``enqueue`` finds events.
+        executor: Kept for subclasses as ``self.executor``, weakly; the engine never asks it.
+        concurrency_limit: How many events may run at once.
+        max_queue_size: How many may wait; None for any number.
+        max_denial_tracking: Accepted and without effect: denials live with their event.
+        denial_backoff: Seconds that an event waits after its first denial; twice that after
+            the second. The third denial aborts it.
+
+    Raises:
+        ValidationError: names the setting that is out of bounds.
+    """
+
+    event_type: ClassVar[type[Event]]
+
+    def __init__(
+        self,
+        queue_capacity: int | None = None,
+        capacity_refresh_time: float = 1.0,
+        pile: Pile[Any] | None = None,
+        executor: Any = None,
+        concurrency_limit: int = 100,
+        max_queue_size: int | None = None,
+        max_denial_tracking: int = 10_000,
+        denial_backoff: float = 1.0,
+    ) -> None:
+        check_settings(
+            {
+                "queue_capacity": queue_capacity,
+                "capacity_refresh_time": capacity_refresh_time,
+                "concurrency_limit": concurrency_limit,
+                "max_queue_size": max_queue_size,
+                "max_denial_tracking": max_denial_tracking,
+                "denial_backoff": denial_backoff,
+            }
+        )
+        self.queue_capacity = queue_capacity
+        self.capacity_refresh_time = capacity_refresh_time
+        self.pile = pile
+        self.concurrency_limit = concurrency_limit
+        self.max_queue_size = max_queue_size
+        self.max_denial_tracking = max_denial_tracking
+        self.denial_backoff = denial_backoff
+        self._executor = None if executor is None else weakref.ref(executor)
+        self._shop: Workshop | None = None
+        self._crews: set[Crew] = set()
+        self._stopped = False
+        self._resting: list[Callable[[], None]] = []
+
+    @classmethod
+    async def create(cls, *args: Any, **kwargs: Any) -> Processor:
+        """Make one, as the original's users do."""
+        return cls(*args, **kwargs)
+
+    def attach(self, store: Store, observers: Observers, grace: float = GRACE) -> None:
+        """Stand over a store; once, before the first event runs.
+
+        Raises:
+            OperationError: if it stands over one already.
+        """
+        if self._shop is not None:
+            raise OperationError("the processor stands over a store already: make another one")
+        window = None
+        if self.queue_capacity is not None:
+            window = Window(self.queue_capacity, self.capacity_refresh_time)
+        own = type(self).request_permission is not Processor.request_permission
+        self._shop = Workshop(
+            store,
+            observers,
+            name=f"{os.getpid()}-{uuid4().hex[:8]}",
+            slots=self.concurrency_limit,
+            window=window,
+            permission=self.request_permission if own else None,
+            halt=self._halt,
+            backoff=self.denial_backoff,
+            grace=grace,
+        )
+
+    @property
+    def _bench(self) -> Workshop:
+        """What its crews share; alone, the processor has a memory store of its own."""
+        if self._shop is None:
+            self.attach(MemoryStore(), Observers())
+            assert self._shop is not None
+        return self._shop
+
+    # -- what users override -----------------------------------------------------------------
+
+    async def request_permission(self, **request: Any) -> bool:
+        """Whether an event may start now; override it for quotas, authorization, gates.
+
+        Asked with the event's ``request``, one event after another, in the order they would
+        start. After a False the event waits ``denial_backoff`` seconds; the third aborts it.
+        What it raises is the event's error.
+        """
+        return True
+
+    # -- running -----------------------------------------------------------------------------
+
+    async def process(self) -> None:
+        """Run one round, now, and return when what it started has ended.
+
+        It takes up to ``queue_capacity`` of the events that are due (None: all of them), each
+        once, highest priority first. A denial ends the round. The window does not hold it
+        back, since the caller is the clock, but its starts are counted.
+        """
+        await self._run(Round(self._bench, self.queue_capacity))
+
+    async def execute(self) -> None:
+        """Run events as they come, until ``stop()``; then what runs still ends.
+
+        Each starts as soon as it is due and there is a slot, and room in the window. If the
+        call is cancelled, what runs goes back to pending as interrupted.
+
+        Raises:
+            KeyboardInterrupt, SystemExit: if an event's code raised it; nothing more is
+                started then, and what runs gets its grace time first.
+        """
+        if not self._stopped:
+            await self._run(Loop(self._bench))
+
+    async def _run(self, crew: Crew) -> None:
+        self._crews.add(crew)
+        try:
+            await crew.run()
+        finally:
+            self._crews.discard(crew)
+            bells, self._resting = self._resting, []
+            for bell in bells:
+                bell()
+
+    async def start(self) -> None:
+        """Allow ``execute()`` to run, after a ``stop()``. It starts nothing by itself."""
+        self._stopped = False
+
+    async def stop(self) -> None:
+        """Start no more events. Returns at once; what runs ends, and then ``execute()`` does."""
+        self._halt()
+
+    def _halt(self) -> None:
+        self._stopped = True
+        for crew in tuple(self._crews):
+            crew.close()
+
+    def is_stopped(self) -> bool:
+        """Whether ``stop()`` was the last word."""
+        return self._stopped
+
+    @property
+    def working(self) -> bool:
+        """Whether anything is running events: ``execute()`` or ``process()``."""
+        return bool(self._crews)
+
+    @property
+    def execution_mode(self) -> bool:
+        """Whether ``execute()`` is running."""
+        return any(isinstance(crew, Loop) for crew in self._crews)
+
+    @property
+    def available_capacity(self) -> int | None:
+        """Starts that the window allows now; None: any number."""
+        if self.queue_capacity is None:
+            return None
+        window = self._bench.window
+        assert window is not None
+        return window.free(asyncio.get_running_loop().time())
+
+    @property
+    def executor(self) -> Any:
+        """The executor that made it, while that one lives; for subclasses."""
+        return None if self._executor is None else self._executor()
+
+    async def join(self) -> None:
+        """Return at an instant when nothing is pending or running.
+
+        Raises:
+            OperationError: if something is, and nothing is working that could end it.
+        """
+        store = self._bench.store
+        await asyncio.sleep(0)  # a task just made for execute() may not have begun
+        while True:
+            counts = await store.counts()
+            waiting = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
+            if not waiting:
+                return
+            if not self.working and not counts[EventStatus.PROCESSING]:
+                raise OperationError(
+                    f"{waiting} events are pending and nothing is running them: use `async with "
+                    "executor:`, run processor.execute() in a task, or call forward()"
+                )
+            changed = asyncio.get_running_loop().create_future()
+
+            def ring(changed: asyncio.Future[None] = changed) -> None:
+                if not changed.done():
+                    changed.set_result(None)
+
+            store.on_idle(ring)
+            self._resting.append(ring)
+            await changed
+
+    def end(self, event: Event, cause: Cause) -> bool:
+        """Have the attempt of a running event ended; False if this processor has it not."""
+        return any(crew.end(event, cause) for crew in self._crews)
+
+    # -- standing alone over a pile ----------------------------------------------------------
+
+    @property
+    def queue(self) -> Queue:
+        """The waiting events, live and read-only, in order of arrival."""
+        return Queue(self._bench.store.states, EventStatus.PENDING)
+
+    async def enqueue(self, event_id: UUID, priority: float | None = None) -> None:
+        """Take in an event of the pile.
+
+        Args:
+            event_id: Its id.
+            priority: Lower runs first; by default its time of creation.
+
+        Raises:
+            NotFoundError: if the pile has it not.
+            ExistsError: if it is waiting or has run.
+            QueueFullError: if ``max_queue_size`` wait.
+            ValidationError: for a priority that is no finite number.
+        """
+        if self.pile is None:
+            raise ConfigurationError("enqueue() finds events in a pile: give Processor(pile=...)")
+        event = self.pile.get(event_id, None)
+        if event is None:
+            raise NotFoundError(f"event {event_id} is not in the pile: add it there first")
+        entry = (event, checked_priority(event, priority))
+        await self._bench.store.append((entry,), room=self.max_queue_size)
+
+    async def dequeue(self) -> Event:
+        """Wait for the next event, and take it out of the queue without running it."""
+        shop = self._bench
+        while True:
+            claims, wait = await shop.store.claim(shop.name)
+            if claims:
+                ((event, attempt),) = claims
+                await shop.store.settle(((event, attempt, RELEASED),))
+                await shop.store.remove((event,))
+                assert isinstance(event, Event)
+                return event
+            ready = asyncio.Event()
+            shop.store.on_ready(ready.set)
+            try:
+                await asyncio.wait_for(ready.wait(), wait)
+            except TimeoutError:
+                continue

@@ -1,0 +1,131 @@
+"""What a processor can be set to, checked before anything starts."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ConfigurationError, ValidationError
+from ..model.work import Work
+
+__all__ = ("arguments", "check_keys", "check_settings", "checked_priority", "seconds")
+
+
+def _whole(name: str, value: Any, most: int | None, too_low: str, too_high: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValidationError(f"{name} must be a whole number, not {value!r}: give an int")
+    if value < 1:
+        raise ValidationError(f"{too_low} ({name}={value})")
+    if most is not None and value > most:
+        raise ValidationError(f"{too_high} ({name}={value})")
+
+
+def seconds(name: str, value: Any, least: float, most: float, low: str, high: str) -> None:
+    """Refuse what is no number of seconds between ``least`` and ``most``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValidationError(f"{name} must be a finite number of seconds, not {value!r}")
+    if value < least:
+        raise ValidationError(f"{low} ({name}={value})")
+    if value > most:
+        raise ValidationError(f"{high} ({name}={value})")
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse a setting that is out of bounds; names that are not ours are left alone.
+
+    Raises:
+        ValidationError: names the setting, the value and the bound.
+    """
+    for name, most, low, high in (
+        (
+            "queue_capacity",
+            10_000,
+            "Queue capacity must be greater than 0.",
+            "Queue capacity must be <= 10000; None is no limit on starts.",
+        ),
+        ("concurrency_limit", None, "Concurrency limit must be >= 1.", ""),
+        ("max_queue_size", None, "Max queue size must be >= 1; None is no bound.", ""),
+        ("max_denial_tracking", None, "Max denial tracking must be >= 1.", ""),
+    ):
+        value = settings.get(name)
+        if value is not None:
+            _whole(name, value, most, low, high)
+    for name, least, longest, low, high in (
+        (
+            "capacity_refresh_time",
+            0.01,
+            3600.0,
+            "Capacity refresh time must be >= 0.01 s.",
+            "Capacity refresh time must be <= 3600 s.",
+        ),
+        (
+            "denial_backoff",
+            0.0,
+            86400.0,
+            "Denial backoff must be >= 0 s.",
+            "Denial backoff must be <= 86400 s.",
+        ),
+    ):
+        value = settings.get(name)
+        if value is not None:
+            seconds(name, value, least, longest, low, high)
+    for name in ("concurrency_limit", "capacity_refresh_time", "denial_backoff"):
+        if name in settings and settings[name] is None:
+            raise ValidationError(f"{name} must be a number, not None: leave it out for the default")
+
+
+def checked_priority(event: Work, priority: float | None) -> float:
+    """A priority as a float; None is the one the event has, or its time of creation.
+
+    Raises:
+        ValidationError: if it is no finite number.
+    """
+    if priority is None:
+        known = event.execution.priority
+        return event.created_timestamp if known is None else known
+    try:
+        number = float(priority)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(priority, bool | str) or not math.isfinite(number):
+        raise ValidationError(
+            f"Priority must be finite and not NaN, got {priority!r}: lower runs first"
+        )
+    return number
+
+
+def check_keys(kind: type[Any], config: Mapping[str, Any]) -> None:
+    """Refuse a key that no ``__init__`` of a processor class takes.
+
+    Raises:
+        ConfigurationError: names the key and what would be taken.
+    """
+    known = _accepted(kind)
+    unknown = sorted(config.keys() - known)
+    if unknown:
+        takes = ", ".join(sorted(known - {"self", "pile", "executor"}))
+        raise ConfigurationError(
+            f"processor_config[{unknown[0]!r}]: {kind.__name__} takes no such setting; "
+            f"it takes {takes}"
+        )
+
+
+def _accepted(kind: type[Any]) -> set[str]:
+    """The names that a class takes: an ``__init__`` with ``**kwargs`` passes the rest up."""
+    names: set[str] = set()
+    for each in kind.__mro__:
+        if "__init__" in each.__dict__:
+            parameters = inspect.signature(each.__dict__["__init__"]).parameters.values()
+            passes = any(p.kind is p.VAR_KEYWORD for p in parameters)
+            names |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+            if not passes:
+                break
+    return names
+
+
+def arguments(kind: type[Any], config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a processor class is made with: the config, and of ``given`` what it takes."""
+    known = _accepted(kind)
+    return {**{name: value for name, value in given.items() if name in known}, **config}

@@ -1,0 +1,155 @@
+"""Every error that the library raises, named for what went wrong.
+
+One base, a handful of leaves. A leaf has the built-in it stands for as a second base where a
+caller would catch that one. Each message names the field, the value and the remedy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = (
+    "AccessError",
+    "ConfigurationError",
+    "EventCancelledError",
+    "ExecutionError",
+    "ExistsError",
+    "LionTimeoutError",
+    "LionprideError",
+    "NotFoundError",
+    "OperationError",
+    "QueueFullError",
+    "Skip",
+    "ValidationError",
+)
+
+
+class LionprideError(Exception):
+    """Base of all errors of this library.
+
+    Args:
+        message: What went wrong and what to do about it.
+        details: Further facts for logs, as plain data.
+        retryable: Whether the same call may succeed later; the class decides when left out.
+        cause: The exception behind this one; also set as ``__cause__``.
+    """
+
+    default_message = "lionpride error"
+    default_retryable = False
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: Mapping[str, Any] | None = None,
+        retryable: bool | None = None,
+        cause: BaseException | None = None,
+    ) -> None:
+        self.message = message or self.default_message
+        self.details = dict(details or {})
+        self.retryable = self.default_retryable if retryable is None else retryable
+        super().__init__(self.message)
+        if cause is not None:
+            self.__cause__ = cause
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.details, self.retryable)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as plain data: ``error``, ``message``, ``retryable`` and any ``details``."""
+        data: dict[str, Any] = {
+            "error": type(self).__name__,
+            "message": self.message,
+            "retryable": self.retryable,
+        }
+        if self.details:
+            data["details"] = dict(self.details)
+        return data
+
+
+def _rebuild(
+    kind: type[LionprideError], message: str, details: dict[str, Any], retryable: bool
+) -> LionprideError:
+    """Make an unpickled error from its parts."""
+    return kind(message, details=details, retryable=retryable)
+
+
+class ValidationError(LionprideError, ValueError):
+    """A value is not what the field takes."""
+
+    default_message = "invalid value"
+
+
+class ConfigurationError(LionprideError, ValueError):
+    """A class or an executor is set up in a way that cannot work."""
+
+    default_message = "invalid configuration"
+
+
+class NotFoundError(LionprideError, KeyError):
+    """What was asked for by id or name is not here."""
+
+    default_message = "not found"
+
+
+class ExistsError(LionprideError, ValueError):
+    """What was to be added is here already; nothing was changed."""
+
+    default_message = "already exists"
+
+
+class OperationError(LionprideError, RuntimeError):
+    """The call is not allowed in the present state; nothing was changed."""
+
+    default_message = "not allowed in this state"
+
+
+class QueueFullError(LionprideError, asyncio.QueueFull):
+    """The queue holds as many waiting events as it may; the event was not taken in."""
+
+    default_message = "queue is full"
+    default_retryable = True
+
+
+class LionTimeoutError(LionprideError, TimeoutError):
+    """An event ran longer than its timeout."""
+
+    default_message = "timed out"
+    default_retryable = True
+
+
+class EventCancelledError(LionprideError):
+    """An event was cancelled before it completed."""
+
+    default_message = "event was cancelled"
+    default_retryable = True
+
+
+class AccessError(LionprideError, PermissionError):
+    """An event was denied permission as often as it may be, and is ABORTED."""
+
+    default_message = "permission denied"
+
+
+class ExecutionError(LionprideError, RuntimeError):
+    """Stands for an error that cannot be raised as itself.
+
+    Either it was read back from a record (``details["error"]`` is the name of its class), or it
+    is one that would end the caller's process, such as KeyboardInterrupt.
+    """
+
+    default_message = "execution failed"
+
+
+class Skip(LionprideError):  # noqa: N818  (raised to steer, as StopIteration is; not an error)
+    """Raise it in ``_invoke`` or ``_stream`` to leave the event SKIPPED, with this reason.
+
+    >>> raise Skip("already sent")
+    """
+
+    default_message = "skipped"

@@ -1,0 +1,1 @@
+"""What things are: plain data, with no loop and no I/O."""

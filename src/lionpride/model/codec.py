@@ -1,0 +1,237 @@
+"""Any Python value as JSON and back.
+
+JSON's own types stay as they are. What JSON has no type for becomes ``{"$tag": ...}``, and a
+user's mapping that could be taken for one is escaped, so that ``decode(encode(x))`` gives x
+back. What cannot be written is written as a marker with its repr, and reads back as
+``Unserializable``: a result is never lost because it cannot be stored.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from ..errors import ExecutionError, LionprideError, ValidationError
+from .unset import Unset, UnsetType
+
+__all__ = ("Encoder", "Unserializable", "decode", "encode", "error_from_dict", "error_to_dict")
+
+MAX_DEPTH = 100
+"""Nesting beyond which a value counts as unserializable; a cycle ends here too."""
+
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unserializable:
+    """Stands for a value that could not be written: its type's name and its repr."""
+
+    type: str
+    repr: str
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+_WRITE: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
+    (bytes, "$bytes", _base64),
+    (bytearray, "$bytearray", _base64),
+    (datetime, "$datetime", datetime.isoformat),
+    (date, "$date", date.isoformat),
+    (time, "$time", time.isoformat),
+    (timedelta, "$timedelta", lambda d: [d.days, d.seconds, d.microseconds]),
+    (UUID, "$uuid", str),
+    (Decimal, "$decimal", str),
+    (complex, "$complex", lambda c: [repr(c.real), repr(c.imag)]),
+    (SecretStr, "$secret", SecretStr.get_secret_value),
+    (SecretBytes, "$secretbytes", lambda s: _base64(s.get_secret_value())),
+    (UnsetType, "$unset", lambda _: True),
+)
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "$bytes": base64.b64decode,
+    "$bytearray": lambda v: bytearray(base64.b64decode(v)),
+    "$datetime": datetime.fromisoformat,
+    "$date": date.fromisoformat,
+    "$time": time.fromisoformat,
+    "$timedelta": lambda v: timedelta(*v),
+    "$uuid": UUID,
+    "$decimal": Decimal,
+    "$complex": lambda v: complex(float(v[0]), float(v[1])),
+    "$secret": SecretStr,
+    "$secretbytes": lambda v: SecretBytes(base64.b64decode(v)),
+    "$unset": lambda _: Unset,
+    "$int": int,
+    "$float": float,
+    "$tuple": lambda v: tuple(map(decode, v)),
+    "$set": lambda v: set(map(decode, v)),
+    "$frozenset": lambda v: frozenset(map(decode, v)),
+    "$dict": lambda v: {decode(k): decode(x) for k, x in v},
+    "$error": lambda v: error_from_dict(v),
+    "$repr": lambda v: Unserializable(**v),
+}
+
+
+class Encoder:
+    """Encodes values and remembers in ``tagged`` whether any needed a tag."""
+
+    def __init__(self) -> None:
+        self.tagged = False
+
+    def encode(self, value: Any, depth: int = 0) -> Any:
+        """A value in JSON's own types, tagged where they do not suffice."""
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, Enum):
+            return self.encode(value.value, depth)
+        if isinstance(value, str):
+            return str(value)
+        if isinstance(value, int):
+            return int(value) if value in _INT64 else self._tag("$int", str(int(value)))
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else self._tag("$float", repr(float(value)))
+        if depth > MAX_DEPTH:
+            return self._marker(value)
+        try:
+            return self._encode_other(value, depth)
+        except Exception:  # whatever a user's class raises, its repr is kept
+            return self._marker(value)
+
+    def _encode_other(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            return self._encode_mapping(value, depth)
+        if isinstance(value, list):
+            return [self.encode(item, depth + 1) for item in value]
+        for kind, tag in ((tuple, "$tuple"), (set, "$set"), (frozenset, "$frozenset")):
+            if isinstance(value, kind):
+                return self._tag(tag, [self.encode(item, depth + 1) for item in value])
+        for kind, tag, write in _WRITE:
+            if isinstance(value, kind):
+                return self._tag(tag, write(value))
+        if isinstance(value, BaseException):
+            return self._tag("$error", error_to_dict(value))
+        if isinstance(value, BaseModel):
+            return self._encode_mapping(value.model_dump(), depth)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+            return self._encode_mapping(fields, depth)
+        return self._marker(value)
+
+    def _encode_mapping(self, value: Mapping[Any, Any], depth: int) -> Any:
+        if all(type(key) is str and not key.startswith("$") for key in value):
+            return {key: self.encode(item, depth + 1) for key, item in value.items()}
+        pairs = [[self.encode(k, depth + 1), self.encode(v, depth + 1)] for k, v in value.items()]
+        return self._tag("$dict", pairs)
+
+    def _marker(self, value: Any) -> Any:
+        if isinstance(value, Unserializable):
+            return self._tag("$repr", dataclasses.asdict(value))
+        return self._tag("$repr", {"type": type(value).__qualname__, "repr": safe_repr(value)})
+
+    def _tag(self, tag: str, content: Any) -> dict[str, Any]:
+        self.tagged = True
+        return {tag: content}
+
+
+def safe_repr(value: Any, limit: int = 1000) -> str:
+    """``repr(value)``, cut at ``limit`` characters; a repr that raises is said so."""
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<{type(value).__qualname__}: repr raised {type(error).__name__}>"
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def encode(value: Any) -> Any:
+    """A value in JSON's own types, tagged where they do not suffice."""
+    return Encoder().encode(value)
+
+
+def decode(value: Any) -> Any:
+    """The value that ``encode`` was given.
+
+    Raises:
+        ValidationError: if a tag is unknown or its content cannot be read.
+    """
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        ((tag, content),) = value.items()
+        if isinstance(tag, str) and tag.startswith("$"):
+            return _read(tag, content)
+    return {key: decode(item) for key, item in value.items()}
+
+
+def _read(tag: str, content: Any) -> Any:
+    reader = _READ.get(tag)
+    if reader is None:
+        raise ValidationError(f"unknown tag {tag!r} in recorded data: written by a newer version?")
+    try:
+        return reader(content)
+    except LionprideError:
+        raise
+    except Exception as error:
+        raise ValidationError(f"cannot read {tag}: {content!r}", cause=error) from error
+
+
+def error_to_dict(error: BaseException, depth: int = 0) -> dict[str, Any]:
+    """An exception as plain data: class name, message, and the members of a group."""
+    if depth > MAX_DEPTH:
+        return {"error": type(error).__name__, "message": f"nested deeper than {MAX_DEPTH}"}
+    if isinstance(error, LionprideError):
+        data = {**error.to_dict()}
+        if "details" in data:
+            data["details"] = encode(data["details"])
+        return data
+    data = {"error": type(error).__name__, "message": safe_str(error)}
+    if isinstance(error, BaseExceptionGroup):
+        data["message"] = error.message
+        data["exceptions"] = [error_to_dict(each, depth + 1) for each in error.exceptions]
+    return data
+
+
+def safe_str(error: BaseException) -> str:
+    """``str(error)``; one that raises is said so."""
+    try:
+        return str(error)
+    except Exception as other:
+        return f"<str raised {type(other).__name__}>"
+
+
+def error_from_dict(data: Mapping[str, Any]) -> BaseException:
+    """An exception read back from its record.
+
+    The library's own errors and groups come back as themselves; any other as an
+    ``ExecutionError`` whose ``details["error"]`` names the class, since data never makes
+    instances of classes it names.
+    """
+    name, message = str(data.get("error")), str(data.get("message", ""))
+    if "exceptions" in data:
+        members = [error_from_dict(each) for each in data["exceptions"]]
+        if members and all(isinstance(each, Exception) for each in members):
+            return ExceptionGroup(message, members)  # type: ignore[type-var]
+        if members:
+            return BaseExceptionGroup(message, members)
+    retryable = data.get("retryable")
+    details = decode(data.get("details") or {})
+    for kind in _all_errors(LionprideError):
+        if kind.__name__ == name:
+            return kind(message, details=details, retryable=retryable)
+    return ExecutionError(message, details={"error": name, **details}, retryable=retryable)
+
+
+def _all_errors(kind: type[LionprideError]) -> list[type[LionprideError]]:
+    """The base and every leaf of the library's own errors module."""
+    return [kind, *(leaf for leaf in kind.__subclasses__() if leaf.__module__ == kind.__module__)]

@@ -1,0 +1,376 @@
+"""Element: a thing with an identity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from time import time
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
+from uuid import UUID, uuid4
+
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, model_serializer
+from pydantic_core import PydanticCustomError
+
+from ..errors import ConfigurationError, ValidationError
+from . import registry
+from .codec import Encoder, decode
+
+__all__ = ("Element", "as_id")
+
+Mode = Literal["python", "json", "db"]
+CreatedAtFormat = Literal["datetime", "isoformat", "timestamp"]
+
+V = TypeVar("V")
+
+
+class made_on_first_use(Generic[V]):  # noqa: N801  (reads as the decorator that it is)
+    """A read-only attribute that is made when it is first read, then kept.
+
+    It is a plain entry of the instance's ``__dict__`` from then on, so that it costs nothing
+    more to read, and is copied and pickled with the rest.
+    """
+
+    def __init__(self, make: Callable[[Any], V]) -> None:
+        self.make = make
+        self.name = make.__name__
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> V: ...
+    def __get__(self, instance: object | None, owner: type) -> Self | V:
+        if instance is None:
+            return self
+        value = instance.__dict__[self.name] = self.make(instance)
+        return value
+
+
+class Element(BaseModel):
+    """A thing with an identity: compared, hashed and found by its ``id``.
+
+    Subclasses declare their fields as in any pydantic model. ``id``, ``created_at`` and
+    ``metadata`` are not pydantic fields: they may be given to the constructor, are in
+    ``to_dict()`` and ``model_dump()``, and are otherwise made when first read, since a uuid
+    costs more than all the rest of a small event.
+
+    Args:
+        id: A UUID, its text, or another Element; a random one (uuid4) by default. Read-only.
+        created_at: A datetime (naive: UTC), ISO text, or a Unix timestamp in seconds; now by
+            default. Read-only, always in UTC.
+        metadata: A mapping of the user's own; empty by default.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        validate_assignment=True,
+        arbitrary_types_allowed=True,
+        use_enum_values=True,
+        ignored_types=(made_on_first_use,),
+    )
+
+    if TYPE_CHECKING:
+        id: UUID
+        created_at: datetime
+        metadata: dict[str, Any]
+    else:
+
+        @made_on_first_use
+        def id(self) -> UUID:
+            """The identity, made once."""
+            return uuid4()
+
+        @made_on_first_use
+        def created_at(self) -> datetime:
+            """When the element was made, in UTC."""
+            return datetime.fromtimestamp(self.__dict__["_created"], UTC)
+
+        @property
+        def metadata(self) -> dict[str, Any]:
+            """A mapping of the user's own."""
+            return self.__dict__.setdefault("_metadata", {})
+
+        @metadata.setter
+        def metadata(self, value: Any) -> None:
+            self.__dict__["_metadata"] = _as_metadata(value)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _refuse_shadows(cls)
+        registry.register(cls)
+
+    def __init__(self, /, **data: Any) -> None:
+        if _IDENTITY.isdisjoint(data):  # the hot path: see docs/decisions/identity.md
+            self.__pydantic_validator__.validate_python(data, self_instance=self)
+            self.__dict__["_created"] = time()
+        else:
+            given = {"_created": time()} | _take_identity(self, data)
+            self.__pydantic_validator__.validate_python(data, self_instance=self)
+            self.__dict__.update(given)
+
+    @classmethod
+    def reserved(cls) -> Mapping[str, str]:
+        """Names that no field of a subclass may take, each with what it is."""
+        return _RESERVED
+
+    @classmethod
+    def class_name(cls, full: bool = False) -> str:
+        """The class's name without generic parameters; ``full`` gives its registry key."""
+        return registry.key_of(cls) if full else cls.__name__.split("[", 1)[0]
+
+    @property
+    def created_timestamp(self) -> float:
+        """When the element was made, as a Unix timestamp in seconds."""
+        return float(self.__dict__["_created"])
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: Any, info: Any) -> dict[str, Any]:
+        """Pydantic's own dump, with the identity in front."""
+        own = self._identity() | handler(self)
+        if isinstance(info.include, set):
+            own = {name: value for name, value in own.items() if name in info.include}
+        if isinstance(info.exclude, set):
+            own = {name: value for name, value in own.items() if name not in info.exclude}
+        return own
+
+    def _renewed(self, metadata: dict[str, Any]) -> Self:
+        """A copy with an identity of its own."""
+        fresh = self.model_copy()
+        fresh.__dict__.pop("id", None)
+        fresh.__dict__.pop("created_at", None)
+        fresh.__dict__.update(_created=time(), _metadata=metadata)
+        return fresh
+
+    def _identity(self) -> dict[str, Any]:
+        return {"id": self.id, "created_at": self.created_at, "metadata": dict(self.metadata)}
+
+    def to_dict(
+        self,
+        mode: Mode = "python",
+        created_at_format: CreatedAtFormat | None = None,
+        meta_key: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """The element as plain data that ``from_dict`` reads back.
+
+        Args:
+            mode: "python" keeps Python objects; "json" has JSON's types only; "db" is "json"
+                with ``created_at`` as a datetime and metadata under ``node_metadata``.
+            created_at_format: "datetime", "isoformat" or "timestamp"; by default isoformat
+                in json mode, else datetime.
+            meta_key: Another key for the metadata.
+            **kwargs: For pydantic's ``model_dump`` (include, exclude, by_alias, ...).
+
+        Raises:
+            ValidationError: for an unknown mode, or a datetime in json mode.
+        """
+        if mode not in ("python", "json", "db"):
+            raise ValidationError(f"mode {mode!r} is none of 'python', 'json', 'db'")
+        if mode == "json" and created_at_format == "datetime":
+            raise ValidationError(
+                "created_at_format='datetime' is no JSON: use 'isoformat' or 'timestamp'"
+            )
+        data = self._data(None if mode == "python" else Encoder(), kwargs)
+        if "created_at" in data:
+            default = "isoformat" if mode == "json" else "datetime"
+            data["created_at"] = _format_time(self, created_at_format or default)
+        meta_key = meta_key or ("node_metadata" if mode == "db" else None)
+        if meta_key and "metadata" in data:
+            data[meta_key] = data.pop("metadata")
+        return data
+
+    def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The dump with its class on it, every value through ``encoder`` if there is one."""
+        kwargs.pop("mode", None)
+        data = self.model_dump(**kwargs)
+        if encoder is not None:
+            for name, value in data.items():
+                if name not in ("id", "created_at"):
+                    data[name] = encoder.encode(value)
+            if "id" in data:
+                data["id"] = str(data["id"])
+        if "metadata" in data:
+            data["metadata"]["lion_class"] = registry.key_of(type(self))
+            if encoder is not None and encoder.tagged:
+                data["metadata"]["lion_tags"] = True
+        return data
+
+    @classmethod
+    def from_dict(
+        cls, data: Mapping[str, Any], meta_key: str | None = None, **kwargs: Any
+    ) -> Self:
+        """The element that ``to_dict`` was asked of, in the class it had.
+
+        Args:
+            data: What ``to_dict`` gave; it is not changed.
+            meta_key: The key its metadata stands under, if not ``metadata``.
+            **kwargs: For pydantic's ``model_validate``.
+
+        Raises:
+            ValidationError: if the class is no subclass of this one, or a field does not fit
+                (pydantic's own ValidationError names it).
+            NotFoundError: if this process has not defined the class.
+        """
+        data = dict(data)
+        for key in (meta_key, "node_metadata"):
+            if key and key in data:
+                data["metadata"] = data.pop(key) if "metadata" not in data else data["metadata"]
+                data.pop(key, None)
+        meta = dict(data.get("metadata") or {})
+        key, tagged = meta.pop("lion_class", None), meta.pop("lion_tags", False)
+        target: type[Element] = cls if key is None else registry.find(key)
+        if not issubclass(target, cls) and not issubclass(cls, target):
+            raise ValidationError(f"{key} is not a {cls.class_name()}: read it with its own class")
+        data["metadata"] = meta
+        built = target._from_data(target._decoded(data) if tagged else data, kwargs)
+        return cast("Self", built)
+
+    @classmethod
+    def _decoded(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Data whose tags are resolved."""
+        return {name: decode(value) for name, value in data.items()}
+
+    @classmethod
+    def _from_data(cls, data: dict[str, Any], kwargs: dict[str, Any]) -> Self:
+        """Build one of this very class from data whose tags are resolved."""
+        return cls.model_validate(data, **kwargs)
+
+    def to_json(
+        self, *, pretty: bool = False, sort_keys: bool = False, decode: bool = True, **kwargs: Any
+    ) -> str | bytes:
+        """``to_dict(mode="json")`` as JSON text; as bytes (UTF-8) with ``decode=False``."""
+        kwargs.pop("mode", None)
+        text = json.dumps(
+            self.to_dict("json", **kwargs), indent=2 if pretty else None, sort_keys=sort_keys
+        )
+        return text if decode else text.encode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes, /, **kwargs: Any) -> Self:
+        """The element that ``to_json`` was asked of."""
+        return cls.from_dict(json.loads(text), **kwargs)
+
+    def __copy__(self) -> Self:
+        _ = self.id  # made now, so that the copy is the same thing
+        return super().__copy__()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        _ = self.id
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        _ = self.id
+        return super().__getstate__()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Element):
+            return NotImplemented
+        return self is other or self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"{self.class_name()}(id={self.id})"
+
+
+_IDENTITY = frozenset(("id", "created_at", "metadata"))
+
+_RESERVED: Mapping[str, str] = {
+    "id": "the identity",
+    "created_at": "the time of creation",
+    "metadata": "the user's own mapping",
+}
+
+
+def _refuse_shadows(cls: type[Element]) -> None:
+    """A field that takes a reserved name is refused as its class is defined."""
+    for name, annotation in cls.__dict__.get("__annotations__", {}).items():
+        meaning = cls.reserved().get(name)
+        if meaning is not None and "ClassVar" not in str(annotation):
+            raise ConfigurationError(
+                f"{cls.__qualname__}.{name}: the name {name!r} is taken ({meaning}): "
+                f"give the field another name, such as {name}_"
+            )
+
+
+def _take_identity(element: Element, data: dict[str, Any]) -> dict[str, Any]:
+    """Move what was given for the identity out of the fields' data, checked as fields are."""
+    given: dict[str, Any] = {}
+    for name, key, convert in _CONVERT:
+        if name in data:
+            value = data.pop(name)
+            try:
+                given[key] = convert(value)
+            except (ValueError, TypeError, OverflowError) as error:
+                reason = PydanticCustomError("identity", "{reason}", {"reason": str(error)})
+                raise pydantic_core.ValidationError.from_exception_data(
+                    element.class_name(),
+                    [{"type": reason, "loc": (name,), "input": value}],
+                ) from error
+    if "created_at" in given:
+        given["_created"] = given["created_at"].timestamp()
+    return given
+
+
+def as_id(value: Any) -> UUID:
+    """The UUID of an Element, of its text, or of itself.
+
+    Raises:
+        ValidationError: if it is none of these.
+    """
+    if isinstance(value, UUID):
+        return value
+    if isinstance(value, Element):
+        return value.id
+    if isinstance(value, str):
+        try:
+            return UUID(value)
+        except ValueError:
+            pass
+    raise ValidationError(f"{value!r} is no id: give a UUID, its text, or an Element")
+
+
+def _as_time(value: Any) -> datetime:
+    if isinstance(value, bool):
+        raise ValidationError(f"{value!r} is no time: give a datetime, ISO text or a timestamp")
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = datetime.fromisoformat(value)
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    raise ValidationError(f"{value!r} is no time: give a datetime, ISO text or a timestamp")
+
+
+def _as_metadata(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "__dict__") and not isinstance(value, type):
+        return dict(vars(value))
+    raise ValidationError(f"metadata must be a mapping, not {value!r}")
+
+
+_CONVERT: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("id", "id", as_id),
+    ("created_at", "created_at", _as_time),
+    ("metadata", "_metadata", _as_metadata),
+)
+
+
+def _format_time(element: Element, how: str) -> Any:
+    if how == "timestamp":
+        return element.created_timestamp
+    return element.created_at.isoformat() if how == "isoformat" else element.created_at

@@ -1,0 +1,163 @@
+"""Work: something to do, as plain data. ``engine.event.Event`` adds how it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import Field
+
+from ..errors import OperationError, ValidationError
+from .codec import Encoder
+from .element import Element, made_on_first_use
+from .execution import EventStatus, Execution
+from .unset import MaybeUnset
+
+__all__ = ("Work",)
+
+
+_RESERVED: Mapping[str, str] = {
+    **Element.reserved(),
+    "execution": "what has become of the event",
+    "status": "where the event stands",
+    "response": "what the event gave",
+    "request": "what request_permission is asked with",
+    "invoke": "runs the event",
+    "stream": "runs the event, chunk by chunk",
+    "retry": "the retry policy, a ClassVar",
+    "costs": "what the event takes of each limit",
+    "key": "what concurrency is counted by",
+    "spend": "states the true cost",
+    "progress": "reports how far the event is",
+    "as_fresh_event": "the same work to do again",
+}
+
+
+class Work(Element):
+    """An element with an execution: what a store keeps, and what it knows of it.
+
+    Args:
+        timeout: Seconds that one attempt may take; None: as long as it needs.
+        streaming: Whether the work yields chunks instead of returning one response.
+        execution: The state to begin with, as ``to_dict`` wrote it; pending by default.
+    """
+
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    streaming: bool = False
+
+    max_chunks: ClassVar[int] = 1_000_000
+    """A stream that yields more chunks than this has FAILED; those before are kept."""
+
+    if TYPE_CHECKING:
+        execution: Execution
+    else:
+
+        @made_on_first_use
+        def execution(self) -> Execution:
+            """What has become of it so far."""
+            return Execution()
+
+    @classmethod
+    def reserved(cls) -> Mapping[str, str]:
+        """Names that no field of a subclass may take, each with what it is."""
+        return _RESERVED
+
+    def __init__(self, /, **data: Any) -> None:
+        if "execution" in data:
+            execution = _as_execution(data.pop("execution"))
+            super().__init__(**data)
+            self.__dict__["execution"] = execution
+        else:
+            super().__init__(**data)
+
+    @property
+    def status(self) -> EventStatus:
+        """Where the work stands.
+
+        It may be set, by enum or value, while nobody holds the event.
+
+        Raises:
+            ValidationError: (setting) if it is no status.
+            OperationError: (setting) if an executor holds the event.
+        """
+        return self.execution.status
+
+    @status.setter
+    def status(self, value: EventStatus | str) -> None:
+        try:
+            status = EventStatus(value)
+        except ValueError:
+            raise ValidationError(
+                f"status {value!r} is none of {', '.join(EventStatus)}"
+            ) from None
+        if self.execution.arrival is not None:
+            raise OperationError(
+                f"status of {self!r} cannot be set to {status.value!r} by hand, since an executor "
+                "holds it: use executor.cancel(event) or executor.retry(event)"
+            )
+        self.execution.status = status
+
+    @property
+    def response(self) -> MaybeUnset[Any]:
+        """What the work gave: the response, or its chunks; Unset while there is none."""
+        return self.execution.response
+
+    def as_fresh_event(self, copy_meta: bool = False) -> Self:
+        """The same work to do again: a new identity, pending, held by nobody.
+
+        Args:
+            copy_meta: Whether the metadata comes along. Either way ``metadata["original"]``
+                has the ``id`` (text) and ``created_at`` of this one.
+        """
+        meta = dict(self.metadata) if copy_meta else {}
+        meta["original"] = {"id": str(self.id), "created_at": self.created_at}
+        fresh = self._renewed(meta)
+        fresh.__dict__.pop("execution", None)
+        return fresh
+
+    def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+        data = super()._data(encoder, kwargs)
+        if "execution" in data:
+            data["execution"] = self.execution.encoded(encoder)
+            if encoder is not None and encoder.tagged and "metadata" in data:
+                data["metadata"]["lion_tags"] = True
+        return data
+
+    def _identity(self) -> dict[str, Any]:
+        return super()._identity() | {"execution": self.execution.to_dict("python")}
+
+    def __copy__(self) -> Self:
+        return _freed(super().__copy__())
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return _freed(super().__deepcopy__(memo))
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        own = {**state["__dict__"]}
+        if "execution" in own:
+            own["execution"] = _released(own["execution"])
+        return {**state, "__dict__": own}
+
+
+def _as_execution(value: Any) -> Execution:
+    if isinstance(value, Execution):
+        return _released(value)
+    if isinstance(value, Mapping):
+        return Execution.from_dict(value)
+    raise ValidationError(f"execution must be an Execution or what its to_dict gave, not {value!r}")
+
+
+def _released(execution: Execution) -> Execution:
+    """A copy that nobody holds."""
+    fresh = copy(execution)
+    fresh.arrival = None
+    return fresh
+
+
+def _freed(work: Any) -> Any:
+    """A copied event with an execution of its own that nobody holds."""
+    if "execution" in work.__dict__:
+        work.__dict__["execution"] = _released(work.__dict__["execution"])
+    return work

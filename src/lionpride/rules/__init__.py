@@ -1,0 +1,1 @@
+"""What may happen next: pure and synchronous; time is an argument."""

@@ -1,0 +1,255 @@
+"""Every arrow between the statuses of an event, and what each ending of an attempt means.
+
+::
+
+                      +----------- requeued, interrupted, retried ----------+
+                      v                                                     |
+    (append) --> PENDING --> PROCESSING --> COMPLETED | FAILED | CANCELLED | SKIPPED
+                   |  ^          |
+                   |  +----------+  interrupted: back to PENDING, on record
+                   |
+                   +--> ABORTED (denied too often) | FAILED (its own code raised before it
+                        ran) | CANCELLED (while it waited)
+
+A terminal status is final, but for a retry by hand, which makes a new attempt on record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from ..errors import (
+    AccessError,
+    EventCancelledError,
+    ExecutionError,
+    LionprideError,
+    LionTimeoutError,
+    OperationError,
+    Skip,
+)
+from ..model.execution import TERMINAL, EventStatus, Execution
+from ..model.unset import MaybeUnset, Unset
+from ..model.work import Work
+
+__all__ = (
+    "ARROWS",
+    "MAX_DENIALS",
+    "MAX_INTERRUPTIONS",
+    "RELEASED",
+    "RETRYABLE",
+    "Cause",
+    "Outcome",
+    "Transition",
+    "after_denial",
+    "after_error",
+    "after_interruption",
+    "apply",
+    "cancelled_while_waiting",
+    "check",
+    "check_retryable",
+    "is_retryable",
+    "requeue",
+)
+
+_S = EventStatus
+_COMPLETED = EventStatus.COMPLETED
+
+RETRYABLE: Final = frozenset({_S.FAILED, _S.CANCELLED, _S.ABORTED})
+"""What ``retry`` takes: a success and a skip stay what they are."""
+
+ARROWS: Final[dict[EventStatus, frozenset[EventStatus]]] = {
+    _S.PENDING: frozenset({_S.PENDING, _S.PROCESSING, _S.FAILED, _S.CANCELLED, _S.ABORTED}),
+    _S.PROCESSING: frozenset({_S.PENDING, *(TERMINAL - {_S.ABORTED})}),
+    **{status: frozenset({_S.PENDING}) for status in RETRYABLE},
+    _S.COMPLETED: frozenset(),
+    _S.SKIPPED: frozenset(),
+}
+"""From each status, those that may follow. PENDING to itself is a denial or a release."""
+
+MAX_DENIALS: Final = 3
+"""The denial that aborts an event."""
+
+MAX_INTERRUPTIONS: Final = 20
+"""Attempts cut short beyond which an event is FAILED: it may be what kills its workers."""
+
+
+class Cause(Enum):
+    """Why the engine cancelled an attempt."""
+
+    TIMEOUT = "timeout"
+    CANCEL = "cancel"
+    INTERRUPT = "interrupt"
+
+
+class Transition(NamedTuple):
+    """One step of one event: what observers are handed.
+
+    Attributes:
+        event: The event, as it stands after the step.
+        before: The status it had; None when it was appended.
+        after: The status it has; None when it was removed.
+        at: When, in seconds of the event loop's clock.
+        attempt: The number of its present or last attempt.
+    """
+
+    event: Work
+    before: EventStatus | None
+    after: EventStatus | None
+    at: float
+    attempt: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a settle records: where the event goes, and with what.
+
+    Attributes:
+        status: A terminal status, or PENDING.
+        response, error, duration, retryable: As in ``Execution``; Unset leaves it as it is.
+        delay: Seconds before the event may be claimed again, where it goes back to PENDING.
+        denials, tries, interruptions: What is added to the counters.
+    """
+
+    status: EventStatus
+    response: MaybeUnset[Any] = Unset
+    error: MaybeUnset[BaseException | None] = Unset
+    duration: MaybeUnset[float] = Unset
+    retryable: MaybeUnset[bool] = Unset
+    delay: float | None = None
+    denials: int = 0
+    tries: int = 0
+    interruptions: int = 0
+
+
+RELEASED: Final = Outcome(EventStatus.PENDING)
+"""Claimed, but not run: back as it was."""
+
+
+def check(before: EventStatus, after: EventStatus) -> None:
+    """Refuse a step that has no arrow.
+
+    Raises:
+        OperationError: names both statuses and where the arrows lead.
+    """
+    if after not in ARROWS[before]:
+        ways = ", ".join(sorted(ARROWS[before])) or "nothing: it is final"
+        raise OperationError(f"{before.value} cannot become {after.value}; from there: {ways}")
+
+
+def apply(execution: Execution, outcome: Outcome) -> None:
+    """Write an outcome on an event's execution.
+
+    Raises:
+        OperationError: if there is no such arrow; nothing is written then.
+    """
+    if outcome.status not in ARROWS[execution.status]:
+        check(execution.status, outcome.status)
+    execution.status = outcome.status
+    execution.response = outcome.response
+    execution.duration = outcome.duration
+    execution.error = outcome.error
+    execution.retryable = outcome.retryable
+    if outcome.status is not _COMPLETED:
+        execution.tries += outcome.tries
+        execution.denials += outcome.denials
+        execution.interruptions += outcome.interruptions
+
+
+def check_retryable(execution: Execution) -> None:
+    """Refuse to retry what has not ended, or ended well.
+
+    Raises:
+        OperationError: names the status, and those that can be retried.
+    """
+    if execution.status not in RETRYABLE:
+        ways = ", ".join(sorted(RETRYABLE))
+        raise OperationError(
+            f"a {execution.status.value} event cannot be retried, only one of {ways}: "
+            "append event.as_fresh_event() to do the same again"
+        )
+
+
+def requeue(execution: Execution) -> None:
+    """Make an ended event wait again, with its counters at zero; attempts go on counting.
+
+    Raises:
+        OperationError: as ``check_retryable``.
+    """
+    check_retryable(execution)
+    execution.tries = execution.denials = execution.interruptions = 0
+    execution.due = None
+    apply(execution, RELEASED)
+
+
+def cancelled_while_waiting() -> Outcome:
+    """What ``executor.cancel`` makes of an event that has not started."""
+    error = EventCancelledError("cancelled by executor.cancel() while it waited")
+    return Outcome(_S.CANCELLED, error=error, retryable=True)
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether trying again may help: an error of ours says so itself, a group if all do."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_retryable(each) for each in error.exceptions)
+    if isinstance(error, LionprideError):
+        return error.retryable
+    return True
+
+
+def after_denial(denials: int, backoff: float, maximum: int = MAX_DENIALS) -> Outcome:
+    """What one more refusal of permission means.
+
+    Args:
+        denials: Those before this one.
+        backoff: Seconds to wait after the first; the wait grows by as much each time.
+        maximum: The denial that aborts.
+    """
+    if denials + 1 >= maximum:
+        error = AccessError(
+            f"permission was denied {maximum} times: see request_permission; "
+            "executor.retry(event) lets it try again"
+        )
+        return Outcome(_S.ABORTED, error=error, retryable=False, denials=1)
+    return Outcome(_S.PENDING, delay=backoff * (denials + 1), denials=1)
+
+
+def after_interruption(interruptions: int, maximum: int = MAX_INTERRUPTIONS) -> Outcome:
+    """What one more attempt cut short means: back to wait, unless it happens again and again."""
+    if interruptions + 1 > maximum:
+        error = ExecutionError(
+            f"interrupted {interruptions + 1} times, more than {maximum}: the event may be what "
+            "ends its workers; executor.retry(event) lets it try again"
+        )
+        return Outcome(_S.FAILED, error=error, retryable=False, interruptions=1)
+    return Outcome(_S.PENDING, interruptions=1)
+
+
+def after_error(
+    event: Work, error: BaseException, cause: Cause | None, cancelled: bool
+) -> Outcome:
+    """What an attempt that ended with an exception means.
+
+    Args:
+        event: Whose attempt it was.
+        error: What came out of the user's code.
+        cause: Why the engine had cancelled the attempt, if it had; what comes out afterwards is
+            a consequence of that, whatever it is.
+        cancelled: Whether ``error`` is a cancellation (``asyncio.CancelledError``).
+    """
+    if cause is Cause.INTERRUPT:
+        return after_interruption(event.execution.interruptions)
+    if cause is Cause.TIMEOUT:
+        text = f"took longer than its timeout of {event.timeout:g} s"
+        timeout = LionTimeoutError(text, cause=error)
+        return Outcome(_S.CANCELLED, error=timeout, retryable=True, tries=1)
+    if cause is Cause.CANCEL:
+        text = "cancelled by executor.cancel() while it ran"
+        cancel = EventCancelledError(text, cause=error)
+        return Outcome(_S.CANCELLED, error=cancel, retryable=True)
+    if cancelled:
+        return Outcome(_S.CANCELLED, error=error, retryable=True, tries=1)
+    if isinstance(error, Skip):
+        return Outcome(_S.SKIPPED, error=error, retryable=False)
+    return Outcome(_S.FAILED, error=error, retryable=is_retryable(error), tries=1)

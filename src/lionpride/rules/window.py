@@ -1,0 +1,46 @@
+"""The sliding window: at most so many starts in any span of so many seconds."""
+
+from __future__ import annotations
+
+from collections import deque
+
+__all__ = ("Window",)
+
+
+class Window:
+    """Remembers the last ``capacity`` starts and says when the next one may be.
+
+    For every t, at most ``capacity`` starts lie in (t, t + span]: a start is allowed as soon as
+    the one ``capacity`` before it lies a whole ``span`` back. Exact, with no bucket edges: the
+    times themselves are kept, ``capacity`` of them at most.
+
+    Args:
+        capacity: Starts allowed in one span.
+        span: The length of the window, in seconds.
+    """
+
+    __slots__ = ("_starts", "capacity", "span")
+
+    def __init__(self, capacity: int, span: float) -> None:
+        self.capacity = capacity
+        self.span = span
+        self._starts: deque[float] = deque(maxlen=capacity)
+
+    def wait(self, now: float) -> float:
+        """Seconds from ``now`` until a start is allowed; 0.0 if it is."""
+        starts = self._starts
+        if len(starts) < self.capacity:
+            return 0.0
+        # Compared as sums, as the next start's own window will be: a difference could round
+        # to a whole span while the two times still lie within one.
+        allowed = starts[0] + self.span
+        return 0.0 if allowed <= now else max(allowed - now, 1e-9)
+
+    def stamp(self, now: float) -> None:
+        """Count a start at ``now``, allowed or not (a round by hand is not held back)."""
+        self._starts.append(now)
+
+    def free(self, now: float) -> int:
+        """Starts allowed at ``now``."""
+        earliest = now - self.span
+        return self.capacity - sum(1 for start in self._starts if start > earliest)

@@ -1,0 +1,255 @@
+"""What the engine asks of a store: few verbs, the same for memory, SQLite and PostgreSQL.
+
+A store keeps the events of one *queue*. It gives each an *arrival number* for life; order is
+(priority, arrival number), and stays so through a release, a denial, a retry and a restart.
+
+What holds on every store:
+
+- ``append`` and ``settle`` are durable when they return, as far as the store is durable at all.
+- A claim is exclusive while its lease lives. Its *attempt* number is the fencing token: only
+  the latest claim of an event can settle it, and only once. To settle the same once more is
+  harmless ("replayed"), a stale one changes nothing ("fenced").
+- An event object that the process holds is written by the store alone, once the step is safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID
+
+from ..model import registry
+from ..model.element import Element
+from ..model.execution import EventStatus
+from ..model.work import Work
+from ..rules.lifecycle import Outcome
+from .states import States
+
+__all__ = ("Cancelled", "Claim", "Entry", "Extended", "Record", "Settled", "Settlement", "Store")
+
+Entry: TypeAlias = tuple[Work, float]
+"""An event to append, and its priority."""
+
+Claim: TypeAlias = tuple[Work, int]
+"""A claimed event, and the number of the attempt: the fencing token."""
+
+Settlement: TypeAlias = tuple[Work, int, Outcome]
+"""A claimed event, its attempt number, and what came of it."""
+
+
+class Settled(Enum):
+    """What became of a settlement."""
+
+    APPLIED = "applied"
+    """It is on record."""
+    REPLAYED = "replayed"
+    """It was on record already; nothing changed."""
+    FENCED = "fenced"
+    """The claim had been lost; nothing changed."""
+
+
+class Extended(Enum):
+    """What became of a lease that was to be extended."""
+
+    OK = "ok"
+    LOST = "lost"
+    CANCEL = "cancel"
+    """Extended, and somebody asks that the attempt be cancelled."""
+
+
+class Cancelled(Enum):
+    """What a request to cancel came to."""
+
+    DONE = "done"
+    """It was waiting, and is CANCELLED."""
+    CLAIMED = "claimed"
+    """A worker has it: that one has to end the attempt."""
+    SETTLED = "settled"
+    """It had ended before; nothing changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An event as its store has it, readable without its class.
+
+    Attributes:
+        number: The arrival number.
+        kind: The registry key of its class.
+        payload: ``event.to_dict("json")``.
+    """
+
+    number: int
+    id: UUID
+    queue: str
+    kind: str
+    status: EventStatus
+    priority: float
+    due: float | None
+    attempt: int
+    tries: int
+    denials: int
+    interruptions: int
+    payload: dict[str, Any] = field(repr=False)
+    key: str | None = None
+    costs: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, event: Work, queue: str, status: EventStatus) -> Record:
+        """The record of an event that a store holds."""
+        state = event.execution
+        if state.arrival is None or state.priority is None:
+            raise ValueError(f"{event!r} is held by no store")
+        return cls(
+            number=state.arrival,
+            id=event.id,
+            queue=queue,
+            kind=registry.key_of(type(event)),
+            status=status,
+            priority=state.priority,
+            due=state.due,
+            attempt=state.attempt,
+            tries=state.tries,
+            denials=state.denials,
+            interruptions=state.interruptions,
+            payload=event.to_dict("json"),
+        )
+
+    def event(self) -> Element:
+        """The event, in its class.
+
+        Raises:
+            NotFoundError: if this process has not defined the class.
+            ValidationError: (pydantic's) if it no longer fits the class.
+        """
+        return Element.from_dict(self.payload)
+
+
+class Store(Protocol):
+    """Where the events of one queue are kept.
+
+    Attributes:
+        queue: The name of the queue.
+        states: What this process holds, as a live Flow.
+    """
+
+    queue: str
+    states: States
+
+    async def append(
+        self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
+    ) -> list[Work]:
+        """Take events in, in this order: all of them or none.
+
+        Args:
+            entries: Pending events that nobody holds, with finite priorities.
+            room: How many may be pending afterwards; None: any number.
+            exist_ok: Whether an id that is known is left as it stands.
+
+        Returns:
+            The events as held: for a known id the one that was there.
+
+        Raises:
+            ExistsError: if an id is known, or given twice, unless ``exist_ok``.
+            QueueFullError: if there is no room for all.
+        """
+
+    async def load(self, events: Sequence[Work]) -> int:
+        """Take in events in whatever status they have: all or none; how many.
+
+        One that was PROCESSING goes back to PENDING as interrupted.
+
+        Raises:
+            ExistsError: if an id is known.
+        """
+
+    async def claim(
+        self,
+        worker: str,
+        n: int = 1,
+        *,
+        lease: float = 10.0,
+        until: int | None = None,
+        denied: bool = False,
+    ) -> tuple[list[Claim], float | None]:
+        """Take what is to be run next, by (priority, arrival), in one atomic step.
+
+        Args:
+            worker: Who takes it.
+            n: How many at most: free slots, never a hoard.
+            lease: Seconds for which they are this worker's.
+            until: Only events whose arrival number is at most this.
+            denied: Also those that wait out a denial.
+
+        Returns:
+            The claims, and the seconds until another claim may find something: 0.0 for at
+            once, None for not before ``on_ready`` says so.
+        """
+
+    def start(self, event: Work) -> None:
+        """Show a claimed event as PROCESSING: it enters ``_invoke`` now."""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        """Put on record what came of claims; one answer each, in order."""
+
+    async def extend(
+        self, worker: str, claims: Sequence[Claim], *, lease: float = 10.0
+    ) -> list[Extended]:
+        """Renew leases; one answer each, in order."""
+
+    async def sweep(self, limit: int = 1000) -> int:
+        """Give back what is held under a lapsed lease, as interrupted; how many."""
+
+    async def cancel(self, events: Sequence[Work]) -> list[Cancelled]:
+        """Cancel what waits; one answer each, in order.
+
+        Raises:
+            NotFoundError: if one is not here; nothing is cancelled then.
+        """
+
+    async def requeue(self, events: Sequence[Work]) -> None:
+        """Send ended events back to PENDING, on record: FAILED, CANCELLED or ABORTED ones.
+
+        Raises:
+            NotFoundError, OperationError: if one is not here, or in another status; nothing
+                is changed then.
+        """
+
+    async def prune(
+        self, statuses: Collection[EventStatus], *, limit: int | None = None
+    ) -> list[Work]:
+        """Remove ended events, oldest endings first; those that this process held."""
+
+    async def remove(self, events: Sequence[Work]) -> None:
+        """Remove events that no worker has.
+
+        Raises:
+            NotFoundError, OperationError: if one is not here, or claimed; none is removed then.
+        """
+
+    async def counts(self) -> dict[EventStatus, int]:
+        """How many events are in each status, in O(1); PROCESSING counts what is claimed."""
+
+    async def events(
+        self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
+    ) -> list[Record]:
+        """A page of records by arrival number, above ``after``."""
+
+    async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
+        """The records of these ids; None for one that is not here."""
+
+    def last_arrival(self) -> int:
+        """The highest arrival number given so far; 0 before the first."""
+
+    def on_ready(self, bell: Callable[[], None]) -> None:
+        """Ring once, when a claim may find something new.
+
+        A hint: it may ring for nothing, and correctness never depends on it.
+        """
+
+    def on_idle(self, bell: Callable[[], None]) -> None:
+        """Ring once, when nothing may be pending or claimed any more; a hint too."""
+
+    async def close(self) -> None:
+        """Give back what the store has open; it may be called twice."""

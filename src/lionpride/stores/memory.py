@@ -1,0 +1,423 @@
+"""The store in memory: the States are the truth, and a heap says what is next.
+
+Every verb ends without suspending, so each is one atomic step of the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from heapq import heapify, heappop, heappush, nsmallest
+from itertools import islice
+from time import time
+from uuid import UUID
+
+from ..errors import ExistsError, NotFoundError, OperationError, QueueFullError
+from ..model.execution import TERMINAL, EventStatus
+from ..model.work import Work
+from ..rules.lifecycle import (
+    Outcome,
+    after_interruption,
+    apply,
+    cancelled_while_waiting,
+    check_retryable,
+    requeue,
+)
+from .contract import Cancelled, Claim, Entry, Extended, Record, Settled, Settlement
+from .states import States
+
+__all__ = ("MemoryStore",)
+
+_PENDING = EventStatus.PENDING
+_PROCESSING = EventStatus.PROCESSING
+_CANCELLED = EventStatus.CANCELLED
+_APPLIED = Settled.APPLIED
+
+
+class MemoryStore:
+    """Keeps the events of one queue in this process.
+
+    Args:
+        queue: The queue's name.
+        name: The name of the States; the queue's by default.
+        clock: The time as a Unix timestamp in seconds, for what becomes due later.
+    """
+
+    def __init__(
+        self,
+        queue: str = "default",
+        *,
+        name: str | None = None,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self.queue = queue
+        self.states = States(name=name or queue)
+        self._clock = clock
+        self._last = 0
+        self._all = self.states.by_number
+        self._pending = self.states.lane(_PENDING)
+        self._processing = self.states.lane(_PROCESSING)
+        # Claimed and not yet started: pending to a reader of this process, taken to a claim.
+        self._held: dict[int, Work] = {}
+        # Entries of these heaps are never searched for: one whose event has moved on since is
+        # dropped when it comes up (`_waits`), and `_tidy` keeps such leftovers few.
+        self._ready: list[tuple[float, int, Work]] = []  # priority, number
+        self._later: list[tuple[float, int, Work]] = []  # due, number
+        self._denied: list[tuple[float, int, Work]] = []  # priority, number: also in _later
+        self._ready_bells: list[Callable[[], None]] = []
+        self._idle_bells: list[Callable[[], None]] = []
+
+    # -- taking in ---------------------------------------------------------------------------
+
+    async def append(
+        self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
+    ) -> list[Work]:
+        if room is not None and len(self._pending) + len(entries) > room:
+            raise QueueFullError(
+                f"the queue holds {len(self._pending)} waiting events and may hold {room} "
+                f"(max_queue_size): {len(entries)} more have no room; append them later",
+                details={"queue_size": len(self._pending), "max_size": room},
+            )
+        if len(entries) == 1:  # the hot path
+            ((event, priority),) = entries
+            if not self.states.knows(event):
+                self._place(event, priority)
+                if self._ready_bells:
+                    self._ring_ready()
+                return [event]
+        taken = self._resolve(entries, exist_ok)
+        for event, priority in taken.values():
+            if event.execution.arrival is None:
+                self._place(event, priority)
+        self._ring_ready()
+        return [taken[event.id][0] for event, _ in entries]
+
+    def _place(self, event: Work, priority: float) -> None:
+        self._last = number = self._last + 1
+        state = event.execution
+        state.arrival = number
+        state.priority = priority
+        self._all[number] = event
+        self._pending[number] = event
+        if state.due is None:
+            heappush(self._ready, (priority, number, event))
+        else:
+            heappush(self._later, (state.due, number, event))
+
+    def _resolve(self, entries: Sequence[Entry], exist_ok: bool) -> dict[UUID, Entry]:
+        """What each id of a batch stands for: the event known already, or the new one."""
+        taken: dict[UUID, Entry] = {}
+        for event, priority in entries:
+            known = self.states.find(event.id)
+            if known is None and event.id in taken:
+                known = taken[event.id][0]
+            if known is not None and not exist_ok:
+                raise ExistsError(
+                    f"{event!r} is known to queue {self.queue!r} already and was not appended "
+                    "again: append event.as_fresh_event(), or pass exist_ok=True"
+                )
+            taken[event.id] = (known or event, priority)
+        return taken
+
+    async def load(self, events: Sequence[Work]) -> int:
+        self._resolve([(event, 0.0) for event in events], exist_ok=False)
+        for event in events:
+            state = event.execution
+            if state.status is _PROCESSING:
+                apply(state, after_interruption(state.interruptions))
+            if state.priority is None:
+                state.priority = event.created_timestamp
+            if state.status is _PENDING:
+                self._place(event, state.priority)
+            else:
+                self._last = state.arrival = self._last + 1
+                self._all[self._last] = event
+                self.states.lane(state.status)[self._last] = event
+        self._ring_ready()
+        return len(events)
+
+    # -- claiming ----------------------------------------------------------------------------
+
+    async def claim(
+        self,
+        worker: str,
+        n: int = 1,
+        *,
+        lease: float = 10.0,
+        until: int | None = None,
+        denied: bool = False,
+    ) -> tuple[list[Claim], float | None]:
+        if self._later:
+            self._mature()
+        if until is not None or denied:
+            return self._claim_some(n, until, denied), self._wait()
+        claims: list[Claim] = []
+        ready, pending, held = self._ready, self._pending, self._held
+        while ready:
+            _, number, event = heappop(ready)
+            state = event.execution
+            if number in held or pending.get(number) is not event or state.due is not None:
+                continue  # it has moved on since it was put here
+            held[number] = event
+            state.attempt += 1
+            claims.append((event, state.attempt))
+            if len(claims) == n:
+                break
+        return claims, 0.0 if ready else self._wait()
+
+    def _claim_some(self, n: int, until: int | None, denied: bool) -> list[Claim]:
+        """A claim with conditions: what does not meet them is set aside, then put back."""
+        claims: list[Claim] = []
+        aside: list[tuple[float, int, Work]] = []
+        while len(claims) < n:
+            heaps = [heap for heap in (self._ready, self._denied if denied else []) if heap]
+            if not heaps:
+                break
+            heap = min(heaps, key=lambda each: each[0][:2])
+            entry = heappop(heap)
+            _, number, event = entry
+            if not self._waits(number, event, due=heap is self._denied):
+                continue
+            if until is not None and number > until:
+                aside.append(entry)
+                continue
+            self._held[number] = event
+            event.execution.due = None
+            event.execution.attempt += 1
+            claims.append((event, event.execution.attempt))
+        for entry in aside:
+            heappush(self._ready if entry[2].execution.due is None else self._denied, entry)
+        return claims
+
+    def _waits(self, number: int, event: Work, *, due: bool) -> bool:
+        """Whether an entry of a heap still says what is so."""
+        return (
+            self._pending.get(number) is event
+            and number not in self._held
+            and (event.execution.due is not None) is due
+        )
+
+    def _mature(self) -> None:
+        """Move what has become due among what is ready."""
+        now, later = self._clock(), self._later
+        while later and later[0][0] <= now:
+            due, number, event = heappop(later)
+            state = event.execution
+            if self._waits(number, event, due=True) and state.due == due:
+                state.due = None
+                heappush(self._ready, (state.priority or 0.0, number, event))
+
+    def _wait(self) -> float | None:
+        """Seconds until another claim may find something."""
+        if self._ready:
+            return 0.0
+        return max(0.0, self._later[0][0] - self._clock()) if self._later else None
+
+    def start(self, event: Work) -> None:
+        number = event.execution.arrival
+        if number is None or self._held.pop(number, None) is None:
+            raise OperationError(f"{event!r} is not claimed: only a claimed event can start")
+        del self._pending[number]
+        self._processing[number] = event
+        event.execution.status = _PROCESSING
+        event.execution.denials = 0
+
+    # -- settling ----------------------------------------------------------------------------
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        answers = []
+        processing = self._processing
+        for event, attempt, outcome in settlements:
+            state = event.execution
+            number = state.arrival
+            if state.attempt != attempt or number not in processing:
+                answers.append(self._settle_unstarted(event, attempt, outcome))
+                continue
+            apply(state, outcome)
+            del processing[number]
+            if outcome.status is _PENDING:
+                self._return(event, number, outcome.delay)
+            else:
+                self.states.lanes[outcome.status][number] = event
+            answers.append(_APPLIED)
+        if not processing and self._idle_bells:
+            self._ring_if_idle()
+        return answers
+
+    def _settle_unstarted(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
+        """Settle what was claimed and never started; or answer why it cannot be."""
+        state = event.execution
+        number = state.arrival
+        if number is None or self._all.get(number) is not event or state.attempt != attempt:
+            return Settled.FENCED
+        if number not in self._held:
+            return Settled.REPLAYED if state.status is outcome.status else Settled.FENCED
+        apply(state, outcome)
+        del self._held[number]
+        if outcome.status is _PENDING:
+            self._return(event, number, outcome.delay)
+        else:
+            del self._pending[number]
+            self.states.lane(outcome.status)[number] = event
+        return _APPLIED
+
+    def _return(self, event: Work, number: int, delay: float | None) -> None:
+        """Let an event wait again, from now or from when its delay is over."""
+        self._pending[number] = event
+        state = event.execution
+        entry = (state.priority or 0.0, number, event)
+        if not delay:
+            state.due = None
+            heappush(self._ready, entry)
+        else:
+            state.due = self._clock() + delay
+            heappush(self._later, (state.due, number, event))
+            if state.denials:
+                heappush(self._denied, entry)
+                self._denied = self._tidy(self._denied)
+        self._ring_ready()
+
+    def _tidy(self, heap: list[tuple[float, int, Work]]) -> list[tuple[float, int, Work]]:
+        """Rebuild a heap that is mostly leftovers."""
+        if len(heap) <= 64 + 2 * len(self._pending):
+            return heap
+        kept = {number: entry for entry in heap if self._pending.get(number := entry[1])}
+        fresh = list(kept.values())
+        heapify(fresh)
+        return fresh
+
+    async def extend(
+        self, worker: str, claims: Sequence[Claim], *, lease: float = 10.0
+    ) -> list[Extended]:
+        return [Extended.OK if self._has(*claim) else Extended.LOST for claim in claims]
+
+    def _has(self, event: Work, attempt: int) -> bool:
+        number = event.execution.arrival
+        taken = number in self._held or number in self._processing
+        return taken and event.execution.attempt == attempt
+
+    async def sweep(self, limit: int = 1000) -> int:
+        return 0  # a claim ends with this process, and so does the store
+
+    # -- by hand -----------------------------------------------------------------------------
+
+    async def cancel(self, events: Sequence[Work]) -> list[Cancelled]:
+        numbers = [self._number(event) for event in events]
+        answers = []
+        for event, number in zip(events, numbers, strict=True):
+            if number in self._held or number in self._processing:
+                answers.append(Cancelled.CLAIMED)
+            elif number in self._pending:
+                apply(event.execution, cancelled_while_waiting())
+                event.execution.due = None
+                del self._pending[number]
+                self.states.lane(_CANCELLED)[number] = event
+                answers.append(Cancelled.DONE)
+            else:
+                answers.append(Cancelled.SETTLED)
+        self._after_leaving()
+        return answers
+
+    async def requeue(self, events: Sequence[Work]) -> None:
+        numbers = [self._number(event) for event in events]
+        for event in events:
+            check_retryable(event.execution)
+        for event, number in zip(events, numbers, strict=True):
+            state = event.execution
+            if self.states.lane(state.status).pop(number, None) is not None:
+                requeue(state)
+                self._return(event, number, None)
+        self._ready = self._tidy(self._ready)
+
+    async def prune(
+        self, statuses: Collection[EventStatus], *, limit: int | None = None
+    ) -> list[Work]:
+        pruned: list[Work] = []
+        for status in EventStatus:
+            if status in TERMINAL and status in statuses:
+                left = None if limit is None else limit - len(pruned)
+                pruned += islice(self.states.lane(status).values(), left)
+        self.states.drop(pruned)
+        return pruned
+
+    async def remove(self, events: Sequence[Work]) -> None:
+        for event in events:
+            number = self._number(event)
+            if number in self._held or number in self._processing:
+                raise OperationError(
+                    f"{event!r} is running and cannot be removed: cancel it, and remove it when "
+                    "it has ended"
+                )
+        self.states.drop(events)
+        self._after_leaving()
+
+    def _number(self, event: Work) -> int:
+        number = event.execution.arrival
+        if number is None or self._all.get(number) is not event:
+            raise NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
+        return number
+
+    def _after_leaving(self) -> None:
+        """Events stopped waiting by hand: their entries are leftovers now."""
+        self._ready = self._tidy(self._ready)
+        self._later = self._tidy(self._later)
+        self._denied = self._tidy(self._denied)
+        if not self._processing:
+            self._ring_if_idle()
+
+    # -- asking ------------------------------------------------------------------------------
+
+    async def counts(self) -> dict[EventStatus, int]:
+        counts = {status: len(lane) for status, lane in self.states.lanes.items()}
+        counts[_PENDING] -= len(self._held)
+        counts[_PROCESSING] += len(self._held)
+        return counts
+
+    async def events(
+        self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
+    ) -> list[Record]:
+        lower = after or 0
+        lane = self._all if status is None or status is _PROCESSING else self.states.lane(status)
+        numbers = (
+            number
+            for number, event in lane.items()
+            if number > lower and status in (None, self._status(number, event))
+        )
+        page = nsmallest(limit, numbers)
+        return [self._record(self._all[number]) for number in page]
+
+    async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
+        found = [self.states.find(each) for each in ids]
+        return [None if event is None else self._record(event) for event in found]
+
+    def _status(self, number: int, event: Work) -> EventStatus:
+        """The status as a store counts it: claimed is PROCESSING."""
+        return _PROCESSING if number in self._held else event.execution.status
+
+    def _record(self, event: Work) -> Record:
+        return Record.of(event, self.queue, self._status(self._number(event), event))
+
+    def last_arrival(self) -> int:
+        return self._last
+
+    # -- bells -------------------------------------------------------------------------------
+
+    def on_ready(self, bell: Callable[[], None]) -> None:
+        self._ready_bells.append(bell)
+
+    def on_idle(self, bell: Callable[[], None]) -> None:
+        self._idle_bells.append(bell)
+
+    def _ring_ready(self) -> None:
+        if self._ready_bells:
+            bells, self._ready_bells = self._ready_bells, []
+            for bell in bells:
+                bell()
+
+    def _ring_if_idle(self) -> None:
+        if self._idle_bells and not self._pending and not self._processing:
+            bells, self._idle_bells = self._idle_bells, []
+            for bell in bells:
+                bell()
+
+    async def close(self) -> None:
+        """Nothing is open."""

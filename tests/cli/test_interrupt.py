@@ -1,0 +1,95 @@
+"""Ctrl-C: once to drain, twice to stop at once; nothing is lost without being named."""
+
+import contextlib
+import os
+import signal
+import subprocess
+
+import pytest
+
+RUN = ("--input", "events.jsonl", "--output", "results.jsonl", "--timeline", "run.svg")
+
+
+@contextlib.contextmanager
+def running(place, target, number=3, *options):
+    """A run of events, begun: the first of them has said so."""
+    place.write(*[{}] * number)
+    process = place.start("run", f"job.py:{target}", *RUN, "--concurrency", "1", *options)
+    try:
+        assert process.stdout.readline() == "running\n", process.communicate()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_lets_finish_what_runs(place, number, code):
+    with running(place, "Held") as process:
+        process.send_signal(number)
+        said = process.stderr.readline()
+        assert "1 running event may finish, 2 will not be started" in said
+        (place.path / "release").touch()
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert [(r["line"], r["status"]) for r in place.results()] == [(1, "completed")]
+    assert "2 left" in out
+    assert err == ""
+    assert "not started 2" in (place.path / "run.svg").read_text()
+
+
+def test_the_second_signal_stops_at_once(place):
+    with running(place, "Held") as process:
+        process.send_signal(signal.SIGINT)
+        assert "Ctrl-C again" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert place.results() == []
+    assert "3 left" in out
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("target", ["Blocking", "InThread"])
+def test_code_that_does_not_let_go_is_left(place, target):
+    with running(place, target) as process:
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
+    assert process.returncode == 130
+
+
+def test_a_signal_while_waiting_for_input_ends_the_wait(place):
+    with place.start("run", "job.py:Held", "--input", "-") as process:
+        process.stdin.write("{}\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "running\n"
+        (place.path / "release").touch()
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    assert process.returncode == 130
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_a_terminal_gets_a_display_that_is_taken_down(place):
+    ours, theirs = os.openpty()
+    place.write(*[{}] * 3)
+    (place.path / "release").touch()
+    command = place.command("run", "job.py:Held", *RUN)
+    env = {**place.env, "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(
+        command, cwd=place.path, env=env, stdout=subprocess.PIPE, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        drawn = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while data := os.read(ours, 65536):
+                drawn += data
+        out = process.stdout.read().decode()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"job.py:Held" in drawn
+    assert b"elapsed" in drawn
+    assert drawn.rindex(b"\x1b[?25h") > drawn.rindex(b"\x1b[?25l")
+    assert "3 events" in out

@@ -1,0 +1,45 @@
+"""The notebook holds the spec's cells, unchanged, and the right answers as its outputs."""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from answers import answer, plain
+from spec_cells import Cell, read_cells
+
+NOTEBOOK = Path(__file__).parents[2] / "examples" / "processor_executor.ipynb"
+CELLS = read_cells()
+
+
+@pytest.fixture(scope="module")
+def notebook() -> Any:
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def test_it_is_a_valid_notebook(notebook: Any) -> None:
+    nbformat.validate(notebook)
+
+
+def test_its_sources_are_the_cells_of_the_spec(notebook: Any) -> None:
+    assert [(cell.cell_type == "code", cell.source) for cell in notebook.cells] == [
+        (cell.is_code, cell.source) for cell in CELLS
+    ]
+
+
+@pytest.mark.parametrize("position", range(len(CELLS)), ids=lambda p: f"cell-{p:02}")
+def test_its_outputs_are_the_right_answers(notebook: Any, position: int) -> None:
+    cell: Cell = CELLS[position]
+    outputs = notebook.cells[position].get("outputs", [])
+    assert {(output.output_type, output.get("name")) for output in outputs} <= {
+        ("stream", "stdout")
+    }
+    if cell.is_code:
+        assert plain("".join(output.text for output in outputs)) == answer(cell)
+
+
+def test_it_says_nothing_of_the_machine_that_ran_it(notebook: Any) -> None:
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert set(notebook.metadata.language_info) == {"name"}
+    assert all(cell.metadata == {} for cell in notebook.cells)
+    assert [cell.id for cell in notebook.cells] == [f"cell-{i:02}" for i in range(len(CELLS))]

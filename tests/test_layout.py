@@ -1,0 +1,166 @@
+"""Keeps the project's shape: where tests stand, how long things are, what is committed."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "lionpride"
+
+MODULE_LINES = 400
+FUNCTION_LINES = 50
+
+UNTESTED: dict[str, str] = {
+    # "folder/module.py": "why no test file of its own",
+}
+"""Modules without a test file of their own, each with its reason."""
+
+LONG: dict[str, str] = {
+    # "src/…/module.py" or "src/…/module.py:function": "why it is better in one piece",
+}
+"""Modules and functions that are longer than the limit, each with its reason."""
+
+
+def sources(*folders: str) -> list[str]:
+    """Paths of the Python files below these folders, relative to the project's root."""
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+OURS = sources("src", "tools", "examples", "benchmarks")
+MODULES = [path.removeprefix("src/lionpride/") for path in sources("src")]
+
+
+@cache
+def tree_of(path: str) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+def has_code(tree: ast.Module) -> bool:
+    """Tell a module that does something from one that only says or passes on names."""
+    quiet = (ast.Import, ast.ImportFrom, ast.Expr, ast.Assign, ast.AnnAssign)
+    return any(not isinstance(statement, quiet) for statement in tree.body)
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function, from its `def` to its end, without its docstring."""
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines
+
+
+# ----------------------------------------------------------------------------------- the test tree
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_has_its_tests_at_the_same_place(module: str) -> None:
+    path = Path(module)
+    mirror = ROOT / "tests" / path.parent / f"test_{path.name}"
+    if module in UNTESTED or not has_code(tree_of(f"src/lionpride/{module}")):
+        assert not mirror.exists() or module not in UNTESTED, f"{module} is tested: list it no more"
+        return
+    assert mirror.exists(), f"write tests/{path.parent.as_posix()}/test_{path.name}, or say why not"
+
+
+def test_every_exception_is_of_a_module_that_exists() -> None:
+    assert set(UNTESTED) <= set(MODULES)
+    assert {name.partition(":")[0] for name in LONG} <= set(OURS)
+
+
+def test_the_test_tree_is_not_a_package() -> None:
+    assert not list((ROOT / "tests").rglob("__init__.py")), "importlib mode needs none"
+
+
+# ------------------------------------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize("path", OURS)
+def test_no_module_is_too_long(path: str) -> None:
+    lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+    assert lines <= MODULE_LINES or path in LONG
+
+
+@pytest.mark.parametrize("path", OURS)
+def test_no_function_is_too_long(path: str) -> None:
+    long = {f.name: length(f) for f in functions(tree_of(path)) if length(f) > FUNCTION_LINES}
+    assert not {name: n for name, n in long.items() if f"{path}:{name}" not in LONG}
+
+
+@pytest.mark.parametrize("path", sources("src", "tools", "examples"))
+def test_a_late_import_says_why(path: str) -> None:
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    silent = [
+        f"{path}:{node.lineno}: {lines[node.lineno - 1].strip()}"
+        for function in functions(tree_of(path))
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and not re.search(r"# late: \w", lines[node.lineno - 1])
+    ]
+    assert not silent, "add `# late: reason`, or import at the top"
+
+
+# ------------------------------------------------------------------------------- what is committed
+
+IGNORED = {"build", "dist", "__pycache__"}
+"""Folders that tools make; so are those whose names begin with a dot, `.ci` excepted."""
+
+UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
+REGISTRY = re.compile(r"pypi\.(?:org|python)|pythonhosted\.|anaconda\.(?:org|com)|registry\.npmjs")
+MACHINE = re.compile(r"(?<![\w.:/~$}\\-])/(?:work|root|tmp|home|Users|opt|mnt|var)/")
+TEXT = re.compile(r"(?:^|/)\.?[^./]+$|\.(?:cfg|ipynb|jsonl?|md|py|sql|svg|toml|txt|ya?ml)$")
+
+
+def committed() -> list[str]:
+    """Files under version control or about to be; without git, all that is not made by a tool."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "-co", "--exclude-standard"]
+    try:
+        answer = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+        names = [name for name in answer.split("\0") if name and (ROOT / name).is_file()]
+    except (OSError, subprocess.CalledProcessError):
+        names = []
+    if not names:
+        found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+        names = [path.as_posix() for path in found if not any(map(made, path.parts[:-1]))]
+    return sorted(name for name in names if TEXT.search(name))
+
+
+def made(folder: str) -> bool:
+    return folder in IGNORED or (folder.startswith(".") and folder != ".ci")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        pytest.param(UNFINISHED, id="marks of unfinished work"),
+        pytest.param(REGISTRY, id="hosts of package registries"),
+        pytest.param(MACHINE, id="paths of one machine"),
+    ],
+)
+def test_nothing_committed_holds(pattern: re.Pattern[str]) -> None:
+    found = [
+        f"{name}:{number}: {line.strip()}"
+        for name in committed()
+        for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), 1)
+        if pattern.search(line)
+    ]
+    assert not found
+
+
+def test_constraints_are_plain_pins() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert pins == sorted(pins, key=lambda pin: pin.partition("==")[0].lower())
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin) for pin in pins)

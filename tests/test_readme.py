@@ -1,0 +1,63 @@
+"""What the documents show is true: their Python runs, their commands, links and tests exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+from documents import ROOT, Block, blocks, documents, run
+
+PYTHON = blocks("python")
+COMMANDS = blocks("console", "sh", "bash", "shell")
+NOT_RUN = [block for block in PYTHON if block.not_run]
+DOCUMENTS = [path.relative_to(ROOT).as_posix() for path in documents()]
+
+MOST_NOT_RUN = 3
+"""An example that is not run can lie; more of them than this need a better reason."""
+
+_MAKE = re.compile(r"^(?:\$ )?make ((?:[a-z]+ ?)+)", re.MULTILINE)
+_LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
+_TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+
+
+def test_the_readme_shows_python() -> None:
+    assert any(block.document == "README.md" for block in PYTHON)
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.name)
+def test_python_runs(block: Block, tmp_path: Path) -> None:
+    if block.not_run:
+        pytest.skip(block.not_run)
+    done = run(block, tmp_path)
+    assert done.returncode == 0, f"{block.name}\n{done.stdout}\n{done.stderr}"
+    assert not done.stderr, f"{block.name}\n{done.stderr}"
+
+
+def test_few_python_blocks_are_not_run() -> None:
+    assert len(NOT_RUN) <= MOST_NOT_RUN, [block.name for block in NOT_RUN]
+
+
+@pytest.mark.parametrize("block", COMMANDS, ids=lambda block: block.name)
+def test_make_targets_exist(block: Block) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = {target for line in _MAKE.findall(block.text) for target in line.split()}
+    assert named <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    path = ROOT / document
+    links = _LINK.findall(path.read_text(encoding="utf-8"))
+    assert not [link for link in links if not (path.parent / link).exists()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_named_tests_exist(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    missing = []
+    for file, name in _TEST.findall(text):
+        path = ROOT / file
+        source = path.read_text(encoding="utf-8") if path.exists() else ""
+        if not source or (name and not re.search(rf"(?:def|class) {name}\b", source)):
+            missing.append(f"{file}::{name}" if name else file)
+    assert not missing

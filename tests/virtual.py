@@ -1,0 +1,102 @@
+"""A loop whose time is virtual: a test that sleeps for an hour takes a millisecond.
+
+`loop.time()` stands still while callbacks run. When nothing is ready, the loop jumps to the next
+timer instead of sleeping. Work that leaves the loop (threads, sockets, pipes) is real: time stands
+still while an executor thread works, and a loop that watches files asks them before it jumps.
+
+Nothing ready and nothing scheduled means that no callback can ever run again. A real loop would
+sleep for ever; this one raises, so that the test fails at once and says why.
+"""
+
+import asyncio
+import selectors
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+START = 1_000.0
+"""The virtual second at which a loop starts: not zero, so that zero is never taken for a time."""
+
+THREAD_PATIENCE = 1.0
+"""Real seconds that a loop without timers waits for another thread to wake it."""
+
+
+class _Jumper(selectors.DefaultSelector):
+    """Answers like the selector that it extends, but lets the clock jump instead of waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop: VirtualLoop | None = None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or self.loop is None or (timeout is not None and timeout <= 0):
+            return ready
+        if self.loop.threads:
+            return super().select(None)
+        if timeout is not None:
+            self.loop.jump(timeout)
+            return ready
+        return self._wait_for_outside()
+
+    def _wait_for_outside(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """No timer is left: only a file or another thread can still wake the loop."""
+        if len(self.get_map()) > 1:  # more than the loop's own wake-up pipe
+            return super().select(None)
+        if threading.active_count() > 1:
+            ready = super().select(THREAD_PATIENCE)
+            if ready:
+                return ready
+        raise RuntimeError("deadlock: nothing is scheduled")
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop with its own time. Make it with `asyncio.Runner(loop_factory=VirtualLoop)`."""
+
+    def __init__(self, start: float = START) -> None:
+        self._virtual_now = start
+        self.threads = 0
+        """Calls that run in an executor thread now; time stands still for them."""
+        selector = _Jumper()
+        super().__init__(selector)
+        selector.loop = self
+
+    def time(self) -> float:
+        return self._virtual_now
+
+    def jump(self, timeout: float) -> None:
+        """Set the clock to the next timer.
+
+        To the timer's own time where it can be seen: `now + (when - now)` is not always `when`, and
+        a test may compare exact times.
+        """
+        timers = getattr(self, "_scheduled", None)
+        target = timers[0].when() if timers else self._virtual_now + timeout
+        self._virtual_now = max(self._virtual_now, target)
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        future = super().run_in_executor(executor, func, *args)
+        self.threads += 1
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, _: asyncio.Future[Any]) -> None:
+        self.threads -= 1
+
+    async def shutdown_default_executor(self, *args: Any) -> None:
+        self.threads += 1  # the pool is joined in a thread, which needs real time
+        try:
+            await super().shutdown_default_executor(*args)
+        finally:
+            self.threads -= 1
+
+
+def run_virtual(coroutine: Coroutine[Any, Any, T], *, start: float = START) -> T:
+    """Run a coroutine to its end in a new VirtualLoop and return its result."""
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(start)) as runner:
+        return runner.run(coroutine)
