@@ -29,7 +29,7 @@ STDLIB = Path(sysconfig.get_path("stdlib"))
 NOT_OURS = {"site-packages", "dist-packages", "__pycache__"}
 LARGE = 128 * 1024  # bytes; files above it are streamed
 PIECE = 2000  # lines in one chunk of a stream
-BREATH = 400  # tokens after which the loop may turn to something else
+BREATH = 200  # tokens after which the loop may turn to something else
 
 
 class MeasureFile(Event):

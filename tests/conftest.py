@@ -77,30 +77,32 @@ async def within(limit: float, coroutine: Coroutine[Any, Any, object]) -> None:
             await coroutine
     except TimeoutError:
         if guard.expired():
-            pytest.fail(f"the test did not end within {limit:g} s")
+            raise Hung(f"it did not end within {limit:g} s") from None
         raise
 
 
 def run_test(item: pytest.Function, test: AsyncTest, *args: Any, **kwargs: Any) -> None:
     guard = item.get_closest_marker("guard")
     limit = float(guard.args[0]) if guard else LIMIT
-    try:
-        if item.get_closest_marker("virtual"):
-            # A timeout of the loop would be virtual too, so only the watchdog guards here.
-            with watchdog(limit, item.config), asyncio.Runner(loop_factory=VirtualLoop) as runner:
-                runner.run(test(*args, **kwargs))
-        else:
-            # The watchdog comes later: it is for code that blocks the loop.
-            with watchdog(limit + 5, item.config), asyncio.Runner() as runner:
-                runner.run(within(limit, test(*args, **kwargs)))
-    except Hung as error:
-        pytest.fail(f"the test hangs: {error}")
+    if item.get_closest_marker("virtual"):
+        # A timeout of the loop would be virtual too, so only the watchdog guards here.
+        with watchdog(limit, item.config), asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(test(*args, **kwargs))
+    else:
+        # The watchdog comes later: it is for code that blocks the loop.
+        with watchdog(limit + 5, item.config), asyncio.Runner() as runner:
+            runner.run(within(limit, test(*args, **kwargs)))
 
 
 def run_each_example(item: pytest.Function, test: AsyncTest) -> Callable[..., None]:
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        run_test(item, test, *args, **kwargs)
+        try:
+            run_test(item, test, *args, **kwargs)
+        except Hung as error:
+            # No failure in Hypothesis' eyes, so it goes straight out: to shrink an example that
+            # hangs would take its limit again each time.
+            raise Hung(f"{error}, for {args or kwargs}") from error
 
     return run
 
@@ -116,5 +118,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(test):
         return None
     names = pyfuncitem._fixtureinfo.argnames
-    run_test(pyfuncitem, test, **{name: pyfuncitem.funcargs[name] for name in names})
+    try:
+        run_test(pyfuncitem, test, **{name: pyfuncitem.funcargs[name] for name in names})
+    except Hung as error:
+        pytest.fail(f"the test hangs: {error}")
     return True

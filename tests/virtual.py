@@ -9,6 +9,7 @@ sleep for ever; this one raises, so that the test fails at once and says why.
 """
 
 import asyncio
+import math
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
@@ -76,6 +77,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         timers = getattr(self, "_scheduled", None)
         target = timers[0].when() if timers else self._virtual_now + timeout
         self._virtual_now = max(self._virtual_now, target)
+        # Timers are due before `time() + resolution`, which must be more than `time()`: at large
+        # times the usual nanosecond is lost in the rounding, and no timer would ever be due.
+        self._clock_resolution = max(1e-9, math.ulp(self._virtual_now))
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any

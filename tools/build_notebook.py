@@ -29,7 +29,14 @@ def build(cells: list[Cell]) -> Any:
 def run(notebook: Any) -> None:
     """Run every cell, in a kernel that stands in the notebook's folder; the first error raises."""
     context = {"metadata": {"path": str(TARGET.parent)}}
-    NotebookClient(notebook, timeout=60, kernel_name=KERNEL["name"], resources=context).execute()
+    quiet = ["--log-level=ERROR"]  # it would warn that it speaks over a local socket
+    NotebookClient(
+        notebook,
+        timeout=60,
+        kernel_name=KERNEL["name"],
+        extra_arguments=quiet,
+        resources=context,
+    ).execute()
 
 
 def tidy(notebook: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -231,6 +232,14 @@ def test_a_reader_of_the_results_that_goes_away_ends_the_run(place):
         assert "results cannot be written" in process.stderr.readline()
         assert "Traceback" not in process.stderr.read()
     assert process.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_results_that_cannot_be_written_end_the_run(place):
+    place.write(*[{}] * 50)
+    done = place.run("run", "job.py:Work", "--input", "events.jsonl", "--output", "/dev/full")
+    assert done.returncode == 1
+    assert "results cannot be written to /dev/full: No space left on device" in done.stderr
 
 
 def test_help_names_the_exit_statuses(place):

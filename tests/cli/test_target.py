@@ -89,7 +89,7 @@ def test_a_nested_class_can_be_named(job):
         ("job_for_target.py:Zebra", ["'Zebra'", "Homeless, Resize, ResizeExecutor"]),
         ("job_for_target.py:Plain", ["neither an Event nor an Executor"]),
         ("job_for_target.py:thing", ["is not a class but 3"]),
-        ("job_for_target.py:Homeless", ["event_type"]),
+        ("job_for_target.py:Homeless", ["no processor_type"]),
         ("lionpride.core:Event", ["base class", "subclass"]),
         ("lionpride.core:Executor", ["processor"]),
         ("lionpride.core:Processor", ["neither an Event nor an Executor"]),

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ..errors import LionprideError
 from . import run
 from .usage import UsageError
 
@@ -32,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         sys.stdout.flush()
-    except UsageError as error:
+    except LionprideError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted before anything ran", file=sys.stderr)
         return 130

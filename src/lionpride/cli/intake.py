@@ -26,6 +26,7 @@ class Intake:
         begun: Set when there is a first event.
         full: Set when the queue takes no more, so that it must be worked off to go on.
         ended: Set when no more lines will come, for whatever reason.
+        complete: Whether that is because the input was read to its end.
 
     Args:
         executor: Takes the events.
@@ -44,6 +45,7 @@ class Intake:
         room: asyncio.Event,
     ) -> None:
         self.bad = self.last = 0
+        self.complete = False
         self.begun = asyncio.Event()
         self.full = asyncio.Event()
         self.ended = asyncio.Event()
@@ -60,6 +62,7 @@ class Intake:
                 if entries := self._read(batch):
                     self.begun.set()
                     await self._append(entries)
+            self.complete = True
         finally:
             self.ended.set()
 

@@ -6,12 +6,13 @@ import asyncio
 import io
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from ..core import EventStatus, Executor
+from ..errors import OperationError
 from .intake import Intake
 from .interrupt import Interrupts
 from .lines import BadLine, EventReader
@@ -19,10 +20,9 @@ from .recorder import Recorder
 from .results import Results, start_over
 from .screen import PlainScreen, Screen
 from .source import Source, empty
-from .summary import Summary, summarize
+from .summary import summarize
 from .tally import Tally
 from .target import Target
-from .text import plural
 from .timeline import draw
 from .usage import UsageError
 
@@ -124,33 +124,46 @@ class Job:
         intake, stops = self.intake, (interrupts.drain, self.broken)
         enough = intake.full if self.plan.source.whole else intake.begun
         await first_of(enough, intake.ended, *stops)
+        if any(stop.is_set() for stop in stops):
+            return
         if intake.last and self.plan.output is not None:
             start_over(self.plan.output)
-        if not intake.begun.is_set() or any(stop.is_set() for stop in stops):
-            return
-        async with self.executor:
+        if intake.begun.is_set():
+            await self._execute(interrupts)
+
+    async def _execute(self, interrupts: Interrupts) -> None:
+        """Run what was and will be taken in, to its end or until asked to stop."""
+        await self.executor.start()
+        async with background(self._process()) as ended:
             async with background(self._settle_all()) as settled:
-                await first_of(settled, *stops)
-            if any(stop.is_set() for stop in stops):
-                await self._drain(interrupts)
+                await first_of(settled, ended, interrupts.drain, self.broken)
+            await self.executor.stop()
+            if interrupts.drain.is_set():
+                self._say_stopping()
+            await first_of(ended, interrupts.halt)
+        await self.executor.store.close()
+
+    async def _process(self) -> None:
+        """Run events until stopped; cancelled, it sends what runs back to pending."""
+        processor = self.executor.processor
+        assert processor is not None
+        try:
+            await processor.execute()
+        except (KeyboardInterrupt, SystemExit) as error:
+            self._break(f"an event raised {type(error).__name__}: nothing more was started")
 
     async def _settle_all(self) -> None:
         """Wait until every line has been read and every event has settled."""
         await self.intake.ended.wait()
-        await self.executor.join()
+        with suppress(OperationError):  # nothing runs any more: `_process` says why
+            await self.executor.join()
 
-    async def _drain(self, interrupts: Interrupts) -> None:
-        """Start nothing more, and let finish what runs, unless a second signal comes."""
-        running = plural(len(self.tally.running), "running event")
+    def _say_stopping(self) -> None:
+        running, left = len(self.tally.running), self.tally.counts[EventStatus.PENDING]
         self.screen.note(
-            f"stopping: {running} may finish, {self._left():,} will not be started; "
-            "Ctrl-C again stops at once"
+            f"stopping: {running:,} running may finish, {left:,} will not start; "
+            "Ctrl-C again ends at once"
         )
-        await self.executor.stop()
-        await first_of(self.tally.idle, interrupts.halt)
-
-    def _left(self) -> int:
-        return self.tally.counts[EventStatus.PENDING]
 
     # ---------------------------------------------------------------------- what is told
 
@@ -170,8 +183,11 @@ class Job:
         if self.results is not None:
             self.results.flush()
         self._draw()
-        files = [(what, name) for what, name in self.plan.names.items() if name != "-"]
-        self.screen.finish(self._summary(seconds, files))
+        read_to = None if self.intake.complete else self.intake.last
+        files = {what: name for what, name in self.plan.names.items() if name != "-"}
+        self.screen.finish(
+            summarize(self.tally, seconds, bad=self.intake.bad, read_to=read_to, files=files)
+        )
 
     def _draw(self) -> None:
         if self.recorder is None or self.plan.picture is None:
@@ -183,9 +199,6 @@ class Job:
         except OSError as error:
             name = self.plan.names["timeline"]
             self._break(f"the timeline cannot be written to {name}: {error.strerror or error}")
-
-    def _summary(self, seconds: float, files: list[tuple[str, str]]) -> Summary:
-        return summarize(self.tally, seconds, self.intake.bad, files)
 
     def _status(self) -> int:
         """1 if anything did not end as it should, else 0."""

@@ -6,6 +6,7 @@ It needs rich, the extra `[cli]`; nothing else of the command line does.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from types import TracebackType
 from typing import Self, TextIO
@@ -46,14 +47,14 @@ class LiveScreen:
     Args:
         tally: What is counted; it is read at each drawing.
         title: What runs.
-        reading: Says whether there are still lines to read, so that the total is not known.
-        out: Where the summary goes; None for standard error.
+        read: Set when all lines have been read, so that the total is known.
+        out: Where the summary goes.
     """
 
-    def __init__(self, tally: Tally, title: str, reading: asyncio.Event, out: TextIO) -> None:
+    def __init__(self, tally: Tally, title: str, read: asyncio.Event, out: TextIO) -> None:
         self._tally = tally
         self._title = title
-        self._read = reading
+        self._read = read
         self._console = Console(stderr=True, highlight=False)
         self._end = Console(file=out, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -126,7 +127,7 @@ class LiveScreen:
         if speed > 0:
             parts.insert(0, rate(speed))
             if self._read.is_set():
-                parts.append(f"ETA {clock((tally.total - tally.settled) / speed)}")
+                parts.append(f"ETA {clock(math.ceil((tally.total - tally.settled) / speed))}")
         if not self._read.is_set():
             parts.append("reading the input")
         return Text(" · ".join(parts), "dim")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ..core import EventStatus
+from ..core import EventStatus, Transition
 from ..model.work import Work
-from ..rules.lifecycle import Transition
 from .chart import Span
 from .lines import label
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from ..core import EventStatus, Unset
+from ..core import EventStatus, Transition, Unset
 from ..model.codec import encode, error_to_dict
 from ..model.work import Work
-from ..rules.lifecycle import Transition
 from .usage import UsageError
 
 __all__ = ["Results", "open_output", "result_line"]
 
+_PLAIN = json.JSONEncoder(default=encode, allow_nan=False, ensure_ascii=False)
 OPEN = (EventStatus.PENDING, EventStatus.PROCESSING, None)
 
 
@@ -89,10 +89,10 @@ def result_line(event: Work, number: int) -> bytes:
 def _json(record: Mapping[str, Any]) -> bytes:
     """Plain JSON as far as it goes; the tags of `lionpride.model.codec` only where it does not."""
     try:
-        text = json.dumps(record, default=encode, allow_nan=False, ensure_ascii=False)
+        text = _PLAIN.encode(record)
     except (TypeError, ValueError, RecursionError):
         tagged = {name: encode(value) for name, value in record.items()}
-        text = json.dumps(tagged, ensure_ascii=False)
+        text = _PLAIN.encode(tagged)
     try:
         return text.encode() + b"\n"
     except UnicodeEncodeError:  # half of a surrogate pair: JSON can say it, UTF-8 cannot

@@ -126,6 +126,7 @@ def open_source(path: str) -> Source:
         raise UsageError(f"--input {path} cannot be read: {error.strerror or error}") from error
     source = Source(raw, path)
     if source.whole and os.fstat(raw.fileno()).st_size == 0:
+        source.close()
         raise UsageError(empty(path))
     return source
 

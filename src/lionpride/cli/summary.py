@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .chart import percentile
@@ -38,8 +38,23 @@ class Summary:
         return "\n".join([self.headline, *lines, *self.notes])
 
 
-def summarize(tally: Tally, seconds: float, bad: int, files: Sequence[tuple[str, str]]) -> Summary:
-    """Sum up a run of so many seconds; `bad` lines were refused, `files` were written."""
+def summarize(
+    tally: Tally,
+    seconds: float,
+    *,
+    bad: int,
+    read_to: int | None,
+    files: Mapping[str, str],
+) -> Summary:
+    """Sum up a run.
+
+    Args:
+        tally: What was counted.
+        seconds: How long it took.
+        bad: How many lines were refused.
+        read_to: The last line that was read, if that was not the end of the input.
+        files: What was written, by what it is.
+    """
     settled = tally.settled
     pace = f", {rate(settled / seconds)}" if settled and seconds > 0 else ""
     headline = f"{plural(settled, 'event')} in {duration(seconds)}{pace}"
@@ -47,12 +62,14 @@ def summarize(tally: Tally, seconds: float, bad: int, files: Sequence[tuple[str,
         headline += f"; {tally.total - settled:,} left"
     rows = [_row(tally, status.value, number) for status, number in tally.counts.items() if number]
     notes = []
+    if read_to is not None:
+        notes.append(f"the input was read up to line {read_to:,}, not to its end")
     if bad:
         notes.append(f"{plural(bad, 'bad line')}, named above: not run")
     notes += [_failure(failure) for failure in tally.failures]
     if tally.failed > FIRST_FAILURES:
         notes.append(f"…and {tally.failed - FIRST_FAILURES:,} more that did not complete")
-    notes += [f"{name.ljust(8)}  {path}" for name, path in files]
+    notes += [f"{name.ljust(8)}  {path}" for name, path in files.items()]
     return Summary(headline, rows, notes)
 
 

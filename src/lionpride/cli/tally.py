@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
 
-from ..core import EventStatus
+from ..core import EventStatus, Transition
+from ..model.codec import error_to_dict
 from ..model.work import Work
-from ..rules.lifecycle import Transition
 from .lines import label
 from .text import one_line
 
@@ -39,7 +39,6 @@ class Tally:
         running: When each event that runs now was started, in order of start.
         durations: The seconds that the events which ended in a status had run.
         failures: The first few events that did not complete.
-        idle: Set while nothing runs.
         room: Set whenever an event has left the queue.
     """
 
@@ -48,8 +47,6 @@ class Tally:
         self.running: dict[UUID, tuple[float, Work]] = {}
         self.durations: dict[EventStatus, array[float]] = {}
         self.failures: list[Failure] = []
-        self.idle = asyncio.Event()
-        self.idle.set()
         self.room = asyncio.Event()
         self._lines = lines
 
@@ -86,13 +83,10 @@ class Tally:
             self.counts[after] += 1
         if after is EventStatus.PROCESSING:
             self.running[event.id] = (step.at, event)
-            self.idle.clear()
         elif before is EventStatus.PROCESSING:
             started, _ = self.running.pop(event.id, (step.at, event))
             if after is not None and after is not EventStatus.PENDING:
                 self.durations.setdefault(after, array("d")).append(step.at - started)
-            if not self.running:
-                self.idle.set()
         if before is EventStatus.PENDING:
             self.room.set()
         if after not in (None, EventStatus.PENDING, EventStatus.PROCESSING, *SUCCESSES):
@@ -101,6 +95,8 @@ class Tally:
     def _note_failure(self, event: Work) -> None:
         if len(self.failures) < FIRST_FAILURES:
             error = event.execution.error
-            text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else ""
+            text = ""
+            if isinstance(error, BaseException):
+                text = "{error}: {message}".format_map(error_to_dict(error))
             failure = Failure(self.line_of(event), label(event), event.status.value, one_line(text))
             self.failures.append(failure)

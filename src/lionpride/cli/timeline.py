@@ -83,8 +83,9 @@ def _header(chart: Chart, title: str) -> Iterator[str]:
     """The title, the figures of the run, and the legend with a count for each status."""
     seconds, waits = chart.seconds, chart.waits
     pace = f" · {rate(chart.settled / seconds)}" if seconds > 0 and chart.settled else ""
+    part = f"{chart.settled:,} of " if chart.settled < chart.events else ""
     figures = (
-        f"{plural(chart.events, 'event')} in {duration(seconds)}{pace} · "
+        f"{part}{plural(chart.events, 'event')} in {duration(seconds)}{pace} · "
         f"{plural(chart.lanes, 'slot')} in use · queue wait p50 "
         f"{duration(percentile(waits, 0.5))}, p95 {duration(percentile(waits, 0.95))}"
     )
@@ -190,6 +191,8 @@ def _bar(chart: Chart, bar: Bar) -> str:
         f"<title>{_tooltip(bar)}</title></rect>"
     )
     room = int((width - 9) / 6.4)
+    if len(label) > room:  # of a path, the last part says most
+        label = label.rstrip("/").rpartition("/")[2]
     if label and chart.height >= 14 and room >= min(10, len(label)):
         ink = "#1a1a1a" if kind in DARK_INK else "#ffffff"
         parts.append(

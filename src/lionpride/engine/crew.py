@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from ..model.execution import EventStatus
@@ -21,6 +23,8 @@ from ..model.work import Work
 from ..rules.lifecycle import (
     RELEASED,
     Cause,
+    Completion,
+    Ending,
     Outcome,
     after_denial,
     after_error,
@@ -33,12 +37,17 @@ from .workshop import Workshop
 
 __all__ = ("Crew", "Loop", "Round")
 
-_COMPLETED = EventStatus.COMPLETED
 _PENDING = EventStatus.PENDING
 _PROCESSING = EventStatus.PROCESSING
 _APPLIED = Settled.APPLIED
 
 logger = logging.getLogger("lionpride")
+
+
+def _clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The loop's own clock, without the method around it where it is asyncio's usual one."""
+    usual = getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time
+    return monotonic if usual else loop.time
 
 
 class Worker:
@@ -69,7 +78,7 @@ class Crew(ABC):
         self.shop = shop
         self.fatal: BaseException | None = None
         self._loop = asyncio.get_running_loop()
-        self._now = self._loop.time
+        self._now = _clock(self._loop)
         self._context = copy_context()
         self._boss = asyncio.current_task()
         self._workers: set[Worker] = set()
@@ -180,6 +189,8 @@ class Crew(ABC):
 
     async def _sleep(self, seconds: float | None) -> None:
         """Sleep until woken, or for so long; only the one who looks does."""
+        if self._closing:
+            return
         self._asleep = self._loop.create_future()
         timer = None if seconds is None else self._loop.call_later(seconds, self._wake)
         try:
@@ -208,19 +219,16 @@ class Crew(ABC):
         self._called = False
         try:
             while not self._closing:
-                if self._looker is not None:
-                    await self._rest()
-                    self._called = False
-                    continue
-                self._looker = worker
-                try:
-                    claim = await self._next(worker)
-                finally:
-                    if self._looker is worker:
-                        self._looker = None
+                claim = self._take()
+                if claim is None:
+                    if self._looker is not None:
+                        await self._rest()
+                        self._called = False
+                        continue
+                    claim = await self._look(worker)
                 if claim is not None:
-                    if self._more:
-                        self._call()
+                    if not self._called:
+                        self._keep_watch()
                     ended = await self._attempt(worker, claim)
                     if ended > self._turn:
                         await asyncio.sleep(0)
@@ -229,8 +237,28 @@ class Crew(ABC):
                     return
                 if task.cancelling():
                     await self._recover(task)
+        except Exception as error:  # the store's, or ours: users' own have been dealt with
+            self._fail(error)
         finally:
             self._leave(worker)
+
+    async def _look(self, worker: Worker) -> Claim | None:
+        """Look for the next event, as the only one of the crew."""
+        self._looker = worker
+        try:
+            return await self._next(worker)
+        finally:
+            if self._looker is worker:
+                self._looker = None
+
+    def _take(self) -> Claim | None:
+        """The next event, if it can be had without waiting for anything."""
+        return None
+
+    def _keep_watch(self) -> None:
+        """See to it that the next event is found while this worker runs one."""
+        if self._more:
+            self._call()
 
     def _leave(self, worker: Worker) -> None:
         self._workers.discard(worker)
@@ -255,24 +283,29 @@ class Crew(ABC):
         """Run a claimed event's code and settle what came of it; the time when it ended."""
         event: Any
         event, attempt = claim
+        outcome: Outcome
         shop, now, observers = self.shop, self._now, self.shop.observers
         began = now()
         if shop.window is not None:
             shop.window.stamp(began)
         shop.running += 1
-        shop.store.start(event)
+        if shop.asks:
+            shop.store.start(event)
         if observers.active:
             observers.tell(event, event.execution.arrival, _PENDING, _PROCESSING)
         worker.claim = claim
-        if event.timeout is None and not event.streaming:  # what `perform` does, a frame shorter
+        own = event.__dict__  # pydantic makes `event.timeout` three times as slow
+        if own["timeout"] is None and not own["streaming"]:  # what `perform` does, a frame less
             try:
+                if not shop.asks and type(event) not in self._plain:
+                    self._look_at_request(event)
                 response = await event._invoke()
                 if worker.guard.cause is not None:
                     worker.guard.over()
             except BaseException as error:
                 outcome = self._explain(worker, event, error)
             else:
-                outcome = Outcome(_COMPLETED, response, None, 0.0, False)
+                outcome = Completion(response, 0.0)
         else:
             outcome = await perform(event, worker.guard, partial(self._explain, worker))
         ended = now()
@@ -280,15 +313,20 @@ class Crew(ABC):
         if worker.left:
             return ended  # settled already
         outcome.duration = ended - began
-        answers = await shop.store.settle(((event, attempt, outcome),))
-        shop.free_slot()
-        if outcome.status is not _COMPLETED:
+        if shop.now is not None:
+            answer = shop.now.settle_now(event, attempt, outcome)
+        else:
+            (answer,) = await shop.store.settle(((event, attempt, outcome),))
+        shop.running -= 1
+        if shop.on_free:
+            shop.ring_free()
+        if outcome.error is not None:
             self._after_trouble(outcome)
-        if observers.active and answers[0] is _APPLIED:
+        if observers.active and answer is _APPLIED:
             observers.tell(event, event.execution.arrival, _PROCESSING, outcome.status)
         return ended
 
-    def _explain(self, worker: Worker, event: Event, error: BaseException) -> Outcome:
+    def _explain(self, worker: Worker, event: Event, error: BaseException) -> Ending:
         """What an attempt that ended with an exception means."""
         if isinstance(error, GeneratorExit) and not self._loop.is_running():
             raise error  # the coroutine is being closed, with its loop
@@ -299,20 +337,23 @@ class Crew(ABC):
 
     def _after_trouble(self, outcome: Outcome) -> None:
         """User code that asks the process to exit ends the crews, not the event loop."""
-        if isinstance(outcome.error, KeyboardInterrupt | SystemExit) and self.fatal is None:
-            self.fatal = outcome.error
+        if isinstance(outcome.error, KeyboardInterrupt | SystemExit):
+            self._fail(outcome.error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Start nothing more, give what runs its grace time, and have ``run`` raise."""
+        if self.fatal is None:
+            self.fatal = error
             self.shop.halt()
+            self.close()
             self._loop.call_later(self.shop.grace, self.interrupt)
 
-    def _is_plain(self, claim: Claim) -> bool:
-        """Whether no user code has a say in whether the event may start."""
-        kind = type(claim[0])
-        if kind in self._plain:
-            return True
-        if self.shop.must_ask(kind):
-            return False
-        self._plain.add(kind)
-        return True
+    def _look_at_request(self, event: Event) -> None:
+        """Raise what ``request`` raises, as where permission is asked; plain ones are noted."""
+        if type(event).request is Event.request:  # type: ignore[comparison-overlap]
+            self._plain.add(type(event))
+        elif not isinstance(event.request, Mapping):
+            raise TypeError(f"request must be a mapping, not {event.request!r}")
 
     async def _admit(self, worker: Worker, claim: Claim) -> bool:
         """Ask permission for a claimed event; if it cannot start now, settle what that means."""
@@ -349,7 +390,7 @@ class Crew(ABC):
     async def _until_slot(self) -> None:
         """Wait until an event may run beside those that do."""
         while self.shop.running >= self.shop.slots and not (self._closing or self._dropped):
-            self.shop.on_free(self._wake)
+            self.shop.on_free.append(self._wake)
             await self._sleep(None)
 
     @abstractmethod
@@ -386,7 +427,8 @@ class Crew(ABC):
         running = claim[0].execution.status is _PROCESSING
         await self._settle(claim, outcome)
         if running:
-            self.shop.free_slot()
+            self.shop.running -= 1
+            self.shop.ring_free()
         if self._looker is worker:
             self._looker = None
         self._leave(worker)
@@ -395,23 +437,30 @@ class Crew(ABC):
 class Loop(Crew):
     """Runs what comes until it is closed, within the window."""
 
+    def _take(self) -> Claim | None:
+        shop = self.shop
+        if shop.now is None or shop.asks or shop.window or shop.running >= shop.slots:
+            return None
+        self._more = True
+        return shop.now.claim_now()
+
     async def _next(self, worker: Worker) -> Claim | None:
         shop = self.shop
         while not self._closing and not worker.left:
             if shop.window is not None or shop.running >= shop.slots:
                 await self._until_allowed()
-            claims, wait = await shop.store.claim(shop.name)
-            self._more = wait is not None
-            if (not claims or not self._more) and not self._armed:
-                # Nobody may be looking while this worker runs what it found: the bell calls.
-                # It is hung before the claim that finds nothing: no event slips in between.
+                if self._closing:
+                    break
+            if not self._armed:
+                # Hung before the claim, so that no event slips in between; and it goes on
+                # to call while this worker runs what it found and nobody looks.
                 self._armed = True
                 shop.store.on_ready(self._bell)
-                if not claims:
-                    continue
+            claims, wait = await shop.store.claim(shop.name, start=not shop.asks)
+            self._more = wait is not None
             if not claims:
                 await self._sleep(wait)
-            elif self._is_plain(claims[0]) or await self._admit(worker, claims[0]):
+            elif not shop.asks or await self._admit(worker, claims[0]):
                 return claims[0]
         return None
 
@@ -448,14 +497,16 @@ class Round(Crew):
         await self._until_slot()
         if not self._closing and self._left != 0:
             store = self.shop.store
-            claims, wait = await store.claim(self.shop.name, until=self._until, denied=True)
-            if claims and await self._take(worker, claims[0]):
+            claims, wait = await store.claim(
+                self.shop.name, until=self._until, denied=True, start=not self.shop.asks
+            )
+            if claims and await self._accepts(worker, claims[0]):
                 self._more = wait == 0.0
                 return claims[0]
         self.close()
         return None
 
-    async def _take(self, worker: Worker, claim: Claim) -> bool:
+    async def _accepts(self, worker: Worker, claim: Claim) -> bool:
         """Whether the round runs what it claimed."""
         number = claim[0].execution.arrival
         if number in self._seen:  # it came back: it is for the next round
@@ -464,7 +515,7 @@ class Round(Crew):
         self._seen.add(number)
         if self._left is not None:
             self._left -= 1
-        return self._is_plain(claim) or await self._admit(worker, claim)
+        return not self.shop.asks or await self._admit(worker, claim)
 
     async def _until_allowed(self) -> None:
         await self._until_slot()

@@ -10,7 +10,7 @@ from ..errors import OperationError
 from ..model.execution import EventStatus
 from ..model.unset import Unset
 from ..model.work import Work
-from ..rules.lifecycle import Cause, Outcome, after_error, apply
+from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect
 
 __all__ = ("Event", "explain", "perform")
@@ -93,7 +93,7 @@ class Event(Work):
                 async for chunk in chunks_of(self, Event):
                     chunks.append(chunk)
                     yield chunk
-            outcome = Outcome(EventStatus.COMPLETED, error=None, retryable=False)
+            outcome = Completion(chunks, 0.0)
         except BaseException as error:
             cause = Cause.TIMEOUT if limit.expired() else None
             cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
@@ -155,7 +155,7 @@ class Solo:
 
 
 async def perform(
-    event: Event, guard: Guard, explained: Callable[[Event, BaseException], Outcome]
+    event: Event, guard: Guard, explained: Callable[[Event, BaseException], Ending]
 ) -> Outcome:
     """Run an event's code under its timeout, whatever it does.
 
@@ -165,6 +165,7 @@ async def perform(
         explained: Says what an exception means, once the attempt is over.
     """
     chunks: list[Any] | None = None
+    outcome: Outcome
     clock = asyncio.get_running_loop().time
     began = clock()
     try:
@@ -182,11 +183,11 @@ async def perform(
         outcome.duration = clock() - began
     else:
         guard.over()
-        outcome = Outcome(EventStatus.COMPLETED, response, None, clock() - began, False)
+        outcome = Completion(response, clock() - began)
     return outcome
 
 
-def explain(event: Event, error: BaseException, cause: Cause | None) -> Outcome:
+def explain(event: Event, error: BaseException, cause: Cause | None) -> Ending:
     """What an attempt that ended with an exception means; the engine's own frame is cut off."""
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next

@@ -18,7 +18,7 @@ from ..model.flow import Flow
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.lifecycle import Cause
-from ..stores.contract import Cancelled, Store
+from ..stores.contract import Cancelled, Immediate, Store
 from ..stores.open import open_store
 from ..stores.states import Events, States
 from .event import Event
@@ -83,6 +83,7 @@ class Executor:
             queue=queue or registry.key_of(self._event_type),
             name=name or "executor_states",
         )
+        self._now = self._store if isinstance(self._store, Immediate) else None
         self._background: asyncio.Task[None] | None = None
 
     @property
@@ -130,12 +131,15 @@ class Executor:
             self._check_type(event)
         if type(priority) is not float or not -_INFINITY < priority < _INFINITY:
             priority = checked_priority(event, priority)
-        if event.execution.status is not _PENDING:
+        if self._room is not None or self._now is None or not self._now.append_now(event, priority):
             _check_pending(event)
-        held = await self._store.append(((event, priority),), room=self._room, exist_ok=exist_ok)
-        if self._observers.active and held[0] is event:
+            entry = (event, priority)
+            (held,) = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
+            if held is not event:
+                return held  # type: ignore[return-value]
+        if self._observers.active:
             self._observers.tell(event, event.execution.arrival, None, _PENDING)
-        return held[0]  # type: ignore[return-value]
+        return event
 
     async def append_many(
         self,

@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..model.work import Work
 from ..rules.window import Window
-from ..stores.contract import Store
-from .event import Event
+from ..stores.contract import Immediate, Store
 from .observers import Observers
 
 __all__ = ("Workshop",)
@@ -53,28 +51,18 @@ class Workshop:
         self.grace = grace
         self.running = 0
         self.gate = asyncio.Lock()
+        self.asks = permission is not None
+        self.now = store if isinstance(store, Immediate) else None
+        self.on_free: list[Callable[[], None]] = []
         self._permission = permission
-        self._on_free: list[Callable[[], None]] = []
-
-    def must_ask(self, kind: type) -> bool:
-        """Whether user code has a say in whether events of a class may start."""
-        return self._permission is not None or getattr(kind, "request", None) is not Event.request
 
     async def ask(self, event: Any) -> bool:
         """The answer of ``request_permission`` to the event's request."""
         request = event.request
-        if self._permission is None:
-            return True
-        return bool(await self._permission(**request))
+        return self._permission is None or bool(await self._permission(**request))
 
-    def free_slot(self) -> None:
-        """One event fewer runs; whoever waits for a slot may look again."""
-        self.running -= 1
-        if self._on_free:
-            bells, self._on_free = self._on_free, []
-            for bell in bells:
-                bell()
-
-    def on_free(self, bell: Callable[[], None]) -> None:
-        """Ring once, when a slot is free."""
-        self._on_free.append(bell)
+    def ring_free(self) -> None:
+        """A slot is free: ring every bell of ``on_free``, once."""
+        bells, self.on_free = self.on_free, []
+        for bell in bells:
+            bell()

@@ -26,7 +26,7 @@ from .unset import Unset, UnsetType
 __all__ = ("Encoder", "Unserializable", "decode", "encode", "error_from_dict", "error_to_dict")
 
 MAX_DEPTH = 100
-"""Nesting beyond which a value counts as unserializable; a cycle ends here too."""
+"""Nesting beyond which a value counts as unserializable."""
 
 _INT64 = range(-(2**63), 2**63)
 
@@ -87,6 +87,7 @@ class Encoder:
 
     def __init__(self) -> None:
         self.tagged = False
+        self._around: set[int] = set()  # what is being encoded: met again, it is a cycle
 
     def encode(self, value: Any, depth: int = 0) -> Any:
         """A value in JSON's own types, tagged where they do not suffice."""
@@ -100,21 +101,26 @@ class Encoder:
             return int(value) if value in _INT64 else self._tag("$int", str(int(value)))
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else self._tag("$float", repr(float(value)))
-        if depth > MAX_DEPTH:
+        if depth > MAX_DEPTH or id(value) in self._around:
             return self._marker(value)
+        self._around.add(id(value))
         try:
             return self._encode_other(value, depth)
         except Exception:  # whatever a user's class raises, its repr is kept
             return self._marker(value)
+        finally:
+            self._around.discard(id(value))
 
     def _encode_other(self, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
             return self._encode_mapping(value, depth)
         if isinstance(value, list):
             return [self.encode(item, depth + 1) for item in value]
-        for kind, tag in ((tuple, "$tuple"), (set, "$set"), (frozenset, "$frozenset")):
-            if isinstance(value, kind):
-                return self._tag(tag, [self.encode(item, depth + 1) for item in value])
+        if isinstance(value, tuple):
+            return self._tag("$tuple", [self.encode(item, depth + 1) for item in value])
+        if isinstance(value, set | frozenset):  # sorted, so that equal sets give equal text
+            items = sorted((self.encode(item, depth + 1) for item in value), key=repr)
+            return self._tag("$set" if isinstance(value, set) else "$frozenset", items)
         for kind, tag, write in _WRITE:
             if isinstance(value, kind):
                 return self._tag(tag, write(value))
@@ -122,6 +128,8 @@ class Encoder:
             return self._tag("$error", error_to_dict(value))
         if isinstance(value, BaseModel):
             return self._encode_mapping(value.model_dump(), depth)
+        if isinstance(value, Unserializable):
+            return self._marker(value)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
             return self._encode_mapping(fields, depth)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import time
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, cast, overload
 from uuid import UUID, uuid4
 
 import pydantic_core
@@ -71,6 +71,9 @@ class Element(BaseModel):
         ignored_types=(made_on_first_use,),
     )
 
+    _undeclared: ClassVar[frozenset[str]] = frozenset(("id", "created_at", "metadata"))
+    """What the constructor takes beside the fields."""
+
     if TYPE_CHECKING:
         id: UUID
         created_at: datetime
@@ -102,13 +105,17 @@ class Element(BaseModel):
         registry.register(cls)
 
     def __init__(self, /, **data: Any) -> None:
-        if _IDENTITY.isdisjoint(data):  # the hot path: see docs/decisions/identity.md
+        if self._undeclared.isdisjoint(data):  # the hot path: see docs/decisions/identity.md
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__["_created"] = time()
         else:
-            given = {"_created": time()} | _take_identity(self, data)
+            given = self._take_undeclared(data)
             self.__pydantic_validator__.validate_python(data, self_instance=self)
-            self.__dict__.update(given)
+            self.__dict__.update({"_created": time()} | given)
+
+    def _take_undeclared(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Move what is no field out of the fields' data: entries for the ``__dict__``."""
+        return _take_identity(self, data)
 
     @classmethod
     def reserved(cls) -> Mapping[str, str]:
@@ -218,7 +225,7 @@ class Element(BaseModel):
             if key and key in data:
                 data["metadata"] = data.pop(key) if "metadata" not in data else data["metadata"]
                 data.pop(key, None)
-        meta = dict(data.get("metadata") or {})
+        meta = _as_metadata(data.get("metadata"))
         key, tagged = meta.pop("lion_class", None), meta.pop("lion_tags", False)
         target: type[Element] = cls if key is None else registry.find(key)
         if not issubclass(target, cls) and not issubclass(cls, target):
@@ -240,8 +247,12 @@ class Element(BaseModel):
     def to_json(
         self, *, pretty: bool = False, sort_keys: bool = False, decode: bool = True, **kwargs: Any
     ) -> str | bytes:
-        """``to_dict(mode="json")`` as JSON text; as bytes (UTF-8) with ``decode=False``."""
+        """``to_dict(mode="json")`` as JSON text; as bytes (UTF-8) with ``decode=False``.
+
+        Sets are always written in order; ``deterministic_sets`` is accepted and says nothing new.
+        """
         kwargs.pop("mode", None)
+        kwargs.pop("deterministic_sets", None)
         text = json.dumps(
             self.to_dict("json", **kwargs), indent=2 if pretty else None, sort_keys=sort_keys
         )
@@ -279,7 +290,7 @@ class Element(BaseModel):
         return f"{self.class_name()}(id={self.id})"
 
 
-_IDENTITY = frozenset(("id", "created_at", "metadata"))
+registry.register(Element)  # its subclasses enter as they are defined
 
 _RESERVED: Mapping[str, str] = {
     "id": "the identity",

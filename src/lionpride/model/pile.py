@@ -58,7 +58,11 @@ class Pile(Container, Generic[T]):
         strict_type: bool = False,
         **data: Any,
     ) -> None:
-        super().__init__(**(data | {"item_type": item_type, "strict_type": strict_type}))
+        if item_type is not None:
+            data["item_type"] = item_type
+        if strict_type:
+            data["strict_type"] = strict_type
+        super().__init__(**data)
         if items is not None:
             self._fill(_each(items))
         if order is not None:

@@ -11,7 +11,7 @@ from pydantic import Field
 from ..errors import OperationError, ValidationError
 from .codec import Encoder
 from .element import Element, made_on_first_use
-from .execution import EventStatus, Execution
+from .execution import EventStatus, Execution, pending
 from .unset import MaybeUnset
 
 __all__ = ("Work",)
@@ -49,6 +49,8 @@ class Work(Element):
     max_chunks: ClassVar[int] = 1_000_000
     """A stream that yields more chunks than this has FAILED; those before are kept."""
 
+    _undeclared: ClassVar[frozenset[str]] = Element._undeclared | {"execution"}
+
     if TYPE_CHECKING:
         execution: Execution
     else:
@@ -56,20 +58,17 @@ class Work(Element):
         @made_on_first_use
         def execution(self) -> Execution:
             """What has become of it so far."""
-            return Execution()
+            return pending()
 
     @classmethod
     def reserved(cls) -> Mapping[str, str]:
         """Names that no field of a subclass may take, each with what it is."""
         return _RESERVED
 
-    def __init__(self, /, **data: Any) -> None:
-        if "execution" in data:
-            execution = _as_execution(data.pop("execution"))
-            super().__init__(**data)
-            self.__dict__["execution"] = execution
-        else:
-            super().__init__(**data)
+    def _take_undeclared(self, data: dict[str, Any]) -> dict[str, Any]:
+        execution = _as_execution(data.pop("execution")) if "execution" in data else None
+        given = super()._take_undeclared(data)
+        return given if execution is None else given | {"execution": execution}
 
     @property
     def status(self) -> EventStatus:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from ..errors import (
     AccessError,
@@ -40,6 +40,8 @@ __all__ = (
     "RELEASED",
     "RETRYABLE",
     "Cause",
+    "Completion",
+    "Ending",
     "Outcome",
     "Transition",
     "after_denial",
@@ -54,7 +56,6 @@ __all__ = (
 )
 
 _S = EventStatus
-_COMPLETED = EventStatus.COMPLETED
 
 RETRYABLE: Final = frozenset({_S.FAILED, _S.CANCELLED, _S.ABORTED})
 """What ``retry`` takes: a success and a skip stay what they are."""
@@ -102,12 +103,24 @@ class Transition(NamedTuple):
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a settle records: where the event goes, and with what.
+class Completion:
+    """What a settle records of an attempt that ended well: half an ``Outcome``, half the cost."""
+
+    response: Any
+    duration: float
+
+    status: ClassVar = EventStatus.COMPLETED
+    error: ClassVar = None
+    retryable: ClassVar = False
+
+
+@dataclass(slots=True)
+class Ending:
+    """What a settle records of any other ending: where the event goes, and with what.
 
     Attributes:
         status: A terminal status, or PENDING.
-        response, error, duration, retryable: As in ``Execution``; Unset leaves it as it is.
+        response, error, duration, retryable: As in ``Execution``.
         delay: Seconds before the event may be claimed again, where it goes back to PENDING.
         denials, tries, interruptions: What is added to the counters.
     """
@@ -123,7 +136,10 @@ class Outcome:
     interruptions: int = 0
 
 
-RELEASED: Final = Outcome(EventStatus.PENDING)
+Outcome: TypeAlias = Completion | Ending
+"""What came of a claim."""
+
+RELEASED: Final = Ending(EventStatus.PENDING)
 """Claimed, but not run: back as it was."""
 
 
@@ -144,14 +160,15 @@ def apply(execution: Execution, outcome: Outcome) -> None:
     Raises:
         OperationError: if there is no such arrow; nothing is written then.
     """
-    if outcome.status not in ARROWS[execution.status]:
-        check(execution.status, outcome.status)
-    execution.status = outcome.status
+    status = outcome.status
+    if status not in ARROWS[execution.status]:
+        check(execution.status, status)
+    execution.status = status
     execution.response = outcome.response
     execution.duration = outcome.duration
     execution.error = outcome.error
     execution.retryable = outcome.retryable
-    if outcome.status is not _COMPLETED:
+    if isinstance(outcome, Ending):
         execution.tries += outcome.tries
         execution.denials += outcome.denials
         execution.interruptions += outcome.interruptions
@@ -183,10 +200,10 @@ def requeue(execution: Execution) -> None:
     apply(execution, RELEASED)
 
 
-def cancelled_while_waiting() -> Outcome:
+def cancelled_while_waiting() -> Ending:
     """What ``executor.cancel`` makes of an event that has not started."""
     error = EventCancelledError("cancelled by executor.cancel() while it waited")
-    return Outcome(_S.CANCELLED, error=error, retryable=True)
+    return Ending(_S.CANCELLED, error=error, retryable=True)
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -198,7 +215,7 @@ def is_retryable(error: BaseException) -> bool:
     return True
 
 
-def after_denial(denials: int, backoff: float, maximum: int = MAX_DENIALS) -> Outcome:
+def after_denial(denials: int, backoff: float, maximum: int = MAX_DENIALS) -> Ending:
     """What one more refusal of permission means.
 
     Args:
@@ -211,24 +228,24 @@ def after_denial(denials: int, backoff: float, maximum: int = MAX_DENIALS) -> Ou
             f"permission was denied {maximum} times: see request_permission; "
             "executor.retry(event) lets it try again"
         )
-        return Outcome(_S.ABORTED, error=error, retryable=False, denials=1)
-    return Outcome(_S.PENDING, delay=backoff * (denials + 1), denials=1)
+        return Ending(_S.ABORTED, error=error, retryable=False, denials=1)
+    return Ending(_S.PENDING, delay=backoff * (denials + 1), denials=1)
 
 
-def after_interruption(interruptions: int, maximum: int = MAX_INTERRUPTIONS) -> Outcome:
+def after_interruption(interruptions: int, maximum: int = MAX_INTERRUPTIONS) -> Ending:
     """What one more attempt cut short means: back to wait, unless it happens again and again."""
     if interruptions + 1 > maximum:
         error = ExecutionError(
             f"interrupted {interruptions + 1} times, more than {maximum}: the event may be what "
             "ends its workers; executor.retry(event) lets it try again"
         )
-        return Outcome(_S.FAILED, error=error, retryable=False, interruptions=1)
-    return Outcome(_S.PENDING, interruptions=1)
+        return Ending(_S.FAILED, error=error, retryable=False, interruptions=1)
+    return Ending(_S.PENDING, interruptions=1)
 
 
 def after_error(
     event: Work, error: BaseException, cause: Cause | None, cancelled: bool
-) -> Outcome:
+) -> Ending:
     """What an attempt that ended with an exception means.
 
     Args:
@@ -243,13 +260,13 @@ def after_error(
     if cause is Cause.TIMEOUT:
         text = f"took longer than its timeout of {event.timeout:g} s"
         timeout = LionTimeoutError(text, cause=error)
-        return Outcome(_S.CANCELLED, error=timeout, retryable=True, tries=1)
+        return Ending(_S.CANCELLED, error=timeout, retryable=True, tries=1)
     if cause is Cause.CANCEL:
         text = "cancelled by executor.cancel() while it ran"
         cancel = EventCancelledError(text, cause=error)
-        return Outcome(_S.CANCELLED, error=cancel, retryable=True)
+        return Ending(_S.CANCELLED, error=cancel, retryable=True)
     if cancelled:
-        return Outcome(_S.CANCELLED, error=error, retryable=True, tries=1)
+        return Ending(_S.CANCELLED, error=error, retryable=True, tries=1)
     if isinstance(error, Skip):
-        return Outcome(_S.SKIPPED, error=error, retryable=False)
-    return Outcome(_S.FAILED, error=error, retryable=is_retryable(error), tries=1)
+        return Ending(_S.SKIPPED, error=error, retryable=False)
+    return Ending(_S.FAILED, error=error, retryable=is_retryable(error), tries=1)

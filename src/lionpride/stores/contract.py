@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
 from ..model import registry
@@ -27,7 +27,7 @@ from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from .states import States
 
-__all__ = ("Cancelled", "Claim", "Entry", "Extended", "Record", "Settled", "Settlement", "Store")
+__all__ = ("Cancelled", "Claim", "Entry", "Extended", "Immediate", "Record", "Settled", "Settlement", "Store")
 
 Entry: TypeAlias = tuple[Work, float]
 """An event to append, and its priority."""
@@ -172,6 +172,7 @@ class Store(Protocol):
         lease: float = 10.0,
         until: int | None = None,
         denied: bool = False,
+        start: bool = False,
     ) -> tuple[list[Claim], float | None]:
         """Take what is to be run next, by (priority, arrival), in one atomic step.
 
@@ -181,6 +182,7 @@ class Store(Protocol):
             lease: Seconds for which they are this worker's.
             until: Only events whose arrival number is at most this.
             denied: Also those that wait out a denial.
+            start: Whether they are started at once, as by ``start``.
 
         Returns:
             The claims, and the seconds until another claim may find something: 0.0 for at
@@ -253,3 +255,21 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Give back what the store has open; it may be called twice."""
+
+
+@runtime_checkable
+class Immediate(Protocol):
+    """What a store offers beside, if none of its steps ever waits: one event at a time.
+
+    They do what the verbs do, and save the coroutine and the lists of each, which is half of
+    what a store in memory costs.
+    """
+
+    def append_now(self, event: Work, priority: float) -> bool:
+        """``append`` of an event that is certainly new; False, and nothing done, if it is not."""
+
+    def claim_now(self) -> Claim | None:
+        """``claim`` of one event that is started at once; None if none is due."""
+
+    def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
+        """``settle`` of one."""

@@ -12,9 +12,11 @@ from time import time
 from uuid import UUID
 
 from ..errors import ExistsError, NotFoundError, OperationError, QueueFullError
-from ..model.execution import TERMINAL, EventStatus
+from ..model.execution import TERMINAL, EventStatus, pending
 from ..model.work import Work
 from ..rules.lifecycle import (
+    Completion,
+    Ending,
     Outcome,
     after_interruption,
     apply,
@@ -56,13 +58,16 @@ class MemoryStore:
         self._all = self.states.by_number
         self._pending = self.states.lane(_PENDING)
         self._processing = self.states.lane(_PROCESSING)
+        self._completed = self.states.lane(EventStatus.COMPLETED)
         # Claimed and not yet started: pending to a reader of this process, taken to a claim.
         self._held: dict[int, Work] = {}
-        # Entries of these heaps are never searched for: one whose event has moved on since is
-        # dropped when it comes up (`_waits`), and `_tidy` keeps such leftovers few.
-        self._ready: list[tuple[float, int, Work]] = []  # priority, number
-        self._later: list[tuple[float, int, Work]] = []  # due, number
-        self._denied: list[tuple[float, int, Work]] = []  # priority, number: also in _later
+        # Heaps of (key, number). What stops waiting by hand is not searched for: its entry in
+        # `_ready` is counted in `_left`, and passed over when it comes up; one in the others
+        # shows by the event's `due`.
+        self._ready: list[tuple[float, int]] = []  # by priority
+        self._later: list[tuple[float, int]] = []  # by due time
+        self._denied: list[tuple[float, int]] = []  # by priority: also in _later
+        self._left: dict[int, int] = {}
         self._ready_bells: list[Callable[[], None]] = []
         self._idle_bells: list[Callable[[], None]] = []
 
@@ -77,31 +82,41 @@ class MemoryStore:
                 f"(max_queue_size): {len(entries)} more have no room; append them later",
                 details={"queue_size": len(self._pending), "max_size": room},
             )
-        if len(entries) == 1:  # the hot path
-            ((event, priority),) = entries
-            if not self.states.knows(event):
-                self._place(event, priority)
-                if self._ready_bells:
-                    self._ring_ready()
-                return [event]
         taken = self._resolve(entries, exist_ok)
         for event, priority in taken.values():
             if event.execution.arrival is None:
                 self._place(event, priority)
-        self._ring_ready()
+        if self._ready_bells:
+            self._ring_ready()
         return [taken[event.id][0] for event, _ in entries]
 
-    def _place(self, event: Work, priority: float) -> None:
+    def append_now(self, event: Work, priority: float) -> bool:
+        own = event.__dict__
+        if "id" in own or "execution" in own:
+            return False  # it may be known
+        state = own["execution"] = pending()
         self._last = number = self._last + 1
+        state.arrival = number
+        state.priority = priority
+        self._all[number] = event
+        self._pending[number] = event
+        heappush(self._ready, (priority, number))
+        if self._ready_bells:
+            self._ring_ready()
+        return True
+
+    def _place(self, event: Work, priority: float) -> None:
+        """Make an event wait, under the next number."""
         state = event.execution
+        self._last = number = self._last + 1
         state.arrival = number
         state.priority = priority
         self._all[number] = event
         self._pending[number] = event
         if state.due is None:
-            heappush(self._ready, (priority, number, event))
+            heappush(self._ready, (priority, number))
         else:
-            heappush(self._later, (state.due, number, event))
+            heappush(self._later, (state.due, number))
 
     def _resolve(self, entries: Sequence[Entry], exist_ok: bool) -> dict[UUID, Entry]:
         """What each id of a batch stands for: the event known already, or the new one."""
@@ -145,66 +160,92 @@ class MemoryStore:
         lease: float = 10.0,
         until: int | None = None,
         denied: bool = False,
+        start: bool = False,
     ) -> tuple[list[Claim], float | None]:
+        if (denied and self._denied) or (until is not None and until < self._last):
+            self._mature()
+            claims = self._claim_some(n, until, denied)
+            for event, _ in claims if start else ():
+                self.start(event)
+            return claims, self._wait()
+        claims = []
+        while len(claims) < n and (claim := self.claim_now(start)) is not None:
+            claims.append(claim)
+        return claims, self._wait()
+
+    def claim_now(self, start: bool = True) -> Claim | None:
         if self._later:
             self._mature()
-        if until is not None or denied:
-            return self._claim_some(n, until, denied), self._wait()
-        claims: list[Claim] = []
-        ready, pending, held = self._ready, self._pending, self._held
+        ready = self._ready
         while ready:
-            _, number, event = heappop(ready)
-            state = event.execution
-            if number in held or pending.get(number) is not event or state.due is not None:
-                continue  # it has moved on since it was put here
-            held[number] = event
-            state.attempt += 1
-            claims.append((event, state.attempt))
-            if len(claims) == n:
-                break
-        return claims, 0.0 if ready else self._wait()
+            number = heappop(ready)[1]
+            if self._left and self._is_left(number):
+                continue
+            if start:
+                event = self._processing[number] = self._pending.pop(number)
+                state = event.execution
+                state.status = _PROCESSING
+            else:
+                event = self._held[number] = self._pending[number]
+                state = event.execution
+            state.attempt = attempt = state.attempt + 1
+            return event, attempt
+        return None
+
+    def _is_left(self, number: int) -> bool:
+        """Whether an entry was left in ``_ready`` by an event that stopped waiting by hand."""
+        count = self._left.get(number, 0)
+        if count > 1:
+            self._left[number] = count - 1
+        elif count:
+            del self._left[number]
+        return count > 0
 
     def _claim_some(self, n: int, until: int | None, denied: bool) -> list[Claim]:
         """A claim with conditions: what does not meet them is set aside, then put back."""
         claims: list[Claim] = []
-        aside: list[tuple[float, int, Work]] = []
+        aside: list[tuple[float, int]] = []
         while len(claims) < n:
-            heaps = [heap for heap in (self._ready, self._denied if denied else []) if heap]
-            if not heaps:
+            heap = self._lowest(denied)
+            if heap is None:
                 break
-            heap = min(heaps, key=lambda each: each[0][:2])
             entry = heappop(heap)
-            _, number, event = entry
-            if not self._waits(number, event, due=heap is self._denied):
-                continue
-            if until is not None and number > until:
+            if until is not None and entry[1] > until:
                 aside.append(entry)
                 continue
-            self._held[number] = event
+            event = self._held[entry[1]] = self._pending[entry[1]]
             event.execution.due = None
             event.execution.attempt += 1
             claims.append((event, event.execution.attempt))
         for entry in aside:
-            heappush(self._ready if entry[2].execution.due is None else self._denied, entry)
+            waits_out = self._pending[entry[1]].execution.due is not None
+            heappush(self._denied if waits_out else self._ready, entry)
         return claims
 
-    def _waits(self, number: int, event: Work, *, due: bool) -> bool:
-        """Whether an entry of a heap still says what is so."""
-        return (
-            self._pending.get(number) is event
-            and number not in self._held
-            and (event.execution.due is not None) is due
-        )
+    def _lowest(self, denied: bool) -> list[tuple[float, int]] | None:
+        """The heap with the first entry that still holds good."""
+        while self._ready and self._left and self._is_left(self._ready[0][1]):
+            heappop(self._ready)
+        while self._denied and not self._is_due_later(self._denied[0][1]):
+            heappop(self._denied)
+        heaps = [heap for heap in (self._ready, self._denied if denied else []) if heap]
+        return min(heaps, key=lambda heap: heap[0], default=None)
+
+    def _is_due_later(self, number: int) -> bool:
+        event = self._pending.get(number)
+        return event is not None and number not in self._held and event.execution.due is not None
 
     def _mature(self) -> None:
         """Move what has become due among what is ready."""
         now, later = self._clock(), self._later
         while later and later[0][0] <= now:
-            due, number, event = heappop(later)
-            state = event.execution
-            if self._waits(number, event, due=True) and state.due == due:
-                state.due = None
-                heappush(self._ready, (state.priority or 0.0, number, event))
+            due, number = heappop(later)
+            if self._is_due_later(number) and self._pending[number].execution.due == due:
+                self._pending[number].execution.due = None
+                heappush(self._ready, self._entry(number))
+
+    def _entry(self, number: int) -> tuple[float, int]:
+        return self._pending[number].execution.priority or 0.0, number
 
     def _wait(self) -> float | None:
         """Seconds until another claim may find something."""
@@ -224,24 +265,25 @@ class MemoryStore:
     # -- settling ----------------------------------------------------------------------------
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        answers = []
-        processing = self._processing
-        for event, attempt, outcome in settlements:
-            state = event.execution
-            number = state.arrival
-            if state.attempt != attempt or number not in processing:
-                answers.append(self._settle_unstarted(event, attempt, outcome))
-                continue
-            apply(state, outcome)
-            del processing[number]
-            if outcome.status is _PENDING:
-                self._return(event, number, outcome.delay)
-            else:
-                self.states.lanes[outcome.status][number] = event
-            answers.append(_APPLIED)
-        if not processing and self._idle_bells:
+        return [self.settle_now(*settlement) for settlement in settlements]
+
+    def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
+        state = event.execution
+        number = state.arrival
+        if state.attempt != attempt or number not in self._processing:
+            return self._settle_unstarted(event, attempt, outcome)
+        apply(state, outcome)
+        del self._processing[number]
+        if isinstance(outcome, Completion):
+            self._completed[number] = event
+        elif outcome.status is _PENDING:
+            self._pending[number] = event
+            self._let_wait(number, outcome.delay)
+        else:
+            self.states.lane(outcome.status)[number] = event
+        if self._idle_bells:
             self._ring_if_idle()
-        return answers
+        return _APPLIED
 
     def _settle_unstarted(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
         """Settle what was claimed and never started; or answer why it cannot be."""
@@ -253,37 +295,26 @@ class MemoryStore:
             return Settled.REPLAYED if state.status is outcome.status else Settled.FENCED
         apply(state, outcome)
         del self._held[number]
-        if outcome.status is _PENDING:
-            self._return(event, number, outcome.delay)
+        if isinstance(outcome, Ending) and outcome.status is _PENDING:
+            self._let_wait(number, outcome.delay)
         else:
             del self._pending[number]
             self.states.lane(outcome.status)[number] = event
+            self._ring_if_idle()
         return _APPLIED
 
-    def _return(self, event: Work, number: int, delay: float | None) -> None:
-        """Let an event wait again, from now or from when its delay is over."""
-        self._pending[number] = event
-        state = event.execution
-        entry = (state.priority or 0.0, number, event)
-        if not delay:
-            state.due = None
-            heappush(self._ready, entry)
+    def _let_wait(self, number: int, delay: float | None) -> None:
+        """Put a pending event up for claims, from now or from when its delay is over."""
+        state = self._pending[number].execution
+        state.due = self._clock() + delay if delay else None
+        if state.due is None:
+            heappush(self._ready, self._entry(number))
         else:
-            state.due = self._clock() + delay
-            heappush(self._later, (state.due, number, event))
+            heappush(self._later, (state.due, number))
             if state.denials:
-                heappush(self._denied, entry)
-                self._denied = self._tidy(self._denied)
-        self._ring_ready()
-
-    def _tidy(self, heap: list[tuple[float, int, Work]]) -> list[tuple[float, int, Work]]:
-        """Rebuild a heap that is mostly leftovers."""
-        if len(heap) <= 64 + 2 * len(self._pending):
-            return heap
-        kept = {number: entry for entry in heap if self._pending.get(number := entry[1])}
-        fresh = list(kept.values())
-        heapify(fresh)
-        return fresh
+                heappush(self._denied, self._entry(number))
+        if self._ready_bells:
+            self._ring_ready()
 
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float = 10.0
@@ -307,8 +338,8 @@ class MemoryStore:
             if number in self._held or number in self._processing:
                 answers.append(Cancelled.CLAIMED)
             elif number in self._pending:
+                self._leave_heap(number)
                 apply(event.execution, cancelled_while_waiting())
-                event.execution.due = None
                 del self._pending[number]
                 self.states.lane(_CANCELLED)[number] = event
                 answers.append(Cancelled.DONE)
@@ -325,8 +356,8 @@ class MemoryStore:
             state = event.execution
             if self.states.lane(state.status).pop(number, None) is not None:
                 requeue(state)
-                self._return(event, number, None)
-        self._ready = self._tidy(self._ready)
+                self._pending[number] = event
+                self._let_wait(number, None)
 
     async def prune(
         self, statuses: Collection[EventStatus], *, limit: int | None = None
@@ -347,6 +378,10 @@ class MemoryStore:
                     f"{event!r} is running and cannot be removed: cancel it, and remove it when "
                     "it has ended"
                 )
+        for event in events:
+            number = self._number(event)
+            if number in self._pending:
+                self._leave_heap(number)
         self.states.drop(events)
         self._after_leaving()
 
@@ -356,13 +391,26 @@ class MemoryStore:
             raise NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
         return number
 
+    def _leave_heap(self, number: int) -> None:
+        """A waiting event stops waiting by hand: what the heaps have of it is a leftover."""
+        state = self._pending[number].execution
+        if state.due is None:
+            self._left[number] = self._left.get(number, 0) + 1
+        state.due = None
+
     def _after_leaving(self) -> None:
-        """Events stopped waiting by hand: their entries are leftovers now."""
-        self._ready = self._tidy(self._ready)
-        self._later = self._tidy(self._later)
-        self._denied = self._tidy(self._denied)
+        if len(self._left) > 64 + len(self._pending):
+            self._ready = [self._entry(n) for n in self._pending if self._is_ready(n)]
+            heapify(self._ready)
+            self._left.clear()
+        if len(self._later) > 64 + 2 * len(self._pending):
+            self._later = [(due, n) for due, n in self._later if self._is_due_later(n)]
+            heapify(self._later)
         if not self._processing:
             self._ring_if_idle()
+
+    def _is_ready(self, number: int) -> bool:
+        return number not in self._held and self._pending[number].execution.due is None
 
     # -- asking ------------------------------------------------------------------------------
 

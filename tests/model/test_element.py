@@ -1,0 +1,491 @@
+"""Element: an identity, fields as pydantic has them, and plain data that reads back."""
+
+import copy
+import json
+import math
+import pickle
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import Any, ClassVar
+from uuid import UUID
+
+import pydantic
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, field_validator
+
+from lionpride.errors import ConfigurationError, NotFoundError, ValidationError
+from lionpride.model.element import Element, as_id
+
+ID = UUID(int=7)
+TIME = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Card(Element):
+    number: int = 0
+    tags: list[str] = Field(default_factory=list)
+    content: Any = None
+
+
+# --- identity
+
+
+def test_the_identity_is_made_once_and_is_random():
+    one, two = Card(), Card()
+    assert one.id == one.id
+    assert one.id.version == 4
+    assert one.id != two.id
+    assert one.created_at is one.created_at
+    assert one.created_at.tzinfo is UTC
+    assert abs(datetime.now(UTC) - one.created_at) < timedelta(seconds=5)
+    assert one.created_timestamp == pytest.approx(one.created_at.timestamp())
+    assert one.metadata == {}
+    one.metadata["k"] = 1
+    assert one.metadata == {"k": 1}
+
+
+def test_the_time_is_of_making_and_not_of_asking():
+    one = Card()
+    two = Card()
+    assert one.created_at <= two.created_at
+    later = two.created_at
+    assert one.created_at <= later
+
+
+@pytest.mark.parametrize("given", [ID, str(ID), ID.hex, "{" + str(ID) + "}", Element(id=ID)])
+def test_id_takes_a_uuid_its_text_or_an_element(given):
+    assert Card(id=given).id == as_id(given) == ID
+
+
+@pytest.mark.parametrize("given", ["x", "", 5, None, [ID], b"x", True, 1.5])
+def test_what_is_no_id_is_a_validation_error_of_its_field(given):
+    with pytest.raises(pydantic.ValidationError) as caught:
+        Card(id=given)
+    assert caught.value.errors()[0]["loc"] == ("id",)
+    with pytest.raises(ValidationError, match="is no id: give a UUID, its text, or an Element"):
+        as_id(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (TIME, TIME),
+        (TIME.replace(tzinfo=None), TIME),
+        (TIME.astimezone(timezone(timedelta(hours=5))), TIME),
+        (TIME.isoformat(), TIME),
+        ("2025-01-02T03:04:05.678901", TIME),
+        ("2025-01-02T03:04:05.678901Z", TIME),
+        (TIME.timestamp(), TIME),
+        (str(TIME.timestamp()), TIME),
+        (0, datetime(1970, 1, 1, tzinfo=UTC)),
+        (-1, datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
+    ],
+)
+def test_created_at_takes_a_datetime_its_text_or_a_timestamp(given, expected):
+    card = Card(created_at=given)
+    assert card.created_at == expected
+    assert card.created_at.tzinfo is UTC
+    assert card.created_timestamp == expected.timestamp()
+
+
+@pytest.mark.parametrize("given", ["x", "", None, [], True, math.nan, math.inf, "nan", 1e300, {}])
+def test_what_is_no_time_is_a_validation_error_of_its_field(given):
+    with pytest.raises(pydantic.ValidationError) as caught:
+        Card(created_at=given)
+    assert caught.value.errors()[0]["loc"] == ("created_at",)
+
+
+class Settings(BaseModel):
+    a: int = 1
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.a = 1
+
+
+@pytest.mark.parametrize("given", [{"a": 1}, Settings(), Plain()])
+def test_metadata_takes_a_mapping_or_an_object(given):
+    card = Card(metadata=given)
+    assert card.metadata == {"a": 1}
+    card.metadata["b"] = 2
+    assert not isinstance(given, dict) or given == {"a": 1}
+    card.metadata = given
+    assert card.metadata == {"a": 1}
+
+
+def test_metadata_none_is_empty():
+    assert Card(metadata=None).metadata == {}
+
+
+@pytest.mark.parametrize("given", [5, "x", [1], Plain, object])
+def test_what_is_no_mapping_is_a_validation_error_of_its_field(given):
+    with pytest.raises(pydantic.ValidationError) as caught:
+        Card(metadata=given)
+    assert caught.value.errors()[0]["loc"] == ("metadata",)
+
+
+@pytest.mark.parametrize("made", [Card(), Card(id=ID, created_at=TIME)], ids=["made", "given"])
+@pytest.mark.parametrize("name", ["id", "created_at"])
+def test_the_identity_is_read_only(made, name):
+    before = getattr(made, name)
+    with pytest.raises(ValueError):
+        setattr(made, name, before)
+    assert getattr(made, name) == before
+
+
+# --- fields
+
+
+def test_fields_are_pydantics():
+    with pytest.raises(pydantic.ValidationError):
+        Card(number="x")
+    with pytest.raises(pydantic.ValidationError):
+        Card(unknown=1)
+    card = Card(number="5")
+    assert card.number == 5
+    with pytest.raises(pydantic.ValidationError):
+        card.number = "x"
+    card.number = "6"
+    assert card.number == 6
+
+
+def test_assigning_keeps_the_identity():
+    card = Card(id=ID, created_at=TIME, metadata={"k": 1})
+    card.number = 3
+    assert (card.id, card.created_at, card.metadata) == (ID, TIME, {"k": 1})
+    fresh = Card()
+    before = fresh.created_timestamp
+    fresh.number = 3
+    assert fresh.created_timestamp == before
+
+
+def test_enums_are_kept_as_their_values():
+    class Painted(Element):
+        colour: Colour = Colour.RED
+
+    assert Painted(colour=Colour.RED).colour == "red"
+    assert Painted.from_dict(Painted(colour="red").to_dict("json")).colour == "red"
+
+
+def test_model_validate_and_validators():
+    class Even(Element):
+        number: int
+
+        @field_validator("number")
+        @classmethod
+        def even(cls, number: int) -> int:
+            if number % 2:
+                raise ValueError("odd")
+            return number
+
+    assert Even.model_validate({"id": str(ID), "number": 2}).id == ID
+    card = Even(number=2)
+    assert Even.model_validate(card) is card
+    with pytest.raises(pydantic.ValidationError, match="odd"):
+        Even(number=3)
+
+
+def test_classes_may_override_defaults_and_have_class_variables():
+    class Special(Card):
+        number: int = 9
+        kinds: ClassVar[int] = 3
+
+    assert Special().number == 9
+    assert Special.kinds == 3
+
+
+@pytest.mark.parametrize("name", ["id", "created_at", "metadata"])
+def test_a_field_that_takes_a_reserved_name_is_refused(name):
+    assert name in Element.reserved()
+    with pytest.raises(ConfigurationError, match=f"'{name}' is taken .* such as {name}_"):
+        type("Bad", (Element,), {"__annotations__": {name: int}, "__module__": __name__})
+
+
+# --- comparing
+
+
+def test_equal_is_what_has_one_id():
+    one, again, other = Card(id=ID), Element(id=ID), Card()
+    assert one == again
+    assert one != other
+    assert one != "x"
+    assert one != ID
+    assert hash(one) == hash(again)
+    assert {one: 1}[again] == 1
+    assert len({one, again, other}) == 2
+
+
+def test_an_element_is_true_and_shows_its_id():
+    assert Element(id=ID)
+    assert repr(Card(id=ID)) == f"Card(id={ID})"
+    assert Card.class_name() == "Card"
+    assert Card.class_name(full=True).endswith("test_element.Card")
+    assert Element.class_name(full=True) == "lionpride.core.Element"
+
+
+# --- plain data
+
+KEYS = ["id", "created_at", "metadata", "number", "tags", "content"]
+
+
+def test_python_mode_keeps_objects():
+    content = {"raw": b"\x00", 1: {2}}
+    data = Card(id=ID, created_at=TIME, metadata={"k": b"x"}, content=content).to_dict()
+    assert list(data) == KEYS
+    assert (data["id"], data["created_at"], data["content"]) == (ID, TIME, content)
+    assert data["metadata"]["k"] == b"x"
+    assert data["metadata"]["lion_class"].endswith("test_element.Card")
+
+
+def test_json_mode_has_json_only():
+    data = Card(id=ID, created_at=TIME, number=3).to_dict("json")
+    assert list(data) == KEYS
+    assert (data["id"], data["created_at"], data["number"]) == (str(ID), TIME.isoformat(), 3)
+    json.dumps(data, allow_nan=False)
+
+
+def test_db_mode_renames_the_metadata_and_keeps_the_time():
+    data = Card(id=ID, created_at=TIME).to_dict("db")
+    assert (data["id"], data["created_at"]) == (str(ID), TIME)
+    assert "metadata" not in data
+    assert "lion_class" in data["node_metadata"]
+
+
+@pytest.mark.parametrize("mode", ["python", "json", "db"])
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [("datetime", TIME), ("isoformat", TIME.isoformat()), ("timestamp", TIME.timestamp())],
+)
+def test_created_at_format(mode, how, expected):
+    card = Card(created_at=TIME)
+    if (mode, how) == ("json", "datetime"):
+        with pytest.raises(ValueError, match="use 'isoformat' or 'timestamp'"):
+            card.to_dict(mode, created_at_format=how)
+        return
+    data = card.to_dict(mode, created_at_format=how)
+    assert data["created_at"] == expected
+    assert Card.from_dict(data).created_at == TIME
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="'yaml' is none of"):
+        Card().to_dict("yaml")
+
+
+@pytest.mark.parametrize("mode", ["python", "json", "db"])
+def test_meta_key(mode):
+    data = Card(metadata={"k": 1}).to_dict(mode, meta_key="m")
+    assert data["m"]["k"] == 1
+    assert not {"metadata", "node_metadata"} & data.keys()
+    assert Card.from_dict(data, meta_key="m").metadata == {"k": 1}
+
+
+def test_include_exclude_and_aliases():
+    class Named(Element):
+        inner: int = Field(default=1, alias="outer")
+
+    card = Card(number=3)
+    assert set(card.to_dict(include={"number", "id"})) == {"number", "id"}
+    assert set(card.to_dict("json", exclude={"id", "metadata", "created_at"})) == set(KEYS[3:])
+    assert set(card.to_dict(exclude={"id"})) == {*KEYS} - {"id"}
+    assert "outer" in Named(outer=2).to_dict(by_alias=True)
+    assert list(card.model_dump()) == KEYS
+    assert json.loads(card.model_dump_json())["id"] == str(card.id)
+
+
+CONTENT = [
+    None,
+    b"\x00\xff",
+    2**80,
+    math.inf,
+    (1, (2,)),
+    {1, 2},
+    {1: "a", (2, 3): b"x"},
+    {"$bytes": "no tag"},
+    {"$x": {"$y": [{"$z": ()}]}},
+    TIME,
+    Decimal("1.50"),
+    ID,
+    [{"deep": [b"x", {"$k": (1,)}]}],
+]
+
+
+@pytest.mark.parametrize("mode", ["python", "json", "db"])
+@pytest.mark.parametrize("content", CONTENT, ids=repr)
+def test_round_trip(mode, content):
+    card = Card(id=ID, created_at=TIME, metadata={"m": content, "$odd": 1}, content=content)
+    data = card.to_dict(mode)
+    if mode == "json":
+        data = json.loads(json.dumps(data, allow_nan=False))
+    before = copy.deepcopy(data)
+    again = Element.from_dict(data)
+    assert data == before
+    assert type(again) is Card
+    assert (again.id, again.created_at, again.metadata) == (ID, TIME, card.metadata)
+    assert (again.content, type(again.content)) == (content, type(content))
+    assert again.to_dict(mode) == data
+
+
+def test_nan_comes_back():
+    assert math.isnan(Card.from_dict(json.loads(Card(content=math.nan).to_json())).content)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(3e7, 4e9).map(lambda stamp: datetime.fromtimestamp(stamp, UTC)))
+def test_any_time_comes_back_to_the_microsecond(when):
+    card = Card(created_at=when)
+    for how in ("isoformat", "timestamp"):
+        again = Card.from_dict(card.to_dict("json", created_at_format=how))
+        assert abs(again.created_at - when) <= timedelta(
+            microseconds=0 if how == "isoformat" else 1
+        )
+        assert again.created_timestamp == card.created_timestamp
+
+
+def test_a_made_time_comes_back_just_so():
+    card = Card()
+    for mode in ("python", "json", "db"):
+        again = Card.from_dict(card.to_dict(mode))
+        assert again.created_at == card.created_at
+
+
+def test_json_text():
+    card = Card(id=ID, number=3)
+    assert Element.from_json(card.to_json()).number == 3
+    assert isinstance(card.to_json(decode=False), bytes)
+    assert Card.from_json(card.to_json(decode=False)) == card
+    assert card.to_json(pretty=True).count("\n") > 5
+    keys = list(json.loads(card.to_json(sort_keys=True)))
+    assert keys == sorted(keys)
+
+
+def test_sorted_sets_in_json_text():
+    content = {"b", "a", "c", "d", "e"}
+    text = Card(id=ID, created_at=TIME, content=content).to_json(deterministic_sets=True)
+    assert json.loads(text)["content"] == {"$set": ["a", "b", "c", "d", "e"]}
+    assert Card.from_json(text).content == content
+
+
+# --- reading
+
+
+def test_the_class_is_the_datas_own():
+    data = Card(number=3).to_dict("json")
+    for kind in (Element, Card):
+        again = kind.from_dict(data)
+        assert type(again) is Card
+        assert again.number == 3
+
+
+def test_without_a_class_it_is_the_one_that_is_asked():
+    card = Card.from_dict({"number": 3})
+    assert (type(card), card.number, card.metadata) == (Card, 3, {})
+
+
+def test_another_kind_of_element_is_refused():
+    class Other(Element):
+        """No card."""
+
+    with pytest.raises(ValidationError, match="is not a Card: read it with its own class"):
+        Card.from_dict(Other().to_dict())
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        ({"number": "x"}, pydantic.ValidationError),
+        ({"unknown": 1}, pydantic.ValidationError),
+        ({"id": "x"}, pydantic.ValidationError),
+        ({"metadata": {"lion_class": "no.such"}}, NotFoundError),
+        ({"metadata": {"lion_tags": True}, "content": {"$unheard": 1}}, ValidationError),
+        ({"metadata": 5}, ValueError),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(data, error):
+    with pytest.raises(error):
+        Card.from_dict(data)
+
+
+def test_the_layout_of_the_original_package():
+    data = {
+        "id": str(ID),
+        "created_at": "2025-01-02T03:04:05.678901+00:00",
+        "metadata": {"lion_class": "lionpride.core.element.Element", "$k": {"$bytes": 1}},
+    }
+    element = Element.from_dict(data)
+    assert (element.id, element.created_at) == (ID, TIME)
+    assert element.metadata == {"$k": {"$bytes": 1}}
+    data["node_metadata"] = data.pop("metadata")
+    assert Element.from_dict(data).metadata == element.metadata
+
+
+def test_an_element_within_an_element():
+    class Hand(Element):
+        best: Card
+        all: list[Card]
+
+    hand = Hand(best=Card(content=b"x"), all=[Card(number=1), Card(number=2)])
+    for mode in ("python", "json", "db"):
+        again = Element.from_dict(hand.to_dict(mode))
+        assert again.best == hand.best
+        assert again.best.content == b"x"
+        assert [card.number for card in again.all] == [1, 2]
+        assert again.all == hand.all
+
+
+# --- copies
+
+DUPLICATES: list[Callable[[Card], Card]] = [
+    copy.copy,
+    copy.deepcopy,
+    lambda card: pickle.loads(pickle.dumps(card)),
+    Card.model_copy,
+    lambda card: card.model_copy(deep=True),
+]
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATES)
+@pytest.mark.parametrize("made", [Card, lambda: Card(id=ID, created_at=TIME, metadata={"k": 1})])
+def test_a_copy_is_the_same_thing(duplicate, made):
+    card = made()
+    other = duplicate(card)  # before anything of the identity was read
+    assert other is not card
+    assert type(other) is Card
+    assert (other.id, other.created_at, other.metadata) == (card.id, card.created_at, card.metadata)
+    other.number = 8
+    assert card.number == 0
+
+
+def test_a_deep_copy_shares_nothing():
+    card = Card(metadata={"k": [1]}, tags=["a"])
+    other = copy.deepcopy(card)
+    other.metadata["k"].append(2)
+    other.tags.append("b")
+    assert (card.metadata, card.tags) == ({"k": [1]}, ["a"])
+
+
+def test_model_copy_with_changes():
+    card = Card(number=1)
+    assert card.model_copy(update={"number": 2}).number == 2
+    assert card.number == 1
+
+
+def test_no_uuid_is_made_before_it_is_asked(monkeypatch):
+    def refuse() -> UUID:
+        raise AssertionError("made too early")
+
+    monkeypatch.setattr("lionpride.model.element.uuid4", refuse)
+    card = Card(number=1)
+    card.number = 2
+    assert card.created_timestamp > 0
+    monkeypatch.setattr("lionpride.model.element.uuid4", uuid.uuid4)
+    assert card.id.version == 4

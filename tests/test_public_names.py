@@ -1,0 +1,118 @@
+"""Guards the names that users import, and what importing them costs."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lionpride
+from lionpride import core, errors
+
+ROOT = Path(__file__).parents[1]
+
+NAMES = {
+    "Element",
+    "Event",
+    "EventStatus",
+    "Execution",
+    "Executor",
+    "Flow",
+    "Pile",
+    "Processor",
+    "Progression",
+    "Skip",
+    "Transition",
+    "Unset",
+}
+
+ERRORS = {
+    "AccessError",
+    "ConfigurationError",
+    "EventCancelledError",
+    "ExecutionError",
+    "ExistsError",
+    "LionTimeoutError",
+    "LionprideError",
+    "NotFoundError",
+    "OperationError",
+    "QueueFullError",
+    "Skip",
+    "ValidationError",
+}
+
+PEERS = """
+import sys, asyncio, pydantic
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
+class Plain(BaseModel): number: int = 0
+before = set(sys.modules)
+import lionpride.core
+roots = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(*sorted(roots - set(sys.stdlib_module_names)))
+print(*sorted(name for name in ("rich", "sqlite3", "psycopg", "asyncpg") if name in sys.modules))
+"""
+
+EACH_FIRST = """
+import importlib, sys
+for first in sys.argv[1:]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lionpride"]:
+        del sys.modules[name]
+    importlib.import_module(first)
+"""
+
+
+def test_core_names_what_users_import() -> None:
+    assert set(core.__all__) == NAMES
+    assert list(core.__all__) == sorted(core.__all__)
+
+
+def test_the_package_names_the_same_and_its_version() -> None:
+    assert set(lionpride.__all__) == NAMES | {"__version__"}
+    for name in NAMES:
+        assert getattr(lionpride, name) is getattr(core, name)
+
+
+def test_errors_are_a_handful() -> None:
+    assert set(errors.__all__) == ERRORS
+    for name in ERRORS:
+        assert issubclass(getattr(errors, name), errors.LionprideError)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"Unset"}))
+def test_a_public_class_says_what_it_is(name: str) -> None:
+    kind = getattr(core, name)
+    assert kind.__module__.startswith("lionpride.")
+    assert kind.__doc__
+
+
+def test_every_module_can_be_imported_first() -> None:
+    """No import depends on another having come before it: no cycle hides."""
+    source = ROOT / "src"
+    paths = [path.relative_to(source).with_suffix("") for path in source.rglob("*.py")]
+    modules = [".".join(path.parts) for path in paths if not path.stem.startswith("__")]
+    done = _run(EACH_FIRST, *sorted(modules))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_core_imports_nothing_beyond_what_pydantic_needs() -> None:
+    done = _run(PEERS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["lionpride", ""]
+
+
+def test_the_version_is_said_once() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert found
+    assert found[1] == lionpride.__version__
+
+
+def test_the_command_can_be_imported() -> None:
+    assert callable(importlib.import_module("lionpride.cli").main)
+
+
+def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

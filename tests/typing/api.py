@@ -1,0 +1,184 @@
+"""The public names as users write them, for `mypy --strict`; nothing here is ever run.
+
+`assert_type` says what a checker must infer. `# type: ignore[code]` stands where it must complain:
+the gate warns of an ignore that is not needed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, ClassVar, assert_type
+from uuid import UUID, uuid4
+
+from lionpride.core import (
+    Element,
+    Event,
+    EventStatus,
+    Execution,
+    Executor,
+    Flow,
+    Pile,
+    Processor,
+    Progression,
+    Skip,
+    Transition,
+    Unset,
+)
+from lionpride.errors import LionprideError, NotFoundError, QueueFullError
+
+
+class Fetch(Event):
+    """Fields are declared as in any pydantic model."""
+
+    url: str
+    tries_left: int = 3
+
+    @property
+    def request(self) -> dict[str, Any]:
+        return {"url": self.url}
+
+    async def _invoke(self) -> bytes:
+        if not self.url:
+            raise Skip("nothing to fetch")
+        return self.url.encode()
+
+
+class Listen(Event):
+    streaming: bool = True
+
+    async def _stream(self) -> AsyncIterator[str]:
+        yield "chunk"
+
+
+class FetchProcessor(Processor):
+    """A subclass takes parameters of its own through `processor_config`."""
+
+    event_type: ClassVar[type[Event]] = Fetch
+
+    def __init__(self, *args: Any, quota: int = 10, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.quota = quota
+
+    async def request_permission(self, **request: Any) -> bool:
+        return bool(request["url"]) and self.quota > 0
+
+
+class FetchExecutor(Executor):
+    processor_type: ClassVar[type[Processor]] = FetchProcessor
+
+
+def events_are_made_with_their_fields() -> None:
+    event = Fetch(url="x")
+    Fetch(url="x", tries_left=1, timeout=2.5, streaming=False)
+    Fetch(url="x", id=uuid4(), metadata={"source": "test"})
+    Fetch()  # type: ignore[call-arg]
+    Fetch(url=1)  # type: ignore[arg-type]
+    assert_type(event.url, str)
+    assert_type(event.id, UUID)
+    assert_type(event.created_at, datetime)
+    assert_type(event.metadata, dict[str, Any])
+    assert_type(event.status, EventStatus)
+    assert_type(event.timeout, float | None)
+    assert_type(event.execution, Execution)
+    assert_type(event.as_fresh_event(), Fetch)
+    assert_type(event.to_dict(), dict[str, Any])
+    assert_type(event.to_dict("json"), dict[str, Any])
+    event.to_dict("xml")  # type: ignore[arg-type]
+    if event.execution.response is Unset:
+        return
+
+
+async def an_executor_keeps_the_type_of_what_it_is_given() -> None:
+    executor = FetchExecutor({"queue_capacity": 5, "quota": 3}, name="fetches")
+    event = Fetch(url="x")
+    assert_type(await executor.append(event, priority=1.0), Fetch)
+    assert_type(await executor.append_many([event], exist_ok=True), list[Fetch])
+    await executor.append("x")  # type: ignore[type-var]
+    await executor.append(event, 1.0, True)  # type: ignore[call-arg]
+    assert_type(await executor.cancel(event), bool)
+    assert_type(await executor.cancel(event.id), bool)
+    await executor.retry(event)
+    await executor.result(event)
+
+
+async def an_executor_runs() -> None:
+    executor = FetchExecutor()
+    async with executor as entered:
+        assert_type(entered, FetchExecutor)
+        await executor.join()
+    await executor.start()
+    await executor.forward()
+    if executor.processor is not None:
+        running = asyncio.create_task(executor.processor.execute())
+        assert_type(await running, None)
+        assert_type(executor.processor.is_stopped(), bool)
+    await executor.stop()
+
+
+def an_executor_answers() -> None:
+    executor = FetchExecutor()
+    assert_type(executor.event_type, type[Event])
+    assert_type(executor.status_counts(), dict[str, int])
+    assert_type(executor.inspect_state(), str)
+    assert_type(len(executor.pending_events), int)
+    assert_type(executor.states.name, str | None)
+    executor.get_events_by_status("failed")
+    for event in executor.get_events_by_status(EventStatus.FAILED):
+        assert_type(event, Any)  # of the user's own class, whose fields are asked for unchecked
+    for progression in executor.states.progressions:
+        assert_type(progression, Progression)
+
+
+def observers_are_handed_transitions() -> None:
+    def note(transition: Transition) -> None:
+        assert_type(transition.after, EventStatus | None)
+
+    stop = FetchExecutor().observe(note)
+    stop()
+
+
+def containers_keep_the_type_of_their_items() -> None:
+    event = Fetch(url="x")
+    pile = Pile([event], item_type=Fetch)
+    assert_type(pile, Pile[Fetch])
+    assert_type(pile[event.id], Fetch)
+    assert_type(pile[0], Fetch)
+    assert_type(pile[0:1], Pile[Fetch])
+    assert_type(pile[lambda item: item.url == "x"], Pile[Fetch])
+    assert_type(pile.get(event.id, None), Fetch | None)
+    assert_type(list(pile), list[Fetch])
+    pile.add("x")  # type: ignore[arg-type]
+
+    progression = Progression(name="order", order=[event.id, event])
+    assert_type(progression.popleft(), UUID)
+    assert_type(progression[0], UUID)
+    assert_type(progression[0:1], list[UUID])
+    assert_type(progression.pop(0, None), UUID | None)
+    assert_type(progression.include(event), bool)
+
+    flow: Flow[Fetch, Progression] = Flow(items=[event], progressions=[progression], name="flow")
+    assert_type(flow.get_progression("order"), Progression)
+    assert_type(flow.items[event.id], Fetch)
+
+
+def elements_come_back_from_data() -> None:
+    data = Fetch(url="x").to_dict("json")
+    assert_type(Fetch.from_dict(data), Fetch)
+    assert_type(Element.from_dict(data), Element)
+    assert_type(Element.from_json("{}"), Element)
+
+
+async def errors_are_caught_by_their_base_or_by_the_builtin() -> None:
+    executor = FetchExecutor({"max_queue_size": 1})
+    try:
+        await executor.append(Fetch(url="x"))
+    except QueueFullError as error:
+        assert_type(error.retryable, bool)
+    except asyncio.QueueFull:
+        pass
+    try:
+        await executor.result(uuid4())
+    except NotFoundError as error:
+        print(error.to_dict())
+    except (KeyError, LionprideError):
+        pass
