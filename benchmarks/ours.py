@@ -15,6 +15,10 @@ class NoOp(Event):
         return None
 
 
+class Numbered(NoOp):
+    number: int
+
+
 class NoOpProcessor(Processor):
     event_type: ClassVar[type[Event]] = NoOp
 
@@ -36,6 +40,23 @@ async def running(priorities: list[float], premade: bool) -> int:
     async with executor:
         for number, priority in enumerate(priorities):
             await executor.append(ready[number] if ready else NoOp(), priority=priority)
+        await executor.join()
+        counts = executor.status_counts()
+        took = perf_counter_ns() - began
+    expect_all_completed(counts["completed"], len(priorities))
+    return took
+
+
+async def numbered(priorities: list[float], premade: bool) -> int:
+    """As `running`, with events that are given a field of their own."""
+    ready = [Numbered(number=i) for i in range(len(priorities))] if premade else None
+    gc.collect()
+    began = perf_counter_ns()
+    executor = make_executor()
+    async with executor:
+        for number, priority in enumerate(priorities):
+            event = ready[number] if ready else Numbered(number=number)
+            await executor.append(event, priority=priority)
         await executor.join()
         counts = executor.status_counts()
         took = perf_counter_ns() - began
@@ -72,3 +93,17 @@ async def appended_many(priorities: list[float], premade: bool) -> int:
         took = perf_counter_ns() - began
     expect_all_completed(counts["completed"], len(priorities))
     return took
+
+
+def stopping(executor: NoOpExecutor, count: int) -> type[NoOp]:
+    """An event class whose every `count`th run stops the executor, so `execute()` returns."""
+    runs = 0
+
+    class Counted(NoOp):
+        async def _invoke(self) -> None:
+            nonlocal runs
+            runs += 1
+            if runs % count == 0:
+                await executor.stop()
+
+    return Counted

@@ -46,6 +46,7 @@ ORIGINAL = "(d) the original"
 OURS = "(e) ours, whole path"
 OURS_PREMADE = "(e) ours, made before"
 OURS_FIRST = "(e) ours, append, then start"
+OURS_FIELD = "(e) ours, with a field"
 OURS_MANY = "(e) ours, append_many"
 
 CONTESTANTS = (
@@ -57,6 +58,7 @@ CONTESTANTS = (
     Contestant(ORIGINAL, "original", "", largest=10_000, most_rounds=SLOW_ROUNDS),
     Contestant(OURS, "ours", "running", largest=MILLION),
     Contestant(OURS_PREMADE, "ours", "running", premade=True, largest=MILLION),
+    Contestant(OURS_FIELD, "ours", "numbered"),
     Contestant(OURS_FIRST, "ours", "appended_first"),
     Contestant(OURS_MANY, "ours", "appended_many"),
 )
@@ -121,6 +123,7 @@ def report(result: Result) -> Section:
         "THROUGHPUT: ns an event; ratio = speed as a share of (b)'s, minimum against minimum",
         notes=[
             "made before: the jobs are made before the clock starts; held against (b) likewise.",
+            "with a field: each event is given one, which pydantic validates; (b)'s jobs have none.",
             "aiojobs knows no priority; the original loses those given before start().",
         ],
     )

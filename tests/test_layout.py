@@ -16,7 +16,8 @@ MODULE_LINES = 400
 FUNCTION_LINES = 50
 
 UNTESTED: dict[str, str] = {
-    # "folder/module.py": "why no test file of its own",
+    "__main__.py": "three lines; tests/cli/test_run.py starts it as a command",
+    "cli/__init__.py": "the command itself, whose runs are tests/cli/test_run.py",
 }
 """Modules without a test file of their own, each with its reason."""
 

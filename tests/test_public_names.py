@@ -50,7 +50,7 @@ class Plain(BaseModel): number: int = 0
 before = set(sys.modules)
 import lionpride.core
 roots = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(*sorted(roots - set(sys.stdlib_module_names)))
+print(*sorted(roots - set(sys.stdlib_module_names) - {"pydantic", "pydantic_core"}))
 print(*sorted(name for name in ("rich", "sqlite3", "psycopg", "asyncpg") if name in sys.modules))
 """
 

@@ -1,6 +1,7 @@
 """The virtual loop, and the hook that runs async tests, do what the other tests rely on."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -138,10 +139,11 @@ def test_tests_that_hang_are_failed(tmp_path: Path) -> None:
     here = Path(__file__).parent
     (tmp_path / "conftest.py").write_text((here / "conftest.py").read_text(encoding="utf-8"))
     (tmp_path / "test_hanging.py").write_text(HANGING)
-    options = ["-p", "no:cacheprovider", "-q", "-o", f"pythonpath={here}"]
+    options = ["-p", "no:cacheprovider", "-q"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "-W", "ignore::pytest.PytestUnknownMarkWarning"],
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(here)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -55,12 +55,14 @@ class Worker:
 
     Attributes:
         claim: The event whose code runs in the task now, and its attempt.
+        clean: Its context variables before the first event.
         left: Whether the task was left behind with code that would not end.
     """
 
-    __slots__ = ("claim", "guard", "left", "task")
+    __slots__ = ("claim", "clean", "guard", "left", "task")
 
     def __init__(self) -> None:
+        self.clean: Context
         self.task: asyncio.Task[None]
         self.guard: Guard
         self.claim: Claim | None = None
@@ -94,7 +96,10 @@ class Crew(ABC):
         self._dropped = False  # ... and cancelled meanwhile
         self._armed = False  # the store's bell will call
         self._bell = self._ring
-        self._plain: set[type] = set()
+        self._plain: set[type] = set()  # events whose `request` need not be looked at
+        self._starts = not shop.asks  # its claims start the event at once
+        self._formal = shop.window is not None or shop.asks
+        self._take: Callable[[], Claim | None] | None = None
         self._orphans: set[asyncio.Task[None]] = set()
 
     def _ring(self) -> None:
@@ -214,21 +219,24 @@ class Crew(ABC):
 
     async def _work(self, worker: Worker) -> None:
         """The life of a worker: look, run, and again."""
-        clean = copy_context()
-        task = worker.task
+        clean = worker.clean = copy_context()
+        task, shop, take = worker.task, self.shop, self._take
         self._called = False
         try:
             while not self._closing:
-                claim = self._take()
+                # What can be had without waiting for anything is had without a coroutine.
+                claim = None if take is None or shop.running >= shop.slots else take()
                 if claim is None:
                     if self._looker is not None:
                         await self._rest()
                         self._called = False
                         continue
                     claim = await self._look(worker)
+                else:
+                    self._more = True
                 if claim is not None:
-                    if not self._called:
-                        self._keep_watch()
+                    if self._more and not self._called:
+                        self._call()
                     ended = await self._attempt(worker, claim)
                     if ended > self._turn:
                         await asyncio.sleep(0)
@@ -250,15 +258,6 @@ class Crew(ABC):
         finally:
             if self._looker is worker:
                 self._looker = None
-
-    def _take(self) -> Claim | None:
-        """The next event, if it can be had without waiting for anything."""
-        return None
-
-    def _keep_watch(self) -> None:
-        """See to it that the next event is found while this worker runs one."""
-        if self._more:
-            self._call()
 
     def _leave(self, worker: Worker) -> None:
         self._workers.discard(worker)
@@ -283,48 +282,51 @@ class Crew(ABC):
         """Run a claimed event's code and settle what came of it; the time when it ended."""
         event: Any
         event, attempt = claim
-        outcome: Outcome
         shop, now, observers = self.shop, self._now, self.shop.observers
         began = now()
-        if shop.window is not None:
-            shop.window.stamp(began)
         shop.running += 1
-        if shop.asks:
-            shop.store.start(event)
+        if self._formal:
+            self._enter(event, began)
         if observers.active:
             observers.tell(event, event.execution.arrival, _PENDING, _PROCESSING)
         worker.claim = claim
         own = event.__dict__  # pydantic makes `event.timeout` three times as slow
-        if own["timeout"] is None and not own["streaming"]:  # what `perform` does, a frame less
-            try:
-                if not shop.asks and type(event) not in self._plain:
-                    self._look_at_request(event)
+        outcome: Outcome | None = None
+        try:
+            if type(event) not in self._plain:
+                self._look_at_request(event)
+            if own["timeout"] is None and not own["streaming"]:  # `perform`, a frame shorter
                 response = await event._invoke()
-                if worker.guard.cause is not None:
-                    worker.guard.over()
-            except BaseException as error:
-                outcome = self._explain(worker, event, error)
             else:
-                outcome = Completion(response, 0.0)
-        else:
-            outcome = await perform(event, worker.guard, partial(self._explain, worker))
+                outcome = await perform(event, worker.guard, partial(self._explain, worker))
+            if worker.guard.cause is not None:
+                worker.guard.over()
+        except BaseException as error:
+            outcome = self._explain(worker, event, error)
         ended = now()
         worker.claim = None
         if worker.left:
             return ended  # settled already
-        outcome.duration = ended - began
-        if shop.now is not None:
-            answer = shop.now.settle_now(event, attempt, outcome)
+        if outcome is None and shop.now is not None:
+            answer = shop.now.complete_now(event, attempt, response, ended - began)
         else:
+            outcome = outcome or Completion(response, 0.0)
+            outcome.duration = ended - began
             (answer,) = await shop.store.settle(((event, attempt, outcome),))
+            self._after_trouble(outcome)
         shop.running -= 1
         if shop.on_free:
             shop.ring_free()
-        if outcome.error is not None:
-            self._after_trouble(outcome)
         if observers.active and answer is _APPLIED:
-            observers.tell(event, event.execution.arrival, _PROCESSING, outcome.status)
+            observers.tell(event, own.get("_arrival"), _PROCESSING, event.status)
         return ended
+
+    def _enter(self, event: Event, began: float) -> None:
+        """Count a start, and show it where permission was asked first."""
+        if self.shop.window is not None:
+            self.shop.window.stamp(began)
+        if not self._starts:
+            self.shop.store.start(event)
 
     def _explain(self, worker: Worker, event: Event, error: BaseException) -> Ending:
         """What an attempt that ended with an exception means."""
@@ -350,30 +352,47 @@ class Crew(ABC):
 
     def _look_at_request(self, event: Event) -> None:
         """Raise what ``request`` raises, as where permission is asked; plain ones are noted."""
-        if type(event).request is Event.request:  # type: ignore[comparison-overlap]
+        if self.shop.asks or type(event).request is Event.request:  # type: ignore[comparison-overlap]
             self._plain.add(type(event))
         elif not isinstance(event.request, Mapping):
             raise TypeError(f"request must be a mapping, not {event.request!r}")
 
     async def _admit(self, worker: Worker, claim: Claim) -> bool:
         """Ask permission for a claimed event; if it cannot start now, settle what that means."""
-        async with self.shop.gate:
-            outcome = RELEASED if self._closing else await self._ask(worker, claim)
-        if outcome is None:
-            self._admitted, self._dropped = claim[0], False
-            await self._until_allowed()
-            self._admitted, dropped, self._dropped = None, self._dropped, False
-            if not self._closing and not dropped:
-                return True
-            outcome = cancelled_while_waiting() if dropped else RELEASED
-        if not worker.left:
+        self._admitted = claim[0]
+        outcome: Outcome | None = None
+        while self.shop.asker is not None and self._may_wait():
+            await self._sleep_until_free()
+        if self._may_wait():
+            outcome = await self._ask(worker, claim)
+            if worker.left:
+                return False  # settled already
+            if outcome is None:
+                await self._until_allowed()
+        if outcome is None and not self._may_wait():
+            outcome = cancelled_while_waiting() if self._dropped else RELEASED
+        self._admitted, self._dropped = None, False
+        if outcome is not None:
             await self._settle(claim, outcome)
-        return False
+            if isinstance(outcome, Ending) and outcome.denials:
+                self._denied()
+        return outcome is None
+
+    def _denied(self) -> None:
+        """An event was denied permission."""
+
+    def _may_wait(self) -> bool:
+        """Whether the one who looks may go on waiting for what it waits for."""
+        return not self._closing and not self._dropped
+
+    def _is_spent(self, worker: Worker) -> bool:
+        """Whether a worker must not go on: its code is running still, or left its context."""
+        return worker.left or copy_context() != worker.clean
 
     async def _ask(self, worker: Worker, claim: Claim) -> Outcome | None:
         """None if the event may start; else what is to be settled."""
         event: Any = claim[0]
-        guard, worker.claim = worker.guard, claim
+        guard, self.shop.asker, worker.claim = worker.guard, worker, claim
         try:
             if event.timeout is not None:
                 guard.limit(event.timeout)
@@ -384,14 +403,24 @@ class Crew(ABC):
             return RELEASED if asked_to_stop else outcome
         finally:
             worker.claim = None
+            self._asked(worker)
         guard.over()
         return None if granted else after_denial(event.execution.denials, self.shop.backoff)
 
+    def _asked(self, worker: Worker) -> None:
+        """Let the next one ask."""
+        if self.shop.asker is worker:
+            self.shop.asker = None
+            self.shop.ring_free()
+
     async def _until_slot(self) -> None:
         """Wait until an event may run beside those that do."""
-        while self.shop.running >= self.shop.slots and not (self._closing or self._dropped):
-            self.shop.on_free.append(self._wake)
-            await self._sleep(None)
+        while self.shop.running >= self.shop.slots and self._may_wait():
+            await self._sleep_until_free()
+
+    async def _sleep_until_free(self) -> None:
+        self.shop.on_free.append(self._wake)
+        await self._sleep(None)
 
     @abstractmethod
     async def _until_allowed(self) -> None:
@@ -429,20 +458,19 @@ class Crew(ABC):
         if running:
             self.shop.running -= 1
             self.shop.ring_free()
+        self._asked(worker)
         if self._looker is worker:
-            self._looker = None
+            self._looker = self._admitted = None
         self._leave(worker)
 
 
 class Loop(Crew):
     """Runs what comes until it is closed, within the window."""
 
-    def _take(self) -> Claim | None:
-        shop = self.shop
-        if shop.now is None or shop.asks or shop.window or shop.running >= shop.slots:
-            return None
-        self._more = True
-        return shop.now.claim_now()
+    def __init__(self, shop: Workshop) -> None:
+        super().__init__(shop)
+        if shop.now is not None and not self._formal:
+            self._take = shop.now.claim_now
 
     async def _next(self, worker: Worker) -> Claim | None:
         shop = self.shop
@@ -456,17 +484,19 @@ class Loop(Crew):
                 # to call while this worker runs what it found and nobody looks.
                 self._armed = True
                 shop.store.on_ready(self._bell)
-            claims, wait = await shop.store.claim(shop.name, start=not shop.asks)
+            claims, wait = await shop.store.claim(shop.name, start=self._starts)
             self._more = wait is not None
             if not claims:
                 await self._sleep(wait)
             elif not shop.asks or await self._admit(worker, claims[0]):
                 return claims[0]
+            elif self._is_spent(worker):
+                break
         return None
 
     async def _until_allowed(self) -> None:
         shop = self.shop
-        while not (self._closing or self._dropped):
+        while self._may_wait():
             await self._until_slot()
             if shop.window is None or not (wait := shop.window.wait(self._now())):
                 return
@@ -492,30 +522,48 @@ class Round(Crew):
         self._left = most
         self._until = shop.store.last_arrival()
         self._seen: set[int | None] = set()
+        self._again: list[Claim] = []  # came back in this round: for the next one
+        self._starts, self._formal = False, True
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        finally:
+            for claim in self._again:
+                await self._settle(claim, RELEASED)
 
     async def _next(self, worker: Worker) -> Claim | None:
-        await self._until_slot()
-        if not self._closing and self._left != 0:
+        while self._left != 0:
+            await self._until_slot()
+            if self._closing:
+                return None
             store = self.shop.store
-            claims, wait = await store.claim(
-                self.shop.name, until=self._until, denied=True, start=not self.shop.asks
-            )
-            if claims and await self._accepts(worker, claims[0]):
-                self._more = wait == 0.0
+            claims, wait = await store.claim(self.shop.name, until=self._until, denied=True)
+            if not claims:
+                break
+            if await self._accepts(worker, claims[0]):
+                self._more = wait == 0.0 and self._left != 0
                 return claims[0]
+            if self._is_spent(worker):
+                return None
         self.close()
         return None
 
     async def _accepts(self, worker: Worker, claim: Claim) -> bool:
         """Whether the round runs what it claimed."""
         number = claim[0].execution.arrival
-        if number in self._seen:  # it came back: it is for the next round
-            await self._settle(claim, RELEASED)
+        if number in self._seen:
+            self._again.append(claim)
             return False
         self._seen.add(number)
+        if self.shop.asks and not await self._admit(worker, claim):
+            return False
         if self._left is not None:
             self._left -= 1
-        return not self.shop.asks or await self._admit(worker, claim)
+        return True
 
     async def _until_allowed(self) -> None:
         await self._until_slot()
+
+    def _denied(self) -> None:
+        self.close()

@@ -49,17 +49,20 @@ class Observers:
 
     async def ended(self, event: Work) -> None:
         """Return when the event, which a store holds, is in a terminal status or removed."""
-        number = event.execution.arrival
-        if number is None or event.execution.status in TERMINAL:
-            return
+        state = event.execution
+        while state.arrival is not None and state.status not in TERMINAL:
+            await self._next_ending(state.arrival)
+
+    async def _next_ending(self, number: int) -> None:
+        """Return when the event of a number ends; it may have been retried since."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(number, []).append(future)
         self.active = True
         try:
             await future
         finally:
-            waiting = self._waiting.get(number)
-            if waiting is not None:  # given up: the event has not ended
+            waiting = self._waiting.get(number, [])
+            if future in waiting:  # given up: the event has not ended
                 waiting.remove(future)
                 if not waiting:
                     del self._waiting[number]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -50,7 +49,7 @@ class Workshop:
         self.backoff = backoff
         self.grace = grace
         self.running = 0
-        self.gate = asyncio.Lock()
+        self.asker: object | None = None  # the worker that asks for permission now
         self.asks = permission is not None
         self.now = store if isinstance(store, Immediate) else None
         self.on_free: list[Callable[[], None]] = []
@@ -62,7 +61,7 @@ class Workshop:
         return self._permission is None or bool(await self._permission(**request))
 
     def ring_free(self) -> None:
-        """A slot is free: ring every bell of ``on_free``, once."""
+        """A slot is free, or nobody asks any more: ring every bell of ``on_free``, once."""
         bells, self.on_free = self.on_free, []
         for bell in bells:
             bell()

@@ -48,6 +48,9 @@ class made_on_first_use(Generic[V]):  # noqa: N801  (reads as the decorator that
         return value
 
 
+_set_slot = object.__setattr__
+
+
 class Element(BaseModel):
     """A thing with an identity: compared, hashed and found by its ``id``.
 
@@ -99,19 +102,33 @@ class Element(BaseModel):
         def metadata(self, value: Any) -> None:
             self.__dict__["_metadata"] = _as_metadata(value)
 
+    _names_set: ClassVar[dict[Any, Any]] = {}
+    _share_names_set: ClassVar[bool] = True
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _refuse_shadows(cls)
         registry.register(cls)
+        cls._names_set = {}
 
     def __init__(self, /, **data: Any) -> None:
-        if self._undeclared.isdisjoint(data):  # the hot path: see docs/decisions/identity.md
+        if not ("id" in data or "execution" in data or "metadata" in data or "created_at" in data):  # the hot path: see docs/decisions/identity.md
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__["_created"] = time()
         else:
             given = self._take_undeclared(data)
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__.update({"_created": time()} | given)
+        names = tuple(data)
+        shared = self._names_set.get(names)
+        if shared is not None:
+            _set_slot(self, "__pydantic_fields_set__", shared)
+        elif self._share_names_set:
+            self._names_set[names] = self.__pydantic_fields_set__
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _set_slot(self, "__pydantic_fields_set__", set(self.__pydantic_fields_set__))
+        super().__setattr__(name, value)
 
     def _take_undeclared(self, data: dict[str, Any]) -> dict[str, Any]:
         """Move what is no field out of the fields' data: entries for the ``__dict__``."""

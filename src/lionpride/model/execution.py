@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Generic, Self, TypeVar, overload
 
 from ..errors import ValidationError
 from .codec import Encoder, decode, error_from_dict, error_to_dict
 from .unset import MaybeUnset, Unset, UnsetType
 
-__all__ = ("TERMINAL", "EventStatus", "Execution", "pending")
+__all__ = ("KEYS", "TERMINAL", "EventStatus", "Execution")
 
 
 class EventStatus(StrEnum):
@@ -39,13 +38,77 @@ class EventStatus(StrEnum):
         return tuple(status.value for status in cls)
 
 
+V = TypeVar("V")
+
 TERMINAL: Final = frozenset(EventStatus) - {EventStatus.PENDING, EventStatus.PROCESSING}
 """The statuses that an event ends in."""
 
 
-@dataclass(slots=True)
+class Kept(Generic[V]):
+    """A field of ``Execution``: an entry of the dict below it, or its default."""
+
+    __slots__ = ("default", "key")
+
+    def __init__(self, default: V) -> None:
+        self.default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.key = f"_{name}"
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: Execution, owner: type) -> V: ...
+    def __get__(self, instance: Execution | None, owner: type) -> Self | V:
+        if instance is None:
+            return self
+        value: V = instance.own.get(self.key, self.default)
+        return value
+
+    def __set__(self, instance: Execution, value: V) -> None:
+        if value is self.default:
+            instance.own.pop(self.key, None)
+        else:
+            instance.own[self.key] = value
+
+
+class AfterSuccess(Kept[V]):
+    """One that every completed event has alike, so that it needs no entry there."""
+
+    __slots__ = ("success",)
+
+    def __init__(self, default: V, success: V) -> None:
+        super().__init__(default)
+        self.success = success
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is not None and instance.own.get("_status") == "completed":
+            return self.success
+        return super().__get__(instance, owner)
+
+
+class Status:
+    """The status, kept as plain text: an enum member would cost the garbage collector."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: Execution, owner: type) -> EventStatus: ...
+    def __get__(self, instance: Execution | None, owner: type) -> Self | EventStatus:
+        return self if instance is None else _STATUS[instance.own.get("_status", "pending")]
+
+    def __set__(self, instance: Execution, value: EventStatus) -> None:
+        instance.own["_status"] = value.value
+
+
+_STATUS: Final = {status.value: status for status in EventStatus}
+
+
 class Execution:
     """The state of one event, kept by whoever holds the event.
+
+    It is a view: an event's own ``__dict__`` has the entries, so that an event that ran is one
+    object to the garbage collector and not three (docs/decisions/identity.md).
 
     Attributes:
         status: Where the event stands.
@@ -63,25 +126,67 @@ class Execution:
         due: Not to be run before this time, a Unix timestamp in seconds; None: at once.
     """
 
-    status: EventStatus = EventStatus.PENDING
-    duration: MaybeUnset[float] = Unset
-    response: MaybeUnset[Any] = Unset
-    error: MaybeUnset[BaseException | None] = Unset
-    retryable: MaybeUnset[bool] = Unset
-    priority: float | None = None
-    arrival: int | None = field(default=None, compare=False, repr=False)
-    attempt: int = 0
-    tries: int = 0
-    denials: int = 0
-    interruptions: int = 0
-    due: float | None = None
+    __slots__ = ("own",)
+    __hash__ = None  # type: ignore[assignment]  # it changes
 
-    def __getattr__(self, name: str) -> Any:
-        """The default of a field that was never written: see ``pending``."""
-        try:
-            return _DEFAULTS[name]
-        except KeyError:
-            raise AttributeError(f"Execution has no attribute {name!r}") from None
+    status = Status()
+    duration = Kept[MaybeUnset[float]](Unset)
+    response = Kept[MaybeUnset[Any]](Unset)
+    error = AfterSuccess[MaybeUnset[BaseException | None]](Unset, None)
+    retryable = AfterSuccess[MaybeUnset[bool]](Unset, False)
+    priority = Kept[float | None](None)
+    arrival = Kept[int | None](None)
+    attempt = Kept[int](0)
+    tries = Kept[int](0)
+    denials = Kept[int](0)
+    interruptions = Kept[int](0)
+    due = Kept[float | None](None)
+
+    def __init__(
+        self,
+        status: EventStatus = EventStatus.PENDING,
+        duration: MaybeUnset[float] = Unset,
+        response: MaybeUnset[Any] = Unset,
+        error: MaybeUnset[BaseException | None] = Unset,
+        retryable: MaybeUnset[bool] = Unset,
+        **counters: Any,
+    ) -> None:
+        self.own: dict[str, Any] = {}
+        self.status = status
+        self.duration = duration
+        self.response = response
+        self.error = error
+        self.retryable = retryable
+        for name, value in counters.items():
+            if name not in _NAMES:
+                raise TypeError(f"Execution has no field {name!r}")
+            setattr(self, name, value)
+
+    @classmethod
+    def over(cls, own: dict[str, Any]) -> Self:
+        """The state whose entries are in ``own``, an event's ``__dict__``."""
+        state = cls.__new__(cls)
+        state.own = own
+        return state
+
+    def entries(self) -> dict[str, Any]:
+        """A copy of its entries, for the ``__dict__`` of an event that nobody holds."""
+        return {key: value for key, value in self.own.items() if key in _KEYS}
+
+    def __copy__(self) -> Self:
+        return self.over(self.entries())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).over, (self.entries(),)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Execution):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in _COMPARED[:5])
+        return f"Execution({shown})"
 
     def add_error(self, error: BaseException) -> None:
         """Record an error beside those recorded before; several become one group."""
@@ -132,7 +237,7 @@ class Execution:
         Raises:
             ValidationError: names the field that cannot be read.
         """
-        unknown = data.keys() - cls.__dataclass_fields__.keys()
+        unknown = data.keys() - set(_NAMES)
         if unknown:
             raise ValidationError(f"execution has no field {min(unknown)!r}: remove it")
         values = dict(data)
@@ -159,21 +264,6 @@ class Execution:
         return cls(**values)
 
 
-_DEFAULTS: Final = {each.name: each.default for each in fields(Execution)}
-
-
-def pending() -> Execution:
-    """A new execution, for a fifth of what the constructor costs: defaults are not written."""
-    state: Execution = _new(Execution)
-    state.status = _PENDING
-    state.attempt = 0
-    return state
-
-
-_new = Execution.__new__
-_PENDING = EventStatus.PENDING
-
-
 def _read_error(data: Mapping[str, Any]) -> BaseException:
     try:
         return error_from_dict(data)
@@ -187,3 +277,23 @@ def _unset_missing(values: dict[str, Any]) -> None:
     for name in ("duration", "response", "error", "retryable"):
         if values.get(name, Unset) is None and not (completed and name in ("response", "error")):
             del values[name]
+
+
+_NAMES: Final = (
+    "status",
+    "duration",
+    "response",
+    "error",
+    "retryable",
+    "priority",
+    "attempt",
+    "tries",
+    "denials",
+    "interruptions",
+    "due",
+    "arrival",
+)
+_COMPARED: Final = tuple(name for name in _NAMES if name != "arrival")
+_KEYS: Final = frozenset(f"_{name}" for name in _COMPARED)
+KEYS: Final = _KEYS | {"_arrival"}
+"""The entries that it has in an event's ``__dict__``."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import Field
 
 from ..errors import OperationError, ValidationError
 from .codec import Encoder
-from .element import Element, made_on_first_use
-from .execution import EventStatus, Execution, pending
+from .element import Element
+from .execution import KEYS, EventStatus, Execution
 from .unset import MaybeUnset
 
 __all__ = ("Work",)
+
+W = TypeVar("W", bound="Work")
 
 
 _RESERVED: Mapping[str, str] = {
@@ -55,10 +56,10 @@ class Work(Element):
         execution: Execution
     else:
 
-        @made_on_first_use
+        @property
         def execution(self) -> Execution:
             """What has become of it so far."""
-            return pending()
+            return Execution.over(self.__dict__)
 
     @classmethod
     def reserved(cls) -> Mapping[str, str]:
@@ -68,7 +69,7 @@ class Work(Element):
     def _take_undeclared(self, data: dict[str, Any]) -> dict[str, Any]:
         execution = _as_execution(data.pop("execution")) if "execution" in data else None
         given = super()._take_undeclared(data)
-        return given if execution is None else given | {"execution": execution}
+        return given if execution is None else given | execution.entries()
 
     @property
     def status(self) -> EventStatus:
@@ -112,7 +113,8 @@ class Work(Element):
         meta = dict(self.metadata) if copy_meta else {}
         meta["original"] = {"id": str(self.id), "created_at": self.created_at}
         fresh = self._renewed(meta)
-        fresh.__dict__.pop("execution", None)
+        for key in KEYS:
+            fresh.__dict__.pop(key, None)
         return fresh
 
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -134,29 +136,19 @@ class Work(Element):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        own = {**state["__dict__"]}
-        if "execution" in own:
-            own["execution"] = _released(own["execution"])
+        own = {key: value for key, value in state["__dict__"].items() if key != "_arrival"}
         return {**state, "__dict__": own}
 
 
 def _as_execution(value: Any) -> Execution:
     if isinstance(value, Execution):
-        return _released(value)
+        return value
     if isinstance(value, Mapping):
         return Execution.from_dict(value)
     raise ValidationError(f"execution must be an Execution or what its to_dict gave, not {value!r}")
 
 
-def _released(execution: Execution) -> Execution:
-    """A copy that nobody holds."""
-    fresh = copy(execution)
-    fresh.arrival = None
-    return fresh
-
-
-def _freed(work: Any) -> Any:
-    """A copied event with an execution of its own that nobody holds."""
-    if "execution" in work.__dict__:
-        work.__dict__["execution"] = _released(work.__dict__["execution"])
+def _freed(work: W) -> W:
+    """A copied event, which nobody holds."""
+    work.__dict__.pop("_arrival", None)
     return work

@@ -8,8 +8,8 @@
                    |  ^          |
                    |  +----------+  interrupted: back to PENDING, on record
                    |
-                   +--> ABORTED (denied too often) | FAILED (its own code raised before it
-                        ran) | CANCELLED (while it waited)
+                   +--> ABORTED (denied too often) | CANCELLED (while it waited) |
+                        FAILED, SKIPPED (its own code raised when permission was asked)
 
 A terminal status is final, but for a retry by hand, which makes a new attempt on record.
 """
@@ -61,7 +61,7 @@ RETRYABLE: Final = frozenset({_S.FAILED, _S.CANCELLED, _S.ABORTED})
 """What ``retry`` takes: a success and a skip stay what they are."""
 
 ARROWS: Final[dict[EventStatus, frozenset[EventStatus]]] = {
-    _S.PENDING: frozenset({_S.PENDING, _S.PROCESSING, _S.FAILED, _S.CANCELLED, _S.ABORTED}),
+    _S.PENDING: frozenset(EventStatus) - {_S.COMPLETED},
     _S.PROCESSING: frozenset({_S.PENDING, *(TERMINAL - {_S.ABORTED})}),
     **{status: frozenset({_S.PENDING}) for status in RETRYABLE},
     _S.COMPLETED: frozenset(),
@@ -164,10 +164,14 @@ def apply(execution: Execution, outcome: Outcome) -> None:
     if status not in ARROWS[execution.status]:
         check(execution.status, status)
     execution.status = status
-    execution.response = outcome.response
-    execution.duration = outcome.duration
-    execution.error = outcome.error
-    execution.retryable = outcome.retryable
+    if isinstance(outcome, Completion) or status is not _S.PENDING:
+        execution.response = outcome.response
+        execution.duration = outcome.duration
+        execution.error = outcome.error
+        execution.retryable = outcome.retryable
+    elif outcome.error is not Unset:  # a retry leaves what went wrong on record
+        execution.error = outcome.error
+        execution.duration = outcome.duration
     if isinstance(outcome, Ending):
         execution.tries += outcome.tries
         execution.denials += outcome.denials
@@ -197,6 +201,7 @@ def requeue(execution: Execution) -> None:
     check_retryable(execution)
     execution.tries = execution.denials = execution.interruptions = 0
     execution.due = None
+    execution.response = execution.duration = execution.error = execution.retryable = Unset
     apply(execution, RELEASED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import fsum
 
 __all__ = ("Window",)
 
@@ -12,7 +13,8 @@ class Window:
 
     For every t, at most ``capacity`` starts lie in (t, t + span]: a start is allowed as soon as
     the one ``capacity`` before it lies a whole ``span`` back. Exact, with no bucket edges: the
-    times themselves are kept, ``capacity`` of them at most.
+    times themselves are kept, ``capacity`` of them at most, and their differences are summed
+    without rounding (``math.fsum``).
 
     Args:
         capacity: Starts allowed in one span.
@@ -31,10 +33,8 @@ class Window:
         starts = self._starts
         if len(starts) < self.capacity:
             return 0.0
-        # Compared as sums, as the next start's own window will be: a difference could round
-        # to a whole span while the two times still lie within one.
-        allowed = starts[0] + self.span
-        return 0.0 if allowed <= now else max(allowed - now, 1e-9)
+        left = fsum((starts[0], self.span, -now))
+        return 0.0 if left <= 0.0 else max(left, 1e-9)
 
     def stamp(self, now: float) -> None:
         """Count a start at ``now``, allowed or not (a round by hand is not held back)."""
@@ -42,5 +42,5 @@ class Window:
 
     def free(self, now: float) -> int:
         """Starts allowed at ``now``."""
-        earliest = now - self.span
-        return self.capacity - sum(1 for start in self._starts if start > earliest)
+        span = self.span
+        return self.capacity - sum(1 for start in self._starts if fsum((start, span, -now)) > 0.0)

@@ -221,7 +221,11 @@ class Store(Protocol):
     async def prune(
         self, statuses: Collection[EventStatus], *, limit: int | None = None
     ) -> list[Work]:
-        """Remove ended events, oldest endings first; those that this process held."""
+        """Remove ended events, of each status the oldest endings first.
+
+        Returns:
+            Those that this process held.
+        """
 
     async def remove(self, events: Sequence[Work]) -> None:
         """Remove events that no worker has.
@@ -273,3 +277,6 @@ class Immediate(Protocol):
 
     def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
         """``settle`` of one."""
+
+    def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
+        """``settle`` of one that COMPLETED, with what its ``Completion`` would hold."""

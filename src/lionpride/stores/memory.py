@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heapify, heappop, heappush, nsmallest
 from itertools import islice
-from time import time
+from typing import Any
 from uuid import UUID
 
 from ..errors import ExistsError, NotFoundError, OperationError, QueueFullError
-from ..model.execution import TERMINAL, EventStatus, pending
+from ..model.execution import TERMINAL, EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import (
     Completion,
@@ -24,7 +24,9 @@ from ..rules.lifecycle import (
     check_retryable,
     requeue,
 )
+from .clock import LoopClock
 from .contract import Cancelled, Claim, Entry, Extended, Record, Settled, Settlement
+from .order import Order
 from .states import States
 
 __all__ = ("MemoryStore",)
@@ -41,7 +43,8 @@ class MemoryStore:
     Args:
         queue: The queue's name.
         name: The name of the States; the queue's by default.
-        clock: The time as a Unix timestamp in seconds, for what becomes due later.
+        clock: The time as a Unix timestamp in seconds, for what becomes due later; by default
+            the event loop's.
     """
 
     def __init__(
@@ -49,11 +52,11 @@ class MemoryStore:
         queue: str = "default",
         *,
         name: str | None = None,
-        clock: Callable[[], float] = time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.queue = queue
         self.states = States(name=name or queue)
-        self._clock = clock
+        self._clock = clock or LoopClock()
         self._last = 0
         self._all = self.states.by_number
         self._pending = self.states.lane(_PENDING)
@@ -61,12 +64,12 @@ class MemoryStore:
         self._completed = self.states.lane(EventStatus.COMPLETED)
         # Claimed and not yet started: pending to a reader of this process, taken to a claim.
         self._held: dict[int, Work] = {}
-        # Heaps of (key, number). What stops waiting by hand is not searched for: its entry in
-        # `_ready` is counted in `_left`, and passed over when it comes up; one in the others
-        # shows by the event's `due`.
-        self._ready: list[tuple[float, int]] = []  # by priority
-        self._later: list[tuple[float, int]] = []  # by due time
-        self._denied: list[tuple[float, int]] = []  # by priority: also in _later
+        # What stops waiting by hand is not searched for: its entry in `_ready` is counted in
+        # `_left`, and passed over when it comes up; one in the others shows by its `due`.
+        self._ready = Order()
+        self._later: list[tuple[float, int]] = []  # a heap of (due, number)
+        self._denied = Order()  # those of `_later` that wait out a denial
+        self._denials = 0  # pushed to `_denied` since it was built
         self._left: dict[int, int] = {}
         self._ready_bells: list[Callable[[], None]] = []
         self._idle_bells: list[Callable[[], None]] = []
@@ -76,31 +79,29 @@ class MemoryStore:
     async def append(
         self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
     ) -> list[Work]:
-        if room is not None and len(self._pending) + len(entries) > room:
+        taken = self._resolve(entries, exist_ok)
+        fresh = [entry for entry in taken.values() if entry[0].execution.arrival is None]
+        if room is not None and len(self._pending) + len(fresh) > room:
             raise QueueFullError(
                 f"the queue holds {len(self._pending)} waiting events and may hold {room} "
-                f"(max_queue_size): {len(entries)} more have no room; append them later",
+                f"(max_queue_size): {len(fresh)} more have no room; append them later",
                 details={"queue_size": len(self._pending), "max_size": room},
             )
-        taken = self._resolve(entries, exist_ok)
-        for event, priority in taken.values():
-            if event.execution.arrival is None:
-                self._place(event, priority)
-        if self._ready_bells:
-            self._ring_ready()
+        for event, priority in fresh:
+            self._place(event, priority)
+        self._ring_ready()
         return [taken[event.id][0] for event, _ in entries]
 
     def append_now(self, event: Work, priority: float) -> bool:
         own = event.__dict__
-        if "id" in own or "execution" in own:
+        if "id" in own or "_status" in own:
             return False  # it may be known
-        state = own["execution"] = pending()
         self._last = number = self._last + 1
-        state.arrival = number
-        state.priority = priority
-        self._all[number] = event
-        self._pending[number] = event
-        heappush(self._ready, (priority, number))
+        own["_status"] = "pending"
+        own["_arrival"] = number
+        own["_priority"] = priority
+        self._all[number] = self._pending[number] = event
+        self._ready.push(priority, number)
         if self._ready_bells:
             self._ring_ready()
         return True
@@ -109,20 +110,25 @@ class MemoryStore:
         """Make an event wait, under the next number."""
         state = event.execution
         self._last = number = self._last + 1
+        state.status = _PENDING
         state.arrival = number
         state.priority = priority
-        self._all[number] = event
-        self._pending[number] = event
+        self._all[number] = self._pending[number] = event
         if state.due is None:
-            heappush(self._ready, (priority, number))
+            self._ready.push(priority, number)
         else:
-            heappush(self._later, (state.due, number))
+            self._wait_until(state.due, number)
 
     def _resolve(self, entries: Sequence[Entry], exist_ok: bool) -> dict[UUID, Entry]:
         """What each id of a batch stands for: the event known already, or the new one."""
         taken: dict[UUID, Entry] = {}
         for event, priority in entries:
             known = self.states.find(event.id)
+            if known is None and event.execution.arrival is not None:
+                raise ExistsError(
+                    f"{event!r} is held by another executor: append event.as_fresh_event(), or "
+                    "load(executor.states.to_dict()) to take over copies of all"
+                )
             if known is None and event.id in taken:
                 known = taken[event.id][0]
             if known is not None and not exist_ok:
@@ -130,7 +136,7 @@ class MemoryStore:
                     f"{event!r} is known to queue {self.queue!r} already and was not appended "
                     "again: append event.as_fresh_event(), or pass exist_ok=True"
                 )
-            taken[event.id] = (known or event, priority)
+            taken.setdefault(event.id, (known or event, priority))
         return taken
 
     async def load(self, events: Sequence[Work]) -> int:
@@ -178,17 +184,19 @@ class MemoryStore:
             self._mature()
         ready = self._ready
         while ready:
-            number = heappop(ready)[1]
+            number = ready.pop()
             if self._left and self._is_left(number):
                 continue
             if start:
                 event = self._processing[number] = self._pending.pop(number)
-                state = event.execution
-                state.status = _PROCESSING
+                own = event.__dict__
+                own["_status"] = "processing"
+                if "_denials" in own:
+                    del own["_denials"]
             else:
                 event = self._held[number] = self._pending[number]
-                state = event.execution
-            state.attempt = attempt = state.attempt + 1
+                own = event.__dict__
+            own["_attempt"] = attempt = own.get("_attempt", 0) + 1
             return event, attempt
         return None
 
@@ -204,36 +212,37 @@ class MemoryStore:
     def _claim_some(self, n: int, until: int | None, denied: bool) -> list[Claim]:
         """A claim with conditions: what does not meet them is set aside, then put back."""
         claims: list[Claim] = []
-        aside: list[tuple[float, int]] = []
-        while len(claims) < n:
-            heap = self._lowest(denied)
-            if heap is None:
-                break
-            entry = heappop(heap)
-            if until is not None and entry[1] > until:
-                aside.append(entry)
+        aside: list[tuple[Order, float, int]] = []
+        while len(claims) < n and (order := self._lowest(denied)) is not None:
+            priority, number = order.first()
+            order.pop()
+            if until is not None and number > until:
+                aside.append((order, priority, number))
                 continue
-            event = self._held[entry[1]] = self._pending[entry[1]]
-            event.execution.due = None
-            event.execution.attempt += 1
-            claims.append((event, event.execution.attempt))
-        for entry in aside:
-            waits_out = self._pending[entry[1]].execution.due is not None
-            heappush(self._denied if waits_out else self._ready, entry)
+            event = self._held[number] = self._pending[number]
+            state = event.execution
+            state.due = None
+            state.attempt += 1
+            claims.append((event, state.attempt))
+        for order, priority, number in aside:
+            order.push(priority, number)
         return claims
 
-    def _lowest(self, denied: bool) -> list[tuple[float, int]] | None:
-        """The heap with the first entry that still holds good."""
-        while self._ready and self._left and self._is_left(self._ready[0][1]):
-            heappop(self._ready)
-        while self._denied and not self._is_due_later(self._denied[0][1]):
-            heappop(self._denied)
-        heaps = [heap for heap in (self._ready, self._denied if denied else []) if heap]
-        return min(heaps, key=lambda heap: heap[0], default=None)
+    def _lowest(self, denied: bool) -> Order | None:
+        """The order whose first entry comes first, of those that still hold good."""
+        while self._ready and self._left and self._is_left(self._ready.first()[1]):
+            self._ready.pop()
+        while self._denied and not self._is_denied(self._denied.first()[1]):
+            self._denied.pop()
+        orders = [order for order in (self._ready, self._denied if denied else None) if order]
+        return min(orders, key=Order.first, default=None)
 
     def _is_due_later(self, number: int) -> bool:
         event = self._pending.get(number)
         return event is not None and number not in self._held and event.execution.due is not None
+
+    def _is_denied(self, number: int) -> bool:
+        return self._is_due_later(number) and self._pending[number].execution.denials > 0
 
     def _mature(self) -> None:
         """Move what has become due among what is ready."""
@@ -242,7 +251,7 @@ class MemoryStore:
             due, number = heappop(later)
             if self._is_due_later(number) and self._pending[number].execution.due == due:
                 self._pending[number].execution.due = None
-                heappush(self._ready, self._entry(number))
+                self._ready.push(*self._entry(number))
 
     def _entry(self, number: int) -> tuple[float, int]:
         return self._pending[number].execution.priority or 0.0, number
@@ -268,19 +277,33 @@ class MemoryStore:
         return [self.settle_now(*settlement) for settlement in settlements]
 
     def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
-        state = event.execution
-        number = state.arrival
-        if state.attempt != attempt or number not in self._processing:
-            return self._settle_unstarted(event, attempt, outcome)
-        apply(state, outcome)
-        del self._processing[number]
         if isinstance(outcome, Completion):
-            self._completed[number] = event
-        elif outcome.status is _PENDING:
+            return self.complete_now(event, attempt, outcome.response, outcome.duration)
+        own = event.__dict__
+        number: int = own.get("_arrival", 0)
+        if number not in self._processing or own["_attempt"] != attempt:
+            return self._settle_unstarted(event, attempt, outcome)
+        apply(event.execution, outcome)
+        del self._processing[number]
+        if outcome.status is _PENDING:
             self._pending[number] = event
             self._let_wait(number, outcome.delay)
         else:
             self.states.lane(outcome.status)[number] = event
+        if self._idle_bells:
+            self._ring_if_idle()
+        return _APPLIED
+
+    def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
+        own = event.__dict__
+        number: int = own.get("_arrival", 0)
+        if number not in self._processing or own["_attempt"] != attempt:
+            return self._settle_unstarted(event, attempt, Completion(response, duration))
+        del self._processing[number]
+        own["_status"] = "completed"  # PROCESSING to COMPLETED: always an arrow
+        own["_response"] = response
+        own["_duration"] = duration
+        self._completed[number] = event
         if self._idle_bells:
             self._ring_if_idle()
         return _APPLIED
@@ -308,13 +331,24 @@ class MemoryStore:
         state = self._pending[number].execution
         state.due = self._clock() + delay if delay else None
         if state.due is None:
-            heappush(self._ready, self._entry(number))
+            self._ready.push(*self._entry(number))
         else:
-            heappush(self._later, (state.due, number))
-            if state.denials:
-                heappush(self._denied, self._entry(number))
-        if self._ready_bells:
-            self._ring_ready()
+            self._wait_until(state.due, number)
+        self._ring_ready()
+
+    def _wait_until(self, due: float, number: int) -> None:
+        """Have an event wait until it is due; the heaps are rebuilt when mostly leftovers."""
+        heappush(self._later, (due, number))
+        most = 64 + 2 * len(self._pending)
+        if len(self._later) > most:
+            self._later = [(due, n) for due, n in self._later if self._is_due_later(n)]
+            heapify(self._later)
+        if self._pending[number].execution.denials:
+            self._denied.push(*self._entry(number))
+            self._denials += 1
+            if self._denials > most:
+                self._denied = Order(self._entry(n) for n in self._pending if self._is_denied(n))
+                self._denials = 0
 
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float = 10.0
@@ -400,14 +434,9 @@ class MemoryStore:
 
     def _after_leaving(self) -> None:
         if len(self._left) > 64 + len(self._pending):
-            self._ready = [self._entry(n) for n in self._pending if self._is_ready(n)]
-            heapify(self._ready)
+            self._ready = Order(self._entry(n) for n in self._pending if self._is_ready(n))
             self._left.clear()
-        if len(self._later) > 64 + 2 * len(self._pending):
-            self._later = [(due, n) for due, n in self._later if self._is_due_later(n)]
-            heapify(self._later)
-        if not self._processing:
-            self._ring_if_idle()
+        self._ring_if_idle()
 
     def _is_ready(self, number: int) -> bool:
         return number not in self._held and self._pending[number].execution.due is None

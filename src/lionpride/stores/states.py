@@ -64,10 +64,9 @@ class States(Flow[Work, Progression]):
 
     def knows(self, event: Work) -> bool:
         """Whether this event, or one with its id, is held here, or the event anywhere else."""
-        own = event.__dict__
-        if "id" in own:
-            return event.execution.arrival is not None or self.find(event.id) is not None
-        return "execution" in own and own["execution"].arrival is not None
+        if event.__dict__.get("_arrival") is not None:
+            return True
+        return "id" in event.__dict__ and self.find(event.id) is not None
 
     def find(self, uid: UUID) -> Work | None:
         """The event of an id; None if it is not here."""
