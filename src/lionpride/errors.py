@@ -141,9 +141,13 @@ class ExecutionError(LionprideError, RuntimeError):
 
     Either it was read back from a record (``details["error"]`` is the name of its class), or it
     is one that would end the caller's process, such as KeyboardInterrupt.
+
+    Attributes:
+        record: The record it was read from, which is what is written for it again.
     """
 
     default_message = "execution failed"
+    record: Mapping[str, Any] | None = None
 
 
 class Skip(LionprideError):  # noqa: N818  (raised to steer, as StopIteration is; not an error)

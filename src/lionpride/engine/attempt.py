@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sized
 from contextlib import aclosing
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ExecutionError
+from ..errors import ExecutionError, LionTimeoutError
 from ..rules.lifecycle import Cause
 
 if TYPE_CHECKING:
     from .event import Event
 
-__all__ = ("PATIENCE", "SLICE", "Guard", "chunks_of", "collect")
+__all__ = ("PATIENCE", "SLICE", "Guard", "chunks_of", "collect", "limited")
 
 PATIENCE: Final = 1.0
 """Seconds between two cancellations of code that does not end when it is cancelled."""
@@ -30,16 +30,19 @@ SLICE: Final = 0.001
 class Guard:
     """Cancels the task that it is made for, when its event has to end, and knows why.
 
+    It also holds the chunks of a stream so far, for whoever has to settle without the code.
+
     Args:
         task: The task that runs the event's code.
         abandon: Called when that code has ignored ``INSISTENCE`` cancellations.
     """
 
-    __slots__ = ("_abandon", "_ignored", "_timer", "cause", "task")
+    __slots__ = ("_abandon", "_ignored", "_timer", "cause", "chunks", "task")
 
     def __init__(self, task: asyncio.Task[Any], abandon: Callable[[], None]) -> None:
         self.task = task
         self.cause: Cause | None = None
+        self.chunks: list[Any] | None = None
         self._abandon = abandon
         self._ignored = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -71,7 +74,7 @@ class Guard:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        cause, self.cause, self._ignored = self.cause, None, 0
+        cause, self.cause, self._ignored, self.chunks = self.cause, None, 0, None
         return cause
 
 
@@ -112,17 +115,55 @@ async def collect(source: AsyncIterator[Any], chunks: list[Any], most: int) -> l
     turn = clock() + SLICE
     async with aclosing(_closable(source)) as generator:
         async for chunk in generator:
-            if len(chunks) >= most:
-                raise ExecutionError(
-                    f"the stream yielded more than {most} chunks (max_chunks); those are kept: "
-                    "raise the class's max_chunks, or end the stream",
-                    retryable=False,
-                )
+            _check_room(chunks, most)
             chunks.append(chunk)
             if clock() > turn:
                 await asyncio.sleep(0)
                 turn = clock() + SLICE
     return chunks
+
+
+async def limited(source: AsyncIterator[Any], event: Event) -> AsyncGenerator[Any, None]:
+    """The chunks of ``source`` while the event's timeout and ``max_chunks`` allow.
+
+    The time that the reader takes between two chunks counts; but it is the source, never the
+    reader, that is cancelled.
+
+    Raises:
+        LionTimeoutError: after the timeout.
+        ExecutionError: if there are too many.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = None if event.timeout is None else clock() + event.timeout
+    count = 0
+    async with aclosing(_closable(source)) as generator:
+        while True:
+            limit = asyncio.timeout_at(deadline)
+            try:
+                async with limit:
+                    chunk = await anext(generator, _END)
+            except TimeoutError as error:
+                if not limit.expired():
+                    raise
+                text = f"took longer than its timeout of {event.timeout:g} s"
+                raise LionTimeoutError(text, cause=error) from error
+            if chunk is _END:
+                return
+            count += 1
+            _check_room(range(count - 1), event.max_chunks)
+            yield chunk
+
+
+_END: Final = object()
+
+
+def _check_room(chunks: Sized, most: int) -> None:
+    if len(chunks) >= most:
+        raise ExecutionError(
+            f"the stream yielded more than {most} chunks (max_chunks); those are kept: raise "
+            "the class's max_chunks, or end the stream",
+            retryable=False,
+        )
 
 
 def _closable(source: Any) -> Any:

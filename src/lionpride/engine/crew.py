@@ -11,31 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from functools import partial
 from time import monotonic
 from typing import Any
 
 from ..model.execution import EventStatus
-from ..model.work import Work
-from ..rules.lifecycle import (
-    RELEASED,
-    Cause,
-    Completion,
-    Ending,
-    Outcome,
-    after_denial,
-    after_error,
-    cancelled_while_waiting,
-)
+from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error
 from ..stores.contract import Claim, Settled
-from .attempt import INSISTENCE, SLICE, Guard
+from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, perform
+from .hands import Hands, Worker
 from .workshop import Workshop
 
-__all__ = ("Crew", "Loop", "Round")
+__all__ = ("Crew",)
 
 _PENDING = EventStatus.PENDING
 _PROCESSING = EventStatus.PROCESSING
@@ -50,26 +41,7 @@ def _clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     return monotonic if usual else loop.time
 
 
-class Worker:
-    """One task of a crew, and what it has in hand.
-
-    Attributes:
-        claim: The event whose code runs in the task now, and its attempt.
-        clean: Its context variables before the first event.
-        left: Whether the task was left behind with code that would not end.
-    """
-
-    __slots__ = ("claim", "clean", "guard", "left", "task")
-
-    def __init__(self) -> None:
-        self.clean: Context
-        self.task: asyncio.Task[None]
-        self.guard: Guard
-        self.claim: Claim | None = None
-        self.left = False
-
-
-class Crew(ABC):
+class Crew(Hands):
     """Workers with one purpose; ``_next`` says which.
 
     Args:
@@ -77,23 +49,14 @@ class Crew(ABC):
     """
 
     def __init__(self, shop: Workshop) -> None:
+        super().__init__(shop.slots)
         self.shop = shop
         self.fatal: BaseException | None = None
-        self._loop = asyncio.get_running_loop()
         self._now = _clock(self._loop)
-        self._context = copy_context()
         self._boss = asyncio.current_task()
-        self._workers: set[Worker] = set()
-        self._resting: list[asyncio.Future[None]] = []
-        self._looker: Worker | None = None
-        self._called = False  # a worker is on its way to look
+        self._cancels = 0 if self._boss is None else self._boss.cancelling()
         self._more = True  # a claim may find something at once
-        self._closing = False
-        self._asleep: asyncio.Future[None] | None = None
-        self._over = self._loop.create_future()
         self._turn = 0.0
-        self._admitted: Work | None = None  # permitted, and waiting for room
-        self._dropped = False  # ... and cancelled meanwhile
         self._armed = False  # the store's bell will call
         self._bell = self._ring
         self._plain: set[type] = set()  # events whose `request` need not be looked at
@@ -104,10 +67,13 @@ class Crew(ABC):
 
     def _ring(self) -> None:
         """There may be something new to claim."""
+        self._armed = False
+        self._wake()
+        self._call()
 
     @abstractmethod
     async def _next(self, worker: Worker) -> Claim | None:
-        """The next event to start, permission granted; None ends the worker."""
+        """The next event to start, permission granted; None ends the worker or its turn."""
 
     # -- from outside ------------------------------------------------------------------------
 
@@ -124,6 +90,8 @@ class Crew(ABC):
             self.interrupt()
             await self._wait_out()
             raise
+        finally:
+            self.shop.store.off(self._bell)
         if self.fatal is not None:
             raise self.fatal
 
@@ -140,10 +108,7 @@ class Crew(ABC):
         self._closing = True
         if self._looker is not None and self._looker.claim is not None:
             self._looker.guard.end(Cause.INTERRUPT)  # it is asking: it may not be answered
-        self._wake()
-        while self._resting:
-            self._resting.pop().set_result(None)
-        self._end_if_empty()
+        self._send_home()
 
     def interrupt(self) -> None:
         """Start nothing more, and send what runs back to PENDING."""
@@ -158,62 +123,7 @@ class Crew(ABC):
             if worker.claim is not None and worker.claim[0] is event:
                 worker.guard.end(cause)
                 return True
-        if self._admitted is event:
-            self._dropped = True
-            self._wake()
-            return True
         return False
-
-    # -- hands -------------------------------------------------------------------------------
-
-    def _hire(self) -> None:
-        worker = Worker()
-        self._called = True
-        worker.task = self._loop.create_task(self._work(worker), context=self._context.copy())
-        worker.guard = Guard(worker.task, lambda: self._leave_behind(worker))
-        self._workers.add(worker)
-
-    def _call(self) -> None:
-        """Have somebody look for the next event, unless somebody does or will."""
-        if self._called or self._looker is not None or self._closing:
-            return
-        if self._resting:
-            self._called = True
-            self._resting.pop().set_result(None)
-        elif len(self._workers) < self.shop.slots:
-            self._hire()
-
-    def _end_if_empty(self) -> None:
-        if self._closing and not self._workers and not self._over.done():
-            self._over.set_result(None)
-
-    def _wake(self) -> None:
-        """Let the one who looks, and sleeps, look again."""
-        if self._asleep is not None and not self._asleep.done():
-            self._asleep.set_result(None)
-
-    async def _sleep(self, seconds: float | None) -> None:
-        """Sleep until woken, or for so long; only the one who looks does."""
-        if self._closing:
-            return
-        self._asleep = self._loop.create_future()
-        timer = None if seconds is None else self._loop.call_later(seconds, self._wake)
-        try:
-            await self._asleep
-        finally:
-            self._asleep = None
-            if timer is not None:
-                timer.cancel()
-
-    async def _rest(self) -> None:
-        """Rest until called."""
-        future = self._loop.create_future()
-        self._resting.append(future)
-        try:
-            await future
-        finally:
-            if future in self._resting:
-                self._resting.remove(future)
 
     # -- the work ----------------------------------------------------------------------------
 
@@ -259,11 +169,6 @@ class Crew(ABC):
             if self._looker is worker:
                 self._looker = None
 
-    def _leave(self, worker: Worker) -> None:
-        self._workers.discard(worker)
-        self._call()
-        self._end_if_empty()
-
     async def _recover(self, task: asyncio.Task[Any]) -> None:
         """Take the marks of a cancellation off a task whose event is settled."""
         try:
@@ -276,9 +181,11 @@ class Crew(ABC):
 
     def _is_dismissed(self) -> bool:
         """Whether whoever runs this crew is being cancelled too, as when a loop shuts down."""
-        return self._boss is not None and self._boss.cancelling() > 0
+        return self._boss is not None and self._boss.cancelling() > self._cancels
 
-    async def _attempt(self, worker: Worker, claim: Claim) -> float:
+    async def _attempt(  # noqa: PLR0912  (the hot path: a call costs more than a branch)
+        self, worker: Worker, claim: Claim
+    ) -> float:
         """Run a claimed event's code and settle what came of it; the time when it ended."""
         event: Any
         event, attempt = claim
@@ -292,6 +199,7 @@ class Crew(ABC):
         worker.claim = claim
         own = event.__dict__  # pydantic makes `event.timeout` three times as slow
         outcome: Outcome | None = None
+        response: Any = None
         try:
             if type(event) not in self._plain:
                 self._look_at_request(event)
@@ -307,16 +215,17 @@ class Crew(ABC):
         worker.claim = None
         if worker.left:
             return ended  # settled already
-        if outcome is None and shop.now is not None:
-            answer = shop.now.complete_now(event, attempt, response, ended - began)
-        else:
-            outcome = outcome or Completion(response, 0.0)
-            outcome.duration = ended - began
-            (answer,) = await shop.store.settle(((event, attempt, outcome),))
-            self._after_trouble(outcome)
-        shop.running -= 1
-        if shop.on_free:
-            shop.ring_free()
+        try:
+            if outcome is None and shop.now is not None:
+                answer = shop.now.complete_now(event, attempt, response, ended - began)
+            else:
+                outcome = outcome or Completion(response, 0.0)
+                outcome.duration = ended - began
+                answer = await self._settle(claim, outcome)
+        finally:
+            shop.running -= 1
+            if shop.on_free:
+                shop.ring_free()
         if observers.active and answer is _APPLIED:
             observers.tell(event, own.get("_arrival"), _PROCESSING, event.status)
         return ended
@@ -352,89 +261,24 @@ class Crew(ABC):
 
     def _look_at_request(self, event: Event) -> None:
         """Raise what ``request`` raises, as where permission is asked; plain ones are noted."""
-        if self.shop.asks or type(event).request is Event.request:  # type: ignore[comparison-overlap]
+        if self.shop.asks or type(event).request is Event.request:
             self._plain.add(type(event))
         elif not isinstance(event.request, Mapping):
             raise TypeError(f"request must be a mapping, not {event.request!r}")
 
-    async def _admit(self, worker: Worker, claim: Claim) -> bool:
-        """Ask permission for a claimed event; if it cannot start now, settle what that means."""
-        self._admitted = claim[0]
-        outcome: Outcome | None = None
-        while self.shop.asker is not None and self._may_wait():
-            await self._sleep_until_free()
-        if self._may_wait():
-            outcome = await self._ask(worker, claim)
-            if worker.left:
-                return False  # settled already
-            if outcome is None:
-                await self._until_allowed()
-        if outcome is None and not self._may_wait():
-            outcome = cancelled_while_waiting() if self._dropped else RELEASED
-        self._admitted, self._dropped = None, False
-        if outcome is not None:
-            await self._settle(claim, outcome)
-            if isinstance(outcome, Ending) and outcome.denials:
-                self._denied()
-        return outcome is None
-
-    def _denied(self) -> None:
-        """An event was denied permission."""
-
-    def _may_wait(self) -> bool:
-        """Whether the one who looks may go on waiting for what it waits for."""
-        return not self._closing and not self._dropped
-
-    def _is_spent(self, worker: Worker) -> bool:
-        """Whether a worker must not go on: its code is running still, or left its context."""
-        return worker.left or copy_context() != worker.clean
-
-    async def _ask(self, worker: Worker, claim: Claim) -> Outcome | None:
-        """None if the event may start; else what is to be settled."""
-        event: Any = claim[0]
-        guard, self.shop.asker, worker.claim = worker.guard, worker, claim
-        try:
-            if event.timeout is not None:
-                guard.limit(event.timeout)
-            granted = await self.shop.ask(event)
-        except BaseException as error:
-            asked_to_stop = guard.cause is Cause.INTERRUPT
-            outcome = self._explain(worker, event, error)
-            return RELEASED if asked_to_stop else outcome
-        finally:
-            worker.claim = None
-            self._asked(worker)
-        guard.over()
-        return None if granted else after_denial(event.execution.denials, self.shop.backoff)
-
-    def _asked(self, worker: Worker) -> None:
-        """Let the next one ask."""
-        if self.shop.asker is worker:
-            self.shop.asker = None
-            self.shop.ring_free()
-
-    async def _until_slot(self) -> None:
-        """Wait until an event may run beside those that do."""
-        while self.shop.running >= self.shop.slots and self._may_wait():
-            await self._sleep_until_free()
-
-    async def _sleep_until_free(self) -> None:
-        self.shop.on_free.append(self._wake)
-        await self._sleep(None)
-
-    @abstractmethod
-    async def _until_allowed(self) -> None:
-        """Wait until a start is allowed."""
-
-    async def _settle(self, claim: Claim, outcome: Outcome) -> None:
-        """Settle a claim off the hot path."""
-        event, attempt = claim
-        before = event.execution.status
-        (answer,) = await self.shop.store.settle(((event, attempt, outcome),))
+    async def _settle(self, claim: Claim, outcome: Outcome) -> Settled:
+        """Put on record what came of a claim."""
+        (answer,) = await self.shop.store.settle(((*claim, outcome),))
         self._after_trouble(outcome)
-        if answer is _APPLIED and self.shop.observers.active:
-            number = event.execution.arrival
-            self.shop.observers.tell(event, number, before, outcome.status)
+        return answer
+
+    async def _settle_unstarted(self, claim: Claim, outcome: Outcome) -> None:
+        """Settle what no attempt of this crew's own ended, and tell of it."""
+        event, _ = claim
+        before, observers = event.execution.status, self.shop.observers
+        answer = await self._settle(claim, outcome)
+        if answer is _APPLIED and observers.active:
+            observers.tell(event, event.execution.arrival, before, outcome.status)
 
     def _leave_behind(self, worker: Worker) -> None:
         """Settle the event of a worker whose code ignores its cancellation, and go on without."""
@@ -450,120 +294,20 @@ class Crew(ABC):
         )
         error = asyncio.CancelledError("ignored its cancellation, and was left behind")
         outcome = after_error(event, error, cause, True)
+        if worker.guard.chunks:
+            outcome.response = list(worker.guard.chunks)
         self._orphans.add(self._loop.create_task(self._settle_left(worker, claim, outcome)))
+
+    def _forget(self, worker: Worker) -> None:
+        """A worker was left behind, and its event is settled."""
 
     async def _settle_left(self, worker: Worker, claim: Claim, outcome: Outcome) -> None:
         running = claim[0].execution.status is _PROCESSING
-        await self._settle(claim, outcome)
+        await self._settle_unstarted(claim, outcome)
         if running:
             self.shop.running -= 1
             self.shop.ring_free()
-        self._asked(worker)
         if self._looker is worker:
-            self._looker = self._admitted = None
+            self._looker = None
+        self._forget(worker)
         self._leave(worker)
-
-
-class Loop(Crew):
-    """Runs what comes until it is closed, within the window."""
-
-    def __init__(self, shop: Workshop) -> None:
-        super().__init__(shop)
-        if shop.now is not None and not self._formal:
-            self._take = shop.now.claim_now
-
-    async def _next(self, worker: Worker) -> Claim | None:
-        shop = self.shop
-        while not self._closing and not worker.left:
-            if shop.window is not None or shop.running >= shop.slots:
-                await self._until_allowed()
-                if self._closing:
-                    break
-            if not self._armed:
-                # Hung before the claim, so that no event slips in between; and it goes on
-                # to call while this worker runs what it found and nobody looks.
-                self._armed = True
-                shop.store.on_ready(self._bell)
-            claims, wait = await shop.store.claim(shop.name, start=self._starts)
-            self._more = wait is not None
-            if not claims:
-                await self._sleep(wait)
-            elif not shop.asks or await self._admit(worker, claims[0]):
-                return claims[0]
-            elif self._is_spent(worker):
-                break
-        return None
-
-    async def _until_allowed(self) -> None:
-        shop = self.shop
-        while self._may_wait():
-            await self._until_slot()
-            if shop.window is None or not (wait := shop.window.wait(self._now())):
-                return
-            await self._sleep(wait)
-
-    def _ring(self) -> None:
-        """There may be something new to claim."""
-        self._armed = False
-        self._wake()
-        self._call()
-
-
-class Round(Crew):
-    """Runs what is due, each event once and ``most`` at most, and ends; a denial ends it early.
-
-    Args:
-        shop: What it shares with the other crews.
-        most: How many events it may start; None: no limit.
-    """
-
-    def __init__(self, shop: Workshop, most: int | None) -> None:
-        super().__init__(shop)
-        self._left = most
-        self._until = shop.store.last_arrival()
-        self._seen: set[int | None] = set()
-        self._again: list[Claim] = []  # came back in this round: for the next one
-        self._starts, self._formal = False, True
-
-    async def run(self) -> None:
-        try:
-            await super().run()
-        finally:
-            for claim in self._again:
-                await self._settle(claim, RELEASED)
-
-    async def _next(self, worker: Worker) -> Claim | None:
-        while self._left != 0:
-            await self._until_slot()
-            if self._closing:
-                return None
-            store = self.shop.store
-            claims, wait = await store.claim(self.shop.name, until=self._until, denied=True)
-            if not claims:
-                break
-            if await self._accepts(worker, claims[0]):
-                self._more = wait == 0.0 and self._left != 0
-                return claims[0]
-            if self._is_spent(worker):
-                return None
-        self.close()
-        return None
-
-    async def _accepts(self, worker: Worker, claim: Claim) -> bool:
-        """Whether the round runs what it claimed."""
-        number = claim[0].execution.arrival
-        if number in self._seen:
-            self._again.append(claim)
-            return False
-        self._seen.add(number)
-        if self.shop.asks and not await self._admit(worker, claim):
-            return False
-        if self._left is not None:
-            self._left -= 1
-        return True
-
-    async def _until_allowed(self) -> None:
-        await self._until_slot()
-
-    def _denied(self) -> None:
-        self.close()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any, final
 
-from ..errors import OperationError
+from ..errors import LionTimeoutError, OperationError
 from ..model.execution import EventStatus
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, apply
-from .attempt import PATIENCE, Guard, chunks_of, collect
+from .attempt import PATIENCE, Guard, chunks_of, collect, limited
 
 __all__ = ("Event", "explain", "perform")
 
@@ -87,28 +88,26 @@ class Event(Work):
         clock = asyncio.get_running_loop().time
         began, chunks = clock(), list[Any]()
         state.status = EventStatus.PROCESSING
-        outcome: Outcome | None = None
+        outcome: Outcome = Completion(chunks, 0.0)
         try:
-            async with asyncio.timeout(self.timeout) as limit:
-                async for chunk in chunks_of(self, Event):
+            async with aclosing(limited(chunks_of(self, Event), self)) as source:
+                async for chunk in source:
                     chunks.append(chunk)
                     yield chunk
-            outcome = Completion(chunks, 0.0)
         except BaseException as error:
-            cause = Cause.TIMEOUT if limit.expired() else None
+            cause = Cause.TIMEOUT if isinstance(error, LionTimeoutError) else None
             cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
             outcome = after_error(self, error, cause, cancelled)
             raise
         finally:
-            if outcome is not None:
-                outcome.response, outcome.duration = chunks, clock() - began
-                apply(state, outcome)
+            outcome.response, outcome.duration = chunks, clock() - began
+            apply(state, outcome)
 
 
 class Solo:
     """The one run of an event by itself, and those who wait for it."""
 
-    __slots__ = ("_callers", "_done", "_event", "_task")
+    __slots__ = ("_callers", "_done", "_event", "_guard", "_task")
 
     def __init__(self, event: Event) -> None:
         event.execution.status = EventStatus.PROCESSING
@@ -118,7 +117,7 @@ class Solo:
         self._task = asyncio.create_task(self._perform())
 
     async def _perform(self) -> None:
-        guard = Guard(self._task, self._leave_behind)
+        guard = self._guard = Guard(self._task, self._leave_behind)
         self._record(
             await perform(
                 self._event, guard, lambda event, error: explain(event, error, guard.over())
@@ -135,7 +134,10 @@ class Solo:
     def _leave_behind(self) -> None:
         """The code ignores its cancellation: its event has timed out all the same."""
         error = asyncio.CancelledError("it ignores its cancellation, and was left behind")
-        self._record(after_error(self._event, error, Cause.TIMEOUT, True))
+        outcome = after_error(self._event, error, Cause.TIMEOUT, True)
+        if self._guard.chunks:
+            outcome.response = list(self._guard.chunks)
+        self._record(outcome)
 
     async def join(self) -> None:
         """Wait for the end of the run; the last caller that is cancelled cancels it."""
@@ -172,7 +174,7 @@ async def perform(
         if event.timeout is not None:
             guard.limit(event.timeout)
         if event.streaming:
-            chunks = []
+            chunks = guard.chunks = []
             response: Any = await collect(chunks_of(event, Event), chunks, event.max_chunks)
         else:
             response = await event._invoke()

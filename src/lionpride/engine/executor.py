@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar
-from uuid import UUID
+from typing import Any, ClassVar, Self, TypeVar, cast
 
-from ..errors import ConfigurationError, ExecutionError, NotFoundError, OperationError
+from ..errors import ConfigurationError, OperationError
 from ..model import registry
-from ..model.container import IdLike
-from ..model.element import as_id
 from ..model.execution import EventStatus
 from ..model.flow import Flow
-from ..model.unset import Unset
 from ..model.work import Work
-from ..rules.lifecycle import Cause
-from ..stores.contract import Cancelled, Immediate, Store
+from ..stores.contract import Immediate, Store
 from ..stores.open import open_store
-from ..stores.states import Events, States
+from .desk import Desk
 from .event import Event
-from .observers import Observer, Observers
 from .processor import GRACE, Processor
 from .settings import arguments, check_keys, check_settings, checked_priority, seconds
 
@@ -35,7 +29,7 @@ _PENDING = EventStatus.PENDING
 logger = logging.getLogger("lionpride")
 
 
-class Executor:
+class Executor(Desk):
     """Keeps events by status, and has a processor run them.
 
     Subclass it to name the ``processor_type``. Simplest is ``async with executor:``, which runs
@@ -67,22 +61,19 @@ class Executor:
         queue: str | None = None,
         grace: float = GRACE,
     ) -> None:
-        self.processor_config = dict(processor_config or {})
-        self.processor: Processor | None = None
-        self._event_type = _event_type(type(self))
-        self._strict = strict_event_type
-        check_keys(self.processor_type, self.processor_config)
-        check_settings(self.processor_config)
+        event_type = _event_type(type(self))
+        config = dict(processor_config or {})
+        check_keys(self.processor_type, config)
+        check_settings(config)
         seconds("grace", grace, 0.0, 86400.0, "Grace must be >= 0 s.", "Grace must be <= 86400 s.")
+        queue = queue or registry.key_of(event_type)
+        super().__init__(open_store(store, queue=queue, name=name or "executor_states"))
+        self.processor_config = config
+        self._event_type = event_type
+        self._strict = strict_event_type
         self._grace = grace
-        self._room: int | None = self.processor_config.get("max_queue_size")
-        self._observers = Observers()
+        self._room: int | None = config.get("max_queue_size")
         self._owns_store = store is None or isinstance(store, str)
-        self._store = open_store(
-            store,
-            queue=queue or registry.key_of(self._event_type),
-            name=name or "executor_states",
-        )
         self._now = self._store if isinstance(self._store, Immediate) else None
         self._background: asyncio.Task[None] | None = None
 
@@ -95,16 +86,6 @@ class Executor:
     def strict_event_type(self) -> bool:
         """Whether subclasses of the event type are refused."""
         return self._strict
-
-    @property
-    def store(self) -> Store:
-        """Where its events are kept."""
-        return self._store
-
-    @property
-    def states(self) -> States:
-        """The events that this process holds, as a live Flow with a progression a status."""
-        return self._store.states
 
     # -- taking in ---------------------------------------------------------------------------
 
@@ -134,9 +115,9 @@ class Executor:
         if self._room is not None or self._now is None or not self._now.append_now(event, priority):
             _check_pending(event)
             entry = (event, priority)
-            (held,) = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
-            if held is not event:
-                return held  # type: ignore[return-value]
+            held = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
+            if held[0] is not event:
+                return cast("E", held[0])
         if self._observers.active:
             self._observers.tell(event, event.execution.arrival, None, _PENDING)
         return event
@@ -174,7 +155,7 @@ class Executor:
                 number = event.execution.arrival
                 if number is not None and number > before:
                     self._observers.tell(event, number, None, _PENDING)
-        return held  # type: ignore[return-value]
+        return cast("list[E]", held)
 
     async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:
         """Take in the events of a Flow, or of one's ``to_dict``, in the status each has.
@@ -189,10 +170,14 @@ class Executor:
             TypeError: if an event is not of the event type; nothing is taken in then.
         """
         flow = state if isinstance(state, Flow) else Flow.from_dict(state)
-        events = list(flow.items)  # type: ignore[attr-defined]
+        events = list(flow.items)
         for event in events:
             self._check_type(event)
-        return await self._store.load(events)
+        count = await self._store.load(events)
+        if self._observers.active:
+            for event in events:
+                self._observers.tell(event, event.execution.arrival, None, event.status)
+        return count
 
     def _check_type(self, event: object) -> None:
         kind = self._event_type
@@ -277,191 +262,8 @@ class Executor:
         if not background.cancelled() and error is None:
             background.result()
 
-    # -- one event ---------------------------------------------------------------------------
-
-    async def result(self, event: Event | IdLike) -> Any:
-        """Wait until an event has ended, and return its response.
-
-        Raises:
-            Exception: the event's own error, if it FAILED; Skip, if it was SKIPPED;
-                LionTimeoutError or EventCancelledError, if it was CANCELLED; AccessError, if
-                it was ABORTED.
-            ExecutionError: in place of an error that would end this process too.
-            NotFoundError: if it is not here, or was removed.
-        """
-        held = self._find(event)
-        await self._observers.ended(held)
-        state = held.execution
-        if state.status is EventStatus.COMPLETED:
-            return None if state.response is Unset else state.response
-        if state.arrival is None:
-            raise NotFoundError(f"{held!r} was removed before it ended")
-        if isinstance(state.error, Exception):
-            raise state.error
-        cause = state.error if isinstance(state.error, BaseException) else None
-        raise ExecutionError(f"{held!r} ended {state.status.value}: {cause!r}", cause=cause)
-
-    async def cancel(self, event: Event | IdLike) -> bool:
-        """Cancel an event: one that waits at once, one that runs at its next ``await``.
-
-        Returns:
-            Whether it was still to be cancelled; False if it had ended.
-
-        Raises:
-            NotFoundError: if it is not here.
-        """
-        held = self._find(event)
-        (answer,) = await self._store.cancel((held,))
-        if answer is Cancelled.DONE:
-            self._tell(held, _PENDING)
-        elif answer is Cancelled.CLAIMED and self.processor is not None:
-            return self.processor.end(held, Cause.CANCEL)
-        return answer is not Cancelled.SETTLED
-
-    async def retry(self, event: Event | IdLike) -> Event:
-        """Send a FAILED, CANCELLED or ABORTED event back to pending, to be tried again.
-
-        It keeps its id, its priority and its arrival, and counts its tries anew.
-
-        Raises:
-            NotFoundError: if it is not here.
-            OperationError: if it has not ended, or ended otherwise.
-        """
-        held = self._find(event)
-        before = held.execution.status
-        await self._store.requeue((held,))
-        self._tell(held, before)
-        return held
-
-    async def remove(self, event: Event | IdLike) -> Event:
-        """Let go of an event that does not run; the caller has it, and may append it again.
-
-        Raises:
-            NotFoundError: if it is not here.
-            OperationError: if it runs.
-        """
-        held = self._find(event)
-        number, before = held.execution.arrival, held.execution.status
-        await self._store.remove((held,))
-        if self._observers.active:
-            self._observers.tell(held, number, before, None)
-        return held
-
-    async def cleanup_events(
-        self, statuses: Collection[EventStatus | str] | None = None
-    ) -> int:
-        """Let go of ended events; how many.
-
-        Args:
-            statuses: By default COMPLETED, FAILED and ABORTED.
-
-        Raises:
-            ValueError: for a name that is no status.
-            OperationError: for PENDING or PROCESSING, which have not ended.
-        """
-        wanted = [EventStatus(each) for each in (_CLEANED if statuses is None else statuses)]
-        for status in wanted:
-            if status in (_PENDING, EventStatus.PROCESSING):
-                raise OperationError(
-                    f"cleanup_events: {status.value} events have not ended; cancel() or remove() them"
-                )
-        return len(await self._store.prune(wanted))
-
-    def _find(self, event: Event | IdLike) -> Event:
-        if isinstance(event, Event) and self.states.by_number.get(_number(event)) is event:
-            return event
-        found = self.states.find(as_id(event))
-        if not isinstance(found, Event):
-            raise NotFoundError(f"{event!r} is not in this executor: append it first")
-        return found
-
-    def _tell(self, event: Event, before: EventStatus) -> None:
-        if self._observers.active:
-            state = event.execution
-            self._observers.tell(event, state.arrival, before, state.status)
-
-    def observe(self, observer: Observer) -> Callable[[], None]:
-        """Call ``observer(transition)`` at each step of each event; returns how to stop it.
-
-        It is called in the event loop, between two steps of the run, so it has to be quick.
-        What it raises is logged once, and harms nothing.
-        """
-        return self._observers.add(observer)
-
-    # -- questions ---------------------------------------------------------------------------
-
-    def get_events_by_status(self, status: EventStatus | str) -> Events:
-        """The events of a status: a live, read-only list, made and measured in O(1).
-
-        Raises:
-            ValueError: if it is no status.
-        """
-        return Events(self.states, EventStatus(status))
-
-    @property
-    def pending_events(self) -> Events:
-        """The events that wait."""
-        return Events(self.states, _PENDING)
-
-    @property
-    def processing_events(self) -> Events:
-        """The events that run."""
-        return Events(self.states, EventStatus.PROCESSING)
-
-    @property
-    def completed_events(self) -> Events:
-        """The events that ended with a response, in the order they ended."""
-        return Events(self.states, EventStatus.COMPLETED)
-
-    @property
-    def failed_events(self) -> Events:
-        """The events that ended with an error."""
-        return Events(self.states, EventStatus.FAILED)
-
-    @property
-    def cancelled_events(self) -> Events:
-        """The events that were cancelled, or ran into their timeout."""
-        return Events(self.states, EventStatus.CANCELLED)
-
-    @property
-    def skipped_events(self) -> Events:
-        """The events that raised Skip."""
-        return Events(self.states, EventStatus.SKIPPED)
-
-    @property
-    def aborted_events(self) -> Events:
-        """The events that were denied permission too often."""
-        return Events(self.states, EventStatus.ABORTED)
-
-    def status_counts(self) -> dict[str, int]:
-        """How many events are in each status, in O(1)."""
-        return {status.value: len(lane) for status, lane in self.states.lanes.items()}
-
-    def inspect_state(self) -> str:
-        """The counts as text, a line each."""
-        lines = [f"Executor State ({self.states.name}):"]
-        lines += [f"  {status}: {count} events" for status, count in self.status_counts().items()]
-        return "\n".join(lines)
-
-    def __contains__(self, event: object) -> bool:
-        try:
-            return self.states.find(as_id(event)) is not None
-        except ValueError:
-            return False
-
-    def __repr__(self) -> str:
-        counts = self.status_counts()
-        each = ", ".join(f"{status}={count}" for status, count in counts.items())
-        return f"Executor(total={sum(counts.values())}, {each})"
-
 
 _INFINITY = float("inf")
-
-_CLEANED = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
-
-
-def _number(event: Work) -> int:
-    return event.execution.arrival or 0
 
 
 def _check_pending(event: Work) -> None:

@@ -87,7 +87,7 @@ class Observers:
         for observer in tuple(self._callbacks):
             try:
                 observer(transition)
-            except Exception:
+            except BaseException:  # even an exit: the step that it hears of has been taken
                 self.failures += 1
                 if observer not in self._failed:
                     self._failed.add(observer)

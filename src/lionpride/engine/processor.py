@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
@@ -17,8 +16,9 @@ from ..rules.window import Window
 from ..stores.contract import Store
 from ..stores.memory import MemoryStore
 from ..stores.states import Events
-from .crew import Crew, Loop, Round
+from .crew import Crew
 from .event import Event
+from .loops import Loop, Round
 from .observers import Observers
 from .settings import check_settings, checked_priority
 from .workshop import Workshop
@@ -97,7 +97,6 @@ class Processor:
         self._shop: Workshop | None = None
         self._crews: set[Crew] = set()
         self._stopped = False
-        self._resting: list[Callable[[], None]] = []
 
     @classmethod
     async def create(cls, *args: Any, **kwargs: Any) -> Processor:
@@ -177,9 +176,7 @@ class Processor:
             await crew.run()
         finally:
             self._crews.discard(crew)
-            bells, self._resting = self._resting, []
-            for bell in bells:
-                bell()
+            self._bench.store.ring_idle()
 
     async def start(self) -> None:
         """Allow ``execute()`` to run, after a ``stop()``. It starts nothing by itself."""
@@ -240,15 +237,12 @@ class Processor:
                     f"{waiting} events are pending and nothing is running them: use `async with "
                     "executor:`, run processor.execute() in a task, or call forward()"
                 )
-            changed = asyncio.get_running_loop().create_future()
-
-            def ring(changed: asyncio.Future[None] = changed) -> None:
-                if not changed.done():
-                    changed.set_result(None)
-
-            store.on_idle(ring)
-            self._resting.append(ring)
-            await changed
+            changed = asyncio.Event()
+            store.on_idle(changed.set)
+            try:
+                await changed.wait()
+            finally:
+                store.off(changed.set)
 
     def end(self, event: Event, cause: Cause) -> bool:
         """Have the attempt of a running event ended; False if this processor has it not."""

@@ -73,7 +73,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             seconds(name, value, least, longest, low, high)
     for name in ("concurrency_limit", "capacity_refresh_time", "denial_backoff"):
         if name in settings and settings[name] is None:
-            raise ValidationError(f"{name} must be a number, not None: leave it out for the default")
+            raise ValidationError(
+                f"{name} must be a number, not None: leave it out for the default"
+            )
 
 
 def checked_priority(event: Work, priority: float | None) -> float:
@@ -125,7 +127,9 @@ def _accepted(kind: type[Any]) -> set[str]:
     return names
 
 
-def arguments(kind: type[Any], config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(
+    kind: type[Any], config: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
     """What a processor class is made with: the config, and of ``given`` what it takes."""
     known = _accepted(kind)
     return {**{name: value for name, value in given.items() if name in known}, **config}

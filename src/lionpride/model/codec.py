@@ -77,7 +77,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "$set": lambda v: set(map(decode, v)),
     "$frozenset": lambda v: frozenset(map(decode, v)),
     "$dict": lambda v: {decode(k): decode(x) for k, x in v},
-    "$error": lambda v: error_from_dict(v),
+    "$error": lambda v: error_from_dict(v),  # noqa: PLW0108  (it stands below)
     "$repr": lambda v: Unserializable(**v),
 }
 
@@ -198,6 +198,8 @@ def error_to_dict(error: BaseException, depth: int = 0) -> dict[str, Any]:
     """An exception as plain data: class name, message, and the members of a group."""
     if depth > MAX_DEPTH:
         return {"error": type(error).__name__, "message": f"nested deeper than {MAX_DEPTH}"}
+    if isinstance(error, ExecutionError) and error.record is not None:
+        return dict(error.record)
     if isinstance(error, LionprideError):
         data = {**error.to_dict()}
         if "details" in data:
@@ -237,7 +239,9 @@ def error_from_dict(data: Mapping[str, Any]) -> BaseException:
     for kind in _all_errors(LionprideError):
         if kind.__name__ == name:
             return kind(message, details=details, retryable=retryable)
-    return ExecutionError(message, details={"error": name, **details}, retryable=retryable)
+    stand_in = ExecutionError(message, details={"error": name, **details}, retryable=retryable)
+    stand_in.record = dict(data)
+    return stand_in
 
 
 def _all_errors(kind: type[LionprideError]) -> list[type[LionprideError]]:

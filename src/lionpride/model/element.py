@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import time
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 from uuid import UUID, uuid4
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 from pydantic_core import PydanticCustomError
 
 from ..errors import ConfigurationError, ValidationError
 from . import registry
 from .codec import Encoder, decode
+from .lazy import made_on_first_use
 
 __all__ = ("Element", "as_id")
 
 Mode = Literal["python", "json", "db"]
 CreatedAtFormat = Literal["datetime", "isoformat", "timestamp"]
-
-V = TypeVar("V")
-
-
-class made_on_first_use(Generic[V]):  # noqa: N801  (reads as the decorator that it is)
-    """A read-only attribute that is made when it is first read, then kept.
-
-    It is a plain entry of the instance's ``__dict__`` from then on, so that it costs nothing
-    more to read, and is copied and pickled with the rest.
-    """
-
-    def __init__(self, make: Callable[[Any], V]) -> None:
-        self.make = make
-        self.name = make.__name__
-        self.__doc__ = make.__doc__
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> V: ...
-    def __get__(self, instance: object | None, owner: type) -> Self | V:
-        if instance is None:
-            return self
-        value = instance.__dict__[self.name] = self.make(instance)
-        return value
 
 
 _set_slot = object.__setattr__
@@ -78,9 +55,9 @@ class Element(BaseModel):
     """What the constructor takes beside the fields."""
 
     if TYPE_CHECKING:
-        id: UUID
-        created_at: datetime
-        metadata: dict[str, Any]
+        id: UUID = Field(default_factory=uuid4, frozen=True)
+        created_at: datetime = Field(default_factory=lambda: datetime.now(UTC), frozen=True)
+        metadata: dict[str, Any] = {}
     else:
 
         @made_on_first_use
@@ -112,7 +89,9 @@ class Element(BaseModel):
         cls._names_set = {}
 
     def __init__(self, /, **data: Any) -> None:
-        if not ("id" in data or "execution" in data or "metadata" in data or "created_at" in data):  # the hot path: see docs/decisions/identity.md
+        if not (
+            "id" in data or "execution" in data or "metadata" in data or "created_at" in data
+        ):  # the hot path: see docs/decisions/identity.md
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__["_created"] = time()
         else:
@@ -152,7 +131,7 @@ class Element(BaseModel):
     @model_serializer(mode="wrap")
     def _dump(self, handler: Any, info: Any) -> dict[str, Any]:
         """Pydantic's own dump, with the identity in front."""
-        own = self._identity() | handler(self)
+        own: dict[str, Any] = self._identity() | handler(self)
         if isinstance(info.include, set):
             own = {name: value for name, value in own.items() if name in info.include}
         if isinstance(info.exclude, set):
@@ -222,9 +201,7 @@ class Element(BaseModel):
         return data
 
     @classmethod
-    def from_dict(
-        cls, data: Mapping[str, Any], meta_key: str | None = None, **kwargs: Any
-    ) -> Self:
+    def from_dict(cls, data: Mapping[str, Any], meta_key: str | None = None, **kwargs: Any) -> Self:
         """The element that ``to_dict`` was asked of, in the class it had.
 
         Args:
@@ -318,7 +295,7 @@ _RESERVED: Mapping[str, str] = {
 
 def _refuse_shadows(cls: type[Element]) -> None:
     """A field that takes a reserved name is refused as its class is defined."""
-    for name, annotation in cls.__dict__.get("__annotations__", {}).items():
+    for name, annotation in inspect.get_annotations(cls).items():
         meaning = cls.reserved().get(name)
         if meaning is not None and "ClassVar" not in str(annotation):
             raise ConfigurationError(

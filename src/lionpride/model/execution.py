@@ -152,12 +152,8 @@ class Execution:
         **counters: Any,
     ) -> None:
         self.own: dict[str, Any] = {}
-        self.status = status
-        self.duration = duration
-        self.response = response
-        self.error = error
-        self.retryable = retryable
-        for name, value in counters.items():
+        given = {"status": status, "duration": duration, "response": response, "error": error}
+        for name, value in {**given, "retryable": retryable, **counters}.items():
             if name not in _NAMES:
                 raise TypeError(f"Execution has no field {name!r}")
             setattr(self, name, value)

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from ..errors import ExistsError, NotFoundError, ValidationError
 from .container import Container, IdLike
-from .element import Element, Mode, as_id, made_on_first_use
+from .element import Element, Mode, as_id
+from .lazy import made_on_first_use
 from .pile import Pile
 from .progression import Progression
 

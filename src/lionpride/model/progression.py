@@ -11,7 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from ..errors import NotFoundError, ValidationError
 from .container import Container, IdLike
-from .element import Element, Mode, as_id, made_on_first_use
+from .element import Element, Mode, as_id
+from .lazy import made_on_first_use
 from .ordering import Ordering
 from .unset import Unset
 

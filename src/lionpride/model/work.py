@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import Field
@@ -53,7 +54,7 @@ class Work(Element):
     _undeclared: ClassVar[frozenset[str]] = Element._undeclared | {"execution"}
 
     if TYPE_CHECKING:
-        execution: Execution
+        execution: Execution = Field(default_factory=Execution)
     else:
 
         @property
@@ -88,9 +89,7 @@ class Work(Element):
         try:
             status = EventStatus(value)
         except ValueError:
-            raise ValidationError(
-                f"status {value!r} is none of {', '.join(EventStatus)}"
-            ) from None
+            raise ValidationError(f"status {value!r} is none of {', '.join(EventStatus)}") from None
         if self.execution.arrival is not None:
             raise OperationError(
                 f"status of {self!r} cannot be set to {status.value!r} by hand, since an executor "
@@ -132,11 +131,11 @@ class Work(Element):
         return _freed(super().__copy__())
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return _freed(super().__deepcopy__(memo))
+        return super(Work, copy(self)).__deepcopy__(memo)  # of what nobody holds
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        own = {key: value for key, value in state["__dict__"].items() if key != "_arrival"}
+        own = {key: value for key, value in state["__dict__"].items() if key not in _TRANSIENT}
         return {**state, "__dict__": own}
 
 
@@ -148,7 +147,12 @@ def _as_execution(value: Any) -> Execution:
     raise ValidationError(f"execution must be an Execution or what its to_dict gave, not {value!r}")
 
 
+_TRANSIENT = ("_arrival", "_solo")
+"""What ties an event to whoever holds or runs it: no copy has it."""
+
+
 def _freed(work: W) -> W:
     """A copied event, which nobody holds."""
-    work.__dict__.pop("_arrival", None)
+    for key in _TRANSIENT:
+        work.__dict__.pop(key, None)
     return work

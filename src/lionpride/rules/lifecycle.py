@@ -248,9 +248,7 @@ def after_interruption(interruptions: int, maximum: int = MAX_INTERRUPTIONS) -> 
     return Ending(_S.PENDING, interruptions=1)
 
 
-def after_error(
-    event: Work, error: BaseException, cause: Cause | None, cancelled: bool
-) -> Ending:
+def after_error(event: Work, error: BaseException, cause: Cause | None, cancelled: bool) -> Ending:
     """What an attempt that ended with an exception means.
 
     Args:
@@ -267,7 +265,7 @@ def after_error(
         timeout = LionTimeoutError(text, cause=error)
         return Ending(_S.CANCELLED, error=timeout, retryable=True, tries=1)
     if cause is Cause.CANCEL:
-        text = "cancelled by executor.cancel() while it ran"
+        text = "cancelled by executor.cancel() when a worker had it"
         cancel = EventCancelledError(text, cause=error)
         return Ending(_S.CANCELLED, error=cancel, retryable=True)
     if cancelled:

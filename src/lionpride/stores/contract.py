@@ -27,7 +27,17 @@ from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from .states import States
 
-__all__ = ("Cancelled", "Claim", "Entry", "Extended", "Immediate", "Record", "Settled", "Settlement", "Store")
+__all__ = (
+    "Cancelled",
+    "Claim",
+    "Entry",
+    "Extended",
+    "Immediate",
+    "Record",
+    "Settled",
+    "Settlement",
+    "Store",
+)
 
 Entry: TypeAlias = tuple[Work, float]
 """An event to append, and its priority."""
@@ -256,6 +266,12 @@ class Store(Protocol):
 
     def on_idle(self, bell: Callable[[], None]) -> None:
         """Ring once, when nothing may be pending or claimed any more; a hint too."""
+
+    def ring_idle(self) -> None:
+        """Ring the bells of ``on_idle``: a worker has stopped, so who waits may look again."""
+
+    def off(self, bell: Callable[[], None]) -> None:
+        """Take off a bell, if it hangs."""
 
     async def close(self) -> None:
         """Give back what the store has open; it may be called twice."""

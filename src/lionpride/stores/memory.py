@@ -6,7 +6,7 @@ Every verb ends without suspending, so each is one atomic step of the event loop
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from heapq import heapify, heappop, heappush, nsmallest
+from heapq import nsmallest
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -26,8 +26,8 @@ from ..rules.lifecycle import (
 )
 from .clock import LoopClock
 from .contract import Cancelled, Claim, Entry, Extended, Record, Settled, Settlement
-from .order import Order
 from .states import States
+from .waiting import Waiting
 
 __all__ = ("MemoryStore",)
 
@@ -64,13 +64,7 @@ class MemoryStore:
         self._completed = self.states.lane(EventStatus.COMPLETED)
         # Claimed and not yet started: pending to a reader of this process, taken to a claim.
         self._held: dict[int, Work] = {}
-        # What stops waiting by hand is not searched for: its entry in `_ready` is counted in
-        # `_left`, and passed over when it comes up; one in the others shows by its `due`.
-        self._ready = Order()
-        self._later: list[tuple[float, int]] = []  # a heap of (due, number)
-        self._denied = Order()  # those of `_later` that wait out a denial
-        self._denials = 0  # pushed to `_denied` since it was built
-        self._left: dict[int, int] = {}
+        self._waiting = Waiting(self._pending, self._held, self._clock)
         self._ready_bells: list[Callable[[], None]] = []
         self._idle_bells: list[Callable[[], None]] = []
 
@@ -101,7 +95,7 @@ class MemoryStore:
         own["_arrival"] = number
         own["_priority"] = priority
         self._all[number] = self._pending[number] = event
-        self._ready.push(priority, number)
+        self._waiting.add_new(priority, number)
         if self._ready_bells:
             self._ring_ready()
         return True
@@ -114,10 +108,7 @@ class MemoryStore:
         state.arrival = number
         state.priority = priority
         self._all[number] = self._pending[number] = event
-        if state.due is None:
-            self._ready.push(priority, number)
-        else:
-            self._wait_until(state.due, number)
+        self._waiting.add(number)
 
     def _resolve(self, entries: Sequence[Entry], exist_ok: bool) -> dict[UUID, Entry]:
         """What each id of a batch stands for: the event known already, or the new one."""
@@ -168,99 +159,37 @@ class MemoryStore:
         denied: bool = False,
         start: bool = False,
     ) -> tuple[list[Claim], float | None]:
-        if (denied and self._denied) or (until is not None and until < self._last):
-            self._mature()
-            claims = self._claim_some(n, until, denied)
-            for event, _ in claims if start else ():
-                self.start(event)
-            return claims, self._wait()
+        newer = until is not None and until < self._last
         claims = []
-        while len(claims) < n and (claim := self.claim_now(start)) is not None:
-            claims.append(claim)
-        return claims, self._wait()
+        if newer or (denied and self._waiting.has_denied()):
+            for number in self._waiting.some(n, until, denied):
+                claims.append(self._hold(number))
+                if start:
+                    self.start(claims[-1][0])
+        else:
+            while len(claims) < n and (claim := self.claim_now(start)) is not None:
+                claims.append(claim)
+        return claims, self._waiting.seconds()
 
     def claim_now(self, start: bool = True) -> Claim | None:
-        if self._later:
-            self._mature()
-        ready = self._ready
-        while ready:
-            number = ready.pop()
-            if self._left and self._is_left(number):
-                continue
-            if start:
-                event = self._processing[number] = self._pending.pop(number)
-                own = event.__dict__
-                own["_status"] = "processing"
-                if "_denials" in own:
-                    del own["_denials"]
-            else:
-                event = self._held[number] = self._pending[number]
-                own = event.__dict__
-            own["_attempt"] = attempt = own.get("_attempt", 0) + 1
-            return event, attempt
-        return None
+        number = self._waiting.next()
+        if number is None:
+            return None
+        if not start:
+            return self._hold(number)
+        event = self._processing[number] = self._pending.pop(number)
+        own = event.__dict__
+        own["_status"] = "processing"
+        own["_attempt"] = attempt = own.get("_attempt", 0) + 1
+        if "_denials" in own:
+            del own["_denials"]
+        return event, attempt
 
-    def _is_left(self, number: int) -> bool:
-        """Whether an entry was left in ``_ready`` by an event that stopped waiting by hand."""
-        count = self._left.get(number, 0)
-        if count > 1:
-            self._left[number] = count - 1
-        elif count:
-            del self._left[number]
-        return count > 0
-
-    def _claim_some(self, n: int, until: int | None, denied: bool) -> list[Claim]:
-        """A claim with conditions: what does not meet them is set aside, then put back."""
-        claims: list[Claim] = []
-        aside: list[tuple[Order, float, int]] = []
-        while len(claims) < n and (order := self._lowest(denied)) is not None:
-            priority, number = order.first()
-            order.pop()
-            if until is not None and number > until:
-                aside.append((order, priority, number))
-                continue
-            event = self._held[number] = self._pending[number]
-            state = event.execution
-            state.due = None
-            state.attempt += 1
-            claims.append((event, state.attempt))
-        for order, priority, number in aside:
-            order.push(priority, number)
-        return claims
-
-    def _lowest(self, denied: bool) -> Order | None:
-        """The order whose first entry comes first, of those that still hold good."""
-        while self._ready and self._left and self._is_left(self._ready.first()[1]):
-            self._ready.pop()
-        while self._denied and not self._is_denied(self._denied.first()[1]):
-            self._denied.pop()
-        orders = [order for order in (self._ready, self._denied if denied else None) if order]
-        return min(orders, key=Order.first, default=None)
-
-    def _is_due_later(self, number: int) -> bool:
-        event = self._pending.get(number)
-        return event is not None and number not in self._held and event.execution.due is not None
-
-    def _is_denied(self, number: int) -> bool:
-        return self._is_due_later(number) and self._pending[number].execution.denials > 0
-
-    def _mature(self) -> None:
-        """Move what has become due among what is ready."""
-        now, later = self._clock(), self._later
-        while later and later[0][0] <= now:
-            due, number = heappop(later)
-            if self._is_due_later(number) and self._pending[number].execution.due == due:
-                self._pending[number].execution.due = None
-                self._ready.push(*self._entry(number))
-
-    def _entry(self, number: int) -> tuple[float, int]:
-        return self._pending[number].execution.priority or 0.0, number
-
-    def _wait(self) -> float | None:
-        """Seconds until another claim may find something."""
-        if self._ready:
-            return 0.0
-        return max(0.0, self._later[0][0] - self._clock()) if self._later else None
+    def _hold(self, number: int) -> Claim:
+        """Claim an event without starting it; its ``due`` stays, in case it is released."""
+        event = self._held[number] = self._pending[number]
+        event.execution.attempt += 1
+        return event, event.execution.attempt
 
     def start(self, event: Work) -> None:
         number = event.execution.arrival
@@ -268,8 +197,10 @@ class MemoryStore:
             raise OperationError(f"{event!r} is not claimed: only a claimed event can start")
         del self._pending[number]
         self._processing[number] = event
-        event.execution.status = _PROCESSING
-        event.execution.denials = 0
+        state = event.execution
+        state.status = _PROCESSING
+        state.denials = 0
+        state.due = None
 
     # -- settling ----------------------------------------------------------------------------
 
@@ -327,28 +258,8 @@ class MemoryStore:
         return _APPLIED
 
     def _let_wait(self, number: int, delay: float | None) -> None:
-        """Put a pending event up for claims, from now or from when its delay is over."""
-        state = self._pending[number].execution
-        state.due = self._clock() + delay if delay else None
-        if state.due is None:
-            self._ready.push(*self._entry(number))
-        else:
-            self._wait_until(state.due, number)
+        self._waiting.add(number, delay)
         self._ring_ready()
-
-    def _wait_until(self, due: float, number: int) -> None:
-        """Have an event wait until it is due; the heaps are rebuilt when mostly leftovers."""
-        heappush(self._later, (due, number))
-        most = 64 + 2 * len(self._pending)
-        if len(self._later) > most:
-            self._later = [(due, n) for due, n in self._later if self._is_due_later(n)]
-            heapify(self._later)
-        if self._pending[number].execution.denials:
-            self._denied.push(*self._entry(number))
-            self._denials += 1
-            if self._denials > most:
-                self._denied = Order(self._entry(n) for n in self._pending if self._is_denied(n))
-                self._denials = 0
 
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float = 10.0
@@ -372,14 +283,14 @@ class MemoryStore:
             if number in self._held or number in self._processing:
                 answers.append(Cancelled.CLAIMED)
             elif number in self._pending:
-                self._leave_heap(number)
+                self._waiting.leave(number)
                 apply(event.execution, cancelled_while_waiting())
                 del self._pending[number]
                 self.states.lane(_CANCELLED)[number] = event
                 answers.append(Cancelled.DONE)
             else:
                 answers.append(Cancelled.SETTLED)
-        self._after_leaving()
+        self._ring_if_idle()
         return answers
 
     async def requeue(self, events: Sequence[Work]) -> None:
@@ -415,31 +326,15 @@ class MemoryStore:
         for event in events:
             number = self._number(event)
             if number in self._pending:
-                self._leave_heap(number)
+                self._waiting.leave(number)
         self.states.drop(events)
-        self._after_leaving()
+        self._ring_if_idle()
 
     def _number(self, event: Work) -> int:
         number = event.execution.arrival
         if number is None or self._all.get(number) is not event:
             raise NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
         return number
-
-    def _leave_heap(self, number: int) -> None:
-        """A waiting event stops waiting by hand: what the heaps have of it is a leftover."""
-        state = self._pending[number].execution
-        if state.due is None:
-            self._left[number] = self._left.get(number, 0) + 1
-        state.due = None
-
-    def _after_leaving(self) -> None:
-        if len(self._left) > 64 + len(self._pending):
-            self._ready = Order(self._entry(n) for n in self._pending if self._is_ready(n))
-            self._left.clear()
-        self._ring_if_idle()
-
-    def _is_ready(self, number: int) -> bool:
-        return number not in self._held and self._pending[number].execution.due is None
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -492,9 +387,17 @@ class MemoryStore:
 
     def _ring_if_idle(self) -> None:
         if self._idle_bells and not self._pending and not self._processing:
-            bells, self._idle_bells = self._idle_bells, []
-            for bell in bells:
-                bell()
+            self.ring_idle()
+
+    def ring_idle(self) -> None:
+        bells, self._idle_bells = self._idle_bells, []
+        for bell in bells:
+            bell()
+
+    def off(self, bell: Callable[[], None]) -> None:
+        for bells in (self._ready_bells, self._idle_bells):
+            if bell in bells:
+                bells.remove(bell)
 
     async def close(self) -> None:
         """Nothing is open."""

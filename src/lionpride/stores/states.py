@@ -15,9 +15,10 @@ from uuid import UUID
 from ..errors import OperationError
 from ..model import registry
 from ..model.container import IdLike
-from ..model.element import as_id, made_on_first_use
+from ..model.element import as_id
 from ..model.execution import EventStatus
 from ..model.flow import Flow
+from ..model.lazy import made_on_first_use
 from ..model.ordering import Ordering
 from ..model.pile import Pile
 from ..model.progression import Progression

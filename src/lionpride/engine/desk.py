@@ -1,0 +1,167 @@
+"""What can be asked and done about events that an executor holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from ..errors import ExecutionError, NotFoundError, OperationError
+from ..model.container import IdLike
+from ..model.element import as_id
+from ..model.execution import EventStatus
+from ..model.unset import Unset
+from ..model.work import Work
+from ..rules.lifecycle import Cause
+from ..stores.contract import Cancelled, Store
+from ..stores.states import States
+from .event import Event
+from .observers import Observer, Observers
+from .processor import Processor
+from .statuses import Statuses
+
+__all__ = ("Desk",)
+
+_PENDING = EventStatus.PENDING
+_CLEANED = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
+
+
+class Desk(Statuses):
+    """Results, cancelling, retrying, removing, observing: over a store and a processor.
+
+    Args:
+        store: Where the events are.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.processor: Processor | None = None
+        self._store = store
+        self._observers = Observers()
+
+    @property
+    def store(self) -> Store:
+        """Where its events are kept."""
+        return self._store
+
+    @property
+    def states(self) -> States:
+        """The events that this process holds, as a live Flow with a progression a status."""
+        return self._store.states
+
+    async def result(self, event: Event | IdLike) -> Any:
+        """Wait until an event has ended, and return its response.
+
+        Raises:
+            Exception: the event's own error, if it FAILED; Skip, if it was SKIPPED;
+                LionTimeoutError or EventCancelledError, if it was CANCELLED; AccessError, if
+                it was ABORTED.
+            ExecutionError: in place of an error that would end this process too.
+            NotFoundError: if it is not here, or was removed.
+        """
+        held = self._find(event)
+        await self._observers.ended(held)
+        state = held.execution
+        if state.status is EventStatus.COMPLETED:
+            return None if state.response is Unset else state.response
+        if state.arrival is None:
+            raise NotFoundError(f"{held!r} was removed before it ended")
+        if isinstance(state.error, Exception):
+            raise state.error
+        cause = state.error if isinstance(state.error, BaseException) else None
+        raise ExecutionError(f"{held!r} ended {state.status.value}: {cause!r}", cause=cause)
+
+    async def cancel(self, event: Event | IdLike) -> bool:
+        """Cancel an event: one that waits at once, one that runs at its next ``await``.
+
+        Returns:
+            Whether it was still to be cancelled; False if it had ended.
+
+        Raises:
+            NotFoundError: if it is not here.
+        """
+        held = self._find(event)
+        (answer,) = await self._store.cancel((held,))
+        if answer is Cancelled.DONE:
+            self._tell(held, _PENDING)
+        elif answer is Cancelled.CLAIMED and self.processor is not None:
+            return self.processor.end(held, Cause.CANCEL)
+        return answer is not Cancelled.SETTLED
+
+    async def retry(self, event: Event | IdLike) -> Event:
+        """Send a FAILED, CANCELLED or ABORTED event back to pending, to be tried again.
+
+        It keeps its id, its priority and its arrival, and counts its tries anew.
+
+        Raises:
+            NotFoundError: if it is not here.
+            OperationError: if it has not ended, or ended otherwise.
+        """
+        held = self._find(event)
+        before = held.execution.status
+        await self._store.requeue((held,))
+        self._tell(held, before)
+        return held
+
+    async def remove(self, event: Event | IdLike) -> Event:
+        """Let go of an event that does not run; the caller has it, and may append it again.
+
+        Raises:
+            NotFoundError: if it is not here.
+            OperationError: if it runs.
+        """
+        held = self._find(event)
+        number, before = held.execution.arrival, held.execution.status
+        await self._store.remove((held,))
+        if self._observers.active:
+            self._observers.tell(held, number, before, None)
+        return held
+
+    async def cleanup_events(self, statuses: Collection[EventStatus | str] | None = None) -> int:
+        """Let go of ended events; how many.
+
+        Args:
+            statuses: By default COMPLETED, FAILED and ABORTED.
+
+        Raises:
+            ValueError: for a name that is no status.
+            OperationError: for PENDING or PROCESSING, which have not ended.
+        """
+        wanted = [EventStatus(each) for each in (_CLEANED if statuses is None else statuses)]
+        for status in wanted:
+            if status in (_PENDING, EventStatus.PROCESSING):
+                raise OperationError(
+                    f"cleanup_events: {status.value} events have not ended; cancel() or remove() them"
+                )
+        before = {}
+        if self._observers.active:
+            events = (each for status in wanted for each in self.states.of(status))
+            before = {each.id: (each.execution.arrival, each.status) for each in events}
+        pruned = await self._store.prune(wanted)
+        if before:
+            for event in pruned:
+                self._observers.tell(event, *before[event.id], None)
+        return len(pruned)
+
+    def _find(self, event: Event | IdLike) -> Event:
+        if isinstance(event, Event) and self.states.by_number.get(_number(event)) is event:
+            return event
+        found = self.states.find(as_id(event))
+        if not isinstance(found, Event):
+            raise NotFoundError(f"{event!r} is not in this executor: append it first")
+        return found
+
+    def _tell(self, event: Event, before: EventStatus) -> None:
+        if self._observers.active:
+            state = event.execution
+            self._observers.tell(event, state.arrival, before, state.status)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Call ``observer(transition)`` at each step of each event; returns how to stop it.
+
+        It is called in the event loop, between two steps of the run, so it has to be quick.
+        What it raises is logged once, and harms nothing.
+        """
+        return self._observers.add(observer)
+
+
+def _number(event: Work) -> int:
+    return event.execution.arrival or 0

@@ -1,0 +1,132 @@
+"""Hands: the workers of a crew, and who of them looks, runs or rests."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from contextvars import Context, copy_context
+
+from ..stores.contract import Claim
+from .attempt import Guard
+
+__all__ = ("Hands", "Worker")
+
+
+class Worker:
+    """One task of a crew, and what it has in hand.
+
+    Attributes:
+        claim: The event whose code runs in the task now, and its attempt.
+        clean: Its context variables before the first event.
+        left: Whether the task was left behind with code that would not end.
+    """
+
+    __slots__ = ("claim", "clean", "guard", "left", "task")
+
+    def __init__(self) -> None:
+        self.clean: Context
+        self.task: asyncio.Task[None]
+        self.guard: Guard
+        self.claim: Claim | None = None
+        self.left = False
+
+
+class Hands(ABC):
+    """Tasks that are hired as there is work for them, and called one at a time.
+
+    At most one is the *looker*; it may sleep until something comes. The others run an event, or
+    rest until called.
+
+    Args:
+        most: How many there may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        self._workers: set[Worker] = set()
+        self._resting: list[asyncio.Future[None]] = []
+        self._looker: Worker | None = None
+        self._called = False  # a worker is on its way to look
+        self._closing = False
+        self._asleep: asyncio.Future[None] | None = None
+        self._over = self._loop.create_future()
+
+    @abstractmethod
+    async def _work(self, worker: Worker) -> None:
+        """The life of a worker; it ends with ``_leave``."""
+
+    @abstractmethod
+    def _leave_behind(self, worker: Worker) -> None:
+        """Go on without a worker whose code ignores its cancellation."""
+
+    def _hire(self) -> None:
+        worker = Worker()
+        self._called = True
+        worker.task = self._loop.create_task(self._work(worker), context=self._context.copy())
+        worker.guard = Guard(worker.task, lambda: self._leave_behind(worker))
+        self._workers.add(worker)
+
+    def _call(self) -> None:
+        """Have somebody look for the next event, unless somebody does or will."""
+        if self._called or self._looker is not None or self._closing:
+            return
+        while self._resting:
+            future = self._resting.pop()
+            if not future.done():  # a worker that somebody cancelled is on its way out
+                self._called = True
+                future.set_result(None)
+                return
+        if len(self._workers) < self._most:
+            self._hire()
+
+    def _end_if_empty(self) -> None:
+        if self._closing and not self._workers and not self._over.done():
+            self._over.set_result(None)
+
+    def _wake(self) -> None:
+        """Let the one who looks, and sleeps, look again."""
+        if self._asleep is not None and not self._asleep.done():
+            self._asleep.set_result(None)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        """Sleep until woken, or for so long; only the one who looks does."""
+        if self._closing:
+            return
+        self._asleep = self._loop.create_future()
+        timer = None if seconds is None else self._loop.call_later(seconds, self._wake)
+        try:
+            await self._asleep
+        finally:
+            self._asleep = None
+            if timer is not None:
+                timer.cancel()
+
+    async def _rest(self) -> None:
+        """Rest until called."""
+        future = self._loop.create_future()
+        self._resting.append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self._called = False  # called and cancelled at once: it will not look
+            raise
+        finally:
+            if future in self._resting:
+                self._resting.remove(future)
+
+    def _leave(self, worker: Worker) -> None:
+        self._workers.discard(worker)
+        self._call()
+        self._end_if_empty()
+
+    def _send_home(self) -> None:
+        """Have every worker end that runs no event."""
+        self._closing = True
+        self._wake()
+        for future in self._resting:
+            if not future.done():
+                future.set_result(None)
+        self._end_if_empty()

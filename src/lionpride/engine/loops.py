@@ -1,0 +1,110 @@
+"""The two purposes of a crew: to run what comes, and to run one round."""
+
+from __future__ import annotations
+
+from ..rules.lifecycle import RELEASED
+from ..stores.contract import Claim
+from .hands import Worker
+from .permission import Admission
+from .workshop import Workshop
+
+__all__ = ("Loop", "Round")
+
+
+class Loop(Admission):
+    """Runs what comes until it is closed, within the window."""
+
+    def __init__(self, shop: Workshop) -> None:
+        super().__init__(shop)
+        if shop.now is not None and not self._formal:
+            self._take = shop.now.claim_now
+
+    async def _next(self, worker: Worker) -> Claim | None:
+        shop = self.shop
+        while not self._closing and not worker.left:
+            if shop.window is not None or shop.running >= shop.slots:
+                await self._until_allowed()
+                if self._closing:
+                    break
+            if not self._armed:
+                # Hung before the claim, so that no event slips in between; and it goes on
+                # to call while this worker runs what it found and nobody looks.
+                self._armed = True
+                shop.store.on_ready(self._bell)
+            claims, wait = await shop.store.claim(shop.name, start=self._starts)
+            self._more = wait is not None
+            if not claims:
+                await self._sleep(wait)
+            elif not shop.asks or await self._admit(worker, claims[0]):
+                return claims[0]
+            elif self._is_spent(worker):
+                break
+        return None
+
+    async def _until_allowed(self) -> None:
+        shop = self.shop
+        while self._may_wait():
+            await self._until_slot()
+            if shop.window is None or not (wait := shop.window.wait(self._now())):
+                return
+            await self._sleep(wait)
+
+
+class Round(Admission):
+    """Runs what is due, each event once and ``most`` at most, and ends; a denial ends it early.
+
+    Args:
+        shop: What it shares with the other crews.
+        most: How many events it may start; None: no limit.
+    """
+
+    def __init__(self, shop: Workshop, most: int | None) -> None:
+        super().__init__(shop)
+        self._left = most
+        self._until = shop.store.last_arrival()
+        self._seen: set[int | None] = set()
+        self._again: list[Claim] = []  # came back in this round: for the next one
+        self._starts, self._formal = False, True
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        finally:
+            for claim in self._again:
+                await self._settle_unstarted(claim, RELEASED)
+
+    async def _next(self, worker: Worker) -> Claim | None:
+        while self._left != 0:
+            await self._until_slot()
+            if self._closing:
+                return None
+            store = self.shop.store
+            claims, wait = await store.claim(self.shop.name, until=self._until, denied=True)
+            if not claims:
+                break
+            if await self._accepts(worker, claims[0]):
+                self._more = wait == 0.0 and self._left != 0
+                return claims[0]
+            if self._is_spent(worker):
+                return None
+        self.close()
+        return None
+
+    async def _accepts(self, worker: Worker, claim: Claim) -> bool:
+        """Whether the round runs what it claimed."""
+        number = claim[0].execution.arrival
+        if number in self._seen:
+            self._again.append(claim)
+            return False
+        self._seen.add(number)
+        if self.shop.asks and not await self._admit(worker, claim):
+            return False
+        if self._left is not None:
+            self._left -= 1
+        return True
+
+    async def _until_allowed(self) -> None:
+        await self._until_slot()
+
+    def _denied(self) -> None:
+        self.close()

@@ -1,0 +1,126 @@
+"""Permission: asked for one event after another, between its claim and its start."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from contextvars import copy_context
+from typing import Any
+
+from ..model.work import Work
+from ..rules.lifecycle import (
+    RELEASED,
+    Cause,
+    Ending,
+    Outcome,
+    after_denial,
+    cancelled_while_waiting,
+)
+from ..stores.contract import Claim
+from .crew import Crew
+from .event import Event
+from .hands import Worker
+from .workshop import Workshop
+
+__all__ = ("Admission",)
+
+
+class Admission(Crew):
+    """A crew whose looker admits what it claimed, or settles why it may not start."""
+
+    def __init__(self, shop: Workshop) -> None:
+        super().__init__(shop)
+        self._admitted: Work | None = None  # claimed, and waiting for its turn or for room
+        self._dropped = False  # ... and cancelled meanwhile
+
+    def _forget(self, worker: Worker) -> None:
+        self._admitted = None
+        self._asked(worker)
+
+    def end(self, event: Event, cause: Cause) -> bool:
+        if super().end(event, cause):
+            return True
+        if self._admitted is event:
+            self._dropped = True
+            self._wake()
+            return True
+        return False
+
+    async def _admit(self, worker: Worker, claim: Claim) -> bool:
+        """Ask permission for a claimed event; if it cannot start now, settle what that means."""
+        self._admitted = claim[0]
+        try:
+            outcome = await self._permit(worker, claim)
+        except asyncio.CancelledError:
+            await self._settle_unstarted(claim, RELEASED)
+            raise
+        finally:
+            self._admitted, self._dropped = None, False
+        if worker.left:
+            return False  # settled already
+        if outcome is not None:
+            await self._settle_unstarted(claim, outcome)
+            if isinstance(outcome, Ending) and outcome.denials:
+                self._denied()
+        return outcome is None
+
+    async def _permit(self, worker: Worker, claim: Claim) -> Outcome | None:
+        """Ask, and wait until a start is allowed: None, or what is to be settled instead."""
+        while self.shop.asker is not None and self._may_wait():
+            await self._sleep_until_free()
+        outcome = None
+        if self._may_wait():
+            outcome = await self._ask(worker, claim)
+            if outcome is None and not worker.left:
+                await self._until_allowed()
+        if outcome is None and not self._may_wait():
+            outcome = cancelled_while_waiting() if self._dropped else RELEASED
+        return outcome
+
+    def _denied(self) -> None:
+        """An event was denied permission."""
+
+    def _may_wait(self) -> bool:
+        """Whether the one who looks may go on waiting for what it waits for."""
+        return not self._closing and not self._dropped
+
+    def _is_spent(self, worker: Worker) -> bool:
+        """Whether a worker must not go on: its code is running still, or left its context."""
+        return worker.left or copy_context() != worker.clean
+
+    async def _ask(self, worker: Worker, claim: Claim) -> Outcome | None:
+        """None if the event may start; else what is to be settled."""
+        event: Any = claim[0]
+        guard, self.shop.asker, worker.claim = worker.guard, worker, claim
+        try:
+            if event.timeout is not None:
+                guard.limit(event.timeout)
+            granted = await self.shop.ask(event)
+        except BaseException as error:
+            asked_to_stop = guard.cause is Cause.INTERRUPT
+            outcome = self._explain(worker, event, error)
+            return RELEASED if asked_to_stop else outcome
+        finally:
+            worker.claim = None
+            self._asked(worker)
+        guard.over()
+        return None if granted else after_denial(event.execution.denials, self.shop.backoff)
+
+    def _asked(self, worker: Worker) -> None:
+        """Let the next one ask."""
+        if self.shop.asker is worker:
+            self.shop.asker = None
+            self.shop.ring_free()
+
+    async def _until_slot(self) -> None:
+        """Wait until an event may run beside those that do."""
+        while self.shop.running >= self.shop.slots and self._may_wait():
+            await self._sleep_until_free()
+
+    async def _sleep_until_free(self) -> None:
+        self.shop.on_free.append(self._wake)
+        await self._sleep(None)
+
+    @abstractmethod
+    async def _until_allowed(self) -> None:
+        """Wait until a start is allowed."""

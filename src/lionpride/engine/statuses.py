@@ -1,0 +1,84 @@
+"""Questions about events by status, which an Executor answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from ..model.element import as_id
+from ..model.execution import EventStatus
+from ..stores.states import Events, States
+
+__all__ = ("Statuses",)
+
+
+class Statuses(ABC):
+    """Live lists, counts and text, all read from ``states``."""
+
+    @property
+    @abstractmethod
+    def states(self) -> States:
+        """The events that this process holds, as a live Flow with a progression a status."""
+
+    def get_events_by_status(self, status: EventStatus | str) -> Events:
+        """The events of a status: a live, read-only list, made and measured in O(1).
+
+        Raises:
+            ValueError: if it is no status.
+        """
+        return Events(self.states, EventStatus(status))
+
+    @property
+    def pending_events(self) -> Events:
+        """The events that wait."""
+        return Events(self.states, EventStatus.PENDING)
+
+    @property
+    def processing_events(self) -> Events:
+        """The events that run."""
+        return Events(self.states, EventStatus.PROCESSING)
+
+    @property
+    def completed_events(self) -> Events:
+        """The events that ended with a response, in the order they ended."""
+        return Events(self.states, EventStatus.COMPLETED)
+
+    @property
+    def failed_events(self) -> Events:
+        """The events that ended with an error."""
+        return Events(self.states, EventStatus.FAILED)
+
+    @property
+    def cancelled_events(self) -> Events:
+        """The events that were cancelled, or ran into their timeout."""
+        return Events(self.states, EventStatus.CANCELLED)
+
+    @property
+    def skipped_events(self) -> Events:
+        """The events that raised Skip."""
+        return Events(self.states, EventStatus.SKIPPED)
+
+    @property
+    def aborted_events(self) -> Events:
+        """The events that were denied permission too often."""
+        return Events(self.states, EventStatus.ABORTED)
+
+    def status_counts(self) -> dict[str, int]:
+        """How many events are in each status, in O(1)."""
+        return {status.value: len(lane) for status, lane in self.states.lanes.items()}
+
+    def inspect_state(self) -> str:
+        """The counts as text, a line each."""
+        lines = [f"Executor State ({self.states.name}):"]
+        lines += [f"  {status}: {count} events" for status, count in self.status_counts().items()]
+        return "\n".join(lines)
+
+    def __contains__(self, event: object) -> bool:
+        try:
+            return self.states.find(as_id(event)) is not None
+        except ValueError:
+            return False
+
+    def __repr__(self) -> str:
+        counts = self.status_counts()
+        each = ", ".join(f"{status}={count}" for status, count in counts.items())
+        return f"Executor(total={sum(counts.values())}, {each})"

@@ -1,0 +1,166 @@
+"""What waits in a store in memory: what is ready, what is due later, what was denied.
+
+Only numbers are kept here. What stops waiting by hand is not searched for: what the heaps have
+of it is a leftover, which is passed over when it comes up, and they are rebuilt when they are
+mostly leftovers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+
+from ..model.execution import Execution
+from ..model.work import Work
+from .order import Order
+
+__all__ = ("Waiting",)
+
+
+class Waiting:
+    """The order of a queue's pending events, but for those that are claimed.
+
+    Args:
+        pending: The events that wait, by number; the store's own dict.
+        held: Those of them that are claimed, which nobody else may find; likewise.
+        clock: The time as a Unix timestamp in seconds.
+    """
+
+    __slots__ = ("_clock", "_denials", "_denied", "_held", "_later", "_left", "_pending", "_ready")
+
+    def __init__(
+        self, pending: dict[int, Work], held: dict[int, Work], clock: Callable[[], float]
+    ) -> None:
+        self._pending = pending
+        self._held = held
+        self._clock = clock
+        self._ready = Order()
+        self._later: list[tuple[float, int]] = []  # a heap of (due, number)
+        self._denied = Order()  # those of `_later` that wait out a denial
+        self._denials = 0  # pushed to `_denied` since it was built
+        self._left: dict[int, int] = {}  # leftovers in `_ready`
+
+    def add(self, number: int, delay: float | None = None) -> None:
+        """Let an event wait: for its turn, or first until it is due.
+
+        Args:
+            number: Its number; it is pending.
+            delay: Seconds from now until it is due; None keeps the ``due`` that it has.
+        """
+        state = self._pending[number].execution
+        if delay:
+            state.due = self._clock() + delay
+        if state.due is None:
+            self._ready.push(*self._entry(number))
+            return
+        heappush(self._later, (state.due, number))
+        if state.denials:
+            self._denied.push(*self._entry(number))
+            self._denials += 1
+        self._tidy()
+
+    def add_new(self, priority: float, number: int) -> None:
+        """``add`` for an event with nothing on record, whose turn may come at once."""
+        self._ready.push(priority, number)
+
+    def leave(self, number: int) -> None:
+        """An event stops waiting by hand: cancelled or removed."""
+        state = self._pending[number].execution
+        if state.due is None:
+            self._left[number] = self._left.get(number, 0) + 1
+        state.due = None
+        if len(self._left) > 64 + len(self._pending):
+            waiting = [n for n in self._pending if n != number and self._is_ready(n)]
+            self._ready = Order(map(self._entry, waiting))
+            self._left.clear()
+
+    def next(self) -> int | None:
+        """Take out the number whose turn it is; None if none is due."""
+        if self._later:
+            self._mature()
+        while self._ready:
+            number = self._ready.pop()
+            if not self._left or not self._is_left(number):
+                return number
+        return None
+
+    def some(self, n: int, until: int | None, denied: bool) -> list[int]:
+        """Take out the next numbers up to ``until``, on demand with those that were denied."""
+        self._mature()
+        found: list[int] = []
+        aside: list[tuple[Order, float, int]] = []
+        while len(found) < n and (order := self._lowest(denied)) is not None:
+            priority, number = order.first()
+            order.pop()
+            if until is None or number <= until:
+                found.append(number)
+            else:
+                aside.append((order, priority, number))
+        for order, priority, number in aside:
+            order.push(priority, number)
+        return found
+
+    def has_denied(self) -> bool:
+        """Whether any event may wait out a denial."""
+        return bool(self._denied)
+
+    def seconds(self) -> float | None:
+        """How long until ``next`` may find something: 0.0 for at once, None for not ever."""
+        if self._ready:
+            return 0.0
+        return max(0.0, self._later[0][0] - self._clock()) if self._later else None
+
+    def _entry(self, number: int) -> tuple[float, int]:
+        return self._pending[number].execution.priority or 0.0, number
+
+    def _mature(self) -> None:
+        """Move what has become due among what is ready."""
+        now, later = self._clock(), self._later
+        while later and later[0][0] <= now:
+            due, number = heappop(later)
+            state = self._state(number)
+            if state is not None and state.due == due:
+                state.due = None
+                self._ready.push(*self._entry(number))
+
+    def _lowest(self, denied: bool) -> Order | None:
+        """The order whose first entry comes first, of those that still hold good."""
+        while self._ready and self._left and self._is_left(self._ready.first()[1]):
+            self._ready.pop()
+        while self._denied and not self._is_denied(self._denied.first()[1]):
+            self._denied.pop()
+        orders = [order for order in (self._ready, self._denied if denied else None) if order]
+        return min(orders, key=Order.first, default=None)
+
+    def _is_left(self, number: int) -> bool:
+        """Whether an entry of ``_ready`` is a leftover; it counts as passed over then."""
+        count = self._left.pop(number, 0)
+        if count > 1:
+            self._left[number] = count - 1
+        return count > 0
+
+    def _state(self, number: int) -> Execution | None:
+        """The state of an event that is pending and not claimed."""
+        event = None if number in self._held else self._pending.get(number)
+        return None if event is None else event.execution
+
+    def _is_ready(self, number: int) -> bool:
+        state = self._state(number)
+        return state is not None and state.due is None
+
+    def _is_later(self, number: int) -> bool:
+        state = self._state(number)
+        return state is not None and state.due is not None
+
+    def _is_denied(self, number: int) -> bool:
+        state = self._state(number)
+        return state is not None and state.due is not None and state.denials > 0
+
+    def _tidy(self) -> None:
+        most = 64 + 2 * len(self._pending)
+        if len(self._later) > most:
+            self._later = [(due, n) for due, n in self._later if self._is_later(n)]
+            heapify(self._later)
+        if self._denials > most:
+            self._denied = Order(map(self._entry, filter(self._is_denied, self._pending)))
+            self._denials = 0
