@@ -67,16 +67,14 @@ async def sample_queue() -> list[int]:
 
 
 async def sample_ours() -> list[int]:
-    from benchmarks.ours import NoOpProcessor, make_executor
-    from lionpride.core import Event
+    from benchmarks.ours import NoOp, make_executor
 
     reached: list[int] = []
 
-    class StampedEvent(Event):
+    class StampedEvent(NoOp):
         async def _invoke(self) -> None:
             reached.append(perf_counter_ns())
 
-    NoOpProcessor.event_type = StampedEvent
     samples = []
     async with make_executor() as executor:
         await asyncio.sleep(SETTLE)

@@ -1,6 +1,7 @@
 """What the engine's tests share: events that do as they are told, and what must hold always."""
 
 import asyncio
+import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
@@ -149,6 +150,38 @@ class Hold:
         """Wait until so many have begun."""
         async with self._entered:
             await self._entered.wait_for(lambda: len(self.began) >= number)
+
+
+# --- stores
+
+
+class Contract:
+    """A store with the verbs of the contract alone, without what memory offers beside them."""
+
+    def __init__(self, store: Any) -> None:
+        self.inner = store
+
+    def __getattr__(self, name: str) -> Any:
+        if name.endswith("_now"):
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+
+class Waiting(Contract):
+    """A store whose verbs suspend, as one on a disk does."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = super().__getattr__(name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        async def later(*args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(0)
+            answer = await found(*args, **kwargs)
+            await asyncio.sleep(0)
+            return answer
+
+        return later
 
 
 # --- running

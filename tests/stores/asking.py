@@ -63,9 +63,7 @@ async def bring(store: Store, status: EventStatus, *, started: bool = True) -> J
     return job
 
 
-async def pages(
-    store: Store, status: EventStatus | None = None, *, limit: int = 2
-) -> list[Record]:
+async def pages(store: Store, status: EventStatus | None = None, *, limit: int = 2) -> list[Record]:
     """All records of a status, page by page."""
     found: list[Record] = []
     while page := await store.events(

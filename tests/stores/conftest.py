@@ -24,9 +24,7 @@ def opened() -> list[Store]:
 
 
 @pytest.fixture(params=STORES)
-def make(
-    request: pytest.FixtureRequest, clock: Clock, opened: list[Store]
-) -> Callable[[], Store]:
+def make(request: pytest.FixtureRequest, clock: Clock, opened: list[Store]) -> Callable[[], Store]:
     """Makes one more empty store of the same kind."""
 
     def make() -> Store:

@@ -8,7 +8,6 @@ import asyncio
 import copy
 import json
 from collections.abc import Callable
-from typing import Literal
 from uuid import uuid4
 
 import pytest
@@ -25,16 +24,13 @@ from stores.asking import (
     record,
     settle,
 )
-from stores.makers import Clock, Job
+from stores.makers import Job
 
-from lionpride.errors import ExistsError, NotFoundError, QueueFullError
-from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.model.flow import Flow
+from lionpride.errors import ExistsError, QueueFullError
+from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import (
-    MAX_INTERRUPTIONS,
     RELEASED,
     Completion,
-    Ending,
     after_denial,
 )
 from lionpride.stores.contract import Store
@@ -301,6 +297,33 @@ async def test_nothing_is_pending_or_claimed_so_on_idle_rings_once(
     await put(store, 1.0)
     await completed(store)
     assert len(count) == 1
+
+
+async def test_who_waits_for_idleness_is_asked_to_look_again(store: Store) -> None:
+    await put(store, 1.0)
+    count: list[str] = []
+    store.on_idle(lambda: count.append("a"))
+    store.on_idle(lambda: count.append("b"))
+    store.ring_idle()
+    store.ring_idle()
+    assert count == ["a", "b"], "once each, though an event is pending"
+
+
+async def test_a_bell_that_is_taken_off_does_not_ring(store: Store) -> None:
+    count: list[str] = []
+
+    def taken() -> None:
+        count.append("taken")
+
+    store.off(taken)  # it does not hang yet
+    store.on_ready(taken)
+    store.on_ready(lambda: count.append("ready"))
+    store.on_idle(taken)
+    store.on_idle(lambda: count.append("idle"))
+    store.off(taken)
+    await put(store, 1.0)
+    await completed(store)
+    assert count == ["ready", "idle"]
 
 
 async def test_a_store_may_be_closed_twice(store: Store) -> None:

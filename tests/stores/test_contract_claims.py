@@ -1,7 +1,5 @@
 """Every store is asked the same questions: who gets which event next, and whose it is."""
 
-from collections.abc import Callable
-
 import pytest
 from stores.asking import (
     ENDINGS,
@@ -190,8 +188,21 @@ async def test_what_waits_out_a_denial_is_claimed_early_on_demand(store: Store) 
     await settle(store, await claim_one(store), after_denial(0, 5.0))
     assert labels(await claim(store, 9, until=store.last_arrival())) == ["0"]
     claims = await claim(store, 9, denied=True)
-    assert [(event.label, attempt) for event, attempt in claims] == [("1", 2)]  # type: ignore[attr-defined]
-    assert claims[0][0].execution.due is None
+    assert labels(claims) == ["1"]
+    assert claims[0][1] == 2
+    store.start(claims[0][0])
+    assert claims[0][0].execution.due is None, "it waits no more"
+
+
+async def test_what_was_claimed_early_and_released_waits_on(store: Store, clock: Clock) -> None:
+    (job,) = await put(store, 1.0)
+    await settle(store, await claim_one(store), after_denial(0, 5.0))
+    clock.advance(2.0)
+    (one,) = await claim(store, denied=True)
+    await settle(store, one, RELEASED)
+    assert await store.claim("worker") == ([], 3.0)
+    assert job.execution.denials == 1
+    assert len(await claim(store, denied=True)) == 1, "and can be claimed early again"
 
 
 async def test_denied_and_ready_events_are_claimed_in_one_order(store: Store) -> None:
@@ -301,7 +312,8 @@ async def test_c4_no_lease_leaks_when_all_has_been_settled(store: Store) -> None
     claims = await claim(store, 6)
     for event, _ in claims[:4]:
         store.start(event)
-    outcomes = [*ENDINGS.values()][:4] + [RELEASED, after_denial(0, 5.0)]
+    ends = [outcome for status, outcome in ENDINGS.items() if status is not S.ABORTED]
+    outcomes = [*ends, RELEASED, after_denial(0, 5.0)]
     await store.settle([(*one, outcome) for one, outcome in zip(claims, outcomes, strict=True)])
     assert (await store.counts())[S.PROCESSING] == 0
     assert set(await store.extend("worker", claims)) == {Extended.LOST}
@@ -316,5 +328,3 @@ async def test_a_sweep_takes_nothing_from_under_a_live_lease(store: Store) -> No
     assert await picture(store) == before
     answers = await store.settle([(*one, RELEASED) for one in claims])
     assert answers == [Settled.APPLIED, Settled.APPLIED]
-
-

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from time import monotonic
@@ -130,7 +131,7 @@ class Crew(Hands):
     async def _work(self, worker: Worker) -> None:
         """The life of a worker: look, run, and again."""
         clean = worker.clean = copy_context()
-        task, shop, take = worker.task, self.shop, self._take
+        shop, take = self.shop, self._take
         self._called = False
         try:
             while not self._closing:
@@ -153,8 +154,6 @@ class Crew(Hands):
                         self._turn = self._now() + SLICE
                 if worker.left or copy_context() != clean:
                     return
-                if task.cancelling():
-                    await self._recover(task)
         except Exception as error:  # the store's, or ours: users' own have been dealt with
             self._fail(error)
         finally:
@@ -169,15 +168,12 @@ class Crew(Hands):
             if self._looker is worker:
                 self._looker = None
 
-    async def _recover(self, task: asyncio.Task[Any]) -> None:
-        """Take the marks of a cancellation off a task whose event is settled."""
-        try:
+    async def _recover(self, worker: Worker) -> None:
+        """Take the marks of a cancellation off a task, before it touches the store."""
+        with suppress(asyncio.CancelledError):  # one that user code asked for
             await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            if self._is_dismissed():
-                raise
-        while task.cancelling():
-            task.uncancel()
+        while worker.task.cancelling():
+            worker.task.uncancel()
 
     def _is_dismissed(self) -> bool:
         """Whether whoever runs this crew is being cancelled too, as when a loop shuts down."""
@@ -191,9 +187,9 @@ class Crew(Hands):
         event, attempt = claim
         shop, now, observers = self.shop, self._now, self.shop.observers
         began = now()
-        shop.running += 1
         if self._formal:
             self._enter(event, began)
+        shop.running += 1
         if observers.active:
             observers.tell(event, event.execution.arrival, _PENDING, _PROCESSING)
         worker.claim = claim
@@ -215,6 +211,8 @@ class Crew(Hands):
         worker.claim = None
         if worker.left:
             return ended  # settled already
+        if worker.task.cancelling():
+            await self._recover(worker)
         try:
             if outcome is None and shop.now is not None:
                 answer = shop.now.complete_now(event, attempt, response, ended - began)

@@ -129,7 +129,8 @@ class Desk(Statuses):
         for status in wanted:
             if status in (_PENDING, EventStatus.PROCESSING):
                 raise OperationError(
-                    f"cleanup_events: {status.value} events have not ended; cancel() or remove() them"
+                    f"cleanup_events: {status.value} events have not ended: "
+                    "cancel() or remove() them"
                 )
         before = {}
         if self._observers.active:

@@ -151,10 +151,10 @@ class Executor(Desk):
         before = self._store.last_arrival()
         held = await self._store.append(entries, room=self._room, exist_ok=exist_ok)
         if self._observers.active:
-            for event in held:
-                number = event.execution.arrival
+            for each in held:
+                number = each.execution.arrival
                 if number is not None and number > before:
-                    self._observers.tell(event, number, None, _PENDING)
+                    self._observers.tell(each, number, None, _PENDING)
         return cast("list[E]", held)
 
     async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:

@@ -102,6 +102,8 @@ class Admission(Crew):
             return RELEASED if asked_to_stop else outcome
         finally:
             worker.claim = None
+            if worker.task.cancelling() and not worker.left:
+                await self._recover(worker)
             self._asked(worker)
         guard.over()
         return None if granted else after_denial(event.execution.denials, self.shop.backoff)

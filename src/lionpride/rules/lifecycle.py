@@ -2,13 +2,14 @@
 
 ::
 
-                      +----------- requeued, interrupted, retried ----------+
-                      v                                                     |
+                      +---------- requeued: FAILED, CANCELLED, ABORTED -----------+
+                      v                                                           |
     (append) --> PENDING --> PROCESSING --> COMPLETED | FAILED | CANCELLED | SKIPPED
                    |  ^          |
-                   |  +----------+  interrupted: back to PENDING, on record
+                   |  +----------+  interrupted, retried: back to PENDING, on record
                    |
-                   +--> ABORTED (denied too often) | CANCELLED (while it waited) |
+                   +--> PENDING (denied, released) | ABORTED (denied too often) |
+                        CANCELLED (while it waited) |
                         FAILED, SKIPPED (its own code raised when permission was asked)
 
 A terminal status is final, but for a retry by hand, which makes a new attempt on record.

@@ -297,12 +297,12 @@ class MemoryStore:
         numbers = [self._number(event) for event in events]
         for event in events:
             check_retryable(event.execution)
-        for event, number in zip(events, numbers, strict=True):
+        for number, event in dict(zip(numbers, events, strict=True)).items():
             state = event.execution
-            if self.states.lane(state.status).pop(number, None) is not None:
-                requeue(state)
-                self._pending[number] = event
-                self._let_wait(number, None)
+            del self.states.lane(state.status)[number]
+            requeue(state)
+            self._pending[number] = event
+            self._let_wait(number, None)
 
     async def prune(
         self, statuses: Collection[EventStatus], *, limit: int | None = None

@@ -1,0 +1,299 @@
+"""The invariants of the store contract, each a function that is named for it.
+
+Each looks at one step: what a store showed before it, what was asked and answered, what the
+store showed after it, and what is known of the history. It raises ``Broken`` or says nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from lionpride.model.execution import EventStatus
+from lionpride.rules.lifecycle import ARROWS, MAX_INTERRUPTIONS
+from lionpride.stores.contract import Extended, Record, Settled
+
+S = EventStatus
+Token: TypeAlias = tuple[UUID, int]
+"""An event's id and an attempt number: the fencing token."""
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass
+class Shown:
+    """What a store shows at one moment.
+
+    Attributes:
+        records: Its records by id.
+        pages: The ids of its pages over all events.
+        listed: The ids of its pages over each status.
+        statuses: The status of each event object.
+        progressions: The ids of each status progression.
+        leases: What ``extend`` answered for tokens of the history.
+    """
+
+    records: dict[UUID, Record]
+    pages: list[UUID]
+    listed: dict[EventStatus, list[UUID]]
+    counts: dict[EventStatus, int]
+    statuses: dict[UUID, EventStatus]
+    progressions: dict[EventStatus, list[UUID]]
+    leases: dict[Token, Extended]
+
+
+@dataclass
+class Step:
+    """A verb, what it was given, what it answered and what the reference answers."""
+
+    verb: str
+    given: dict[str, Any]
+    answer: Any = None
+    expected: Any = None
+    rows: dict[UUID, Any] = field(default_factory=dict)
+    eligible: list[UUID] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name}={_short(value)}" for name, value in self.given.items())
+        return f"{self.verb}({told}) -> {_short(self.answer)}"
+
+
+@dataclass
+class History:
+    """What has happened so far, as the store itself has said.
+
+    Attributes:
+        here: Ids that were accepted and have not been pruned or removed.
+        attempts: The highest attempt that was handed out, for each id ever known.
+        outstanding: Claims that have not been settled.
+        applied: Tokens whose settlement was applied.
+    """
+
+    here: set[UUID] = field(default_factory=set)
+    attempts: dict[UUID, int] = field(default_factory=dict)
+    outstanding: set[Token] = field(default_factory=set)
+    applied: set[Token] = field(default_factory=set)
+
+
+Check: TypeAlias = Callable[[Shown, Step, Shown, History], None]
+
+
+def demand(holds: bool, text: str) -> None:
+    if not holds:
+        raise Broken(text)
+
+
+# -- S: one status ---------------------------------------------------------------------------------
+
+
+def s1(_before: Shown, _step: Step, after: Shown, history: History) -> None:
+    """One status for each id; the listings together are what was accepted less what was pruned."""
+    everywhere = [uid for ids in after.listed.values() for uid in ids]
+    held = [uid for ids in after.progressions.values() for uid in ids]
+    for name, ids in (("pages", after.pages), ("listings", everywhere), ("progressions", held)):
+        demand(len(ids) == len(set(ids)), f"S1: an id is twice in the {name}")
+        demand(set(ids) == history.here, f"S1: the {name} are not what was accepted less pruned")
+    demand(set(after.statuses) == history.here, "S1: the items are not what was accepted")
+    for status, ids in after.listed.items():
+        for uid in ids:
+            demand(after.records[uid].status is status, f"S1: {status} lists another status")
+    for status, ids in after.progressions.items():
+        for uid in ids:
+            demand(after.statuses[uid] is status, f"S1: an event in {status} shows another")
+
+
+def s2(_before: Shown, _step: Step, after: Shown, _history: History) -> None:
+    """Counts equal listings."""
+    sizes = {status: len(after.listed[status]) for status in EventStatus}
+    demand(after.counts == sizes, f"S2: counts {after.counts} are not the listings' {sizes}")
+
+
+def s3(before: Shown, step: Step, after: Shown, _history: History) -> None:
+    """Only legal arrows; what has ended changes by a retry by hand alone."""
+    for uid, was in before.statuses.items():
+        now = after.statuses.get(uid, was)
+        demand(now is was or now in ARROWS[was], f"S3: {was} became {now}")
+        if was not in (S.PENDING, S.PROCESSING) and step.verb != "requeue":
+            demand(now is was, f"S3: an ended event became {now} by {step.verb}")
+
+
+# -- A and D: taking in, dumping and loading -------------------------------------------------------
+
+
+def a1(before: Shown, step: Step, after: Shown, _history: History) -> None:
+    """An append is idempotent by id, and takes all or nothing."""
+    if step.verb != "append":
+        return
+    ids = [uid for uid, _ in step.given["entries"]]
+    for uid, record in before.records.items():
+        demand(after.records.get(uid) == record, "A1: an append changed an event that was there")
+    fresh = [uid for uid in dict.fromkeys(ids) if uid not in before.records]
+    if isinstance(step.answer, Exception):
+        demand(after.records.keys() == before.records.keys(), "A1: a refused append left orphans")
+        return
+    demand(after.records.keys() == {*before.records, *fresh}, "A1: an append took not all")
+    given = {uid: priority for uid, priority in reversed(step.given["entries"])}
+    highest = max((record.number for record in before.records.values()), default=0)
+    numbers = [after.records[uid].number for uid in fresh]
+    demand(numbers == sorted(set(numbers)), "A1: the order of the batch is not that of arrival")
+    demand(all(number > highest for number in numbers), "A1: a newcomer stands before others")
+    for uid in fresh:
+        demand(after.records[uid].priority == given[uid], "A1: the priority is another")
+        demand(after.records[uid].status is S.PENDING, "A1: what is new does not wait")
+
+
+STATE = ("priority", "attempt", "tries", "denials", "kind", "key", "costs")
+
+
+def d3(before: Shown, step: Step, after: Shown, _history: History) -> None:
+    """A dump before a restart is the dump after it, but that what ran has been interrupted."""
+    if step.verb != "restart":
+        return
+    demand(after.pages == before.pages, "D3: the order of arrival is another")
+    for uid, was in before.records.items():
+        now, shown = after.records[uid], before.statuses[uid]
+        for name in STATE:
+            demand(getattr(now, name) == getattr(was, name), f"D3: {name} is another")
+        if shown is S.PROCESSING:
+            demand(now.status in (S.PENDING, S.FAILED), "D3: what ran does not wait")
+            demand(now.interruptions == was.interruptions + 1, "D3: no interruption is on record")
+            continue
+        demand(now.status is shown, f"D3: {shown} became {now.status}")
+        demand(now.due == was.due, "D3: the due time is another")
+        demand(now.payload == was.payload, f"D3: the dump is another: {was.payload} {now.payload}")
+
+
+# -- F: fencing ------------------------------------------------------------------------------------
+
+
+def f1(_before: Shown, step: Step, _after: Shown, history: History) -> None:
+    """Attempts strictly increase; no token is handed out twice."""
+    for uid, attempt in step.answer if step.verb == "claim" else ():
+        demand(attempt > history.attempts.get(uid, 0), f"F1: attempt {attempt} is not new")
+
+
+def f2(before: Shown, step: Step, after: Shown, _history: History) -> None:
+    """A settlement that was not applied changes nothing anywhere; nor does a lost lease."""
+    if step.verb == "extend":
+        demand(after.records == before.records, "F2: a lease changed an event")
+    if step.verb != "settle":
+        return
+    answers = zip(step.given["settlements"], step.answer, strict=True)
+    applied = {uid for (uid, _, _), answer in answers if answer is Settled.APPLIED}
+    for uid, record in before.records.items():
+        if uid not in applied:
+            demand(after.records.get(uid) == record, "F2: a stale settlement changed an event")
+    demand(after.records.keys() == before.records.keys(), "F2: a settlement brought one back")
+
+
+def f3(_before: Shown, step: Step, _after: Shown, history: History) -> None:
+    """At most one settlement of an attempt is accepted."""
+    if step.verb != "settle":
+        return
+    seen = set(history.applied)
+    for (uid, attempt, _), answer in zip(step.given["settlements"], step.answer, strict=True):
+        if answer is Settled.APPLIED:
+            demand((uid, attempt) not in seen, "F3: an attempt was settled twice")
+            demand((uid, attempt) in history.outstanding, "F3: a lost claim was settled")
+            seen.add((uid, attempt))
+
+
+def f4(_before: Shown, step: Step, _after: Shown, history: History) -> None:
+    """No claim under a live lease."""
+    if step.verb == "claim":
+        taken = [uid for uid, _ in step.answer]
+        demand(len(taken) == len(set(taken)), "F4: one claim has an event twice")
+        held = {uid for uid, _ in history.outstanding}
+        demand(held.isdisjoint(taken), "F4: an event was claimed under a live lease")
+
+
+def f5(before: Shown, step: Step, after: Shown, _history: History) -> None:
+    """Only failed attempts use up tries; interruptions do not exceed their maximum."""
+    tries: dict[UUID, int] = {}
+    if step.verb == "settle":
+        answers = zip(step.given["settlements"], step.answer, strict=True)
+        for (uid, _, outcome), answer in answers:
+            if answer is Settled.APPLIED:
+                tries[uid] = getattr(outcome, "tries", 0)
+    for uid, was in before.records.items():
+        now = after.records.get(uid)
+        if now is None or step.verb == "requeue":
+            continue
+        demand(now.tries == was.tries + tries.get(uid, 0), "F5: a try was used up or given back")
+        over = now.interruptions > MAX_INTERRUPTIONS
+        demand(not over or now.status not in (S.PENDING, S.PROCESSING), "F5: poison is run again")
+
+
+# -- P: order --------------------------------------------------------------------------------------
+
+
+def p1(_before: Shown, step: Step, _after: Shown, _history: History) -> None:
+    """A claim is sorted, and leaves out no eligible event with a smaller key."""
+    if step.verb == "claim":
+        taken = [uid for uid, _ in step.answer]
+        first = step.eligible[: step.given["n"]]
+        demand(taken == first, f"P1: claimed {_short(taken)} where {_short(first)} come first")
+
+
+def p2(before: Shown, step: Step, after: Shown, _history: History) -> None:
+    """An event keeps its priority, and its arrival number for life."""
+    for uid, was in before.records.items():
+        now = after.records.get(uid)
+        if now is not None:
+            demand(now.priority == was.priority, "P2: a priority changed")
+            demand(now.number == was.number or step.verb == "restart", "P2: a number changed")
+    left = [uid for uid in before.pages if uid in after.records]
+    demand(left == after.pages[: len(left)], "P2: the order of arrival changed")
+
+
+# -- C and X: what is held, and the whole ----------------------------------------------------------
+
+
+def c4(_before: Shown, _step: Step, after: Shown, history: History) -> None:
+    """What is held is what is leased; nothing leaks."""
+    held = {uid for uid, _ in history.outstanding}
+    demand(set(after.listed[S.PROCESSING]) == held, "C4: what is processing is not what is claimed")
+    for token, answer in after.leases.items():
+        wanted = Extended.OK if token in history.outstanding else Extended.LOST
+        demand(answer is wanted, f"C4: a lease is {answer.value} that has to be {wanted.value}")
+
+
+COMPARED = ("status", "priority", "attempt", "tries", "denials", "interruptions")
+
+
+def x1(_before: Shown, step: Step, after: Shown, _history: History) -> None:
+    """Every answer, and every row, is the naive reference's."""
+    answer, expected = step.answer, step.expected
+    if isinstance(answer, Exception) or isinstance(expected, Exception):
+        answer, expected = type(answer), type(expected)
+    demand(answer == expected, f"X1: answered {_short(answer)}, expected {_short(expected)}")
+    demand(after.pages == list(step.rows), "X1: the pages are not the rows")
+    for uid, row in step.rows.items():
+        record = after.records[uid]
+        for name in COMPARED:
+            found, wanted = getattr(record, name), getattr(row, name)
+            demand(found == wanted, f"X1: {name} is {found}, expected {wanted}")
+        if record.status is S.PENDING:
+            demand(record.due == row.due, f"X1: due is {record.due}, expected {row.due}")
+        demand(after.statuses[uid] is row.shown, f"X1: shows {after.statuses[uid]}")
+
+
+ALL: dict[str, Check] = {
+    check.__name__.upper(): check
+    for check in (s1, s2, s3, a1, d3, f1, f2, f3, f4, f5, p1, p2, c4, x1)
+}
+
+
+def _short(value: Any) -> str:
+    """A value with each id cut to its beginning."""
+    if isinstance(value, UUID):
+        return value.hex[:4]
+    if isinstance(value, Exception):
+        return type(value).__name__
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_short(k)}: {_short(v)}' for k, v in value.items())}}}"
+    if isinstance(value, tuple | list | set | frozenset):
+        return f"[{', '.join(map(_short, value))}]"
+    return getattr(value, "name", None) or repr(value)

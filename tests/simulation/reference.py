@@ -1,0 +1,178 @@
+"""A store that is obviously right: a list of rows, sorted again on each claim.
+
+It knows ids and no events, and answers what any store must answer.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFullError
+from lionpride.model.execution import TERMINAL, EventStatus
+from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, RETRYABLE, Outcome
+from lionpride.stores.contract import Cancelled, Extended, Settled
+
+S = EventStatus
+
+
+@dataclass
+class Row:
+    """What is known of one event. ``shown`` differs from the status while it is claimed."""
+
+    id: UUID
+    priority: float
+    arrival: int
+    shown: EventStatus = S.PENDING
+    claimed: bool = False
+    attempt: int = 0
+    tries: int = 0
+    denials: int = 0
+    interruptions: int = 0
+    due: float | None = None
+    response: Any = None
+    ended: int = 0
+
+    @property
+    def status(self) -> EventStatus:
+        return S.PROCESSING if self.claimed else self.shown
+
+    @property
+    def key(self) -> tuple[float, int]:
+        return self.priority, self.arrival
+
+
+class Reference:
+    """The naive store."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.rows: list[Row] = []
+        self.last = 0
+        self.endings = 0
+
+    def find(self, uid: UUID) -> Row:
+        for row in self.rows:
+            if row.id == uid:
+                return row
+        raise NotFoundError(str(uid))
+
+    def knows(self, uid: UUID) -> bool:
+        return any(row.id == uid for row in self.rows)
+
+    def append(
+        self, entries: list[tuple[UUID, float]], room: int | None, exist_ok: bool
+    ) -> list[UUID]:
+        ids = [uid for uid, _ in entries]
+        first = {uid: priority for uid, priority in reversed(entries) if not self.knows(uid)}
+        if not exist_ok and (len(first) < len(ids)):
+            raise ExistsError
+        waiting = sum(row.shown is S.PENDING for row in self.rows)
+        if room is not None and waiting + len(first) > room:
+            raise QueueFullError
+        for uid in dict.fromkeys(uid for uid in ids if uid in first):
+            self.last += 1
+            self.rows.append(Row(uid, first[uid], self.last))
+        return ids
+
+    def eligible(self, until: UUID | None, denied: bool) -> list[Row]:
+        """What a claim may take, in the order in which it must."""
+        now = self.clock()
+        last = self.find(until).arrival if until else self.last
+        return sorted(
+            (
+                row
+                for row in self.rows
+                if row.status is S.PENDING
+                and row.arrival <= last
+                and (row.due is None or row.due <= now or (denied and row.denials))
+            ),
+            key=lambda row: row.key,
+        )
+
+    def claim(
+        self, n: int, until: UUID | None, denied: bool, start: bool
+    ) -> list[tuple[UUID, int]]:
+        taken = self.eligible(until, denied)[:n]
+        for row in taken:
+            row.claimed = True
+            row.attempt += 1
+            if start:
+                self.start(row.id)
+        return [(row.id, row.attempt) for row in taken]
+
+    def start(self, uid: UUID) -> None:
+        row = self.find(uid)
+        row.shown, row.denials, row.due = S.PROCESSING, 0, None
+
+    def settle(self, uid: UUID, attempt: int, outcome: Outcome) -> Settled:
+        if not self.knows(uid) or (row := self.find(uid)).attempt != attempt:
+            return Settled.FENCED
+        if not row.claimed:
+            return Settled.REPLAYED if row.shown is outcome.status else Settled.FENCED
+        row.claimed, row.shown = False, outcome.status
+        for counter in ("tries", "denials", "interruptions"):
+            setattr(row, counter, getattr(row, counter) + getattr(outcome, counter, 0))
+        if getattr(outcome, "delay", None):
+            row.due = self.clock() + outcome.delay
+        self._end(row, outcome.response)
+        return Settled.APPLIED
+
+    def _end(self, row: Row, response: Any = None) -> None:
+        if row.shown is not S.PENDING:
+            self.endings += 1
+            row.ended, row.due = self.endings, None
+            row.response = response if row.shown is S.COMPLETED else None
+
+    def extend(self, uid: UUID, attempt: int) -> Extended:
+        known = self.knows(uid) and (row := self.find(uid)).claimed and row.attempt == attempt
+        return Extended.OK if known else Extended.LOST
+
+    def cancel(self, ids: list[UUID]) -> list[Cancelled]:
+        answers = []
+        for row in [self.find(uid) for uid in ids]:
+            if row.claimed:
+                answers.append(Cancelled.CLAIMED)
+            elif row.shown is not S.PENDING:
+                answers.append(Cancelled.SETTLED)
+            else:
+                row.shown = S.CANCELLED
+                self._end(row)
+                answers.append(Cancelled.DONE)
+        return answers
+
+    def requeue(self, ids: list[UUID]) -> None:
+        rows = [self.find(uid) for uid in ids]
+        if not all(row.status in RETRYABLE for row in rows):
+            raise OperationError
+        for row in rows:
+            row.shown, row.due = S.PENDING, None
+            row.tries = row.denials = row.interruptions = 0
+
+    def prune(self, statuses: Collection[EventStatus], limit: int | None) -> list[UUID]:
+        ended = [
+            row for row in self.rows if row.status in TERMINAL and row.status in statuses
+        ]
+        ended.sort(key=lambda row: row.ended)
+        return self._drop([row.id for row in ended[:limit]])
+
+    def remove(self, ids: list[UUID]) -> None:
+        if any(row.claimed for row in [self.find(uid) for uid in ids]):
+            raise OperationError
+        self._drop(ids)
+
+    def _drop(self, ids: Iterable[UUID]) -> list[UUID]:
+        gone = list(ids)
+        self.rows = [row for row in self.rows if row.id not in gone]
+        return gone
+
+    def restart(self) -> None:
+        """What a dump and a load into an empty store come to."""
+        self.rows.sort(key=lambda row: row.arrival)
+        self.last = len(self.rows)
+        for number, row in enumerate(self.rows, 1):
+            if row.shown is S.PROCESSING:
+                row.interruptions += 1
+                row.shown = S.FAILED if row.interruptions > MAX_INTERRUPTIONS else S.PENDING
+            row.claimed, row.arrival, row.ended = False, number, number
+        self.endings = self.last
