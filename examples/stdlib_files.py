@@ -64,14 +64,19 @@ class MeasureFile(Event):
                 tokens += 1
                 if count % BREATH == 0:
                     await asyncio.sleep(0)  # tokenizing is pure computation: let others run
-        except (SyntaxError, UnicodeDecodeError, tokenize.TokenError) as error:
+        except (SyntaxError, UnicodeDecodeError, LookupError, tokenize.TokenError) as error:
             end |= {"note": f"not tokenized: {type(error).__name__}: {error}"}
         yield {"lines": lines - done, "tokens": None if "note" in end else tokens, **end}
 
 
 def token_lines(data: bytes) -> Iterator[int]:
-    """The line that each token of a source text begins in."""
-    for token in tokenize.tokenize(io.BytesIO(data).readline):
+    """The line that each token of a source text begins in.
+
+    The text is decoded here, because from Python 3.12 on `tokenize` takes bytes
+    that the declared encoding does not have.
+    """
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    for token in tokenize.generate_tokens(io.StringIO(data.decode(encoding)).readline):
         yield token.start[0]
 
 

@@ -6,9 +6,8 @@ import math
 
 import pytest
 
-from lionpride.cli.results import open_output, result_line
-from lionpride.cli.usage import UsageError
-from lionpride.core import Event
+from lionpride.cli.results import Results, result_line
+from lionpride.core import Event, EventStatus, Transition
 from lionpride.errors import Skip
 
 
@@ -93,26 +92,46 @@ async def test_what_json_cannot_say_is_tagged_and_the_rest_is_not():
     assert record["response"] == {"plain": 1, "when": {"$date": "2024-01-02"}}
 
 
-def test_opening_keeps_what_is_there(tmp_path):
-    path = tmp_path / "results.jsonl"
-    path.write_text("old\n")
-    open_output("--output", str(path), {}).close()
-    assert path.read_text() == "old\n"
+class Refusing:
+    """An output that takes so many lines and then raises."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.lines: list[int] = []
+
+    def write(self, data: bytes) -> None:
+        if len(self.lines) == self.room:
+            raise OSError(28, "No space left on device")
+        self.lines.append(json.loads(data)["line"])
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("gone/results.jsonl", ["no directory", "mkdir -p"]),
-        (".", ["is a directory"]),
-        ("events.jsonl", ["also the file of --input"]),
-        ("./same/../events.jsonl", ["also the file of --input"]),
-    ],
-)
-def test_what_cannot_be_written_is_named(tmp_path, monkeypatch, name, words):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "same").mkdir()
-    (tmp_path / "events.jsonl").touch()
-    with pytest.raises(UsageError) as caught:
-        open_output("--output", name, {"--input": "events.jsonl"})
-    assert all(word in str(caught.value) for word in [*words, name])
+def settled(event):
+    return Transition(event, EventStatus.PROCESSING, EventStatus.COMPLETED, 1.0, 1)
+
+
+def test_a_result_is_written_when_its_event_settles_and_not_before():
+    event, output = Give(), Refusing(5)
+    results = Results(output, {event.id: 4}, pytest.fail)
+    results(Transition(event, None, EventStatus.PENDING, 0.0, 0))
+    results(Transition(event, EventStatus.PENDING, EventStatus.PROCESSING, 0.0, 1))
+    results(Transition(event, EventStatus.PROCESSING, EventStatus.PENDING, 1.0, 1))
+    assert output.lines == []
+    results(settled(event))
+    assert output.lines == [4]
+
+
+def test_an_id_is_written_once_and_only_if_it_came_with_the_input():
+    known, other, output = Give(), Give(), Refusing(5)
+    results = Results(output, {known.id: 4}, pytest.fail)
+    for event in (known, other, known):
+        results(settled(event))
+    assert output.lines == [4]
+
+
+def test_a_write_that_fails_is_told_once_and_is_the_last():
+    events, output, told = [Give() for _ in range(4)], Refusing(1), []
+    results = Results(output, {event.id: n for n, event in enumerate(events)}, told.append)
+    for event in events:
+        results(settled(event))
+    assert output.lines == [0]
+    assert [error.errno for error in told] == [28]

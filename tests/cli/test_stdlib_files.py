@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tokenize
-from io import BytesIO
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -46,7 +46,7 @@ async def test_the_figures_are_those_of_the_text(measure, source):
     found = await measure(source)
     assert found == {
         "lines": len(source.splitlines()),
-        "tokens": len(list(tokenize.tokenize(BytesIO(source).readline))),
+        "tokens": len(list(tokenize.generate_tokens(StringIO(source.decode()).readline))),
         "sha256": hashlib.sha256(source).hexdigest(),
     }
 
@@ -62,7 +62,16 @@ async def test_the_pieces_of_a_stream_add_up(measure, source):
 
 
 @pytest.mark.parametrize(
-    "source", [b"# coding: uft-8\n", b"x = '\xff'\n", b"# coding: ascii\n\xe4\n", b"(\n", b"'''\n"]
+    "source",
+    [
+        b"# coding: uft-8\n",
+        b"# coding: hex\n",
+        b"x = '\xff'\n",
+        b"# coding: ascii\n\xe4\n",
+        b"# coding: ascii\n\n\n'\xe4'\n",
+        b"(\n",
+        b"'''\n",
+    ],
 )
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_what_is_no_python_has_a_note_and_no_tokens(measure, source, streaming):
@@ -71,6 +80,17 @@ async def test_what_is_no_python_has_a_note_and_no_tokens(measure, source, strea
     assert last["tokens"] is None
     assert "not tokenized" in last["note"]
     assert last["lines"] == source.count(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "tokens"),
+    [(b"# coding: latin-1\n'\xe4'\n", 5), (b"\xef\xbb\xbfx\n\n'\xc3\xa4'\n", 6)],
+    ids=["declared", "byte order mark"],
+)
+async def test_the_encoding_is_that_of_the_file(measure, source, tokens):
+    found = await measure(source)
+    assert found["tokens"] == tokens
+    assert "note" not in found
 
 
 def test_the_events_of_all_files_are_written(tmp_path, place):

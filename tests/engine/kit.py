@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -37,8 +37,22 @@ class Tape(Job):
     streaming: bool = True
 
     async def _stream(self) -> AsyncIterator[Any]:
-        async for chunk in self.do(self):
+        async with aclosing(self.do(self)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+
+def tape(*chunks: Any, then: BaseException | None = None, **fields: Any) -> Tape:
+    """A stream of chunks, one a second, that ends well or with an error."""
+
+    async def do(event: Job) -> AsyncIterator[Any]:
+        for chunk in chunks:
             yield chunk
+            await asyncio.sleep(1)
+        if then is not None:
+            raise then
+
+    return Tape(do=do, **fields)
 
 
 class JobProcessor(Processor):
@@ -269,14 +283,17 @@ def reads_back(executor: Executor) -> None:
     plain = executor.states.to_dict()
     text = json.dumps(executor.states.to_dict("json"), allow_nan=False)
     for data in (plain, json.loads(text)):
-        again = Flow.from_dict(data)
+        again: Flow[Any, Any] = Flow.from_dict(data)
         assert {event.id: event.status for event in again.items} == expected
         for event in again.items:
             assert event.id in again.get_progression(event.status.value)
 
 
-async def has_all_slots(executor: Executor, mode: Mode) -> None:
-    """As many events as the limit says run at once, and no more: no slot was lost or won."""
+async def has_all_slots(executor: Executor, mode: Mode, calls: int = 2) -> None:
+    """As many events as the limit says run at once, and no more: no slot was lost or won.
+
+    Two calls run them, since one alone has no more workers than there are slots.
+    """
     slots = worker(executor).concurrency_limit
     inside = peak = 0
     full = asyncio.Event()
@@ -292,7 +309,7 @@ async def has_all_slots(executor: Executor, mode: Mode) -> None:
         inside -= 1
 
     jobs = await executor.append_many([Job(do=meet, label="meet") for _ in range(slots + 1)])
-    error = await mode(executor)
-    assert error is None
+    errors = await asyncio.gather(*(mode(executor) for _ in range(calls)))
+    assert errors == [None] * calls
     assert statuses(jobs) == ["completed"] * len(jobs)
     assert peak == slots

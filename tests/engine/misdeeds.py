@@ -77,7 +77,7 @@ class Endless(Invoking):
 
 class Requesting(Invoking):
     @property
-    def request(self) -> dict[str, Any]:
+    def request(self) -> Any:
         given = self.scene.now()
         return given if type(given) is int else {"event": self, "more": given}
 

@@ -87,6 +87,20 @@ async def test_what_runs_ends_when_the_store_fails() -> None:
     agree(executor)
 
 
+async def test_a_store_that_fails_in_a_block_is_told_where_the_block_is_left() -> None:
+    store = Flaky(desk().store)
+    executor = desk(store=store)
+
+    async def block() -> None:
+        async with executor:
+            store.broken = "claim"
+            await executor.append(Job())
+            await asyncio.sleep(1)
+
+    assert isinstance(await caught(block()), OSError)
+    assert len(executor.pending_events) == 1
+
+
 # --- observers
 
 

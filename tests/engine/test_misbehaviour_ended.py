@@ -12,7 +12,6 @@ from engine.kit import (
     Mode,
     Tape,
     agree,
-    background,
     caught,
     desk,
     execute,
@@ -232,31 +231,3 @@ async def test_an_old_cancellation_of_the_caller_is_none_of_the_events() -> None
     await task
     assert statuses(jobs) == ["cancelled", "completed"]
     assert jobs[0].execution.interruptions == 0
-
-
-@pytest.mark.parametrize("when", ["resting", "claimed by another"])
-async def test_a_task_that_user_code_kept_and_cancels_later(when: str) -> None:
-    """With a task for each event this would be harmless: it must not end the crew."""
-    executor = desk(concurrency_limit=5)
-    kept: list[asyncio.Task[Any]] = []
-
-    async def keep(event: Job) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        kept.append(task)
-
-    async with background(executor):
-        await executor.append_many([Job(do=keep) for _ in range(5)])
-        await executor.join()
-        await asyncio.sleep(1)
-        if when == "claimed by another":
-            jobs = await executor.append_many([Job() for _ in range(5)])
-        for task in kept:
-            task.cancel()
-        if when == "resting":
-            await asyncio.sleep(1)
-            jobs = await executor.append_many([Job() for _ in range(5)])
-        await executor.join()
-        assert set(statuses(jobs)) <= {"completed", "cancelled"}
-        agree(executor)
-    await has_all_slots(executor, execute)

@@ -4,7 +4,7 @@ It knows ids and no events, and answers what any store must answer.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +48,7 @@ class Reference:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.rows: list[Row] = []
+        self.removed: dict[UUID, Row] = {}
         self.last = 0
         self.endings = 0
 
@@ -72,7 +73,8 @@ class Reference:
             raise QueueFullError
         for uid in dict.fromkeys(uid for uid in ids if uid in first):
             self.last += 1
-            self.rows.append(Row(uid, first[uid], self.last))
+            was = self.removed.pop(uid, Row(uid, 0.0, 0))
+            self.rows.append(replace(was, priority=first[uid], arrival=self.last))
         return ids
 
     def eligible(self, until: UUID | None, denied: bool) -> list[Row]:
@@ -150,15 +152,14 @@ class Reference:
             row.tries = row.denials = row.interruptions = 0
 
     def prune(self, statuses: Collection[EventStatus], limit: int | None) -> list[UUID]:
-        ended = [
-            row for row in self.rows if row.status in TERMINAL and row.status in statuses
-        ]
+        ended = [row for row in self.rows if row.status in TERMINAL and row.status in statuses]
         ended.sort(key=lambda row: row.ended)
         return self._drop([row.id for row in ended[:limit]])
 
     def remove(self, ids: list[UUID]) -> None:
         if any(row.claimed for row in [self.find(uid) for uid in ids]):
             raise OperationError
+        self.removed |= {uid: replace(self.find(uid), due=None) for uid in ids}
         self._drop(ids)
 
     def _drop(self, ids: Iterable[UUID]) -> list[UUID]:

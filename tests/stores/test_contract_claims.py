@@ -111,6 +111,18 @@ async def test_f4_nor_with_any_of_its_conditions(store: Store) -> None:
     assert await claim(store, 9, start=True) == []
 
 
+@pytest.mark.parametrize("start", [False, True])
+async def test_f4_an_event_denied_twice_is_claimed_once(
+    store: Store, clock: Clock, start: bool
+) -> None:
+    await put(store, 1.0)
+    for denials in (0, 1):
+        await settle(store, await claim_one(store), after_denial(denials, 1.0))
+        if not denials:
+            clock.advance(5.0)
+    assert [attempt for _, attempt in await claim(store, 2, denied=True, start=start)] == [3]
+
+
 async def test_f1_attempts_strictly_increase_whatever_came_between(
     store: Store, clock: Clock
 ) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,9 @@ from ..errors import OperationError
 from .intake import Intake
 from .interrupt import Interrupts
 from .lines import BadLine, EventReader
+from .outputs import Output
 from .recorder import Recorder
-from .results import Results, start_over
+from .results import Results
 from .screen import PlainScreen, Screen
 from .source import Source, empty
 from .summary import summarize
@@ -31,23 +31,18 @@ __all__ = ["Job", "Plan"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run was asked for, checked: its files are open.
-
-    Attributes:
-        names: What the output ("results") and the picture ("timeline") are called.
-    """
+    """What a run was asked for, checked: its files are open."""
 
     target: Target
     source: Source
-    output: io.FileIO | None
-    picture: io.FileIO | None
-    names: Mapping[str, str]
+    output: Output | None
+    picture: Output | None
     timeout: float | None
     quiet: bool
 
 
 class Job:
-    """Runs a plan on an executor, once.
+    """Runs a plan on an executor that was started, once.
 
     A file is read to its end before the first event starts, so that priorities order all of it;
     a pipe is run as it comes.
@@ -61,33 +56,30 @@ class Job:
         reader = EventReader(plan.target.event_type, plan.timeout)
         self.intake = Intake(executor, reader, self.lines, self._complain, self.tally.room)
         self.recorder: Recorder | None = None
-        self.results: Results | None = None
         self.screen = self._screen()
         self.broken = asyncio.Event()  # something outside the events went wrong: run no more
         self._observe()
 
     def _observe(self) -> None:
-        """Be told of each step; results come last, since they take the line numbers away."""
+        """Be told of each step of each event."""
         self.executor.observe(self.tally)
         if self.plan.picture is not None:
             self.recorder = Recorder(self.lines)
             self.executor.observe(self.recorder)
         if self.plan.output is not None:
-            self.results = Results(self.plan.output, self.lines, self._cannot_write)
-            self.executor.observe(self.results)
+            self.executor.observe(Results(self.plan.output, self.lines, self._cannot_write))
 
     def _screen(self) -> Screen:
         """The live display on a terminal, if rich is there; else plain lines."""
-        out = sys.stderr if self.plan.names.get("results") == "-" else sys.stdout
         if self.plan.quiet or not sys.stderr.isatty():
-            return PlainScreen(None if self.plan.quiet else out)
+            return PlainScreen(self.plan.quiet)
         try:
-            from .progress import LiveScreen
+            from .progress import LiveScreen  # late: rich is an extra, and slow to import
         except ImportError:
-            plain = PlainScreen(out)
+            plain = PlainScreen()
             plain.note('no rich, so no live display; pip install "lionpride-core[cli]" brings it')
             return plain
-        return LiveScreen(self.tally, self.plan.target.name, self.intake.ended, out)
+        return LiveScreen(self.tally, self.plan.target.name, self.intake.ended)
 
     # ------------------------------------------------------------------- from first to last
 
@@ -127,13 +119,12 @@ class Job:
         if any(stop.is_set() for stop in stops):
             return
         if intake.last and self.plan.output is not None:
-            start_over(self.plan.output)
+            self.plan.output.start_over()
         if intake.begun.is_set():
             await self._execute(interrupts)
 
     async def _execute(self, interrupts: Interrupts) -> None:
         """Run what was and will be taken in, to its end or until asked to stop."""
-        await self.executor.start()
         async with background(self._process()) as ended:
             async with background(self._settle_all()) as settled:
                 await first_of(settled, ended, interrupts.drain, self.broken)
@@ -141,7 +132,6 @@ class Job:
             if interrupts.drain.is_set():
                 self._say_stopping()
             await first_of(ended, interrupts.halt)
-        await self.executor.store.close()
 
     async def _process(self) -> None:
         """Run events until stopped; cancelled, it sends what runs back to pending."""
@@ -171,7 +161,8 @@ class Job:
         self.screen.note(str(error))
 
     def _cannot_write(self, error: OSError) -> None:
-        name = self.plan.names["results"]
+        assert self.plan.output is not None
+        name = self.plan.output.name
         self._break(f"results cannot be written to {name}: {error.strerror or error}")
 
     def _break(self, message: str) -> None:
@@ -180,11 +171,10 @@ class Job:
 
     def _finish(self, seconds: float) -> None:
         """Write what is still to be written, and sum up."""
-        if self.results is not None:
-            self.results.flush()
         self._draw()
         read_to = None if self.intake.complete else self.intake.last
-        files = {what: name for what, name in self.plan.names.items() if name != "-"}
+        outputs = {"results": self.plan.output, "timeline": self.plan.picture}
+        files = {what: file.path for what, file in outputs.items() if file and file.path != "-"}
         self.screen.finish(
             summarize(self.tally, seconds, bad=self.intake.bad, read_to=read_to, files=files)
         )
@@ -194,10 +184,10 @@ class Job:
             return
         svg = draw(self.recorder.spans(), self.plan.target.name)
         try:
-            start_over(self.plan.picture)
+            self.plan.picture.start_over()
             self.plan.picture.write(svg.encode())
         except OSError as error:
-            name = self.plan.names["timeline"]
+            name = self.plan.picture.name
             self._break(f"the timeline cannot be written to {name}: {error.strerror or error}")
 
     def _status(self) -> int:

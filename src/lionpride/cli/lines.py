@@ -13,11 +13,12 @@ from pydantic import ValidationError as PydanticError
 from ..core import Event
 from ..errors import LionprideError
 from ..model.work import Work
-from .text import one_line, shorten
+from .text import one_line, shorten, trouble
 
 __all__ = ["BadLine", "EventReader", "label"]
 
 
+AT_ONCE = 5  # so many things wrong with a line are said
 COMMON = ("priority", "timeout", "streaming", "id", "created_at", "metadata")  # of any event
 
 
@@ -55,9 +56,9 @@ class EventReader:
         except RecursionError as error:
             raise BadLine(number, "is nested too deeply") from error
         except LionprideError as error:
-            raise BadLine(number, one_line(str(error))) from error
+            raise BadLine(number, shorten(one_line(str(error)), 200)) from error
         except Exception as error:  # a validator of the user's class may raise anything
-            raise BadLine(number, one_line(f"{type(error).__name__}: {error}")) from error
+            raise BadLine(number, trouble(error)) from error
 
     def _parse(self, number: int, raw: bytes) -> dict[str, Any]:
         try:
@@ -94,16 +95,20 @@ class EventReader:
         return priority
 
     def _invalid(self, error: PydanticError) -> str:
-        """All that pydantic found wrong, in one line: field, what it should be, what it was."""
-        return "; ".join(self._one_invalid(dict(each)) for each in error.errors(include_url=False))
+        """What pydantic found wrong, in one line: field, what it should be, what it was."""
+        found = error.errors(include_url=False)
+        said = "; ".join(self._one_invalid(dict(each)) for each in found[:AT_ONCE])
+        more = len(found) - AT_ONCE
+        return f"{said}; and {more:,} more like these" if more > 0 else said
 
     def _one_invalid(self, each: dict[str, Any]) -> str:
         field = ".".join(str(part) for part in each["loc"]) or self.event_type.__name__
+        field = shorten(one_line(field), 60)
         if each["type"] == "missing":
             return f"{field}: is required and not there"
         if each["type"] == "extra_forbidden":
             return f"{field}: {self._unknown(field)}"
-        message = one_line(str(each["msg"]).removeprefix("Value error, "))
+        message = shorten(one_line(str(each["msg"]).removeprefix("Value error, ")), 160)
         return f"{field}: {message} (got {_quote(each['input'])})"
 
     def _unknown(self, field: str) -> str:
@@ -121,10 +126,13 @@ def own_fields(event_type: type[Work]) -> tuple[str, ...]:
 
 
 def label(event: Work) -> str:
-    """What to call an event in one line: the first text among its own fields."""
+    """What to call an event in one line: the first text among its own fields.
+
+    A field that is kept out of the event's repr, `Field(repr=False)`, is kept out of here too.
+    """
     for name in own_fields(type(event)):
         value = getattr(event, name, None)
-        if isinstance(value, str) and value:
+        if isinstance(value, str) and value and type(event).model_fields[name].repr:
             return one_line(value[:400])
     return ""
 

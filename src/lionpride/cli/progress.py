@@ -9,7 +9,7 @@ import asyncio
 import math
 from collections import deque
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Self
 
 from rich import box
 from rich.console import Console, Group
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from ..core import EventStatus
 from .lines import label
+from .streams import tell
 from .summary import HEADINGS, Summary
 from .tally import Tally
 from .text import clock, duration, rate, shorten
@@ -42,22 +43,26 @@ STYLES = {
 
 
 class LiveScreen:
-    """Draws on the terminal of standard error, and the table of the end on `out`.
+    """Draws on the terminal of standard error, and the table of the end on standard output.
 
     Args:
         tally: What is counted; it is read at each drawing.
         title: What runs.
         read: Set when all lines have been read, so that the total is known.
-        out: Where the summary goes.
     """
 
-    def __init__(self, tally: Tally, title: str, read: asyncio.Event, out: TextIO) -> None:
+    def __init__(self, tally: Tally, title: str, read: asyncio.Event) -> None:
         self._tally = tally
         self._title = title
         self._read = read
         self._console = Console(stderr=True, highlight=False)
-        self._end = Console(file=out, highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._end = Console(highlight=False)
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=self._end.is_terminal,  # else it is a file's, and no line of ours
+        )
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
         self._marks: deque[tuple[float, int]] = deque(maxlen=WINDOW)
@@ -86,15 +91,18 @@ class LiveScreen:
         self._console.print(Text(text), soft_wrap=True)
 
     def finish(self, summary: Summary) -> None:
-        """Print the table of the end."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+        """Print the table of the end; as plain text, if that goes to no terminal."""
+        if not self._end.is_terminal:
+            tell(summary.plain())
+            return
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
         for i, heading in enumerate(HEADINGS):
             table.add_column(heading, justify="left" if i == 0 else "right")
         for row in summary.rows:
             table.add_row(Text(row[0], STYLES.get(row[0], "")), *row[1:])
         self._end.print(Text(self._title, "bold"), Text(summary.headline), sep="  ")
         if summary.rows:
-            self._end.print(table)
+            self._end.print("", table, "", sep="\n")
         for note in summary.notes:
             self._end.print(Text(note), soft_wrap=True)
 

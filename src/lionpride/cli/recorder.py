@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from ..core import EventStatus, Transition
@@ -15,7 +16,7 @@ __all__ = ["Recorder"]
 class Recorder:
     """Observes an executor; `spans()` are the stays of all its events, finished or not."""
 
-    def __init__(self, lines: dict[UUID, int]) -> None:
+    def __init__(self, lines: Mapping[UUID, int]) -> None:
         self._lines = lines
         self._done: list[Span] = []
         self._open: dict[UUID, tuple[Work, float, float | None]] = {}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from contextlib import ExitStack, closing
 from typing import Any
 
 from ..core import Executor
 from ..errors import LionprideError
 from .job import Job, Plan
-from .results import open_output
+from .outputs import Output, open_output
 from .source import open_source
+from .streams import claim_stdout
 from .target import Target, load_target
-from .text import one_line
+from .text import one_line, trouble
 from .usage import UsageError, positive_seconds, whole_number
 
 __all__ = ["add"]
@@ -77,40 +79,53 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.refresh is not None and options.capacity is None:
         raise UsageError("--refresh does nothing without --capacity: say how many to start in it")
-    target = load_target(options.target)
-    source = open_source(options.input)
-    output = picture = None
-    try:
-        taken = {} if options.input == "-" else {"--input": options.input}
-        if options.output is not None:
-            output = open_output("--output", options.output, taken)
-            taken["--output"] = options.output
-        if options.timeline is not None:
-            picture = open_output("--timeline", options.timeline, taken)
+    with ExitStack() as stack:
+        claimed = [f"--{name}" for name in ("output", "timeline") if vars(options)[name] == "-"]
+        if len(claimed) > 1:
+            raise UsageError("--output - and --timeline -: only one can have standard output")
+        stdout = stack.enter_context(claim_stdout(claimed[0])) if claimed else None
+        target = load_target(options.target)
+        source = stack.enter_context(closing(open_source(options.input)))
+        taken = [("--input", options.input)]
+
+        def opened(option: str, path: str | None) -> Output | None:
+            if path is None:
+                return None
+            if path == "-" and stdout is not None:
+                return Output(stdout, option, path)
+            output = stack.enter_context(closing(open_output(option, path, taken)))
+            taken.append((option, path))
+            return output
+
         plan = Plan(
             target=target,
             source=source,
-            output=output,
-            picture=picture,
-            names={
-                k: v for k, v in (("results", options.output), ("timeline", options.timeline)) if v
-            },
+            output=opened("--output", options.output),
+            picture=opened("--timeline", options.timeline),
             timeout=options.timeout,
             quiet=options.quiet,
         )
         return asyncio.run(_run(plan, options))
-    finally:
-        for file in (source, output, picture):
-            if file is not None:
-                file.close()
 
 
 async def _run(plan: Plan, options: argparse.Namespace) -> int:
-    return await Job(plan, build(plan.target, options)).run()
+    executor = build(plan.target, options)
+    try:
+        await executor.start()
+    except Exception as error:  # the user's own processor may raise anything
+        raise UsageError(f"{plan.target.name} cannot be started: {trouble(error)}") from error
+    try:
+        return await Job(plan, executor).run()
+    finally:
+        await executor.store.close()
 
 
 def build(target: Target, options: argparse.Namespace) -> Executor:
-    """Make the executor, with those limits that were given."""
+    """Make the executor, with those limits that were given.
+
+    Raises:
+        UsageError: if it cannot be made so.
+    """
     limits = {
         "concurrency_limit": options.concurrency,
         "queue_capacity": options.capacity,
@@ -119,8 +134,7 @@ def build(target: Target, options: argparse.Namespace) -> Executor:
     given = {key: value for key, value in limits.items() if value is not None}
     try:
         return target.executor_type(processor_config=given) if given else target.executor_type()
-    except (LionprideError, TypeError, ValueError) as error:
-        options_text = " ".join(f"{key}={value}" for key, value in given.items()) or "no limits"
-        raise UsageError(
-            f"{target.name} cannot be made with {options_text}: {one_line(str(error))}"
-        ) from error
+    except Exception as error:  # the user's own class may raise anything
+        what = " ".join(f"{key}={value}" for key, value in given.items()) or "no limits"
+        why = one_line(str(error)) if isinstance(error, LionprideError) else trouble(error)
+        raise UsageError(f"{target.name} cannot be made with {what}: {why}") from error

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Protocol, Self
 
+from .streams import tell, warn
 from .summary import Summary
 
 __all__ = ["PlainScreen", "Screen"]
@@ -34,14 +34,14 @@ class Screen(Protocol):
 
 
 class PlainScreen:
-    """Lines of plain text: what needs attention on standard error, the end on `out`.
+    """Lines of plain text: what needs attention on standard error, the end on standard output.
 
     Args:
-        out: Where the summary goes; None leaves it out.
+        quiet: Whether the end is left out.
     """
 
-    def __init__(self, out: TextIO | None) -> None:
-        self._out = out
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
 
     def __enter__(self) -> Self:
         return self
@@ -59,9 +59,9 @@ class PlainScreen:
 
     def note(self, text: str) -> None:
         """Say one thing on standard error."""
-        print(text, file=sys.stderr, flush=True)
+        warn(text)
 
     def finish(self, summary: Summary) -> None:
         """Write the summary as text."""
-        if self._out is not None:
-            print(summary.plain(), file=self._out, flush=True)
+        if not self._quiet:
+            tell(summary.plain())

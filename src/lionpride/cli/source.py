@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from .usage import UsageError
@@ -17,6 +18,7 @@ __all__ = ["NumberedLine", "Source", "batches", "open_source"]
 
 CHUNK = 1 << 17  # bytes asked for at a time
 BATCH = 1000  # lines handed on at a time, at most
+AHEAD = 2  # batches read before they are asked for, at most
 
 NumberedLine = tuple[int, bytes]
 
@@ -54,21 +56,28 @@ class Source:
     async def _from_thread(self) -> AsyncIterator[list[NumberedLine]]:
         """Read in a daemon thread: nothing can interrupt a read, and the exit must not wait."""
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[list[NumberedLine] | OSError | None] = asyncio.Queue(maxsize=2)
+        queue: asyncio.Queue[list[NumberedLine] | OSError | None] = asyncio.Queue()
+        room = threading.Semaphore(AHEAD)
 
-        def pump() -> None:  # dies with RuntimeError
+        def hand_over(item: list[NumberedLine] | OSError | None) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(queue.put_nowait, item)
+
+        def pump() -> None:
             end: OSError | None = None
             try:
                 for batch in batches(self._read):
-                    asyncio.run_coroutine_threadsafe(queue.put(batch), loop).result()
+                    room.acquire()
+                    hand_over(batch)
             except OSError as error:
                 end = error
             finally:
                 self._raw.close()
-            asyncio.run_coroutine_threadsafe(queue.put(end), loop)
+            hand_over(end)
 
         threading.Thread(target=pump, name="lionpride-input", daemon=True).start()
         while (got := await queue.get()) is not None:
+            room.release()
             if isinstance(got, OSError):
                 raise got
             yield got

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
@@ -42,7 +42,7 @@ class Tally:
         room: Set whenever an event has left the queue.
     """
 
-    def __init__(self, lines: dict[UUID, int]) -> None:
+    def __init__(self, lines: Mapping[UUID, int]) -> None:
         self.counts = dict.fromkeys(EventStatus, 0)
         self.running: dict[UUID, tuple[float, Work]] = {}
         self.durations: dict[EventStatus, array[float]] = {}
@@ -71,7 +71,7 @@ class Tally:
         return islice(self.running.values(), number)
 
     def line_of(self, event: Work) -> int | None:
-        """The line that an event came from, until its result is written."""
+        """The line that an event came from."""
         return self._lines.get(event.id)
 
     def __call__(self, step: Transition) -> None:
@@ -97,6 +97,6 @@ class Tally:
             error = event.execution.error
             text = ""
             if isinstance(error, BaseException):
-                text = "{error}: {message}".format_map(error_to_dict(error))
+                text = "{error}: {message}".format_map(error_to_dict(error)).removesuffix(": ")
             failure = Failure(self.line_of(event), label(event), event.status.value, one_line(text))
             self.failures.append(failure)

@@ -11,14 +11,13 @@ import difflib
 import importlib
 import importlib.util
 import sys
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ..core import Event, Executor, Processor
-from .text import one_line
+from .text import one_line, trouble
 from .usage import UsageError
 
 __all__ = ["Target", "load_target"]
@@ -102,8 +101,10 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[stem] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[stem]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        sys.modules.pop(stem, None)
         raise UsageError(_broken(path.name, error)) from error
     return module
 
@@ -121,7 +122,9 @@ def _import_module(name: str) -> ModuleType:
                 "check the name, or write the path as file.py:Class"
             ) from error
         raise UsageError(_broken(name, error)) from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise UsageError(_broken(name, error)) from error
 
 
@@ -130,19 +133,12 @@ def _search_first(directory: Path) -> None:
         sys.path.insert(0, str(directory))
 
 
-def _broken(name: str, error: Exception) -> str:
-    """Say where an import failed, in one line."""
-    if isinstance(error, SyntaxError):
-        where = f"{Path(error.filename or name).name} line {error.lineno}"
-        return f"cannot import {name}: {where}: {type(error).__name__}: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1] if frames else None
-    where = (
-        ""
-        if last is None or "importlib" in last.filename
-        else (f"{Path(last.filename).name} line {last.lineno}: ")
-    )
-    return f"cannot import {name}: {where}{type(error).__name__}: {one_line(str(error))}"
+def _broken(name: str, error: BaseException) -> str:
+    """Say where an import failed and what may help, in one line."""
+    remedy = ""
+    if isinstance(error, SystemExit):
+        remedy = '; put what a script does under `if __name__ == "__main__":`'
+    return f"cannot import {name}: {trouble(error)}{remedy}"
 
 
 def _find(module: ModuleType, place: str, name: str) -> Any:

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import re
+import traceback
+from pathlib import Path
 
-__all__ = ["clock", "duration", "one_line", "plural", "rate", "shorten"]
+__all__ = [
+    "clock",
+    "duration",
+    "fitting",
+    "one_line",
+    "plural",
+    "rate",
+    "shorten",
+    "text_width",
+    "trouble",
+]
 
 _BLANKS = re.compile(r"\s+")
+
+# Widths of letters in a wide sans-serif, as shares of its size; a narrower font leaves some air.
+_WIDTHS = (("fijlrt.,:;'|!/-()[] I", 0.37), ("_sczxJ", 0.54), ("mwMW%@…", 0.95))
+_EMS = {letter: width for letters, width in _WIDTHS for letter in letters}
 
 
 def duration(seconds: float) -> str:
@@ -61,3 +77,44 @@ def shorten(text: str, width: int) -> str:
     head = max(0, (width - 1) // 3)
     tail = max(0, width - 1 - head)
     return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+def text_width(text: str, size: float) -> float:
+    """About how wide a text is when drawn in letters of a size; wide rather than narrow."""
+    return size * sum(_EMS.get(c, 0.64 if c < "\u2e80" else 1.0) for c in text)
+
+
+def fitting(text: str, width: float, size: float) -> str:
+    """As much of a text as can be drawn in a width: all, the end of a path, or cut a little.
+
+    Nothing rather than less than two thirds of a name, which would name anything.
+    """
+    while text_width(text, size) > width:
+        head, slash, tail = text.partition("/")
+        if not slash or not tail:
+            break
+        text = tail
+    else:
+        return text
+    name = text.rstrip("/")
+    least = max(11, len(name) * 2 // 3)  # a short name says nothing when cut
+    return next(
+        (
+            cut
+            for room in range(len(name) - 1, least, -1)
+            if text_width(cut := shorten(name, room), size) <= width
+        ),
+        "",
+    )
+
+
+def trouble(error: BaseException) -> str:
+    """An error in one line, and where it was raised: job.py line 3: ValueError: no such size."""
+    name = type(error).__name__
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name} line {error.lineno}: {name}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = ""
+    if frames and "importlib" not in frames[-1].filename:
+        where = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}: "
+    return shorten(f"{where}{name}: {one_line(str(error))}".removesuffix(": "), 300)

@@ -29,7 +29,7 @@ from .chart import (
     percentile,
     tick_step,
 )
-from .text import duration, one_line, plural, rate, shorten
+from .text import duration, fitting, one_line, plural, rate, shorten, text_width
 
 __all__ = ["COLOURS", "Span", "draw"]
 
@@ -41,8 +41,8 @@ COLOURS = {
     "aborted": "#2B2B2B",
     "skipped": "#56B4E9",
     "processing": "#E69F00",
-    "pending": "#9A9A9A",
-    RETRIED: "#9A9A9A",
+    "pending": "#CFCFCF",
+    RETRIED: "#767676",
 }
 DARK_INK = {"skipped", "processing", "cancelled"}  # what white letters cannot be read on
 NAMES = {"processing": "stopped while running", "pending": "not started"}
@@ -91,7 +91,7 @@ def _header(chart: Chart, title: str) -> Iterator[str]:
     )
     yield (
         f'<text x="{LEFT}" y="38" font-size="21" font-weight="600">'
-        f"{_text(shorten(title, 90))}</text>"
+        f"{_text(shorten(title, 72))}</text>"
         f'<text x="{LEFT}" y="62" font-size="14" fill="#4a4a4a">{_text(figures)}</text>'
     )
     x = float(LEFT)
@@ -102,7 +102,7 @@ def _header(chart: Chart, title: str) -> Iterator[str]:
                 f'<rect x="{x:.0f}" y="78" width="13" height="13" rx="2.5" fill="{colour}"/>'
                 f'<text x="{x + 19:.0f}" y="89" font-size="13">{_text(words)}</text>'
             )
-            x += 19 + 7.3 * len(words) + 22
+            x += 19 + text_width(words, 13) + 24
 
 
 def _grid(chart: Chart) -> Iterator[str]:
@@ -190,14 +190,11 @@ def _bar(chart: Chart, bar: Bar) -> str:
         f'rx="{min(2.5, width / 3):.1f}" fill="{COLOURS[kind]}">'
         f"<title>{_tooltip(bar)}</title></rect>"
     )
-    room = int((width - 9) / 6.4)
-    if len(label) > room:  # of a path, the last part says most
-        label = label.rstrip("/").rpartition("/")[2]
-    if label and chart.height >= 14 and room >= min(10, len(label)):
+    if chart.height >= 14 and (words := fitting(label, width - 10, 11)):
         ink = "#1a1a1a" if kind in DARK_INK else "#ffffff"
         parts.append(
             f'<text x="{x + 5:.1f}" y="{y + chart.height / 2 + 3.8:.1f}" font-size="11" '
-            f'fill="{ink}" pointer-events="none">{_text(shorten(label, room))}</text>'
+            f'fill="{ink}" pointer-events="none">{_text(words)}</text>'
         )
     return "".join(parts)
 
@@ -303,11 +300,12 @@ def _waiting(chart: Chart) -> Iterator[str]:
     steps = chart.depth()
     peak = max((number for _, number in steps), default=0)
     yield f'<path d="M{LEFT} {bottom:.1f}h{PLOT}" stroke="#8a8a8a"/>'
-    yield f'<text x="{LEFT}" y="{top - 16:.1f}" fill="#757575">waiting in the queue</text>'
-    yield (
-        f'<g text-anchor="end" fill="#4a4a4a"><text x="{LEFT - 10}" y="{top + 5:.1f}">{peak:,}'
-        f'</text><text x="{LEFT - 10}" y="{bottom + 4:.1f}">0</text></g>'
-    )
+    words = "waiting in the queue" if peak else "nothing had to wait in the queue"
+    yield f'<text x="{LEFT}" y="{top - 16:.1f}" fill="#757575">{words}</text>'
+    yield f'<g text-anchor="end" fill="#4a4a4a"><text x="{LEFT - 10}" y="{bottom + 4:.1f}">0</text>'
+    if peak:
+        yield f'<text x="{LEFT - 10}" y="{top + 5:.1f}">{peak:,}</text>'
+    yield "</g>"
     if peak:
         unit = BAND / peak
         outline = "".join(

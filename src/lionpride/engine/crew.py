@@ -129,29 +129,25 @@ class Crew(Hands):
     # -- the work ----------------------------------------------------------------------------
 
     async def _work(self, worker: Worker) -> None:
-        """The life of a worker: look, run, and again."""
+        """The life of a worker: find an event, run it, and again."""
         clean = worker.clean = copy_context()
-        shop, take = self.shop, self._take
+        shop, take, now = self.shop, self._take, self._now
         self._called = False
         try:
             while not self._closing:
                 # What can be had without waiting for anything is had without a coroutine.
                 claim = None if take is None or shop.running >= shop.slots else take()
-                if claim is None:
-                    if self._looker is not None:
-                        await self._rest()
-                        self._called = False
-                        continue
-                    claim = await self._look(worker)
-                else:
+                if claim is not None:
                     self._more = True
+                else:
+                    claim = await self._seek(worker)
                 if claim is not None:
                     if self._more and not self._called:
                         self._call()
                     ended = await self._attempt(worker, claim)
                     if ended > self._turn:
                         await asyncio.sleep(0)
-                        self._turn = self._now() + SLICE
+                        self._turn = now() + SLICE
                 if worker.left or copy_context() != clean:
                     return
         except Exception as error:  # the store's, or ours: users' own have been dealt with
@@ -159,25 +155,18 @@ class Crew(Hands):
         finally:
             self._leave(worker)
 
-    async def _look(self, worker: Worker) -> Claim | None:
-        """Look for the next event, as the only one of the crew."""
+    async def _seek(self, worker: Worker) -> Claim | None:
+        """Look for the next event, as the only one of the crew; or rest until called."""
+        if self._looker is not None:
+            await self._rest()
+            self._called = False
+            return None
         self._looker = worker
         try:
             return await self._next(worker)
         finally:
             if self._looker is worker:
                 self._looker = None
-
-    async def _recover(self, worker: Worker) -> None:
-        """Take the marks of a cancellation off a task, before it touches the store."""
-        with suppress(asyncio.CancelledError):  # one that user code asked for
-            await asyncio.sleep(0)
-        while worker.task.cancelling():
-            worker.task.uncancel()
-
-    def _is_dismissed(self) -> bool:
-        """Whether whoever runs this crew is being cancelled too, as when a loop shuts down."""
-        return self._boss is not None and self._boss.cancelling() > self._cancels
 
     async def _attempt(  # noqa: PLR0912  (the hot path: a call costs more than a branch)
         self, worker: Worker, claim: Claim
@@ -227,6 +216,17 @@ class Crew(Hands):
         if observers.active and answer is _APPLIED:
             observers.tell(event, own.get("_arrival"), _PROCESSING, event.status)
         return ended
+
+    async def _recover(self, worker: Worker) -> None:
+        """Take the marks of a cancellation off a task, before it touches the store."""
+        with suppress(asyncio.CancelledError):  # one that user code asked for
+            await asyncio.sleep(0)
+        while worker.task.cancelling():
+            worker.task.uncancel()
+
+    def _is_dismissed(self) -> bool:
+        """Whether whoever runs this crew is being cancelled too, as when a loop shuts down."""
+        return self._boss is not None and self._boss.cancelling() > self._cancels
 
     def _enter(self, event: Event, began: float) -> None:
         """Count a start, and show it where permission was asked first."""

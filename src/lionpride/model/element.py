@@ -18,6 +18,7 @@ from ..errors import ConfigurationError, ValidationError
 from . import registry
 from .codec import Encoder, decode
 from .lazy import made_on_first_use
+from .thrift import Thrift, own_fields_set
 
 __all__ = ("Element", "as_id")
 
@@ -25,7 +26,7 @@ Mode = Literal["python", "json", "db"]
 CreatedAtFormat = Literal["datetime", "isoformat", "timestamp"]
 
 
-_set_slot = object.__setattr__
+_UNDECLARED = frozenset(("created_at", "metadata"))
 
 
 class Element(BaseModel):
@@ -50,9 +51,6 @@ class Element(BaseModel):
         use_enum_values=True,
         ignored_types=(made_on_first_use,),
     )
-
-    _undeclared: ClassVar[frozenset[str]] = frozenset(("id", "created_at", "metadata"))
-    """What the constructor takes beside the fields."""
 
     if TYPE_CHECKING:
         id: UUID = Field(default_factory=uuid4, frozen=True)
@@ -79,34 +77,34 @@ class Element(BaseModel):
         def metadata(self, value: Any) -> None:
             self.__dict__["_metadata"] = _as_metadata(value)
 
-    _names_set: ClassVar[dict[Any, Any]] = {}
-    _share_names_set: ClassVar[bool] = True
+    _thrifty: ClassVar[Thrift]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _refuse_shadows(cls)
         registry.register(cls)
-        cls._names_set = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls._thrifty = Thrift(cls)
 
     def __init__(self, /, **data: Any) -> None:
-        if not (
-            "id" in data or "execution" in data or "metadata" in data or "created_at" in data
-        ):  # the hot path: see docs/decisions/identity.md
-            self.__pydantic_validator__.validate_python(data, self_instance=self)
-            self.__dict__["_created"] = time()
-        else:
+        # The hot path, written out: see docs/decisions/identity.md.
+        thrift = self._thrifty
+        if not data and thrift.blank is not None:
+            thrift.fill(self)
+        elif "id" in data or "execution" in data or not _UNDECLARED.isdisjoint(data):
             given = self._take_undeclared(data)
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__.update({"_created": time()} | given)
-        names = tuple(data)
-        shared = self._names_set.get(names)
-        if shared is not None:
-            _set_slot(self, "__pydantic_fields_set__", shared)
-        elif self._share_names_set:
-            self._names_set[names] = self.__pydantic_fields_set__
+        else:
+            self.__pydantic_validator__.validate_python(data, self_instance=self)
+            self.__dict__["_created"] = time()
+            thrift.share(self, tuple(data))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        _set_slot(self, "__pydantic_fields_set__", set(self.__pydantic_fields_set__))
+        own_fields_set(self)
         super().__setattr__(name, value)
 
     def _take_undeclared(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -285,6 +283,7 @@ class Element(BaseModel):
 
 
 registry.register(Element)  # its subclasses enter as they are defined
+Element._thrifty = Thrift(Element)
 
 _RESERVED: Mapping[str, str] = {
     "id": "the identity",

@@ -51,8 +51,6 @@ class Work(Element):
     max_chunks: ClassVar[int] = 1_000_000
     """A stream that yields more chunks than this has FAILED; those before are kept."""
 
-    _undeclared: ClassVar[frozenset[str]] = Element._undeclared | {"execution"}
-
     if TYPE_CHECKING:
         execution: Execution = Field(default_factory=Execution)
     else:

@@ -106,6 +106,26 @@ async def test_each_event_runs_once_a_round_though_it_comes_back(capacity: int |
     assert tries == ["a", "a"]
 
 
+async def test_what_came_back_in_a_round_can_be_cancelled_meanwhile() -> None:
+    executor = desk(concurrency_limit=1)
+    hold = Hold()
+
+    async def retry_the_first(event: Job) -> None:
+        await executor.retry(first)
+
+    first, _, slow = await executor.append_many(
+        [Job(do=raises(ValueError("no"))), Job(do=retry_the_first), Job(do=hold)]
+    )
+    task = asyncio.create_task(executor.forward())
+    await hold.has(1)
+    assert first.status is EventStatus.PENDING
+    assert await executor.cancel(first) is True
+    hold.let_go()
+    await task
+    assert statuses([first, slow]) == ["cancelled", "completed"]
+    agree(executor)
+
+
 async def test_a_round_returns_when_what_it_started_has_settled() -> None:
     executor = desk(concurrency_limit=2)
     began = now()

@@ -1,0 +1,84 @@
+"""The files that a run writes: opened beforehand, emptied late, written whole."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from .usage import UsageError
+
+__all__ = ["Output", "open_output"]
+
+
+class Output:
+    """An open file to write, or a pipe or device.
+
+    Attributes:
+        option: The option of the command line that named it.
+        path: What it is called; `-` is standard output.
+    """
+
+    def __init__(self, raw: io.FileIO, option: str, path: str) -> None:
+        self.option = option
+        self.path = path
+        self._raw = raw
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return "standard output" if self.path == "-" else self.path
+
+    def start_over(self) -> None:
+        """Empty a file; what a shell has opened, a device and a pipe are left as they are."""
+        if self.path != "-" and stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode):
+            self._raw.truncate(0)
+
+    def write(self, data: bytes) -> None:
+        """Write all of it.
+
+        Raises:
+            OSError: if that cannot be done.
+        """
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._raw.write(rest) or 0 :]
+
+    def close(self) -> None:
+        """Let the descriptor go."""
+        self._raw.close()
+
+
+def open_output(option: str, path: str, taken: Iterable[tuple[str, str]] = ()) -> Output:
+    """Open a file to write; what it holds is kept until `start_over`.
+
+    Args:
+        option: The option that named it.
+        path: Its name.
+        taken: The option and the name of the other files; none of them may be the same file.
+
+    Raises:
+        UsageError: if it cannot be written, or is one of the others.
+    """
+    for other, name in taken:
+        if _same_file(path, name):
+            raise UsageError(f"{option} {path} is also the file of {other}: name another file")
+    parent = Path(path).parent
+    if not parent.is_dir():
+        raise UsageError(f"{option} {path}: no directory {parent}; make it with: mkdir -p {parent}")
+    try:
+        return Output(io.FileIO(path, "a"), option, path)
+    except IsADirectoryError as error:
+        raise UsageError(f"{option} {path} is a directory: name a file in it") from error
+    except OSError as error:
+        raise UsageError(f"{option} {path} cannot be written: {error.strerror or error}") from error
+
+
+def _same_file(path: str, other: str) -> bool:
+    """Whether two names are those of one file, by whatever links; a device may be shared."""
+    try:
+        return Path(path).is_file() and Path(path).samefile(other)
+    except OSError:
+        return False

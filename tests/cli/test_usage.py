@@ -1,0 +1,47 @@
+"""Numbers on the command line: those that make sense are read, others are named."""
+
+import argparse
+
+import pytest
+
+from lionpride.cli.usage import UsageError, positive_seconds, whole_number
+from lionpride.errors import LionprideError
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1), ("500", 500), (" 7 ", 7), ("1_000", 1000)])
+def test_a_count_is_a_whole_number(text, number):
+    assert whole_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.5", "1e3", "", "many", "nan", "9" * 5000])
+def test_what_is_no_count_is_named(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="whole number of at least 1") as caught:
+        whole_number(text)
+    assert len(str(caught.value)) < 100
+    assert repr(text)[:20] in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1", 1.0), ("0.25", 0.25), ("1e-3", 0.001)])
+def test_a_time_is_in_seconds(text, seconds):
+    assert positive_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "-0.0", "-1", "nan", "inf", "-inf", "1e999", "", "5s"])
+def test_what_is_no_time_is_named(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="number of seconds above 0") as caught:
+        positive_seconds(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_argparse_says_it_with_the_option(capsys):
+    parser = argparse.ArgumentParser(prog="it")
+    parser.add_argument("--slots", type=whole_number)
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(["--slots", "0"])
+    assert caught.value.code == 2
+    assert "argument --slots: '0' is not a whole number of at least 1" in capsys.readouterr().err
+
+
+def test_a_usage_error_is_one_of_the_library():
+    assert issubclass(UsageError, LionprideError)
+    assert str(UsageError("name a file")) == "name a file"

@@ -1,0 +1,223 @@
+"""observe(): every step of every event, in order, told to whoever asks (see test_failing_parts)."""
+
+import asyncio
+import weakref
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from engine.kit import (
+    Hold,
+    Job,
+    answers,
+    background,
+    desk,
+    execute,
+    forward,
+    now,
+    raises,
+    sleeps,
+    tape,
+)
+
+from lionpride.core import EventStatus, Executor, Skip, Transition
+
+pytestmark = pytest.mark.virtual
+
+
+def recorded(executor: Executor) -> list[tuple[str, str | None, str | None]]:
+    """(label, before, after) of each step from now on; each is checked as it comes."""
+    steps: list[tuple[str, str | None, str | None]] = []
+
+    def note(step: Transition) -> None:
+        assert isinstance(step, Transition)
+        event: Any = step.event
+        assert step.at == now()
+        assert step.attempt == event.execution.attempt
+        if step.after is not None:
+            assert event.status is step.after, "it is told when the step is done"
+            assert event in executor.get_events_by_status(step.after)
+        else:
+            assert event not in executor
+        steps.append((event.label, step.before, step.after))
+
+    executor.observe(note)
+    return steps
+
+
+def of(label: str, steps: list[tuple[str, str | None, str | None]]) -> list[str | None]:
+    """The statuses that an event went through; each step begins where the one before ended."""
+    own = [(before, after) for name, before, after in steps if name == label]
+    for (_, after), (before, _) in pairwise(own):
+        assert before == after
+    assert own[0][0] is None
+    return [after for _, after in own]
+
+
+STORIES = [
+    (lambda: Job(), ["pending", "processing", "completed"]),
+    (lambda: tape("a", "b"), ["pending", "processing", "completed"]),
+    (lambda: Job(do=raises(ValueError("no"))), ["pending", "processing", "failed"]),
+    (lambda: Job(do=raises(Skip("no"))), ["pending", "processing", "skipped"]),
+    (lambda: Job(do=sleeps(5), timeout=1), ["pending", "processing", "cancelled"]),
+    (lambda: Job(ask=raises(ValueError("no"))), ["pending", "failed"]),
+    (
+        lambda: Job(ask=answers(False)),
+        ["pending", "pending", "pending", "aborted"],
+    ),
+    (
+        lambda: Job(ask=answers(False, True)),
+        ["pending", "pending", "processing", "completed"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "story"), STORIES)
+async def test_every_step_of_an_event_is_told(make: Any, story: list[str]) -> None:
+    executor = desk(asks=True)
+    steps = recorded(executor)
+    job = make()
+    job.label = "x"
+    await executor.append(job)
+    await executor.append(Job(label="other"))
+    await execute(executor)
+    assert of("x", steps) == story
+    assert of("other", steps) == ["pending", "processing", "completed"]
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_the_steps_are_told_in_the_order_they_are_taken(asks: bool) -> None:
+    executor = desk(asks=asks, concurrency_limit=2)
+    steps = recorded(executor)
+    await executor.append_many([Job(label="a", do=sleeps(5)), Job(label="b"), Job(label="c")])
+    await executor.forward()
+    assert steps == [
+        ("a", None, "pending"),
+        ("b", None, "pending"),
+        ("c", None, "pending"),
+        ("a", "pending", "processing"),
+        ("b", "pending", "processing"),
+        ("b", "processing", "completed"),
+        ("c", "pending", "processing"),
+        ("c", "processing", "completed"),
+        ("a", "processing", "completed"),
+    ]
+
+
+async def test_what_is_done_by_hand_is_told() -> None:
+    executor = desk()
+    steps = recorded(executor)
+    hold = Hold()
+    running = await executor.append(Job(label="runs", do=hold))
+    waiting = await executor.append(Job(label="waits"))
+    task = asyncio.create_task(forward(executor))
+    await hold.has(1)
+    await executor.cancel(running)
+    await task
+    await executor.retry(running)
+    await executor.remove(running)
+    assert of("runs", steps) == ["pending", "processing", "cancelled", "pending", None]
+    assert waiting.status is EventStatus.COMPLETED
+    await executor.cleanup_events()
+    assert of("waits", steps) == ["pending", "processing", "completed", None]
+
+
+async def test_a_cancellation_of_what_waits_is_told() -> None:
+    executor = desk()
+    steps = recorded(executor)
+    job = await executor.append(Job(label="x"))
+    await executor.cancel(job)
+    await executor.cancel(job)
+    assert of("x", steps) == ["pending", "cancelled"]
+
+
+async def test_an_interruption_is_told() -> None:
+    executor = desk()
+    steps = recorded(executor)
+    hold = Hold()
+    await executor.append(Job(label="x", do=hold))
+    task = asyncio.create_task(executor.forward())
+    await hold.has(1)
+    task.cancel()
+    await asyncio.wait([task])
+    assert of("x", steps) == ["pending", "processing", "pending"]
+
+
+async def test_what_a_batch_did_not_take_in_is_not_told() -> None:
+    executor = desk(max_queue_size=2)
+    known = await executor.append(Job(label="known"))
+    steps = recorded(executor)
+    await executor.append_many([known, Job(label="new")], exist_ok=True)
+    await executor.append(known, exist_ok=True)
+    for bad in ([Job()], [known]):
+        with pytest.raises(Exception, match=r"max_queue_size|known"):
+            await executor.append_many(bad)
+    assert steps == [("new", None, "pending")]
+
+
+async def test_whoever_asks_later_hears_what_comes_later() -> None:
+    executor = desk()
+    hold = Hold()
+    async with background(executor):
+        await executor.append(Job(label="x", do=hold))
+        await hold.has(1)
+        steps: list[Any] = []
+        executor.observe(lambda step: steps.append(step.after))
+        hold.let_go()
+        await executor.join()
+    assert steps == ["completed"]
+
+
+async def test_whoever_stops_hears_no_more() -> None:
+    executor = desk()
+    one: list[Transition] = []
+    two: list[Transition] = []
+    stop = executor.observe(one.append)
+    executor.observe(two.append)
+    await executor.append(Job())
+    stop()
+    stop()
+    await executor.forward()
+    assert len(one) == 1
+    assert len(two) == 3
+
+
+async def test_one_observer_may_ask_twice_and_is_told_twice() -> None:
+    executor = desk()
+    heard: list[Transition] = []
+    stop = executor.observe(heard.append)
+    executor.observe(heard.append)
+    await executor.append(Job())
+    assert len(heard) == 2
+    stop()
+    await executor.forward()
+    assert len(heard) == 4
+
+
+async def test_an_executor_that_is_let_go_lets_its_observers_go() -> None:
+    class Listener:
+        def __call__(self, step: Transition) -> None:
+            raise AssertionError("never told")
+
+    listener = Listener()
+    executor = desk()
+    executor.observe(listener)
+    gone = weakref.ref(listener)
+    del executor, listener
+    assert gone() is None
+
+
+async def test_a_transition_says_when_and_which_attempt() -> None:
+    executor = desk()
+    heard: list[Transition] = []
+    executor.observe(heard.append)
+    job = await executor.append(Job(do=sleeps(3)))
+    began = now()
+    await executor.forward()
+    assert heard == [
+        Transition(job, None, EventStatus.PENDING, began, 0),
+        Transition(job, EventStatus.PENDING, EventStatus.PROCESSING, began, 1),
+        Transition(job, EventStatus.PROCESSING, EventStatus.COMPLETED, began + 3, 1),
+    ]
+    with pytest.raises(AttributeError):
+        heard[0].after = None  # type: ignore[misc]

@@ -1,0 +1,398 @@
+"""An executor, what may be done to it, and a ledger that sees what its events really do."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+from uuid import UUID
+
+from simulation.ledger import Book
+from simulation.mutants import Wrapped
+from simulation.tasks import CREW, AskingExecutor, Crew, PlainExecutor, Stream, Task
+
+from lionpride.core import EventStatus, Executor
+from lionpride.errors import ExistsError, NotFoundError, OperationError
+from lionpride.rules.lifecycle import RETRYABLE, TERMINAL
+from lionpride.stores.contract import Store
+
+S = EventStatus
+
+WEIGHTS = {
+    "append": 10,
+    "append_again": 1,
+    "execute": 4,
+    "forward": 6,
+    "stop": 1,
+    "start": 2,
+    "interrupt": 2,
+    "cancel": 4,
+    "retry": 4,
+    "remove": 2,
+    "cleanup": 1,
+    "wait_for": 3,
+    "join": 1,
+    "peek": 1,
+    "move": 1,
+    "sleep": 10,
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an office is made with.
+
+    Attributes:
+        slow: Whether permission may take time.
+        watched: Whether the ledger observes the executor, too.
+        verbs: Whether the store hides its immediate steps.
+    """
+
+    limit: int
+    capacity: int | None
+    span: float
+    backoff: float
+    asks: bool
+    slow: bool
+    watched: bool
+    verbs: bool
+
+    @classmethod
+    def drawn(cls, rng: Random) -> "Setting":
+        asks = rng.random() < 0.7
+        return cls(
+            limit=rng.choice((1, 2, 3, 5)),
+            capacity=rng.choice((None, 1, 2, 3, 4)),
+            span=rng.choice((0.1, 0.3, 0.7, 1.0, 2.5)),
+            backoff=rng.choice((0.0, 0.1, 1.0, 3.0)),
+            asks=asks,
+            slow=asks and rng.random() < 0.4,
+            watched=rng.random() < 0.5,
+            verbs=rng.random() < 0.3,
+        )
+
+
+class Office:
+    """The executor and its visitors.
+
+    Args:
+        make: Makes a store that asks this clock for the time.
+        rng: Decides everything.
+        kinds: The executor classes: one that asks nobody, one that asks the ledger.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Callable[[], float]], Store],
+        rng: Random,
+        kinds: tuple[type[Executor], type[Executor]] = (PlainExecutor, AskingExecutor),
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.make = make
+        self.rng = rng
+        self.kinds = kinds
+        self.setting = Setting.drawn(rng)
+        self.executor, self.book = self.opened()
+        self.labels = 0
+        self.cancelled: set[UUID] = set()
+        self.visitors: set[asyncio.Task[Any]] = set()
+        self.met: Counter[str] = Counter()
+        self.trace: list[str] = []
+
+    def opened(self) -> tuple[Executor, Book]:
+        setting = self.setting
+        config = {
+            "concurrency_limit": setting.limit,
+            "queue_capacity": setting.capacity,
+            "capacity_refresh_time": setting.span,
+            "denial_backoff": setting.backoff,
+        }
+        store: Any = self.make(self.loop.time)
+        store = Wrapped(store) if setting.verbs else store
+        executor = self.kinds[setting.asks](config, store=store)
+        book = Book(executor, setting.limit, setting.capacity, setting.span, setting.slow)
+        if setting.watched:
+            executor.observe(book.told)
+        return executor, book
+
+    def say(self, text: str) -> None:
+        self.trace.append(f"{self.loop.time():g} {text}")
+
+    # -- picking -----------------------------------------------------------------------------
+
+    def newcomer(self) -> Task:
+        rng = self.rng
+        self.labels += 1
+        how = rng.choice(("return", "return", "return", "raise", "skip", "late"))
+        lasts = rng.choice((0.0, 0.0, 0.05, 0.3, 1.0))
+        kind = Stream if rng.random() < 0.2 else Task
+        return kind(
+            label=self.labels,
+            how=how,
+            lasts=5.0 if how == "late" else lasts,
+            timeout=0.4 if how == "late" else None,
+            cleanup=rng.choice((0.0, 0.0, 0.2)),
+            refusals=rng.choice((0, 0, 0, 1, 2, 4, 5)) if self.setting.asks else 0,
+            asking=rng.choice((0.0, 0.05, 0.2)) if self.setting.slow else 0.0,
+            created_at=self.loop.time(),
+        )
+
+    def someone(self, statuses: Iterable[EventStatus] = EventStatus) -> Task | None:
+        fitting = [task for task in self.book.accepted.values() if task.status in statuses]
+        return self.rng.choice(fitting) if fitting else None
+
+    def visit(self, coroutine: Any) -> "asyncio.Task[Any]":
+        visitor = self.loop.create_task(coroutine)
+        self.visitors.add(visitor)
+        return visitor
+
+    # -- what may be done --------------------------------------------------------------------
+
+    async def append(self) -> None:
+        book, rng = self.book, self.rng
+        tasks = [self.newcomer() for _ in range(rng.choice((1, 1, 2, 5)))]
+        priorities = [rng.choice((None, 0.0, 1.0, 1.0, 2.0, -3.5)) for _ in tasks]
+        for task, priority in zip(tasks, priorities, strict=True):
+            book.accepted[task.id] = task
+            default = task.created_timestamp
+            book.priorities[task.id] = default if priority is None else priority
+        self.say(f"append {[(task.label, task.how) for task in tasks]} at {priorities}")
+        if len(tasks) == 1:
+            assert await self.executor.append(tasks[0], priorities[0]) is tasks[0]
+        else:
+            assert await self.executor.append_many(tasks, priorities) == tasks
+
+    async def append_again(self) -> None:
+        task = self.someone()
+        if task is None:
+            return
+        self.say(f"append {task.label} again ({task.status})")
+        try:
+            await self.executor.append(task)
+        except (ExistsError, OperationError):
+            pass
+        else:
+            self.book.demand(False, f"A1: {task.label} was accepted twice")
+        if task.status is S.PENDING:
+            assert await self.executor.append(task, 9.0, exist_ok=True) is task
+
+    async def run(self, kind: Literal["execute", "forward"]) -> None:
+        """A call of ``execute()`` or ``forward()``, from its beginning to its end."""
+        book = self.book
+        if self.executor.processor is None:
+            await self.executor.start()
+        processor = self.executor.processor
+        assert processor is not None
+        caller = asyncio.current_task()
+        assert caller is not None
+        crew = Crew(book, kind, self.executor.store.last_arrival(), caller)
+        CREW.set(crew)
+        book.crews.add(crew)
+        try:
+            if kind == "forward":
+                await self.executor.forward()
+            else:
+                await processor.execute()
+        finally:
+            crew.closed = True
+            book.demand(crew not in book.active.values(), f"{kind}() ended, its events run on")
+
+    async def execute(self) -> None:
+        if sum(1 for crew in self.book.crews if not crew.closed) < 4:
+            self.say("execute()")
+            self.visit(self.run("execute"))
+
+    async def forward(self) -> None:
+        self.say("forward()")
+        visitor = self.visit(self.run("forward"))
+        if self.rng.random() < 0.5:
+            await asyncio.wait([visitor])
+            self.say("... forward() has ended")
+
+    async def stop(self) -> None:
+        self.say("stop()")
+        await self.executor.stop()
+        if self.executor.processor is not None:
+            for crew in self.book.crews:
+                crew.closed = True
+
+    async def start(self) -> None:
+        self.say("start()")
+        await self.executor.start()
+
+    async def interrupt(self) -> None:
+        """Cancel a call of execute() or forward() from outside, or any other visitor."""
+        alive = [visitor for visitor in self.visitors if not visitor.done()]
+        if not alive:
+            return
+        visitor = self.rng.choice(sorted(alive, key=lambda each: int(each.get_name()[5:])))
+        self.say(f"a visitor is cancelled: {visitor.get_coro().__name__}")  # type: ignore[union-attr]
+        visitor.cancel()
+        if self.rng.random() < 0.4:
+            await asyncio.sleep(0)  # what it ran is cleaning up
+            await self.cancel()
+        elif self.rng.random() < 0.7:
+            await asyncio.wait([visitor])
+
+    async def cancel(self) -> None:
+        running = self.rng.random() < 0.4 and self.someone([S.PROCESSING])
+        task = running or self.someone()
+        if task is None:
+            return
+        before = task.status
+        self.say(f"cancel {task.label} ({before})")
+        if await self.executor.cancel(task):
+            self.book.demand(before not in TERMINAL, f"{task.label} had ended, and is cancelled")
+            self.cancelled.add(task.id)
+        else:
+            ended = task.status in TERMINAL or (
+                task.status is S.PROCESSING and task.id not in self.book.active
+            )
+            self.book.demand(ended, f"{task.label} is {task.status}, and is not cancelled")
+
+    async def retry(self) -> None:
+        task = (self.rng.random() < 0.5 and self.someone([S.ABORTED])) or self.someone(TERMINAL)
+        if task is None:
+            return
+        before = task.status
+        self.say(f"retry {task.label} ({before})")
+        self.book.in_a_row[task.id] = 0
+        try:
+            await self.executor.retry(task)
+        except OperationError:
+            self.book.demand(before not in RETRYABLE, f"{before} can be retried")
+        else:
+            self.book.demand(before in RETRYABLE, f"S3: {before} was retried")
+            self.cancelled.discard(task.id)
+
+    async def remove(self) -> None:
+        task = self.someone()
+        if task is None:
+            return
+        self.say(f"remove {task.label} ({task.status})")
+        (record,) = await self.executor.store.get([task.id])
+        del self.book.accepted[task.id]
+        try:
+            await self.executor.remove(task)
+        except OperationError:
+            self.book.accepted[task.id] = task
+            claimed = record is not None and record.status is S.PROCESSING
+            self.book.demand(claimed, f"{task.label} is free and cannot be removed")
+        else:
+            self.book.shown.pop(task.id, None)
+
+    async def cleanup(self) -> None:
+        statuses = self.rng.sample(sorted(TERMINAL), self.rng.randint(1, 3))
+        self.say(f"cleanup {statuses}")
+        gone = [task for task in self.book.accepted.values() if task.status in statuses]
+        for task in gone:
+            del self.book.accepted[task.id]
+        count = await self.executor.cleanup_events(statuses)
+        self.book.demand(count == len(gone), f"cleaned up {count}, not {len(gone)}")
+
+    async def wait_for(self) -> None:
+        task = self.someone()
+        if task is not None:
+            self.visit(self._result(task))
+
+    async def _result(self, task: Task) -> None:
+        try:
+            response = await self.executor.result(task)
+        except NotFoundError:
+            removed = task.id not in self.book.accepted
+            self.book.demand(removed, f"{task.label} is here, and result() says not")
+            return
+        except Exception:
+            response = None
+        settled = task.status in TERMINAL
+        self.book.demand(settled, f"result() woke while {task.label} is {task.status}")
+        if task.status is S.COMPLETED:
+            self.book.demand(response == task.response, f"result() gave {response}")
+
+    async def join(self) -> None:
+        self.visit(self._join())
+
+    async def _join(self) -> None:
+        try:
+            await self.executor.join()
+        except OperationError:
+            return
+        counts = await self.executor.store.counts()
+        self.book.demand(
+            not counts[S.PENDING] and not counts[S.PROCESSING], f"join() returned at {counts}"
+        )
+
+    async def sleep(self) -> None:
+        seconds = self.rng.choice((0.0, 0.0, 0.01, 0.1, 0.3, 1.0, 2.5))
+        self.say(f"sleep {seconds}")
+        await asyncio.sleep(seconds)
+
+    # -- writing down and reading back -------------------------------------------------------
+
+    async def restored(self) -> tuple[Executor, Book]:
+        """A fresh executor that has read what this one wrote down."""
+        mode = self.rng.choice(("python", "json"))
+        data = self.executor.states.to_dict(mode)
+        if mode == "json":
+            data = json.loads(json.dumps(data))
+        executor, book = self.opened()
+        book.accepted = dict(self.book.accepted)  # the ids; the events come below
+        assert await executor.load(data) == len(self.book.accepted)
+        for event in executor.states.items:
+            was, demand = self.book.accepted[event.id], book.demand
+            assert isinstance(event, Task)
+            ran = was.status is S.PROCESSING
+            demand(event.status is (S.PENDING if ran else was.status), f"D3: {was.label} status")
+            for name in ("priority", "attempt", "tries", "denials", "due"):
+                now, before = getattr(event.execution, name), getattr(was.execution, name)
+                demand(now == before, f"D3: {name} of {was.label} is {now}, was {before}")
+            interruptions = was.execution.interruptions + ran
+            demand(event.execution.interruptions == interruptions, "D3: interruptions")
+            book.accepted[event.id] = event
+        book.priorities = dict(self.book.priorities)
+        book.refused, book.in_a_row = dict(self.book.refused), dict(self.book.in_a_row)
+        book.agree()
+        return executor, book
+
+    async def peek(self) -> None:
+        self.say("write it down")
+        _, book = await self.restored()
+        self.book.faults += book.faults
+
+    async def move(self) -> None:
+        """Go on in a new executor, as after a restart."""
+        self.say("restart")
+        await self.leave()
+        faults = self.book.faults
+        self.executor, self.book = await self.restored()
+        self.book.faults += faults
+
+    async def leave(self) -> None:
+        """Send everybody home."""
+        for visitor in self.visitors:
+            visitor.cancel()
+        if self.visitors:
+            await asyncio.wait(self.visitors)
+        for visitor in self.visitors:
+            if not visitor.cancelled():
+                visitor.result()
+        self.visitors.clear()
+        self.book.at_rest()
+
+    # -- to the end --------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Run what is left; nothing may be lost, and everything must end as it was to end."""
+        self.say("drain")
+        await self.executor.start()
+        self.visit(self.run("execute"))
+        await asyncio.sleep(0)
+        await self._join()
+        book = self.book
+        for task in book.accepted.values():
+            book.ended_as_planned(task, task.id in self.cancelled)
+        await self.stop()
+        await asyncio.wait(self.visitors)
+        await self.leave()

@@ -1,0 +1,78 @@
+"""What a store shows of itself at one moment, by the verbs that ask."""
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+from uuid import UUID
+
+from lionpride.model.execution import TERMINAL, EventStatus
+from lionpride.model.work import Work
+from lionpride.stores.contract import Extended, Record, Store
+
+Token: TypeAlias = tuple[UUID, int]
+"""An event's id and an attempt number: the fencing token."""
+
+
+@dataclass
+class Shown:
+    """What a store shows at one moment.
+
+    Attributes:
+        records: Its records by id.
+        pages: The ids of its pages over all events.
+        listed: The ids of its pages over each status.
+        statuses: The status of each event object.
+        progressions: The ids of each status progression.
+        leases: What ``extend`` answered for tokens of the history.
+    """
+
+    records: dict[UUID, Record]
+    pages: list[UUID]
+    listed: dict[EventStatus, list[UUID]]
+    counts: dict[EventStatus, int]
+    statuses: dict[UUID, EventStatus]
+    progressions: dict[EventStatus, list[UUID]]
+    leases: dict[Token, Extended]
+
+
+async def look(
+    store: Store, now: float, leases: dict[Token, Work], size: int, *, whole: bool
+) -> Shown:
+    """What a store shows now.
+
+    Args:
+        now: The time; a due time that has come is none.
+        leases: The tokens whose lease is asked for, with their events.
+        size: The size of the pages.
+        whole: Whether all events are paged through once more, whatever their status.
+    """
+    listed = {status: await _pages(store, now, status, size) for status in EventStatus}
+    paged = [record for each in listed.values() for record in each]
+    in_order = sorted(paged, key=lambda record: record.number)
+    if whole:
+        in_order = await _pages(store, now, None, size)
+    tokens = [(event, attempt) for (_, attempt), event in leases.items()]
+    return Shown(
+        records={record.id: record for record in paged},
+        pages=[record.id for record in in_order],
+        listed={status: [record.id for record in each] for status, each in listed.items()},
+        counts=await store.counts(),
+        statuses={event.id: event.status for event in store.states.items},
+        progressions={
+            status: store.states.get_progression(status.value).order for status in EventStatus
+        },
+        leases=dict(zip(leases, await store.extend("worker", tokens), strict=True)),
+    )
+
+
+async def _pages(store: Store, now: float, status: EventStatus | None, size: int) -> list[Record]:
+    found: list[Record] = []
+    while page := await store.events(status, after=found[-1].number if found else None, limit=size):
+        found += page
+    return [_plain(record, now) for record in found]
+
+
+def _plain(record: Record, now: float) -> Record:
+    """A record without a due time that has come, or that an ended event has left."""
+    record.payload["execution"].pop("due", None)
+    due = None if record.due is None or record.due <= now else record.due
+    return replace(record, due=None if record.status in TERMINAL else due)

@@ -1,0 +1,119 @@
+"""Every store against the naive reference, over random histories."""
+
+import os
+from collections import Counter
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulation.invariants import ALL, Broken
+from simulation.mutants import MUTANTS, Mutant, Wrapped
+from simulation.walks import Failed, chosen, length, simulate
+from simulation.world import WEIGHTS, World
+from stores.makers import STORES, Make
+
+from lionpride.model.execution import TERMINAL
+from lionpride.stores.contract import Cancelled, Settled, Store
+
+ENOUGH = 40
+"""Seeds within which each mutant has to be caught."""
+
+REFUSALS = ("ExistsError", "NotFoundError", "OperationError", "QueueFullError")
+
+
+# -- the walks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.guard(240)
+@pytest.mark.parametrize("kind", STORES)
+async def test_x1_every_history_gives_the_answers_of_the_reference(kind: str) -> None:
+    met: Counter[Any] = Counter()
+    for seed in chosen(300):
+        world = await simulate(STORES[kind], seed, length(60))
+        met.update(world.met)
+    if not {"SEED", "SEEDS", "STEPS"} & os.environ.keys():
+        wanted = {*WEIGHTS, *Settled, *Cancelled, *TERMINAL, *REFUSALS}
+        rare = {each: met[each] for each in wanted if met[each] < ENOUGH}
+        assert not rare, f"{rare}: the walks do not go there often enough"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    verbs=st.lists(st.sampled_from(list(WEIGHTS)), max_size=30),
+    rng=st.randoms(use_true_random=False),
+)
+@pytest.mark.parametrize("kind", STORES)
+async def test_x1_every_history_that_hypothesis_finds_does_so_too(
+    kind: str, verbs: list[str], rng: Random
+) -> None:
+    world = World(STORES[kind], rng)
+    for verb in verbs:
+        await world.step(verb)
+    await world.store.close()
+
+
+# -- tests of the tests ----------------------------------------------------------------------------
+
+
+def spoilt(mutant: type[Wrapped]) -> Make:
+    """Makes stores with the mutant's fault."""
+
+    def make(clock: Any) -> Store:
+        store: Any = mutant(STORES["memory"](clock))
+        return store
+
+    return make
+
+
+async def caught(make: Make, checks: Any = ALL) -> int:
+    """The first seed that catches a store by what it says; a crash does not count."""
+    for seed in range(ENOUGH):
+        try:
+            await simulate(make, seed, 60, checks)
+        except Failed as failure:
+            if isinstance(failure.__cause__, Broken):
+                return seed
+    raise AssertionError(f"not caught on {ENOUGH} seeds")
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+async def test_a_mutant_is_caught(mutant: type[Mutant]) -> None:
+    await caught(spoilt(mutant))
+
+
+@pytest.mark.parametrize(
+    ("mutant", "invariant"),
+    [
+        pytest.param(mutant, invariant, id=f"{invariant}-{mutant.__name__}")
+        for mutant in MUTANTS
+        for invariant in mutant.breaks
+    ],
+)
+async def test_the_invariant_that_a_mutant_breaks_catches_it_alone(
+    mutant: type[Mutant], invariant: str
+) -> None:
+    await caught(spoilt(mutant), [invariant])
+
+
+async def test_a_wrapper_without_a_fault_is_not_caught() -> None:
+    for seed in range(ENOUGH):
+        await simulate(spoilt(Wrapped), seed, 60)
+
+
+def test_every_invariant_has_a_mutant() -> None:
+    assert {name for mutant in MUTANTS for name in mutant.breaks} == set(ALL)
+
+
+async def test_a_failure_names_its_seed_and_replays() -> None:
+    make = spoilt(MUTANTS[0])
+    seed = await caught(make)
+    with pytest.raises(Failed) as first:
+        await simulate(make, seed, 60)
+    said = str(first.value).splitlines()
+    assert said[0].startswith(f"seed {seed}, step ")
+    steps = int(said[-1].split("STEPS=")[1].split()[0])
+    with pytest.raises(Failed) as again:
+        await simulate(make, seed, steps)
+    assert str(again.value).splitlines()[0] == said[0]

@@ -1,0 +1,51 @@
+"""Seeds, and walks over them.
+
+A failure names its seed and its last steps; ``SEED=17 STEPS=23`` in the environment replays it,
+``SEEDS=5000`` walks further than usual.
+"""
+
+import os
+from collections.abc import Collection
+from random import Random
+
+from simulation.invariants import ALL
+from simulation.world import World
+from stores.makers import Make
+
+
+class Failed(AssertionError):
+    """A seed has failed; the text says which, and how to see it again."""
+
+
+async def simulate(make: Make, seed: int, steps: int, checks: Collection[str] = ALL) -> World:
+    """Walk one seed.
+
+    Raises:
+        Failed: with the seed and the last steps, if an invariant is broken.
+    """
+    world = World(make, Random(seed), checks)
+    try:
+        for _ in range(steps):
+            await world.step()
+    except Exception as error:
+        said = "\n".join(f"  {number}. {each}" for number, each in enumerate(world.steps, 1))
+        raise Failed(
+            f"seed {seed}, step {len(world.steps)}: {type(error).__name__}: {error}\n"
+            f"{said[-4000:]}\n"
+            f"replay: SEED={seed} STEPS={len(world.steps)} python -m pytest tests/simulation"
+        ) from error
+    finally:
+        await world.store.close()
+    return world
+
+
+def chosen(usual: int) -> range:
+    """The seeds to walk: ``SEED=n`` is one, ``SEEDS=n`` as many as that."""
+    if "SEED" in os.environ:
+        return range(int(os.environ["SEED"]), int(os.environ["SEED"]) + 1)
+    return range(int(os.environ.get("SEEDS", usual)))
+
+
+def length(usual: int) -> int:
+    """The steps of each walk: ``STEPS=n``."""
+    return int(os.environ.get("STEPS", usual))

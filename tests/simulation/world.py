@@ -1,0 +1,376 @@
+"""A store beside the naive reference: what may happen to both, and a check after each step."""
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import replace
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from simulation.invariants import ALL, ON_ANSWER, History, Step
+from simulation.reference import Reference
+from simulation.shown import Shown, Token, look
+from stores.makers import Clock, Job, Make
+
+from lionpride.errors import ExecutionError, LionprideError, LionTimeoutError, Skip
+from lionpride.model.execution import TERMINAL, EventStatus
+from lionpride.model.flow import Flow
+from lionpride.rules.lifecycle import (
+    RELEASED,
+    RETRYABLE,
+    Completion,
+    Ending,
+    Outcome,
+    after_denial,
+    after_interruption,
+)
+from lionpride.stores.contract import Cancelled, Immediate, Settled, Store
+
+S = EventStatus
+
+PRIORITIES = (1.0, 1.0, 1.0, 0.0, 2.0, -1.5, 1e300)
+RESPONSES = (None, 7, "text", b"\x00\xff", 2**70, (1, {"a": 2}))
+
+WEIGHTS = {
+    "append": 9,
+    "claim": 12,
+    "start": 5,
+    "settle": 10,
+    "deny": 4,
+    "release": 2,
+    "interrupt": 2,
+    "extend": 1,
+    "cancel": 3,
+    "requeue": 3,
+    "remove": 2,
+    "prune": 2,
+    "restart": 1,
+    "advance": 4,
+}
+
+
+class World:
+    """A store, the reference, and what may happen to both.
+
+    Args:
+        make: Makes the store.
+        rng: Decides everything, so that a seed is a history.
+        checks: The names of the invariants to check.
+    """
+
+    def __init__(self, make: Make, rng: Random, checks: Collection[str] = ALL) -> None:
+        self.make = make
+        self.rng = rng
+        self.checks = checks
+        self.clock = Clock()
+        self.store: Store = make(self.clock)
+        self.reference = Reference(self.clock)
+        self.history = History()
+        self.events: dict[UUID, Job] = {}
+        self.tokens: list[Token] = []
+        self.steps: list[Step] = []
+        self.met: Counter[Any] = Counter()
+        self.shown = Shown({}, [], {}, {}, {}, {}, {})
+
+    async def step(self, verb: str | None = None) -> None:
+        """Do one thing to both, and check everything."""
+        if verb is None and not self.history.here:
+            verb = "append"
+        if verb is None:
+            (verb,) = self.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
+        step = Step(verb)
+        self.met[verb] += 1
+        self.steps.append(step)
+        await getattr(self, verb)(step)
+        held = [token for token in self.tokens if token in self.history.outstanding]
+        held += self.rng.sample(self.tokens, min(3, len(self.tokens)))
+        leases = {token: self.events[token[0]] for token in held}
+        size, whole = self.rng.choice((2, 100)), self.rng.random() < 0.3
+        before, self.shown = (
+            self.shown,
+            await look(self.store, self.clock(), leases, size, whole=whole),
+        )
+        step.rows = {row.id: self._settled_due(row) for row in self.reference.rows}
+        self._check(before, step, [each for each in self.checks if each in ON_ANSWER])
+        self._note(step)
+        self.met.update(self._kinds(step.answer))
+        self.met.update({each for each in self.shown.statuses.values() if each in TERMINAL})
+        self._check(before, step, [each for each in self.checks if each not in ON_ANSWER])
+
+    def _kinds(self, answer: Any) -> list[Any]:
+        """What can be counted in an answer."""
+        if isinstance(answer, Exception):
+            return [type(answer).__name__]
+        answers = answer if isinstance(answer, list) else []
+        return [each for each in answers if isinstance(each, Settled | Cancelled)]
+
+    def _check(self, before: Shown, step: Step, names: Iterable[str]) -> None:
+        for name in names:
+            ALL[name](before, step, self.shown, self.history)
+
+    def _settled_due(self, row: Any) -> Any:
+        """A due time that has come is no due time; and a row that later steps leave alone."""
+        return replace(row, due=row.due if row.due and row.due > self.clock() else None)
+
+    # -- both sides --------------------------------------------------------------------------
+
+    async def both(
+        self,
+        step: Step,
+        asked: Awaitable[Any],
+        expected: Callable[[], Any],
+        read: Callable[[Any], Any] = lambda answer: answer,
+    ) -> None:
+        """Ask the store and the reference; ``read`` makes ids of the store's events."""
+        try:
+            step.answer = read(await asked)
+        except LionprideError as error:
+            step.answer = error
+        try:
+            step.expected = expected()
+        except LionprideError as error:
+            step.expected = error
+
+    def _note(self, step: Step) -> None:
+        """Take down what the store has said."""
+        history, answer = self.history, step.answer
+        if isinstance(answer, Exception):
+            return
+        if step.verb == "append":
+            history.here.update(answer)
+        elif step.verb == "claim":
+            for uid, attempt in answer:
+                history.attempts[uid] = attempt
+                history.outstanding.add((uid, attempt))
+                self.tokens.append((uid, attempt))
+        elif step.verb == "settle":
+            for (uid, attempt, _), each in zip(step.given["settlements"], answer, strict=True):
+                if each is Settled.APPLIED:
+                    history.outstanding.discard((uid, attempt))
+                    history.applied.add((uid, attempt))
+        elif step.verb == "prune":
+            history.here.difference_update(answer)
+        elif step.verb == "remove":
+            history.here.difference_update(step.given["ids"])
+        elif step.verb == "restart":
+            history.outstanding.clear()
+
+    def some(self, wanted: Collection[EventStatus], most: int = 3) -> list[UUID]:
+        """A few ids, mostly of these statuses, rarely of none that is here."""
+        rows = self.reference.rows
+        fitting = [row.id for row in rows if row.status in wanted]
+        if self.rng.random() < 0.2:
+            fitting = [row.id for row in rows]
+        picked = self.rng.sample(fitting, min(len(fitting), self.rng.randint(1, most)))
+        if self.rng.random() < 0.05:
+            picked.append(self.rng.choice([*self.events, self.newcomer(0).id]))
+        return list(dict.fromkeys(picked))
+
+    def newcomer(self, number: int) -> Job:
+        job = Job(label=str(number), id=UUID(int=self.rng.getrandbits(128), version=4))
+        self.events[job.id] = job
+        return job
+
+    def immediate(self) -> Immediate | None:
+        """The store's immediate steps, if it has them and they shall be taken."""
+        store = self.store
+        return store if isinstance(store, Immediate) and self.rng.random() < 0.4 else None
+
+    # -- steps -------------------------------------------------------------------------------
+
+    async def append(self, step: Step) -> None:
+        rng, reference = self.rng, self.reference
+        if (now := self.immediate()) is not None:
+            job, priority = Job(label="now"), rng.choice(PRIORITIES)
+            assert now.append_now(job, priority), "it is certainly new"
+            self.events[job.id] = job
+            step.given = {"entries": [(job.id, priority)]}
+            step.answer = reference.append([(job.id, priority)], None, False)
+            step.expected = step.answer
+            return
+        jobs = [self.newcomer(number) for number in range(rng.randint(1, 3))]
+        jobs += [self.events[uid] for uid in reference.removed if rng.random() < 0.5]
+        jobs = [job for job in jobs if job.status is S.PENDING]
+        exist_ok = rng.random() < 0.5
+        if rng.random() < 0.25 and self.history.here:
+            jobs.insert(rng.randint(0, len(jobs)), self.events[rng.choice(self.shown.pages)])
+        if rng.random() < 0.1:
+            jobs.append(jobs[0])
+        entries = [(job, rng.choice(PRIORITIES)) for job in jobs]
+        room = None
+        if rng.random() < 0.3 and not any(self._unstarted()):
+            room = (await self.store.counts())[S.PENDING] + rng.randint(0, 5)
+        given = [(job.id, priority) for job, priority in entries]
+        step.given = {"entries": given, "room": room, "exist_ok": exist_ok}
+        await self.both(
+            step,
+            self.store.append(entries, room=room, exist_ok=exist_ok),
+            lambda: reference.append(given, room, exist_ok),
+            lambda held: [each.id for each in held],
+        )
+
+    def _unstarted(self) -> Iterable[UUID]:
+        return (row.id for row in self.reference.rows if row.claimed and row.shown is S.PENDING)
+
+    async def claim(self, step: Step) -> None:
+        rng, reference, n = self.rng, self.reference, self.rng.choice((0, 1, 1, 2, 3, 9))
+        until = rng.choice(self.shown.pages) if self.shown.pages and rng.random() < 0.3 else None
+        how = {"denied": rng.random() < 0.3, "start": rng.random() < 0.4}
+        now = self.immediate()
+        if now is not None:
+            n, until, how = 1, None, {"denied": False, "start": True}
+        step.given = {"n": n, "until": until, **how}
+        step.eligible = [row.id for row in reference.eligible(until, how["denied"])]
+        if now is not None:
+            claim = now.claim_now()
+            step.answer = [] if claim is None else [(claim[0].id, claim[1])]
+            step.expected = reference.claim(n, until, **how)
+            return
+        number = None if until is None else self.shown.records[until].number
+        await self.both(
+            step,
+            self.store.claim("worker", n, lease=1e9, until=number, **how),
+            lambda: reference.claim(n, until, **how),
+            lambda answer: [(event.id, attempt) for event, attempt in answer[0]],
+        )
+
+    async def start(self, step: Step) -> None:
+        waiting = list(self._unstarted())
+        if waiting:
+            step.given = {"id": self.rng.choice(waiting)}
+            self.store.start(self.events[step.given["id"]])
+            self.reference.start(step.given["id"])
+
+    def _outcome(self, uid: UUID) -> Outcome:
+        """What may come of a claim of this event, as it stands."""
+        rng = self.rng
+        row = self.reference.find(uid) if self.reference.knows(uid) else None
+        error, delay = ExecutionError(f"no {rng.randint(0, 9)}"), rng.choice((None, 0.5, 3.0))
+        common: list[Outcome] = [
+            RELEASED,
+            Ending(S.PENDING, delay=delay, tries=1, error=error),
+            after_interruption(row.interruptions if row else 0),
+            Ending(S.FAILED, error=error, duration=0.1, retryable=True, tries=1),
+            Ending(S.CANCELLED, error=LionTimeoutError("late"), retryable=True, tries=1),
+            Ending(S.SKIPPED, error=Skip("nothing"), retryable=False),
+        ]
+        if row is None or row.shown is S.PROCESSING:
+            return rng.choice([*common, *(Completion(rng.choice(RESPONSES), 0.1),) * 4])
+        denial = after_denial(row.denials, rng.choice((0.0, 1.0, 4.0)))
+        return rng.choice([*common, *(denial,) * 8])
+
+    async def settle(self, step: Step) -> None:
+        rng, held = self.rng, self.history.outstanding
+        outstanding = [token for token in self.tokens if token in held]
+        picked: list[Token] = []
+        for _ in range(rng.randint(1, 3)):
+            if outstanding and rng.random() < 0.7:
+                picked.append(rng.choice(outstanding))
+            elif self.tokens:
+                uid, attempt = rng.choice(self.tokens)
+                picked.append((uid, attempt + rng.choice((0, 0, 0, 1))))
+        batch = [(uid, attempt, self._outcome(uid)) for uid, attempt in picked]
+        if picked and rng.random() < 0.2:
+            batch.append(batch[0])
+        await self._settle(step, batch)
+
+    async def _settle(self, step: Step, batch: list[tuple[UUID, int, Outcome]]) -> None:
+        step.verb, step.given = "settle", {"settlements": batch}
+        now = self.immediate() if len(batch) == 1 else None
+        if now is None:
+            asked = self.store.settle([(self.events[uid], n, outcome) for uid, n, outcome in batch])
+        else:
+            asked = self._settle_now(now, *batch[0])
+        settle = self.reference.settle
+        await self.both(step, asked, lambda: [settle(*each) for each in batch])
+
+    async def _settle_one(self, step: Step, shown: EventStatus, outcome: Any) -> None:
+        """Settle the claim that was denied most, of those that show this; or claim another."""
+        rows = [row for row in self.reference.rows if row.claimed and row.shown is shown]
+        if not rows:
+            step.verb = "claim"
+            await self.claim(step)
+            return
+        row = max(rows, key=lambda row: row.denials)
+        await self._settle(step, [(row.id, row.attempt, outcome(row))])
+
+    async def deny(self, step: Step) -> None:
+        backoff = self.rng.choice((0.0, 1.0, 4.0))
+        await self._settle_one(step, S.PENDING, lambda row: after_denial(row.denials, backoff))
+
+    async def release(self, step: Step) -> None:
+        await self._settle_one(step, S.PENDING, lambda _: RELEASED)
+
+    async def interrupt(self, step: Step) -> None:
+        await self._settle_one(
+            step, S.PROCESSING, lambda row: after_interruption(row.interruptions)
+        )
+
+    async def _settle_now(
+        self, now: Immediate, uid: UUID, attempt: int, outcome: Outcome
+    ) -> list[Settled]:
+        event = self.events[uid]
+        if isinstance(outcome, Completion) and self.rng.random() < 0.5:
+            return [now.complete_now(event, attempt, outcome.response, outcome.duration)]
+        return [now.settle_now(event, attempt, outcome)]
+
+    async def extend(self, step: Step) -> None:
+        tokens = self.rng.sample(self.tokens, min(4, len(self.tokens)))
+        step.given = {"tokens": tokens}
+        await self.both(
+            step,
+            self.store.extend("worker", [(self.events[uid], n) for uid, n in tokens]),
+            lambda: [self.reference.extend(*token) for token in tokens],
+        )
+
+    async def cancel(self, step: Step) -> None:
+        ids = self.some([S.PENDING, S.PROCESSING])
+        step.given = {"ids": ids}
+        asked = self.store.cancel([self.events[uid] for uid in ids])
+        await self.both(step, asked, lambda: self.reference.cancel(ids))
+
+    async def requeue(self, step: Step) -> None:
+        ids = self.some(RETRYABLE)
+        step.given = {"ids": ids}
+        asked = self.store.requeue([self.events[uid] for uid in ids])
+        await self.both(step, asked, lambda: self.reference.requeue(ids))
+
+    async def remove(self, step: Step) -> None:
+        ids = self.some([S.PENDING, *TERMINAL], 2)
+        step.given = {"ids": ids}
+        asked = self.store.remove([self.events[uid] for uid in ids])
+        await self.both(step, asked, lambda: self.reference.remove(ids))
+
+    async def prune(self, step: Step) -> None:
+        statuses = self.rng.sample(list(EventStatus), self.rng.randint(1, 3))
+        limit = self.rng.randint(0, 2) if len(statuses) == 1 and self.rng.random() < 0.5 else None
+        step.given = {"statuses": statuses, "limit": limit}
+        many = len(statuses) > 1  # in no order then
+        await self.both(
+            step,
+            self.store.prune(statuses, limit=limit),
+            lambda: (sorted if many else list)(self.reference.prune(statuses, limit)),
+            lambda gone: (sorted if many else list)([event.id for event in gone]),
+        )
+
+    async def restart(self, step: Step) -> None:
+        """Write the states down, and read them into an empty store."""
+        mode = self.rng.choice(("python", "json"))
+        step.given = {"mode": mode}
+        data = self.store.states.to_dict(mode)
+        if mode == "json":
+            data = json.loads(json.dumps(data))
+        await self.store.close()
+        self.store = self.make(self.clock)
+        restored = list(Flow.from_dict(data).items)
+        self.events.update((event.id, event) for event in restored)
+        await self.both(step, self.store.load(restored), self._restart_reference)
+
+    def _restart_reference(self) -> int:
+        self.reference.restart()
+        return len(self.reference.rows)
+
+    async def advance(self, step: Step) -> None:
+        step.given = {"seconds": self.rng.choice((0.25, 0.5, 1.0, 5.0))}
+        self.clock.advance(step.given["seconds"])

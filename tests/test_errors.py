@@ -1,0 +1,140 @@
+"""Errors: one base, a handful of leaves, each caught by the built-in that it stands for."""
+
+import asyncio
+import inspect
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+from lionpride import errors
+from lionpride.core import Skip
+from lionpride.errors import (
+    AccessError,
+    ConfigurationError,
+    EventCancelledError,
+    ExecutionError,
+    ExistsError,
+    LionprideError,
+    LionTimeoutError,
+    NotFoundError,
+    OperationError,
+    QueueFullError,
+    ValidationError,
+)
+
+STANDS_FOR: dict[type[LionprideError], type[BaseException]] = {
+    AccessError: PermissionError,
+    ConfigurationError: ValueError,
+    EventCancelledError: Exception,
+    ExecutionError: RuntimeError,
+    ExistsError: ValueError,
+    LionTimeoutError: TimeoutError,
+    NotFoundError: KeyError,
+    OperationError: RuntimeError,
+    QueueFullError: asyncio.QueueFull,
+    Skip: Exception,
+    ValidationError: ValueError,
+}
+
+RETRYABLE = {EventCancelledError, LionTimeoutError, QueueFullError}
+
+KINDS = [LionprideError, *STANDS_FOR]
+
+
+def test_every_error_of_the_module_is_here() -> None:
+    found = {
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, LionprideError)
+    }
+    assert found == set(KINDS)
+    assert {kind.__name__ for kind in found} == set(errors.__all__)
+
+
+@pytest.mark.parametrize("kind", STANDS_FOR)
+def test_it_is_caught_by_its_base_and_by_the_builtin(kind: type[LionprideError]) -> None:
+    for caught in (LionprideError, STANDS_FOR[kind], Exception):
+        with pytest.raises(caught):
+            raise kind("text")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_says_what_it_was_given(kind: type[LionprideError]) -> None:
+    error = kind("what went wrong; what to do")
+    assert str(error) == error.message == "what went wrong; what to do"
+    assert error.args == ("what went wrong; what to do",)
+    assert "what went wrong" in repr(error)
+    assert kind.__name__ in repr(error)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_a_text_it_says_what_it_is(kind: type[LionprideError]) -> None:
+    for error in (kind(), kind(None), kind("")):
+        assert str(error) == kind.default_message
+        assert str(error)
+
+
+def test_each_default_is_its_own() -> None:
+    assert len({kind.default_message for kind in KINDS}) == len(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whether_to_try_again_is_the_classs_word_or_the_callers(kind: type[LionprideError]) -> None:
+    assert kind("x").retryable is (kind in RETRYABLE)
+    assert kind("x", retryable=True).retryable is True
+    assert kind("x", retryable=False).retryable is False
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_as_data(kind: type[LionprideError]) -> None:
+    assert kind("x", retryable=True).to_dict() == {
+        "error": kind.__name__,
+        "message": "x",
+        "retryable": True,
+    }
+    details = {"size": 3}
+    error = kind("x", details=details)
+    assert error.to_dict()["details"] == {"size": 3}
+    details["size"] = 4
+    assert error.details == {"size": 3}, "it has details of its own"
+    assert json.loads(json.dumps(error.to_dict())) == error.to_dict()
+    assert kind("x").details == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_survives_pickling(kind: type[LionprideError]) -> None:
+    error = kind("x", details={"a": 1}, retryable=True)
+    again: Any = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
+    assert again.to_dict() == error.to_dict()
+    assert str(again) == "x"
+
+
+def test_a_cause_is_the_reason_in_the_traceback() -> None:
+    cause = OSError("disk")
+    error = ExecutionError("x", cause=cause)
+    assert error.__cause__ is cause
+    assert ExecutionError("x").__cause__ is None
+
+
+def test_a_key_error_is_not_quoted() -> None:
+    """KeyError shows the repr of its text; ours is read by people."""
+    assert str(NotFoundError("event 5 is not here: append it first")) == (
+        "event 5 is not here: append it first"
+    )
+
+
+def test_users_may_have_errors_of_their_own() -> None:
+    class QuotaError(LionprideError):
+        default_message = "the quota is used up"
+        default_retryable = True
+
+    error = QuotaError(details={"left": 0})
+    assert error.to_dict() == {
+        "error": "QuotaError",
+        "message": "the quota is used up",
+        "retryable": True,
+        "details": {"left": 0},
+    }
