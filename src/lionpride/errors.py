@@ -150,7 +150,7 @@ class ExecutionError(LionprideError, RuntimeError):
     record: Mapping[str, Any] | None = None
 
 
-class Skip(LionprideError):  # noqa: N818  (raised to steer, as StopIteration is; not an error)
+class Skip(LionprideError):
     """Raise it in ``_invoke`` or ``_stream`` to leave the event SKIPPED, with this reason.
 
     >>> raise Skip("already sent")

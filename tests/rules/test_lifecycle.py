@@ -145,10 +145,7 @@ def drawn() -> set[tuple[EventStatus, EventStatus]]:
     (main,) = [line for line in lines if "(append)" in line]
     stages = [[S(w.lower()) for w in WORDS.findall(part)] for part in main.split("-->")[1:]]
     arrows = {
-        (one, other)
-        for before, after in pairwise(stages)
-        for one in before
-        for other in after
+        (one, other) for before, after in pairwise(stages) for one in before for other in after
     }
     below = lines[lines.index(main) + 1 :]
     (loop,) = [line for line in below if re.search(r"\+-+\+", line)]

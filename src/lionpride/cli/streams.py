@@ -14,6 +14,7 @@ from .usage import UsageError
 
 __all__ = ["claim_stdout", "prepare", "tell", "warn"]
 
+
 def prepare() -> None:
     """See to it that the standard streams are there, and fit for any text.
 

@@ -53,10 +53,12 @@ class Guard:
         self._timer = loop.call_later(timeout, self.end, Cause.TIMEOUT)
 
     def end(self, cause: Cause) -> None:
-        """End the attempt now; the first cause counts."""
+        """End the attempt now; the first cause counts, but for a user's cancel, which does."""
         if self.cause is None:
             self.cause = cause
             self._insist()
+        elif self.cause is Cause.INTERRUPT and cause is Cause.CANCEL:
+            self.cause = cause  # it is being ended already, and shall not come back
 
     def _insist(self) -> None:
         if self._timer is not None:

@@ -61,14 +61,16 @@ class Crew(Hands):
         self._armed = False  # the store's bell will call
         self._bell = self._ring
         self._plain: set[type] = set()  # events whose `request` need not be looked at
-        self._starts = not shop.asks  # its claims start the event at once
-        self._formal = shop.window is not None or shop.asks
+        # Whether a claim starts its event at once: if nothing can come between.
+        self._starts = shop.now is not None and not shop.asks
+        self._formal = shop.window is not None or not self._starts
         self._take: Callable[[], Claim | None] | None = None
         self._orphans: set[asyncio.Task[None]] = set()
 
     def _ring(self) -> None:
         """There may be something new to claim."""
         self._armed = False
+        self._more = True
         self._wake()
         self._call()
 

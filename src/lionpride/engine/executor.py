@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, cast
 
-from ..errors import ConfigurationError, OperationError
+from ..errors import ConfigurationError, ExistsError, OperationError
 from ..model import registry
 from ..model.execution import EventStatus
 from ..model.flow import Flow
@@ -75,7 +75,7 @@ class Executor(Desk):
         self._room: int | None = config.get("max_queue_size")
         self._owns_store = store is None or isinstance(store, str)
         self._now = self._store if isinstance(self._store, Immediate) else None
-        self._background: asyncio.Task[None] | None = None
+        self._background: asyncio.Task[BaseException | None] | None = None
 
     @property
     def event_type(self) -> type[Event]:
@@ -112,13 +112,14 @@ class Executor(Desk):
             self._check_type(event)
         if type(priority) is not float or not -_INFINITY < priority < _INFINITY:
             priority = checked_priority(event, priority)
+        before = self._store.last_arrival() if self._observers.active else 0
         if self._room is not None or self._now is None or not self._now.append_now(event, priority):
             _check_pending(event)
             entry = (event, priority)
             held = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
             if held[0] is not event:
                 return cast("E", held[0])
-        if self._observers.active:
+        if self._observers.active and (event.execution.arrival or 0) > before:
             self._observers.tell(event, event.execution.arrival, None, _PENDING)
         return event
 
@@ -173,7 +174,15 @@ class Executor(Desk):
         events = list(flow.items)
         for event in events:
             self._check_type(event)
+        own = [each for each in flow.progressions if each.name not in set(EventStatus)]
+        for progression in own:
+            if any(each.name == progression.name for each in self.states.progressions):
+                raise ExistsError(
+                    f"a progression is named {progression.name!r} here: names are unique"
+                )
         count = await self._store.load(events)
+        for progression in own:
+            self.states.add_progression(progression)
         if self._observers.active:
             for event in events:
                 self._observers.tell(event, event.execution.arrival, None, event.status)
@@ -237,8 +246,17 @@ class Executor(Desk):
             raise OperationError("the executor runs already: enter `async with` once at a time")
         await self.start()
         assert self.processor is not None
-        self._background = asyncio.create_task(self.processor.execute(), name="lionpride-executor")
+        work = self._work_quietly(self.processor)
+        self._background = asyncio.create_task(work, name="lionpride-executor")
         return self
+
+    async def _work_quietly(self, processor: Processor) -> BaseException | None:
+        """Run until stopped; what would tear the event loop down is returned instead."""
+        try:
+            await processor.execute()
+        except (KeyboardInterrupt, SystemExit) as error:
+            return error
+        return None
 
     async def __aexit__(
         self,
@@ -260,7 +278,9 @@ class Executor(Desk):
         if self._owns_store:
             await self._store.close()
         if not background.cancelled() and error is None:
-            background.result()
+            exit_error = background.result()
+            if exit_error is not None:
+                raise exit_error
 
 
 _INFINITY = float("inf")

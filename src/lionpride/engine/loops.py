@@ -35,7 +35,7 @@ class Loop(Admission):
             self._more = wait is not None
             if not claims:
                 await self._sleep(wait)
-            elif not shop.asks or await self._admit(worker, claims[0]):
+            elif self._starts or await self._admit(worker, claims[0]):
                 return claims[0]
             elif self._is_spent(worker):
                 break
@@ -62,16 +62,9 @@ class Round(Admission):
         super().__init__(shop)
         self._left = most
         self._until = shop.store.last_arrival()
-        self._seen: set[int | None] = set()
-        self._again: list[Claim] = []  # came back in this round: for the next one
+        self._seen: set[int] = set()
+        self._skip: set[int] = set()  # came back in this round: for the next one
         self._starts, self._formal = False, True
-
-    async def run(self) -> None:
-        try:
-            await super().run()
-        finally:
-            for claim in self._again:
-                await self._settle_unstarted(claim, RELEASED)
 
     async def _next(self, worker: Worker) -> Claim | None:
         while self._left != 0:
@@ -79,7 +72,9 @@ class Round(Admission):
             if self._closing:
                 return None
             store = self.shop.store
-            claims, wait = await store.claim(self.shop.name, until=self._until, denied=True)
+            claims, wait = await store.claim(
+                self.shop.name, until=self._until, skip=self._skip, denied=True
+            )
             if not claims:
                 break
             if await self._accepts(worker, claims[0]):
@@ -93,11 +88,14 @@ class Round(Admission):
     async def _accepts(self, worker: Worker, claim: Claim) -> bool:
         """Whether the round runs what it claimed."""
         number = claim[0].execution.arrival
+        assert number is not None
         if number in self._seen:
-            self._again.append(claim)
+            self._skip.add(number)
+            await self._settle_unstarted(claim, RELEASED)
             return False
         self._seen.add(number)
-        if self.shop.asks and not await self._admit(worker, claim):
+        waits = self.shop.asks or self.shop.now is None
+        if waits and not await self._admit(worker, claim):
             return False
         if self._left is not None:
             self._left -= 1

@@ -31,10 +31,12 @@ class Admission(Crew):
     def __init__(self, shop: Workshop) -> None:
         super().__init__(shop)
         self._admitted: Work | None = None  # claimed, and waiting for its turn or for room
+        self._admitting: Worker | None = None
         self._dropped = False  # ... and cancelled meanwhile
 
     def _forget(self, worker: Worker) -> None:
-        self._admitted = None
+        if worker is self._admitting:
+            self._admitted = self._admitting = None
         self._asked(worker)
 
     def end(self, event: Event, cause: Cause) -> bool:
@@ -48,14 +50,15 @@ class Admission(Crew):
 
     async def _admit(self, worker: Worker, claim: Claim) -> bool:
         """Ask permission for a claimed event; if it cannot start now, settle what that means."""
-        self._admitted = claim[0]
+        self._admitted, self._admitting = claim[0], worker
         try:
             outcome = await self._permit(worker, claim)
         except asyncio.CancelledError:
             await self._settle_unstarted(claim, RELEASED)
             raise
         finally:
-            self._admitted, self._dropped = None, False
+            if worker is self._admitting:  # not if it was left behind, long ago
+                self._admitted, self._admitting, self._dropped = None, None, False
         if worker.left:
             return False  # settled already
         if outcome is not None:
@@ -66,13 +69,14 @@ class Admission(Crew):
 
     async def _permit(self, worker: Worker, claim: Claim) -> Outcome | None:
         """Ask, and wait until a start is allowed: None, or what is to be settled instead."""
-        while self.shop.asker is not None and self._may_wait():
-            await self._sleep_until_free()
         outcome = None
-        if self._may_wait():
-            outcome = await self._ask(worker, claim)
-            if outcome is None and not worker.left:
-                await self._until_allowed()
+        if self.shop.asks:
+            while self.shop.asker is not None and self._may_wait():
+                await self._sleep_until_free()
+            if self._may_wait():
+                outcome = await self._ask(worker, claim)
+        if outcome is None and not worker.left:
+            await self._until_allowed()
         if outcome is None and not self._may_wait():
             outcome = cancelled_while_waiting() if self._dropped else RELEASED
         return outcome

@@ -137,7 +137,7 @@ class Processor:
 
     # -- what users override -----------------------------------------------------------------
 
-    async def request_permission(self, **request: Any) -> bool:
+    async def request_permission(self, *args: Any, **request: Any) -> bool:
         """Whether an event may start now; override it for quotas, authorization, gates.
 
         Asked with the event's ``request``, one event after another, in the order they would
@@ -225,24 +225,28 @@ class Processor:
         Raises:
             OperationError: if something is, and nothing is working that could end it.
         """
-        store = self._bench.store
+        store, changed = self._bench.store, asyncio.Event()
         await asyncio.sleep(0)  # a task just made for execute() may not have begun
         while True:
-            counts = await store.counts()
-            waiting = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
-            if not waiting:
-                return
-            if not self.working and not counts[EventStatus.PROCESSING]:
-                raise OperationError(
-                    f"{waiting} events are pending and nothing is running them: use `async with "
-                    "executor:`, run processor.execute() in a task, or call forward()"
-                )
-            changed = asyncio.Event()
-            store.on_idle(changed.set)
+            changed.clear()
+            store.on_idle(changed.set)  # hung before the look, so that no ending slips between
             try:
+                if await self._is_idle(store):
+                    return
                 await changed.wait()
             finally:
                 store.off(changed.set)
+
+    async def _is_idle(self, store: Store) -> bool:
+        """Whether nothing is pending or running; raises if nothing could end what is."""
+        counts = await store.counts()
+        waiting = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
+        if waiting and not self.working and not counts[EventStatus.PROCESSING]:
+            raise OperationError(
+                f"{waiting} events are pending and nothing is running them: use `async with "
+                "executor:`, run processor.execute() in a task, or call forward()"
+            )
+        return not waiting
 
     def end(self, event: Event, cause: Cause) -> bool:
         """Have the attempt of a running event ended; False if this processor has it not."""

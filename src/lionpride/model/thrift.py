@@ -74,13 +74,14 @@ def _is_simple(kind: type[BaseModel]) -> bool:
     decorators = kind.__pydantic_decorators__
     return (
         not decorators.model_validators
-        and not decorators.field_validators
         and not decorators.root_validators
-        and not decorators.validators
         and not kind.__private_attributes__
         and kind.model_config.get("extra") == "forbid"
         and kind.model_post_init is BaseModel.model_post_init
-        and all(field.default_factory is None for field in kind.model_fields.values())
+        and not kind.model_config.get("validate_default")
+        and not any(
+            field.default_factory or field.validate_default for field in kind.model_fields.values()
+        )
     )
 
 

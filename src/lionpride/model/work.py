@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..errors import OperationError, ValidationError
 from .codec import Encoder
@@ -32,6 +33,7 @@ _RESERVED: Mapping[str, str] = {
     "key": "what concurrency is counted by",
     "spend": "states the true cost",
     "progress": "reports how far the event is",
+    "max_chunks": "the most chunks of a stream, a ClassVar",
     "as_fresh_event": "the same work to do again",
 }
 
@@ -47,6 +49,14 @@ class Work(Element):
 
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     streaming: bool = False
+
+    @field_validator("timeout")
+    @classmethod
+    def _check_timeout(cls, value: float | None) -> float | None:
+        """The bounds again, for a subclass that declares the field anew to set a default."""
+        if value is not None and not (value > 0 and isfinite(value)):
+            raise ValueError(f"timeout must be positive and finite, in seconds, not {value}")
+        return value
 
     max_chunks: ClassVar[int] = 1_000_000
     """A stream that yields more chunks than this has FAILED; those before are kept."""

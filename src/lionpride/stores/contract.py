@@ -181,6 +181,7 @@ class Store(Protocol):
         *,
         lease: float = 10.0,
         until: int | None = None,
+        skip: Collection[int] = (),
         denied: bool = False,
         start: bool = False,
     ) -> tuple[list[Claim], float | None]:
@@ -191,6 +192,7 @@ class Store(Protocol):
             n: How many at most: free slots, never a hoard.
             lease: Seconds for which they are this worker's.
             until: Only events whose arrival number is at most this.
+            skip: Not those with these arrival numbers.
             denied: Also those that wait out a denial.
             start: Whether they are started at once, as by ``start``.
 

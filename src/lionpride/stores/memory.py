@@ -156,13 +156,14 @@ class MemoryStore:
         *,
         lease: float = 10.0,
         until: int | None = None,
+        skip: Collection[int] = (),
         denied: bool = False,
         start: bool = False,
     ) -> tuple[list[Claim], float | None]:
         newer = until is not None and until < self._last
         claims = []
-        if newer or (denied and self._waiting.has_denied()):
-            for number in self._waiting.some(n, until, denied):
+        if newer or skip or (denied and self._waiting.has_denied()):
+            for number in self._waiting.some(n, until, skip, denied):
                 claims.append(self._hold(number))
                 if start:
                     self.start(claims[-1][0])

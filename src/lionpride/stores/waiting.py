@@ -7,7 +7,7 @@ mostly leftovers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from heapq import heapify, heappop, heappush
 
 from ..model.execution import Execution
@@ -84,7 +84,7 @@ class Waiting:
                 return number
         return None
 
-    def some(self, n: int, until: int | None, denied: bool) -> list[int]:
+    def some(self, n: int, until: int | None, skip: Container[int], denied: bool) -> list[int]:
         """Take out the next numbers up to ``until``, on demand with those that were denied."""
         self._mature()
         found: list[int] = []
@@ -92,7 +92,7 @@ class Waiting:
         while len(found) < n and (order := self._lowest(denied)) is not None:
             priority, number = order.first()
             order.pop()
-            if until is None or number <= until:
+            if (until is None or number <= until) and number not in skip:
                 found.append(number)
             else:
                 aside.append((order, priority, number))
@@ -108,7 +108,8 @@ class Waiting:
         """How long until ``next`` may find something: 0.0 for at once, None for not ever."""
         if self._ready:
             return 0.0
-        return max(0.0, self._later[0][0] - self._clock()) if self._later else None
+        # Not less than a loop's timer can tell from now, or it would fire without end.
+        return max(1e-9, self._later[0][0] - self._clock()) if self._later else None
 
     def _entry(self, number: int) -> tuple[float, int]:
         return self._pending[number].execution.priority or 0.0, number
