@@ -1,36 +1,18 @@
-"""Counting the steps of events, and keeping them for the timeline."""
+"""Counting the steps of events: how many, how long, which run, and what went wrong."""
 
-import itertools
-
-from lionpride.cli.chart import Span
-from lionpride.cli.recorder import Recorder
-from lionpride.cli.tally import Tally
-from lionpride.core import Event, EventStatus, Transition
-
-PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED, ABORTED = (
-    EventStatus(name)
-    for name in ("pending", "processing", "completed", "failed", "cancelled", "aborted")
+import pytest
+from cli.steps import (
+    ABORTED,
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PENDING,
+    PROCESSING,
+    Steps,
+    Thing,
 )
 
-
-class Thing(Event):
-    name: str = "thing"
-
-
-class Steps:
-    """Tells observers of steps, a second apart."""
-
-    def __init__(self, *observers) -> None:
-        self.observers = observers
-        self.at = 0.0
-
-    def __call__(self, event, *statuses) -> None:
-        for before, after in itertools.pairwise(statuses):
-            if after is not None:
-                event.execution.status = after
-            for observer in self.observers:
-                observer(Transition(event, before, after, self.at, 1))
-            self.at += 1
+from lionpride.cli.tally import FIRST_FAILURES, Tally
 
 
 async def test_counts_follow_every_step():
@@ -88,28 +70,25 @@ async def test_a_failure_is_noted_with_its_line_and_error():
     assert failure.error == "ValueError: no way"
 
 
-def test_a_recorder_keeps_every_stay():
-    recorder = Recorder({})
-    steps = Steps(recorder)
-    steps(Thing(name="a"), None, PENDING, PROCESSING, COMPLETED)
-    steps(Thing(name="b"), None, PENDING, PROCESSING, PENDING, PROCESSING, FAILED)
-    steps(Thing(name="c"), None, PENDING, PENDING, ABORTED)
-    steps(Thing(name="d"), None, PENDING, PROCESSING)
-    steps(Thing(name="e"), None, PENDING)
-    steps(Thing(name="f"), None, PENDING, None)
-    assert recorder.spans() == [
-        Span(0, 1, 2, "completed", "a"),
-        Span(3, 4, 5, "pending", "b"),
-        Span(5, 6, 7, "failed", "b"),
-        Span(8, None, 10, "aborted", "c"),
-        Span(14, None, 15, "cancelled", "f"),
-        Span(11, 12, None, "processing", "d"),
-        Span(13, None, None, "pending", "e"),
-    ]
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (ValueError("a:\n b"), "ValueError: a: b"),
+        (None, ""),
+    ],
+)
+async def test_an_error_is_told_in_one_line(error, words):
+    event, tally = Thing(), Tally({})
+    event.execution.error = error
+    Steps(tally)(event, None, PENDING, PROCESSING, FAILED)
+    assert tally.failures[0].error == words
 
 
-def test_an_event_without_a_text_is_called_by_its_line():
-    event = Event()
-    recorder = Recorder({event.id: 4})
-    Steps(recorder)(event, None, PENDING)
-    assert recorder.spans()[0].label == "line 4"
+async def test_only_the_first_failures_are_kept():
+    tally = Tally({})
+    steps = Steps(tally)
+    for i in range(FIRST_FAILURES + 3):
+        steps(Thing(name=str(i)), None, PENDING, PROCESSING, CANCELLED)
+    assert [failure.label for failure in tally.failures] == [str(i) for i in range(FIRST_FAILURES)]
+    assert tally.failed == FIRST_FAILURES + 3

@@ -179,14 +179,6 @@ async def test_join_does_not_wait_for_another_worker_that_has_stopped() -> None:
     assert "1 events are pending" in str(complaint)
 
 
-async def test_result_waits_for_another_worker_too() -> None:
-    one = desk()
-    two = desk(store=one.store)
-    job = await one.append(Job(label="a", do=sleeps(5)))
-    async with background(two):
-        assert await one.result(job) == "a"
-
-
 async def test_two_workers_of_one_store_share_its_events() -> None:
     one = desk(concurrency_limit=1)
     two = desk(store=one.store, concurrency_limit=1)

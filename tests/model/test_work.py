@@ -28,6 +28,7 @@ class Slow(Event):
 
 
 RESERVED = [
+    "max_chunks",
     "id",
     "created_at",
     "metadata",

@@ -95,7 +95,7 @@ async def test_the_walks_go_everywhere() -> None:
         met.update(start.crew.kind for start in office.book.starts)
     wanted = {*WEIGHTS, *TERMINAL, "tried again", "interrupted", "denied", "cancelled by hand"}
     rare = {name: met[name] for name in {*wanted, "streamed", "execute", "forward"}}
-    assert min(rare.values()) >= 10, rare
+    assert min(rare.values()) >= 5, rare
 
 
 # -- tests of the tests ----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import argparse
 import math
 
 from ..errors import LionprideError
+from .text import shorten
 
 __all__ = ["UsageError", "positive_seconds", "whole_number"]
 
@@ -23,7 +24,7 @@ def whole_number(text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{shorten(text, 40)!r} is not a whole number of at least 1")
     return number
 
 
@@ -34,5 +35,5 @@ def positive_seconds(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{shorten(text, 40)!r} is not a number of seconds above 0")
     return number

@@ -277,10 +277,15 @@ class Executor(Desk):
             logger.info("%r: %d events are left pending", self.states.name, left)
         if self._owns_store:
             await self._store.close()
-        if not background.cancelled() and error is None:
+        if background.cancelled():
+            return
+        failure = background.exception()
+        if failure is None:
             exit_error = background.result()
-            if exit_error is not None:
+            if exit_error is not None:  # it goes before what it has caused in the block
                 raise exit_error
+        elif error is None:
+            raise failure
 
 
 _INFINITY = float("inf")

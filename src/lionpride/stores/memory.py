@@ -317,17 +317,15 @@ class MemoryStore:
         return pruned
 
     async def remove(self, events: Sequence[Work]) -> None:
-        for event in events:
-            number = self._number(event)
+        numbers = [self._number(event) for event in events]
+        for event, number in zip(events, numbers, strict=True):
             if number in self._held or number in self._processing:
                 raise OperationError(
                     f"{event!r} is running and cannot be removed: cancel it, and remove it when "
                     "it has ended"
                 )
-        for event in events:
-            number = self._number(event)
-            if number in self._pending:
-                self._waiting.leave(number)
+        for number in self._pending.keys() & set(numbers):
+            self._waiting.leave(number)
         self.states.drop(events)
         self._ring_if_idle()
 
@@ -400,5 +398,4 @@ class MemoryStore:
             if bell in bells:
                 bells.remove(bell)
 
-    async def close(self) -> None:
-        """Nothing is open."""
+    async def close(self) -> None: ...

@@ -92,6 +92,8 @@ class Waiting:
         while len(found) < n and (order := self._lowest(denied)) is not None:
             priority, number = order.first()
             order.pop()
+            if number in found:
+                continue  # denied twice: the first entry was a leftover
             if (until is None or number <= until) and number not in skip:
                 found.append(number)
             else:

@@ -1,0 +1,71 @@
+"""What instances share is never seen by another one."""
+
+import pytest
+from pydantic import Field, field_validator, model_validator
+
+from lionpride.core import Element, Event
+
+
+class Job(Event):
+    n: int = 0
+    name: str = "job"
+
+
+def test_an_assignment_shows_in_one_instance_only() -> None:
+    one, two, three = Job(n=1), Job(n=2), Job(n=3)
+    one.name = "other"
+    assert one.model_fields_set == {"n", "name"}
+    assert two.model_fields_set == three.model_fields_set == {"n"}
+    assert (two.name, three.name) == ("job", "job")
+
+
+def test_what_is_made_of_defaults_is_its_own() -> None:
+    first, second, third = Job(), Job(), Job()
+    second.n = 5
+    assert (first.n, second.n, third.n, Job().n) == (0, 5, 0, 0)
+    assert (first.model_fields_set, second.model_fields_set) == (set(), {"n"})
+    assert len({first.id, second.id, third.id}) == 3
+    assert third == third.model_copy() and third.model_dump()["n"] == 0
+    assert first.created_timestamp <= third.created_timestamp
+
+
+def test_defaults_that_are_made_anew_are_made_anew() -> None:
+    class Listed(Element):
+        items: list[int] = Field(default_factory=list)
+        shared: list[int] = []
+
+    one, two, three = Listed(), Listed(), Listed()
+    two.items.append(1)
+    two.shared.append(1)
+    assert one.items == three.items == [] and one.shared == three.shared == []
+
+
+def test_validators_run_for_each_instance() -> None:
+    seen: list[int] = []
+
+    class Checked(Element):
+        n: int = Field(default=1, validate_default=True)
+
+        @field_validator("n")
+        @classmethod
+        def note(cls, n: int) -> int:
+            seen.append(n)
+            return n
+
+        @model_validator(mode="after")
+        def mark(self) -> "Checked":
+            seen.append(-1)
+            return self
+
+    for _ in range(3):
+        Checked()
+    assert seen == [1, -1] * 3
+
+
+def test_a_missing_field_is_missing_every_time() -> None:
+    class Needs(Element):
+        n: int
+
+    for _ in range(3):
+        with pytest.raises(ValueError, match="n"):
+            Needs()

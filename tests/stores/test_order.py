@@ -1,0 +1,32 @@
+"""The order against a sorted list."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lionpride.stores.order import Order
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, -1.0, 2.5, 1e300]), st.integers(1, 50)), unique=True)
+)
+def test_it_pops_by_priority_then_number(entries: list[tuple[float, int]]) -> None:
+    order = Order(entries)
+    popped = []
+    while order:
+        first = order.first()
+        popped.append((first[0], order.pop()))
+        assert popped[-1] == first
+    assert popped == sorted(entries)
+
+
+@given(st.lists(st.one_of(st.none(), st.tuples(st.floats(-3, 3), st.integers(1, 9)))))
+def test_pushes_between_pops(steps: list[tuple[float, int] | None]) -> None:
+    order, model = Order(), list[tuple[float, int]]()
+    for step in steps:
+        if step is not None:
+            order.push(*step)
+            model.append(step)
+        elif model:
+            assert order.pop() == min(model)[1]
+            model.remove(min(model))
+    assert bool(order) is bool(model)
