@@ -18,10 +18,6 @@ FUNCTION_LINES = 50
 UNTESTED: dict[str, str] = {
     "cli/intake.py": "tests/cli/test_run.py runs it, and test_lines.py the lines that it takes in",
     "cli/job.py": "tests/cli/test_run.py and test_trouble.py run it as a command",
-    "cli/progress.py": "what rich draws; tests/cli/test_run.py runs it, test_tally.py its numbers",
-    "cli/screen.py": "tests/cli/test_run.py reads what it prints",
-    "cli/streams.py": "tests/cli/test_trouble.py closes the pipes that it minds",
-    "cli/recorder.py": "tests/cli/test_timeline.py draws what it keeps, test_run.py fills it",
     "model/lazy.py": "tests/model/test_element.py: identity is made on first use",
     "stores/memory.py": "tests/stores/test_contract*.py ask every store the same questions",
     "stores/waiting.py": "tests/simulation compares its order with a naive reference",

@@ -16,7 +16,9 @@ progress = pytest.importorskip("lionpride.cli.progress")
 
 WIDTH, HEIGHT = 60, 7
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
-END = Summary("3 events in 1.00 s", [("completed", "3", "100.0%", "1 ms", "2 ms", "3 ms")], ["note"])
+END = Summary(
+    "3 events in 1.00 s", [("completed", "3", "100.0%", "1 ms", "2 ms", "3 ms")], ["note"]
+)
 
 
 class Terminal(io.StringIO):
@@ -46,16 +48,16 @@ def terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(WIDTH))
     monkeypatch.setenv("LINES", "24")
-    both = Terminal()
-    monkeypatch.setattr(sys, "stderr", both)
-    monkeypatch.setattr(sys, "stdout", both)
-    return both
+    before = sys.stdout, sys.stderr
+    yield Terminal()
+    sys.stdout, sys.stderr = before
 
 
 class Watched:
     """A display of a run whose steps the test makes up."""
 
-    def __init__(self) -> None:
+    def __init__(self, terminal: Terminal, out: io.StringIO | None = None) -> None:
+        sys.stderr, sys.stdout = terminal, out or terminal  # until pytest takes them back
         self.lines: dict = {}
         self.tally = Tally(self.lines)
         self.read = asyncio.Event()
@@ -81,7 +83,7 @@ class Watched:
 
 @pytest.mark.virtual
 async def test_the_bar_tells_how_far_how_fast_and_how_long_yet(terminal):
-    async with Watched() as run:
+    async with Watched(terminal) as run:
         things = [Thing(name=f"thing {i}") for i in range(40)]
         for thing in things:
             run.step(thing, None, PENDING)
@@ -98,7 +100,7 @@ async def test_the_bar_tells_how_far_how_fast_and_how_long_yet(terminal):
 
 @pytest.mark.virtual
 async def test_while_lines_are_read_the_total_is_open(terminal):
-    async with Watched() as run:
+    async with Watched(terminal) as run:
         run.step(Thing(), None, PENDING, PROCESSING, COMPLETED)
         run.step(Thing(), None, PENDING)
         await asyncio.sleep(1)
@@ -111,7 +113,7 @@ async def test_while_lines_are_read_the_total_is_open(terminal):
 
 @pytest.mark.virtual
 async def test_what_runs_the_longest_is_named_with_its_line(terminal):
-    async with Watched() as run:
+    async with Watched(terminal) as run:
         for number, name in enumerate(["first", "x" * 100, "[bold]third[/]", "fourth"], 11):
             thing = Thing(name=name)
             run.lines[thing.id] = number
@@ -127,8 +129,17 @@ async def test_what_runs_the_longest_is_named_with_its_line(terminal):
 
 
 @pytest.mark.virtual
+async def test_an_event_that_never_came_with_the_input_is_shown_without_a_line(terminal):
+    async with Watched(terminal) as run:
+        run.step(Thing(name="stranger"), None, PENDING, PROCESSING)
+        await asyncio.sleep(1)
+        assert "stranger" in terminal.drawing()[4]
+        assert "line" not in terminal.drawing()[4]
+
+
+@pytest.mark.virtual
 async def test_every_drawing_has_the_same_height_and_fits(terminal):
-    async with Watched() as run:
+    async with Watched(terminal) as run:
         heights, things = set(), [Thing(name="y" * 300) for _ in range(6)]
         for thing in things:
             run.step(thing, None, PENDING, PROCESSING)
@@ -145,7 +156,7 @@ async def test_every_drawing_has_the_same_height_and_fits(terminal):
 
 @pytest.mark.virtual
 async def test_the_display_is_taken_down_and_the_cursor_comes_back(terminal):
-    async with Watched() as run:
+    async with Watched(terminal) as run:
         run.step(Thing(), None, PENDING)
         await asyncio.sleep(1)
     text = terminal.getvalue()
@@ -155,13 +166,13 @@ async def test_the_display_is_taken_down_and_the_cursor_comes_back(terminal):
 
 async def test_a_note_is_one_line_whatever_is_in_it(terminal):
     note = "line 3: [red]x[/] " + "long " * 40
-    with Watched().screen as screen:
+    with Watched(terminal).screen as screen:
         screen.note(note)
     assert note in CONTROL.sub("", terminal.getvalue())
 
 
 async def test_the_end_is_a_table(terminal):
-    Watched().screen.finish(END)
+    Watched(terminal).screen.finish(END)
     lines = [line.rstrip() for line in CONTROL.sub("", terminal.getvalue()).splitlines()]
     assert lines[0] == "some/job.py:Work  3 events in 1.00 s"
     assert re.fullmatch(r"status +events +share +run p50 +run p95 +longest", lines[2])
@@ -170,24 +181,24 @@ async def test_the_end_is_a_table(terminal):
 
 
 async def test_a_run_of_nothing_has_no_table(terminal):
-    Watched().screen.finish(Summary("0 events in 1.00 s", [], []))
+    Watched(terminal).screen.finish(Summary("0 events in 1.00 s", [], []))
     assert CONTROL.sub("", terminal.getvalue()) == "some/job.py:Work  0 events in 1.00 s\n"
 
 
-async def test_the_end_is_plain_where_standard_output_is_no_terminal(terminal, monkeypatch):
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
-    Watched().screen.finish(END)
-    assert sys.stdout.getvalue() == END.plain() + "\n"
+async def test_the_end_is_plain_where_standard_output_is_no_terminal(terminal):
+    out = io.StringIO()
+    Watched(terminal, out).screen.finish(END)
+    assert out.getvalue() == END.plain() + "\n"
     assert terminal.getvalue() == ""
 
 
 @pytest.mark.virtual
-async def test_what_events_print_into_a_file_stays_out_of_the_display(terminal, monkeypatch):
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
-    async with Watched():
+async def test_what_events_print_into_a_file_stays_out_of_the_display(terminal):
+    out = io.StringIO()
+    async with Watched(terminal, out):
         print("printed")
         await asyncio.sleep(1)
-        assert sys.stdout.getvalue() == "printed\n"
+        assert out.getvalue() == "printed\n"
     assert "printed" not in terminal.getvalue()
 
 

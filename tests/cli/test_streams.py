@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,12 @@ def unread():
         yield stream
 
 
-@pytest.fixture
-def stdout(capfd, monkeypatch):
-    """A standard output over descriptor 1, as a process has it."""
-    with os.fdopen(1, "w", closefd=False) as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        yield stream
+@contextmanager
+def real_stdout(monkeypatch):
+    """A standard output over descriptor 1, as a process has it and pytest has not."""
+    with os.fdopen(1, "w", closefd=False) as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        yield
 
 
 def test_what_is_told_goes_out_at_once_with_what_was_printed_before(capfd):
@@ -101,22 +102,24 @@ def test_preparing_leaves_no_descriptor_behind():
     assert os.listdir("/dev/fd") == before
 
 
-def test_claimed_output_is_for_what_claimed_it_alone(stdout, capfd):
-    print("before")
-    with claim_stdout("--output") as ours:
-        print("printed meanwhile")
-        os.write(1, b"written meanwhile\n")
-        ours.write(b"ours\n")
-    print("after", flush=True)
+def test_claimed_output_is_for_what_claimed_it_alone(monkeypatch, capfd):
+    with real_stdout(monkeypatch):
+        print("before")
+        with claim_stdout("--output") as ours:
+            print("printed meanwhile")
+            os.write(1, b"written meanwhile\n")
+            ours.write(b"ours\n")
+        print("after", flush=True)
     out, err = capfd.readouterr()
     assert out == "before\nours\nafter\n"
     assert sorted(err.splitlines()) == ["printed meanwhile", "written meanwhile"]
 
 
-def test_what_was_claimed_is_given_back_after_an_error(stdout, capfd):
-    with pytest.raises(KeyError), claim_stdout("--output"):
-        raise KeyError("x")
-    print("after", flush=True)
+def test_what_was_claimed_is_given_back_after_an_error(monkeypatch, capfd):
+    with real_stdout(monkeypatch):
+        with pytest.raises(KeyError), claim_stdout("--output"):
+            raise KeyError("x")
+        print("after", flush=True)
     assert capfd.readouterr().out == "after\n"
 
 

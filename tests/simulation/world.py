@@ -37,7 +37,7 @@ WEIGHTS = {
     "claim": 12,
     "start": 5,
     "settle": 10,
-    "deny": 4,
+    "deny": 8,
     "release": 2,
     "interrupt": 2,
     "extend": 1,
@@ -175,7 +175,7 @@ class World:
     def immediate(self) -> Immediate | None:
         """The store's immediate steps, if it has them and they shall be taken."""
         store = self.store
-        return store if isinstance(store, Immediate) and self.rng.random() < 0.4 else None
+        return store if isinstance(store, Immediate) and self.rng.random() < 0.3 else None
 
     # -- steps -------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class World:
     async def claim(self, step: Step) -> None:
         rng, reference, n = self.rng, self.reference, self.rng.choice((0, 1, 1, 2, 3, 9))
         until = rng.choice(self.shown.pages) if self.shown.pages and rng.random() < 0.3 else None
-        how = {"denied": rng.random() < 0.3, "start": rng.random() < 0.4}
+        how = {"denied": rng.random() < 0.5, "start": rng.random() < 0.3}
         now = self.immediate()
         if now is not None:
             n, until, how = 1, None, {"denied": False, "start": True}
@@ -296,7 +296,7 @@ class World:
         await self._settle(step, [(row.id, row.attempt, outcome(row))])
 
     async def deny(self, step: Step) -> None:
-        backoff = self.rng.choice((0.0, 1.0, 4.0))
+        backoff = self.rng.choice((0.0, 0.0, 1.0, 4.0))
         await self._settle_one(step, S.PENDING, lambda row: after_denial(row.denials, backoff))
 
     async def release(self, step: Step) -> None:

@@ -153,7 +153,8 @@ class LiveScreen:
         lines = [Text("running the longest" if self._tally.running else "", "dim")]
         for started, event in self._tally.oldest(OLDEST):
             number = self._tally.line_of(event)
-            text = f"{duration(now - started):>9}  line {number:<7} "
+            where = "" if number is None else f"line {number}"
+            text = f"{duration(now - started):>9}  {where:<12} "
             text += shorten(label(event), max(10, self._console.width - len(text) - 1))
             lines.append(Text(text, no_wrap=True))
         return lines + [Text("")] * (OLDEST + 1 - len(lines))

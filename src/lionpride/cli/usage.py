@@ -24,7 +24,9 @@ def whole_number(text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{shorten(text, 40)!r} is not a whole number of at least 1")
+        raise argparse.ArgumentTypeError(
+            f"{shorten(text, 40)!r} is not a whole number of at least 1"
+        )
     return number
 
 
@@ -35,5 +37,7 @@ def positive_seconds(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{shorten(text, 40)!r} is not a number of seconds above 0")
+        raise argparse.ArgumentTypeError(
+            f"{shorten(text, 40)!r} is not a number of seconds above 0"
+        )
     return number

@@ -321,8 +321,7 @@ class MemoryStore:
         for event, number in zip(events, numbers, strict=True):
             if number in self._held or number in self._processing:
                 raise OperationError(
-                    f"{event!r} is running and cannot be removed: cancel it, and remove it when "
-                    "it has ended"
+                    f"{event!r} is running: cancel it, and remove it when it has ended"
                 )
         for number in self._pending.keys() & set(numbers):
             self._waiting.leave(number)
