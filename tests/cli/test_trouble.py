@@ -27,7 +27,8 @@ TROUBLE = """
         what: str = "plain"
 
         async def _invoke(self):
-            return {"plain": 1, "broken": Broken(a=1), "large": 10**6000, "deep": deep(5000)}[self.what]
+            big = 10**6000
+            return {"plain": 1, "broken": Broken(a=1), "large": big, "deep": deep(5000)}[self.what]
 
     def deep(levels):
         value = []

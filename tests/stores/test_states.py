@@ -28,11 +28,13 @@ async def test_it_shows_what_is_and_reads_back_as_a_plain_flow() -> None:
     jobs = await desk.append_many([Job(n=n) for n in range(3)])
     states = desk.states
     assert [each.name for each in states.progressions] == [status.value for status in EventStatus]
-    assert list(states.items) == jobs and jobs[1].id in states.get_progression("pending")
+    assert list(states.items) == jobs
+    assert jobs[1].id in states.get_progression("pending")
     await desk.forward()
     assert states.get_progression("completed").order == [job.id for job in jobs]
     again = Flow.from_dict(states.to_dict(mode="json"))
-    assert type(again) is Flow and len(again.items) == 3
+    assert type(again) is Flow
+    assert len(again.items) == 3
     assert again.get_progression("completed").order == [job.id for job in jobs]
 
 
@@ -51,7 +53,8 @@ async def test_a_change_behind_the_executors_back_is_refused(change) -> None:  #
     job = await desk.append(Job())
     with pytest.raises(OperationError):
         change(desk.states, job)
-    assert desk.pending_events == [job] and len(desk.states.items) == 1
+    assert desk.pending_events == [job]
+    assert len(desk.states.items) == 1
 
 
 async def test_a_progression_of_the_users_own_loses_what_is_removed_and_survives_a_restore() -> (

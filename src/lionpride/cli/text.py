@@ -90,7 +90,7 @@ def fitting(text: str, width: float, size: float) -> str:
     Nothing rather than less than two thirds of a name, which would name anything.
     """
     while text_width(text, size) > width:
-        head, slash, tail = text.partition("/")
+        _head, slash, tail = text.partition("/")
         if not slash or not tail:
             break
         text = tail

@@ -93,7 +93,7 @@ class Element(BaseModel):
         # The hot path, written out: see docs/decisions/identity.md.
         thrift = self._thrifty
         if not data and thrift.blank is not None:
-            thrift.fill(self)
+            thrift.fill(self, time())
         elif "id" in data or "execution" in data or not _UNDECLARED.isdisjoint(data):
             given = self._take_undeclared(data)
             self.__pydantic_validator__.validate_python(data, self_instance=self)

@@ -8,7 +8,6 @@ its defaults are plain values. Measurements: docs/decisions/identity.md.
 
 from __future__ import annotations
 
-from time import time
 from typing import Any
 
 from pydantic import BaseModel
@@ -41,9 +40,9 @@ class Thrift:
         self._may_share = _is_simple(kind)
         self.blank: dict[str, Any] | None = None
 
-    def fill(self, instance: BaseModel) -> None:
-        """Make an instance of what it has by default, as validation would."""
-        _set_dict(instance, {**self.blank, "_created": time()})  # type: ignore[dict-item]
+    def fill(self, instance: BaseModel, now: float) -> None:
+        """Make an instance of what it has by default, created at ``now``, as validation would."""
+        _set_dict(instance, {**self.blank, "_created": now})  # type: ignore[dict-item]
         _set_fields_set(instance, self._sets[()])
         _set_extra(instance, None)
         _set_private(instance, None)
