@@ -75,7 +75,7 @@ class MemoryStore:
     ) -> list[Work]:
         taken = self._resolve(entries, exist_ok)
         fresh = [entry for entry in taken.values() if entry[0].execution.arrival is None]
-        if room is not None and len(self._pending) + len(fresh) > room:
+        if fresh and room is not None and len(self._pending) + len(fresh) > room:
             raise QueueFullError(
                 f"the queue holds {len(self._pending)} waiting events and may hold {room} "
                 f"(max_queue_size): {len(fresh)} more have no room; append them later",
@@ -213,7 +213,7 @@ class MemoryStore:
             return self.complete_now(event, attempt, outcome.response, outcome.duration)
         own = event.__dict__
         number: int = own.get("_arrival", 0)
-        if number not in self._processing or own["_attempt"] != attempt:
+        if self._processing.get(number) is not event or own["_attempt"] != attempt:
             return self._settle_unstarted(event, attempt, outcome)
         apply(event.execution, outcome)
         del self._processing[number]
@@ -229,7 +229,7 @@ class MemoryStore:
     def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
         own = event.__dict__
         number: int = own.get("_arrival", 0)
-        if number not in self._processing or own["_attempt"] != attempt:
+        if self._processing.get(number) is not event or own["_attempt"] != attempt:
             return self._settle_unstarted(event, attempt, Completion(response, duration))
         del self._processing[number]
         own["_status"] = "completed"  # PROCESSING to COMPLETED: always an arrow
