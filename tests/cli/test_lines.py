@@ -1,9 +1,10 @@
 """A line becomes an event, or a message that names the line, the field and the value."""
 
+import json
 from uuid import UUID
 
 import pytest
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from lionpride.cli.lines import BadLine, EventReader, label
 from lionpride.core import Event
@@ -102,3 +103,41 @@ def test_what_is_wrong_is_said_in_one_line(raw, words):
 def test_a_label_is_the_first_text_of_an_events_own_fields():
     assert label(read('{"path": "a b.png"}')[0]) == "a b.png"
     assert label(Ranked()) == ""
+
+
+class Login(Event):
+    password: str = Field("", repr=False)
+    user: str = ""
+
+
+def test_a_field_that_is_kept_out_of_the_repr_is_no_label():
+    assert label(Login(password="secret", user="ada")) == "ada"
+    assert label(Login(password="secret")) == ""
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"path": "%s.txt"}',
+        '{"%s": 1}',
+        '{"path": "a.png", "id": "%s"}',
+        '{"path": "a.png", "metadata": "%s"}',
+        '{"path": "a.png", "width": "%s"}',
+        '{"path": "a.png", "priority": "%s"}',
+        "%s",
+    ],
+)
+def test_a_message_is_short_however_long_the_line(raw):
+    with pytest.raises(BadLine) as caught:
+        read(raw % ("k" * 50_000))
+    assert str(caught.value).startswith("line 7: ")
+    assert len(str(caught.value)) < 400
+
+
+def test_of_many_things_wrong_the_first_are_said_and_the_others_counted():
+    fields = {f"f{i}": 1 for i in range(2000)}
+    with pytest.raises(BadLine) as caught:
+        read(json.dumps({"path": "a.png", **fields}))
+    assert "f0: is not a field" in str(caught.value)
+    assert str(caught.value).endswith("; and 1,995 more like these")
+    assert len(str(caught.value)) < 500

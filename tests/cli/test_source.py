@@ -1,11 +1,14 @@
 """Lines out of files and pipes: numbered, in batches, blank ones skipped, none lost."""
 
+import asyncio
+import io
 import os
 import random
+import threading
 
 import pytest
 
-from lionpride.cli.source import batches, open_source
+from lionpride.cli.source import AHEAD, Source, batches, open_source
 from lionpride.cli.usage import UsageError
 
 
@@ -95,3 +98,47 @@ def test_what_cannot_be_read_is_named(tmp_path, name, words):
         open_source(str(tmp_path / name))
     assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_that_nobody_reads_on_ends_quietly(tmp_path, monkeypatch):
+    """Its thread outlives the loop, and goes when the next line or the end comes."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    both = os.open(path, os.O_RDWR)
+    quarrels = []
+    monkeypatch.setattr(threading, "excepthook", quarrels.append)
+    before = set(threading.enumerate())
+
+    async def read_one():
+        lines = open_source(str(path)).lines()
+        os.write(both, b"first\n")
+        return await anext(lines)
+
+    assert asyncio.run(read_one()) == [(1, b"first")]
+    (thread,) = set(threading.enumerate()) - before
+    os.write(both, b"second\n")
+    os.close(both)
+    thread.join(20)
+    assert not thread.is_alive()
+    assert quarrels == []
+
+
+async def test_no_more_than_a_few_batches_are_read_ahead(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    both = os.open(path, os.O_RDWR)
+    reads = []
+
+    class Counted(io.FileIO):
+        def read(self, size):
+            data = super().read(8)
+            reads.append(data)
+            return data
+
+    lines = Source(Counted(path), "counted").lines()
+    os.write(both, b"4 bytes\n" * 100)
+    os.close(both)
+    assert await anext(lines) == [(1, b"4 bytes")]
+    await asyncio.to_thread(lambda: None)
+    assert len(reads) <= AHEAD + 2
+    assert sum([len(batch) async for batch in lines]) == 99

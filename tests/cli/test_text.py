@@ -2,7 +2,17 @@
 
 import pytest
 
-from lionpride.cli.text import clock, duration, one_line, plural, rate, shorten
+from lionpride.cli.text import (
+    clock,
+    duration,
+    fitting,
+    one_line,
+    plural,
+    rate,
+    shorten,
+    text_width,
+    trouble,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +57,53 @@ def test_shorten_keeps_both_ends():
     assert shorten("short", 5) == "short"
     assert shorten("abcdefghij", 7) == "ab…ghij"
     assert all(len(shorten("x" * 50, width)) <= max(1, width) for width in range(60))
+
+
+def test_the_width_of_a_text_depends_on_its_letters_and_their_size():
+    assert text_width("", 11) == 0
+    assert text_width("ill", 11) < text_width("abc", 11) < text_width("mmm", 11)
+    assert text_width("abc", 22) == 2 * text_width("abc", 11)
+    assert text_width("日本", 10) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "drawn"),
+    [
+        ("test/test_re.py", "test/test_re.py", "test/test_re.py"),
+        ("a/long/path/name.py", "path/name.py", "path/name.py"),
+        ("a/long/path/name.py", "xpath/name.py", "path/name.py"),
+        ("a/long/path/name.py", "name.py", "name.py"),
+        ("a/long/path/name.py", "name.p", ""),
+        ("test_asyncio_tasks.py", "test_asyncio_tas", "test…o_tasks.py"),
+        ("test_asyncio_tasks.py", "test_asyncio", ""),
+        ("some/folder/", "folder/", "folder/"),
+        ("", "wide enough", ""),
+        ("/", "", ""),
+    ],
+)
+def test_what_fits_is_the_whole_or_the_end_of_a_path(text, room, drawn):
+    assert fitting(text, text_width(room, 11), 11) == drawn
+
+
+def test_what_fits_never_is_too_wide():
+    text = "some/folder/with/a_rather_long_name_of_a_file.jsonl"
+    for width in range(0, 400, 7):
+        assert text_width(fitting(text, width, 11), 11) <= width
+
+
+def test_trouble_says_where_what_and_why_in_one_line():
+    def fail(error):
+        raise error
+
+    with pytest.raises(ValueError, match="no") as caught:
+        fail(ValueError("no\n such  size"))
+    assert trouble(caught.value).startswith("test_text.py line ")
+    assert trouble(caught.value).endswith(": ValueError: no such size")
+    assert trouble(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert len(trouble(ValueError("x" * 10_000))) == 300
+
+
+def test_trouble_with_a_syntax_is_placed_in_the_file_that_has_it():
+    with pytest.raises(SyntaxError) as caught:
+        compile("x = 1\ndef (:", "some/job.py", "exec")
+    assert trouble(caught.value).startswith("job.py line 2: SyntaxError: ")

@@ -129,3 +129,22 @@ def test_the_edges_of_what_can_happen_are_drawn(spans):
     ET.fromstring(text)
     assert "nan" not in text
     assert "inf" not in text
+
+
+@pytest.mark.parametrize(
+    ("label", "drawn"),
+    [("short.py", "short.py"), ("n" * 99 + "/name.py", "name.py"), ("n" * 99, None)],
+)
+def test_a_bar_has_as_much_of_its_label_as_it_has_room_for(label, drawn):
+    spans = [Span(0, 0, 1, "completed", label), *[Span(0, i, i + 1, "completed") for i in range(9)]]
+    inside = [node.text for node in parsed(spans).iter(f"{SVG}text") if node.get("pointer-events")]
+    assert inside == ([] if drawn is None else [drawn])
+
+
+def test_every_kind_has_a_colour_of_its_own():
+    assert len(set(COLOURS.values())) == len(COLOURS)
+
+
+def test_a_run_in_which_nothing_waited_says_so():
+    assert "nothing had to wait in the queue" in texts(parsed([Span(0, 0, 1, "completed")]))
+    assert "waiting in the queue" in texts(parsed([Span(0, 0.5, 1, "completed")]))

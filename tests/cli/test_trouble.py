@@ -13,6 +13,7 @@ FILES = ("--input", "events.jsonl", "--output", "results.jsonl")
 TROUBLE = """
     import os, sys, time
     from lionpride.core import Event, Executor, Processor
+    from lionpride.stores.memory import MemoryStore
 
     print("imported")
 
@@ -27,8 +28,8 @@ TROUBLE = """
         what: str = "plain"
 
         async def _invoke(self):
-            big = 10**6000
-            return {"plain": 1, "broken": Broken(a=1), "large": big, "deep": deep(5000)}[self.what]
+            odd = {"broken": Broken(a=1), "large": 10**6000, "deep": deep(5000)}
+            return odd.get(self.what, 1)
 
     def deep(levels):
         value = []
@@ -61,6 +62,17 @@ TROUBLE = """
 
         def __init__(self, **settings):
             raise OSError("no database")
+
+    class Keeping(MemoryStore):
+        async def close(self):
+            print("closed")
+            await super().close()
+
+    class Closing(Executor):
+        processor_type = type("Plain", (Processor,), {"event_type": Give})
+
+        def __init__(self, processor_config=None):
+            super().__init__(processor_config, store=Keeping())
 
     class CannotStart(Executor):
         processor_type = NoStart
@@ -126,6 +138,13 @@ def test_an_executor_that_cannot_be_had_leaves_the_last_results(trouble, name, w
     assert len(done.stderr.splitlines()) == 1
     assert all(word in done.stderr for word in [name, "trouble.py line", *words]), done.stderr
     assert (trouble.path / "results.jsonl").read_text() == "kept\n"
+
+
+def test_the_store_is_closed_in_the_end(trouble):
+    trouble.write({}, {})
+    done = trouble.run("run", "trouble.py:Closing", *FILES)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "closed"
 
 
 @pytest.mark.parametrize("what", ["broken", "large", "deep"])
@@ -280,6 +299,12 @@ def test_streams_may_be_closed(trouble, closed):
     done = shell(trouble, f"{inside} {closed}")
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(record["line"] for record in trouble.results()) == [1, 2, 3]
+
+
+def test_a_closed_stream_is_open_for_the_programs_that_an_event_starts(trouble):
+    trouble.write({})
+    done = shell(trouble, "$RUN trouble.py:Loud --input events.jsonl >&-")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
