@@ -411,3 +411,8 @@ def test_data_never_makes_an_error_of_a_users_class():
 
 def test_an_empty_record():
     assert type(error_from_dict({})) is ExecutionError
+
+
+@pytest.mark.parametrize("value", [10**6000, -(10**6000), 2**63, -(2**63) - 1])
+def test_an_integer_of_any_length_comes_back(value):
+    assert decode(json.loads(json.dumps(encode([value])))) == [value]

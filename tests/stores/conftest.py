@@ -45,7 +45,7 @@ def store(make: Callable[[], Store]) -> Store:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     """Close what the test has opened where it was opened: in the test's own loop."""
     test, opened = pyfuncitem.obj, pyfuncitem.funcargs.get("opened")
-    if opened is None or not inspect.iscoroutinefunction(test):
+    if not isinstance(opened, list) or not inspect.iscoroutinefunction(test):
         return
 
     @functools.wraps(test)

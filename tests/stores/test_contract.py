@@ -7,7 +7,7 @@ D durability, C what is held. Claims and settlements are asked in the files besi
 import asyncio
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import pytest
@@ -159,6 +159,12 @@ async def test_a_known_id_needs_no_room(store: Store) -> None:
     assert held is known
 
 
+async def test_nothing_new_needs_no_room_in_a_queue_that_is_too_full(store: Store) -> None:
+    jobs = await put(store, 1.0, 1.0, 1.0)
+    assert await store.append([(jobs[0], 1.0)], room=1, exist_ok=True) == [jobs[0]]
+    assert await store.append([], room=1) == []
+
+
 async def test_f1_an_event_may_come_back_after_its_removal_as_the_last(store: Store) -> None:
     job, other = await put(store, 1.0, 1.0)
     (taken, attempt) = await claim_one(store)
@@ -257,13 +263,18 @@ async def appended(store: Store) -> None:
 
 @pytest.mark.parametrize("step", [released, denied, requeued, loaded, appended])
 async def test_a_claim_may_find_something_so_on_ready_rings_once(
-    store: Store, step: Callable[[Store], object]
+    store: Store, step: Callable[[Store], Awaitable[None]]
 ) -> None:
     if step in (released, denied, requeued):
         await put(store, 1.0)
-    bell, count = asyncio.Event(), []
-    store.on_ready(lambda: (bell.set(), count.append(1)))
-    await step(store)  # type: ignore[misc]
+    bell, count = asyncio.Event(), list[int]()
+
+    def ring() -> None:
+        bell.set()
+        count.append(1)
+
+    store.on_ready(ring)
+    await step(store)
     await rings(bell)
     await put(store, 1.0)
     assert len(count) == 1
@@ -287,12 +298,17 @@ async def removed(store: Store) -> None:
 
 @pytest.mark.parametrize("step", [completed, aborted, cancelled, removed])
 async def test_nothing_is_pending_or_claimed_so_on_idle_rings_once(
-    store: Store, step: Callable[[Store], object]
+    store: Store, step: Callable[[Store], Awaitable[None]]
 ) -> None:
     await put(store, 1.0)
-    bell, count = asyncio.Event(), []
-    store.on_idle(lambda: (bell.set(), count.append(1)))
-    await step(store)  # type: ignore[misc]
+    bell, count = asyncio.Event(), list[int]()
+
+    def ring() -> None:
+        bell.set()
+        count.append(1)
+
+    store.on_idle(ring)
+    await step(store)
     await rings(bell)
     await put(store, 1.0)
     await completed(store)

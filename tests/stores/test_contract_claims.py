@@ -126,7 +126,7 @@ async def test_f4_an_event_denied_twice_is_claimed_once(
 async def test_f1_attempts_strictly_increase_whatever_came_between(
     store: Store, clock: Clock
 ) -> None:
-    await put(store, 1.0)
+    (job,) = await put(store, 1.0)
     attempts = []
     for outcome in (
         RELEASED,
@@ -139,10 +139,10 @@ async def test_f1_attempts_strictly_increase_whatever_came_between(
         attempts.append(attempt)
         await settle(store, (event, attempt), outcome)
         clock.advance(5.0)
-    await store.requeue([event])
+    await store.requeue([job])
     attempts.append((await claim_one(store))[1])
     assert attempts == sorted(set(attempts))
-    assert event.execution.attempt == attempts[-1]
+    assert job.execution.attempt == attempts[-1]
 
 
 async def test_c4_what_is_claimed_counts_as_processing_and_is_shown_so_once_started(
@@ -151,7 +151,7 @@ async def test_c4_what_is_claimed_counts_as_processing_and_is_shown_so_once_star
     (job,) = await put(store, 1.0)
     (event, _) = await claim_one(store)
     assert await listed(store) == {job.id: S.PROCESSING}
-    assert job.status is S.PENDING, "it does not run yet"
+    assert job.execution.status is S.PENDING, "it does not run yet"
     assert event is job, "the object that the process holds"
     store.start(event)
     assert job.status is S.PROCESSING
@@ -193,6 +193,31 @@ async def test_until_leaves_what_has_arrived_later(store: Store) -> None:
     assert labels(await claim(store, 9, until=until)) == ["0", "1"]
     assert await claim(store, 9, until=until) == []
     assert labels(await claim(store, 9)) == ["0"], "it is not lost"
+
+
+async def test_what_is_to_be_skipped_stays_in_its_place(store: Store) -> None:
+    jobs = await put(store, 1.0, 1.0, 1.0, 2.0)
+    first, third = [(await record(store, jobs[n])).number for n in (0, 2)]
+    before = await record(store, jobs[0])
+    assert labels(await claim(store, 1, skip={first, third})) == ["1"]
+    assert labels(await claim(store, 9, skip={first, third})) == ["3"]
+    assert await claim(store, 9, skip={first, third}) == []
+    assert await record(store, jobs[0]) == before
+    assert labels(await claim(store, 9, skip=set())) == ["0", "2"]
+
+
+async def test_what_is_to_be_skipped_is_skipped_though_it_was_denied(
+    store: Store, clock: Clock
+) -> None:
+    (job,) = await put(store, 1.0)
+    await settle(store, await claim_one(store), after_denial(0, 5.0))
+    number = (await record(store, job)).number
+    assert await claim(store, 9, denied=True, skip={number}) == []
+    assert len(await claim(store, 9, denied=True, skip={number + 1})) == 1
+    await settle(store, (job, 2), RELEASED)
+    clock.advance(5.0)
+    assert await claim(store, 9, skip={number}) == []
+    assert len(await claim(store, 9)) == 1, "it is not lost"
 
 
 async def test_what_waits_out_a_denial_is_claimed_early_on_demand(store: Store) -> None:

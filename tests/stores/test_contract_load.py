@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
@@ -21,7 +22,7 @@ from stores.asking import (
 from stores.makers import Clock, Job
 
 from lionpride.errors import ExistsError
-from lionpride.model.execution import TERMINAL, EventStatus
+from lionpride.model.execution import TERMINAL, EventStatus, Execution
 from lionpride.model.flow import Flow
 from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, RELEASED, Ending, after_denial
 from lionpride.stores.contract import Store
@@ -123,7 +124,7 @@ async def test_f5_a_restart_too_many_fails_what_ran(
     store: Store, interruptions: int, after: EventStatus
 ) -> None:
     state = {"status": "processing", "attempt": 30, "interruptions": interruptions}
-    job = Job(execution=state)
+    job = Job(execution=Execution.from_dict(state))
     await store.load([job])
     assert await listed(store) == {job.id: after}
     assert job.execution.interruptions == interruptions + 1
@@ -147,7 +148,7 @@ async def test_a1_load_takes_all_or_none(make: Make) -> None:
     known = await bring(store, S.COMPLETED)
     before = await picture(store)
     state = {"status": "processing", "attempt": 1}
-    running = Job(execution=state)
+    running = Job(execution=Execution.from_dict(state))
     with pytest.raises(ExistsError):
         await store.load([running, Job(id=known.id)])
     assert await picture(store) == before
@@ -164,7 +165,7 @@ async def test_load_of_nothing_is_nothing(store: Store) -> None:
 
 
 async def test_an_event_that_never_had_a_priority_gets_its_time_of_creation(store: Store) -> None:
-    early, late = Job(created_at=5.0), Job(created_at=6.0)
+    early, late = (Job(created_at=datetime.fromtimestamp(n, UTC)) for n in (5, 6))
     await store.load([late, early])
     assert [event for event, _ in await claim(store, 2)] == [early, late]
     assert (await record(store, early)).priority == 5.0

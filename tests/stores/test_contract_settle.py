@@ -1,7 +1,7 @@
 """Every store is asked the same questions: what came of a claim, told once, late or again."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from stores.asking import (
@@ -29,7 +29,7 @@ from lionpride.rules.lifecycle import (
     after_denial,
     after_interruption,
 )
-from lionpride.stores.contract import Claim, Settled, Store
+from lionpride.stores.contract import Claim, Extended, Settled, Store
 
 S = EventStatus
 
@@ -268,11 +268,11 @@ async def pruned(store: Store, one: Claim) -> None:
 
 @pytest.mark.parametrize("going", [removed, pruned])
 async def test_f2_what_has_left_does_not_come_back(
-    store: Store, going: Callable[[Store, Claim], object]
+    store: Store, going: Callable[[Store, Claim], Awaitable[None]]
 ) -> None:
     await put(store, 1.0, 1.0)
     one = await end(store, S.FAILED)
-    await going(store, one)  # type: ignore[misc]
+    await going(store, one)
     before = await picture(store)
     for outcome in (*ENDINGS.values(), RELEASED):
         assert await settle(store, one, outcome) is Settled.FENCED
@@ -286,3 +286,14 @@ async def test_c4_a_cancel_of_what_is_claimed_leaves_the_end_to_its_worker(store
     assert job.status is S.COMPLETED
     assert job.execution.error is None
     assert job.execution.response is not Unset
+
+
+async def test_f2_what_another_store_holds_is_not_settled_here(make: Callable[[], Store]) -> None:
+    one, other = make(), make()
+    await bring(one, S.PROCESSING)
+    theirs = await bring(other, S.PROCESSING)  # the same arrival number, the same attempt
+    before = await picture(one), await picture(other)
+    for outcome in (ENDINGS[S.COMPLETED], ENDINGS[S.FAILED], RELEASED):
+        assert await settle(one, (theirs, 1), outcome) is Settled.FENCED
+    assert await one.extend("worker", [(theirs, 1)]) == [Extended.LOST]
+    assert (await picture(one), await picture(other)) == before

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from contextvars import copy_context
 from typing import Any
 
+from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import (
     RELEASED,
@@ -53,6 +54,8 @@ class Admission(Crew):
         self._admitted, self._admitting = claim[0], worker
         try:
             outcome = await self._permit(worker, claim)
+            if self._dropped and outcome is not None and outcome.status is EventStatus.PENDING:
+                outcome = cancelled_while_waiting()  # a cancel goes before a release or a denial
         except asyncio.CancelledError:
             await self._settle_unstarted(claim, RELEASED)
             raise

@@ -71,7 +71,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "$secret": SecretStr,
     "$secretbytes": lambda v: SecretBytes(base64.b64decode(v)),
     "$unset": lambda _: Unset,
-    "$int": int,
+    "$int": lambda v: int(v, 16),  # decimal is limited to 4,300 digits
     "$float": float,
     "$tuple": lambda v: tuple(map(decode, v)),
     "$set": lambda v: set(map(decode, v)),
@@ -98,7 +98,7 @@ class Encoder:
         if isinstance(value, str):
             return str(value)
         if isinstance(value, int):
-            return int(value) if value in _INT64 else self._tag("$int", str(int(value)))
+            return int(value) if value in _INT64 else self._tag("$int", hex(value))
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else self._tag("$float", repr(float(value)))
         if depth > MAX_DEPTH or id(value) in self._around:

@@ -268,9 +268,9 @@ class MemoryStore:
         return [Extended.OK if self._has(*claim) else Extended.LOST for claim in claims]
 
     def _has(self, event: Work, attempt: int) -> bool:
-        number = event.execution.arrival
-        taken = number in self._held or number in self._processing
-        return taken and event.execution.attempt == attempt
+        number = event.execution.arrival or 0
+        holder = self._held.get(number) or self._processing.get(number)
+        return holder is event and event.execution.attempt == attempt
 
     async def sweep(self, limit: int = 1000) -> int:
         return 0  # a claim ends with this process, and so does the store

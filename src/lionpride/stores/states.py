@@ -57,7 +57,7 @@ class States(Flow[Work, Progression]):
     def progressions(self) -> Pile[Progression]:
         """The seven status progressions, and those that users added."""
         lanes = [LiveProgression(self, status) for status in EventStatus]
-        return Pile(items=lanes, item_type=Progression)
+        return Progressions(lanes)
 
     def lane(self, status: EventStatus) -> dict[int, Work]:
         """The events of a status by arrival number. For the store."""
@@ -119,6 +119,47 @@ class States(Flow[Work, Progression]):
         if "metadata" in data:
             data["metadata"]["lion_class"] = registry.key_of(Flow)
         return data
+
+
+class Progressions(Pile[Progression]):
+    """A pile that the status progressions stay in; those of the user's own come and go."""
+
+    def __init__(self, lanes: Iterable[Progression]) -> None:
+        super().__init__(items=lanes, item_type=Progression)
+
+    def _mutable(self) -> MutableMapping[UUID, Progression]:
+        return _Staying(self._items)
+
+
+class _Staying(MutableMapping[UUID, Progression]):
+    """The progressions by id; it refuses to let go of a live one."""
+
+    def __init__(self, items: dict[UUID, Progression]) -> None:
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[UUID]:
+        return iter(list(self._items))
+
+    def __getitem__(self, uid: UUID) -> Progression:
+        return self._items[uid]
+
+    def __setitem__(self, uid: UUID, progression: Progression) -> None:
+        self._items[uid] = progression
+
+    def __delitem__(self, uid: UUID) -> None:
+        if isinstance(self._items.get(uid), LiveProgression):
+            _refuse(self._items[uid])
+        del self._items[uid]
+
+    def clear(self) -> None:
+        """Refused while a live one is here, before anything is let go."""
+        for progression in self._items.values():
+            if isinstance(progression, LiveProgression):
+                _refuse(progression)
+        self._items.clear()
 
 
 class LiveProgression(Progression):
