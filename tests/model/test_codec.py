@@ -413,6 +413,8 @@ def test_an_empty_record():
     assert type(error_from_dict({})) is ExecutionError
 
 
-@pytest.mark.parametrize("value", [10**6000, -(10**6000), 2**63, -(2**63) - 1])
+@pytest.mark.parametrize(
+    "value", [10**6000, -(10**6000), 2**63, -(2**63) - 1], ids=["long", "minus long", "64", "-64"]
+)
 def test_an_integer_of_any_length_comes_back(value):
     assert decode(json.loads(json.dumps(encode([value])))) == [value]

@@ -343,7 +343,7 @@ def test_after_an_error(
 
 
 def test_one_interruption_too_many_fails_the_event() -> None:
-    event = Work(execution={"interruptions": MAX_INTERRUPTIONS})
+    event = Work(execution=Execution(interruptions=MAX_INTERRUPTIONS))
     found = after_error(event, STOPPED, Cause.INTERRUPT, True)
     assert (found.status, found.tries, found.interruptions) == (S.FAILED, 0, 1)
 

@@ -76,6 +76,7 @@ class Book:
         else:
             self._check_window()
         crew.began.append(uid)
+        crew.seen.add(uid)
         if not self.slow:
             self._check_order(task, crew)
         self.agree()
@@ -90,6 +91,7 @@ class Book:
         self.demand(task.status is S.PENDING, f"{task.label} is asked and is {task.status}")
         if not self.slow:
             self._check_order(task, crew)
+        crew.seen.add(task.id)
         if task.asking:
             with self._is_asked(task):
                 await asyncio.sleep(task.asking)
@@ -137,11 +139,12 @@ class Book:
 
     def may_start(self, task: Task, crew: Crew | None = None) -> bool:
         """Whether a pending event is due; a round overrides a denial, and has its bounds."""
-        state, by_hand = task.execution, crew is not None and crew.kind == "forward"
-        if by_hand and crew is not None and (state.arrival or 0) > crew.until:
-            return False
-        waits_out_denial = by_hand and state.denials > 0
-        return state.due is None or state.due <= self.now() or waits_out_denial
+        state = task.execution
+        is_due = state.due is None or state.due <= self.now()
+        if crew is None or crew.kind == "execute":
+            return is_due
+        is_its = (state.arrival or 0) <= crew.until and task.id not in crew.seen
+        return is_its and (is_due or state.denials > 0)
 
     def _check_order(self, task: Task, crew: Crew) -> None:
         """P1: no event that waits, and may start, has a smaller key."""

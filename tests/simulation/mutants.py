@@ -9,6 +9,8 @@ from copy import copy
 from typing import Any, ClassVar
 from uuid import UUID
 
+from simulation.wrapped import Wrapped
+
 from lionpride.errors import ExistsError
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.model.work import Work
@@ -25,18 +27,6 @@ from lionpride.stores.contract import (
 )
 
 S = EventStatus
-
-
-class Wrapped:
-    """A store that passes everything on, and has the verbs of the contract alone."""
-
-    def __init__(self, inner: Store) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        if name.endswith("_now"):
-            raise AttributeError(name)
-        return getattr(self.inner, name)
 
 
 class Mutant(Wrapped):
@@ -179,14 +169,17 @@ class ReleasesToTheBack(Mutant):
 
 
 class ClaimMutant(Mutant):
-    """One whose fault is in its claims."""
+    """One whose fault is in its claims: it spoils them, or ignores an argument."""
+
+    ignores: ClassVar[str] = ""
 
     async def claim(self, worker: str, n: int = 1, **how: Any) -> tuple[list[Claim], float | None]:
+        how.pop(self.ignores, None)
         claims, wait = await self.inner.claim(worker, n, **how)
         return await self.spoil(claims, n), wait
 
     async def spoil(self, claims: list[Claim], n: int) -> list[Claim]:
-        raise NotImplementedError
+        return claims
 
 
 @planted("F1")
@@ -233,23 +226,24 @@ class LeavesOutTheFirst(ClaimMutant):
 
 
 @planted("P1")
-class IgnoresUntil(Mutant):
+class IgnoresUntil(ClaimMutant):
     """A round takes what came after it had begun."""
 
-    async def claim(
-        self, worker: str, n: int = 1, *, until: int | None = None, **how: Any
-    ) -> tuple[list[Claim], float | None]:
-        return await self.inner.claim(worker, n, **how)
+    ignores = "until"
 
 
 @planted("P1")
-class WaitsOutDenials(Mutant):
+class IgnoresSkip(ClaimMutant):
+    """A round takes again what it has had."""
+
+    ignores = "skip"
+
+
+@planted("P1")
+class WaitsOutDenials(ClaimMutant):
     """A round does not take what waits out a denial."""
 
-    async def claim(
-        self, worker: str, n: int = 1, *, denied: bool = False, **how: Any
-    ) -> tuple[list[Claim], float | None]:
-        return await self.inner.claim(worker, n, **how)
+    ignores = "denied"
 
 
 @planted("C4")

@@ -4,18 +4,20 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, Literal
 from uuid import UUID
 
 from simulation.ledger import Book
-from simulation.mutants import Wrapped
-from simulation.tasks import CREW, AskingExecutor, Crew, PlainExecutor, Stream, Task
+from simulation.setting import Setting
+from simulation.tasks import CREW, AskingExecutor, Crew, How, PlainExecutor, Stream, Task
+from simulation.wrapped import Wrapped
 
 from lionpride.core import EventStatus, Executor
 from lionpride.errors import ExistsError, NotFoundError, OperationError
-from lionpride.rules.lifecycle import RETRYABLE, TERMINAL
+from lionpride.model.execution import TERMINAL
+from lionpride.rules.lifecycle import RETRYABLE
 from lionpride.stores.contract import Store
 
 S = EventStatus
@@ -30,6 +32,7 @@ WEIGHTS = {
     "interrupt": 2,
     "cancel": 4,
     "retry": 4,
+    "again": 3,
     "remove": 2,
     "cleanup": 1,
     "wait_for": 3,
@@ -38,40 +41,6 @@ WEIGHTS = {
     "move": 1,
     "sleep": 10,
 }
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What an office is made with.
-
-    Attributes:
-        slow: Whether permission may take time.
-        watched: Whether the ledger observes the executor, too.
-        verbs: Whether the store hides its immediate steps.
-    """
-
-    limit: int
-    capacity: int | None
-    span: float
-    backoff: float
-    asks: bool
-    slow: bool
-    watched: bool
-    verbs: bool
-
-    @classmethod
-    def drawn(cls, rng: Random) -> "Setting":
-        asks = rng.random() < 0.7
-        return cls(
-            limit=rng.choice((1, 2, 3, 5)),
-            capacity=rng.choice((None, 1, 2, 3, 4)),
-            span=rng.choice((0.1, 0.3, 0.7, 1.0, 2.5)),
-            backoff=rng.choice((0.0, 0.1, 1.0, 3.0)),
-            asks=asks,
-            slow=asks and rng.random() < 0.4,
-            watched=rng.random() < 0.5,
-            verbs=rng.random() < 0.3,
-        )
 
 
 class Office:
@@ -125,7 +94,7 @@ class Office:
     def newcomer(self) -> Task:
         rng = self.rng
         self.labels += 1
-        how = rng.choice(("return", "return", "return", "raise", "skip", "late"))
+        how: How = rng.choice(("return", "return", "return", "raise", "skip", "late"))
         lasts = rng.choice((0.0, 0.0, 0.05, 0.3, 1.0))
         kind = Stream if rng.random() < 0.2 else Task
         return kind(
@@ -136,7 +105,7 @@ class Office:
             cleanup=rng.choice((0.0, 0.0, 0.2)),
             refusals=rng.choice((0, 0, 0, 1, 2, 4, 5)) if self.setting.asks else 0,
             asking=rng.choice((0.0, 0.05, 0.2)) if self.setting.slow else 0.0,
-            created_at=self.loop.time(),
+            created_at=datetime.fromtimestamp(self.loop.time(), UTC),
         )
 
     def someone(self, statuses: Iterable[EventStatus] = EventStatus) -> Task | None:
@@ -207,7 +176,7 @@ class Office:
     async def forward(self) -> None:
         self.say("forward()")
         visitor = self.visit(self.run("forward"))
-        if self.rng.random() < 0.5:
+        if self.rng.random() < 0.3:
             await asyncio.wait([visitor])
             self.say("... forward() has ended")
 
@@ -236,9 +205,9 @@ class Office:
         elif self.rng.random() < 0.7:
             await asyncio.wait([visitor])
 
-    async def cancel(self) -> None:
+    async def cancel(self, task: Task | None = None) -> None:
         running = self.rng.random() < 0.4 and self.someone([S.PROCESSING])
-        task = running or self.someone()
+        task = task or running or self.someone()
         if task is None:
             return
         before = task.status
@@ -252,8 +221,18 @@ class Office:
             )
             self.book.demand(ended, f"{task.label} is {task.status}, and is not cancelled")
 
-    async def retry(self) -> None:
-        task = (self.rng.random() < 0.5 and self.someone([S.ABORTED])) or self.someone(TERMINAL)
+    async def again(self) -> None:
+        """Cancel what runs, and send it back while the round that ran it may go on."""
+        task = self.someone([S.PROCESSING])
+        if task is not None:
+            await self.cancel(task)
+            await asyncio.sleep(0.25)
+            if task.status in TERMINAL and task.id in self.book.accepted:
+                await self.retry(task)
+
+    async def retry(self, task: Task | None = None) -> None:
+        aborted = self.rng.random() < 0.5 and self.someone([S.ABORTED])
+        task = task or aborted or self.someone(TERMINAL)
         if task is None:
             return
         before = task.status
@@ -333,7 +312,7 @@ class Office:
 
     async def restored(self) -> tuple[Executor, Book]:
         """A fresh executor that has read what this one wrote down."""
-        mode = self.rng.choice(("python", "json"))
+        mode: Any = self.rng.choice(("python", "json"))
         data = self.executor.states.to_dict(mode)
         if mode == "json":
             data = json.loads(json.dumps(data))

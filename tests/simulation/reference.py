@@ -77,7 +77,7 @@ class Reference:
             self.rows.append(replace(was, priority=first[uid], arrival=self.last))
         return ids
 
-    def eligible(self, until: UUID | None, denied: bool) -> list[Row]:
+    def eligible(self, until: UUID | None, skip: list[UUID], denied: bool) -> list[Row]:
         """What a claim may take, in the order in which it must."""
         now = self.clock()
         last = self.find(until).arrival if until else self.last
@@ -87,15 +87,16 @@ class Reference:
                 for row in self.rows
                 if row.status is S.PENDING
                 and row.arrival <= last
+                and row.id not in skip
                 and (row.due is None or row.due <= now or (denied and row.denials))
             ),
             key=lambda row: row.key,
         )
 
     def claim(
-        self, n: int, until: UUID | None, denied: bool, start: bool
+        self, n: int, until: UUID | None, skip: list[UUID], denied: bool, start: bool
     ) -> list[tuple[UUID, int]]:
-        taken = self.eligible(until, denied)[:n]
+        taken = self.eligible(until, skip, denied)[:n]
         for row in taken:
             row.claimed = True
             row.attempt += 1
@@ -115,8 +116,8 @@ class Reference:
         row.claimed, row.shown = False, outcome.status
         for counter in ("tries", "denials", "interruptions"):
             setattr(row, counter, getattr(row, counter) + getattr(outcome, counter, 0))
-        if getattr(outcome, "delay", None):
-            row.due = self.clock() + outcome.delay
+        if delay := getattr(outcome, "delay", None):
+            row.due = self.clock() + delay
         self._end(row, outcome.response)
         return Settled.APPLIED
 

@@ -1,5 +1,6 @@
 """What a store shows of itself at one moment, by the verbs that ask."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 from uuid import UUID
@@ -35,7 +36,7 @@ class Shown:
 
 
 async def look(
-    store: Store, now: float, leases: dict[Token, Work], size: int, *, whole: bool
+    store: Store, now: float, leases: Mapping[Token, Work], size: int, *, whole: bool
 ) -> Shown:
     """What a store shows now.
 

@@ -31,6 +31,7 @@ class Crew:
         caller: The task that called.
         closed: Whether it may start nothing more.
         began: What it has started, in order.
+        seen: What it has asked permission for, or started.
     """
 
     ledger: Ledger
@@ -39,6 +40,7 @@ class Crew:
     caller: asyncio.Task[Any]
     closed: bool = False
     began: list[UUID] = field(default_factory=list)
+    seen: set[UUID] = field(default_factory=set)
 
     def works(self) -> bool:
         """Whether it is there to start events."""

@@ -4,19 +4,20 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from simulation import mutants
 from simulation.office import WEIGHTS, Office
 from simulation.tasks import CREW, Plain, PlainExecutor
 from simulation.walks import chosen, length
+from simulation.wrapped import Wrapped
 from stores.makers import STORES, Make
 from virtual import VirtualLoop
 
 from lionpride.core import Executor, Processor
+from lionpride.model.execution import TERMINAL
 from lionpride.model.work import Work
-from lionpride.rules.lifecycle import TERMINAL
 from lionpride.rules.window import Window
 from lionpride.stores.contract import Entry, Settled, Settlement, Store
 
@@ -101,21 +102,21 @@ async def test_the_walks_go_everywhere() -> None:
 # -- tests of the tests ----------------------------------------------------------------------------
 
 
-class PriorityForgotten(mutants.Wrapped):
+class PriorityForgotten(Wrapped):
     """Every event is as urgent as every other."""
 
     async def append(self, entries: Sequence[Entry], **how: Any) -> list[Work]:
         return await self.inner.append([(event, 0.0) for event, _ in entries], **how)
 
 
-class BellsAreMute(mutants.Wrapped):
+class BellsAreMute(Wrapped):
     """Who waits for something to come is not told."""
 
     def on_ready(self, bell: Callable[[], None]) -> None:
         """It does not ring."""
 
 
-class InterruptedIsLost(mutants.Wrapped):
+class InterruptedIsLost(Wrapped):
     """What is sent back to pending is gone."""
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
@@ -171,7 +172,7 @@ class LosesTheFirst(PlainExecutor):
         return count
 
 
-STORE_FAULTS: list[type[mutants.Wrapped]] = [
+STORE_FAULTS: list[type[Wrapped]] = [
     PriorityForgotten,
     BellsAreMute,
     InterruptedIsLost,
@@ -206,8 +207,7 @@ async def caught(make: Make = STORES["memory"], **how: Any) -> int:
 @pytest.mark.parametrize("fault", STORE_FAULTS, ids=lambda fault: fault.__name__)
 async def test_an_executor_over_a_faulty_store_is_caught(fault: type[Any]) -> None:
     def make(clock: Callable[[], float]) -> Store:
-        store: Any = fault(STORES["memory"](clock))
-        return store
+        return cast("Store", fault(STORES["memory"](clock)))
 
     await caught(make)
 

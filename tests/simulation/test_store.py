@@ -3,15 +3,16 @@
 import os
 from collections import Counter
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation.invariants import ALL, Broken
-from simulation.mutants import MUTANTS, Mutant, Wrapped
+from simulation.mutants import MUTANTS, Mutant
 from simulation.walks import Failed, chosen, length, simulate
 from simulation.world import WEIGHTS, World
+from simulation.wrapped import Wrapped
 from stores.makers import STORES, Make
 
 from lionpride.model.execution import TERMINAL
@@ -57,12 +58,11 @@ async def test_x1_every_history_that_hypothesis_finds_does_so_too(
 # -- tests of the tests ----------------------------------------------------------------------------
 
 
-def spoilt(mutant: type[Wrapped]) -> Make:
+def spoilt(mutant: type[Any]) -> Make:
     """Makes stores with the mutant's fault."""
 
     def make(clock: Any) -> Store:
-        store: Any = mutant(STORES["memory"](clock))
-        return store
+        return cast("Store", mutant(STORES["memory"](clock)))
 
     return make
 

@@ -163,7 +163,7 @@ class World:
         if self.rng.random() < 0.2:
             fitting = [row.id for row in rows]
         picked = self.rng.sample(fitting, min(len(fitting), self.rng.randint(1, most)))
-        if self.rng.random() < 0.05:
+        if self.rng.random() < 0.1:
             picked.append(self.rng.choice([*self.events, self.newcomer(0).id]))
         return list(dict.fromkeys(picked))
 
@@ -215,23 +215,29 @@ class World:
 
     async def claim(self, step: Step) -> None:
         rng, reference, n = self.rng, self.reference, self.rng.choice((0, 1, 1, 2, 3, 9))
-        until = rng.choice(self.shown.pages) if self.shown.pages and rng.random() < 0.3 else None
-        how = {"denied": rng.random() < 0.5, "start": rng.random() < 0.3}
+        here = self.shown.pages
+        until = rng.choice(here) if here and rng.random() < 0.3 else None
+        skip = rng.sample(here, min(2, len(here))) if rng.random() < 0.3 else []
+        how: dict[str, Any] = {"denied": rng.random() < 0.5, "start": rng.random() < 0.3}
         now = self.immediate()
         if now is not None:
-            n, until, how = 1, None, {"denied": False, "start": True}
-        step.given = {"n": n, "until": until, **how}
-        step.eligible = [row.id for row in reference.eligible(until, how["denied"])]
+            n, until, skip, how = 1, None, [], {"denied": False, "start": True}
+        step.given = {"n": n, "until": until, "skip": skip, **how}
+        step.eligible = [row.id for row in reference.eligible(until, skip, how["denied"])]
         if now is not None:
             claim = now.claim_now()
             step.answer = [] if claim is None else [(claim[0].id, claim[1])]
-            step.expected = reference.claim(n, until, **how)
+            step.expected = reference.claim(n, until, skip, **how)
             return
-        number = None if until is None else self.shown.records[until].number
+        numbers = {uid: record.number for uid, record in self.shown.records.items()}
+        bounds: dict[str, Any] = {
+            "until": None if until is None else numbers[until],
+            "skip": {numbers[uid] for uid in skip},
+        }
         await self.both(
             step,
-            self.store.claim("worker", n, lease=1e9, until=number, **how),
-            lambda: reference.claim(n, until, **how),
+            self.store.claim("worker", n, lease=1e9, **bounds, **how),
+            lambda: reference.claim(n, until, skip, **how),
             lambda answer: [(event.id, attempt) for event, attempt in answer[0]],
         )
 
@@ -356,14 +362,14 @@ class World:
 
     async def restart(self, step: Step) -> None:
         """Write the states down, and read them into an empty store."""
-        mode = self.rng.choice(("python", "json"))
+        mode: Any = self.rng.choice(("python", "json"))
         step.given = {"mode": mode}
         data = self.store.states.to_dict(mode)
         if mode == "json":
             data = json.loads(json.dumps(data))
         await self.store.close()
         self.store = self.make(self.clock)
-        restored = list(Flow.from_dict(data).items)
+        restored: list[Any] = list(Flow.from_dict(data).items)
         self.events.update((event.id, event) for event in restored)
         await self.both(step, self.store.load(restored), self._restart_reference)
 
