@@ -112,16 +112,20 @@ class Executor(Desk):
             self._check_type(event)
         if type(priority) is not float or not -_INFINITY < priority < _INFINITY:
             priority = checked_priority(event, priority)
-        before = self._store.last_arrival() if self._observers.active else 0
-        if self._room is not None or self._now is None or not self._now.append_now(event, priority):
-            _check_pending(event)
-            entry = (event, priority)
-            held = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
-            if held[0] is not event:
-                return cast("E", held[0])
-        if self._observers.active and (event.execution.arrival or 0) > before:
-            self._observers.tell(event, event.execution.arrival, None, _PENDING)
-        return event
+        if (
+            self._now is not None
+            and self._room is None
+            and not self._observers.active
+            and self._now.append_now(event, priority)
+        ):
+            return event
+        _check_pending(event)
+        before = self._store.last_arrival()
+        entry = (event, priority)
+        (held,) = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
+        if self._observers.active and (held.execution.arrival or 0) > before:
+            self._observers.tell(held, held.execution.arrival, None, _PENDING)
+        return cast("E", held)
 
     async def append_many(
         self,

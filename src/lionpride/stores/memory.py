@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from ..errors import ExistsError, NotFoundError, OperationError, QueueFullError
+from ..errors import NotFoundError, OperationError, QueueFullError
 from ..model.execution import TERMINAL, EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import (
@@ -26,6 +26,7 @@ from ..rules.lifecycle import (
 )
 from .clock import LoopClock
 from .contract import Cancelled, Claim, Entry, Extended, Record, Settled, Settlement
+from .intake import are_new, resolve
 from .states import States
 from .waiting import Waiting
 
@@ -73,8 +74,12 @@ class MemoryStore:
     async def append(
         self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
     ) -> list[Work]:
-        taken = self._resolve(entries, exist_ok)
-        fresh = [entry for entry in taken.values() if entry[0].execution.arrival is None]
+        if are_new(entries):
+            fresh, held = entries, [event for event, _ in entries]  # no id need be made
+        else:
+            taken = resolve(self.states, entries, exist_ok=exist_ok)
+            fresh = [entry for entry in taken.values() if entry[0].execution.arrival is None]
+            held = [taken[event.id][0] for event, _ in entries]
         if fresh and room is not None and len(self._pending) + len(fresh) > room:
             raise QueueFullError(
                 f"the queue holds {len(self._pending)} waiting events and may hold {room} "
@@ -84,7 +89,7 @@ class MemoryStore:
         for event, priority in fresh:
             self._place(event, priority)
         self._ring_ready()
-        return [taken[event.id][0] for event, _ in entries]
+        return held
 
     def append_now(self, event: Work, priority: float) -> bool:
         own = event.__dict__
@@ -110,28 +115,8 @@ class MemoryStore:
         self._all[number] = self._pending[number] = event
         self._waiting.add(number)
 
-    def _resolve(self, entries: Sequence[Entry], exist_ok: bool) -> dict[UUID, Entry]:
-        """What each id of a batch stands for: the event known already, or the new one."""
-        taken: dict[UUID, Entry] = {}
-        for event, priority in entries:
-            known = self.states.find(event.id)
-            if known is None and event.execution.arrival is not None:
-                raise ExistsError(
-                    f"{event!r} is held by another executor: append event.as_fresh_event(), or "
-                    "load(executor.states.to_dict()) to take over copies of all"
-                )
-            if known is None and event.id in taken:
-                known = taken[event.id][0]
-            if known is not None and not exist_ok:
-                raise ExistsError(
-                    f"{event!r} is known to queue {self.queue!r} already and was not appended "
-                    "again: append event.as_fresh_event(), or pass exist_ok=True"
-                )
-            taken.setdefault(event.id, (known or event, priority))
-        return taken
-
     async def load(self, events: Sequence[Work]) -> int:
-        self._resolve([(event, 0.0) for event in events], exist_ok=False)
+        resolve(self.states, [(event, 0.0) for event in events], exist_ok=False)
         for event in events:
             state = event.execution
             if state.status is _PROCESSING:

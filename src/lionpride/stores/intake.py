@@ -1,0 +1,49 @@
+"""Which events of a batch are new to a store, and which it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from ..errors import ExistsError
+from .contract import Entry
+from .states import States
+
+__all__ = ("are_new", "resolve")
+
+
+def are_new(entries: Sequence[Entry]) -> bool:
+    """Whether nobody can know any of them, so that no id need be made to find out.
+
+    Of each the id was never asked for and nobody has held it; and none is there twice.
+    """
+    for event, _ in entries:
+        own = event.__dict__
+        if "id" in own or "_status" in own:
+            return False
+    return len({id(event) for event, _ in entries}) == len(entries)
+
+
+def resolve(states: States, entries: Sequence[Entry], *, exist_ok: bool) -> dict[UUID, Entry]:
+    """What each id of a batch stands for: the event known already, or the new one.
+
+    Raises:
+        ExistsError: if one is known, or there twice, unless ``exist_ok``; or held elsewhere.
+    """
+    taken: dict[UUID, Entry] = {}
+    for event, priority in entries:
+        known = states.find(event.id)
+        if known is None and event.execution.arrival is not None:
+            raise ExistsError(
+                f"{event!r} is held by another executor: append event.as_fresh_event(), or "
+                "load(executor.states.to_dict()) to take over copies of all"
+            )
+        if known is None and event.id in taken:
+            known = taken[event.id][0]
+        if known is not None and not exist_ok:
+            raise ExistsError(
+                f"{event!r} is known here already and was not appended again: append "
+                "event.as_fresh_event(), or pass exist_ok=True"
+            )
+        taken.setdefault(event.id, (known or event, priority))
+    return taken
