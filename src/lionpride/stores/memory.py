@@ -66,6 +66,7 @@ class MemoryStore:
         # Claimed and not yet started: pending to a reader of this process, taken to a claim.
         self._held: dict[int, Work] = {}
         self._waiting = Waiting(self._pending, self._held, self._clock)
+        self._add_new = self._waiting.add_new
         self._ready_bells: list[Callable[[], None]] = []
         self._idle_bells: list[Callable[[], None]] = []
 
@@ -100,7 +101,7 @@ class MemoryStore:
         own["_arrival"] = number
         own["_priority"] = priority
         self._all[number] = self._pending[number] = event
-        self._waiting.add_new(priority, number)
+        self._add_new(priority, number)
         if self._ready_bells:
             self._ring_ready()
         return True

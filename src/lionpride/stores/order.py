@@ -22,6 +22,12 @@ class Order:
     def __init__(self, entries: Iterable[tuple[float, int]] = ()) -> None:
         self._heap: list[float] = []
         self._at: dict[float, int | list[int]] = {}
+        self.refill(entries)
+
+    def refill(self, entries: Iterable[tuple[float, int]]) -> None:
+        """Hold these and no others."""
+        self._heap.clear()
+        self._at.clear()
         for priority, number in entries:
             self.push(priority, number)
 
@@ -39,13 +45,11 @@ class Order:
         else:
             heappush(there, number)
 
-    def pop(self) -> int:
-        """Take out the number that is first.
-
-        Raises:
-            IndexError: if there is none.
-        """
+    def pop(self) -> int | None:
+        """Take out the number that is first; None if there is none."""
         heap = self._heap
+        if not heap:
+            return None
         there = self._at[heap[0]]
         if isinstance(there, int):
             del self._at[heappop(heap)]
