@@ -8,6 +8,7 @@ declares a model pays the second.
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 
@@ -37,7 +38,9 @@ print(json.dumps({{"ms": took * 1e3, "modules": modules}}))
 
 
 def time_import(statement: str) -> Figures:
-    return run_json([sys.executable, "-c", TIMED.format(statement=statement)])
+    """Bytecode is written if it was not, as for pydantic when it was installed."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return run_json([sys.executable, "-c", TIMED.format(statement=statement)], environment)
 
 
 def report(rounds: int) -> Section:
