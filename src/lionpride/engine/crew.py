@@ -20,10 +20,10 @@ from time import monotonic
 from typing import Any
 
 from ..model.execution import EventStatus
-from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error
+from ..rules.lifecycle import Cause, Completion, Ending, Outcome
 from ..stores.contract import Claim, Settled
 from .attempt import INSISTENCE, SLICE
-from .event import Event, explain, perform
+from .event import Event, explain, left_behind, perform
 from .hands import Hands, Worker
 from .workshop import Workshop
 
@@ -61,8 +61,7 @@ class Crew(Hands):
         self._armed = False  # the store's bell will call
         self._bell = self._ring
         self._plain: set[type] = set()  # events whose `request` need not be looked at
-        # Whether a claim starts its event at once: if nothing can come between.
-        self._starts = shop.now is not None and not shop.asks
+        self._starts = shop.direct  # its claims start their event at once
         self._formal = shop.window is not None or not self._starts
         self._take: Callable[[], Claim | None] | None = None
         self._orphans: set[asyncio.Task[None]] = set()
@@ -108,7 +107,6 @@ class Crew(Hands):
 
     def close(self) -> None:
         """Start nothing more; what runs, ends."""
-        self._closing = True
         if self._looker is not None and self._looker.claim is not None:
             self._looker.guard.end(Cause.INTERRUPT)  # it is asking: it may not be answered
         self._send_home()
@@ -284,19 +282,18 @@ class Crew(Hands):
         """Settle the event of a worker whose code ignores its cancellation, and go on without."""
         if worker.claim is None or worker.left:
             return
-        claim, cause, worker.left = worker.claim, worker.guard.cause, True
-        event = claim[0]
+        claim, worker.left = worker.claim, True
+        event: Any = claim[0]
         logger.warning(
             "%r ignored %d cancellations: its code is left behind in task %s, its slot is free",
             event,
             INSISTENCE,
             worker.task.get_name(),
         )
-        error = asyncio.CancelledError("ignored its cancellation, and was left behind")
-        outcome = after_error(event, error, cause, True)
-        if worker.guard.chunks:
-            outcome.response = list(worker.guard.chunks)
-        self._orphans.add(self._loop.create_task(self._settle_left(worker, claim, outcome)))
+        outcome = left_behind(event, worker.guard)
+        task = self._loop.create_task(self._settle_left(worker, claim, outcome))
+        self._orphans.add(task)  # the loop itself keeps a task only weakly
+        task.add_done_callback(self._orphans.discard)
 
     def _forget(self, worker: Worker) -> None:
         """A worker was left behind, and its event is settled."""

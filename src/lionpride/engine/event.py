@@ -14,7 +14,7 @@ from ..model.work import Work
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
 
-__all__ = ("Event", "explain", "perform")
+__all__ = ("Event", "explain", "left_behind", "perform")
 
 
 class Event(Work):
@@ -132,12 +132,8 @@ class Solo:
             self._done.set_result(None)
 
     def _leave_behind(self) -> None:
-        """The code ignores its cancellation: its event has timed out all the same."""
-        error = asyncio.CancelledError("it ignores its cancellation, and was left behind")
-        outcome = after_error(self._event, error, Cause.TIMEOUT, True)
-        if self._guard.chunks:
-            outcome.response = list(self._guard.chunks)
-        self._record(outcome)
+        """The code ignores its cancellation: its event ends all the same."""
+        self._record(left_behind(self._event, self._guard))
 
     async def join(self) -> None:
         """Wait for the end of the run; the last caller that is cancelled cancels it."""
@@ -194,3 +190,12 @@ def explain(event: Event, error: BaseException, cause: Cause | None) -> Ending:
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
     return after_error(event, error, cause, isinstance(error, asyncio.CancelledError))
+
+
+def left_behind(event: Event, guard: Guard) -> Ending:
+    """What it means that an event's code ignores its cancellations; its chunks so far are kept."""
+    error = asyncio.CancelledError("ignored its cancellation, and was left behind")
+    outcome = after_error(event, error, guard.cause, cancelled=True)
+    if guard.chunks:
+        outcome.response = list(guard.chunks)
+    return outcome

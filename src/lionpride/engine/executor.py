@@ -122,10 +122,9 @@ class Executor(Desk):
         _check_pending(event)
         before = self._store.last_arrival()
         entry = (event, priority)
-        (held,) = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
-        if self._observers.active and (held.execution.arrival or 0) > before:
-            self._observers.tell(held, held.execution.arrival, None, _PENDING)
-        return cast("E", held)
+        held = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
+        self._tell_taken(held, before, _PENDING)
+        return cast("E", held[0])
 
     async def append_many(
         self,
@@ -155,23 +154,20 @@ class Executor(Desk):
             return []
         before = self._store.last_arrival()
         held = await self._store.append(entries, room=self._room, exist_ok=exist_ok)
-        if self._observers.active:
-            for each in held:
-                number = each.execution.arrival
-                if number is not None and number > before:
-                    self._observers.tell(each, number, None, _PENDING)
+        self._tell_taken(held, before, _PENDING)
         return cast("list[E]", held)
 
     async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:
         """Take in the events of a Flow, or of one's ``to_dict``, in the status each has.
 
-        One that was running goes back to pending as interrupted.
+        One that was running goes back to pending as interrupted. Progressions of the user's own
+        come along.
 
         Returns:
-            How many.
+            How many events.
 
         Raises:
-            ExistsError: if an id is known here; nothing is taken in then.
+            ExistsError: if an id or a progression's name is known here; nothing is taken in then.
             TypeError: if an event is not of the event type; nothing is taken in then.
         """
         flow = state if isinstance(state, Flow) else Flow.from_dict(state)
@@ -184,13 +180,28 @@ class Executor(Desk):
                 raise ExistsError(
                     f"a progression is named {progression.name!r} here: names are unique"
                 )
+        before = self._store.last_arrival()
         count = await self._store.load(events)
         for progression in own:
             self.states.add_progression(progression)
+        self._tell_taken(events, before)
+        return count
+
+    def _tell_taken(
+        self, events: Iterable[Work], before: int, after: EventStatus | None = None
+    ) -> None:
+        """Tell observers of the events whose arrival numbers are above ``before``.
+
+        Args:
+            events: What the store holds; some may have been there already.
+            before: The last arrival number before.
+            after: The status that each was taken in with; None for the one that it has.
+        """
         if self._observers.active:
             for event in events:
-                self._observers.tell(event, event.execution.arrival, None, event.status)
-        return count
+                number = event.execution.arrival
+                if number is not None and number > before:
+                    self._observers.tell(event, number, None, after or event.status)
 
     def _check_type(self, event: object) -> None:
         kind = self._event_type
@@ -224,10 +235,7 @@ class Executor(Desk):
 
         See ``Processor.process``; the executor is started if it was not.
         """
-        if self.processor is None:
-            await self.start()
-        assert self.processor is not None
-        await self.processor.process()
+        await (await self._ready()).process()
 
     async def join(self) -> None:
         """Return at an instant when nothing is pending or running.
@@ -235,10 +243,14 @@ class Executor(Desk):
         Raises:
             OperationError: if something is, and nothing is working that could end it.
         """
+        await (await self._ready()).join()
+
+    async def _ready(self) -> Processor:
+        """The processor, made if there is none yet."""
         if self.processor is None:
             await self.start()
         assert self.processor is not None
-        await self.processor.join()
+        return self.processor
 
     async def __aenter__(self) -> Self:
         """Start, and run events in the background.

@@ -94,8 +94,7 @@ class Round(Admission):
             await self._settle_unstarted(claim, RELEASED)
             return False
         self._seen.add(number)
-        waits = self.shop.asks or self.shop.now is None
-        if waits and not await self._admit(worker, claim):
+        if not self.shop.direct and not await self._admit(worker, claim):
             return False
         if self._left is not None:
             self._left -= 1

@@ -52,13 +52,15 @@ class Workshop:
         self.asker: object | None = None  # the worker that asks for permission now
         self.asks = permission is not None
         self.now = store if isinstance(store, Immediate) else None
+        # Whether nothing can come between a claim and its start.
+        self.direct = self.now is not None and not self.asks
         self.on_free: list[Callable[[], None]] = []
         self._permission = permission
 
     async def ask(self, event: Any) -> bool:
         """The answer of ``request_permission`` to the event's request."""
-        request = event.request
-        return self._permission is None or bool(await self._permission(**request))
+        assert self._permission is not None, "nobody is asked unless `asks`"
+        return bool(await self._permission(**event.request))
 
     def ring_free(self) -> None:
         """A slot is free, or nobody asks any more: ring every bell of ``on_free``, once."""

@@ -162,8 +162,7 @@ def apply(execution: Execution, outcome: Outcome) -> None:
         OperationError: if there is no such arrow; nothing is written then.
     """
     status = outcome.status
-    if status not in ARROWS[execution.status]:
-        check(execution.status, status)
+    check(execution.status, status)
     execution.status = status
     if isinstance(outcome, Completion) or status is not _S.PENDING:
         execution.response = outcome.response

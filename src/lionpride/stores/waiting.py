@@ -75,7 +75,7 @@ class Waiting:
         state.due = None
         if len(self._left) > 64 + len(self._pending):
             waiting = [n for n in self._pending if n != number and self._is_ready(n)]
-            self._ready.refill(list(map(self._entry, waiting)))
+            self._ready.refill(map(self._entry, waiting))
             self._left.clear()
 
     def next(self) -> int | None:
@@ -168,5 +168,5 @@ class Waiting:
             self._later = [(due, n) for due, n in self._later if self._is_later(n)]
             heapify(self._later)
         if self._denials > most:
-            self._denied = Order(map(self._entry, filter(self._is_denied, self._pending)))
+            self._denied.refill(map(self._entry, filter(self._is_denied, self._pending)))
             self._denials = 0
