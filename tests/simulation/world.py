@@ -168,8 +168,11 @@ class World:
         return list(dict.fromkeys(picked))
 
     def newcomer(self, number: int) -> Job:
-        job = Job(label=str(number), id=UUID(int=self.rng.getrandbits(128), version=4))
-        self.events[job.id] = job
+        uid = UUID(int=self.rng.getrandbits(128), version=4)
+        while uid in self.events:  # Hypothesis may draw the same bits again
+            uid = UUID(int=uid.int + 1)
+        job = Job(label=str(number), id=uid)
+        self.events[uid] = job
         return job
 
     def immediate(self) -> Immediate | None:
