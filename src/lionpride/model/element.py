@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, ValidationError
 from . import registry
 from .codec import Encoder, decode
 from .lazy import made_on_first_use
-from .thrift import Thrift, own_fields_set
+from .thrift import NOTHING, Thrift, own_fields_set, set_extra, set_fields_set, set_private
 
 __all__ = ("Element", "as_id")
 
@@ -78,6 +78,7 @@ class Element(BaseModel):
             self.__dict__["_metadata"] = _as_metadata(value)
 
     _thrifty: ClassVar[Thrift]
+    _entries: ClassVar[tuple[str, ...]] = ("_created", "id")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -87,13 +88,19 @@ class Element(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        cls._thrifty = Thrift(cls)
+        cls._thrifty = Thrift(cls, cls._entries)
 
     def __init__(self, /, **data: Any) -> None:
         # The hot path, written out: see docs/decisions/identity.md.
         thrift = self._thrifty
         if not data and thrift.blank is not None:
-            thrift.fill(self, time())
+            own = self.__dict__
+            own["_created"] = time()
+            for name, value in thrift.blank:
+                own[name] = value
+            set_fields_set(self, NOTHING)
+            set_extra(self, None)
+            set_private(self, None)
         elif "id" in data or "execution" in data or not _UNDECLARED.isdisjoint(data):
             given = self._take_undeclared(data)
             self.__pydantic_validator__.validate_python(data, self_instance=self)
@@ -283,7 +290,7 @@ class Element(BaseModel):
 
 
 registry.register(Element)  # its subclasses enter as they are defined
-Element._thrifty = Thrift(Element)
+Element._thrifty = Thrift(Element, Element._entries)
 
 _RESERVED: Mapping[str, str] = {
     "id": "the identity",
