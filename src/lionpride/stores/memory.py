@@ -66,7 +66,7 @@ class MemoryStore:
         # Claimed and not yet started: pending to a reader of this process, taken to a claim.
         self._held: dict[int, Work] = {}
         self._waiting = Waiting(self._pending, self._held, self._clock)
-        self._add_new = self._waiting.add_new
+        self._ready = self._waiting.ready
         self._ready_bells: list[Callable[[], None]] = []
         self._idle_bells: list[Callable[[], None]] = []
 
@@ -101,7 +101,12 @@ class MemoryStore:
         own["_arrival"] = number
         own["_priority"] = priority
         self._all[number] = self._pending[number] = event
-        self._add_new(priority, number)
+        ready = self._ready  # its `push`, written out
+        if priority in ready.at:
+            ready.push(priority, number)
+        else:
+            ready.at[priority] = number
+            ready.new.append(priority)
         if self._ready_bells:
             self._ring_ready()
         return True
@@ -159,7 +164,8 @@ class MemoryStore:
         return claims, self._waiting.seconds()
 
     def claim_now(self, start: bool = True) -> Claim | None:
-        number = self._waiting.next()
+        waiting = self._waiting
+        number = waiting.next() if waiting.mixed else self._ready.pop()
         if number is None:
             return None
         if not start:

@@ -22,35 +22,40 @@ class Order:
     The priorities are a *run*, sorted so that the first is at its end, and a *heap* of those
     that came since it was sorted. *New* ones are put among them when somebody looks: in a run
     if they are many. So what is taken in before it is taken out costs one sort, which is
-    cheaper than as many steps of a heap; and neither is larger than the caches for long.
+    cheaper than as many steps of a heap; and the heap stays small.
+
+    Attributes:
+        at: The number or numbers that wait at each priority.
+        new: Priorities that are neither in the run nor in the heap yet. One that is not in
+            ``at`` may be entered into both by whoever pushes by the million.
     """
 
-    __slots__ = ("_at", "_heap", "_new", "_run")
+    __slots__ = ("_heap", "_run", "at", "new")
 
     def __init__(self, entries: Iterable[tuple[float, int]] = ()) -> None:
         self._run: list[float] = []
         self._heap: list[float] = []
-        self._new: list[float] = []
-        self._at: dict[float, int | list[int]] = {}
+        self.new: list[float] = []
+        self.at: dict[float, int | list[int]] = {}
         self.refill(entries)
 
     def refill(self, entries: Iterable[tuple[float, int]]) -> None:
         """Hold these and no others."""
-        for each in (self._run, self._heap, self._new, self._at):
+        for each in (self._run, self._heap, self.new, self.at):
             each.clear()
         for priority, number in entries:
             self.push(priority, number)
 
     def __bool__(self) -> bool:
-        return bool(self._at)
+        return bool(self.at)
 
     def push(self, priority: float, number: int) -> None:
         """Let a number wait at a priority."""
-        at = self._at
+        at = self.at
         there = at.get(priority)
         if there is None:
             at[priority] = number
-            self._new.append(priority)
+            self.new.append(priority)
         elif isinstance(there, int):
             at[priority] = [there, number] if there < number else [number, there]
         else:
@@ -58,9 +63,9 @@ class Order:
 
     def pop(self) -> int | None:
         """Take out the number that is first; None if there is none."""
-        if self._new:
+        if self.new:
             self._arrange()
-        run, heap, at = self._run, self._heap, self._at
+        run, heap, at = self._run, self._heap, self.at
         if run and not (heap and heap[0] < run[-1]):
             there = at[run[-1]]
             if isinstance(there, int):
@@ -84,15 +89,15 @@ class Order:
         Raises:
             ValueError: if there is none.
         """
-        if self._new:
+        if self.new:
             self._arrange()
         priority = min(self._run[-1:] + self._heap[:1])
-        there = self._at[priority]
+        there = self.at[priority]
         return priority, there if isinstance(there, int) else there[0]
 
     def _arrange(self) -> None:
         """Put the new priorities among the others."""
-        new, heap, run = self._new, self._heap, self._run
+        new, heap, run = self.new, self._heap, self._run
         if _FEW * (len(new) + len(heap)) < len(run):
             for priority in new:
                 heappush(heap, priority)
