@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, ValidationError
 from . import registry
 from .codec import Encoder, decode
 from .lazy import made_on_first_use
-from .thrift import NOTHING, Thrift, own_fields_set, set_extra, set_fields_set, set_private
+from .thrift import Thrift, missing, own_fields_set
 
 __all__ = ("Element", "as_id")
 
@@ -98,9 +98,6 @@ class Element(BaseModel):
             own["_created"] = time()
             for name, value in thrift.blank:
                 own[name] = value
-            set_fields_set(self, NOTHING)
-            set_extra(self, None)
-            set_private(self, None)
         elif "id" in data or "execution" in data or not _UNDECLARED.isdisjoint(data):
             given = self._take_undeclared(data)
             self.__pydantic_validator__.validate_python(data, self_instance=self)
@@ -109,6 +106,9 @@ class Element(BaseModel):
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__["_created"] = time()
             thrift.share(self, tuple(data))
+
+    if not TYPE_CHECKING:
+        __getattr__ = missing
 
     def __setattr__(self, name: str, value: Any) -> None:
         own_fields_set(self)

@@ -3,30 +3,34 @@
 Every instance has a set of the fields it was given: 216 bytes, and one more object for the
 garbage collector. Instances that were given the same fields share one set here, until one of
 them is assigned to. An instance that was given nothing is filled with the defaults of its class,
-if they are plain values. And the dicts of such instances share their table of keys, as those of
-ordinary objects do. Measurements: docs/decisions/identity.md.
+if they are plain values, and its set and other slots when pydantic first reads them. And the
+dicts of such instances share their table of keys, as those of ordinary objects do.
+Measurements: docs/decisions/identity.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from pydantic import BaseModel
 
-__all__ = ("NOTHING", "Thrift", "own_fields_set", "set_extra", "set_fields_set", "set_private")
+__all__ = ("Thrift", "missing", "own_fields_set")
 
 _MOST = 64
 """Different sets of fields that a class remembers; more are not shared."""
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
 
-NOTHING: Final[set[str]] = set()
-"""The set of those that were given nothing; never changed, as ``own_fields_set`` goes before."""
+_SLOTS: Final[dict[str, Callable[[], Any]]] = {
+    "__pydantic_fields_set__": set,
+    "__pydantic_extra__": lambda: None,
+    "__pydantic_private__": lambda: None,
+}
+"""What pydantic keeps beside the ``__dict__``, as it is of an instance that was given nothing."""
 
-set_fields_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
-set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
-set_private = BaseModel.__dict__["__pydantic_private__"].__set__
+_set = {name: BaseModel.__dict__[name].__set__ for name in _SLOTS}
+_set_fields_set = _set["__pydantic_fields_set__"]
 
 
 class Thrift:
@@ -59,7 +63,7 @@ class Thrift:
         """
         shared = self._sets.get(names)
         if shared is not None:
-            set_fields_set(instance, shared)
+            _set_fields_set(instance, shared)
         elif self._may_share and len(self._sets) < _MOST:
             self._sets[names] = instance.__pydantic_fields_set__
             if not names:
@@ -92,6 +96,7 @@ def _is_simple(kind: type[BaseModel]) -> bool:
         and not kind.__private_attributes__
         and kind.model_config.get("extra") == "forbid"
         and kind.model_post_init is BaseModel.model_post_init
+        and getattr(kind, "__getattr__", None) is missing
         and not kind.model_config.get("validate_default")
         and not any(
             field.default_factory or field.validate_default for field in kind.model_fields.values()
@@ -101,4 +106,17 @@ def _is_simple(kind: type[BaseModel]) -> bool:
 
 def own_fields_set(instance: BaseModel) -> None:
     """Give an instance a set of its own, before it changes."""
-    set_fields_set(instance, set(instance.__pydantic_fields_set__))
+    _set_fields_set(instance, set(instance.__pydantic_fields_set__))
+
+
+_usual_missing: Callable[[BaseModel, str], Any] = vars(BaseModel)["__getattr__"]
+
+
+def missing(instance: BaseModel, name: str) -> Any:
+    """``__getattr__`` of a model some of whose slots are filled when they are first read."""
+    make = _SLOTS.get(name)
+    if make is None:
+        return _usual_missing(instance, name)
+    value = make()
+    _set[name](instance, value)
+    return value
