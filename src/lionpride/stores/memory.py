@@ -58,7 +58,6 @@ class MemoryStore:
         self.queue = queue
         self.states = States(name=name or queue)
         self._clock = clock or LoopClock()
-        self._last = 0
         self._all = self.states.by_number
         self._pending = self.states.lane(_PENDING)
         self._processing = self.states.lane(_PROCESSING)
@@ -96,17 +95,16 @@ class MemoryStore:
         own = event.__dict__
         if "id" in own or "_status" in own:
             return False  # it may be known
-        self._last = number = self._last + 1
+        self._all.last = number = self._all.last + 1
         own["_status"] = "pending"
         own["_arrival"] = number
         own["_priority"] = priority
-        self._all[number] = self._pending[number] = event
+        self._pending[number] = event
         ready = self._ready  # its `push`, written out
-        if priority in ready.at:
-            ready.push(priority, number)
-        else:
-            ready.at[priority] = number
+        if ready.at.setdefault(priority, number) is number:
             ready.new.append(priority)
+        else:
+            ready.push(priority, number)
         if self._ready_bells:
             self._ring_ready()
         return True
@@ -114,11 +112,11 @@ class MemoryStore:
     def _place(self, event: Work, priority: float) -> None:
         """Make an event wait, under the next number."""
         state = event.execution
-        self._last = number = self._last + 1
+        self._all.last = number = self._all.last + 1
         state.status = _PENDING
         state.arrival = number
         state.priority = priority
-        self._all[number] = self._pending[number] = event
+        self._pending[number] = event
         self._waiting.add(number)
 
     async def load(self, events: Sequence[Work]) -> int:
@@ -132,9 +130,8 @@ class MemoryStore:
             if state.status is _PENDING:
                 self._place(event, state.priority)
             else:
-                self._last = state.arrival = self._last + 1
-                self._all[self._last] = event
-                self.states.lane(state.status)[self._last] = event
+                self._all.last = state.arrival = self._all.last + 1
+                self.states.lane(state.status)[state.arrival] = event
         self._ring_ready()
         return len(events)
 
@@ -151,7 +148,7 @@ class MemoryStore:
         denied: bool = False,
         start: bool = False,
     ) -> tuple[list[Claim], float | None]:
-        newer = until is not None and until < self._last
+        newer = until is not None and until < self._all.last
         claims = []
         if newer or skip or (denied and self._waiting.has_denied()):
             for number in self._waiting.some(n, until, skip, denied):
@@ -359,7 +356,7 @@ class MemoryStore:
         return Record.of(event, self.queue, self._status(self._number(event), event))
 
     def last_arrival(self) -> int:
-        return self._last
+        return self._all.last
 
     # -- bells -------------------------------------------------------------------------------
 

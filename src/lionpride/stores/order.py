@@ -26,8 +26,8 @@ class Order:
 
     Attributes:
         at: The number or numbers that wait at each priority.
-        new: Priorities that are neither in the run nor in the heap yet. One that is not in
-            ``at`` may be entered into both by whoever pushes by the million.
+        new: Priorities that are neither in the run nor in the heap yet. Who pushes by the
+            million may enter a new number at a new priority there and in ``at``.
     """
 
     __slots__ = ("_heap", "_run", "at", "new")
