@@ -1,7 +1,11 @@
 """What instances share is never seen by another one."""
 
+import copy
+import pickle
+import sys
+
 import pytest
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from lionpride.core import Element, Event
 
@@ -71,3 +75,43 @@ def test_a_missing_field_is_missing_every_time() -> None:
     for _ in range(3):
         with pytest.raises(ValueError, match="n"):
             Needs()
+
+
+def test_what_is_made_of_defaults_has_what_pydantic_keeps_beside_the_fields() -> None:
+    for use in (
+        lambda job: job.model_fields_set,
+        lambda job: job.model_dump(exclude_unset=True),
+        lambda job: job.model_copy(update={"n": 1}),
+        lambda job: pickle.loads(pickle.dumps(job)),
+        lambda job: copy.copy(job),
+        lambda job: copy.deepcopy(job),
+        lambda job: job.model_extra,
+        lambda job: repr(job) + str(job),
+        lambda job: list(job),
+        lambda job: Job.model_validate(job),
+        lambda job: BaseModel.__eq__(job, Job()),
+        lambda job: delattr(job, "name"),
+    ):
+        _ = Job(), Job()
+        use(job := Job())
+        assert job.__pydantic_private__ is job.__pydantic_extra__ is None
+        assert job.model_fields_set == set()
+        with pytest.raises(AttributeError, match="nothing"):
+            job.nothing  # noqa: B018
+
+
+def test_a_getattr_of_the_users_own_is_asked_for_nothing_of_pydantics() -> None:
+    class Odd(Event):
+        def __getattr__(self, name: str) -> str:
+            return name
+
+    _ = Odd(), Odd()
+    assert (Odd().model_fields_set, Odd().model_extra, Odd().anything) == (set(), None, "anything")
+
+
+def test_instances_of_defaults_share_their_keys() -> None:
+    _ = Job(), Job()
+    one = Job()
+    for key in Job._entries:
+        one.__dict__[key] = 1.0
+    assert sys.getsizeof(one.__dict__) < sys.getsizeof(dict(one.__dict__))

@@ -1,5 +1,9 @@
 """The order against a sorted list."""
 
+import random
+from heapq import heapify, heappop, heappush
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,3 +34,22 @@ def test_pushes_between_pops(steps: list[tuple[float, int] | None]) -> None:
             assert order.pop() == min(model)[1]
             model.remove(min(model))
     assert bool(order) is bool(model)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("different", [3, 50, 10**9])
+def test_a_run_and_newcomers_beside_it(different: int, share: float) -> None:
+    chance = random.Random(f"{different} {share}")
+    model = [(float(chance.randrange(different)), number) for number in range(500)]
+    order = Order(model)
+    heapify(model)
+    for number in range(500, 3000):
+        if chance.random() < share:
+            entry = (float(chance.randrange(different)), number)
+            order.push(*entry)
+            heappush(model, entry)
+        elif model:
+            assert order.first() == model[0]
+            assert order.pop() == heappop(model)[1]
+    assert [order.pop() for _ in model] == [number for _, number in sorted(model)]
+    assert order.pop() is None

@@ -63,7 +63,7 @@ class Crew(Hands):
         self._plain: set[type] = set()  # events whose `request` need not be looked at
         self._starts = shop.direct  # its claims start their event at once
         self._formal = shop.window is not None or not self._starts
-        self._take: Callable[[], Claim | None] | None = None
+        self._swift = False  # claims, starts and settlements need no waiting and no asking
         self._orphans: set[asyncio.Task[None]] = set()
 
     def _ring(self) -> None:
@@ -130,30 +130,38 @@ class Crew(Hands):
 
     async def _work(self, worker: Worker) -> None:
         """The life of a worker: find an event, run it, and again."""
-        clean = worker.clean = copy_context()
-        shop, take, now = self.shop, self._take, self._now
+        worker.clean = copy_context()
         self._called = False
         try:
-            while not self._closing:
-                # What can be had without waiting for anything is had without a coroutine.
-                claim = None if take is None or shop.running >= shop.slots else take()
-                if claim is not None:
-                    self._more = True
-                else:
+            while not self._closing and not self._is_spent(worker):
+                claim = await self._stretch(worker) if self._swift else None
+                if claim is None and not self._is_spent(worker):
                     claim = await self._seek(worker)
                 if claim is not None:
                     if self._more and not self._called:
                         self._call()
-                    ended = await self._attempt(worker, claim)
-                    if ended > self._turn:
-                        await asyncio.sleep(0)
-                        self._turn = now() + SLICE
-                if worker.left or copy_context() != clean:
-                    return
+                    if await self._attempt(worker, claim) > self._turn:
+                        await self._give_turn()
         except Exception as error:  # the store's, or ours: users' own have been dealt with
             self._fail(error)
         finally:
             self._leave(worker)
+
+    def _is_spent(self, worker: Worker) -> bool:
+        """Whether a worker must not go on: its code is running still, or left its context."""
+        return worker.left or copy_context() != worker.clean
+
+    async def _give_turn(self) -> None:
+        """Let the event loop's other tasks run."""
+        await asyncio.sleep(0)
+        self._turn = self._now() + SLICE
+
+    async def _stretch(self, worker: Worker) -> Claim | None:
+        """Run what can be had at once; return a claim that takes more than that, if there is one.
+
+        Only a crew that is ``_swift`` can.
+        """
+        return None
 
     async def _seek(self, worker: Worker) -> Claim | None:
         """Look for the next event, as the only one of the crew; or rest until called."""
@@ -168,12 +176,10 @@ class Crew(Hands):
             if self._looker is worker:
                 self._looker = None
 
-    async def _attempt(  # noqa: PLR0912  (the hot path: a call costs more than a branch)
-        self, worker: Worker, claim: Claim
-    ) -> float:
+    async def _attempt(self, worker: Worker, claim: Claim) -> float:
         """Run a claimed event's code and settle what came of it; the time when it ended."""
         event: Any
-        event, attempt = claim
+        event, _ = claim
         shop, now, observers = self.shop, self._now, self.shop.observers
         began = now()
         if self._formal:
@@ -197,25 +203,27 @@ class Crew(Hands):
         except BaseException as error:
             outcome = self._explain(worker, event, error)
         ended = now()
+        await self._conclude(worker, claim, outcome or Completion(response, 0.0), ended - began)
+        return ended
+
+    async def _conclude(
+        self, worker: Worker, claim: Claim, outcome: Outcome, duration: float
+    ) -> None:
+        """Settle what came of an attempt."""
         worker.claim = None
         if worker.left:
-            return ended  # settled already
+            return  # settled already
         if worker.task.cancelling():
             await self._recover(worker)
+        outcome.duration = duration
         try:
-            if outcome is None and shop.now is not None:
-                answer = shop.now.complete_now(event, attempt, response, ended - began)
-            else:
-                outcome = outcome or Completion(response, 0.0)
-                outcome.duration = ended - began
-                answer = await self._settle(claim, outcome)
+            answer = await self._settle(claim, outcome)
         finally:
-            shop.running -= 1
-            if shop.on_free:
-                shop.ring_free()
+            self.shop.running -= 1
+            self.shop.ring_free()
+        event, observers = claim[0], self.shop.observers
         if observers.active and answer is _APPLIED:
-            observers.tell(event, own.get("_arrival"), _PROCESSING, event.status)
-        return ended
+            observers.tell(event, event.execution.arrival, _PROCESSING, event.status)
 
     async def _recover(self, worker: Worker) -> None:
         """Take the marks of a cancellation off a task, before it touches the store."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from contextvars import copy_context
 from typing import Any
 
 from ..model.execution import EventStatus
@@ -90,10 +89,6 @@ class Admission(Crew):
     def _may_wait(self) -> bool:
         """Whether the one who looks may go on waiting for what it waits for."""
         return not self._closing and not self._dropped
-
-    def _is_spent(self, worker: Worker) -> bool:
-        """Whether a worker must not go on: its code is running still, or left its context."""
-        return worker.left or copy_context() != worker.clean
 
     async def _ask(self, worker: Worker, claim: Claim) -> Outcome | None:
         """None if the event may start; else what is to be settled."""

@@ -19,13 +19,12 @@ from . import registry
 from .codec import Encoder, decode
 from .lazy import made_on_first_use
 from .plain import Plain
-from .thrift import Thrift, own_fields_set
+from .thrift import Thrift, missing, own_fields_set
 
 __all__ = ("Element", "as_id")
 
 Mode = Literal["python", "json", "db"]
 CreatedAtFormat = Literal["datetime", "isoformat", "timestamp"]
-
 
 _UNDECLARED = frozenset(("created_at", "metadata"))
 
@@ -80,6 +79,7 @@ class Element(BaseModel):
 
     _thrifty: ClassVar[Thrift]
     _plainly: ClassVar[Plain]
+    _entries: ClassVar[tuple[str, ...]] = ("_created", "id")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -89,14 +89,17 @@ class Element(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        cls._thrifty = Thrift(cls)
+        cls._thrifty = Thrift(cls, cls._entries)
         cls._plainly = Plain(cls)
 
     def __init__(self, /, **data: Any) -> None:
         # The hot path, written out: see docs/decisions/identity.md.
         thrift = self._thrifty
         if not data and thrift.blank is not None:
-            thrift.fill(self, time())
+            own = self.__dict__
+            own["_created"] = time()
+            for name, value in thrift.blank:
+                own[name] = value
         elif "id" in data or "execution" in data or not _UNDECLARED.isdisjoint(data):
             given = self._take_undeclared(data)
             self.__pydantic_validator__.validate_python(data, self_instance=self)
@@ -105,6 +108,9 @@ class Element(BaseModel):
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__["_created"] = time()
             thrift.share(self, tuple(data))
+
+    if not TYPE_CHECKING:
+        __getattr__ = missing
 
     def __setattr__(self, name: str, value: Any) -> None:
         own_fields_set(self)
@@ -191,10 +197,11 @@ class Element(BaseModel):
 
     def _assembled(self, metadata: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         """What ``to_dict("json")`` gives, of parts that are plain."""
-        own = self.__dict__
-        made: datetime = own.get("created_at") or datetime.fromtimestamp(own["_created"], UTC)
-        created_at = made.isoformat()
-        return {"id": str(self.id), "created_at": created_at, "metadata": metadata, **fields}
+        made = self.__dict__.get("created_at") or datetime.fromtimestamp(
+            self.created_timestamp, UTC
+        )
+        identity = {"id": str(self.id), "created_at": made.isoformat()}
+        return {**identity, "metadata": metadata, **fields}
 
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The dump with its class on it, every value through ``encoder`` if there is one."""
@@ -297,7 +304,7 @@ class Element(BaseModel):
 
 
 registry.register(Element)  # its subclasses enter as they are defined
-Element._thrifty = Thrift(Element)
+Element._thrifty = Thrift(Element, Element._entries)
 Element._plainly = Plain(Element)
 
 _RESERVED: Mapping[str, str] = {

@@ -11,7 +11,7 @@ from ..errors import ValidationError
 from .codec import Encoder, decode, error_from_dict, error_to_dict
 from .unset import MaybeUnset, Unset, UnsetType
 
-__all__ = ("KEYS", "TERMINAL", "EventStatus", "Execution", "read_error")
+__all__ = ("KEYS", "TERMINAL", "USUAL_KEYS", "EventStatus", "Execution", "read_error")
 
 
 class EventStatus(StrEnum):
@@ -298,3 +298,5 @@ _COMPARED: Final = tuple(name for name in _NAMES if name != "arrival")
 _KEYS: Final = frozenset(f"_{name}" for name in _COMPARED)
 KEYS: Final = _KEYS | {"_arrival"}
 """The entries that it has in an event's ``__dict__``."""
+USUAL_KEYS: Final = ("_status", "_arrival", "_priority", "_attempt", "_response", "_duration")
+"""Those that every completed event has."""

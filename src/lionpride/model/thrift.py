@@ -2,50 +2,57 @@
 
 Every instance has a set of the fields it was given: 216 bytes, and one more object for the
 garbage collector. Instances that were given the same fields share one set here, until one of
-them is assigned to. And an instance that was given nothing is a copy of the one before it, if
-its defaults are plain values. Measurements: docs/decisions/identity.md.
+them is assigned to. An instance that was given nothing is filled with the defaults of its class,
+if they are plain values, and its set and other slots when pydantic first reads them. And the
+dicts of such instances share their table of keys, as those of ordinary objects do.
+Measurements: docs/decisions/identity.md.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from pydantic import BaseModel
 
-__all__ = ("Thrift", "own_fields_set")
+__all__ = ("Thrift", "missing", "own_fields_set")
 
 _MOST = 64
 """Different sets of fields that a class remembers; more are not shared."""
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
 
-_set_dict = BaseModel.__dict__["__dict__"].__set__
-_set_fields_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
-_set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
-_set_private = BaseModel.__dict__["__pydantic_private__"].__set__
+_SLOTS: Final[dict[str, Callable[[], Any]]] = {
+    "__pydantic_fields_set__": set,
+    "__pydantic_extra__": lambda: None,
+    "__pydantic_private__": lambda: None,
+}
+"""What pydantic keeps beside the ``__dict__``, as it is of an instance that was given nothing."""
+
+_set = {name: BaseModel.__dict__[name].__set__ for name in _SLOTS}
+_set_fields_set = _set["__pydantic_fields_set__"]
 
 
 class Thrift:
     """What the instances of one class have in common.
 
+    Args:
+        kind: The class.
+        later: Names of entries that the ``__dict__`` of most instances will have besides.
+
     Attributes:
-        blank: The ``__dict__`` of an instance that was given nothing; None if there may be
-            differences between two, or none has been made yet.
+        blank: The fields of an instance that was given nothing; None if they may differ
+            between two, or none has been made yet.
     """
 
-    __slots__ = ("_may_share", "_sets", "blank")
+    __slots__ = ("_kind", "_later", "_may_share", "_sets", "blank")
 
-    def __init__(self, kind: type[BaseModel]) -> None:
+    def __init__(self, kind: type[BaseModel], later: Iterable[str]) -> None:
+        self._kind = kind
+        self._later = tuple(later)
         self._sets: dict[tuple[str, ...], set[str]] = {}
         self._may_share = _is_simple(kind)
-        self.blank: dict[str, Any] | None = None
-
-    def fill(self, instance: BaseModel, now: float) -> None:
-        """Make an instance of what it has by default, created at ``now``, as validation would."""
-        _set_dict(instance, {**self.blank, "_created": now})  # type: ignore[dict-item]
-        _set_fields_set(instance, self._sets[()])
-        _set_extra(instance, None)
-        _set_private(instance, None)
+        self.blank: tuple[tuple[str, Any], ...] | None = None
 
     def share(self, instance: BaseModel, names: tuple[str, ...]) -> None:
         """Give a new instance the set of those that were given the same fields.
@@ -59,9 +66,21 @@ class Thrift:
             _set_fields_set(instance, shared)
         elif self._may_share and len(self._sets) < _MOST:
             self._sets[names] = instance.__pydantic_fields_set__
-            own = instance.__dict__
-            if not names and all(type(value) in _PLAIN for value in own.values()):
-                self.blank = dict(own)
+            if not names:
+                self._note_blank(instance)
+
+    def _note_blank(self, instance: BaseModel) -> None:
+        """Note the defaults, and have CPython make room for all entries in the shared keys.
+
+        It adds to them only while few instances are there; who comes too late with a new
+        entry gets a table of keys of its own, which is 120 bytes more.
+        """
+        fields = [(name, instance.__dict__[name]) for name in self._kind.model_fields]
+        if all(type(value) in _PLAIN for _, value in fields):
+            entries = self._kind.__new__(self._kind).__dict__
+            for name in (*self._later, *self._kind.model_fields):
+                entries[name] = None
+            self.blank = tuple(fields)
 
 
 def _is_simple(kind: type[BaseModel]) -> bool:
@@ -77,6 +96,7 @@ def _is_simple(kind: type[BaseModel]) -> bool:
         and not kind.__private_attributes__
         and kind.model_config.get("extra") == "forbid"
         and kind.model_post_init is BaseModel.model_post_init
+        and getattr(kind, "__getattr__", None) is missing
         and not kind.model_config.get("validate_default")
         and not any(
             field.default_factory or field.validate_default for field in kind.model_fields.values()
@@ -87,3 +107,16 @@ def _is_simple(kind: type[BaseModel]) -> bool:
 def own_fields_set(instance: BaseModel) -> None:
     """Give an instance a set of its own, before it changes."""
     _set_fields_set(instance, set(instance.__pydantic_fields_set__))
+
+
+_usual_missing: Callable[[BaseModel, str], Any] = vars(BaseModel)["__getattr__"]
+
+
+def missing(instance: BaseModel, name: str) -> Any:
+    """``__getattr__`` of a model some of whose slots are filled when they are first read."""
+    make = _SLOTS.get(name)
+    if make is None:
+        return _usual_missing(instance, name)
+    value = make()
+    _set[name](instance, value)
+    return value

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from ..errors import OperationError, ValidationError
 from .codec import Encoder
 from .element import Element
-from .execution import KEYS, EventStatus, Execution
+from .execution import KEYS, USUAL_KEYS, EventStatus, Execution
 from .unset import MaybeUnset
 
 __all__ = ("Work",)
@@ -46,6 +46,8 @@ class Work(Element):
         streaming: Whether the work yields chunks instead of returning one response.
         execution: The state to begin with, as ``to_dict`` wrote it; pending by default.
     """
+
+    _entries: ClassVar[tuple[str, ...]] = (*Element._entries, *USUAL_KEYS)
 
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     streaming: bool = False

@@ -58,7 +58,6 @@ class MemoryStore:
         self.queue = queue
         self.states = States(name=name or queue)
         self._clock = clock or LoopClock()
-        self._last = 0
         self._all = self.states.by_number
         self._pending = self.states.lane(_PENDING)
         self._processing = self.states.lane(_PROCESSING)
@@ -66,7 +65,7 @@ class MemoryStore:
         # Claimed and not yet started: pending to a reader of this process, taken to a claim.
         self._held: dict[int, Work] = {}
         self._waiting = Waiting(self._pending, self._held, self._clock)
-        self._add_new = self._waiting.add_new
+        self._ready = self._waiting.ready
         self._ready_bells: list[Callable[[], None]] = []
         self._idle_bells: list[Callable[[], None]] = []
 
@@ -96,12 +95,16 @@ class MemoryStore:
         own = event.__dict__
         if "id" in own or "_status" in own:
             return False  # it may be known
-        self._last = number = self._last + 1
+        self._all.last = number = self._all.last + 1
         own["_status"] = "pending"
         own["_arrival"] = number
         own["_priority"] = priority
-        self._all[number] = self._pending[number] = event
-        self._add_new(priority, number)
+        self._pending[number] = event
+        ready = self._ready  # its `push`, written out
+        if ready.at.setdefault(priority, number) is number:
+            ready.new.append(priority)
+        else:
+            ready.push(priority, number)
         if self._ready_bells:
             self._ring_ready()
         return True
@@ -109,11 +112,11 @@ class MemoryStore:
     def _place(self, event: Work, priority: float) -> None:
         """Make an event wait, under the next number."""
         state = event.execution
-        self._last = number = self._last + 1
+        self._all.last = number = self._all.last + 1
         state.status = _PENDING
         state.arrival = number
         state.priority = priority
-        self._all[number] = self._pending[number] = event
+        self._pending[number] = event
         self._waiting.add(number)
 
     async def load(self, events: Sequence[Work]) -> int:
@@ -127,9 +130,8 @@ class MemoryStore:
             if state.status is _PENDING:
                 self._place(event, state.priority)
             else:
-                self._last = state.arrival = self._last + 1
-                self._all[self._last] = event
-                self.states.lane(state.status)[self._last] = event
+                self._all.last = state.arrival = self._all.last + 1
+                self.states.lane(state.status)[state.arrival] = event
         self._ring_ready()
         return len(events)
 
@@ -146,7 +148,7 @@ class MemoryStore:
         denied: bool = False,
         start: bool = False,
     ) -> tuple[list[Claim], float | None]:
-        newer = until is not None and until < self._last
+        newer = until is not None and until < self._all.last
         claims = []
         if newer or skip or (denied and self._waiting.has_denied()):
             for number in self._waiting.some(n, until, skip, denied):
@@ -159,7 +161,8 @@ class MemoryStore:
         return claims, self._waiting.seconds()
 
     def claim_now(self, start: bool = True) -> Claim | None:
-        number = self._waiting.next()
+        waiting = self._waiting
+        number = waiting.next() if waiting.mixed else self._ready.pop()
         if number is None:
             return None
         if not start:
@@ -353,7 +356,7 @@ class MemoryStore:
         return Record.of(event, self.queue, self._status(self._number(event), event))
 
     def last_arrival(self) -> int:
-        return self._last
+        return self._all.last
 
     # -- bells -------------------------------------------------------------------------------
 

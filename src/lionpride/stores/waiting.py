@@ -24,9 +24,25 @@ class Waiting:
         pending: The events that wait, by number; the store's own dict.
         held: Those of them that are claimed, which nobody else may find; likewise.
         clock: The time as a Unix timestamp in seconds.
+
+    Attributes:
+        ready: Those whose turn may come now, and leftovers. What has nothing on record may be
+            pushed there directly.
+        mixed: Whether ``next`` must be asked, and not ``ready`` alone: something is due later,
+            or there are leftovers.
     """
 
-    __slots__ = ("_clock", "_denials", "_denied", "_held", "_later", "_left", "_pending", "_ready")
+    __slots__ = (
+        "_clock",
+        "_denials",
+        "_denied",
+        "_held",
+        "_later",
+        "_left",
+        "_pending",
+        "mixed",
+        "ready",
+    )
 
     def __init__(
         self, pending: dict[int, Work], held: dict[int, Work], clock: Callable[[], float]
@@ -34,9 +50,10 @@ class Waiting:
         self._pending = pending
         self._held = held
         self._clock = clock
-        self._ready = Order()
+        self.ready = Order()
         self._later: list[tuple[float, int]] = []  # a heap of (due, number)
         self._denied = Order()  # those of `_later` that wait out a denial
+        self.mixed = False
         self._denials = 0  # pushed to `_denied` since it was built
         self._left: dict[int, int] = {}  # leftovers in `_ready`
 
@@ -51,40 +68,35 @@ class Waiting:
         if delay:
             state.due = self._clock() + delay
         if state.due is None:
-            self._ready.push(*self._entry(number))
+            self.ready.push(*self._entry(number))
             return
         heappush(self._later, (state.due, number))
+        self.mixed = True
         if state.denials:
             self._denied.push(*self._entry(number))
             self._denials += 1
         self._tidy()
-
-    @property
-    def add_new(self) -> Callable[[float, int], None]:
-        """``add`` for an event with nothing on record: takes its priority and its number.
-
-        It is the order's own ``push``, for the hot path to keep.
-        """
-        return self._ready.push
 
     def leave(self, number: int) -> None:
         """An event stops waiting by hand: cancelled or removed."""
         state = self._pending[number].execution
         if state.due is None:
             self._left[number] = self._left.get(number, 0) + 1
+            self.mixed = True
         state.due = None
         if len(self._left) > 64 + len(self._pending):
             waiting = [n for n in self._pending if n != number and self._is_ready(n)]
-            self._ready.refill(map(self._entry, waiting))
+            self.ready.refill(map(self._entry, waiting))
             self._left.clear()
 
     def next(self) -> int | None:
         """Take out the number whose turn it is; None if none is due."""
         if self._later:
             self._mature()
-        number = self._ready.pop()
+        number = self.ready.pop()
         while number is not None and self._left and self._is_left(number):
-            number = self._ready.pop()
+            number = self.ready.pop()
+        self.mixed = bool(self._later or self._left)
         return number
 
     def some(self, n: int, until: int | None, skip: Container[int], denied: bool) -> list[int]:
@@ -111,7 +123,7 @@ class Waiting:
 
     def seconds(self) -> float | None:
         """How long until ``next`` may find something: 0.0 for at once, None for not ever."""
-        if self._ready:
+        if self.ready:
             return 0.0
         # Not less than a loop's timer can tell from now, or it would fire without end.
         return max(1e-9, self._later[0][0] - self._clock()) if self._later else None
@@ -127,15 +139,15 @@ class Waiting:
             state = self._state(number)
             if state is not None and state.due == due:
                 state.due = None
-                self._ready.push(*self._entry(number))
+                self.ready.push(*self._entry(number))
 
     def _lowest(self, denied: bool) -> Order | None:
         """The order whose first entry comes first, of those that still hold good."""
-        while self._ready and self._left and self._is_left(self._ready.first()[1]):
-            self._ready.pop()
+        while self.ready and self._left and self._is_left(self.ready.first()[1]):
+            self.ready.pop()
         while self._denied and not self._is_denied(self._denied.first()[1]):
             self._denied.pop()
-        orders = [order for order in (self._ready, self._denied if denied else None) if order]
+        orders = [order for order in (self.ready, self._denied if denied else None) if order]
         return min(orders, key=Order.first, default=None)
 
     def _is_left(self, number: int) -> bool:
