@@ -130,6 +130,18 @@ async def test_result_of_what_was_removed() -> None:
         await executor.result(job)
 
 
+async def test_result_of_code_that_sets_a_field_of_its_event() -> None:
+    async def do(event: Job) -> str:
+        event.label = "set"
+        await asyncio.sleep(1)
+        return event.label
+
+    executor = desk()
+    job = await executor.append(Job(do=do))
+    async with background(executor):
+        assert await executor.result(job) == "set"
+
+
 async def test_result_does_not_take_the_event_along_when_its_caller_goes() -> None:
     executor = desk()
     async with background(executor):

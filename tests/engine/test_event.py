@@ -44,6 +44,18 @@ async def test_invoke_gives_the_response() -> None:
     assert event.execution.attempt == 1
 
 
+async def test_invoke_of_code_that_sets_a_field() -> None:
+    async def do(event: Job) -> str:
+        event.label = "set"
+        return event.label
+
+    event = Job(do=do)
+    state = event.execution
+    assert await event.invoke() == "set"
+    assert state.status is event.status is EventStatus.COMPLETED, "a view made before sees it"
+    assert state.response == "set"
+
+
 async def test_it_runs_once() -> None:
     hold = Hold(result=["a response"])
     hold.let_go()

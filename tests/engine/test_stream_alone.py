@@ -200,3 +200,14 @@ async def test_a_stream_that_is_left_behind_keeps_its_chunks() -> None:
     release.set()
     await asyncio.sleep(1)
     assert event.response == ["a"]
+
+
+async def test_a_stream_that_sets_a_field_of_its_event_ends() -> None:
+    async def do(event: Job) -> AsyncIterator[str]:
+        for label in "ab":
+            event.label = label
+            yield label
+
+    event = Tape(do=do)
+    assert [chunk async for chunk in event.stream()] == ["a", "b"]
+    assert (event.status, event.response) == (EventStatus.COMPLETED, ["a", "b"])

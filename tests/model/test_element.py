@@ -168,6 +168,17 @@ def test_assigning_keeps_the_identity():
     assert fresh.created_timestamp == before
 
 
+def test_assigning_leaves_the_dict_the_same_object():
+    card = Card()
+    own = vars(card)
+    card.number = "5"
+    assert vars(card) is own
+    with pytest.raises(pydantic.ValidationError):
+        card.number = "five"
+    assert vars(card) is own
+    assert own["number"] == card.number == 5
+
+
 def test_enums_are_kept_as_their_values():
     class Painted(Element):
         colour: Colour = Colour.RED

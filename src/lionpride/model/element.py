@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, ValidationError
 from . import registry
 from .codec import Encoder, decode
 from .lazy import made_on_first_use
-from .thrift import Thrift, own_fields_set
+from .thrift import Thrift, keep_dict, own_fields_set
 
 __all__ = ("Element", "as_id")
 
@@ -105,7 +105,9 @@ class Element(BaseModel):
 
     def __setattr__(self, name: str, value: Any) -> None:
         own_fields_set(self)
+        own = self.__dict__
         super().__setattr__(name, value)
+        keep_dict(self, own)
 
     def _take_undeclared(self, data: dict[str, Any]) -> dict[str, Any]:
         """Move what is no field out of the fields' data: entries for the ``__dict__``."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-__all__ = ("Thrift", "own_fields_set")
+__all__ = ("Thrift", "keep_dict", "own_fields_set")
 
 _MOST = 64
 """Different sets of fields that a class remembers; more are not shared."""
@@ -87,3 +87,15 @@ def _is_simple(kind: type[BaseModel]) -> bool:
 def own_fields_set(instance: BaseModel) -> None:
     """Give an instance a set of its own, before it changes."""
     _set_fields_set(instance, set(instance.__pydantic_fields_set__))
+
+
+def keep_dict(instance: BaseModel, own: dict[str, Any]) -> None:
+    """Give an instance its ``__dict__`` back, as it is now.
+
+    Pydantic puts a new one in its place when it validates an assignment, and whoever reads the
+    old one, as a view of an event's state does, would never hear of anything again.
+    """
+    now = instance.__dict__
+    if now is not own:
+        own.update(now)
+        _set_dict(instance, own)
