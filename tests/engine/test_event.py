@@ -283,6 +283,21 @@ async def test_an_event_that_was_removed_may_run_by_itself() -> None:
     assert await job.invoke() == "mine"
 
 
+async def test_the_status_of_an_event_that_runs_by_itself_is_not_set_by_hand() -> None:
+    hold = Hold()
+    event = Job(do=hold)
+    run = asyncio.create_task(event.invoke())
+    await hold.has(1)
+    for owner in (event, event.execution):
+        with pytest.raises(OperationError, match="runs by itself"):
+            owner.status = EventStatus.CANCELLED
+    hold.let_go()
+    assert await run is True
+    assert event.status is EventStatus.COMPLETED
+    event.status = EventStatus.PENDING
+    assert await event.invoke() is True, "it is free again"
+
+
 async def test_an_event_that_runs_by_itself_is_not_taken_in() -> None:
     executor = desk()
     hold = Hold()

@@ -211,3 +211,15 @@ async def test_a_stream_that_sets_a_field_of_its_event_ends() -> None:
     event = Tape(do=do)
     assert [chunk async for chunk in event.stream()] == ["a", "b"]
     assert (event.status, event.response) == (EventStatus.COMPLETED, ["a", "b"])
+
+
+async def test_the_status_of_an_event_that_streams_by_itself_is_not_set_by_hand() -> None:
+    event = tape("a", "b")
+    async for _ in event.stream():
+        with pytest.raises(OperationError, match="runs by itself"):
+            event.status = EventStatus.CANCELLED
+        with pytest.raises(OperationError):
+            await event.invoke()
+    assert event.status is EventStatus.COMPLETED
+    event.status = EventStatus.PENDING
+    assert [chunk async for chunk in event.stream()] == ["a", "b"], "it is free again"

@@ -197,6 +197,16 @@ def test_the_status_of_a_held_event_is_not_set_by_hand() -> None:
         event.status = "done"
 
 
+def test_nor_is_it_set_on_its_execution() -> None:
+    event = Fetch(url="u")
+    event.execution.status = EventStatus.FAILED
+    assert event.status is EventStatus.FAILED, "a free event's is"
+    event.execution.arrival = 1
+    with pytest.raises(OperationError, match=r"executor\.cancel.*executor\.retry"):
+        event.execution.status = EventStatus.COMPLETED
+    assert event.status is EventStatus.FAILED
+
+
 def test_the_response_is_read_only() -> None:
     event = Fetch(url="x")
     with pytest.raises(AttributeError):

@@ -87,7 +87,8 @@ class Event(Work):
             )
         clock = asyncio.get_running_loop().time
         began, chunks = clock(), list[Any]()
-        state.status = EventStatus.PROCESSING
+        state.become(EventStatus.PROCESSING)
+        state.own["_solo"] = None
         outcome: Outcome = Completion(chunks, 0.0)
         try:
             async with aclosing(limited(chunks_of(self, Event), self)) as source:
@@ -102,6 +103,7 @@ class Event(Work):
         finally:
             outcome.response, outcome.duration = chunks, clock() - began
             apply(state, outcome)
+            del state.own["_solo"]
 
 
 class Solo:
@@ -110,7 +112,7 @@ class Solo:
     __slots__ = ("_callers", "_done", "_event", "_guard", "_task")
 
     def __init__(self, event: Event) -> None:
-        event.execution.status = EventStatus.PROCESSING
+        event.execution.become(EventStatus.PROCESSING)
         self._event = event
         self._callers = 0
         self._done = asyncio.get_running_loop().create_future()

@@ -163,7 +163,7 @@ def apply(execution: Execution, outcome: Outcome) -> None:
     """
     status = outcome.status
     check(execution.status, status)
-    execution.status = status
+    execution.become(status)
     if isinstance(outcome, Completion) or status is not _S.PENDING:
         execution.response = outcome.response
         execution.duration = outcome.duration
