@@ -23,6 +23,7 @@ from engine.kit import (
 )
 
 from lionpride.core import EventStatus, Transition
+from lionpride.errors import OperationError
 
 pytestmark = pytest.mark.virtual
 
@@ -204,4 +205,17 @@ async def test_after_failures_of_all_kinds_it_is_as_good_as_new() -> None:
         await mode(executor)
     for mode in MODES:
         await has_all_slots(executor, mode)
+    agree(executor)
+
+
+@pytest.mark.parametrize("name", ["_status", "_attempt", "_arrival", "_response"])
+async def test_code_that_writes_where_the_state_is_kept_fails_and_harms_nothing(name: str) -> None:
+    async def do(event: Job) -> None:
+        setattr(event, name, 7)
+
+    executor = desk()
+    bad, good = await executor.append_many([Job(do=do), Job()])
+    await executor.forward()
+    assert (bad.status, good.status) == (EventStatus.FAILED, EventStatus.COMPLETED)
+    assert isinstance(bad.execution.error, OperationError)
     agree(executor)

@@ -123,6 +123,38 @@ def test_a_default_does_not_make_it_better(name: str) -> None:
         define(name, "int | None", **{name: None})
 
 
+@pytest.mark.parametrize("name", sorted(Event.kept_entries))
+@pytest.mark.parametrize(
+    "member", [None, Fetch.as_fresh_event, property(str)], ids=["attribute", "method", "property"]
+)
+def test_nothing_of_a_class_has_the_name_of_a_kept_entry(name: str, member: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"Defined.{name}: .*{name}_"):
+        type("Defined", (Event,), {"__module__": __name__, name: member})
+    with pytest.raises(ConfigurationError, match=f"Defined.{name}: .*{name}_"):
+        define(name, Any)
+
+
+@pytest.mark.parametrize("name", sorted(Event.kept_entries))
+def test_a_kept_entry_is_not_set_by_hand(name: str) -> None:
+    event = Fetch(url="u")
+    before = dict(vars(event))
+    with pytest.raises(OperationError, match=f"Fetch.{name} cannot be set.*{name}_"):
+        setattr(event, name, 1)
+    assert vars(event) == before
+
+
+def test_other_private_names_are_the_users() -> None:
+    class Own(Event):
+        _reply: Any = None
+
+        def _try(self) -> int:
+            return 1
+
+    event = Own()
+    event._reply = 5
+    assert (event._reply, event._try(), event.status) == (5, 1, "pending")
+
+
 def test_the_reserved_names_are_those() -> None:
     assert set(Event.reserved()) == set(RESERVED)
     assert set(Element.reserved()) == {"id", "created_at", "metadata"}

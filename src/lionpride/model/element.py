@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,10 +13,11 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, model_serializer
 from pydantic_core import PydanticCustomError
 
-from ..errors import ConfigurationError, ValidationError
+from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode
 from .lazy import made_on_first_use
+from .names import refuse_entry, refuse_shadows
 from .thrift import Thrift, keep_dict, own_fields_set
 
 __all__ = ("Element", "as_id")
@@ -79,9 +79,12 @@ class Element(BaseModel):
 
     _thrifty: ClassVar[Thrift]
 
+    kept_entries: ClassVar[frozenset[str]] = frozenset(("_created", "_metadata"))
+    """What the library keeps in the ``__dict__`` beside the fields: no name for anything else."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _refuse_shadows(cls)
+        refuse_shadows(cls)
         registry.register(cls)
 
     @classmethod
@@ -104,6 +107,7 @@ class Element(BaseModel):
             thrift.share(self, tuple(data))
 
     def __setattr__(self, name: str, value: Any) -> None:
+        refuse_entry(self, name)
         own_fields_set(self)
         own = self.__dict__
         super().__setattr__(name, value)
@@ -292,17 +296,6 @@ _RESERVED: Mapping[str, str] = {
     "created_at": "the time of creation",
     "metadata": "the user's own mapping",
 }
-
-
-def _refuse_shadows(cls: type[Element]) -> None:
-    """A field that takes a reserved name is refused as its class is defined."""
-    for name, annotation in inspect.get_annotations(cls).items():
-        meaning = cls.reserved().get(name)
-        if meaning is not None and "ClassVar" not in str(annotation):
-            raise ConfigurationError(
-                f"{cls.__qualname__}.{name}: the name {name!r} is taken ({meaning}): "
-                f"give the field another name, such as {name}_"
-            )
 
 
 def _take_identity(element: Element, data: dict[str, Any]) -> dict[str, Any]:

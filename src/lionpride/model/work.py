@@ -58,6 +58,8 @@ class Work(Element):
             raise ValueError(f"timeout must be positive and finite, in seconds, not {value}")
         return value
 
+    kept_entries: ClassVar[frozenset[str]] = Element.kept_entries | KEYS | {"_solo"}
+
     max_chunks: ClassVar[int] = 1_000_000
     """A stream that yields more chunks than this has FAILED; those before are kept."""
 
