@@ -386,3 +386,15 @@ def test_an_event_that_is_asked_of_again_in_another_loop() -> None:
     event = Named(name="a")
     assert run_virtual(event.invoke()) == "a"
     assert run_virtual(event.invoke()) == "a"
+
+
+def test_a_loop_that_is_shut_down_as_an_event_begins() -> None:
+    event = Job(label="x", do=sleeps(1))
+
+    async def main() -> None:
+        main.run = asyncio.create_task(event.invoke())  # type: ignore[attr-defined]
+
+    run_virtual(main())
+    assert event.status is EventStatus.CANCELLED
+    event.status = "pending"
+    assert run_virtual(event.invoke()) == "x"

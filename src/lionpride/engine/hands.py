@@ -64,9 +64,23 @@ class Hands(ABC):
     def _hire(self) -> None:
         worker = Worker()
         self._called = True
-        worker.task = self._loop.create_task(self._work(worker), context=self._context.copy())
+        usual = self._loop.get_task_factory() is None
+        work = self._work(worker) if usual else self._begin(worker)
+        worker.task = self._loop.create_task(work, context=self._context.copy())
+        worker.task.add_done_callback(lambda _: self._ended(worker))
         worker.guard = Guard(worker.task, lambda: self._leave_behind(worker))
         self._workers.add(worker)
+
+    async def _begin(self, worker: Worker) -> None:
+        """Work, but not at once: an eager task factory is inside ``create_task`` still."""
+        await asyncio.sleep(0)
+        await self._work(worker)
+
+    def _ended(self, worker: Worker) -> None:
+        """The task of a worker is done."""
+        if worker in self._workers:  # it was cancelled before it began
+            self._called = False
+            self._leave(worker)
 
     def _call(self) -> None:
         """Have somebody look for the next event, unless somebody does or will."""
