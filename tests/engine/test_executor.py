@@ -79,7 +79,8 @@ async def test_subclasses_are_taken_unless_the_type_is_strict() -> None:
 
 
 @pytest.mark.parametrize(
-    "priority", [float("nan"), float("inf"), -float("inf"), True, False, "1", "x", [], object()]
+    "priority",
+    [float("nan"), float("inf"), -float("inf"), True, False, "1", "x", [], object(), 10**400],
 )
 async def test_a_priority_that_is_no_finite_number_is_refused(priority: Any) -> None:
     executor = desk()
@@ -92,6 +93,22 @@ async def test_a_priority_that_is_no_finite_number_is_refused(priority: Any) -> 
     assert holds_nothing(executor)
     assert job.execution.arrival is None
     await executor.append(job, 1)
+
+
+@pytest.mark.parametrize("priority", [float("nan"), float("inf"), True, "1", 10**400])
+async def test_nor_is_one_that_the_event_brings(priority: Any) -> None:
+    executor = desk()
+    job, ended = Job(), Job(execution={"status": "failed"})
+    job.execution.priority = ended.execution.priority = priority
+    for take_in in (
+        executor.append(job),
+        executor.append_many([Job(), job]),
+        executor.load(Flow(items=[Job(), job])),
+        executor.load(Flow(items=[Job(), ended])),
+    ):
+        with pytest.raises(ValidationError, match="Priority must be finite"):
+            await take_in
+    assert holds_nothing(executor)
 
 
 @pytest.mark.parametrize("priority", [0, -5, 2**60, 1e300, -1e-9])

@@ -169,11 +169,13 @@ class Executor(Desk):
         Raises:
             ExistsError: if an id or a progression's name is known here; nothing is taken in then.
             TypeError: if an event is not of the event type; nothing is taken in then.
+            ValidationError: if a priority is no finite number; likewise.
         """
         flow = state if isinstance(state, Flow) else Flow.from_dict(state)
         events = list(flow.items)
         for event in events:
             self._check_type(event)
+            checked_priority(event, None)
         own = [each for each in flow.progressions if each.name not in set(EventStatus)]
         for progression in own:
             if any(each.name == progression.name for each in self.states.progressions):
