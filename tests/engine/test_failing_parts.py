@@ -219,3 +219,21 @@ async def test_code_that_writes_where_the_state_is_kept_fails_and_harms_nothing(
     assert (bad.status, good.status) == (EventStatus.FAILED, EventStatus.COMPLETED)
     assert isinstance(bad.execution.error, OperationError)
     agree(executor)
+
+
+async def test_an_observer_that_cannot_be_hashed_and_fails_harms_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(list[Any]):
+        def __call__(self, step: Transition) -> None:
+            self.append(step)
+            raise ValueError("no")
+
+    executor, observer = desk(), Failing()
+    executor.observe(observer)
+    job = await executor.append(Job())
+    await executor.forward()
+    assert job.status is EventStatus.COMPLETED
+    assert len(observer) == 3
+    assert [record.levelname for record in caplog.records] == ["ERROR"], "the first is logged"
+    agree(executor)
