@@ -297,3 +297,5 @@ class Processor:
                 await asyncio.wait_for(ready.wait(), wait)
             except TimeoutError:
                 continue
+            finally:
+                shop.store.off(ready.set)
