@@ -23,7 +23,7 @@ from engine.kit import (
 )
 
 from lionpride.core import EventStatus, Transition
-from lionpride.errors import OperationError
+from lionpride.errors import LionprideError, OperationError
 
 pytestmark = pytest.mark.virtual
 
@@ -236,4 +236,19 @@ async def test_an_observer_that_cannot_be_hashed_and_fails_harms_nothing(
     assert job.status is EventStatus.COMPLETED
     assert len(observer) == 3
     assert [record.levelname for record in caplog.records] == ["ERROR"], "the first is logged"
+    agree(executor)
+
+
+async def test_an_error_that_does_not_keep_to_its_base_is_an_error_like_any_other() -> None:
+    class Own(LionprideError):
+        def __init__(self) -> None:
+            pass  # and so it has neither a message nor `retryable`
+
+    executor = desk()
+    bad, good = await executor.append_many([Job(do=raises(Own())), Job()])
+    await executor.forward()
+    assert (bad.status, good.status) == (EventStatus.FAILED, EventStatus.COMPLETED)
+    assert isinstance(bad.execution.error, Own)
+    assert bad.execution.retryable is False
+    assert executor.states.to_json()
     agree(executor)

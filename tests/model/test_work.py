@@ -10,8 +10,13 @@ import pydantic
 import pytest
 from pydantic import BaseModel, Field
 
-from lionpride.core import Element, Event, EventStatus, Execution, Unset
-from lionpride.errors import ConfigurationError, OperationError, ValidationError
+from lionpride.core import Element, Event, EventStatus, Execution, Skip, Unset
+from lionpride.errors import (
+    ConfigurationError,
+    LionprideError,
+    OperationError,
+    ValidationError,
+)
 
 
 class Fetch(Event):
@@ -369,6 +374,55 @@ def test_every_state_comes_back(status: EventStatus) -> None:
         again.execution.error = state.error
         assert again.execution == state
         assert (again.timeout, again.streaming, again.url) == (2.5, True, "x")
+
+
+class Own(LionprideError):
+    """An error of a user's that stands under the library's base."""
+
+
+class Mute(LionprideError):
+    """Does not call its base, and says nothing that could be written."""
+
+    def __init__(self) -> None:
+        pass
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"error": "Mute", "at": object(), 5: b"x", "exceptions": 3, "details": 4}
+
+
+class Broken(Mute):
+    def to_dict(self) -> dict[str, Any]:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize("response", ["x", b"makes tags necessary"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationError("x", details={"k": {"$bytes": "!!"}, "b": b"1"}),
+        Own("x", details={"k": b"1", "n": {"$x": 1}}, retryable=True),
+        Skip(b"bytes"),  # type: ignore[arg-type]
+        Skip("x", retryable="perhaps"),  # type: ignore[arg-type]
+        ExceptionGroup("g", [Own("x", details={"k": b"1"}), ValueError("v")]),
+        Mute(),
+        Broken(),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, BaseException) else "",
+)
+def test_the_record_of_an_error_survives_any_number_of_restores(
+    error: BaseException, response: Any
+) -> None:
+    event = Fetch(url="u")
+    event.status = "failed"
+    event.execution.error, event.execution.response = error, response
+    first = event.to_json()
+    again = Fetch.from_json(first)
+    assert json.loads(again.to_json()) == json.loads(first)
+    assert again.response == response
+    known = again.execution.error
+    assert isinstance(known, LionprideError | ExceptionGroup)
+    if type(known) is OperationError:
+        assert known.details == {"k": {"$bytes": "!!"}, "b": b"1"}
 
 
 def test_fields_that_need_more_than_json_come_back() -> None:

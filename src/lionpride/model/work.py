@@ -126,6 +126,18 @@ class Work(Element):
             fresh.__dict__.pop(key, None)
         return fresh
 
+    @classmethod
+    def _decoded(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """The data with its tags resolved, but for the error, whose record has its own."""
+        execution = data.get("execution")
+        if not isinstance(execution, Mapping):
+            return super()._decoded(data)
+        error = {"error": execution["error"]} if "error" in execution else {}
+        rest = {name: value for name, value in execution.items() if name != "error"}
+        decoded = super()._decoded(data | {"execution": rest})
+        decoded["execution"] |= error
+        return decoded
+
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         data = super()._data(encoder, kwargs)
         if "execution" in data:
