@@ -83,10 +83,11 @@ _READ: dict[str, Callable[[Any], Any]] = {
 
 
 class Encoder:
-    """Encodes values and remembers in ``tagged`` whether any needed a tag."""
+    """Encodes values; ``tagged`` says whether any needed a tag, ``marked`` how many are lost."""
 
     def __init__(self) -> None:
         self.tagged = False
+        self.marked = 0
         self._around: set[int] = set()  # what is being encoded: met again, it is a cycle
 
     def encode(self, value: Any, depth: int = 0) -> Any:
@@ -144,6 +145,7 @@ class Encoder:
     def _marker(self, value: Any) -> Any:
         if isinstance(value, Unserializable):
             return self._tag("$repr", dataclasses.asdict(value))
+        self.marked += 1
         return self._tag("$repr", {"type": type(value).__qualname__, "repr": safe_repr(value)})
 
     def _tag(self, tag: str, content: Any) -> dict[str, Any]:

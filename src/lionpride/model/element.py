@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode
-from .lazy import made_on_first_use
+from .lazy import ARRIVING, made_on_first_use
 from .names import refuse_entry, refuse_shadows
 from .thrift import Thrift, keep_dict, own_fields_set
 
@@ -24,7 +24,6 @@ __all__ = ("Element", "as_id")
 
 Mode = Literal["python", "json", "db"]
 CreatedAtFormat = Literal["datetime", "isoformat", "timestamp"]
-
 
 _UNDECLARED = frozenset(("created_at", "metadata"))
 
@@ -49,6 +48,7 @@ class Element(BaseModel):
         validate_assignment=True,
         arbitrary_types_allowed=True,
         use_enum_values=True,
+        populate_by_name=True,  # dumps have the names, whatever the aliases
         ignored_types=(made_on_first_use,),
     )
 
@@ -66,12 +66,13 @@ class Element(BaseModel):
         @made_on_first_use
         def created_at(self) -> datetime:
             """When the element was made, in UTC."""
-            return datetime.fromtimestamp(self.__dict__["_created"], UTC)
+            return datetime.fromtimestamp(self.created_timestamp, UTC)
 
         @property
         def metadata(self) -> dict[str, Any]:
             """A mapping of the user's own."""
-            return self.__dict__.setdefault("_metadata", {})
+            given = ARRIVING.get(id(self), {})
+            return self.__dict__.setdefault("_metadata", given.get("_metadata", {}))
 
         @metadata.setter
         def metadata(self, value: Any) -> None:
@@ -99,8 +100,12 @@ class Element(BaseModel):
             thrift.fill(self, time())
         elif "id" in data or "execution" in data or not _UNDECLARED.isdisjoint(data):
             given = self._take_undeclared(data)
-            self.__pydantic_validator__.validate_python(data, self_instance=self)
-            self.__dict__.update({"_created": time()} | given)
+            ARRIVING[id(self)] = given
+            try:
+                self.__pydantic_validator__.validate_python(data, self_instance=self)
+            finally:
+                del ARRIVING[id(self)]
+            self.__dict__.update({"_created": time()} | given | self.__dict__)
         else:
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__["_created"] = time()
@@ -130,7 +135,11 @@ class Element(BaseModel):
     @property
     def created_timestamp(self) -> float:
         """When the element was made, as a Unix timestamp in seconds."""
-        return float(self.__dict__["_created"])
+        try:
+            return float(self.__dict__["_created"])
+        except KeyError:  # not validated, or not yet
+            given = ARRIVING.get(id(self), {})
+            return float(self.__dict__.setdefault("_created", given.get("_created", time())))
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: Any, info: Any) -> dict[str, Any]:
@@ -195,7 +204,7 @@ class Element(BaseModel):
         if encoder is not None:
             for name, value in data.items():
                 if name not in ("id", "created_at"):
-                    data[name] = encoder.encode(value)
+                    data[name] = self._encoded(name, value, encoder)
             if "id" in data:
                 data["id"] = str(data["id"])
         if "metadata" in data:
@@ -203,6 +212,20 @@ class Element(BaseModel):
             if encoder is not None and encoder.tagged:
                 data["metadata"]["lion_tags"] = True
         return data
+
+    def _encoded(self, name: str, value: Any, encoder: Encoder) -> Any:
+        """A value through ``encoder``; a field it has no tag for (a Path) as pydantic writes it."""
+        before = encoder.tagged, encoder.marked
+        encoded = encoder.encode(value)
+        field = type(self).model_fields.get(name)
+        if encoder.marked == before[1] or field is None or field.annotation is Any:
+            return encoded
+        try:
+            plain = self.model_dump(mode="json", include={name})[name]
+        except Exception:  # neither can pydantic, or a serializer of the user: the marker stays
+            return encoded
+        encoder.tagged, encoder.marked = before
+        return encoder.encode(plain)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], meta_key: str | None = None, **kwargs: Any) -> Self:
@@ -240,6 +263,8 @@ class Element(BaseModel):
     @classmethod
     def _from_data(cls, data: dict[str, Any], kwargs: dict[str, Any]) -> Self:
         """Build one of this very class from data whose tags are resolved."""
+        if computed := cls.model_computed_fields:
+            data = {name: value for name, value in data.items() if name not in computed}
         return cls.model_validate(data, **kwargs)
 
     def to_json(

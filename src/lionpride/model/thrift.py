@@ -57,6 +57,8 @@ class Thrift:
         shared = self._sets.get(names)
         if shared is not None:
             _set_fields_set(instance, shared)
+        elif "created_at" in instance.__dict__:  # code that ran meanwhile has asked for it
+            instance.__dict__["_created"] = instance.__dict__["created_at"].timestamp()
         elif self._may_share and len(self._sets) < _MOST:
             self._sets[names] = instance.__pydantic_fields_set__
             own = instance.__dict__
