@@ -112,6 +112,20 @@ async def test_stream_has_the_timeout_of_the_event() -> None:
     assert isinstance(event.execution.error, LionTimeoutError)
 
 
+async def test_the_time_of_the_reader_counts_though_the_source_never_waits() -> None:
+    async def do(event: Job) -> AsyncIterator[str]:
+        yield "a"
+        yield "b"
+
+    event, got = Tape(do=do, timeout=1), []
+    with pytest.raises(LionTimeoutError, match="its timeout of 1 s"):
+        async for chunk in event.stream():
+            got.append(chunk)
+            await asyncio.sleep(2)
+    assert got == event.response == ["a"]
+    assert event.status is EventStatus.CANCELLED
+
+
 async def test_a_slow_reader_is_not_cancelled_by_the_timeout() -> None:
     """The timeout may end the stream, but never strikes the reader's own code."""
     event = tape("a", "b", timeout=3)
