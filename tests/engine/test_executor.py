@@ -25,6 +25,7 @@ from lionpride.errors import (
     QueueFullError,
     ValidationError,
 )
+from lionpride.stores.clock import LoopClock
 
 pytestmark = pytest.mark.virtual
 
@@ -109,6 +110,21 @@ async def test_nor_is_one_that_the_event_brings(priority: Any) -> None:
         with pytest.raises(ValidationError, match="Priority must be finite"):
             await take_in
     assert holds_nothing(executor)
+
+
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_due_time_that_the_event_brings_is_kept(named: bool) -> None:
+    executor = desk()
+    job = Job()
+    if named:
+        _ = job.id
+    job.execution.due = LoopClock()() + 5
+    await executor.append(job)
+    await executor.forward()
+    assert job.status is EventStatus.PENDING
+    await asyncio.sleep(5.001)
+    await executor.forward()
+    assert job.status is EventStatus.COMPLETED
 
 
 @pytest.mark.parametrize("priority", [0, -5, 2**60, 1e300, -1e-9])

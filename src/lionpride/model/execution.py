@@ -70,6 +70,7 @@ class Kept(Generic[V]):
             instance.own.pop(self.key, None)
         else:
             instance.own[self.key] = value
+            instance.own.setdefault("_status", "pending")  # so nobody takes it for a blank one
 
 
 class AfterSuccess(Kept[V]):
