@@ -53,6 +53,11 @@ class Hands(ABC):
         self._asleep: asyncio.Future[None] | None = None
         self._over = self._loop.create_future()
 
+    @property
+    def lost(self) -> bool:
+        """Whether the loop was closed before they had ended."""
+        return self._loop.is_closed()
+
     @abstractmethod
     async def _work(self, worker: Worker) -> None:
         """The life of a worker; it ends with ``_leave``."""
@@ -133,8 +138,9 @@ class Hands(ABC):
 
     def _leave(self, worker: Worker) -> None:
         self._workers.discard(worker)
-        self._call()
-        self._end_if_empty()
+        if not self.lost:
+            self._call()
+            self._end_if_empty()
 
     def _send_home(self) -> None:
         """Have every worker end that runs no event."""
