@@ -200,9 +200,9 @@ class Crew(Hands):
         if self._formal:
             self._enter(event, began)
         shop.running += 1
+        worker.claim = claim  # first, since who is told may cancel it
         if observers.active:
             observers.tell(event, event.execution.arrival, _PENDING, _PROCESSING)
-        worker.claim = claim
         own = event.__dict__  # pydantic makes `event.timeout` three times as slow
         outcome: Outcome | None = None
         response: Any = None
