@@ -1,6 +1,7 @@
 """The desk takes events in, wholly or not at all, and says why not."""
 
 import asyncio
+import copy
 from typing import Any, ClassVar
 
 import pytest
@@ -132,6 +133,17 @@ async def test_any_finite_number_is_a_priority(priority: float) -> None:
     job = await desk().append(Job(), priority)
     assert job.execution.priority == float(priority)
     assert type(job.execution.priority) is float
+
+
+async def test_a_copy_of_what_has_ended_here_exists() -> None:
+    executor = desk()
+    job = await executor.append(Job())
+    await executor.forward()
+    assert await executor.append(copy.copy(job), exist_ok=True) is job
+    assert await executor.append_many([copy.copy(job)], exist_ok=True) == [job]
+    with pytest.raises(OperationError):
+        await executor.append(Job(execution={"status": "completed"}), exist_ok=True)
+    assert executor.completed_events == [job]
 
 
 @pytest.mark.parametrize("status", sorted(set(EventStatus) - {EventStatus.PENDING}))

@@ -119,7 +119,8 @@ class Executor(Desk):
             and self._now.append_now(event, priority)
         ):
             return event
-        _check_pending(event)
+        if not (exist_ok and event in self):
+            _check_pending(event)
         before = self._store.last_arrival()
         entry = (event, priority)
         held = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
@@ -148,7 +149,8 @@ class Executor(Desk):
         entries = []
         for event, priority in zip(events, given, strict=True):
             self._check_type(event)
-            _check_pending(event)
+            if not (exist_ok and event in self):
+                _check_pending(event)
             entries.append((event, checked_priority(event, priority)))
         if not entries:
             return []

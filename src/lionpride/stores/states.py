@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from copy import copy, deepcopy
 from typing import Any, NoReturn, overload
 from uuid import UUID
 
@@ -120,6 +121,17 @@ class States(Flow[Work, Progression]):
             data["metadata"]["lion_class"] = registry.key_of(Flow)
         return data
 
+    def __copy__(self) -> Any:
+        """A plain Flow of what is here now, as ``to_dict`` reads back; nothing of it is live."""
+        lists = [Progression(**_identity(p), order=p.order) for p in self.progressions]
+        return Flow[Work, Progression](list(self.items), lists, **_identity(self))
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        return deepcopy(copy(self), memo)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copy, (copy(self),)
+
 
 class Progressions(Pile[Progression]):
     """A pile that the status progressions stay in; those of the user's own come and go."""
@@ -196,6 +208,12 @@ class LivePile(Pile[Work]):
 
     def _mutable(self) -> MutableMapping[UUID, Work]:
         _refuse(self)
+
+
+def _identity(element: Flow[Any, Any] | Progression) -> dict[str, Any]:
+    """What a copy of an element is made with."""
+    names = ("id", "created_at", "metadata", "name")
+    return {name: getattr(element, name) for name in names}
 
 
 def _refuse(view: object) -> NoReturn:
