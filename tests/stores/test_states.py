@@ -264,6 +264,29 @@ async def test_a_copy_of_the_states_is_a_plain_flow(
         assert all(job.execution.arrival is None for job in flow.items), "nobody holds them"
 
 
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, through_pickle])
+async def test_a_copy_of_a_status_progression_is_a_plain_one(
+    store: Store, way: Callable[[Progression], Progression]
+) -> None:
+    job = await bring(store, S.PENDING)
+    live = store.states.get_progression("pending")
+    copied = way(live)
+    assert type(copied) is Progression
+    assert copied == live
+    await store.cancel([job])
+    assert (list(copied), list(live)) == ([job.id], [])
+
+
+async def test_a_status_progression_keeps_its_name_and_its_place(store: Store) -> None:
+    live = store.states.get_progression("pending")
+    with pytest.raises(OperationError):
+        live.name = "mine"
+    with pytest.raises(OperationError):
+        store.states.progressions.update(Progression(id=live.id, name="mine"))
+    job = await bring(store, S.PENDING)
+    assert store.states.get_progression("pending").order == [job.id]
+
+
 # -- the lists by status ---------------------------------------------------------------------------
 
 

@@ -159,6 +159,8 @@ class _Staying(MutableMapping[UUID, Progression]):
         return self._items[uid]
 
     def __setitem__(self, uid: UUID, progression: Progression) -> None:
+        if isinstance(self._items.get(uid), LiveProgression):
+            _refuse(self._items[uid])
         self._items[uid] = progression
 
     def __delitem__(self, uid: UUID) -> None:
@@ -193,6 +195,21 @@ class LiveProgression(Progression):
         if "metadata" in data:
             data["metadata"]["lion_class"] = registry.key_of(Progression)
         return data
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "name":
+            _refuse(self)
+        super().__setattr__(name, value)
+
+    def __copy__(self) -> Any:
+        """A plain Progression of the ids that are here now."""
+        return Progression(**_identity(self), order=self.order)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        return deepcopy(copy(self), memo)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copy, (copy(self),)
 
 
 class LivePile(Pile[Work]):
