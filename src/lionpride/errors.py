@@ -47,7 +47,7 @@ class LionprideError(Exception):
         retryable: bool | None = None,
         cause: BaseException | None = None,
     ) -> None:
-        self.message = message or self.default_message
+        self.message = str(message) if message else self.default_message
         self.details = dict(details or {})
         self.retryable = self.default_retryable if retryable is None else retryable
         super().__init__(self.message)
@@ -55,7 +55,8 @@ class LionprideError(Exception):
             self.__cause__ = cause
 
     def __str__(self) -> str:
-        return self.message
+        known = self.__dict__.get("message")  # a subclass may not have called our __init__
+        return super().__str__() if known is None else str(known)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.details, self.retryable)

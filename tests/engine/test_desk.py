@@ -1,6 +1,7 @@
 """What the desk does for one event: its result, and its cancellation."""
 
 import asyncio
+import contextlib
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ from engine.kit import (
     tape,
 )
 
-from lionpride.core import EventStatus, Skip
+from lionpride.core import EventStatus, Skip, Transition
 from lionpride.errors import (
     AccessError,
     EventCancelledError,
@@ -128,6 +129,34 @@ async def test_result_of_what_was_removed() -> None:
         await waiting
     with pytest.raises(NotFoundError, match="append it first"):
         await executor.result(job)
+
+
+async def test_result_of_code_that_sets_a_field_of_its_event() -> None:
+    async def do(event: Job) -> str:
+        event.label = "set"
+        await asyncio.sleep(1)
+        return event.label
+
+    executor = desk()
+    job = await executor.append(Job(do=do))
+    async with background(executor):
+        assert await executor.result(job) == "set"
+
+
+async def test_result_of_what_was_removed_after_it_ended() -> None:
+    executor = desk()
+    job = await executor.append(Job(do=raises(ValueError("its own"))))
+
+    def let_go(step: Transition) -> None:
+        if step.after is EventStatus.FAILED:
+            with contextlib.suppress(StopIteration):  # in memory nothing waits: it is one step
+                executor.cleanup_events().send(None)
+
+    executor.observe(let_go)
+    asked = asyncio.create_task(caught(executor.result(job)))
+    await forward(executor)
+    assert job not in executor
+    assert repr(await asked) == "ValueError('its own')"
 
 
 async def test_result_does_not_take_the_event_along_when_its_caller_goes() -> None:

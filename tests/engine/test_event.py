@@ -44,6 +44,18 @@ async def test_invoke_gives_the_response() -> None:
     assert event.execution.attempt == 1
 
 
+async def test_invoke_of_code_that_sets_a_field() -> None:
+    async def do(event: Job) -> str:
+        event.label = "set"
+        return event.label
+
+    event = Job(do=do)
+    state = event.execution
+    assert await event.invoke() == "set"
+    assert state.status is event.status is EventStatus.COMPLETED, "a view made before sees it"
+    assert state.response == "set"
+
+
 async def test_it_runs_once() -> None:
     hold = Hold(result=["a response"])
     hold.let_go()
@@ -271,6 +283,21 @@ async def test_an_event_that_was_removed_may_run_by_itself() -> None:
     assert await job.invoke() == "mine"
 
 
+async def test_the_status_of_an_event_that_runs_by_itself_is_not_set_by_hand() -> None:
+    hold = Hold()
+    event = Job(do=hold)
+    run = asyncio.create_task(event.invoke())
+    await hold.has(1)
+    for owner in (event, event.execution):
+        with pytest.raises(OperationError, match="runs by itself"):
+            owner.status = EventStatus.CANCELLED
+    hold.let_go()
+    assert await run is True
+    assert event.status is EventStatus.COMPLETED
+    event.status = EventStatus.PENDING
+    assert await event.invoke() is True, "it is free again"
+
+
 async def test_an_event_that_runs_by_itself_is_not_taken_in() -> None:
     executor = desk()
     hold = Hold()
@@ -359,3 +386,15 @@ def test_an_event_that_is_asked_of_again_in_another_loop() -> None:
     event = Named(name="a")
     assert run_virtual(event.invoke()) == "a"
     assert run_virtual(event.invoke()) == "a"
+
+
+def test_a_loop_that_is_shut_down_as_an_event_begins() -> None:
+    event = Job(label="x", do=sleeps(1))
+
+    async def main() -> None:
+        main.run = asyncio.create_task(event.invoke())  # type: ignore[attr-defined]
+
+    run_virtual(main())
+    assert event.status is EventStatus.CANCELLED
+    event.status = "pending"
+    assert run_virtual(event.invoke()) == "x"

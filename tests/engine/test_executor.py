@@ -1,6 +1,7 @@
 """The desk takes events in, wholly or not at all, and says why not."""
 
 import asyncio
+import copy
 from typing import Any, ClassVar
 
 import pytest
@@ -25,6 +26,7 @@ from lionpride.errors import (
     QueueFullError,
     ValidationError,
 )
+from lionpride.stores.clock import LoopClock
 
 pytestmark = pytest.mark.virtual
 
@@ -79,7 +81,8 @@ async def test_subclasses_are_taken_unless_the_type_is_strict() -> None:
 
 
 @pytest.mark.parametrize(
-    "priority", [float("nan"), float("inf"), -float("inf"), True, False, "1", "x", [], object()]
+    "priority",
+    [float("nan"), float("inf"), -float("inf"), True, False, "1", "x", [], object(), 10**400],
 )
 async def test_a_priority_that_is_no_finite_number_is_refused(priority: Any) -> None:
     executor = desk()
@@ -94,11 +97,53 @@ async def test_a_priority_that_is_no_finite_number_is_refused(priority: Any) -> 
     await executor.append(job, 1)
 
 
+@pytest.mark.parametrize("priority", [float("nan"), float("inf"), True, "1", 10**400])
+async def test_nor_is_one_that_the_event_brings(priority: Any) -> None:
+    executor = desk()
+    job, ended = Job(), Job(execution={"status": "failed"})
+    job.execution.priority = ended.execution.priority = priority
+    for take_in in (
+        executor.append(job),
+        executor.append_many([Job(), job]),
+        executor.load(Flow(items=[Job(), job])),
+        executor.load(Flow(items=[Job(), ended])),
+    ):
+        with pytest.raises(ValidationError, match="Priority must be finite"):
+            await take_in
+    assert holds_nothing(executor)
+
+
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_due_time_that_the_event_brings_is_kept(named: bool) -> None:
+    executor = desk()
+    job = Job()
+    if named:
+        _ = job.id
+    job.execution.due = LoopClock()() + 5
+    await executor.append(job)
+    await executor.forward()
+    assert job.status is EventStatus.PENDING
+    await asyncio.sleep(5.001)
+    await executor.forward()
+    assert job.status is EventStatus.COMPLETED
+
+
 @pytest.mark.parametrize("priority", [0, -5, 2**60, 1e300, -1e-9])
 async def test_any_finite_number_is_a_priority(priority: float) -> None:
     job = await desk().append(Job(), priority)
     assert job.execution.priority == float(priority)
     assert type(job.execution.priority) is float
+
+
+async def test_a_copy_of_what_has_ended_here_exists() -> None:
+    executor = desk()
+    job = await executor.append(Job())
+    await executor.forward()
+    assert await executor.append(copy.copy(job), exist_ok=True) is job
+    assert await executor.append_many([copy.copy(job)], exist_ok=True) == [job]
+    with pytest.raises(OperationError):
+        await executor.append(Job(execution={"status": "completed"}), exist_ok=True)
+    assert executor.completed_events == [job]
 
 
 @pytest.mark.parametrize("status", sorted(set(EventStatus) - {EventStatus.PENDING}))

@@ -23,6 +23,7 @@ from engine.kit import (
 )
 
 from lionpride.core import EventStatus, Transition
+from lionpride.errors import LionprideError, OperationError
 
 pytestmark = pytest.mark.virtual
 
@@ -204,4 +205,50 @@ async def test_after_failures_of_all_kinds_it_is_as_good_as_new() -> None:
         await mode(executor)
     for mode in MODES:
         await has_all_slots(executor, mode)
+    agree(executor)
+
+
+@pytest.mark.parametrize("name", ["_status", "_attempt", "_arrival", "_response"])
+async def test_code_that_writes_where_the_state_is_kept_fails_and_harms_nothing(name: str) -> None:
+    async def do(event: Job) -> None:
+        setattr(event, name, 7)
+
+    executor = desk()
+    bad, good = await executor.append_many([Job(do=do), Job()])
+    await executor.forward()
+    assert (bad.status, good.status) == (EventStatus.FAILED, EventStatus.COMPLETED)
+    assert isinstance(bad.execution.error, OperationError)
+    agree(executor)
+
+
+async def test_an_observer_that_cannot_be_hashed_and_fails_harms_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(list[Any]):
+        def __call__(self, step: Transition) -> None:
+            self.append(step)
+            raise ValueError("no")
+
+    executor, observer = desk(), Failing()
+    executor.observe(observer)
+    job = await executor.append(Job())
+    await executor.forward()
+    assert job.status is EventStatus.COMPLETED
+    assert len(observer) == 3
+    assert [record.levelname for record in caplog.records] == ["ERROR"], "the first is logged"
+    agree(executor)
+
+
+async def test_an_error_that_does_not_keep_to_its_base_is_an_error_like_any_other() -> None:
+    class Own(LionprideError):
+        def __init__(self) -> None:
+            pass  # and so it has neither a message nor `retryable`
+
+    executor = desk()
+    bad, good = await executor.append_many([Job(do=raises(Own())), Job()])
+    await executor.forward()
+    assert (bad.status, good.status) == (EventStatus.FAILED, EventStatus.COMPLETED)
+    assert isinstance(bad.execution.error, Own)
+    assert bad.execution.retryable is False
+    assert executor.states.to_json()
     agree(executor)

@@ -17,10 +17,13 @@ from engine.kit import (
     execute,
     forward,
     has_all_slots,
+    labels,
     raises,
     sleeps,
     statuses,
+    worker,
 )
+from virtual import run_virtual
 
 pytestmark = pytest.mark.virtual
 
@@ -243,3 +246,50 @@ async def test_many_runs_end_and_begin_while_events_come_and_go() -> None:
     counts = executor.status_counts()
     assert counts["pending"] == counts["processing"] == counts["failed"] == 0
     agree(executor)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_loop_that_is_shut_down_while_a_run_begins(turns: int, asks: bool) -> None:
+    executor = desk(asks=asks)
+
+    async def main() -> None:
+        await executor.append_many([Job(do=sleeps(1)) for _ in range(3)])
+        await executor.start()
+        main.run = asyncio.create_task(worker(executor).execute())  # type: ignore[attr-defined]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    run_virtual(main())  # cancels what is left, and would wait for ever for a run that stays
+    assert len(executor.pending_events) == 3
+    run_virtual(executor.forward())
+    assert len(executor.completed_events) == 3
+
+
+async def test_a_worker_that_is_cancelled_before_it_begins_is_replaced() -> None:
+    executor = desk()
+    jobs = await executor.append_many([Job(), Job()])
+    before = asyncio.all_tasks()
+    run = asyncio.create_task(executor.forward())
+    while not (hired := asyncio.all_tasks() - before - {run}):
+        await asyncio.sleep(0)
+    hired.pop().cancel()
+    await run
+    assert statuses(jobs) == ["completed", "completed"]
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="new in Python 3.12")
+@pytest.mark.parametrize("asks", [False, True])
+async def test_eager_tasks_change_nothing(asks: bool) -> None:
+    asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+    hold = Hold()
+    executor = desk(asks=asks, concurrency_limit=2000)
+    jobs = await executor.append_many([Job(label=str(n), do=hold) for n in range(1500)])
+    async with background(executor):
+        await hold.has(1500)
+        assert hold.order == labels(jobs)
+        hold.let_go()
+        await executor.join()
+    assert set(statuses(jobs)) == {"completed"}
+    assert await Job(label="at once").invoke() == "at once"
+    assert await Job(label="later", do=sleeps(1)).invoke() == "later"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 from typing import Any
 
@@ -11,13 +12,15 @@ from engine.kit import (
     agree,
     desk,
     execute,
+    forward,
+    has_all_slots,
     now,
     raises,
     sleeps,
     statuses,
     worker,
 )
-from virtual import run_virtual
+from virtual import VirtualLoop, run_virtual
 
 from lionpride.core import EventStatus, Executor
 from lionpride.errors import OperationError
@@ -219,3 +222,48 @@ def test_code_that_wants_to_exit_is_raised_where_the_block_is_left(
     assert run_virtual(execute(executor)) is None
     assert behind.status is EventStatus.COMPLETED
     agree(executor)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("collected", [False, True])
+def test_a_loop_that_was_closed_in_the_midst_loses_nothing(collected: bool) -> None:
+    executor = desk(concurrency_limit=2)
+    first = VirtualLoop()
+    run: list[asyncio.Task[None]] = []
+    attempts: list[int] = []
+
+    async def do(event: Job) -> None:
+        attempts.append(event.execution.attempt)
+        if len(attempts) == 1:
+            await asyncio.Event().wait()
+
+    async def begin() -> None:
+        await executor.append(Job(do=do))
+        await executor.start()
+        run.append(asyncio.create_task(worker(executor).execute()))
+        await asyncio.sleep(1)
+
+    first.run_until_complete(begin())
+    first.close()  # and nobody has cancelled what runs in it
+    if collected:
+        run.clear()
+        del first
+        gc.collect()
+
+    async def go_on() -> None:
+        job = await executor.append(Job(label="new"))
+        assert not worker(executor).working
+        await executor.stop()
+        await executor.start()
+        await executor.forward()
+        assert job.status is EventStatus.COMPLETED
+        await executor.join()
+
+    run_virtual(go_on())
+    assert attempts == [1, 2]
+    assert len(executor.completed_events) == 2
+    agree(executor)
+    run_virtual(has_all_slots(executor, forward))
+    run.clear()
+    gc.collect()  # what is left of the first loop goes here, and harms nothing
+    assert len(executor.completed_events) == 5

@@ -221,3 +221,21 @@ async def test_a_transition_says_when_and_which_attempt() -> None:
     ]
     with pytest.raises(AttributeError):
         heard[0].after = None  # type: ignore[misc]
+
+
+async def test_an_observer_may_have_an_event_cancelled_as_it_starts() -> None:
+    executor = desk()
+    job, other = await executor.append_many([Job(do=sleeps(1)), Job(do=sleeps(1))])
+    answers: list[bool] = []
+
+    def cancel(step: Transition) -> None:
+        if step.event is job and step.after is EventStatus.PROCESSING:
+            try:
+                executor.cancel(job).send(None)  # in memory nothing waits: it is one step
+            except StopIteration as done:
+                answers.append(done.value)
+
+    executor.observe(cancel)
+    await executor.forward()
+    assert answers == [True]
+    assert (job.status, other.status) == (EventStatus.CANCELLED, EventStatus.COMPLETED)

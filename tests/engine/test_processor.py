@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -31,6 +32,7 @@ from lionpride.errors import (
     QueueFullError,
     ValidationError,
 )
+from lionpride.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.virtual
 
@@ -181,6 +183,28 @@ async def test_dequeue_that_is_given_up_takes_nothing() -> None:
     await enqueued(processor)
     await processor.process()
     assert processor.pile[0].status is EventStatus.COMPLETED  # type: ignore[index]
+
+
+async def test_dequeue_that_is_given_up_leaves_no_bell() -> None:
+    class Belled(MemoryStore):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hung: list[Any] = []
+
+        def on_ready(self, bell: Callable[[], None]) -> None:
+            self.hung.append(bell)
+            super().on_ready(bell)
+
+        def off(self, bell: Callable[[], None]) -> None:
+            self.hung.remove(bell)
+            super().off(bell)
+
+    store = Belled()
+    executor = desk(store=store)
+    await executor.start()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(worker(executor).dequeue(), 1)
+    assert store.hung == []
 
 
 async def test_dequeue_waits_out_a_denial() -> None:

@@ -12,7 +12,7 @@ NAN, INF = float("nan"), float("inf")
 
 REFUSED = [
     ("queue_capacity", [0, -1, 10_001, 2.5, 2.0, True, False, NAN, INF, "5", [5]]),
-    ("capacity_refresh_time", [0, 0.009, -1.0, 3600.1, True, NAN, INF, "1", None]),
+    ("capacity_refresh_time", [0, 0.009, -1.0, 3600.1, True, NAN, INF, -INF, 10**400, "1", None]),
     ("concurrency_limit", [0, -1, 1.5, True, NAN, INF, "5", None]),
     ("max_queue_size", [0, -1, 1.5, True, NAN, INF, "5"]),
     ("max_denial_tracking", [0, -1, 1.5, True, NAN, INF, "5"]),

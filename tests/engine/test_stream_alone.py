@@ -112,6 +112,22 @@ async def test_stream_has_the_timeout_of_the_event() -> None:
     assert isinstance(event.execution.error, LionTimeoutError)
 
 
+async def test_the_time_of_the_reader_counts_though_the_source_never_waits() -> None:
+    async def do(event: Job) -> AsyncIterator[str]:
+        yield "a"
+        yield "b"
+
+    async def read_slowly() -> None:
+        async for _ in event.stream():
+            await asyncio.sleep(2)
+
+    event = Tape(do=do, timeout=1)
+    with pytest.raises(LionTimeoutError, match="its timeout of 1 s"):
+        await read_slowly()
+    assert event.response == ["a"]
+    assert event.status is EventStatus.CANCELLED
+
+
 async def test_a_slow_reader_is_not_cancelled_by_the_timeout() -> None:
     """The timeout may end the stream, but never strikes the reader's own code."""
     event = tape("a", "b", timeout=3)
@@ -200,3 +216,26 @@ async def test_a_stream_that_is_left_behind_keeps_its_chunks() -> None:
     release.set()
     await asyncio.sleep(1)
     assert event.response == ["a"]
+
+
+async def test_a_stream_that_sets_a_field_of_its_event_ends() -> None:
+    async def do(event: Job) -> AsyncIterator[str]:
+        for label in "ab":
+            event.label = label
+            yield label
+
+    event = Tape(do=do)
+    assert [chunk async for chunk in event.stream()] == ["a", "b"]
+    assert (event.status, event.response) == (EventStatus.COMPLETED, ["a", "b"])
+
+
+async def test_the_status_of_an_event_that_streams_by_itself_is_not_set_by_hand() -> None:
+    event = tape("a", "b")
+    async for _ in event.stream():
+        with pytest.raises(OperationError, match="runs by itself"):
+            event.status = EventStatus.CANCELLED
+        with pytest.raises(OperationError):
+            await event.invoke()
+    assert event.status is EventStatus.COMPLETED
+    event.status = EventStatus.PENDING
+    assert [chunk async for chunk in event.stream()] == ["a", "b"], "it is free again"

@@ -4,11 +4,14 @@ import copy
 import json
 import math
 import pickle
+import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from ipaddress import IPv4Address
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,9 +19,10 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, computed_field, field_validator, model_validator
 
 from lionpride.errors import ConfigurationError, NotFoundError, ValidationError
+from lionpride.model.codec import Unserializable
 from lionpride.model.element import Element, as_id
 
 ID = UUID(int=7)
@@ -50,6 +54,42 @@ def test_the_identity_is_made_once_and_is_random():
     assert one.metadata == {}
     one.metadata["k"] = 1
     assert one.metadata == {"k": 1}
+
+
+class Curious(Element):
+    """Reads its identity while it is made."""
+
+    seen: Any = None
+
+    def model_post_init(self, context):
+        self.__dict__["seen"] = self.look()
+
+    @model_validator(mode="after")
+    def look_again(self):
+        assert self.look() == self.seen
+        self.metadata["looked"] = True
+        return self
+
+    def look(self):
+        return self.id, self.created_at, self.created_timestamp
+
+
+@pytest.mark.parametrize("given", [{}, {"id": ID}, {"created_at": TIME}, {"metadata": {"a": 1}}])
+def test_the_identity_may_be_asked_for_while_the_element_is_made(given):
+    for _ in range(2):
+        card = Curious(**given)
+        assert card.seen[:2] == (card.id, card.created_at)
+        assert card.created_timestamp == pytest.approx(card.created_at.timestamp(), abs=1e-6)
+        assert card.metadata == {**given.get("metadata", {}), "looked": True}
+        assert card.id == given.get("id", card.id)
+        assert card.created_at == given.get("created_at", card.created_at)
+        assert Curious.from_dict(card.to_dict()).seen[:2] == card.seen[:2]
+
+
+def test_an_element_that_was_not_validated_has_an_identity_too():
+    card = Card.model_construct(number=3)
+    assert card.created_timestamp == pytest.approx(card.created_at.timestamp(), abs=1e-6)
+    assert Card.from_dict(card.to_dict()) == card
 
 
 def test_the_time_is_of_making_and_not_of_asking():
@@ -166,6 +206,17 @@ def test_assigning_keeps_the_identity():
     before = fresh.created_timestamp
     fresh.number = 3
     assert fresh.created_timestamp == before
+
+
+def test_assigning_leaves_the_dict_the_same_object():
+    card = Card()
+    own = vars(card)
+    card.number = "5"
+    assert vars(card) is own
+    with pytest.raises(pydantic.ValidationError):
+        card.number = "five"
+    assert vars(card) is own
+    assert own["number"] == card.number == 5
 
 
 def test_enums_are_kept_as_their_values():
@@ -333,6 +384,50 @@ def test_round_trip(mode, content):
     assert (again.id, again.created_at, again.metadata) == (ID, TIME, card.metadata)
     assert (again.content, type(again.content)) == (content, type(content))
     assert again.to_dict(mode) == data
+
+
+class Rich(Element):
+    path: Path = Path("a")
+    paths: dict[str, list[PurePosixPath]] = Field(default_factory=dict)
+    address: IPv4Address | None = None
+    pattern: re.Pattern[str] | None = None
+    url: pydantic.AnyUrl | None = None
+    other: Any = None
+
+    @computed_field
+    @property
+    def depth(self) -> int:
+        return len(self.path.parts)
+
+
+class Aliased(Element):
+    inner: int = Field(alias="outer")
+    split: int = Field(validation_alias="read", serialization_alias="written")
+
+
+@pytest.mark.parametrize("mode", ["python", "json", "db"])
+@pytest.mark.parametrize(
+    "element",
+    [
+        Rich(path="/a/b", paths={"x": ["a", "b"]}, address="127.0.0.1", pattern="a+"),
+        Rich(url="https://example.com/", other=b"tagged"),
+        Aliased(outer=1, read=2),
+    ],
+    ids=["of types that JSON has not", "a url", "aliased"],
+)
+def test_fields_come_back_as_they_were_declared(element, mode):
+    data = element.to_dict(mode)
+    again = Element.from_dict(
+        data if mode == "python" else json.loads(json.dumps(data, default=str))
+    )
+    assert type(again) is type(element)
+    assert again.model_dump() == element.model_dump()
+    assert again.to_dict(mode) == data
+
+
+def test_what_neither_json_nor_pydantic_can_write_is_a_marker():
+    data = Rich(other={"p": Path("x")}).to_dict("json")
+    assert Rich.from_dict(data).other == {"p": Unserializable("PosixPath", "PosixPath('x')")}
 
 
 def test_nan_comes_back():

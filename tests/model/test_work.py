@@ -10,8 +10,13 @@ import pydantic
 import pytest
 from pydantic import BaseModel, Field
 
-from lionpride.core import Element, Event, EventStatus, Execution, Unset
-from lionpride.errors import ConfigurationError, OperationError, ValidationError
+from lionpride.core import Element, Event, EventStatus, Execution, Skip, Unset
+from lionpride.errors import (
+    ConfigurationError,
+    LionprideError,
+    OperationError,
+    ValidationError,
+)
 
 
 class Fetch(Event):
@@ -123,6 +128,38 @@ def test_a_default_does_not_make_it_better(name: str) -> None:
         define(name, "int | None", **{name: None})
 
 
+@pytest.mark.parametrize("name", sorted(Event.kept_entries))
+@pytest.mark.parametrize(
+    "member", [None, Fetch.as_fresh_event, property(str)], ids=["attribute", "method", "property"]
+)
+def test_nothing_of_a_class_has_the_name_of_a_kept_entry(name: str, member: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"Defined.{name}: .*{name}_"):
+        type("Defined", (Event,), {"__module__": __name__, name: member})
+    with pytest.raises(ConfigurationError, match=f"Defined.{name}: .*{name}_"):
+        define(name, Any)
+
+
+@pytest.mark.parametrize("name", sorted(Event.kept_entries))
+def test_a_kept_entry_is_not_set_by_hand(name: str) -> None:
+    event = Fetch(url="u")
+    before = dict(vars(event))
+    with pytest.raises(OperationError, match=f"Fetch.{name} cannot be set.*{name}_"):
+        setattr(event, name, 1)
+    assert vars(event) == before
+
+
+def test_other_private_names_are_the_users() -> None:
+    class Own(Event):
+        _reply: Any = None
+
+        def _try(self) -> int:
+            return 1
+
+    event = Own()
+    event._reply = 5
+    assert (event._reply, event._try(), event.status) == (5, 1, "pending")
+
+
 def test_the_reserved_names_are_those() -> None:
     assert set(Event.reserved()) == set(RESERVED)
     assert set(Element.reserved()) == {"id", "created_at", "metadata"}
@@ -195,6 +232,16 @@ def test_the_status_of_a_held_event_is_not_set_by_hand() -> None:
     assert event.status is EventStatus.PENDING
     with pytest.raises(ValidationError):
         event.status = "done"
+
+
+def test_nor_is_it_set_on_its_execution() -> None:
+    event = Fetch(url="u")
+    event.execution.status = EventStatus.FAILED
+    assert event.status is EventStatus.FAILED, "a free event's is"
+    event.execution.arrival = 1
+    with pytest.raises(OperationError, match=r"executor\.cancel.*executor\.retry"):
+        event.execution.status = EventStatus.COMPLETED
+    assert event.status is EventStatus.FAILED
 
 
 def test_the_response_is_read_only() -> None:
@@ -327,6 +374,55 @@ def test_every_state_comes_back(status: EventStatus) -> None:
         again.execution.error = state.error
         assert again.execution == state
         assert (again.timeout, again.streaming, again.url) == (2.5, True, "x")
+
+
+class Own(LionprideError):
+    """An error of a user's that stands under the library's base."""
+
+
+class Mute(LionprideError):
+    """Does not call its base, and says nothing that could be written."""
+
+    def __init__(self) -> None:
+        pass
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"error": "Mute", "at": object(), 5: b"x", "exceptions": 3, "details": 4}
+
+
+class Broken(Mute):
+    def to_dict(self) -> dict[str, Any]:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize("response", ["x", b"makes tags necessary"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationError("x", details={"k": {"$bytes": "!!"}, "b": b"1"}),
+        Own("x", details={"k": b"1", "n": {"$x": 1}}, retryable=True),
+        Skip(b"bytes"),  # type: ignore[arg-type]
+        Skip("x", retryable="perhaps"),  # type: ignore[arg-type]
+        ExceptionGroup("g", [Own("x", details={"k": b"1"}), ValueError("v")]),
+        Mute(),
+        Broken(),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, BaseException) else "",
+)
+def test_the_record_of_an_error_survives_any_number_of_restores(
+    error: BaseException, response: Any
+) -> None:
+    event = Fetch(url="u")
+    event.status = "failed"
+    event.execution.error, event.execution.response = error, response
+    first = event.to_json()
+    again = Fetch.from_json(first)
+    assert json.loads(again.to_json()) == json.loads(first)
+    assert again.response == response
+    known = again.execution.error
+    assert isinstance(known, LionprideError | ExceptionGroup)
+    if type(known) is OperationError:
+        assert known.details == {"k": {"$bytes": "!!"}, "b": b"1"}
 
 
 def test_fields_that_need_more_than_json_come_back() -> None:

@@ -230,6 +230,10 @@ async def test_it_reads_back_as_a_plain_flow_that_may_be_changed(store: Store) -
     assert type(Element.from_dict(store.states.to_dict())) is Flow
 
 
+def through_pickle(thing: Any) -> Any:
+    return pickle.loads(pickle.dumps(thing))
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda job: pickle.loads(pickle.dumps(job))])
 async def test_a_copy_of_what_it_holds_is_nobodys(
     store: Store, copied: Callable[[Job], Job]
@@ -240,6 +244,47 @@ async def test_a_copy_of_what_it_holds_is_nobodys(
     assert other.execution.arrival is None
     other.status = S.PENDING
     assert job.status is S.FAILED
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, through_pickle, States.model_copy])
+async def test_a_copy_of_the_states_is_a_plain_flow(
+    store: Store, way: Callable[[States], Flow[Any, Any]]
+) -> None:
+    done, waits = await bring(store, S.COMPLETED), await bring(store, S.PENDING)
+    store.states.add_progression(Progression(name="mine", order=[done]))
+    flow = way(store.states)
+    assert type(flow) is Flow
+    assert flow == store.states
+    assert flow.to_dict("json") == store.states.to_dict("json")
+    await store.cancel([waits])
+    assert waits.id in flow.get_progression("pending"), "it stays as it was"
+    assert waits.id not in store.states.get_progression("pending")
+    assert list(flow.get_progression("mine")) == [done.id]
+    if way in (copy.deepcopy, through_pickle):
+        assert all(job.execution.arrival is None for job in flow.items), "nobody holds them"
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, through_pickle])
+async def test_a_copy_of_a_status_progression_is_a_plain_one(
+    store: Store, way: Callable[[Progression], Progression]
+) -> None:
+    job = await bring(store, S.PENDING)
+    live = store.states.get_progression("pending")
+    copied = way(live)
+    assert type(copied) is Progression
+    assert copied == live
+    await store.cancel([job])
+    assert (list(copied), list(live)) == ([job.id], [])
+
+
+async def test_a_status_progression_keeps_its_name_and_its_place(store: Store) -> None:
+    live = store.states.get_progression("pending")
+    with pytest.raises(OperationError):
+        live.name = "mine"
+    with pytest.raises(OperationError):
+        store.states.progressions.update(Progression(id=live.id, name="mine"))
+    job = await bring(store, S.PENDING)
+    assert store.states.get_progression("pending").order == [job.id]
 
 
 # -- the lists by status ---------------------------------------------------------------------------

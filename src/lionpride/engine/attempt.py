@@ -137,6 +137,7 @@ async def limited(source: AsyncIterator[Any], event: Event) -> AsyncGenerator[An
     """
     clock = asyncio.get_running_loop().time
     deadline = None if event.timeout is None else clock() + event.timeout
+    text = f"took longer than its timeout of {event.timeout or 0:g} s"
     count = 0
     async with aclosing(_closable(source)) as generator:
         while True:
@@ -147,10 +148,11 @@ async def limited(source: AsyncIterator[Any], event: Event) -> AsyncGenerator[An
             except TimeoutError as error:
                 if not limit.expired():
                     raise
-                text = f"took longer than its timeout of {event.timeout:g} s"
                 raise LionTimeoutError(text, cause=error) from error
             if chunk is _END:
                 return
+            if deadline is not None and clock() > deadline:  # the reader, or code that never waits
+                raise LionTimeoutError(text)
             count += 1
             _check_room(range(count - 1), event.max_chunks)
             yield chunk

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import Any
 
 from ..model.execution import EventStatus
-from ..rules.lifecycle import Cause, Completion, Ending, Outcome
+from ..rules.lifecycle import RELEASED, Cause, Completion, Ending, Outcome, after_interruption
 from ..stores.contract import Claim, Settled
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform
@@ -68,6 +68,8 @@ class Crew(Hands):
 
     def _ring(self) -> None:
         """There may be something new to claim."""
+        if self.lost:
+            return
         self._armed = False
         self._more = True
         self._wake()
@@ -125,6 +127,25 @@ class Crew(Hands):
                 worker.guard.end(cause)
                 return True
         return False
+
+    def abandon(self) -> None:
+        """Send back what was in hand when the loop was closed; called from another loop."""
+        self._closing = True
+        self.shop.store.off(self._bell)
+        for worker in tuple(self._workers):
+            self._give_back(worker)
+
+    def _give_back(self, worker: Worker) -> None:
+        """Send back what a worker had whose loop is gone; where a store waits, its lease lapses."""
+        claim, worker.claim = worker.claim, None
+        if claim is None or worker.left or self.shop.now is None:
+            return
+        event, attempt = claim
+        worker.left = True  # nothing that its code does later counts
+        running = event.execution.status is _PROCESSING
+        outcome = after_interruption(event.execution.interruptions) if running else RELEASED
+        self.shop.now.settle_now(event, attempt, outcome)
+        self.shop.running -= running
 
     # -- the work ----------------------------------------------------------------------------
 
@@ -185,9 +206,9 @@ class Crew(Hands):
         if self._formal:
             self._enter(event, began)
         shop.running += 1
+        worker.claim = claim  # first, since who is told may cancel it
         if observers.active:
             observers.tell(event, event.execution.arrival, _PENDING, _PROCESSING)
-        worker.claim = claim
         own = event.__dict__  # pydantic makes `event.timeout` three times as slow
         outcome: Outcome | None = None
         response: Any = None
@@ -246,6 +267,7 @@ class Crew(Hands):
     def _explain(self, worker: Worker, event: Event, error: BaseException) -> Ending:
         """What an attempt that ended with an exception means."""
         if isinstance(error, GeneratorExit) and not self._loop.is_running():
+            self._give_back(worker)
             raise error  # the coroutine is being closed, with its loop
         cause = worker.guard.over()
         if cause is None and isinstance(error, asyncio.CancelledError) and self._is_dismissed():

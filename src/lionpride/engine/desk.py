@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import ExecutionError, NotFoundError, OperationError
 from ..model.container import IdLike
 from ..model.element import as_id
-from ..model.execution import EventStatus
+from ..model.execution import TERMINAL, EventStatus
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.lifecycle import Cause
@@ -62,7 +62,7 @@ class Desk(Statuses):
         state = held.execution
         if state.status is EventStatus.COMPLETED:
             return None if state.response is Unset else state.response
-        if state.arrival is None:
+        if state.status not in TERMINAL:
             raise NotFoundError(f"{held!r} was removed before it ended")
         if isinstance(state.error, Exception):
             raise state.error

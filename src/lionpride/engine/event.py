@@ -63,7 +63,7 @@ class Event(Work):
         """
         state, solo = self.execution, self.__dict__.get("_solo")
         if solo is None and state.status is EventStatus.PENDING and state.arrival is None:
-            solo = self.__dict__["_solo"] = Solo(self)
+            solo = Solo(self)
         if solo is not None:
             await solo.join()
         elif state.status in (EventStatus.PENDING, EventStatus.PROCESSING):
@@ -87,7 +87,8 @@ class Event(Work):
             )
         clock = asyncio.get_running_loop().time
         began, chunks = clock(), list[Any]()
-        state.status = EventStatus.PROCESSING
+        state.become(EventStatus.PROCESSING)
+        state.own["_solo"] = None
         outcome: Outcome = Completion(chunks, 0.0)
         try:
             async with aclosing(limited(chunks_of(self, Event), self)) as source:
@@ -102,6 +103,7 @@ class Event(Work):
         finally:
             outcome.response, outcome.duration = chunks, clock() - began
             apply(state, outcome)
+            del state.own["_solo"]
 
 
 class Solo:
@@ -110,14 +112,18 @@ class Solo:
     __slots__ = ("_callers", "_done", "_event", "_guard", "_task")
 
     def __init__(self, event: Event) -> None:
-        event.execution.status = EventStatus.PROCESSING
+        event.execution.become(EventStatus.PROCESSING)
+        event.__dict__["_solo"] = self
         self._event = event
         self._callers = 0
         self._done = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._perform())
+        self._task.add_done_callback(self._ended)
 
     async def _perform(self) -> None:
-        guard = self._guard = Guard(self._task, self._leave_behind)
+        task = asyncio.current_task()  # not `self._task`: an eager task is not made yet
+        assert task is not None
+        guard = self._guard = Guard(task, self._leave_behind)
         self._record(
             await perform(
                 self._event, guard, lambda event, error: explain(event, error, guard.over())
@@ -130,6 +136,11 @@ class Solo:
             self._event.execution.attempt += 1
             del self._event.__dict__["_solo"]
             self._done.set_result(None)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """The task is done; one that was cancelled before it began has recorded nothing."""
+        error = asyncio.CancelledError("cancelled before it began")
+        self._record(explain(self._event, error, None))
 
     def _leave_behind(self) -> None:
         """The code ignores its cancellation: its event ends all the same."""

@@ -119,7 +119,8 @@ class Executor(Desk):
             and self._now.append_now(event, priority)
         ):
             return event
-        _check_pending(event)
+        if not (exist_ok and event in self):
+            _check_pending(event)
         before = self._store.last_arrival()
         entry = (event, priority)
         held = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
@@ -148,7 +149,8 @@ class Executor(Desk):
         entries = []
         for event, priority in zip(events, given, strict=True):
             self._check_type(event)
-            _check_pending(event)
+            if not (exist_ok and event in self):
+                _check_pending(event)
             entries.append((event, checked_priority(event, priority)))
         if not entries:
             return []
@@ -169,11 +171,13 @@ class Executor(Desk):
         Raises:
             ExistsError: if an id or a progression's name is known here; nothing is taken in then.
             TypeError: if an event is not of the event type; nothing is taken in then.
+            ValidationError: if a priority is no finite number; likewise.
         """
         flow = state if isinstance(state, Flow) else Flow.from_dict(state)
         events = list(flow.items)
         for event in events:
             self._check_type(event)
+            checked_priority(event, None)
         own = [each for each in flow.progressions if each.name not in set(EventStatus)]
         for progression in own:
             if any(each.name == progression.name for each in self.states.progressions):

@@ -53,6 +53,11 @@ class Hands(ABC):
         self._asleep: asyncio.Future[None] | None = None
         self._over = self._loop.create_future()
 
+    @property
+    def lost(self) -> bool:
+        """Whether the loop was closed before they had ended."""
+        return self._loop.is_closed()
+
     @abstractmethod
     async def _work(self, worker: Worker) -> None:
         """The life of a worker; it ends with ``_leave``."""
@@ -64,9 +69,23 @@ class Hands(ABC):
     def _hire(self) -> None:
         worker = Worker()
         self._called = True
-        worker.task = self._loop.create_task(self._work(worker), context=self._context.copy())
+        usual = self._loop.get_task_factory() is None
+        work = self._work(worker) if usual else self._begin(worker)
+        worker.task = self._loop.create_task(work, context=self._context.copy())
+        worker.task.add_done_callback(lambda _: self._ended(worker))
         worker.guard = Guard(worker.task, lambda: self._leave_behind(worker))
         self._workers.add(worker)
+
+    async def _begin(self, worker: Worker) -> None:
+        """Work, but not at once: an eager task factory is inside ``create_task`` still."""
+        await asyncio.sleep(0)
+        await self._work(worker)
+
+    def _ended(self, worker: Worker) -> None:
+        """The task of a worker is done."""
+        if worker in self._workers:  # it was cancelled before it began
+            self._called = False
+            self._leave(worker)
 
     def _call(self) -> None:
         """Have somebody look for the next event, unless somebody does or will."""
@@ -119,8 +138,9 @@ class Hands(ABC):
 
     def _leave(self, worker: Worker) -> None:
         self._workers.discard(worker)
-        self._call()
-        self._end_if_empty()
+        if not self.lost:
+            self._call()
+            self._end_if_empty()
 
     def _send_home(self) -> None:
         """Have every worker end that runs no event."""

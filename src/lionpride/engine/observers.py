@@ -30,7 +30,7 @@ class Observers:
         self.active = False
         self.failures = 0
         self._callbacks: list[Observer] = []
-        self._failed: set[Observer] = set()
+        self._failed: list[Observer] = []  # not a set: they need not be hashable
         self._waiting: dict[int, list[asyncio.Future[None]]] = {}
 
     def add(self, observer: Observer) -> Callable[[], None]:
@@ -89,8 +89,8 @@ class Observers:
                 observer(transition)
             except BaseException:  # even an exit: the step that it hears of has been taken
                 self.failures += 1
-                if observer not in self._failed:
-                    self._failed.add(observer)
+                if not any(observer is each for each in self._failed):
+                    self._failed.append(observer)
                     logger.exception(
                         "observer %r failed on %r; its further failures are only counted",
                         observer,

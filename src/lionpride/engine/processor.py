@@ -171,6 +171,9 @@ class Processor:
             await self._run(Loop(self._bench))
 
     async def _run(self, crew: Crew) -> None:
+        for lost in [each for each in self._crews if each.lost]:
+            self._crews.discard(lost)
+            lost.abandon()
         self._crews.add(crew)
         try:
             await crew.run()
@@ -189,7 +192,8 @@ class Processor:
     def _halt(self) -> None:
         self._stopped = True
         for crew in tuple(self._crews):
-            crew.close()
+            if not crew.lost:
+                crew.close()
 
     def is_stopped(self) -> bool:
         """Whether ``stop()`` was the last word."""
@@ -198,12 +202,12 @@ class Processor:
     @property
     def working(self) -> bool:
         """Whether anything is running events: ``execute()`` or ``process()``."""
-        return bool(self._crews)
+        return any(not crew.lost for crew in self._crews)
 
     @property
     def execution_mode(self) -> bool:
         """Whether ``execute()`` is running."""
-        return any(isinstance(crew, Loop) for crew in self._crews)
+        return any(isinstance(crew, Loop) and not crew.lost for crew in self._crews)
 
     @property
     def available_capacity(self) -> int | None:
@@ -297,3 +301,5 @@ class Processor:
                 await asyncio.wait_for(ready.wait(), wait)
             except TimeoutError:
                 continue
+            finally:
+                shop.store.off(ready.set)

@@ -24,7 +24,8 @@ def _whole(name: str, value: Any, most: int | None, too_low: str, too_high: str)
 
 def seconds(name: str, value: Any, least: float, most: float, low: str, high: str) -> None:
     """Refuse what is no number of seconds between ``least`` and ``most``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or (isinstance(value, float) and not math.isfinite(value)):
         raise ValidationError(f"{name} must be a finite number of seconds, not {value!r}")
     if value < least:
         raise ValidationError(f"{low} ({name}={value})")
@@ -79,17 +80,18 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def checked_priority(event: Work, priority: float | None) -> float:
-    """A priority as a float; None is the one the event has, or its time of creation.
+    """A priority as a float; None is the one the event has, or else its time of creation.
 
     Raises:
         ValidationError: if it is no finite number.
     """
     if priority is None:
-        known = event.execution.priority
-        return event.created_timestamp if known is None else known
+        priority = event.execution.priority
+        if priority is None:
+            return event.created_timestamp
     try:
         number = float(priority)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(priority, bool | str) or not math.isfinite(number):
         raise ValidationError(

@@ -83,10 +83,11 @@ _READ: dict[str, Callable[[Any], Any]] = {
 
 
 class Encoder:
-    """Encodes values and remembers in ``tagged`` whether any needed a tag."""
+    """Encodes values; ``tagged`` says whether any needed a tag, ``marked`` how many are lost."""
 
     def __init__(self) -> None:
         self.tagged = False
+        self.marked = 0
         self._around: set[int] = set()  # what is being encoded: met again, it is a cycle
 
     def encode(self, value: Any, depth: int = 0) -> Any:
@@ -144,6 +145,7 @@ class Encoder:
     def _marker(self, value: Any) -> Any:
         if isinstance(value, Unserializable):
             return self._tag("$repr", dataclasses.asdict(value))
+        self.marked += 1
         return self._tag("$repr", {"type": type(value).__qualname__, "repr": safe_repr(value)})
 
     def _tag(self, tag: str, content: Any) -> dict[str, Any]:
@@ -201,21 +203,34 @@ def error_to_dict(error: BaseException, depth: int = 0) -> dict[str, Any]:
     if isinstance(error, ExecutionError) and error.record is not None:
         return dict(error.record)
     if isinstance(error, LionprideError):
-        data = {**error.to_dict()}
-        if "details" in data:
-            data["details"] = encode(data["details"])
-        return data
-    data = {"error": type(error).__name__, "message": safe_str(error)}
+        return _own_record(error)
+    data: dict[str, Any] = {"error": type(error).__name__, "message": safe_str(error)}
     if isinstance(error, BaseExceptionGroup):
         data["message"] = error.message
         data["exceptions"] = [error_to_dict(each, depth + 1) for each in error.exceptions]
     return data
 
 
+def _own_record(error: LionprideError) -> dict[str, Any]:
+    """What an error of the library's says of itself; a subclass of a user's may say anything."""
+    try:
+        said = dict(error.to_dict())
+    except Exception:
+        said = {}
+    said.pop("exceptions", None)  # that is how groups are written
+    if not isinstance(said.get("details", {}), Mapping):
+        said["details"] = {"details": said["details"]}
+    data = {str(key): encode(value) for key, value in said.items()}
+    data |= {"error": type(error).__name__, "message": safe_str(error)}
+    if "retryable" in said:
+        data["retryable"] = bool(said["retryable"])
+    return data
+
+
 def safe_str(error: BaseException) -> str:
     """``str(error)``; one that raises is said so."""
     try:
-        return str(error)
+        return str(str(error))  # the inner one may be of a subclass
     except Exception as other:
         return f"<str raised {type(other).__name__}>"
 

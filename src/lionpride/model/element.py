@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,12 +13,14 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, model_serializer
 from pydantic_core import PydanticCustomError
 
-from ..errors import ConfigurationError, ValidationError
+from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode
-from .lazy import made_on_first_use
+from .given import as_metadata, as_time
+from .lazy import ARRIVING, made_on_first_use
+from .names import refuse_entry, refuse_shadows
 from .plain import Plain
-from .thrift import Thrift, missing, own_fields_set
+from .thrift import Thrift, keep_dict, missing, own_fields_set
 
 __all__ = ("Element", "as_id")
 
@@ -49,6 +50,7 @@ class Element(BaseModel):
         validate_assignment=True,
         arbitrary_types_allowed=True,
         use_enum_values=True,
+        populate_by_name=True,  # dumps have the names, whatever the aliases
         ignored_types=(made_on_first_use,),
     )
 
@@ -66,24 +68,28 @@ class Element(BaseModel):
         @made_on_first_use
         def created_at(self) -> datetime:
             """When the element was made, in UTC."""
-            return datetime.fromtimestamp(self.__dict__["_created"], UTC)
+            return datetime.fromtimestamp(self.created_timestamp, UTC)
 
         @property
         def metadata(self) -> dict[str, Any]:
             """A mapping of the user's own."""
-            return self.__dict__.setdefault("_metadata", {})
+            given = ARRIVING.get(id(self), {})
+            return self.__dict__.setdefault("_metadata", given.get("_metadata", {}))
 
         @metadata.setter
         def metadata(self, value: Any) -> None:
-            self.__dict__["_metadata"] = _as_metadata(value)
+            self.__dict__["_metadata"] = as_metadata(value)
 
     _thrifty: ClassVar[Thrift]
     _plainly: ClassVar[Plain]
     _entries: ClassVar[tuple[str, ...]] = ("_created", "id")
 
+    kept_entries: ClassVar[frozenset[str]] = frozenset(("_created", "_metadata"))
+    """What the library keeps in the ``__dict__`` beside the fields: no name for anything else."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _refuse_shadows(cls)
+        refuse_shadows(cls)
         registry.register(cls)
 
     @classmethod
@@ -102,8 +108,12 @@ class Element(BaseModel):
                 own[name] = value
         elif "id" in data or "execution" in data or not _UNDECLARED.isdisjoint(data):
             given = self._take_undeclared(data)
-            self.__pydantic_validator__.validate_python(data, self_instance=self)
-            self.__dict__.update({"_created": time()} | given)
+            ARRIVING[id(self)] = given
+            try:
+                self.__pydantic_validator__.validate_python(data, self_instance=self)
+            finally:
+                del ARRIVING[id(self)]
+            self.__dict__.update({"_created": time()} | given | self.__dict__)
         else:
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__["_created"] = time()
@@ -113,8 +123,11 @@ class Element(BaseModel):
         __getattr__ = missing
 
     def __setattr__(self, name: str, value: Any) -> None:
+        refuse_entry(self, name)
         own_fields_set(self)
+        own = self.__dict__
         super().__setattr__(name, value)
+        keep_dict(self, own)
 
     def _take_undeclared(self, data: dict[str, Any]) -> dict[str, Any]:
         """Move what is no field out of the fields' data: entries for the ``__dict__``."""
@@ -133,7 +146,11 @@ class Element(BaseModel):
     @property
     def created_timestamp(self) -> float:
         """When the element was made, as a Unix timestamp in seconds."""
-        return float(self.__dict__["_created"])
+        try:
+            return float(self.__dict__["_created"])
+        except KeyError:  # not validated, or not yet
+            given = ARRIVING.get(id(self), {})
+            return float(self.__dict__.setdefault("_created", given.get("_created", time())))
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: Any, info: Any) -> dict[str, Any]:
@@ -197,11 +214,11 @@ class Element(BaseModel):
 
     def _assembled(self, metadata: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         """What ``to_dict("json")`` gives, of parts that are plain."""
-        made = self.__dict__.get("created_at") or datetime.fromtimestamp(
+        made: datetime = self.__dict__.get("created_at") or datetime.fromtimestamp(
             self.created_timestamp, UTC
         )
-        identity = {"id": str(self.id), "created_at": made.isoformat()}
-        return {**identity, "metadata": metadata, **fields}
+        created_at = made.isoformat()
+        return {"id": str(self.id), "created_at": created_at, "metadata": metadata, **fields}
 
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The dump with its class on it, every value through ``encoder`` if there is one."""
@@ -210,7 +227,7 @@ class Element(BaseModel):
         if encoder is not None:
             for name, value in data.items():
                 if name not in ("id", "created_at"):
-                    data[name] = encoder.encode(value)
+                    data[name] = self._encoded(name, value, encoder)
             if "id" in data:
                 data["id"] = str(data["id"])
         if "metadata" in data:
@@ -218,6 +235,20 @@ class Element(BaseModel):
             if encoder is not None and encoder.tagged:
                 data["metadata"]["lion_tags"] = True
         return data
+
+    def _encoded(self, name: str, value: Any, encoder: Encoder) -> Any:
+        """A value through ``encoder``; a field it has no tag for (a Path) as pydantic writes it."""
+        before = encoder.tagged, encoder.marked
+        encoded = encoder.encode(value)
+        field = type(self).model_fields.get(name)
+        if encoder.marked == before[1] or field is None or field.annotation is Any:
+            return encoded
+        try:
+            plain = self.model_dump(mode="json", include={name})[name]
+        except Exception:  # neither can pydantic, or a serializer of the user: the marker stays
+            return encoded
+        encoder.tagged, encoder.marked = before
+        return encoder.encode(plain)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], meta_key: str | None = None, **kwargs: Any) -> Self:
@@ -238,7 +269,7 @@ class Element(BaseModel):
             if key and key in data:
                 data["metadata"] = data.pop(key) if "metadata" not in data else data["metadata"]
                 data.pop(key, None)
-        meta = _as_metadata(data.get("metadata"))
+        meta = as_metadata(data.get("metadata"))
         key, tagged = meta.pop("lion_class", None), meta.pop("lion_tags", False)
         target: type[Element] = cls if key is None else registry.find(key)
         if not issubclass(target, cls) and not issubclass(cls, target):
@@ -255,6 +286,8 @@ class Element(BaseModel):
     @classmethod
     def _from_data(cls, data: dict[str, Any], kwargs: dict[str, Any]) -> Self:
         """Build one of this very class from data whose tags are resolved."""
+        if computed := cls.model_computed_fields:
+            data = {name: value for name, value in data.items() if name not in computed}
         return cls.model_validate(data, **kwargs)
 
     def to_json(
@@ -314,17 +347,6 @@ _RESERVED: Mapping[str, str] = {
 }
 
 
-def _refuse_shadows(cls: type[Element]) -> None:
-    """A field that takes a reserved name is refused as its class is defined."""
-    for name, annotation in inspect.get_annotations(cls).items():
-        meaning = cls.reserved().get(name)
-        if meaning is not None and "ClassVar" not in str(annotation):
-            raise ConfigurationError(
-                f"{cls.__qualname__}.{name}: the name {name!r} is taken ({meaning}): "
-                f"give the field another name, such as {name}_"
-            )
-
-
 def _take_identity(element: Element, data: dict[str, Any]) -> dict[str, Any]:
     """Move what was given for the identity out of the fields' data, checked as fields are."""
     given: dict[str, Any] = {}
@@ -362,37 +384,10 @@ def as_id(value: Any) -> UUID:
     raise ValidationError(f"{value!r} is no id: give a UUID, its text, or an Element")
 
 
-def _as_time(value: Any) -> datetime:
-    if isinstance(value, bool):
-        raise ValidationError(f"{value!r} is no time: give a datetime, ISO text or a timestamp")
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            value = datetime.fromisoformat(value)
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC)
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    raise ValidationError(f"{value!r} is no time: give a datetime, ISO text or a timestamp")
-
-
-def _as_metadata(value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if isinstance(value, BaseModel):
-        return value.model_dump()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "__dict__") and not isinstance(value, type):
-        return dict(vars(value))
-    raise ValidationError(f"metadata must be a mapping, not {value!r}")
-
-
 _CONVERT: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("id", "id", as_id),
-    ("created_at", "created_at", _as_time),
-    ("metadata", "_metadata", _as_metadata),
+    ("created_at", "created_at", as_time),
+    ("metadata", "_metadata", as_metadata),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, Generic, Self, TypeVar, overload
 
-from ..errors import ValidationError
+from ..errors import OperationError, ValidationError
 from .codec import Encoder, decode, error_from_dict, error_to_dict
 from .unset import MaybeUnset, Unset, UnsetType
 
@@ -70,6 +70,7 @@ class Kept(Generic[V]):
             instance.own.pop(self.key, None)
         else:
             instance.own[self.key] = value
+            instance.own.setdefault("_status", "pending")  # so nobody takes it for a blank one
 
 
 class AfterSuccess(Kept[V]):
@@ -88,7 +89,10 @@ class AfterSuccess(Kept[V]):
 
 
 class Status:
-    """The status, kept as plain text: an enum member would cost the garbage collector."""
+    """The status, kept as plain text: an enum member would cost the garbage collector.
+
+    Setting it is refused on an event that an executor holds, or that runs by itself.
+    """
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
@@ -98,7 +102,17 @@ class Status:
         return self if instance is None else _STATUS[instance.own.get("_status", "pending")]
 
     def __set__(self, instance: Execution, value: EventStatus) -> None:
-        instance.own["_status"] = value.value
+        if instance.own.get("_arrival") is not None:
+            raise OperationError(
+                f"the status cannot be set to {value!s} by hand, since an executor holds the "
+                "event: use executor.cancel(event) or executor.retry(event)"
+            )
+        if "_solo" in instance.own:
+            raise OperationError(
+                f"the status cannot be set to {value!s} by hand, since the event runs by itself: "
+                "wait for its end, or cancel the task that runs it"
+            )
+        instance.become(EventStatus(value))
 
 
 _STATUS: Final = {status.value: status for status in EventStatus}
@@ -164,6 +178,10 @@ class Execution:
         state = cls.__new__(cls)
         state.own = own
         return state
+
+    def become(self, status: EventStatus) -> None:
+        """Set the status, whoever holds the event. For whoever holds it."""
+        self.own["_status"] = status.value
 
     def entries(self) -> dict[str, Any]:
         """A copy of its entries, for the ``__dict__`` of an event that nobody holds."""

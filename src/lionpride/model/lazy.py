@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar, overload
 
-__all__ = ("made_on_first_use",)
+__all__ = ("ARRIVING", "made_on_first_use")
 
 V = TypeVar("V")
+
+ARRIVING: dict[int, dict[str, Any]] = {}
+"""What was given to instances that are being validated, by ``id()``: for code that runs then."""
 
 
 class made_on_first_use(Generic[V]):  # noqa: N801  (reads as the decorator that it is)
@@ -29,5 +32,7 @@ class made_on_first_use(Generic[V]):  # noqa: N801  (reads as the decorator that
     def __get__(self, instance: object | None, owner: type) -> Self | V:
         if instance is None:
             return self
-        value = instance.__dict__[self.name] = self.make(instance)
+        given = ARRIVING.get(id(instance), {}) if ARRIVING else {}
+        value: V = given[self.name] if self.name in given else self.make(instance)
+        instance.__dict__[self.name] = value
         return value

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-__all__ = ("Thrift", "missing", "own_fields_set")
+__all__ = ("Thrift", "keep_dict", "missing", "own_fields_set")
 
 _MOST = 64
 """Different sets of fields that a class remembers; more are not shared."""
@@ -31,6 +31,7 @@ _SLOTS: Final[dict[str, Callable[[], Any]]] = {
 
 _set = {name: BaseModel.__dict__[name].__set__ for name in _SLOTS}
 _set_fields_set = _set["__pydantic_fields_set__"]
+_set_dict = BaseModel.__dict__["__dict__"].__set__
 
 
 class Thrift:
@@ -64,6 +65,8 @@ class Thrift:
         shared = self._sets.get(names)
         if shared is not None:
             _set_fields_set(instance, shared)
+        elif "created_at" in instance.__dict__:  # code that ran meanwhile has asked for it
+            instance.__dict__["_created"] = instance.__dict__["created_at"].timestamp()
         elif self._may_share and len(self._sets) < _MOST:
             self._sets[names] = instance.__pydantic_fields_set__
             if not names:
@@ -120,3 +123,15 @@ def missing(instance: BaseModel, name: str) -> Any:
     value = make()
     _set[name](instance, value)
     return value
+
+
+def keep_dict(instance: BaseModel, own: dict[str, Any]) -> None:
+    """Give an instance its ``__dict__`` back, as it is now.
+
+    Pydantic puts a new one in its place when it validates an assignment, and whoever reads the
+    old one, as a view of an event's state does, would never hear of anything again.
+    """
+    now = instance.__dict__
+    if now is not own:
+        own.update(now)
+        _set_dict(instance, own)

@@ -60,6 +60,8 @@ class Work(Element):
             raise ValueError(f"timeout must be positive and finite, in seconds, not {value}")
         return value
 
+    kept_entries: ClassVar[frozenset[str]] = Element.kept_entries | KEYS | {"_solo"}
+
     max_chunks: ClassVar[int] = 1_000_000
     """A stream that yields more chunks than this has FAILED; those before are kept."""
 
@@ -135,6 +137,18 @@ class Work(Element):
             if encoder.tagged:
                 metadata["lion_tags"] = True
         return super()._assembled(metadata, {"execution": state, **fields})
+
+    @classmethod
+    def _decoded(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """The data with its tags resolved, but for the error, whose record has its own."""
+        execution = data.get("execution")
+        if not isinstance(execution, Mapping):
+            return super()._decoded(data)
+        error = {"error": execution["error"]} if "error" in execution else {}
+        rest = {name: value for name, value in execution.items() if name != "error"}
+        decoded = super()._decoded(data | {"execution": rest})
+        decoded["execution"] |= error
+        return decoded
 
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         data = super()._data(encoder, kwargs)

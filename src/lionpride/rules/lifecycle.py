@@ -163,7 +163,7 @@ def apply(execution: Execution, outcome: Outcome) -> None:
     """
     status = outcome.status
     check(execution.status, status)
-    execution.status = status
+    execution.become(status)
     if isinstance(outcome, Completion) or status is not _S.PENDING:
         execution.response = outcome.response
         execution.duration = outcome.duration
@@ -216,7 +216,10 @@ def is_retryable(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(is_retryable(each) for each in error.exceptions)
     if isinstance(error, LionprideError):
-        return error.retryable
+        try:
+            return bool(error.retryable)
+        except Exception:  # a subclass of a user's that does not keep to its base
+            return error.default_retryable is True
     return True
 
 

@@ -113,7 +113,7 @@ class MemoryStore:
         """Make an event wait, under the next number."""
         state = event.execution
         self._all.last = number = self._all.last + 1
-        state.status = _PENDING
+        state.become(_PENDING)
         state.arrival = number
         state.priority = priority
         self._pending[number] = event
@@ -188,7 +188,7 @@ class MemoryStore:
         del self._pending[number]
         self._processing[number] = event
         state = event.execution
-        state.status = _PROCESSING
+        state.become(_PROCESSING)
         state.denials = 0
         state.due = None
 

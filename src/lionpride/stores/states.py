@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from copy import copy, deepcopy
 from itertools import chain
 from typing import Any, NoReturn, overload
 from uuid import UUID
@@ -118,6 +119,17 @@ class States(Flow[Work, Progression]):
             data["metadata"]["lion_class"] = registry.key_of(Flow)
         return data
 
+    def __copy__(self) -> Any:
+        """A plain Flow of what is here now, as ``to_dict`` reads back; nothing of it is live."""
+        lists = [Progression(**_identity(p), order=p.order) for p in self.progressions]
+        return Flow[Work, Progression](list(self.items), lists, **_identity(self))
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        return deepcopy(copy(self), memo)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copy, (copy(self),)
+
 
 class Progressions(Pile[Progression]):
     """A pile that the status progressions stay in; those of the user's own come and go."""
@@ -145,6 +157,8 @@ class _Staying(MutableMapping[UUID, Progression]):
         return self._items[uid]
 
     def __setitem__(self, uid: UUID, progression: Progression) -> None:
+        if isinstance(self._items.get(uid), LiveProgression):
+            _refuse(self._items[uid])
         self._items[uid] = progression
 
     def __delitem__(self, uid: UUID) -> None:
@@ -180,6 +194,21 @@ class LiveProgression(Progression):
             data["metadata"]["lion_class"] = registry.key_of(Progression)
         return data
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "name":
+            _refuse(self)
+        super().__setattr__(name, value)
+
+    def __copy__(self) -> Any:
+        """A plain Progression of the ids that are here now."""
+        return Progression(**_identity(self), order=self.order)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        return deepcopy(copy(self), memo)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copy, (copy(self),)
+
 
 class LivePile(Pile[Work]):
     """The events by id, in order of arrival."""
@@ -194,6 +223,12 @@ class LivePile(Pile[Work]):
 
     def _mutable(self) -> MutableMapping[UUID, Work]:
         _refuse(self)
+
+
+def _identity(element: Flow[Any, Any] | Progression) -> dict[str, Any]:
+    """What a copy of an element is made with."""
+    names = ("id", "created_at", "metadata", "name")
+    return {name: getattr(element, name) for name in names}
 
 
 def _refuse(view: object) -> NoReturn:

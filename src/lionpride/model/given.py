@@ -1,0 +1,40 @@
+"""What may be given for an element's time of creation and for its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from ..errors import ValidationError
+
+__all__ = ("as_metadata", "as_time")
+
+
+def as_time(value: Any) -> datetime:
+    if isinstance(value, bool):
+        raise ValidationError(f"{value!r} is no time: give a datetime, ISO text or a timestamp")
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = datetime.fromisoformat(value)
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    raise ValidationError(f"{value!r} is no time: give a datetime, ISO text or a timestamp")
+
+
+def as_metadata(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "__dict__") and not isinstance(value, type):
+        return dict(vars(value))
+    raise ValidationError(f"metadata must be a mapping, not {value!r}")
