@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from types import TracebackType
 from typing import Any
 
 from ..errors import ExecutionError, NotFoundError, OperationError
@@ -65,7 +66,7 @@ class Desk(Statuses):
         if state.arrival is None:
             raise NotFoundError(f"{held!r} was removed before it ended")
         if isinstance(state.error, Exception):
-            raise state.error
+            raise state.error.with_traceback(_recorded(held, state.error))
         cause = state.error if isinstance(state.error, BaseException) else None
         raise ExecutionError(f"{held!r} ended {state.status.value}: {cause!r}", cause=cause)
 
@@ -166,3 +167,17 @@ class Desk(Statuses):
 
 def _number(event: Work) -> int:
     return event.execution.arrival or 0
+
+
+def _recorded(held: Event, error: Exception) -> TracebackType | None:
+    """The traceback of an event's error, without the callers of ``result`` that got it before.
+
+    They would pile up, and what they hold would live as long as the event. The frame of another
+    event's ``result`` stays: this event has waited there, and that is where its error came from.
+    """
+    trace = own = error.__traceback__
+    while trace is not None:
+        frame, trace = trace.tb_frame, trace.tb_next
+        if frame.f_code is Desk.result.__code__ and frame.f_locals.get("held") is held:
+            own = trace
+    return own
