@@ -116,17 +116,20 @@ class Desk(Statuses):
             self._observers.tell(held, number, before, None)
         return held
 
-    async def cleanup_events(self, statuses: Collection[EventStatus | str] | None = None) -> int:
+    async def cleanup_events(
+        self, statuses: Collection[EventStatus | str] | EventStatus | str | None = None
+    ) -> int:
         """Let go of ended events; how many.
 
         Args:
-            statuses: By default COMPLETED, FAILED and ABORTED.
+            statuses: One or several; by default COMPLETED, FAILED and ABORTED.
 
         Raises:
             ValueError: for a name that is no status.
             OperationError: for PENDING or PROCESSING, which have not ended.
         """
-        wanted = [EventStatus(each) for each in (_CLEANED if statuses is None else statuses)]
+        given = _CLEANED if statuses is None else statuses
+        wanted = [EventStatus(each) for each in ([given] if isinstance(given, str) else given)]
         for status in wanted:
             if status in (_PENDING, EventStatus.PROCESSING):
                 raise OperationError(
