@@ -51,6 +51,8 @@ class Desk(Statuses):
     async def result(self, event: Event | IdLike) -> Any:
         """Wait until an event has ended, and return its response.
 
+        It waits for ever if nothing runs the executor; ``join()`` would say so.
+
         Raises:
             Exception: the event's own error, if it FAILED; Skip, if it was SKIPPED;
                 LionTimeoutError or EventCancelledError, if it was CANCELLED; AccessError, if
