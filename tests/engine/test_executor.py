@@ -320,6 +320,8 @@ async def test_what_cannot_be_loaded_loads_nothing() -> None:
         await executor.load(Flow(items=[Job(), Job(id=known.id)]))
     with pytest.raises(TypeError, match="takes events of Job"):
         await executor.load(Flow(items=[Job(), Other()]))
+    with pytest.raises(TypeError, match="from_json"):
+        await executor.load(cast("Any", "{}"))
     assert executor.pending_events == [known]
     agree(executor)
 
