@@ -95,3 +95,19 @@ def test_a_terminal_gets_a_display_that_is_taken_down(place):
     assert b"elapsed" in drawn
     assert drawn.rindex(b"\x1b[?25h") > drawn.rindex(b"\x1b[?25l")
     assert "3 events" in out
+
+
+def test_code_that_was_left_behind_does_not_keep_the_process(place):
+    place.write({}, {})
+    done = place.run("run", "job.py:Stubborn", *RUN, "--timeout", "0.1")
+    assert done.returncode == 1
+    assert [r["status"] for r in place.results()] == ["cancelled", "cancelled"]
+    assert "2 events" in done.stdout
+    assert done.stderr.endswith("lionpride: stopped; the code of an event did not let go\n")
+
+
+def test_a_task_of_an_events_own_is_cancelled_at_the_end(place):
+    place.write({})
+    done = place.run("run", "job.py:Sowing", *RUN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "cleaned up" in done.stdout
