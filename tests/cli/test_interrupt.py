@@ -2,11 +2,15 @@
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 RUN = ("--input", "events.jsonl", "--output", "results.jsonl", "--timeline", "run.svg")
 
 
@@ -111,3 +115,15 @@ def test_a_task_of_an_events_own_is_cancelled_at_the_end(place):
     done = place.run("run", "job.py:Sowing", *RUN)
     assert (done.returncode, done.stderr) == (0, "")
     assert "cleaned up" in done.stdout
+
+
+@pytest.mark.skipif(not (shutil.which("jq") and shutil.which("awk")), reason="needs jq and awk")
+@pytest.mark.parametrize(("ended", "left"), [((), "abc"), ((2,), "ac"), ((3, 1, 2), "")])
+def test_the_recipe_of_the_docs_names_what_is_left(tmp_path, ended, left):
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"```\n(jq .*?)```", text, flags=re.DOTALL)
+    results = "".join(f'{{"line": {number}, "status": "failed"}}\n' for number in ended)
+    (tmp_path / "results.jsonl").write_text(results)
+    (tmp_path / "events.jsonl").write_text("a\nb\nc\n")
+    subprocess.run(["sh", "-ec", recipe], cwd=tmp_path, check=True)
+    assert (tmp_path / "left.jsonl").read_text() == "".join(f"{line}\n" for line in left)
