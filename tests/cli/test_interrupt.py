@@ -110,6 +110,19 @@ def test_code_that_was_left_behind_does_not_keep_the_process(place):
     assert done.stderr.endswith("lionpride: stopped; the code of an event did not let go\n")
 
 
+def test_a_thread_that_was_left_behind_is_waited_for_until_a_signal(place):
+    with running(place, "InThread", 1, "--timeout", "0.1") as process:
+        while not process.stdout.readline().startswith("timeline"):
+            pass  # the summary is all there
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == "lionpride: stopped; the code of an event did not let go\n"
+    assert [r["status"] for r in place.results()] == ["cancelled"]
+
+
 def test_a_task_of_an_events_own_is_cancelled_at_the_end(place):
     place.write({})
     done = place.run("run", "job.py:Sowing", *RUN)

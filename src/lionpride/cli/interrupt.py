@@ -71,17 +71,25 @@ def last_call() -> Iterator[Callable[[int], None]]:
     """Give a function that is called with the exit status when all but the end of a block is done.
 
     Tasks that are left then are code that ignored its cancellation. Closing the loop waits for
-    them, for ever if need be; the process is ended when that takes too long.
+    them, for ever if need be; the process is ended when that takes too long. It waits for threads
+    too, which may be doing something useful: until Ctrl-C.
     """
     timers: list[threading.Timer] = []
+    called = False
 
     def call(status: int) -> None:
+        nonlocal called
+        called = True
         if len(asyncio.all_tasks()) > 1:
             timers.append(_timer(status))
             timers[-1].start()
 
     try:
         yield call
+    except KeyboardInterrupt:
+        if called:
+            _end(128 + signal.SIGINT)
+        raise
     finally:
         for timer in timers:
             timer.cancel()
