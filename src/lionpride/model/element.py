@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode
-from .given import as_metadata, as_time
+from .given import as_data, as_metadata, as_time
 from .lazy import ARRIVING, made_on_first_use
 from .names import refuse_entry, refuse_shadows
 from .plain import Plain
@@ -260,11 +260,12 @@ class Element(BaseModel):
             **kwargs: For pydantic's ``model_validate``.
 
         Raises:
+            TypeError: if the data is no mapping.
             ValidationError: if the class is no subclass of this one, or a field does not fit
                 (pydantic's own ValidationError names it).
             NotFoundError: if this process has not defined the class.
         """
-        data = dict(data)
+        data = as_data(cls.class_name(), data)
         for key in (meta_key, "node_metadata"):
             if key and key in data:
                 data["metadata"] = data.pop(key) if "metadata" not in data else data["metadata"]

@@ -1,4 +1,4 @@
-"""What may be given for an element's time of creation and for its metadata."""
+"""What may be given for an element's time of creation, its metadata, and as its dump."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ..errors import ValidationError
 
-__all__ = ("as_metadata", "as_time")
+__all__ = ("as_data", "as_metadata", "as_time")
 
 
 def as_time(value: Any) -> datetime:
@@ -38,3 +38,17 @@ def as_metadata(value: Any) -> dict[str, Any]:
     if hasattr(value, "__dict__") and not isinstance(value, type):
         return dict(vars(value))
     raise ValidationError(f"metadata must be a mapping, not {value!r}")
+
+
+def as_data(name: str, data: object) -> dict[str, Any]:
+    """A copy of what ``from_dict`` of the class of this name was given.
+
+    Raises:
+        TypeError: if it is no mapping.
+    """
+    if not isinstance(data, Mapping):
+        raise TypeError(
+            f"{name}.from_dict takes the dict that to_dict gave, not "
+            f"{type(data).__name__}: text is read by from_json"
+        )
+    return dict(data)
