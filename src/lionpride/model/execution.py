@@ -11,7 +11,7 @@ from ..errors import ValidationError
 from .codec import Encoder, decode, error_from_dict, error_to_dict
 from .unset import MaybeUnset, Unset, UnsetType
 
-__all__ = ("KEYS", "TERMINAL", "EventStatus", "Execution")
+__all__ = ("KEYS", "TERMINAL", "EventStatus", "Execution", "read_error")
 
 
 class EventStatus(StrEnum):
@@ -244,7 +244,7 @@ class Execution:
                 f"execution.status {values['status']!r} is none of {', '.join(EventStatus)}"
             ) from None
         if isinstance(values.get("error"), Mapping):
-            values["error"] = _read_error(values["error"])
+            values["error"] = read_error(values["error"])
         if encoded and "response" in values:
             values["response"] = decode(values["response"])
         _unset_missing(values)
@@ -260,7 +260,12 @@ class Execution:
         return cls(**values)
 
 
-def _read_error(data: Mapping[str, Any]) -> BaseException:
+def read_error(data: Mapping[str, Any]) -> BaseException:
+    """The error of a record.
+
+    Raises:
+        ValidationError: if it cannot be read.
+    """
     try:
         return error_from_dict(data)
     except (TypeError, ValueError, AttributeError) as error:

@@ -124,6 +124,16 @@ class Work(Element):
             fresh.__dict__.pop(key, None)
         return fresh
 
+    def _assembled(self, metadata: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+        if KEYS.isdisjoint(self.__dict__):
+            state: dict[str, Any] = {"status": "pending"}
+        else:
+            encoder = Encoder()
+            state = self.execution.encoded(encoder)
+            if encoder.tagged:
+                metadata["lion_tags"] = True
+        return super()._assembled(metadata, {"execution": state, **fields})
+
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         data = super()._data(encoder, kwargs)
         if "execution" in data:

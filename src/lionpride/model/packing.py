@@ -1,0 +1,134 @@
+"""The halves of an event that a durable store keeps as text, each in a column of its own.
+
+``packed`` is what the event was asked to do: written once, read at each claim. ``packed_result``
+is what came of it. Identity, time of creation and the counters are columns of the store's, which
+gives them back as they are. For stores; users have ``to_dict`` and ``to_json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring_ascii
+from math import isfinite
+from types import NoneType
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic_core import from_json, to_json
+
+from ..errors import ValidationError
+from . import registry
+from .codec import Encoder, decode, error_to_dict, safe_repr
+from .execution import Execution, read_error
+from .unset import Unset
+from .work import Work
+
+__all__ = ("packed", "packed_result", "unpack", "unpack_result")
+
+_COLUMNS: Final = ("id", "created_at", "execution")
+
+
+def packed(work: Work) -> str:
+    """``work.to_dict("json")`` without what the store has columns for, as compact JSON."""
+    plain = work._plainly.of(work)
+    if plain is not None:
+        metadata, fields = plain
+        return _text({"metadata": metadata, **fields})
+    data = work.to_dict("json")
+    for name in _COLUMNS:
+        data.pop(name, None)
+    return json.dumps(data, separators=(",", ":"))
+
+
+def unpack(text: str, *, id: UUID, created: float, entries: Mapping[str, Any]) -> Work:  # noqa: A002
+    """The event that ``packed`` was asked of, in its class.
+
+    Args:
+        text: What ``packed`` gave.
+        id: Its identity.
+        created: When it was made, as a Unix timestamp in seconds.
+        entries: Its state, under the names of ``execution.KEYS``; they are not looked at.
+
+    Raises:
+        NotFoundError: if this process has not defined its class.
+        ValidationError: if its class is no work; pydantic's own if a field does not fit.
+    """
+    data = _read(text)
+    meta = data.pop("metadata", {})
+    key, tagged = meta.pop("lion_class", None), meta.pop("lion_tags", False)
+    kind = registry.find(key)
+    if not issubclass(kind, Work):
+        raise ValidationError(f"{key} is no Work: a store holds events only")
+    if tagged:
+        data, meta = kind._decoded(data), decode(meta)
+    work = kind._from_data(data, {})
+    own = work.__dict__
+    own["_created"] = created
+    own["id"] = id
+    if meta:
+        own["_metadata"] = meta
+    own.update(entries)
+    return work
+
+
+def packed_result(execution: Execution) -> str | None:
+    """Its response and its error as compact JSON; None if it has neither."""
+    own = execution.own
+    response, error = own.get("_response", Unset), own.get("_error", Unset)
+    if error is Unset:
+        if response is Unset:
+            return None
+        write = _QUICK.get(type(response))
+        if write is not None and (quick := write(response)):
+            return f'{{"response":{quick}}}'
+    data: dict[str, Any] = {}
+    if response is not Unset:
+        data["response"] = Encoder().encode(response)
+    if error is not Unset:
+        data["error"] = None if error is None else error_to_dict(error)
+    return _text(data)
+
+
+def unpack_result(text: str) -> dict[str, Any]:
+    """The entries ``_response`` and ``_error`` of what ``packed_result`` was asked of.
+
+    Raises:
+        ValidationError: if they cannot be read.
+    """
+    data = _read(text)
+    entries: dict[str, Any] = {}
+    if "response" in data:
+        entries["_response"] = decode(data["response"])
+    if "error" in data:
+        error = data["error"]
+        entries["_error"] = None if error is None else read_error(error)
+    return entries
+
+
+_QUICK: Final[Mapping[type, Callable[[Any], str | None]]] = {
+    NoneType: lambda _: "null",
+    bool: lambda value: "true" if value else "false",
+    int: lambda value: repr(value) if -(2**63) <= value < 2**63 else None,
+    float: lambda value: repr(value) if isfinite(value) else None,
+    str: encode_basestring_ascii,
+}
+"""How the simplest responses are written; None if the codec has to tag one."""
+
+
+def _text(data: dict[str, Any]) -> str:
+    """Compact JSON of what the codec gave."""
+    try:
+        return to_json(data).decode()
+    except ValueError:  # lone surrogates and deep nesting, which the slower one can write
+        return json.dumps(data, separators=(",", ":"), default=safe_repr)
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        data = from_json(text)
+    except ValueError:  # as above
+        data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValidationError(f"what a store kept must be a JSON object, not {safe_repr(data)}")
+    return data
