@@ -28,7 +28,7 @@ __all__ = ("Encoder", "Unserializable", "decode", "encode", "error_from_dict", "
 MAX_DEPTH = 100
 """Nesting beyond which a value counts as unserializable."""
 
-_INT64 = range(-(2**63), 2**63)
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ class Encoder:
         if isinstance(value, str):
             return str(value)
         if isinstance(value, int):
-            return int(value) if value in _INT64 else self._tag("$int", hex(value))
+            number = int(value)  # of a subclass, which may compare as it likes
+            return number if _LEAST <= number <= _MOST else self._tag("$int", hex(number))
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else self._tag("$float", repr(float(value)))
         if depth > MAX_DEPTH or id(value) in self._around:
