@@ -52,10 +52,13 @@ def unpack(text: str, *, id: UUID, created: float, entries: Mapping[str, Any]) -
 
     Raises:
         NotFoundError: if this process has not defined its class.
-        ValidationError: if its class is no work; pydantic's own if a field does not fit.
+        ValidationError: if its class is no Work; pydantic's own if a field does not fit.
+        ValueError: if it is no JSON.
     """
     data = _read(text)
     meta = data.pop("metadata", {})
+    if not isinstance(meta, dict):
+        raise ValidationError(f"metadata must be a JSON object, not {safe_repr(meta)}")
     key, tagged = meta.pop("lion_class", None), meta.pop("lion_tags", False)
     kind = registry.find(key)
     if not issubclass(kind, Work):
@@ -95,6 +98,7 @@ def unpack_result(text: str) -> dict[str, Any]:
 
     Raises:
         ValidationError: if they cannot be read.
+        ValueError: if it is no JSON.
     """
     data = _read(text)
     entries: dict[str, Any] = {}
