@@ -10,7 +10,8 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ConfigDict, Field, SecretStr, field_serializer
+from pydantic import AliasChoices, AliasPath, ConfigDict, Field, SecretStr, field_serializer
+from pydantic.alias_generators import to_camel
 
 from lionpride.core import Element, Event, Execution, Skip, Unset
 from lionpride.errors import ExecutionError, NotFoundError, ValidationError
@@ -193,6 +194,60 @@ def test_the_identity_is_not_made_for_packing():
     event = Fetch()
     packed(event)
     assert "id" not in vars(event)
+
+
+class Aliased(Event):
+    n: int = Field(default=0, alias="m")
+    m: int = Field(default=0, alias="n")
+
+
+class ReadByAlias(Event):
+    n: int = Field(default=0, validation_alias="m")
+
+
+class ReadByChoice(Event):
+    n: int = Field(default=0, validation_alias=AliasChoices(AliasPath("x", 0), "m"))
+
+
+class WrittenByAlias(Event):
+    model_config = ConfigDict(serialize_by_alias=True)
+    n: int = Field(default=0, validation_alias="m", serialization_alias="k")
+    o: int = Field(default=0, serialization_alias="p")
+
+
+class ByEitherName(Event):
+    model_config = ConfigDict(populate_by_name=True)
+    n: int = Field(default=0, alias="m")
+
+
+class ByNameAlone(Event):
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=False)
+    n: int = Field(default=0, alias="m")
+
+
+class Generated(Event):
+    model_config = ConfigDict(alias_generator=to_camel)
+    first_part: int = 0
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Aliased(m=5, n=6),
+        ReadByAlias(m=5),
+        ReadByChoice(m=5),
+        WrittenByAlias(m=5, o=6),
+        ByEitherName(n=5),
+        ByNameAlone(n=5),
+        Generated(firstPart=5),
+    ],
+    ids=lambda event: event.class_name(),
+)
+def test_fields_with_aliases_come_back(event):
+    back = again(event)
+    assert {name: getattr(back, name) for name in type(back).model_fields} == {
+        name: getattr(event, name) for name in type(event).model_fields
+    }
 
 
 # --- what cannot be read

@@ -15,6 +15,7 @@ from types import NoneType
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic import AliasChoices
 from pydantic_core import from_json, to_json
 
 from ..errors import ValidationError
@@ -65,7 +66,7 @@ def unpack(text: str, *, id: UUID, created: float, entries: Mapping[str, Any]) -
         raise ValidationError(f"{key} is no Work: a store holds events only")
     if tagged:
         data, meta = kind._decoded(data), decode(meta)
-    work = kind._from_data(data, {})
+    work = kind._from_data(_as_validation_names_it(kind, data), {})
     own = work.__dict__
     own["_created"] = created
     own["id"] = id
@@ -73,6 +74,23 @@ def unpack(text: str, *, id: UUID, created: float, entries: Mapping[str, Any]) -
         own["_metadata"] = meta
     own.update(entries)
     return work
+
+
+def _as_validation_names_it(kind: type[Work], data: dict[str, Any]) -> dict[str, Any]:
+    """The data by the aliases that validation wants, where fields are written by other names."""
+    config, names = kind.model_config, {}
+    for name, field in kind.model_fields.items():
+        if field.validation_alias is None and field.serialization_alias is None:
+            continue
+        wanted = field.validation_alias
+        if isinstance(wanted, AliasChoices):
+            wanted = next((each for each in wanted.choices if isinstance(each, str)), None)
+        written = field.serialization_alias if config.get("serialize_by_alias") else None
+        if isinstance(wanted, str) and config.get("validate_by_alias") is not False:
+            names[written or name] = wanted
+        elif written is not None:
+            names[written] = name
+    return {names.get(name, name): value for name, value in data.items()} if names else data
 
 
 def packed_result(execution: Execution) -> str | None:
