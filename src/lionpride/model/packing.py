@@ -14,6 +14,7 @@ from math import isfinite
 from types import NoneType
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from pydantic import AliasChoices
 from pydantic_core import from_json, to_json
@@ -77,11 +78,22 @@ def unpack(text: str, *, id: UUID, created: float, entries: Mapping[str, Any]) -
 
 
 def _as_validation_names_it(kind: type[Work], data: dict[str, Any]) -> dict[str, Any]:
-    """The data by the aliases that validation wants, where fields are written by other names."""
+    """The data by the names that validation wants, where fields are written by others."""
+    names = _renamed.get(kind)
+    if names is None:
+        names = _names_of(kind)
+        if kind.__pydantic_complete__:
+            _renamed[kind] = names
+    return {names.get(name, name): value for name, value in data.items()} if names else data
+
+
+_renamed: WeakKeyDictionary[type[Work], dict[str, str]] = WeakKeyDictionary()
+
+
+def _names_of(kind: type[Work]) -> dict[str, str]:
+    """What fields with aliases are written by, and what validation wants instead."""
     config, names = kind.model_config, {}
     for name, field in kind.model_fields.items():
-        if field.validation_alias is None and field.serialization_alias is None:
-            continue
         wanted = field.validation_alias
         if isinstance(wanted, AliasChoices):
             wanted = next((each for each in wanted.choices if isinstance(each, str)), None)
@@ -90,7 +102,7 @@ def _as_validation_names_it(kind: type[Work], data: dict[str, Any]) -> dict[str,
             names[written or name] = wanted
         elif written is not None:
             names[written] = name
-    return {names.get(name, name): value for name, value in data.items()} if names else data
+    return names
 
 
 def packed_result(execution: Execution) -> str | None:
