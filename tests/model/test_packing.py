@@ -21,6 +21,8 @@ from lionpride.model.packing import packed, packed_result, unpack, unpack_result
 
 ID = UUID(int=7)
 
+NAMES_CAN_BE_CHOSEN = tuple(map(int, pydantic.VERSION.split(".")[:2])) >= (2, 11)
+
 
 class Colour(Enum):
     RED = "red"
@@ -74,6 +76,7 @@ EVENTS = [
     Fetch(),
     Fetch(url="é\0\u2028", depth=3, tags=["a"], timeout=2, streaming=True),
     Fetch(url="\ud800"),
+    Fetch(url="¿-Ò\x16d"),  # which pydantic_core 2.18 reads wrong
     Fetch(metadata={"k": [1, {"n": None}]}),
     Fetch(metadata={"k": b"b", 1: 2}),
     Fetch(metadata={"$int": "5"}),
@@ -236,9 +239,8 @@ class Generated(Event):
         Aliased(m=5, n=6),
         ReadByAlias(m=5),
         ReadByChoice(m=5),
-        WrittenByAlias(m=5, o=6),
         ByEitherName(n=5),
-        ByNameAlone(n=5),
+        *([WrittenByAlias(m=5, o=6), ByNameAlone(n=5)] if NAMES_CAN_BE_CHOSEN else []),
         Generated(firstPart=5),
     ],
     ids=lambda event: event.class_name(),

@@ -214,6 +214,10 @@ def cased(name: str) -> str:
     return name.upper()
 
 
+def trimmed(text: str) -> str:
+    return text.strip()
+
+
 class Twice(annotated_types.GroupedMetadata):
     """A group of marks, one of which changes what is written."""
 
@@ -233,7 +237,7 @@ class PlainNumbers(Event):
 class PlainTexts(Event):
     a: str
     b: Annotated[str, StringConstraints(min_length=0)] = "b"
-    c: Annotated[str, AfterValidator(str.upper), BeforeValidator(str.strip), "said"] = "c"
+    c: Annotated[str, AfterValidator(cased), BeforeValidator(trimmed), "said"] = "c"
     d: Literal["x", 1] | None = "x"
     e: Colour = "red"
     f: Word = Word.A

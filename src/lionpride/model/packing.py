@@ -17,7 +17,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from pydantic import AliasChoices
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from ..errors import ValidationError
 from . import registry
@@ -159,10 +159,7 @@ def _text(data: dict[str, Any]) -> str:
 
 
 def _read(text: str) -> dict[str, Any]:
-    try:
-        data = from_json(text)
-    except ValueError:  # as above
-        data = json.loads(text)
+    data = json.loads(text)  # pydantic 2.7's from_json reads some texts wrong
     if not isinstance(data, dict):
         raise ValidationError(f"what a store kept must be a JSON object, not {safe_repr(data)}")
     return data
