@@ -418,3 +418,17 @@ def test_an_empty_record():
 )
 def test_an_integer_of_any_length_comes_back(value):
     assert decode(json.loads(json.dumps(encode([value])))) == [value]
+
+
+class Count(int):
+    """Told apart from int, which ``in range(...)`` would do by counting."""
+
+
+@pytest.mark.parametrize("number", [5, -(2**63), 2**63 - 1])
+def test_a_number_of_a_subclass_is_a_number_at_once(number):
+    assert type(encode(Count(number))) is int
+    assert encode(Count(number)) == number
+
+
+def test_a_huge_number_of_a_subclass_is_tagged():
+    assert decode(encode(Count(2**63))) == 2**63

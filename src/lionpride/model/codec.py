@@ -28,7 +28,7 @@ __all__ = ("Encoder", "Unserializable", "decode", "encode", "error_from_dict", "
 MAX_DEPTH = 100
 """Nesting beyond which a value counts as unserializable."""
 
-_INT64 = range(-(2**63), 2**63)
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,7 +99,8 @@ class Encoder:
         if isinstance(value, str):
             return str(value)
         if isinstance(value, int):
-            return int(value) if value in _INT64 else self._tag("$int", hex(value))
+            number = int(value)  # of a subclass, which may compare as it likes
+            return number if _LEAST <= number <= _MOST else self._tag("$int", hex(number))
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else self._tag("$float", repr(float(value)))
         if depth > MAX_DEPTH or id(value) in self._around:
@@ -221,7 +222,10 @@ def _own_record(error: LionprideError) -> dict[str, Any]:
     if not isinstance(said.get("details", {}), Mapping):
         said["details"] = {"details": said["details"]}
     data = {str(key): encode(value) for key, value in said.items()}
-    data |= {"error": type(error).__name__, "message": safe_str(error)}
+    if not isinstance(said.get("error"), str):
+        data["error"] = type(error).__name__
+    if not isinstance(said.get("message"), str):
+        data["message"] = safe_str(error)
     if "retryable" in said:
         data["retryable"] = bool(said["retryable"])
     return data

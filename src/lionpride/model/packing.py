@@ -14,8 +14,10 @@ from math import isfinite
 from types import NoneType
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
-from pydantic_core import from_json, to_json
+from pydantic import AliasChoices
+from pydantic_core import to_json
 
 from ..errors import ValidationError
 from . import registry
@@ -52,24 +54,56 @@ def unpack(text: str, *, id: UUID, created: float, entries: Mapping[str, Any]) -
 
     Raises:
         NotFoundError: if this process has not defined its class.
-        ValidationError: if its class is no work; pydantic's own if a field does not fit.
+        ValidationError: if its class is no Work; pydantic's own if a field does not fit.
+        ValueError: if it is no JSON.
     """
     data = _read(text)
     meta = data.pop("metadata", {})
+    if not isinstance(meta, dict):
+        raise ValidationError(f"metadata must be a JSON object, not {safe_repr(meta)}")
     key, tagged = meta.pop("lion_class", None), meta.pop("lion_tags", False)
     kind = registry.find(key)
     if not issubclass(kind, Work):
         raise ValidationError(f"{key} is no Work: a store holds events only")
     if tagged:
         data, meta = kind._decoded(data), decode(meta)
-    work = kind._from_data(data, {})
+    work = kind._from_data(_as_validation_names_it(kind, data), {})
     own = work.__dict__
+    own.pop("created_at", None)  # of now, if code that ran meanwhile has asked for it
     own["_created"] = created
     own["id"] = id
     if meta:
         own["_metadata"] = meta
     own.update(entries)
     return work
+
+
+def _as_validation_names_it(kind: type[Work], data: dict[str, Any]) -> dict[str, Any]:
+    """The data by the names that validation wants, where fields are written by others."""
+    names = _renamed.get(kind)
+    if names is None:
+        names = _names_of(kind)
+        if kind.__pydantic_complete__:
+            _renamed[kind] = names
+    return {names.get(name, name): value for name, value in data.items()} if names else data
+
+
+_renamed: WeakKeyDictionary[type[Work], dict[str, str]] = WeakKeyDictionary()
+
+
+def _names_of(kind: type[Work]) -> dict[str, str]:
+    """What fields with aliases are written by, and what validation wants instead."""
+    config, names = kind.model_config, {}
+    for name, field in kind.model_fields.items():
+        wanted = field.validation_alias
+        if isinstance(wanted, AliasChoices):
+            wanted = next((each for each in wanted.choices if isinstance(each, str)), None)
+        written = field.serialization_alias if config.get("serialize_by_alias") else None
+        if isinstance(wanted, str) and config.get("validate_by_alias") is not False:
+            names[written or name] = wanted
+        elif written is not None:
+            names[written] = name
+    return names
 
 
 def packed_result(execution: Execution) -> str | None:
@@ -95,6 +129,7 @@ def unpack_result(text: str) -> dict[str, Any]:
 
     Raises:
         ValidationError: if they cannot be read.
+        ValueError: if it is no JSON.
     """
     data = _read(text)
     entries: dict[str, Any] = {}
@@ -125,10 +160,7 @@ def _text(data: dict[str, Any]) -> str:
 
 
 def _read(text: str) -> dict[str, Any]:
-    try:
-        data = from_json(text)
-    except ValueError:  # as above
-        data = json.loads(text)
+    data = json.loads(text)  # pydantic 2.7's from_json reads some texts wrong
     if not isinstance(data, dict):
         raise ValidationError(f"what a store kept must be a JSON object, not {safe_repr(data)}")
     return data

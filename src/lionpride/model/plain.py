@@ -156,6 +156,7 @@ _WRITERS = (
     "_data",
     "_dump",
     "_identity",
+    "execution",
     "__get_pydantic_core_schema__",
 )
 """What decides how an instance is written; a class that has its own goes the long way."""
@@ -163,17 +164,19 @@ _WRITERS = (
 
 def _is_written_by_us(kind: type[BaseModel]) -> bool:
     decorators = kind.__pydantic_decorators__
-    for name in _WRITERS:
-        owner = next(each for each in kind.__mro__ if name in each.__dict__)
-        if owner.__module__ not in _OURS:
-            return False
     return (
-        not decorators.field_serializers
+        all(_first(name, kind).__module__ in _OURS for name in _WRITERS)
+        and not decorators.field_serializers
         and not decorators.computed_fields
         and decorators.model_serializers.keys() == {"_dump"}
         and kind.model_config.get("extra") != "allow"
         and not kind.model_config.get("json_encoders")
     )
+
+
+def _first(name: str, kind: type) -> type:
+    """The class whose ``name`` an instance has; ours if there is none of that name."""
+    return next((each for each in kind.__mro__ if name in each.__dict__), BaseModel)
 
 
 def _shape_of_field(field: FieldInfo) -> _Shape:
@@ -192,6 +195,10 @@ def _shape_of_field(field: FieldInfo) -> _Shape:
 
 def _says_nothing(metadata: Any) -> bool:
     """Whether a mark beside a type checks only: a bound, a length, a validator."""
+    if isinstance(metadata, FieldInfo):
+        return all(map(_says_nothing, metadata.metadata))
+    if getattr(metadata, "__is_annotated_types_grouped_metadata__", False):
+        return all(map(_says_nothing, metadata))
     return isinstance(metadata, AfterValidator | BeforeValidator) or not (
         hasattr(metadata, "__get_pydantic_core_schema__")
         or hasattr(metadata, "__prepare_pydantic_annotations__")
@@ -206,10 +213,8 @@ def _shape(annotation: Any) -> _Shape:
     """
     if annotation is Any:
         return _ANYTHING
-    if annotation is None or annotation in _SCALARS:
-        return _Shape(frozenset((NoneType if annotation is None else annotation,)))
-    if annotation is list or annotation is dict:
-        return _Shape(frozenset((annotation,)))
+    if inspect.isclass(annotation):
+        return _shape_of_class(annotation)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated and all(map(_says_nothing, args[1:])):
         return _shape(args[0])
@@ -221,9 +226,17 @@ def _shape(annotation: Any) -> _Shape:
         return _Shape(frozenset((list,)), _shape(args[0]))
     if origin is dict and args[0] in (str, Any):
         return _Shape(frozenset((dict,)), _shape(args[1]))
-    if inspect.isclass(annotation) and issubclass(annotation, Enum) and _says_nothing(annotation):
+    raise _NotPlainError
+
+
+def _shape_of_class(kind: type) -> _Shape:
+    if kind is float:
+        return _Shape(frozenset((float, int)))  # pydantic lets a default of 5 be, and writes it so
+    if kind in _ANYTHING.kinds:
+        return _Shape(frozenset((kind,)))
+    if issubclass(kind, Enum) and _says_nothing(kind):
         # Its members are not plain; their values are, which ``use_enum_values`` puts here.
-        return _Shape(frozenset(type(each.value) for each in annotation) & _SCALARS)
+        return _Shape(frozenset(type(each.value) for each in kind) & _SCALARS)
     raise _NotPlainError
 
 

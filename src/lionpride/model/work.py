@@ -80,9 +80,10 @@ class Work(Element):
         return _RESERVED
 
     def _take_undeclared(self, data: dict[str, Any]) -> dict[str, Any]:
-        execution = _as_execution(data.pop("execution")) if "execution" in data else None
-        given = super()._take_undeclared(data)
-        return given if execution is None else given | execution.entries()
+        if "execution" not in data:
+            return super()._take_undeclared(data)
+        entries = _entries_of(data.pop("execution"))
+        return super()._take_undeclared(data) | entries
 
     @property
     def status(self) -> EventStatus:
@@ -173,11 +174,13 @@ class Work(Element):
         return {**state, "__dict__": own}
 
 
-def _as_execution(value: Any) -> Execution:
+def _entries_of(value: Any) -> dict[str, Any]:
+    if type(value) is dict and value == {"status": "pending"}:  # as it is in most data
+        return {"_status": "pending"}
     if isinstance(value, Execution):
-        return value
+        return value.entries()
     if isinstance(value, Mapping):
-        return Execution.from_dict(value)
+        return Execution.from_dict(value).entries()
     raise ValidationError(f"execution must be an Execution or what its to_dict gave, not {value!r}")
 
 
