@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,38 +91,39 @@ def dbos(n: int, workers: int, folder: str) -> dict[str, Any]:
     async def no_op() -> None:
         return None
 
-    async def call_all(count: int) -> int:
-        left = iter(range(count))
-
-        async def call() -> None:
-            for _ in left:
-                await no_op()
-
-        began = time.perf_counter_ns()
-        await asyncio.gather(*(call() for _ in range(workers)))
-        return time.perf_counter_ns() - began
-
     def call_each(count: int) -> int:
         began = time.perf_counter_ns()
         for _ in range(count):
             plain()
         return time.perf_counter_ns() - began
 
-    async def both() -> int:
-        await call_all(WARM_UP)
-        return await call_all(n)
+    async def warm_up_and_call() -> int:
+        await call_by_many(no_op, WARM_UP, workers)
+        return await call_by_many(no_op, n, workers)
 
     DBOS.launch()
     if workers == 1:
         call_each(WARM_UP)
         took = call_each(n)
     else:
-        took = asyncio.run(both())
+        took = asyncio.run(warm_up_and_call())
     done = len(DBOS.list_workflows(status="SUCCESS", load_input=False, load_output=False))
     DBOS.destroy()
     if done != WARM_UP + n:
         raise RuntimeError(f"{done} of {WARM_UP + n} workflows are done: the measurement is void")
     return {"ns": took / n}
+
+
+async def call_by_many(function: Callable[[], Awaitable[None]], n: int, callers: int) -> int:
+    left = iter(range(n))
+
+    async def call() -> None:
+        for _ in left:
+            await function()
+
+    began = time.perf_counter_ns()
+    await asyncio.gather(*(call() for _ in range(callers)))
+    return time.perf_counter_ns() - began
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ async def appenders(store: str, priorities: list[float], before: int = 0) -> int
     """From the first append to the last completion on disk; `before` are there already."""
     gc.collect()
     async with make_executor(store=store) as executor:
+        await executor.store.counts()  # the file is open now
         began = perf_counter_ns()
         await append_each(executor, priorities)
         await executor.join()
@@ -61,6 +62,7 @@ async def batches(store: str, priorities: list[float]) -> int:
     """One caller, a thousand events with each `append_many`."""
     gc.collect()
     async with make_executor(store=store) as executor:
+        await executor.store.counts()  # the file is open now
         began = perf_counter_ns()
         for start in range(0, len(priorities), BATCH):
             some = priorities[start : start + BATCH]
