@@ -11,7 +11,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import growth, idle, imports, latency, memory, throughput, transitions
+from benchmarks import (
+    disk,
+    durable,
+    filled,
+    growth,
+    idle,
+    imports,
+    latency,
+    memory,
+    recovery,
+    settled,
+    stall,
+    throughput,
+    transitions,
+)
+from benchmarks.filled import Setting
 from benchmarks.table import Section, draw
 
 QUESTIONS: dict[str, Callable[[int], Section]] = {
@@ -21,7 +36,14 @@ QUESTIONS: dict[str, Callable[[int], Section]] = {
     "idle": idle.report,
     "imports": imports.report,
 }
-NAMES = ("throughput", "growth", *QUESTIONS)
+ON_DISK: dict[str, Callable[[Setting], Section]] = {
+    "durable": durable.report,
+    "rss": filled.report,
+    "settled": settled.report,
+    "recovery": recovery.report,
+    "stall": stall.report,
+}
+NAMES = ("throughput", "growth", *QUESTIONS, *ON_DISK)
 
 
 def main() -> None:
@@ -44,6 +66,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--n", nargs="+", type=int, default=throughput.SIZES,
                         help="numbers of events for throughput")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=7, help="alternating rounds (7)")
+    parser.add_argument("--settled", type=int, default=filled.MILLION,
+                        help="events in the large file (1,000,000)")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     return parser.parse_args()
 
@@ -59,7 +83,16 @@ def answer(options: argparse.Namespace) -> list[Section]:
             result = throughput.collect(growth.SIZES, options.rounds, growth.CONTESTANTS)
         sections.append(growth.report(result))
     sections += [ask(options.rounds) for name, ask in QUESTIONS.items() if name in options.only]
-    return sections
+    return sections + answer_on_disk(options)
+
+
+def answer_on_disk(options: argparse.Namespace) -> list[Section]:
+    asked = [ask for name, ask in ON_DISK.items() if name in options.only]
+    if not asked:
+        return []
+    with disk.scratch() as folder:
+        setting = Setting(folder, options.rounds, options.settled)
+        return [ask(setting) for ask in asked]
 
 
 def heading(rounds: int) -> str:

@@ -27,8 +27,8 @@ class NoOpExecutor(Executor):
     processor_type: ClassVar[type[Processor]] = NoOpProcessor
 
 
-def make_executor(**config: Any) -> NoOpExecutor:
-    return NoOpExecutor(processor_config={"concurrency_limit": WORKERS, **config})
+def make_executor(*, store: str | None = None, **config: Any) -> NoOpExecutor:
+    return NoOpExecutor({"concurrency_limit": WORKERS, **config}, store=store)
 
 
 async def running(priorities: list[float], premade: bool) -> int:
