@@ -20,7 +20,7 @@ from time import monotonic
 from typing import Any
 
 from ..model.execution import EventStatus
-from ..rules.lifecycle import Cause, Completion, Ending, Outcome
+from ..rules.lifecycle import Cause, Completion, Ending, Outcome, cancelled_while_waiting
 from ..stores.contract import Claim, Settled
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform
@@ -65,6 +65,8 @@ class Crew(Hands):
         self._formal = shop.window is not None or not self._starts
         self._take: Callable[[], Claim | None] | None = None
         self._orphans: set[asyncio.Task[None]] = set()
+        self._claiming = 0  # claims under way
+        self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
 
     def _ring(self) -> None:
         """There may be something new to claim."""
@@ -124,7 +126,30 @@ class Crew(Hands):
             if worker.claim is not None and worker.claim[0] is event:
                 worker.guard.end(cause)
                 return True
+        if self._claiming and cause is Cause.CANCEL:
+            self._unwanted.append(event)
         return False
+
+    async def _claim(self, n: int, **how: Any) -> tuple[list[Claim], float | None]:
+        """Claim from the store; what is cancelled before the claim is here, is settled so."""
+        while True:
+            self._claiming += 1
+            try:
+                claims, wait = await self.shop.store.claim(self.shop.name, n, **how)
+            finally:
+                self._claiming -= 1
+            wanted = claims if not self._unwanted else await self._without_unwanted(claims)
+            if wanted or not claims:
+                return wanted, wait
+
+    async def _without_unwanted(self, claims: list[Claim]) -> list[Claim]:
+        """Settle those of the claims that were cancelled meanwhile; the others."""
+        unwanted = [claim for claim in claims if any(claim[0] is e for e in self._unwanted)]
+        if not self._claiming:
+            self._unwanted.clear()
+        for claim in unwanted:
+            await self._settle_unstarted(claim, cancelled_while_waiting())
+        return [claim for claim in claims if claim not in unwanted]
 
     # -- the work ----------------------------------------------------------------------------
 
@@ -202,6 +227,9 @@ class Crew(Hands):
             return ended  # settled already
         if worker.task.cancelling():
             await self._recover(worker)
+        if shop.now is None:  # its slot is free while the store takes its time
+            shop.running -= 1
+            shop.ring_free()
         try:
             if outcome is None and shop.now is not None:
                 answer = shop.now.complete_now(event, attempt, response, ended - began)
@@ -210,9 +238,10 @@ class Crew(Hands):
                 outcome.duration = ended - began
                 answer = await self._settle(claim, outcome)
         finally:
-            shop.running -= 1
-            if shop.on_free:
-                shop.ring_free()
+            if shop.now is not None:
+                shop.running -= 1
+                if shop.on_free:
+                    shop.ring_free()
         if observers.active and answer is _APPLIED:
             observers.tell(event, own.get("_arrival"), _PROCESSING, event.status)
         return ended

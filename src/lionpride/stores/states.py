@@ -96,6 +96,14 @@ class States(Flow[Work, Progression]):
                     while progression.exclude(event.id):
                         pass
 
+    def hide(self, event: Work) -> None:
+        """Show an event no longer, though its store has it. For the store."""
+        number = event.execution.arrival
+        if number is not None and self.by_number.pop(number, None) is not None:
+            del self.lanes[event.execution.status][number]
+            if "id" in event.__dict__:
+                self._numbers.pop(event.id, None)
+
     def of(self, status: EventStatus) -> list[Work]:
         """The events of a status, as they are now."""
         return list(_compact(self.lanes[status]).values())
