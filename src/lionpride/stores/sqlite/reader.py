@@ -42,6 +42,10 @@ class Reader:
         """The highest number given so far."""
         return self._rows.last()
 
+    def queues(self) -> list[str]:
+        """The names of all queues in the file, in order of their making."""
+        return self._rows.queues()
+
     def is_attended(self, since: float) -> bool:
         """Whether a worker gave a sign of life since then."""
         return self._rows.is_attended(since)

@@ -418,6 +418,10 @@ class Rows:
         change = self._change
         return {each: n + change.get(each, 0) for each, n in zip(statuses, row, strict=True)}
 
+    def queues(self) -> list[str]:
+        """The names of all queues."""
+        return [name for (name,) in self._db.execute("SELECT name FROM queue ORDER BY number")]
+
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is claimed."""
         counts = self.counts()

@@ -517,6 +517,10 @@ class SqliteStore:
                 event = self._shown.find(found.number) or self._find_again(found.number)
         return event
 
+    async def queues(self) -> list[str]:
+        """The names of all queues in the file."""
+        return self._open.reader.queues()
+
     def last_arrival(self) -> int:
         return self._open.reader.last()
 
