@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from ...model import registry
 from ...model.execution import EventStatus, Execution
@@ -14,13 +15,14 @@ from ...model.unset import Unset
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
 from ..contract import Record
-from .rows import Found, Kept, Place, State
+from .rows import Found, Fresh, Kept, Place, State, Waits
 
 __all__ = (
     "after",
     "entries_of",
     "event_of",
     "event_of_found",
+    "fresh_of",
     "place_of",
     "place_of_record",
     "state_of",
@@ -49,6 +51,15 @@ def place_of(event: Work, priority: float, ended: float = 0.0) -> Place:
 
 
 _NEW: Final[State] = (0, 0, 0, 0, None, None, None)
+
+
+def fresh_of(event: Work, priority: float) -> Fresh:
+    """The columns of an event with nothing on record."""
+    kind = _kinds.get(type(event)) or _kinds.setdefault(type(event), registry.key_of(type(event)))
+    return event.id.bytes, kind, event.__dict__["_created"], priority, packed(event)
+
+
+_kinds: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 
 def state_of(own: dict[str, Any]) -> State:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from .commits import Commits
+from .commits import Commits, Notary
 from .file import connect, open_file
 from .lock import Turn
 from .pulse import Pulse
@@ -25,7 +25,7 @@ class Opened:
         patience: Seconds to wait for another program that writes.
         lease: Seconds that a claim holds without a pulse.
         clock: The time for leases; called in threads too.
-        after: Called after each commit: whether nothing is pending or claimed any more.
+        notary: Told of what is committed.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class Opened:
         patience: float,
         lease: float,
         clock: Callable[[], float],
-        after: Callable[[bool], None],
+        notary: Notary,
     ) -> None:
         self._connection = open_file(path, synchronous=synchronous, patience=patience)
         self._turn = Turn(path)
         rows = Rows(self._connection, queue)
         self.commits = Commits(
-            path, self._connection, rows, self._turn, patience=patience, after=after
+            path, self._connection, rows, self._turn, patience=patience, notary=notary
         )
         self.reader = Reader(connect(path, synchronous=synchronous), queue)
         self.pulse = Pulse(path, synchronous, lease, clock)

@@ -12,7 +12,7 @@ import apsw
 from ...model.execution import EventStatus
 from ...rules.lifecycle import RETRYABLE
 
-__all__ = ("Found", "Kept", "Leased", "Place", "Rows", "State")
+__all__ = ("Ended", "Found", "Fresh", "Kept", "Place", "Rows", "Stands", "State", "Waits")
 
 State: TypeAlias = tuple[int, int, int, int, float | None, int | None, str | None]
 """attempt, tries, denials, interruptions, duration, retryable, result."""
@@ -31,6 +31,16 @@ _TABLES: Final[dict[str | None, str]] = {
 }
 
 
+Waits: TypeAlias = tuple[int, float, float, int, int, int, int, float | None, int | None, str | None]
+"""number, due, priority of an event that waits, and its state."""
+
+Ended: TypeAlias = tuple[int, int, float, float, str | None]
+"""number, attempt, ended, duration, result of a completed attempt."""
+
+Fresh: TypeAlias = tuple[bytes, str, float, float, str]
+"""id, kind, created, priority, payload of an event with nothing on record."""
+
+
 class Place(NamedTuple):
     """An event that is to be taken in: ``due`` is 0 for at once, ``ended`` 0 if it has not."""
 
@@ -47,14 +57,13 @@ class Place(NamedTuple):
     state: State
 
 
-class Leased(NamedTuple):
-    """A claim as it was made; ``kept`` is None for an event that the caller has."""
+class Stands(NamedTuple):
+    """An event that waits, or is leased, as it does."""
 
     number: int
     due: float
     priority: float
     state: State
-    kept: Kept | None
 
 
 class Found(NamedTuple):
@@ -165,6 +174,27 @@ class Rows:
         )
         return numbers
 
+    def insert_new(self, fresh: Sequence[Fresh]) -> range | None:
+        """Take in events with nothing on record; as ``insert``, and in half the time."""
+        last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").get or 0
+        numbers = range(last + 1, last + 1 + len(fresh))
+        before, queue = self._db.total_changes(), self._queue
+        self._db.executemany(
+            "INSERT INTO event (number, id, queue, kind, created, priority, payload) "
+            f"VALUES (?, ?, {queue}, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            [(n, *one) for n, one in zip(numbers, fresh, strict=True)],
+        )
+        if self._db.total_changes() - before != len(fresh):
+            return None
+        self._db.execute(
+            f"INSERT INTO waiting (queue, due, priority, number, {_STATE}) "
+            "SELECT queue, 0, priority, number, 0, 0, 0, 0, NULL, NULL, NULL FROM event "
+            "WHERE number > ?",
+            (last,),
+        )
+        self._count(_PENDING, len(fresh))
+        return numbers
+
     def _let_wait(self, entries: Sequence[tuple[float, float, int, State]]) -> None:
         """Let events wait: due, priority, number, state."""
         if entries:
@@ -197,10 +227,18 @@ class Rows:
             (self._queue, now),
         )
 
-    def next(
+    def next(self, n: int) -> list[Waits]:
+        """What is to be claimed next: the first ``n`` that are ready."""
+        return self._db.execute(
+            f"SELECT number, due, priority, {_STATE} FROM waiting "
+            "WHERE queue = ? AND due = 0 ORDER BY priority, number LIMIT ?",
+            (self._queue, n),
+        ).fetchall()
+
+    def next_of(
         self, n: int, until: int | None, skip: Collection[int], denied: bool, but: Collection[str]
-    ) -> list[Leased]:
-        """What is to be claimed next: ``state`` as it is now, ``kept`` None.
+    ) -> list[Waits]:
+        """What is to be claimed next, of some.
 
         Args:
             n: How many at most.
@@ -210,6 +248,7 @@ class Rows:
             but: Not events of these kinds.
         """
         where, bound = ["queue = ?"], list[Any]([self._queue])
+        where.append("(due = 0 OR denials > 0)" if denied else "due = 0")
         if until is not None:
             where.append("number <= ?")
             bound.append(until)
@@ -222,35 +261,49 @@ class Rows:
                 "NOT IN (SELECT value FROM json_each(?))"
             )
             bound.append(json.dumps(list(but)))
-        where.append("due = 0" if not denied else "(due = 0 OR denials > 0)")
-        rows = self._db.execute(
+        return self._db.execute(
             f"SELECT number, due, priority, {_STATE} FROM waiting WHERE {' AND '.join(where)} "
             "ORDER BY priority, number LIMIT ?",
             (*bound, n),
-        )
-        return [Leased(row[0], row[1], row[2], row[3:], None) for row in rows]
+        ).fetchall()
 
-    def lease(self, found: Sequence[Leased], worker: str, until: float) -> list[Leased]:
-        """Give what waits to a worker; the same with the attempt counted."""
+    def lease_first(self, found: Sequence[Waits], worker: str, until: float, start: bool) -> None:
+        """Give a worker what ``next`` has found: all of it, in two statements."""
+        last = self._queue, found[-1][2], found[-1][0]
+        self._db.execute(
+            f"INSERT INTO lease (number, queue, due, priority, {_STATE}, worker, until) SELECT "
+            f"number, queue, due, priority, attempt + 1, tries, {'0' if start else 'denials'}, "
+            "interruptions, duration, retryable, result, ?4, ?5 FROM waiting "
+            "WHERE queue = ?1 AND due = 0 AND (priority, number) <= (?2, ?3)",
+            (*last, worker, until),
+        )
+        self._db.execute(
+            "DELETE FROM waiting WHERE queue = ? AND due = 0 AND (priority, number) <= (?, ?)", last
+        )
+        self._count(_PENDING, -len(found))
+        self._count(_PROCESSING, len(found))
+
+    def lease(self, found: Sequence[Waits], worker: str, until: float, start: bool) -> None:
+        """Give a worker what ``next_of`` has found."""
         queue = self._queue
         self._db.executemany(
-            "DELETE FROM waiting WHERE queue = ? AND due = ? AND priority = ? AND number = ?",
-            [(queue, one.due, one.priority, one.number) for one in found],
+            f"INSERT INTO lease (number, queue, due, priority, {_STATE}, worker, until) VALUES "
+            f"(?, {queue}, {'0 * ?' if start else '?'}, ?, ? + 1, ?, {'0 * ?' if start else '?'}, "
+            "?, ?, ?, ?, ?, ?)",
+            [(*one, worker, until) for one in found],
         )
-        taken = [one._replace(state=(one.state[0] + 1, *one.state[1:])) for one in found]
         self._db.executemany(
-            f"INSERT INTO lease (number, queue, due, priority, {_STATE}, worker, until) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(x.number, queue, x.due, x.priority, *x.state, worker, until) for x in taken],
+            "DELETE FROM waiting WHERE queue = ? AND due = ? AND priority = ? AND number = ?",
+            [(queue, one[1], one[2], one[0]) for one in found],
         )
-        self._count(_PENDING, -len(taken))
-        self._count(_PROCESSING, len(taken))
-        return taken
+        self._count(_PENDING, -len(found))
+        self._count(_PROCESSING, len(found))
 
-    def kept(self, number: int) -> Kept | None:
-        """What never changes of an event."""
+    def kept(self, number: int) -> Kept:
+        """What never changes of an event that is here."""
         query = "SELECT id, kind, created, payload FROM event WHERE number = ?"
-        return self._db.execute(query, (number,)).fetchone()  # type: ignore[no-any-return]
+        kept: Kept = self._db.execute(query, (number,)).fetchone()
+        return kept
 
     def next_due(self) -> float | None:
         """When the first of what is not due yet will be."""
@@ -299,14 +352,14 @@ class Rows:
         self._db.execute("UPDATE lease SET until = 0 WHERE worker = ?", (worker,))
         self.discharge(worker)
 
-    def lapsed(self, now: float, limit: int) -> list[Leased]:
+    def lapsed(self, now: float, limit: int) -> list[Stands]:
         """What is held under a lapsed lease."""
         rows = self._db.execute(
             f"SELECT number, due, priority, {_STATE} FROM lease "
             "WHERE queue = ? AND until < ? ORDER BY number LIMIT ?",
             (self._queue, now, limit),
         )
-        return [Leased(row[0], row[1], row[2], row[3:], None) for row in rows]
+        return [Stands(row[0], row[1], row[2], row[3:]) for row in rows]
 
     def extend(self, number: int, attempt: int, until: float) -> int | None:
         """Renew a lease: whether a cancel is asked for; None if it is lost."""
@@ -322,6 +375,22 @@ class Rows:
         if self._db.total_changes() - before != len(claims):
             return False
         self._count(_PROCESSING, -len(claims))
+        return True
+
+    def complete(self, ended: Sequence[Ended]) -> bool:
+        """Put completed attempts on record; False if a lease was lost: then undo this."""
+        before, queue = self._db.total_changes(), self._queue
+        self._db.executemany(
+            f"INSERT INTO finished (number, queue, status, ended, {_STATE}) "
+            f"SELECT number, {queue}, 'completed', ?3, attempt, tries, 0, interruptions, ?4, "
+            "NULL, ?5 FROM lease WHERE number = ?1 AND attempt = ?2",
+            ended,
+        )
+        if self._db.total_changes() - before != len(ended):
+            return False
+        self._db.executemany("DELETE FROM lease WHERE number = ?", [one[:1] for one in ended])
+        self._count(_PROCESSING, -len(ended))
+        self._count(EventStatus.COMPLETED.value, len(ended))
         return True
 
     def place(
@@ -342,18 +411,18 @@ class Rows:
         status, _, state = self._stands(number, priority, self._queue)
         return status, state[0]
 
-    def waits(self, number: int) -> Leased | None:
+    def waits(self, number: int) -> Stands | None:
         """An event that waits, as it does; None if it does not."""
         query = "SELECT priority FROM event WHERE number = ? AND queue = ?"
         priority = self._db.execute(query, (number, self._queue)).get
         if priority is None:
             return None
         status, due, state = self._stands(number, priority, self._queue)
-        return Leased(number, due, priority, state, None) if status == _PENDING else None
+        return Stands(number, due, priority, state) if status == _PENDING else None
 
     # -- by hand -----------------------------------------------------------------------------
 
-    def leave(self, one: Leased) -> None:
+    def leave(self, one: Stands) -> None:
         """Take out what waits."""
         self._db.execute(
             "DELETE FROM waiting WHERE queue = ? AND due = ? AND priority = ? AND number = ?",

@@ -7,9 +7,9 @@ and one after another where something is.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ...errors import ExistsError, NotFoundError, OperationError, QueueFullError
 from ...model import registry
@@ -17,12 +17,13 @@ from ...model.execution import TERMINAL, EventStatus
 from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
 from ..contract import Cancelled, Extended, Settled
 from .host import born, host, is_dead
-from .rows import Leased, Place, Rows, State
+from .rows import Kept, Place, Rows, State, Waits
 
 __all__ = (
     "Append",
     "Cancel",
     "Claim",
+    "Claimed",
     "Discharge",
     "Enlist",
     "Extend",
@@ -64,23 +65,35 @@ class Append:
     room: int | None = None
     exist_ok: bool = False
 
-    def is_plain(self) -> bool:
-        """Whether it may be done in one go with others."""
-        return self.room is None and not self.foreign
-
-    @staticmethod
-    def together(rows: Rows, steps: Sequence[Append]) -> list[Any] | None:
-        """The answers to all, if nothing is in the way of any."""
-        numbers = rows.insert([place for step in steps for place in step.places])
-        if numbers is None:
-            return None
-        answers, at = [], iter(numbers)
-        for step in steps:
-            answers.append([(next(at), True) for _ in step.places])
-        return answers
-
     def __call__(self, rows: Rows) -> list[tuple[int, bool]]:
-        known = rows.known(place.id for place in self.places)
+        work = self.by_and_by(rows, len(self.places))
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    def by_and_by(self, rows: Rows, size: int) -> Generator[None, None, list[tuple[int, bool]]]:
+        """The same in pieces of so many events; it yields between two of them."""
+        known: dict[bytes, int] = {}
+        for places in _pieces(self.places, size):
+            known |= rows.known(place.id for place in places)
+            yield
+        fresh = self._fresh(known)
+        self._check_room(rows, len(fresh))
+        new: dict[bytes, int] = {}
+        for places in _pieces(list(fresh.values()), size):
+            numbers = rows.insert(places)
+            assert numbers is not None, "every known id has been looked for"
+            new |= zip((place.id for place in places), numbers, strict=True)
+            yield
+        return [
+            (known[place.id], False) if place.id in known else (new[place.id], True)
+            for place in self.places
+        ]
+
+    def _fresh(self, known: Container[bytes]) -> dict[bytes, Place]:
+        """The events that are not here yet, each once."""
         fresh: dict[bytes, Place] = {}
         for place in self.places:
             if place.id in known or place.id in fresh:
@@ -97,20 +110,22 @@ class Append:
                 )
             else:
                 fresh[place.id] = place
+        return fresh
+
+    def _check_room(self, rows: Rows, more: int) -> None:
+        if self.room is None or not more:
+            return
         waiting = rows.counts()[_PENDING]
-        if self.room is not None and fresh and waiting + len(fresh) > self.room:
+        if waiting + more > self.room:
             raise QueueFullError(
                 f"the queue holds {waiting} waiting events and may hold {self.room} "
-                f"(max_queue_size): {len(fresh)} more have no room; append them later",
+                f"(max_queue_size): {more} more have no room; append them later",
                 details={"queue_size": waiting, "max_size": self.room},
             )
-        numbers = rows.insert(list(fresh.values()))
-        assert numbers is not None, "every known id has been looked for"
-        new = dict(zip(fresh, numbers, strict=True))
-        return [
-            (known[place.id], False) if place.id in known else (new[place.id], True)
-            for place in self.places
-        ]
+
+
+def _pieces(places: Sequence[Place], size: int) -> Iterator[Sequence[Place]]:
+    return (places[at : at + size] for at in range(0, len(places), size))
 
 
 Settling: TypeAlias = tuple[int, int, str, float, float, float, State | None]
@@ -161,11 +176,27 @@ def _put(rows: Rows, settlings: Sequence[Settling]) -> None:
     rows.place(ended, back)
 
 
-@dataclass(slots=True)
-class Claim:
-    """Lease what is to be run next, and say in how many seconds more may be found.
+class Claimed(NamedTuple):
+    """What a claim took.
 
     Attributes:
+        rows: Of each event the row of ``waiting`` as it was; its attempt is one more now.
+        kept: What is needed to build those that this process does not have, by number.
+        wait: Seconds until another claim may find something; None: nobody knows.
+    """
+
+    rows: list[Waits]
+    kept: dict[int, Kept]
+    wait: float | None
+
+
+@dataclass(slots=True)
+class Claim:
+    """Lease what is to be run next.
+
+    Attributes:
+        bound, skip, denied: Which events; see ``Store.claim``.
+        start: Whether they start at once, which ends a row of denials.
         has: Whether the caller has the event of a number.
         missing: The kinds of events that this process has no class for; found ones are added.
         now, until: The time, and when the leases lapse.
@@ -176,42 +207,53 @@ class Claim:
     bound: int | None
     skip: Collection[int]
     denied: bool
+    start: bool
     has: Callable[[int], bool]
     missing: set[str]
     now: float
     until: float
 
-    def __call__(self, rows: Rows) -> tuple[list[Leased], float | None]:
+    def __call__(self, rows: Rows) -> Claimed:
         rows.mature(self.now)
-        claims: list[Leased] = []
-        more = True
-        while more and len(claims) < self.n:
-            wanted = self.n - len(claims)
-            found = rows.next(wanted, self.bound, self.skip, self.denied, self.missing)
-            more = len(found) == wanted
-            before = len(self.missing)
-            known = [one for one in map(self._with_event, [rows] * len(found), found) if one]
-            claims += rows.lease(known, self.worker, self.until)
-            if len(self.missing) == before:
+        if self.bound is None and not self.skip and not self.denied and not self.missing:
+            found = rows.next(self.n + 1)
+            kept = self._kept(rows, found[: self.n])
+            if not self.missing:
+                taken = found[: self.n]
+                if taken:
+                    rows.lease_first(taken, self.worker, self.until, self.start)
+                more = len(found) > self.n
+                return Claimed(taken, kept, 0.0 if more else self._wait(rows))
+        return self._of_some(rows)
+
+    def _of_some(self, rows: Rows) -> Claimed:
+        """Claim where not just the first will do; again, if a class turns out to be missing."""
+        while True:
+            known = len(self.missing)
+            found = rows.next_of(self.n, self.bound, self.skip, self.denied, self.missing)
+            kept = self._kept(rows, found)
+            if len(self.missing) == known:
                 break
-        if more and rows.next(1, None, (), denied=False, but=self.missing):
-            return claims, 0.0
+        rows.lease(found, self.worker, self.until, self.start)
+        more = rows.next_of(1, None, (), False, self.missing)
+        return Claimed(found, kept, 0.0 if more else self._wait(rows))
+
+    def _wait(self, rows: Rows) -> float | None:
         due = rows.next_due()
         # Not less than a loop's timer can tell from now, or it would fire without end.
-        return claims, None if due is None else max(1e-9, due - self.now)
+        return None if due is None else max(1e-9, due - self.now)
 
-    def _with_event(self, rows: Rows, one: Leased) -> Leased | None:
-        """A claim with what is needed to build its event; None if there is no class for it."""
-        if self.has(one.number):
-            return one
-        kept = rows.kept(one.number)
-        assert kept is not None, "what waits is an event"
-        try:
-            registry.find(kept[1])
-        except NotFoundError:
-            self.missing.add(kept[1])
-            return None
-        return one._replace(kept=kept)
+    def _kept(self, rows: Rows, found: Sequence[Waits]) -> dict[int, Kept]:
+        """What the caller needs to build the events that it has not; missing kinds are noted."""
+        has, kept = self.has, dict[int, Kept]()
+        for one in found:
+            if not has(one[0]):
+                found_kept = kept[one[0]] = rows.kept(one[0])
+                try:
+                    registry.find(found_kept[1])
+                except NotFoundError:
+                    self.missing.add(found_kept[1])
+        return kept
 
 
 @dataclass(slots=True)

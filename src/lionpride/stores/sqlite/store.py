@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from time import time
@@ -12,7 +12,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from ...errors import NotFoundError, OperationError
-from ...model.execution import TERMINAL, EventStatus
+from ...model.execution import TERMINAL, EventStatus, Execution
+from ...model.packing import packed_result
 from ...model.work import Work
 from ...rules.lifecycle import (
     RELEASED,
@@ -28,11 +29,19 @@ from ..contract import Cancelled, Claim, Entry, Extended, Named, Record, Settled
 from ..shown import MOST, Shown
 from ..states import States
 from . import steps
-from .columns import after, entries_of, event_of, event_of_found, place_of, place_of_record
+from .columns import (
+    after,
+    entries_of,
+    event_of,
+    event_of_found,
+    fresh_of,
+    place_of,
+    place_of_record,
+)
 from .file import PATIENCE
 from .opened import Opened
 from .reader import record_of
-from .rows import Leased, State
+from .rows import Kept, Place, State, Waits
 from .watch import Watch
 
 __all__ = ("LEASE", "SqliteStore")
@@ -109,7 +118,7 @@ class SqliteStore:
                 patience=self._patience,
                 lease=self._lease,
                 clock=self._wall,
-                after=self._after_commit,
+                notary=self,
             )
         return self._file
 
@@ -119,8 +128,9 @@ class SqliteStore:
         """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
         return self._open.commits.ask(step, then)
 
-    def _after_commit(self, idle: bool) -> None:
-        if idle:
+    def committed(self, idle: bool) -> None:
+        """See ``Notary``."""
+        if idle and self._bells.idle:
             self._bells.ring_idle()
 
     def _ending(self) -> float:
@@ -139,13 +149,42 @@ class SqliteStore:
     async def append(
         self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
     ) -> list[Work]:
+        if len(entries) == 1 and room is None and not exist_ok:
+            ((event, priority),) = entries
+            if "_status" not in event.__dict__:  # nobody has had it
+                await self._open.commits.enter(event, fresh_of(event, priority))
+                return [event]
         if not entries:
             return []
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
-        places = [place_of(event, priority) for event, priority in entries]
-        step = steps.Append(places, frozenset(foreign), room, exist_ok)
-        held: list[Work] = await self._ask(step, lambda answer: self._taken(entries, answer))
+        step = steps.Append(await self._places(entries), frozenset(foreign), room, exist_ok)
+        held: list[Work] = await self._append(step, lambda answer: self._taken(entries, answer))
         return held
+
+    async def _places(self, entries: Sequence[Entry]) -> list[Place]:
+        """Where events go, with turns of the loop in between."""
+        places: list[Place] = []
+        for at in range(0, len(entries), _CHUNK):
+            places += [place_of(event, priority) for event, priority in entries[at : at + _CHUNK]]
+            if len(places) < len(entries):
+                await asyncio.sleep(0)
+        return places
+
+    async def _append(self, step: steps.Append, then: Callable[[Any], Any]) -> Any:
+        if len(step.places) > _CHUNK:
+            return await self._open.commits.append(step, then)
+        return await self._ask(step, then)
+
+    def entered(self, entry: Any, number: int) -> None:
+        """See ``Notary``."""
+        event, columns, _ = entry
+        own = event.__dict__
+        own["_status"] = "pending"
+        own["_arrival"] = number
+        own["_priority"] = columns[3]
+        self._shown.rest(number, event)
+        if self._bells.ready:
+            self._bells.ring_ready()
 
     def _taken(self, entries: Sequence[Entry], answer: list[tuple[int, bool]]) -> list[Work]:
         """Hold what has been appended; what was known is found again."""
@@ -171,10 +210,12 @@ class SqliteStore:
         return event
 
     async def load(self, events: Sequence[Work]) -> int:
+        if not events:
+            return 0
         places = [self._place_of_any(event) for event in events]
         held = [event.id.bytes for event in events if event.execution.arrival is not None]
         step = steps.Append(places, frozenset(held))
-        await self._ask(step, lambda answer: self._loaded(events, answer))
+        await self._append(step, lambda answer: self._loaded(events, answer))
         return len(events)
 
     def _place_of_any(self, event: Work) -> Any:
@@ -200,8 +241,10 @@ class SqliteStore:
         self._bells.ring_ready()
 
     async def restore(self, records: Sequence[Record]) -> int:
+        if not records:
+            return 0
         step = steps.Append([place_of_record(record, self._ending()) for record in records])
-        await self._ask(step, lambda _: self._bells.ring_ready())
+        await self._append(step, lambda _: self._bells.ring_ready())
         return len(records)
 
     # -- claiming ----------------------------------------------------------------------------
@@ -222,8 +265,9 @@ class SqliteStore:
             self._swept = now
             self._ask(self._sweep_step(1000), self._swept_up)
         lapse = now + (self._lease if lease is None else lease)
+        has, missing = self._shown.has, self._missing
         step = steps.Claim(
-            worker, n, until, skip, denied, self._shown.has, self._missing, self._clock(), lapse
+            worker, n, until, skip, denied, start, has, missing, self._clock(), lapse
         )
         taken = _Taken()
         try:
@@ -236,19 +280,26 @@ class SqliteStore:
             wait = _SWEEP  # another process may die
         return taken.claims, wait
 
-    def _claimed(
-        self, answer: tuple[list[Leased], float | None], start: bool, taken: _Taken
-    ) -> float | None:
-        for one in answer[0]:
-            event = self._event_of(one)
-            if event is not None:
-                self._claims[one.number] = one.state[0]
-                self._shown.take(one.number, event)
-                if start:
-                    self.start(event)
-                taken.claims.append((event, one.state[0]))
+    def _claimed(self, answer: steps.Claimed, start: bool, taken: _Taken) -> float | None:
+        kept = answer.kept
+        for one in answer.rows:
+            number, attempt = one[0], one[3] + 1
+            event = self._shown.find(number)
+            if event is None:
+                event = self._event_of(one, kept)
+                if event is None:
+                    continue
+            own = event.__dict__
+            if own.get("_attempt", 0) != one[3] or own.get("_status", "pending") != "pending":
+                self._write(event, "pending", one[1], one[3:])
+            own["_attempt"] = attempt
+            self._claims[number] = attempt
+            self._shown.take(number, event)
+            if start:
+                self.start(event)
+            taken.claims.append((event, attempt))
         self._release(taken)
-        return answer[1]
+        return answer.wait
 
     def _release(self, taken: _Taken) -> None:
         """Give back what nobody waits for."""
@@ -256,35 +307,29 @@ class SqliteStore:
             self._settle([(*claim, RELEASED) for claim in taken.claims])
             taken.claims = []
 
-    def _event_of(self, one: Leased) -> Work | None:
-        """The event of a claim: the one that user code has, or one built of its rows."""
-        event = self._shown.find(one.number)
-        if event is not None:
-            own = event.__dict__
-            if own.get("_attempt", 0) != one.state[0] - 1 or own.get("_status", "pending") != "pending":
-                self._write(event, "pending", one.due, one.state)
-            own["_attempt"] = one.state[0]
-            return event
-        kept = one.kept or self._kept(one.number)
+    def _event_of(self, one: Waits, kept: Mapping[int, Kept]) -> Work | None:
+        """The event of a claim that this process did not have; None if it cannot be built."""
+        number, due, priority, *state = one
+        entries = entries_of("pending", tuple(state))  # type: ignore[arg-type]
         try:
-            entries = entries_of("pending", one.state)
-            return event_of(one.number, kept, one.priority, one.due, entries)
+            return event_of(number, kept.get(number) or self._kept(number), priority, due, entries)
         except Exception as error:
             self._refuse(one, error)
             return None
-    
-    def _kept(self, number: int) -> Any:
+
+    def _kept(self, number: int) -> Kept:
         (found,) = self._open.reader.of([number])
         assert found is not None, "what is claimed is an event"
         return found.id, found.kind, found.created, found.payload
 
-    def _refuse(self, one: Leased, error: Exception) -> None:
+    def _refuse(self, one: Waits, error: Exception) -> None:
         """A record that no longer fits its class has FAILED, and says with which field."""
-        logger.warning("event %d of queue %r cannot be read: %s", one.number, self.queue, error)
+        logger.warning("event %d of queue %r cannot be read: %s", one[0], self.queue, error)
         ending = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
-        state = after(ending, entries_of("pending", one.state))
-        failed = (one.number, one.state[0], "failed", 0.0, self._ending(), one.priority, state)
-        self._ask(steps.Settle([failed]))
+        attempt = one[3] + 1
+        state = after(ending, entries_of("pending", (attempt, *one[4:])))
+        failed = (one[0], attempt, "failed", 0.0, self._ending(), one[2], state)
+        self._ask(steps.Settle([failed])).add_done_callback(_heard)
 
     def _write(self, event: Work, status: str, due: float, state: State) -> None:
         """Write on an event what its rows say, and show it where it stands."""
@@ -309,6 +354,36 @@ class SqliteStore:
         self._shown.move(number, event, _PENDING, _PROCESSING)
 
     # -- settling ----------------------------------------------------------------------------
+
+    def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
+        """See ``Prompt``."""
+        number: int = event.__dict__.get("_arrival", 0)
+        if self._claims.get(number) == attempt and self._shown.find(number) is event:
+            result = packed_result(Execution.over({"_response": response}))
+            columns = number, attempt, self._ending(), duration, result
+            self._open.commits.exit((event, response, columns))
+
+    def exited(self, gone: Any, applied: bool) -> None:
+        """See ``Notary``."""
+        event, response, (number, attempt, _, duration, _) = gone
+        if self._claims.get(number) != attempt:
+            return  # another process has it, or had, and this one knows
+        del self._claims[number]
+        if not applied:
+            self._refresh([number])
+            return
+        own = event.__dict__
+        own["_status"] = "completed"
+        own["_response"] = response
+        own["_duration"] = duration
+        self._shown.move(number, event, _PROCESSING, _COMPLETED)
+        self._shown.rest(number, event)
+        if self._bells.ended:
+            self._bells.ring_ended((number,))
+
+    async def settled(self) -> None:
+        """See ``Prompt``."""
+        await self._open.commits.quiet()
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
         answers: list[Settled] = await self._settle(settlements)
