@@ -21,6 +21,7 @@ from lionpride.errors import (
     NotFoundError,
     OperationError,
     QueueFullError,
+    StoreError,
     ValidationError,
 )
 
@@ -35,10 +36,11 @@ STANDS_FOR: dict[type[LionprideError], type[BaseException]] = {
     OperationError: RuntimeError,
     QueueFullError: asyncio.QueueFull,
     Skip: Exception,
+    StoreError: OSError,
     ValidationError: ValueError,
 }
 
-RETRYABLE = {EventCancelledError, LionTimeoutError, QueueFullError}
+RETRYABLE = {EventCancelledError, LionTimeoutError, QueueFullError, StoreError}
 
 KINDS = [LionprideError, *STANDS_FOR]
 

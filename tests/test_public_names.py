@@ -40,6 +40,7 @@ ERRORS = {
     "OperationError",
     "QueueFullError",
     "Skip",
+    "StoreError",
     "ValidationError",
 }
 

@@ -22,6 +22,7 @@ __all__ = (
     "OperationError",
     "QueueFullError",
     "Skip",
+    "StoreError",
     "ValidationError",
 )
 
@@ -114,6 +115,13 @@ class QueueFullError(LionprideError, asyncio.QueueFull):
     """The queue holds as many waiting events as it may; the event was not taken in."""
 
     default_message = "queue is full"
+    default_retryable = True
+
+
+class StoreError(LionprideError, OSError):
+    """A durable store could not take a step; nothing of that step was written."""
+
+    default_message = "the store failed"
     default_retryable = True
 
 

@@ -412,7 +412,7 @@ def test_a_grace_that_is_no_time_is_refused(grace: Any) -> None:
 
 def test_a_store_that_this_version_has_not_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"sqlite:///run\.db"):
-        JobExecutor(store="sqlite:///run.db")
+        JobExecutor(store="mysql:///run.db")
     assert len(JobExecutor(store="memory://").states.items) == 0
 
 

@@ -3,18 +3,32 @@
 A new store joins the contract's tests and both simulations by one line in ``STORES``.
 """
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
+from weakref import finalize
 
 from lionpride.model.work import Work
 from lionpride.stores.contract import Store
 from lionpride.stores.memory import MemoryStore
+from lionpride.stores.sqlite import SqliteStore
 
 Make: TypeAlias = Callable[[Callable[[], float]], Store]
 """Makes an empty store that asks this clock for the time."""
 
+
+def sqlite(clock: Callable[[], float]) -> SqliteStore:
+    """A store in a file of its own, which goes with it."""
+    folder = tempfile.TemporaryDirectory(prefix="lionpride-")
+    store = SqliteStore(Path(folder.name) / "run.db", "questions", clock=clock)
+    finalize(store, folder.cleanup)
+    return store
+
+
 STORES: dict[str, Make] = {
     "memory": lambda clock: MemoryStore("questions", clock=clock),
+    "sqlite": sqlite,
 }
 
 

@@ -18,7 +18,7 @@ def test_a_store_is_taken_as_it_is() -> None:
     assert open_store(store, queue="q", name="n") is store
 
 
-@pytest.mark.parametrize("url", ["sqlite:///run.db", "postgresql://host/db", "nonsense"])
+@pytest.mark.parametrize("url", ["mysql:///run.db", "postgresql://host/db", "nonsense"])
 def test_what_there_is_no_store_for_is_refused_by_name(url: str) -> None:
     with pytest.raises(ConfigurationError, match=url):
         open_store(url, queue="q", name="n")

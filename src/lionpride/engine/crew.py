@@ -20,7 +20,15 @@ from time import monotonic
 from typing import Any
 
 from ..model.execution import EventStatus
-from ..rules.lifecycle import RELEASED, Cause, Completion, Ending, Outcome, after_interruption
+from ..rules.lifecycle import (
+    RELEASED,
+    Cause,
+    Completion,
+    Ending,
+    Outcome,
+    after_interruption,
+    cancelled_while_waiting,
+)
 from ..stores.contract import Claim, Settled
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform
@@ -65,6 +73,8 @@ class Crew(Hands):
         self._formal = shop.window is not None or not self._starts
         self._swift = False  # claims, starts and settlements need no waiting and no asking
         self._orphans: set[asyncio.Task[None]] = set()
+        self._claiming = 0  # claims under way
+        self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
 
     def _ring(self) -> None:
         """There may be something new to claim."""
@@ -126,6 +136,8 @@ class Crew(Hands):
             if worker.claim is not None and worker.claim[0] is event:
                 worker.guard.end(cause)
                 return True
+        if self._claiming and cause is Cause.CANCEL:
+            self._unwanted.append(event)
         return False
 
     def abandon(self) -> None:
@@ -138,14 +150,36 @@ class Crew(Hands):
     def _give_back(self, worker: Worker) -> None:
         """Send back what a worker had whose loop is gone; where a store waits, its lease lapses."""
         claim, worker.claim = worker.claim, None
-        if claim is None or worker.left or self.shop.now is None:
+        if claim is None or worker.left:
             return
         event, attempt = claim
         worker.left = True  # nothing that its code does later counts
         running = event.execution.status is _PROCESSING
-        outcome = after_interruption(event.execution.interruptions) if running else RELEASED
-        self.shop.now.settle_now(event, attempt, outcome)
         self.shop.running -= running
+        if self.shop.now is not None:
+            outcome = after_interruption(event.execution.interruptions) if running else RELEASED
+            self.shop.now.settle_now(event, attempt, outcome)
+
+    async def _claim(self, n: int, **how: Any) -> tuple[list[Claim], float | None]:
+        """Claim from the store; what is cancelled before the claim is here, is settled so."""
+        while True:
+            self._claiming += 1
+            try:
+                claims, wait = await self.shop.store.claim(self.shop.name, n, **how)
+            finally:
+                self._claiming -= 1
+            wanted = claims if not self._unwanted else await self._without_unwanted(claims)
+            if wanted or not claims:
+                return wanted, wait
+
+    async def _without_unwanted(self, claims: list[Claim]) -> list[Claim]:
+        """Settle those of the claims that were cancelled meanwhile; the others."""
+        unwanted = [claim for claim in claims if any(claim[0] is e for e in self._unwanted)]
+        if not self._claiming:
+            self._unwanted.clear()
+        for claim in unwanted:
+            await self._settle_unstarted(claim, cancelled_while_waiting())
+        return [claim for claim in claims if claim not in unwanted]
 
     # -- the work ----------------------------------------------------------------------------
 
@@ -237,14 +271,21 @@ class Crew(Hands):
         if worker.task.cancelling():
             await self._recover(worker)
         outcome.duration = duration
+        waits = self.shop.now is None
+        if waits:  # its slot is free while the store takes its time
+            self._free_slot()
         try:
             answer = await self._settle(claim, outcome)
         finally:
-            self.shop.running -= 1
-            self.shop.ring_free()
+            if not waits:
+                self._free_slot()
         event, observers = claim[0], self.shop.observers
         if observers.active and answer is _APPLIED:
             observers.tell(event, event.execution.arrival, _PROCESSING, event.status)
+
+    def _free_slot(self) -> None:
+        self.shop.running -= 1
+        self.shop.ring_free()
 
     async def _recover(self, worker: Worker) -> None:
         """Take the marks of a cancellation off a task, before it touches the store."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any
@@ -12,7 +13,6 @@ from ..model.element import as_id
 from ..model.execution import TERMINAL, EventStatus
 from ..model.unset import Unset
 from ..model.work import Work
-from ..rules.lifecycle import Cause
 from ..stores.contract import Cancelled, Store
 from ..stores.states import States
 from .event import Event
@@ -60,9 +60,10 @@ class Desk(Statuses):
             ExecutionError: in place of an error that would end this process too.
             NotFoundError: if it is not here, or was removed.
         """
-        held = self._find(event)
-        await self._observers.ended(held)
+        held = await self._find(event)
         state = held.execution
+        while state.arrival is not None and state.status not in TERMINAL:
+            await self._next_ending(held)
         if state.status is EventStatus.COMPLETED:
             return None if state.response is Unset else state.response
         if state.status not in TERMINAL:
@@ -71,6 +72,16 @@ class Desk(Statuses):
             raise state.error.with_traceback(_recorded(held, state.error))
         cause = state.error if isinstance(state.error, BaseException) else None
         raise ExecutionError(f"{held!r} ended {state.status.value}: {cause!r}", cause=cause)
+
+    async def _next_ending(self, event: Event) -> None:
+        """Return when an event may have ended; it may have been retried since."""
+        ended = asyncio.Event()
+        self._store.on_ended(event, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            if not ended.is_set():
+                self._store.off(ended.set)
 
     async def cancel(self, event: Event | IdLike) -> bool:
         """Cancel an event: one that waits at once, one that runs at its next ``await``.
@@ -81,12 +92,10 @@ class Desk(Statuses):
         Raises:
             NotFoundError: if it is not here.
         """
-        held = self._find(event)
+        held = await self._find(event)
         (answer,) = await self._store.cancel((held,))
         if answer is Cancelled.DONE:
             self._tell(held, _PENDING)
-        elif answer is Cancelled.CLAIMED and self.processor is not None:
-            return self.processor.end(held, Cause.CANCEL)
         return answer is not Cancelled.SETTLED
 
     async def retry(self, event: Event | IdLike) -> Event:
@@ -98,7 +107,7 @@ class Desk(Statuses):
             NotFoundError: if it is not here.
             OperationError: if it has not ended, or ended otherwise.
         """
-        held = self._find(event)
+        held = await self._find(event)
         before = held.execution.status
         await self._store.requeue((held,))
         self._tell(held, before)
@@ -111,7 +120,7 @@ class Desk(Statuses):
             NotFoundError: if it is not here.
             OperationError: if it runs.
         """
-        held = self._find(event)
+        held = await self._find(event)
         number, before = held.execution.arrival, held.execution.status
         await self._store.remove((held,))
         if self._observers.active:
@@ -148,10 +157,10 @@ class Desk(Statuses):
                 self._observers.tell(event, *before[event.id], None)
         return len(pruned)
 
-    def _find(self, event: Event | IdLike) -> Event:
+    async def _find(self, event: Event | IdLike) -> Event:
         if isinstance(event, Event) and self.states.by_number.get(_number(event)) is event:
             return event
-        found = self.states.find(as_id(event))
+        found = await self._store.find(as_id(event))
         if not isinstance(found, Event):
             raise NotFoundError(f"{event!r} is not in this executor: append it first")
         return found

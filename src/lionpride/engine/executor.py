@@ -121,10 +121,10 @@ class Executor(Desk):
             return event
         if not (exist_ok and event in self):
             _check_pending(event)
-        before = self._store.last_arrival()
+        fresh = self._fresh((event,))
         entry = (event, priority)
         held = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
-        self._tell_taken(held, before, _PENDING)
+        self._tell_taken(fresh, _PENDING)
         return cast("E", held[0])
 
     async def append_many(
@@ -161,9 +161,9 @@ class Executor(Desk):
             entries.append((event, checked_priority(event, priority)))
         if not entries:
             return []
-        before = self._store.last_arrival()
+        fresh = self._fresh(events)
         held = await self._store.append(entries, room=self._room, exist_ok=exist_ok)
-        self._tell_taken(held, before, _PENDING)
+        self._tell_taken(fresh, _PENDING)
         return cast("list[E]", held)
 
     async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:
@@ -191,28 +191,31 @@ class Executor(Desk):
                 raise ExistsError(
                     f"a progression is named {progression.name!r} here: names are unique"
                 )
-        before = self._store.last_arrival()
+        fresh = self._fresh(events)
         count = await self._store.load(events)
         for progression in own:
             self.states.add_progression(progression)
-        self._tell_taken(events, before)
+        self._tell_taken(fresh)
         return count
 
-    def _tell_taken(
-        self, events: Iterable[Work], before: int, after: EventStatus | None = None
-    ) -> None:
-        """Tell observers of the events whose arrival numbers are above ``before``.
+    def _fresh(self, events: Iterable[Work]) -> list[Work]:
+        """Those of the events that nobody holds yet, if anybody is to be told of them."""
+        if not self._observers.active:
+            return []
+        fresh = {id(event): event for event in events if event.execution.arrival is None}
+        return list(fresh.values())
+
+    def _tell_taken(self, fresh: Iterable[Work], after: EventStatus | None = None) -> None:
+        """Tell observers of the events that have been taken in.
 
         Args:
-            events: What the store holds; some may have been there already.
-            before: The last arrival number before.
+            fresh: Those that nobody held before; of two with one id, the store took the first.
             after: The status that each was taken in with; None for the one that it has.
         """
-        if self._observers.active:
-            for event in events:
-                number = event.execution.arrival
-                if number is not None and number > before:
-                    self._observers.tell(event, number, None, after or event.status)
+        for event in fresh:
+            number = event.execution.arrival
+            if number is not None:
+                self._observers.tell(event, number, None, after or event.status)
 
     def _check_type(self, event: object) -> None:
         kind = self._event_type

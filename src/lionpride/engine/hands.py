@@ -106,7 +106,7 @@ class Hands(ABC):
 
     def _wake(self) -> None:
         """Let the one who looks, and sleeps, look again."""
-        if self._asleep is not None and not self._asleep.done():
+        if self._asleep is not None and not self._asleep.done() and not self.lost:
             self._asleep.set_result(None)
 
     async def _sleep(self, seconds: float | None) -> None:

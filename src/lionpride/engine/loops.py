@@ -82,7 +82,7 @@ class Loop(Admission):
                 # to call while this worker runs what it found and nobody looks.
                 self._armed = True
                 shop.store.on_ready(self._bell)
-            claims, wait = await shop.store.claim(shop.name, start=self._starts)
+            claims, wait = await self._claim(1, start=self._starts)
             self._more = wait is not None
             if not claims:
                 await self._sleep(wait)
@@ -122,10 +122,7 @@ class Round(Admission):
             await self._until_slot()
             if self._closing:
                 return None
-            store = self.shop.store
-            claims, wait = await store.claim(
-                self.shop.name, until=self._until, skip=self._skip, denied=True
-            )
+            claims, wait = await self._claim(1, until=self._until, skip=self._skip, denied=True)
             if not claims:
                 break
             if await self._accepts(worker, claims[0]):

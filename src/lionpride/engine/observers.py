@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-from ..model.execution import TERMINAL, EventStatus
+from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import Transition
 
@@ -32,7 +32,6 @@ class Observers:
         self.failures = 0
         self._callbacks: list[Observer] = []
         self._failed: list[Observer] = []  # not a set: they need not be hashable
-        self._waiting: dict[int, list[asyncio.Future[None]]] = {}
 
     def add(self, observer: Observer) -> Callable[[], None]:
         """Tell ``observer`` of each transition from now on; returns how to stop it.
@@ -48,31 +47,7 @@ class Observers:
     def _remove(self, observer: Observer) -> None:
         if observer in self._callbacks:
             self._callbacks.remove(observer)
-        self._set_active()
-
-    def _set_active(self) -> None:
-        self.active = bool(self._callbacks or self._waiting)
-
-    async def ended(self, event: Work) -> None:
-        """Return when the event, which a store holds, is in a terminal status or removed."""
-        state = event.execution
-        while state.arrival is not None and state.status not in TERMINAL:
-            await self._next_ending(state.arrival)
-
-    async def _next_ending(self, number: int) -> None:
-        """Return when the event of a number ends; it may have been retried since."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(number, []).append(future)
-        self.active = True
-        try:
-            await future
-        finally:
-            waiting = self._waiting.get(number, [])
-            if future in waiting:  # given up: the event has not ended
-                waiting.remove(future)
-                if not waiting:
-                    del self._waiting[number]
-            self._set_active()
+        self.active = bool(self._callbacks)
 
     def tell(
         self,
@@ -82,12 +57,6 @@ class Observers:
         after: EventStatus | None,
     ) -> None:
         """Tell of one step; call it only while ``active``."""
-        if number is not None and (after is None or after in TERMINAL):
-            for future in self._waiting.pop(number, ()):
-                if not future.done():
-                    future.set_result(None)
-        if not self._callbacks:
-            return
         now = asyncio.get_running_loop().time()
         transition = Transition(event, before, after, now, event.execution.attempt)
         for observer in tuple(self._callbacks):

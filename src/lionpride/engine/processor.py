@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ from ..stores.contract import Store
 from ..stores.memory import MemoryStore
 from ..stores.states import Events
 from .crew import Crew
+from .dealing import Dealing
 from .event import Event
 from .loops import Loop, Round
 from .observers import Observers
@@ -168,18 +170,30 @@ class Processor:
                 started then, and what runs gets its grace time first.
         """
         if not self._stopped:
-            await self._run(Loop(self._bench))
+            await self._run((Loop if self._bench.now is not None else Dealing)(self._bench))
 
     async def _run(self, crew: Crew) -> None:
-        for lost in [each for each in self._crews if each.lost]:
-            self._crews.discard(lost)
-            lost.abandon()
+        self._forget_lost()
+        store, name = self._bench.store, self._bench.name
+        if not self._crews:
+            store.enlist(name, partial(self.end, cause=Cause.CANCEL))
         self._crews.add(crew)
         try:
             await crew.run()
         finally:
             self._crews.discard(crew)
-            self._bench.store.ring_idle()
+            if not self._crews:
+                store.discharge(name)
+            store.ring_idle()
+
+    def _forget_lost(self) -> None:
+        """Send back what crews had in hand whose loop was closed."""
+        lost = [crew for crew in self._crews if crew.lost]
+        for crew in lost:
+            self._crews.discard(crew)
+            crew.abandon()
+        if lost and not self._crews:
+            self._bench.store.discharge(self._bench.name)
 
     async def start(self) -> None:
         """Allow ``execute()`` to run, after a ``stop()``. It starts nothing by itself."""
@@ -243,9 +257,11 @@ class Processor:
 
     async def _is_idle(self, store: Store) -> bool:
         """Whether nothing is pending or running; raises if nothing could end what is."""
+        self._forget_lost()
         counts = await store.counts()
         waiting = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
-        if waiting and not self.working and not counts[EventStatus.PROCESSING]:
+        running = counts[EventStatus.PROCESSING]
+        if waiting and not running and not await store.attended():
             raise OperationError(
                 f"{waiting} events are pending and nothing is running them: use `async with "
                 "executor:`, run processor.execute() in a task, or call forward()"

@@ -49,6 +49,7 @@ class Workshop:
         self.backoff = backoff
         self.grace = grace
         self.running = 0
+        self.promised = 0  # starts that a claim under way, or its events, will make
         self.asker: object | None = None  # the worker that asks for permission now
         self.asks = permission is not None
         self.now = store if isinstance(store, Immediate) else None

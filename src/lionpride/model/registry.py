@@ -7,6 +7,7 @@ this process has not defined is not found, and the error says what to import.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -48,7 +49,12 @@ def _main_name() -> str:
     if spec is not None and spec.name:
         return str(spec.name).removesuffix(".__main__")
     file = getattr(main, "__file__", None)
-    return PurePath(file).stem if file else "__main__"
+    return _stem(file) if file else "__main__"
+
+
+@cache
+def _stem(file: str) -> str:
+    return PurePath(file).stem
 
 
 def register(cls: type[Element]) -> None:

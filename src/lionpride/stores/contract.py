@@ -33,6 +33,8 @@ __all__ = (
     "Entry",
     "Extended",
     "Immediate",
+    "Named",
+    "Prompt",
     "Record",
     "Settled",
     "Settlement",
@@ -44,6 +46,9 @@ Entry: TypeAlias = tuple[Work, float]
 
 Claim: TypeAlias = tuple[Work, int]
 """A claimed event, and the number of the attempt: the fencing token."""
+
+Named: TypeAlias = Work | UUID
+"""An event of the store, or its id."""
 
 Settlement: TypeAlias = tuple[Work, int, Outcome]
 """A claimed event, its attempt number, and what came of it."""
@@ -174,12 +179,37 @@ class Store(Protocol):
             ExistsError: if an id is known.
         """
 
+    async def restore(self, records: Sequence[Record]) -> int:
+        """Take in events from their records, as ``load`` does, in this store's queue.
+
+        A durable store does not need their classes.
+
+        Raises:
+            ExistsError: if an id is known.
+            NotFoundError: if a class is needed and this process has not defined it.
+        """
+
+    def enlist(self, worker: str, cancel: Callable[[Work], object]) -> None:
+        """A worker begins: its leases are kept alive until ``discharge``.
+
+        Args:
+            worker: The name that it claims under.
+            cancel: Called when somebody asks that the attempt of an event be cancelled; it may
+                be an attempt of another worker.
+        """
+
+    def discharge(self, worker: str) -> None:
+        """A worker has ended; what it still holds lapses."""
+
+    async def attended(self) -> bool:
+        """Whether any worker is at work on the queue, in this process or another."""
+
     async def claim(
         self,
         worker: str,
         n: int = 1,
         *,
-        lease: float = 10.0,
+        lease: float | None = None,
         until: int | None = None,
         skip: Collection[int] = (),
         denied: bool = False,
@@ -190,7 +220,7 @@ class Store(Protocol):
         Args:
             worker: Who takes it.
             n: How many at most: free slots, never a hoard.
-            lease: Seconds for which they are this worker's.
+            lease: Seconds for which they are this worker's; None for the store's own measure.
             until: Only events whose arrival number is at most this.
             skip: Not those with these arrival numbers.
             denied: Also those that wait out a denial.
@@ -208,21 +238,21 @@ class Store(Protocol):
         """Put on record what came of claims; one answer each, in order."""
 
     async def extend(
-        self, worker: str, claims: Sequence[Claim], *, lease: float = 10.0
+        self, worker: str, claims: Sequence[Claim], *, lease: float | None = None
     ) -> list[Extended]:
         """Renew leases; one answer each, in order."""
 
     async def sweep(self, limit: int = 1000) -> int:
         """Give back what is held under a lapsed lease, as interrupted; how many."""
 
-    async def cancel(self, events: Sequence[Work]) -> list[Cancelled]:
-        """Cancel what waits; one answer each, in order.
+    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
+        """Cancel what waits, and ask it of the workers that have the rest; one answer each.
 
         Raises:
             NotFoundError: if one is not here; nothing is cancelled then.
         """
 
-    async def requeue(self, events: Sequence[Work]) -> None:
+    async def requeue(self, events: Sequence[Named]) -> None:
         """Send ended events back to PENDING, on record: FAILED, CANCELLED or ABORTED ones.
 
         Raises:
@@ -239,7 +269,7 @@ class Store(Protocol):
             Those that this process held.
         """
 
-    async def remove(self, events: Sequence[Work]) -> None:
+    async def remove(self, events: Sequence[Named]) -> None:
         """Remove events that no worker has.
 
         Raises:
@@ -257,6 +287,13 @@ class Store(Protocol):
     async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
         """The records of these ids; None for one that is not here."""
 
+    async def find(self, uid: UUID) -> Work | None:
+        """The event of an id: the one that this process has, or one made from its record.
+
+        Raises:
+            NotFoundError: if it has to be made and this process has not defined its class.
+        """
+
     def last_arrival(self) -> int:
         """The highest arrival number given so far; 0 before the first."""
 
@@ -268,6 +305,9 @@ class Store(Protocol):
 
     def on_idle(self, bell: Callable[[], None]) -> None:
         """Ring once, when nothing may be pending or claimed any more; a hint too."""
+
+    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
+        """Ring once, when an event of this store may have ended or been removed; a hint too."""
 
     def ring_idle(self) -> None:
         """Ring the bells of ``on_idle``: a worker has stopped, so who waits may look again."""
@@ -298,3 +338,21 @@ class Immediate(Protocol):
 
     def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
         """``settle`` of one that COMPLETED, with what its ``Completion`` would hold."""
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """What a store offers beside, if its steps wait for a commit that many share."""
+
+    def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
+        """``settle`` of one that COMPLETED, with what its ``Completion`` would hold.
+
+        Nobody waits for it: it is on record when the event shows it, and tried until it is.
+        """
+
+    async def settled(self) -> None:
+        """Return when nothing that was handed over is under way any more.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import nsmallest
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from ..errors import NotFoundError, OperationError, QueueFullError
@@ -24,8 +24,9 @@ from ..rules.lifecycle import (
     check_retryable,
     requeue,
 )
+from .bells import Bells, Ringing
 from .clock import LoopClock
-from .contract import Cancelled, Claim, Entry, Extended, Record, Settled, Settlement
+from .contract import Cancelled, Claim, Entry, Extended, Named, Record, Settled, Settlement
 from .intake import are_new, resolve
 from .states import States
 from .waiting import Waiting
@@ -38,7 +39,7 @@ _CANCELLED = EventStatus.CANCELLED
 _APPLIED = Settled.APPLIED
 
 
-class MemoryStore:
+class MemoryStore(Ringing):
     """Keeps the events of one queue in this process.
 
     Args:
@@ -66,8 +67,8 @@ class MemoryStore:
         self._held: dict[int, Work] = {}
         self._waiting = Waiting(self._pending, self._held, self._clock)
         self._ready = self._waiting.ready
-        self._ready_bells: list[Callable[[], None]] = []
-        self._idle_bells: list[Callable[[], None]] = []
+        self._workers: dict[str, Callable[[Work], object]] = {}
+        self._bells = Bells()
 
     # -- taking in ---------------------------------------------------------------------------
 
@@ -88,7 +89,7 @@ class MemoryStore:
             )
         for event, priority in fresh:
             self._place(event, priority)
-        self._ring_ready()
+        self._bells.ring_ready()
         return held
 
     def append_now(self, event: Work, priority: float) -> bool:
@@ -105,8 +106,8 @@ class MemoryStore:
             ready.new.append(priority)
         else:
             ready.push(priority, number)
-        if self._ready_bells:
-            self._ring_ready()
+        if self._bells.ready:
+            self._bells.ring_ready()
         return True
 
     def _place(self, event: Work, priority: float) -> None:
@@ -132,8 +133,22 @@ class MemoryStore:
             else:
                 self._all.last = state.arrival = self._all.last + 1
                 self.states.lane(state.status)[state.arrival] = event
-        self._ring_ready()
+        self._bells.ring_ready()
         return len(events)
+
+    async def restore(self, records: Sequence[Record]) -> int:
+        return await self.load([cast("Work", record.event()) for record in records])
+
+    # -- workers -----------------------------------------------------------------------------
+
+    def enlist(self, worker: str, cancel: Callable[[Work], object]) -> None:
+        self._workers[worker] = cancel
+
+    def discharge(self, worker: str) -> None:
+        self._workers.pop(worker, None)
+
+    async def attended(self) -> bool:
+        return bool(self._workers)
 
     # -- claiming ----------------------------------------------------------------------------
 
@@ -142,7 +157,7 @@ class MemoryStore:
         worker: str,
         n: int = 1,
         *,
-        lease: float = 10.0,
+        lease: float | None = None,
         until: int | None = None,
         skip: Collection[int] = (),
         denied: bool = False,
@@ -211,8 +226,8 @@ class MemoryStore:
             self._let_wait(number, outcome.delay)
         else:
             self.states.lane(outcome.status)[number] = event
-        if self._idle_bells:
-            self._ring_if_idle()
+        if self._bells.idle or self._bells.ended:
+            self._ring_ended((number,))
         return _APPLIED
 
     def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
@@ -225,8 +240,11 @@ class MemoryStore:
         own["_response"] = response
         own["_duration"] = duration
         self._completed[number] = event
-        if self._idle_bells:
-            self._ring_if_idle()
+        bells = self._bells
+        if bells.ended:
+            bells.ring_ended((number,))
+        if bells.idle and not self._pending and not self._processing:
+            bells.ring_idle()
         return _APPLIED
 
     def _settle_unstarted(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
@@ -244,15 +262,15 @@ class MemoryStore:
         else:
             del self._pending[number]
             self.states.lane(outcome.status)[number] = event
-            self._ring_if_idle()
+            self._ring_ended((number,))
         return _APPLIED
 
     def _let_wait(self, number: int, delay: float | None) -> None:
         self._waiting.add(number, delay)
-        self._ring_ready()
+        self._bells.ring_ready()
 
     async def extend(
-        self, worker: str, claims: Sequence[Claim], *, lease: float = 10.0
+        self, worker: str, claims: Sequence[Claim], *, lease: float | None = None
     ) -> list[Extended]:
         return [Extended.OK if self._has(*claim) else Extended.LOST for claim in claims]
 
@@ -266,11 +284,14 @@ class MemoryStore:
 
     # -- by hand -----------------------------------------------------------------------------
 
-    async def cancel(self, events: Sequence[Work]) -> list[Cancelled]:
+    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
         numbers = [self._number(event) for event in events]
         answers = []
-        for event, number in zip(events, numbers, strict=True):
+        for number in numbers:
+            event = self._all[number]
             if number in self._held or number in self._processing:
+                for end in tuple(self._workers.values()):
+                    end(event)
                 answers.append(Cancelled.CLAIMED)
             elif number in self._pending:
                 self._waiting.leave(number)
@@ -280,15 +301,15 @@ class MemoryStore:
                 answers.append(Cancelled.DONE)
             else:
                 answers.append(Cancelled.SETTLED)
-        self._ring_if_idle()
+        self._ring_ended(numbers)
         return answers
 
-    async def requeue(self, events: Sequence[Work]) -> None:
-        numbers = [self._number(event) for event in events]
-        for event in events:
-            check_retryable(event.execution)
-        for number, event in dict(zip(numbers, events, strict=True)).items():
-            state = event.execution
+    async def requeue(self, events: Sequence[Named]) -> None:
+        numbers = dict.fromkeys(self._number(event) for event in events)
+        for number in numbers:
+            check_retryable(self._all[number].execution)
+        for number in numbers:
+            event, state = self._all[number], self._all[number].execution
             del self.states.lane(state.status)[number]
             requeue(state)
             self._pending[number] = event
@@ -302,24 +323,27 @@ class MemoryStore:
             if status in TERMINAL and status in statuses:
                 left = None if limit is None else limit - len(pruned)
                 pruned += islice(self.states.lane(status).values(), left)
+        numbers = [event.__dict__["_arrival"] for event in pruned]
         self.states.drop(pruned)
+        self._ring_ended(numbers)
         return pruned
 
-    async def remove(self, events: Sequence[Work]) -> None:
+    async def remove(self, events: Sequence[Named]) -> None:
         numbers = [self._number(event) for event in events]
-        for event, number in zip(events, numbers, strict=True):
+        for number in numbers:
             if number in self._held or number in self._processing:
                 raise OperationError(
-                    f"{event!r} is running: cancel it, and remove it when it has ended"
+                    f"{self._all[number]!r} is running: cancel it, and remove it when it has ended"
                 )
         for number in self._pending.keys() & set(numbers):
             self._waiting.leave(number)
-        self.states.drop(events)
-        self._ring_if_idle()
+        self.states.drop([self._all[number] for number in numbers])
+        self._ring_ended(numbers)
 
-    def _number(self, event: Work) -> int:
-        number = event.execution.arrival
-        if number is None or self._all.get(number) is not event:
+    def _number(self, event: Named) -> int:
+        held = self.states.find(event) if isinstance(event, UUID) else event
+        number = None if held is None else held.execution.arrival
+        if number is None or self._all.get(number) is not held:
             raise NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
         return number
 
@@ -355,35 +379,21 @@ class MemoryStore:
     def _record(self, event: Work) -> Record:
         return Record.of(event, self.queue, self._status(self._number(event), event))
 
+    async def find(self, uid: UUID) -> Work | None:
+        return self.states.find(uid)
+
     def last_arrival(self) -> int:
         return self._all.last
 
     # -- bells -------------------------------------------------------------------------------
 
-    def on_ready(self, bell: Callable[[], None]) -> None:
-        self._ready_bells.append(bell)
+    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
+        self._bells.on_ended(self._number(event), bell)
 
-    def on_idle(self, bell: Callable[[], None]) -> None:
-        self._idle_bells.append(bell)
-
-    def _ring_ready(self) -> None:
-        if self._ready_bells:
-            bells, self._ready_bells = self._ready_bells, []
-            for bell in bells:
-                bell()
-
-    def _ring_if_idle(self) -> None:
-        if self._idle_bells and not self._pending and not self._processing:
-            self.ring_idle()
-
-    def ring_idle(self) -> None:
-        bells, self._idle_bells = self._idle_bells, []
-        for bell in bells:
-            bell()
-
-    def off(self, bell: Callable[[], None]) -> None:
-        for bells in (self._ready_bells, self._idle_bells):
-            if bell in bells:
-                bells.remove(bell)
+    def _ring_ended(self, numbers: Iterable[int]) -> None:
+        """Ring the bells of these events, and that of idleness if it has come."""
+        self._bells.ring_ended(numbers)
+        if not self._pending and not self._processing:
+            self._bells.ring_idle()
 
     async def close(self) -> None: ...

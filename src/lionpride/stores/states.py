@@ -95,6 +95,16 @@ class States(Flow[Work, Progression]):
                     while progression.exclude(event.id):
                         pass
 
+    def show(self, number: int, event: Work) -> None:
+        """Show an event of a durable store, which has given it its id. For the store."""
+        self.lanes[event.execution.status][number] = event
+        self._numbers[event.id] = number
+
+    def hide(self, number: int, event: Work) -> None:
+        """Show an event no longer, though its store has it. For the store."""
+        del self.lanes[event.execution.status][number]
+        self._numbers.pop(event.id, None)
+
     def of(self, status: EventStatus) -> list[Work]:
         """The events of a status, as they are now."""
         return list(_compact(self.lanes[status]).values())

@@ -1,0 +1,125 @@
+"""Dealing: one claim for all free slots, where a claim has to wait for its store.
+
+A commit takes about as long for a hundred events as for one. So the looker claims as many as
+may start at once, and deals them out; each starts within the same turn of the loop, or the next
+few. A processor that asks permission claims one at a time all the same: what waits for an answer
+must not keep a more urgent event from being asked first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from ..model.execution import EventStatus
+from ..rules.lifecycle import RELEASED, Cause, Outcome, cancelled_while_waiting
+from ..stores.contract import Claim
+from .event import Event
+from .hands import Worker
+from .loops import Loop
+from .workshop import Workshop
+
+__all__ = ("Dealing",)
+
+
+class Dealing(Loop):
+    """Runs what comes until it is closed, within the window, over a store whose verbs wait."""
+
+    def __init__(self, shop: Workshop) -> None:
+        super().__init__(shop)
+        self._most += 1  # one looks ahead while the slots are taken
+        self._dealt: deque[Claim] = deque()
+        self._owed = 0  # of the shop's promises, those that this crew has made
+        self._put_back: set[asyncio.Task[None]] = set()
+        self._swift = not shop.asks
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        finally:
+            if self._loop.is_running():
+                while self._dealt:
+                    self._withdraw(self._deal(), RELEASED)
+                while self._put_back:
+                    await asyncio.wait(self._put_back)
+            self._promise(-self._owed)
+
+    def abandon(self) -> None:
+        super().abandon()
+        self._dealt.clear()  # their leases lapse
+        self._promise(-self._owed)
+
+    def _promise(self, n: int) -> None:
+        """Note starts to come; fewer, if ``n`` is below 0, unless they were given up already."""
+        n = max(n, -self._owed)
+        self._owed += n
+        self.shop.promised += n
+
+    async def _stretch(self, worker: Worker) -> Claim | None:
+        claim = self._deal() if self.shop.running < self.shop.slots else None
+        self._more |= claim is not None
+        return claim
+
+    def _deal(self) -> Claim | None:
+        """The next of what was claimed for all."""
+        if not self._dealt:
+            return None
+        self._promise(-1)
+        return self._dealt.popleft()
+
+    async def _next(self, worker: Worker) -> Claim | None:
+        if self.shop.asks:
+            return await super()._next(worker)
+        while not self._closing:
+            free = await self._until_free()
+            if self._closing:
+                break
+            if not self._armed:
+                self._armed = True
+                self.shop.store.on_ready(self._bell)
+            self._promise(free)
+            try:
+                claims, wait = await self._claim(free)
+            except BaseException:
+                self._promise(-free)
+                raise
+            self._promise(len(claims) - free)
+            self._more = wait is not None
+            self._dealt.extend(claims)
+            if claims and self._may_wait():
+                return self._deal()
+            await self._sleep(wait)
+        return None
+
+    async def _until_free(self) -> int:
+        """Wait until events may start; how many."""
+        shop = self.shop
+        while self._may_wait():
+            free = shop.slots - shop.running - shop.promised
+            if free > 0 and shop.window is not None:
+                free = min(free, shop.window.free(self._now()) - shop.promised)
+            if free > 0:
+                return free
+            if shop.running + shop.promised >= shop.slots or shop.window is None:
+                await self._sleep_until_free()
+            else:
+                await self._sleep(shop.window.wait(self._now()) or 0.001)
+        return 0
+
+    def end(self, event: Event, cause: Cause) -> bool:
+        for claim in self._dealt:
+            if claim[0] is event:
+                self._dealt.remove(claim)
+                self._promise(-1)
+                cancelled = cause is Cause.CANCEL
+                self._withdraw(claim, cancelled_while_waiting() if cancelled else RELEASED)
+                return True
+        return super().end(event, cause)
+
+    def _withdraw(self, claim: Claim | None, outcome: Outcome) -> None:
+        """Settle a claim that is not to be started."""
+        if claim is not None:
+            assert claim[0].execution.status is EventStatus.PENDING
+            task = self._loop.create_task(self._settle_unstarted(claim, outcome))
+            self._put_back.add(task)
+            task.add_done_callback(self._put_back.discard)

@@ -1,0 +1,86 @@
+"""Bells: who asked to be called once, when something has happened in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+__all__ = ("Bell", "Bells", "Ringing")
+
+Bell: TypeAlias = Callable[[], None]
+
+
+class Bells:
+    """The three kinds of a store's bells; each rings once, and is hung anew by who wants more.
+
+    Attributes:
+        ready: Those that ring when a claim may find something new.
+        idle: Those that ring when nothing may be pending or claimed any more.
+        ended: Those that ring when the event of a number may have ended.
+    """
+
+    __slots__ = ("ended", "idle", "ready")
+
+    def __init__(self) -> None:
+        self.ready: list[Bell] = []
+        self.idle: list[Bell] = []
+        self.ended: dict[int, list[Bell]] = {}
+
+    def any(self) -> bool:
+        """Whether one hangs."""
+        return bool(self.ready or self.idle or self.ended)
+
+    def on_ended(self, number: int, bell: Bell) -> None:
+        """Ring when the event of a number may have ended."""
+        self.ended.setdefault(number, []).append(bell)
+
+    def off(self, bell: Bell) -> None:
+        """Take off a bell, if it hangs."""
+        for bells in (self.ready, self.idle):
+            if bell in bells:
+                bells.remove(bell)
+        for number, bells in list(self.ended.items()):
+            if bell in bells:
+                bells.remove(bell)
+                if not bells:
+                    del self.ended[number]
+
+    def ring_ready(self) -> None:
+        """A claim may find something new."""
+        bells, self.ready = self.ready, []
+        for bell in bells:
+            bell()
+
+    def ring_idle(self) -> None:
+        """Nothing may be pending or claimed any more."""
+        bells, self.idle = self.idle, []
+        for bell in bells:
+            bell()
+
+    def ring_ended(self, numbers: Iterable[int]) -> None:
+        """The events of these numbers may have ended."""
+        for number in numbers:
+            for bell in self.ended.pop(number, ()):
+                bell()
+
+
+class Ringing:
+    """The verbs of a store that need nothing but its bells."""
+
+    _bells: Bells
+
+    def on_ready(self, bell: Bell) -> None:
+        """As ``Store.on_ready``."""
+        self._bells.ready.append(bell)
+
+    def on_idle(self, bell: Bell) -> None:
+        """As ``Store.on_idle``."""
+        self._bells.idle.append(bell)
+
+    def ring_idle(self) -> None:
+        """As ``Store.ring_idle``."""
+        self._bells.ring_idle()
+
+    def off(self, bell: Bell) -> None:
+        """As ``Store.off``."""
+        self._bells.off(bell)

@@ -1,0 +1,98 @@
+"""What a process shows of a durable store: what it runs, and the newest that it knows of.
+
+The store's rows are the truth; this is the bounded part of it that a program can look at
+without waiting. An event that is no longer shown is found again for as long as user code has
+it, so that a claim gives the user's own object.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final
+from weakref import WeakValueDictionary
+
+from ..model.execution import EventStatus
+from ..model.work import Work
+from .states import States
+
+__all__ = ("MOST", "Shown")
+
+MOST: Final = 10_000
+"""Events shown at rest; those that run come on top."""
+
+
+class Shown:
+    """Keeps the States of a durable store.
+
+    Args:
+        states: What is shown.
+        most: How many events at rest are shown: the newest that were taken in or settled here.
+    """
+
+    def __init__(self, states: States, most: int = MOST) -> None:
+        self._states = states
+        self._all: dict[int, Work] = {}  # quicker by number than the lanes
+        self._most = most
+        self._resting: OrderedDict[int, None] = OrderedDict()
+        self._let_go: WeakValueDictionary[int, Work] = WeakValueDictionary()
+
+    def find(self, number: int) -> Work | None:
+        """The event of a number, if this process has it."""
+        return self._all.get(number) or self._let_go.get(number)
+
+    def has(self, number: int) -> bool:
+        """Whether this process has the event of a number."""
+        return number in self._all or number in self._let_go
+
+    def shows(self, number: int) -> bool:
+        """Whether the event of a number is among the States."""
+        return number in self._all
+
+    def take(self, number: int, event: Work) -> None:
+        """Show an event that is claimed: it stays until it rests."""
+        self._resting.pop(number, None)
+        if number not in self._all:
+            self._let_go.pop(number, None)
+            self._all[number] = event
+            self._states.show(number, event)
+
+    def move(self, number: int, event: Work, before: EventStatus, after: EventStatus) -> None:
+        """Show an event, which was shown under another status, where it stands now."""
+        lanes = self._states.lanes
+        lanes[before].pop(number, None)
+        lanes[after][number] = event
+
+    def rest(self, number: int, event: Work) -> None:
+        """Show an event that nobody here has claimed; the oldest of those give way."""
+        if number not in self._all:
+            self._let_go.pop(number, None)
+            self._all[number] = event
+            self._states.show(number, event)
+        resting = self._resting
+        resting[number] = None
+        resting.move_to_end(number)
+        while len(resting) > self._most:
+            oldest, _ = resting.popitem(last=False)
+            self._hide(oldest)
+
+    def _hide(self, number: int) -> None:
+        event = self._all.pop(number)
+        self._states.hide(number, event)
+        self._let_go[number] = event
+
+    def drop(self, numbers: Iterable[int]) -> list[Work]:
+        """Forget events that are no longer in the store; those that this process had."""
+        gone = []
+        for number in numbers:
+            self._resting.pop(number, None)
+            event = self._all.pop(number, None)
+            if event is not None:
+                self._states.drop([event])
+            else:
+                event = self._let_go.pop(number, None)
+                if event is not None:
+                    event.execution.arrival = event.execution.due = None
+            if event is not None:
+                gone.append(event)
+        return gone

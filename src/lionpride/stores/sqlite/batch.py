@@ -1,0 +1,154 @@
+"""A batch: what shares a transaction. Each part of it is answered for itself.
+
+Two kinds of step make up nearly all of a run, and have a place of their own: to take in an event
+with nothing on record, and to put on record that an attempt completed. They are taken in one go
+where nothing is in the way, and one after another where something is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import apsw
+
+from ...errors import ExistsError
+from ...model.work import Work
+from .rows import Ended, Fresh, Rows
+from .steps import Claim, Settle, Step
+
+__all__ = ("Answer", "Answers", "Batch", "Entry", "Exit")
+
+Entry: TypeAlias = tuple[Work, Fresh, Any]
+"""An event to take in, its columns, and the future of who waits for that."""
+
+Exit: TypeAlias = tuple[Work, Any, Ended]
+"""An event whose attempt completed, its response, and its columns."""
+
+
+class Answer(NamedTuple):
+    """What a step gave, or why it did nothing."""
+
+    value: Any
+    error: Exception | None = None
+
+
+class Answers(NamedTuple):
+    """What came of a batch.
+
+    Attributes:
+        numbers: Of each entry, its number; or why it was not taken in.
+        applied: Of each exit, whether its claim still held.
+        steps: Of each step, its answer.
+        idle: Whether nothing waits and nothing is claimed any more.
+    """
+
+    numbers: Sequence[int | Exception]
+    applied: Sequence[bool]
+    steps: Sequence[Answer]
+    idle: bool
+
+
+class Batch:
+    """What is asked for while it fills.
+
+    Attributes:
+        entries: Events to take in.
+        exits: Attempts that completed.
+        steps: Anything else.
+    """
+
+    __slots__ = ("entries", "exits", "steps")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.exits: list[Exit] = []
+        self.steps: list[tuple[Step, Callable[[Any], Any] | None, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self.entries) + len(self.exits) + len(self.steps)
+
+    def perform(self, rows: Rows) -> Answers:
+        """Take every step: settlements first, claims last, so that what is freed can be claimed.
+
+        Raises:
+            apsw.Error: if the transaction as a whole cannot go on.
+        """
+        applied = _exits(rows, self.exits)
+        answers = [Answer(None)] * len(self.steps)
+        order = [(_RANKS.get(type(step), 1), at) for at, (step, _, _) in enumerate(self.steps)]
+        order.sort()
+        numbers: Sequence[int | Exception] | None = None
+        for rank, at in order:
+            if rank and numbers is None:
+                numbers = _entries(rows, self.entries)
+            answers[at] = _one(rows, self.steps[at][0])
+        if numbers is None:
+            numbers = _entries(rows, self.entries)
+        return Answers(numbers, applied, answers, rows.is_idle())
+
+
+_RANKS = {Settle: 0, Claim: 2}
+
+
+def _exits(rows: Rows, exits: Sequence[Exit]) -> Sequence[bool]:
+    if not exits:
+        return ()
+    columns = [one[2] for one in exits]
+    if _together(rows, lambda: rows.complete(columns)):
+        return [True] * len(exits)
+    return [bool(_together(rows, lambda one=one: rows.complete([one]))) for one in columns]
+
+
+def _entries(rows: Rows, entries: Sequence[Entry]) -> Sequence[int | Exception]:
+    if not entries:
+        return ()
+    columns = [one[1] for one in entries]
+    numbers = _together(rows, lambda: rows.insert_new(columns))
+    return numbers or [_entry(rows, one) for one in columns]
+
+
+def _entry(rows: Rows, one: Fresh) -> int | Exception:
+    try:
+        numbers = _together(rows, lambda: rows.insert_new([one]))
+    except apsw.Error:
+        raise
+    except Exception as error:
+        return error
+    if numbers:
+        return int(numbers[0])
+    return ExistsError(
+        "an event of this id is known here already and was not appended again: append "
+        "event.as_fresh_event(), or pass exist_ok=True"
+    )
+
+
+def _together(rows: Rows, work: Callable[[], Any]) -> Any:
+    """What the work gives; if that is nothing, it is undone."""
+    try:
+        with rows.attempt():
+            return work() or _undo()
+    except _InTheWay:
+        return None
+    except apsw.Error:
+        raise
+    except Exception:  # which of several it was, shows when each is taken for itself
+        return None
+
+
+def _undo() -> None:
+    raise _InTheWay
+
+
+class _InTheWay(Exception):  # noqa: N818  (named for what it says)
+    """The steps cannot be taken in one go."""
+
+
+def _one(rows: Rows, step: Step) -> Answer:
+    try:
+        with rows.attempt():
+            return Answer(step(rows))
+    except apsw.Error:
+        raise
+    except Exception as error:
+        return Answer(None, error)

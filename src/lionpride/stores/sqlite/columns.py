@@ -1,0 +1,150 @@
+"""Between an event and the columns that hold it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from ...model import registry
+from ...model.execution import EventStatus, Execution
+from ...model.packing import packed, packed_result, unpack, unpack_result
+from ...model.unset import Unset
+from ...model.work import Work
+from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
+from ..contract import Record
+from .rows import Found, Fresh, Kept, Place, State, Waits
+
+__all__ = (
+    "after",
+    "entries_of",
+    "event_of",
+    "event_of_found",
+    "fresh_of",
+    "place_of",
+    "place_of_record",
+    "state_of",
+)
+
+_COUNTERS: Final = ("_attempt", "_tries", "_denials", "_interruptions")
+
+
+def place_of(event: Work, priority: float, ended: float = 0.0) -> Place:
+    """Where an event goes that is taken in."""
+    own = event.__dict__
+    status = own.get("_status", "pending")
+    return Place(
+        event.id.bytes,
+        registry.key_of(type(event)),
+        own["_created"],
+        priority,
+        None,
+        None,
+        packed(event),
+        status,
+        own.get("_due") or 0.0,
+        ended,
+        _NEW if "_status" not in own else state_of(own),
+    )
+
+
+_NEW: Final[State] = (0, 0, 0, 0, None, None, None)
+
+
+def fresh_of(event: Work, priority: float) -> Fresh:
+    """The columns of an event with nothing on record."""
+    kind = _kinds.get(type(event)) or _kinds.setdefault(type(event), registry.key_of(type(event)))
+    return event.id.bytes, kind, event.__dict__["_created"], priority, packed(event)
+
+
+_kinds: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+
+
+def state_of(own: dict[str, Any]) -> State:
+    """The state columns of the entries in an event's ``__dict__``."""
+    duration, retryable = own.get("_duration", Unset), own.get("_retryable", Unset)
+    return (
+        own.get("_attempt", 0),
+        own.get("_tries", 0),
+        own.get("_denials", 0),
+        own.get("_interruptions", 0),
+        None if duration is Unset else duration,
+        None if retryable is Unset else int(retryable),
+        packed_result(Execution.over(own)),
+    )
+
+
+def entries_of(status: str, state: State) -> dict[str, Any]:
+    """The entries in an event's ``__dict__`` that state columns stand for."""
+    *counters, duration, retryable, result = state
+    own: dict[str, Any] = {"_status": status}
+    own |= {key: n for key, n in zip(_COUNTERS, counters, strict=True) if n}
+    if duration is not None:
+        own["_duration"] = duration
+    if retryable is not None:
+        own["_retryable"] = bool(retryable)
+    if result is not None:
+        own |= unpack_result(result)
+    return own
+
+
+def after(outcome: Outcome, own: dict[str, Any]) -> State:
+    """The state columns that an outcome makes of an event's entries, which stay as they are.
+
+    Raises:
+        OperationError: if there is no such arrow.
+    """
+    if isinstance(outcome, Completion) and own.get("_status") == "processing":
+        result = packed_result(Execution.over({"_response": outcome.response}))
+        counters = [own.get(key, 0) for key in _COUNTERS]
+        return (*counters, outcome.duration, None, result)  # type: ignore[return-value]
+    execution = Execution.over(Execution.over(own).entries())
+    apply(execution, outcome)
+    return state_of(execution.own)
+
+
+def event_of(number: int, kept: Kept, priority: float, due: float, entries: dict[str, Any]) -> Work:
+    """The event, in its class.
+
+    Raises:
+        NotFoundError: if this process has not defined the class.
+        ValidationError: (pydantic's) if it no longer fits the class.
+    """
+    uid, _, created, payload = kept
+    entries |= {"_arrival": number, "_priority": priority}
+    if due:
+        entries["_due"] = due
+    return unpack(payload, id=UUID(bytes=uid), created=created, entries=entries)
+
+
+def event_of_found(found: Found) -> Work:
+    """The event of all that is known of it."""
+    kept = found.id, found.kind, found.created, found.payload
+    entries = entries_of(found.status, found.state)
+    return event_of(found.number, kept, found.priority, found.due, entries)
+
+
+def place_of_record(record: Record, ended: float) -> Place:
+    """Where an event goes that is taken in from its record; one that ran was interrupted."""
+    payload = dict(record.payload)
+    payload.pop("id", None)
+    created = datetime.fromisoformat(payload.pop("created_at")).timestamp()
+    execution = Execution.from_dict(payload.pop("execution", {}), encoded=True)
+    execution.become(record.status)
+    if record.status is EventStatus.PROCESSING:
+        apply(execution, after_interruption(execution.interruptions))
+    return Place(
+        record.id.bytes,
+        record.kind,
+        created,
+        record.priority,
+        record.key,
+        json.dumps(record.costs) if record.costs else None,
+        json.dumps(payload, separators=(",", ":")),
+        execution.status.value,
+        record.due or 0.0,
+        ended,
+        state_of(execution.own),
+    )

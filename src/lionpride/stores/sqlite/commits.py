@@ -1,0 +1,393 @@
+"""Group commit: what is asked for while a commit is under way shares the next one.
+
+A transaction is made on the event loop, where its statements cost microseconds, and committed
+in a thread, where the disk may take its time: SQLite lets go of the interpreter for that one
+call. If another process is writing, all of it happens in the thread, which may wait for its
+turn (docs/decisions/sqlite.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import apsw
+
+from ...errors import OperationError
+from .aside import Aside
+from .batch import Answer, Answers, Batch, Entry, Exit
+from .file import speaking
+from .lock import Turn
+from .rows import Rows
+from .steps import Append, Step
+
+__all__ = ("Commits", "Notary")
+
+SMALL: Final = 4
+"""Steps of a batch that is committed on the loop, since handing it over costs more."""
+
+PIECE: Final = 500
+"""Events of a large append that are taken in between two turns of the loop."""
+
+AGAIN: Final = 1.0
+"""Seconds until completions are tried again that could not be written."""
+
+
+class Notary(Protocol):
+    """Who notes in this process what has been committed."""
+
+    def entered(self, entry: Entry, number: int) -> None:
+        """An event was taken in."""
+
+    def exited(self, gone: Exit, applied: bool) -> None:
+        """A completion was put on record, or its claim had been lost."""
+
+    def committed(self, idle: bool) -> None:
+        """A transaction is done; whether nothing waits and nothing is claimed any more."""
+
+
+class Commits:
+    """Takes steps in transactions, one at a time, for one event loop.
+
+    Args:
+        path: The file, for messages.
+        connection: Its only writing connection in this process, but for the pulse's.
+        rows: The tables over that connection.
+        turn: The right to write.
+        patience: Seconds to wait for a program that writes without taking turns.
+        notary: Told of what is committed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        connection: apsw.Connection,
+        rows: Rows,
+        turn: Turn,
+        *,
+        patience: float,
+        notary: Notary,
+    ) -> None:
+        self._path = path
+        self._connection = connection
+        self._rows = rows
+        self._turn = turn
+        self._patience = patience
+        self._notary = notary
+        self._batch = Batch()
+        self._busy = False
+        self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
+        self._aside = Aside()
+        self._quiet: list[asyncio.Future[None]] = []
+
+    # -- asking ------------------------------------------------------------------------------
+
+    def ask(self, step: Step, then: Callable[[Any], Any] | None = None) -> asyncio.Future[Any]:
+        """Have a step taken in the next transaction.
+
+        Args:
+            step: What to do.
+            then: Called with its answer once that is committed, even if nobody awaits it any
+                more; what it returns is the future's result.
+
+        Raises:
+            OperationError: in a child process after ``fork``.
+        """
+        loop = self._here()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._batch.steps.append((step, then, future))
+        if not self._busy and not self._scheduled:
+            self._schedule(loop)
+        return future
+
+    def enter(self, event: Any, fresh: Any) -> asyncio.Future[None]:
+        """Have an event with nothing on record taken in."""
+        loop = self._here()
+        future: asyncio.Future[None] = loop.create_future()
+        self._batch.entries.append((event, fresh, future))
+        if not self._busy and not self._scheduled:
+            self._schedule(loop)
+        return future
+
+    def exit(self, gone: Exit) -> None:
+        """Have a completion put on record; it is tried until that is done."""
+        self._batch.exits.append(gone)
+        if not self._busy and not self._scheduled:
+            self._schedule(self._here())
+
+    def _here(self) -> asyncio.AbstractEventLoop:
+        """The running loop, which is served from now on."""
+        if os.getpid() != self._process:
+            raise OperationError(
+                f"{self._path} was opened before fork(): open it anew in the child process"
+            )
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._aside.wait()  # what another loop left unfinished
+            self._busy = self._scheduled = False
+            self._batch, self._loop = Batch(), loop
+        return loop
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin a transaction when this turn is over, so that it takes all that comes in it."""
+        self._scheduled = True
+        loop.call_soon(self._flush)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the connection may be read from: no transaction is under way."""
+        return not self._busy
+
+    async def quiet(self) -> None:
+        """Return when nothing is under way.
+
+        Raises:
+            StoreError: if what is under way cannot be written.
+        """
+        while self._busy or len(self._batch):
+            future = asyncio.get_running_loop().create_future()
+            self._quiet.append(future)
+            await future
+
+    def close(self) -> None:
+        """End the thread."""
+        self._aside.close()
+
+    # -- one transaction ---------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._busy or not len(self._batch):
+            return
+        batch, self._batch = self._batch, Batch()
+        self._busy = True
+        if not self._turn.take_now():
+            self._in_thread(batch, lambda: self._wait_and_do(batch))
+            return
+        try:
+            answers = self._do(batch, 0)
+        except apsw.BusyError:  # a program that takes no turns is writing
+            self._turn.give()
+            self._in_thread(batch, lambda: self._wait_and_do(batch))
+        except Exception as error:
+            self._turn.give()
+            self._failed(batch, error)
+        else:
+            if len(batch) > SMALL:
+                self._in_thread(batch, lambda: self._commit(answers))
+            else:
+                self._at_once(batch, answers)
+
+    def _do(self, batch: Batch, patience: float) -> Answers:
+        """Take the steps; the transaction stays open."""
+        self._begin(patience)
+        try:
+            answers = batch.perform(self._rows)
+            self._rows.write_counts()
+        except BaseException:
+            self._rows.roll_back()
+            raise
+        return answers
+
+    def _begin(self, patience: float) -> None:
+        self._connection.set_busy_timeout(round(patience * 1000))
+        try:
+            self._rows.begin()
+        except BaseException:
+            self._rows.roll_back()
+            raise
+
+    def _commit(self, answers: Answers) -> Answers:
+        try:
+            self._rows.commit()
+        except BaseException:
+            self._rows.roll_back()
+            raise
+        finally:
+            self._turn.give()
+        return answers
+
+    def _wait_and_do(self, batch: Batch) -> Answers:
+        self._turn.take()
+        try:
+            answers = self._do(batch, self._patience)
+        except BaseException:
+            self._turn.give()
+            raise
+        return self._commit(answers)
+
+    # -- its end -----------------------------------------------------------------------------
+
+    def _in_thread(self, batch: Batch, work: Callable[[], Answers]) -> None:
+        loop = self._loop
+        assert loop is not None
+
+        def call() -> None:
+            try:
+                answers = work()
+            except Exception as error:
+                _tell(loop, self._failed, batch, error)
+            else:
+                _tell(loop, self._done, batch, answers)
+
+        self._aside.call(call)
+
+    def _at_once(self, batch: Batch, answers: Answers) -> None:
+        try:
+            self._commit(answers)
+        except Exception as error:
+            self._failed(batch, error)
+        else:
+            self._done(batch, answers)
+
+    def _done(self, batch: Batch, answers: Answers) -> None:
+        notary = self._notary
+        for gone, applied in zip(batch.exits, answers.applied, strict=True):
+            notary.exited(gone, applied)
+        for entry, number in zip(batch.entries, answers.numbers, strict=True):
+            future = entry[2]
+            if isinstance(number, int):
+                notary.entered(entry, number)
+                if not future.done():
+                    future.set_result(None)
+            elif not future.done():
+                future.set_exception(number)
+        for (_, then, future), answer in zip(batch.steps, answers.steps, strict=True):
+            value, error = _noted(then, answer)
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+        self._next()
+        notary.committed(answers.idle)
+
+    def _failed(self, batch: Batch, failure: Exception) -> None:
+        """The transaction came to nothing: who waits is told so, completions are kept."""
+        for future in [one[2] for one in batch.entries] + [one[2] for one in batch.steps]:
+            if not future.done():
+                future.set_exception(self._explained(failure))
+        if batch.exits and self._loop is not None:
+            self._batch.exits[:0] = batch.exits
+            self._loop.call_later(AGAIN, self._flush)
+        waiting, self._quiet = self._quiet, []
+        for quiet in waiting:
+            if not quiet.done():
+                quiet.set_exception(self._explained(failure))
+        self._next(after_failure=True)
+
+    def _explained(self, failure: Exception) -> Exception:
+        """An error of its own for each who waits."""
+        try:
+            with speaking(self._path):
+                raise failure
+        except Exception as error:
+            return error
+
+    def _next(self, after_failure: bool = False) -> None:
+        self._busy = False
+        more = self._batch.steps or self._batch.entries
+        if self._loop is not None and (more or (self._batch.exits and not after_failure)):
+            self._schedule(self._loop)
+        elif self._quiet:
+            waiting, self._quiet = self._quiet, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    # -- a large append ----------------------------------------------------------------------
+
+    async def append(self, step: Append, then: Callable[[Any], Any]) -> Any:
+        """Take in many events in one transaction, with turns of the loop in between.
+
+        Args:
+            step: What to do.
+            then: As for ``ask``.
+        """
+        self._here()
+        while self._busy:
+            await self.quiet()
+        self._busy = True
+        try:
+            if not self._turn.take_now():
+                await self._call(self._turn.take)
+            return await self._append(step, then)
+        except (apsw.Error, OSError) as error:
+            raise self._explained(error) from error
+        finally:
+            self._next()
+
+    async def _append(self, step: Append, then: Callable[[Any], Any]) -> Any:
+        rows = self._rows
+        try:
+            self._begin(self._patience)
+            answer = await _by_and_by(step, rows)
+            rows.write_counts()
+            cancelled = await self._call(rows.commit)
+        except BaseException:
+            rows.roll_back()
+            raise
+        finally:
+            self._turn.give()
+        noted = then(answer)
+        if cancelled:
+            raise asyncio.CancelledError
+        return noted
+
+    async def _call(self, work: Callable[[], None]) -> bool:
+        """Call in the thread, to the end; whether this task was cancelled meanwhile."""
+        loop = self._here()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def call() -> None:
+            try:
+                work()
+            except Exception as error:
+                _tell(loop, future.set_exception, error)
+            else:
+                _tell(loop, future.set_result, None)
+
+        self._aside.call(call)
+        cancelled = False
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError:
+                cancelled = True
+        future.result()
+        return cancelled
+
+
+async def _by_and_by(step: Append, rows: Rows) -> list[tuple[int, bool]]:
+    """Take an append piece by piece, with a turn of the loop between two."""
+    pieces = step.by_and_by(rows, PIECE)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            answer: list[tuple[int, bool]] = end.value
+            return answer
+        await asyncio.sleep(0)
+
+
+def _noted(then: Callable[[Any], Any] | None, answer: Answer) -> Answer:
+    """Have the store note what is committed; the answer for who asked."""
+    if answer.error is not None or then is None:
+        return answer
+    try:
+        return Answer(then(answer.value))
+    except Exception as error:
+        return Answer(None, error)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, *call: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(*call)
+    except RuntimeError:  # the loop is closed: nobody is left to be told
+        return

@@ -1,0 +1,181 @@
+"""The file: opened or made, checked before anything is written, and brought up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from ...errors import ConfigurationError, StoreError
+
+__all__ = ("APPLICATION", "PATIENCE", "VERSION", "Synchronous", "connect", "open_file", "speaking")
+
+APPLICATION: Final = 0x4C696F6E
+"""SQLite's ``application_id`` of our files: "Lion"."""
+
+VERSION: Final = 1
+"""The newest schema that this version of the library knows: the last file in ``schema/``."""
+
+PATIENCE: Final = 30.0
+"""Seconds to wait for another process that is writing."""
+
+_MAGIC: Final = b"SQLite format 3\x00"
+_CHECKPOINT: Final = 4000
+"""Pages (of 4 KiB) that the write-ahead log gathers before they are copied into the file."""
+
+Synchronous = str
+"""``"FULL"``: a commit survives a power cut. ``"NORMAL"``: a killed process, not a power cut."""
+
+
+@contextmanager
+def speaking(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors as a ``StoreError`` that says what to do."""
+    try:
+        yield
+    except apsw.NotADBError as error:
+        raise StoreError(
+            f"{path} is no SQLite database, and was left as it is: give another path",
+            retryable=False,
+            cause=error,
+        ) from error
+    except apsw.FullError as error:
+        raise StoreError(
+            f"the disk of {path} is full: nothing of this step was written; make room, and try "
+            "again",
+            cause=error,
+        ) from error
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StoreError(
+            f"{path} is locked by another process: nothing of this step was written; end that "
+            "process's transaction, and try again",
+            cause=error,
+        ) from error
+    except apsw.ReadOnlyError as error:
+        raise StoreError(
+            f"{path} cannot be written: give this process the right to write the file and its "
+            "directory",
+            retryable=False,
+            cause=error,
+        ) from error
+    except apsw.CantOpenError as error:
+        raise StoreError(
+            f"{path} cannot be opened: its directory must exist, and be writable",
+            retryable=False,
+            cause=error,
+        ) from error
+    except apsw.CorruptError as error:
+        raise StoreError(
+            f"{path} is damaged ({error}): restore a backup, or see `.recover` of SQLite's shell",
+            retryable=False,
+            cause=error,
+        ) from error
+    except apsw.Error as error:
+        raise StoreError(f"{path}: {error}", cause=error) from error
+
+
+def connect(path: Path, *, synchronous: Synchronous = "FULL") -> apsw.Connection:
+    """One more connection to a file that ``open_file`` has opened."""
+    with speaking(path):
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        _prepare(connection, synchronous)
+        return connection
+
+
+def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.Connection:
+    """Open a file, or make it, with the schema of this version.
+
+    Args:
+        path: The file; its directory exists.
+        synchronous: "FULL" or "NORMAL".
+        patience: Seconds to wait for another process that writes.
+
+    Raises:
+        StoreError: if it is no database or another program's, of a newer version, locked, or
+            cannot be written; it is left as it was.
+    """
+    _check_magic(path)
+    with speaking(path):
+        connection = apsw.Connection(
+            str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        )
+        try:
+            connection.set_busy_timeout(round(patience * 1000))
+            if connection.readonly("main"):
+                raise apsw.ReadOnlyError("attempt to write a readonly database")
+            _bring_up_to_date(connection, path)
+            _prepare(connection, synchronous)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _check_magic(path: Path) -> None:
+    """Refuse what is no database before SQLite touches it."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise ConfigurationError(
+                f"the directory {path.parent} does not exist: make it, or give another path"
+            ) from None
+        return
+    except IsADirectoryError as error:
+        raise ConfigurationError(f"{path} is a directory: give the path of a file") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error}", retryable=False, cause=error) from error
+    if head and head != _MAGIC:
+        raise StoreError(
+            f"{path} is no SQLite database, and was left as it is: give another path",
+            retryable=False,
+        )
+
+
+def _prepare(connection: apsw.Connection, synchronous: Synchronous) -> None:
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
+
+
+def _bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
+    """Run the scripts that the file has not seen yet, all or none of them."""
+    if _check_version(connection, path) == VERSION:
+        return
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for version in range(_check_version(connection, path) + 1, VERSION + 1):
+            connection.execute(_script(version))
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _check_version(connection: apsw.Connection, path: Path) -> int:
+    """The schema version of a file that is ours; 0 for an empty one."""
+    version, application = connection.pragma("user_version"), connection.pragma("application_id")
+    if application == APPLICATION and version > VERSION:
+        raise StoreError(
+            f"{path} was written by a newer version of lionpride-core (schema {version}; this "
+            f"one knows {VERSION}), and was left as it is: upgrade lionpride-core",
+            retryable=False,
+        )
+    empty = not connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if application != APPLICATION and not (empty and application == 0 and version == 0):
+        raise StoreError(
+            f"{path} is another program's database, and was left as it is: give another path",
+            retryable=False,
+        )
+    return int(version)
+
+
+def _script(version: int) -> str:
+    return (resources.files(__package__) / "schema" / f"{version}.sql").read_text("utf-8")

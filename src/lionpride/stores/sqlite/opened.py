@@ -1,0 +1,69 @@
+"""A file that is open: its two connections, the group commit, the pulse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from .commits import Commits, Notary
+from .file import connect, open_file
+from .lock import Turn
+from .pulse import Pulse
+from .reader import Reader
+from .rows import Rows
+
+__all__ = ("Opened",)
+
+
+class Opened:
+    """Everything that a store has open.
+
+    Args:
+        path: The file.
+        queue: The queue's name.
+        synchronous: "FULL" or "NORMAL".
+        patience: Seconds to wait for another program that writes.
+        lease: Seconds that a claim holds without a pulse.
+        clock: The time for leases; called in threads too.
+        notary: Told of what is committed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        queue: str,
+        *,
+        synchronous: str,
+        patience: float,
+        lease: float,
+        clock: Callable[[], float],
+        notary: Notary,
+    ) -> None:
+        self._connection = open_file(path, synchronous=synchronous, patience=patience)
+        self._turn = Turn(path)
+        rows = Rows(self._connection, queue)
+        self.commits = Commits(
+            path, self._connection, rows, self._turn, patience=patience, notary=notary
+        )
+        self.reader = Reader(connect(path, synchronous=synchronous), queue)
+        self.pulse = Pulse(path, synchronous, lease, clock)
+        self._version = self._data_version()
+
+    def has_changed(self) -> bool:
+        """Whether another connection has written since this was asked last."""
+        if not self.commits.idle:
+            return False
+        before, self._version = self._version, self._data_version()
+        return before != self._version
+
+    def _data_version(self) -> int:
+        return int(self._connection.pragma("data_version"))
+
+    async def close(self) -> None:
+        """Finish what is under way, and close all."""
+        await self.commits.quiet()
+        self.pulse.stop()
+        self.commits.close()
+        self.reader.close()
+        self._connection.close()
+        self._turn.close()

@@ -1,0 +1,120 @@
+"""What is asked of the file without changing it, over a connection of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import apsw
+
+from ...model.execution import EventStatus
+from ..contract import Record
+from .rows import Found, Rows
+
+__all__ = ("Reader", "record_of")
+
+
+class Reader:
+    """Reads the events of one queue.
+
+    Args:
+        connection: One that nobody writes by.
+        queue: The queue's name.
+    """
+
+    def __init__(self, connection: apsw.Connection, queue: str) -> None:
+        self._db = connection
+        self._queue = queue
+        self._rows = Rows(connection, queue)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def counts(self) -> dict[EventStatus, int]:
+        """How many events are in each status."""
+        return {EventStatus(status): n for status, n in self._rows.counts().items()}
+
+    def last(self) -> int:
+        """The highest number given so far."""
+        return self._rows.last()
+
+    def queues(self) -> list[str]:
+        """The names of all queues in the file, in order of their making."""
+        return self._rows.queues()
+
+    def is_attended(self, since: float) -> bool:
+        """Whether a worker gave a sign of life since then."""
+        return self._rows.is_attended(since)
+
+    def unwanted(self) -> list[int]:
+        """The numbers of what is claimed and is to be cancelled."""
+        return self._rows.unwanted()
+
+    def page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
+        """The next records of a status, by number."""
+        with self._db:  # one view of all the tables
+            wanted = None if status is None else status.value
+            found = map(self._rows.find, self._rows.page(wanted, after, limit))
+            return [record_of(one) for one in found if one is not None]
+
+    def find(self, ids: Iterable[UUID]) -> list[Found | None]:
+        """What is known of the events of these ids; None for one that is not in the queue."""
+        wanted = [uid.bytes for uid in ids]
+        with self._db:
+            numbers = self._rows.known(wanted)
+            known = {uid: self._rows.find(number) for uid, number in numbers.items()}
+        here = {uid: one for uid, one in known.items() if one and one.queue == self._queue}
+        return [here.get(uid) for uid in wanted]
+
+    def of(self, numbers: Iterable[int]) -> list[Found | None]:
+        """What is known of the events of these numbers."""
+        with self._db:
+            return [self._rows.find(number) for number in numbers]
+
+
+def record_of(found: Found) -> Record:
+    """A record from what the tables say."""
+    attempt, tries, denials, interruptions, _, _, _ = found.state
+    uid = UUID(bytes=found.id)
+    return Record(
+        number=found.number,
+        id=uid,
+        queue=found.queue,
+        kind=found.kind,
+        status=EventStatus(found.status),
+        priority=found.priority,
+        due=found.due or None,
+        attempt=attempt,
+        tries=tries,
+        denials=denials,
+        interruptions=interruptions,
+        key=found.key,
+        costs=json.loads(found.costs) if found.costs else {},
+        payload=_payload(found, uid),
+    )
+
+
+def _payload(found: Found, uid: UUID) -> dict[str, Any]:
+    """What ``to_dict("json")`` of the event gives."""
+    _, _, _, _, duration, retryable, result = found.state
+    execution: dict[str, Any] = {"status": found.status}
+    if duration is not None:
+        execution["duration"] = duration
+    if result is not None:
+        execution |= json.loads(result)
+    if found.status == EventStatus.COMPLETED.value:
+        execution |= {"error": None, "retryable": False}
+    elif retryable is not None:
+        execution["retryable"] = bool(retryable)
+    names = ("attempt", "tries", "denials", "interruptions")
+    execution |= {name: n for name, n in zip(names, found.state, strict=False) if n}
+    execution["priority"] = found.priority
+    if found.due:
+        execution["due"] = found.due
+    created = datetime.fromtimestamp(found.created, UTC).isoformat()
+    head = {"id": str(uid), "created_at": created, "execution": execution}
+    return head | json.loads(found.payload)

@@ -1,0 +1,87 @@
+-- The first schema: an event never changes; three narrow tables beside it say where it stands.
+-- It waits, or is leased to a worker, or has finished: each number is in exactly one of them.
+
+CREATE TABLE queue (
+    number     INTEGER PRIMARY KEY,
+    name       TEXT    NOT NULL UNIQUE,
+    -- How many of its events are in each status, kept by every transaction.
+    pending    INTEGER NOT NULL DEFAULT 0,
+    processing INTEGER NOT NULL DEFAULT 0,
+    completed  INTEGER NOT NULL DEFAULT 0,
+    failed     INTEGER NOT NULL DEFAULT 0,
+    cancelled  INTEGER NOT NULL DEFAULT 0,
+    skipped    INTEGER NOT NULL DEFAULT 0,
+    aborted    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE event (
+    number   INTEGER PRIMARY KEY AUTOINCREMENT,  -- of arrival, never used twice
+    id       BLOB    NOT NULL UNIQUE,            -- the 16 bytes of a UUID
+    queue    INTEGER NOT NULL REFERENCES queue,
+    kind     TEXT    NOT NULL,                   -- the registry key of its class
+    created  REAL    NOT NULL,                   -- Unix time in seconds, as all times here
+    priority REAL    NOT NULL,
+    key      TEXT,
+    costs    TEXT,
+    payload  TEXT    NOT NULL                    -- its fields and metadata, as JSON
+) STRICT;
+
+CREATE TABLE waiting (
+    queue         INTEGER NOT NULL,
+    due           REAL    NOT NULL,  -- 0: at once
+    priority      REAL    NOT NULL,
+    number        INTEGER NOT NULL,
+    attempt       INTEGER NOT NULL,
+    tries         INTEGER NOT NULL,
+    denials       INTEGER NOT NULL,
+    interruptions INTEGER NOT NULL,
+    duration      REAL,              -- what is on record of an attempt before, if any
+    retryable     INTEGER,
+    result        TEXT,
+    PRIMARY KEY (queue, due, priority, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX later ON waiting (number) WHERE due > 0;
+
+CREATE TABLE lease (
+    number        INTEGER PRIMARY KEY,
+    queue         INTEGER NOT NULL,
+    due           REAL    NOT NULL,
+    priority      REAL    NOT NULL,
+    attempt       INTEGER NOT NULL,  -- the fencing token
+    tries         INTEGER NOT NULL,
+    denials       INTEGER NOT NULL,
+    interruptions INTEGER NOT NULL,
+    duration      REAL,
+    retryable     INTEGER,
+    result        TEXT,
+    worker        TEXT    NOT NULL,
+    until         REAL    NOT NULL,  -- it lapses then
+    cancel        INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE finished (
+    number        INTEGER PRIMARY KEY,
+    queue         INTEGER NOT NULL,
+    status        TEXT    NOT NULL,
+    ended         REAL    NOT NULL,
+    attempt       INTEGER NOT NULL,
+    tries         INTEGER NOT NULL,
+    denials       INTEGER NOT NULL,
+    interruptions INTEGER NOT NULL,
+    duration      REAL,              -- seconds
+    retryable     INTEGER,
+    result        TEXT               -- the response and the error, as JSON
+) STRICT;
+
+CREATE INDEX ended ON finished (queue, status, ended);  -- what is pruned next
+CREATE INDEX trouble ON finished (queue, status, number) WHERE status <> 'completed';
+
+CREATE TABLE worker (
+    name  TEXT    PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    host  TEXT    NOT NULL,  -- where its process id means something
+    pid   INTEGER NOT NULL,
+    born  TEXT    NOT NULL,  -- when its process began, since ids are used again
+    seen  REAL    NOT NULL   -- its last sign of life
+) STRICT, WITHOUT ROWID;
