@@ -8,6 +8,7 @@ where nothing is in the way, and one after another where something is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import apsw
@@ -97,7 +98,7 @@ def _exits(rows: Rows, exits: Sequence[Exit]) -> Sequence[bool]:
     columns = [one[2] for one in exits]
     if _together(rows, lambda: rows.complete(columns)):
         return [True] * len(exits)
-    return [bool(_together(rows, lambda one=one: rows.complete([one]))) for one in columns]
+    return [bool(_together(rows, partial(rows.complete, [one]))) for one in columns]
 
 
 def _entries(rows: Rows, entries: Sequence[Entry]) -> Sequence[int | Exception]:
@@ -127,7 +128,9 @@ def _together(rows: Rows, work: Callable[[], Any]) -> Any:
     """What the work gives; if that is nothing, it is undone."""
     try:
         with rows.attempt():
-            return work() or _undo()
+            if not (given := work()):
+                raise _InTheWay
+            return given
     except _InTheWay:
         return None
     except apsw.Error:
@@ -136,11 +139,7 @@ def _together(rows: Rows, work: Callable[[], Any]) -> Any:
         return None
 
 
-def _undo() -> None:
-    raise _InTheWay
-
-
-class _InTheWay(Exception):  # noqa: N818  (named for what it says)
+class _InTheWay(Exception):
     """The steps cannot be taken in one go."""
 
 
