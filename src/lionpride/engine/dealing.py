@@ -69,7 +69,7 @@ class Dealing(Loop):
             self._more = wait is not None
             self._dealt.extend(claims)
             if claims:
-                return None if self._closing else self._deal()
+                return self._deal()
             await self._sleep(wait)
         return None
 

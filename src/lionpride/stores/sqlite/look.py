@@ -120,7 +120,8 @@ class Look:
     def next_due(self) -> float | None:
         """When the first of what is not due yet will be."""
         query = "SELECT due FROM waiting WHERE queue = ? AND due > 0 ORDER BY due LIMIT 1"
-        return self._db.execute(query, (self._queue,)).get
+        due: float | None = self._db.execute(query, (self._queue,)).get
+        return due
 
     def oldest(
         self, status: str, limit: int, before: float | None = None
@@ -181,7 +182,9 @@ class Look:
         ).fetchone()
         if row is None:
             return None
-        return Found(*row[:-1], *self._stands(number, row[5], row[-1]))
+        *kept, queue = row
+        status, due, state = self._stands(number, row[5], queue)
+        return Found._make((*kept, status, due, state))
 
     def _stands(self, number: int, priority: float, queue: int) -> tuple[str, float, State]:
         """Status, due time and state of an event."""

@@ -72,8 +72,9 @@ class Reader:
 
     def of(self, numbers: Iterable[int]) -> list[Found | None]:
         """What is known of the events of these numbers."""
+        found: list[Found | None] = []
         with self._db:
-            found = [self._look.find(number) for number in numbers]
+            found += map(self._look.find, numbers)
         return found
 
 
