@@ -76,20 +76,14 @@ class Batch:
             apsw.Error: if the transaction as a whole cannot go on.
         """
         applied = _exits(rows, self.exits)
-        answers = [Answer(None)] * len(self.steps)
-        order = [(_RANKS.get(type(step), 1), at) for at, (step, _, _) in enumerate(self.steps)]
-        order.sort()
-        numbers: Sequence[int | Exception] | None = None
-        for rank, at in order:
-            if rank and numbers is None:
-                numbers = _entries(rows, self.entries)
-            answers[at] = _one(rows, self.steps[at][0])
-        if numbers is None:
-            numbers = _entries(rows, self.entries)
-        return Answers(numbers, applied, answers, rows.is_idle())
-
-
-_RANKS = {Settle: 0, Claim: 2}
+        steps = [step for step, _, _ in self.steps]
+        answers: dict[int, Answer] = {}
+        _settles(rows, steps, answers)
+        numbers = _entries(rows, self.entries)
+        rest = [at for at in range(len(steps)) if at not in answers]
+        for at in sorted(rest, key=lambda at: isinstance(steps[at], Claim)):
+            answers[at] = _one(rows, steps[at])
+        return Answers(numbers, applied, [answers[at] for at in range(len(steps))], rows.is_idle())
 
 
 def _exits(rows: Rows, exits: Sequence[Exit]) -> Sequence[bool]:
@@ -99,6 +93,13 @@ def _exits(rows: Rows, exits: Sequence[Exit]) -> Sequence[bool]:
     if _together(rows, lambda: rows.complete(columns)):
         return [True] * len(exits)
     return [bool(_together(rows, partial(rows.complete, [one]))) for one in columns]
+
+
+def _settles(rows: Rows, steps: Sequence[Step], answers: dict[int, Answer]) -> None:
+    settles = [(at, step) for at, step in enumerate(steps) if isinstance(step, Settle)]
+    given = _together(rows, lambda: Settle.together(rows, [step for _, step in settles]))
+    for at, (place, step) in enumerate(settles):
+        answers[place] = Answer(given[at]) if given else _one(rows, step)
 
 
 def _entries(rows: Rows, entries: Sequence[Entry]) -> Sequence[int | Exception]:
