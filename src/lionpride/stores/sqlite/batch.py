@@ -20,8 +20,11 @@ class Answer(NamedTuple):
     error: Exception | None = None
 
 
-def perform(rows: Rows, steps: Sequence[Step]) -> list[Answer]:
+def perform(rows: Rows, steps: Sequence[Step]) -> dict[int, Answer]:
     """Take every step: settlements first, claims last, so that what is freed can be claimed.
+
+    Returns:
+        The answers by the steps' places, in the order in which they were taken.
 
     Raises:
         apsw.Error: if the transaction as a whole cannot go on.
@@ -34,7 +37,7 @@ def perform(rows: Rows, steps: Sequence[Step]) -> list[Answer]:
     rest = [(at, step) for at, step in enumerate(steps) if at not in answers]
     for at, step in sorted(rest, key=lambda each: isinstance(each[1], Claim)):
         answers[at] = _one(rows, step)
-    return [answers[at] for at in range(len(steps))]
+    return answers
 
 
 def _all(

@@ -23,7 +23,7 @@ from .batch import Answer, perform
 from .file import speaking
 from .lock import Turn
 from .rows import Rows
-from .steps import Claim, Step
+from .steps import Claim, Settle, Step
 
 __all__ = ("Commits",)
 
@@ -147,7 +147,7 @@ class Commits:
             else:
                 self._in_thread(batch, lambda: self._commit(answers, idle))
 
-    def _do(self, batch: Sequence[Asked], patience: float) -> tuple[list[Answer], bool]:
+    def _do(self, batch: Sequence[Asked], patience: float) -> tuple[dict[int, Answer], bool]:
         """Take the steps; the transaction stays open."""
         self._connection.set_busy_timeout(round(patience * 1000))
         rows = self._rows
@@ -161,7 +161,7 @@ class Commits:
             raise
         return answers, idle
 
-    def _commit(self, answers: list[Answer], idle: bool) -> tuple[list[Answer], bool]:
+    def _commit(self, answers: dict[int, Answer], idle: bool) -> tuple[dict[int, Answer], bool]:
         try:
             self._rows.commit()
         except BaseException:
@@ -171,7 +171,7 @@ class Commits:
             self._turn.give()
         return answers, idle
 
-    def _wait_and_do(self, batch: Sequence[Asked]) -> tuple[list[Answer], bool]:
+    def _wait_and_do(self, batch: Sequence[Asked]) -> tuple[dict[int, Answer], bool]:
         self._turn.take()
         try:
             answers, idle = self._do(batch, self._patience)
@@ -210,13 +210,11 @@ class Commits:
         else:
             self._done(batch, result)
 
-    def _done(self, batch: Sequence[Asked], result: tuple[list[Answer], bool]) -> None:
+    def _done(self, batch: Sequence[Asked], result: tuple[dict[int, Answer], bool]) -> None:
         answers, idle = result
-        noted = [self._note(ask, answer) for ask, answer in zip(batch, answers, strict=True)]
-        # Who claimed goes first: what it deals out is there when the others ask.
-        for (_, _, future), (value, error) in sorted(
-            zip(batch, noted, strict=True), key=lambda each: not isinstance(each[0][0], Claim)
-        ):
+        # Noted as they were taken: what is appended and claimed at once is known when it is claimed.
+        noted = [(batch[at], self._note(batch[at], answer)) for at, answer in answers.items()]
+        for (_, _, future), (value, error) in sorted(noted, key=lambda each: _rank(each[0][0])):
             if future.done():
                 continue
             if error is None:
@@ -260,6 +258,18 @@ class Commits:
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
+
+
+def _rank(step: Step) -> int:
+    """Who is told of a commit before whom.
+
+    Those who made something wait go first, since they tell observers of it before it starts. Who
+    claimed goes before the others whose events have ended: what it deals out is there when they
+    ask for more.
+    """
+    if isinstance(step, Claim):
+        return 1
+    return 2 if isinstance(step, Settle) and step.only_ends() else 0
 
 
 class Aside:

@@ -127,6 +127,10 @@ class Settle:
 
     settlings: Sequence[Settling]
 
+    def only_ends(self) -> bool:
+        """Whether none of it goes back to wait."""
+        return all(one[2] != _PENDING for one in self.settlings)
+
     @staticmethod
     def together(rows: Rows, steps: Sequence[Settle]) -> list[Any] | None:
         """The answers to all, if every claim still holds."""

@@ -366,6 +366,9 @@ class SqliteStore:
     def _refresh(self, numbers: Sequence[int]) -> None:
         """Show what others have made of events."""
         for number, found in zip(numbers, self._open.reader.of(numbers), strict=True):
+            mine = self._claims.get(number)
+            if found is not None and (found.status, found.state[0]) == ("processing", mine):
+                continue  # claimed here in the same commit
             self._claims.pop(number, None)
             event = self._shown.find(number)
             if found is None:
