@@ -31,6 +31,7 @@ __all__ = ("Crew",)
 
 _PENDING = EventStatus.PENDING
 _PROCESSING = EventStatus.PROCESSING
+_COMPLETED = EventStatus.COMPLETED
 _APPLIED = Settled.APPLIED
 
 logger = logging.getLogger("lionpride")
@@ -243,7 +244,8 @@ class Crew(Hands):
                 if shop.on_free:
                     shop.ring_free()
         if observers.active and answer is _APPLIED:
-            observers.tell(event, own.get("_arrival"), _PROCESSING, event.status)
+            after = _COMPLETED if outcome is None else outcome.status
+            observers.tell(event, own.get("_arrival"), _PROCESSING, after)
         return ended
 
     async def _recover(self, worker: Worker) -> None:

@@ -97,6 +97,7 @@ class Dealing(Loop):
             if shop.running + shop.promised >= shop.slots or shop.window is None:
                 await self._sleep_until_free()
             else:
+                shop.on_free.append(self._wake)  # a promise may be broken
                 await self._sleep(shop.window.wait(self._now()) or 0.001)
         return 0
 
