@@ -21,7 +21,7 @@ from typing import Any
 
 from ..model.execution import EventStatus
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, cancelled_while_waiting
-from ..stores.contract import Claim, Settled
+from ..stores.contract import Cancelled, Claim, Settled
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform
 from .hands import Hands, Worker
@@ -68,6 +68,8 @@ class Crew(Hands):
         self._orphans: set[asyncio.Task[None]] = set()
         self._claiming = 0  # claims under way
         self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
+        self._leaving: list[Event] = []  # what came of them is on its way to the record
+        self._recalled: list[Event] = []  # cancelled meanwhile
 
     def _ring(self) -> None:
         """There may be something new to claim."""
@@ -127,8 +129,11 @@ class Crew(Hands):
             if worker.claim is not None and worker.claim[0] is event:
                 worker.guard.end(cause)
                 return True
-        if self._claiming and cause is Cause.CANCEL:
-            self._unwanted.append(event)
+        if cause is Cause.CANCEL:
+            if any(event is each for each in self._leaving):
+                self._recalled.append(event)
+            elif self._claiming:
+                self._unwanted.append(event)
         return False
 
     async def _claim(self, n: int, **how: Any) -> tuple[list[Claim], float | None]:
@@ -296,10 +301,27 @@ class Crew(Hands):
             raise TypeError(f"request must be a mapping, not {event.request!r}")
 
     async def _settle(self, claim: Claim, outcome: Outcome) -> Settled:
-        """Put on record what came of a claim."""
-        (answer,) = await self.shop.store.settle(((*claim, outcome),))
+        """Put on record what came of a claim; a cancel that comes meanwhile is not forgotten."""
+        event: Any = claim[0]
+        self._leaving.append(event)
+        try:
+            (answer,) = await self.shop.store.settle(((*claim, outcome),))
+        finally:
+            self._leaving = [each for each in self._leaving if each is not event]
+        if self._recalled:
+            await self._recall(event, outcome)
         self._after_trouble(outcome)
         return answer
+
+    async def _recall(self, event: Event, outcome: Outcome) -> None:
+        """Cancel an event that was sent back to wait while somebody cancelled it."""
+        asked = [each for each in self._recalled if each is not event]
+        if len(asked) < len(self._recalled) and outcome.status is _PENDING:
+            (answer,) = await self.shop.store.cancel((event,))
+            if answer is Cancelled.DONE and self.shop.observers.active:
+                number = event.execution.arrival
+                self.shop.observers.tell(event, number, _PENDING, EventStatus.CANCELLED)
+        self._recalled = [each for each in self._recalled if each is not event]
 
     async def _settle_unstarted(self, claim: Claim, outcome: Outcome) -> None:
         """Settle what no attempt of this crew's own ended, and tell of it."""

@@ -78,11 +78,12 @@ class Dealing(Loop):
                 self._break(free)
                 raise
             self._break(free - len(claims))
-            self._more = wait is not None or len(claims) > 1
+            self._more = wait is not None or len(claims) > 1 or not self._armed
             self._dealt.extend(claims)
             if claims:
                 return None if self._closing else self._deal()
-            await self._sleep(wait)
+            if self._armed:  # else something has come since the claim was asked for
+                await self._sleep(wait)
         return None
 
     async def _until_free(self) -> int:

@@ -32,9 +32,10 @@ class Loop(Admission):
                 self._armed = True
                 shop.store.on_ready(self._bell)
             claims, wait = await self._claim_one(start=self._starts)
-            self._more = wait is not None
+            self._more = wait is not None or not self._armed
             if not claims:
-                await self._sleep(wait)
+                if self._armed:  # else something has come since the claim was asked for
+                    await self._sleep(wait)
             elif self._starts or await self._admit(worker, claims[0]):
                 return claims[0]
             elif self._is_spent(worker):
