@@ -74,7 +74,8 @@ class Book:
 
     def begins(self, task: Task, crew: Crew) -> None:
         uid, demand = task.id, self.demand
-        demand(uid in self.accepted, f"{task.label} was never accepted")
+        known = uid in self.accepted or uid in self.moving
+        demand(known, f"{task.label} was never accepted")
         demand(uid not in self.active, f"{task.label} runs twice at once")
         demand(not crew.closed, f"{task.label} was started by a {crew.kind} that has ended")
         demand(task.status is S.PROCESSING, f"{task.label} runs and is {task.status}")
@@ -119,6 +120,10 @@ class Book:
             self.asking = None
 
     # -- what must hold at a start -----------------------------------------------------------
+
+    def runs(self, task: Task) -> int:
+        """How often it has been started."""
+        return sum(1 for start in self.starts if start.id == task.id)
 
     def recent(self) -> int:
         """Starts in (now - span, now], in exact arithmetic."""

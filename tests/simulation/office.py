@@ -68,6 +68,7 @@ class Office:
         self.executor, self.book = self.opened()
         self.labels = 0
         self.cancelled: set[UUID] = set()
+        self.late: dict[UUID, int] = {}  # of those, where it may have come too late: their runs
         self.visitors: set[asyncio.Task[Any]] = set()
         self.met: Counter[str] = Counter()
         self.trace: list[str] = []
@@ -226,11 +227,13 @@ class Office:
         task = task or running or self.someone()
         if task is None:
             return
-        before = task.status
+        before, runs = task.status, task.id in self.book.active
         self.say(f"cancel {task.label} ({before})")
         if await self.executor.cancel(task):
             self.book.demand(before not in TERMINAL, f"{task.label} had ended, and is cancelled")
             self.cancelled.add(task.id)
+            if self.book.noted and before is S.PROCESSING and not runs:
+                self.late[task.id] = self.book.runs(task)
         else:
             ended = task.status in TERMINAL or (
                 task.status is S.PROCESSING and task.id not in self.book.active
@@ -261,6 +264,7 @@ class Office:
         else:
             self.book.demand(before in RETRYABLE, f"S3: {before} was retried")
             self.cancelled.discard(task.id)
+            self.late.pop(task.id, None)
 
     async def remove(self) -> None:
         task = self.someone()
@@ -394,7 +398,9 @@ class Office:
         await self._join()
         book = self.book
         for task in book.accepted.values():
-            book.ended_as_planned(task, task.id in self.cancelled)
+            # Its code had ended, and what came of it may have been on its way: not so another run.
+            late = self.late.get(task.id) == book.runs(task) and task.status is not S.CANCELLED
+            book.ended_as_planned(task, task.id in self.cancelled and not late)
         await self.stop()
         await asyncio.wait(self.visitors)
         await self.leave()
