@@ -19,6 +19,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from ..errors import NotFoundError
 from ..model.execution import EventStatus
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, cancelled_while_waiting
 from ..stores.contract import Cancelled, Claim, Settled
@@ -68,7 +69,7 @@ class Crew(Hands):
         self._orphans: set[asyncio.Task[None]] = set()
         self._claiming = 0  # claims under way
         self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
-        self._leaving: list[Event] = []  # what came of them is on its way to the record
+        self._leaving: set[int] = set()  # ids of objects whose outcome is on its way to the record
         self._recalled: list[Event] = []  # cancelled meanwhile
 
     def _ring(self) -> None:
@@ -130,7 +131,7 @@ class Crew(Hands):
                 worker.guard.end(cause)
                 return True
         if cause is Cause.CANCEL:
-            if any(event is each for each in self._leaving):
+            if id(event) in self._leaving:
                 self._recalled.append(event)
             elif self._claiming:
                 self._unwanted.append(event)
@@ -251,6 +252,8 @@ class Crew(Hands):
         if observers.active and answer is _APPLIED:
             after = _COMPLETED if outcome is None else outcome.status
             observers.tell(event, own.get("_arrival"), _PROCESSING, after)
+        if self._recalled:
+            await self._recall(event, outcome)
         return ended
 
     async def _recover(self, worker: Worker) -> None:
@@ -303,24 +306,24 @@ class Crew(Hands):
     async def _settle(self, claim: Claim, outcome: Outcome) -> Settled:
         """Put on record what came of a claim; a cancel that comes meanwhile is not forgotten."""
         event: Any = claim[0]
-        self._leaving.append(event)
+        self._leaving.add(id(event))
         try:
             (answer,) = await self.shop.store.settle(((*claim, outcome),))
         finally:
-            self._leaving = [each for each in self._leaving if each is not event]
-        if self._recalled:
-            await self._recall(event, outcome)
+            self._leaving.discard(id(event))
         self._after_trouble(outcome)
         return answer
 
-    async def _recall(self, event: Event, outcome: Outcome) -> None:
+    async def _recall(self, event: Any, outcome: Outcome | None) -> None:
         """Cancel an event that was sent back to wait while somebody cancelled it."""
         asked = [each for each in self._recalled if each is not event]
-        if len(asked) < len(self._recalled) and outcome.status is _PENDING:
-            (answer,) = await self.shop.store.cancel((event,))
-            if answer is Cancelled.DONE and self.shop.observers.active:
-                number = event.execution.arrival
-                self.shop.observers.tell(event, number, _PENDING, EventStatus.CANCELLED)
+        back = outcome is not None and outcome.status is _PENDING
+        if back and len(asked) < len(self._recalled):
+            number = event.execution.arrival
+            with suppress(NotFoundError):  # removed since
+                (answer,) = await self.shop.store.cancel((event,))
+                if answer is Cancelled.DONE and self.shop.observers.active:
+                    self.shop.observers.tell(event, number, _PENDING, EventStatus.CANCELLED)
         self._recalled = [each for each in self._recalled if each is not event]
 
     async def _settle_unstarted(self, claim: Claim, outcome: Outcome) -> None:
@@ -330,6 +333,8 @@ class Crew(Hands):
         answer = await self._settle(claim, outcome)
         if answer is _APPLIED and observers.active:
             observers.tell(event, event.execution.arrival, before, outcome.status)
+        if self._recalled:
+            await self._recall(event, outcome)
 
     def _leave_behind(self, worker: Worker) -> None:
         """Settle the event of a worker whose code ignores its cancellation, and go on without."""
