@@ -21,16 +21,26 @@ def unhurried(clock: Callable[[], float]) -> Store:
     """A store in a file of its own; its leases outlast any jump of a virtual clock."""
     store = sqlite_in(Folder(), clock, lease=1e9)
     commits, rng = store._open.commits, Random(0)
-    end = commits._end
+    def in_turns(batch: Any, work: Callable[[], Any]) -> None:
+        wait(rng.choice(TURNS), partial(finish, batch, work))
 
-    def later(batch: Any, work: Callable[[], Any]) -> None:
-        wait(rng.choice(TURNS), partial(end, batch, work))
+    def finish(batch: Any, work: Callable[[], Any]) -> None:
+        try:
+            answers = work()
+        except Exception as error:
+            commits._failed(batch, error)
+        else:
+            commits._done(batch, answers)
+
+    def at_once(batch: Any, answers: Any) -> None:
+        in_turns(batch, partial(commits._commit, answers))
 
     def wait(turns: int, call: Callable[[], None]) -> None:
         assert commits._loop is not None
         commits._loop.call_soon(partial(wait, turns - 1, call) if turns else call)
 
-    commits._end = commits._in_thread = later  # type: ignore[method-assign]
+    commits._at_once = at_once  # type: ignore[method-assign]
+    commits._in_thread = in_turns  # type: ignore[method-assign]
     return store
 
 

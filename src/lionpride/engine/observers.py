@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-from ..model.execution import TERMINAL, EventStatus
+from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import Transition
 

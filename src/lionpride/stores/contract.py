@@ -34,6 +34,7 @@ __all__ = (
     "Extended",
     "Immediate",
     "Named",
+    "Prompt",
     "Record",
     "Settled",
     "Settlement",
@@ -337,3 +338,21 @@ class Immediate(Protocol):
 
     def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
         """``settle`` of one that COMPLETED, with what its ``Completion`` would hold."""
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """What a store offers beside, if its steps wait for a commit that many share."""
+
+    def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
+        """``settle`` of one that COMPLETED, with what its ``Completion`` would hold.
+
+        Nobody waits for it: it is on record when the event shows it, and tried until it is.
+        """
+
+    async def settled(self) -> None:
+        """Return when nothing that was handed over is under way any more.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import nsmallest
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from ..errors import NotFoundError, OperationError, QueueFullError
@@ -135,7 +135,7 @@ class MemoryStore:
         return len(events)
 
     async def restore(self, records: Sequence[Record]) -> int:
-        return await self.load([record.event() for record in records])
+        return await self.load([cast("Work", record.event()) for record in records])
 
     # -- workers -----------------------------------------------------------------------------
 

@@ -1,16 +1,30 @@
-"""A batch of steps in one transaction: each is answered for itself."""
+"""A batch: what shares a transaction. Each part of it is answered for itself.
+
+Two kinds of step make up nearly all of a run, and have a place of their own: to take in an event
+with nothing on record, and to put on record that an attempt completed. They are taken in one go
+where nothing is in the way, and one after another where something is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import apsw
 
-from .rows import Rows
-from .steps import Append, Claim, Settle, Step
+from ...errors import ExistsError
+from ...model.work import Work
+from .rows import Ended, Fresh, Rows
+from .steps import Claim, Settle, Step
 
-__all__ = ("Answer", "perform")
+__all__ = ("Answer", "Answers", "Batch", "Entry", "Exit")
+
+Entry: TypeAlias = tuple[Work, Fresh, Any]
+"""An event to take in, its columns, and the future of who waits for that."""
+
+Exit: TypeAlias = tuple[Work, Any, Ended]
+"""An event whose attempt completed, its response, and its columns."""
 
 
 class Answer(NamedTuple):
@@ -20,48 +34,125 @@ class Answer(NamedTuple):
     error: Exception | None = None
 
 
-def perform(rows: Rows, steps: Sequence[Step]) -> dict[int, Answer]:
-    """Take every step: settlements first, claims last, so that what is freed can be claimed.
+class Answers(NamedTuple):
+    """What came of a batch.
 
-    Returns:
-        The answers by the steps' places, in the order in which they were taken.
-
-    Raises:
-        apsw.Error: if the transaction as a whole cannot go on.
+    Attributes:
+        numbers: Of each entry, its number; or why it was not taken in.
+        applied: Of each exit, whether its claim still held.
+        steps: Of each step, its answer.
+        idle: Whether nothing waits and nothing is claimed any more.
     """
-    answers: dict[int, Answer] = {}
+
+    numbers: Sequence[int | Exception]
+    applied: Sequence[bool]
+    steps: Sequence[Answer]
+    idle: bool
+
+
+class Batch:
+    """What is asked for while it fills.
+
+    Attributes:
+        entries: Events to take in.
+        exits: Attempts that completed.
+        steps: Anything else.
+    """
+
+    __slots__ = ("entries", "exits", "steps")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.exits: list[Exit] = []
+        self.steps: list[tuple[Step, Callable[[Any], Any] | None, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self.entries) + len(self.exits) + len(self.steps)
+
+    def perform(self, rows: Rows) -> Answers:
+        """Take every step: settlements first, claims last, so that what is freed can be claimed.
+
+        Raises:
+            apsw.Error: if the transaction as a whole cannot go on.
+        """
+        applied = _exits(rows, self.exits)
+        steps = [step for step, _, _ in self.steps]
+        answers: dict[int, Answer] = {}
+        _settles(rows, steps, answers)
+        numbers = _entries(rows, self.entries)
+        for at in self.order():
+            if at not in answers:
+                answers[at] = _one(rows, steps[at])
+        return Answers(numbers, applied, [answers[at] for at in range(len(steps))], rows.is_idle())
+
+    def order(self) -> list[int]:
+        """The places of the steps in the order in which they are taken: claims last.
+
+        They are noted and answered in it too: what is appended or sent back to wait, and claimed
+        at once, is known here when its claim is, and observers hear of it before it starts.
+        """
+        return sorted(range(len(self.steps)), key=lambda at: _rank(self.steps[at][0]))
+
+
+def _rank(step: Step) -> int:
+    return 0 if isinstance(step, Settle) else 2 if isinstance(step, Claim) else 1
+
+
+def _exits(rows: Rows, exits: Sequence[Exit]) -> Sequence[bool]:
+    if not exits:
+        return ()
+    columns = [one[2] for one in exits]
+    if _together(rows, lambda: rows.complete(columns)):
+        return [True] * len(exits)
+    return [bool(_together(rows, partial(rows.complete, [one]))) for one in columns]
+
+
+def _settles(rows: Rows, steps: Sequence[Step], answers: dict[int, Answer]) -> None:
     settles = [(at, step) for at, step in enumerate(steps) if isinstance(step, Settle)]
-    _all(rows, settles, Settle.together, answers)
-    appends = [(at, step) for at, step in enumerate(steps) if isinstance(step, Append)]
-    _all(rows, [each for each in appends if each[1].is_plain()], Append.together, answers)
-    rest = [(at, step) for at, step in enumerate(steps) if at not in answers]
-    for at, step in sorted(rest, key=lambda each: isinstance(each[1], Claim)):
-        answers[at] = _one(rows, step)
-    return answers
+    given = _together(rows, lambda: Settle.together(rows, [step for _, step in settles]))
+    for at, (place, step) in enumerate(settles):
+        answers[place] = Answer(given[at]) if given else _one(rows, step)
 
 
-def _all(
-    rows: Rows,
-    steps: Sequence[tuple[int, Any]],
-    together: Callable[[Rows, Sequence[Any]], list[Any] | None],
-    answers: dict[int, Answer],
-) -> None:
-    """Take steps of a kind in one go; if one is in the way, they are left to be taken singly."""
-    if not steps:
-        return
+def _entries(rows: Rows, entries: Sequence[Entry]) -> Sequence[int | Exception]:
+    if not entries:
+        return ()
+    columns = [one[1] for one in entries]
+    numbers = _together(rows, lambda: rows.insert_new(columns))
+    return numbers or [_entry(rows, one) for one in columns]
+
+
+def _entry(rows: Rows, one: Fresh) -> int | Exception:
     try:
-        with rows.attempt():
-            given = together(rows, [step for _, step in steps])
-            if given is None:
-                raise _InTheWay
+        numbers = _together(rows, lambda: rows.insert_new([one]))
     except apsw.Error:
         raise
-    except Exception:  # which of them it was, shows when each is taken for itself
-        return
-    answers.update({at: Answer(value) for (at, _), value in zip(steps, given, strict=True)})
+    except Exception as error:
+        return error
+    if numbers:
+        return int(numbers[0])
+    return ExistsError(
+        "an event of this id is known here already and was not appended again: append "
+        "event.as_fresh_event(), or pass exist_ok=True"
+    )
 
 
-class _InTheWay(Exception):  # noqa: N818  (named for what it says)
+def _together(rows: Rows, work: Callable[[], Any]) -> Any:
+    """What the work gives; if that is nothing, it is undone."""
+    try:
+        with rows.attempt():
+            if not (given := work()):
+                raise _InTheWay
+            return given
+    except _InTheWay:
+        return None
+    except apsw.Error:
+        raise
+    except Exception:  # which of several it was, shows when each is taken for itself
+        return None
+
+
+class _InTheWay(Exception):
     """The steps cannot be taken in one go."""
 
 

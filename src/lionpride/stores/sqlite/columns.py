@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from ...model import registry
 from ...model.execution import EventStatus, Execution
@@ -14,13 +15,15 @@ from ...model.unset import Unset
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
 from ..contract import Record
-from .rows import Found, Kept, Place, State
+from .look import Found, Kept, State
+from .rows import Fresh, Place
 
 __all__ = (
     "after",
     "entries_of",
     "event_of",
     "event_of_found",
+    "fresh_of",
     "place_of",
     "place_of_record",
     "state_of",
@@ -49,6 +52,15 @@ def place_of(event: Work, priority: float, ended: float = 0.0) -> Place:
 
 
 _NEW: Final[State] = (0, 0, 0, 0, None, None, None)
+
+
+def fresh_of(event: Work, priority: float) -> Fresh:
+    """The columns of an event with nothing on record."""
+    kind = _kinds.get(type(event)) or _kinds.setdefault(type(event), registry.key_of(type(event)))
+    return event.id.bytes, kind, event.__dict__["_created"], priority, packed(event)
+
+
+_kinds: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 
 def state_of(own: dict[str, Any]) -> State:
@@ -88,7 +100,7 @@ def after(outcome: Outcome, own: dict[str, Any]) -> State:
     if isinstance(outcome, Completion) and own.get("_status") == "processing":
         result = packed_result(Execution.over({"_response": outcome.response}))
         counters = [own.get(key, 0) for key in _COUNTERS]
-        return (*counters, outcome.duration, None, result)  # type: ignore[return-value]
+        return (*counters, outcome.duration, None, result)
     execution = Execution.over(Execution.over(own).entries())
     apply(execution, outcome)
     return state_of(execution.own)

@@ -10,30 +10,32 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Final
 
 import apsw
 
 from ...errors import OperationError
-from .batch import Answer, perform
+from .aside import Aside
+from .batch import Answer, Answers, Batch, Exit
+from .entering import Append, Enter
 from .file import speaking
+from .holding import Holding
 from .lock import Turn
 from .rows import Rows
-from .steps import Claim, Settle, Step
+from .steps import Step
 
 __all__ = ("Commits",)
-
-MOST: Final = 512
-"""Steps that share a commit at most, so that none holds up the loop for long."""
 
 SMALL: Final = 4
 """Steps of a batch that is committed on the loop, since handing it over costs more."""
 
-Asked = tuple[Step, Callable[[Any], Any] | None, "asyncio.Future[Any]"]
+PIECE: Final = 500
+"""Events of a large append that are taken in between two turns of the loop."""
+
+AGAIN: Final = 1.0
+"""Seconds until completions are tried again that could not be written."""
 
 
 class Commits:
@@ -45,7 +47,8 @@ class Commits:
         rows: The tables over that connection.
         turn: The right to write.
         patience: Seconds to wait for a program that writes without taking turns.
-        after: Called after each commit: whether nothing is pending or claimed any more.
+        holding: Notes in this process what is committed.
+        committed: Called after each commit: whether nothing waits and nothing is claimed.
     """
 
     def __init__(
@@ -56,21 +59,25 @@ class Commits:
         turn: Turn,
         *,
         patience: float,
-        after: Callable[[bool], None],
+        holding: Holding,
+        committed: Callable[[bool], None],
     ) -> None:
         self._path = path
         self._connection = connection
         self._rows = rows
         self._turn = turn
         self._patience = patience
-        self._after = after
-        self._asked: list[Asked] = []
+        self._holding = holding
+        self._committed = committed
+        self._batch = Batch()
         self._busy = False
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
         self._aside = Aside()
         self._quiet: list[asyncio.Future[None]] = []
+
+    # -- asking ------------------------------------------------------------------------------
 
     def ask(self, step: Step, then: Callable[[Any], Any] | None = None) -> asyncio.Future[Any]:
         """Have a step taken in the next transaction.
@@ -83,28 +90,45 @@ class Commits:
         Raises:
             OperationError: in a child process after ``fork``.
         """
+        loop = self._here()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._batch.steps.append((step, then, future))
+        if not self._busy and not self._scheduled:
+            self._schedule(loop)
+        return future
+
+    def enter(self, event: Any, fresh: Any) -> asyncio.Future[None]:
+        """Have an event with nothing on record taken in."""
+        loop = self._here()
+        future: asyncio.Future[None] = loop.create_future()
+        self._batch.entries.append((event, fresh, future))
+        if not self._busy and not self._scheduled:
+            self._schedule(loop)
+        return future
+
+    def exit(self, gone: Exit) -> None:
+        """Have a completion put on record; it is tried until that is done."""
+        self._batch.exits.append(gone)
+        if not self._busy and not self._scheduled:
+            self._schedule(self._here())
+
+    def _here(self) -> asyncio.AbstractEventLoop:
+        """The running loop, which is served from now on."""
         if os.getpid() != self._process:
             raise OperationError(
                 f"{self._path} was opened before fork(): open it anew in the child process"
             )
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._move_to(loop)
-        future = loop.create_future()
-        self._asked.append((step, then, future))
-        self._schedule(loop)
-        return future
-
-    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Serve another loop; what the one before left unfinished in the thread is awaited."""
-        self._aside.wait()
-        self._busy = self._scheduled = False
-        self._asked, self._loop = [], loop
+            self._aside.wait()  # what another loop left unfinished
+            self._busy = self._scheduled = False
+            self._batch, self._loop = Batch(), loop
+        return loop
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._busy and not self._scheduled:
-            self._scheduled = True
-            loop.call_soon(self._flush)
+        """Begin a transaction when this turn is over, so that it takes all that comes in it."""
+        self._scheduled = True
+        loop.call_soon(self._flush)
 
     @property
     def idle(self) -> bool:
@@ -112,8 +136,12 @@ class Commits:
         return not self._busy
 
     async def quiet(self) -> None:
-        """Return when nothing is under way."""
-        while self._busy or self._asked:
+        """Return when nothing is under way.
+
+        Raises:
+            StoreError: if what is under way cannot be written.
+        """
+        while self._busy or len(self._batch):
             future = asyncio.get_running_loop().create_future()
             self._quiet.append(future)
             await future
@@ -126,15 +154,15 @@ class Commits:
 
     def _flush(self) -> None:
         self._scheduled = False
-        if self._busy or not self._asked:
+        if self._busy or not len(self._batch):
             return
-        batch, self._asked = self._asked[:MOST], self._asked[MOST:]
+        batch, self._batch = self._batch, Batch()
         self._busy = True
         if not self._turn.take_now():
             self._in_thread(batch, lambda: self._wait_and_do(batch))
             return
         try:
-            answers, idle = self._do(batch, 0)
+            answers = self._do(batch, 0)
         except apsw.BusyError:  # a program that takes no turns is writing
             self._turn.give()
             self._in_thread(batch, lambda: self._wait_and_do(batch))
@@ -142,26 +170,31 @@ class Commits:
             self._turn.give()
             self._failed(batch, error)
         else:
-            if len(batch) <= SMALL:
-                self._end(batch, lambda: self._commit(answers, idle))
+            if len(batch) > SMALL:
+                self._in_thread(batch, lambda: self._commit(answers))
             else:
-                self._in_thread(batch, lambda: self._commit(answers, idle))
+                self._at_once(batch, answers)
 
-    def _do(self, batch: Sequence[Asked], patience: float) -> tuple[dict[int, Answer], bool]:
+    def _do(self, batch: Batch, patience: float) -> Answers:
         """Take the steps; the transaction stays open."""
-        self._connection.set_busy_timeout(round(patience * 1000))
-        rows = self._rows
+        self._begin(patience)
         try:
-            rows.begin()
-            answers = perform(rows, [step for step, _, _ in batch])
-            rows.write_counts()
-            idle = rows.is_idle()
+            answers = batch.perform(self._rows)
+            self._rows.write_counts()
         except BaseException:
-            rows.roll_back()
+            self._rows.roll_back()
             raise
-        return answers, idle
+        return answers
 
-    def _commit(self, answers: dict[int, Answer], idle: bool) -> tuple[dict[int, Answer], bool]:
+    def _begin(self, patience: float) -> None:
+        self._connection.set_busy_timeout(round(patience * 1000))
+        try:
+            self._rows.begin()
+        except BaseException:
+            self._rows.roll_back()
+            raise
+
+    def _commit(self, answers: Answers) -> Answers:
         try:
             self._rows.commit()
         except BaseException:
@@ -169,52 +202,56 @@ class Commits:
             raise
         finally:
             self._turn.give()
-        return answers, idle
+        return answers
 
-    def _wait_and_do(self, batch: Sequence[Asked]) -> tuple[dict[int, Answer], bool]:
+    def _wait_and_do(self, batch: Batch) -> Answers:
         self._turn.take()
         try:
-            answers, idle = self._do(batch, self._patience)
+            answers = self._do(batch, self._patience)
         except BaseException:
             self._turn.give()
             raise
-        return self._commit(answers, idle)
+        return self._commit(answers)
 
     # -- its end -----------------------------------------------------------------------------
 
-    def _in_thread(self, batch: Sequence[Asked], work: Callable[[], Any]) -> None:
+    def _in_thread(self, batch: Batch, work: Callable[[], Answers]) -> None:
         loop = self._loop
         assert loop is not None
 
         def call() -> None:
             try:
-                result = work()
+                answers = work()
             except Exception as error:
-                self._tell(loop, self._failed, batch, error)
+                _tell(loop, self._failed, batch, error)
             else:
-                self._tell(loop, self._done, batch, result)
+                _tell(loop, self._done, batch, answers)
 
         self._aside.call(call)
 
-    def _tell(self, loop: asyncio.AbstractEventLoop, *call: Any) -> None:
+    def _at_once(self, batch: Batch, answers: Answers) -> None:
         try:
-            loop.call_soon_threadsafe(*call)
-        except RuntimeError:  # the loop is closed: nobody is left to be told
-            return
-
-    def _end(self, batch: Sequence[Asked], work: Callable[[], Any]) -> None:
-        try:
-            result = work()
+            self._commit(answers)
         except Exception as error:
             self._failed(batch, error)
         else:
-            self._done(batch, result)
+            self._done(batch, answers)
 
-    def _done(self, batch: Sequence[Asked], result: tuple[dict[int, Answer], bool]) -> None:
-        answers, idle = result
-        # Noted as they were taken: what is appended and claimed at once is known when it is claimed.
-        noted = [(batch[at], self._note(batch[at], answer)) for at, answer in answers.items()]
-        for (_, _, future), (value, error) in sorted(noted, key=lambda each: _rank(each[0][0])):
+    def _done(self, batch: Batch, answers: Answers) -> None:
+        holding = self._holding
+        for gone, applied in zip(batch.exits, answers.applied, strict=True):
+            holding.exited(gone, applied)
+        for entry, number in zip(batch.entries, answers.numbers, strict=True):
+            future = entry[2]
+            if isinstance(number, int):
+                holding.entered(entry, number)
+                if not future.done():
+                    future.set_result(None)
+            elif not future.done():
+                future.set_exception(number)
+        for at in batch.order():
+            _, then, future = batch.steps[at]
+            value, error = _noted(then, answers.steps[at])
             if future.done():
                 continue
             if error is None:
@@ -222,24 +259,21 @@ class Commits:
             else:
                 future.set_exception(error)
         self._next()
-        self._after(idle)
+        self._committed(answers.idle)
 
-    def _note(self, asked: Asked, answer: Answer) -> Answer:
-        """Have the store note what is committed; the answer for who asked."""
-        _, then, _ = asked
-        if answer.error is not None or then is None:
-            return answer
-        try:
-            return Answer(then(answer.value))
-        except Exception as error:
-            return Answer(None, error)
-
-    def _failed(self, batch: Sequence[Asked], failure: Exception) -> None:
-        """The transaction came to nothing, and every step of it is told so."""
-        for _, _, future in batch:
+    def _failed(self, batch: Batch, failure: Exception) -> None:
+        """The transaction came to nothing: who waits is told so, completions are kept."""
+        for future in [one[2] for one in batch.entries] + [one[2] for one in batch.steps]:
             if not future.done():
                 future.set_exception(self._explained(failure))
-        self._next()
+        if batch.exits and self._loop is not None:
+            self._batch.exits[:0] = batch.exits
+            self._loop.call_later(AGAIN, self._flush)
+        waiting, self._quiet = self._quiet, []
+        for quiet in waiting:
+            if not quiet.done():
+                quiet.set_exception(self._explained(failure))
+        self._next(after_failure=True)
 
     def _explained(self, failure: Exception) -> Exception:
         """An error of its own for each who waits."""
@@ -249,9 +283,10 @@ class Commits:
         except Exception as error:
             return error
 
-    def _next(self) -> None:
+    def _next(self, after_failure: bool = False) -> None:
         self._busy = False
-        if self._asked and self._loop is not None:
+        more = self._batch.steps or self._batch.entries
+        if self._loop is not None and (more or (self._batch.exits and not after_failure)):
             self._schedule(self._loop)
         elif self._quiet:
             waiting, self._quiet = self._quiet, []
@@ -259,50 +294,92 @@ class Commits:
                 if not future.done():
                     future.set_result(None)
 
+    # -- a large append ----------------------------------------------------------------------
 
-def _rank(step: Step) -> int:
-    """Who is told of a commit before whom.
+    async def append(self, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
+        """Take in many events in one transaction, with turns of the loop in between.
 
-    Those who made something wait go first, since they tell observers of it before it starts. Who
-    claimed goes before the others whose events have ended: what it deals out is there when they
-    ask for more.
-    """
-    if isinstance(step, Claim):
-        return 1
-    return 2 if isinstance(step, Settle) and step.only_ends() else 0
+        Args:
+            step: What to do.
+            then: As for ``ask``.
+        """
+        self._here()
+        while self._busy:
+            await self.quiet()
+        self._busy = True
+        try:
+            if not self._turn.take_now():
+                await self._call(self._turn.take)
+            return await self._append(step, then)
+        except (apsw.Error, OSError) as error:
+            raise self._explained(error) from error
+        finally:
+            self._next()
+
+    async def _append(self, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
+        rows = self._rows
+        try:
+            self._begin(self._patience)
+            answer = await _by_and_by(step, rows)
+            rows.write_counts()
+            cancelled = await self._call(rows.commit)
+        except BaseException:
+            rows.roll_back()
+            raise
+        finally:
+            self._turn.give()
+        noted = then(answer)
+        if cancelled:
+            raise asyncio.CancelledError
+        return noted
+
+    async def _call(self, work: Callable[[], None]) -> bool:
+        """Call in the thread, to the end; whether this task was cancelled meanwhile."""
+        loop = self._here()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def call() -> None:
+            try:
+                work()
+            except Exception as error:
+                _tell(loop, future.set_exception, error)
+            else:
+                _tell(loop, future.set_result, None)
+
+        self._aside.call(call)
+        cancelled = False
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError:
+                cancelled = True
+        future.result()
+        return cancelled
 
 
-class Aside:
-    """A thread that makes one call after another; it keeps no process alive."""
+async def _by_and_by(step: Append | Enter, rows: Rows) -> Any:
+    """Take an append piece by piece, with a turn of the loop between two."""
+    pieces = step.by_and_by(rows, PIECE)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            return end.value
+        await asyncio.sleep(0)
 
-    def __init__(self) -> None:
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._free = threading.Event()
-        self._free.set()
 
-    def call(self, work: Callable[[], None]) -> None:
-        """Have it called; it deals with what it raises."""
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="lionpride-sqlite", daemon=True
-            )
-            self._thread.start()
-        self._free.clear()
-        self._calls.put(work)
+def _noted(then: Callable[[Any], Any] | None, answer: Answer) -> Answer:
+    """Have the store note what is committed; the answer for who asked."""
+    if answer.error is not None or then is None:
+        return answer
+    try:
+        return Answer(then(answer.value))
+    except Exception as error:
+        return Answer(None, error)
 
-    def _run(self) -> None:
-        while (work := self._calls.get()) is not None:
-            work()
-            self._free.set()
 
-    def wait(self) -> None:
-        """Block until it is free."""
-        self._free.wait()
-
-    def close(self) -> None:
-        """End the thread when it is free."""
-        if self._thread is not None:
-            self._calls.put(None)
-            self._thread.join()
-            self._thread = None
+def _tell(loop: asyncio.AbstractEventLoop, *call: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(*call)
+    except RuntimeError:  # the loop is closed: nobody is left to be told
+        return

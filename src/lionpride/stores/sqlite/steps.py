@@ -9,20 +9,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from ...errors import ExistsError, NotFoundError, OperationError, QueueFullError
+from ...errors import NotFoundError, OperationError
 from ...model import registry
 from ...model.execution import TERMINAL, EventStatus
 from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
 from ..contract import Cancelled, Extended, Settled
 from .host import born, host, is_dead
-from .rows import Leased, Place, Rows, State
+from .look import Kept, State
+from .rows import Rows, Waits
 
 __all__ = (
-    "Append",
     "Cancel",
     "Claim",
+    "Claimed",
     "Discharge",
     "Enlist",
     "Extend",
@@ -37,6 +38,8 @@ __all__ = (
     "Sweep",
 )
 
+T = TypeVar("T")
+
 _PENDING: Final = EventStatus.PENDING.value
 _PROCESSING: Final = EventStatus.PROCESSING.value
 _RETRYABLE: Final = frozenset(status.value for status in RETRYABLE)
@@ -46,71 +49,6 @@ Step: TypeAlias = Callable[[Rows], Any]
 
 Pack: TypeAlias = Callable[[Ending, State], State]
 """The state of an event after an ending, from the one before."""
-
-
-@dataclass(slots=True)
-class Append:
-    """Take events in; the number of each, and whether it is new.
-
-    Attributes:
-        places: The events.
-        foreign: Those of them that another store holds.
-        room: How many may wait afterwards.
-        exist_ok: Whether a known id is left as it stands.
-    """
-
-    places: Sequence[Place]
-    foreign: frozenset[bytes] = frozenset()
-    room: int | None = None
-    exist_ok: bool = False
-
-    def is_plain(self) -> bool:
-        """Whether it may be done in one go with others."""
-        return self.room is None and not self.foreign
-
-    @staticmethod
-    def together(rows: Rows, steps: Sequence[Append]) -> list[Any] | None:
-        """The answers to all, if nothing is in the way of any."""
-        numbers = rows.insert([place for step in steps for place in step.places])
-        if numbers is None:
-            return None
-        answers, at = [], iter(numbers)
-        for step in steps:
-            answers.append([(next(at), True) for _ in step.places])
-        return answers
-
-    def __call__(self, rows: Rows) -> list[tuple[int, bool]]:
-        known = rows.known(place.id for place in self.places)
-        fresh: dict[bytes, Place] = {}
-        for place in self.places:
-            if place.id in known or place.id in fresh:
-                if not self.exist_ok:
-                    raise ExistsError(
-                        f"an event of id {_text(place.id)} is known here already: nothing was "
-                        "appended; append event.as_fresh_event(), or pass exist_ok=True"
-                    )
-            elif place.id in self.foreign:
-                raise ExistsError(
-                    f"the event of id {_text(place.id)} is held by another executor: append "
-                    "event.as_fresh_event(), or load(executor.states.to_dict()) to take over "
-                    "copies of all"
-                )
-            else:
-                fresh[place.id] = place
-        waiting = rows.counts()[_PENDING]
-        if self.room is not None and fresh and waiting + len(fresh) > self.room:
-            raise QueueFullError(
-                f"the queue holds {waiting} waiting events and may hold {self.room} "
-                f"(max_queue_size): {len(fresh)} more have no room; append them later",
-                details={"queue_size": waiting, "max_size": self.room},
-            )
-        numbers = rows.insert(list(fresh.values()))
-        assert numbers is not None, "every known id has been looked for"
-        new = dict(zip(fresh, numbers, strict=True))
-        return [
-            (known[place.id], False) if place.id in known else (new[place.id], True)
-            for place in self.places
-        ]
 
 
 Settling: TypeAlias = tuple[int, int, str, float, float, float, State | None]
@@ -126,10 +64,6 @@ class Settle:
     """Put on record what came of claims."""
 
     settlings: Sequence[Settling]
-
-    def only_ends(self) -> bool:
-        """Whether none of it goes back to wait."""
-        return all(one[2] != _PENDING for one in self.settlings)
 
     @staticmethod
     def together(rows: Rows, steps: Sequence[Settle]) -> list[Any] | None:
@@ -165,11 +99,27 @@ def _put(rows: Rows, settlings: Sequence[Settling]) -> None:
     rows.place(ended, back)
 
 
-@dataclass(slots=True)
-class Claim:
-    """Lease what is to be run next, and say in how many seconds more may be found.
+class Claimed(NamedTuple):
+    """What a claim took.
 
     Attributes:
+        rows: Of each event the row of ``waiting`` as it was; its attempt is one more now.
+        kept: What is needed to build those that this process does not have, by number.
+        wait: Seconds until another claim may find something; None: nobody knows.
+    """
+
+    rows: list[Waits]
+    kept: dict[int, Kept]
+    wait: float | None
+
+
+@dataclass(slots=True)
+class Claim:
+    """Lease what is to be run next.
+
+    Attributes:
+        bound, skip, denied: Which events; see ``Store.claim``.
+        start: Whether they start at once, which ends a row of denials.
         has: Whether the caller has the event of a number.
         missing: The kinds of events that this process has no class for; found ones are added.
         now, until: The time, and when the leases lapse.
@@ -180,42 +130,53 @@ class Claim:
     bound: int | None
     skip: Collection[int]
     denied: bool
+    start: bool
     has: Callable[[int], bool]
     missing: set[str]
     now: float
     until: float
 
-    def __call__(self, rows: Rows) -> tuple[list[Leased], float | None]:
+    def __call__(self, rows: Rows) -> Claimed:
         rows.mature(self.now)
-        claims: list[Leased] = []
-        more = True
-        while more and len(claims) < self.n:
-            wanted = self.n - len(claims)
-            found = rows.next(wanted, self.bound, self.skip, self.denied, self.missing)
-            more = len(found) == wanted
-            before = len(self.missing)
-            known = [one for one in map(self._with_event, [rows] * len(found), found) if one]
-            claims += rows.lease(known, self.worker, self.until)
-            if len(self.missing) == before:
+        if self.bound is None and not self.skip and not self.denied and not self.missing:
+            found = rows.next(self.n + 1)
+            kept = self._kept(rows, found[: self.n])
+            if not self.missing:
+                taken = found[: self.n]
+                if taken:
+                    rows.lease_first(taken, self.worker, self.until, self.start)
+                more = len(found) > self.n
+                return Claimed(taken, kept, 0.0 if more else self._wait(rows))
+        return self._of_some(rows)
+
+    def _of_some(self, rows: Rows) -> Claimed:
+        """Claim where not just the first will do; again, if a class turns out to be missing."""
+        while True:
+            known = len(self.missing)
+            found = rows.next_of(self.n, self.bound, self.skip, self.denied, self.missing)
+            kept = self._kept(rows, found)
+            if len(self.missing) == known:
                 break
-        if more and rows.next(1, None, (), denied=False, but=self.missing):
-            return claims, 0.0
+        rows.lease(found, self.worker, self.until, self.start)
+        more = rows.next_of(1, None, (), False, self.missing)
+        return Claimed(found, kept, 0.0 if more else self._wait(rows))
+
+    def _wait(self, rows: Rows) -> float | None:
         due = rows.next_due()
         # Not less than a loop's timer can tell from now, or it would fire without end.
-        return claims, None if due is None else max(1e-9, due - self.now)
+        return None if due is None else max(1e-9, due - self.now)
 
-    def _with_event(self, rows: Rows, one: Leased) -> Leased | None:
-        """A claim with what is needed to build its event; None if there is no class for it."""
-        if self.has(one.number):
-            return one
-        kept = rows.kept(one.number)
-        assert kept is not None, "what waits is an event"
-        try:
-            registry.find(kept[1])
-        except NotFoundError:
-            self.missing.add(kept[1])
-            return None
-        return one._replace(kept=kept)
+    def _kept(self, rows: Rows, found: Sequence[Waits]) -> dict[int, Kept]:
+        """What the caller needs to build the events that it has not; missing kinds are noted."""
+        has, kept = self.has, dict[int, Kept]()
+        for one in found:
+            if not has(one[0]):
+                found_kept = kept[one[0]] = rows.kept(one[0])
+                try:
+                    registry.find(found_kept[1])
+                except NotFoundError:
+                    self.missing.add(found_kept[1])
+        return kept
 
 
 @dataclass(slots=True)
@@ -410,8 +371,3 @@ def _check_here(rows: Rows, numbers: Sequence[int]) -> None:
     for number in numbers:
         if rows.standing(number) is None:
             raise NotFoundError(f"event {number} is not in this queue: append it first")
-
-
-def _text(uid: bytes) -> str:
-    hexed = uid.hex()
-    return "-".join((hexed[:8], hexed[8:12], hexed[12:16], hexed[16:20], hexed[20:]))
