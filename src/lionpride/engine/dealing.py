@@ -38,16 +38,28 @@ class Dealing(Loop):
             await super().run()
         finally:
             while self._dealt:
-                self._withdraw(self._deal(), RELEASED)
+                self._withdraw(self._dealt.popleft(), RELEASED)
             while self._put_back:
                 await asyncio.wait(self._put_back)
 
     def _deal(self) -> Claim | None:
-        """The next of what was claimed for all."""
+        """The next of what was claimed for all; it goes back if others took its room meanwhile."""
         if not self._dealt:
             return None
-        self.shop.promised -= 1
-        return self._dealt.popleft()
+        shop, claim = self.shop, self._dealt.popleft()
+        if shop.running >= shop.slots or (
+            shop.window is not None and not shop.window.free(self._now())
+        ):
+            self._withdraw(claim, RELEASED)
+            return None
+        shop.promised -= 1
+        return claim
+
+    def _break(self, promises: int) -> None:
+        """So many starts will not be made after all: others may."""
+        self.shop.promised -= promises
+        if promises:
+            self.shop.ring_free()
 
     async def _next(self, worker: Worker) -> Claim | None:
         if self.shop.asks:
@@ -63,14 +75,15 @@ class Dealing(Loop):
             try:
                 claims, wait = await self._claim(free)
             except BaseException:
-                self.shop.promised -= free
+                self._break(free)
                 raise
-            self.shop.promised -= free - len(claims)
-            self._more = wait is not None
+            self._break(free - len(claims))
+            self._more = wait is not None or len(claims) > 1 or not self._armed
             self._dealt.extend(claims)
             if claims:
-                return self._deal()
-            await self._sleep(wait)
+                return None if self._closing else self._deal()
+            if self._armed:  # else something has come since the claim was asked for
+                await self._sleep(wait)
         return None
 
     async def _until_free(self) -> int:
@@ -85,6 +98,7 @@ class Dealing(Loop):
             if shop.running + shop.promised >= shop.slots or shop.window is None:
                 await self._sleep_until_free()
             else:
+                shop.on_free.append(self._wake)  # a promise may be broken
                 await self._sleep(shop.window.wait(self._now()) or 0.001)
         return 0
 
@@ -92,16 +106,15 @@ class Dealing(Loop):
         for claim in self._dealt:
             if claim[0] is event:
                 self._dealt.remove(claim)
-                self.shop.promised -= 1
                 cancelled = cause is Cause.CANCEL
                 self._withdraw(claim, cancelled_while_waiting() if cancelled else RELEASED)
                 return True
         return super().end(event, cause)
 
-    def _withdraw(self, claim: Claim | None, outcome: Outcome) -> None:
+    def _withdraw(self, claim: Claim, outcome: Outcome) -> None:
         """Settle a claim that is not to be started."""
-        if claim is not None:
-            assert claim[0].execution.status is EventStatus.PENDING
-            task = self._loop.create_task(self._settle_unstarted(claim, outcome))
-            self._put_back.add(task)
-            task.add_done_callback(self._put_back.discard)
+        assert claim[0].execution.status is EventStatus.PENDING
+        self._break(1)
+        task = self._loop.create_task(self._settle_unstarted(claim, outcome))
+        self._put_back.add(task)
+        task.add_done_callback(self._put_back.discard)

@@ -91,7 +91,7 @@ class Desk(Statuses):
         held = await self._find(event)
         (answer,) = await self._store.cancel((held,))
         if answer is Cancelled.DONE:
-            self._tell(held, _PENDING)
+            self._tell(held, _PENDING, EventStatus.CANCELLED)
         return answer is not Cancelled.SETTLED
 
     async def retry(self, event: Event | IdLike) -> Event:
@@ -106,7 +106,7 @@ class Desk(Statuses):
         held = await self._find(event)
         before = held.execution.status
         await self._store.requeue((held,))
-        self._tell(held, before)
+        self._tell(held, before, _PENDING)
         return held
 
     async def remove(self, event: Event | IdLike) -> Event:
@@ -158,10 +158,9 @@ class Desk(Statuses):
             raise NotFoundError(f"{event!r} is not in this executor: append it first")
         return found
 
-    def _tell(self, event: Event, before: EventStatus) -> None:
+    def _tell(self, event: Event, before: EventStatus, after: EventStatus) -> None:
         if self._observers.active:
-            state = event.execution
-            self._observers.tell(event, state.arrival, before, state.status)
+            self._observers.tell(event, event.execution.arrival, before, after)
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Call ``observer(transition)`` at each step of each event; returns how to stop it.

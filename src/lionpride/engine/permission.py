@@ -121,9 +121,22 @@ class Admission(Crew):
             self.shop.asker = None
             self.shop.ring_free()
 
+    async def _claim_one(self, **how: Any) -> tuple[list[Claim], float | None]:
+        """Claim the next event, with a slot kept for it meanwhile."""
+        shop = self.shop
+        shop.promised += 1
+        try:
+            claims, wait = await self._claim(1, **how)
+        finally:
+            shop.promised -= 1
+            if shop.on_free:
+                shop.ring_free()  # it may not start after all
+        return claims, wait
+
     async def _until_slot(self) -> None:
-        """Wait until an event may run beside those that do."""
-        while self.shop.running >= self.shop.slots and self._may_wait():
+        """Wait until an event may run beside those that do, or are about to."""
+        shop = self.shop
+        while shop.running + shop.promised >= shop.slots and self._may_wait():
             await self._sleep_until_free()
 
     async def _sleep_until_free(self) -> None:

@@ -80,10 +80,22 @@ class Batch:
         answers: dict[int, Answer] = {}
         _settles(rows, steps, answers)
         numbers = _entries(rows, self.entries)
-        rest = [at for at in range(len(steps)) if at not in answers]
-        for at in sorted(rest, key=lambda at: isinstance(steps[at], Claim)):
-            answers[at] = _one(rows, steps[at])
+        for at in self.order():
+            if at not in answers:
+                answers[at] = _one(rows, steps[at])
         return Answers(numbers, applied, [answers[at] for at in range(len(steps))], rows.is_idle())
+
+    def order(self) -> list[int]:
+        """The places of the steps in the order in which they are taken: claims last.
+
+        They are noted and answered in it too: what is appended or sent back to wait, and claimed
+        at once, is known here when its claim is, and observers hear of it before it starts.
+        """
+        return sorted(range(len(self.steps)), key=lambda at: _rank(self.steps[at][0]))
+
+
+def _rank(step: Step) -> int:
+    return 0 if isinstance(step, Settle) else 2 if isinstance(step, Claim) else 1
 
 
 def _exits(rows: Rows, exits: Sequence[Exit]) -> Sequence[bool]:

@@ -249,8 +249,9 @@ class Commits:
                     future.set_result(None)
             elif not future.done():
                 future.set_exception(number)
-        for (_, then, future), answer in zip(batch.steps, answers.steps, strict=True):
-            value, error = _noted(then, answer)
+        for at in batch.order():
+            _, then, future = batch.steps[at]
+            value, error = _noted(then, answers.steps[at])
             if future.done():
                 continue
             if error is None:
