@@ -81,7 +81,7 @@ class Dealing(Loop):
             self._more = wait is not None or len(claims) > 1 or not self._armed
             self._dealt.extend(claims)
             if claims:
-                return None if self._closing else self._deal()
+                return self._deal() if self._may_wait() else None
             if self._armed:  # else something has come since the claim was asked for
                 await self._sleep(wait)
         return None

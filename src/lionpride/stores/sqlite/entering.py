@@ -89,6 +89,8 @@ class Enter:
 
     def by_and_by(self, rows: Rows, size: int) -> Generator[None, None, list[int]]:
         """The same in pieces of so many events; it yields between two of them."""
+        if self.room is not None and rows.known(one[0] for one in self.fresh):
+            raise self._known(rows)  # which no later time would change
         _check_room(rows, self.room, len(self.fresh))
         numbers: list[int] = []
         for piece in _pieces(self.fresh, size):

@@ -259,6 +259,9 @@ class Holding:
         """Show what has become of events in the file; nobody here has them any more."""
         numbers = list(numbers)
         for number, found in zip(numbers, self._look_up(numbers), strict=True):
+            mine = self.claims.get(number)
+            if found is not None and (found.status, found.state[0]) == ("processing", mine):
+                continue  # claimed here in the same commit
             self.claims.pop(number, None)
             event = self.shown.find(number)
             if found is None:
