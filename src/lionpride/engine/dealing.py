@@ -37,10 +37,18 @@ class Dealing(Loop):
         try:
             await super().run()
         finally:
-            while self._dealt:
-                self._withdraw(self._dealt.popleft(), RELEASED)
+            self._give_back()
             while self._put_back:
                 await asyncio.wait(self._put_back)
+
+    def close(self) -> None:
+        super().close()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Release what was dealt and has not started: others may want it now."""
+        while self._dealt:
+            self._withdraw(self._dealt.popleft(), RELEASED)
 
     def _deal(self) -> Claim | None:
         """The next of what was claimed for all; it goes back if others took its room meanwhile."""
@@ -80,9 +88,11 @@ class Dealing(Loop):
             self._break(free - len(claims))
             self._more = wait is not None or len(claims) > 1 or not self._armed
             self._dealt.extend(claims)
-            if claims:
-                return self._deal() if self._may_wait() else None
-            if self._armed:  # else something has come since the claim was asked for
+            if self._closing:
+                self._give_back()
+            elif claims:
+                return self._deal()
+            elif self._armed:  # else something has come since the claim was asked for
                 await self._sleep(wait)
         return None
 

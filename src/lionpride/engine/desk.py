@@ -117,10 +117,10 @@ class Desk(Statuses):
             OperationError: if it runs.
         """
         held = await self._find(event)
-        number, before = held.execution.arrival, held.execution.status
+        number = held.execution.arrival
         await self._store.remove((held,))
-        if self._observers.active:
-            self._observers.tell(held, number, before, None)
+        if self._observers.active:  # it may have ended while the store took its time
+            self._observers.tell(held, number, held.execution.status, None)
         return held
 
     async def cleanup_events(self, statuses: Collection[EventStatus | str] | None = None) -> int:
@@ -140,14 +140,14 @@ class Desk(Statuses):
                     f"cleanup_events: {status.value} events have not ended: "
                     "cancel() or remove() them"
                 )
-        before = {}
+        numbers = {}
         if self._observers.active:
             events = (each for status in wanted for each in self.states.of(status))
-            before = {each.id: (each.execution.arrival, each.status) for each in events}
+            numbers = {each.id: each.execution.arrival for each in events}
         pruned = await self._store.prune(wanted)
-        if before:
-            for event in pruned:
-                self._observers.tell(event, *before[event.id], None)
+        if self._observers.active:
+            for event in pruned:  # some may have ended while the store took its time
+                self._observers.tell(event, numbers.get(event.id), event.execution.status, None)
         return len(pruned)
 
     async def _find(self, event: Event | IdLike) -> Event:

@@ -89,6 +89,7 @@ class Round(Admission):
         assert number is not None
         if number in self._seen:
             self._skip.add(number)
+            self._stay_free()
             await self._settle_unstarted(claim, RELEASED)
             return False
         self._seen.add(number)

@@ -65,6 +65,7 @@ class Admission(Crew):
         if worker.left:
             return False  # settled already
         if outcome is not None:
+            self._stay_free()
             await self._settle_unstarted(claim, outcome)
             if isinstance(outcome, Ending) and outcome.denials:
                 self._denied()
@@ -125,13 +126,19 @@ class Admission(Crew):
         """Claim the next event, with a slot kept for it meanwhile."""
         shop = self.shop
         shop.promised += 1
+        claims: list[Claim] = []
         try:
             claims, wait = await self._claim(1, **how)
         finally:
             shop.promised -= 1
-            if shop.on_free:
-                shop.ring_free()  # it may not start after all
+            if not claims:
+                self._stay_free()
         return claims, wait
+
+    def _stay_free(self) -> None:
+        """What was claimed does not start: its slot may be another's."""
+        if self.shop.now is None:  # else nobody saw it kept
+            self.shop.ring_free()
 
     async def _until_slot(self) -> None:
         """Wait until an event may run beside those that do, or are about to."""
