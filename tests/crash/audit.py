@@ -158,10 +158,10 @@ def _check_overlaps(
     until = {(number, attempt): at for number, attempt, at in db.execute(query)}
     since = time.time() - time.monotonic()
     finishes = {(x.event, x.attempt): x.at for x in lines if x.what == "finish"}
-    deaths: dict[int, list[float]] = defaultdict(list)
-    for line in lines:
-        if line.what in ("kill", "point"):
-            deaths[line.pid].append(line.at)
+    # The parent notes a kill before it sends it: what the worker still wrote, it lived to write.
+    said = {line.pid: line.at for line in lines if line.what != "kill"}
+    killed = {line.pid: line.at for line in lines if line.what in ("kill", "point")}
+    deaths = {pid: max(at, said.get(pid, at)) for pid, at in killed.items()}
     runs: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         if line.what == "start":
@@ -169,7 +169,7 @@ def _check_overlaps(
     for uid, starts in runs.items():
         starts.sort(key=lambda line: line.attempt)
         for one, other in zip(starts, starts[1:], strict=False):
-            death = min((at for at in deaths[one.pid] if at >= one.at), default=float("inf"))
+            death = deaths.get(one.pid, float("inf"))
             lapse = until[numbers[uid], one.attempt] - since
             end = min(finishes.get((uid, one.attempt), float("inf")), death, lapse)
             if other.at < end:
