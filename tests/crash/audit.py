@@ -13,15 +13,19 @@ from uuid import UUID
 import apsw
 from crash.journal import Line, read
 
-# No trigger on a DELETE: the product counts what its deletions have changed.
+# The product counts what its statements on `finished`, and deletions from `lease`, have changed:
+# no trigger there.
 _TRIGGERS = """
 CREATE TABLE audit (seq INTEGER PRIMARY KEY, what TEXT, number INT, attempt INT, extra);
+CREATE INDEX audited ON audit (number, attempt, what);
 CREATE TRIGGER leased AFTER INSERT ON lease BEGIN
     INSERT INTO audit VALUES (NULL, 'leased', new.number, new.attempt, new.until); END;
 CREATE TRIGGER renewed AFTER UPDATE OF until ON lease BEGIN
     INSERT INTO audit VALUES (NULL, 'renewed', new.number, new.attempt, new.until); END;
-CREATE TRIGGER ended AFTER INSERT ON finished BEGIN
-    INSERT INTO audit VALUES (NULL, 'ended', new.number, new.attempt, new.status); END;
+CREATE TRIGGER ended AFTER UPDATE ON queue BEGIN
+    INSERT INTO audit SELECT NULL, 'ended', number, attempt, status FROM finished
+    WHERE NOT EXISTS (SELECT 1 FROM audit WHERE what = 'ended'
+        AND audit.number = finished.number AND audit.attempt = finished.attempt); END;
 """
 
 _TABLES = {"pending": "waiting", "processing": "lease"}
@@ -112,7 +116,7 @@ def _check_kept(
             found.wrong.append(f"event {uid} is {ended.get(number, 'not ended')}")
     told: Counter[str] = Counter()
     for line in lines:
-        if line.what == "settled" and line.extra == "applied/completed":
+        if line.what == "settled":
             told[line.event] += 1
             if attempts.get(numbers.get(line.event, 0)) != line.attempt:
                 found.lost.append(f"the completion {line} was acknowledged, and is not there")

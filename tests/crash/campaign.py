@@ -22,6 +22,9 @@ from lionpride.model.execution import EventStatus
 RANDOM = "at random"
 """Killed by the parent, whatever it was at."""
 
+RARE = ("takeover: before", "takeover: after", "renewal")
+"""Points that a worker passes seldom: it dies the first time."""
+
 PATIENCE = 1.0
 """Seconds that a worker has to reach its point; then the parent kills it as it is."""
 
@@ -101,15 +104,16 @@ class Campaign:
 
     async def _start(self, point: str | None = None, **orders: Any) -> Worker:
         rng = self._rng
-        lease = "?lease=1.5" if point == "pulse" else ""
+        lease = "?lease=1.5" if point == "renewal" else ""
+        appends = 5 if point is not None and point.startswith("append") else 0
         self.result.starts += 1
         drawn = {
             "url": f"sqlite:///{self.path}{lease}",
             "journal": str(self.journal),
             "point": point,
-            "nth": rng.randint(1, 5),
+            "nth": 1 if point in RARE else rng.randint(1, 5),
             "concurrency": rng.choice((1, 3, 16)),
-            "batches": [rng.randint(1, 12) for _ in range(rng.randint(0, 4))],
+            "batches": [rng.randint(1, 12) for _ in range(rng.randint(0, 4))] + [6] * appends,
             "pause": rng.choice((0.0, 0.0, 0.01)),
             "mutant": self._mutant,
         }

@@ -14,9 +14,9 @@ from typing import NamedTuple
 class Line(NamedTuple):
     """One thing that happened.
 
-    ``what`` is "appended" (acknowledged), "leased" (inside the transaction of a claim), "start"
-    and "finish" (of ``_invoke``), "settled" (the store's answer in ``extra``), "point" (the
-    process kills itself in the next call), or the parent's "kill", "stop", "continue", "up".
+    ``what`` is "up" (a worker begins), "appended" (acknowledged), "start" and "finish" (of
+    ``_invoke``), "settled" (as an observer is told), "point" (the process kills itself in the
+    next call), or "kill" (the parent is about to).
     """
 
     what: str

@@ -1,7 +1,8 @@
 """Named points: where a worker kills itself, put in from outside without touching the product.
 
 A point is reached so many times; at the n-th the process notes it in the journal and sends
-itself SIGKILL. The points in the file itself lie in a VFS between SQLite and the disk.
+itself SIGKILL. The points are told by what SQLite is asked to do, as its own trace tells it, or
+lie in a VFS between SQLite and the disk.
 """
 
 import os
@@ -11,34 +12,41 @@ from collections.abc import Callable
 from typing import Any
 
 import apsw
-from crash.deeds import Deed
+from crash.deeds import Deed, Doer
 from crash.journal import Journal
 
-from lionpride.stores.sqlite import file, pulse, steps
-from lionpride.stores.sqlite.commits import Commits
-from lionpride.stores.sqlite.rows import Rows
-from lionpride.stores.sqlite.store import SqliteStore
+from lionpride.core import EventStatus
+from lionpride.stores.sqlite import file
 
 POINTS = {
     "creation": "before a statement of opening or making the file",
     "append: before": "before the commit of an append",
     "append: after": "after it, before anybody is told",
     "claim: before": "before the commit of a claim",
-    "claim: after": "after it, before the loop is told",
-    "claim: told": "when the loop is told, before any event starts",
+    "claim: after": "after it, before any event starts",
     "attempt": "in _invoke, after its first line",
     "finished": "in _invoke, before it returns",
     "settle: before": "before the commit of a settle",
     "settle: after": "after it, before the loop is told",
-    "settle: told": "when the loop is told, before any event shows it",
+    "settle: told": "when the loop has been told",
     "thread: before": "in the thread of the group commit, before a commit",
     "thread: after": "in that thread, after it",
-    "sweep: before": "before the commit that takes over dead workers' leases",
-    "pulse": "in the transaction that renews leases",
+    "takeover: before": "before the commit that takes a dead worker's leases over",
+    "takeover: after": "after it",
+    "renewal": "in the transaction that renews leases",
     "log": "before a write to the write-ahead log, in the middle of a commit",
     "checkpoint": "before a write to the file itself, in the middle of a checkpoint",
 }
 """Where a worker can be made to die."""
+
+_DOES = {
+    "INSERT INTO event ": "append",
+    "INSERT INTO lease ": "claim",
+    "INSERT INTO finished ": "settle",
+    "UPDATE lease SET until = 0 ": "takeover",
+    "UPDATE lease SET until = ? ": "renewal",
+}
+"""What a statement is for, by its beginning."""
 
 Reached = Callable[[str], None]
 
@@ -63,105 +71,59 @@ class Fuse:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def watch(journal: Journal, reached: Reached, point: str | None) -> None:
-    """Have the points reported of this process, and the store's answers journalled."""
+def watch(reached: Reached, point: str | None) -> None:
+    """Have the points reported that this process comes to."""
     Deed.reached = reached
-    _watch_commits(reached)
-    _watch_answers(journal)
-    _watch_pulse(reached)
-    if point == "creation":
-        _watch_statements(reached)
+    if point is None:
+        return
     if point in ("log", "checkpoint"):
+        assert isinstance(file._CHECKPOINT, int), "pages between two checkpoints"
         file._CHECKPOINT = 15  # type: ignore[misc]
         _watch_disk(reached)
+    else:
+        apsw.connection_hooks.append(lambda connection: _watch_statements(connection, reached))
 
 
-def _watch_commits(reached: Reached) -> None:
-    do, commit, done = Commits._do, Rows.commit, Commits._done
-    under_way: set[str] = set()
+def watch_answers(executor: Doer, journal: Journal, reached: Reached) -> None:
+    """Journal the completions that this process has been told of."""
 
-    def spy_do(self: Commits, batch: Any, patience: float) -> Any:
-        answers, idle = do(self, batch, patience)
-        under_way.clear()
-        under_way.update(_names(batch, answers))
-        return answers, idle
+    def observe(transition: Any) -> None:
+        if transition.after is EventStatus.COMPLETED:
+            journal.write("settled", transition.event.id, transition.attempt, "completed")
+            reached("settle: told")
 
-    def spy_commit(self: Rows) -> None:
-        places = [f"{name}: %s" for name in sorted(under_way)]
-        if threading.current_thread().name == "lionpride-sqlite":
-            places.append("thread: %s")
-        for place in places:
-            reached(place % "before")
-        commit(self)
-        for place in places:
-            reached(place % "after")
-
-    def spy_done(self: Commits, batch: Any, result: Any) -> None:
-        for name in sorted(_names(batch, result[0])):
-            reached(f"{name}: told")
-        done(self, batch, result)
-
-    Commits._do, Rows.commit, Commits._done = spy_do, spy_commit, spy_done
+    executor.observe(observe)
 
 
-def _names(batch: Any, answers: Any) -> set[str]:
-    """What a batch has done to any event."""
-    names = set()
-    for (step, _, _), (value, error) in zip(batch, answers, strict=True):
-        if error is not None:
-            continue
-        if isinstance(step, steps.Claim | steps.Sweep):
-            if value[0]:
-                names.add(type(step).__name__.lower())
-        elif isinstance(step, steps.Append | steps.Settle):
-            names.add(type(step).__name__.lower())
-    return names
+def _watch_statements(connection: apsw.Connection, reached: Reached) -> None:
+    """Report what a connection begins and ends, in whatever thread."""
+    does: set[str] = set()
 
+    def trace(told: dict[str, Any]) -> None:
+        sql = told["sql"]
+        if told["code"] == apsw.SQLITE_TRACE_STMT:
+            if told["trigger"]:
+                return
+            reached("creation")
+            for beginning, name in _DOES.items():
+                if sql.startswith(beginning):
+                    does.add(name)
+                    reached(name)
+            if sql == "COMMIT":
+                tell("before")
+        elif sql == "COMMIT":
+            tell("after")
+            does.clear()
+        elif sql == "ROLLBACK":
+            does.clear()
 
-def _watch_answers(journal: Journal) -> None:
-    settled, lease = SqliteStore._settled, Rows.lease
+    def tell(when: str) -> None:
+        for name in sorted(does):
+            reached(f"{name}: {when}")
+        if does and threading.current_thread() is not threading.main_thread():
+            reached(f"thread: {when}")
 
-    def spy_settled(self: SqliteStore, settlements: Any, answers: Any) -> Any:
-        for (event, attempt, outcome), answer in zip(settlements, answers, strict=True):
-            extra = f"{answer.value}/{outcome.status.value}"
-            journal.write("settled", event.id, attempt, extra)
-        return settled(self, settlements, answers)
-
-    def spy_lease(self: Rows, found: Any, worker: str, until: float) -> Any:
-        taken = lease(self, found, worker, until)
-        for one in taken:  # inside the transaction, so these lines are in the file's own order
-            journal.write("leased", one.number, one.state[0], extra=worker)
-        return taken
-
-    SqliteStore._settled, Rows.lease = spy_settled, spy_lease
-
-
-def _watch_pulse(reached: Reached) -> None:
-    beat = pulse.Pulse._beat
-
-    def spy_beat(self: pulse.Pulse, connection: apsw.Connection, turn: Any) -> None:
-        clock = self._clock
-
-        def ask() -> float:
-            reached("pulse")
-            return clock()
-
-        self._clock = ask
-        try:
-            beat(self, connection, turn)
-        finally:
-            self._clock = clock
-
-    pulse.Pulse._beat = spy_beat  # type: ignore[method-assign]
-
-
-def _watch_statements(reached: Reached) -> None:
-    """Every statement that any connection of the process begins."""
-
-    def hook(connection: apsw.Connection) -> None:
-        connection.trace_v2(apsw.SQLITE_TRACE_STMT, lambda _: reached("creation"))
-
-    apsw.connection_hooks.append(hook)
+    connection.trace_v2(apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_PROFILE, trace)
 
 
 def _watch_disk(reached: Reached) -> None:

@@ -3,12 +3,11 @@
 import asyncio
 import os
 import signal
-from typing import Any
 
 from crash import mutants
 from crash.deeds import QUEUE, Deed, Doer
 from crash.journal import Journal
-from crash.points import Fuse, watch
+from crash.points import Fuse, Reached, watch, watch_answers
 from pydantic import BaseModel, ConfigDict
 
 LONGEST = 120
@@ -46,19 +45,24 @@ def work(orders: Orders) -> None:
     signal.alarm(LONGEST)
     journal = Journal(orders.journal)
     Deed.journal = journal
-    fuse: Any = Fuse(orders.point, orders.nth, journal) if orders.point else lambda point: None
-    watch(journal, fuse, orders.point)
+    fuse = Fuse(orders.point, orders.nth, journal) if orders.point else _pass
+    watch(fuse, orders.point)
     if orders.mutant:
         mutants.MUTANTS[orders.mutant]()
     journal.write("up")
-    asyncio.run(_run(orders, journal))
+    asyncio.run(_run(orders, journal, fuse))
 
 
-async def _run(orders: Orders, journal: Journal) -> None:
+def _pass(point: str) -> None:
+    """Come to a point, and go on."""
+
+
+async def _run(orders: Orders, journal: Journal, fuse: Reached) -> None:
     enough = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, enough.set)
     config = {"concurrency_limit": orders.concurrency}
     executor = Doer(config, store=orders.url, queue=QUEUE, grace=5.0)
+    watch_answers(executor, journal, fuse)
     await executor.store.counts()
     async with executor:
         for number, size in enumerate(orders.batches):
