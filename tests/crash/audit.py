@@ -42,11 +42,18 @@ def install(path: Path) -> None:
 
 @dataclass
 class Findings:
-    """What came out; all but ``events``, ``attempts`` and ``interrupted`` should be nothing."""
+    """What came out.
+
+    Attributes:
+        events, attempts, interrupted: How many there were.
+        order: The numbers of what was claimed, in the order of the claims.
+        lost, twice, overlapping, wrong: What should not be.
+    """
 
     events: int = 0
     attempts: int = 0
     interrupted: int = 0
+    order: list[int] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
     overlapping: list[str] = field(default_factory=list)
@@ -135,6 +142,7 @@ def _check_attempts(
         if attempt != last[number] + 1:
             found.wrong.append(f"attempt {attempt} of event {number} follows {last[number]}")
         last[number] = attempt
+        found.order.append(number)
     columns = "number, attempt, tries, denials, interruptions"
     for number, attempt, tries, denials, interruptions in _all(db, columns, "finished"):
         found.attempts += attempt

@@ -115,6 +115,8 @@ class Campaign:
             "concurrency": rng.choice((1, 3, 16)),
             "batches": [rng.randint(1, 12) for _ in range(rng.randint(0, 4))] + [6] * appends,
             "pause": rng.choice((0.0, 0.0, 0.01)),
+            # An observer costs the engine its shortcuts: they are to be killed too.
+            "observe": point == "settle: told" or rng.random() < 0.5,
             "mutant": self._mutant,
         }
         worker = await self._nursery.start(**drawn | orders)
@@ -188,7 +190,7 @@ class Campaign:
     async def _finish(self, executor: Doer) -> None:
         """Let healthy workers do what is left, and go home."""
         healthy = [await self._start(batches=[]) for _ in range(2)]
-        await until(lambda: _is_idle(executor))
+        await until(lambda: is_idle(executor))
         for worker in healthy:
             code = await worker.end()
             self._workers.discard(worker)
@@ -196,7 +198,7 @@ class Campaign:
                 self.result.findings.wrong.append(f"a worker that was sent home ended with {code}")
 
 
-async def _is_idle(executor: Doer) -> bool:
+async def is_idle(executor: Doer) -> bool:
     counts = await executor.store.counts()
     return not counts[EventStatus.PENDING] and not counts[EventStatus.PROCESSING]
 

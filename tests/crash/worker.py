@@ -23,7 +23,7 @@ class Orders(BaseModel):
         concurrency: How many deeds it does at once.
         batches: How many deeds it appends, batch after batch.
         pause: What each of these deeds sleeps.
-        until_idle: Whether it leaves by itself when nothing is pending any more.
+        observe: Whether it journals the completions that it is told of.
         mutant: What is spoilt in it on purpose.
     """
 
@@ -36,7 +36,7 @@ class Orders(BaseModel):
     concurrency: int = 8
     batches: list[int] = []
     pause: float = 0.0
-    until_idle: bool = False
+    observe: bool = True
     mutant: str | None = None
 
 
@@ -62,15 +62,13 @@ async def _run(orders: Orders, journal: Journal, fuse: Reached) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, enough.set)
     config = {"concurrency_limit": orders.concurrency}
     executor = Doer(config, store=orders.url, queue=QUEUE, grace=5.0)
-    watch_answers(executor, journal, fuse)
+    if orders.observe:
+        watch_answers(executor, journal, fuse)
     await executor.store.counts()
     async with executor:
         for number, size in enumerate(orders.batches):
             await _append(executor, journal, size, orders.pause, label=os.getpid() * 100 + number)
-        if orders.until_idle:
-            await executor.join()
-        else:
-            await enough.wait()
+        await enough.wait()
 
 
 async def _append(executor: Doer, journal: Journal, size: int, pause: float, label: int) -> None:
