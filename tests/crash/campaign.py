@@ -13,7 +13,7 @@ from typing import Any
 
 from crash.audit import Findings, audit, install
 from crash.deeds import QUEUE, Deed, Doer
-from crash.journal import Journal
+from crash.journal import Journal, read
 from crash.points import POINTS
 from crash.workers import Nursery, Worker
 
@@ -75,6 +75,7 @@ class Campaign:
         self._points = points
         self._crowd = crowd
         self._mutant = mutant
+        self._bag: list[str] = []
         self._written = Journal(self.journal)
         self._workers: set[Worker] = set()
 
@@ -123,6 +124,12 @@ class Campaign:
         self._workers.add(worker)
         return worker
 
+    def _draw(self) -> str:
+        """The next point: each once, in any order, and then each again."""
+        if not self._bag:
+            self._bag = self._rng.sample(self._points, len(self._points))
+        return self._bag.pop()
+
     async def _doom(self, point: str, **orders: Any) -> None:
         """Start a worker that is to die at a point, and see to it that it does."""
         if point == RANDOM:
@@ -160,8 +167,7 @@ class Campaign:
         try:
             while begun < self._wanted or dying:
                 while begun < self._wanted and len(dying) < self._crowd:
-                    point = self._rng.choice(self._points)
-                    dying.add(asyncio.create_task(self._doom(point)))
+                    dying.add(asyncio.create_task(self._doom(self._draw())))
                     begun += 1
                 done, dying = await asyncio.wait(dying, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -190,6 +196,8 @@ class Campaign:
     async def _finish(self, executor: Doer) -> None:
         """Let healthy workers do what is left, and go home."""
         healthy = [await self._start(batches=[]) for _ in range(2)]
+        pids = {worker.pid for worker in healthy}
+        await until(lambda: pids <= {line.pid for line in read(self.journal) if line.what == "up"})
         await until(lambda: is_idle(executor))
         for worker in healthy:
             code = await worker.end()

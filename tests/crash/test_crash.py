@@ -15,6 +15,19 @@ pytestmark = pytest.mark.guard(90)
 
 LEASE = "?lease=1"
 
+GROUPS = {
+    "creation": ("creation",),
+    "append": ("append: before", "append: after"),
+    "claim": ("claim: before", "claim: after"),
+    "attempt": ("attempt", "finished"),
+    "settle": ("settle: before", "settle: after", "settle: told"),
+    "thread": ("thread: before", "thread: after"),
+    "takeover": ("takeover: before", "takeover: after", "claim: after"),
+    "renewal": ("renewal",),
+    "disk": ("log", "checkpoint"),
+}
+"""Every point, with those that lie near it."""
+
 Play = Callable[[Scene], Awaitable[None]]
 
 
@@ -29,11 +42,20 @@ async def campaign(folder: Path, seed: int, **given: object) -> Campaign:
 # -- killed ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("point", POINTS)
-async def test_a_worker_that_dies_at_this_point_loses_nothing(point: str, tmp_path: Path) -> None:
-    run = await campaign(tmp_path, list(POINTS).index(point), kills=3, points=(point,), crowd=2)
+def test_every_point_is_in_a_group() -> None:
+    assert {point for group in GROUPS.values() for point in group} == set(POINTS)
+
+
+@pytest.mark.parametrize("points", GROUPS.values(), ids=GROUPS)
+async def test_workers_that_die_at_a_point_lose_nothing(
+    points: tuple[str, ...], tmp_path: Path
+) -> None:
+    seed = list(GROUPS.values()).index(points)
+    crowd = 1 if "takeover: before" in points else 2  # or a healthy one takes over first
+    run = await campaign(tmp_path, seed, kills=2 + 2 * len(points), points=points, crowd=crowd)
     assert not run.result.findings.troubles()
-    assert run.result.kills[point], f"{run.result.kills}: nobody died there"
+    missed = [point for point in points if not run.result.kills[point]]
+    assert not missed, f"{run.result.kills}: nobody died there"
 
 
 @pytest.mark.parametrize("seed", [101, 102])

@@ -49,7 +49,6 @@ def work(orders: Orders) -> None:
     watch(fuse, orders.point)
     if orders.mutant:
         mutants.MUTANTS[orders.mutant]()
-    journal.write("up")
     asyncio.run(_run(orders, journal, fuse))
 
 
@@ -60,6 +59,7 @@ def _pass(point: str) -> None:
 async def _run(orders: Orders, journal: Journal, fuse: Reached) -> None:
     enough = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, enough.set)
+    journal.write("up")
     config = {"concurrency_limit": orders.concurrency}
     executor = Doer(config, store=orders.url, queue=QUEUE, grace=5.0)
     if orders.observe:
