@@ -40,7 +40,8 @@ class Element(BaseModel):
     costs more than all the rest of a small event.
 
     Args:
-        id: A UUID, its text, or another Element; a new one in order of time (version 7) by default. Read-only.
+        id: A UUID, its text, or another Element; by default a new one in order of time
+            (version 7). Read-only.
         created_at: A datetime (naive: UTC), ISO text, or a Unix timestamp in seconds; now by
             default. Read-only, always in UTC.
         metadata: A mapping of the user's own; empty by default.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from os import urandom
 from typing import Final
-from uuid import SafeUUID, UUID
+from uuid import UUID, SafeUUID
 
 __all__ = ("new_id",)
 

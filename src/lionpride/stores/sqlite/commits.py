@@ -9,14 +9,12 @@ turn (docs/decisions/sqlite.md).
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
-from ...errors import OperationError
 from .aside import Aside
 from .batch import Answer, Answers, Batch, Exit
 from .entering import Append, Enter
@@ -73,7 +71,6 @@ class Commits:
         self._busy = False
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = os.getpid()
         self._aside = Aside()
         self._quiet: list[asyncio.Future[None]] = []
 
@@ -86,9 +83,6 @@ class Commits:
             step: What to do.
             then: Called with its answer once that is committed, even if nobody awaits it any
                 more; what it returns is the future's result.
-
-        Raises:
-            OperationError: in a child process after ``fork``.
         """
         loop = self._here()
         future: asyncio.Future[Any] = loop.create_future()
@@ -114,10 +108,6 @@ class Commits:
 
     def _here(self) -> asyncio.AbstractEventLoop:
         """The running loop, which is served from now on."""
-        if os.getpid() != self._process:
-            raise OperationError(
-                f"{self._path} was opened before fork(): open it anew in the child process"
-            )
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._aside.wait()  # what another loop left unfinished

@@ -112,11 +112,6 @@ class Look:
         query = "SELECT DISTINCT worker FROM lease WHERE queue = ?"
         return [worker for (worker,) in self._db.execute(query, (self._queue,))]
 
-    def process_of(self, worker: str) -> tuple[str, int, str] | None:
-        """Host, process id and birth of a worker's process."""
-        query = "SELECT host, pid, born FROM worker WHERE name = ?"
-        return self._db.execute(query, (worker,)).fetchone()
-
     def next_due(self) -> float | None:
         """When the first of what is not due yet will be."""
         query = "SELECT due FROM waiting WHERE queue = ? AND due > 0 ORDER BY due LIMIT 1"
@@ -135,10 +130,15 @@ class Look:
         rows: Any = self._db.execute(f"{query} ORDER BY ended LIMIT ?", (*bound, limit))
         return list(rows)
 
-    def is_attended(self, since: float) -> bool:
-        """Whether a worker of this queue gave a sign of life since then."""
-        query = "SELECT 1 FROM worker WHERE seen >= ? AND queue = ? LIMIT 1"
-        return self._db.execute(query, (since, self._number())).get is not None
+    def workers(self) -> dict[str, tuple[str, int, str]]:
+        """The workers of this queue: of each its process's host, id and birth."""
+        return {name: process for name, (process, _) in self.signs().items()}
+
+    def signs(self) -> dict[str, tuple[tuple[str, int, str], float]]:
+        """The workers of this queue: of each its process, and when it gave a sign of life."""
+        query = "SELECT name, host, pid, born, seen FROM worker WHERE queue = ?"
+        rows: Any = self._db.execute(query, (self._number(),))
+        return {name: ((host, pid, born), seen) for name, host, pid, born, seen in rows}
 
     def unwanted(self) -> list[int]:
         """The numbers of what is leased and is to be cancelled."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Opened:
         committed: Callable[[bool], None],
     ) -> None:
         self._connection = open_file(path, synchronous=synchronous, patience=patience)
-        self._turn = Turn(path)
+        self._turn = Turn(path, patience)
         rows = Rows(self._connection, queue)
         self.commits = Commits(
             path,
@@ -56,6 +57,7 @@ class Opened:
         )
         self.reader = Reader(connect(path, synchronous=synchronous), queue)
         self.pulse = Pulse(path, synchronous, lease, clock)
+        self.process = os.getpid()
         self._version = self._data_version()
 
     def has_changed(self) -> bool:

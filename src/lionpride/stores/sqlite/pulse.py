@@ -56,7 +56,10 @@ class Pulse:
             self._thread = None
 
     def _run(self) -> None:
-        connection, turn = connect(self._path, synchronous=self._synchronous), Turn(self._path)
+        connection, turn = (
+            connect(self._path, synchronous=self._synchronous),
+            Turn(self._path, self._lease / 3),
+        )
         connection.set_busy_timeout(round(min(self._lease, PATIENCE) * 1000))
         try:
             while not self._end.wait(self._lease / 3):

@@ -12,6 +12,7 @@ import apsw
 
 from ...model.execution import EventStatus
 from ..contract import Record
+from .host import is_dead
 from .look import Found, Look
 
 __all__ = ("Reader", "record_of")
@@ -47,8 +48,9 @@ class Reader:
         return self._look.queues()
 
     def is_attended(self, since: float) -> bool:
-        """Whether a worker gave a sign of life since then."""
-        return self._look.is_attended(since)
+        """Whether a worker gave a sign of life since then, and is not known to be dead."""
+        signs = self._look.signs().values()
+        return any(seen >= since and not is_dead(*process) for process, seen in signs)
 
     def unwanted(self) -> list[int]:
         """The numbers of what is claimed and is to be cancelled."""

@@ -122,7 +122,8 @@ class Claim:
         start: Whether they start at once, which ends a row of denials.
         has: Whether the caller has the event of a number.
         missing: The kinds of events that this process has no class for; found ones are added.
-        now, until: The time, and when the leases lapse.
+        now: The time, for what becomes due.
+        lapse: Says when the leases lapse; asked once the transaction has begun.
     """
 
     worker: str
@@ -134,7 +135,7 @@ class Claim:
     has: Callable[[int], bool]
     missing: set[str]
     now: float
-    until: float
+    lapse: Callable[[], float]
 
     def __call__(self, rows: Rows) -> Claimed:
         rows.mature(self.now)
@@ -144,7 +145,7 @@ class Claim:
             if not self.missing:
                 taken = found[: self.n]
                 if taken:
-                    rows.lease_first(taken, self.worker, self.until, self.start)
+                    rows.lease_first(taken, self.worker, self.lapse(), self.start)
                 more = len(found) > self.n
                 return Claimed(taken, kept, 0.0 if more else self._wait(rows))
         return self._of_some(rows)
@@ -157,7 +158,7 @@ class Claim:
             kept = self._kept(rows, found)
             if len(self.missing) == known:
                 break
-        rows.lease(found, self.worker, self.until, self.start)
+        rows.lease(found, self.worker, self.lapse(), self.start)
         more = rows.next_of(1, None, (), False, self.missing)
         return Claimed(found, kept, 0.0 if more else self._wait(rows))
 
@@ -200,14 +201,11 @@ class Sweep:
     limit: int = 1000
 
     def __call__(self, rows: Rows) -> tuple[list[int], bool]:
-        others = False
-        for worker in rows.holders():
-            if worker not in self.mine:
-                process = rows.process_of(worker)
-                if process is not None and is_dead(*process):
-                    rows.lapse(worker)
-                else:
-                    others = True
+        holders = set(rows.holders()) - set(self.mine)
+        for worker, process in rows.workers().items():
+            if worker not in self.mine and is_dead(*process):
+                rows.lapse(worker)
+                holders.discard(worker)
         lapsed = rows.lapsed(self.now, self.limit)
         for one in lapsed:
             ending = after_interruption(one.state[3])
@@ -215,7 +213,7 @@ class Sweep:
             state, status = self.pack(ending, one.state), ending.status.value
             when = self.ended()
             _put(rows, [(one.number, one.state[0], status, 0.0, when, one.priority, state)])
-        return [one.number for one in lapsed], others
+        return [one.number for one in lapsed], bool(holders)
 
 
 @dataclass(slots=True)

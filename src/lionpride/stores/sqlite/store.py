@@ -128,10 +128,19 @@ class SqliteStore(Manage):
     ) -> tuple[list[Claim], float | None]:
         now = self._wall()
         self._tidy(now)
-        lapse = now + (self._lease if lease is None else lease)
+        length = self._lease if lease is None else lease
         has, missing = self._holding.shown.has, self._missing
         step = steps.Claim(
-            worker, n, until, skip, denied, start, has, missing, self._clock(), lapse
+            worker,
+            n,
+            until,
+            skip,
+            denied,
+            start,
+            has,
+            missing,
+            self._clock(),
+            lambda: self._wall() + length,
         )
         taken = Taken()
         try:
