@@ -19,6 +19,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from ..errors import NotFoundError
 from ..model.execution import EventStatus
 from ..rules.lifecycle import (
     RELEASED,
@@ -29,7 +30,7 @@ from ..rules.lifecycle import (
     after_interruption,
     cancelled_while_waiting,
 )
-from ..stores.contract import Claim, Settled
+from ..stores.contract import Cancelled, Claim, Settled
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform
 from .hands import Hands, Worker
@@ -39,6 +40,7 @@ __all__ = ("Crew",)
 
 _PENDING = EventStatus.PENDING
 _PROCESSING = EventStatus.PROCESSING
+_COMPLETED = EventStatus.COMPLETED
 _APPLIED = Settled.APPLIED
 
 logger = logging.getLogger("lionpride")
@@ -71,10 +73,14 @@ class Crew(Hands):
         self._plain: set[type] = set()  # events whose `request` need not be looked at
         self._starts = shop.direct  # its claims start their event at once
         self._formal = shop.window is not None or not self._starts
-        self._swift = False  # claims, starts and settlements need no waiting and no asking
+        # What can be had, and handed over, without waiting and without asking: see `_stretch`.
+        self._take: Callable[[], Claim | None] | None = None
+        self._complete: Callable[[Event, int, Any, float], object] | None = None
         self._orphans: set[asyncio.Task[None]] = set()
         self._claiming = 0  # claims under way
         self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
+        self._leaving: set[int] = set()  # ids of objects whose outcome is on its way to the record
+        self._recalled: list[Event] = []  # cancelled meanwhile
 
     def _ring(self) -> None:
         """There may be something new to claim."""
@@ -136,8 +142,11 @@ class Crew(Hands):
             if worker.claim is not None and worker.claim[0] is event:
                 worker.guard.end(cause)
                 return True
-        if self._claiming and cause is Cause.CANCEL:
-            self._unwanted.append(event)
+        if cause is Cause.CANCEL:
+            if id(event) in self._leaving:
+                self._recalled.append(event)
+            elif self._claiming:
+                self._unwanted.append(event)
         return False
 
     def abandon(self) -> None:
@@ -189,7 +198,7 @@ class Crew(Hands):
         self._called = False
         try:
             while not self._closing and not self._is_spent(worker):
-                claim = await self._stretch(worker) if self._swift else None
+                claim = None if self._take is None else await self._stretch(worker)
                 if claim is None and not self._is_spent(worker):
                     claim = await self._seek(worker)
                 if claim is not None:
@@ -214,7 +223,7 @@ class Crew(Hands):
     async def _stretch(self, worker: Worker) -> Claim | None:
         """Run what can be had at once; return a claim that takes more than that, if there is one.
 
-        Only a crew that is ``_swift`` can.
+        Only a crew that has something to ``_take`` can.
         """
         return None
 
@@ -281,7 +290,9 @@ class Crew(Hands):
                 self._free_slot()
         event, observers = claim[0], self.shop.observers
         if observers.active and answer is _APPLIED:
-            observers.tell(event, event.execution.arrival, _PROCESSING, event.status)
+            observers.tell(event, event.execution.arrival, _PROCESSING, outcome.status)
+        if self._recalled:
+            await self._recall(event, outcome)
 
     def _free_slot(self) -> None:
         self.shop.running -= 1
@@ -336,10 +347,27 @@ class Crew(Hands):
             raise TypeError(f"request must be a mapping, not {event.request!r}")
 
     async def _settle(self, claim: Claim, outcome: Outcome) -> Settled:
-        """Put on record what came of a claim."""
-        (answer,) = await self.shop.store.settle(((*claim, outcome),))
+        """Put on record what came of a claim; a cancel that comes meanwhile is not forgotten."""
+        event: Any = claim[0]
+        self._leaving.add(id(event))
+        try:
+            (answer,) = await self.shop.store.settle(((*claim, outcome),))
+        finally:
+            self._leaving.discard(id(event))
         self._after_trouble(outcome)
         return answer
+
+    async def _recall(self, event: Any, outcome: Outcome | None) -> None:
+        """Cancel an event that was sent back to wait while somebody cancelled it."""
+        asked = [each for each in self._recalled if each is not event]
+        back = outcome is not None and outcome.status is _PENDING
+        if back and len(asked) < len(self._recalled):
+            number = event.execution.arrival
+            with suppress(NotFoundError):  # removed since
+                (answer,) = await self.shop.store.cancel((event,))
+                if answer is Cancelled.DONE and self.shop.observers.active:
+                    self.shop.observers.tell(event, number, _PENDING, EventStatus.CANCELLED)
+        self._recalled = [each for each in self._recalled if each is not event]
 
     async def _settle_unstarted(self, claim: Claim, outcome: Outcome) -> None:
         """Settle what no attempt of this crew's own ended, and tell of it."""
@@ -348,6 +376,8 @@ class Crew(Hands):
         answer = await self._settle(claim, outcome)
         if answer is _APPLIED and observers.active:
             observers.tell(event, event.execution.arrival, before, outcome.status)
+        if self._recalled:
+            await self._recall(event, outcome)
 
     def _leave_behind(self, worker: Worker) -> None:
         """Settle the event of a worker whose code ignores its cancellation, and go on without."""

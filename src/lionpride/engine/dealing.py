@@ -13,13 +13,15 @@ from collections import deque
 
 from ..model.execution import EventStatus
 from ..rules.lifecycle import RELEASED, Cause, Outcome, cancelled_while_waiting
-from ..stores.contract import Claim
+from ..stores.contract import Claim, Prompt
 from .event import Event
 from .hands import Worker
 from .loops import Loop
 from .workshop import Workshop
 
 __all__ = ("Dealing",)
+
+_PENDING = EventStatus.PENDING
 
 
 class Dealing(Loop):
@@ -28,68 +30,102 @@ class Dealing(Loop):
     def __init__(self, shop: Workshop) -> None:
         super().__init__(shop)
         self._most += 1  # one looks ahead while the slots are taken
+        self._formal = True
         self._dealt: deque[Claim] = deque()
         self._owed = 0  # of the shop's promises, those that this crew has made
         self._put_back: set[asyncio.Task[None]] = set()
-        self._swift = not shop.asks
+        self._prompt = shop.store if isinstance(shop.store, Prompt) else None
+        if not shop.asks:
+            self._take = self._deal
+            if self._prompt is not None and shop.window is None:
+                self._complete = self._prompt.complete_soon
 
     async def run(self) -> None:
         try:
             await super().run()
         finally:
             if self._loop.is_running():
-                while self._dealt:
-                    self._withdraw(self._deal(), RELEASED)
+                self._return_dealt()
                 while self._put_back:
                     await asyncio.wait(self._put_back)
+                if self._prompt is not None:
+                    await self._prompt.settled()
             self._promise(-self._owed)
 
+    def close(self) -> None:
+        super().close()
+        self._return_dealt()
+
     def abandon(self) -> None:
-        super().abandon()
         self._dealt.clear()  # their leases lapse
+        super().abandon()
         self._promise(-self._owed)
+
+    def _return_dealt(self) -> None:
+        """Release what was dealt and has not started: others may want it now."""
+        while self._dealt:
+            self._withdraw(self._dealt.popleft(), RELEASED)
 
     def _promise(self, n: int) -> None:
         """Note starts to come; fewer, if ``n`` is below 0, unless they were given up already."""
         n = max(n, -self._owed)
         self._owed += n
         self.shop.promised += n
-
-    async def _stretch(self, worker: Worker) -> Claim | None:
-        claim = self._deal() if self.shop.running < self.shop.slots else None
-        self._more |= claim is not None
-        return claim
+        if n < 0 and self.shop.on_free:
+            self.shop.ring_free()  # others may start instead
 
     def _deal(self) -> Claim | None:
-        """The next of what was claimed for all."""
+        """The next of what was claimed for all; it goes back if others took its room meanwhile."""
         if not self._dealt:
             return None
-        self._promise(-1)
-        return self._dealt.popleft()
+        shop, claim = self.shop, self._dealt.popleft()
+        if shop.running >= shop.slots or (
+            shop.window is not None and not shop.window.free(self._now())
+        ):
+            self._withdraw(claim, RELEASED)
+            return None
+        self._owed -= 1
+        shop.promised -= 1
+        return claim
+
+    def _enter(self, event: Event, began: float) -> None:
+        if self.shop.window is not None:
+            self.shop.window.stamp(began)
+        if event.execution.status is _PENDING:  # else it was shown as started with its claim
+            self.shop.store.start(event)
 
     async def _next(self, worker: Worker) -> Claim | None:
         if self.shop.asks:
             return await super()._next(worker)
-        while not self._closing:
+        while self._may_wait():
             free = await self._until_free()
-            if self._closing:
+            if not self._may_wait():
                 break
             if not self._armed:
                 self._armed = True
                 self.shop.store.on_ready(self._bell)
-            self._promise(free)
-            try:
-                claims, wait = await self._claim(free)
-            except BaseException:
-                self._promise(-free)
-                raise
-            self._promise(len(claims) - free)
-            self._more = wait is not None
+            claims, wait = await self._claim_for(free)
+            self._more = wait is not None or len(claims) > 1 or not self._armed
             self._dealt.extend(claims)
-            if claims and self._may_wait():
-                return self._deal()
-            await self._sleep(wait)
+            if not self._may_wait():
+                self._return_dealt()
+            elif claims:
+                return None  # to be taken from what is dealt, as the others do
+            elif self._armed:  # else something has come since the claim was asked for
+                await self._sleep(wait)
         return None
+
+    async def _claim_for(self, free: int) -> tuple[list[Claim], float | None]:
+        """Claim for so many slots; they are promised to what is claimed, and to nothing else."""
+        start = self._complete is not None and not self.shop.observers.active
+        self._promise(free)
+        try:
+            claims, wait = await self._claim(free, start=start)
+        except BaseException:
+            self._promise(-free)
+            raise
+        self._promise(len(claims) - free)
+        return claims, wait
 
     async def _until_free(self) -> int:
         """Wait until events may start; how many."""
@@ -103,6 +139,7 @@ class Dealing(Loop):
             if shop.running + shop.promised >= shop.slots or shop.window is None:
                 await self._sleep_until_free()
             else:
+                shop.on_free.append(self._wake)  # a promise may be broken
                 await self._sleep(shop.window.wait(self._now()) or 0.001)
         return 0
 
@@ -110,16 +147,14 @@ class Dealing(Loop):
         for claim in self._dealt:
             if claim[0] is event:
                 self._dealt.remove(claim)
-                self._promise(-1)
                 cancelled = cause is Cause.CANCEL
                 self._withdraw(claim, cancelled_while_waiting() if cancelled else RELEASED)
                 return True
         return super().end(event, cause)
 
-    def _withdraw(self, claim: Claim | None, outcome: Outcome) -> None:
+    def _withdraw(self, claim: Claim, outcome: Outcome) -> None:
         """Settle a claim that is not to be started."""
-        if claim is not None:
-            assert claim[0].execution.status is EventStatus.PENDING
-            task = self._loop.create_task(self._settle_unstarted(claim, outcome))
-            self._put_back.add(task)
-            task.add_done_callback(self._put_back.discard)
+        self._promise(-1)
+        task = self._loop.create_task(self._settle_unstarted(claim, outcome))
+        self._put_back.add(task)
+        task.add_done_callback(self._put_back.discard)

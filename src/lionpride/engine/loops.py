@@ -19,14 +19,15 @@ class Loop(Admission):
 
     def __init__(self, shop: Workshop) -> None:
         super().__init__(shop)
-        self._swift = shop.now is not None and not self._formal
+        if shop.now is not None and not self._formal:
+            self._take, self._complete = shop.now.claim_now, shop.now.complete_now
 
     async def _stretch(self, worker: Worker) -> Claim | None:
         # The hot path, written out: it does for a plain event what `_work`, `_attempt` and
         # `_conclude` do for any, in one frame.
         shop, guard, clock, plain = self.shop, worker.guard, self._now, self._plain
-        assert shop.now is not None
-        take, complete = shop.now.claim_now, shop.now.complete_now
+        take, complete = self._take, self._complete
+        assert take is not None, "it is called for what can be taken"
         cancelling, observers, clean = worker.task.cancelling, shop.observers, worker.clean
         event: Any
         response: Any
@@ -39,7 +40,7 @@ class Loop(Admission):
             own = event.__dict__  # pydantic makes `event.timeout` three times as slow
             if type(event) not in plain or own["timeout"] is not None or own["streaming"]:
                 return claim
-            if observers.active:
+            if observers.active or complete is None:
                 return claim
             if not self._called:
                 self._call()
@@ -73,7 +74,7 @@ class Loop(Admission):
     async def _next(self, worker: Worker) -> Claim | None:
         shop = self.shop
         while not self._closing and not worker.left:
-            if shop.window is not None or shop.running >= shop.slots:
+            if shop.window is not None or shop.running + shop.promised >= shop.slots:
                 await self._until_allowed()
                 if self._closing:
                     break
@@ -82,10 +83,11 @@ class Loop(Admission):
                 # to call while this worker runs what it found and nobody looks.
                 self._armed = True
                 shop.store.on_ready(self._bell)
-            claims, wait = await self._claim(1, start=self._starts)
-            self._more = wait is not None
+            claims, wait = await self._claim_one(start=self._starts)
+            self._more = wait is not None or not self._armed
             if not claims:
-                await self._sleep(wait)
+                if self._armed:  # else something has come since the claim was asked for
+                    await self._sleep(wait)
             elif self._starts or await self._admit(worker, claims[0]):
                 return claims[0]
             elif self._is_spent(worker):
@@ -122,7 +124,7 @@ class Round(Admission):
             await self._until_slot()
             if self._closing:
                 return None
-            claims, wait = await self._claim(1, until=self._until, skip=self._skip, denied=True)
+            claims, wait = await self._claim_one(until=self._until, skip=self._skip, denied=True)
             if not claims:
                 break
             if await self._accepts(worker, claims[0]):
@@ -139,6 +141,7 @@ class Round(Admission):
         assert number is not None
         if number in self._seen:
             self._skip.add(number)
+            self._stay_free()
             await self._settle_unstarted(claim, RELEASED)
             return False
         self._seen.add(number)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Final
 
 import apsw
@@ -24,6 +25,7 @@ PATIENCE: Final = 30.0
 """Seconds to wait for another process that is writing."""
 
 _MAGIC: Final = b"SQLite format 3\x00"
+_HEADER: Final = 100
 _CHECKPOINT: Final = 4000
 """Pages (of 4 KiB) that the write-ahead log gathers before they are copied into the file."""
 
@@ -97,41 +99,77 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
         StoreError: if it is no database or another program's, of a newer version, locked, or
             cannot be written; it is left as it was.
     """
-    _check_magic(path)
+    _check_header(path)
     with speaking(path):
         connection = apsw.Connection(
             str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         )
         try:
             connection.set_busy_timeout(round(patience * 1000))
+            # Nothing is copied into a file that turns out to be somebody else's.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             if connection.readonly("main"):
                 raise apsw.ReadOnlyError("attempt to write a readonly database")
-            _bring_up_to_date(connection, path)
+            _bring_up_to_date(connection, path, patience)
             _prepare(connection, synchronous)
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-def _check_magic(path: Path) -> None:
-    """Refuse what is no database before SQLite touches it."""
+def _check_header(path: Path) -> None:
+    """Refuse what is not ours before SQLite touches it: it would leave a log beside it.
+
+    The header's fields are SQLite's (its "Database File Format", section 1.3). A file of ours
+    that was killed while it was made has a header without a schema.
+    """
+    head = _header(path)
+    if not head:
+        return
+    if head[: len(_MAGIC)] != _MAGIC:
+        raise StoreError(
+            f"{path} is no SQLite database, and was left as it is: give another path",
+            retryable=False,
+        )
+    if len(head) == _HEADER:
+        schema, version, application = (_word(head, at) for at in (40, 60, 68))
+        _check_owner(path, application, version, is_empty=schema == 0)
+
+
+def _header(path: Path) -> bytes:
+    """The first bytes of a file; none if there is none yet."""
     try:
         with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
+            return file.read(_HEADER)
     except FileNotFoundError:
         if not path.parent.is_dir():
             raise ConfigurationError(
                 f"the directory {path.parent} does not exist: make it, or give another path"
             ) from None
-        return
+        return b""
     except IsADirectoryError as error:
         raise ConfigurationError(f"{path} is a directory: give the path of a file") from error
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error}", retryable=False, cause=error) from error
-    if head and head != _MAGIC:
+
+
+def _word(head: bytes, at: int) -> int:
+    return int.from_bytes(head[at : at + 4], "big")
+
+
+def _check_owner(path: Path, application: int, version: int, *, is_empty: bool) -> None:
+    """Refuse a file of another program, or of a newer version of this one."""
+    if application == APPLICATION and version > VERSION:
         raise StoreError(
-            f"{path} is no SQLite database, and was left as it is: give another path",
+            f"{path} was written by a newer version of lionpride-core (schema {version}; this "
+            f"one knows {VERSION}), and was left as it is: upgrade lionpride-core",
+            retryable=False,
+        )
+    if application != APPLICATION and not (is_empty and application == 0 and version == 0):
+        raise StoreError(
+            f"{path} is another program's database, and was left as it is: give another path",
             retryable=False,
         )
 
@@ -141,11 +179,11 @@ def _prepare(connection: apsw.Connection, synchronous: Synchronous) -> None:
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
 
 
-def _bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
+def _bring_up_to_date(connection: apsw.Connection, path: Path, patience: float) -> None:
     """Run the scripts that the file has not seen yet, all or none of them."""
     if _check_version(connection, path) == VERSION:
         return
-    connection.execute("PRAGMA journal_mode = WAL")
+    _log_ahead(connection, patience)
     connection.execute("BEGIN IMMEDIATE")
     try:
         for version in range(_check_version(connection, path) + 1, VERSION + 1):
@@ -159,21 +197,24 @@ def _bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
         raise
 
 
+def _log_ahead(connection: apsw.Connection, patience: float) -> None:
+    """Have the file kept with a write-ahead log; SQLite waits in only some steps of this."""
+    end = monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except apsw.BusyError:  # another process makes the same file
+            if monotonic() >= end:
+                raise
+            sleep(0.002)
+
+
 def _check_version(connection: apsw.Connection, path: Path) -> int:
     """The schema version of a file that is ours; 0 for an empty one."""
     version, application = connection.pragma("user_version"), connection.pragma("application_id")
-    if application == APPLICATION and version > VERSION:
-        raise StoreError(
-            f"{path} was written by a newer version of lionpride-core (schema {version}; this "
-            f"one knows {VERSION}), and was left as it is: upgrade lionpride-core",
-            retryable=False,
-        )
-    empty = not connection.execute("SELECT count(*) FROM sqlite_schema").get
-    if application != APPLICATION and not (empty and application == 0 and version == 0):
-        raise StoreError(
-            f"{path} is another program's database, and was left as it is: give another path",
-            retryable=False,
-        )
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    _check_owner(path, application, version, is_empty=not tables)
     return int(version)
 
 

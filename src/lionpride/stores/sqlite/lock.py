@@ -1,13 +1,17 @@
 """Whose turn it is to write: a lock file beside the database, so that waiting is fair.
 
-SQLite's own busy handler sleeps and tries again, and may find the file taken each time; who
-waits for a file lock is woken when it is free. Where there is no ``fcntl``, SQLite's is all.
+SQLite's own busy handler sleeps longer and longer, and may find the file taken each time; waits
+of seconds were seen. Where there is no ``fcntl``, it is all there is.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from time import monotonic, sleep
+from typing import Final
+
+from ...errors import StoreError
 
 try:
     import fcntl
@@ -20,14 +24,31 @@ __all__ = ("Turn",)
 class Turn:
     """The right to write; one for each connection, since a lock is its file's.
 
+    It is a matter of fairness alone: who does not get it in time goes on without it, and SQLite's
+    own lock decides. A process that is stopped, or a child that inherited the lock, hinders none.
+
     Args:
         path: The database; the lock file's name is its name with ``-turn`` behind it.
+        patience: Seconds to wait for it.
+
+    Raises:
+        StoreError: if the lock file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float) -> None:
         self._file = -1
+        self._has = False
+        self._patience = patience
         if fcntl is not None:
-            self._file = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                self._file = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            except OSError as error:
+                raise StoreError(
+                    f"{path}-turn, the lock file beside the database, cannot be opened: give this "
+                    "process the right to write it",
+                    retryable=False,
+                    cause=error,
+                ) from error
 
     def take_now(self) -> bool:
         """Take it if it is free; whether it was."""
@@ -37,16 +58,21 @@ class Turn:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        self._has = True
         return True
 
     def take(self) -> None:
-        """Wait for it, in a thread that may."""
-        if self._file >= 0:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+        """Wait for it as long as patience lasts, in a thread that may."""
+        end = monotonic() + self._patience
+        pause = _FIRST_PAUSE
+        while not self.take_now() and monotonic() < end:
+            sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     def give(self) -> None:
         """Let the next one have it."""
-        if self._file >= 0:
+        if self._has:
+            self._has = False
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
@@ -54,3 +80,8 @@ class Turn:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+_FIRST_PAUSE: Final = 0.0002
+_LONGEST_PAUSE: Final = 0.002
+"""Seconds: shorter than what a writer does between two transactions, so that none is starved."""
