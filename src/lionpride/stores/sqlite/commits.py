@@ -112,12 +112,25 @@ class Commits:
         if not self._busy and not self._scheduled:
             self._schedule(self._here())
 
-    def _here(self) -> asyncio.AbstractEventLoop:
-        """The running loop, which is served from now on."""
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process has opened the file, not one that it was forked from."""
+        return os.getpid() == self._process
+
+    def check_process(self) -> None:
+        """Refuse to work in a child process.
+
+        Raises:
+            OperationError: after ``fork``.
+        """
         if os.getpid() != self._process:
             raise OperationError(
                 f"{self._path} was opened before fork(): open it anew in the child process"
             )
+
+    def _here(self) -> asyncio.AbstractEventLoop:
+        """The running loop, which is served from now on."""
+        self.check_process()
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._aside.wait()  # what another loop left unfinished

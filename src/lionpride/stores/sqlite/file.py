@@ -25,6 +25,8 @@ PATIENCE: Final = 30.0
 """Seconds to wait for another process that is writing."""
 
 _MAGIC: Final = b"SQLite format 3\x00"
+_HEAD: Final = 100
+"""Bytes of SQLite's header (https://sqlite.org/fileformat2.html#the_database_header)."""
 _CHECKPOINT: Final = 4000
 """Pages (of 4 KiB) that the write-ahead log gathers before they are copied into the file."""
 
@@ -98,7 +100,7 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
         StoreError: if it is no database or another program's, of a newer version, locked, or
             cannot be written; it is left as it was.
     """
-    _check_magic(path)
+    _check_head(path)
     with speaking(path):
         connection = apsw.Connection(
             str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -118,11 +120,11 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
     return connection
 
 
-def _check_magic(path: Path) -> None:
-    """Refuse what is no database before SQLite touches it."""
+def _check_head(path: Path) -> None:
+    """Refuse what is not ours before SQLite touches it, where the file itself says so."""
     try:
         with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
+            head = file.read(_HEAD)
     except FileNotFoundError:
         if not path.parent.is_dir():
             raise ConfigurationError(
@@ -133,9 +135,28 @@ def _check_magic(path: Path) -> None:
         raise ConfigurationError(f"{path} is a directory: give the path of a file") from error
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error}", retryable=False, cause=error) from error
-    if head and head != _MAGIC:
+    if head and head[: len(_MAGIC)] != _MAGIC:
         raise StoreError(
             f"{path} is no SQLite database, and was left as it is: give another path",
+            retryable=False,
+        )
+    logs = (Path(f"{path}{tail}") for tail in ("-wal", "-journal"))
+    if len(head) == _HEAD and not any(log.exists() and log.stat().st_size for log in logs):
+        cookie, version, application = (int.from_bytes(head[at : at + 4]) for at in (40, 60, 68))
+        _check_owner(path, version, application, empty=cookie == 0)
+
+
+def _check_owner(path: Path, version: int, application: int, *, empty: bool) -> None:
+    """Refuse another program's file, and one of a later day."""
+    if application == APPLICATION and version > VERSION:
+        raise StoreError(
+            f"{path} was written by a newer version of lionpride-core (schema {version}; this "
+            f"one knows {VERSION}), and was left as it is: upgrade lionpride-core",
+            retryable=False,
+        )
+    if application != APPLICATION and not (empty and application == 0 and version == 0):
+        raise StoreError(
+            f"{path} is another program's database, and was left as it is: give another path",
             retryable=False,
         )
 
@@ -182,17 +203,7 @@ def _check_version(connection: apsw.Connection, path: Path) -> int:
         version = connection.pragma("user_version")
         application = connection.pragma("application_id")
         empty = not connection.execute("SELECT count(*) FROM sqlite_schema").get
-    if application == APPLICATION and version > VERSION:
-        raise StoreError(
-            f"{path} was written by a newer version of lionpride-core (schema {version}; this "
-            f"one knows {VERSION}), and was left as it is: upgrade lionpride-core",
-            retryable=False,
-        )
-    if application != APPLICATION and not (empty and application == 0 and version == 0):
-        raise StoreError(
-            f"{path} is another program's database, and was left as it is: give another path",
-            retryable=False,
-        )
+    _check_owner(path, version, application, empty=empty)
     return int(version)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ...errors import StoreError
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover  (Windows)
@@ -22,12 +24,24 @@ class Turn:
 
     Args:
         path: The database; the lock file's name is its name with ``-turn`` behind it.
+
+    Raises:
+        StoreError: if the lock file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = -1
         if fcntl is not None:
-            self._file = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            name = f"{path}-turn"
+            try:
+                self._file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            except OSError as error:
+                raise StoreError(
+                    f"{name} cannot be written: give this process the right to write it, beside "
+                    "the database",
+                    retryable=False,
+                    cause=error,
+                ) from error
 
     def take_now(self) -> bool:
         """Take it if it is free; whether it was."""

@@ -43,7 +43,11 @@ class Opened:
         committed: Callable[[bool], None],
     ) -> None:
         self._connection = open_file(path, synchronous=synchronous, patience=patience)
-        self._turn = Turn(path)
+        try:
+            self._turn = Turn(path)
+        except BaseException:
+            self._connection.close()
+            raise
         rows = Rows(self._connection, queue)
         self.commits = Commits(
             path,
@@ -54,9 +58,19 @@ class Opened:
             holding=holding,
             committed=committed,
         )
-        self.reader = Reader(connect(path, synchronous=synchronous), queue)
+        self._reader = Reader(connect(path, synchronous=synchronous), queue)
         self.pulse = Pulse(path, synchronous, lease, clock)
         self._version = self._data_version()
+
+    @property
+    def reader(self) -> Reader:
+        """What is asked of the file.
+
+        Raises:
+            OperationError: in a child process after ``fork``.
+        """
+        self.commits.check_process()
+        return self._reader
 
     def has_changed(self) -> bool:
         """Whether another connection has written since this was asked last."""
@@ -69,10 +83,17 @@ class Opened:
         return int(self._connection.pragma("data_version"))
 
     async def close(self) -> None:
-        """Finish what is under way, and close all."""
+        """Finish what is under way, and close all; in a child after ``fork``, leave it alone."""
+        if not self.commits.is_ours:
+            _ABANDONED.append(self)
+            return
         await self.commits.quiet()
         self.pulse.stop()
         self.commits.close()
-        self.reader.close()
+        self._reader.close()
         self._connection.close()
         self._turn.close()
+
+
+_ABANDONED: list[Opened] = []
+"""What a parent process has open: to close a copy of it would reach into its transactions."""
