@@ -8,9 +8,10 @@ READY := $(VENV)/.ready
 # python3.11 if it answers, else python3, whose version is asked when the environment is made.
 PYTHON ?= $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
 
-.DEFAULT_GOAL := help
+# How many `make torture` kills.
 KILLS ?= 1000
 
+.DEFAULT_GOAL := help
 .PHONY: help demo test check torture bench fmt notebook clean
 
 help: ## say what can be made

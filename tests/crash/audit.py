@@ -7,6 +7,7 @@ the workers: so it says what was on record, and in which order, whoever was kill
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
@@ -180,12 +181,12 @@ def _check_overlaps(
             runs[line.event].append(line)
     for uid, starts in runs.items():
         starts.sort(key=lambda line: line.attempt)
-        for one, other in zip(starts, starts[1:], strict=False):
+        for one, other in pairwise(starts):
             death = deaths.get(one.pid, float("inf"))
             lapse = until[numbers[uid], one.attempt] - since
             end = min(finishes.get((uid, one.attempt), float("inf")), death, lapse)
             if other.at < end:
                 found.overlapping.append(
-                    f"event {uid}: attempt {other.attempt} in {other.pid} began {end - other.at:.3f}"
-                    f" s before the end of attempt {one.attempt} in {one.pid}"
+                    f"event {uid}: attempt {other.attempt} in {other.pid} began "
+                    f"{end - other.at:.3f} s before the end of attempt {one.attempt} in {one.pid}"
                 )
