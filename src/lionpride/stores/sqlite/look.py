@@ -112,6 +112,11 @@ class Look:
         query = "SELECT DISTINCT worker FROM lease WHERE queue = ?"
         return [worker for (worker,) in self._db.execute(query, (self._queue,))]
 
+    def workers(self) -> list[tuple[str, tuple[str, int, str]]]:
+        """The workers of this queue, each with host, process id and birth of its process."""
+        query = "SELECT name, host, pid, born FROM worker WHERE queue = ?"
+        return [(name, process) for name, *process in self._db.execute(query, (self._queue,))]
+
     def process_of(self, worker: str) -> tuple[str, int, str] | None:
         """Host, process id and birth of a worker's process."""
         query = "SELECT host, pid, born FROM worker WHERE name = ?"
