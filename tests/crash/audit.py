@@ -94,6 +94,8 @@ def _check_file(db: apsw.Connection, found: Findings) -> None:
     events = {n for (n,) in _all(db, "number", "event")}
     if set(places) != events or any(n != 1 for n in places.values()):
         found.wrong.append("an event is in no table, or in two")
+    if left := _all(db, "name", "worker"):
+        found.wrong.append(f"workers are on the list that are gone: {left}")
     columns = ", ".join(("number", *_TABLES, *_ENDS))
     for queue, *kept in db.execute(f"SELECT {columns} FROM queue"):
         counted = [
