@@ -8,8 +8,11 @@ READY := $(VENV)/.ready
 # python3.11 if it answers, else python3, whose version is asked when the environment is made.
 PYTHON ?= $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
 
+# How many `make torture` kills.
+KILLS ?= 1000
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fmt notebook clean
+.PHONY: help demo test check torture bench fmt notebook clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,6 +32,9 @@ check: $(READY) ## the whole gate: format, lint, types, walls, tests
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 	$(PY) -m pytest -q
+
+torture: $(READY) ## kill workers on one SQLite file KILLS times (1000): nothing may be lost
+	PYTHONPATH=tests $(PY) -m crash.torture --kills $(KILLS)
 
 bench: $(READY) ## measure against the peers: one table
 	$(PY) -m benchmarks

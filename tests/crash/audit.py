@@ -7,6 +7,7 @@ the workers: so it says what was on record, and in which order, whoever was kill
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
@@ -93,6 +94,8 @@ def _check_file(db: apsw.Connection, found: Findings) -> None:
     events = {n for (n,) in _all(db, "number", "event")}
     if set(places) != events or any(n != 1 for n in places.values()):
         found.wrong.append("an event is in no table, or in two")
+    if left := _all(db, "name", "worker"):
+        found.wrong.append(f"workers are on the list that are gone: {left}")
     columns = ", ".join(("number", *_TABLES, *_ENDS))
     for queue, *kept in db.execute(f"SELECT {columns} FROM queue"):
         counted = [
@@ -180,12 +183,12 @@ def _check_overlaps(
             runs[line.event].append(line)
     for uid, starts in runs.items():
         starts.sort(key=lambda line: line.attempt)
-        for one, other in zip(starts, starts[1:], strict=False):
+        for one, other in pairwise(starts):
             death = deaths.get(one.pid, float("inf"))
             lapse = until[numbers[uid], one.attempt] - since
             end = min(finishes.get((uid, one.attempt), float("inf")), death, lapse)
             if other.at < end:
                 found.overlapping.append(
-                    f"event {uid}: attempt {other.attempt} in {other.pid} began {end - other.at:.3f}"
-                    f" s before the end of attempt {one.attempt} in {one.pid}"
+                    f"event {uid}: attempt {other.attempt} in {other.pid} began "
+                    f"{end - other.at:.3f} s before the end of attempt {one.attempt} in {one.pid}"
                 )

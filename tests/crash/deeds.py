@@ -21,7 +21,7 @@ class Deed(Event):
     block: float = 0.0
 
     journal: ClassVar[Journal | None] = None
-    reached: ClassVar[Callable[[str], None]] = lambda point: None  # noqa: ARG005
+    reached: ClassVar[Callable[[str], None]] = lambda point: None
 
     async def _invoke(self) -> Any:
         journal, attempt = type(self).journal, self.execution.attempt

@@ -76,7 +76,9 @@ class Nursery:
 @asynccontextmanager
 async def nursery() -> AsyncIterator[Nursery]:
     """A nursery, and its end with all that it has."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)])
+    }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "crash.nursery"),
         stdin=asyncio.subprocess.PIPE,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from time import time
 from typing import Any, Final
 
-from ...errors import OperationError
 from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import Ending
@@ -83,10 +81,6 @@ class Base:
             StoreError: if it cannot be opened.
             OperationError: in a child process after ``fork``.
         """
-        if self._file is not None and self._file.process != os.getpid():
-            raise OperationError(
-                f"{self.path} was opened before fork(): make another store in the child process"
-            )
         if self._file is None:
             self._file = Opened(
                 self.path,

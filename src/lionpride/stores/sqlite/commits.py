@@ -9,12 +9,14 @@ turn (docs/decisions/sqlite.md).
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
+from ...errors import OperationError
 from .aside import Aside
 from .batch import Answer, Answers, Batch, Exit
 from .entering import Append, Enter
@@ -71,6 +73,7 @@ class Commits:
         self._busy = False
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
         self._aside = Aside()
         self._quiet: list[asyncio.Future[None]] = []
 
@@ -106,8 +109,25 @@ class Commits:
         if not self._busy and not self._scheduled:
             self._schedule(self._here())
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process has opened the file, not one that it was forked from."""
+        return os.getpid() == self._process
+
+    def check_process(self) -> None:
+        """Refuse to work in a child process.
+
+        Raises:
+            OperationError: after ``fork``.
+        """
+        if os.getpid() != self._process:
+            raise OperationError(
+                f"{self._path} was opened before fork(): open it anew in the child process"
+            )
+
     def _here(self) -> asyncio.AbstractEventLoop:
         """The running loop, which is served from now on."""
+        self.check_process()
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._aside.wait()  # what another loop left unfinished

@@ -25,7 +25,8 @@ PATIENCE: Final = 30.0
 """Seconds to wait for another process that is writing."""
 
 _MAGIC: Final = b"SQLite format 3\x00"
-_HEADER: Final = 100
+_HEAD: Final = 100
+"""Bytes of SQLite's header (https://sqlite.org/fileformat2.html#the_database_header)."""
 _CHECKPOINT: Final = 4000
 """Pages (of 4 KiB) that the write-ahead log gathers before they are copied into the file."""
 
@@ -99,7 +100,7 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
         StoreError: if it is no database or another program's, of a newer version, locked, or
             cannot be written; it is left as it was.
     """
-    _check_header(path)
+    _check_head(path)
     with speaking(path):
         connection = apsw.Connection(
             str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -119,55 +120,41 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
     return connection
 
 
-def _check_header(path: Path) -> None:
-    """Refuse what is not ours before SQLite touches it: it would leave a log beside it.
-
-    The header's fields are SQLite's (its "Database File Format", section 1.3). A file of ours
-    that was killed while it was made has a header without a schema.
-    """
-    head = _header(path)
-    if not head:
-        return
-    if head[: len(_MAGIC)] != _MAGIC:
-        raise StoreError(
-            f"{path} is no SQLite database, and was left as it is: give another path",
-            retryable=False,
-        )
-    if len(head) == _HEADER:
-        schema, version, application = (_word(head, at) for at in (40, 60, 68))
-        _check_owner(path, application, version, is_empty=schema == 0)
-
-
-def _header(path: Path) -> bytes:
-    """The first bytes of a file; none if there is none yet."""
+def _check_head(path: Path) -> None:
+    """Refuse what is not ours before SQLite touches it, where the file itself says so."""
     try:
         with path.open("rb") as file:
-            return file.read(_HEADER)
+            head = file.read(_HEAD)
     except FileNotFoundError:
         if not path.parent.is_dir():
             raise ConfigurationError(
                 f"the directory {path.parent} does not exist: make it, or give another path"
             ) from None
-        return b""
+        return
     except IsADirectoryError as error:
         raise ConfigurationError(f"{path} is a directory: give the path of a file") from error
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error}", retryable=False, cause=error) from error
+    if head and head[: len(_MAGIC)] != _MAGIC:
+        raise StoreError(
+            f"{path} is no SQLite database, and was left as it is: give another path",
+            retryable=False,
+        )
+    logs = (Path(f"{path}{tail}") for tail in ("-wal", "-journal"))
+    if len(head) == _HEAD and not any(log.exists() and log.stat().st_size for log in logs):
+        cookie, version, application = (int.from_bytes(head[at : at + 4]) for at in (40, 60, 68))
+        _check_owner(path, version, application, empty=cookie == 0)
 
 
-def _word(head: bytes, at: int) -> int:
-    return int.from_bytes(head[at : at + 4], "big")
-
-
-def _check_owner(path: Path, application: int, version: int, *, is_empty: bool) -> None:
-    """Refuse a file of another program, or of a newer version of this one."""
+def _check_owner(path: Path, version: int, application: int, *, empty: bool) -> None:
+    """Refuse another program's file, and one of a later day."""
     if application == APPLICATION and version > VERSION:
         raise StoreError(
             f"{path} was written by a newer version of lionpride-core (schema {version}; this "
             f"one knows {VERSION}), and was left as it is: upgrade lionpride-core",
             retryable=False,
         )
-    if application != APPLICATION and not (is_empty and application == 0 and version == 0):
+    if application != APPLICATION and not (empty and application == 0 and version == 0):
         raise StoreError(
             f"{path} is another program's database, and was left as it is: give another path",
             retryable=False,
@@ -212,9 +199,11 @@ def _log_ahead(connection: apsw.Connection, patience: float) -> None:
 
 def _check_version(connection: apsw.Connection, path: Path) -> int:
     """The schema version of a file that is ours; 0 for an empty one."""
-    version, application = connection.pragma("user_version"), connection.pragma("application_id")
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
-    _check_owner(path, application, version, is_empty=not tables)
+    with connection:  # one view of the three: another process may be making the file
+        version = connection.pragma("user_version")
+        application = connection.pragma("application_id")
+        empty = not connection.execute("SELECT count(*) FROM sqlite_schema").get
+    _check_owner(path, version, application, empty=empty)
     return int(version)
 
 

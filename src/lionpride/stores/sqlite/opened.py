@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,7 +43,11 @@ class Opened:
         committed: Callable[[bool], None],
     ) -> None:
         self._connection = open_file(path, synchronous=synchronous, patience=patience)
-        self._turn = Turn(path, patience)
+        try:
+            self._turn = Turn(path, patience)
+        except BaseException:
+            self._connection.close()
+            raise
         rows = Rows(self._connection, queue)
         self.commits = Commits(
             path,
@@ -55,10 +58,19 @@ class Opened:
             holding=holding,
             committed=committed,
         )
-        self.reader = Reader(connect(path, synchronous=synchronous), queue)
+        self._reader = Reader(connect(path, synchronous=synchronous), queue)
         self.pulse = Pulse(path, synchronous, lease, clock)
-        self.process = os.getpid()
         self._version = self._data_version()
+
+    @property
+    def reader(self) -> Reader:
+        """What is asked of the file.
+
+        Raises:
+            OperationError: in a child process after ``fork``.
+        """
+        self.commits.check_process()
+        return self._reader
 
     def has_changed(self) -> bool:
         """Whether another connection has written since this was asked last."""
@@ -71,10 +83,17 @@ class Opened:
         return int(self._connection.pragma("data_version"))
 
     async def close(self) -> None:
-        """Finish what is under way, and close all."""
+        """Finish what is under way, and close all; in a child after ``fork``, leave it alone."""
+        if not self.commits.is_ours:
+            _ABANDONED.append(self)
+            return
         await self.commits.quiet()
         self.pulse.stop()
         self.commits.close()
-        self.reader.close()
+        self._reader.close()
         self._connection.close()
         self._turn.close()
+
+
+_ABANDONED: list[Opened] = []
+"""What a parent process has open: to close a copy of it would reach into its transactions."""

@@ -218,12 +218,18 @@ class Sweep:
 
 @dataclass(slots=True)
 class Enlist:
-    """Note the process behind a worker, so that others can tell whether it is dead."""
+    """Note the process behind a worker, so that others can tell whether it is dead.
+
+    Those that are, are forgotten: they may have held nothing, so that no sweep met them.
+    """
 
     worker: str
     now: float
 
     def __call__(self, rows: Rows) -> None:
+        for worker, process in rows.workers().items():
+            if is_dead(*process):
+                rows.lapse(worker)
         pid = os.getpid()
         rows.enlist(self.worker, host(), pid, born(pid), self.now)
 
