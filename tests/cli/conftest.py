@@ -63,6 +63,25 @@ JOB = """
             print("running", flush=True)
             await asyncio.to_thread(time.sleep, 1000)
 
+    class Stubborn(Event):
+        async def _invoke(self):
+            while True:
+                try:
+                    await asyncio.sleep(1000)
+                except asyncio.CancelledError:
+                    pass
+
+    class Sowing(Event):
+        async def _invoke(self):
+            self._task = asyncio.create_task(self.grow())
+            await asyncio.sleep(0)
+
+        async def grow(self):
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                print("cleaned up")
+
     class Denying(Processor):
         event_type = Work
 

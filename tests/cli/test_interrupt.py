@@ -2,11 +2,15 @@
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 RUN = ("--input", "events.jsonl", "--output", "results.jsonl", "--timeline", "run.svg")
 
 
@@ -95,3 +99,44 @@ def test_a_terminal_gets_a_display_that_is_taken_down(place):
     assert b"elapsed" in drawn
     assert drawn.rindex(b"\x1b[?25h") > drawn.rindex(b"\x1b[?25l")
     assert "3 events" in out
+
+
+def test_code_that_was_left_behind_does_not_keep_the_process(place):
+    place.write({}, {})
+    done = place.run("run", "job.py:Stubborn", *RUN, "--timeout", "0.1")
+    assert done.returncode == 1
+    assert [r["status"] for r in place.results()] == ["cancelled", "cancelled"]
+    assert "2 events" in done.stdout
+    assert done.stderr.endswith("lionpride: stopped; the code of an event did not let go\n")
+
+
+def test_a_thread_that_was_left_behind_is_waited_for_until_a_signal(place):
+    with running(place, "InThread", 1, "--timeout", "0.1") as process:
+        while not process.stdout.readline().startswith("timeline"):
+            pass  # the summary is all there
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == "lionpride: stopped; the code of an event did not let go\n"
+    assert [r["status"] for r in place.results()] == ["cancelled"]
+
+
+def test_a_task_of_an_events_own_is_cancelled_at_the_end(place):
+    place.write({})
+    done = place.run("run", "job.py:Sowing", *RUN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "cleaned up" in done.stdout
+
+
+@pytest.mark.skipif(not (shutil.which("jq") and shutil.which("awk")), reason="needs jq and awk")
+@pytest.mark.parametrize(("ended", "left"), [((), "abc"), ((2,), "ac"), ((3, 1, 2), "")])
+def test_the_recipe_of_the_docs_names_what_is_left(tmp_path, ended, left):
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"```\n(jq .*?)```", text, flags=re.DOTALL)
+    results = "".join(f'{{"line": {number}, "status": "failed"}}\n' for number in ended)
+    (tmp_path / "results.jsonl").write_text(results)
+    (tmp_path / "events.jsonl").write_text("a\nb\nc\n")
+    subprocess.run(["sh", "-ec", recipe], cwd=tmp_path, check=True)
+    assert (tmp_path / "left.jsonl").read_text() == "".join(f"{line}\n" for line in left)

@@ -72,6 +72,7 @@ def test_a_byte_order_mark_is_no_part_of_the_line():
         ("[1, 2]", ["a list", "not an object"]),
         ('"text"', ["a string", "not an object"]),
         ("3", ["a number", "not an object"]),
+        ('{"path": "a', ["not JSON", "starting at column 10"]),
         ("null", ["null", "not an object"]),
         ("{}", ["path: is required"]),
         ('{"path": "a.png", "width": "big"}', ["width: ", "integer", '"big"']),

@@ -7,6 +7,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from lionpride import __version__
+
 FILES = ("--input", "events.jsonl", "--output", "results.jsonl")
 
 
@@ -247,3 +249,8 @@ def test_help_names_the_exit_statuses(place):
     assert done.returncode == 0
     assert "exit status:" in done.stdout
     assert "130" in done.stdout
+
+
+def test_the_version_is_that_of_the_package(place):
+    done = place.run("--version")
+    assert (done.returncode, done.stdout) == (0, f"lionpride {__version__}\n")

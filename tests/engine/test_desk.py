@@ -1,6 +1,7 @@
 """What the desk does for one event: its result, and its cancellation."""
 
 import asyncio
+import traceback
 from typing import Any
 from uuid import uuid4
 
@@ -97,6 +98,26 @@ async def test_result_raises_what_the_event_ended_with(
         assert raised is job.execution.error
     else:
         assert raised.__cause__ is job.execution.error
+
+
+async def test_asking_often_for_an_error_leaves_no_trace_of_those_who_asked() -> None:
+    executor = desk()
+
+    async def parent(event: Job) -> None:
+        await executor.result(child)
+
+    child = await executor.append(Job(do=raises(ValueError("no"))))
+    job = await executor.append(Job(do=parent))
+    await executor.forward()
+    for _ in range(3):
+        error = await caught(executor.result(job))
+        assert error is child.execution.error is job.execution.error
+        names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        assert names == ["caught", "result", "_invoke", "parent", "result", "_invoke", "do"]
+    for _ in range(3):
+        error = await caught(executor.result(child))
+        names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        assert names == ["caught", "result", "_invoke", "do"]
 
 
 async def test_result_of_what_asks_the_process_to_exit_does_not_end_the_caller() -> None:

@@ -1,7 +1,7 @@
 """The desk takes events in, wholly or not at all, and says why not."""
 
 import asyncio
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 from engine.kit import (
@@ -247,17 +247,19 @@ async def test_a_batch_is_taken_in_wholly_or_not_at_all() -> None:
     assert len(await executor.append_many([Job(), Job()])) == 2
 
 
-async def test_a_batch_of_nothing_is_nothing() -> None:
+async def test_a_batch_of_nothing_is_nothing_and_one_event_is_no_batch() -> None:
     executor = desk(max_queue_size=1)
     await executor.append(Job())
     assert await executor.append_many([]) == []
     assert await executor.append_many([], []) == []
+    with pytest.raises(TypeError, match=r"append\(\) takes one"):
+        await executor.append_many(cast("Any", Job()))
 
 
 @pytest.mark.parametrize("priorities", [[1.0], [1.0, 2.0, 3.0], []])
 async def test_there_is_a_priority_for_each_event_or_for_none(priorities: list[float]) -> None:
     executor = desk()
-    with pytest.raises(ValueError):
+    with pytest.raises(ValidationError, match=f"there are {len(priorities)} for 2 events"):
         await executor.append_many([Job(), Job()], priorities)
     assert holds_nothing(executor)
     first, second = await executor.append_many([Job(), Job()], [None, 3])
@@ -318,6 +320,8 @@ async def test_what_cannot_be_loaded_loads_nothing() -> None:
         await executor.load(Flow(items=[Job(), Job(id=known.id)]))
     with pytest.raises(TypeError, match="takes events of Job"):
         await executor.load(Flow(items=[Job(), Other()]))
+    with pytest.raises(TypeError, match="from_json"):
+        await executor.load(cast("Any", "{}"))
     assert executor.pending_events == [known]
     agree(executor)
 

@@ -182,6 +182,18 @@ async def test_whoever_stops_hears_no_more() -> None:
     assert len(two) == 3
 
 
+async def coroutine_function(step: Transition) -> None:
+    raise AssertionError("it is never called")
+
+
+@pytest.mark.parametrize("observer", [coroutine_function, 5])
+async def test_what_could_hear_nothing_is_refused(observer: Any) -> None:
+    executor = desk()
+    with pytest.raises(TypeError, match="plain function"):
+        executor.observe(observer)
+    await executor.append(Job())  # and nothing warns of a coroutine that nobody awaited
+
+
 async def test_one_observer_may_ask_twice_and_is_told_twice() -> None:
     executor = desk()
     heard: list[Transition] = []

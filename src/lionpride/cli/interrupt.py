@@ -7,13 +7,14 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-__all__ = ["Interrupts"]
+__all__ = ["Interrupts", "last_call"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-PATIENCE = 2.0  # seconds that a stop at once may take before the process is ended
+PATIENCE = 2.0  # seconds that a stop at once, or the end, may take before the process is ended
 
 
 class Interrupts:
@@ -58,13 +59,46 @@ class Interrupts:
             self._tell(self.drain)
         elif not self.halt.is_set():
             self._tell(self.halt)
-            timer = threading.Timer(PATIENCE, _end, (self.status,))
-            timer.daemon = True
-            timer.start()
+            _timer(self.status).start()
 
     def _tell(self, event: asyncio.Event) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the run is over
             self._loop.call_soon_threadsafe(event.set)
+
+
+@contextlib.contextmanager
+def last_call() -> Iterator[Callable[[int], None]]:
+    """Give a function that is called with the exit status when all but the end of a block is done.
+
+    Tasks that are left then are code that ignored its cancellation. Closing the loop waits for
+    them, for ever if need be; the process is ended when that takes too long. It waits for threads
+    too, which may be doing something useful: until Ctrl-C.
+    """
+    timers: list[threading.Timer] = []
+    called = False
+
+    def call(status: int) -> None:
+        nonlocal called
+        called = True
+        if len(asyncio.all_tasks()) > 1:
+            timers.append(_timer(status))
+            timers[-1].start()
+
+    try:
+        yield call
+    except KeyboardInterrupt:
+        if called:
+            _end(128 + signal.SIGINT)
+        raise
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
+def _timer(status: int) -> threading.Timer:
+    timer = threading.Timer(PATIENCE, _end, (status,))
+    timer.daemon = True
+    return timer
 
 
 def _end(status: int) -> None:

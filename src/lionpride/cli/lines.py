@@ -68,7 +68,8 @@ class EventReader:
             raise BadLine(number, what) from error
         except json.JSONDecodeError as error:
             near = one_line(error.doc[error.pos : error.pos + 20]) or "the end of the line"
-            what = f"is not JSON: {error.msg} at column {error.colno}, near {near!r}"
+            said = error.msg.removesuffix(" at")
+            what = f"is not JSON: {said} at column {error.colno}, near {near!r}"
             raise BadLine(number, what) from error
         except (ValueError, RecursionError) as error:
             raise BadLine(number, f"cannot be read: {one_line(str(error))}") from error

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Any
 
 from ..core import Executor
 from ..errors import LionprideError
+from .interrupt import last_call
 from .job import Job, Plan
 from .outputs import Output, open_output
 from .source import open_source
-from .streams import claim_stdout
+from .streams import claim_stdout, tell
 from .target import Target, load_target
 from .text import one_line, trouble
 from .usage import UsageError, positive_seconds, whole_number
@@ -105,19 +107,23 @@ def run(options: argparse.Namespace) -> int:
             timeout=options.timeout,
             quiet=options.quiet,
         )
-        return asyncio.run(_run(plan, options))
+        with last_call() as call:
+            return asyncio.run(_run(plan, options, call))
 
 
-async def _run(plan: Plan, options: argparse.Namespace) -> int:
+async def _run(plan: Plan, options: argparse.Namespace, call: Callable[[int], None]) -> int:
     executor = build(plan.target, options)
     try:
         await executor.start()
     except Exception as error:  # the user's own processor may raise anything
         raise UsageError(f"{plan.target.name} cannot be started: {trouble(error)}") from error
     try:
-        return await Job(plan, executor).run()
+        status = await Job(plan, executor).run()
     finally:
         await executor.store.close()
+    tell()  # what has been printed; should the process be ended, nobody else does
+    call(status)
+    return status
 
 
 def build(target: Target, options: argparse.Namespace) -> Executor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from types import TracebackType
 from typing import Any
 
 from ..errors import ExecutionError, NotFoundError, OperationError
@@ -50,6 +51,8 @@ class Desk(Statuses):
     async def result(self, event: Event | IdLike) -> Any:
         """Wait until an event has ended, and return its response.
 
+        It waits for ever if nothing runs the executor; ``join()`` would say so.
+
         Raises:
             Exception: the event's own error, if it FAILED; Skip, if it was SKIPPED;
                 LionTimeoutError or EventCancelledError, if it was CANCELLED; AccessError, if
@@ -66,7 +69,7 @@ class Desk(Statuses):
         if state.arrival is None:
             raise NotFoundError(f"{held!r} was removed before it ended")
         if isinstance(state.error, Exception):
-            raise state.error
+            raise state.error.with_traceback(_recorded(held, state.error))
         cause = state.error if isinstance(state.error, BaseException) else None
         raise ExecutionError(f"{held!r} ended {state.status.value}: {cause!r}", cause=cause)
 
@@ -123,17 +126,20 @@ class Desk(Statuses):
             self._observers.tell(held, number, before, None)
         return held
 
-    async def cleanup_events(self, statuses: Collection[EventStatus | str] | None = None) -> int:
+    async def cleanup_events(
+        self, statuses: Collection[EventStatus | str] | EventStatus | str | None = None
+    ) -> int:
         """Let go of ended events; how many.
 
         Args:
-            statuses: By default COMPLETED, FAILED and ABORTED.
+            statuses: One or several; by default COMPLETED, FAILED and ABORTED.
 
         Raises:
             ValueError: for a name that is no status.
             OperationError: for PENDING or PROCESSING, which have not ended.
         """
-        wanted = [EventStatus(each) for each in (_CLEANED if statuses is None else statuses)]
+        given = _CLEANED if statuses is None else statuses
+        wanted = [EventStatus(each) for each in ([given] if isinstance(given, str) else given)]
         for status in wanted:
             if status in (_PENDING, EventStatus.PROCESSING):
                 raise OperationError(
@@ -174,3 +180,17 @@ class Desk(Statuses):
 
 def _number(event: Work) -> int:
     return event.execution.arrival or 0
+
+
+def _recorded(held: Event, error: Exception) -> TracebackType | None:
+    """The traceback of an event's error, without the callers of ``result`` that got it before.
+
+    They would pile up, and what they hold would live as long as the event. The frame of another
+    event's ``result`` stays: this event has waited there, and that is where its error came from.
+    """
+    trace = own = error.__traceback__
+    while trace is not None:
+        frame, trace = trace.tb_frame, trace.tb_next
+        if frame.f_code is Desk.result.__code__ and frame.f_locals.get("held") is held:
+            own = trace
+    return own

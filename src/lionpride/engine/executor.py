@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, cast
 
-from ..errors import ConfigurationError, ExistsError, OperationError
+from ..errors import ConfigurationError, ExistsError, OperationError, ValidationError
 from ..model import registry
 from ..model.execution import EventStatus
 from ..model.flow import Flow
@@ -141,10 +141,17 @@ class Executor(Desk):
             exist_ok: As for ``append``.
 
         Raises:
-            ValueError: if there are more or fewer priorities than events; and as ``append``.
+            ValidationError: if there are more or fewer priorities than events; and as ``append``.
         """
+        if isinstance(events, Work):  # a model can be iterated over: its fields would come
+            raise TypeError(f"append_many takes several events, not {events!r}: append() takes one")
         events = list(events)
         given = [None] * len(events) if priorities is None else list(priorities)
+        if len(given) != len(events):
+            raise ValidationError(
+                f"priorities: there are {len(given)} for {len(events)} events: give one for each, "
+                "None for the default"
+            )
         entries = []
         for event, priority in zip(events, given, strict=True):
             self._check_type(event)

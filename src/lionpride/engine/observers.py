@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -33,7 +34,12 @@ class Observers:
         self._failed: set[Observer] = set()
 
     def add(self, observer: Observer) -> Callable[[], None]:
-        """Tell ``observer`` of each transition from now on; returns how to stop it."""
+        """Tell ``observer`` of each transition from now on; returns how to stop it.
+
+        Raises:
+            TypeError: if it cannot be called, or is a coroutine function: nobody would await it.
+        """
+        _check(observer)
         self._callbacks.append(observer)
         self.active = True
         return partial(self._remove, observer)
@@ -65,3 +71,11 @@ class Observers:
                         observer,
                         event,
                     )
+
+
+def _check(observer: object) -> None:
+    if not callable(observer) or inspect.iscoroutinefunction(observer):
+        raise TypeError(
+            f"observe() takes a plain function of one Transition, not {observer!r}: "
+            "where it has to wait, let it put the transition into an asyncio.Queue"
+        )

@@ -222,10 +222,16 @@ class Element(BaseModel):
             **kwargs: For pydantic's ``model_validate``.
 
         Raises:
+            TypeError: if the data is no mapping.
             ValidationError: if the class is no subclass of this one, or a field does not fit
                 (pydantic's own ValidationError names it).
             NotFoundError: if this process has not defined the class.
         """
+        if not isinstance(cast("object", data), Mapping):
+            raise TypeError(
+                f"{cls.class_name()}.from_dict takes the dict that to_dict gave, not "
+                f"{type(data).__name__}: text is read by from_json"
+            )
         data = dict(data)
         for key in (meta_key, "node_metadata"):
             if key and key in data:
