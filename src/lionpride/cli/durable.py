@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,19 @@ from .streams import warn
 from .text import one_line
 from .usage import UsageError
 
-__all__ = ["Durable", "Place", "Shelf", "finish", "place_of", "told_counts"]
+__all__ = [
+    "Commands",
+    "Durable",
+    "Place",
+    "Shelf",
+    "add_command",
+    "add_store",
+    "finish",
+    "place_of",
+    "told_counts",
+]
+
+Commands = Any  # argparse names the type of add_subparsers() only in private
 
 _SQLITE = "sqlite:///"
 
@@ -158,6 +171,30 @@ class Shelf:
 def told_counts(counts: Mapping[EventStatus, int]) -> str:
     """Counts in words: 200 completed, 3 pending."""
     return ", ".join(f"{number:,} {status.value}" for status, number in counts.items() if number)
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    work: Callable[[argparse.Namespace], Coroutine[Any, Any, int]],
+    *,
+    summary: str,
+    description: str,
+    epilog: str | None = None,
+) -> argparse.ArgumentParser:
+    """Add a command that looks at a store which is there, or changes what is in it."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description, epilog=epilog
+    )
+    add_store(parser)
+    parser.add_argument("--queue", metavar="Q", help="only one queue; by default all")
+    parser.set_defaults(run=lambda options: finish(work(options)))
+    return parser
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add the place of the store to a command's arguments."""
+    parser.add_argument("store", metavar="STORE", help="a file, run.db, or sqlite:///run.db")
 
 
 def finish(work: Coroutine[Any, Any, int]) -> int:

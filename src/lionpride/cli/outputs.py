@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .usage import UsageError
 
-__all__ = ["Output", "open_output"]
+__all__ = ["Output", "is_same_file", "open_output"]
 
 
 class Output:
@@ -69,7 +69,7 @@ def open_output(option: str, path: str, taken: Iterable[tuple[str, str]] = ()) -
         UsageError: if it cannot be written, or is one of the others.
     """
     for other, name in taken:
-        if _same_file(path, name):
+        if is_same_file(path, name):
             raise UsageError(f"{option} {path} is also the file of {other}: name another file")
     parent = Path(path).parent
     if not parent.is_dir():
@@ -82,7 +82,7 @@ def open_output(option: str, path: str, taken: Iterable[tuple[str, str]] = ()) -
         raise UsageError(f"{option} {path} cannot be written: {error.strerror or error}") from error
 
 
-def _same_file(path: str, other: str) -> bool:
+def is_same_file(path: str, other: str) -> bool:
     """Whether two names are those of one file, by whatever links; a device may be shared."""
     try:
         if not Path(path).exists():  # they may be about to become one

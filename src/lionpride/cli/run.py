@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core import Executor
 from ..errors import LionprideError
-from .durable import Place, place_of
+from .durable import Commands, Place, place_of
 from .interrupt import last_call
 from .job import Job, Plan
 from .outputs import Output, open_output
@@ -30,8 +30,6 @@ exit status:
   2    the command could not be carried out; nothing was run
   130  interrupted (143: by SIGTERM); what was running had finished, unless asked twice
 """
-
-Commands = Any  # argparse names the type of add_subparsers() only in private
 
 
 def add(commands: Commands) -> None:
