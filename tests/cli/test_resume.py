@@ -18,7 +18,9 @@ def journal(place) -> Counter:
 
 
 def without_times(results):
-    return sorted(({**r, "duration": r["duration"] is None} for r in results), key=lambda r: r["line"])
+    return sorted(
+        ({**r, "duration": r["duration"] is None} for r in results), key=lambda r: r["line"]
+    )
 
 
 def start_and_kill(place, *options, ends):
@@ -84,8 +86,8 @@ def test_results_that_are_no_plain_json_are_written_as_without_a_store(place):
         "from lionpride.core import Event\n"
         "class Odd(Event):\n"
         "    async def _invoke(self):\n"
-        "        return {'a': (1, math.nan, b'x'), 'é': datetime.date(2020, 1, 2), 'o': object, 3: 4,\n"
-        "                '$x': 10**30}\n"
+        "        return {'a': (1, math.nan, b'x'), 'é': datetime.date(2020, 1, 2), 'o': object,\n"
+        "                3: 4, '$x': 10**30}\n"
     )
     place.write({}, {})
     plain, kept = ("--output", "plain.jsonl"), ("--output", "kept.jsonl", "--store", "run.db")
@@ -94,7 +96,9 @@ def test_results_that_are_no_plain_json_are_written_as_without_a_store(place):
         assert done.returncode == 0, done.stderr
 
     def read(name):
-        return [{k: v for k, v in r.items() if k not in ("id", "duration")} for r in place.results(name)]
+        return [
+            {k: v for k, v in r.items() if k not in ("id", "duration")} for r in place.results(name)
+        ]
 
     assert read("kept.jsonl") == read("plain.jsonl")
 
@@ -290,7 +294,8 @@ def test_a_queue_with_a_bound_is_filled_as_there_is_room(place):
         "from job import Narrow\n"
         "class Tight(Narrow):\n"
         "    def __init__(self, processor_config=None, **kwargs):\n"
-        "        super(Narrow, self).__init__({'max_queue_size': 7, **(processor_config or {})}, **kwargs)\n"
+        "        config = {'max_queue_size': 7, **(processor_config or {})}\n"
+        "        super(Narrow, self).__init__(config, **kwargs)\n"
     )
     place.write(*({"size": n} for n in range(40)))
     for _ in range(2):
@@ -330,7 +335,9 @@ def test_an_executor_that_takes_no_store_is_told_what_to_do(place):
 
 def test_a_store_that_is_locked_for_good_stops_the_run_and_is_told(place):
     place.write(*[{}] * 3)
-    with place.start("run", "job.py:Held", *RUN[:4], "--store", "sqlite:///run.db?patience=0.2") as run:
+    with place.start(
+        "run", "job.py:Held", *RUN[:4], "--store", "sqlite:///run.db?patience=0.2"
+    ) as run:
         assert run.stdout.readline() == "running\n"
         script = (
             "import apsw, sys\n"
