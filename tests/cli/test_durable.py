@@ -58,7 +58,7 @@ def test_a_shelf_has_all_queues_or_one(tmp_path):
         {"a", "b"},
     )
     assert asyncio.run(open_shelf(tmp_path / "run.db", "b"))[1:] == ([1, 2, 3, 4, 5, 6], {"b"})
-    with pytest.raises(UsageError, match="--queue c: .*run.db has b, a"):
+    with pytest.raises(UsageError, match=r"--queue c: .*run\.db has b, a"):
         asyncio.run(open_shelf(tmp_path / "run.db", "c"))
 
 
