@@ -224,6 +224,8 @@ def test_the_second_signal_sends_back_what_ran(place):
 
 
 def test_two_processes_share_the_lines_and_each_has_all_results(place):
+    place.write({"size": 1})  # the file is there: that two may make it at once is for the store
+    assert place.run("run", "job.py:Work", *RUN).returncode == 0
     place.write(*({"n": 10 * n} for n in range(400)))
     command = ("run", "job.py:Noted", *RUN[:2], "--store", "run.db", "--concurrency", "3")
     both = [place.start(*command, "--output", f"r{i}.jsonl") for i in range(2)]
