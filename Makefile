@@ -17,10 +17,11 @@ KILLS ?= 1000
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: $(READY) ## measure the standard library's files: priority, rate and concurrency at work
+demo: $(READY) ## measure the standard library's files; stop it, and the next one goes on from there
 	$(PY) examples/stdlib_files.py --write build/events.jsonl
 	$(VENV)/bin/lionpride run examples/stdlib_files.py:MeasureFile \
 		--input build/events.jsonl --output build/results.jsonl --timeline build/run.svg \
+		--store build/demo.db --fresh-if-done \
 		--concurrency 16 --capacity 500 --refresh 1
 
 test: $(READY) ## run the tests

@@ -4,10 +4,10 @@ Write one line of JSON for each file, then run them, small files first::
 
     python examples/stdlib_files.py --write build/events.jsonl
     lionpride run examples/stdlib_files.py:MeasureFile --input build/events.jsonl \
-        --output build/results.jsonl --timeline build/run.svg --concurrency 16 --capacity 500 \
-        --refresh 1
+        --output build/results.jsonl --timeline build/run.svg --store build/demo.db \
+        --fresh-if-done --concurrency 16 --capacity 500 --refresh 1
 
-`make demo` does both.
+`make demo` does both. Stop it with Ctrl-C, or kill it, and the same command runs what is left.
 """
 
 import argparse

@@ -53,6 +53,19 @@ JOB = """
             while not Path("release").exists():
                 await asyncio.sleep(0.01)
 
+    class Noted(Event):
+        '''Writes into a journal that it starts and that it ends.'''
+        n: int = 0
+
+        async def _invoke(self):
+            with open("journal", "a") as journal:
+                print("start", self.n, file=journal, flush=True)
+                await asyncio.sleep(0.005)
+                print("end", self.n, file=journal, flush=True)
+            if self.n % 10 == 7:
+                raise ValueError(f"told to by {self.n}")
+            return {"n": self.n}
+
     class Blocking(Event):
         async def _invoke(self):
             print("running", flush=True)
@@ -145,6 +158,12 @@ class Place:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def store(self, *arguments: str) -> list[dict]:
+        """What a command that writes JSON lines says of a store."""
+        done = self.run(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     def results(self, name: str = "results.jsonl") -> list[dict]:
         return [json.loads(line) for line in (self.path / name).read_text().splitlines()]

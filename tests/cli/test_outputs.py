@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lionpride.cli.outputs import Output, open_output
+from lionpride.cli.outputs import Output, is_same_file, open_output
 from lionpride.cli.usage import UsageError
 
 
@@ -94,3 +94,19 @@ def test_a_file_that_may_not_be_written_is_named(here):
 
 def test_a_device_may_be_shared(here):
     open_output("--output", os.devnull, [("--input", os.devnull)]).close()
+
+
+def test_two_names_of_a_file_that_is_still_to_be_made_are_one(here):
+    assert is_same_file("new.db", "./x/../new.db")
+    assert not is_same_file("new.db", "other.db")
+
+
+def test_only_a_file_can_be_emptied(here):
+    output = open_output("--output", "results.jsonl")
+    output.write(b"old")
+    assert output.start_over()
+    assert (here / "results.jsonl").read_bytes() == b""
+    output.close()
+    null = open_output("--output", os.devnull)
+    assert not null.start_over()
+    null.close()

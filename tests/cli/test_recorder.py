@@ -58,3 +58,14 @@ def test_asking_changes_nothing():
     assert recorder.spans() == recorder.spans() == [Span(0, 1, None, "processing", "a")]
     steps(event, PROCESSING, COMPLETED)
     assert recorder.spans() == [Span(0, 1, 2, "completed", "a")]
+
+
+def test_what_was_there_before_the_run_waits_from_its_beginning():
+    recorder = Recorder({}, began=-3.0)
+    steps = Steps(recorder)
+    steps(Thing(name="old"), PENDING, PROCESSING, COMPLETED)
+    steps(Thing(name="new"), None, PENDING, PROCESSING, COMPLETED)
+    assert recorder.spans() == [
+        Span(-3.0, 0, 1, "completed", "old"),
+        Span(2, 3, 4, "completed", "new"),
+    ]

@@ -6,9 +6,10 @@ import math
 
 import pytest
 
-from lionpride.cli.results import Results, result_line
+from lionpride.cli.results import Results, recorded_line, result_line
 from lionpride.core import Event, EventStatus, Transition
 from lionpride.errors import Skip
+from lionpride.stores.contract import Record
 
 
 class Give(Event):
@@ -104,6 +105,10 @@ class Refusing:
             raise OSError(28, "No space left on device")
         self.lines.append(json.loads(data)["line"])
 
+    def start_over(self) -> bool:
+        self.lines.clear()
+        return True
+
 
 def settled(event):
     return Transition(event, EventStatus.PROCESSING, EventStatus.COMPLETED, 1.0, 1)
@@ -135,3 +140,27 @@ def test_a_write_that_fails_is_told_once_and_is_the_last():
         results(settled(event))
     assert output.lines == [0]
     assert [error.errno for error in told] == [28]
+
+
+async def test_a_record_gives_the_line_that_its_event_gave():
+    for value in (None, {"a": (1, b"x"), "$b": math.nan}, ValueError("no"), Skip("why"), Odd()):
+        event, line = await written(value)
+        event.execution.arrival, event.execution.priority = 1, 0.5
+        record = Record.of(event, "q", event.status)
+        record.payload["execution"] = json.loads(json.dumps(record.payload["execution"]))
+        assert json.loads(recorded_line(record, 3)) == line
+
+
+async def test_what_is_on_record_is_written_once_and_again_after_a_new_start():
+    event, _ = await written(1)
+    event.execution.arrival, event.execution.priority = 1, 0.5
+    record, output = Record.of(event, "q", event.status), Refusing(9)
+    results = Results(output, {event.id: 4}, pytest.fail)
+    assert not results.has(4)
+    results.write_record(record, 4)
+    results(settled(event))
+    assert output.lines == [4]
+    assert results.has(4)
+    results.start_over()
+    results.write_record(record, 4)
+    assert output.lines == [4]

@@ -49,3 +49,12 @@ async def test_files_are_named():
 
 async def test_nothing_at_all_makes_one_line():
     assert words(tally_of()) == "0 events in 2.00 s"
+
+
+async def test_what_ended_before_is_told_apart_from_what_this_run_did():
+    tally = tally_of(completed=5, failed=1, pending=2)
+    tally.earlier, tally.others, tally.others_failed = 4, 3, 1
+    text = words(tally, files={"store": "run.db"})
+    assert text.startswith("2 events in 2.00 s, 1.0/s; 4 ended before; 2 left\n")
+    assert "3 events of the queue that are no lines ran too, and 1 of them failed" in text
+    assert "the same command runs what is left" in text

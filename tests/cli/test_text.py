@@ -4,6 +4,7 @@ import pytest
 
 from lionpride.cli.text import (
     clock,
+    columns,
     duration,
     fitting,
     one_line,
@@ -107,3 +108,8 @@ def test_trouble_with_a_syntax_is_placed_in_the_file_that_has_it():
     with pytest.raises(SyntaxError) as caught:
         compile("x = 1\ndef (:", "some/job.py", "exec")
     assert trouble(caught.value).startswith("job.py line 2: SyntaxError: ")
+
+
+def test_columns_begin_or_end_in_one_line():
+    assert columns([["a", "b"], ["long", "1,000"]], {1}) == ["a         b", "long  1,000"]
+    assert columns([["a", ""]]) == ["a"]

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from lionpride.cli.usage import UsageError, positive_seconds, whole_number
+from lionpride.cli.usage import UsageError, count_from_zero, positive_seconds, whole_number
 from lionpride.errors import LionprideError
 
 
@@ -45,3 +45,10 @@ def test_argparse_says_it_with_the_option(capsys):
 def test_a_usage_error_is_one_of_the_library():
     assert issubclass(UsageError, LionprideError)
     assert str(UsageError("name a file")) == "name a file"
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("7", 7)])
+def test_a_count_may_be_nothing(text, number):
+    assert count_from_zero(text) == number
+    with pytest.raises(argparse.ArgumentTypeError):
+        count_from_zero(f"-{text}1")

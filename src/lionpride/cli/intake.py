@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID
 
-from ..core import Event, Executor
-from ..errors import ExistsError, LionprideError, QueueFullError
+from ..core import Executor
+from ..errors import ExistsError, LionprideError, QueueFullError, StoreError
 from .lines import BadLine, EventReader
+from .resume import Entry, Resumption
 from .source import NumberedLine, Source
 from .text import one_line
 
 __all__ = ["Intake"]
 
-Entry = tuple[int, Event, float | None]  # line number, event, priority
+PATIENCE = 1.0  # seconds to wait for room before looking again: others may have made some
 
 
 class Intake:
@@ -34,6 +36,7 @@ class Intake:
         lines: Is filled with the line number of each event, by id, before its append.
         complain: Is told of each line that is refused.
         room: Is set by others whenever an event leaves the queue.
+        resumption: Knows what was done before, if the events are kept for longer than this run.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Intake:
         lines: dict[UUID, int],
         complain: Callable[[BadLine], None],
         room: asyncio.Event,
+        resumption: Resumption | None = None,
     ) -> None:
         self.bad = self.last = 0
         self.complete = False
@@ -54,14 +58,17 @@ class Intake:
         self._lines = lines
         self._complain = complain
         self._room = room
+        self._resumption = resumption
 
     async def feed(self, source: Source) -> None:
         """Take in every line of the source."""
         try:
             async for batch in source.lines():
+                if self._resumption is not None and not self.last:
+                    await self._resumption.prepare()
                 if entries := self._read(batch):
                     self.begun.set()
-                    await self._append(entries)
+                    await self._append(await self._without_known(entries))
             self.complete = True
         finally:
             self.ended.set()
@@ -82,6 +89,12 @@ class Intake:
                 entries.append((number, event, priority))
         return entries
 
+    async def _without_known(self, entries: list[Entry]) -> list[Entry]:
+        """Those of the entries that are to be appended: not what an earlier run has appended."""
+        if self._resumption is None or not entries:
+            return entries
+        return await self._resumption.without_known(entries)
+
     async def _append(self, entries: list[Entry]) -> None:
         """Append entries as one batch, which is taken or refused whole.
 
@@ -94,14 +107,25 @@ class Intake:
                 await self._executor.append_many(
                     [event for _, event, _ in entries], [priority for _, _, priority in entries]
                 )
+            except StoreError:
+                raise  # it is no entry's fault
             except (LionprideError, ValueError) as error:
+                rest = (
+                    await self._without_known(entries)
+                    if isinstance(error, ExistsError)
+                    else entries
+                )
+                if len(rest) < len(entries):  # another run has just appended some
+                    entries = rest
+                    continue
                 if len(entries) > 1:
                     middle = len(entries) // 2
                     await self._append(entries[:middle])
                     await self._append(entries[middle:])
                 elif isinstance(error, QueueFullError):
                     self.full.set()
-                    await self._room.wait()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._room.wait(), PATIENCE)
                     continue
                 else:
                     self._refuse_entry(entries[0], error)

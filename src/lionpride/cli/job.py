@@ -11,13 +11,17 @@ from typing import Any
 from uuid import UUID
 
 from ..core import EventStatus, Executor
-from ..errors import OperationError
+from ..errors import OperationError, StoreError
+from .durable import Place
 from .intake import Intake
 from .interrupt import Interrupts
+from .ledger import Ledger
 from .lines import BadLine, EventReader
+from .naming import line_ids
 from .outputs import Output
 from .recorder import Recorder
 from .results import Results
+from .resume import Fresh, Resumption
 from .screen import PlainScreen, Screen
 from .source import Source, empty
 from .summary import summarize
@@ -39,6 +43,8 @@ class Plan:
     picture: Output | None
     timeout: float | None
     quiet: bool
+    place: Place | None = None  # where events are kept; None: in memory
+    fresh: Fresh = Fresh.NEVER
 
 
 class Job:
@@ -52,22 +58,49 @@ class Job:
         self.plan = plan
         self.executor = executor
         self.lines: dict[UUID, int] = {}
-        self.tally = Tally(self.lines)
-        reader = EventReader(plan.target.event_type, plan.timeout)
-        self.intake = Intake(executor, reader, self.lines, self._complain, self.tally.room)
+        self.ledger = None if plan.place is None else Ledger(self.lines)
+        self.tally = self.ledger or Tally(self.lines)
         self.recorder: Recorder | None = None
+        self.results: Results | None = None
+        self._observe()
+        self.resumption = self._resumption()
+        self.intake = self._intake()
         self.screen = self._screen()
         self.broken = asyncio.Event()  # something outside the events went wrong: run no more
-        self._observe()
+        self.worked_off = False  # every line has been read, and nothing is left in the queue
 
     def _observe(self) -> None:
         """Be told of each step of each event."""
         self.executor.observe(self.tally)
         if self.plan.picture is not None:
-            self.recorder = Recorder(self.lines)
+            began = None if self.ledger is None else asyncio.get_running_loop().time()
+            self.recorder = Recorder(self.lines, began)
             self.executor.observe(self.recorder)
         if self.plan.output is not None:
-            self.executor.observe(Results(self.plan.output, self.lines, self._cannot_write))
+            self.results = Results(self.plan.output, self.lines, self._cannot_write)
+            self.executor.observe(self.results)
+
+    def _resumption(self) -> Resumption | None:
+        """What there was before, if events are kept for longer than a run."""
+        plan = self.plan
+        if plan.place is None or self.ledger is None:
+            return None
+        return Resumption(
+            plan.place,
+            self.executor.store,
+            self.ledger,
+            self.lines,
+            self.results,
+            plan.fresh,
+            self._say,
+        )
+
+    def _intake(self) -> Intake:
+        durable = self.resumption is not None
+        name = line_ids(self.executor.store.queue) if durable else None
+        reader = EventReader(self.plan.target.event_type, self.plan.timeout, name)
+        room, known = self.tally.room, self.resumption
+        return Intake(self.executor, reader, self.lines, self._complain, room, known)
 
     def _screen(self) -> Screen:
         """The live display on a terminal, if rich is there; else plain lines."""
@@ -107,6 +140,8 @@ class Job:
     async def _feed(self) -> None:
         try:
             await self.intake.feed(self.plan.source)
+        except StoreError as error:
+            self._break(str(error))
         except OSError as error:
             name, last = self.plan.source.name, self.intake.last
             self._break(f"{name} cannot be read on after line {last}: {error.strerror or error}")
@@ -118,10 +153,16 @@ class Job:
         await first_of(enough, intake.ended, *stops)
         if any(stop.is_set() for stop in stops):
             return
-        if intake.last and self.plan.output is not None:
-            self.plan.output.start_over()
+        if intake.last and self.results is not None:
+            self.results.start_over()
+        if self.resumption is not None:
+            if self.plan.source.whole:
+                self.resumption.announce()
+            await self.resumption.begin()
         if intake.begun.is_set():
             await self._execute(interrupts)
+        if self.resumption is not None and self.worked_off:
+            await self.resumption.complete()
 
     async def _execute(self, interrupts: Interrupts) -> None:
         """Run what was and will be taken in, to its end or until asked to stop."""
@@ -141,12 +182,15 @@ class Job:
             await processor.execute()
         except (KeyboardInterrupt, SystemExit) as error:
             self._break(f"an event raised {type(error).__name__}: nothing more was started")
+        except StoreError as error:
+            self._break(f"{error}; nothing more was started")
 
     async def _settle_all(self) -> None:
         """Wait until every line has been read and every event has settled."""
         await self.intake.ended.wait()
         with suppress(OperationError):  # nothing runs any more: `_process` says why
             await self.executor.join()
+            self.worked_off = True
 
     def _say_stopping(self) -> None:
         running, left = len(self.tally.running), self.tally.counts[EventStatus.PENDING]
@@ -156,6 +200,10 @@ class Job:
         )
 
     # ---------------------------------------------------------------------- what is told
+
+    def _say(self, text: str) -> None:
+        if not self.plan.quiet:
+            self.screen.note(text)
 
     def _complain(self, error: BadLine) -> None:
         self.screen.note(str(error))
@@ -175,6 +223,8 @@ class Job:
         read_to = None if self.intake.complete else self.intake.last
         outputs = {"results": self.plan.output, "timeline": self.plan.picture}
         files = {what: file.path for what, file in outputs.items() if file and file.path != "-"}
+        if self.plan.place is not None:
+            files["store"] = self.plan.place.name
         self.screen.finish(
             summarize(self.tally, seconds, bad=self.intake.bad, read_to=read_to, files=files)
         )
@@ -193,7 +243,8 @@ class Job:
     def _status(self) -> int:
         """1 if anything did not end as it should, else 0."""
         left = self.tally.total - self.tally.settled
-        wrong = self.tally.failed or self.intake.bad or left or self.broken.is_set()
+        failed = self.tally.failed + self.tally.others_failed
+        wrong = failed or self.intake.bad or left or self.broken.is_set()
         return 1 if wrong else 0
 
 

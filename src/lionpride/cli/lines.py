@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from pydantic import ValidationError as PydanticError
 
@@ -32,11 +34,24 @@ class BadLine(LionprideError):
 
 
 class EventReader:
-    """Makes the events of one class from lines; `timeout` is for lines that give none."""
+    """Makes the events of one class from lines.
 
-    def __init__(self, event_type: type[Event], timeout: float | None = None) -> None:
+    Args:
+        event_type: The class.
+        timeout: For lines that give none.
+        name: Gives the id of a line that has none, by its number and its text; by default each
+            event has one of its own.
+    """
+
+    def __init__(
+        self,
+        event_type: type[Event],
+        timeout: float | None = None,
+        name: Callable[[int, bytes], UUID] | None = None,
+    ) -> None:
         self.event_type = event_type
         self.timeout = timeout
+        self._name = name
         self._keeps_priority = "priority" in event_type.model_fields
 
     def read(self, number: int, raw: bytes) -> tuple[Event, float | None]:
@@ -49,6 +64,8 @@ class EventReader:
         priority = self._priority(number, fields)
         if self.timeout is not None:
             fields.setdefault("timeout", self.timeout)
+        if self._name is not None and fields.get("id") is None:
+            fields["id"] = self._name(number, raw)
         try:
             return self.event_type(**fields), priority
         except PydanticError as error:

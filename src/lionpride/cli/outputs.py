@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .usage import UsageError
 
-__all__ = ["Output", "open_output"]
+__all__ = ["Output", "is_same_file", "open_output"]
 
 
 class Output:
@@ -31,10 +31,16 @@ class Output:
         """What to call it in a message."""
         return "standard output" if self.path == "-" else self.path
 
-    def start_over(self) -> None:
-        """Empty a file; what a shell has opened, a device and a pipe are left as they are."""
-        if self.path != "-" and stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode):
-            self._raw.truncate(0)
+    def start_over(self) -> bool:
+        """Empty a file; what a shell has opened, a device and a pipe are left as they are.
+
+        Returns:
+            Whether it is empty now.
+        """
+        if self.path == "-" or not stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode):
+            return False
+        self._raw.truncate(0)
+        return True
 
     def write(self, data: bytes) -> None:
         """Write all of it.
@@ -63,7 +69,7 @@ def open_output(option: str, path: str, taken: Iterable[tuple[str, str]] = ()) -
         UsageError: if it cannot be written, or is one of the others.
     """
     for other, name in taken:
-        if _same_file(path, name):
+        if is_same_file(path, name):
             raise UsageError(f"{option} {path} is also the file of {other}: name another file")
     parent = Path(path).parent
     if not parent.is_dir():
@@ -76,9 +82,11 @@ def open_output(option: str, path: str, taken: Iterable[tuple[str, str]] = ()) -
         raise UsageError(f"{option} {path} cannot be written: {error.strerror or error}") from error
 
 
-def _same_file(path: str, other: str) -> bool:
+def is_same_file(path: str, other: str) -> bool:
     """Whether two names are those of one file, by whatever links; a device may be shared."""
     try:
+        if not Path(path).exists():  # they may be about to become one
+            return Path(path).resolve() == Path(other).resolve()
         return Path(path).is_file() and Path(path).samefile(other)
     except OSError:
         return False

@@ -82,7 +82,8 @@ class LiveScreen:
     async def show(self) -> None:
         """Draw anew ten times a second until cancelled."""
         while True:
-            self._marks.append((self._loop.time(), self._tally.settled))
+            done = self._tally.settled - self._tally.earlier
+            self._marks.append((self._loop.time(), done))
             self._live.update(self._draw(), refresh=True)
             await asyncio.sleep(EVERY)
 
@@ -131,13 +132,16 @@ class LiveScreen:
         tally, now = self._tally, self._loop.time()
         parts = [f"elapsed {clock(now - self._start)}"]
         then, before = self._marks[0]
-        speed = (tally.settled - before) / (now - then) if now > then else 0.0
+        done = tally.settled - tally.earlier
+        speed = (done - before) / (now - then) if now > then else 0.0
         if speed > 0:
             parts.insert(0, rate(speed))
             if self._read.is_set():
                 parts.append(f"ETA {clock(math.ceil((tally.total - tally.settled) / speed))}")
         if not self._read.is_set():
             parts.append("reading the input")
+        if tally.earlier:
+            parts.append(f"{tally.earlier:,} ended before")
         return Text(" · ".join(parts), "dim")
 
     def _counts(self) -> Text:

@@ -14,17 +14,24 @@ __all__ = ["Recorder"]
 
 
 class Recorder:
-    """Observes an executor; `spans()` are the stays of all its events, finished or not."""
+    """Observes an executor; `spans()` are the stays of all its events, finished or not.
 
-    def __init__(self, lines: Mapping[UUID, int]) -> None:
+    Args:
+        lines: The line number of each event of the input.
+        began: When the run did; what was in the queue before is drawn as waiting from then on.
+    """
+
+    def __init__(self, lines: Mapping[UUID, int], began: float | None = None) -> None:
         self._lines = lines
+        self._began = began
         self._done: list[Span] = []
         self._open: dict[UUID, tuple[Work, float, float | None]] = {}
 
     def __call__(self, step: Transition) -> None:
         """Note one step."""
         event, at = step.event, step.at
-        _, arrival, start = self._open.get(event.id, (event, at, None))
+        new = at if step.before is None or self._began is None else self._began
+        _, arrival, start = self._open.get(event.id, (event, new, None))
         if step.after is EventStatus.PROCESSING:
             self._open[event.id] = (event, arrival, at)
         elif step.after is EventStatus.PENDING:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from ..core import EventStatus, Transition, Unset
+from ..core import EventStatus, Execution, Transition, Unset
 from ..model.codec import Unserializable, encode, error_to_dict
 from ..model.work import Work
+from ..stores.contract import Record
 from .outputs import Output
 
-__all__ = ["Results", "result_line"]
+__all__ = ["Results", "recorded_line", "result_line"]
 
 _PLAIN = json.JSONEncoder(default=encode, allow_nan=False, ensure_ascii=False)
 OPEN = (EventStatus.PENDING, EventStatus.PROCESSING, None)
@@ -22,7 +23,7 @@ class Results:
     """Observes an executor and writes a line for each event of the input that settles.
 
     It is written at once, so that not even an event that keeps the loop busy can hold it back;
-    and no id is written twice.
+    and no id is written twice. What settled before this run is written from its record.
 
     Args:
         output: Where to write.
@@ -36,19 +37,40 @@ class Results:
         self._output: Output | None = output
         self._lines = lines
         self._on_error = on_error
-        self._written: set[UUID] = set()
+        self._written: set[int] = set()
 
     def __call__(self, step: Transition) -> None:
         """Note a step, and write what has settled."""
         if step.after in OPEN or self._output is None:
             return
-        event = step.event
-        number = self._lines.get(event.id)
-        if number is None or event.id in self._written:
+        number = self._lines.get(step.event.id)
+        if number is not None:
+            self._write(number, lambda: result_line(step.event, number))
+
+    def write_record(self, record: Record, number: int) -> None:
+        """Write what a store has on record of an event that has settled.
+
+        Raises:
+            ValidationError: if the record cannot be read.
+        """
+        self._write(number, lambda: recorded_line(record, number))
+
+    def has(self, number: int) -> bool:
+        """Whether a line has its result."""
+        return number in self._written
+
+    def start_over(self) -> None:
+        """Empty the file, if that can be done: every line is still to be written then."""
+        if self._output is not None and self._output.start_over():
+            self._written.clear()
+
+    def _write(self, number: int, make: Callable[[], bytes]) -> None:
+        if number in self._written or self._output is None:
             return
-        self._written.add(event.id)
+        line = make()
+        self._written.add(number)
         try:
-            self._output.write(result_line(event, number))
+            self._output.write(line)
         except OSError as error:
             self._output = None
             self._on_error(error)
@@ -56,8 +78,21 @@ class Results:
 
 def result_line(event: Work, number: int) -> bytes:
     """The line of a settled event: what it was, how it ended, with what, and how long it took."""
-    execution = event.execution
-    record: dict[str, Any] = {"id": str(event.id), "line": number, "status": event.status.value}
+    return _line(event.id, number, event.execution)
+
+
+def recorded_line(record: Record, number: int) -> bytes:
+    """The same line from the record of a settled event.
+
+    Raises:
+        ValidationError: if it cannot be read.
+    """
+    execution = Execution.from_dict(record.payload["execution"], encoded=True)
+    return _line(record.id, number, execution)
+
+
+def _line(uid: UUID, number: int, execution: Execution) -> bytes:
+    record: dict[str, Any] = {"id": str(uid), "line": number, "status": execution.status.value}
     if isinstance(execution.error, BaseException):
         record["error"] = error_to_dict(execution.error)
     if execution.response is not Unset:  # what a stream gave before it failed is one, too

@@ -32,10 +32,13 @@ def prepare() -> None:
             stream.reconfigure(errors="replace")
 
 
-def tell(text: str = "") -> None:
+def tell(text: str = "") -> bool:
     """Write lines to standard output, and all that was printed there before.
 
     A reader that has gone away has read as much as it wanted.
+
+    Returns:
+        Whether anybody reads on.
 
     Raises:
         LionprideError: if it cannot be written for another reason.
@@ -47,6 +50,8 @@ def tell(text: str = "") -> None:
         if not isinstance(error, BrokenPipeError):
             reason = getattr(error, "strerror", None) or error
             raise LionprideError(f"standard output cannot be written: {reason}") from error
+        return False
+    return True
 
 
 def warn(text: str) -> None:

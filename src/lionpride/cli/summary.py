@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .chart import percentile
 from .tally import FIRST_FAILURES, Failure, Tally
-from .text import duration, plural, rate, shorten
+from .text import columns, duration, plural, rate, shorten
 
 __all__ = ["HEADINGS", "Summary", "summarize"]
 
@@ -26,16 +26,8 @@ class Summary:
 
     def plain(self) -> str:
         """The whole as text, for a file, a pipe or a log."""
-        table = [HEADINGS, *self.rows] if self.rows else []
-        widths = [max(len(row[i]) for row in table) for i in range(len(HEADINGS) if table else 0)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in table
-        ]
-        return "\n".join([self.headline, *lines, *self.notes])
+        table = columns([HEADINGS, *self.rows], range(1, len(HEADINGS))) if self.rows else []
+        return "\n".join([self.headline, *table, *self.notes])
 
 
 def summarize(
@@ -55,11 +47,14 @@ def summarize(
         read_to: The last line that was read, if that was not the end of the input.
         files: What was written, by what it is.
     """
-    settled = tally.settled
-    pace = f", {rate(settled / seconds)}" if settled and seconds > 0 else ""
+    settled = tally.settled - tally.earlier
+    left = tally.total - tally.settled
+    pace = f", {rate(settled / seconds)}" if settled > 0 and seconds > 0 else ""
     headline = f"{plural(settled, 'event')} in {duration(seconds)}{pace}"
-    if settled < tally.total:
-        headline += f"; {tally.total - settled:,} left"
+    if tally.earlier:
+        headline += f"; {tally.earlier:,} ended before"
+    if left:
+        headline += f"; {left:,} left"
     rows = [_row(tally, status.value, number) for status, number in tally.counts.items() if number]
     notes = []
     if read_to is not None:
@@ -69,6 +64,13 @@ def summarize(
     notes += [_failure(failure) for failure in tally.failures]
     if tally.failed > FIRST_FAILURES:
         notes.append(f"…and {tally.failed - FIRST_FAILURES:,} more that did not complete")
+    if tally.others:
+        failed = f", and {tally.others_failed:,} of them failed" if tally.others_failed else ""
+        notes.append(
+            f"{plural(tally.others, 'event')} of the queue that are no lines ran too{failed}"
+        )
+    if left and "store" in files:
+        notes.append("the same command runs what is left")
     notes += [f"{name.ljust(8)}  {path}" for name, path in files.items()]
     return Summary(headline, rows, notes)
 

@@ -15,7 +15,7 @@ from ..model.work import Work
 from .lines import label
 from .text import one_line
 
-__all__ = ["Failure", "Tally"]
+__all__ = ["Failure", "Tally", "is_failure"]
 
 FIRST_FAILURES = 5
 SUCCESSES = (EventStatus.COMPLETED, EventStatus.SKIPPED)
@@ -40,6 +40,9 @@ class Tally:
         durations: The seconds that the events which ended in a status had run.
         failures: The first few events that did not complete.
         room: Set whenever an event has left the queue.
+        earlier: How many of the settled ones had settled before this run.
+        others: How many events ran that are no lines of the input, as far as they are told apart.
+        others_failed: How many of these did not complete.
     """
 
     def __init__(self, lines: Mapping[UUID, int]) -> None:
@@ -48,6 +51,7 @@ class Tally:
         self.durations: dict[EventStatus, array[float]] = {}
         self.failures: list[Failure] = []
         self.room = asyncio.Event()
+        self.earlier = self.others = self.others_failed = 0
         self._lines = lines
 
     @property
@@ -76,27 +80,45 @@ class Tally:
 
     def __call__(self, step: Transition) -> None:
         """Count one step."""
-        event, before, after = step.event, step.before, step.after
+        self._count(step.before, step.after)
+        ran = self._watch(step)
+        if ran is not None and step.after is not None:
+            self._took(step.after, ran)
+        if step.after is not None and is_failure(step.after):
+            self._note_failure(step.event, self.line_of(step.event), step.after)
+
+    def _count(self, before: EventStatus | None, after: EventStatus | None) -> None:
         if before is not None:
             self.counts[before] -= 1
         if after is not None:
             self.counts[after] += 1
+
+    def _watch(self, step: Transition) -> float | None:
+        """Note what runs; how long it ran, if that has ended for good."""
+        event, after = step.event, step.after
+        ran = None
         if after is EventStatus.PROCESSING:
             self.running[event.id] = (step.at, event)
-        elif before is EventStatus.PROCESSING:
+        elif step.before is EventStatus.PROCESSING:
             started, _ = self.running.pop(event.id, (step.at, event))
-            if after is not None and after is not EventStatus.PENDING:
-                self.durations.setdefault(after, array("d")).append(step.at - started)
-        if before is EventStatus.PENDING:
+            if after is not EventStatus.PENDING:
+                ran = step.at - started
+        if step.before is EventStatus.PENDING:
             self.room.set()
-        if after not in (None, EventStatus.PENDING, EventStatus.PROCESSING, *SUCCESSES):
-            self._note_failure(event)
+        return ran
 
-    def _note_failure(self, event: Work) -> None:
+    def _took(self, status: EventStatus, seconds: float) -> None:
+        self.durations.setdefault(status, array("d")).append(seconds)
+
+    def _note_failure(self, event: Work, line: int | None, status: EventStatus) -> None:
         if len(self.failures) < FIRST_FAILURES:
             error = event.execution.error
             text = ""
             if isinstance(error, BaseException):
                 text = "{error}: {message}".format_map(error_to_dict(error)).removesuffix(": ")
-            failure = Failure(self.line_of(event), label(event), event.status.value, one_line(text))
-            self.failures.append(failure)
+            self.failures.append(Failure(line, label(event), status.value, one_line(text)))
+
+
+def is_failure(status: EventStatus) -> bool:
+    """Whether an event that ends so has not done what was asked of it."""
+    return status not in (EventStatus.PENDING, EventStatus.PROCESSING, *SUCCESSES)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 __all__ = [
     "clock",
+    "columns",
     "duration",
     "fitting",
     "one_line",
@@ -68,6 +70,18 @@ def plural(number: int, noun: str) -> str:
 def one_line(text: str) -> str:
     """Fold line breaks and runs of blanks, and drop what a terminal would obey."""
     return "".join(c for c in _BLANKS.sub(" ", text).strip() if c.isprintable())
+
+
+def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Rows of a table as lines of text; the columns in `right` end in one line, the rest begin."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def shorten(text: str, width: int) -> str:

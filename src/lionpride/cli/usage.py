@@ -8,7 +8,7 @@ import math
 from ..errors import LionprideError
 from .text import shorten
 
-__all__ = ["UsageError", "positive_seconds", "whole_number"]
+__all__ = ["UsageError", "count_from_zero", "positive_seconds", "whole_number"]
 
 
 class UsageError(LionprideError):
@@ -28,6 +28,11 @@ def whole_number(text: str) -> int:
             f"{shorten(text, 40)!r} is not a whole number of at least 1"
         )
     return number
+
+
+def count_from_zero(text: str) -> int:
+    """Read a number of at least 0, for argparse."""
+    return 0 if text.strip() == "0" else whole_number(text)
 
 
 def positive_seconds(text: str) -> float:

@@ -1,0 +1,130 @@
+"""A file of events to take into a store: lines that `export` wrote, or one Flow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import IO, Any
+from uuid import UUID
+
+from ..errors import LionprideError, ValidationError
+from ..stores.contract import Record
+from .flows import flow_records, is_flow, own_progressions
+from .records import read_record
+from .text import one_line, plural, shorten
+from .usage import UsageError
+
+__all__ = ["Bundle", "open_bundle"]
+
+TOLD = 5  # so many things wrong with a file are said
+
+Named = tuple[str, Record]  # where it stands in the file, and what stands there
+
+
+class Bundle:
+    """The records of a file, which can be read several times.
+
+    Attributes:
+        left_out: The names of what is in the file and cannot be kept in a store.
+    """
+
+    def __init__(self, file: IO[bytes], name: str, queue: str | None) -> None:
+        self.left_out: list[str] = []
+        self._file = file
+        self._name = name
+        self._queue = queue
+
+    def check(self) -> None:
+        """Read it to its end.
+
+        Raises:
+            UsageError: if it holds no event.
+            ValidationError: if something in it is no record, or an id is there twice.
+        """
+        wrong: list[str] = []
+        count = 0
+        seen: dict[UUID, str] = {}
+        for where, found in self._read():
+            if isinstance(found, ValidationError):
+                wrong.append(f"{where}: {shorten(one_line(str(found)), 300)}")
+            elif found.id in seen:
+                wrong.append(f"{where}: id {found.id} is that of {seen[found.id]} too")
+            else:
+                seen[found.id] = where
+            count += 1
+        if not count:
+            raise UsageError(f"{self._name} is empty: there is no event to take in")
+        if wrong:
+            more = f"; and {len(wrong) - TOLD:,} more like these" if len(wrong) > TOLD else ""
+            raise ValidationError(
+                f"{self._name}: nothing was taken in, {plural(len(wrong), 'thing')} wrong: "
+                f"{'; '.join(wrong[:TOLD])}{more}"
+            )
+
+    def records(self) -> Iterator[Named]:
+        """Each record and where it stands, once ``check`` has found nothing."""
+        for where, found in self._read():
+            if isinstance(found, ValidationError):
+                raise LionprideError(
+                    f"{self._name} has changed while it was read; {where}: {found}"
+                )
+            yield where, found
+
+    def _read(self) -> Iterator[tuple[str, Record | ValidationError]]:
+        self._file.seek(0)
+        for number, line in enumerate(self._file, 1):
+            if line.isspace():
+                continue
+            found: Record | ValidationError
+            try:
+                found = read_record(_parse(line), self._queue)
+            except ValidationError as error:
+                found = error
+            yield f"line {number}", found
+
+
+class FlowBundle(Bundle):
+    """The events of a Flow."""
+
+    def __init__(self, file: IO[bytes], name: str, queue: str | None, flow: Any) -> None:
+        super().__init__(file, name, queue)
+        self._flow = flow
+        self.left_out = own_progressions(flow)
+
+    def _read(self) -> Iterator[tuple[str, Record | ValidationError]]:
+        try:
+            for number, record in enumerate(flow_records(self._flow, self._queue), 1):
+                yield f"item {number}", record
+        except ValidationError as error:
+            yield "the flow", error
+
+
+def open_bundle(file: IO[bytes], name: str, queue: str | None) -> Bundle:
+    """What is in a file: told by its first line; a Flow may be written on several."""
+    first = next((line for line in file if not line.isspace()), b"")
+    try:
+        data = _parse(first)
+    except ValidationError:
+        file.seek(0)
+        try:
+            data = _parse(file.read())
+        except (ValidationError, MemoryError):
+            data = {}
+    if is_flow(data):
+        return FlowBundle(file, name, queue, data)
+    return Bundle(file, name, queue)
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    """An object of JSON.
+
+    Raises:
+        ValidationError: if it is none.
+    """
+    try:
+        data = json.loads(text.removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError) as error:
+        raise ValidationError(f"is not JSON: {one_line(str(error))}") from error
+    if not isinstance(data, dict):
+        raise ValidationError("is not an object: write what `lionpride export` writes")
+    return data

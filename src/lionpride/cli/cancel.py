@@ -1,0 +1,57 @@
+"""``lionpride cancel``: events of a store that wait, or run in whatever process."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ..stores.contract import Cancelled, Record
+from .durable import Commands, Shelf, add_command, place_of
+from .find import find_all
+from .streams import tell
+from .table import json_line
+
+__all__ = ["add"]
+
+WORDS = {
+    Cancelled.DONE: "cancelled",
+    Cancelled.CLAIMED: "runs: the process that has it is asked to cancel it",
+    Cancelled.SETTLED: "had ended before",
+}
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "cancel",
+        cancel,
+        summary="cancel events of a store",
+        description="Cancel events that wait, and ask it of the processes that run the others.",
+        epilog="exit status: 0 if each is cancelled or asked to be, 1 if one had ended before",
+    )
+    parser.add_argument("ids", metavar="ID", nargs="+", help="an id, or how it begins")
+    parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
+
+
+async def cancel(options: argparse.Namespace) -> int:
+    """Cancel them; nothing is done if a name is not that of one event."""
+    async with Shelf(place_of(options.store), options.queue) as shelf:
+        found = await find_all(shelf, options.ids)
+        answers = [await _cancel(shelf, record) for record in found]
+    for record, answer in zip(found, answers, strict=True):
+        if options.json:
+            told = {"id": str(record.id), "queue": record.queue, "answer": answer.value}
+            tell(json_line(told))
+        else:
+            tell(f"{record.id}  {WORDS[answer]}")
+    return _status(answers)
+
+
+async def _cancel(shelf: Shelf, record: Record) -> Cancelled:
+    (answer,) = await shelf.of(record.queue).cancel([record.id])
+    return answer
+
+
+def _status(answers: Sequence[Cancelled]) -> int:
+    return 1 if Cancelled.SETTLED in answers else 0

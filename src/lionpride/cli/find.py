@@ -1,0 +1,96 @@
+"""Events by what a command line calls them: an id, or enough of its beginning."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+from ..core import EventStatus
+from ..errors import NotFoundError
+from ..stores.contract import Record
+from .durable import Shelf
+from .text import plural, shorten
+from .usage import UsageError
+
+__all__ = ["find_all", "scan"]
+
+PAGE = 1000  # records looked at in one go
+NAMED = 5  # so many of several that fit are named
+
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+async def find_all(shelf: Shelf, names: Sequence[str]) -> list[Record]:
+    """The events of these names, each once.
+
+    A whole id is looked up; for a shorter one every event is looked at.
+
+    Raises:
+        UsageError: if a name is no part of an id.
+        NotFoundError: if none has this name, or several have.
+    """
+    asked = {name: _hex(name) for name in dict.fromkeys(names)}
+    found = {name: await _get(shelf, UUID(h)) for name, h in asked.items() if len(h) == 32}
+    short = {name: h for name, h in asked.items() if len(h) < 32}
+    if short:
+        found |= await _search(shelf, short)
+    records = {}
+    for name in asked:
+        fits = found[name]
+        if not fits:
+            raise NotFoundError(
+                f"{shorten(name, 40)}: no event of this id in {shelf.place.name}; "
+                f"see: lionpride ls {shelf.place.name}"
+            )
+        if len(fits) > 1:
+            some = ", ".join(str(record.id) for record in fits[:NAMED])
+            more = ", …" if len(fits) > NAMED else ""
+            raise NotFoundError(
+                f"{name}: {plural(len(fits), 'event')} begin so: {some}{more}; write more of it"
+            )
+        records[fits[0].id] = fits[0]
+    return list(records.values())
+
+
+async def _get(shelf: Shelf, uid: UUID) -> list[Record]:
+    for queue in shelf.queues:
+        (record,) = await shelf.of(queue).get([uid])
+        if record is not None:
+            return [record]
+    return []
+
+
+async def _search(shelf: Shelf, names: dict[str, str]) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {name: [] for name in names}
+    beginnings = tuple(names.values())
+    for queue in shelf.queues:
+        async for record in scan(shelf, queue):
+            if (text := record.id.hex).startswith(beginnings):
+                for name, beginning in names.items():
+                    if text.startswith(beginning):
+                        found[name].append(record)
+    return found
+
+
+async def scan(
+    shelf: Shelf, queue: str, status: EventStatus | None = None
+) -> AsyncIterator[Record]:
+    """Every record of a queue in order of arrival, each once, as it stands when it is read."""
+    after = 0
+    while page := await shelf.of(queue).events(status, after=after, limit=PAGE):
+        for record in page:
+            yield record
+        after = page[-1].number
+        await asyncio.sleep(0)
+
+
+def _hex(name: str) -> str:
+    text = name.lower().replace("-", "")
+    if not _HEX.fullmatch(text) or len(text) > 32:
+        raise UsageError(
+            f"{shorten(name, 60)!r} is no id: write one of those that `lionpride ls` shows, or "
+            "its first characters"
+        )
+    return text

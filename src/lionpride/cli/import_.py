@@ -1,0 +1,192 @@
+"""``lionpride import``: events that `export` or a Flow's `to_dict` wrote, into a store."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import IO
+from uuid import UUID
+
+from ..core import EventStatus
+from ..errors import ExistsError, LionprideError
+from ..stores.contract import Record
+from .bundle import Bundle, open_bundle
+from .durable import Commands, Place, Shelf, add_store, finish, place_of, told_counts
+from .outputs import is_same_file
+from .streams import tell, warn
+from .text import one_line, plural
+from .usage import UsageError
+
+__all__ = ["add"]
+
+PAGE = 500  # events of a queue taken in at a time: all of them or none
+
+DESCRIPTION = """\
+Take events into a store, in the order and with the status that the file gives them; what was
+running waits again. The file is checked to its end before anything is taken in; then each 500
+events of a queue are taken in or not. If that is cut off, --exist-ok takes in the rest.
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "import",
+        help="take events from a file into a store",
+        description=DESCRIPTION,
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="what `export` wrote, or a Flow's to_dict as JSON; - is standard input",
+    )
+    add_store(parser)
+    parser.add_argument("--queue", metavar="Q", help="where all of them go, whatever the file says")
+    parser.add_argument(
+        "--exist-ok", action="store_true", help="leave events that are known as they stand"
+    )
+    parser.set_defaults(run=lambda options: finish(take_in(options)))
+
+
+async def take_in(options: argparse.Namespace) -> int:
+    """Take them in."""
+    place = place_of(options.store)
+    if options.file != "-" and is_same_file(options.file, str(place.path)):
+        raise UsageError(f"{options.file} is the store itself: name the file to take in")
+    with closing(_open(options.file)) as file:
+        bundle = open_bundle(file, _name(options.file), options.queue)
+        return await _Import(place, bundle, exist_ok=options.exist_ok).run()
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == "-" else path
+
+
+def _open(path: str) -> IO[bytes]:
+    """The file; standard input in a file of its own, since it is read more than once.
+
+    Raises:
+        UsageError: if it cannot be read.
+    """
+    if path == "-":
+        spool = tempfile.TemporaryFile()  # noqa: SIM115  closed by the caller
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.seek(0)
+        return spool
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+class _Import:
+    """One import, in two goes over the file: the first looks, the second takes in."""
+
+    def __init__(self, place: Place, bundle: Bundle, *, exist_ok: bool) -> None:
+        self._place = place
+        self._bundle = bundle
+        self._exist_ok = exist_ok
+        self._shelf = Shelf(place)
+        self._there = 0
+        self._taken: Counter[EventStatus] = Counter()
+        self._interrupted = 0
+
+    async def run(self) -> int:
+        """Do it; the exit status.
+
+        Raises:
+            LionprideError: if a line is bad, or an event is known; nothing was taken in then.
+        """
+        self._bundle.check()
+        try:
+            if self._place.exists() and self._place.path.stat().st_size:
+                await self._shelf.__aenter__()
+                if not self._exist_ok:
+                    await self._check_unknown()
+            await self._take_all()
+        finally:
+            await self._shelf.close()
+        self._say()
+        return 0
+
+    async def _check_unknown(self) -> None:
+        batch: list[tuple[str, Record]] = []
+        for item in self._bundle.records():
+            batch.append(item)
+            if len(batch) == PAGE:
+                await self._refuse_known(batch)
+                batch.clear()
+        await self._refuse_known(batch)
+
+    async def _refuse_known(self, batch: Sequence[tuple[str, Record]]) -> None:
+        known = await self._known([record for _, record in batch])
+        for where, record in batch:
+            if (queue := known.get(record.id)) is not None:
+                raise ExistsError(
+                    f"{where}: id {record.id} is known in queue {queue!r} of {self._place.name}: "
+                    "nothing was taken in; --exist-ok leaves such events as they stand"
+                )
+
+    async def _known(self, records: Sequence[Record]) -> dict[UUID, str]:
+        """In which queues those are that are known."""
+        ids = [record.id for record in records]
+        found: dict[UUID, str] = {}
+        for queue in self._shelf.queues:
+            for record in await self._shelf.of(queue).get(ids):
+                if record is not None:
+                    found[record.id] = queue
+        return found
+
+    async def _take_all(self) -> None:
+        waiting: dict[str, list[Record]] = {}
+        for _, record in self._bundle.records():
+            batch = waiting.setdefault(record.queue, [])
+            batch.append(record)
+            if len(batch) == PAGE:
+                await self._take(record.queue, batch)
+                batch.clear()
+        for queue, batch in waiting.items():
+            await self._take(queue, batch)
+
+    async def _take(self, queue: str, batch: Sequence[Record]) -> None:
+        if not batch:
+            return
+        fresh = list(batch)
+        if self._exist_ok:
+            known = await self._known(batch)
+            fresh = [record for record in batch if record.id not in known]
+        self._there += len(batch) - len(fresh)
+        if fresh:
+            try:
+                await self._shelf.of(queue).restore(fresh)
+            except LionprideError as error:
+                raise self._cut_off(error) from error
+        for record in fresh:
+            running = record.status is EventStatus.PROCESSING
+            self._interrupted += running
+            self._taken[EventStatus.PENDING if running else record.status] += 1
+
+    def _cut_off(self, error: LionprideError) -> LionprideError:
+        done = sum(self._taken.values())
+        rest = f"{plural(done, 'event')} had been taken in: --exist-ok takes in the rest"
+        return LionprideError(f"{one_line(str(error))}; {rest}" if done else one_line(str(error)))
+
+    def _say(self) -> None:
+        count = sum(self._taken.values())
+        said = f"{plural(count, 'event')} taken into {self._place.name}"
+        if count:
+            said += f": {told_counts({s: self._taken[s] for s in EventStatus})}"
+        if self._interrupted:
+            said += f" ({self._interrupted:,} of them had been running)"
+        if self._there:
+            said += f"; {self._there:,} were there already"
+        tell(said)
+        if self._bundle.left_out:
+            names = ", ".join(map(one_line, self._bundle.left_out))
+            warn(f"a store has no place for progressions of your own, left out: {names}")

@@ -1,0 +1,174 @@
+"""Records as JSON objects: what `ls --json` and `export` write, and `import` reads back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from ..core import EventStatus, Execution
+from ..errors import ValidationError
+from ..stores.contract import Record
+from .text import one_line, shorten
+
+__all__ = ["created_of", "exported", "listed", "read_record", "seconds_of"]
+
+COUNTERS: Final = ("attempt", "tries", "denials", "interruptions")
+
+
+def exported(record: Record) -> dict[str, Any]:
+    """A record as an object: all of it but the arrival number, which each store gives anew."""
+    return {
+        "id": str(record.id),
+        "queue": record.queue,
+        "kind": record.kind,
+        "status": record.status.value,
+        "priority": record.priority,
+        "due": record.due,
+        **{name: getattr(record, name) for name in COUNTERS},
+        "key": record.key,
+        "costs": record.costs,
+        "payload": record.payload,
+    }
+
+
+def listed(record: Record) -> dict[str, Any]:
+    """A record as an object, with its arrival number."""
+    return {"number": record.number, **exported(record)}
+
+
+def read_record(data: Mapping[str, Any], queue: str | None = None) -> Record:
+    """The record of what ``exported`` gave.
+
+    Args:
+        data: The object; a ``number`` in it does not count.
+        queue: Takes the place of the record's own.
+
+    Raises:
+        ValidationError: names the field that is missing, wrong, or not as the payload says.
+    """
+    for name in data:
+        if name not in _READERS and name != "number":
+            raise ValidationError(f"{name}: is no field of a record; remove it")
+    values = {name: _read(name, data) for name in _READERS}
+    if queue is not None:
+        values["queue"] = queue
+    record = Record(number=0, **values)
+    _check_payload(record)
+    return record
+
+
+def _read(name: str, data: Mapping[str, Any]) -> Any:
+    if name not in data:
+        raise ValidationError(f"{name}: is required and not there")
+    try:
+        return _READERS[name](data[name])
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        given = shorten(one_line(repr(data[name])), 60)
+        raise ValidationError(f"{name}: must be {_KINDS[name]}, not {given}") from error
+
+
+def _check_payload(record: Record) -> None:
+    """Refuse a payload that says something else than the fields beside it.
+
+    Raises:
+        ValidationError: names the field.
+    """
+    payload = record.payload
+    if payload.get("id") != str(record.id):
+        raise ValidationError(f"payload.id: must be {record.id} as beside it")
+    created_of(payload)
+    state = payload.get("execution")
+    if not isinstance(state, Mapping):
+        raise ValidationError("payload.execution: is required and not there")
+    execution = Execution.from_dict(state, encoded=True)
+    for name in ("status", "priority", "due", *COUNTERS):
+        here, there = getattr(record, name), getattr(execution, name)
+        if here != there:
+            said = there.value if isinstance(there, EventStatus) else there
+            raise ValidationError(f"{name}: payload.execution says {said!r}: make both the same")
+
+
+def created_of(payload: Mapping[str, Any]) -> datetime:
+    """When the event of a payload was made.
+
+    Raises:
+        ValidationError: if it does not say.
+    """
+    value = payload.get("created_at")
+    try:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+        made = datetime.fromisoformat(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError, OverflowError, OSError) as error:
+        said = "is required and not there" if value is None else f"is no time: {value!r}"
+        raise ValidationError(f"payload.created_at: {said}") from error
+    return made.replace(tzinfo=UTC) if made.tzinfo is None else made.astimezone(UTC)
+
+
+def seconds_of(record: Record) -> float | None:
+    """How long its last attempt ran; None if it never did."""
+    duration = record.payload["execution"].get("duration")
+    return duration if isinstance(duration, (int, float)) else None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError
+    return value
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, (bool, str)) or not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError
+    return value
+
+
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+def _costs(value: Any) -> dict[str, float]:
+    return {_text(name): _number(cost) for name, cost in value.items()}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError
+    return value
+
+
+_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "id": UUID,
+    "queue": _text,
+    "kind": _text,
+    "status": EventStatus,
+    "priority": _number,
+    "due": _or_none(_number),
+    **dict.fromkeys(COUNTERS, _count),
+    "key": _or_none(_text),
+    "costs": _costs,
+    "payload": _mapping,
+}
+
+_KINDS: Final[Mapping[str, str]] = {
+    "id": "the text of a UUID",
+    "queue": "a name",
+    "kind": "the registry key of a class",
+    "status": f"one of {', '.join(EventStatus)}",
+    "priority": "a finite number",
+    "due": "a Unix timestamp in seconds, or null",
+    **dict.fromkeys(COUNTERS, "a whole number of at least 0"),
+    "key": "a text, or null",
+    "costs": "an object of finite numbers",
+    "payload": "an object",
+}

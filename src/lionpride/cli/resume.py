@@ -1,0 +1,161 @@
+"""A run over a durable store: what was done before is not done again, and nothing is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from itertools import islice
+from typing import TypeVar
+from uuid import UUID
+
+from ..core import Event, EventStatus
+from ..errors import OperationError
+from ..model.execution import TERMINAL
+from ..stores.contract import Store
+from .durable import Place, told_counts
+from .ledger import Ledger
+from .results import Results
+from .tally import is_failure
+from .text import plural
+from .usage import UsageError
+
+__all__ = ["Entry", "Fresh", "Resumption"]
+
+PAGE = 500  # events looked up or removed at a time
+
+T = TypeVar("T")
+Entry = tuple[int, Event, float | None]  # line number, event, priority
+
+
+class Fresh(Enum):
+    """When a run starts anew, in place of going on where the last one ended."""
+
+    NEVER = "never"
+    IF_DONE = "if nothing is left"
+    ALWAYS = "always"
+
+
+class Resumption:
+    """Compares the lines of a run with what its store has of them.
+
+    Args:
+        place: Where the store is.
+        store: The store of the run's queue.
+        ledger: Is told of the lines that are known.
+        lines: The line number of each event of the input, by id.
+        results: Where results go, if anywhere.
+        fresh: When to start anew.
+        say: Is told what is done beforehand.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        store: Store,
+        ledger: Ledger,
+        lines: Mapping[UUID, int],
+        results: Results | None,
+        fresh: Fresh,
+        say: Callable[[str], None],
+    ) -> None:
+        self._place = place
+        self._store = store
+        self._ledger = ledger
+        self._lines = lines
+        self._results = results
+        self._fresh = fresh
+        self._say = say
+        self._begun = False
+
+    # -- the beginning -----------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Start anew, if that is asked for; called when there is a line to run.
+
+        Raises:
+            UsageError: if another process is running what would be removed.
+        """
+        if self._fresh is Fresh.NEVER:
+            return
+        while await self._store.sweep():
+            pass  # what a dead process held can be removed
+        counts = await self._store.counts()
+        left = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
+        total = sum(counts.values())
+        if not total or (left and self._fresh is Fresh.IF_DONE):
+            return
+        if running := counts[EventStatus.PROCESSING]:
+            raise self._in_use(f"{plural(running, 'event')} of it run now")
+        await self._store.prune(TERMINAL)
+        try:
+            while page := await self._store.events(EventStatus.PENDING, limit=PAGE):
+                await self._store.remove([record.id for record in page])
+        except OperationError as error:
+            raise self._in_use("it has begun to run them") from error
+        self._say(
+            f"starting anew: removed {plural(total, 'event')} of queue {self._store.queue!r} "
+            f"from {self._place.name} ({told_counts(counts)})"
+        )
+
+    def _in_use(self, why: str) -> UsageError:
+        return UsageError(
+            f"--fresh: another process works on queue {self._store.queue!r} of "
+            f"{self._place.name} ({why}): stop it first, or leave out --fresh"
+        )
+
+    async def without_known(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those of the entries that the store does not have; of the others, note how they stand."""
+        missing = []
+        records = await self._store.get([event.id for _, event, _ in entries])
+        for entry, record in zip(entries, records, strict=True):
+            line = entry[0]
+            if record is None:
+                missing.append(entry)
+            else:
+                self._ledger.enter(line, record)
+                if self._results is not None and self._begun and record.status in TERMINAL:
+                    self._results.write_record(record, line)
+        return missing
+
+    async def begin(self) -> None:
+        """The run begins: write the results of the lines that have settled before."""
+        self._begun = True
+        await self._write(self._ledger.settled_before())
+
+    def announce(self) -> None:
+        """Say what was done before, if anything was there."""
+        ledger = self._ledger
+        if ledger.known:
+            failed = sum(n for status, n in ledger.counts.items() if is_failure(status))
+            self._say(
+                f"resuming from {self._place.name}: {ledger.earlier - failed:,} done, "
+                f"{failed:,} failed, {ledger.total - ledger.earlier:,} left"
+            )
+
+    # -- the end -----------------------------------------------------------------------------
+
+    async def complete(self) -> None:
+        """The queue has been worked off: take over what others have done of it."""
+        for page in _pages(list(self._ledger.unsettled())):
+            for record in await self._store.get(page):
+                if record is not None:
+                    self._ledger.correct(self._lines[record.id], record)
+        if self._ledger.reopened and self._results is not None:
+            self._results.start_over()  # a result in it may no longer be the last one
+        await self._write(self._ledger.settled_before())
+
+    async def _write(self, ids: Iterable[UUID]) -> None:
+        """Write the results that are not written yet."""
+        results, lines = self._results, self._lines
+        if results is None:
+            return
+        for page in _pages([uid for uid in ids if not results.has(lines[uid])]):
+            for record in await self._store.get(page):
+                if record is not None and record.status in TERMINAL:
+                    results.write_record(record, lines[record.id])
+
+
+def _pages(items: Sequence[T]) -> Iterator[list[T]]:
+    each = iter(items)
+    while page := list(islice(each, PAGE)):
+        yield page

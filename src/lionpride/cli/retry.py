@@ -1,0 +1,104 @@
+"""``lionpride retry``: ended events of a store wait again."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from uuid import UUID
+
+from ..core import EventStatus
+from ..errors import NotFoundError, OperationError
+from ..rules.lifecycle import RETRYABLE
+from ..stores.contract import Record
+from .durable import Commands, Shelf, add_command, place_of
+from .find import find_all
+from .streams import tell
+from .table import json_line
+from .text import plural
+from .usage import UsageError
+
+__all__ = ["add"]
+
+PAGE = 500  # events sent back at a time
+STATUSES = sorted(status.value for status in RETRYABLE)
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "retry",
+        retry,
+        summary="send ended events of a store back to wait",
+        description="Send events that did not complete back to wait; whoever works on their "
+        "queue runs them again.",
+    )
+    parser.add_argument("ids", metavar="ID", nargs="*", help="an id, or how it begins")
+    parser.add_argument("--status", choices=STATUSES, help="all that ended so, in place of ids")
+    parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
+
+
+async def retry(options: argparse.Namespace) -> int:
+    """Send them back: those that are named, all or none; or all of a status."""
+    if bool(options.ids) == (options.status is not None):
+        raise UsageError("retry: name the events, ID…, or all that ended so, --status failed")
+    async with Shelf(place_of(options.store), options.queue) as shelf:
+        if options.ids:
+            count = await _named(shelf, options.ids, options.json)
+        else:
+            count = await _all(shelf, EventStatus(options.status), options.json)
+    if not options.json:
+        tell(f"{plural(count, 'event')} {'waits' if count == 1 else 'wait'} again")
+    return 0
+
+
+async def _named(shelf: Shelf, names: Sequence[str], as_json: bool) -> int:
+    found = await find_all(shelf, names)
+    for record in found:
+        if record.status not in RETRYABLE:
+            raise OperationError(
+                f"{record.id} is {record.status.value}: only what is {' or '.join(STATUSES)} can "
+                "be retried; nothing was changed"
+            )
+    queues = dict.fromkeys(record.queue for record in found)
+    for queue in queues:
+        mine = [record for record in found if record.queue == queue]
+        await shelf.of(queue).requeue([record.id for record in mine])
+        _tell(mine, as_json)
+    return len(found)
+
+
+async def _all(shelf: Shelf, status: EventStatus, as_json: bool) -> int:
+    """Send all of a status back that are there now; what fails again meanwhile, stays."""
+    count = 0
+    for queue in shelf.queues:
+        store, after, last = shelf.of(queue), 0, shelf.of(queue).last_arrival()
+        while page := await store.events(status, after=after, limit=PAGE):
+            after = page[-1].number
+            sent = [record for record in page if record.number <= last]
+            sent = await _send(shelf, queue, sent)
+            _tell(sent, as_json)
+            count += len(sent)
+    return count
+
+
+async def _send(shelf: Shelf, queue: str, records: Sequence[Record]) -> list[Record]:
+    """Send back those that still can be; others may be at work on the same events."""
+
+    async def done(ids: Sequence[UUID]) -> bool:
+        try:
+            await shelf.of(queue).requeue(ids)
+        except (OperationError, NotFoundError):
+            return False
+        return True
+
+    if await done([record.id for record in records]):
+        return list(records)
+    return [record for record in records if await done([record.id])]
+
+
+def _tell(records: Sequence[Record], as_json: bool) -> None:
+    if as_json:
+        for record in records:
+            was = record.status.value
+            tell(json_line({"id": str(record.id), "queue": record.queue, "was": was}))

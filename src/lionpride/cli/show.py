@@ -1,0 +1,86 @@
+"""``lionpride show``: all that a store has on record of an event."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from ..stores.contract import Record
+from .durable import Commands, Shelf, add_command, place_of
+from .find import find_all
+from .ls import why
+from .records import COUNTERS, created_of, listed, seconds_of
+from .streams import tell
+from .table import json_line, show_fields
+from .text import duration
+
+__all__ = ["add"]
+
+HEAD = ("id", "created_at", "metadata", "execution")  # of a payload: the rest is the event's own
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "show",
+        show,
+        summary="show an event of a store",
+        description="Show all that a store has on record of events.",
+    )
+    parser.add_argument("ids", metavar="ID", nargs="+", help="an id, or how it begins")
+    parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
+
+
+async def show(options: argparse.Namespace) -> int:
+    """Show them."""
+    async with Shelf(place_of(options.store), options.queue) as shelf:
+        found = await find_all(shelf, options.ids)
+    for i, record in enumerate(found):
+        if options.json:
+            tell(json_line(listed(record)))
+        else:
+            if i:
+                tell("\n")
+            show_fields(_fields(record))
+    return 0
+
+
+def _fields(record: Record) -> dict[str, str]:
+    payload, state = record.payload, record.payload["execution"]
+    fields = {
+        "id": str(record.id),
+        "number": str(record.number),
+        "queue": record.queue,
+        "kind": record.kind,
+        "status": record.status.value,
+        "priority": str(record.priority),
+        "created": _time(created_of(payload)),
+    }
+    if record.due is not None:
+        fields["due"] = _time(datetime.fromtimestamp(record.due, UTC))
+    fields |= {name: str(n) for name in COUNTERS if (n := getattr(record, name))}
+    if (seconds := seconds_of(record)) is not None:
+        fields["ran"] = duration(seconds)
+    if error := why(record, 1000):
+        fields["error"] = error
+    own = {name: value for name, value in payload.items() if name not in HEAD}
+    fields |= {f".{name}": _json(value) for name, value in own.items()}
+    meta = {n: v for n, v in payload.get("metadata", {}).items() if not n.startswith("lion_")}
+    if meta:
+        fields["metadata"] = _json(meta)
+    if "response" in state:
+        fields["response"] = _json(state["response"])
+    return fields
+
+
+def _json(value: Any) -> str:
+    """A value as JSON; on several lines if it is long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,35 @@
+"""`lionpride counts`: a row for each queue, and one for all."""
+
+import json
+
+from cli.shelves import fill
+
+from lionpride.cli import main
+
+
+def test_one_queue_has_one_row(tmp_path, capsys):
+    fill(tmp_path / "run.db")
+    assert main(["counts", str(tmp_path / "run.db")]) == 0
+    assert capsys.readouterr().out == (
+        "queue  pending  processing  completed  failed  cancelled  skipped  aborted\n"
+        "deeds        1           0          2       1          1        1        0\n"
+    )
+
+
+def test_several_are_added_up(tmp_path, capsys):
+    fill(tmp_path / "run.db", "a", "b")
+    assert main(["counts", str(tmp_path / "run.db")]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == ["queue", "a", "b", "all"]
+    assert rows[-1][1:] == ["2", "0", "4", "2", "2", "2", "0"]
+    assert main(["counts", str(tmp_path / "run.db"), "--queue", "b"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_json_has_an_object_for_each_queue(tmp_path, capsys):
+    fill(tmp_path / "run.db", "a", "b")
+    assert main(["counts", str(tmp_path / "run.db"), "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each.pop("queue") for each in found] == ["a", "b"]
+    assert found[0] == found[1]
+    assert (found[0]["completed"], found[0]["aborted"]) == (2, 0)

@@ -1,0 +1,76 @@
+"""Names of events: whole ids, beginnings of ids, and what is neither."""
+
+import asyncio
+
+import pytest
+from cli.shelves import Deed, Deeds, fill
+
+from lionpride.cli import find
+from lionpride.cli.durable import Shelf, place_of
+from lionpride.cli.find import find_all, scan
+from lionpride.cli.usage import UsageError
+from lionpride.errors import NotFoundError
+
+
+@pytest.fixture
+def look(tmp_path):
+    async def put():
+        desk = Deeds(store=f"sqlite:///{tmp_path}/run.db", queue="b")
+        ids = ("aaaa0000", "aaaa1111", "bbbb0000")
+        await desk.append_many(
+            [Deed(id=f"{start}-0000-4000-8000-{i:012}") for i, start in enumerate(ids)]
+        )
+        await desk.store.close()
+
+    fill(tmp_path / "run.db", "a")
+    asyncio.run(put())
+
+    def look(*names):
+        async def work():
+            async with Shelf(place_of(str(tmp_path / "run.db"))) as shelf:
+                return [str(record.id)[:8] for record in await find_all(shelf, names)]
+
+        return asyncio.run(work())
+
+    return look
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["aaaa0000-0000-4000-8000-000000000000"], ["aaaa0000"]),
+        (["AAAA0000000040008000000000000000"], ["aaaa0000"]),
+        (["aaaa0"], ["aaaa0000"]),
+        (["bbbb0000-0000-4"], ["bbbb0000"]),
+        (["bbbb", "aaaa1", "bbbb0000", "bbbb"], ["bbbb0000", "aaaa1111"]),
+    ],
+)
+def test_a_whole_id_or_enough_of_it(look, names, found):
+    assert look(*names) == found
+
+
+def test_too_little_of_an_id_names_what_begins_so(look):
+    with pytest.raises(NotFoundError, match=r"aaaa: 2 events begin so: aaaa0000.*, aaaa1111"):
+        look("aaaa")
+
+
+def test_what_is_not_there(look):
+    with pytest.raises(NotFoundError, match="no event of this id"):
+        look("aaaa0", "abcdef01")
+
+
+@pytest.mark.parametrize("name", ["zzz", "", "-", "a" * 33, "line 3"])
+def test_what_is_no_id(look, name):
+    with pytest.raises(UsageError, match="is no id"):
+        look(name)
+
+
+def test_a_scan_meets_each_event_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(find, "PAGE", 4)
+    fill(tmp_path / "run.db", "a", "b")
+
+    async def numbers():
+        async with Shelf(place_of(str(tmp_path / "run.db"))) as shelf:
+            return [record.number async for record in scan(shelf, "b")]
+
+    assert asyncio.run(numbers()) == [7, 8, 9, 10, 11, 12]

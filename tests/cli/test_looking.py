@@ -1,0 +1,128 @@
+"""The commands that look after a store, as processes: whatever another process does meanwhile."""
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+from cli.shelves import EVENTS, fill
+
+RUN = ("--input", "events.jsonl", "--store", "run.db")
+READING = [("ls", "run.db"), ("counts", "run.db"), ("export", "run.db"), ("show", "run.db", "a")]
+COMMANDS = [*READING, ("retry", "run.db", "a"), ("cancel", "run.db", "a")]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_file_that_is_not_there_is_an_error_and_not_made(place, command):
+    done = place.run(*command)
+    assert done.returncode == 2
+    assert done.stderr.startswith("lionpride: run.db: no such file")
+    assert done.stderr.count("\n") == 1
+    assert not list(place.path.glob("run.db*"))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_file_that_is_no_store_is_an_error_and_left_as_it_is(place, command):
+    (place.path / "run.db").write_text("nothing of the kind\n")
+    done = place.run(*command)
+    assert done.returncode == 2
+    assert "is no SQLite database" in done.stderr
+    assert (place.path / "run.db").read_text() == "nothing of the kind\n"
+
+
+def test_nobodys_code_is_imported(place):
+    (place.path / "loud.py").write_text(
+        "print('imported', flush=True)\n"
+        "from lionpride.core import Event\n"
+        "class Loud(Event):\n"
+        "    async def _invoke(self):\n"
+        "        raise ValueError('told to')\n"
+    )
+    place.write({})
+    assert "imported" in place.run("run", "loud.py:Loud", *RUN).stdout
+    (place.path / "loud.py").unlink()
+    (event,) = place.store("ls", "run.db", "--json")
+    assert event["kind"] == "loud.Loud"
+    assert place.store("show", "run.db", event["id"], "--json") == [event]
+    assert place.run("retry", "run.db", event["id"]).returncode == 0
+    assert place.run("export", "run.db", "-o", "all.jsonl").returncode == 0
+    assert place.run("import", "all.jsonl", "copy.db").returncode == 0
+    assert place.run("cancel", "run.db", event["id"]).returncode == 0
+
+
+def test_everything_works_while_another_process_runs_the_file(place):
+    place.write(*[{}] * 20)
+    with place.start("run", "job.py:Held", *RUN, "--concurrency", "2") as process:
+        assert process.stdout.readline() == "running\n"
+        assert process.stdout.readline() == "running\n"
+        (counts,) = place.store("counts", "run.db", "--json")
+        assert (counts["pending"], counts["processing"]) == (18, 2)
+        events = place.store("ls", "run.db", "--json")
+        assert [e["status"] for e in events].count("processing") == 2
+        waits, runs = events[-1], next(e for e in events if e["status"] == "processing")
+        answers = place.store("cancel", "run.db", waits["id"], runs["id"], "--json")
+        assert [a["answer"] for a in answers] == ["done", "claimed"]
+        for _ in range(100):
+            if place.store("show", "run.db", runs["id"], "--json")[0]["status"] == "cancelled":
+                break
+            time.sleep(0.05)
+        assert place.store("ls", "run.db", "--status", "cancelled", "--json") != []
+        sent = place.store("retry", "run.db", "--status", "cancelled", "--json")
+        assert {e["id"] for e in sent} == {waits["id"], runs["id"]}
+        assert len(place.store("export", "run.db")) == 20
+        (place.path / "release").touch()
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    (counts,) = place.store("counts", "run.db", "--json")
+    assert counts["completed"] == 20
+    assert "completed      20  100.0%" in out
+
+
+def test_a_reader_that_goes_away_is_not_missed(place):
+    fill(place.path / "run.db")
+    for command in (("ls", "run.db", "--json"), ("export", "run.db"), ("counts", "run.db")):
+        process = place.start(*command)
+        process.stdout.close()
+        err = process.stderr.read()
+        process.wait(30)
+        assert (process.returncode, err) == (0, ""), command
+        process.stderr.close()
+        process.stdin.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("command", [("ls", "run.db"), ("counts", "run.db")])
+def test_a_terminal_gets_a_drawn_table(place, command):
+    fill(place.path / "run.db")
+    ours, theirs = os.openpty()
+    env = {**place.env, "TERM": "xterm", "COLUMNS": "150"}
+    env.pop("NO_COLOR", None)
+    process = subprocess.Popen(place.command(*command), cwd=place.path, env=env, stdout=theirs)
+    os.close(theirs)
+    drawn = b""
+    try:
+        while data := os.read(ours, 65536):
+            drawn += data
+    except OSError:
+        pass
+    os.close(ours)
+    assert process.wait(30) == 0
+    assert b"\x1b[" in drawn
+    assert "─".encode() in drawn
+    assert b"failed" in drawn
+    assert b"\x1b[31mfail" not in drawn, "what the file says is not obeyed"
+
+
+def test_a_url_is_as_good_as_a_path(place):
+    fill(place.path / "run.db")
+    assert len(place.store("ls", "sqlite:///run.db", "--json")) == EVENTS
+    assert len(place.store("ls", f"sqlite:///{place.path}/run.db", "--json")) == EVENTS
+
+
+def test_lines_of_json_are_in_ascii(place):
+    place.write({"name": "é\u2028"})
+    assert place.run("run", "job.py:Work", *RUN).returncode == 0
+    done = place.run("export", "run.db")
+    assert done.stdout.isascii()
+    assert json.loads(done.stdout)["payload"]["name"] == "é\u2028"

@@ -1,0 +1,86 @@
+"""Records as objects: out and back the same, and what is no record is named."""
+
+import asyncio
+import json
+
+import pytest
+from cli.shelves import fill
+
+from lionpride.cli.durable import Shelf, place_of
+from lionpride.cli.records import created_of, exported, listed, read_record, seconds_of
+from lionpride.errors import ValidationError
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    path = tmp_path_factory.mktemp("records") / "run.db"
+    fill(path)
+
+    async def read():
+        async with Shelf(place_of(str(path))) as shelf:
+            return await shelf.page(None, 0, 100)
+
+    return asyncio.run(read())
+
+
+def test_every_record_reads_back(records):
+    for record in records:
+        data = json.loads(json.dumps(listed(record)))
+        again = read_record(data)
+        assert exported(again) == exported(record)
+        assert again.event().id == record.id
+    assert {seconds_of(record) is None for record in records} == {True, False}
+
+
+def test_another_queue_takes_the_place_of_its_own(records):
+    assert read_record(exported(records[0]), "other").queue == "other"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", "abc"),
+        ("id", "00000000-0000-0000-0000-000000000000"),
+        ("queue", ""),
+        ("kind", None),
+        ("status", "done"),
+        ("status", "aborted"),
+        ("priority", "1"),
+        ("priority", float("nan")),
+        ("priority", 3),
+        ("due", "soon"),
+        ("tries", -1),
+        ("tries", True),
+        ("attempt", 7),
+        ("key", 3),
+        ("costs", [1]),
+        ("payload", "{}"),
+        ("surprise", 1),
+    ],
+)
+def test_what_is_wrong_is_named(records, field, value):
+    with pytest.raises(ValidationError, match=rf"^(payload\.)?{field}: "):
+        read_record({**exported(records[0]), field: value})
+
+
+@pytest.mark.parametrize("field", ["id", "queue", "priority", "due", "key", "payload"])
+def test_what_is_missing_is_named(records, field):
+    data = exported(records[0])
+    del data[field]
+    with pytest.raises(ValidationError, match=rf"^{field}: is required"):
+        read_record(data)
+
+
+@pytest.mark.parametrize("field", ["created_at", "execution"])
+def test_what_is_missing_in_a_payload_is_named(records, field):
+    data = exported(records[0])
+    data["payload"] = {k: v for k, v in data["payload"].items() if k != field}
+    with pytest.raises(ValidationError, match=rf"^payload\.{field}: is required"):
+        read_record(data)
+
+
+@pytest.mark.parametrize(
+    "value", ["2020-01-02T03:04:05+00:00", "2020-01-02T03:04:05", 1577934245, 1577934245.0]
+)
+def test_the_time_of_creation(value):
+    assert created_of({"created_at": value}).isoformat() == "2020-01-02T03:04:05+00:00"

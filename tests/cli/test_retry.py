@@ -1,0 +1,71 @@
+"""`lionpride retry`: what did not complete waits again; all that is named, or none of it."""
+
+import asyncio
+import json
+
+import pytest
+from cli.shelves import fill
+
+from lionpride.cli import main, retry
+from lionpride.cli.durable import Shelf, place_of
+
+
+@pytest.fixture
+def store(tmp_path):
+    return str(tmp_path / "run.db")
+
+
+def statuses(capsys, store):
+    capsys.readouterr()
+    assert main(["ls", store, "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return {each["id"]: each["status"] for each in found}
+
+
+def test_named_ones_in_several_queues(store, capsys):
+    ids = fill(store, "a", "b")
+    names = [ids["a", "failed"][0], ids["b", "cancelled"][0]]
+    assert main(["retry", store, *names]) == 0
+    assert capsys.readouterr().out == "2 events wait again\n"
+    assert [statuses(capsys, store)[name] for name in names] == ["pending"] * 2
+
+
+def test_all_of_a_status_or_those_of_one_queue(store, capsys):
+    ids = fill(store, "a", "b", "c")
+    assert main(["retry", store, "--status", "failed", "--queue", "b"]) == 0
+    assert capsys.readouterr().out == "1 event waits again\n"
+    assert main(["retry", store, "--status", "failed", "--json"]) == 0
+    sent = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["id"] for each in sent] == [*ids["a", "failed"], *ids["c", "failed"]]
+    assert {each["was"] for each in sent} == {"failed"}
+    assert main(["retry", store, "--status", "failed"]) == 0
+    assert capsys.readouterr().out == "0 events wait again\n"
+
+
+def test_nothing_is_changed_if_one_cannot_be(store, capsys):
+    ids = fill(store)
+    failed, completed = ids["deeds", "failed"][0], ids["deeds", "completed"][0]
+    assert main(["retry", store, failed, completed]) == 1
+    assert f"{completed} is completed: only what is" in capsys.readouterr().err
+    assert statuses(capsys, store)[failed] == "failed"
+
+
+@pytest.mark.parametrize("more", [(), ("aaaa", "--status", "failed")])
+def test_either_names_or_a_status(store, capsys, more):
+    fill(store)
+    assert main(["retry", store, *more]) == 2
+    assert "name the events" in capsys.readouterr().err
+
+
+def test_what_others_have_sent_back_meanwhile_is_left_out(store):
+    fill(store, "a")
+
+    async def race():
+        async with Shelf(place_of(store)) as shelf:
+            found = [r for r in await shelf.page(None, 0, 10) if r.status in retry.RETRYABLE]
+            await shelf.of("a").requeue([found[0].id])
+            return found, await retry._send(shelf, "a", found)
+
+    found, sent = asyncio.run(race())
+    assert len(found) == 2
+    assert sent == found[1:]

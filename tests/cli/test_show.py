@@ -1,0 +1,50 @@
+"""`lionpride show`: all that is on record of an event."""
+
+import json
+
+from cli.shelves import fill
+
+from lionpride.cli import main
+
+
+def test_an_event_is_shown_with_its_fields_and_what_came_of_it(tmp_path, capsys):
+    ids = fill(tmp_path / "run.db", "a", "b")
+    (failed,) = ids["b", "failed"]
+    assert main(["show", str(tmp_path / "run.db"), failed]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = {line.split(None, 1)[0]: line.split(None, 1)[-1] for line in lines}
+    assert said["id"] == failed
+    assert said["queue"] == "b"
+    assert said["status"] == "failed"
+    assert said["error"] == "ValueError: told"
+    assert f"{chr(32) * 12}to [31mfail" in lines
+    assert said[".how"] == '"raise"'
+    assert (said["attempt"], said["tries"]) == ("1", "1")
+    assert "response" not in said
+    assert said["created"].endswith("UTC")
+
+
+def test_a_long_response_is_indented_below_its_name(tmp_path, capsys):
+    ids = fill(tmp_path / "run.db")
+    assert main(["show", str(tmp_path / "run.db"), *ids["deeds", "completed"]]) == 0
+    first, second = capsys.readouterr().out.split("\n\n")
+    for each in (first, second):
+        assert 'response    {\n              "how": "return",' in each
+        assert "$bytes" in each
+
+
+def test_json_is_the_record(tmp_path, capsys):
+    ids = fill(tmp_path / "run.db")
+    (pending,) = ids["deeds", "pending"]
+    assert main(["show", str(tmp_path / "run.db"), pending, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["id"], record["priority"], record["status"]) == (pending, 2.5, "pending")
+    assert record["payload"]["size"] == 9
+
+
+def test_an_id_that_is_not_there(tmp_path, capsys):
+    fill(tmp_path / "run.db")
+    assert main(["show", str(tmp_path / "run.db"), "00000000-0000-0000-0000-000000000000"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "no event of this id in" in err
