@@ -14,7 +14,7 @@ from simulation.shown import Shown, Token
 from lionpride.errors import NotFoundError, OperationError
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import ARROWS, MAX_INTERRUPTIONS, Ending
-from lionpride.stores.contract import Extended, Settled
+from lionpride.stores.contract import Extended, Record, Settled
 
 S = EventStatus
 
@@ -25,7 +25,15 @@ class Broken(AssertionError):
 
 @dataclass
 class Step:
-    """A verb, what it was given, what it answered and what the reference answers."""
+    """A verb, what it was given, what it answered and what the reference answers.
+
+    Attributes:
+        by: The number of the process that took it.
+        swept: The tokens whose leases had lapsed and were ended.
+        gone: What was pruned.
+        wait: What a claim said of the next one.
+        dumps: Records, and what became of each after a round trip.
+    """
 
     verb: str
     given: dict[str, Any] = field(default_factory=dict)
@@ -33,6 +41,11 @@ class Step:
     expected: Any = None
     rows: dict[UUID, Any] = field(default_factory=dict)
     eligible: list[UUID] = field(default_factory=list)
+    by: int = 0
+    swept: list[Token] = field(default_factory=list)
+    gone: list[UUID] = field(default_factory=list)
+    wait: float | None = None
+    dumps: list[tuple[Record, Record]] = field(default_factory=list)
 
     def __str__(self) -> str:
         told = ", ".join(f"{name}={_short(value)}" for name, value in self.given.items())
@@ -46,13 +59,13 @@ class History:
     Attributes:
         here: Ids that were accepted and have not been pruned or removed.
         attempts: The highest attempt that was handed out, for each id ever known.
-        outstanding: Claims that have not been settled.
+        outstanding: Claims that have not been settled, and the process of each.
         applied: Tokens whose settlement was applied.
     """
 
     here: set[UUID] = field(default_factory=set)
     attempts: dict[UUID, int] = field(default_factory=dict)
-    outstanding: set[Token] = field(default_factory=set)
+    outstanding: dict[Token, int] = field(default_factory=dict)
     applied: set[Token] = field(default_factory=set)
 
 
@@ -160,7 +173,7 @@ def f2(before: Shown, step: Step, after: Shown, history: History) -> None:
     if step.verb != "settle":
         return
     settled = {(uid, attempt) for uid, attempt, _ in step.given["settlements"]}
-    held = {uid for uid, _ in settled & history.outstanding}
+    held = {token[0] for token in settled if history.outstanding.get(token) == step.by}
     for uid, record in before.records.items():
         if uid not in held:
             demand(after.records.get(uid) == record, "F2: a stale settlement changed an event")
@@ -175,7 +188,8 @@ def f3(_before: Shown, step: Step, _after: Shown, history: History) -> None:
     for (uid, attempt, _), answer in zip(step.given["settlements"], step.answer, strict=True):
         if answer is Settled.APPLIED:
             demand((uid, attempt) not in seen, "F3: an attempt was settled twice")
-            demand((uid, attempt) in history.outstanding, "F3: a lost claim was settled")
+            is_its = history.outstanding.get((uid, attempt)) == step.by
+            demand(is_its, "F3: a lost claim was settled")
             seen.add((uid, attempt))
 
 
@@ -184,7 +198,7 @@ def f4(_before: Shown, step: Step, _after: Shown, history: History) -> None:
     if step.verb == "claim":
         taken = [uid for uid, _ in step.answer]
         demand(len(taken) == len(set(taken)), "F4: one claim has an event twice")
-        held = {uid for uid, _ in history.outstanding}
+        held = {token[0] for token in history.outstanding if token not in step.swept}
         demand(held.isdisjoint(taken), "F4: an event was claimed under a live lease")
 
 

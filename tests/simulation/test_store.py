@@ -52,7 +52,7 @@ async def test_x1_every_history_that_hypothesis_finds_does_so_too(
     world = World(STORES[kind], rng)
     for verb in verbs:
         await world.step(verb)
-    await world.store.close()
+    await world.close()
 
 
 # -- tests of the tests ----------------------------------------------------------------------------

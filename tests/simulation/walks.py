@@ -35,7 +35,7 @@ async def simulate(make: Make, seed: int, steps: int, checks: Collection[str] = 
             f"replay: SEED={seed} STEPS={len(world.steps)} python -m pytest tests/simulation"
         ) from error
     finally:
-        await world.store.close()
+        await world.close()
     return world
 
 
