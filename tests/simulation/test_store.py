@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation.invariants import ALL, Broken
 from simulation.mutants import MUTANTS, Mutant
-from simulation.walks import Failed, chosen, length, simulate
+from simulation.walks import WORLDS, Failed, chosen, length, simulate
 from simulation.world import WEIGHTS, World
 from simulation.wrapped import Wrapped
 from stores.makers import STORES, Make
@@ -20,6 +20,9 @@ from lionpride.stores.contract import Cancelled, Settled, Store
 
 ENOUGH = 40
 """Seeds within which each mutant has to be caught."""
+
+SEEDS = {"memory": 300, "sqlite": 150}
+"""Walks over each kind of store."""
 
 REFUSALS = ("ExistsError", "NotFoundError", "OperationError", "QueueFullError")
 
@@ -31,11 +34,11 @@ REFUSALS = ("ExistsError", "NotFoundError", "OperationError", "QueueFullError")
 @pytest.mark.parametrize("kind", STORES)
 async def test_x1_every_history_gives_the_answers_of_the_reference(kind: str) -> None:
     met: Counter[Any] = Counter()
-    for seed in chosen(300):
-        world = await simulate(STORES[kind], seed, length(60))
+    for seed in chosen(SEEDS[kind]):
+        world = await simulate(STORES[kind], seed, length(60), kind=WORLDS[kind])
         met.update(world.met)
     if not {"SEED", "SEEDS", "STEPS"} & os.environ.keys():
-        wanted = {*WEIGHTS, *Settled, *Cancelled, *TERMINAL, *REFUSALS}
+        wanted = {*world.weights(), *Settled, *Cancelled, *TERMINAL, *REFUSALS}
         rare = {each: met[each] for each in wanted if met[each] < ENOUGH}
         assert not rare, f"{rare}: the walks do not go there often enough"
 
@@ -49,7 +52,7 @@ async def test_x1_every_history_gives_the_answers_of_the_reference(kind: str) ->
 async def test_x1_every_history_that_hypothesis_finds_does_so_too(
     kind: str, verbs: list[str], rng: Random
 ) -> None:
-    world = World(STORES[kind], rng)
+    world = WORLDS[kind](STORES[kind], rng)
     for verb in verbs:
         await world.step(verb)
     await world.close()

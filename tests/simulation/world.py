@@ -121,16 +121,20 @@ class World:
         step = Step(verb)
         self.met[verb] += 1
         self.steps.append(step)
-        await getattr(self, verb)(step)
         step.by = self.actor.number
+        await self.take(step)
         self.actor = self.main
         before, self.shown = self.shown, await self._look()
-        step.rows = {row.id: self._settled_due(row) for row in self.reference.rows}
+        step.rows = {row.id: self.seen(row) for row in self.reference.rows}
         self._check(before, step, [each for each in self.checks if each in ON_ANSWER])
         self._note(step)
         self.met.update(self._kinds(step.answer))
         self.met.update({each for each in self.shown.statuses.values() if each in TERMINAL})
         self._check(before, step, [each for each in self.checks if each not in ON_ANSWER])
+
+    async def take(self, step: Step) -> None:
+        """Do it."""
+        await getattr(self, step.verb)(step)
 
     async def _look(self) -> Shown:
         """What the store shows to the first process."""
@@ -154,7 +158,7 @@ class World:
         for name in names:
             ALL[name](before, step, self.shown, self.history)
 
-    def _settled_due(self, row: Any) -> Any:
+    def seen(self, row: Row) -> Row:
         """A due time that has come is no due time; and a row that later steps leave alone."""
         return replace(row, due=row.due if row.due and row.due > self.clock() else None)
 
