@@ -22,7 +22,7 @@ S = EventStatus
 TICK = 2.0**-10
 """Seconds from each step to the next: processes that end events in one microsecond are in no order."""
 
-DURABLE = {"reopen": 1, "crash": 2, "cut": 2, "another": 2, "sweep": 3, "lapse": 3}
+DURABLE = {"reopen": 1, "crash": 2, "cut": 2, "another": 2, "sweep": 3, "lapse": 3, "late": 3}
 """The steps of which a store in memory knows nothing."""
 
 ALONE = {"restart", "reopen", "crash", "cut", "another", "export"}
@@ -254,6 +254,23 @@ class Building(World):
             return len(step.swept)
 
         await self.both(step, self.store.sweep(limit), swept)
+
+    async def late(self, step: Step) -> None:
+        """A process wakes up after its leases have lapsed, and settles what it has lost: F2."""
+        lost = [
+            (process, uid, attempt)
+            for process in self.processes
+            for uid, attempt in process.claims.items()
+            if (uid, attempt) not in self.history.outstanding and self.reference.knows(uid)
+        ]
+        if not lost:
+            step.verb = "lapse"
+            await self.lapse(step)
+            return
+        taken = [each for each in lost if self.reference.find(each[1]).claimed]
+        self.actor, uid, attempt = self.rng.choice(taken or lost)
+        step.by = self.actor.number
+        await self._settle(step, [(uid, attempt, self._outcome(uid))])
 
     async def lapse(self, step: Step) -> None:
         """Time passes in which nobody renews a lease."""

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from lionpride.errors import ExistsError
 from lionpride.stores.sqlite import holding, manage, opened, steps, store
 from lionpride.stores.sqlite.entering import Append
 from lionpride.stores.sqlite.look import Look
@@ -65,12 +66,32 @@ def a_known_id_is_overwritten(patch: pytest.MonkeyPatch) -> None:
 
 
 @fault("A1")
-def a_refused_append_is_not_undone(patch: pytest.MonkeyPatch) -> None:
+def a_refused_append_leaves_an_orphan(patch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def attempt(self: Rows) -> Iterator[None]:
-        yield
+        change, orphan = dict(self._change), False
+        self._db.execute("SAVEPOINT step")
+        try:
+            yield
+        except BaseException as error:
+            orphan = isinstance(error, ExistsError)
+            if not orphan:
+                self._change = change
+                self._db.execute("ROLLBACK TO step")
+            raise
+        finally:
+            self._db.execute("RELEASE step")
 
     patch.setattr(Rows, "attempt", attempt)
+
+    @instead(patch, Append, "__call__")
+    def call(old: Any, self: Append, rows: Rows) -> Any:
+        try:
+            return old(self, rows)
+        except ExistsError:
+            if not rows.known([self.places[0].id]):
+                rows.insert(self.places[:1])
+            raise
 
 
 @fault("S2")
@@ -272,7 +293,18 @@ def the_newest_endings_are_pruned_first(patch: pytest.MonkeyPatch) -> None:
 # -- the file --------------------------------------------------------------------------------------
 
 
-@fault("D1", "D2")
+@fault("D2")
+def an_ending_is_another_when_the_file_is_opened(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, opened, "open_file")
+    def open_file(old: Any, path: Any, **how: Any) -> Any:
+        is_first = not path.with_name("run.db-shm").exists()
+        connection = old(path, **how)
+        if is_first:
+            connection.execute("UPDATE finished SET tries = tries + 1")
+        return connection
+
+
+@fault("D1")
 def the_log_of_a_killed_process_is_thrown_away(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, opened, "open_file")
     def open_file(old: Any, path: Any, **how: Any) -> Any:

@@ -329,7 +329,10 @@ def l1(_before: Shown, step: Step, _after: Shown, _history: History) -> None:
         return
     if step.given["until"] is None and not step.given["skip"]:
         if len(step.eligible) > len(step.answer):
-            demand(step.wait == 0.0, f"L1: there is more, and wait is {step.wait}")
+            demand(
+                step.wait is not None and step.wait <= 1e-9,
+                f"L1: there is more, and wait is {step.wait}",
+            )
         later = [row.due for row in step.rows.values() if row.status is S.PENDING and row.due]
         demand(not later or step.wait is not None, "L1: what is due later is waited for by nobody")
 

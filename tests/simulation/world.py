@@ -60,12 +60,14 @@ class Process:
         store: Its own object over what all share.
         events: The event objects that it has, or had.
         stale: Ids of what others have changed since it looked.
+        claims: The attempts that it takes for its own, rightly or not.
     """
 
     number: int
     store: Store
     events: dict[UUID, Any] = field(default_factory=dict)
     stale: set[UUID] = field(default_factory=set)
+    claims: dict[UUID, int] = field(default_factory=dict)
     swept: float = 0.0
 
 
@@ -326,6 +328,7 @@ class World:
 
     def _taken(self, step: Step, answer: Any) -> list[Token]:
         claims, step.wait = answer
+        self.actor.claims.update({event.id: attempt for event, attempt in claims})
         self._held([event for event, _ in claims])
         return [(event.id, attempt) for event, attempt in claims]
 
@@ -386,6 +389,9 @@ class World:
             asked = self.store.settle([(self.events[uid], n, outcome) for uid, n, outcome in batch])
         else:
             asked = self._settle_now(now, *batch[0])
+        for uid, attempt, _ in batch:
+            if self.actor.claims.get(uid) == attempt:
+                del self.actor.claims[uid]
         settle, holder = self.reference.settle, self.actor.number
         await self.both(step, asked, lambda: [settle(*each, holder) for each in batch])
 
@@ -450,7 +456,10 @@ class World:
 
     async def prune(self, step: Step) -> None:
         statuses = self.rng.sample(list(EventStatus), self.rng.randint(1, 3))
-        limit = self.rng.randint(0, 2) if len(statuses) == 1 and self.rng.random() < 0.5 else None
+        ended = [row.shown for row in self.reference.rows if row.status in TERMINAL]
+        if ended and self.rng.random() < 0.4:
+            statuses = [max(ended, key=ended.count)]
+        limit = self.rng.randint(0, 2) if len(statuses) == 1 and self.rng.random() < 0.7 else None
         step.given = {"statuses": statuses, "limit": limit}
         many = len(statuses) > 1  # in no order then
         await self.both(

@@ -72,9 +72,7 @@ class Round(Admission):
             await self._until_slot()
             if self._closing:
                 return None
-            claims, wait = await self._claim_one(
-                until=self._until, skip=self._skip, denied=True
-            )
+            claims, wait = await self._claim_one(until=self._until, skip=self._skip, denied=True)
             if not claims:
                 break
             if await self._accepts(worker, claims[0]):
