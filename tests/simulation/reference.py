@@ -5,6 +5,7 @@ It knows ids and no events, and answers what any store must answer.
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,14 @@ S = EventStatus
 
 @dataclass
 class Row:
-    """What is known of one event. ``shown`` differs from the status while it is claimed."""
+    """What is known of one event. ``shown`` differs from the status while it is claimed.
+
+    Attributes:
+        holder: Who has claimed it.
+        until: When the lease lapses.
+        cancel: Whether a cancel was asked of who has claimed it.
+        before: The denials at the claim: what others than the holder see.
+    """
 
     id: UUID
     priority: float
@@ -32,6 +40,10 @@ class Row:
     due: float | None = None
     response: Any = None
     ended: int = 0
+    holder: int = 0
+    until: float = inf
+    cancel: bool = False
+    before: int = 0
 
     @property
     def status(self) -> EventStatus:
@@ -43,10 +55,17 @@ class Row:
 
 
 class Reference:
-    """The naive store."""
+    """The naive store.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Args:
+        clock: The time.
+        durable: Whether it outlives its process: leases lapse, and who is to cancel is told so
+            when it renews its lease. A store in memory tells its workers directly.
+    """
+
+    def __init__(self, clock: Callable[[], float], *, durable: bool = False) -> None:
         self.clock = clock
+        self.durable = durable
         self.rows: list[Row] = []
         self.removed: dict[UUID, Row] = {}
         self.last = 0
@@ -68,7 +87,8 @@ class Reference:
         first = {uid: priority for uid, priority in reversed(entries) if not self.knows(uid)}
         if not exist_ok and (len(first) < len(ids)):
             raise ExistsError
-        waiting = sum(row.shown is S.PENDING for row in self.rows)
+        stands = [row.status if self.durable else row.shown for row in self.rows]
+        waiting = stands.count(S.PENDING)
         if room is not None and waiting + len(first) > room:
             raise QueueFullError
         for uid in dict.fromkeys(uid for uid in ids if uid in first):
@@ -94,11 +114,20 @@ class Reference:
         )
 
     def claim(
-        self, n: int, until: UUID | None, skip: list[UUID], denied: bool, start: bool
+        self,
+        n: int,
+        until: UUID | None,
+        skip: list[UUID],
+        denied: bool,
+        start: bool,
+        *,
+        holder: int = 0,
+        lease: float = inf,
     ) -> list[tuple[UUID, int]]:
         taken = self.eligible(until, skip, denied)[:n]
         for row in taken:
-            row.claimed = True
+            row.claimed, row.cancel, row.holder = True, False, holder
+            row.until, row.before = self.clock() + lease, 0 if start else row.denials
             row.attempt += 1
             if start:
                 self.start(row.id)
@@ -108,8 +137,10 @@ class Reference:
         row = self.find(uid)
         row.shown, row.denials, row.due = S.PROCESSING, 0, None
 
-    def settle(self, uid: UUID, attempt: int, outcome: Outcome) -> Settled:
+    def settle(self, uid: UUID, attempt: int, outcome: Outcome, holder: int = 0) -> Settled:
         if not self.knows(uid) or (row := self.find(uid)).attempt != attempt:
+            return Settled.FENCED
+        if row.claimed and row.holder != holder:
             return Settled.FENCED
         if not row.claimed:
             return Settled.REPLAYED if row.shown is outcome.status else Settled.FENCED
@@ -127,14 +158,27 @@ class Reference:
             row.ended, row.due = self.endings, None
             row.response = response if row.shown is S.COMPLETED else None
 
-    def extend(self, uid: UUID, attempt: int) -> Extended:
-        known = self.knows(uid) and (row := self.find(uid)).claimed and row.attempt == attempt
-        return Extended.OK if known else Extended.LOST
+    def extend(self, uid: UUID, attempt: int, lease: float = inf) -> Extended:
+        if not self.knows(uid) or not (row := self.find(uid)).claimed or row.attempt != attempt:
+            return Extended.LOST
+        row.until = self.clock() + lease
+        return Extended.CANCEL if row.cancel else Extended.OK
+
+    def sweep(self, limit: int) -> list[tuple[UUID, int]]:
+        """What lapsed leases give back."""
+        lapsed = [row for row in self.rows if row.claimed and row.until < self.clock()][:limit]
+        for row in lapsed:
+            row.claimed, row.denials, row.due = False, 0, None
+            row.interruptions += 1
+            row.shown = S.FAILED if row.interruptions > MAX_INTERRUPTIONS else S.PENDING
+            self._end(row)
+        return [(row.id, row.attempt) for row in lapsed]
 
     def cancel(self, ids: list[UUID]) -> list[Cancelled]:
         answers = []
         for row in [self.find(uid) for uid in ids]:
             if row.claimed:
+                row.cancel = self.durable
                 answers.append(Cancelled.CLAIMED)
             elif row.shown is not S.PENDING:
                 answers.append(Cancelled.SETTLED)

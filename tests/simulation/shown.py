@@ -36,13 +36,13 @@ class Shown:
 
 
 async def look(
-    store: Store, now: float, leases: Mapping[Token, Work], size: int, *, whole: bool
+    store: Store, now: float, leases: Mapping[Token, tuple[Work, float]], size: int, *, whole: bool
 ) -> Shown:
     """What a store shows now.
 
     Args:
         now: The time; a due time that has come is none.
-        leases: The tokens whose lease is asked for, with their events.
+        leases: The tokens whose lease is asked for, with the event and the length of each.
         size: The size of the pages.
         whole: Whether all events are paged through once more, whatever their status.
     """
@@ -51,7 +51,9 @@ async def look(
     in_order = sorted(paged, key=lambda record: record.number)
     if whole:
         in_order = await _pages(store, now, None, size)
-    tokens = [(event, attempt) for (_, attempt), event in leases.items()]
+    answers = dict[Token, Extended]()
+    for token, (event, length) in leases.items():
+        (answers[token],) = await store.extend("worker", [(event, token[1])], lease=length)
     return Shown(
         records={record.id: record for record in paged},
         pages=[record.id for record in in_order],
@@ -61,7 +63,7 @@ async def look(
         progressions={
             status: store.states.get_progression(status.value).order for status in EventStatus
         },
-        leases=dict(zip(leases, await store.extend("worker", tokens), strict=True)),
+        leases=answers,
     )
 
 

@@ -25,6 +25,9 @@ from lionpride.stores.contract import Entry, Settled, Settlement, Store
 ENOUGH = 60
 """Seeds within which each mutant has to be caught."""
 
+SEEDS = {"memory": 300, "sqlite": 120}
+"""Walks over each kind of store."""
+
 PATIENCE = 10_000.0
 """Virtual seconds after which nothing more is to be expected."""
 
@@ -75,8 +78,9 @@ async def step(office: Office, name: str) -> None:
 
 
 @pytest.mark.virtual
-@pytest.mark.parametrize("seed", chosen(300))
-@pytest.mark.parametrize("kind", SIMULATED)
+@pytest.mark.parametrize(
+    ("kind", "seed"), [(kind, seed) for kind in SIMULATED for seed in chosen(SEEDS[kind])]
+)
 async def test_whatever_is_done_to_an_executor(kind: str, seed: int) -> None:
     await work(SIMULATED[kind], seed, length(40))
 

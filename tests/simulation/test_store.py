@@ -8,9 +8,11 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulation.durable import Building
+from simulation.faults import FAULTS, Fault
 from simulation.invariants import ALL, Broken
 from simulation.mutants import MUTANTS, Mutant
-from simulation.walks import Failed, chosen, length, simulate
+from simulation.walks import WORLDS, Failed, chosen, length, simulate
 from simulation.world import WEIGHTS, World
 from simulation.wrapped import Wrapped
 from stores.makers import STORES, Make
@@ -20,6 +22,9 @@ from lionpride.stores.contract import Cancelled, Settled, Store
 
 ENOUGH = 40
 """Seeds within which each mutant has to be caught."""
+
+SEEDS = {"memory": 300, "sqlite": 100}
+"""Walks over each kind of store."""
 
 REFUSALS = ("ExistsError", "NotFoundError", "OperationError", "QueueFullError")
 
@@ -31,12 +36,12 @@ REFUSALS = ("ExistsError", "NotFoundError", "OperationError", "QueueFullError")
 @pytest.mark.parametrize("kind", STORES)
 async def test_x1_every_history_gives_the_answers_of_the_reference(kind: str) -> None:
     met: Counter[Any] = Counter()
-    for seed in chosen(300):
-        world = await simulate(STORES[kind], seed, length(60))
+    for seed in chosen(SEEDS[kind]):
+        world = await simulate(STORES[kind], seed, length(60), kind=WORLDS[kind])
         met.update(world.met)
     if not {"SEED", "SEEDS", "STEPS"} & os.environ.keys():
-        wanted = {*WEIGHTS, *Settled, *Cancelled, *TERMINAL, *REFUSALS}
-        rare = {each: met[each] for each in wanted if met[each] < ENOUGH}
+        wanted = {*world.weights(), *Settled, *Cancelled, *TERMINAL, *REFUSALS}
+        rare = {each: met[each] for each in wanted if met[each] < SEEDS[kind] // 20}
         assert not rare, f"{rare}: the walks do not go there often enough"
 
 
@@ -49,10 +54,10 @@ async def test_x1_every_history_gives_the_answers_of_the_reference(kind: str) ->
 async def test_x1_every_history_that_hypothesis_finds_does_so_too(
     kind: str, verbs: list[str], rng: Random
 ) -> None:
-    world = World(STORES[kind], rng)
+    world = WORLDS[kind](STORES[kind], rng)
     for verb in verbs:
         await world.step(verb)
-    await world.store.close()
+    await world.close()
 
 
 # -- tests of the tests ----------------------------------------------------------------------------
@@ -67,11 +72,11 @@ def spoilt(mutant: type[Any]) -> Make:
     return make
 
 
-async def caught(make: Make, checks: Any = ALL) -> int:
+async def caught(make: Make, checks: Any = ALL, kind: type[World] = World) -> int:
     """The first seed that catches a store by what it says; a crash does not count."""
     for seed in range(ENOUGH):
         try:
-            await simulate(make, seed, 60, checks)
+            await simulate(make, seed, 60, checks, kind)
         except Failed as failure:
             if isinstance(failure.__cause__, Broken):
                 return seed
@@ -97,13 +102,30 @@ async def test_the_invariant_that_a_mutant_breaks_catches_it_alone(
     await caught(spoilt(mutant), [invariant])
 
 
+@pytest.mark.guard(90)
+@pytest.mark.parametrize(
+    ("fault", "invariant"),
+    [
+        pytest.param(fault, invariant, id=f"{invariant}-{fault.name}")
+        for fault in FAULTS
+        for invariant in fault.breaks
+    ],
+)
+async def test_the_invariant_that_a_fault_of_sqlite_breaks_catches_it_alone(
+    fault: Fault, invariant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault.plant(monkeypatch)
+    await caught(STORES["sqlite"], [invariant], Building)
+
+
 async def test_a_wrapper_without_a_fault_is_not_caught() -> None:
     for seed in range(ENOUGH):
         await simulate(spoilt(Wrapped), seed, 60)
 
 
 def test_every_invariant_has_a_mutant() -> None:
-    assert {name for mutant in MUTANTS for name in mutant.breaks} == set(ALL)
+    planted = [mutant.breaks for mutant in MUTANTS] + [fault.breaks for fault in FAULTS]
+    assert {name for breaks in planted for name in breaks} == set(ALL)
 
 
 async def test_a_failure_names_its_seed_and_replays() -> None:

@@ -21,6 +21,7 @@ def unhurried(clock: Callable[[], float]) -> Store:
     """A store in a file of its own; its leases outlast any jump of a virtual clock."""
     store = sqlite_in(Folder(), clock, lease=1e9)
     commits, rng = store._open.commits, Random(0)
+
     def in_turns(batch: Any, work: Callable[[], Any]) -> None:
         wait(rng.choice(TURNS), partial(finish, batch, work))
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection
 from random import Random
 
+from simulation.durable import Building
 from simulation.invariants import ALL
 from simulation.world import World
 from stores.makers import Make
@@ -17,13 +18,23 @@ class Failed(AssertionError):
     """A seed has failed; the text says which, and how to see it again."""
 
 
-async def simulate(make: Make, seed: int, steps: int, checks: Collection[str] = ALL) -> World:
+WORLDS: dict[str, type[World]] = {"memory": World, "sqlite": Building}
+"""Where each kind of store is walked."""
+
+
+async def simulate(
+    make: Make,
+    seed: int,
+    steps: int,
+    checks: Collection[str] = ALL,
+    kind: type[World] = World,
+) -> World:
     """Walk one seed.
 
     Raises:
         Failed: with the seed and the last steps, if an invariant is broken.
     """
-    world = World(make, Random(seed), checks)
+    world = kind(make, Random(seed), checks)
     try:
         for _ in range(steps):
             await world.step()
@@ -35,7 +46,7 @@ async def simulate(make: Make, seed: int, steps: int, checks: Collection[str] = 
             f"replay: SEED={seed} STEPS={len(world.steps)} python -m pytest tests/simulation"
         ) from error
     finally:
-        await world.store.close()
+        await world.close()
     return world
 
 

@@ -3,15 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 from uuid import UUID
 
 from simulation.invariants import ALL, ON_ANSWER, History, Step
-from simulation.reference import Reference
+from simulation.reference import Reference, Row
 from simulation.shown import Shown, Token, look
-from stores.makers import Clock, Job, Make
+from stores.makers import STORES, Clock, Job, Make
 
 from lionpride.errors import ExecutionError, LionprideError, LionTimeoutError, Skip
 from lionpride.model.execution import TERMINAL, EventStatus
@@ -46,8 +46,29 @@ WEIGHTS = {
     "remove": 2,
     "prune": 2,
     "restart": 1,
+    "find": 2,
+    "export": 1,
     "advance": 4,
 }
+
+
+@dataclass(eq=False)
+class Process:
+    """One who uses the store.
+
+    Attributes:
+        store: Its own object over what all share.
+        events: The event objects that it has, or had.
+        stale: Ids of what others have changed since it looked.
+        claims: The attempts that it takes for its own, rightly or not.
+    """
+
+    number: int
+    store: Store
+    events: dict[UUID, Any] = field(default_factory=dict)
+    stale: set[UUID] = field(default_factory=set)
+    claims: dict[UUID, int] = field(default_factory=dict)
+    swept: float = 0.0
 
 
 class World:
@@ -59,44 +80,74 @@ class World:
         checks: The names of the invariants to check.
     """
 
+    durable = False
+
     def __init__(self, make: Make, rng: Random, checks: Collection[str] = ALL) -> None:
         self.make = make
         self.rng = rng
         self.checks = checks
         self.clock = Clock()
-        self.store: Store = make(self.clock)
-        self.reference = Reference(self.clock)
+        self.reference = Reference(self.clock, durable=self.durable)
         self.history = History()
-        self.events: dict[UUID, Job] = {}
+        self.processes = [Process(1, make(self.clock))]
+        self.actor = self.main = self.processes[0]
+        self.ids: list[UUID] = []
         self.tokens: list[Token] = []
         self.steps: list[Step] = []
         self.met: Counter[Any] = Counter()
         self.shown = Shown({}, [], {}, {}, {}, {}, {})
+
+    @property
+    def store(self) -> Store:
+        """The store of who acts."""
+        return self.actor.store
+
+    @property
+    def events(self) -> dict[UUID, Any]:
+        """The event objects of who acts."""
+        return self.actor.events
+
+    async def close(self) -> None:
+        for process in self.processes:
+            await process.store.close()
+
+    def weights(self) -> dict[str, int]:
+        return WEIGHTS
 
     async def step(self, verb: str | None = None) -> None:
         """Do one thing to both, and check everything."""
         if verb is None and not self.history.here:
             verb = "append"
         if verb is None:
-            (verb,) = self.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
+            (verb,) = self.rng.choices(list(self.weights()), list(self.weights().values()))
         step = Step(verb)
         self.met[verb] += 1
         self.steps.append(step)
-        await getattr(self, verb)(step)
-        held = [token for token in self.tokens if token in self.history.outstanding]
-        held += self.rng.sample(self.tokens, min(3, len(self.tokens)))
-        leases = {token: self.events[token[0]] for token in held}
-        size, whole = self.rng.choice((2, 100)), self.rng.random() < 0.3
-        before, self.shown = (
-            self.shown,
-            await look(self.store, self.clock(), leases, size, whole=whole),
-        )
-        step.rows = {row.id: self._settled_due(row) for row in self.reference.rows}
+        step.by = self.actor.number
+        await self.take(step)
+        self.actor = self.main
+        before, self.shown = self.shown, await self._look()
+        step.rows = {row.id: self.seen(row) for row in self.reference.rows}
         self._check(before, step, [each for each in self.checks if each in ON_ANSWER])
         self._note(step)
         self.met.update(self._kinds(step.answer))
         self.met.update({each for each in self.shown.statuses.values() if each in TERMINAL})
         self._check(before, step, [each for each in self.checks if each not in ON_ANSWER])
+
+    async def take(self, step: Step) -> None:
+        """Do it."""
+        await getattr(self, step.verb)(step)
+
+    async def _look(self) -> Shown:
+        """What the store shows to the first process."""
+        held = [token for token in self.tokens if token in self.history.outstanding]
+        held += self.rng.sample(self.tokens, min(3, len(self.tokens)))
+        size, whole = self.rng.choice((2, 100)), self.rng.random() < 0.3
+        return await look(self.store, self.clock(), self._leases(held), size, whole=whole)
+
+    def _leases(self, held: list[Token]) -> dict[Token, tuple[Any, float]]:
+        """The leases to ask for, with the event of each and how long it is to hold."""
+        return {token: (self.events[token[0]], 1e9) for token in held}
 
     def _kinds(self, answer: Any) -> list[Any]:
         """What can be counted in an answer."""
@@ -109,7 +160,7 @@ class World:
         for name in names:
             ALL[name](before, step, self.shown, self.history)
 
-    def _settled_due(self, row: Any) -> Any:
+    def seen(self, row: Row) -> Row:
         """A due time that has come is no due time; and a row that later steps leave alone."""
         return replace(row, due=row.due if row.due and row.due > self.clock() else None)
 
@@ -135,6 +186,8 @@ class World:
     def _note(self, step: Step) -> None:
         """Take down what the store has said."""
         history, answer = self.history, step.answer
+        for token in step.swept:
+            history.outstanding.pop(token, None)
         if isinstance(answer, Exception):
             return
         if step.verb == "append":
@@ -142,15 +195,15 @@ class World:
         elif step.verb == "claim":
             for uid, attempt in answer:
                 history.attempts[uid] = attempt
-                history.outstanding.add((uid, attempt))
+                history.outstanding[uid, attempt] = step.by
                 self.tokens.append((uid, attempt))
         elif step.verb == "settle":
             for (uid, attempt, _), each in zip(step.given["settlements"], answer, strict=True):
                 if each is Settled.APPLIED:
-                    history.outstanding.discard((uid, attempt))
+                    history.outstanding.pop((uid, attempt), None)
                     history.applied.add((uid, attempt))
         elif step.verb == "prune":
-            history.here.difference_update(answer)
+            history.here.difference_update(step.gone)
         elif step.verb == "remove":
             history.here.difference_update(step.given["ids"])
         elif step.verb == "restart":
@@ -164,16 +217,24 @@ class World:
             fitting = [row.id for row in rows]
         picked = self.rng.sample(fitting, min(len(fitting), self.rng.randint(1, most)))
         if self.rng.random() < 0.1:
-            picked.append(self.rng.choice([*self.events, self.newcomer(0).id]))
+            picked.append(self.rng.choice([*self.ids, self.newcomer(0).id]))
         return list(dict.fromkeys(picked))
 
     def newcomer(self, number: int) -> Job:
         uid = UUID(int=self.rng.getrandbits(128), version=4)
-        while uid in self.events:  # Hypothesis may draw the same bits again
+        while uid in self.ids:  # Hypothesis may draw the same bits again
             uid = UUID(int=uid.int + 1)
         job = Job(label=str(number), id=uid)
+        self.ids.append(uid)
         self.events[uid] = job
         return job
+
+    def named(self, ids: Iterable[UUID]) -> list[Any]:
+        """Events to be given to a verb: as objects, or by id."""
+        return [
+            self.events[uid] if uid in self.events and self.rng.random() < 0.7 else uid
+            for uid in ids
+        ]
 
     def immediate(self) -> Immediate | None:
         """The store's immediate steps, if it has them and they shall be taken."""
@@ -188,16 +249,17 @@ class World:
             job, priority = Job(label="now"), rng.choice(PRIORITIES)
             assert now.append_now(job, priority), "it is certainly new"
             self.events[job.id] = job
+            self.ids.append(job.id)
             step.given = {"entries": [(job.id, priority)]}
             step.answer = reference.append([(job.id, priority)], None, False)
             step.expected = step.answer
             return
         jobs = [self.newcomer(number) for number in range(rng.randint(1, 3))]
-        jobs += [self.events[uid] for uid in reference.removed if rng.random() < 0.5]
+        jobs += [self.events[uid] for uid in self.returning() if rng.random() < 0.5]
         jobs = [job for job in jobs if job.status is S.PENDING]
         exist_ok = rng.random() < 0.5
         if rng.random() < 0.25 and self.history.here:
-            jobs.insert(rng.randint(0, len(jobs)), self.events[rng.choice(self.shown.pages)])
+            jobs.insert(rng.randint(0, len(jobs)), self.again(rng.choice(self.shown.pages)))
         if rng.random() < 0.1:
             jobs.append(jobs[0])
         entries = [(job, rng.choice(PRIORITIES)) for job in jobs]
@@ -210,11 +272,29 @@ class World:
             step,
             self.store.append(entries, room=room, exist_ok=exist_ok),
             lambda: reference.append(given, room, exist_ok),
-            lambda held: [each.id for each in held],
+            self._held,
         )
 
+    def returning(self) -> Iterable[UUID]:
+        """Ids that were removed, and may be appended again."""
+        return tuple(self.reference.removed)
+
+    def again(self, uid: UUID) -> Any:
+        """An event of an id that is here: the one known to who acts, or a copy."""
+        return self.events[uid] if uid in self.events else Job(label="copy", id=uid)
+
+    def _held(self, events: Iterable[Any]) -> list[UUID]:
+        """Have who acts have these; their ids."""
+        self.events.update({event.id: event for event in events})
+        return [event.id for event in events]
+
     def _unstarted(self) -> Iterable[UUID]:
-        return (row.id for row in self.reference.rows if row.claimed and row.shown is S.PENDING)
+        return (row.id for row in self._claimed() if row.shown is S.PENDING)
+
+    def _claimed(self) -> list[Row]:
+        """What is claimed by who acts."""
+        holder = self.actor.number
+        return [row for row in self.reference.rows if row.claimed and row.holder == holder]
 
     async def claim(self, step: Step) -> None:
         rng, reference, n = self.rng, self.reference, self.rng.choice((0, 1, 1, 2, 3, 9))
@@ -230,19 +310,31 @@ class World:
         if now is not None:
             claim = now.claim_now()
             step.answer = [] if claim is None else [(claim[0].id, claim[1])]
-            step.expected = reference.claim(n, until, skip, **how)
+            step.expected = reference.claim(n, until, skip, **how, holder=self.actor.number)
             return
         numbers = {uid: record.number for uid, record in self.shown.records.items()}
         bounds: dict[str, Any] = {
             "until": None if until is None else numbers[until],
             "skip": {numbers[uid] for uid in skip},
         }
+        lease, holder = self.lease(), self.actor.number
+        step.given["lease"] = lease
         await self.both(
             step,
-            self.store.claim("worker", n, lease=1e9, **bounds, **how),
-            lambda: reference.claim(n, until, skip, **how),
-            lambda answer: [(event.id, attempt) for event, attempt in answer[0]],
+            self.store.claim(f"worker {holder}", n, lease=lease, **bounds, **how),
+            lambda: reference.claim(n, until, skip, **how, holder=holder, lease=lease),
+            lambda answer: self._taken(step, answer),
         )
+
+    def _taken(self, step: Step, answer: Any) -> list[Token]:
+        claims, step.wait = answer
+        self.actor.claims.update({event.id: attempt for event, attempt in claims})
+        self._held([event for event, _ in claims])
+        return [(event.id, attempt) for event, attempt in claims]
+
+    def lease(self) -> float:
+        """How long a claim is to hold."""
+        return 1e9
 
     async def start(self, step: Step) -> None:
         waiting = list(self._unstarted())
@@ -255,6 +347,7 @@ class World:
         """What may come of a claim of this event, as it stands."""
         rng = self.rng
         row = self.reference.find(uid) if self.reference.knows(uid) else None
+        shown = self.events[uid].status
         error, delay = ExecutionError(f"no {rng.randint(0, 9)}"), rng.choice((None, 0.5, 3.0))
         common: list[Outcome] = [
             RELEASED,
@@ -264,25 +357,30 @@ class World:
             Ending(S.CANCELLED, error=LionTimeoutError("late"), retryable=True, tries=1),
             Ending(S.SKIPPED, error=Skip("nothing"), retryable=False),
         ]
-        if row is None or row.shown is S.PROCESSING:
+        if shown is not S.PENDING:
             return rng.choice([*common, *(Completion(rng.choice(RESPONSES), 0.1),) * 4])
-        denial = after_denial(row.denials, rng.choice((0.0, 1.0, 4.0)))
+        denial = after_denial(row.denials if row else 0, rng.choice((0.0, 1.0, 4.0)))
         return rng.choice([*common, *(denial,) * 8])
 
     async def settle(self, step: Step) -> None:
         rng, held = self.rng, self.history.outstanding
-        outstanding = [token for token in self.tokens if token in held]
+        tokens = self.mine()
+        outstanding = [token for token in tokens if token in held]
         picked: list[Token] = []
         for _ in range(rng.randint(1, 3)):
             if outstanding and rng.random() < 0.7:
                 picked.append(rng.choice(outstanding))
-            elif self.tokens:
-                uid, attempt = rng.choice(self.tokens)
+            elif tokens:
+                uid, attempt = rng.choice(tokens)
                 picked.append((uid, attempt + rng.choice((0, 0, 0, 1))))
         batch = [(uid, attempt, self._outcome(uid)) for uid, attempt in picked]
         if picked and rng.random() < 0.2:
             batch.append(batch[0])
         await self._settle(step, batch)
+
+    def mine(self) -> list[Token]:
+        """The tokens of events that who acts has as objects."""
+        return [token for token in self.tokens if token[0] in self.events]
 
     async def _settle(self, step: Step, batch: list[tuple[UUID, int, Outcome]]) -> None:
         step.verb, step.given = "settle", {"settlements": batch}
@@ -291,12 +389,15 @@ class World:
             asked = self.store.settle([(self.events[uid], n, outcome) for uid, n, outcome in batch])
         else:
             asked = self._settle_now(now, *batch[0])
-        settle = self.reference.settle
-        await self.both(step, asked, lambda: [settle(*each) for each in batch])
+        for uid, attempt, _ in batch:
+            if self.actor.claims.get(uid) == attempt:
+                del self.actor.claims[uid]
+        settle, holder = self.reference.settle, self.actor.number
+        await self.both(step, asked, lambda: [settle(*each, holder) for each in batch])
 
     async def _settle_one(self, step: Step, shown: EventStatus, outcome: Any) -> None:
         """Settle the claim that was denied most, of those that show this; or claim another."""
-        rows = [row for row in self.reference.rows if row.claimed and row.shown is shown]
+        rows = [row for row in self._claimed() if row.shown is shown]
         if not rows:
             step.verb = "claim"
             await self.claim(step)
@@ -325,43 +426,76 @@ class World:
         return [now.settle_now(event, attempt, outcome)]
 
     async def extend(self, step: Step) -> None:
-        tokens = self.rng.sample(self.tokens, min(4, len(self.tokens)))
-        step.given = {"tokens": tokens}
+        tokens, lease = self.mine(), self.lease()
+        tokens = self.rng.sample(tokens, min(4, len(tokens)))
+        step.given = {"tokens": tokens, "lease": lease}
+        claims = [(self.events[uid], n) for uid, n in tokens]
         await self.both(
             step,
-            self.store.extend("worker", [(self.events[uid], n) for uid, n in tokens]),
-            lambda: [self.reference.extend(*token) for token in tokens],
+            self.store.extend(f"worker {self.actor.number}", claims, lease=lease),
+            lambda: [self.reference.extend(*token, lease) for token in tokens],
         )
 
     async def cancel(self, step: Step) -> None:
         ids = self.some([S.PENDING, S.PROCESSING])
         step.given = {"ids": ids}
-        asked = self.store.cancel([self.events[uid] for uid in ids])
+        asked = self.store.cancel(self.named(ids))
         await self.both(step, asked, lambda: self.reference.cancel(ids))
 
     async def requeue(self, step: Step) -> None:
         ids = self.some(RETRYABLE)
         step.given = {"ids": ids}
-        asked = self.store.requeue([self.events[uid] for uid in ids])
+        asked = self.store.requeue(self.named(ids))
         await self.both(step, asked, lambda: self.reference.requeue(ids))
 
     async def remove(self, step: Step) -> None:
         ids = self.some([S.PENDING, *TERMINAL], 2)
         step.given = {"ids": ids}
-        asked = self.store.remove([self.events[uid] for uid in ids])
+        asked = self.store.remove(self.named(ids))
         await self.both(step, asked, lambda: self.reference.remove(ids))
 
     async def prune(self, step: Step) -> None:
         statuses = self.rng.sample(list(EventStatus), self.rng.randint(1, 3))
-        limit = self.rng.randint(0, 2) if len(statuses) == 1 and self.rng.random() < 0.5 else None
+        ended = [row.shown for row in self.reference.rows if row.status in TERMINAL]
+        if ended and self.rng.random() < 0.4:
+            statuses = [max(ended, key=ended.count)]
+        limit = self.rng.randint(0, 2) if len(statuses) == 1 and self.rng.random() < 0.7 else None
         step.given = {"statuses": statuses, "limit": limit}
         many = len(statuses) > 1  # in no order then
         await self.both(
             step,
             self.store.prune(statuses, limit=limit),
-            lambda: (sorted if many else list)(self.reference.prune(statuses, limit)),
+            lambda: (sorted if many else list)(self._pruned(step, statuses, limit)),
             lambda gone: (sorted if many else list)([event.id for event in gone]),
         )
+
+    def _pruned(self, step: Step, statuses: Collection[S], limit: int | None) -> list[UUID]:
+        """What is gone, of what who acts had."""
+        step.gone = self.reference.prune(statuses, limit)
+        return [uid for uid in step.gone if uid in self.events]
+
+    async def find(self, step: Step) -> None:
+        """Get an event by its id: the object that who acts has, or a new one."""
+        (uid, *_) = self.some(EventStatus, 1) or [self.newcomer(0).id]
+        step.given = {"id": uid}
+        known = self.reference.knows(uid)
+        found: Any = await self.store.find(uid)
+        step.answer, step.expected = found and found.id, uid if known else None
+        if known and found is not None:
+            step.answer = uid if self.events.setdefault(uid, found) is found else "a copy"
+
+    async def export(self, step: Step) -> None:
+        """Read all records, and restore them in an empty store of each kind: a round trip."""
+        records = await self.store.events(limit=10_000)
+        step.answer = step.expected = len(records)
+        for make in STORES.values():
+            other = make(self.clock)
+            try:
+                assert await other.restore(records) == len(records)
+                copies = await other.events(limit=10_000)
+                step.dumps += zip(records, copies, strict=True)
+            finally:
+                await other.close()
 
     async def restart(self, step: Step) -> None:
         """Write the states down, and read them into an empty store."""
@@ -370,8 +504,10 @@ class World:
         data = self.store.states.to_dict(mode)
         if mode == "json":
             data = json.loads(json.dumps(data))
-        await self.store.close()
-        self.store = self.make(self.clock)
+        await self.close()
+        self.main = self.actor = Process(self.main.number + 1, self.make(self.clock))
+        self.main.events = dict(self.processes[0].events)
+        self.processes = [self.main]
         restored: list[Any] = list(Flow.from_dict(data).items)
         self.events.update((event.id, event) for event in restored)
         await self.both(step, self.store.load(restored), self._restart_reference)

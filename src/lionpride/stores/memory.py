@@ -137,7 +137,10 @@ class MemoryStore(Ringing):
         return len(events)
 
     async def restore(self, records: Sequence[Record]) -> int:
-        return await self.load([cast("Work", record.event()) for record in records])
+        events = [cast("Work", record.event()) for record in records]
+        for event, record in zip(events, records, strict=True):
+            event.execution.status = record.status  # what is claimed may not show it yet
+        return await self.load(events)
 
     # -- workers -----------------------------------------------------------------------------
 

@@ -42,6 +42,17 @@ class Taken:
         self.wanted = True
 
 
+def _counters(own: dict[str, Any]) -> tuple[int, int, int, int]:
+    """What others may have changed of an event that waits."""
+    get = own.get
+    return (
+        get("_attempt", 0),
+        get("_tries", 0),
+        get("_denials", 0),
+        get("_interruptions", 0),
+    )
+
+
 class Holding:
     """The events that a process has, and how each stands as far as it knows.
 
@@ -139,7 +150,7 @@ class Holding:
             if event is None:
                 continue
             own = event.__dict__
-            if own.get("_attempt", 0) != one[3] or own.get("_status", "pending") != "pending":
+            if own.get("_status", "pending") != "pending" or _counters(own) != one[3:7]:
                 self._write(event, "pending", one[1], one[3:])
             own["_attempt"] = attempt
             self.claims[number] = attempt

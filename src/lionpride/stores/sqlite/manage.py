@@ -137,11 +137,12 @@ class Manage(Base):
 
     def _as_known(self, record: Record) -> Record:
         """A record, with what only this process knows: whether what it claimed has started."""
-        event = (
-            self._holding.shown.find(record.number)
-            if record.number in self._holding.claims
-            else None
+        holding = self._holding
+        is_mine = (
+            record.status is EventStatus.PROCESSING
+            and holding.claims.get(record.number) == record.attempt
         )
+        event = holding.shown.find(record.number) if is_mine else None
         return record if event is None else Record.of(event, self.queue, record.status)
 
     async def find(self, uid: UUID) -> Work | None:

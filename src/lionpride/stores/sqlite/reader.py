@@ -122,4 +122,6 @@ def _payload(found: Found, uid: UUID) -> dict[str, Any]:
     created = datetime.fromtimestamp(found.created, UTC).isoformat()
     head = {"id": str(uid), "created_at": created, "execution": execution}
     fields: dict[str, Any] = json.loads(found.payload)
+    if result is not None and '{"$' in result:  # a quote within a text would be escaped
+        fields["metadata"]["lion_tags"] = True
     return head | fields

@@ -1,0 +1,279 @@
+"""A store that outlives its process: several of them on one file, closed, killed and opened again."""
+
+import asyncio
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from simulation.invariants import Broken, Step
+from simulation.reference import Row
+from simulation.shown import Shown, Token
+from simulation.world import WEIGHTS, Process, World
+from stores.makers import FOLDERS, Folder, Job, sqlite_in
+
+from lionpride.model.execution import EventStatus
+from lionpride.rules.lifecycle import MAX_INTERRUPTIONS
+from lionpride.stores.contract import Cancelled, Record, Settled
+
+S = EventStatus
+
+TICK = 2.0**-10
+"""Seconds from each step to the next: processes that end events in one microsecond are in no order."""
+
+DURABLE = {"reopen": 1, "crash": 2, "cut": 2, "another": 2, "sweep": 3, "lapse": 3, "late": 3}
+"""The steps of which a store in memory knows nothing."""
+
+ALONE = {"restart", "reopen", "crash", "cut", "another", "export"}
+"""What the first process alone does; any other step is any process's."""
+
+
+class Building(World):
+    """A file, the processes that use it, and the reference."""
+
+    durable = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.count = 1
+        self.history.partial = True
+
+    @property
+    def folder(self) -> Folder:
+        return FOLDERS[self.main.store]
+
+    def weights(self) -> dict[str, int]:
+        return WEIGHTS | DURABLE
+
+    async def step(self, verb: str | None = None) -> None:
+        self.clock.advance(TICK)
+        if verb is None:
+            pick = self.rng.choices(list(self.weights()), list(self.weights().values()))[0]
+            verb = pick if self.history.here else "append"
+        if len(self.processes) > 1 and verb not in ALONE and self.rng.random() < 0.4:
+            self.actor = self.rng.choice(self.processes[1:])
+        await super().step(verb)
+
+    async def take(self, step: Step) -> None:
+        before, viewer = self._stand(), self.main
+        step.stale = set(viewer.stale)
+        await super().take(step)
+        after = self._stand()
+        changed = {uid for uid in before.keys() | after.keys() if before.get(uid) != after.get(uid)}
+        for process in self.processes:
+            if process is self.actor:
+                process.stale -= changed & after.keys()
+            else:
+                process.stale |= changed
+        if step.verb == "cancel" and isinstance(step.answer, list):
+            asked = zip(step.given["ids"], step.answer, strict=True)
+            ids = {uid for uid, answer in asked if answer is Cancelled.CLAIMED}
+            self.history.asked |= {token for token in self.history.outstanding if token[0] in ids}
+        others = {row.id for row in self.reference.rows if self._is_anothers(row)}
+        step.unsure = self.main.stale | others
+        step.renewed = viewer is not self.main
+
+    def _stand(self) -> dict[UUID, Any]:
+        return {
+            row.id: replace(row, holder=0, until=0.0, cancel=False) for row in self.reference.rows
+        }
+
+    def _is_anothers(self, row: Row) -> bool:
+        return row.claimed and row.holder != self.main.number
+
+    def seen(self, row: Row) -> Row:
+        """What the first process sees of a row: not whether another has started it."""
+        row = super().seen(row)
+        return replace(row, denials=row.before) if self._is_anothers(row) else row
+
+    async def _look(self) -> Shown:
+        shown = await super()._look()
+        if len(self.processes) > 1 and self.rng.random() < 0.2:
+            other = self.rng.choice(self.processes[1:]).store
+            if await other.counts() != shown.counts:
+                raise Broken("S2: another process counts otherwise")
+            records = await other.events(limit=10_000)
+            if {each.id: each.status for each in records} != {
+                each.id: each.status for each in shown.records.values()
+            }:
+                raise Broken("S1: another process lists otherwise")
+        return shown
+
+    def _leases(self, held: list[Token]) -> dict[Token, tuple[Any, float]]:
+        if self.rng.random() < 0.6:
+            return {}
+        now, found = self.clock(), dict[Token, tuple[Any, float]]()
+        for token in held:
+            if token[0] in self.events:
+                alive = token in self.history.outstanding
+                length = self.reference.find(token[0]).until - now if alive else 1.0
+                found[token] = self.events[token[0]], length  # a look changes nothing
+        return found
+
+    # -- steps that any store takes, and what is more to them here ---------------------------
+
+    def lease(self) -> float:
+        return self.rng.choice((1.0, 4.0, 10.0, 60.0))
+
+    def newcomer(self, number: int) -> Job:
+        job = super().newcomer(number)
+        if self.rng.random() < 0.1:  # one that has seen many of its processes die
+            job.execution.status = S.PENDING
+            job.execution.interruptions = MAX_INTERRUPTIONS - 1
+            row = Row(job.id, 0.0, 0, interruptions=MAX_INTERRUPTIONS - 1)
+            self.reference.removed[job.id] = row
+        return job
+
+    def returning(self) -> Iterable[UUID]:
+        alone = len(self.processes) == 1
+        return [uid for uid in super().returning() if uid in self.events] if alone else ()
+
+    async def claim(self, step: Step) -> None:
+        if self.clock() - self.actor.swept >= 1.0:
+            self.actor.swept = self.clock()
+            step.swept = self.reference.sweep(1000)
+        await super().claim(step)
+
+    async def find(self, step: Step) -> None:
+        gone = {uid for uid in self.events if not self.reference.knows(uid)}
+        await super().find(step)
+        if step.given["id"] in gone:
+            step.answer = None  # what others have removed may be known here still
+
+    async def restart(self, step: Step) -> None:
+        claimed = {row.holder for row in self.reference.rows if row.claimed}
+        # As long as it shows all, and in the order of arrival: it shows them as it meets them.
+        whole = list(self.shown.statuses) == self.shown.pages and not self.main.stale
+        if len(self.processes) > 1 or not whole or claimed - {self.main.number}:
+            step.verb = "reopen"
+            await self.reopen(step)
+            return
+        self.count += 1
+        await super().restart(step)
+        self.main.number = self.count
+
+    # -- steps of its own --------------------------------------------------------------------
+
+    def _opened(self, folder: Folder) -> Process:
+        self.count += 1
+        return Process(self.count, sqlite_in(folder, self.clock))
+
+    def _begin(self, folder: Folder) -> None:
+        """A new first process."""
+        self.main = self.actor = self._opened(folder)
+        self.processes.insert(0, self.main)
+
+    async def _dump(self) -> list[Record]:
+        """What the file says to somebody who has nothing to do with it."""
+        reader = sqlite_in(self.folder, self.clock)
+        try:
+            return await reader.events(limit=10_000)
+        finally:
+            await reader.close()
+
+    async def reopen(self, step: Step) -> None:
+        """Close and open, and again: D3."""
+        dump = await self._dump()
+        for _ in range(2):
+            folder = self.folder
+            await self.processes.pop(0).store.close()
+            self._begin(folder)
+            again = await self.main.store.events(limit=10_000)
+            step.dumps += [*zip(dump, again, strict=True)]
+            dump = again
+
+    async def crash(self, step: Step) -> None:
+        """The first process is held up, and another takes its place; it may go on later."""
+        self._begin(self.folder)
+        while len(self.processes) > 3:
+            await self.processes.pop().store.close()
+
+    async def another(self, step: Step) -> None:
+        """One more process comes, or the last one goes."""
+        if len(self.processes) > 2:
+            await self.processes.pop().store.close()
+        else:
+            self.processes.append(self._opened(self.folder))
+
+    async def cut(self, step: Step) -> None:
+        """All processes are killed while one commits: before that is done, or before it is told."""
+        done = step.given["done"] = self.rng.random() < 0.5
+        commits: Any = self.main.store._open.commits  # type: ignore[attr-defined]
+        rows, folder = commits._rows, Folder()
+        commit, source = rows.commit, self.folder
+
+        def cut() -> None:
+            if done:
+                commit()
+            for name in ("run.db", "run.db-wal"):
+                if (source.path / name).exists():
+                    shutil.copy(source.path / name, folder.path / name)
+            if not done:
+                commit()
+
+        rows.commit = cut
+        await self._last_deed(step, done)
+        await self.close()
+        self.processes.clear()
+        self._begin(folder)
+
+    async def _last_deed(self, step: Step, done: bool) -> None:
+        """What is under way at a cut."""
+        history, claims = self.history, [row for row in self._claimed() if row.holder]
+        if claims and self.rng.random() < 0.6:
+            row = self.rng.choice(claims)
+            token = row.id, row.attempt
+            outcome = self._outcome(row.id)
+            step.given |= {"settle": row.id}
+            answers = await self.store.settle([(self.events[row.id], row.attempt, outcome)])
+            assert answers == [Settled.APPLIED], "it was its own"
+            if done:
+                self.reference.settle(*token, outcome, row.holder)
+                history.outstanding.pop(token)
+                history.applied.add(token)
+                step.moved = {row.id}
+        else:
+            jobs = [Job(label="last") for _ in range(self.rng.randint(1, 3))]
+            entries = [(job, 1.0) for job in jobs]
+            step.given |= {"append": [job.id for job in jobs]}
+            await asyncio.gather(*(self.store.append([each]) for each in entries))
+            numbered = sorted(jobs, key=lambda job: job.execution.arrival or 0)
+            if done:
+                self.reference.append([(job.id, 1.0) for job in numbered], None, False)
+                history.here |= {job.id for job in jobs}
+                step.moved = {job.id for job in jobs}
+                self.ids += [job.id for job in jobs]
+
+    async def sweep(self, step: Step) -> None:
+        limit = self.rng.choice((1, 2, 1000))
+        step.given |= {"limit": limit}
+
+        def swept() -> int:
+            step.swept = self.reference.sweep(limit)
+            return len(step.swept)
+
+        await self.both(step, self.store.sweep(limit), swept)
+
+    async def late(self, step: Step) -> None:
+        """A process wakes up after its leases have lapsed, and settles what it has lost: F2."""
+        lost = [
+            (process, uid, attempt)
+            for process in self.processes
+            for uid, attempt in process.claims.items()
+            if (uid, attempt) not in self.history.outstanding and self.reference.knows(uid)
+        ]
+        if not lost:
+            step.verb = "lapse"
+            await self.lapse(step)
+            return
+        taken = [each for each in lost if self.reference.find(each[1]).claimed]
+        self.actor, uid, attempt = self.rng.choice(taken or lost)
+        step.by = self.actor.number
+        await self._settle(step, [(uid, attempt, self._outcome(uid))])
+
+    async def lapse(self, step: Step) -> None:
+        """Time passes in which nobody renews a lease."""
+        step.given = {"seconds": self.rng.choice((2.0, 12.0))}
+        self.clock.advance(step.given["seconds"])
+        await self.sweep(step)

@@ -1,0 +1,313 @@
+"""Faults planted in the SQLite store, each named for what it does.
+
+A fault changes the store's own code for one test; ``breaks`` are the invariants that each catch it
+alone, over several processes on one file.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pytest
+
+from lionpride.errors import ExistsError
+from lionpride.stores.sqlite import holding, manage, opened, steps, store
+from lionpride.stores.sqlite.entering import Append
+from lionpride.stores.sqlite.look import Look
+from lionpride.stores.sqlite.rows import Rows
+
+Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault and how to plant it."""
+
+    name: str
+    breaks: tuple[str, ...]
+    plant: Plant
+
+
+FAULTS: list[Fault] = []
+
+
+def fault(*breaks: str) -> Callable[[Plant], Plant]:
+    def enter(plant: Plant) -> Plant:
+        FAULTS.append(Fault(plant.__name__, breaks, plant))
+        return plant
+
+    return enter
+
+
+def instead(patch: pytest.MonkeyPatch, owner: Any, name: str) -> Callable[[Any], Any]:
+    """Put a function in place of one; it is given that one first."""
+
+    def put(new: Any) -> Any:
+        old = getattr(owner, name)
+        patch.setattr(owner, name, lambda *args, **how: new(old, *args, **how))
+        return new
+
+    return put
+
+
+# -- taking in -------------------------------------------------------------------------------------
+
+
+@fault("A1")
+def a_known_id_is_overwritten(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Append, "__call__")
+    def call(old: Any, self: Append, rows: Rows) -> Any:
+        if self.exist_ok:
+            ids = [(place.id,) for place in self.places]
+            update = "UPDATE event SET payload = json_set(payload, '$.label', 'over') WHERE id = ?"
+            rows._db.executemany(update, ids)
+        return old(self, rows)
+
+
+@fault("A1")
+def a_refused_append_leaves_an_orphan(patch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def attempt(self: Rows) -> Iterator[None]:
+        change, orphan = dict(self._change), False
+        self._db.execute("SAVEPOINT step")
+        try:
+            yield
+        except BaseException as error:
+            orphan = isinstance(error, ExistsError)
+            if not orphan:
+                self._change = change
+                self._db.execute("ROLLBACK TO step")
+            raise
+        finally:
+            self._db.execute("RELEASE step")
+
+    patch.setattr(Rows, "attempt", attempt)
+
+    @instead(patch, Append, "__call__")
+    def call(old: Any, self: Append, rows: Rows) -> Any:
+        try:
+            return old(self, rows)
+        except ExistsError:
+            if not rows.known([self.places[0].id]):
+                rows.insert(self.places[:1])
+            raise
+
+
+@fault("S2")
+def counts_are_not_rolled_back(patch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def attempt(self: Rows) -> Iterator[None]:
+        self._db.execute("SAVEPOINT step")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK TO step")
+            raise
+        finally:
+            self._db.execute("RELEASE step")
+
+    patch.setattr(Rows, "attempt", attempt)
+
+
+@fault("S2")
+def counts_leave_one_status_out(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "write_counts")
+    def write_counts(old: Any, self: Rows) -> None:
+        self._change.pop("cancelled", None)
+        old(self)
+
+
+@fault("D3")
+def an_import_forgets_denials(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, store, "place_of_record")
+    def place_of_record(old: Any, *args: Any) -> Any:
+        place = old(*args)
+        return place._replace(state=(*place.state[:2], 0, *place.state[3:]))
+
+
+# -- claiming --------------------------------------------------------------------------------------
+
+
+@fault("P1")
+def order_is_that_of_arrival(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "next_of")
+    def next_of(old: Any, self: Rows, n: int, *bounds: Any) -> Any:
+        return sorted(old(self, 10_000, *bounds))[:n]
+
+
+@fault("P1")
+def what_is_not_due_is_claimed(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "mature")
+    def mature(old: Any, self: Rows, now: float) -> None:
+        old(self, now + 1e9)
+
+
+@fault("F1")
+def a_claim_is_no_attempt(patch: pytest.MonkeyPatch) -> None:
+    for name in ("lease", "lease_first"):
+
+        @instead(patch, Rows, name)
+        def lease(old: Any, self: Rows, found: Any, *args: Any) -> None:
+            old(self, found, *args)
+            numbers = [(one[0],) for one in found]
+            self._db.executemany("UPDATE lease SET attempt = attempt - 1 WHERE number = ?", numbers)
+
+
+@fault("L1")
+def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(steps.Claim, "_wait", lambda self, rows: None)
+
+
+@fault("X1")
+def a_claim_trusts_what_this_process_knew(patch: pytest.MonkeyPatch) -> None:
+    class Whatever:
+        def __ne__(self, other: object) -> bool:
+            return False
+
+    patch.setattr(holding, "_counters", lambda own: Whatever())
+
+
+# -- leases ----------------------------------------------------------------------------------------
+
+
+@fault("C4")
+def a_lease_is_not_extended(patch: pytest.MonkeyPatch) -> None:
+    def extend(self: Rows, number: int, attempt: int, until: float) -> Any:
+        query = "SELECT cancel FROM lease WHERE number = ? AND attempt = ?"
+        return self._db.execute(query, (number, attempt)).get
+
+    patch.setattr(Rows, "extend", extend)
+
+
+@fault("C4")
+def a_lost_lease_is_extended(patch: pytest.MonkeyPatch) -> None:
+    def extend(self: Rows, number: int, attempt: int, until: float) -> Any:
+        query = "UPDATE lease SET until = ? WHERE number = ? RETURNING cancel"
+        return self._db.execute(query, (until, number)).get
+
+    patch.setattr(Rows, "extend", extend)
+
+
+@fault("C4")
+def a_sweep_takes_live_leases(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "lapsed")
+    def lapsed(old: Any, self: Rows, now: float, limit: int) -> Any:
+        return old(self, now + 1e9, limit)
+
+
+@fault("C4")
+def who_opens_takes_all_leases(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, opened, "open_file")
+    def open_file(old: Any, *args: Any, **how: Any) -> Any:
+        connection = old(*args, **how)
+        connection.execute("UPDATE lease SET until = 0")
+        return connection
+
+
+@fault("C4")
+def a_cancel_is_not_passed_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Rows, "ask_cancel", lambda self, number: None)
+
+
+def _spoil_pack(patch: pytest.MonkeyPatch, at: int) -> None:
+    """Have a sweep keep a counter as it was."""
+
+    @instead(patch, store, "packed_ending")
+    def pack(old: Any, ending: Any, state: Any) -> Any:
+        after = list(old(ending, state))
+        after[at] = state[at]
+        return tuple(after)
+
+
+@fault("F5")
+def a_sweep_keeps_denials(patch: pytest.MonkeyPatch) -> None:
+    _spoil_pack(patch, 2)
+
+
+@fault("F5")
+def a_sweep_counts_no_interruption(patch: pytest.MonkeyPatch) -> None:
+    _spoil_pack(patch, 3)
+
+
+@fault("F5")
+def poison_is_swept_for_ever(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, steps, "after_interruption")
+    def after_interruption(old: Any, interruptions: int) -> Any:
+        return old(0)
+
+
+# -- settling --------------------------------------------------------------------------------------
+
+
+@fault("F2", "F3")
+def settlements_are_guarded_by_id(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "end_leases")
+    def end_leases(old: Any, self: Rows, claims: Any) -> Any:
+        query = "SELECT attempt FROM lease WHERE number = ?"
+        now = [self._db.execute(query, (number,)).get for number, _ in claims]
+        return old(self, [(claim[0], attempt) for claim, attempt in zip(claims, now, strict=True)])
+
+
+@fault("X1")
+def denials_are_not_kept(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "_let_wait")
+    def let_wait(old: Any, self: Rows, entries: Any) -> None:
+        old(self, [(*one[:3], (*one[3][:2], 0, *one[3][3:])) for one in entries])
+
+
+@fault("X1")
+def a_lost_claim_speaks_for_its_event(patch: pytest.MonkeyPatch) -> None:
+    def as_known(self: Any, record: Any) -> Any:
+        mine = self._holding.shown.find(record.number)
+        if record.number not in self._holding.claims or mine is None:
+            return record
+        return type(record).of(mine, self.queue, record.status)
+
+    patch.setattr(manage.Manage, "_as_known", as_known)
+
+
+# -- by hand ---------------------------------------------------------------------------------------
+
+
+@fault("X1")
+def a_retry_keeps_the_counters(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "reopen")
+    def reopen(old: Any, self: Rows, number: int) -> Any:
+        query = "SELECT tries, denials FROM finished WHERE number = ?"
+        was = self._db.execute(query, (number,)).fetchone()
+        done = old(self, number)
+        if done:
+            update = "UPDATE waiting SET tries = ?, denials = ? WHERE number = ?"
+            self._db.execute(update, (*was, number))
+        return done
+
+
+@fault("X1")
+def the_newest_endings_are_pruned_first(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Look, "oldest")
+    def oldest(old: Any, self: Look, status: str, limit: int, *since: Any) -> Any:
+        return old(self, status, 10_000, *since)[::-1][:limit]
+
+
+# -- the file --------------------------------------------------------------------------------------
+
+
+@fault("D2")
+def an_ending_is_another_when_the_file_is_opened(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, opened, "open_file")
+    def open_file(old: Any, path: Any, **how: Any) -> Any:
+        is_first = not path.with_name("run.db-shm").exists()
+        connection = old(path, **how)
+        if is_first:
+            connection.execute("UPDATE finished SET tries = tries + 1")
+        return connection
+
+
+@fault("D1")
+def the_log_of_a_killed_process_is_thrown_away(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, opened, "open_file")
+    def open_file(old: Any, path: Any, **how: Any) -> Any:
+        if not path.with_name("run.db-shm").exists():  # nobody has it open
+            path.with_name("run.db-wal").unlink(missing_ok=True)
+        return old(path, **how)
