@@ -5,7 +5,6 @@ import json
 import math
 import pickle
 import re
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal

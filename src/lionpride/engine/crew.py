@@ -19,7 +19,6 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from ..errors import NotFoundError
 from ..model.execution import EventStatus
 from ..rules.lifecycle import (
     RELEASED,
@@ -28,12 +27,12 @@ from ..rules.lifecycle import (
     Ending,
     Outcome,
     after_interruption,
-    cancelled_while_waiting,
 )
-from ..stores.contract import Cancelled, Claim, Settled
+from ..stores.contract import Claim, Settled
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform
-from .hands import Hands, Worker
+from .exchange import Exchange
+from .hands import Worker
 from .workshop import Workshop
 
 __all__ = ("Crew",)
@@ -52,7 +51,7 @@ def _clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     return monotonic if usual else loop.time
 
 
-class Crew(Hands):
+class Crew(Exchange):
     """Workers with one purpose; ``_next`` says which.
 
     Args:
@@ -60,8 +59,7 @@ class Crew(Hands):
     """
 
     def __init__(self, shop: Workshop) -> None:
-        super().__init__(shop.slots)
-        self.shop = shop
+        super().__init__(shop)
         self.fatal: BaseException | None = None
         self._now = _clock(self._loop)
         self._boss = asyncio.current_task()
@@ -77,10 +75,6 @@ class Crew(Hands):
         self._take: Callable[[], Claim | None] | None = None
         self._complete: Callable[[Event, int, Any, float], object] | None = None
         self._orphans: set[asyncio.Task[None]] = set()
-        self._claiming = 0  # claims under way
-        self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
-        self._leaving: set[int] = set()  # ids of objects whose outcome is on its way to the record
-        self._recalled: list[Event] = []  # cancelled meanwhile
 
     def _ring(self) -> None:
         """There may be something new to claim."""
@@ -143,10 +137,7 @@ class Crew(Hands):
                 worker.guard.end(cause)
                 return True
         if cause is Cause.CANCEL:
-            if id(event) in self._leaving:
-                self._recalled.append(event)
-            elif self._claiming:
-                self._unwanted.append(event)
+            self._remember(event)
         return False
 
     def abandon(self) -> None:
@@ -168,27 +159,6 @@ class Crew(Hands):
         if self.shop.now is not None:
             outcome = after_interruption(event.execution.interruptions) if running else RELEASED
             self.shop.now.settle_now(event, attempt, outcome)
-
-    async def _claim(self, n: int, **how: Any) -> tuple[list[Claim], float | None]:
-        """Claim from the store; what is cancelled before the claim is here, is settled so."""
-        while True:
-            self._claiming += 1
-            try:
-                claims, wait = await self.shop.store.claim(self.shop.name, n, **how)
-            finally:
-                self._claiming -= 1
-            wanted = claims if not self._unwanted else await self._without_unwanted(claims)
-            if wanted or not claims:
-                return wanted, wait
-
-    async def _without_unwanted(self, claims: list[Claim]) -> list[Claim]:
-        """Settle those of the claims that were cancelled meanwhile; the others."""
-        unwanted = [claim for claim in claims if any(claim[0] is e for e in self._unwanted)]
-        if not self._claiming:
-            self._unwanted.clear()
-        for claim in unwanted:
-            await self._settle_unstarted(claim, cancelled_while_waiting())
-        return [claim for claim in claims if claim not in unwanted]
 
     # -- the work ----------------------------------------------------------------------------
 
@@ -345,39 +315,6 @@ class Crew(Hands):
             self._plain.add(type(event))
         elif not isinstance(event.request, Mapping):
             raise TypeError(f"request must be a mapping, not {event.request!r}")
-
-    async def _settle(self, claim: Claim, outcome: Outcome) -> Settled:
-        """Put on record what came of a claim; a cancel that comes meanwhile is not forgotten."""
-        event: Any = claim[0]
-        self._leaving.add(id(event))
-        try:
-            (answer,) = await self.shop.store.settle(((*claim, outcome),))
-        finally:
-            self._leaving.discard(id(event))
-        self._after_trouble(outcome)
-        return answer
-
-    async def _recall(self, event: Any, outcome: Outcome | None) -> None:
-        """Cancel an event that was sent back to wait while somebody cancelled it."""
-        asked = [each for each in self._recalled if each is not event]
-        back = outcome is not None and outcome.status is _PENDING
-        if back and len(asked) < len(self._recalled):
-            number = event.execution.arrival
-            with suppress(NotFoundError):  # removed since
-                (answer,) = await self.shop.store.cancel((event,))
-                if answer is Cancelled.DONE and self.shop.observers.active:
-                    self.shop.observers.tell(event, number, _PENDING, EventStatus.CANCELLED)
-        self._recalled = [each for each in self._recalled if each is not event]
-
-    async def _settle_unstarted(self, claim: Claim, outcome: Outcome) -> None:
-        """Settle what no attempt of this crew's own ended, and tell of it."""
-        event, _ = claim
-        before, observers = event.execution.status, self.shop.observers
-        answer = await self._settle(claim, outcome)
-        if answer is _APPLIED and observers.active:
-            observers.tell(event, event.execution.arrival, before, outcome.status)
-        if self._recalled:
-            await self._recall(event, outcome)
 
     def _leave_behind(self, worker: Worker) -> None:
         """Settle the event of a worker whose code ignores its cancellation, and go on without."""

@@ -33,8 +33,7 @@ from .waiting import Waiting
 
 __all__ = ("MemoryStore",)
 
-_PENDING = EventStatus.PENDING
-_PROCESSING = EventStatus.PROCESSING
+_PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
 _CANCELLED = EventStatus.CANCELLED
 _APPLIED = Settled.APPLIED
 
@@ -141,8 +140,6 @@ class MemoryStore(Ringing):
         for event, record in zip(events, records, strict=True):
             event.execution.status = record.status  # what is claimed may not show it yet
         return await self.load(events)
-
-    # -- workers -----------------------------------------------------------------------------
 
     def enlist(self, worker: str, cancel: Callable[[Work], object]) -> None:
         self._workers[worker] = cancel
