@@ -249,12 +249,18 @@ class Crew(Hands):
                 shop.running -= 1
                 if shop.on_free:
                     shop.ring_free()
-        if observers.active and answer is _APPLIED:
+        if observers.active or self._recalled:
+            await self._tell_ended(event, answer, outcome)
+        return ended
+
+    async def _tell_ended(self, event: Any, answer: Settled, outcome: Outcome | None) -> None:
+        """Tell observers of an attempt's end; None: it completed."""
+        if answer is _APPLIED and self.shop.observers.active:
             after = _COMPLETED if outcome is None else outcome.status
-            observers.tell(event, own.get("_arrival"), _PROCESSING, after)
+            number = event.__dict__.get("_arrival")
+            self.shop.observers.tell(event, number, _PROCESSING, after)
         if self._recalled:
             await self._recall(event, outcome)
-        return ended
 
     async def _recover(self, worker: Worker) -> None:
         """Take the marks of a cancellation off a task, before it touches the store."""
