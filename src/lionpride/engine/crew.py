@@ -234,9 +234,8 @@ class Crew(Hands):
             return ended  # settled already
         if worker.task.cancelling():
             await self._recover(worker)
-        if shop.now is None:  # its slot is free while the store takes its time
-            shop.running -= 1
-            shop.ring_free()
+        if shop.now is None:
+            self._free_slot()
         try:
             if outcome is None and shop.now is not None:
                 answer = shop.now.complete_now(event, attempt, response, ended - began)
@@ -252,6 +251,11 @@ class Crew(Hands):
         if observers.active or self._recalled:
             await self._tell_ended(event, answer, outcome)
         return ended
+
+    def _free_slot(self) -> None:
+        """An attempt has ended: its slot is free while the store takes its time."""
+        self.shop.running -= 1
+        self.shop.ring_free()
 
     async def _tell_ended(self, event: Any, answer: Settled, outcome: Outcome | None) -> None:
         """Tell observers of an attempt's end; None: it completed."""
