@@ -1,4 +1,4 @@
-"""A store that outlives its process: several of them on one file, closed, killed and opened again."""
+"""A store that outlives its process: several on one file, closed, killed and opened again."""
 
 import asyncio
 import shutil
@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from simulation.invariants import Broken, Step
 from simulation.reference import Row
 from simulation.shown import Shown, Token
+from simulation.story import Broken, Step
 from simulation.world import WEIGHTS, Process, World
 from stores.makers import FOLDERS, Folder, Job, sqlite_in
 
@@ -20,7 +20,7 @@ from lionpride.stores.contract import Cancelled, Record, Settled
 S = EventStatus
 
 TICK = 2.0**-10
-"""Seconds from each step to the next: processes that end events in one microsecond are in no order."""
+"""Seconds from each step to the next: what processes end in one microsecond has no order."""
 
 DURABLE = {"reopen": 1, "crash": 2, "cut": 2, "another": 2, "sweep": 3, "lapse": 3, "late": 3}
 """The steps of which a store in memory knows nothing."""

@@ -5,79 +5,18 @@ store showed after it, and what is known of the history. It raises ``Broken`` or
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from simulation.shown import Shown, Token
+from simulation.shown import Shown
+from simulation.story import Broken, History, Step, short
 
 from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFullError
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.rules.lifecycle import ARROWS, MAX_INTERRUPTIONS, Ending
+from lionpride.rules.lifecycle import ARROWS, MAX_INTERRUPTIONS
 from lionpride.stores.contract import Extended, Record, Settled
 
 S = EventStatus
-
-
-class Broken(AssertionError):
-    """An invariant does not hold."""
-
-
-@dataclass
-class Step:
-    """A verb, what it was given, what it answered and what the reference answers.
-
-    Attributes:
-        by: The number of the process that took it.
-        swept: The tokens whose leases had lapsed and were ended.
-        gone: What was pruned.
-        wait: What a claim said of the next one.
-        dumps: Records, and what became of each after a round trip.
-        stale, unsure: Ids of which who looks may not have known the truth before, or after it.
-        moved: What was under way when the process was killed, and is on record.
-        renewed: Whether who looks is another process than before.
-    """
-
-    verb: str
-    given: dict[str, Any] = field(default_factory=dict)
-    answer: Any = None
-    expected: Any = None
-    rows: dict[UUID, Any] = field(default_factory=dict)
-    eligible: list[UUID] = field(default_factory=list)
-    by: int = 0
-    swept: list[Token] = field(default_factory=list)
-    gone: list[UUID] = field(default_factory=list)
-    wait: float | None = None
-    dumps: list[tuple[Record, Record]] = field(default_factory=list)
-    stale: set[UUID] = field(default_factory=set)
-    unsure: set[UUID] = field(default_factory=set)
-    moved: set[UUID] = field(default_factory=set)
-    renewed: bool = False
-
-    def __str__(self) -> str:
-        told = ", ".join(f"{name}={_short(value)}" for name, value in self.given.items())
-        return f"{self.verb}({told}) -> {_short(self.answer)}"
-
-
-@dataclass
-class History:
-    """What has happened so far, as the store itself has said.
-
-    Attributes:
-        here: Ids that were accepted and have not been pruned or removed.
-        attempts: The highest attempt that was handed out, for each id ever known.
-        outstanding: Claims that have not been settled, and the process of each.
-        applied: Tokens whose settlement was applied.
-        asked: Claims of which a durable store was asked to cancel the attempt.
-        partial: Whether a process shows only what it knows.
-    """
-
-    here: set[UUID] = field(default_factory=set)
-    attempts: dict[UUID, int] = field(default_factory=dict)
-    outstanding: dict[Token, int] = field(default_factory=dict)
-    applied: set[Token] = field(default_factory=set)
-    asked: set[Token] = field(default_factory=set)
-    partial: bool = False
 
 
 Check: TypeAlias = Callable[[Shown, Step, Shown, History], None]
@@ -309,7 +248,7 @@ def p1(_before: Shown, step: Step, _after: Shown, _history: History) -> None:
     if step.verb == "claim":
         taken = [uid for uid, _ in step.answer]
         first = step.eligible[: step.given["n"]]
-        demand(taken == first, f"P1: claimed {_short(taken)} where {_short(first)} come first")
+        demand(taken == first, f"P1: claimed {short(taken)} where {short(first)} come first")
 
 
 def p2(before: Shown, step: Step, after: Shown, _history: History) -> None:
@@ -364,7 +303,7 @@ def x1(_before: Shown, step: Step, after: Shown, history: History) -> None:
             answer = expected  # where both are true, either may be said
     if isinstance(answer, Exception) or isinstance(expected, Exception):
         answer, expected = type(answer), type(expected)
-    demand(answer == expected, f"X1: answered {_short(answer)}, expected {_short(expected)}")
+    demand(answer == expected, f"X1: answered {short(answer)}, expected {short(expected)}")
     demand(after.pages == list(step.rows), "X1: the pages are not the rows")
     for uid, row in step.rows.items():
         record = after.records[uid]
@@ -385,19 +324,3 @@ ALL: dict[str, Check] = {
     check.__name__.upper(): check
     for check in (s1, s2, s3, a1, d1, d2, d3, f1, f2, f3, f4, f5, p1, p2, l1, c4, x1)
 }
-
-
-def _short(value: Any) -> str:
-    """A value with each id cut to its beginning."""
-    if isinstance(value, UUID):
-        return value.hex[:4]
-    if isinstance(value, Exception):
-        return type(value).__name__
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_short(k)}: {_short(v)}' for k, v in value.items())}}}"
-    if isinstance(value, tuple | list | set | frozenset):
-        return f"[{', '.join(map(_short, value))}]"
-    if isinstance(value, Ending):
-        counts = {name: getattr(value, name) for name in ("delay", "denials", "tries")}
-        return " ".join([value.status, *(f"{k}={v}" for k, v in counts.items() if v)])
-    return getattr(value, "name", None) or repr(value)

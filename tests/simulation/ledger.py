@@ -233,3 +233,9 @@ class Book:
         if status is S.COMPLETED:
             wanted_response = [task.label] if task.streaming else task.label
             self.demand(state.response == wanted_response, f"{task.label} gave {state.response}")
+
+
+def standing(task: Task) -> dict[str, object]:
+    """What a dump has to say of an event."""
+    names = ("status", "priority", "attempt", "tries", "denials", "interruptions", "due")
+    return {name: getattr(task.execution, name) for name in names}

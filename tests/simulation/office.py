@@ -10,9 +10,9 @@ from random import Random
 from typing import Any, Literal
 from uuid import UUID
 
-from simulation.ledger import Book
+from simulation.ledger import Book, standing
 from simulation.noted import Noted
-from simulation.setting import Setting
+from simulation.setting import WEIGHTS, Setting
 from simulation.tasks import CREW, AskingExecutor, Crew, How, PlainExecutor, Stream, Task
 
 from lionpride.core import EventStatus, Executor
@@ -23,25 +23,7 @@ from lionpride.stores.contract import Immediate, Store
 
 S = EventStatus
 
-WEIGHTS = {
-    "append": 10,
-    "append_again": 1,
-    "execute": 4,
-    "forward": 6,
-    "stop": 1,
-    "start": 2,
-    "interrupt": 2,
-    "cancel": 4,
-    "retry": 4,
-    "again": 3,
-    "remove": 2,
-    "cleanup": 1,
-    "wait_for": 3,
-    "join": 1,
-    "peek": 1,
-    "move": 1,
-    "sleep": 10,
-}
+__all__ = ("WEIGHTS", "Office")
 
 
 class Office:
@@ -342,7 +324,7 @@ class Office:
         data = self.executor.states.to_dict(mode)
         if mode == "json":
             data = json.loads(json.dumps(data))
-        stood = {uid: _standing(task) for uid, task in self.book.accepted.items()}
+        stood = {uid: standing(task) for uid, task in self.book.accepted.items()}
         executor, book = self.opened()
         book.accepted = dict(self.book.accepted)  # the ids; the events come below
         book.moving = set(stood)
@@ -351,7 +333,7 @@ class Office:
         for event in executor.states.items:
             assert isinstance(event, Task)
             book.accepted[event.id] = event
-            was, now = stood[event.id], _standing(event)
+            was, now = stood[event.id], standing(event)
             if was["status"] is S.PROCESSING:
                 was["status"], was["interruptions"] = S.PENDING, was["interruptions"] + 1
             for name, before in was.items():
@@ -404,9 +386,3 @@ class Office:
         await self.stop()
         await asyncio.wait(self.visitors)
         await self.leave()
-
-
-def _standing(task: Task) -> dict[str, Any]:
-    """What a dump has to say of an event."""
-    names = ("status", "priority", "attempt", "tries", "denials", "interruptions", "due")
-    return {name: getattr(task.execution, name) for name in names}

@@ -3,6 +3,27 @@
 from dataclasses import dataclass
 from random import Random
 
+WEIGHTS = {
+    "append": 10,
+    "append_again": 1,
+    "execute": 4,
+    "forward": 6,
+    "stop": 1,
+    "start": 2,
+    "interrupt": 2,
+    "cancel": 4,
+    "retry": 4,
+    "again": 3,
+    "remove": 2,
+    "cleanup": 1,
+    "wait_for": 3,
+    "join": 1,
+    "peek": 1,
+    "move": 1,
+    "sleep": 10,
+}
+"""What may be done to an executor, and how often."""
+
 
 @dataclass(frozen=True)
 class Setting:

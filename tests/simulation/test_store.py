@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation.durable import Building
 from simulation.faults import FAULTS, Fault
-from simulation.invariants import ALL, Broken
+from simulation.invariants import ALL
 from simulation.mutants import MUTANTS, Mutant
+from simulation.story import Broken
 from simulation.walks import WORLDS, Failed, chosen, length, simulate
 from simulation.world import WEIGHTS, World
 from simulation.wrapped import Wrapped

@@ -1,19 +1,17 @@
-"""A store beside the naive reference: what may happen to both, and a check after each step."""
+"""What may happen to a store and to the reference beside it."""
 
 import json
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
-from random import Random
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
-from simulation.invariants import ALL, ON_ANSWER, History, Step
-from simulation.reference import Reference, Row
-from simulation.shown import Shown, Token, look
-from stores.makers import STORES, Clock, Job, Make
+from simulation.beside import PRIORITIES, RESPONSES, WEIGHTS, Beside, Process
+from simulation.reference import Row
+from simulation.shown import Token
+from simulation.story import Step
+from stores.makers import STORES, Job
 
-from lionpride.errors import ExecutionError, LionprideError, LionTimeoutError, Skip
+from lionpride.errors import ExecutionError, LionTimeoutError, Skip
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.model.flow import Flow
 from lionpride.rules.lifecycle import (
@@ -25,221 +23,15 @@ from lionpride.rules.lifecycle import (
     after_denial,
     after_interruption,
 )
-from lionpride.stores.contract import Cancelled, Immediate, Settled, Store
+from lionpride.stores.contract import Immediate, Settled
 
 S = EventStatus
 
-PRIORITIES = (1.0, 1.0, 1.0, 0.0, 2.0, -1.5, 1e300)
-RESPONSES = (None, 7, "text", b"\x00\xff", 2**70, (1, {"a": 2}))
-
-WEIGHTS = {
-    "append": 9,
-    "claim": 12,
-    "start": 5,
-    "settle": 10,
-    "deny": 8,
-    "release": 2,
-    "interrupt": 2,
-    "extend": 1,
-    "cancel": 3,
-    "requeue": 3,
-    "remove": 2,
-    "prune": 2,
-    "restart": 1,
-    "find": 2,
-    "export": 1,
-    "advance": 4,
-}
+__all__ = ("WEIGHTS", "Process", "World")
 
 
-@dataclass(eq=False)
-class Process:
-    """One who uses the store.
-
-    Attributes:
-        store: Its own object over what all share.
-        events: The event objects that it has, or had.
-        stale: Ids of what others have changed since it looked.
-        claims: The attempts that it takes for its own, rightly or not.
-    """
-
-    number: int
-    store: Store
-    events: dict[UUID, Any] = field(default_factory=dict)
-    stale: set[UUID] = field(default_factory=set)
-    claims: dict[UUID, int] = field(default_factory=dict)
-    swept: float = 0.0
-
-
-class World:
-    """A store, the reference, and what may happen to both.
-
-    Args:
-        make: Makes the store.
-        rng: Decides everything, so that a seed is a history.
-        checks: The names of the invariants to check.
-    """
-
-    durable = False
-
-    def __init__(self, make: Make, rng: Random, checks: Collection[str] = ALL) -> None:
-        self.make = make
-        self.rng = rng
-        self.checks = checks
-        self.clock = Clock()
-        self.reference = Reference(self.clock, durable=self.durable)
-        self.history = History()
-        self.processes = [Process(1, make(self.clock))]
-        self.actor = self.main = self.processes[0]
-        self.ids: list[UUID] = []
-        self.tokens: list[Token] = []
-        self.steps: list[Step] = []
-        self.met: Counter[Any] = Counter()
-        self.shown = Shown({}, [], {}, {}, {}, {}, {})
-
-    @property
-    def store(self) -> Store:
-        """The store of who acts."""
-        return self.actor.store
-
-    @property
-    def events(self) -> dict[UUID, Any]:
-        """The event objects of who acts."""
-        return self.actor.events
-
-    async def close(self) -> None:
-        for process in self.processes:
-            await process.store.close()
-
-    def weights(self) -> dict[str, int]:
-        return WEIGHTS
-
-    async def step(self, verb: str | None = None) -> None:
-        """Do one thing to both, and check everything."""
-        if verb is None and not self.history.here:
-            verb = "append"
-        if verb is None:
-            (verb,) = self.rng.choices(list(self.weights()), list(self.weights().values()))
-        step = Step(verb)
-        self.met[verb] += 1
-        self.steps.append(step)
-        step.by = self.actor.number
-        await self.take(step)
-        self.actor = self.main
-        before, self.shown = self.shown, await self._look()
-        step.rows = {row.id: self.seen(row) for row in self.reference.rows}
-        self._check(before, step, [each for each in self.checks if each in ON_ANSWER])
-        self._note(step)
-        self.met.update(self._kinds(step.answer))
-        self.met.update({each for each in self.shown.statuses.values() if each in TERMINAL})
-        self._check(before, step, [each for each in self.checks if each not in ON_ANSWER])
-
-    async def take(self, step: Step) -> None:
-        """Do it."""
-        await getattr(self, step.verb)(step)
-
-    async def _look(self) -> Shown:
-        """What the store shows to the first process."""
-        held = [token for token in self.tokens if token in self.history.outstanding]
-        held += self.rng.sample(self.tokens, min(3, len(self.tokens)))
-        size, whole = self.rng.choice((2, 100)), self.rng.random() < 0.3
-        return await look(self.store, self.clock(), self._leases(held), size, whole=whole)
-
-    def _leases(self, held: list[Token]) -> dict[Token, tuple[Any, float]]:
-        """The leases to ask for, with the event of each and how long it is to hold."""
-        return {token: (self.events[token[0]], 1e9) for token in held}
-
-    def _kinds(self, answer: Any) -> list[Any]:
-        """What can be counted in an answer."""
-        if isinstance(answer, Exception):
-            return [type(answer).__name__]
-        answers = answer if isinstance(answer, list) else []
-        return [each for each in answers if isinstance(each, Settled | Cancelled)]
-
-    def _check(self, before: Shown, step: Step, names: Iterable[str]) -> None:
-        for name in names:
-            ALL[name](before, step, self.shown, self.history)
-
-    def seen(self, row: Row) -> Row:
-        """A due time that has come is no due time; and a row that later steps leave alone."""
-        return replace(row, due=row.due if row.due and row.due > self.clock() else None)
-
-    # -- both sides --------------------------------------------------------------------------
-
-    async def both(
-        self,
-        step: Step,
-        asked: Awaitable[Any],
-        expected: Callable[[], Any],
-        read: Callable[[Any], Any] = lambda answer: answer,
-    ) -> None:
-        """Ask the store and the reference; ``read`` makes ids of the store's events."""
-        try:
-            step.answer = read(await asked)
-        except LionprideError as error:
-            step.answer = error
-        try:
-            step.expected = expected()
-        except LionprideError as error:
-            step.expected = error
-
-    def _note(self, step: Step) -> None:
-        """Take down what the store has said."""
-        history, answer = self.history, step.answer
-        for token in step.swept:
-            history.outstanding.pop(token, None)
-        if isinstance(answer, Exception):
-            return
-        if step.verb == "append":
-            history.here.update(answer)
-        elif step.verb == "claim":
-            for uid, attempt in answer:
-                history.attempts[uid] = attempt
-                history.outstanding[uid, attempt] = step.by
-                self.tokens.append((uid, attempt))
-        elif step.verb == "settle":
-            for (uid, attempt, _), each in zip(step.given["settlements"], answer, strict=True):
-                if each is Settled.APPLIED:
-                    history.outstanding.pop((uid, attempt), None)
-                    history.applied.add((uid, attempt))
-        elif step.verb == "prune":
-            history.here.difference_update(step.gone)
-        elif step.verb == "remove":
-            history.here.difference_update(step.given["ids"])
-        elif step.verb == "restart":
-            history.outstanding.clear()
-
-    def some(self, wanted: Collection[EventStatus], most: int = 3) -> list[UUID]:
-        """A few ids, mostly of these statuses, rarely of none that is here."""
-        rows = self.reference.rows
-        fitting = [row.id for row in rows if row.status in wanted]
-        if self.rng.random() < 0.2:
-            fitting = [row.id for row in rows]
-        picked = self.rng.sample(fitting, min(len(fitting), self.rng.randint(1, most)))
-        if self.rng.random() < 0.1:
-            picked.append(self.rng.choice([*self.ids, self.newcomer(0).id]))
-        return list(dict.fromkeys(picked))
-
-    def newcomer(self, number: int) -> Job:
-        uid = UUID(int=self.rng.getrandbits(128), version=4)
-        while uid in self.ids:  # Hypothesis may draw the same bits again
-            uid = UUID(int=uid.int + 1)
-        job = Job(label=str(number), id=uid)
-        self.ids.append(uid)
-        self.events[uid] = job
-        return job
-
-    def named(self, ids: Iterable[UUID]) -> list[Any]:
-        """Events to be given to a verb: as objects, or by id."""
-        return [
-            self.events[uid] if uid in self.events and self.rng.random() < 0.7 else uid
-            for uid in ids
-        ]
-
-    def immediate(self) -> Immediate | None:
-        """The store's immediate steps, if it has them and they shall be taken."""
-        store = self.store
-        return store if isinstance(store, Immediate) and self.rng.random() < 0.3 else None
+class World(Beside):
+    """The steps that any store takes."""
 
     # -- steps -------------------------------------------------------------------------------
 
