@@ -5,7 +5,6 @@ import json
 import math
 import pickle
 import re
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -42,10 +41,10 @@ class Card(Element):
 # --- identity
 
 
-def test_the_identity_is_made_once_and_is_random():
+def test_the_identity_is_made_once_and_is_its_own():
     one, two = Card(), Card()
     assert one.id == one.id
-    assert one.id.version == 4
+    assert one.id.version == 7
     assert one.id != two.id
     assert one.created_at is one.created_at
     assert one.created_at.tzinfo is UTC
@@ -581,12 +580,12 @@ def test_model_copy_with_changes():
 
 
 def test_no_uuid_is_made_before_it_is_asked(monkeypatch):
-    def refuse() -> UUID:
+    def refuse(created: float) -> UUID:
         raise AssertionError("made too early")
 
-    monkeypatch.setattr("lionpride.model.element.uuid4", refuse)
+    monkeypatch.setattr("lionpride.model.element.new_id", refuse)
     card = Card(number=1)
     card.number = 2
     assert card.created_timestamp > 0
-    monkeypatch.setattr("lionpride.model.element.uuid4", uuid.uuid4)
-    assert card.id.version == 4
+    monkeypatch.undo()
+    assert card.id.version == 7

@@ -3,22 +3,23 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, Literal
 from uuid import UUID
 
 from simulation.ledger import Book
+from simulation.noted import Noted
 from simulation.setting import Setting
 from simulation.tasks import CREW, AskingExecutor, Crew, How, PlainExecutor, Stream, Task
-from simulation.wrapped import Wrapped
 
 from lionpride.core import EventStatus, Executor
 from lionpride.errors import ExistsError, NotFoundError, OperationError
 from lionpride.model.execution import TERMINAL
 from lionpride.rules.lifecycle import RETRYABLE
-from lionpride.stores.contract import Store
+from lionpride.stores.contract import Immediate, Store
 
 S = EventStatus
 
@@ -63,9 +64,11 @@ class Office:
         self.rng = rng
         self.kinds = kinds
         self.setting = Setting.drawn(rng)
+        self.stores: list[Store] = []
         self.executor, self.book = self.opened()
         self.labels = 0
         self.cancelled: set[UUID] = set()
+        self.late: dict[UUID, int] = {}  # of those, where it may have come too late: their runs
         self.visitors: set[asyncio.Task[Any]] = set()
         self.met: Counter[str] = Counter()
         self.trace: list[str] = []
@@ -79,9 +82,15 @@ class Office:
             "denial_backoff": setting.backoff,
         }
         store: Any = self.make(self.loop.time)
-        store = Wrapped(store) if setting.verbs else store
+        noted = None
+        if setting.verbs or not isinstance(store, Immediate):
+            store = noted = Noted(store)
+        self.stores.append(store)
         executor = self.kinds[setting.asks](config, store=store)
-        book = Book(executor, setting.limit, setting.capacity, setting.span, setting.slow)
+        bounds = setting.limit, setting.capacity, setting.span
+        book = Book(executor, *bounds, slow=setting.slow, noted=noted is not None)
+        if noted is not None:
+            noted.book = book
         if setting.watched:
             executor.observe(book.told)
         return executor, book
@@ -128,10 +137,18 @@ class Office:
             default = task.created_timestamp
             book.priorities[task.id] = default if priority is None else priority
         self.say(f"append {[(task.label, task.how) for task in tasks]} at {priorities}")
-        if len(tasks) == 1:
-            assert await self.executor.append(tasks[0], priorities[0]) is tasks[0]
-        else:
-            assert await self.executor.append_many(tasks, priorities) == tasks
+        with self.moving(tasks):
+            if len(tasks) == 1:
+                assert await self.executor.append(tasks[0], priorities[0]) is tasks[0]
+            else:
+                assert await self.executor.append_many(tasks, priorities) == tasks
+
+    @contextmanager
+    def moving(self, tasks: Iterable[Task]) -> Iterator[None]:
+        """These are being taken in or let go of: they may be here already, or still."""
+        self.book.moving = {task.id for task in tasks}
+        yield
+        self.book.moving = set()
 
     async def append_again(self) -> None:
         task = self.someone()
@@ -210,11 +227,13 @@ class Office:
         task = task or running or self.someone()
         if task is None:
             return
-        before = task.status
+        before, runs = task.status, task.id in self.book.active
         self.say(f"cancel {task.label} ({before})")
         if await self.executor.cancel(task):
             self.book.demand(before not in TERMINAL, f"{task.label} had ended, and is cancelled")
             self.cancelled.add(task.id)
+            if self.book.noted and before is S.PROCESSING and not runs:
+                self.late[task.id] = self.book.runs(task)
         else:
             ended = task.status in TERMINAL or (
                 task.status is S.PROCESSING and task.id not in self.book.active
@@ -245,6 +264,7 @@ class Office:
         else:
             self.book.demand(before in RETRYABLE, f"S3: {before} was retried")
             self.cancelled.discard(task.id)
+            self.late.pop(task.id, None)
 
     async def remove(self) -> None:
         task = self.someone()
@@ -254,7 +274,8 @@ class Office:
         (record,) = await self.executor.store.get([task.id])
         del self.book.accepted[task.id]
         try:
-            await self.executor.remove(task)
+            with self.moving([task]):
+                await self.executor.remove(task)
         except OperationError:
             self.book.accepted[task.id] = task
             claimed = record is not None and record.status is S.PROCESSING
@@ -265,11 +286,16 @@ class Office:
     async def cleanup(self) -> None:
         statuses = self.rng.sample(sorted(TERMINAL), self.rng.randint(1, 3))
         self.say(f"cleanup {statuses}")
-        gone = [task for task in self.book.accepted.values() if task.status in statuses]
+        accepted = self.book.accepted
+        wanted = {uid for uid, task in accepted.items() if task.status in statuses}
+        with self.moving(accepted.values()):
+            count = await self.executor.cleanup_events(statuses)
+        gone = [task for task in accepted.values() if task not in self.executor.states.items]
         for task in gone:
-            del self.book.accepted[task.id]
-        count = await self.executor.cleanup_events(statuses)
+            del accepted[task.id]
         self.book.demand(count == len(gone), f"cleaned up {count}, not {len(gone)}")
+        late = {task.id for task in gone if task.status in statuses}  # ended meanwhile
+        self.book.demand(wanted <= late and len(late) == count, "cleaned up others than was asked")
 
     async def wait_for(self) -> None:
         task = self.someone()
@@ -316,20 +342,21 @@ class Office:
         data = self.executor.states.to_dict(mode)
         if mode == "json":
             data = json.loads(json.dumps(data))
+        stood = {uid: _standing(task) for uid, task in self.book.accepted.items()}
         executor, book = self.opened()
         book.accepted = dict(self.book.accepted)  # the ids; the events come below
-        assert await executor.load(data) == len(self.book.accepted)
+        book.moving = set(stood)
+        assert await executor.load(data) == len(stood)
+        book.moving = set()
         for event in executor.states.items:
-            was, demand = self.book.accepted[event.id], book.demand
             assert isinstance(event, Task)
-            ran = was.status is S.PROCESSING
-            demand(event.status is (S.PENDING if ran else was.status), f"D3: {was.label} status")
-            for name in ("priority", "attempt", "tries", "denials", "due"):
-                now, before = getattr(event.execution, name), getattr(was.execution, name)
-                demand(now == before, f"D3: {name} of {was.label} is {now}, was {before}")
-            interruptions = was.execution.interruptions + ran
-            demand(event.execution.interruptions == interruptions, "D3: interruptions")
             book.accepted[event.id] = event
+            was, now = stood[event.id], _standing(event)
+            if was["status"] is S.PROCESSING:
+                was["status"], was["interruptions"] = S.PENDING, was["interruptions"] + 1
+            for name, before in was.items():
+                text = f"D3: {name} of {event.label} is {now[name]}, was {before}"
+                book.demand(now[name] == before, text)
         book.priorities = dict(self.book.priorities)
         book.refused, book.in_a_row = dict(self.book.refused), dict(self.book.in_a_row)
         book.agree()
@@ -371,7 +398,15 @@ class Office:
         await self._join()
         book = self.book
         for task in book.accepted.values():
-            book.ended_as_planned(task, task.id in self.cancelled)
+            # Its code had ended, and what came of it may have been on its way: not so another run.
+            late = self.late.get(task.id) == book.runs(task) and task.status is not S.CANCELLED
+            book.ended_as_planned(task, task.id in self.cancelled and not late)
         await self.stop()
         await asyncio.wait(self.visitors)
         await self.leave()
+
+
+def _standing(task: Task) -> dict[str, Any]:
+    """What a dump has to say of an event."""
+    names = ("status", "priority", "attempt", "tries", "denials", "interruptions", "due")
+    return {name: getattr(task.execution, name) for name in names}

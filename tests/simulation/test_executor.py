@@ -10,6 +10,7 @@ import pytest
 from simulation import mutants
 from simulation.office import WEIGHTS, Office
 from simulation.tasks import CREW, Plain, PlainExecutor
+from simulation.unhurried import SIMULATED
 from simulation.walks import chosen, length
 from simulation.wrapped import Wrapped
 from stores.makers import STORES, Make
@@ -61,6 +62,8 @@ async def work(make: Make, seed: int, steps: int, **how: Any) -> Office:
         for visitor in office.visitors:
             visitor.cancel()
         await asyncio.gather(*office.visitors, return_exceptions=True)
+        for store in office.stores:
+            await store.close()
     return office
 
 
@@ -73,9 +76,9 @@ async def step(office: Office, name: str) -> None:
 
 @pytest.mark.virtual
 @pytest.mark.parametrize("seed", chosen(300))
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", SIMULATED)
 async def test_whatever_is_done_to_an_executor(kind: str, seed: int) -> None:
-    await work(STORES[kind], seed, length(40))
+    await work(SIMULATED[kind], seed, length(40))
 
 
 @pytest.mark.virtual

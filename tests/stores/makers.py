@@ -3,11 +3,12 @@
 A new store joins the contract's tests and both simulations by one line in ``STORES``.
 """
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
-from weakref import finalize
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary, finalize
 
 from lionpride.model.work import Work
 from lionpride.stores.contract import Store
@@ -17,17 +18,39 @@ from lionpride.stores.sqlite import SqliteStore
 Make: TypeAlias = Callable[[Callable[[], float]], Store]
 """Makes an empty store that asks this clock for the time."""
 
+QUEUE = "questions"
+
+
+class Folder:
+    """A folder that goes when nobody has it any more."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="lionpride-"))
+        finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+FOLDERS: "WeakKeyDictionary[Any, Folder]" = WeakKeyDictionary()
+"""Where the stores' files are: a folder lives as long as any store on it."""
+
 
 def sqlite(clock: Callable[[], float]) -> SqliteStore:
-    """A store in a file of its own, which goes with it."""
-    folder = tempfile.TemporaryDirectory(prefix="lionpride-")
-    store = SqliteStore(Path(folder.name) / "run.db", "questions", clock=clock)
-    finalize(store, folder.cleanup)
+    """A store in a file of its own."""
+    return sqlite_in(Folder(), clock)
+
+
+def sqlite_in(folder: Folder, clock: Callable[[], float], **how: Any) -> SqliteStore:
+    """One more store over the file in a folder.
+
+    NORMAL, since a test cannot cut the power: what a killed process leaves is the same.
+    """
+    how = {"synchronous": "NORMAL", **how}
+    store = SqliteStore(folder.path / "run.db", QUEUE, clock=clock, **how)
+    FOLDERS[store] = folder
     return store
 
 
 STORES: dict[str, Make] = {
-    "memory": lambda clock: MemoryStore("questions", clock=clock),
+    "memory": lambda clock: MemoryStore(QUEUE, clock=clock),
     "sqlite": sqlite,
 }
 

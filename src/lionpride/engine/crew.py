@@ -19,6 +19,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from ..errors import NotFoundError
 from ..model.execution import EventStatus
 from ..rules.lifecycle import (
     RELEASED,
@@ -27,9 +28,8 @@ from ..rules.lifecycle import (
     Ending,
     Outcome,
     after_interruption,
-    cancelled_while_waiting,
 )
-from ..stores.contract import Claim, Settled
+from ..stores.contract import Cancelled, Claim, Settled
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform
 from .hands import Hands, Worker
@@ -73,8 +73,11 @@ class Crew(Hands):
         self._formal = shop.window is not None or not self._starts
         self._swift = False  # claims, starts and settlements need no waiting and no asking
         self._orphans: set[asyncio.Task[None]] = set()
+        self._owed = 0  # of the shop's promises, those that this crew has made
         self._claiming = 0  # claims under way
         self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
+        self._leaving: set[int] = set()  # ids of objects whose outcome is on its way to the record
+        self._recalled: list[Event] = []  # cancelled meanwhile
 
     def _ring(self) -> None:
         """There may be something new to claim."""
@@ -136,8 +139,11 @@ class Crew(Hands):
             if worker.claim is not None and worker.claim[0] is event:
                 worker.guard.end(cause)
                 return True
-        if self._claiming and cause is Cause.CANCEL:
-            self._unwanted.append(event)
+        if cause is Cause.CANCEL:
+            if id(event) in self._leaving:
+                self._recalled.append(event)
+            elif self._claiming:
+                self._unwanted.append(event)
         return False
 
     def abandon(self) -> None:
@@ -146,6 +152,13 @@ class Crew(Hands):
         self.shop.store.off(self._bell)
         for worker in tuple(self._workers):
             self._give_back(worker)
+        self._promise(-self._owed)
+
+    def _promise(self, n: int) -> None:
+        """Note starts to come; fewer, if ``n`` is below 0, unless they were given up already."""
+        n = max(n, -self._owed)
+        self._owed += n
+        self.shop.promised += n
 
     def _give_back(self, worker: Worker) -> None:
         """Send back what a worker had whose loop is gone; where a store waits, its lease lapses."""
@@ -159,27 +172,6 @@ class Crew(Hands):
         if self.shop.now is not None:
             outcome = after_interruption(event.execution.interruptions) if running else RELEASED
             self.shop.now.settle_now(event, attempt, outcome)
-
-    async def _claim(self, n: int, **how: Any) -> tuple[list[Claim], float | None]:
-        """Claim from the store; what is cancelled before the claim is here, is settled so."""
-        while True:
-            self._claiming += 1
-            try:
-                claims, wait = await self.shop.store.claim(self.shop.name, n, **how)
-            finally:
-                self._claiming -= 1
-            wanted = claims if not self._unwanted else await self._without_unwanted(claims)
-            if wanted or not claims:
-                return wanted, wait
-
-    async def _without_unwanted(self, claims: list[Claim]) -> list[Claim]:
-        """Settle those of the claims that were cancelled meanwhile; the others."""
-        unwanted = [claim for claim in claims if any(claim[0] is e for e in self._unwanted)]
-        if not self._claiming:
-            self._unwanted.clear()
-        for claim in unwanted:
-            await self._settle_unstarted(claim, cancelled_while_waiting())
-        return [claim for claim in claims if claim not in unwanted]
 
     # -- the work ----------------------------------------------------------------------------
 
@@ -281,7 +273,9 @@ class Crew(Hands):
                 self._free_slot()
         event, observers = claim[0], self.shop.observers
         if observers.active and answer is _APPLIED:
-            observers.tell(event, event.execution.arrival, _PROCESSING, event.status)
+            observers.tell(event, event.execution.arrival, _PROCESSING, outcome.status)
+        if self._recalled:
+            await self._recall(event, outcome)
 
     def _free_slot(self) -> None:
         self.shop.running -= 1
@@ -336,10 +330,27 @@ class Crew(Hands):
             raise TypeError(f"request must be a mapping, not {event.request!r}")
 
     async def _settle(self, claim: Claim, outcome: Outcome) -> Settled:
-        """Put on record what came of a claim."""
-        (answer,) = await self.shop.store.settle(((*claim, outcome),))
+        """Put on record what came of a claim; a cancel that comes meanwhile is not forgotten."""
+        event: Any = claim[0]
+        self._leaving.add(id(event))
+        try:
+            (answer,) = await self.shop.store.settle(((*claim, outcome),))
+        finally:
+            self._leaving.discard(id(event))
         self._after_trouble(outcome)
         return answer
+
+    async def _recall(self, event: Any, outcome: Outcome) -> None:
+        """Cancel an event that was sent back to wait while somebody cancelled it."""
+        asked = [each for each in self._recalled if each is not event]
+        back = outcome.status is _PENDING
+        if back and len(asked) < len(self._recalled):
+            number = event.execution.arrival
+            with suppress(NotFoundError):  # removed since
+                (answer,) = await self.shop.store.cancel((event,))
+                if answer is Cancelled.DONE and self.shop.observers.active:
+                    self.shop.observers.tell(event, number, _PENDING, EventStatus.CANCELLED)
+        self._recalled = [each for each in self._recalled if each is not event]
 
     async def _settle_unstarted(self, claim: Claim, outcome: Outcome) -> None:
         """Settle what no attempt of this crew's own ended, and tell of it."""
@@ -348,6 +359,8 @@ class Crew(Hands):
         answer = await self._settle(claim, outcome)
         if answer is _APPLIED and observers.active:
             observers.tell(event, event.execution.arrival, before, outcome.status)
+        if self._recalled:
+            await self._recall(event, outcome)
 
     def _leave_behind(self, worker: Worker) -> None:
         """Settle the event of a worker whose code ignores its cancellation, and go on without."""

@@ -29,7 +29,6 @@ class Dealing(Loop):
         super().__init__(shop)
         self._most += 1  # one looks ahead while the slots are taken
         self._dealt: deque[Claim] = deque()
-        self._owed = 0  # of the shop's promises, those that this crew has made
         self._put_back: set[asyncio.Task[None]] = set()
         self._swift = not shop.asks
 
@@ -37,35 +36,49 @@ class Dealing(Loop):
         try:
             await super().run()
         finally:
-            if self._loop.is_running():
-                while self._dealt:
-                    self._withdraw(self._deal(), RELEASED)
-                while self._put_back:
-                    await asyncio.wait(self._put_back)
+            self._return_dealt()
+            while self._put_back and self._loop.is_running():
+                await asyncio.wait(self._put_back)
             self._promise(-self._owed)
 
     def abandon(self) -> None:
+        self._return_dealt()
         super().abandon()
-        self._dealt.clear()  # their leases lapse
-        self._promise(-self._owed)
-
-    def _promise(self, n: int) -> None:
-        """Note starts to come; fewer, if ``n`` is below 0, unless they were given up already."""
-        n = max(n, -self._owed)
-        self._owed += n
-        self.shop.promised += n
 
     async def _stretch(self, worker: Worker) -> Claim | None:
         claim = self._deal() if self.shop.running < self.shop.slots else None
         self._more |= claim is not None
         return claim
 
+    def close(self) -> None:
+        super().close()
+        self._return_dealt()
+
+    def _return_dealt(self) -> None:
+        """Release what was dealt and has not started: others may want it now."""
+        while self._dealt:
+            claim = self._dealt.popleft()
+            if self._loop.is_running():  # else its lease lapses
+                self._withdraw(claim, RELEASED)
+
     def _deal(self) -> Claim | None:
-        """The next of what was claimed for all."""
+        """The next of what was claimed for all; it goes back if others took its room meanwhile."""
         if not self._dealt:
             return None
+        shop, claim = self.shop, self._dealt.popleft()
+        if shop.running >= shop.slots or (
+            shop.window is not None and not shop.window.free(self._now())
+        ):
+            self._withdraw(claim, RELEASED)
+            return None
         self._promise(-1)
-        return self._dealt.popleft()
+        return claim
+
+    def _break(self, promises: int) -> None:
+        """So many starts will not be made after all: others may."""
+        self._promise(-promises)
+        if promises:
+            self.shop.ring_free()
 
     async def _next(self, worker: Worker) -> Claim | None:
         if self.shop.asks:
@@ -81,14 +94,17 @@ class Dealing(Loop):
             try:
                 claims, wait = await self._claim(free)
             except BaseException:
-                self._promise(-free)
+                self._break(free)
                 raise
-            self._promise(len(claims) - free)
-            self._more = wait is not None
+            self._break(free - len(claims))
+            self._more = wait is not None or len(claims) > 1 or not self._armed
             self._dealt.extend(claims)
-            if claims and self._may_wait():
+            if self._closing:
+                self._return_dealt()
+            elif claims:
                 return self._deal()
-            await self._sleep(wait)
+            elif self._armed:  # else something has come since the claim was asked for
+                await self._sleep(wait)
         return None
 
     async def _until_free(self) -> int:
@@ -103,6 +119,7 @@ class Dealing(Loop):
             if shop.running + shop.promised >= shop.slots or shop.window is None:
                 await self._sleep_until_free()
             else:
+                shop.on_free.append(self._wake)  # a promise may be broken
                 await self._sleep(shop.window.wait(self._now()) or 0.001)
         return 0
 
@@ -110,16 +127,15 @@ class Dealing(Loop):
         for claim in self._dealt:
             if claim[0] is event:
                 self._dealt.remove(claim)
-                self._promise(-1)
                 cancelled = cause is Cause.CANCEL
                 self._withdraw(claim, cancelled_while_waiting() if cancelled else RELEASED)
                 return True
         return super().end(event, cause)
 
-    def _withdraw(self, claim: Claim | None, outcome: Outcome) -> None:
+    def _withdraw(self, claim: Claim, outcome: Outcome) -> None:
         """Settle a claim that is not to be started."""
-        if claim is not None:
-            assert claim[0].execution.status is EventStatus.PENDING
-            task = self._loop.create_task(self._settle_unstarted(claim, outcome))
-            self._put_back.add(task)
-            task.add_done_callback(self._put_back.discard)
+        assert claim[0].execution.status is EventStatus.PENDING
+        self._break(1)
+        task = self._loop.create_task(self._settle_unstarted(claim, outcome))
+        self._put_back.add(task)
+        task.add_done_callback(self._put_back.discard)

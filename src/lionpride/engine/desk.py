@@ -95,7 +95,7 @@ class Desk(Statuses):
         held = await self._find(event)
         (answer,) = await self._store.cancel((held,))
         if answer is Cancelled.DONE:
-            self._tell(held, _PENDING)
+            self._tell(held, _PENDING, EventStatus.CANCELLED)
         return answer is not Cancelled.SETTLED
 
     async def retry(self, event: Event | IdLike) -> Event:
@@ -110,7 +110,7 @@ class Desk(Statuses):
         held = await self._find(event)
         before = held.execution.status
         await self._store.requeue((held,))
-        self._tell(held, before)
+        self._tell(held, before, _PENDING)
         return held
 
     async def remove(self, event: Event | IdLike) -> Event:
@@ -121,10 +121,10 @@ class Desk(Statuses):
             OperationError: if it runs.
         """
         held = await self._find(event)
-        number, before = held.execution.arrival, held.execution.status
+        number = held.execution.arrival
         await self._store.remove((held,))
-        if self._observers.active:
-            self._observers.tell(held, number, before, None)
+        if self._observers.active:  # it may have ended while the store took its time
+            self._observers.tell(held, number, held.execution.status, None)
         return held
 
     async def cleanup_events(
@@ -147,14 +147,14 @@ class Desk(Statuses):
                     f"cleanup_events: {status.value} events have not ended: "
                     "cancel() or remove() them"
                 )
-        before = {}
+        numbers = {}
         if self._observers.active:
             events = (each for status in wanted for each in self.states.of(status))
-            before = {each.id: (each.execution.arrival, each.status) for each in events}
+            numbers = {each.id: each.execution.arrival for each in events}
         pruned = await self._store.prune(wanted)
-        if before:
-            for event in pruned:
-                self._observers.tell(event, *before[event.id], None)
+        if self._observers.active:
+            for event in pruned:  # some may have ended while the store took its time
+                self._observers.tell(event, numbers.get(event.id), event.execution.status, None)
         return len(pruned)
 
     async def _find(self, event: Event | IdLike) -> Event:
@@ -165,10 +165,9 @@ class Desk(Statuses):
             raise NotFoundError(f"{event!r} is not in this executor: append it first")
         return found
 
-    def _tell(self, event: Event, before: EventStatus) -> None:
+    def _tell(self, event: Event, before: EventStatus, after: EventStatus) -> None:
         if self._observers.active:
-            state = event.execution
-            self._observers.tell(event, state.arrival, before, state.status)
+            self._observers.tell(event, event.execution.arrival, before, after)
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Call ``observer(transition)`` at each step of each event; returns how to stop it.

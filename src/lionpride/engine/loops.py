@@ -73,7 +73,7 @@ class Loop(Admission):
     async def _next(self, worker: Worker) -> Claim | None:
         shop = self.shop
         while not self._closing and not worker.left:
-            if shop.window is not None or shop.running >= shop.slots:
+            if shop.window is not None or shop.running + shop.promised >= shop.slots:
                 await self._until_allowed()
                 if self._closing:
                     break
@@ -82,10 +82,11 @@ class Loop(Admission):
                 # to call while this worker runs what it found and nobody looks.
                 self._armed = True
                 shop.store.on_ready(self._bell)
-            claims, wait = await self._claim(1, start=self._starts)
-            self._more = wait is not None
+            claims, wait = await self._claim_one(start=self._starts)
+            self._more = wait is not None or not self._armed
             if not claims:
-                await self._sleep(wait)
+                if self._armed:  # else something has come since the claim was asked for
+                    await self._sleep(wait)
             elif self._starts or await self._admit(worker, claims[0]):
                 return claims[0]
             elif self._is_spent(worker):
@@ -122,7 +123,7 @@ class Round(Admission):
             await self._until_slot()
             if self._closing:
                 return None
-            claims, wait = await self._claim(1, until=self._until, skip=self._skip, denied=True)
+            claims, wait = await self._claim_one(until=self._until, skip=self._skip, denied=True)
             if not claims:
                 break
             if await self._accepts(worker, claims[0]):
@@ -139,6 +140,7 @@ class Round(Admission):
         assert number is not None
         if number in self._seen:
             self._skip.add(number)
+            self._stay_free()
             await self._settle_unstarted(claim, RELEASED)
             return False
         self._seen.add(number)

@@ -64,6 +64,7 @@ class Admission(Crew):
         if worker.left:
             return False  # settled already
         if outcome is not None:
+            self._stay_free()
             await self._settle_unstarted(claim, outcome)
             if isinstance(outcome, Ending) and outcome.denials:
                 self._denied()
@@ -116,9 +117,48 @@ class Admission(Crew):
             self.shop.asker = None
             self.shop.ring_free()
 
+    async def _claim(self, n: int, **how: Any) -> tuple[list[Claim], float | None]:
+        """Claim from the store; what is cancelled before the claim is here, is settled so."""
+        while True:
+            self._claiming += 1
+            try:
+                claims, wait = await self.shop.store.claim(self.shop.name, n, **how)
+            finally:
+                self._claiming -= 1
+            wanted = claims if not self._unwanted else await self._without_unwanted(claims)
+            if wanted or not claims:
+                return wanted, wait
+
+    async def _without_unwanted(self, claims: list[Claim]) -> list[Claim]:
+        """Settle those of the claims that were cancelled meanwhile; the others."""
+        unwanted = [claim for claim in claims if any(claim[0] is e for e in self._unwanted)]
+        if not self._claiming:
+            self._unwanted.clear()
+        for claim in unwanted:
+            await self._settle_unstarted(claim, cancelled_while_waiting())
+        return [claim for claim in claims if claim not in unwanted]
+
+    async def _claim_one(self, **how: Any) -> tuple[list[Claim], float | None]:
+        """Claim the next event, with a slot kept for it meanwhile."""
+        self._promise(1)
+        claims: list[Claim] = []
+        try:
+            claims, wait = await self._claim(1, **how)
+        finally:
+            self._promise(-1)
+            if not claims:
+                self._stay_free()
+        return claims, wait
+
+    def _stay_free(self) -> None:
+        """What was claimed does not start: its slot may be another's."""
+        if self.shop.now is None:  # else nobody saw it kept
+            self.shop.ring_free()
+
     async def _until_slot(self) -> None:
-        """Wait until an event may run beside those that do."""
-        while self.shop.running >= self.shop.slots and self._may_wait():
+        """Wait until an event may run beside those that do, or are about to."""
+        shop = self.shop
+        while shop.running + shop.promised >= shop.slots and self._may_wait():
             await self._sleep_until_free()
 
     async def _sleep_until_free(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import time
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, model_serializer
@@ -17,6 +17,7 @@ from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode
 from .given import as_data, as_metadata, as_time
+from .ids import new_id
 from .lazy import ARRIVING, made_on_first_use
 from .names import refuse_entry, refuse_shadows
 from .plain import Plain
@@ -39,7 +40,8 @@ class Element(BaseModel):
     costs more than all the rest of a small event.
 
     Args:
-        id: A UUID, its text, or another Element; a random one (uuid4) by default. Read-only.
+        id: A UUID, its text, or another Element; by default a new one, in order of time (UUID
+            version 7). Read-only.
         created_at: A datetime (naive: UTC), ISO text, or a Unix timestamp in seconds; now by
             default. Read-only, always in UTC.
         metadata: A mapping of the user's own; empty by default.
@@ -55,7 +57,7 @@ class Element(BaseModel):
     )
 
     if TYPE_CHECKING:
-        id: UUID = Field(default_factory=uuid4, frozen=True)
+        id: UUID = Field(default_factory=lambda: new_id(0.0), frozen=True)
         created_at: datetime = Field(default_factory=lambda: datetime.now(UTC), frozen=True)
         metadata: dict[str, Any] = {}
     else:
@@ -63,7 +65,7 @@ class Element(BaseModel):
         @made_on_first_use
         def id(self) -> UUID:
             """The identity, made once."""
-            return uuid4()
+            return new_id(self.created_timestamp)
 
         @made_on_first_use
         def created_at(self) -> datetime:

@@ -8,6 +8,7 @@ where nothing is in the way, and one after another where something is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import apsw
@@ -75,20 +76,26 @@ class Batch:
             apsw.Error: if the transaction as a whole cannot go on.
         """
         applied = _exits(rows, self.exits)
-        answers = [Answer(None)] * len(self.steps)
-        order = [(_RANKS.get(type(step), 1), at) for at, (step, _, _) in enumerate(self.steps)]
-        order.sort()
-        numbers: Sequence[int | Exception] | None = None
-        for rank, at in order:
-            if rank and numbers is None:
-                numbers = _entries(rows, self.entries)
-            answers[at] = _one(rows, self.steps[at][0])
-        if numbers is None:
-            numbers = _entries(rows, self.entries)
-        return Answers(numbers, applied, answers, rows.is_idle())
+        steps = [step for step, _, _ in self.steps]
+        answers: dict[int, Answer] = {}
+        _settles(rows, steps, answers)
+        numbers = _entries(rows, self.entries)
+        for at in self.order():
+            if at not in answers:
+                answers[at] = _one(rows, steps[at])
+        return Answers(numbers, applied, [answers[at] for at in range(len(steps))], rows.is_idle())
+
+    def order(self) -> list[int]:
+        """The places of the steps in the order in which they are taken: claims last.
+
+        They are noted and answered in it too: what is appended or sent back to wait, and claimed
+        at once, is known here when its claim is, and observers hear of it before it starts.
+        """
+        return sorted(range(len(self.steps)), key=lambda at: _rank(self.steps[at][0]))
 
 
-_RANKS = {Settle: 0, Claim: 2}
+def _rank(step: Step) -> int:
+    return 0 if isinstance(step, Settle) else 2 if isinstance(step, Claim) else 1
 
 
 def _exits(rows: Rows, exits: Sequence[Exit]) -> Sequence[bool]:
@@ -97,7 +104,14 @@ def _exits(rows: Rows, exits: Sequence[Exit]) -> Sequence[bool]:
     columns = [one[2] for one in exits]
     if _together(rows, lambda: rows.complete(columns)):
         return [True] * len(exits)
-    return [bool(_together(rows, lambda one=one: rows.complete([one]))) for one in columns]
+    return [bool(_together(rows, partial(rows.complete, [one]))) for one in columns]
+
+
+def _settles(rows: Rows, steps: Sequence[Step], answers: dict[int, Answer]) -> None:
+    settles = [(at, step) for at, step in enumerate(steps) if isinstance(step, Settle)]
+    given = _together(rows, lambda: Settle.together(rows, [step for _, step in settles]))
+    for at, (place, step) in enumerate(settles):
+        answers[place] = Answer(given[at]) if given else _one(rows, step)
 
 
 def _entries(rows: Rows, entries: Sequence[Entry]) -> Sequence[int | Exception]:
@@ -127,7 +141,9 @@ def _together(rows: Rows, work: Callable[[], Any]) -> Any:
     """What the work gives; if that is nothing, it is undone."""
     try:
         with rows.attempt():
-            return work() or _undo()
+            if not (given := work()):
+                raise _InTheWay
+            return given
     except _InTheWay:
         return None
     except apsw.Error:
@@ -136,11 +152,7 @@ def _together(rows: Rows, work: Callable[[], Any]) -> Any:
         return None
 
 
-def _undo() -> None:
-    raise _InTheWay
-
-
-class _InTheWay(Exception):  # noqa: N818  (named for what it says)
+class _InTheWay(Exception):
     """The steps cannot be taken in one go."""
 
 

@@ -15,7 +15,8 @@ from ...model.unset import Unset
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
 from ..contract import Record
-from .rows import Found, Fresh, Kept, Place, State, Waits
+from .look import Found, Kept, State
+from .rows import Fresh, Place
 
 __all__ = (
     "after",
@@ -99,7 +100,7 @@ def after(outcome: Outcome, own: dict[str, Any]) -> State:
     if isinstance(outcome, Completion) and own.get("_status") == "processing":
         result = packed_result(Execution.over({"_response": outcome.response}))
         counters = [own.get(key, 0) for key in _COUNTERS]
-        return (*counters, outcome.duration, None, result)  # type: ignore[return-value]
+        return (*counters, outcome.duration, None, result)
     execution = Execution.over(Execution.over(own).entries())
     apply(execution, outcome)
     return state_of(execution.own)

@@ -12,19 +12,21 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import apsw
 
 from ...errors import OperationError
 from .aside import Aside
-from .batch import Answer, Answers, Batch, Entry, Exit
+from .batch import Answer, Answers, Batch, Exit
+from .entering import Append, Enter
 from .file import speaking
+from .holding import Holding
 from .lock import Turn
 from .rows import Rows
-from .steps import Append, Step
+from .steps import Step
 
-__all__ = ("Commits", "Notary")
+__all__ = ("Commits",)
 
 SMALL: Final = 4
 """Steps of a batch that is committed on the loop, since handing it over costs more."""
@@ -36,19 +38,6 @@ AGAIN: Final = 1.0
 """Seconds until completions are tried again that could not be written."""
 
 
-class Notary(Protocol):
-    """Who notes in this process what has been committed."""
-
-    def entered(self, entry: Entry, number: int) -> None:
-        """An event was taken in."""
-
-    def exited(self, gone: Exit, applied: bool) -> None:
-        """A completion was put on record, or its claim had been lost."""
-
-    def committed(self, idle: bool) -> None:
-        """A transaction is done; whether nothing waits and nothing is claimed any more."""
-
-
 class Commits:
     """Takes steps in transactions, one at a time, for one event loop.
 
@@ -58,7 +47,8 @@ class Commits:
         rows: The tables over that connection.
         turn: The right to write.
         patience: Seconds to wait for a program that writes without taking turns.
-        notary: Told of what is committed.
+        holding: Notes in this process what is committed.
+        committed: Called after each commit: whether nothing waits and nothing is claimed.
     """
 
     def __init__(
@@ -69,14 +59,16 @@ class Commits:
         turn: Turn,
         *,
         patience: float,
-        notary: Notary,
+        holding: Holding,
+        committed: Callable[[bool], None],
     ) -> None:
         self._path = path
         self._connection = connection
         self._rows = rows
         self._turn = turn
         self._patience = patience
-        self._notary = notary
+        self._holding = holding
+        self._committed = committed
         self._batch = Batch()
         self._busy = False
         self._scheduled = False
@@ -246,19 +238,20 @@ class Commits:
             self._done(batch, answers)
 
     def _done(self, batch: Batch, answers: Answers) -> None:
-        notary = self._notary
+        holding = self._holding
         for gone, applied in zip(batch.exits, answers.applied, strict=True):
-            notary.exited(gone, applied)
+            holding.exited(gone, applied)
         for entry, number in zip(batch.entries, answers.numbers, strict=True):
             future = entry[2]
             if isinstance(number, int):
-                notary.entered(entry, number)
+                holding.entered(entry, number)
                 if not future.done():
                     future.set_result(None)
             elif not future.done():
                 future.set_exception(number)
-        for (_, then, future), answer in zip(batch.steps, answers.steps, strict=True):
-            value, error = _noted(then, answer)
+        for at in batch.order():
+            _, then, future = batch.steps[at]
+            value, error = _noted(then, answers.steps[at])
             if future.done():
                 continue
             if error is None:
@@ -266,7 +259,7 @@ class Commits:
             else:
                 future.set_exception(error)
         self._next()
-        notary.committed(answers.idle)
+        self._committed(answers.idle)
 
     def _failed(self, batch: Batch, failure: Exception) -> None:
         """The transaction came to nothing: who waits is told so, completions are kept."""
@@ -303,7 +296,7 @@ class Commits:
 
     # -- a large append ----------------------------------------------------------------------
 
-    async def append(self, step: Append, then: Callable[[Any], Any]) -> Any:
+    async def append(self, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
         """Take in many events in one transaction, with turns of the loop in between.
 
         Args:
@@ -323,7 +316,7 @@ class Commits:
         finally:
             self._next()
 
-    async def _append(self, step: Append, then: Callable[[Any], Any]) -> Any:
+    async def _append(self, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
         rows = self._rows
         try:
             self._begin(self._patience)
@@ -364,15 +357,14 @@ class Commits:
         return cancelled
 
 
-async def _by_and_by(step: Append, rows: Rows) -> list[tuple[int, bool]]:
+async def _by_and_by(step: Append | Enter, rows: Rows) -> Any:
     """Take an append piece by piece, with a turn of the loop between two."""
     pieces = step.by_and_by(rows, PIECE)
     while True:
         try:
             next(pieces)
         except StopIteration as end:
-            answer: list[tuple[int, bool]] = end.value
-            return answer
+            return end.value
         await asyncio.sleep(0)
 
 

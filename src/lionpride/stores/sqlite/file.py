@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Final
 
 import apsw
@@ -104,10 +105,13 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
         )
         try:
             connection.set_busy_timeout(round(patience * 1000))
+            # Nothing is copied into a file that turns out to be somebody else's.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             if connection.readonly("main"):
                 raise apsw.ReadOnlyError("attempt to write a readonly database")
-            _bring_up_to_date(connection, path)
+            _bring_up_to_date(connection, path, patience)
             _prepare(connection, synchronous)
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         except BaseException:
             connection.close()
             raise
@@ -141,11 +145,11 @@ def _prepare(connection: apsw.Connection, synchronous: Synchronous) -> None:
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
 
 
-def _bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
+def _bring_up_to_date(connection: apsw.Connection, path: Path, patience: float) -> None:
     """Run the scripts that the file has not seen yet, all or none of them."""
     if _check_version(connection, path) == VERSION:
         return
-    connection.execute("PRAGMA journal_mode = WAL")
+    _log_ahead(connection, patience)
     connection.execute("BEGIN IMMEDIATE")
     try:
         for version in range(_check_version(connection, path) + 1, VERSION + 1):
@@ -159,16 +163,31 @@ def _bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
         raise
 
 
+def _log_ahead(connection: apsw.Connection, patience: float) -> None:
+    """Have the file kept with a write-ahead log; SQLite waits in only some steps of this."""
+    end = monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except apsw.BusyError:  # another process makes the same file
+            if monotonic() >= end:
+                raise
+            sleep(0.002)
+
+
 def _check_version(connection: apsw.Connection, path: Path) -> int:
     """The schema version of a file that is ours; 0 for an empty one."""
-    version, application = connection.pragma("user_version"), connection.pragma("application_id")
+    with connection:  # one view of the three: another process may be making the file
+        version = connection.pragma("user_version")
+        application = connection.pragma("application_id")
+        empty = not connection.execute("SELECT count(*) FROM sqlite_schema").get
     if application == APPLICATION and version > VERSION:
         raise StoreError(
             f"{path} was written by a newer version of lionpride-core (schema {version}; this "
             f"one knows {VERSION}), and was left as it is: upgrade lionpride-core",
             retryable=False,
         )
-    empty = not connection.execute("SELECT count(*) FROM sqlite_schema").get
     if application != APPLICATION and not (empty and application == 0 and version == 0):
         raise StoreError(
             f"{path} is another program's database, and was left as it is: give another path",

@@ -15,7 +15,7 @@ def host() -> str:
     """Where process ids mean what they mean here: this boot of this machine, this namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return f"{platform.node()}/{platform.system()}"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from .commits import Commits, Notary
+from .commits import Commits
 from .file import connect, open_file
+from .holding import Holding
 from .lock import Turn
 from .pulse import Pulse
 from .reader import Reader
@@ -25,7 +26,8 @@ class Opened:
         patience: Seconds to wait for another program that writes.
         lease: Seconds that a claim holds without a pulse.
         clock: The time for leases; called in threads too.
-        notary: Told of what is committed.
+        holding: Notes in this process what is committed.
+        committed: Called after each commit: whether nothing waits and nothing is claimed.
     """
 
     def __init__(
@@ -37,13 +39,20 @@ class Opened:
         patience: float,
         lease: float,
         clock: Callable[[], float],
-        notary: Notary,
+        holding: Holding,
+        committed: Callable[[bool], None],
     ) -> None:
         self._connection = open_file(path, synchronous=synchronous, patience=patience)
         self._turn = Turn(path)
         rows = Rows(self._connection, queue)
         self.commits = Commits(
-            path, self._connection, rows, self._turn, patience=patience, notary=notary
+            path,
+            self._connection,
+            rows,
+            self._turn,
+            patience=patience,
+            holding=holding,
+            committed=committed,
         )
         self.reader = Reader(connect(path, synchronous=synchronous), queue)
         self.pulse = Pulse(path, synchronous, lease, clock)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 
-from .file import connect
+from .file import PATIENCE, connect
 from .lock import Turn
 
 __all__ = ("Pulse",)
@@ -57,7 +57,7 @@ class Pulse:
 
     def _run(self) -> None:
         connection, turn = connect(self._path, synchronous=self._synchronous), Turn(self._path)
-        connection.set_busy_timeout(round(self._lease * 1000))
+        connection.set_busy_timeout(round(min(self._lease, PATIENCE) * 1000))
         try:
             while not self._end.wait(self._lease / 3):
                 try:

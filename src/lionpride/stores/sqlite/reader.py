@@ -12,7 +12,7 @@ import apsw
 
 from ...model.execution import EventStatus
 from ..contract import Record
-from .rows import Found, Rows
+from .look import Found, Look
 
 __all__ = ("Reader", "record_of")
 
@@ -28,7 +28,7 @@ class Reader:
     def __init__(self, connection: apsw.Connection, queue: str) -> None:
         self._db = connection
         self._queue = queue
-        self._rows = Rows(connection, queue)
+        self._look = Look(connection, queue)
 
     def close(self) -> None:
         """Close the connection."""
@@ -36,44 +36,46 @@ class Reader:
 
     def counts(self) -> dict[EventStatus, int]:
         """How many events are in each status."""
-        return {EventStatus(status): n for status, n in self._rows.counts().items()}
+        return {EventStatus(status): n for status, n in self._look.counts().items()}
 
     def last(self) -> int:
         """The highest number given so far."""
-        return self._rows.last()
+        return self._look.last()
 
     def queues(self) -> list[str]:
         """The names of all queues in the file, in order of their making."""
-        return self._rows.queues()
+        return self._look.queues()
 
     def is_attended(self, since: float) -> bool:
         """Whether a worker gave a sign of life since then."""
-        return self._rows.is_attended(since)
+        return self._look.is_attended(since)
 
     def unwanted(self) -> list[int]:
         """The numbers of what is claimed and is to be cancelled."""
-        return self._rows.unwanted()
+        return self._look.unwanted()
 
     def page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
         """The next records of a status, by number."""
+        wanted = None if status is None else status.value
         with self._db:  # one view of all the tables
-            wanted = None if status is None else status.value
-            found = map(self._rows.find, self._rows.page(wanted, after, limit))
-            return [record_of(one) for one in found if one is not None]
+            found = [self._look.find(number) for number in self._look.page(wanted, after, limit)]
+        return [record_of(one) for one in found if one is not None]
 
     def find(self, ids: Iterable[UUID]) -> list[Found | None]:
         """What is known of the events of these ids; None for one that is not in the queue."""
         wanted = [uid.bytes for uid in ids]
         with self._db:
-            numbers = self._rows.known(wanted)
-            known = {uid: self._rows.find(number) for uid, number in numbers.items()}
+            numbers = self._look.known(wanted)
+            known = {uid: self._look.find(number) for uid, number in numbers.items()}
         here = {uid: one for uid, one in known.items() if one and one.queue == self._queue}
         return [here.get(uid) for uid in wanted]
 
     def of(self, numbers: Iterable[int]) -> list[Found | None]:
         """What is known of the events of these numbers."""
+        found: list[Found | None] = []
         with self._db:
-            return [self._rows.find(number) for number in numbers]
+            found += map(self._look.find, numbers)
+        return found
 
 
 def record_of(found: Found) -> Record:
@@ -117,4 +119,5 @@ def _payload(found: Found, uid: UUID) -> dict[str, Any]:
         execution["due"] = found.due
     created = datetime.fromtimestamp(found.created, UTC).isoformat()
     head = {"id": str(uid), "created_at": created, "execution": execution}
-    return head | json.loads(found.payload)
+    fields: dict[str, Any] = json.loads(found.payload)
+    return head | fields

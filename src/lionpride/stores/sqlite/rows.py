@@ -1,37 +1,21 @@
-"""The tables: every statement on them, each a step inside a transaction that others begin."""
+"""Writing the tables: every statement a step inside a transaction that others begin."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, TypeAlias
-
-import apsw
+from typing import Any, NamedTuple, TypeAlias
 
 from ...model.execution import EventStatus
 from ...rules.lifecycle import RETRYABLE
+from .look import PENDING, PROCESSING, STATE, Look, Stands, State
 
-__all__ = ("Ended", "Found", "Fresh", "Kept", "Place", "Rows", "Stands", "State", "Waits")
+__all__ = ("Ended", "Fresh", "Place", "Rows", "Waits")
 
-State: TypeAlias = tuple[int, int, int, int, float | None, int | None, str | None]
-"""attempt, tries, denials, interruptions, duration, retryable, result."""
-
-Kept: TypeAlias = tuple[bytes, str, float, str]
-"""id, kind, created, payload."""
-
-_STATE: Final = "attempt, tries, denials, interruptions, duration, retryable, result"
-_PENDING: Final = EventStatus.PENDING.value
-_PROCESSING: Final = EventStatus.PROCESSING.value
-_TABLES: Final[dict[str | None, str]] = {
-    None: "event",
-    _PENDING: "waiting",
-    _PROCESSING: "lease",
-    EventStatus.COMPLETED.value: "finished NOT INDEXED",
-}
-
-
-Waits: TypeAlias = tuple[int, float, float, int, int, int, int, float | None, int | None, str | None]
+Waits: TypeAlias = tuple[
+    int, float, float, int, int, int, int, float | None, int | None, str | None
+]
 """number, due, priority of an event that waits, and its state."""
 
 Ended: TypeAlias = tuple[int, int, float, float, str | None]
@@ -57,45 +41,8 @@ class Place(NamedTuple):
     state: State
 
 
-class Stands(NamedTuple):
-    """An event that waits, or is leased, as it does."""
-
-    number: int
-    due: float
-    priority: float
-    state: State
-
-
-class Found(NamedTuple):
-    """All that is known of an event."""
-
-    number: int
-    id: bytes
-    queue: str
-    kind: str
-    created: float
-    priority: float
-    key: str | None
-    costs: str | None
-    payload: str
-    status: str
-    due: float
-    state: State
-
-
-class Rows:
-    """The rows of one queue, over a connection that is inside a transaction.
-
-    Args:
-        connection: Where they are.
-        queue: The queue's name.
-    """
-
-    def __init__(self, connection: apsw.Connection, queue: str) -> None:
-        self._db = connection
-        self._name = queue
-        self._queue = 0
-        self._change: dict[str, int] = {}
+class Rows(Look):
+    """The rows of a queue, over a connection that is inside a transaction."""
 
     # -- the transaction ---------------------------------------------------------------------
 
@@ -147,12 +94,6 @@ class Rows:
 
     # -- taking in ---------------------------------------------------------------------------
 
-    def known(self, ids: Iterable[bytes]) -> dict[bytes, int]:
-        """The numbers of the ids that are here, in whatever queue."""
-        query = "SELECT number FROM event WHERE id = ?"
-        found = {each: self._db.execute(query, (each,)).get for each in ids}
-        return {each: number for each, number in found.items() if number is not None}
-
     def insert(self, places: Sequence[Place]) -> range | None:
         """Take events in; their numbers, or None if an id is known: then undo this."""
         last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").get or 0
@@ -165,12 +106,18 @@ class Rows:
         )
         if self._db.total_changes() - before != len(places):
             return None
-        waiting = [(p.due, p.priority, n, p.state) for n, p in zip(numbers, places, strict=True)
-                   if p.status == _PENDING]
+        waiting = [
+            (p.due, p.priority, n, p.state)
+            for n, p in zip(numbers, places, strict=True)
+            if p.status == PENDING
+        ]
         self._let_wait(waiting)
         self._finish(
-            [(n, p.status, p.ended, p.state) for n, p in zip(numbers, places, strict=True)
-             if p.status != _PENDING]
+            [
+                (n, p.status, p.ended, p.state)
+                for n, p in zip(numbers, places, strict=True)
+                if p.status != PENDING
+            ]
         )
         return numbers
 
@@ -187,12 +134,12 @@ class Rows:
         if self._db.total_changes() - before != len(fresh):
             return None
         self._db.execute(
-            f"INSERT INTO waiting (queue, due, priority, number, {_STATE}) "
+            f"INSERT INTO waiting (queue, due, priority, number, {STATE}) "
             "SELECT queue, 0, priority, number, 0, 0, 0, 0, NULL, NULL, NULL FROM event "
             "WHERE number > ?",
             (last,),
         )
-        self._count(_PENDING, len(fresh))
+        self._count(PENDING, len(fresh))
         return numbers
 
     def _let_wait(self, entries: Sequence[tuple[float, float, int, State]]) -> None:
@@ -200,18 +147,18 @@ class Rows:
         if entries:
             queue = self._queue
             self._db.executemany(
-                f"INSERT INTO waiting (queue, due, priority, number, {_STATE}) "
+                f"INSERT INTO waiting (queue, due, priority, number, {STATE}) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(queue, due, priority, n, *state) for due, priority, n, state in entries],
             )
-            self._count(_PENDING, len(entries))
+            self._count(PENDING, len(entries))
 
     def _finish(self, entries: Sequence[tuple[int, str, float, State]]) -> None:
         """Put ended events on record: number, status, when, state."""
         if entries:
             queue = self._queue
             self._db.executemany(
-                f"INSERT INTO finished (number, queue, status, ended, {_STATE}) "
+                f"INSERT INTO finished (number, queue, status, ended, {STATE}) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(n, queue, status, ended, *state) for n, status, ended, state in entries],
             )
@@ -229,11 +176,12 @@ class Rows:
 
     def next(self, n: int) -> list[Waits]:
         """What is to be claimed next: the first ``n`` that are ready."""
-        return self._db.execute(
-            f"SELECT number, due, priority, {_STATE} FROM waiting "
+        rows: Any = self._db.execute(
+            f"SELECT number, due, priority, {STATE} FROM waiting "
             "WHERE queue = ? AND due = 0 ORDER BY priority, number LIMIT ?",
             (self._queue, n),
-        ).fetchall()
+        )
+        return list(rows)
 
     def next_of(
         self, n: int, until: int | None, skip: Collection[int], denied: bool, but: Collection[str]
@@ -261,17 +209,18 @@ class Rows:
                 "NOT IN (SELECT value FROM json_each(?))"
             )
             bound.append(json.dumps(list(but)))
-        return self._db.execute(
-            f"SELECT number, due, priority, {_STATE} FROM waiting WHERE {' AND '.join(where)} "
+        rows: Any = self._db.execute(
+            f"SELECT number, due, priority, {STATE} FROM waiting WHERE {' AND '.join(where)} "
             "ORDER BY priority, number LIMIT ?",
             (*bound, n),
-        ).fetchall()
+        )
+        return list(rows)
 
     def lease_first(self, found: Sequence[Waits], worker: str, until: float, start: bool) -> None:
         """Give a worker what ``next`` has found: all of it, in two statements."""
         last = self._queue, found[-1][2], found[-1][0]
         self._db.execute(
-            f"INSERT INTO lease (number, queue, due, priority, {_STATE}, worker, until) SELECT "
+            f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) SELECT "
             f"number, queue, due, priority, attempt + 1, tries, {'0' if start else 'denials'}, "
             "interruptions, duration, retryable, result, ?4, ?5 FROM waiting "
             "WHERE queue = ?1 AND due = 0 AND (priority, number) <= (?2, ?3)",
@@ -280,14 +229,14 @@ class Rows:
         self._db.execute(
             "DELETE FROM waiting WHERE queue = ? AND due = 0 AND (priority, number) <= (?, ?)", last
         )
-        self._count(_PENDING, -len(found))
-        self._count(_PROCESSING, len(found))
+        self._count(PENDING, -len(found))
+        self._count(PROCESSING, len(found))
 
     def lease(self, found: Sequence[Waits], worker: str, until: float, start: bool) -> None:
         """Give a worker what ``next_of`` has found."""
         queue = self._queue
         self._db.executemany(
-            f"INSERT INTO lease (number, queue, due, priority, {_STATE}, worker, until) VALUES "
+            f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) VALUES "
             f"(?, {queue}, {'0 * ?' if start else '?'}, ?, ? + 1, ?, {'0 * ?' if start else '?'}, "
             "?, ?, ?, ?, ?, ?)",
             [(*one, worker, until) for one in found],
@@ -296,31 +245,10 @@ class Rows:
             "DELETE FROM waiting WHERE queue = ? AND due = ? AND priority = ? AND number = ?",
             [(queue, one[1], one[2], one[0]) for one in found],
         )
-        self._count(_PENDING, -len(found))
-        self._count(_PROCESSING, len(found))
-
-    def kept(self, number: int) -> Kept:
-        """What never changes of an event that is here."""
-        query = "SELECT id, kind, created, payload FROM event WHERE number = ?"
-        kept: Kept = self._db.execute(query, (number,)).fetchone()
-        return kept
-
-    def next_due(self) -> float | None:
-        """When the first of what is not due yet will be."""
-        query = "SELECT due FROM waiting WHERE queue = ? AND due > 0 ORDER BY due LIMIT 1"
-        return self._db.execute(query, (self._queue,)).get  # type: ignore[no-any-return]
+        self._count(PENDING, -len(found))
+        self._count(PROCESSING, len(found))
 
     # -- leases ------------------------------------------------------------------------------
-
-    def holders(self) -> list[str]:
-        """The workers that hold leases of this queue."""
-        query = "SELECT DISTINCT worker FROM lease WHERE queue = ?"
-        return [worker for (worker,) in self._db.execute(query, (self._queue,))]
-
-    def process_of(self, worker: str) -> tuple[str, int, str] | None:
-        """Host, process id and birth of a worker's process."""
-        query = "SELECT host, pid, born FROM worker WHERE name = ?"
-        return self._db.execute(query, (worker,)).fetchone()  # type: ignore[no-any-return]
 
     def enlist(self, worker: str, host: str, pid: int, born: str, now: float) -> None:
         """Note a worker and its process."""
@@ -334,19 +262,6 @@ class Rows:
         """Forget a worker."""
         self._db.execute("DELETE FROM worker WHERE name = ?", (worker,))
 
-    def is_attended(self, since: float) -> bool:
-        """Whether a worker of this queue gave a sign of life since then."""
-        query = (
-            "SELECT 1 FROM worker WHERE seen >= ? "
-            "AND queue = (SELECT number FROM queue WHERE name = ?) LIMIT 1"
-        )
-        return self._db.execute(query, (since, self._name)).get is not None
-
-    def unwanted(self) -> list[int]:
-        """The numbers of what is leased and is to be cancelled."""
-        query = "SELECT number FROM lease WHERE cancel = 1"
-        return [number for (number,) in self._db.execute(query)]
-
     def lapse(self, worker: str) -> None:
         """End the leases of a worker, whose process is dead, and forget it."""
         self._db.execute("UPDATE lease SET until = 0 WHERE worker = ?", (worker,))
@@ -355,7 +270,7 @@ class Rows:
     def lapsed(self, now: float, limit: int) -> list[Stands]:
         """What is held under a lapsed lease."""
         rows = self._db.execute(
-            f"SELECT number, due, priority, {_STATE} FROM lease "
+            f"SELECT number, due, priority, {STATE} FROM lease "
             "WHERE queue = ? AND until < ? ORDER BY number LIMIT ?",
             (self._queue, now, limit),
         )
@@ -374,14 +289,14 @@ class Rows:
         self._db.executemany("DELETE FROM lease WHERE number = ? AND attempt = ?", claims)
         if self._db.total_changes() - before != len(claims):
             return False
-        self._count(_PROCESSING, -len(claims))
+        self._count(PROCESSING, -len(claims))
         return True
 
     def complete(self, ended: Sequence[Ended]) -> bool:
         """Put completed attempts on record; False if a lease was lost: then undo this."""
         before, queue = self._db.total_changes(), self._queue
         self._db.executemany(
-            f"INSERT INTO finished (number, queue, status, ended, {_STATE}) "
+            f"INSERT INTO finished (number, queue, status, ended, {STATE}) "
             f"SELECT number, {queue}, 'completed', ?3, attempt, tries, 0, interruptions, ?4, "
             "NULL, ?5 FROM lease WHERE number = ?1 AND attempt = ?2",
             ended,
@@ -389,7 +304,7 @@ class Rows:
         if self._db.total_changes() - before != len(ended):
             return False
         self._db.executemany("DELETE FROM lease WHERE number = ?", [one[:1] for one in ended])
-        self._count(_PROCESSING, -len(ended))
+        self._count(PROCESSING, -len(ended))
         self._count(EventStatus.COMPLETED.value, len(ended))
         return True
 
@@ -402,24 +317,6 @@ class Rows:
         self._finish(ended)
         self._let_wait(back)
 
-    def standing(self, number: int) -> tuple[str, int] | None:
-        """Status and attempt of an event; None if it is not in this queue."""
-        query = "SELECT priority FROM event WHERE number = ? AND queue = ?"
-        priority = self._db.execute(query, (number, self._queue)).get
-        if priority is None:
-            return None
-        status, _, state = self._stands(number, priority, self._queue)
-        return status, state[0]
-
-    def waits(self, number: int) -> Stands | None:
-        """An event that waits, as it does; None if it does not."""
-        query = "SELECT priority FROM event WHERE number = ? AND queue = ?"
-        priority = self._db.execute(query, (number, self._queue)).get
-        if priority is None:
-            return None
-        status, due, state = self._stands(number, priority, self._queue)
-        return Stands(number, due, priority, state) if status == _PENDING else None
-
     # -- by hand -----------------------------------------------------------------------------
 
     def leave(self, one: Stands) -> None:
@@ -428,7 +325,7 @@ class Rows:
             "DELETE FROM waiting WHERE queue = ? AND due = ? AND priority = ? AND number = ?",
             (self._queue, one.due, one.priority, one.number),
         )
-        self._count(_PENDING, -1)
+        self._count(PENDING, -1)
 
     def ask_cancel(self, number: int) -> None:
         """Ask the holder of a lease to cancel the attempt."""
@@ -459,82 +356,9 @@ class Rows:
             self._count(self._db.execute(query, (number,)).get, -1)
         self._db.execute("DELETE FROM event WHERE number = ?", (number,))
 
-    def oldest(
-        self, status: str, limit: int, before: float | None = None
-    ) -> list[tuple[float, int]]:
-        """When ended events ended, and their numbers: the oldest endings first."""
-        query = "SELECT ended, number FROM finished WHERE queue = ? AND status = ?"
-        bound: list[Any] = [self._queue, status]
-        if before is not None:
-            query += " AND ended < ?"
-            bound.append(before)
-        return self._db.execute(f"{query} ORDER BY ended LIMIT ?", (*bound, limit)).fetchall()
-
     def prune(self, status: str, numbers: Sequence[int]) -> None:
         """Remove ended events of one status."""
         each = [(number,) for number in numbers]
         self._db.executemany("DELETE FROM finished WHERE number = ?", each)
         self._db.executemany("DELETE FROM event WHERE number = ?", each)
         self._count(status, -len(each))
-
-    # -- asking ------------------------------------------------------------------------------
-
-    def counts(self) -> dict[str, int]:
-        """How many events are in each status."""
-        statuses = [status.value for status in EventStatus]
-        query = f"SELECT {', '.join(statuses)} FROM queue WHERE name = ?"
-        row = self._db.execute(query, (self._name,)).fetchone() or (0,) * len(statuses)
-        change = self._change
-        return {each: n + change.get(each, 0) for each, n in zip(statuses, row, strict=True)}
-
-    def queues(self) -> list[str]:
-        """The names of all queues."""
-        return [name for (name,) in self._db.execute("SELECT name FROM queue ORDER BY number")]
-
-    def is_idle(self) -> bool:
-        """Whether nothing waits and nothing is claimed."""
-        counts = self.counts()
-        return not counts[_PENDING] and not counts[_PROCESSING]
-
-    def last(self) -> int:
-        """The highest number given so far."""
-        return self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").get or 0
-
-    def page(self, status: str | None, after: int, limit: int) -> list[int]:
-        """The numbers of the next events of a status, by number."""
-        table = _TABLES.get(status, "finished INDEXED BY trouble")
-        where = "" if status is None or status in (_PENDING, _PROCESSING) else "AND status = ?4"
-        if where and status != EventStatus.COMPLETED.value:
-            where += " AND status <> 'completed'"  # as the index says
-        query = (
-            f"SELECT number FROM {table} WHERE number > ?1 AND queue = "
-            f"(SELECT number FROM queue WHERE name = ?2) {where} ORDER BY number LIMIT ?3"
-        )
-        bound = (after, self._name, limit, status)[: 4 if where else 3]
-        return [number for (number,) in self._db.execute(query, bound)]
-
-    def find(self, number: int) -> Found | None:
-        """All that is known of an event, in whatever queue."""
-        row = self._db.execute(
-            "SELECT e.number, e.id, q.name, e.kind, e.created, e.priority, e.key, e.costs, "
-            "e.payload, q.number FROM event e JOIN queue q ON q.number = e.queue "
-            "WHERE e.number = ?",
-            (number,),
-        ).fetchone()
-        if row is None:
-            return None
-        return Found(*row[:-1], *self._stands(number, row[5], row[-1]))
-
-    def _stands(self, number: int, priority: float, queue: int) -> tuple[str, float, State]:
-        """Status, due time and state of an event."""
-        at = self._db.execute(
-            f"SELECT status, 0.0, {_STATE} FROM finished WHERE number = ?1 UNION ALL "
-            f"SELECT '{_PROCESSING}', due, {_STATE} FROM lease WHERE number = ?1 UNION ALL "
-            f"SELECT '{_PENDING}', due, {_STATE} FROM waiting "
-            "WHERE queue = ?2 AND due = 0 AND priority = ?3 AND number = ?1 UNION ALL "
-            f"SELECT '{_PENDING}', due, {_STATE} FROM waiting INDEXED BY later "
-            "WHERE number = ?1 AND due > 0",
-            (number, queue, priority),
-        ).fetchone()
-        return at[0], at[1], at[2:]
-

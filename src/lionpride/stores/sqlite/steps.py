@@ -7,20 +7,20 @@ and one after another where something is.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Container, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from ...errors import ExistsError, NotFoundError, OperationError, QueueFullError
+from ...errors import NotFoundError, OperationError
 from ...model import registry
 from ...model.execution import TERMINAL, EventStatus
 from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
 from ..contract import Cancelled, Extended, Settled
 from .host import born, host, is_dead
-from .rows import Kept, Place, Rows, State, Waits
+from .look import Kept, State
+from .rows import Rows, Waits
 
 __all__ = (
-    "Append",
     "Cancel",
     "Claim",
     "Claimed",
@@ -38,6 +38,8 @@ __all__ = (
     "Sweep",
 )
 
+T = TypeVar("T")
+
 _PENDING: Final = EventStatus.PENDING.value
 _PROCESSING: Final = EventStatus.PROCESSING.value
 _RETRYABLE: Final = frozenset(status.value for status in RETRYABLE)
@@ -47,85 +49,6 @@ Step: TypeAlias = Callable[[Rows], Any]
 
 Pack: TypeAlias = Callable[[Ending, State], State]
 """The state of an event after an ending, from the one before."""
-
-
-@dataclass(slots=True)
-class Append:
-    """Take events in; the number of each, and whether it is new.
-
-    Attributes:
-        places: The events.
-        foreign: Those of them that another store holds.
-        room: How many may wait afterwards.
-        exist_ok: Whether a known id is left as it stands.
-    """
-
-    places: Sequence[Place]
-    foreign: frozenset[bytes] = frozenset()
-    room: int | None = None
-    exist_ok: bool = False
-
-    def __call__(self, rows: Rows) -> list[tuple[int, bool]]:
-        work = self.by_and_by(rows, len(self.places))
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-
-    def by_and_by(self, rows: Rows, size: int) -> Generator[None, None, list[tuple[int, bool]]]:
-        """The same in pieces of so many events; it yields between two of them."""
-        known: dict[bytes, int] = {}
-        for places in _pieces(self.places, size):
-            known |= rows.known(place.id for place in places)
-            yield
-        fresh = self._fresh(known)
-        self._check_room(rows, len(fresh))
-        new: dict[bytes, int] = {}
-        for places in _pieces(list(fresh.values()), size):
-            numbers = rows.insert(places)
-            assert numbers is not None, "every known id has been looked for"
-            new |= zip((place.id for place in places), numbers, strict=True)
-            yield
-        return [
-            (known[place.id], False) if place.id in known else (new[place.id], True)
-            for place in self.places
-        ]
-
-    def _fresh(self, known: Container[bytes]) -> dict[bytes, Place]:
-        """The events that are not here yet, each once."""
-        fresh: dict[bytes, Place] = {}
-        for place in self.places:
-            if place.id in known or place.id in fresh:
-                if not self.exist_ok:
-                    raise ExistsError(
-                        f"an event of id {_text(place.id)} is known here already: nothing was "
-                        "appended; append event.as_fresh_event(), or pass exist_ok=True"
-                    )
-            elif place.id in self.foreign:
-                raise ExistsError(
-                    f"the event of id {_text(place.id)} is held by another executor: append "
-                    "event.as_fresh_event(), or load(executor.states.to_dict()) to take over "
-                    "copies of all"
-                )
-            else:
-                fresh[place.id] = place
-        return fresh
-
-    def _check_room(self, rows: Rows, more: int) -> None:
-        if self.room is None or not more:
-            return
-        waiting = rows.counts()[_PENDING]
-        if waiting + more > self.room:
-            raise QueueFullError(
-                f"the queue holds {waiting} waiting events and may hold {self.room} "
-                f"(max_queue_size): {more} more have no room; append them later",
-                details={"queue_size": waiting, "max_size": self.room},
-            )
-
-
-def _pieces(places: Sequence[Place], size: int) -> Iterator[Sequence[Place]]:
-    return (places[at : at + size] for at in range(0, len(places), size))
 
 
 Settling: TypeAlias = tuple[int, int, str, float, float, float, State | None]
@@ -448,8 +371,3 @@ def _check_here(rows: Rows, numbers: Sequence[int]) -> None:
     for number in numbers:
         if rows.standing(number) is None:
             raise NotFoundError(f"event {number} is not in this queue: append it first")
-
-
-def _text(uid: bytes) -> str:
-    hexed = uid.hex()
-    return "-".join((hexed[:8], hexed[8:12], hexed[12:16], hexed[16:20], hexed[20:]))

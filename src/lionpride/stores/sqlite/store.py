@@ -3,62 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
-from pathlib import Path
-from time import time
-from typing import Any, Final
-from uuid import UUID
+from typing import Any, Final, TypeVar
 
-from ...errors import NotFoundError, OperationError
-from ...model.execution import TERMINAL, EventStatus, Execution
+from ...model.execution import EventStatus, Execution
 from ...model.packing import packed_result
 from ...model.work import Work
-from ...rules.lifecycle import (
-    RELEASED,
-    Completion,
-    Ending,
-    Outcome,
-    after_interruption,
-    apply,
-)
-from ..bells import Bells
-from ..clock import LoopClock
-from ..contract import Cancelled, Claim, Entry, Extended, Named, Record, Settled, Settlement
-from ..shown import MOST, Shown
-from ..states import States
+from ...rules.lifecycle import RELEASED, after_interruption
+from ..contract import Claim, Entry, Extended, Record, Settled, Settlement
 from . import steps
-from .columns import (
-    after,
-    entries_of,
-    event_of,
-    event_of_found,
-    fresh_of,
-    place_of,
-    place_of_record,
-)
-from .file import PATIENCE
-from .opened import Opened
-from .reader import record_of
-from .rows import Kept, Place, State, Waits
-from .watch import Watch
+from .base import CHUNK, heard
+from .columns import after, fresh_of, place_of, place_of_record
+from .entering import Append, Enter
+from .holding import Taken
+from .manage import Manage, packed_ending
+from .rows import Place
 
-__all__ = ("LEASE", "SqliteStore")
+__all__ = ("SqliteStore",)
 
-LEASE: Final = 10.0
-"""Seconds that a claim holds without a sign of life from its process."""
+T = TypeVar("T")
+R = TypeVar("R")
 
-_PENDING: Final = EventStatus.PENDING
-_PROCESSING: Final = EventStatus.PROCESSING
-_COMPLETED: Final = EventStatus.COMPLETED
 _SWEEP: Final = 1.0
 """Seconds between two looks for leases that have lapsed."""
 
-logger = logging.getLogger("lionpride")
 
-
-class SqliteStore:
+class SqliteStore(Manage):
     """Keeps the events of one queue in a file that many processes of a machine may share.
 
     Args:
@@ -70,181 +41,76 @@ class SqliteStore:
         lease: Seconds after which a claim lapses, if its process gives no sign of life.
         patience: Seconds to wait for another program that writes the file.
         shown: How many events at rest the ``states`` show: the newest taken in or settled here.
+        retain: How many ended events stay in the file, or for how long; None: all, for ever.
         clock: The time as a Unix timestamp in seconds; by default the event loop's for what
             becomes due, and the machine's for leases.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        queue: str = "default",
-        *,
-        name: str | None = None,
-        synchronous: str = "FULL",
-        lease: float = LEASE,
-        patience: float = PATIENCE,
-        shown: int = MOST,
-        clock: Callable[[], float] | None = None,
-    ) -> None:
-        self.path = Path(path).absolute()
-        self.queue = queue
-        self.states = States(name=name or queue)
-        self._synchronous = synchronous
-        self._lease = lease
-        self._patience = patience
-        self._clock = clock or LoopClock()
-        self._wall = clock or time
-        self._shown = Shown(self.states, shown)
-        self._workers: dict[str, Callable[[Work], object]] = {}
-        self._claims: dict[int, int] = {}  # the attempts that are under way here
-        self._missing: set[str] = set()  # kinds that this process has no class for
-        self._bells = Bells()
-        self._watch = Watch(self._is_watching, self._look)
-        self._file: Opened | None = None
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._swept = 0.0
         self._others = False  # others hold leases
-        self._last_ending = 0.0
-
-    # -- the file ----------------------------------------------------------------------------
-
-    @property
-    def _open(self) -> Opened:
-        """The file, opened at the first use."""
-        if self._file is None:
-            self._file = Opened(
-                self.path,
-                self.queue,
-                synchronous=self._synchronous,
-                patience=self._patience,
-                lease=self._lease,
-                clock=self._wall,
-                notary=self,
-            )
-        return self._file
-
-    def _ask(
-        self, step: steps.Step, then: Callable[[Any], Any] | None = None
-    ) -> asyncio.Future[Any]:
-        """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
-        return self._open.commits.ask(step, then)
-
-    def committed(self, idle: bool) -> None:
-        """See ``Notary``."""
-        if idle and self._bells.idle:
-            self._bells.ring_idle()
-
-    def _ending(self) -> float:
-        """The time for an ending: each is later than the one before."""
-        self._last_ending = max(self._wall(), self._last_ending + 1e-6)
-        return self._last_ending
-
-    async def close(self) -> None:
-        file, self._file = self._file, None
-        self._watch.stop()
-        if file is not None:
-            await file.close()
 
     # -- taking in ---------------------------------------------------------------------------
 
     async def append(
         self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
     ) -> list[Work]:
-        if len(entries) == 1 and room is None and not exist_ok:
-            ((event, priority),) = entries
-            if "_status" not in event.__dict__:  # nobody has had it
-                await self._open.commits.enter(event, fresh_of(event, priority))
-                return [event]
-        if not entries:
-            return []
+        if not exist_ok and all("_status" not in event.__dict__ for event, _ in entries):
+            await self._enter(entries, room)  # nobody has had them
+            return [event for event, _ in entries]
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
-        step = steps.Append(await self._places(entries), frozenset(foreign), room, exist_ok)
-        held: list[Work] = await self._append(step, lambda answer: self._taken(entries, answer))
+        places = await _by_and_by(entries, lambda entry: place_of(*entry))
+        step = Append(places, frozenset(foreign), room, exist_ok)
+        held: list[Work] = await self._append(
+            len(places), step, lambda answer: self._holding.appended(entries, answer)
+        )
         return held
 
-    async def _places(self, entries: Sequence[Entry]) -> list[Place]:
-        """Where events go, with turns of the loop in between."""
-        places: list[Place] = []
-        for at in range(0, len(entries), _CHUNK):
-            places += [place_of(event, priority) for event, priority in entries[at : at + _CHUNK]]
-            if len(places) < len(entries):
-                await asyncio.sleep(0)
-        return places
+    async def _enter(self, entries: Sequence[Entry], room: int | None) -> None:
+        """Take in events with nothing on record."""
+        if len(entries) == 1 and room is None:
+            ((event, priority),) = entries
+            await self._open.commits.enter(event, fresh_of(event, priority))
+        elif entries:
+            fresh = await _by_and_by(entries, lambda entry: fresh_of(*entry))
+            await self._append(
+                len(fresh),
+                Enter(fresh, room),
+                lambda numbers: self._holding.entered_all(entries, numbers),
+            )
 
-    async def _append(self, step: steps.Append, then: Callable[[Any], Any]) -> Any:
-        if len(step.places) > _CHUNK:
+    async def _append(self, size: int, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
+        if size > CHUNK:
             return await self._open.commits.append(step, then)
         return await self._ask(step, then)
 
-    def entered(self, entry: Any, number: int) -> None:
-        """See ``Notary``."""
-        event, columns, _ = entry
-        own = event.__dict__
-        own["_status"] = "pending"
-        own["_arrival"] = number
-        own["_priority"] = columns[3]
-        self._shown.rest(number, event)
-        if self._bells.ready:
-            self._bells.ring_ready()
-
-    def _taken(self, entries: Sequence[Entry], answer: list[tuple[int, bool]]) -> list[Work]:
-        """Hold what has been appended; what was known is found again."""
-        held: list[Work] = []
-        for (event, priority), (number, is_new) in zip(entries, answer, strict=True):
-            mine = self._shown.find(number)
-            if is_new and mine is None:
-                own = event.__dict__
-                own["_status"], own["_arrival"], own["_priority"] = "pending", number, priority
-                self._shown.rest(number, event)
-                mine = event
-            held.append(mine or self._find_again(number))
-        self._bells.ring_ready()
-        return held
-
-    def _find_again(self, number: int) -> Work:
-        """An event that this process does not have, built from its rows."""
-        (found,) = self._open.reader.of([number])
-        if found is None:
-            raise NotFoundError(f"event {number} is no longer in queue {self.queue!r}")
-        event = event_of_found(found)
-        self._shown.rest(number, event)
-        return event
-
     async def load(self, events: Sequence[Work]) -> int:
-        if not events:
-            return 0
-        places = [self._place_of_any(event) for event in events]
-        held = [event.id.bytes for event in events if event.execution.arrival is not None]
-        step = steps.Append(places, frozenset(held))
-        await self._append(step, lambda answer: self._loaded(events, answer))
+        if events:
+            places = await _by_and_by(events, self._place_of_any)
+            held = [event.id.bytes for event in events if event.execution.arrival is not None]
+            step = Append(places, frozenset(held))
+            await self._append(
+                len(places), step, lambda answer: self._holding.loaded(events, answer)
+            )
         return len(events)
 
-    def _place_of_any(self, event: Work) -> Any:
+    def _place_of_any(self, event: Work) -> Place:
         """Where an event goes that is in whatever status; it is written when that is safe."""
         state = event.execution
         priority = event.created_timestamp if state.priority is None else state.priority
         place = place_of(event, priority, self._ending())
-        if state.status is _PROCESSING:
+        if state.status is EventStatus.PROCESSING:
             ending = after_interruption(state.interruptions)
-            new = after(ending, event.__dict__)
-            place = place._replace(status=ending.status.value, state=new)
+            place = place._replace(status=ending.status.value, state=after(ending, event.__dict__))
         return place
 
-    def _loaded(self, events: Sequence[Work], answer: list[tuple[int, bool]]) -> None:
-        for event, (number, _) in zip(events, answer, strict=True):
-            state = event.execution
-            if state.status is _PROCESSING:
-                apply(state, after_interruption(state.interruptions))
-            if state.priority is None:
-                state.priority = event.created_timestamp
-            state.arrival = number
-            self._shown.rest(number, event)
-        self._bells.ring_ready()
-
     async def restore(self, records: Sequence[Record]) -> int:
-        if not records:
-            return 0
-        step = steps.Append([place_of_record(record, self._ending()) for record in records])
-        await self._append(step, lambda _: self._bells.ring_ready())
+        if records:
+            places = await _by_and_by(
+                records, lambda record: place_of_record(record, self._ending())
+            )
+            await self._append(len(places), Append(places), lambda _: self._bells.ring_ready())
         return len(records)
 
     # -- claiming ----------------------------------------------------------------------------
@@ -261,17 +127,17 @@ class SqliteStore:
         start: bool = False,
     ) -> tuple[list[Claim], float | None]:
         now = self._wall()
-        if now - self._swept >= _SWEEP:
-            self._swept = now
-            self._ask(self._sweep_step(1000), self._swept_up)
+        self._tidy(now)
         lapse = now + (self._lease if lease is None else lease)
-        has, missing = self._shown.has, self._missing
+        has, missing = self._holding.shown.has, self._missing
         step = steps.Claim(
             worker, n, until, skip, denied, start, has, missing, self._clock(), lapse
         )
-        taken = _Taken()
+        taken = Taken()
         try:
-            wait = await self._ask(step, lambda answer: self._claimed(answer, start, taken))
+            wait: float | None = await self._ask(
+                step, lambda answer: self._claimed(answer, start, taken)
+            )
         except asyncio.CancelledError:
             taken.wanted = False  # nobody waits for them any more
             self._release(taken)
@@ -280,106 +146,29 @@ class SqliteStore:
             wait = _SWEEP  # another process may die
         return taken.claims, wait
 
-    def _claimed(self, answer: steps.Claimed, start: bool, taken: _Taken) -> float | None:
-        kept = answer.kept
-        for one in answer.rows:
-            number, attempt = one[0], one[3] + 1
-            event = self._shown.find(number)
-            if event is None:
-                event = self._event_of(one, kept)
-                if event is None:
-                    continue
-            own = event.__dict__
-            if own.get("_attempt", 0) != one[3] or own.get("_status", "pending") != "pending":
-                self._write(event, "pending", one[1], one[3:])
-            own["_attempt"] = attempt
-            self._claims[number] = attempt
-            self._shown.take(number, event)
-            if start:
-                self.start(event)
-            taken.claims.append((event, attempt))
+    def _claimed(self, answer: steps.Claimed, start: bool, taken: Taken) -> float | None:
+        wait = self._holding.claimed(answer, start, taken)
         self._release(taken)
-        return answer.wait
+        return wait
 
-    def _release(self, taken: _Taken) -> None:
+    def _release(self, taken: Taken) -> None:
         """Give back what nobody waits for."""
         if taken.claims and not taken.wanted:
-            self._settle([(*claim, RELEASED) for claim in taken.claims])
+            self._settle([(*claim, RELEASED) for claim in taken.claims]).add_done_callback(heard)
             taken.claims = []
 
-    def _event_of(self, one: Waits, kept: Mapping[int, Kept]) -> Work | None:
-        """The event of a claim that this process did not have; None if it cannot be built."""
-        number, due, priority, *state = one
-        entries = entries_of("pending", tuple(state))  # type: ignore[arg-type]
-        try:
-            return event_of(number, kept.get(number) or self._kept(number), priority, due, entries)
-        except Exception as error:
-            self._refuse(one, error)
-            return None
-
-    def _kept(self, number: int) -> Kept:
-        (found,) = self._open.reader.of([number])
-        assert found is not None, "what is claimed is an event"
-        return found.id, found.kind, found.created, found.payload
-
-    def _refuse(self, one: Waits, error: Exception) -> None:
-        """A record that no longer fits its class has FAILED, and says with which field."""
-        logger.warning("event %d of queue %r cannot be read: %s", one[0], self.queue, error)
-        ending = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
-        attempt = one[3] + 1
-        state = after(ending, entries_of("pending", (attempt, *one[4:])))
-        failed = (one[0], attempt, "failed", 0.0, self._ending(), one[2], state)
-        self._ask(steps.Settle([failed])).add_done_callback(_heard)
-
-    def _write(self, event: Work, status: str, due: float, state: State) -> None:
-        """Write on an event what its rows say, and show it where it stands."""
-        before = event.execution.status
-        own = event.__dict__
-        number, priority = own["_arrival"], own["_priority"]
-        for key in event.execution.entries():
-            del own[key]
-        own.update(entries_of(status, state), _arrival=number, _priority=priority)
-        event.execution.due = due or None
-        if before is not event.execution.status and self._shown.shows(number):
-            self._shown.move(number, event, before, event.execution.status)
-
     def start(self, event: Work) -> None:
-        own = event.__dict__
-        number: int = own.get("_arrival", 0)
-        if number not in self._claims or own["_status"] != "pending":
-            raise OperationError(f"{event!r} is not claimed: only a claimed event can start")
-        own["_status"] = "processing"
-        own.pop("_denials", None)
-        own.pop("_due", None)
-        self._shown.move(number, event, _PENDING, _PROCESSING)
+        self._holding.start(event)
 
     # -- settling ----------------------------------------------------------------------------
 
     def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
         """See ``Prompt``."""
         number: int = event.__dict__.get("_arrival", 0)
-        if self._claims.get(number) == attempt and self._shown.find(number) is event:
+        if self._holding.has(number, event, attempt):
             result = packed_result(Execution.over({"_response": response}))
             columns = number, attempt, self._ending(), duration, result
             self._open.commits.exit((event, response, columns))
-
-    def exited(self, gone: Any, applied: bool) -> None:
-        """See ``Notary``."""
-        event, response, (number, attempt, _, duration, _) = gone
-        if self._claims.get(number) != attempt:
-            return  # another process has it, or had, and this one knows
-        del self._claims[number]
-        if not applied:
-            self._refresh([number])
-            return
-        own = event.__dict__
-        own["_status"] = "completed"
-        own["_response"] = response
-        own["_duration"] = duration
-        self._shown.move(number, event, _PROCESSING, _COMPLETED)
-        self._shown.rest(number, event)
-        if self._bells.ended:
-            self._bells.ring_ended((number,))
 
     async def settled(self) -> None:
         """See ``Prompt``."""
@@ -390,67 +179,10 @@ class SqliteStore:
         return answers
 
     def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
-        step = steps.Settle([self._settling(*settlement) for settlement in settlements])
-        return self._ask(step, lambda answers: self._settled(settlements, answers))
-
-    def _settling(self, event: Work, attempt: int, outcome: Outcome) -> steps.Settling:
-        own = event.__dict__
-        number, status = own.get("_arrival", 0), outcome.status.value
-        if self._shown.find(number) is not event:
-            number = 0  # nobody's: it is another store's event
-        if self._claims.get(number) != attempt:
-            return number, attempt, status, 0.0, 0.0, 0.0, None
-        due = own.get("_due", 0.0)
-        if isinstance(outcome, Ending) and outcome.delay:
-            due = self._clock() + outcome.delay
-        state, ending = after(outcome, own), self._ending()
-        return number, attempt, status, due, ending, own["_priority"], state
-
-    def _settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
-        for (event, attempt, outcome), answer in zip(settlements, answers, strict=True):
-            number = event.__dict__.get("_arrival", 0)
-            if self._claims.get(number) == attempt and self._shown.find(number) is event:
-                del self._claims[number]
-                if answer is Settled.APPLIED:
-                    self._applied(number, event, outcome)
-                else:
-                    self._refresh([number])  # somebody else has it, or had
-        return answers
-
-    def _applied(self, number: int, event: Work, outcome: Outcome) -> None:
-        """An outcome is on record: write it on the event, and show that."""
-        own = event.__dict__
-        if isinstance(outcome, Completion) and own["_status"] == "processing":
-            own["_status"] = "completed"
-            own["_response"] = outcome.response
-            own["_duration"] = outcome.duration
-            self._shown.move(number, event, _PROCESSING, _COMPLETED)
-        else:
-            state, before = event.execution, event.execution.status
-            apply(state, outcome)
-            if isinstance(outcome, Ending) and outcome.delay:
-                state.due = self._clock() + outcome.delay
-            if before is not state.status:
-                self._shown.move(number, event, before, state.status)
-            if state.status is _PENDING:
-                self._bells.ring_ready()
-        self._shown.rest(number, event)
-        if self._bells.ended:
-            self._bells.ring_ended((number,))
-
-    def _refresh(self, numbers: Sequence[int]) -> None:
-        """Show what others have made of events."""
-        for number, found in zip(numbers, self._open.reader.of(numbers), strict=True):
-            self._claims.pop(number, None)
-            event = self._shown.find(number)
-            if found is None:
-                self._shown.drop([number])
-            elif event is not None:
-                stands = event.execution.status.value, event.execution.attempt
-                if stands != (found.status, found.state[0]):  # else its own errors stay
-                    self._write(event, found.status, found.due, found.state)
-                self._shown.rest(number, event)
-        self._bells.ring_ended(numbers)
+        settling = [self._holding.settling(each, self._ending()) for each in settlements]
+        return self._ask(
+            steps.Settle(settling), lambda answers: self._holding.settled(settlements, answers)
+        )
 
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float | None = None
@@ -461,227 +193,44 @@ class SqliteStore:
         return answers
 
     async def sweep(self, limit: int = 1000) -> int:
-        count: int = await self._ask(self._sweep_step(limit), self._swept_up)
+        count: int = await self._ask(self._sweep(limit), self._swept_up)
         return count
 
-    def _sweep_step(self, limit: int) -> steps.Sweep:
-        return steps.Sweep(frozenset(self._workers), self._wall(), self._ending, _pack, limit)
+    def _sweep(self, limit: int) -> steps.Sweep:
+        return steps.Sweep(
+            frozenset(self._workers), self._wall(), self._ending, packed_ending, limit
+        )
 
     def _swept_up(self, answer: tuple[list[int], bool]) -> int:
         numbers, self._others = answer
-        self._refresh(numbers)
+        self._holding.refresh(numbers)
         if numbers:
             self._bells.ring_ready()
         return len(numbers)
 
-    # -- by hand -----------------------------------------------------------------------------
-
-    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
-        numbers = self._numbers(events)
-        step = steps.Cancel(numbers, self._ending, _pack)
-        answers: list[Cancelled] = await self._ask(
-            step, lambda answers: self._cancelled(numbers, answers)
-        )
-        return answers
-
-    def _cancelled(self, numbers: Sequence[int], answers: list[Cancelled]) -> list[Cancelled]:
-        done = [n for n, it in zip(numbers, answers, strict=True) if it is Cancelled.DONE]
-        self._refresh(done)
-        self._ask_holders([n for n in numbers if n in self._claims])
-        return answers
-
-    def _ask_holders(self, numbers: Iterable[int]) -> None:
-        """Ask the workers here to cancel the attempts of events."""
-        for number in numbers:
-            event = self._shown.find(number)
-            if event is not None:
-                for cancel in tuple(self._workers.values()):
-                    cancel(event)
-
-    async def requeue(self, events: Sequence[Named]) -> None:
-        numbers = list(dict.fromkeys(self._numbers(events)))
-        await self._ask(steps.Requeue(numbers), lambda _: self._requeued(numbers))
-
-    def _requeued(self, numbers: Sequence[int]) -> None:
-        self._refresh(numbers)
-        self._bells.ring_ready()
-
-    async def prune(
-        self, statuses: Collection[EventStatus], *, limit: int | None = None
-    ) -> list[Work]:
-        wanted = [each.value for each in EventStatus if each in TERMINAL and each in statuses]
-        gone: list[Work] = []
-        left = _EVERYTHING if limit is None else limit
-        while left > 0:
-            step = steps.Prune(wanted, min(left, _CHUNK))
-            numbers = await self._ask(step, lambda numbers: self._pruned(numbers, gone))
-            left -= len(numbers)
-            if len(numbers) < _CHUNK:
-                break
-        return gone
-
-    def _pruned(self, numbers: list[int], gone: list[Work]) -> list[int]:
-        gone += self._dropped(numbers)
-        return numbers
-
-    async def remove(self, events: Sequence[Named]) -> None:
-        numbers = self._numbers(events)
-        await self._ask(steps.Remove(numbers), lambda _: self._dropped(numbers))
-
-    def _dropped(self, numbers: Sequence[int]) -> list[Work]:
-        gone = self._shown.drop(numbers)
-        self._bells.ring_ended(numbers)
-        return gone
-
-    def _numbers(self, events: Sequence[Named]) -> list[int]:
-        """The numbers of events that this process has, or that are given by id.
-
-        Raises:
-            NotFoundError: if one is not here.
-        """
-        ids = [event for event in events if isinstance(event, UUID)]
-        found = dict(zip(ids, self._open.reader.find(ids), strict=True)) if ids else {}
-        numbers = []
-        for event in events:
-            one = found[event] if isinstance(event, UUID) else None
-            number = self._number(event) if isinstance(event, Work) else one and one.number
-            if not number:
-                raise NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
-            numbers.append(number)
-        return numbers
-
-    def _number(self, event: Work) -> int:
-        """The number of an event that this store has; 0 for any other."""
-        number = event.execution.arrival or 0
-        return number if self._shown.find(number) is event else 0
-
-    # -- asking ------------------------------------------------------------------------------
-
-    async def counts(self) -> dict[EventStatus, int]:
-        return self._open.reader.counts()
-
-    async def events(
-        self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
-    ) -> list[Record]:
-        found: list[Record] = []
-        last = after or 0
-        while len(found) < limit:
-            size = min(_CHUNK, limit - len(found))
-            page = self._open.reader.page(status, last, size)
-            found += map(self._as_known, page)
-            if len(page) < size:
-                break
-            last = page[-1].number
-            await asyncio.sleep(0)  # a large page is no reason to hold up the loop
-        return found
-
-    async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
-        found = self._open.reader.find(ids)
-        return [one and self._as_known(record_of(one)) for one in found]
-
-    def _as_known(self, record: Record) -> Record:
-        """A record, with what only this process knows: whether what it claimed has started."""
-        event = self._shown.find(record.number) if record.number in self._claims else None
-        return record if event is None else Record.of(event, self.queue, record.status)
-
-    async def find(self, uid: UUID) -> Work | None:
-        event = self.states.find(uid)
-        if event is None:
-            (found,) = self._open.reader.find([uid])
-            if found is not None:
-                event = self._shown.find(found.number) or self._find_again(found.number)
-        return event
-
-    async def queues(self) -> list[str]:
-        """The names of all queues in the file."""
-        return self._open.reader.queues()
-
-    def last_arrival(self) -> int:
-        return self._open.reader.last()
-
-    # -- workers -----------------------------------------------------------------------------
-
-    def enlist(self, worker: str, cancel: Callable[[Work], object]) -> None:
-        self._workers[worker] = cancel
-        self._ask(steps.Enlist(worker, self._wall())).add_done_callback(_heard)
-        self._keep_alive()
-
-    def discharge(self, worker: str) -> None:
-        if self._workers.pop(worker, None) is not None:
-            self._ask(steps.Discharge(worker)).add_done_callback(_heard)
-            self._keep_alive()
-
-    def _keep_alive(self) -> None:
-        self._open.pulse.beat_for(frozenset(self._workers))
-        self._watch.look()
-
-    async def attended(self) -> bool:
-        alive = self._wall() - self._lease
-        return bool(self._workers) or self._open.reader.is_attended(alive)
-
-    # -- bells -------------------------------------------------------------------------------
-
-    def on_ready(self, bell: Callable[[], None]) -> None:
-        self._bells.ready.append(bell)
-        self._watch.look()
-
-    def on_idle(self, bell: Callable[[], None]) -> None:
-        self._bells.idle.append(bell)
-        self._watch.look()
-
-    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
-        (number,) = self._numbers((event,))
-        self._bells.on_ended(number, bell)
-        self._watch.look()
-
-    def ring_idle(self) -> None:
-        self._bells.ring_idle()
-
-    def off(self, bell: Callable[[], None]) -> None:
-        self._bells.off(bell)
-
-    # -- other processes ---------------------------------------------------------------------
-
-    def _is_watching(self) -> bool:
-        """Whether anybody here wants to know what others do with the file."""
-        return self._file is not None and (self._bells.any() or bool(self._workers))
-
-    def _look(self) -> None:
-        """See whether others have written, and pass on what that means."""
-        if not self._open.has_changed():
+    def _tidy(self, now: float) -> None:
+        """Look now and then for leases that have lapsed, and for endings that are too old."""
+        if now - self._swept < _SWEEP:
             return
-        self._refresh([number for number in self._bells.ended if number not in self._claims])
-        self._ask_holders([n for n in self._open.reader.unwanted() if n in self._claims])
-        self._bells.ring_ready()
-        self._bells.ring_idle()
+        self._swept = now
+        self._ask(self._sweep(1000), self._swept_up).add_done_callback(heard)
+        if self._retain is not None:
+            keep = self._retain if isinstance(self._retain, int) else None
+            age = self._retain if isinstance(self._retain, timedelta) else None
+            since = None if age is None else now - age.total_seconds()
+            self._ask(steps.Retain(keep, since, CHUNK), self._retained).add_done_callback(heard)
+
+    def _retained(self, numbers: list[int]) -> None:
+        self._holding.drop(numbers)
+        if len(numbers) == CHUNK:
+            self._swept = 0.0  # there may be more: go on with the next claim
 
 
-def _heard(asked: asyncio.Future[Any]) -> None:
-    """Nobody awaits this step: what hinders it, hinders the claims too, and is raised there."""
-    if not asked.cancelled():
-        asked.exception()
-
-
-class _Taken:
-    """What a claim took, and whether anybody waits for it still."""
-
-    __slots__ = ("claims", "wanted")
-
-    def __init__(self) -> None:
-        self.claims: list[Claim] = []
-        self.wanted = True
-
-
-_CHUNK: Final = 500
-"""Events that one step prunes, or one look reads."""
-
-_EVERYTHING: Final = 2**62
-
-
-def _pack(ending: Ending, state: State) -> State:
-    """The state after an ending that no live event had to go through."""
-    status = "pending" if ending.interruptions == 0 else "processing"
-    own = entries_of(status, state)
-    if ending.interruptions:
-        own.pop("_denials", None)  # nobody knows whether it had started, which ends their row
-    return after(ending, own)
+async def _by_and_by(items: Sequence[T], make: Callable[[T], R]) -> list[R]:
+    """Make something of each, with a turn of the loop now and then."""
+    made: list[R] = []
+    for at in range(0, len(items), CHUNK):
+        made += map(make, items[at : at + CHUNK])
+        if len(made) < len(items):
+            await asyncio.sleep(0)
+    return made

@@ -1,0 +1,128 @@
+"""What every verb of the store stands on: the file, opened at the first use, and the holding."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from time import time
+from typing import Any, Final
+
+from ...model.execution import EventStatus
+from ...model.work import Work
+from ...rules.lifecycle import Ending
+from ..bells import Bells
+from ..clock import LoopClock
+from ..shown import MOST, Shown
+from ..states import States
+from . import steps
+from .columns import after, entries_of
+from .file import PATIENCE
+from .holding import Holding
+from .look import Found
+from .opened import Opened
+from .rows import Waits
+
+__all__ = ("CHUNK", "LEASE", "Base", "heard")
+
+LEASE: Final = 10.0
+"""Seconds that a claim holds without a sign of life from its process."""
+
+CHUNK: Final = 500
+"""Events that one step prunes, or one look reads."""
+
+
+class Base:
+    """The part of ``SqliteStore`` that the others stand on; its arguments are those."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        queue: str = "default",
+        *,
+        name: str | None = None,
+        synchronous: str = "FULL",
+        lease: float = LEASE,
+        patience: float = PATIENCE,
+        shown: int = MOST,
+        retain: int | timedelta | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.path = Path(path).absolute()
+        self.queue = queue
+        self.states = States(name=name or queue)
+        self._synchronous = synchronous
+        self._lease = lease
+        self._patience = patience
+        self._clock = clock or LoopClock()
+        self._wall = clock or time
+        self._retain = retain
+        self._bells = Bells()
+        self._holding = Holding(
+            Shown(self.states, shown),
+            self._bells,
+            clock=self._clock,
+            look_up=self._look_up,
+            refuse=self._refuse,
+        )
+        self._workers: dict[str, Callable[[Work], object]] = {}
+        self._missing: set[str] = set()  # kinds that this process has no class for
+        self._file: Opened | None = None
+        self._last_ending = 0.0
+
+    # -- the file ----------------------------------------------------------------------------
+
+    @property
+    def _open(self) -> Opened:
+        """The file, opened at the first use."""
+        if self._file is None:
+            self._file = Opened(
+                self.path,
+                self.queue,
+                synchronous=self._synchronous,
+                patience=self._patience,
+                lease=self._lease,
+                clock=self._wall,
+                holding=self._holding,
+                committed=self._committed,
+            )
+        return self._file
+
+    def _ask(
+        self, step: steps.Step, then: Callable[[Any], Any] | None = None
+    ) -> asyncio.Future[Any]:
+        """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
+        return self._open.commits.ask(step, then)
+
+    def _committed(self, idle: bool) -> None:
+        if idle and self._bells.idle:
+            self._bells.ring_idle()
+
+    def _ending(self) -> float:
+        """The time for an ending: each is later than the one before."""
+        self._last_ending = max(self._wall(), self._last_ending + 1e-6)
+        return self._last_ending
+
+    async def close(self) -> None:
+        """Finish what is under way, and close the file; a later call opens it again."""
+        file, self._file = self._file, None
+        if file is not None:
+            await file.close()
+
+    def _look_up(self, numbers: Any) -> list[Found | None]:
+        return self._open.reader.of(numbers)
+
+    def _refuse(self, one: Waits, error: Exception) -> None:
+        """A record that no longer fits its class has FAILED, and says with which field."""
+        ending = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
+        attempt = one[3] + 1
+        state = after(ending, entries_of("pending", (attempt, *one[4:])))
+        failed = (one[0], attempt, "failed", 0.0, self._ending(), one[2], state)
+        self._ask(steps.Settle([failed])).add_done_callback(heard)
+
+
+def heard(asked: asyncio.Future[Any]) -> None:
+    """Nobody awaits this step: what hinders it, hinders the claims too, and is raised there."""
+    if not asked.cancelled():
+        asked.exception()

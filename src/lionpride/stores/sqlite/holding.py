@@ -1,0 +1,292 @@
+"""What this process holds of the file: its events as objects, and the claims that are its own.
+
+An event object is written here alone, and only once the step is committed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from ...errors import NotFoundError, OperationError
+from ...model.execution import EventStatus
+from ...model.work import Work
+from ...rules.lifecycle import Completion, Ending, Outcome, after_interruption, apply
+from ..bells import Bells
+from ..contract import Claim, Entry, Settled, Settlement
+from ..shown import Shown
+from .batch import Entry as Entered
+from .batch import Exit
+from .columns import after, entries_of, event_of, event_of_found
+from .look import Found, Kept, State
+from .rows import Waits
+from .steps import Claimed, Settling
+
+__all__ = ("Holding", "Taken")
+
+_PENDING: Final = EventStatus.PENDING
+_PROCESSING: Final = EventStatus.PROCESSING
+_COMPLETED: Final = EventStatus.COMPLETED
+
+logger = logging.getLogger("lionpride")
+
+
+class Taken:
+    """What a claim took, and whether anybody waits for it still."""
+
+    __slots__ = ("claims", "wanted")
+
+    def __init__(self) -> None:
+        self.claims: list[Claim] = []
+        self.wanted = True
+
+
+class Holding:
+    """The events that a process has, and how each stands as far as it knows.
+
+    Args:
+        shown: What of them can be looked at.
+        bells: Rung as they change.
+        clock: The time for what becomes due.
+        look_up: Reads what the file says of events, by number.
+        refuse: Called with a claim, and the error, of an event that cannot be built.
+    """
+
+    def __init__(
+        self,
+        shown: Shown,
+        bells: Bells,
+        *,
+        clock: Callable[[], float],
+        look_up: Callable[[Sequence[int]], list[Found | None]],
+        refuse: Callable[[Waits, Exception], None],
+    ) -> None:
+        self.shown = shown
+        self.claims: dict[int, int] = {}  # the attempts that are under way here, by number
+        self._bells = bells
+        self._clock = clock
+        self._look_up = look_up
+        self._refuse = refuse
+
+    # -- taking in ---------------------------------------------------------------------------
+
+    def entered(self, entry: Entered, number: int) -> None:
+        """An event was taken in that nobody had before."""
+        self._hold(entry[0], number, entry[1][3])
+        if self._bells.ready:
+            self._bells.ring_ready()
+
+    def entered_all(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
+        """Events were taken in that nobody had before."""
+        for (event, priority), number in zip(entries, numbers, strict=True):
+            self._hold(event, number, priority)
+        self._bells.ring_ready()
+
+    def _hold(self, event: Work, number: int, priority: float) -> None:
+        own = event.__dict__
+        own["_status"] = "pending"
+        own["_arrival"] = number
+        own["_priority"] = priority
+        self.shown.rest(number, event)
+
+    def appended(self, entries: Sequence[Entry], answer: list[tuple[int, bool]]) -> list[Work]:
+        """Events were appended, or were here already: all of them as they are held."""
+        held: list[Work] = []
+        for (event, priority), (number, is_new) in zip(entries, answer, strict=True):
+            mine = self.shown.find(number)
+            if is_new and mine is None:
+                self._hold(event, number, priority)
+                mine = event
+            held.append(mine or self.find(number))
+        self._bells.ring_ready()
+        return held
+
+    def loaded(self, events: Sequence[Work], answer: list[tuple[int, bool]]) -> None:
+        """Events were taken in, in whatever status they have."""
+        for event, (number, _) in zip(events, answer, strict=True):
+            state = event.execution
+            if state.status is _PROCESSING:
+                apply(state, after_interruption(state.interruptions))
+            if state.priority is None:
+                state.priority = event.created_timestamp
+            state.arrival = number
+            self.shown.rest(number, event)
+        self._bells.ring_ready()
+
+    def find(self, number: int) -> Work:
+        """The event of a number, built from its rows if this process has it not.
+
+        Raises:
+            NotFoundError: if it is not in the file, or its class is not in this process.
+        """
+        event = self.shown.find(number)
+        if event is None:
+            (found,) = self._look_up([number])
+            if found is None:
+                raise NotFoundError(f"event {number} has been removed")
+            event = event_of_found(found)
+            self.shown.rest(number, event)
+        return event
+
+    # -- claims ------------------------------------------------------------------------------
+
+    def claimed(self, answer: Claimed, start: bool, taken: Taken) -> float | None:
+        """Events were claimed: gather them, and say in how many seconds there may be more."""
+        for one in answer.rows:
+            number, attempt = one[0], one[3] + 1
+            event = self.shown.find(number) or self._built(one, answer.kept)
+            if event is None:
+                continue
+            own = event.__dict__
+            if own.get("_attempt", 0) != one[3] or own.get("_status", "pending") != "pending":
+                self._write(event, "pending", one[1], one[3:])
+            own["_attempt"] = attempt
+            self.claims[number] = attempt
+            self.shown.take(number, event)
+            if start:
+                self.start(event)
+            taken.claims.append((event, attempt))
+        return answer.wait
+
+    def _built(self, one: Waits, kept: Mapping[int, Kept]) -> Work | None:
+        """The event of a claim that this process did not have; None if it cannot be built."""
+        number, due, priority, *state = one
+        try:
+            entries = entries_of("pending", tuple(state))  # type: ignore[arg-type]
+            return event_of(number, kept.get(number) or self._kept(number), priority, due, entries)
+        except Exception as error:
+            logger.warning("event %d cannot be read, and has FAILED: %s", number, error)
+            self._refuse(one, error)
+            return None
+
+    def _kept(self, number: int) -> Kept:
+        """Of an event that user code let go of since the claim was asked for."""
+        (found,) = self._look_up([number])
+        assert found is not None, "what is claimed is an event"
+        return found.id, found.kind, found.created, found.payload
+
+    def start(self, event: Work) -> None:
+        """Show a claimed event as PROCESSING."""
+        own = event.__dict__
+        number: int = own.get("_arrival", 0)
+        if number not in self.claims or own["_status"] != "pending":
+            raise OperationError(f"{event!r} is not claimed: only a claimed event can start")
+        own["_status"] = "processing"
+        own.pop("_denials", None)
+        own.pop("_due", None)
+        self.shown.move(number, event, _PENDING, _PROCESSING)
+
+    def has(self, number: int, event: Work, attempt: int) -> bool:
+        """Whether an attempt is this process's, as far as it knows."""
+        return self.claims.get(number) == attempt and self.shown.find(number) is event
+
+    # -- endings -----------------------------------------------------------------------------
+
+    def exited(self, gone: Exit, applied: bool) -> None:
+        """An attempt completed, or its claim had been lost."""
+        event, response, (number, attempt, _, duration, _) = gone
+        if not self.has(number, event, attempt):
+            return  # another process has it, or had, and this one knows
+        del self.claims[number]
+        if applied:
+            self._complete(number, event, response, duration)
+        else:
+            self.refresh([number])
+
+    def _complete(self, number: int, event: Work, response: Any, duration: float) -> None:
+        own = event.__dict__
+        own["_status"] = "completed"
+        own["_response"] = response
+        own["_duration"] = duration
+        self.shown.move(number, event, _PROCESSING, _COMPLETED)
+        self.shown.rest(number, event)
+        if self._bells.ended:
+            self._bells.ring_ended((number,))
+
+    def settling(self, settlement: Settlement, ending: float) -> Settling:
+        """What is to be written of a settlement.
+
+        Args:
+            settlement: What came of a claim.
+            ending: When it ended, if it has.
+
+        Raises:
+            OperationError: if there is no such arrow.
+        """
+        event, attempt, outcome = settlement
+        own = event.__dict__
+        number, status = own.get("_arrival", 0), outcome.status.value
+        if not self.has(number, event, attempt):
+            known = number if self.shown.find(number) is event else 0
+            return known, attempt, status, 0.0, 0.0, 0.0, None
+        due = own.get("_due", 0.0)
+        if isinstance(outcome, Ending) and outcome.delay:
+            due = self._clock() + outcome.delay
+        return number, attempt, status, due, ending, own["_priority"], after(outcome, own)
+
+    def settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
+        """Settlements were answered: write on each event what came of it."""
+        for (event, attempt, outcome), answer in zip(settlements, answers, strict=True):
+            number = event.__dict__.get("_arrival", 0)
+            if self.has(number, event, attempt):
+                del self.claims[number]
+                if answer is Settled.APPLIED:
+                    self._apply(number, event, outcome)
+                else:
+                    self.refresh([number])  # another process has it, or had
+        return answers
+
+    def _apply(self, number: int, event: Work, outcome: Outcome) -> None:
+        """An outcome is on record: write it on the event, and show that."""
+        state, before = event.execution, event.execution.status
+        if isinstance(outcome, Completion):
+            self._complete(number, event, outcome.response, outcome.duration)
+            return
+        apply(state, outcome)
+        if outcome.delay:
+            state.due = self._clock() + outcome.delay
+        if before is not state.status:
+            self.shown.move(number, event, before, state.status)
+        self.shown.rest(number, event)
+        if state.status is _PENDING:
+            self._bells.ring_ready()
+        self._bells.ring_ended((number,))
+
+    # -- what others do ----------------------------------------------------------------------
+
+    def refresh(self, numbers: Iterable[int]) -> None:
+        """Show what has become of events in the file; nobody here has them any more."""
+        numbers = list(numbers)
+        for number, found in zip(numbers, self._look_up(numbers), strict=True):
+            mine = self.claims.get(number)
+            if found is not None and (found.status, found.state[0]) == ("processing", mine):
+                continue  # claimed here in the same commit
+            self.claims.pop(number, None)
+            event = self.shown.find(number)
+            if found is None:
+                self.shown.drop([number])
+            elif event is not None:
+                stands = event.execution.status.value, event.execution.attempt
+                if stands != (found.status, found.state[0]):  # else its own errors stay
+                    self._write(event, found.status, found.due, found.state)
+                self.shown.rest(number, event)
+        self._bells.ring_ended(numbers)
+
+    def _write(self, event: Work, status: str, due: float, state: State) -> None:
+        """Write on an event what its rows say, and show it where it stands."""
+        execution, before = event.execution, event.execution.status
+        own = event.__dict__
+        number, priority = own["_arrival"], own["_priority"]
+        for key in execution.entries():
+            del own[key]
+        own.update(entries_of(status, state), _arrival=number, _priority=priority)
+        execution.due = due or None
+        if before is not execution.status and self.shown.shows(number):
+            self.shown.move(number, event, before, execution.status)
+
+    def drop(self, numbers: Sequence[int]) -> list[Work]:
+        """Events are no longer in the file; those that this process had."""
+        gone = self.shown.drop(numbers)
+        self._bells.ring_ended(numbers)
+        return gone

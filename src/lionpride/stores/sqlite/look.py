@@ -1,0 +1,218 @@
+"""Reading the tables: of one queue, over a connection that may be anyone's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import apsw
+
+from ...model.execution import EventStatus
+
+__all__ = (
+    "PENDING",
+    "PROCESSING",
+    "STATE",
+    "Found",
+    "Kept",
+    "Look",
+    "Stands",
+    "State",
+)
+
+State: TypeAlias = tuple[int, int, int, int, float | None, int | None, str | None]
+"""attempt, tries, denials, interruptions, duration, retryable, result."""
+
+Kept: TypeAlias = tuple[bytes, str, float, str]
+"""id, kind, created, payload."""
+
+STATE: Final = "attempt, tries, denials, interruptions, duration, retryable, result"
+PENDING: Final = EventStatus.PENDING.value
+PROCESSING: Final = EventStatus.PROCESSING.value
+_TABLES: Final[dict[str | None, str]] = {
+    None: "event",
+    PENDING: "waiting",
+    PROCESSING: "lease",
+    EventStatus.COMPLETED.value: "finished NOT INDEXED",
+}
+
+
+class Stands(NamedTuple):
+    """An event that waits, or is leased, as it does."""
+
+    number: int
+    due: float
+    priority: float
+    state: State
+
+
+class Found(NamedTuple):
+    """All that is known of an event."""
+
+    number: int
+    id: bytes
+    queue: str
+    kind: str
+    created: float
+    priority: float
+    key: str | None
+    costs: str | None
+    payload: str
+    status: str
+    due: float
+    state: State
+
+
+class Look:
+    """What the tables say of a queue.
+
+    Args:
+        connection: Where they are.
+        queue: The queue's name.
+    """
+
+    def __init__(self, connection: apsw.Connection, queue: str) -> None:
+        self._db = connection
+        self._name = queue
+        self._queue = 0
+        self._change: dict[str, int] = {}
+
+    def _number(self) -> int:
+        """The queue's own number; 0 if there is none of that name yet."""
+        if not self._queue:
+            query = "SELECT number FROM queue WHERE name = ?"
+            self._queue = self._db.execute(query, (self._name,)).get or 0
+        return self._queue
+
+    # -- the queue ---------------------------------------------------------------------------
+
+    def counts(self) -> dict[str, int]:
+        """How many events are in each status."""
+        statuses = [status.value for status in EventStatus]
+        query = f"SELECT {', '.join(statuses)} FROM queue WHERE name = ?"
+        row = self._db.execute(query, (self._name,)).fetchone() or (0,) * len(statuses)
+        change = self._change
+        return {each: n + change.get(each, 0) for each, n in zip(statuses, row, strict=True)}
+
+    def queues(self) -> list[str]:
+        """The names of all queues."""
+        return [name for (name,) in self._db.execute("SELECT name FROM queue ORDER BY number")]
+
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is claimed."""
+        counts = self.counts()
+        return not counts[PENDING] and not counts[PROCESSING]
+
+    def last(self) -> int:
+        """The highest number given so far."""
+        return self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").get or 0
+
+    def holders(self) -> list[str]:
+        """The workers that hold leases of this queue."""
+        query = "SELECT DISTINCT worker FROM lease WHERE queue = ?"
+        return [worker for (worker,) in self._db.execute(query, (self._queue,))]
+
+    def process_of(self, worker: str) -> tuple[str, int, str] | None:
+        """Host, process id and birth of a worker's process."""
+        query = "SELECT host, pid, born FROM worker WHERE name = ?"
+        return self._db.execute(query, (worker,)).fetchone()
+
+    def next_due(self) -> float | None:
+        """When the first of what is not due yet will be."""
+        query = "SELECT due FROM waiting WHERE queue = ? AND due > 0 ORDER BY due LIMIT 1"
+        due: float | None = self._db.execute(query, (self._queue,)).get
+        return due
+
+    def oldest(
+        self, status: str, limit: int, before: float | None = None
+    ) -> list[tuple[float, int]]:
+        """When ended events ended, and their numbers: the oldest endings first."""
+        query = "SELECT ended, number FROM finished WHERE queue = ? AND status = ?"
+        bound: list[Any] = [self._queue, status]
+        if before is not None:
+            query += " AND ended < ?"
+            bound.append(before)
+        rows: Any = self._db.execute(f"{query} ORDER BY ended LIMIT ?", (*bound, limit))
+        return list(rows)
+
+    def is_attended(self, since: float) -> bool:
+        """Whether a worker of this queue gave a sign of life since then."""
+        query = "SELECT 1 FROM worker WHERE seen >= ? AND queue = ? LIMIT 1"
+        return self._db.execute(query, (since, self._number())).get is not None
+
+    def unwanted(self) -> list[int]:
+        """The numbers of what is leased and is to be cancelled."""
+        query = "SELECT number FROM lease WHERE cancel = 1"
+        return [number for (number,) in self._db.execute(query)]
+
+    # -- events ------------------------------------------------------------------------------
+
+    def known(self, ids: Iterable[bytes]) -> dict[bytes, int]:
+        """The numbers of the ids that are here, in whatever queue."""
+        query = "SELECT number FROM event WHERE id = ?"
+        found = {each: self._db.execute(query, (each,)).get for each in ids}
+        return {each: number for each, number in found.items() if number is not None}
+
+    def kept(self, number: int) -> Kept:
+        """What never changes of an event that is here."""
+        query = "SELECT id, kind, created, payload FROM event WHERE number = ?"
+        kept: Any = self._db.execute(query, (number,)).fetchone()
+        return kept  # type: ignore[no-any-return]
+
+    def page(self, status: str | None, after: int, limit: int) -> list[int]:
+        """The numbers of the next events of a status, by number."""
+        table = _TABLES.get(status, "finished INDEXED BY trouble")
+        where = "" if status is None or status in (PENDING, PROCESSING) else "AND status = ?4"
+        if where and status != EventStatus.COMPLETED.value:
+            where += " AND status <> 'completed'"  # as the index says
+        query = (
+            f"SELECT number FROM {table} WHERE number > ?1 AND queue = "
+            f"?2 {where} ORDER BY number LIMIT ?3"
+        )
+        bound = (after, self._number(), limit, status)[: 4 if where else 3]
+        return [number for (number,) in self._db.execute(query, bound)]
+
+    def find(self, number: int) -> Found | None:
+        """All that is known of an event, in whatever queue."""
+        row: Any = self._db.execute(
+            "SELECT e.number, e.id, q.name, e.kind, e.created, e.priority, e.key, e.costs, "
+            "e.payload, q.number FROM event e JOIN queue q ON q.number = e.queue "
+            "WHERE e.number = ?",
+            (number,),
+        ).fetchone()
+        if row is None:
+            return None
+        *kept, queue = row
+        status, due, state = self._stands(number, row[5], queue)
+        return Found._make((*kept, status, due, state))
+
+    def _stands(self, number: int, priority: float, queue: int) -> tuple[str, float, State]:
+        """Status, due time and state of an event."""
+        at: Any = self._db.execute(
+            f"SELECT status, 0.0, {STATE} FROM finished WHERE number = ?1 UNION ALL "
+            f"SELECT '{PROCESSING}', due, {STATE} FROM lease WHERE number = ?1 UNION ALL "
+            f"SELECT '{PENDING}', due, {STATE} FROM waiting "
+            "WHERE queue = ?2 AND due = 0 AND priority = ?3 AND number = ?1 UNION ALL "
+            f"SELECT '{PENDING}', due, {STATE} FROM waiting INDEXED BY later "
+            "WHERE number = ?1 AND due > 0",
+            (number, queue, priority),
+        ).fetchone()
+        return at[0], at[1], at[2:]
+
+    def standing(self, number: int) -> tuple[str, int] | None:
+        """Status and attempt of an event; None if it is not in this queue."""
+        query = "SELECT priority FROM event WHERE number = ? AND queue = ?"
+        priority = self._db.execute(query, (number, self._queue)).get
+        if priority is None:
+            return None
+        status, _, state = self._stands(number, priority, self._queue)
+        return status, state[0]
+
+    def waits(self, number: int) -> Stands | None:
+        """An event that waits, as it does; None if it does not."""
+        query = "SELECT priority FROM event WHERE number = ? AND queue = ?"
+        priority = self._db.execute(query, (number, self._queue)).get
+        if priority is None:
+            return None
+        status, due, state = self._stands(number, priority, self._queue)
+        return Stands(number, due, priority, state) if status == PENDING else None

@@ -1,0 +1,227 @@
+"""What is done and asked by hand, and what is heard from other processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from ...errors import NotFoundError
+from ...model.execution import TERMINAL, EventStatus
+from ...model.work import Work
+from ...rules.lifecycle import Ending
+from ..contract import Cancelled, Named, Record
+from . import steps
+from .base import CHUNK, Base, heard
+from .columns import after, entries_of
+from .look import State
+from .reader import record_of
+from .watch import Watch
+
+__all__ = ("Manage", "packed_ending")
+
+_EVERYTHING: Final = 2**62
+
+
+class Manage(Base):
+    """The part of ``SqliteStore`` that needs no claim."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._watch = Watch(self._is_watching, self._look)
+
+    async def close(self) -> None:
+        self._watch.stop()
+        await super().close()
+
+    # -- by hand -----------------------------------------------------------------------------
+
+    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
+        numbers = self._numbers(events)
+        step = steps.Cancel(numbers, self._ending, packed_ending)
+        answers: list[Cancelled] = await self._ask(
+            step, lambda answers: self._cancelled(numbers, answers)
+        )
+        return answers
+
+    def _cancelled(self, numbers: Sequence[int], answers: list[Cancelled]) -> list[Cancelled]:
+        done = [n for n, it in zip(numbers, answers, strict=True) if it is Cancelled.DONE]
+        self._holding.refresh(done)
+        self._ask_holders([n for n in numbers if n in self._holding.claims])
+        return answers
+
+    def _ask_holders(self, numbers: Iterable[int]) -> None:
+        """Ask the workers here to cancel the attempts of events."""
+        for number in numbers:
+            event = self._holding.shown.find(number)
+            if event is not None:
+                for cancel in tuple(self._workers.values()):
+                    cancel(event)
+
+    async def requeue(self, events: Sequence[Named]) -> None:
+        numbers = list(dict.fromkeys(self._numbers(events)))
+        await self._ask(steps.Requeue(numbers), lambda _: self._requeued(numbers))
+
+    def _requeued(self, numbers: Sequence[int]) -> None:
+        self._holding.refresh(numbers)
+        self._bells.ring_ready()
+
+    async def prune(
+        self, statuses: Collection[EventStatus], *, limit: int | None = None
+    ) -> list[Work]:
+        wanted = [each.value for each in EventStatus if each in TERMINAL and each in statuses]
+        gone: list[Work] = []
+        left = _EVERYTHING if limit is None else limit
+        while left > 0:
+            step = steps.Prune(wanted, min(left, CHUNK))
+            numbers = await self._ask(step, lambda numbers: self._pruned(numbers, gone))
+            left -= len(numbers)
+            if len(numbers) < CHUNK:
+                break
+        return gone
+
+    def _pruned(self, numbers: list[int], gone: list[Work]) -> list[int]:
+        gone += self._holding.drop(numbers)
+        return numbers
+
+    async def remove(self, events: Sequence[Named]) -> None:
+        numbers = self._numbers(events)
+        await self._ask(steps.Remove(numbers), lambda _: self._holding.drop(numbers))
+
+    def _numbers(self, events: Sequence[Named]) -> list[int]:
+        """The numbers of events that this process has, or that are given by id.
+
+        Raises:
+            NotFoundError: if one is not here.
+        """
+        ids = [event for event in events if isinstance(event, UUID)]
+        found = dict(zip(ids, self._open.reader.find(ids), strict=True)) if ids else {}
+        numbers = []
+        for event in events:
+            one = found[event] if isinstance(event, UUID) else None
+            number = self._number(event) if isinstance(event, Work) else one and one.number
+            if not number:
+                raise NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
+            numbers.append(number)
+        return numbers
+
+    def _number(self, event: Work) -> int:
+        """The number of an event that this store has; 0 for any other."""
+        number = event.execution.arrival or 0
+        return number if self._holding.shown.find(number) is event else 0
+
+    # -- asking ------------------------------------------------------------------------------
+
+    async def counts(self) -> dict[EventStatus, int]:
+        return self._open.reader.counts()
+
+    async def events(
+        self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
+    ) -> list[Record]:
+        found: list[Record] = []
+        last = after or 0
+        while len(found) < limit:
+            size = min(CHUNK, limit - len(found))
+            page = self._open.reader.page(status, last, size)
+            found += map(self._as_known, page)
+            if len(page) < size:
+                break
+            last = page[-1].number
+            await asyncio.sleep(0)  # a large page is no reason to hold up the loop
+        return found
+
+    async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
+        found = self._open.reader.find(ids)
+        return [one and self._as_known(record_of(one)) for one in found]
+
+    def _as_known(self, record: Record) -> Record:
+        """A record, with what only this process knows: whether what it claimed has started."""
+        event = (
+            self._holding.shown.find(record.number)
+            if record.number in self._holding.claims
+            else None
+        )
+        return record if event is None else Record.of(event, self.queue, record.status)
+
+    async def find(self, uid: UUID) -> Work | None:
+        event = self.states.find(uid)
+        if event is None:
+            (found,) = self._open.reader.find([uid])
+            if found is not None:
+                event = self._holding.find(found.number)
+        return event
+
+    async def queues(self) -> list[str]:
+        """The names of all queues in the file."""
+        return self._open.reader.queues()
+
+    def last_arrival(self) -> int:
+        return self._open.reader.last()
+
+    # -- workers -----------------------------------------------------------------------------
+
+    def enlist(self, worker: str, cancel: Callable[[Work], object]) -> None:
+        self._workers[worker] = cancel
+        self._ask(steps.Enlist(worker, self._wall())).add_done_callback(heard)
+        self._keep_alive()
+
+    def discharge(self, worker: str) -> None:
+        if self._workers.pop(worker, None) is not None:
+            self._ask(steps.Discharge(worker)).add_done_callback(heard)
+            self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        self._open.pulse.beat_for(frozenset(self._workers))
+        self._watch.look()
+
+    async def attended(self) -> bool:
+        alive = self._wall() - self._lease
+        return bool(self._workers) or self._open.reader.is_attended(alive)
+
+    # -- bells -------------------------------------------------------------------------------
+
+    def on_ready(self, bell: Callable[[], None]) -> None:
+        self._bells.ready.append(bell)
+        self._watch.look()
+
+    def on_idle(self, bell: Callable[[], None]) -> None:
+        self._bells.idle.append(bell)
+        self._watch.look()
+
+    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
+        (number,) = self._numbers((event,))
+        self._bells.on_ended(number, bell)
+        self._watch.look()
+
+    def ring_idle(self) -> None:
+        self._bells.ring_idle()
+
+    def off(self, bell: Callable[[], None]) -> None:
+        self._bells.off(bell)
+
+    # -- other processes ---------------------------------------------------------------------
+
+    def _is_watching(self) -> bool:
+        """Whether anybody here wants to know what others do with the file."""
+        return self._file is not None and (self._bells.any() or bool(self._workers))
+
+    def _look(self) -> None:
+        """See whether others have written, and pass on what that means."""
+        if not self._open.has_changed():
+            return
+        self._holding.refresh(
+            [number for number in self._bells.ended if number not in self._holding.claims]
+        )
+        self._ask_holders([n for n in self._open.reader.unwanted() if n in self._holding.claims])
+        self._bells.ring_ready()
+        self._bells.ring_idle()
+
+
+def packed_ending(ending: Ending, state: State) -> State:
+    """The state after an ending that no live event had to go through."""
+    status = "pending" if ending.interruptions == 0 else "processing"
+    own = entries_of(status, state)
+    if ending.interruptions:
+        own.pop("_denials", None)  # nobody knows whether it had started, which ends their row
+    return after(ending, own)

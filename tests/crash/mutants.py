@@ -1,0 +1,57 @@
+"""Stores that are spoilt on purpose: the crash tests have to notice each."""
+
+import asyncio
+from typing import Any
+
+from crash.deeds import Doer
+
+from lionpride.stores.sqlite import steps
+from lionpride.stores.sqlite.pulse import Pulse
+from lionpride.stores.sqlite.rows import Rows
+
+
+def guard_by_id() -> None:
+    """A settle ends the lease of its event, whoever has it by now."""
+    end_leases, complete = Rows.end_leases, Rows.complete
+
+    def of_today(self: Rows, number: int, attempt: int) -> int:
+        query = "SELECT attempt FROM lease WHERE number = ?"
+        return self._db.execute(query, (number,)).get or attempt
+
+    def spoilt_end(self: Rows, claims: Any) -> Any:
+        return end_leases(self, [(one[0], of_today(self, *one[:2]), *one[2:]) for one in claims])
+
+    def spoilt_complete(self: Rows, ended: Any) -> Any:
+        return complete(self, [(one[0], of_today(self, *one[:2]), *one[2:]) for one in ended])
+
+    Rows.end_leases, Rows.complete = spoilt_end, spoilt_complete  # type: ignore[method-assign]
+
+
+def no_pulse() -> None:
+    """Nobody renews the leases."""
+    Pulse.beat_for = lambda self, workers: None  # type: ignore[method-assign]
+
+
+def dead_or_alive() -> None:
+    """Everybody is taken for dead."""
+    assert callable(steps.is_dead)
+    steps.is_dead = lambda *process: True
+
+
+def early_word() -> None:
+    """Who appends is told before the commit."""
+    append, append_many = Doer.append, Doer.append_many
+
+    async def spoilt(self: Doer, event: Any) -> Any:
+        self.early = asyncio.ensure_future(append(self, event))
+        return event
+
+    async def spoilt_many(self: Doer, events: Any) -> Any:
+        self.early = asyncio.ensure_future(append_many(self, events))
+        return events
+
+    Doer.append, Doer.append_many = spoilt, spoilt_many  # type: ignore[assignment]
+
+
+MUTANTS = {each.__name__: each for each in (guard_by_id, no_pulse, dead_or_alive, early_word)}
+"""By name, since they are put in by the worker process itself."""

@@ -1,0 +1,115 @@
+"""A scene: a few workers on one file, told one by one what befalls them."""
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from crash.audit import Findings, audit, install
+from crash.campaign import is_idle, until
+from crash.deeds import QUEUE, Deed, Doer
+from crash.journal import Journal, Line, read
+from crash.workers import Nursery, Worker
+
+
+class Scene:
+    """A file, its journal, and an executor of the parent's that only appends."""
+
+    def __init__(self, nursery: Nursery, path: Path, options: str, mutant: str | None) -> None:
+        self.path = path
+        self._journal = path.with_suffix(".journal")
+        self._url = f"sqlite:///{path}{options}"
+        self._nursery = nursery
+        self._mutant = mutant
+        self._written = Journal(self._journal)
+        self._workers: list[Worker] = []
+        self.executor = Doer(store=f"sqlite:///{path}", queue=QUEUE)
+
+    async def append(self, *deeds: Deed, priorities: list[float] | None = None) -> None:
+        for deed in await self.executor.append_many(deeds, priorities):
+            self._written.write("appended", deed.id)
+
+    async def start(self, **orders: Any) -> Worker:
+        orders = {"concurrency": 1, "mutant": self._mutant} | orders
+        worker = await self._nursery.start(url=self._url, journal=str(self._journal), **orders)
+        self._workers.append(worker)
+        return worker
+
+    async def kill(self, worker: Worker) -> None:
+        self._written.write_for(worker.pid, "kill")
+        assert await worker.end(signal.SIGKILL) == -signal.SIGKILL
+
+    def lines(self, what: str) -> list[Line]:
+        return [line for line in read(self._journal) if line.what == what]
+
+    async def until(self, what: str, times: int, limit: float = 20.0) -> Line:
+        """Wait for a line of the journal; the last of them."""
+        await until(lambda: len(self.lines(what)) >= times, limit)
+        return self.lines(what)[times - 1]
+
+    async def end(self, limit: float = 20.0) -> Findings:
+        """Have the rest of the work done, and all workers go home; what is left then."""
+        late = []
+        try:
+            await until(lambda: is_idle(self.executor), limit)
+        except TimeoutError:
+            late = [f"there is work left after {limit:g} s"]
+        alive = [worker for worker in self._workers if worker.alive]
+        how = signal.SIGKILL if late else signal.SIGTERM
+        codes = [await worker.end(how) for worker in alive]
+        await self.executor.store.close()
+        found = audit(self.path, self._journal)
+        found.wrong += late + [f"a worker that was sent home ended with {n}" for n in codes if n]
+        return found
+
+    async def over(self) -> None:
+        """Leave nothing behind."""
+        for worker in self._workers:
+            await worker.end(signal.SIGKILL)
+        self._written.close()
+        await self.executor.store.close()
+
+
+@asynccontextmanager
+async def scene(
+    nursery: Nursery, folder: Path, options: str = "", mutant: str | None = None
+) -> AsyncIterator[Scene]:
+    """A scene on a file of its own, and its end."""
+    made = Scene(nursery, folder / "run.db", options, mutant)
+    try:
+        await made.executor.store.counts()
+        install(made.path)
+        yield made
+    finally:
+        await made.over()
+
+
+async def stopped_past_its_lease(made: Scene) -> None:
+    """A worker is stopped in an attempt for longer than its lease; it is refused, and goes on."""
+    await made.append(Deed(pause=0.4))
+    late = await made.start()
+    first = await made.until("start", 1)
+    assert first.pid == late.pid
+    late.send(signal.SIGSTOP)
+    await made.start()
+    await made.until("start", 2)
+    late.send(signal.SIGCONT)  # it comes to its end while the other has the lease
+    await made.until("finish", 2)
+    found = await made.end()
+    assert not found.troubles()
+    assert (found.attempts, found.interrupted) == (2, 1)
+    assert [line.attempt for line in made.lines("finish")] == [1, 2], "both got to their end"
+    assert [line.attempt for line in made.lines("settled")] == [2], "one was put on record"
+
+
+async def blocked_past_its_lease(made: Scene) -> None:
+    """A worker's loop is blocked for longer than its lease, while another is idle: it keeps it."""
+    await made.append(Deed(block=2.2))
+    await made.start()
+    await made.until("start", 1)
+    await made.start()
+    await until(lambda: bool(made.lines("finish")) or len(made.lines("start")) > 1, 20.0)
+    found = await made.end(limit=1.0)
+    assert not found.troubles()
+    assert (found.attempts, found.interrupted) == (1, 0)

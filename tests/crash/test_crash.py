@@ -1,0 +1,151 @@
+"""Workers on one file are killed: nothing is lost, and nothing is completed twice."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+from crash.campaign import RANDOM, Campaign
+from crash.deeds import Deed
+from crash.points import POINTS
+from crash.scene import Scene, blocked_past_its_lease, scene, stopped_past_its_lease
+from crash.workers import nursery
+
+pytestmark = pytest.mark.guard(90)
+
+LEASE = "?lease=1"
+
+GROUPS = {
+    "creation": ("creation",),
+    "append": ("append: before", "append: after"),
+    "claim": ("claim: before", "claim: after"),
+    "attempt": ("attempt", "finished"),
+    "settle": ("settle: before", "settle: after", "settle: told"),
+    "thread": ("thread: before", "thread: after"),
+    "takeover": ("takeover: before", "takeover: after", "claim: after"),
+    "renewal": ("renewal",),
+    "disk": ("log", "checkpoint"),
+}
+"""Every point, with those that lie near it."""
+
+Play = Callable[[Scene], Awaitable[None]]
+
+
+async def campaign(folder: Path, seed: int, **given: object) -> Campaign:
+    print("seed", seed)
+    async with nursery() as workers:
+        run = Campaign(workers, folder, seed, **given)
+        await run.run()
+    return run
+
+
+# -- killed ----------------------------------------------------------------------------------------
+
+
+def test_every_point_is_in_a_group() -> None:
+    assert {point for group in GROUPS.values() for point in group} == set(POINTS)
+
+
+@pytest.mark.parametrize("points", GROUPS.values(), ids=GROUPS)
+async def test_workers_that_die_at_a_point_lose_nothing(
+    points: tuple[str, ...], tmp_path: Path
+) -> None:
+    seed = list(GROUPS.values()).index(points)
+    crowd = 1 if "takeover: before" in points else 2  # or a healthy one takes over first
+    run = await campaign(tmp_path, seed, kills=2 + 2 * len(points), points=points, crowd=crowd)
+    assert not run.result.findings.troubles()
+    missed = [point for point in points if not run.result.kills[point]]
+    assert not missed, f"{run.result.kills}: nobody died there"
+
+
+@pytest.mark.parametrize("seed", [101, 102])
+async def test_workers_that_die_at_any_time_lose_nothing(seed: int, tmp_path: Path) -> None:
+    run = await campaign(tmp_path, seed, kills=25)
+    assert not run.result.findings.troubles()
+    assert run.result.findings.interrupted
+    assert sum(run.result.kills.values()) == 25
+
+
+async def test_four_workers_that_die_at_random_times_lose_nothing(tmp_path: Path) -> None:
+    run = await campaign(tmp_path, 103, kills=16, points=(RANDOM,), crowd=4)
+    assert not run.result.findings.troubles()
+
+
+# -- who takes over, and when ----------------------------------------------------------------------
+
+
+async def test_a_restarted_worker_takes_over_at_once_from_one_that_is_dead(tmp_path: Path) -> None:
+    async with nursery() as workers, scene(workers, tmp_path) as made:
+        await made.append(Deed(pause=0.2))
+        first = await made.start()
+        await made.until("start", 1)
+        await made.kill(first)
+        await made.start()
+        again, up = await made.until("start", 2), await made.until("up", 2)
+        assert again.at - up.at < 1.0, "the lease is 10 s"
+        assert not (await made.end()).troubles()
+
+
+async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(tmp_path: Path) -> None:
+    async with nursery() as workers, scene(workers, tmp_path) as made:
+        await made.append(Deed(pause=0.2))
+        first = await made.start()
+        await made.until("start", 1)
+        await made.start()
+        await made.until("up", 2)
+        await made.kill(first)
+        (death,) = made.lines("kill")
+        again = await made.until("start", 2)
+        assert again.at - death.at < 3.0, "the lease is 10 s"
+        assert not (await made.end()).troubles()
+
+
+async def test_one_stopped_past_its_lease_is_refused_when_it_goes_on(tmp_path: Path) -> None:
+    async with nursery() as workers, scene(workers, tmp_path, LEASE) as made:
+        await stopped_past_its_lease(made)
+
+
+async def test_one_whose_loop_is_blocked_keeps_its_leases(tmp_path: Path) -> None:
+    async with nursery() as workers, scene(workers, tmp_path, LEASE) as made:
+        await blocked_past_its_lease(made)
+
+
+# -- order -----------------------------------------------------------------------------------------
+
+
+async def test_several_processes_keep_the_order(tmp_path: Path) -> None:
+    rng = Random(7)
+    async with nursery() as workers, scene(workers, tmp_path) as made:
+        deeds = [Deed(label=label, pause=0.001) for label in range(200)]
+        priorities = [float(rng.randrange(20)) for _ in deeds]
+        await made.append(*deeds, priorities=priorities)
+        for _ in range(3):
+            await made.start()
+        found = await made.end()
+        assert not found.troubles()
+        order = sorted(range(200), key=lambda at: (priorities[at], at))
+        assert found.order == [at + 1 for at in order]
+        assert len({line.pid for line in made.lines("start")}) == 3, "all took part"
+
+
+# -- tests of the tests ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mutant", "play"),
+    [
+        ("guard_by_id", stopped_past_its_lease),
+        ("no_pulse", blocked_past_its_lease),
+        ("dead_or_alive", blocked_past_its_lease),
+    ],
+)
+async def test_a_spoilt_store_is_caught(mutant: str, play: Play, tmp_path: Path) -> None:
+    async with nursery() as workers, scene(workers, tmp_path, LEASE, mutant) as made:
+        with pytest.raises(AssertionError):
+            await play(made)
+
+
+async def test_a_word_before_its_commit_is_caught(tmp_path: Path) -> None:
+    points = ("append: before",)
+    run = await campaign(tmp_path, 1, kills=3, points=points, crowd=1, mutant="early_word")
+    assert run.result.findings.lost

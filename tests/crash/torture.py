@@ -1,0 +1,77 @@
+"""``python -m crash.torture``: kill workers a thousand times, and print what came of it."""
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+from crash.campaign import RANDOM, Campaign, Result, folder
+from crash.points import POINTS
+from crash.workers import nursery
+
+EACH = 25
+"""Kills of one campaign, which has a file of its own."""
+
+
+def main() -> int:
+    """Print the table; 1 if anything is not as promised."""
+    parser = argparse.ArgumentParser(prog="torture", description=__doc__)
+    parser.add_argument("--kills", type=int, default=1000, help="how many (1000)")
+    parser.add_argument("--seed", type=int, help="of the first campaign; drawn if not given")
+    parser.add_argument("--keep", type=Path, help="where the files of the campaigns are left")
+    given = parser.parse_args()
+    seed = Random().randrange(10**6) if given.seed is None else given.seed
+    began = time.monotonic()
+    results = asyncio.run(_torture(given.kills, seed, given.keep))
+    return _print(results, time.monotonic() - began)
+
+
+async def _torture(kills: int, seed: int, keep: Path | None) -> list[Result]:
+    results: list[Result] = []
+    print(f"{kills} kills, seeds {seed} to {seed + (kills - 1) // EACH}", flush=True)
+    with folder() as made:
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+        async with nursery() as workers:
+            while kills > 0:
+                number = seed + len(results)
+                place = keep or Path(made)
+                result = await Campaign(workers, place, number, kills=min(kills, EACH)).run()
+                kills -= EACH
+                results.append(result)
+                for trouble in result.findings.troubles():
+                    print(f"seed {number}: {trouble}", flush=True)
+                if sys.stderr.isatty():
+                    done = sum(sum(each.kills.values()) for each in results)
+                    sys.stderr.write(f"\r{done} kills\r")
+    return results
+
+
+def _print(results: list[Result], seconds: float) -> int:
+    kills: Counter[str] = sum((each.kills for each in results), Counter())
+    found = [each.findings for each in results]
+    rows: list[tuple[str, object]] = [
+        ("files", len(results)),
+        ("events", sum(each.events for each in found)),
+        ("attempts", sum(each.attempts for each in found)),
+        ("interrupted", sum(each.interrupted for each in found)),
+        ("starts of workers", sum(each.starts for each in results)),
+        ("kills", sum(kills.values())),
+        *((f"  {point}", kills[point]) for point in (*POINTS, RANDOM)),
+        ("lost", sum(len(each.lost) for each in found)),
+        ("completed twice on record", sum(len(each.twice) for each in found)),
+        ("overlapping attempts", sum(len(each.overlapping) for each in found)),
+        ("otherwise wrong", sum(len(each.wrong) for each in found)),
+        ("wall time", f"{seconds:.1f} s on {os.cpu_count()} cores"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"{name:{width}}  {value}" for name, value in rows))
+    return int(any(each.troubles() for each in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Ids in order of time."""
+
+from datetime import UTC, datetime
+from uuid import RFC_4122, UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lionpride.model.element import Element
+from lionpride.model.ids import new_id
+
+TIMES = st.floats(min_value=0, max_value=2.0**37)
+
+
+@given(TIMES)
+def test_an_id_is_a_uuid_of_version_7_as_others_read_it(created: float) -> None:
+    uid = new_id(created)
+    again = UUID(str(uid))
+    assert (again, again.version, again.variant) == (uid, 7, RFC_4122)
+    assert hash(again) == hash(uid)
+    assert uid.int >> 80 == int(created * 1000.0)
+
+
+@given(TIMES, st.floats(min_value=0.001, max_value=1e6))
+def test_a_later_time_gives_a_greater_id(created: float, later: float) -> None:
+    assert new_id(created) < new_id(created + later)
+
+
+def test_two_ids_of_one_time_differ() -> None:
+    assert len({new_id(1.0) for _ in range(1000)}) == 1000
+
+
+def test_a_time_before_1970_is_as_good_as_any() -> None:
+    assert new_id(-5.0).version == 7
+    assert Element(created_at=datetime(1950, 1, 1, tzinfo=UTC)).id.version == 7
+
+
+def test_an_element_has_its_time_of_creation_in_its_id() -> None:
+    moment = datetime(2026, 11, 24, 3, 4, 5, 678000, tzinfo=UTC)
+    uid = Element(created_at=moment).id
+    assert uid.int >> 80 == round(moment.timestamp() * 1000)
