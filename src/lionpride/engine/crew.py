@@ -39,7 +39,6 @@ __all__ = ("Crew",)
 
 _PENDING = EventStatus.PENDING
 _PROCESSING = EventStatus.PROCESSING
-_COMPLETED = EventStatus.COMPLETED
 _APPLIED = Settled.APPLIED
 
 logger = logging.getLogger("lionpride")
@@ -75,6 +74,7 @@ class Crew(Exchange):
         self._take: Callable[[], Claim | None] | None = None
         self._complete: Callable[[Event, int, Any, float], object] | None = None
         self._orphans: set[asyncio.Task[None]] = set()
+        self._owed = 0  # of the shop's promises, those that this crew has made
 
     def _ring(self) -> None:
         """There may be something new to claim."""
@@ -146,6 +146,13 @@ class Crew(Exchange):
         self.shop.store.off(self._bell)
         for worker in tuple(self._workers):
             self._give_back(worker)
+        self._promise(-self._owed)
+
+    def _promise(self, n: int) -> None:
+        """Note starts to come; fewer, if ``n`` is below 0, unless they were given up already."""
+        n = max(n, -self._owed)
+        self._owed += n
+        self.shop.promised += n
 
     def _give_back(self, worker: Worker) -> None:
         """Send back what a worker had whose loop is gone; where a store waits, its lease lapses."""

@@ -32,7 +32,6 @@ class Dealing(Loop):
         self._most += 1  # one looks ahead while the slots are taken
         self._formal = True
         self._dealt: deque[Claim] = deque()
-        self._owed = 0  # of the shop's promises, those that this crew has made
         self._put_back: set[asyncio.Task[None]] = set()
         self._prompt = shop.store if isinstance(shop.store, Prompt) else None
         if not shop.asks:
@@ -44,12 +43,11 @@ class Dealing(Loop):
         try:
             await super().run()
         finally:
-            if self._loop.is_running():
-                self._return_dealt()
-                while self._put_back:
-                    await asyncio.wait(self._put_back)
-                if self._prompt is not None:
-                    await self._prompt.settled()
+            self._return_dealt()
+            while self._put_back and self._loop.is_running():
+                await asyncio.wait(self._put_back)
+            if self._prompt is not None and self._loop.is_running():
+                await self._prompt.settled()
             self._promise(-self._owed)
 
     def close(self) -> None:
@@ -57,22 +55,15 @@ class Dealing(Loop):
         self._return_dealt()
 
     def abandon(self) -> None:
-        self._dealt.clear()  # their leases lapse
+        self._return_dealt()
         super().abandon()
-        self._promise(-self._owed)
 
     def _return_dealt(self) -> None:
         """Release what was dealt and has not started: others may want it now."""
         while self._dealt:
-            self._withdraw(self._dealt.popleft(), RELEASED)
-
-    def _promise(self, n: int) -> None:
-        """Note starts to come; fewer, if ``n`` is below 0, unless they were given up already."""
-        n = max(n, -self._owed)
-        self._owed += n
-        self.shop.promised += n
-        if n < 0 and self.shop.on_free:
-            self.shop.ring_free()  # others may start instead
+            claim = self._dealt.popleft()
+            if self._loop.is_running():  # else its lease lapses
+                self._withdraw(claim, RELEASED)
 
     def _deal(self) -> Claim | None:
         """The next of what was claimed for all; it goes back if others took its room meanwhile."""
@@ -84,9 +75,14 @@ class Dealing(Loop):
         ):
             self._withdraw(claim, RELEASED)
             return None
-        self._owed -= 1
-        shop.promised -= 1
+        self._promise(-1)
         return claim
+
+    def _break(self, promises: int) -> None:
+        """So many starts will not be made after all: others may."""
+        self._promise(-promises)
+        if promises:
+            self.shop.ring_free()
 
     def _enter(self, event: Event, began: float) -> None:
         if self.shop.window is not None:
@@ -122,9 +118,9 @@ class Dealing(Loop):
         try:
             claims, wait = await self._claim(free, start=start)
         except BaseException:
-            self._promise(-free)
+            self._break(free)
             raise
-        self._promise(len(claims) - free)
+        self._break(free - len(claims))
         return claims, wait
 
     async def _until_free(self) -> int:
@@ -154,7 +150,7 @@ class Dealing(Loop):
 
     def _withdraw(self, claim: Claim, outcome: Outcome) -> None:
         """Settle a claim that is not to be started."""
-        self._promise(-1)
+        self._break(1)
         task = self._loop.create_task(self._settle_unstarted(claim, outcome))
         self._put_back.add(task)
         task.add_done_callback(self._put_back.discard)

@@ -119,13 +119,12 @@ class Admission(Crew):
 
     async def _claim_one(self, **how: Any) -> tuple[list[Claim], float | None]:
         """Claim the next event, with a slot kept for it meanwhile."""
-        shop = self.shop
-        shop.promised += 1
+        self._promise(1)
         claims: list[Claim] = []
         try:
             claims, wait = await self._claim(1, **how)
         finally:
-            shop.promised -= 1
+            self._promise(-1)
             if not claims:
                 self._stay_free()
         return claims, wait
