@@ -14,6 +14,7 @@ from collections import deque
 from ..model.execution import EventStatus
 from ..rules.lifecycle import RELEASED, Cause, Outcome, cancelled_while_waiting
 from ..stores.contract import Claim, Prompt
+from .attempt import SLICE
 from .event import Event
 from .hands import Worker
 from .loops import Loop
@@ -103,6 +104,7 @@ class Dealing(Loop):
             claims, wait = await self._claim_for(free)
             self._more = wait is not None or len(claims) > 1 or not self._armed
             self._dealt.extend(claims)
+            self._turn = self._now() + SLICE  # others have had theirs while the store took its time
             if not self._may_wait():
                 self._return_dealt()
             elif claims:

@@ -13,7 +13,7 @@ from ..model import registry
 from ..model.execution import EventStatus
 from ..model.flow import Flow
 from ..model.work import Work
-from ..stores.contract import Immediate, Store
+from ..stores.contract import Immediate, Prompt, Store
 from ..stores.open import open_store
 from .desk import Desk
 from .event import Event
@@ -75,6 +75,7 @@ class Executor(Desk):
         self._room: int | None = config.get("max_queue_size")
         self._owns_store = store is None or isinstance(store, str)
         self._now = self._store if isinstance(self._store, Immediate) else None
+        self._prompt = self._store if isinstance(self._store, Prompt) else None
         self._background: asyncio.Task[BaseException | None] | None = None
 
     @property
@@ -119,6 +120,9 @@ class Executor(Desk):
             and self._now.append_now(event, priority)
         ):
             return event
+        if self._prompt is not None and not exist_ok and self._is_plain(event):
+            await self._prompt.append_soon(event, priority)
+            return event
         if not (exist_ok and event in self):
             _check_pending(event)
         fresh = self._fresh((event,))
@@ -126,6 +130,11 @@ class Executor(Desk):
         held = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
         self._tell_taken(fresh, _PENDING)
         return cast("E", held[0])
+
+    def _is_plain(self, event: Event) -> bool:
+        """Whether an event is new, and nobody is to be told of it, and it needs no room."""
+        new = "_status" not in event.__dict__
+        return new and self._room is None and not self._observers.active
 
     async def append_many(
         self,

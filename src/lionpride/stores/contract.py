@@ -14,7 +14,7 @@ What holds on every store:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -343,6 +343,9 @@ class Immediate(Protocol):
 @runtime_checkable
 class Prompt(Protocol):
     """What a store offers beside, if its steps wait for a commit that many share."""
+
+    def append_soon(self, event: Work, priority: float) -> Awaitable[None]:
+        """``append`` of one that nobody holds and that has never been held."""
 
     def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
         """``settle`` of one that COMPLETED, with what its ``Completion`` would hold.

@@ -36,6 +36,9 @@ class Shown:
         self._most = most
         self._resting: OrderedDict[int, None] = OrderedDict()
         self._let_go: WeakValueDictionary[int, Work] = WeakValueDictionary()
+        self._pending = states.lane(EventStatus.PENDING)
+        self._processing = states.lane(EventStatus.PROCESSING)
+        self._completed = states.lane(EventStatus.COMPLETED)
 
     def find(self, number: int) -> Work | None:
         """The event of a number, if this process has it."""
@@ -48,6 +51,32 @@ class Shown:
     def shows(self, number: int) -> bool:
         """Whether the event of a number is among the States."""
         return number in self._all
+
+    # The way of nearly every event: taken in, started with its claim, completed.
+
+    def enter(self, number: int, event: Work) -> None:
+        """Show a PENDING event that is new."""
+        self._all[number] = event
+        self._states.show(number, event)
+        self._resting[number] = None
+        if len(self._resting) > self._most:
+            self._hide_oldest()
+
+    def begin(self, number: int, event: Work) -> None:
+        """Show an event as PROCESSING that was shown as PENDING."""
+        self._resting.pop(number, None)
+        del self._pending[number]
+        self._processing[number] = event
+
+    def complete(self, number: int, event: Work) -> None:
+        """Show an event as COMPLETED that was shown as PROCESSING."""
+        del self._processing[number]
+        self._completed[number] = event
+        self._resting[number] = None
+        if len(self._resting) > self._most:
+            self._hide_oldest()
+
+    # Any other way.
 
     def take(self, number: int, event: Work) -> None:
         """Show an event that is claimed: it stays until it rests."""
@@ -72,11 +101,11 @@ class Shown:
         resting = self._resting
         resting[number] = None
         resting.move_to_end(number)
-        while len(resting) > self._most:
-            oldest, _ = resting.popitem(last=False)
-            self._hide(oldest)
+        if len(resting) > self._most:
+            self._hide_oldest()
 
-    def _hide(self, number: int) -> None:
+    def _hide_oldest(self) -> None:
+        number, _ = self._resting.popitem(last=False)
         event = self._all.pop(number)
         self._states.hide(number, event)
         self._let_go[number] = event

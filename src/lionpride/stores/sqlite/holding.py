@@ -99,7 +99,7 @@ class Holding:
         own["_status"] = "pending"
         own["_arrival"] = number
         own["_priority"] = priority
-        self.shown.rest(number, event)
+        self.shown.enter(number, event)
 
     def appended(self, entries: Sequence[Entry], answer: list[tuple[int, bool]]) -> list[Work]:
         """Events were appended, or were here already: all of them as they are held."""
@@ -144,19 +144,25 @@ class Holding:
 
     def claimed(self, answer: Claimed, start: bool, taken: Taken) -> float | None:
         """Events were claimed: gather them, and say in how many seconds there may be more."""
+        claims, shown = self.claims, self.shown
         for one in answer.rows:
             number, attempt = one[0], one[3] + 1
-            event = self.shown.find(number) or self._built(one, answer.kept)
+            event = shown.find(number) or self._built(one, answer.kept)
             if event is None:
                 continue
             own = event.__dict__
-            if own.get("_status", "pending") != "pending" or _counters(own) != one[3:7]:
+            is_known = own.get("_status") == "pending" and _counters(own) == one[3:7]
+            if not is_known:
                 self._write(event, "pending", one[1], one[3:])
-            own["_attempt"] = attempt
-            self.claims[number] = attempt
-            self.shown.take(number, event)
-            if start:
-                self.start(event)
+            own["_attempt"] = claims[number] = attempt
+            if start and is_known and "_due" not in own and shown.shows(number):
+                own["_status"] = "processing"
+                own.pop("_denials", None)
+                shown.begin(number, event)
+            else:
+                shown.take(number, event)
+                if start:
+                    self.start(event)
             taken.claims.append((event, attempt))
         return answer.wait
 
@@ -196,8 +202,8 @@ class Holding:
 
     def exited(self, gone: Exit, applied: bool) -> None:
         """An attempt completed, or its claim had been lost."""
-        event, response, (number, attempt, _, duration, _) = gone
-        if not self.has(number, event, attempt):
+        event, response, (number, attempt, _, duration, *_) = gone
+        if self.claims.get(number) != attempt:
             return  # another process has it, or had, and this one knows
         del self.claims[number]
         if applied:
@@ -210,8 +216,7 @@ class Holding:
         own["_status"] = "completed"
         own["_response"] = response
         own["_duration"] = duration
-        self.shown.move(number, event, _PROCESSING, _COMPLETED)
-        self.shown.rest(number, event)
+        self.shown.complete(number, event)
         if self._bells.ended:
             self._bells.ring_ended((number,))
 

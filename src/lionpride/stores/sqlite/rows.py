@@ -18,8 +18,8 @@ Waits: TypeAlias = tuple[
 ]
 """number, due, priority of an event that waits, and its state."""
 
-Ended: TypeAlias = tuple[int, int, float, float, str | None]
-"""number, attempt, ended, duration, result of a completed attempt."""
+Ended: TypeAlias = tuple[int, int, float, float, str | None, int, int]
+"""number, attempt, ended, duration, result, tries, interruptions of a completed attempt."""
 
 Fresh: TypeAlias = tuple[bytes, str, float, float, str]
 """id, kind, created, priority, payload of an event with nothing on record."""
@@ -294,17 +294,13 @@ class Rows(Look):
 
     def complete(self, ended: Sequence[Ended]) -> bool:
         """Put completed attempts on record; False if a lease was lost: then undo this."""
-        before, queue = self._db.total_changes(), self._queue
+        if not self.end_leases([one[:2] for one in ended]):
+            return False
         self._db.executemany(
-            f"INSERT INTO finished (number, queue, status, ended, {STATE}) "
-            f"SELECT number, {queue}, 'completed', ?3, attempt, tries, 0, interruptions, ?4, "
-            "NULL, ?5 FROM lease WHERE number = ?1 AND attempt = ?2",
+            "INSERT INTO finished (number, queue, status, attempt, ended, duration, result, tries, "
+            f"denials, interruptions) VALUES (?, {self._queue}, 'completed', ?, ?, ?, ?, ?, 0, ?)",
             ended,
         )
-        if self._db.total_changes() - before != len(ended):
-            return False
-        self._db.executemany("DELETE FROM lease WHERE number = ?", [one[:1] for one in ended])
-        self._count(PROCESSING, -len(ended))
         self._count(EventStatus.COMPLETED.value, len(ended))
         return True
 

@@ -29,6 +29,10 @@ _SWEEP: Final = 1.0
 """Seconds between two looks for leases that have lapsed."""
 
 
+_NOTHING: Final = '{"response":null}'
+"""The result of most events that are made for what they do."""
+
+
 class SqliteStore(Manage):
     """Keeps the events of one queue in a file that many processes of a machine may share.
 
@@ -173,11 +177,24 @@ class SqliteStore(Manage):
 
     def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
         """See ``Prompt``."""
-        number: int = event.__dict__.get("_arrival", 0)
+        own = event.__dict__
+        number: int = own.get("_arrival", 0)
         if self._holding.has(number, event, attempt):
-            result = packed_result(Execution.over({"_response": response}))
-            columns = number, attempt, self._ending(), duration, result
+            if response is None:
+                result: str | None = _NOTHING
+            else:
+                result = packed_result(Execution.over({"_response": response}))
+            ending, tries, interruptions = (
+                self._ending(),
+                own.get("_tries", 0),
+                own.get("_interruptions", 0),
+            )
+            columns = number, attempt, ending, duration, result, tries, interruptions
             self._open.commits.exit((event, response, columns))
+
+    def append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:
+        """See ``Prompt``."""
+        return self._open.commits.enter(event, fresh_of(event, priority))
 
     async def settled(self) -> None:
         """See ``Prompt``."""
