@@ -26,7 +26,7 @@ from .execution import Execution, read_error
 from .unset import Unset
 from .work import Work
 
-__all__ = ("packed", "packed_result", "unpack", "unpack_result")
+__all__ = ("kind_of", "packed", "packed_result", "unpack", "unpack_result")
 
 _COLUMNS: Final = ("id", "created_at", "execution")
 
@@ -41,6 +41,11 @@ def packed(work: Work) -> str:
     for name in _COLUMNS:
         data.pop(name, None)
     return json.dumps(data, separators=(",", ":"))
+
+
+def kind_of(work: Work) -> str:
+    """The registry key of its class."""
+    return work._plainly.key
 
 
 def unpack(text: str, *, id: UUID, created: float, entries: Mapping[str, Any]) -> Work:  # noqa: A002

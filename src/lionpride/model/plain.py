@@ -57,6 +57,13 @@ class Plain:
         self._shapes: tuple[tuple[str, _Shape], ...] | None = None
         self._key = ""
 
+    @property
+    def key(self) -> str:
+        """The registry key of the class."""
+        if not self._key:
+            self._key = registry.key_of(self._kind)
+        return self._key
+
     def of(self, instance: BaseModel) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The metadata with the class in it, and the fields, as JSON; None if not plain.
 
@@ -89,7 +96,7 @@ class Plain:
             metadata = _copied(metadata, _ANYTHING, _DEPTH) if metadata else {}
         except (_NotPlainError, KeyError):  # KeyError: a field that was deleted
             return None
-        metadata["lion_class"] = self._key
+        metadata["lion_class"] = self.key
         return metadata, fields
 
     def _look(self) -> bool:
@@ -105,7 +112,6 @@ class Plain:
             )
         except _NotPlainError:
             return False
-        self._key = registry.key_of(self._kind)
         self._shapes = shapes
         return True
 

@@ -6,11 +6,10 @@ import json
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 from ...model import registry
 from ...model.execution import EventStatus, Execution
-from ...model.packing import packed, packed_result, unpack, unpack_result
+from ...model.packing import kind_of, packed, packed_result, unpack, unpack_result
 from ...model.unset import Unset
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
@@ -56,11 +55,7 @@ _NEW: Final[State] = (0, 0, 0, 0, None, None, None)
 
 def fresh_of(event: Work, priority: float) -> Fresh:
     """The columns of an event with nothing on record."""
-    kind = _kinds.get(type(event)) or _kinds.setdefault(type(event), registry.key_of(type(event)))
-    return event.id.bytes, kind, event.__dict__["_created"], priority, packed(event)
-
-
-_kinds: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+    return event.id.bytes, kind_of(event), event.__dict__["_created"], priority, packed(event)
 
 
 def state_of(own: dict[str, Any]) -> State:

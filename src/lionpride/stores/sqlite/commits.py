@@ -249,15 +249,14 @@ class Commits:
 
     def _done(self, batch: Batch, answers: Answers) -> None:
         holding = self._holding
-        for gone, applied in zip(batch.exits, answers.applied, strict=True):
-            holding.exited(gone, applied)
-        for entry, number in zip(batch.entries, answers.numbers, strict=True):
-            future = entry[2]
+        holding.exited(batch.exits, answers.applied)
+        holding.entered(batch.entries, answers.numbers)
+        for (_, _, future), number in zip(batch.entries, answers.numbers, strict=True):
+            if future.done():
+                continue
             if isinstance(number, int):
-                holding.entered(entry, number)
-                if not future.done():
-                    future.set_result(None)
-            elif not future.done():
+                future.set_result(None)
+            else:
                 future.set_exception(number)
         for at in batch.order():
             _, then, future = batch.steps[at]

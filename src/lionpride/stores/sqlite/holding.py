@@ -82,10 +82,17 @@ class Holding:
 
     # -- taking in ---------------------------------------------------------------------------
 
-    def entered(self, entry: Entered, number: int) -> None:
-        """An event was taken in that nobody had before."""
-        self._hold(entry[0], number, entry[1][3])
-        if self._bells.ready:
+    def entered(self, entries: Sequence[Entered], numbers: Sequence[int | Exception]) -> None:
+        """Events were taken in that nobody had before, or were not."""
+        enter = self.shown.enter
+        for (event, columns, _), number in zip(entries, numbers, strict=True):
+            if isinstance(number, int):
+                own = event.__dict__
+                own["_status"] = "pending"
+                own["_arrival"] = number
+                own["_priority"] = columns[3]
+                enter(number, event)
+        if entries and self._bells.ready:
             self._bells.ring_ready()
 
     def entered_all(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
@@ -200,16 +207,18 @@ class Holding:
 
     # -- endings -----------------------------------------------------------------------------
 
-    def exited(self, gone: Exit, applied: bool) -> None:
-        """An attempt completed, or its claim had been lost."""
-        event, response, (number, attempt, _, duration, *_) = gone
-        if self.claims.get(number) != attempt:
-            return  # another process has it, or had, and this one knows
-        del self.claims[number]
-        if applied:
-            self._complete(number, event, response, duration)
-        else:
-            self.refresh([number])
+    def exited(self, exits: Sequence[Exit], applied: Sequence[bool]) -> None:
+        """Attempts completed, or their claims had been lost."""
+        claims = self.claims
+        for (event, response, columns), is_on_record in zip(exits, applied, strict=True):
+            number = columns[0]
+            if claims.get(number) != columns[1]:
+                continue  # another process has it, or had, and this one knows
+            del claims[number]
+            if is_on_record:
+                self._complete(number, event, response, columns[3])
+            else:
+                self.refresh([number])
 
     def _complete(self, number: int, event: Work, response: Any, duration: float) -> None:
         own = event.__dict__
