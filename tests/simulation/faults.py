@@ -162,8 +162,10 @@ def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:
 @fault("X1")
 def a_claim_trusts_what_this_process_knew(patch: pytest.MonkeyPatch) -> None:
     class Whatever:
-        def __ne__(self, other: object) -> bool:
-            return False
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
 
     patch.setattr(holding, "_counters", lambda own: Whatever())
 
