@@ -1,0 +1,118 @@
+"""Whether a process is dead, asked of real ones: only what is certain counts."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from lionpride.stores.sqlite.host import born, host, is_dead
+
+PROC = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="there is no /proc")
+NOBODY_KNOWS = False
+
+
+@pytest.fixture
+def living() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does nothing until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_a_host_is_the_same_each_time_and_in_a_child() -> None:
+    code = "from lionpride.stores.sqlite.host import host; print(host())"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    said = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
+    )
+    assert said.stdout.strip() == host() != ""
+
+
+def test_this_process_is_alive() -> None:
+    assert not is_dead(host(), os.getpid(), born(os.getpid()))
+    assert not is_dead(host(), os.getppid(), born(os.getppid()))
+
+
+def test_a_living_child_is_alive(living: subprocess.Popen[bytes]) -> None:
+    assert not is_dead(host(), living.pid, born(living.pid))
+
+
+def test_a_child_that_is_stopped_is_alive(living: subprocess.Popen[bytes]) -> None:
+    when = born(living.pid)
+    living.send_signal(signal.SIGSTOP)
+    os.waitpid(living.pid, os.WUNTRACED)
+    assert not is_dead(host(), living.pid, when)
+    living.send_signal(signal.SIGCONT)
+
+
+def test_a_finished_child_is_dead(living: subprocess.Popen[bytes]) -> None:
+    when = born(living.pid)
+    living.kill()
+    living.wait()
+    assert is_dead(host(), living.pid, when)
+    assert is_dead(host(), living.pid, ""), "its birth need not be known for that"
+    assert born(living.pid) == ""
+
+
+@PROC
+def test_a_zombie_is_dead(living: subprocess.Popen[bytes]) -> None:
+    when = born(living.pid)
+    assert not is_dead(host(), living.pid, when)
+    living.kill()
+    os.waitid(os.P_PID, living.pid, os.WEXITED | os.WNOWAIT)  # it stays, for nobody has asked
+    assert born(living.pid) == when, "it is there still"
+    assert is_dead(host(), living.pid, when)
+
+
+@PROC
+def test_an_id_that_another_process_has_now_is_a_dead_ones(
+    living: subprocess.Popen[bytes],
+) -> None:
+    assert born(living.pid).isdigit()
+    assert is_dead(host(), living.pid, str(int(born(living.pid)) - 1))
+
+
+def test_who_has_no_birth_is_alive_while_its_id_is_in_use(living: subprocess.Popen[bytes]) -> None:
+    assert not is_dead(host(), living.pid, "")
+
+
+@PROC
+def test_a_birth_is_told_apart_from_a_name_full_of_brackets() -> None:
+    """``/proc/PID/stat`` has the name in brackets, and it may hold any of them."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "open('/proc/self/comm', 'w').write(') Z 1 ('); print(); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as odd:
+        assert odd.stdout is not None
+        before = born(odd.pid)
+        odd.stdout.readline()
+        with open(f"/proc/{odd.pid}/stat") as file:
+            assert ") Z 1 (" in file.read()
+        assert born(odd.pid) == before
+        assert not is_dead(host(), odd.pid, before)
+        odd.kill()
+
+
+def test_of_another_host_nobody_knows(living: subprocess.Popen[bytes]) -> None:
+    when = born(living.pid)
+    living.kill()
+    living.wait()
+    assert is_dead("elsewhere/pid:[1]", living.pid, when) is NOBODY_KNOWS
+    boot, _, _ = host().partition("/")
+    assert is_dead(f"{boot}/pid:[1]", living.pid, when) is NOBODY_KNOWS, "another container"
+
+
+def test_an_id_that_no_process_can_have_is_dead() -> None:
+    assert born(2**22 + 1) == ""
+    assert is_dead(host(), 2**22 + 1, "1")

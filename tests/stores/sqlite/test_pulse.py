@@ -1,0 +1,182 @@
+"""The pulse: what it does to the tables, seen through a connection of one's own."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from stores.makers import Job
+
+from lionpride.stores.contract import Claim, Extended
+from lionpride.stores.sqlite import SqliteStore
+from lionpride.stores.sqlite.file import open_file
+from lionpride.stores.sqlite.pulse import Pulse
+
+NAME = "lionpride-sqlite-pulse"
+LONG = 3600.0
+
+
+def pulses() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == NAME]
+
+
+class Eye:
+    """Looks into the file from outside."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+
+    def leases(self) -> dict[str, float]:
+        rows: Any = self._db.execute("SELECT worker, max(until) FROM lease GROUP BY worker")
+        return dict(rows)
+
+    def seen(self) -> dict[str, float]:
+        rows: Any = self._db.execute("SELECT name, seen FROM worker")
+        return dict(rows)
+
+    def until(self, look: Callable[[], Any], differs_from: Any) -> Any:
+        """Block, the event loop too, until what is seen is no longer the same."""
+        while (now := look()) == differs_from:
+            time.sleep(0.001)
+        return now
+
+    def close(self) -> None:
+        self._db.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.db"
+
+
+@pytest.fixture
+def eye(path: Path) -> Iterator[Eye]:
+    open_file(path, synchronous="NORMAL", patience=1.0).close()
+    eye = Eye(path)
+    yield eye
+    eye.close()
+    assert not pulses(), "each test has ended its threads"
+
+
+async def claimed(store: SqliteStore, worker: str) -> Claim:
+    store.enlist(worker, lambda event: None)
+    await store.append([(Job(), 1.0)])
+    ((one,), _) = await store.claim(worker)
+    return one
+
+
+async def test_a_blocked_loop_keeps_its_leases(path: Path, eye: Eye) -> None:
+    store, other = SqliteStore(path, lease=0.6), SqliteStore(path, lease=0.6)
+    one = await claimed(store, "w")
+    first = eye.leases()
+    for _ in range(3):  # three thirds of a lease: it would be over
+        later = eye.until(eye.leases, first)  # blocks the loop
+        assert later["w"] > first["w"]
+        first = later
+    assert await other.sweep() == 0
+    assert await other.claim("other") == ([], 1.0)
+    assert await store.extend("w", [one]) == [Extended.OK]
+    await other.close()
+    await store.close()
+
+
+async def test_it_gives_a_sign_of_life_of_workers_that_hold_nothing(path: Path, eye: Eye) -> None:
+    store = SqliteStore(path, lease=0.3)
+    store.enlist("w", lambda event: None)
+    await store.append([])
+    await store.sweep()
+    first = eye.seen()
+    assert eye.until(eye.seen, first)["w"] > first["w"]
+    await store.close()
+
+
+async def test_it_renews_those_of_its_own_workers_alone(path: Path, eye: Eye) -> None:
+    store, other = SqliteStore(path, lease=0.3), SqliteStore(path, lease=LONG)
+    await claimed(other, "other")
+    await claimed(store, "w")
+    first = eye.leases()
+    later = eye.until(eye.leases, first)
+    assert later["other"] == first["other"]
+    assert later["w"] > first["w"]
+    await store.close()
+    await other.close()
+
+
+async def test_a_worker_that_has_gone_is_renewed_no_more(path: Path, eye: Eye) -> None:
+    store = SqliteStore(path, lease=0.3)
+    await claimed(store, "gone")
+    await claimed(store, "stays")
+    store.discharge("gone")
+    await store.sweep()
+    first = eye.leases()
+    later = eye.until(eye.leases, first)
+    later = eye.until(eye.leases, later)  # the first beat may have begun before
+    last = eye.until(eye.leases, later)
+    assert last["gone"] == later["gone"]
+    assert last["stays"] > later["stays"]
+    await store.close()
+
+
+async def test_without_workers_there_is_no_thread(path: Path, eye: Eye) -> None:
+    store = SqliteStore(path)
+    await store.append([(Job(), 1.0)])
+    await store.claim("w")
+    assert not pulses()
+    await store.close()
+
+
+def test_without_anybody_to_renew_there_is_no_thread(path: Path, eye: Eye) -> None:
+    pulse = Pulse(path, "NORMAL", LONG, time.time)
+    pulse.beat_for(frozenset())
+    assert not pulses()
+    pulse.stop()
+
+
+def test_one_thread_serves_all_workers(path: Path, eye: Eye) -> None:
+    pulse = Pulse(path, "NORMAL", LONG, time.time)
+    pulse.beat_for(frozenset({"a"}))
+    pulse.beat_for(frozenset({"a", "b"}))
+    assert len(pulses()) == 1
+    pulse.stop()
+    assert not pulses()
+
+
+def test_stop_ends_the_thread_at_once_and_it_can_begin_again(path: Path, eye: Eye) -> None:
+    pulse = Pulse(path, "NORMAL", LONG, time.time)
+    pulse.stop()
+    for _ in range(2):
+        pulse.beat_for(frozenset({"a"}))
+        (thread,) = pulses()
+        pulse.stop()
+        assert not thread.is_alive(), "though the next beat is far off"
+        pulse.stop()
+
+
+def test_when_nobody_writes_any_more_the_file_is_closed(path: Path, eye: Eye) -> None:
+    """The last connection takes the log with it."""
+    eye.close()
+    pulse = Pulse(path, "NORMAL", LONG, time.time)
+    pulse.beat_for(frozenset({"a"}))
+    pulse.stop()
+    assert not Path(f"{path}-wal").exists()
+    eye.__init__(path)  # type: ignore[misc]
+
+
+async def test_a_beat_that_fails_is_logged_and_the_next_one_comes(
+    path: Path, eye: Eye, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = SqliteStore(path, lease=0.3)
+    await claimed(store, "w")
+    first = eye.leases()
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")  # somebody who takes no turns
+    while not caplog.messages:
+        time.sleep(0.001)
+    other.execute("ROLLBACK")
+    other.close()
+    assert "leases could not be renewed" in caplog.messages[0]
+    assert eye.until(eye.leases, first)["w"] > first["w"]
+    await store.close()

@@ -1,0 +1,153 @@
+"""Watching: when it looks, in virtual time; and what a store notices of another's writing."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from stores.makers import Job
+
+from lionpride.model.execution import EventStatus
+from lionpride.rules.lifecycle import Completion
+from lionpride.stores.contract import Settled
+from lionpride.stores.sqlite import SqliteStore
+from lionpride.stores.sqlite.watch import INTERVAL, Watch
+
+
+class Looks:
+    """What a watch has done."""
+
+    def __init__(self, times: int = 0) -> None:
+        self.left = times
+        self.at: list[float] = []
+        self.watch = Watch(lambda: self.left > 0, self.look)
+
+    def look(self) -> None:
+        self.left -= 1
+        self.at.append(asyncio.get_running_loop().time())
+
+
+@pytest.mark.virtual
+async def test_it_looks_at_intervals_for_as_long_as_it_is_wanted() -> None:
+    looks, began = Looks(3), asyncio.get_running_loop().time()
+    looks.watch.look()
+    await asyncio.sleep(100)
+    assert looks.at == pytest.approx([began + n * INTERVAL for n in (1, 2, 3)])
+
+
+@pytest.mark.virtual
+async def test_it_begins_once_however_often_it_is_asked_to() -> None:
+    looks = Looks(2)
+    for _ in range(5):
+        looks.watch.look()
+    await asyncio.sleep(100)
+    assert len(looks.at) == 2
+
+
+@pytest.mark.virtual
+async def test_what_is_not_wanted_is_not_begun() -> None:
+    looks = Looks(0)
+    looks.watch.look()
+    looks.left = 1
+    await asyncio.sleep(100)
+    assert not looks.at
+    looks.watch.look()
+    await asyncio.sleep(100)
+    assert len(looks.at) == 1
+
+
+@pytest.mark.virtual
+async def test_what_is_wanted_no_more_is_not_looked_at_once_more() -> None:
+    looks = Looks(1)
+    looks.watch.look()
+    looks.left = 0
+    await asyncio.sleep(100)
+    assert not looks.at
+
+
+@pytest.mark.virtual
+async def test_stop_ends_it_and_it_can_begin_again() -> None:
+    looks = Looks(1)
+    looks.watch.stop()
+    looks.watch.look()
+    looks.watch.stop()
+    await asyncio.sleep(100)
+    assert not looks.at
+    looks.watch.look()
+    await asyncio.sleep(100)
+    assert len(looks.at) == 1
+
+
+def test_a_loop_that_is_over_does_not_stop_it_in_the_next() -> None:
+    looks = Looks(1)
+
+    async def begin() -> None:
+        looks.watch.look()
+
+    async def wait() -> None:
+        looks.watch.look()
+        while not looks.at:
+            await asyncio.sleep(0)
+
+    asyncio.run(begin())
+    asyncio.run(wait())
+    assert len(looks.at) == 1
+
+
+# -- two stores on one file ------------------------------------------------------------------------
+
+
+async def test_what_another_appends_rings_the_bell(tmp_path: Path) -> None:
+    store, other = (SqliteStore(tmp_path / "run.db") for _ in range(2))
+    ready = asyncio.Event()
+    assert await store.counts() == await other.counts()  # a closed file is not watched
+    store.on_ready(ready.set)
+    await other.append([(Job(), 1.0)])
+    await ready.wait()
+    claims, _ = await store.claim("w")
+    assert len(claims) == 1
+    await store.close()
+    await other.close()
+
+
+async def test_what_another_ends_is_shown_here(tmp_path: Path) -> None:
+    store, other = (SqliteStore(tmp_path / "run.db") for _ in range(2))
+    job, ended, idle = Job(), asyncio.Event(), asyncio.Event()
+    await store.append([(job, 1.0)])
+    store.on_ended(job, ended.set)
+    store.on_idle(idle.set)
+    ((event, attempt),), _ = await other.claim("w", start=True)
+    assert event is not job
+    answers = await other.settle([(event, attempt, Completion("theirs", 0.5))])
+    assert answers == [Settled.APPLIED]
+    await ended.wait()
+    await idle.wait()
+    assert (job.execution.status, job.execution.response) == (EventStatus.COMPLETED, "theirs")
+    assert list(store.states.lane(EventStatus.COMPLETED).values()) == [job]
+    await store.close()
+    await other.close()
+
+
+async def test_a_cancel_of_anothers_reaches_the_holder(tmp_path: Path) -> None:
+    store, other = (SqliteStore(tmp_path / "run.db") for _ in range(2))
+    asked = asyncio.get_running_loop().create_future()
+    store.enlist("w", asked.set_result)
+    (job,) = await store.append([(Job(), 1.0)])
+    await store.claim("w", start=True)
+    store.on_idle(lambda: None)
+    await other.cancel([job.id])
+    assert await asked is job
+    store.discharge("w")
+    await store.close()
+    await other.close()
+
+
+async def test_after_close_nothing_is_looked_at(tmp_path: Path) -> None:
+    store, other = (SqliteStore(tmp_path / "run.db") for _ in range(2))
+    await store.append([(Job(), 1.0)])
+    rung = []
+    store.on_ready(lambda: rung.append(True))
+    await store.close()
+    await other.append([(Job(), 1.0)])
+    await asyncio.sleep(2 * INTERVAL)
+    assert not rung
+    await other.close()
