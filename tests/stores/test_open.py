@@ -1,10 +1,18 @@
 """A store from what a user gives."""
 
-import pytest
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import pytest
+from stores.makers import Clock, Job
+
+from lionpride.core import EventStatus
 from lionpride.errors import ConfigurationError
+from lionpride.rules.lifecycle import Completion
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.open import open_store
+from lionpride.stores.sqlite import SqliteStore
 
 
 @pytest.mark.parametrize("given", [None, "memory://"])
@@ -22,3 +30,89 @@ def test_a_store_is_taken_as_it_is() -> None:
 def test_what_there_is_no_store_for_is_refused_by_name(url: str) -> None:
     with pytest.raises(ConfigurationError, match=url):
         open_store(url, queue="q", name="n")
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///run.db", Path.cwd() / "run.db"),
+        ("sqlite:///a/run.db", Path.cwd() / "a" / "run.db"),
+        ("sqlite:////abs/run.db", Path("/abs/run.db")),
+        ("sqlite:///what%3F.db", Path.cwd() / "what?.db"),
+    ],
+)
+def test_a_url_names_a_file(url: str, path: Path) -> None:
+    store: Any = open_store(url, queue="q", name="n")
+    assert isinstance(store, SqliteStore)
+    assert (store.path, store.queue, store.states.name) == (path, "q", "n")
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:run.db", "sqlite://run.db", "sqlite:///", "sqlite:///run.db#part"]
+)
+def test_a_url_that_names_no_file_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"write .sqlite:///run\.db"):
+        open_store(url, queue="q", name="n")
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "value"),
+    [
+        ("synchronous=NORMAL", "_synchronous", "NORMAL"),
+        ("synchronous=full", "_synchronous", "FULL"),
+        ("lease=2.5", "_lease", 2.5),
+        ("patience=0", "_patience", 0.0),
+        ("retain=10000", "_retain", 10_000),
+        ("retain=0", "_retain", 0),
+        ("retain=7d", "_retain", timedelta(days=7)),
+        ("retain=12h", "_retain", timedelta(hours=12)),
+        ("retain=30m", "_retain", timedelta(minutes=30)),
+    ],
+)
+def test_an_option_is_the_stores(option: str, name: str, value: Any) -> None:
+    store = open_store(f"sqlite:///run.db?patience=3&{option}", queue="q", name="n")
+    assert getattr(store, name) == value
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("retian=5", "'retian' is no option; there are synchronous, lease, patience, retain"),
+        ("synchronous=OFF", "synchronous='OFF': give FULL or NORMAL"),
+        ("lease=0", "lease='0': give a number of seconds above 0"),
+        ("lease=nan", "lease='nan': give a number"),
+        ("lease=", "lease='': give a number"),
+        ("patience=-1", "patience='-1': give a number of seconds, 0 or more"),
+        ("patience=inf", "patience='inf': give a number"),
+        ("retain=", "retain='': give how many ended events stay, as 10000, or for how long"),
+        ("retain=-1", "retain='-1': give how many"),
+        (
+            "retain=7w",
+            "retain='7w': give how many ended events stay, as 10000, or for how long, as",
+        ),
+        ("retain=1.5h", "retain='1.5h': give how many"),
+        ("retain=99999999999d", "retain='99999999999d': give how many"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named_with_its_remedy(option: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        open_store(f"sqlite:///run.db?{option}", queue="q", name="n")
+
+
+@pytest.mark.parametrize(("option", "left"), [("retain=2", [4, 5]), ("retain=30m", [5])])
+async def test_what_is_not_retained_goes(option: str, left: list[int], tmp_path: Path) -> None:
+    store: Any = open_store(f"sqlite:///{tmp_path}/run.db?{option}", queue="q", name="n")
+    store._wall = clock = Clock()
+    try:
+        await store.append([(Job(), 0.0) for _ in range(5)])
+        for number in range(1, 6):
+            ((event, _),), _ = await store.claim("w")
+            assert event.execution.arrival == number
+            store.start(event)
+            await store.settle([(event, 1, Completion(None, 0.1))])
+            clock.advance(1000.0)
+        await store.claim("w")
+        records = await store.events(EventStatus.COMPLETED)
+        assert [each.number for each in records] == left
+    finally:
+        await store.close()

@@ -40,12 +40,13 @@ class Executor(Desk):
         processor_config: Settings for the processor's ``__init__``.
         strict_event_type: Whether subclasses of the ``event_type`` are refused.
         name: The name of its ``states``.
-        store: Where events are kept: nothing for memory, or a Store.
+        store: Where events are kept: nothing for memory, the URL of a file such as
+            ``"sqlite:///run.db"``, or a Store.
         queue: The name of its queue in the store; by default the event type's registry key.
         grace: Seconds that running events get to end when ``async with`` is left.
 
     Raises:
-        ConfigurationError: if a class attribute or a key of the config makes no sense.
+        ConfigurationError: if a class attribute, a key of the config or the URL makes no sense.
         ValidationError: if a setting is out of bounds.
     """
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ..errors import ConfigurationError
@@ -64,16 +67,58 @@ def _options(url: str, query: str) -> Mapping[str, Any]:
     """The options behind the ``?`` of a URL.
 
     Raises:
-        ConfigurationError: names the option, and those that there are.
+        ConfigurationError: names the option, and those that there are or what it takes.
     """
-    readers: dict[str, Any] = {"synchronous": str.upper, "lease": float, "patience": float}
     options: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in readers:
-            known = ", ".join(readers)
+        if name not in _OPTIONS:
+            known = ", ".join(_OPTIONS)
             raise ConfigurationError(f"store={url!r}: {name!r} is no option; there are {known}")
+        read, remedy = _OPTIONS[name]
         try:
-            options[name] = readers[name](text)
-        except ValueError as error:
-            raise ConfigurationError(f"store={url!r}: {name}={text!r}: {error}") from error
+            options[name] = read(text)
+        except (ValueError, OverflowError) as error:
+            raise ConfigurationError(f"store={url!r}: {name}={text!r}: give {remedy}") from error
     return options
+
+
+def _synchronous(text: str) -> str:
+    if text.upper() not in ("FULL", "NORMAL"):
+        raise ValueError(text)
+    return text.upper()
+
+
+def _lease(text: str) -> float:
+    number = float(text)
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(text)
+    return number
+
+
+def _patience(text: str) -> float:
+    number = float(text)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(text)
+    return number
+
+
+def _retain(text: str) -> int | timedelta:
+    found = re.fullmatch(r"([0-9]+)([dhm]?)", text)
+    if found is None:
+        raise ValueError(text)
+    number, unit = int(found[1]), found[2]
+    return timedelta(**{_UNITS[unit]: number}) if unit else number
+
+
+_UNITS: Final = {"d": "days", "h": "hours", "m": "minutes"}
+
+_OPTIONS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
+    "synchronous": (_synchronous, "FULL or NORMAL"),
+    "lease": (_lease, "a number of seconds above 0"),
+    "patience": (_patience, "a number of seconds, 0 or more"),
+    "retain": (
+        _retain,
+        "how many ended events stay, as 10000, or for how long, as 7d, 12h or 30m",
+    ),
+}
+"""The options of a URL, which are those of ``SqliteStore``: each with what it takes."""
