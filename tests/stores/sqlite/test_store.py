@@ -420,7 +420,8 @@ async def test_a_large_append_that_is_cancelled_while_it_waits_for_its_turn(
     await put(store, 1.0)
     turn = Turn(path, 0.0)
     assert turn.take_now()
-    task = asyncio.ensure_future(store.append([(Job(), 1.0) for _ in range(1_200)]))
+    many = [(Job(), 1.0) for _ in range(1_200)]
+    task = asyncio.create_task(store.append(many))
     for _ in range(10):
         await asyncio.sleep(0)
     task.cancel()

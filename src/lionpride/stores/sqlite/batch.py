@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import apsw
 
-from ...errors import ExistsError
 from ...model.work import Work
+from .entering import known_error
 from .rows import Ended, Fresh, Rows
 from .steps import Claim, Settle, Step
 
@@ -123,18 +123,8 @@ def _entries(rows: Rows, entries: Sequence[Entry]) -> Sequence[int | Exception]:
 
 
 def _entry(rows: Rows, one: Fresh) -> int | Exception:
-    try:
-        numbers = _together(rows, lambda: rows.insert_new([one]))
-    except apsw.Error:
-        raise
-    except Exception as error:
-        return error
-    if numbers:
-        return int(numbers[0])
-    return ExistsError(
-        "an event of this id is known here already and was not appended again: append "
-        "event.as_fresh_event(), or pass exist_ok=True"
-    )
+    numbers = _together(rows, lambda: rows.insert_new([one]))
+    return int(numbers[0]) if numbers else known_error(rows, [one[0]], rows.last())
 
 
 def _together(rows: Rows, work: Callable[[], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,7 +12,7 @@ from ...errors import ExistsError, QueueFullError
 from .look import PENDING
 from .rows import Fresh, Place, Rows
 
-__all__ = ("Append", "Enter")
+__all__ = ("Append", "Enter", "known_error")
 
 T = TypeVar("T")
 
@@ -89,23 +90,25 @@ class Enter:
 
     def by_and_by(self, rows: Rows, size: int) -> Generator[None, None, list[int]]:
         """The same in pieces of so many events; it yields between two of them."""
-        if self.room is not None and rows.known(one[0] for one in self.fresh):
-            raise self._known(rows)  # which no later time would change
+        last, ids = rows.last(), [one[0] for one in self.fresh]
+        if self.room is not None and rows.known(ids):
+            raise known_error(rows, ids, last)  # which no later time would change
         _check_room(rows, self.room, len(self.fresh))
         numbers: list[int] = []
         for piece in _pieces(self.fresh, size):
             taken = rows.insert_new(piece)
             if taken is None:
-                raise self._known(rows)
+                raise known_error(rows, ids, last)
             numbers += taken
             yield
         return numbers
 
-    def _known(self, rows: Rows) -> ExistsError:
-        """Says which of the ids was there, or is there twice."""
-        ids = [one[0] for one in self.fresh]
-        known = rows.known(ids).keys() or {each for each in ids if ids.count(each) > 1}
-        return _exists(next(iter(known)))
+
+def known_error(rows: Rows, ids: Sequence[bytes], last: int) -> ExistsError:
+    """Says which of some ids was there before the number ``last``, or is there twice."""
+    before = (uid for uid, number in rows.known(ids).items() if number <= last)
+    twice = (uid for uid, times in Counter(ids).items() if times > 1)
+    return _exists(next(before, None) or next(twice))
 
 
 def _at_once(work: Generator[None, None, T]) -> T:
