@@ -18,7 +18,7 @@ from lionpride.stores.contract import Record
 
 def record(event, status, **execution):
     event.execution.arrival, event.execution.priority = 1, 0.0
-    event.execution.status = status
+    event.execution.become(status)
     for name, value in execution.items():
         setattr(event.execution, name, value)
     found = Record.of(event, "q", status)

@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lionpride.stores.sqlite.host import born, host, is_dead
 
-PROC = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="there is no /proc")
+PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
 NOBODY_KNOWS = False
 
 
@@ -97,8 +98,7 @@ def test_a_birth_is_told_apart_from_a_name_full_of_brackets() -> None:
         assert odd.stdout is not None
         before = born(odd.pid)
         odd.stdout.readline()
-        with open(f"/proc/{odd.pid}/stat") as file:
-            assert ") Z 1 (" in file.read()
+        assert ") Z 1 (" in Path(f"/proc/{odd.pid}/stat").read_text()
         assert born(odd.pid) == before
         assert not is_dead(host(), odd.pid, before)
         odd.kill()

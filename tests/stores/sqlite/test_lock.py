@@ -205,6 +205,8 @@ def test_a_child_that_dies_takes_no_turn_from_its_parent(path: Path, turn: Turn)
 
 def test_a_lock_file_that_cannot_be_opened(path: Path) -> None:
     Path(f"{path}-turn").mkdir()
-    with pytest.raises(StoreError, match="run.db-turn, the lock file.*the right to write") as error:
+    with pytest.raises(
+        StoreError, match=r"run\.db-turn, the lock file.*the right to write"
+    ) as error:
         Turn(path, 0.0)
     assert not error.value.retryable
