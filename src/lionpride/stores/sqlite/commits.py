@@ -318,8 +318,9 @@ class Commits:
             await self.quiet()
         self._busy = True
         try:
-            if not self._turn.take_now():
-                await self._call(self._turn.take)
+            if not self._turn.take_now() and await self._call(self._turn.take):
+                self._turn.give()
+                raise asyncio.CancelledError
             return await self._append(step, then)
         except (apsw.Error, OSError) as error:
             raise self._explained(error) from error

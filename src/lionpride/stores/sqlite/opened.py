@@ -87,12 +87,14 @@ class Opened:
         if not self.commits.is_ours:
             _ABANDONED.append(self)
             return
-        await self.commits.quiet()
-        self.pulse.stop()
-        self.commits.close()
-        self._reader.close()
-        self._connection.close()
-        self._turn.close()
+        try:
+            await self.commits.quiet()
+        finally:
+            self.pulse.stop()
+            self.commits.close()
+            self._reader.close()
+            self._connection.close()
+            self._turn.close()
 
 
 _ABANDONED: list[Opened] = []
