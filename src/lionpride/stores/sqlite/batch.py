@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import apsw
 
-from ...errors import ExistsError
 from ...model.work import Work
+from .entering import exists
 from .rows import Ended, Fresh, Rows
 from .steps import Claim, Settle, Step
 
@@ -131,10 +131,7 @@ def _entry(rows: Rows, one: Fresh) -> int | Exception:
         return error
     if numbers:
         return int(numbers[0])
-    return ExistsError(
-        "an event of this id is known here already and was not appended again: append "
-        "event.as_fresh_event(), or pass exist_ok=True"
-    )
+    return exists(rows, one[0])
 
 
 def _together(rows: Rows, work: Callable[[], Any]) -> Any:
