@@ -98,7 +98,7 @@ def test_a_birth_is_told_apart_from_a_name_full_of_brackets() -> None:
         assert odd.stdout is not None
         before = born(odd.pid)
         odd.stdout.readline()
-        assert ") Z 1 (" in Path(f"/proc/{odd.pid}/stat").read_text("utf-8")
+        assert ") Z 1 (" in Path(f"/proc/{odd.pid}/stat").read_text()
         assert born(odd.pid) == before
         assert not is_dead(host(), odd.pid, before)
         odd.kill()

@@ -57,8 +57,10 @@ def labels(store: SqliteStore) -> list[str]:
 
 
 async def total(store: Store) -> int:
-    await check_counts(store)
-    return sum((await store.counts()).values())
+    """How many events there are, by the counts and by the records."""
+    count = sum((await store.counts()).values())
+    assert len(await store.events(limit=100_000)) == count
+    return count
 
 
 def leases(path: Path) -> int:
@@ -340,7 +342,7 @@ async def noise(store: SqliteStore) -> None:
     await asyncio.gather(*(store.append([(Job(), 100.0)]) for _ in range(6)))
 
 
-@pytest.mark.parametrize("size", [1, 3, 1_200])
+@pytest.mark.parametrize("size", [1, 3, 600])
 @pytest.mark.parametrize("busy", [False, True])
 async def test_an_append_that_is_cancelled_is_whole_or_nothing(
     size: int, busy: bool, store_of: Make
@@ -420,15 +422,15 @@ async def test_a_large_append_that_is_cancelled_while_it_waits_for_its_turn(
     await put(store, 1.0)
     turn = Turn(path, 0.0)
     assert turn.take_now()
-    many = [(Job(), 1.0) for _ in range(1_200)]
-    task = asyncio.create_task(store.append(many))
+    jobs = [Job() for _ in range(1_200)]
+    append = asyncio.ensure_future(store.append([(job, 1.0) for job in jobs]))
     for _ in range(10):
         await asyncio.sleep(0)
-    task.cancel()
+    append.cancel()
     await asyncio.sleep(0)
     turn.give()
     with pytest.raises(asyncio.CancelledError):
-        await task
+        await append
     assert await total(store) == 1
     assert turn.take_now(), "the turn was given back"
     turn.close()
@@ -602,3 +604,22 @@ async def test_a_known_id_of_another_queue_is_known(store_of: Make) -> None:
         await blue.append([(Job(id=job.id), 1.0)])
     assert await total(blue) == 0
     assert isinstance(job.id, UUID)
+
+
+@pytest.mark.parametrize("size", [1, 3, 600])
+async def test_exist_ok_gives_no_event_of_another_queue(size: int, store_of: Make) -> None:
+    red, blue = store_of(queue="red"), store_of(queue="blue")
+    (job,) = await put(red, 1.0)
+    same: list[Work] = [Job(id=job.id), *(Job() for _ in range(size - 1))]
+    words = f"{job.id} is known in queue 'red' of this file"
+    for exist_ok in (True, False):
+        with pytest.raises(ExistsError, match=words):
+            await blue.append([(each, 1.0) for each in same], exist_ok=exist_ok)
+        with pytest.raises(ExistsError, match=words):
+            await blue.append([(job, 1.0)], exist_ok=exist_ok)
+    with pytest.raises(ExistsError, match=words):
+        await blue.load(same)
+    with pytest.raises(ExistsError, match=words):
+        await blue.restore([await record(red, job)])
+    assert await total(blue) == 0
+    assert await total(red) == 1

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import apsw
 
 from ...model.work import Work
-from .entering import known_error
+from .entering import exists
 from .rows import Ended, Fresh, Rows
 from .steps import Claim, Settle, Step
 
@@ -123,8 +123,15 @@ def _entries(rows: Rows, entries: Sequence[Entry]) -> Sequence[int | Exception]:
 
 
 def _entry(rows: Rows, one: Fresh) -> int | Exception:
-    numbers = _together(rows, lambda: rows.insert_new([one]))
-    return int(numbers[0]) if numbers else known_error(rows, [one[0]], rows.last())
+    try:
+        numbers = _together(rows, lambda: rows.insert_new([one]))
+    except apsw.Error:
+        raise
+    except Exception as error:
+        return error
+    if numbers:
+        return int(numbers[0])
+    return exists(rows, one[0])
 
 
 def _together(rows: Rows, work: Callable[[], Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -12,7 +12,7 @@ from ...errors import ExistsError, QueueFullError
 from .look import PENDING
 from .rows import Fresh, Place, Rows
 
-__all__ = ("Append", "Enter", "known_error")
+__all__ = ("Append", "Enter", "exists")
 
 T = TypeVar("T")
 
@@ -40,9 +40,13 @@ class Append:
         """The same in pieces of so many events; it yields between two of them."""
         known: dict[bytes, int] = {}
         for places in _pieces(self.places, size):
-            known |= rows.known(place.id for place in places)
+            found = rows.known(place.id for place in places)
+            for uid, number in found.items():
+                if rows.is_elsewhere(number):
+                    raise exists(rows, uid)
+            known |= found
             yield
-        fresh = self._fresh(known)
+        fresh = self._fresh(rows, known)
         _check_room(rows, self.room, len(fresh))
         new: dict[bytes, int] = {}
         for places in _pieces(list(fresh.values()), size):
@@ -55,13 +59,13 @@ class Append:
             for place in self.places
         ]
 
-    def _fresh(self, known: Container[bytes]) -> dict[bytes, Place]:
+    def _fresh(self, rows: Rows, known: Mapping[bytes, int]) -> dict[bytes, Place]:
         """The events that are not here yet, each once."""
         fresh: dict[bytes, Place] = {}
         for place in self.places:
             if place.id in known or place.id in fresh:
                 if not self.exist_ok:
-                    raise _exists(place.id)
+                    raise exists(rows, place.id)
             elif place.id in self.foreign:
                 raise ExistsError(
                     f"the event of id {UUID(bytes=place.id)} is held by another executor: append "
@@ -90,25 +94,25 @@ class Enter:
 
     def by_and_by(self, rows: Rows, size: int) -> Generator[None, None, list[int]]:
         """The same in pieces of so many events; it yields between two of them."""
-        last, ids = rows.last(), [one[0] for one in self.fresh]
-        if self.room is not None and rows.known(ids):
-            raise known_error(rows, ids, last)  # which no later time would change
+        before = rows.last()
+        if self.room is not None and rows.known(one[0] for one in self.fresh):
+            raise self._known(rows, before)  # which no later time would change
         _check_room(rows, self.room, len(self.fresh))
         numbers: list[int] = []
         for piece in _pieces(self.fresh, size):
             taken = rows.insert_new(piece)
             if taken is None:
-                raise known_error(rows, ids, last)
+                raise self._known(rows, before)
             numbers += taken
             yield
         return numbers
 
-
-def known_error(rows: Rows, ids: Sequence[bytes], last: int) -> ExistsError:
-    """Says which of some ids was there before the number ``last``, or is there twice."""
-    before = (uid for uid, number in rows.known(ids).items() if number <= last)
-    twice = (uid for uid, times in Counter(ids).items() if times > 1)
-    return _exists(next(before, None) or next(twice))
+    def _known(self, rows: Rows, before: int) -> ExistsError:
+        """Says which of the ids was there with a number up to ``before``, or is there twice."""
+        ids = [one[0] for one in self.fresh]
+        known = [uid for uid, number in rows.known(ids).items() if number <= before]
+        uid = known[0] if known else Counter(ids).most_common(1)[0][0]
+        return exists(rows, uid)
 
 
 def _at_once(work: Generator[None, None, T]) -> T:
@@ -120,7 +124,14 @@ def _at_once(work: Generator[None, None, T]) -> T:
             return end.value  # type: ignore[no-any-return]
 
 
-def _exists(uid: bytes) -> ExistsError:
+def exists(rows: Rows, uid: bytes) -> ExistsError:
+    """Says that an id is known, and in which queue if that is another one."""
+    queue = rows.queue_of(uid)
+    if queue not in (None, rows.name):
+        return ExistsError(
+            f"an event of id {UUID(bytes=uid)} is known in queue {queue!r} of this file: nothing "
+            "was appended; append event.as_fresh_event(), or look for it in that queue"
+        )
     return ExistsError(
         f"an event of id {UUID(bytes=uid)} is known here already: nothing was appended; append "
         "event.as_fresh_event(), or pass exist_ok=True"

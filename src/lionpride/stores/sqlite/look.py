@@ -73,7 +73,7 @@ class Look:
 
     def __init__(self, connection: apsw.Connection, queue: str) -> None:
         self._db = connection
-        self._name = queue
+        self.name = queue
         self._queue = 0
         self._change: dict[str, int] = {}
 
@@ -81,7 +81,7 @@ class Look:
         """The queue's own number; 0 if there is none of that name yet."""
         if not self._queue:
             query = "SELECT number FROM queue WHERE name = ?"
-            self._queue = self._db.execute(query, (self._name,)).get or 0
+            self._queue = self._db.execute(query, (self.name,)).get or 0
         return self._queue
 
     # -- the queue ---------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class Look:
         """How many events are in each status."""
         statuses = [status.value for status in EventStatus]
         query = f"SELECT {', '.join(statuses)} FROM queue WHERE name = ?"
-        row = self._db.execute(query, (self._name,)).fetchone() or (0,) * len(statuses)
+        row = self._db.execute(query, (self.name,)).fetchone() or (0,) * len(statuses)
         change = self._change
         return {each: n + change.get(each, 0) for each, n in zip(statuses, row, strict=True)}
 
@@ -152,6 +152,17 @@ class Look:
         query = "SELECT number FROM event WHERE id = ?"
         found = {each: self._db.execute(query, (each,)).get for each in ids}
         return {each: number for each, number in found.items() if number is not None}
+
+    def queue_of(self, uid: bytes) -> str | None:
+        """The name of the queue that has an id; None if none has."""
+        query = "SELECT name FROM queue WHERE number = (SELECT queue FROM event WHERE id = ?)"
+        name: str | None = self._db.execute(query, (uid,)).get
+        return name
+
+    def is_elsewhere(self, number: int) -> bool:
+        """Whether an event is in another queue than this one."""
+        query = "SELECT queue FROM event WHERE number = ?"
+        return bool(self._db.execute(query, (number,)).get != self._queue)
 
     def kept(self, number: int) -> Kept:
         """What never changes of an event that is here."""

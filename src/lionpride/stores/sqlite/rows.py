@@ -51,9 +51,9 @@ class Rows(Look):
         self._db.execute("BEGIN IMMEDIATE")
         self._change = {}
         if not self._queue:
-            self._db.execute("INSERT OR IGNORE INTO queue (name) VALUES (?)", (self._name,))
+            self._db.execute("INSERT OR IGNORE INTO queue (name) VALUES (?)", (self.name,))
             query = "SELECT number FROM queue WHERE name = ?"
-            self._queue = self._db.execute(query, (self._name,)).get
+            self._queue = self._db.execute(query, (self.name,)).get
 
     def write_counts(self) -> None:
         """Write what the transaction has changed in the counts; then it may be committed."""
