@@ -334,3 +334,21 @@ async def test_several_processes_make_the_same_file(tmp_path: Path) -> None:
         db = apsw.Connection(str(path))
         assert (db.pragma("user_version"), db.pragma("application_id")) == (VERSION, APPLICATION)
         db.close()
+
+
+async def test_a_log_that_goes_while_it_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.db"
+    other = open_file(path, synchronous="FULL", patience=1.0)
+    assert path.with_name("run.db-wal").stat().st_size
+    stat = Path.stat
+
+    def closing(self: Path, **how: bool) -> os.stat_result:
+        found = stat(self, **how)
+        if self.name == "run.db-wal":
+            other.close()  # the last user closes the file: its log is deleted
+        return found
+
+    monkeypatch.setattr(Path, "stat", closing)
+    open_file(path, synchronous="FULL", patience=1.0).close()

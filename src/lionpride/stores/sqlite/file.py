@@ -141,9 +141,17 @@ def _check_head(path: Path) -> None:
             retryable=False,
         )
     logs = (Path(f"{path}{tail}") for tail in ("-wal", "-journal"))
-    if len(head) == _HEAD and not any(log.exists() and log.stat().st_size for log in logs):
+    if len(head) == _HEAD and not any(_size(log) for log in logs):
         cookie, version, application = (int.from_bytes(head[at : at + 4]) for at in (40, 60, 68))
         _check_owner(path, version, application, empty=cookie == 0)
+
+
+def _size(path: Path) -> int:
+    """The size of a file that others may delete at any time."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _check_owner(path: Path, version: int, application: int, *, empty: bool) -> None:
