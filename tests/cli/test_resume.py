@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import signal
 import subprocess
 import time
@@ -132,7 +133,8 @@ def test_left_over_events_that_are_no_lines_run_too_and_are_told_apart(place):
     done = place.run("run", "job.py:Noted", *RUN)
     assert done.returncode == 0
     assert "1 event in" in done.stdout
-    assert "2 events of the queue that are no lines ran too" in done.stdout
+    # Two, or three: what had ended but was not on record when the process died runs again.
+    assert re.search("[23] events of the queue that are no lines ran too", done.stdout)
     assert [r["line"] for r in place.results()] == [1]
     assert journal(place)["end 3"] == 1
 
