@@ -166,7 +166,7 @@ class Executor(Desk):
         entries = []
         for event, priority in zip(events, given, strict=True):
             self._check_type(event)
-            if not (exist_ok and event in self):
+            if "_status" in event.__dict__ and not (exist_ok and event in self):
                 _check_pending(event)
             entries.append((event, checked_priority(event, priority)))
         if not entries:

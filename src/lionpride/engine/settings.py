@@ -86,9 +86,11 @@ def checked_priority(event: Work, priority: float | None) -> float:
         ValidationError: if it is no finite number.
     """
     if priority is None:
-        priority = event.execution.priority
+        priority = event.__dict__.get("_priority")
         if priority is None:
             return event.created_timestamp
+    elif type(priority) is float and math.isfinite(priority):
+        return priority
     try:
         number = float(priority)
     except (TypeError, ValueError, OverflowError):

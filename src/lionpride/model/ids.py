@@ -15,6 +15,7 @@ __all__ = ("new_id",)
 _VERSION: Final = 0x7 << 76
 _VARIANT: Final = 0b10 << 62
 
+_UNKNOWN: Final = SafeUUID.unknown  # an enum's member takes its time to be asked for
 _new = object.__new__
 _set = object.__setattr__
 
@@ -30,5 +31,5 @@ def new_id(created: float) -> UUID:
     chance = int.from_bytes(urandom(8), "big") >> 2
     uid = _new(UUID)  # its constructor would look for faults in what has none, in twice the time
     _set(uid, "int", time | _VERSION | _VARIANT | chance)
-    _set(uid, "is_safe", SafeUUID.unknown)
+    _set(uid, "is_safe", _UNKNOWN)
     return uid

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -61,6 +62,14 @@ class Shown:
         self._resting[number] = None
         if len(self._resting) > self._most:
             self._hide_oldest()
+
+    def enter_all(self, events: Iterable[tuple[int, Work]], count: int) -> None:
+        """Show PENDING events that are new: of very many the last."""
+        beyond, events = count - self._most, iter(events)
+        for number, event in islice(events, max(beyond, 0)):
+            self._let_go[number] = event
+        for number, event in events:
+            self.enter(number, event)
 
     def begin(self, number: int, event: Work) -> None:
         """Show an event as PROCESSING that was shown as PENDING."""

@@ -98,7 +98,12 @@ class Holding:
     def entered_all(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
         """Events were taken in that nobody had before."""
         for (event, priority), number in zip(entries, numbers, strict=True):
-            self._hold(event, number, priority)
+            own = event.__dict__
+            own["_status"] = "pending"
+            own["_arrival"] = number
+            own["_priority"] = priority
+        held = zip(numbers, (event for event, _ in entries), strict=True)
+        self.shown.enter_all(held, len(entries))
         self._bells.ring_ready()
 
     def _hold(self, event: Work, number: int, priority: float) -> None:
