@@ -261,9 +261,10 @@ class Processor:
         counts = await store.counts()
         waiting = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
         running = counts[EventStatus.PROCESSING]
-        if waiting and not running and not await store.attended():
+        if waiting and not await store.attended():
+            are = "are pending or claimed" if running else "are pending"
             raise OperationError(
-                f"{waiting} events are pending and nothing is running them: use `async with "
+                f"{waiting} events {are} and nothing is running them: use `async with "
                 "executor:`, run processor.execute() in a task, or call forward()"
             )
         return not waiting
