@@ -113,10 +113,14 @@ async def test_async_with_raises_it(unheard: list[Any]) -> None:
     listen(unheard)
     executor, store = failing_desk()
     job = Job(do=sleeps(1))
-    with pytest.raises(StoreError, match="the disk is full"):
+
+    async def run() -> None:
         async with executor:
             await executor.append(job)
             await asyncio.sleep(5)
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        await run()
     assert job.status is EventStatus.PROCESSING, "what came of it is on nobody's record"
     assert store.refused == 1
     gc.collect()

@@ -32,6 +32,7 @@ __all__ = (
     "Claim",
     "Entry",
     "Extended",
+    "Foreign",
     "Immediate",
     "Named",
     "Prompt",
@@ -356,3 +357,17 @@ class Prompt(Protocol):
         Raises:
             StoreError: if it cannot be written.
         """
+
+
+@runtime_checkable
+class Foreign(Protocol):
+    """What a store offers beside, if it may hold events of classes that a process has not.
+
+    Attributes:
+        missing: The kinds that a claim has met here and left waiting.
+    """
+
+    missing: set[str]
+
+    async def stuck(self) -> list[str]:
+        """The kinds of all that is pending, if nobody at work on the queue can run any of it."""

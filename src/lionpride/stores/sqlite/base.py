@@ -67,7 +67,7 @@ class Base:
             refuse=self._refuse,
         )
         self._workers: dict[str, Callable[[Work], object]] = {}
-        self._missing: set[str] = set()  # kinds that this process has no class for
+        self.missing: set[str] = set()  # kinds that this process has no class for
         self._file: Opened | None = None
         self._last_ending = 0.0
 
@@ -101,7 +101,7 @@ class Base:
         return self._open.commits.ask(step, then)
 
     def _committed(self, idle: bool) -> None:
-        if idle and self._bells.idle:
+        if self._bells.idle and (idle or (self.missing and not self._holding.claims)):
             self._bells.ring_idle()
 
     def _ending(self) -> float:

@@ -140,6 +140,14 @@ class Look:
         rows: Any = self._db.execute(query, (self._number(),))
         return {name: ((host, pid, born), seen) for name, host, pid, born, seen in rows}
 
+    def waiting_kinds(self) -> set[str]:
+        """The kinds of what waits."""
+        query = (
+            "SELECT DISTINCT e.kind FROM waiting w JOIN event e ON e.number = w.number "
+            "WHERE w.queue = ?"
+        )
+        return {kind for (kind,) in self._db.execute(query, (self._number(),))}
+
     def unwanted(self) -> list[int]:
         """The numbers of what is leased and is to be cancelled."""
         query = "SELECT number FROM lease WHERE cancel = 1"

@@ -129,7 +129,7 @@ class SqliteStore(Manage):
         now = self._wall()
         self._tidy(now)
         length = self._lease if lease is None else lease
-        has, missing = self._holding.shown.has, self._missing
+        has, missing = self._holding.shown.has, self._still_missing()
         step = steps.Claim(
             worker,
             n,
@@ -156,6 +156,7 @@ class SqliteStore(Manage):
         return taken.claims, wait
 
     def _claimed(self, answer: steps.Claimed, start: bool, taken: Taken) -> float | None:
+        self._warn_of_missing()
         wait = self._holding.claimed(answer, start, taken)
         self._release(taken)
         return wait
