@@ -22,6 +22,7 @@ from .file import PATIENCE
 from .holding import Holding
 from .look import Found
 from .opened import Opened
+from .options import check_options
 from .rows import Waits
 
 __all__ = ("CHUNK", "LEASE", "Base", "heard")
@@ -49,6 +50,14 @@ class Base:
         retain: int | timedelta | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
+        check_options(
+            synchronous=synchronous,
+            lease=lease,
+            patience=patience,
+            shown=shown,
+            retain=retain,
+            queue=queue,
+        )
         self.path = Path(path).absolute()
         self.queue = queue
         self.states = States(name=name or queue)

@@ -44,6 +44,9 @@ class SqliteStore(Manage):
         retain: How many ended events stay in the file, or for how long; None: all, for ever.
         clock: The time as a Unix timestamp in seconds; by default the event loop's for what
             becomes due, and the machine's for leases.
+
+    Raises:
+        ConfigurationError: names an option that makes no sense; nothing is opened or made then.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
