@@ -623,3 +623,40 @@ async def test_exist_ok_gives_no_event_of_another_queue(size: int, store_of: Mak
         await blue.restore([await record(red, job)])
     assert await total(blue) == 0
     assert await total(red) == 1
+
+
+# -- what another has removed ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["remove", "prune"])
+async def test_what_another_has_removed_is_not_found(how: str, store_of: Make) -> None:
+    store, other = store_of(), store_of()
+    (job, stays) = await put(store, 1.0, 2.0)
+    if how == "remove":
+        await other.remove([job.id])
+    else:
+        await end(other, S.COMPLETED)
+        await other.prune([S.COMPLETED])
+    assert await store.find(job.id) is None
+    assert await store.get([job.id]) == [None]
+    assert list(store.states.items) == [stays]
+    assert job.execution.arrival is None, "nobody holds it"
+    assert await store.find(stays.id) is stays
+    if how == "remove":
+        await store.append([(job, 1.0)])
+        assert await store.find(job.id) is job
+
+
+async def test_what_is_claimed_here_and_was_ended_by_others_and_removed(
+    store_of: Make, clock: Clock
+) -> None:
+    store, other = store_of(), store_of()
+    await put(store, 1.0)
+    event, attempt = await claim_one(store, start=True)
+    clock.advance(60.0)
+    assert await other.sweep() == 1
+    await end(other, S.COMPLETED)
+    await other.prune([S.COMPLETED])
+    assert await store.find(event.id) is None
+    assert await settle(store, (event, attempt), ENDINGS[S.COMPLETED]) is Settled.FENCED
+    await check_counts(store)

@@ -151,12 +151,13 @@ class Manage(Base):
         return record if event is None else Record.of(event, self.queue, record.status)
 
     async def find(self, uid: UUID) -> Work | None:
-        event = self.states.find(uid)
-        if event is None:
-            (found,) = self._open.reader.find([uid])
-            if found is not None:
-                event = self._holding.find(found.number)
-        return event
+        (found,) = self._open.reader.find([uid])
+        if found is not None:
+            return self._holding.find(found.number)
+        gone = self.states.find(uid)  # another process has removed it
+        if gone is not None and gone.execution.arrival is not None:
+            self._holding.refresh([gone.execution.arrival])
+        return None
 
     async def queues(self) -> list[str]:
         """The names of all queues in the file."""
