@@ -94,6 +94,8 @@ class Record:
         number: The arrival number.
         kind: The registry key of its class.
         payload: ``event.to_dict("json")``.
+        ended: When it ended, a Unix timestamp in seconds; None if it has not, or its store does
+            not note it.
     """
 
     number: int
@@ -110,6 +112,7 @@ class Record:
     payload: dict[str, Any] = field(repr=False)
     key: str | None = None
     costs: dict[str, float] = field(default_factory=dict)
+    ended: float | None = None
 
     @classmethod
     def of(cls, event: Work, queue: str, status: EventStatus) -> Record:

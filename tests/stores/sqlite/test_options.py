@@ -23,7 +23,6 @@ WRONG: list[tuple[str, Any, str]] = [
     ),
     *(("shown", value, "events, 1 or more") for value in (0, -1, 1.5, True, None, "9")),
     *(("retain", value, "0 or more") for value in (-1, True, 1.5, "1", timedelta(seconds=-1))),
-    *(("queue", value, "name of the queue") for value in ("", None, 1)),
 ]
 
 RIGHT: list[dict[str, Any]] = [

@@ -56,7 +56,6 @@ class Base:
             patience=patience,
             shown=shown,
             retain=retain,
-            queue=queue,
         )
         self.path = Path(path).absolute()
         self.queue = queue

@@ -13,9 +13,7 @@ __all__ = ("check_options",)
 _SYNCHRONOUS: Final = ("FULL", "NORMAL")
 
 
-def check_options(
-    *, synchronous: Any, lease: Any, patience: Any, shown: Any, retain: Any, queue: Any
-) -> None:
+def check_options(*, synchronous: Any, lease: Any, patience: Any, shown: Any, retain: Any) -> None:
     """Refuse an option that makes no sense.
 
     Raises:
@@ -34,8 +32,6 @@ def check_options(
         )
     if not _is_whole(shown) or shown < 1:
         raise ConfigurationError(f"shown={shown!r}: give a whole number of events, 1 or more")
-    if not isinstance(queue, str) or not queue:
-        raise ConfigurationError(f"queue={queue!r}: give the name of the queue")
     _check_retain(retain)
 
 

@@ -110,6 +110,7 @@ def record_of(found: Found) -> Record:
         key=found.key,
         costs=json.loads(found.costs) if found.costs else {},
         payload=_payload(found, uid),
+        ended=found.ended or None,
     )
 
 
