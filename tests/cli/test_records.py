@@ -8,7 +8,10 @@ from cli.shelves import fill
 
 from lionpride.cli.durable import Shelf, place_of
 from lionpride.cli.records import created_of, exported, listed, read_record, seconds_of
+from lionpride.core import EventStatus
 from lionpride.errors import ValidationError
+
+PENDING, PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,8 @@ def test_another_queue_takes_the_place_of_its_own(records):
         ("priority", float("nan")),
         ("priority", 3),
         ("due", "soon"),
+        ("ended", "soon"),
+        ("ended", float("inf")),
         ("tries", -1),
         ("tries", True),
         ("attempt", 7),
@@ -61,6 +66,17 @@ def test_another_queue_takes_the_place_of_its_own(records):
 def test_what_is_wrong_is_named(records, field, value):
     with pytest.raises(ValidationError, match=rf"^(payload\.)?{field}: "):
         read_record({**exported(records[0]), field: value})
+
+
+def test_the_time_of_ending_is_of_what_has_ended(records):
+    for record in records:
+        assert (record.ended is None) == (record.status in (PENDING, PROCESSING))
+        assert read_record(exported(record)).ended == record.ended
+        earlier = {name: value for name, value in exported(record).items() if name != "ended"}
+        assert read_record(earlier).ended is None, "earlier versions did not write it"
+    (waiting,) = [record for record in records if record.status is PENDING]
+    with pytest.raises(ValidationError, match=r"^ended: must be null for what is pending"):
+        read_record({**exported(waiting), "ended": 1.0})
 
 
 @pytest.mark.parametrize("field", ["id", "queue", "priority", "due", "key", "payload"])

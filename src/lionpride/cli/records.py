@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ..core import EventStatus, Execution
 from ..errors import ValidationError
+from ..model.execution import TERMINAL
 from ..stores.contract import Record
 from .text import one_line, shorten
 
@@ -27,6 +28,7 @@ def exported(record: Record) -> dict[str, Any]:
         "status": record.status.value,
         "priority": record.priority,
         "due": record.due,
+        "ended": record.ended,
         **{name: getattr(record, name) for name in COUNTERS},
         "key": record.key,
         "costs": record.costs,
@@ -62,6 +64,8 @@ def read_record(data: Mapping[str, Any], queue: str | None = None) -> Record:
 
 def _read(name: str, data: Mapping[str, Any]) -> Any:
     if name not in data:
+        if name == "ended":  # earlier versions did not write it
+            return None
         raise ValidationError(f"{name}: is required and not there")
     try:
         return _READERS[name](data[name])
@@ -76,6 +80,8 @@ def _check_payload(record: Record) -> None:
     Raises:
         ValidationError: names the field.
     """
+    if record.ended is not None and record.status not in TERMINAL:
+        raise ValidationError(f"ended: must be null for what is {record.status}")
     payload = record.payload
     if payload.get("id") != str(record.id):
         raise ValidationError(f"payload.id: must be {record.id} as beside it")
@@ -154,6 +160,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "status": EventStatus,
     "priority": _number,
     "due": _or_none(_number),
+    "ended": _or_none(_number),
     **dict.fromkeys(COUNTERS, _count),
     "key": _or_none(_text),
     "costs": _costs,
@@ -167,6 +174,7 @@ _KINDS: Final[Mapping[str, str]] = {
     "status": f"one of {', '.join(EventStatus)}",
     "priority": "a finite number",
     "due": "a Unix timestamp in seconds, or null",
+    "ended": "a Unix timestamp in seconds, or null",
     **dict.fromkeys(COUNTERS, "a whole number of at least 0"),
     "key": "a text, or null",
     "costs": "an object of finite numbers",

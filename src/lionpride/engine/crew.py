@@ -345,7 +345,7 @@ class Crew(Exchange):
 
     async def _settle_left(self, worker: Worker, claim: Claim, outcome: Outcome) -> None:
         running = claim[0].execution.status is _PROCESSING
-        await self._settle_unstarted(claim, outcome)
+        await self._settle_beside(claim, outcome)
         if running:
             self.shop.running -= 1
             self.shop.ring_free()
@@ -353,3 +353,10 @@ class Crew(Exchange):
             self._looker = None
         self._forget(worker)
         self._leave(worker)
+
+    async def _settle_beside(self, claim: Claim, outcome: Outcome) -> None:
+        """Settle in a task that nobody awaits: if the store fails, the crew does."""
+        try:
+            await self._settle_unstarted(claim, outcome)
+        except Exception as error:
+            self._fail(error)

@@ -50,6 +50,8 @@ class Dealing(Loop):
             if self._prompt is not None and self._loop.is_running():
                 await self._prompt.settled()
             self._promise(-self._owed)
+        if self.fatal is not None:  # since then
+            raise self.fatal
 
     def close(self) -> None:
         super().close()
@@ -153,6 +155,6 @@ class Dealing(Loop):
     def _withdraw(self, claim: Claim, outcome: Outcome) -> None:
         """Settle a claim that is not to be started."""
         self._break(1)
-        task = self._loop.create_task(self._settle_unstarted(claim, outcome))
+        task = self._loop.create_task(self._settle_beside(claim, outcome))
         self._put_back.add(task)
         task.add_done_callback(self._put_back.discard)

@@ -13,7 +13,7 @@ from ..model import registry
 from ..model.execution import EventStatus
 from ..model.flow import Flow
 from ..model.work import Work
-from ..stores.contract import Immediate, Prompt, Store
+from ..stores.contract import Foreign, Immediate, Prompt, Store
 from ..stores.open import open_store
 from .desk import Desk
 from .event import Event
@@ -313,8 +313,7 @@ class Executor(Desk):
         finally:
             background.cancel()
             await asyncio.wait([background])
-        if left := len(self.pending_events):
-            logger.info("%r: %d events are left pending", self.states.name, left)
+        self._tell_what_is_left()
         if self._owns_store:
             await self._store.close()
         if background.cancelled():
@@ -326,6 +325,17 @@ class Executor(Desk):
                 raise exit_error
         elif error is None:
             raise failure
+
+    def _tell_what_is_left(self) -> None:
+        if left := len(self.pending_events):
+            logger.info("%r: %d events are left pending", self.states.name, left)
+        if isinstance(self._store, Foreign) and (kinds := sorted(self._store.missing)):
+            logger.warning(
+                "%r: events are left pending since this process has not defined %s: import what "
+                "defines them, and run it again",
+                self.states.name,
+                ", ".join(kinds),
+            )
 
 
 _INFINITY = float("inf")

@@ -14,7 +14,7 @@ from ..model.execution import EventStatus
 from ..model.pile import Pile
 from ..rules.lifecycle import RELEASED, Cause
 from ..rules.window import Window
-from ..stores.contract import Store
+from ..stores.contract import Foreign, Store
 from ..stores.memory import MemoryStore
 from ..stores.states import Events
 from .crew import Crew
@@ -261,12 +261,22 @@ class Processor:
         counts = await store.counts()
         waiting = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
         running = counts[EventStatus.PROCESSING]
-        if waiting and not running and not await store.attended():
+        if waiting and not await store.attended():
+            are = "are pending or claimed" if running else "are pending"
             raise OperationError(
-                f"{waiting} events are pending and nothing is running them: use `async with "
+                f"{waiting} events {are} and nothing is running them: use `async with "
                 "executor:`, run processor.execute() in a task, or call forward()"
             )
+        if waiting and not running and isinstance(store, Foreign):
+            await self._check_not_stuck(store, waiting)
         return not waiting
+
+    async def _check_not_stuck(self, store: Foreign, waiting: int) -> None:
+        if kinds := await store.stuck():
+            raise OperationError(
+                f"{waiting} events are pending and none of them can run: this process has not "
+                f"defined {', '.join(kinds)}: import what defines them, and join again"
+            )
 
     def end(self, event: Event, cause: Cause) -> bool:
         """Have the attempt of a running event ended; False if this processor has it not."""

@@ -32,6 +32,7 @@ __all__ = (
     "Claim",
     "Entry",
     "Extended",
+    "Foreign",
     "Immediate",
     "Named",
     "Prompt",
@@ -93,6 +94,8 @@ class Record:
         number: The arrival number.
         kind: The registry key of its class.
         payload: ``event.to_dict("json")``.
+        ended: When it ended, a Unix timestamp in seconds; None if it has not, or its store does
+            not note it.
     """
 
     number: int
@@ -109,6 +112,7 @@ class Record:
     payload: dict[str, Any] = field(repr=False)
     key: str | None = None
     costs: dict[str, float] = field(default_factory=dict)
+    ended: float | None = None
 
     @classmethod
     def of(cls, event: Work, queue: str, status: EventStatus) -> Record:
@@ -359,3 +363,17 @@ class Prompt(Protocol):
         Raises:
             StoreError: if it cannot be written.
         """
+
+
+@runtime_checkable
+class Foreign(Protocol):
+    """What a store offers beside, if it may hold events of classes that a process has not.
+
+    Attributes:
+        missing: The kinds that a claim has met here and left waiting.
+    """
+
+    missing: set[str]
+
+    async def stuck(self) -> list[str]:
+        """The kinds of all that is pending, if nobody at work on the queue can run any of it."""

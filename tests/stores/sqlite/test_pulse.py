@@ -69,7 +69,7 @@ async def claimed(store: SqliteStore, worker: str) -> Claim:
 
 
 async def test_a_blocked_loop_keeps_its_leases(path: Path, eye: Eye) -> None:
-    store, other = SqliteStore(path, lease=0.6), SqliteStore(path, lease=0.6)
+    store, other = SqliteStore(path, lease=1.5), SqliteStore(path, lease=1.5)
     one = await claimed(store, "w")
     first = eye.leases()
     for _ in range(3):  # three thirds of a lease: it would be over

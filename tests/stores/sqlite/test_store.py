@@ -8,6 +8,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from lionpride.model.execution import EventStatus
 from lionpride.model.work import Work
 from lionpride.rules.lifecycle import Completion
 from lionpride.stores.contract import Settled, Store
+from lionpride.stores.memory import MemoryStore
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import connect
 from lionpride.stores.sqlite.lock import Turn
@@ -245,6 +247,7 @@ async def test_more_than_one_step_removes_goes_with_the_next_claims(
 ALIEN = """
 import asyncio, sys
 from lionpride.model.work import Work
+from lionpride.stores.memory import MemoryStore
 from lionpride.stores.sqlite import SqliteStore
 
 class Alien(Work):
@@ -623,3 +626,102 @@ async def test_exist_ok_gives_no_event_of_another_queue(size: int, store_of: Mak
         await blue.restore([await record(red, job)])
     assert await total(blue) == 0
     assert await total(red) == 1
+
+
+# -- what another has removed ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["remove", "prune"])
+async def test_what_another_has_removed_is_not_found(how: str, store_of: Make) -> None:
+    store, other = store_of(), store_of()
+    (job, stays) = await put(store, 1.0, 2.0)
+    if how == "remove":
+        await other.remove([job.id])
+    else:
+        await end(other, S.COMPLETED)
+        await other.prune([S.COMPLETED])
+    assert await store.find(job.id) is None
+    assert await store.get([job.id]) == [None]
+    assert list(store.states.items) == [stays]
+    assert job.execution.arrival is None, "nobody holds it"
+    assert await store.find(stays.id) is stays
+    if how == "remove":
+        await store.append([(job, 1.0)])
+        assert await store.find(job.id) is job
+
+
+async def test_what_is_claimed_here_and_was_ended_by_others_and_removed(
+    store_of: Make, clock: Clock
+) -> None:
+    store, other = store_of(), store_of()
+    await put(store, 1.0)
+    event, attempt = await claim_one(store, start=True)
+    clock.advance(60.0)
+    assert await other.sweep() == 1
+    await end(other, S.COMPLETED)
+    await other.prune([S.COMPLETED])
+    assert await store.find(event.id) is None
+    assert await settle(store, (event, attempt), ENDINGS[S.COMPLETED]) is Settled.FENCED
+    await check_counts(store)
+
+
+# -- when events ended -----------------------------------------------------------------------------
+
+
+async def test_a_record_says_when_its_event_ended(store_of: Make, clock: Clock) -> None:
+    store = store_of()
+    jobs = await put(store, *range(6))
+    assert [each.ended for each in await pages(store)] == [None] * 6
+    for status in ENDINGS:
+        clock.advance(10.0)
+        await end(store, status)
+    await claim_one(store, start=True)
+    assert [(await record(store, job)).ended for job in jobs] == [
+        1010,
+        1020,
+        1030,
+        1040,
+        1050,
+        None,
+    ]
+    await store.requeue([jobs[1]])
+    assert (await record(store, jobs[1])).ended is None
+
+
+async def test_a_restored_event_ended_when_it_did(clock: Clock, tmp_path: Path) -> None:
+    first, second = (
+        SqliteStore(tmp_path / f"{name}.db", clock=clock, retain=timedelta(seconds=60))
+        for name in "ab"
+    )
+    await put(first, *range(5))
+    for status in (S.COMPLETED, S.FAILED, S.CANCELLED):
+        clock.advance(10.0)
+        await end(first, status)
+    await claim_one(first, start=True)
+    records = await pages(first)
+    clock.advance(45.0)
+    await second.restore(records)
+    found = await pages(second)
+    assert [each.ended for each in found] == [1010.0, 1020.0, 1030.0, None, None]
+    clock.advance(1.5)
+    await second.claim("worker")
+    await second.settled()
+    kept = [each.ended for each in await pages(second) if each.ended]
+    assert kept == [1020.0, 1030.0], "pruning by age goes by it"
+    without = [replace(each, number=0, ended=None) for each in records[:1]]
+    await second.remove([each.id for each in await pages(second, S.COMPLETED)])
+    await second.restore(without)
+    assert [each.ended for each in await pages(second, S.COMPLETED)] == [clock()]
+    await first.close()
+    await second.close()
+
+
+async def test_a_memory_store_takes_such_records_and_notes_no_time(
+    store_of: Make, clock: Clock
+) -> None:
+    store, memory = store_of(), MemoryStore(clock=clock)
+    await put(store, 1.0)
+    await end(store, S.COMPLETED)
+    await memory.restore(await pages(store))
+    (found,) = await pages(memory)
+    assert (found.status, found.ended) == (S.COMPLETED, None)

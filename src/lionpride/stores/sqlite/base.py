@@ -22,6 +22,7 @@ from .file import PATIENCE
 from .holding import Holding
 from .look import Found
 from .opened import Opened
+from .options import check_options
 from .rows import Waits
 
 __all__ = ("CHUNK", "LEASE", "Base", "heard")
@@ -49,6 +50,13 @@ class Base:
         retain: int | timedelta | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
+        check_options(
+            synchronous=synchronous,
+            lease=lease,
+            patience=patience,
+            shown=shown,
+            retain=retain,
+        )
         self.path = Path(path).absolute()
         self.queue = queue
         self.states = States(name=name or queue)
@@ -67,7 +75,7 @@ class Base:
             refuse=self._refuse,
         )
         self._workers: dict[str, Callable[[Work], object]] = {}
-        self._missing: set[str] = set()  # kinds that this process has no class for
+        self.missing: set[str] = set()  # kinds that this process has no class for
         self._file: Opened | None = None
         self._last_ending = 0.0
 
@@ -101,7 +109,7 @@ class Base:
         return self._open.commits.ask(step, then)
 
     def _committed(self, idle: bool) -> None:
-        if idle and self._bells.idle:
+        if self._bells.idle and (idle or (self.missing and not self._holding.claims)):
             self._bells.ring_idle()
 
     def _ending(self) -> float:

@@ -122,8 +122,13 @@ def event_of_found(found: Found) -> Work:
     return event_of(found.number, kept, found.priority, found.due, entries)
 
 
-def place_of_record(record: Record, ended: float) -> Place:
-    """Where an event goes that is taken in from its record; one that ran was interrupted."""
+def place_of_record(record: Record, now: float) -> Place:
+    """Where an event goes that is taken in from its record; one that ran was interrupted.
+
+    Args:
+        record: Its record.
+        now: When it ended, if it has and the record does not say.
+    """
     payload = dict(record.payload)
     payload.pop("id", None)
     created = datetime.fromisoformat(payload.pop("created_at")).timestamp()
@@ -141,6 +146,6 @@ def place_of_record(record: Record, ended: float) -> Place:
         json.dumps(payload, separators=(",", ":")),
         execution.status.value,
         record.due or 0.0,
-        ended,
+        now if record.ended is None else record.ended,
         state_of(execution.own),
     )

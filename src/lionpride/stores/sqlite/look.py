@@ -60,6 +60,7 @@ class Found(NamedTuple):
     payload: str
     status: str
     due: float
+    ended: float
     state: State
 
 
@@ -140,6 +141,14 @@ class Look:
         rows: Any = self._db.execute(query, (self._number(),))
         return {name: ((host, pid, born), seen) for name, host, pid, born, seen in rows}
 
+    def waiting_kinds(self) -> set[str]:
+        """The kinds of what waits."""
+        query = (
+            "SELECT DISTINCT e.kind FROM waiting w JOIN event e ON e.number = w.number "
+            "WHERE w.queue = ?"
+        )
+        return {kind for (kind,) in self._db.execute(query, (self._number(),))}
+
     def unwanted(self) -> list[int]:
         """The numbers of what is leased and is to be cancelled."""
         query = "SELECT number FROM lease WHERE cancel = 1"
@@ -194,21 +203,21 @@ class Look:
         if row is None:
             return None
         *kept, queue = row
-        status, due, state = self._stands(number, row[5], queue)
-        return Found._make((*kept, status, due, state))
+        status, due, ended, state = self._stands(number, row[5], queue)
+        return Found._make((*kept, status, due, ended, state))
 
-    def _stands(self, number: int, priority: float, queue: int) -> tuple[str, float, State]:
-        """Status, due time and state of an event."""
+    def _stands(self, number: int, priority: float, queue: int) -> tuple[str, float, float, State]:
+        """Status, due time, time of ending (0: not yet) and state of an event."""
         at: Any = self._db.execute(
-            f"SELECT status, 0.0, {STATE} FROM finished WHERE number = ?1 UNION ALL "
-            f"SELECT '{PROCESSING}', due, {STATE} FROM lease WHERE number = ?1 UNION ALL "
-            f"SELECT '{PENDING}', due, {STATE} FROM waiting "
+            f"SELECT status, 0.0, ended, {STATE} FROM finished WHERE number = ?1 UNION ALL "
+            f"SELECT '{PROCESSING}', due, 0.0, {STATE} FROM lease WHERE number = ?1 UNION ALL "
+            f"SELECT '{PENDING}', due, 0.0, {STATE} FROM waiting "
             "WHERE queue = ?2 AND due = 0 AND priority = ?3 AND number = ?1 UNION ALL "
-            f"SELECT '{PENDING}', due, {STATE} FROM waiting INDEXED BY later "
+            f"SELECT '{PENDING}', due, 0.0, {STATE} FROM waiting INDEXED BY later "
             "WHERE number = ?1 AND due > 0",
             (number, queue, priority),
         ).fetchone()
-        return at[0], at[1], at[2:]
+        return at[0], at[1], at[2], at[3:]
 
     def standing(self, number: int) -> tuple[str, int] | None:
         """Status and attempt of an event; None if it is not in this queue."""
@@ -216,7 +225,7 @@ class Look:
         priority = self._db.execute(query, (number, self._queue)).get
         if priority is None:
             return None
-        status, _, state = self._stands(number, priority, self._queue)
+        status, _, _, state = self._stands(number, priority, self._queue)
         return status, state[0]
 
     def waits(self, number: int) -> Stands | None:
@@ -225,5 +234,5 @@ class Look:
         priority = self._db.execute(query, (number, self._queue)).get
         if priority is None:
             return None
-        status, due, state = self._stands(number, priority, self._queue)
+        status, due, _, state = self._stands(number, priority, self._queue)
         return Stands(number, due, priority, state) if status == PENDING else None

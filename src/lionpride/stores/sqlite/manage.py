@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from ...errors import NotFoundError
+from ...model import registry
 from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import Ending
@@ -21,6 +23,8 @@ from .watch import Watch
 
 __all__ = ("Manage", "packed_ending")
 
+logger = logging.getLogger("lionpride")
+
 _EVERYTHING: Final = 2**62
 
 
@@ -30,6 +34,7 @@ class Manage(Base):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watch = Watch(self._is_watching, self._look)
+        self._warned: set[str] = set()
 
     async def close(self) -> None:
         self._watch.stop()
@@ -146,12 +151,13 @@ class Manage(Base):
         return record if event is None else Record.of(event, self.queue, record.status)
 
     async def find(self, uid: UUID) -> Work | None:
-        event = self.states.find(uid)
-        if event is None:
-            (found,) = self._open.reader.find([uid])
-            if found is not None:
-                event = self._holding.find(found.number)
-        return event
+        (found,) = self._open.reader.find([uid])
+        if found is not None:
+            return self._holding.find(found.number)
+        gone = self.states.find(uid)  # another process has removed it
+        if gone is not None and gone.execution.arrival is not None:
+            self._holding.refresh([gone.execution.arrival])
+        return None
 
     async def queues(self) -> list[str]:
         """The names of all queues in the file."""
@@ -179,6 +185,35 @@ class Manage(Base):
     async def attended(self) -> bool:
         alive = self._wall() - self._lease
         return bool(self._workers) or self._open.reader.is_attended(alive)
+
+    # -- classes that are not here -----------------------------------------------------------
+
+    def _still_missing(self) -> set[str]:
+        """The kinds that this process has no class for; a class may be defined meanwhile."""
+        for kind in tuple(self.missing):
+            if is_defined(kind):
+                self.missing.discard(kind)
+                self._warned.discard(kind)
+        return self.missing
+
+    def _warn_of_missing(self) -> None:
+        for kind in sorted(self.missing - self._warned):
+            self._warned.add(kind)
+            logger.warning(
+                "%s: class %r is not defined in this process, and its events stay pending: "
+                "import the module that defines it",
+                self.path,
+                kind,
+            )
+
+    async def stuck(self) -> list[str]:
+        """See ``Foreign``."""
+        missing = self._still_missing()
+        alive = self._wall() - self._lease
+        if not missing or self._open.reader.is_attended(alive, but=self._workers):
+            return []
+        kinds = self._open.reader.waiting_kinds()
+        return sorted(kinds) if kinds <= missing else []
 
     # -- bells -------------------------------------------------------------------------------
 
@@ -217,6 +252,15 @@ class Manage(Base):
         self._ask_holders([n for n in self._open.reader.unwanted() if n in self._holding.claims])
         self._bells.ring_ready()
         self._bells.ring_idle()
+
+
+def is_defined(kind: str) -> bool:
+    """Whether this process has the class of a kind."""
+    try:
+        registry.find(kind)
+    except NotFoundError:
+        return False
+    return True
 
 
 def packed_ending(ending: Ending, state: State) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -47,10 +47,21 @@ class Reader:
         """The names of all queues in the file, in order of their making."""
         return self._look.queues()
 
-    def is_attended(self, since: float) -> bool:
-        """Whether a worker gave a sign of life since then, and is not known to be dead."""
-        signs = self._look.signs().values()
-        return any(seen >= since and not is_dead(*process) for process, seen in signs)
+    def is_attended(self, since: float, but: Container[str] = ()) -> bool:
+        """Whether a worker gave a sign of life since then, and is not known to be dead.
+
+        Args:
+            since: When.
+            but: Not one of these.
+        """
+        return any(
+            seen >= since and name not in but and not is_dead(*process)
+            for name, (process, seen) in self._look.signs().items()
+        )
+
+    def waiting_kinds(self) -> set[str]:
+        """The kinds of what waits."""
+        return self._look.waiting_kinds()
 
     def unwanted(self) -> list[int]:
         """The numbers of what is claimed and is to be cancelled."""
@@ -99,6 +110,7 @@ def record_of(found: Found) -> Record:
         key=found.key,
         costs=json.loads(found.costs) if found.costs else {},
         payload=_payload(found, uid),
+        ended=found.ended or None,
     )
 
 

@@ -48,6 +48,9 @@ class SqliteStore(Manage):
         retain: How many ended events stay in the file, or for how long; None: all, for ever.
         clock: The time as a Unix timestamp in seconds; by default the event loop's for what
             becomes due, and the machine's for leases.
+
+    Raises:
+        ConfigurationError: names an option that makes no sense; nothing is opened or made then.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -133,7 +136,7 @@ class SqliteStore(Manage):
         now = self._wall()
         self._tidy(now)
         length = self._lease if lease is None else lease
-        has, missing = self._holding.shown.has, self._missing
+        has, missing = self._holding.shown.has, self._still_missing()
         step = steps.Claim(
             worker,
             n,
@@ -160,6 +163,7 @@ class SqliteStore(Manage):
         return taken.claims, wait
 
     def _claimed(self, answer: steps.Claimed, start: bool, taken: Taken) -> float | None:
+        self._warn_of_missing()
         wait = self._holding.claimed(answer, start, taken)
         self._release(taken)
         return wait
