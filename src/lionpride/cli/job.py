@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -45,6 +45,7 @@ class Plan:
     quiet: bool
     place: Place | None = None  # where events are kept; None: in memory
     fresh: Fresh = Fresh.NEVER
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # for fields that lines do not have
 
 
 class Job:
@@ -98,7 +99,8 @@ class Job:
     def _intake(self) -> Intake:
         durable = self.resumption is not None
         name = line_ids(self.executor.store.queue) if durable else None
-        reader = EventReader(self.plan.target.event_type, self.plan.timeout, name)
+        plan = self.plan
+        reader = EventReader(plan.target.event_type, plan.timeout, name, plan.defaults)
         room, known = self.tally.room, self.resumption
         return Intake(self.executor, reader, self.lines, self._complain, room, known)
 

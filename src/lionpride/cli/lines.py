@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -41,6 +41,7 @@ class EventReader:
         timeout: For lines that give none.
         name: Gives the id of a line that has none, by its number and its text; by default each
             event has one of its own.
+        defaults: Values for fields that a line does not have.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class EventReader:
         event_type: type[Event],
         timeout: float | None = None,
         name: Callable[[int, bytes], UUID] | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         self.event_type = event_type
         self.timeout = timeout
         self._name = name
+        self._defaults = defaults or {}
         self._keeps_priority = "priority" in event_type.model_fields
 
     def read(self, number: int, raw: bytes) -> tuple[Event, float | None]:
@@ -60,7 +63,7 @@ class EventReader:
         Raises:
             BadLine: if it is not JSON, not an object, or the class does not take it.
         """
-        fields = self._parse(number, raw)
+        fields = {**self._defaults, **self._parse(number, raw)}
         priority = self._priority(number, fields)
         if self.timeout is not None:
             fields.setdefault("timeout", self.timeout)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core import Executor
 from ..errors import LionprideError
+from .defaults import read_defaults
 from .durable import Commands, Place, place_of
 from .interrupt import last_call
 from .job import Job, Plan
@@ -66,6 +67,14 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--timeout", metavar="S", type=positive_seconds, help="cancel what runs longer"
     )
+    parser.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        dest="defaults",
+        action="append",
+        default=[],
+        help="a field's value where a line has none; may be given several times",
+    )
     _add_store(parser)
     parser.add_argument("--quiet", action="store_true", help="say only what went wrong")
     parser.set_defaults(run=run)
@@ -117,6 +126,7 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError("--output - and --timeline -: only one can have standard output")
         stdout = stack.enter_context(claim_stdout(claimed[0])) if claimed else None
         target = load_target(options.target)
+        defaults = read_defaults(target.event_type, options.defaults)
         source = stack.enter_context(closing(open_source(options.input)))
         taken = [("--input", options.input)]
         if place is not None:
@@ -140,6 +150,7 @@ def run(options: argparse.Namespace) -> int:
             quiet=options.quiet,
             place=place,
             fresh=options.fresh,
+            defaults=defaults,
         )
         with last_call() as call:
             return asyncio.run(_run(plan, options, call))
