@@ -52,3 +52,10 @@ def test_a_count_may_be_nothing(text, number):
     assert count_from_zero(text) == number
     with pytest.raises(argparse.ArgumentTypeError):
         count_from_zero(f"-{text}1")
+
+
+def test_without_a_command_those_that_there_are_are_named(place):
+    done = place.run()
+    assert (done.returncode, done.stdout) == (2, "")
+    for command in ("run", "ls", "show", "counts", "retry", "cancel", "export", "import"):
+        assert f"\n    {command} " in done.stderr

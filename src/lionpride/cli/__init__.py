@@ -28,12 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="lionpride", description="Run asyncio work as events, and look after it."
     )
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:
         module.add(commands)
     try:
         try:
             options = parser.parse_args(arguments)
+            if "run" not in options:  # no command: say which there are
+                warn(parser.format_help().rstrip())
+                return 2
             status: int = options.run(options)
         finally:
             tell()  # what has been printed, and is not written yet
