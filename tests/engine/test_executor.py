@@ -241,7 +241,7 @@ async def test_a_full_queue_leaves_no_orphan() -> None:
         await executor.append(job)
     assert isinstance(raised.value, asyncio.QueueFull)
     assert raised.value.retryable is True
-    assert raised.value.details == {"queue_size": 2, "max_size": 2}
+    assert raised.value.details == {"queue_size": 2, "max_size": 2, "events": 1}
     assert job not in executor
     assert job.execution.arrival is None
     assert executor.status_counts()["pending"] == 2

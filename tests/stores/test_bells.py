@@ -45,13 +45,29 @@ def test_what_is_taken_off_does_not_ring() -> None:
         bells.ready.append(each)
         bells.idle.append(each)
         bells.on_ended(1, each)
+        bells.room.append(each)
     bells.on_ended(2, mine)
     bells.off(mine)
     bells.off(mine)
     bells.ring_ready()
     bells.ring_idle()
+    bells.ring_room()
     bells.ring_ended([1, 2])
-    assert rung == ["other"] * 3
+    assert rung == ["other"] * 4
+    assert not bells.any()
+
+
+def test_one_that_hangs_at_many_events_is_taken_off_of_all() -> None:
+    bells, rung = Bells(), list[str]()
+    mine, other = bell(rung, "mine"), bell(rung, "other")
+    for number in (1, 2, 2, 3):
+        bells.on_ended(number, mine)
+    bells.on_ended(2, other)
+    bells.ring_ended([1])
+    bells.off(mine)
+    bells.ring_ended([1, 2, 3])
+    assert rung == ["mine", "other"]
+    assert not bells.any()
 
 
 def test_a_store_need_not_write_out_what_only_its_bells_do() -> None:

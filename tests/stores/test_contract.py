@@ -315,6 +315,32 @@ async def test_nothing_is_pending_or_claimed_so_on_idle_rings_once(
     assert len(count) == 1
 
 
+async def started(store: Store) -> None:
+    await claim_one(store, start=True)
+
+
+@pytest.mark.parametrize("step", [started, aborted, cancelled, removed])
+async def test_fewer_may_wait_so_on_room_rings_once(
+    store: Store, step: Callable[[Store], Awaitable[None]]
+) -> None:
+    await put(store, 1.0)
+    count: list[str] = []
+    store.on_room(lambda: count.append("room"))
+    await put(store, 1.0)
+    assert not count
+    await step(store)
+    assert count == ["room"]
+    await step(store)
+    assert count == ["room"]
+
+
+async def test_a_batch_that_has_no_room_says_how_much_there_is(store: Store) -> None:
+    await put(store, 1.0)
+    with pytest.raises(QueueFullError) as raised:
+        await store.append([(Job(), 1.0), (Job(), 1.0)], room=2)
+    assert raised.value.details == {"queue_size": 1, "max_size": 2, "events": 2}
+
+
 async def test_who_waits_for_idleness_is_asked_to_look_again(store: Store) -> None:
     await put(store, 1.0)
     count: list[str] = []

@@ -101,6 +101,25 @@ async def an_executor_keeps_the_type_of_what_it_is_given() -> None:
     await executor.result(event)
 
 
+async def an_executor_gives_events_as_they_end() -> None:
+    executor, event = FetchExecutor(), Fetch(url="x")
+    await executor.append(event, wait=True)
+    await executor.append_many([event], wait=True)
+    async for each in executor.as_completed([event]):
+        assert_type(each, Fetch)
+    async for one in executor.map([event], ordered=False, buffersize=3, keep=True, exist_ok=True):
+        assert_type(one, Fetch)
+
+    async def source() -> AsyncIterator[Fetch]:
+        yield event
+
+    async for other in executor.map(source()):
+        assert_type(other, Fetch)
+    async for named in executor.as_completed([event.id]):
+        assert_type(named, Event)
+    executor.map(event)  # type: ignore[type-var]
+
+
 async def an_executor_runs() -> None:
     executor = FetchExecutor()
     async with executor as entered:

@@ -36,7 +36,7 @@ class Desk(Statuses):
     def __init__(self, store: Store) -> None:
         self.processor: Processor | None = None
         self._store = store
-        self._observers = Observers()
+        self._observers = Observers.of(store)
 
     @property
     def store(self) -> Store:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -13,11 +14,12 @@ from ..model import registry
 from ..model.execution import EventStatus
 from ..model.flow import Flow
 from ..model.work import Work
-from ..stores.contract import Foreign, Immediate, Prompt, Store
+from ..stores.contract import Entry, Foreign, Immediate, Prompt, Store
 from ..stores.open import open_store
-from .desk import Desk
 from .event import Event
-from .processor import GRACE, Processor
+from .line import Line
+from .processor import CONCURRENCY, GRACE, Processor
+from .results import Results
 from .settings import arguments, check_keys, check_settings, checked_priority, seconds
 
 __all__ = ("Executor",)
@@ -29,7 +31,7 @@ _PENDING = EventStatus.PENDING
 logger = logging.getLogger("lionpride")
 
 
-class Executor(Desk):
+class Executor(Results):
     """Keeps events by status, and has a processor run them.
 
     Subclass it to name the ``processor_type``. Simplest is ``async with executor:``, which runs
@@ -77,6 +79,7 @@ class Executor(Desk):
         self._owns_store = store is None or isinstance(store, str)
         self._now = self._store if isinstance(self._store, Immediate) else None
         self._prompt = self._store if isinstance(self._store, Prompt) else None
+        self._line = Line(self._store)
         self._background: asyncio.Task[BaseException | None] | None = None
 
     @property
@@ -91,7 +94,14 @@ class Executor(Desk):
 
     # -- taking in ---------------------------------------------------------------------------
 
-    async def append(self, event: E, priority: float | None = None, *, exist_ok: bool = False) -> E:
+    async def append(
+        self,
+        event: E,
+        priority: float | None = None,
+        *,
+        exist_ok: bool = False,
+        wait: bool = False,
+    ) -> E:
         """Take an event in: it is accepted when this returns, or not at all.
 
         Args:
@@ -99,6 +109,9 @@ class Executor(Desk):
             priority: Lower runs first, equal ones in order of arrival; by default the time of
                 creation, as a Unix timestamp in seconds.
             exist_ok: Whether an event whose id is known is left as it stands.
+            wait: Whether to wait for room where as many as ``max_queue_size`` wait: first come,
+                first served, among those who wait here. Nothing is taken in if one is cancelled
+                meanwhile. It waits for ever if nothing runs the executor.
 
         Returns:
             The event; with ``exist_ok`` the one that was here.
@@ -108,7 +121,7 @@ class Executor(Desk):
             ValidationError: for a priority that is no finite number.
             OperationError: if it has run.
             ExistsError: if its id is known here, or another executor holds it.
-            QueueFullError: if as many as ``max_queue_size`` wait.
+            QueueFullError: if as many as ``max_queue_size`` wait, without ``wait``.
         """
         if type(event) is not self._event_type:
             self._check_type(event)
@@ -127,10 +140,13 @@ class Executor(Desk):
         if not (exist_ok and event in self):
             _check_pending(event)
         fresh = self._fresh((event,))
-        entry = (event, priority)
-        held = await self._store.append((entry,), room=self._room, exist_ok=exist_ok)
+        held = await self._take_in(((event, priority),), exist_ok, wait)
         self._tell_taken(fresh, _PENDING)
         return cast("E", held[0])
+
+    async def _take_in(self, entries: Sequence[Entry], exist_ok: bool, wait: bool) -> list[Work]:
+        append = partial(self._store.append, entries, room=self._room, exist_ok=exist_ok)
+        return await (self._line.enter(append) if wait and self._room is not None else append())
 
     def _is_plain(self, event: Event) -> bool:
         """Whether an event is new, and nobody is to be told of it, and it needs no room."""
@@ -143,6 +159,7 @@ class Executor(Desk):
         priorities: Iterable[float | None] | None = None,
         *,
         exist_ok: bool = False,
+        wait: bool = False,
     ) -> list[E]:
         """Take events in as one batch: all of them or none, in this order of arrival.
 
@@ -150,9 +167,11 @@ class Executor(Desk):
             events: As for ``append``.
             priorities: One for each event; None for the default.
             exist_ok: As for ``append``.
+            wait: As for ``append``: until there is room for all of them.
 
         Raises:
             ValidationError: if there are more or fewer priorities than events; and as ``append``.
+            QueueFullError: with ``wait``, if there are more than ``max_queue_size`` of them.
         """
         if isinstance(events, Work):  # a model can be iterated over: its fields would come
             raise TypeError(f"append_many takes several events, not {events!r}: append() takes one")
@@ -172,7 +191,7 @@ class Executor(Desk):
         if not entries:
             return []
         fresh = self._fresh(events)
-        held = await self._store.append(entries, room=self._room, exist_ok=exist_ok)
+        held = await self._take_in(entries, exist_ok, wait)
         self._tell_taken(fresh, _PENDING)
         return cast("list[E]", held)
 
@@ -226,6 +245,11 @@ class Executor(Desk):
             number = event.execution.arrival
             if number is not None:
                 self._observers.tell(event, number, None, after or event.status)
+
+    def _slots(self) -> int:
+        if self.processor is not None:
+            return self.processor.concurrency_limit
+        return int(self.processor_config.get("concurrency_limit", CONCURRENCY))
 
     def _check_type(self, event: object) -> None:
         kind = self._event_type

@@ -8,10 +8,12 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import Transition
+from ..stores.contract import Store
 
 __all__ = ("Observer", "Observers")
 
@@ -21,7 +23,7 @@ logger = logging.getLogger("lionpride")
 
 
 class Observers:
-    """Callbacks that hear of every transition, and futures that wait for one event each.
+    """Callbacks that hear of every transition of a store's events in this process.
 
     An observer never harms the run: the first exception of each is logged, and all are counted
     in ``failures``.
@@ -32,6 +34,14 @@ class Observers:
         self.failures = 0
         self._callbacks: list[Observer] = []
         self._failed: list[Observer] = []  # not a set: they need not be hashable
+
+    @classmethod
+    def of(cls, store: Store) -> Observers:
+        """Those of a store: every executor over it tells them, whichever they were given to."""
+        observers = _KNOWN.get(store)
+        if observers is None:
+            observers = _KNOWN[store] = cls()
+        return observers
 
     def add(self, observer: Observer) -> Callable[[], None]:
         """Tell ``observer`` of each transition from now on; returns how to stop it.
@@ -71,6 +81,9 @@ class Observers:
                         observer,
                         event,
                     )
+
+
+_KNOWN: WeakKeyDictionary[Store, Observers] = WeakKeyDictionary()
 
 
 def _check(observer: object) -> None:

@@ -25,7 +25,10 @@ from .observers import Observers
 from .settings import check_settings, checked_priority
 from .workshop import Workshop
 
-__all__ = ("GRACE", "Processor")
+__all__ = ("CONCURRENCY", "GRACE", "Processor")
+
+CONCURRENCY = 100
+"""Events that run at once at most, if nothing else is said."""
 
 GRACE = 30.0
 """Seconds that running events get to end when everything else has."""
@@ -73,7 +76,7 @@ class Processor:
         capacity_refresh_time: float = 1.0,
         pile: Pile[Any] | None = None,
         executor: Any = None,
-        concurrency_limit: int = 100,
+        concurrency_limit: int = CONCURRENCY,
         max_queue_size: int | None = None,
         max_denial_tracking: int = 10_000,
         denial_backoff: float = 1.0,

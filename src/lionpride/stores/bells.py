@@ -11,39 +11,43 @@ Bell: TypeAlias = Callable[[], None]
 
 
 class Bells:
-    """The three kinds of a store's bells; each rings once, and is hung anew by who wants more.
+    """The four kinds of a store's bells; each rings once, and is hung anew by who wants more.
 
     Attributes:
         ready: Those that ring when a claim may find something new.
         idle: Those that ring when nothing may be pending or claimed any more.
+        room: Those that ring when fewer events may wait than before.
         ended: Those that ring when the event of a number may have ended.
     """
 
-    __slots__ = ("ended", "idle", "ready")
+    __slots__ = ("_numbers", "ended", "idle", "ready", "room")
 
     def __init__(self) -> None:
         self.ready: list[Bell] = []
         self.idle: list[Bell] = []
+        self.room: list[Bell] = []
         self.ended: dict[int, list[Bell]] = {}
+        self._numbers: dict[Bell, list[int]] = {}  # where a bell hangs: many may be taken off
 
     def any(self) -> bool:
         """Whether one hangs."""
-        return bool(self.ready or self.idle or self.ended)
+        return bool(self.ready or self.idle or self.room or self.ended)
 
     def on_ended(self, number: int, bell: Bell) -> None:
         """Ring when the event of a number may have ended."""
         self.ended.setdefault(number, []).append(bell)
+        self._numbers.setdefault(bell, []).append(number)
 
     def off(self, bell: Bell) -> None:
         """Take off a bell, if it hangs."""
-        for bells in (self.ready, self.idle):
+        for bells in (self.ready, self.idle, self.room):
             if bell in bells:
                 bells.remove(bell)
-        for number, bells in list(self.ended.items()):
-            if bell in bells:
-                bells.remove(bell)
-                if not bells:
-                    del self.ended[number]
+        for number in self._numbers.pop(bell, ()):
+            bells = self.ended[number]
+            bells.remove(bell)
+            if not bells:
+                del self.ended[number]
 
     def ring_ready(self) -> None:
         """A claim may find something new."""
@@ -57,11 +61,26 @@ class Bells:
         for bell in bells:
             bell()
 
+    def ring_room(self) -> None:
+        """Fewer events may wait than before."""
+        bells, self.room = self.room, []
+        for bell in bells:
+            bell()
+
     def ring_ended(self, numbers: Iterable[int]) -> None:
         """The events of these numbers may have ended."""
         for number in numbers:
-            for bell in self.ended.pop(number, ()):
+            bells = self.ended.pop(number, ())
+            for bell in bells:
+                self._unhook(bell, number)
+            for bell in bells:
                 bell()
+
+    def _unhook(self, bell: Bell, number: int) -> None:
+        numbers = self._numbers[bell]
+        numbers.remove(number)
+        if not numbers:
+            del self._numbers[bell]
 
 
 class Ringing:
@@ -76,6 +95,10 @@ class Ringing:
     def on_idle(self, bell: Bell) -> None:
         """As ``Store.on_idle``."""
         self._bells.idle.append(bell)
+
+    def on_room(self, bell: Bell) -> None:
+        """As ``Store.on_room``."""
+        self._bells.room.append(bell)
 
     def ring_idle(self) -> None:
         """As ``Store.ring_idle``."""

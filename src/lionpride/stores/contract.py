@@ -310,6 +310,9 @@ class Store(Protocol):
     def on_idle(self, bell: Callable[[], None]) -> None:
         """Ring once, when nothing may be pending or claimed any more; a hint too."""
 
+    def on_room(self, bell: Callable[[], None]) -> None:
+        """Ring once, when fewer events may wait than before; a hint too."""
+
     def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
         """Ring once, when an event of this store may have ended or been removed; a hint too."""
 

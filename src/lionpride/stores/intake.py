@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from ..errors import ExistsError
+from ..errors import ExistsError, QueueFullError
 from .contract import Entry
 from .states import States
 
-__all__ = ("are_new", "resolve")
+__all__ = ("are_new", "check_room", "resolve")
 
 
 def are_new(entries: Sequence[Entry]) -> bool:
@@ -22,6 +22,25 @@ def are_new(entries: Sequence[Entry]) -> bool:
         if "id" in own or "_status" in own:
             return False
     return len({id(event) for event, _ in entries}) == len(entries)
+
+
+def check_room(waiting: int, more: int, room: int | None) -> None:
+    """Refuse events for which a queue has no room.
+
+    Args:
+        waiting: How many wait.
+        more: How many are to be taken in.
+        room: How many may wait; None: any number.
+
+    Raises:
+        QueueFullError: says how many of each, in its details too.
+    """
+    if room is not None and more and waiting + more > room:
+        raise QueueFullError(
+            f"the queue holds {waiting} waiting events and may hold {room} (max_queue_size): "
+            f"{more} more have no room; append them later, or with wait=True",
+            details={"queue_size": waiting, "max_size": room, "events": more},
+        )
 
 
 def resolve(states: States, entries: Sequence[Entry], *, exist_ok: bool) -> dict[UUID, Entry]:

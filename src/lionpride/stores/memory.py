@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, cast
 from uuid import UUID
 
-from ..errors import NotFoundError, OperationError, QueueFullError
+from ..errors import NotFoundError, OperationError
 from ..model.execution import TERMINAL, EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import (
@@ -27,7 +27,7 @@ from ..rules.lifecycle import (
 from .bells import Bells, Ringing
 from .clock import LoopClock
 from .contract import Cancelled, Claim, Entry, Extended, Named, Record, Settled, Settlement
-from .intake import are_new, resolve
+from .intake import are_new, check_room, resolve
 from .states import States
 from .waiting import Waiting
 
@@ -80,12 +80,7 @@ class MemoryStore(Ringing):
             taken = resolve(self.states, entries, exist_ok=exist_ok)
             fresh = [entry for entry in taken.values() if entry[0].execution.arrival is None]
             held = [taken[event.id][0] for event, _ in entries]
-        if fresh and room is not None and len(self._pending) + len(fresh) > room:
-            raise QueueFullError(
-                f"the queue holds {len(self._pending)} waiting events and may hold {room} "
-                f"(max_queue_size): {len(fresh)} more have no room; append them later",
-                details={"queue_size": len(self._pending), "max_size": room},
-            )
+        check_room(len(self._pending), len(fresh), room)
         for event, priority in fresh:
             self._place(event, priority)
         self._bells.ring_ready()
@@ -188,6 +183,8 @@ class MemoryStore(Ringing):
         own["_attempt"] = attempt = own.get("_attempt", 0) + 1
         if "_denials" in own:
             del own["_denials"]
+        if self._bells.room:
+            self._bells.ring_room()
         return event, attempt
 
     def _hold(self, number: int) -> Claim:
@@ -206,6 +203,8 @@ class MemoryStore(Ringing):
         state.become(_PROCESSING)
         state.denials = 0
         state.due = None
+        if self._bells.room:
+            self._bells.ring_room()
 
     # -- settling ----------------------------------------------------------------------------
 
@@ -391,8 +390,9 @@ class MemoryStore(Ringing):
         self._bells.on_ended(self._number(event), bell)
 
     def _ring_ended(self, numbers: Iterable[int]) -> None:
-        """Ring the bells of these events, and that of idleness if it has come."""
+        """Ring the bells of these events, of room, and that of idleness if it has come."""
         self._bells.ring_ended(numbers)
+        self._bells.ring_room()
         if not self._pending and not self._processing:
             self._bells.ring_idle()
 

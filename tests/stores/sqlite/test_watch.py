@@ -151,3 +151,23 @@ async def test_after_close_nothing_is_looked_at(tmp_path: Path) -> None:
     await asyncio.sleep(2 * INTERVAL)
     assert not rung
     await other.close()
+
+
+async def test_who_waits_for_what_another_ended_long_ago_is_told(tmp_path: Path) -> None:
+    """The change was noticed when nobody here wanted to know of this event."""
+    store, other = (SqliteStore(tmp_path / "run.db") for _ in range(2))
+    job, noticed, ended = Job(), asyncio.Event(), asyncio.Event()
+    await store.append([(job, 1.0)])
+    await other.counts()
+    ((event, attempt),), _ = await other.claim("w", start=True)
+    store.on_ready(noticed.set)
+    await other.settle([(event, attempt, Completion("theirs", 0.5))])
+    await noticed.wait()
+    while await store.find(job.id) is not job or store._open.has_changed():
+        await asyncio.sleep(0)
+    assert job.execution.status is EventStatus.PENDING, "nobody has looked"
+    store.on_ended(job, ended.set)
+    await ended.wait()
+    assert job.execution.response == "theirs"
+    await store.close()
+    await other.close()

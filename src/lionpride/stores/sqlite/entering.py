@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from ...errors import ExistsError, QueueFullError
+from ...errors import ExistsError
+from ..intake import check_room
 from .look import PENDING
 from .rows import Fresh, Place, Rows
 
@@ -139,13 +140,8 @@ def exists(rows: Rows, uid: bytes) -> ExistsError:
 
 
 def _check_room(rows: Rows, room: int | None, more: int) -> None:
-    waiting = 0 if room is None or not more else rows.counts()[PENDING]
-    if room is not None and more and waiting + more > room:
-        raise QueueFullError(
-            f"the queue holds {waiting} waiting events and may hold {room} (max_queue_size): "
-            f"{more} more have no room; append them later",
-            details={"queue_size": waiting, "max_size": room},
-        )
+    if room is not None:
+        check_room(rows.counts()[PENDING], more, room)
 
 
 def _pieces(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

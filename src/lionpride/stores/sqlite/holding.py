@@ -176,6 +176,8 @@ class Holding:
                 if start:
                     self.start(event)
             taken.claims.append((event, attempt))
+        if answer.rows and self._bells.room:
+            self._bells.ring_room()
         return answer.wait
 
     def _built(self, one: Waits, kept: Mapping[int, Kept]) -> Work | None:
@@ -285,6 +287,17 @@ class Holding:
 
     # -- what others do ----------------------------------------------------------------------
 
+    def outdated(self, numbers: Iterable[int]) -> list[int]:
+        """Those of the events that stand elsewhere in the file than is shown here."""
+        outdated, numbers = [], [number for number in numbers if number not in self.claims]
+        for number, found in zip(numbers, self._look_up(numbers), strict=True):
+            event = self.shown.find(number)
+            state = None if event is None else event.execution
+            shown = None if state is None else (state.status.value, state.attempt)
+            if shown != (found and (found.status, found.state[0])):
+                outdated.append(number)
+        return outdated
+
     def refresh(self, numbers: Iterable[int]) -> None:
         """Show what has become of events in the file; nobody here has them any more."""
         numbers = list(numbers)
@@ -302,6 +315,7 @@ class Holding:
                     self._write(event, found.status, found.due, found.state)
                 self.shown.rest(number, event)
         self._bells.ring_ended(numbers)
+        self._bells.ring_room()
 
     def _write(self, event: Work, status: str, due: float, state: State) -> None:
         """Write on an event what its rows say, and show it where it stands."""
@@ -319,4 +333,5 @@ class Holding:
         """Events are no longer in the file; those that this process had."""
         gone = self.shown.drop(numbers)
         self._bells.ring_ended(numbers)
+        self._bells.ring_room()
         return gone

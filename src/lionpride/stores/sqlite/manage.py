@@ -35,6 +35,8 @@ class Manage(Base):
         super().__init__(*args, **kwargs)
         self._watch = Watch(self._is_watching, self._look)
         self._warned: set[str] = set()
+        self._is_shared = False  # another process has written since the file was opened
+        self._doubtful: set[int] = set()  # waited for, and shown as it was before that, perhaps
 
     async def close(self) -> None:
         self._watch.stop()
@@ -225,9 +227,15 @@ class Manage(Base):
         self._bells.idle.append(bell)
         self._watch.look()
 
+    def on_room(self, bell: Callable[[], None]) -> None:
+        self._bells.room.append(bell)
+        self._watch.look()
+
     def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
         (number,) = self._numbers((event,))
         self._bells.on_ended(number, bell)
+        if self._is_shared and number not in self._holding.claims:
+            self._doubtful.add(number)
         self._watch.look()
 
     def ring_idle(self) -> None:
@@ -244,14 +252,19 @@ class Manage(Base):
 
     def _look(self) -> None:
         """See whether others have written, and pass on what that means."""
+        doubtful, self._doubtful = self._doubtful, set()
         if not self._open.has_changed():
+            if doubtful:
+                self._holding.refresh(self._holding.outdated(doubtful))
             return
+        self._is_shared = True
         self._holding.refresh(
             [number for number in self._bells.ended if number not in self._holding.claims]
         )
         self._ask_holders([n for n in self._open.reader.unwanted() if n in self._holding.claims])
         self._bells.ring_ready()
         self._bells.ring_idle()
+        self._bells.ring_room()
 
 
 def is_defined(kind: str) -> bool:
