@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -16,6 +15,7 @@ from ..model.flow import Flow
 from ..model.work import Work
 from ..stores.contract import Entry, Foreign, Immediate, Prompt, Store
 from ..stores.open import open_store
+from .background import Background
 from .event import Event
 from .line import Line
 from .processor import CONCURRENCY, GRACE, Processor
@@ -80,7 +80,7 @@ class Executor(Results):
         self._now = self._store if isinstance(self._store, Immediate) else None
         self._prompt = self._store if isinstance(self._store, Prompt) else None
         self._line = Line(self._store)
-        self._background: asyncio.Task[BaseException | None] | None = None
+        self._background: Background | None = None
 
     @property
     def event_type(self) -> type[Event]:
@@ -310,17 +310,8 @@ class Executor(Results):
             raise OperationError("the executor runs already: enter `async with` once at a time")
         await self.start()
         assert self.processor is not None
-        work = self._work_quietly(self.processor)
-        self._background = asyncio.create_task(work, name="lionpride-executor")
+        self._background = Background(self.processor, self._grace)
         return self
-
-    async def _work_quietly(self, processor: Processor) -> BaseException | None:
-        """Run until stopped; what would tear the event loop down is returned instead."""
-        try:
-            await processor.execute()
-        except (KeyboardInterrupt, SystemExit) as error:
-            return error
-        return None
 
     async def __aexit__(
         self,
@@ -328,27 +319,19 @@ class Executor(Results):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Start no more; give what runs its grace time, and send the rest back to pending."""
+        """Start no more; give what runs its grace time, and send the rest back to pending.
+
+        Raises:
+            StoreError: if the run could not be recorded; the block was cancelled then.
+            KeyboardInterrupt, SystemExit: if an event has raised it; as above.
+        """
         background, self._background = self._background, None
         assert background is not None
-        await self.stop()
-        try:
-            await asyncio.wait([background], timeout=self._grace)
-        finally:
-            background.cancel()
-            await asyncio.wait([background])
+        await background.leave()
         self._tell_what_is_left()
         if self._owns_store:
             await self._store.close()
-        if background.cancelled():
-            return
-        failure = background.exception()
-        if failure is None:
-            exit_error = background.result()
-            if exit_error is not None:  # it goes before what it has caused in the block
-                raise exit_error
-        elif error is None:
-            raise failure
+        background.conclude(error)
 
     def _tell_what_is_left(self) -> None:
         if left := len(self.pending_events):
