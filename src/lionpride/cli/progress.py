@@ -104,7 +104,7 @@ class LiveScreen:
         self._end.print(Text(self._title, "bold"), Text(summary.headline), sep="  ")
         if summary.rows:
             self._end.print("", table, "", sep="\n")
-        for note in summary.notes:
+        for note in (*summary.wrong, *summary.notes):
             self._end.print(Text(note), soft_wrap=True)
 
     # ------------------------------------------------------------------- one drawing
