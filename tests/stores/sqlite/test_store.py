@@ -22,7 +22,7 @@ from stores.makers import Clock, Job
 from lionpride.errors import ExistsError, NotFoundError, StoreError
 from lionpride.model.execution import EventStatus
 from lionpride.model.work import Work
-from lionpride.rules.lifecycle import Completion
+from lionpride.rules.lifecycle import Completion, Ending, after_interruption
 from lionpride.stores.contract import Settled, Store
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.sqlite import SqliteStore
@@ -462,6 +462,32 @@ async def test_a_large_append_with_an_id_twice_leaves_nothing(store_of: Make) ->
     with pytest.raises(ExistsError, match=str(jobs[10].id)):
         await store.append([(job, 1.0) for job in jobs])
     assert await total(store) == 0
+
+
+# -- completions that nobody waits for -------------------------------------------------------------
+
+
+async def test_a_completion_keeps_what_went_before(store_of: Make, clock: Clock) -> None:
+    """Each way to put one on record: one alone, several in one go, and by ``settle``."""
+    store = store_of()
+    jobs = await put(store, 1.0, 1.0, 1.0, 1.0)
+    for outcome in (Ending(S.PENDING, delay=30.0, tries=1), after_interruption(0)):
+        claims, _ = await store.claim("worker", 4, start=True)
+        answers = await store.settle([(*one, outcome) for one in claims])
+        assert answers == [Settled.APPLIED] * 4
+        clock.advance(60.0)
+    claims, _ = await store.claim("worker", 4, start=True)
+    for number, (event, attempt) in enumerate(claims[:3]):
+        store.complete_soon(event, attempt, "done", 0.1)
+        if number == 0:
+            await store.settled()
+    await store.settled()
+    await settle(store, claims[3], ENDINGS[S.COMPLETED])
+    for found in await pages(store_of()):
+        state = found.attempt, found.tries, found.denials, found.interruptions
+        assert (found.status, state) == (S.COMPLETED, (3, 1, 0, 1))
+    for job in jobs:
+        assert (job.execution.tries, job.execution.interruptions) == (1, 1)
 
 
 # -- close -----------------------------------------------------------------------------------------
