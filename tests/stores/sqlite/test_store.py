@@ -490,6 +490,29 @@ async def test_a_completion_keeps_what_went_before(store_of: Make, clock: Clock)
         assert (job.execution.tries, job.execution.interruptions) == (1, 1)
 
 
+async def test_a_completion_that_cannot_be_written_is_tried_again(
+    store_of: Make, path: Path
+) -> None:
+    store = store_of(patience=0.05)
+    await put(store, 1.0, 2.0)
+    claims, _ = await store.claim("worker", 2, start=True)
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    ended = [asyncio.Event() for _ in claims]
+    for (event, attempt), bell in zip(claims, ended, strict=True):
+        store.on_ended(event, bell.set)
+        store.complete_soon(event, attempt, "done", 0.1)
+        with pytest.raises(StoreError, match="locked by another process"):
+            await store.settled()
+        assert event.execution.status is S.PROCESSING, "it is on nobody's record"
+    other.execute("ROLLBACK")
+    other.close()
+    for bell in ended:
+        await bell.wait()
+    found = await pages(store_of(), S.COMPLETED)
+    assert [each.payload["execution"]["response"] for each in found] == ["done"] * 2
+
+
 # -- close -----------------------------------------------------------------------------------------
 
 
