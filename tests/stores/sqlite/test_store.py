@@ -464,6 +464,22 @@ async def test_a_large_append_with_an_id_twice_leaves_nothing(store_of: Make) ->
     assert await total(store) == 0
 
 
+# -- what is written -------------------------------------------------------------------------------
+
+
+async def test_fields_are_written_once(store_of: Make) -> None:
+    """docs/stores.md says so: what a run adds is its response and its error."""
+    store = store_of()
+    (job,) = await put(store, 1.0)
+    one = await claim_one(store, start=True)
+    job.label, job.metadata["note"] = "changed", "mine"
+    await settle(store, one, ENDINGS[S.FAILED])
+    found = await record(store_of(), job)
+    assert found.payload["label"] == "0"
+    assert "note" not in found.payload["metadata"]
+    assert found.payload["execution"]["error"]["message"] == "broken"
+
+
 # -- completions that nobody waits for -------------------------------------------------------------
 
 
