@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, Generic, Self, TypeVar, overload
+from typing import Any, Final, Generic, NoReturn, Self, TypeVar, overload
 
 from ..errors import OperationError, ValidationError
 from .codec import Encoder, decode, error_from_dict, error_to_dict
@@ -36,6 +36,10 @@ class EventStatus(StrEnum):
     def allowed(cls) -> tuple[str, ...]:
         """The values, in order."""
         return tuple(status.value for status in cls)
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"{value!r} is no status of an event: give one of {', '.join(cls)}")
 
 
 V = TypeVar("V")
