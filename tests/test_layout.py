@@ -131,6 +131,19 @@ def test_a_late_import_says_why(path: str) -> None:
     assert not silent, "add `# late: reason`, or import at the top"
 
 
+@pytest.mark.parametrize("path", sources("src", "tools", "examples"))
+def test_an_assert_does_nothing(path: str) -> None:
+    """`python -O` leaves it out, and whatever it calls."""
+    calls = [
+        f"{path}:{call.lineno}: {ast.unparse(call)}"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Assert)
+        for call in ast.walk(node.test)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) not in {"isinstance", "len"}
+    ]
+    assert not calls, "call it first, and assert what it gave"
+
+
 # ------------------------------------------------------------------------------- what is committed
 
 IGNORED = {"build", "dist", "__pycache__"}
