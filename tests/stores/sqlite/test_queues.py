@@ -131,3 +131,13 @@ async def test_what_is_done_in_one_queue_changes_nothing_in_another(
     if later == LONG:
         assert await blue.sweep() == 1, "its own lease has lapsed, and is its own to take back"
         assert len(await claim(blue, 100)) == 3
+
+
+async def test_nobody_waits_for_what_is_due_in_another_queue(
+    red_and_blue: tuple[SqliteStore, SqliteStore], clock: Clock
+) -> None:
+    red, blue = red_and_blue
+    await fill(red)
+    assert await blue.claim("worker") == ([], None)
+    clock.advance(LONG)
+    assert await blue.claim("worker") == ([], None)

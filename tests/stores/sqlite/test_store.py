@@ -506,6 +506,28 @@ async def test_a_completion_keeps_what_went_before(store_of: Make, clock: Clock)
         assert (job.execution.tries, job.execution.interruptions) == (1, 1)
 
 
+async def test_a_completion_that_comes_too_late_is_not_shown(store_of: Make, clock: Clock) -> None:
+    """F2: one lease was lost before this process has noticed, and another in the batch was not."""
+    store, other = store_of(), store_of()
+    late, kept = await put(store, 1.0, 2.0)
+    (lost,), _ = await store.claim("worker", start=True, lease=10.0)
+    (holds,), _ = await store.claim("worker", start=True, lease=100.0)
+    clock.advance(60.0)
+    assert await other.sweep() == 1
+    again = await claim_one(other, start=True)
+    for (event, attempt), response in ((lost, "late"), (holds, "kept")):
+        store.complete_soon(event, attempt, response, 0.1)
+    await store.settled()
+    assert (kept.execution.status, kept.execution.response) == (S.COMPLETED, "kept")
+    assert late.execution.status is not S.COMPLETED
+    assert (await record(other, late)).status is S.PROCESSING
+    assert await settle(other, again, ENDINGS[S.COMPLETED]) is Settled.APPLIED
+    ended = asyncio.Event()
+    store.on_ended(late, ended.set)
+    await ended.wait()
+    assert (late.execution.status, late.execution.response) == (S.COMPLETED, "done")
+
+
 async def test_a_completion_that_cannot_be_written_is_tried_again(
     store_of: Make, path: Path
 ) -> None:
