@@ -15,16 +15,14 @@ What holds on every store:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
-from ..model import registry
-from ..model.element import Element
 from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import Outcome
+from .record import Record
 from .states import States
 
 __all__ = (
@@ -84,65 +82,6 @@ class Cancelled(Enum):
     """A worker has it: that one has to end the attempt."""
     SETTLED = "settled"
     """It had ended before; nothing changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """An event as its store has it, readable without its class.
-
-    Attributes:
-        number: The arrival number.
-        kind: The registry key of its class.
-        payload: ``event.to_dict("json")``.
-        ended: When it ended, a Unix timestamp in seconds; None if it has not, or its store does
-            not note it.
-    """
-
-    number: int
-    id: UUID
-    queue: str
-    kind: str
-    status: EventStatus
-    priority: float
-    due: float | None
-    attempt: int
-    tries: int
-    denials: int
-    interruptions: int
-    payload: dict[str, Any] = field(repr=False)
-    key: str | None = None
-    costs: dict[str, float] = field(default_factory=dict)
-    ended: float | None = None
-
-    @classmethod
-    def of(cls, event: Work, queue: str, status: EventStatus) -> Record:
-        """The record of an event that a store holds."""
-        state = event.execution
-        if state.arrival is None or state.priority is None:
-            raise ValueError(f"{event!r} is held by no store")
-        return cls(
-            number=state.arrival,
-            id=event.id,
-            queue=queue,
-            kind=registry.key_of(type(event)),
-            status=status,
-            priority=state.priority,
-            due=state.due,
-            attempt=state.attempt,
-            tries=state.tries,
-            denials=state.denials,
-            interruptions=state.interruptions,
-            payload=event.to_dict("json"),
-        )
-
-    def event(self) -> Element:
-        """The event, in its class.
-
-        Raises:
-            NotFoundError: if this process has not defined the class.
-            ValidationError: (pydantic's) if it no longer fits the class.
-        """
-        return Element.from_dict(self.payload)
 
 
 class Store(Protocol):
