@@ -34,7 +34,7 @@ WEIGHTS = {
     "cancel": 3,
     "requeue": 3,
     "remove": 2,
-    "prune": 2,
+    "prune": 3,
     "restart": 1,
     "find": 2,
     "export": 1,

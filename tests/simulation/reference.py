@@ -81,7 +81,11 @@ class Reference:
         return any(row.id == uid for row in self.rows)
 
     def append(
-        self, entries: list[tuple[UUID, float]], room: int | None, exist_ok: bool
+        self,
+        entries: list[tuple[UUID, float]],
+        room: int | None,
+        exist_ok: bool,
+        due: float | None = None,
     ) -> list[UUID]:
         ids = [uid for uid, _ in entries]
         first = {uid: priority for uid, priority in reversed(entries) if not self.knows(uid)}
@@ -94,7 +98,7 @@ class Reference:
         for uid in dict.fromkeys(uid for uid in ids if uid in first):
             self.last += 1
             was = self.removed.pop(uid, Row(uid, 0.0, 0))
-            self.rows.append(replace(was, priority=first[uid], arrival=self.last))
+            self.rows.append(replace(was, priority=first[uid], arrival=self.last, due=due))
         return ids
 
     def eligible(self, until: UUID | None, skip: list[UUID], denied: bool) -> list[Row]:

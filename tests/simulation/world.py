@@ -24,6 +24,7 @@ from lionpride.rules.lifecycle import (
     after_interruption,
 )
 from lionpride.stores.contract import Immediate, Settled
+from lionpride.stores.terms import Terms
 
 S = EventStatus
 
@@ -59,11 +60,13 @@ class World(Beside):
         if rng.random() < 0.3 and not any(self._unstarted()):
             room = (await self.store.counts())[S.PENDING] + rng.randint(0, 5)
         given = [(job.id, priority) for job, priority in entries]
-        step.given = {"entries": given, "room": room, "exist_ok": exist_ok}
+        due = self.clock() + rng.choice((0.25, 1.0)) if rng.random() < 0.15 else None
+        terms = None if due is None else Terms(due=due)
+        step.given = {"entries": given, "room": room, "exist_ok": exist_ok, "due": due}
         await self.both(
             step,
-            self.store.append(entries, room=room, exist_ok=exist_ok),
-            lambda: reference.append(given, room, exist_ok),
+            self.store.append(entries, room=room, exist_ok=exist_ok, terms=terms),
+            lambda: reference.append(given, room, exist_ok, due),
             self._held,
         )
 
@@ -249,7 +252,7 @@ class World(Beside):
     async def prune(self, step: Step) -> None:
         statuses = self.rng.sample(list(EventStatus), self.rng.randint(1, 3))
         ended = [row.shown for row in self.reference.rows if row.status in TERMINAL]
-        if ended and self.rng.random() < 0.4:
+        if ended and self.rng.random() < 0.6:
             statuses = [max(ended, key=ended.count)]
         limit = self.rng.randint(0, 2) if len(statuses) == 1 and self.rng.random() < 0.7 else None
         step.given = {"statuses": statuses, "limit": limit}

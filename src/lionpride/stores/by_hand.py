@@ -114,6 +114,9 @@ class ByHand(Ringing):
 
     # -- asking ------------------------------------------------------------------------------
 
+    def time(self) -> float:
+        return self._clock()
+
     async def counts(self) -> dict[EventStatus, int]:
         counts = {status: len(lane) for status, lane in self.states.lanes.items()}
         counts[_PENDING] -= len(self._held)

@@ -24,6 +24,7 @@ from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from .record import Record
 from .states import States
+from .terms import Terms
 
 __all__ = (
     "Cancelled",
@@ -95,8 +96,16 @@ class Store(Protocol):
     queue: str
     states: States
 
+    def time(self) -> float:
+        """The time that ``due`` counts by: Unix time in seconds."""
+
     async def append(
-        self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
+        self,
+        entries: Sequence[Entry],
+        *,
+        room: int | None = None,
+        exist_ok: bool = False,
+        terms: Terms | None = None,
     ) -> list[Work]:
         """Take events in, in this order: all of them or none.
 
@@ -104,6 +113,7 @@ class Store(Protocol):
             entries: Pending events that nobody holds, with finite priorities.
             room: How many may be pending afterwards; None: any number.
             exist_ok: Whether an id that is known is left as it stands.
+            terms: What holds for those of them that are new.
 
         Returns:
             The events as held: for a known id the one that was there.

@@ -21,6 +21,7 @@ from ..rules.lifecycle import (
 from .by_hand import ByHand
 from .contract import Claim, Entry, Extended, Record, Settled, Settlement
 from .intake import are_new, check_room, resolve
+from .terms import Terms
 
 __all__ = ("MemoryStore",)
 
@@ -41,7 +42,12 @@ class MemoryStore(ByHand):
     # -- taking in ---------------------------------------------------------------------------
 
     async def append(
-        self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
+        self,
+        entries: Sequence[Entry],
+        *,
+        room: int | None = None,
+        exist_ok: bool = False,
+        terms: Terms | None = None,
     ) -> list[Work]:
         if are_new(entries):
             fresh, held = entries, [event for event, _ in entries]  # no id need be made
@@ -51,7 +57,7 @@ class MemoryStore(ByHand):
             held = [taken[event.id][0] for event, _ in entries]
         check_room(len(self._pending), len(fresh), room)
         for event, priority in fresh:
-            self._place(event, priority)
+            self._place(event, priority, terms)
         self._bells.ring_ready()
         return held
 
@@ -73,13 +79,15 @@ class MemoryStore(ByHand):
             self._bells.ring_ready()
         return True
 
-    def _place(self, event: Work, priority: float) -> None:
+    def _place(self, event: Work, priority: float, terms: Terms | None = None) -> None:
         """Make an event wait, under the next number."""
         state = event.execution
         self._all.last = number = self._all.last + 1
         state.become(_PENDING)
         state.arrival = number
         state.priority = priority
+        if terms is not None:
+            terms.write(state)
         self._pending[number] = event
         self._waiting.add(number)
 

@@ -14,6 +14,7 @@ from ...model.unset import Unset
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
 from ..contract import Record
+from ..terms import Terms
 from .look import Found, Kept, State
 from .rows import Fresh, Place
 
@@ -31,9 +32,13 @@ __all__ = (
 _COUNTERS: Final = ("_attempt", "_tries", "_denials", "_interruptions")
 
 
-def place_of(event: Work, priority: float, ended: float = 0.0) -> Place:
+def place_of(event: Work, priority: float, ended: float = 0.0, terms: Terms | None = None) -> Place:
     """Where an event goes that is taken in."""
     own = event.__dict__
+    if terms is not None:  # what they write is on the event once that is safe
+        state = Execution.over(Execution.over(own).entries())
+        terms.write(state)
+        own = {"_created": own["_created"], **state.own}
     status = own.get("_status", "pending")
     return Place(
         event.id.bytes,

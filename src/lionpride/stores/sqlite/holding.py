@@ -16,6 +16,7 @@ from ...rules.lifecycle import Completion, Ending, Outcome, after_interruption, 
 from ..bells import Bells
 from ..contract import Claim, Entry, Settled, Settlement
 from ..shown import Shown
+from ..terms import Terms
 from .batch import Entry as Entered
 from .batch import Exit
 from .columns import after, entries_of, event_of, event_of_found
@@ -106,20 +107,27 @@ class Holding:
         self.shown.enter_all(held, len(entries))
         self._bells.ring_ready()
 
-    def _hold(self, event: Work, number: int, priority: float) -> None:
+    def _hold(self, event: Work, number: int, priority: float, terms: Terms | None) -> None:
         own = event.__dict__
         own["_status"] = "pending"
         own["_arrival"] = number
         own["_priority"] = priority
+        if terms is not None:
+            terms.write(event.execution)
         self.shown.enter(number, event)
 
-    def appended(self, entries: Sequence[Entry], answer: list[tuple[int, bool]]) -> list[Work]:
+    def appended(
+        self,
+        entries: Sequence[Entry],
+        answer: list[tuple[int, bool]],
+        terms: Terms | None = None,
+    ) -> list[Work]:
         """Events were appended, or were here already: all of them as they are held."""
         held: list[Work] = []
         for (event, priority), (number, is_new) in zip(entries, answer, strict=True):
             mine = self.shown.find(number)
             if is_new and mine is None:
-                self._hold(event, number, priority)
+                self._hold(event, number, priority, terms)
                 mine = event
             held.append(mine or self.find(number))
         self._bells.ring_ready()
@@ -310,8 +318,8 @@ class Holding:
             if found is None:
                 self.shown.drop([number])
             elif event is not None:
-                stands = event.execution.status.value, event.execution.attempt
-                if stands != (found.status, found.state[0]):  # else its own errors stay
+                stands = event.execution.status.value, _counters(event.__dict__)
+                if stands != (found.status, found.state[:4]):  # else its own errors stay
                     self._write(event, found.status, found.due, found.state)
                 self.shown.rest(number, event)
         self._bells.ring_ended(numbers)

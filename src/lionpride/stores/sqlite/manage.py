@@ -120,6 +120,9 @@ class Manage(Base):
 
     # -- asking ------------------------------------------------------------------------------
 
+    def time(self) -> float:
+        return self._clock()
+
     async def counts(self) -> dict[EventStatus, int]:
         return self._open.reader.counts()
 

@@ -12,6 +12,7 @@ from ...model.packing import packed_result
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED, after_interruption
 from ..contract import Claim, Entry, Extended, Record, Settled, Settlement
+from ..terms import Terms
 from . import steps
 from .base import CHUNK, heard
 from .columns import after, fresh_of, place_of, place_of_record
@@ -61,16 +62,22 @@ class SqliteStore(Manage):
     # -- taking in ---------------------------------------------------------------------------
 
     async def append(
-        self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
+        self,
+        entries: Sequence[Entry],
+        *,
+        room: int | None = None,
+        exist_ok: bool = False,
+        terms: Terms | None = None,
     ) -> list[Work]:
-        if not exist_ok and all("_status" not in event.__dict__ for event, _ in entries):
+        new = all("_status" not in event.__dict__ for event, _ in entries)
+        if new and not exist_ok and terms is None:
             await self._enter(entries, room)  # nobody has had them
             return [event for event, _ in entries]
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
-        places = await _by_and_by(entries, lambda entry: place_of(*entry))
+        places = await _by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
         step = Append(places, frozenset(foreign), room, exist_ok)
         held: list[Work] = await self._append(
-            len(places), step, lambda answer: self._holding.appended(entries, answer)
+            len(places), step, lambda answer: self._holding.appended(entries, answer, terms)
         )
         return held
 

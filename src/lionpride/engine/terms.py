@@ -1,0 +1,65 @@
+"""What an event may be appended with beside its priority: checked, and as a store keeps it."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any, Final
+
+from ..errors import ValidationError
+from ..stores.terms import Terms
+from .settings import seconds
+
+__all__ = ("terms_of",)
+
+_LONGEST: Final = 100 * 366 * 86400.0
+"""Seconds: a longer delay is a mistake."""
+
+_LATEST: Final = 253_402_300_799.0
+"""The end of the year 9999, a Unix timestamp in seconds: later ones are no dates."""
+
+
+def terms_of(
+    now: float, *, delay: float | None = None, at: datetime | float | None = None
+) -> Terms:
+    """The terms of an append; what is not given asks for nothing.
+
+    Args:
+        now: The time by the store's clock.
+        delay: Seconds from now before which it is not run.
+        at: When it may be run, in place of ``delay``.
+
+    Raises:
+        ValidationError: names what cannot be, its value and the remedy.
+    """
+    if delay is not None and at is not None:
+        raise ValidationError(f"delay={delay!r} and at={at!r}: give one of them")
+    due = None
+    if delay is not None:
+        due = now + _span("delay", delay)
+    elif at is not None:
+        due = _moment("at", at)
+    return Terms(due=due if due is not None and due > now else None)
+
+
+def _span(name: str, value: float) -> float:
+    low, high = f"{name} must be >= 0 s.", f"{name} must be <= 100 years; give `at` for a date."
+    seconds(name, value, 0.0, _LONGEST, low, high)
+    return float(value)
+
+
+def _moment(name: str, value: Any) -> float:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValidationError(
+                f"{name} must have a time zone, not {value!r}: use datetime.now(UTC) or "
+                ".astimezone()"
+            )
+        return value.timestamp()
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or abs(value) > _LATEST:
+        raise ValidationError(
+            f"{name} must be a datetime with a time zone, or a Unix timestamp in seconds, "
+            f"not {value!r}"
+        )
+    return float(value)

@@ -1,0 +1,149 @@
+"""Every store is asked the same questions: what an append may ask beside a priority."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from stores.asking import (
+    bring,
+    check_counts,
+    claim,
+    claim_one,
+    listed,
+    picture,
+    put,
+    record,
+    settle,
+)
+from stores.makers import Clock, Job
+
+from lionpride.errors import ExistsError
+from lionpride.model.execution import EventStatus
+from lionpride.rules.lifecycle import RELEASED, Completion, after_denial
+from lionpride.stores.contract import Cancelled, Store
+from lionpride.stores.terms import Terms
+
+S = EventStatus
+
+
+async def put_on(store: Store, terms: Terms, priority: float = 1.0, label: str = "") -> Job:
+    """Append a job on these terms."""
+    job = Job(label=label)
+    assert await store.append([(job, priority)], terms=terms) == [job]
+    return job
+
+
+# -- due -------------------------------------------------------------------------------------------
+
+
+async def test_a_store_says_what_time_it_is(store: Store, clock: Clock) -> None:
+    assert store.time() == clock.now
+    clock.advance(2.5)
+    assert store.time() == clock.now
+
+
+async def test_what_is_due_later_is_pending_and_not_claimed_before(
+    store: Store, clock: Clock
+) -> None:
+    job = await put_on(store, Terms(due=clock.now + 5.0))
+    assert (job.status, job.execution.due) == (S.PENDING, clock.now + 5.0)
+    found = await record(store, job)
+    assert (found.status, found.due) == (S.PENDING, clock.now + 5.0)
+    assert found.payload["execution"]["due"] == clock.now + 5.0
+    claims, wait = await store.claim("worker", denied=True)
+    assert (claims, wait) == ([], 5.0), "and a round overrides denials only"
+    clock.advance(4.999)
+    assert await claim(store) == []
+    clock.advance(0.001)
+    assert await claim(store) == [(job, 1)]
+    await check_counts(store)
+
+
+async def test_p1_of_what_is_due_priority_decides(store: Store, clock: Clock) -> None:
+    now = clock.now
+    late = await put_on(store, Terms(due=now + 3.0), 0.0)
+    soon = await put_on(store, Terms(due=now + 1.0), 1.0)
+    (ready,) = await put(store, 2.0)
+    assert await claim(store, 9) == [(ready, 1)]
+    clock.advance(3.0)
+    assert [event.id for event, _ in await claim(store, 9)] == [late.id, soon.id]
+
+
+async def test_terms_hold_for_all_of_a_batch(store: Store, clock: Clock) -> None:
+    jobs = [Job(), Job()]
+    await store.append([(job, 1.0) for job in jobs], terms=Terms(due=clock.now + 1.0))
+    assert await claim(store, 9) == []
+    clock.advance(1.0)
+    assert len(await claim(store, 9)) == 2
+
+
+async def test_a1_a_refused_append_leaves_no_terms_on_the_event(store: Store, clock: Clock) -> None:
+    (known,) = await put(store, 1.0)
+    job, before = Job(), await picture(store)
+    with pytest.raises(ExistsError):
+        await store.append([(job, 1.0), (known, 1.0)], terms=Terms(due=clock.now + 5.0))
+    assert await picture(store) == before
+    assert job.execution.due is None
+    assert known.execution.due is None
+
+
+async def test_a1_terms_do_not_touch_what_is_known(store: Store, clock: Clock) -> None:
+    (known,) = await put(store, 1.0)
+    terms = Terms(due=clock.now + 5.0)
+    (held,) = await store.append([(known, 1.0)], exist_ok=True, terms=terms)
+    assert held is known
+    assert await claim(store) == [(known, 1)]
+
+
+async def test_what_is_due_later_can_be_cancelled_and_removed(store: Store, clock: Clock) -> None:
+    jobs = [await put_on(store, Terms(due=clock.now + 5.0)) for _ in range(2)]
+    assert await store.cancel([jobs[0]]) == [Cancelled.DONE]
+    await store.remove([jobs[1]])
+    clock.advance(5.0)
+    assert await store.claim("worker") == ([], None)
+    assert await listed(store) == {jobs[0].id: S.CANCELLED}
+    await check_counts(store)
+
+
+async def test_a_start_ends_the_due_time(store: Store, clock: Clock) -> None:
+    job = await put_on(store, Terms(due=clock.now + 1.0))
+    clock.advance(1.0)
+    one = await claim_one(store, start=True)
+    assert job.execution.due is None
+    await settle(store, one, Completion(1, 0.1))
+    assert (await record(store, job)).due is None
+
+
+@pytest.mark.parametrize("outcome", [RELEASED, after_denial(0, 0.0)])
+async def test_what_comes_back_before_its_start_is_due_still(
+    store: Store, clock: Clock, outcome: Any
+) -> None:
+    job = await put_on(store, Terms(due=clock.now + 1.0))
+    clock.advance(1.0)
+    await settle(store, await claim_one(store), outcome)
+    assert await claim(store) == [(job, 2)]
+
+
+async def test_an_append_of_what_is_due_later_rings_so_that_who_sleeps_looks_again(
+    store: Store, clock: Clock
+) -> None:
+    bell = asyncio.Event()
+    store.on_ready(bell.set)
+    await put_on(store, Terms(due=clock.now + 5.0))
+    async with asyncio.timeout(10):
+        await bell.wait()
+
+
+async def test_d3_the_due_time_comes_through_an_export(
+    make: Callable[[], Store], clock: Clock
+) -> None:
+    one, other = make(), make()
+    job = await put_on(one, Terms(due=clock.now + 5.0))
+    await bring(one, S.COMPLETED)
+    await other.restore(await one.events())
+    found = await record(other, job)
+    assert found.due == clock.now + 5.0
+    assert await claim(other, 9) == []
+    clock.advance(5.0)
+    assert [event.id for event, _ in await claim(other, 9)] == [job.id]
