@@ -23,6 +23,7 @@ NAMES = {
     "Pile",
     "Processor",
     "Progression",
+    "Retry",
     "Skip",
     "Transition",
     "Unset",

@@ -10,6 +10,7 @@ from .model.element import Element
 from .model.execution import EventStatus, Execution
 from .model.flow import Flow
 from .model.pile import Pile
+from .model.policy import Retry
 from .model.progression import Progression
 from .model.unset import Unset
 from .rules.lifecycle import Transition
@@ -24,6 +25,7 @@ __all__ = (
     "Pile",
     "Processor",
     "Progression",
+    "Retry",
     "Skip",
     "Transition",
     "Unset",

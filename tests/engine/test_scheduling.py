@@ -24,7 +24,6 @@ from engine.kit import (
 )
 
 from lionpride.core import EventStatus
-from lionpride.stores.clock import LoopClock
 from lionpride.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.virtual
@@ -44,7 +43,9 @@ async def test_a_delayed_event_starts_at_its_instant_and_not_before(store: Any) 
     noted, began = starts(executor), now()
     async with background(executor):
         await executor.append(Job(label="later"), delay=10)
-        await executor.append(Job(label="at"), at=datetime.fromtimestamp(LoopClock()() + 4, UTC))
+        await executor.append(
+            Job(label="at"), at=datetime.fromtimestamp(executor.store.time() + 4, UTC)
+        )
         await executor.append(Job(label="at once"))
         await executor.join()
     assert [label for label, _ in noted] == ["at once", "at", "later"]

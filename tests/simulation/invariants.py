@@ -310,6 +310,8 @@ def x1(_before: Shown, step: Step, after: Shown, history: History) -> None:
         for name in COMPARED:
             found, wanted = getattr(record, name), getattr(row, name)
             demand(found == wanted, f"X1: {name} is {found}, expected {wanted}")
+        kept = record.payload["execution"].get("attempts", [])
+        demand(kept == [each._asdict() for each in row.attempts], f"X1: kept attempts are {kept}")
         if record.status is S.PENDING:
             demand(record.due == row.due, f"X1: due is {record.due}, expected {row.due}")
         if uid not in step.unsure and (uid in after.statuses or not history.partial):

@@ -39,6 +39,7 @@ class Row:
     interruptions: int = 0
     due: float | None = None
     response: Any = None
+    attempts: tuple[Any, ...] = ()
     ended: int = 0
     holder: int = 0
     until: float = inf
@@ -151,6 +152,8 @@ class Reference:
         row.claimed, row.shown = False, outcome.status
         for counter in ("tries", "denials", "interruptions"):
             setattr(row, counter, getattr(row, counter) + getattr(outcome, counter, 0))
+        if (attempt := getattr(outcome, "attempt", None)) is not None:
+            row.attempts = (*row.attempts, attempt)[-20:]
         if delay := getattr(outcome, "delay", None):
             row.due = self.clock() + delay
         self._end(row, outcome.response)

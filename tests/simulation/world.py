@@ -12,6 +12,7 @@ from simulation.story import Step
 from stores.makers import STORES, Job
 
 from lionpride.errors import ExecutionError, LionTimeoutError, Skip
+from lionpride.model.attempts import Attempt
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.model.flow import Flow
 from lionpride.rules.lifecycle import (
@@ -144,11 +145,12 @@ class World(Beside):
         row = self.reference.find(uid) if self.reference.knows(uid) else None
         shown = self.events[uid].status
         error, delay = ExecutionError(f"no {rng.randint(0, 9)}"), rng.choice((None, 0.5, 3.0))
+        attempt = Attempt(rng.randint(1, 9), self.clock(), 0.1, str(error))
         common: list[Outcome] = [
             RELEASED,
-            Ending(S.PENDING, delay=delay, tries=1, error=error),
+            Ending(S.PENDING, delay=delay, tries=1, error=error, attempt=attempt),
             after_interruption(row.interruptions if row else 0),
-            Ending(S.FAILED, error=error, duration=0.1, retryable=True, tries=1),
+            Ending(S.FAILED, error=error, duration=0.1, retryable=True, tries=1, attempt=attempt),
             Ending(S.CANCELLED, error=LionTimeoutError("late"), retryable=True, tries=1),
             Ending(S.SKIPPED, error=Skip("nothing"), retryable=False),
         ]

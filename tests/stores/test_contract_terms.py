@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from stores.asking import (
+    ENDINGS,
     bring,
     check_counts,
     claim,
@@ -19,9 +20,18 @@ from stores.asking import (
 from stores.makers import Clock, Job
 
 from lionpride.errors import ExistsError
+from lionpride.model.attempts import Attempt
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import RELEASED, Completion, after_denial
-from lionpride.stores.contract import Cancelled, Store
+from lionpride.model.flow import Flow
+from lionpride.model.policy import Retry
+from lionpride.rules.lifecycle import (
+    RELEASED,
+    Completion,
+    Ending,
+    after_denial,
+    after_interruption,
+)
+from lionpride.stores.contract import Cancelled, Settled, Store
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -133,6 +143,90 @@ async def test_an_append_of_what_is_due_later_rings_so_that_who_sleeps_looks_aga
     await put_on(store, Terms(due=clock.now + 5.0))
     async with asyncio.timeout(10):
         await bell.wait()
+
+
+# -- retry -----------------------------------------------------------------------------------------
+
+POLICY = Retry(attempts=7, on=OSError)
+TRIED = Attempt(1, 999.0, 0.5, "ValueError: no")
+
+
+def again(**how: Any) -> Ending:
+    """A failed attempt that is tried again."""
+    return Ending(S.PENDING, error=ValueError("no"), duration=0.5, tries=1, attempt=TRIED, **how)
+
+
+async def test_a_policy_is_on_record_through_every_life(store: Store) -> None:
+    job = await put_on(store, Terms(retry=POLICY))
+    for outcome in (again(), ENDINGS[S.FAILED]):
+        assert job.execution.retry == POLICY
+        payload = (await record(store, job)).payload["execution"]
+        assert payload["retry"] == {"attempts": 7, "on": ["builtins.OSError"]}
+        await settle(store, await claim_one(store, start=True), outcome)
+    await store.requeue([job])
+    assert job.execution.retry == POLICY
+    await settle(store, await claim_one(store, start=True), Completion(1, 0.1))
+    assert job.execution.retry == POLICY
+    assert "retry" in (await record(store, job)).payload["execution"]
+
+
+async def test_an_attempt_that_failed_is_kept_through_every_life(store: Store) -> None:
+    (job,) = await put(store, 1.0)
+    one = await claim_one(store, start=True)
+    assert await settle(store, one, again()) is Settled.APPLIED
+    kept = [TRIED._asdict()]
+    assert job.execution.attempts == (TRIED,)
+    assert (await record(store, job)).payload["execution"]["attempts"] == kept
+    await settle(store, await claim_one(store), RELEASED)
+    await settle(store, await claim_one(store, start=True), after_interruption(0))
+    assert (await record(store, job)).payload["execution"]["attempts"] == kept
+    await settle(store, await claim_one(store, start=True), Completion(1, 0.1))
+    assert job.execution.attempts == (TRIED,)
+    assert (await record(store, job)).payload["execution"]["attempts"] == kept
+
+
+async def test_the_last_attempt_is_kept_too_and_a_retry_by_hand_keeps_all(store: Store) -> None:
+    (job,) = await put(store, 1.0)
+    await settle(store, await claim_one(store, start=True), again())
+    last = Ending(S.FAILED, error=ValueError(), tries=1, attempt=TRIED._replace(number=2))
+    one = await claim_one(store, start=True)
+    await settle(store, one, last)
+    assert [each.number for each in job.execution.attempts] == [1, 2]
+    assert await settle(store, one, last) is Settled.REPLAYED
+    await store.requeue([job])
+    assert [each.number for each in job.execution.attempts] == [1, 2]
+    payload = (await record(store, job)).payload["execution"]
+    assert [each["number"] for each in payload["attempts"]] == [1, 2]
+    await check_counts(store)
+
+
+async def test_f2_a_stale_failure_leaves_no_attempt(store: Store) -> None:
+    (job,) = await put(store, 1.0)
+    old = await claim_one(store, start=True)
+    await settle(store, old, after_interruption(0))
+    await claim_one(store, start=True)
+    before = await picture(store)
+    assert await settle(store, old, again()) is Settled.FENCED
+    assert await picture(store) == before
+    assert job.execution.attempts == ()
+
+
+async def test_d3_attempts_and_policies_come_through_an_export_and_a_load(
+    make: Callable[[], Store],
+) -> None:
+    one, other, third = make(), make(), make()
+    job = await put_on(one, Terms(retry=POLICY))
+    await settle(one, await claim_one(one, start=True), again())
+    await other.restore(await one.events())
+    await third.load(list(Flow.from_dict(one.states.to_dict("json")).items))
+    for store in (other, third):
+        assert (await record(store, job)).payload == (await record(one, job)).payload
+        copy, _ = await claim_one(store)
+        assert copy.execution.retry == POLICY
+        assert copy.execution.attempts == (TRIED,)
+
+
+# -- through an export -----------------------------------------------------------------------------
 
 
 async def test_d3_the_due_time_comes_through_an_export(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Any, final
+from typing import Any, ClassVar, final
 
-from ..errors import LionTimeoutError, OperationError
+from ..errors import ConfigurationError, LionTimeoutError, OperationError
 from ..model.execution import EventStatus
+from ..model.policy import Retry
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, apply
@@ -28,6 +29,18 @@ class Event(Work):
     What ``_invoke`` returns is the response; what it raises is the error. ``raise Skip("why")``
     leaves the event SKIPPED. With ``streaming=True`` the chunks of ``_stream`` are the response.
     """
+
+    retry: ClassVar[Retry | None] = None
+    """What is tried again by itself; None: nothing."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        policy: object = cls.retry
+        if policy is not None and not isinstance(policy, Retry):
+            raise ConfigurationError(
+                f"{cls.__qualname__}.retry must be a Retry or None, not {policy!r}"
+            )
 
     @property
     def request(self) -> dict[str, Any]:

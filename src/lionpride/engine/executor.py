@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from ..errors import ConfigurationError, OperationError
 from ..model import registry
 from ..model.execution import EventStatus
+from ..model.policy import Retry
 from ..stores.contract import Foreign, Immediate, Prompt, Store
 from ..stores.open import open_store
 from .background import Background
@@ -102,6 +103,7 @@ class Executor(Intake):
         wait: bool = False,
         delay: float | None = None,
         at: datetime | float | None = None,
+        retry: Retry | None = None,
     ) -> E:
         """Take an event in: it is accepted when this returns, or not at all.
 
@@ -116,6 +118,7 @@ class Executor(Intake):
             delay: Seconds from now before which it is not run; until then it is pending.
             at: When it may be run, in place of ``delay``: a datetime with a time zone, or a Unix
                 timestamp in seconds. Of those whose time has come, priority decides.
+            retry: A retry policy of its own, in place of its class's.
 
         Returns:
             The event; with ``exist_ok`` the one that was here.
@@ -131,8 +134,8 @@ class Executor(Intake):
             self._check_type(event)
         if type(priority) is not float or not -_INFINITY < priority < _INFINITY:
             priority = checked_priority(event, priority)
-        if delay is not None or at is not None:
-            terms = terms_of(self._store.time(), delay=delay, at=at)
+        if delay is not None or at is not None or retry is not None:
+            terms = terms_of(self._store.time(), delay=delay, at=at, retry=retry)
             return await self._append_on(terms, event, priority, exist_ok, wait)
         if (
             self._now is not None

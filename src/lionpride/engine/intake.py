@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from ..errors import ExistsError, OperationError, ValidationError
 from ..model.execution import EventStatus
 from ..model.flow import Flow
+from ..model.policy import Retry
 from ..model.work import Work
 from ..stores.contract import Entry
 from ..stores.terms import Terms
@@ -43,6 +44,7 @@ class Intake(Results):
         wait: bool = False,
         delay: float | None = None,
         at: datetime | float | None = None,
+        retry: Retry | None = None,
     ) -> list[E]:
         """Take events in as one batch: all of them or none, in this order of arrival.
 
@@ -51,7 +53,7 @@ class Intake(Results):
             priorities: One for each event; None for the default.
             exist_ok: As for ``append``.
             wait: As for ``append``: until there is room for all of them.
-            delay, at: As for ``append``, and for all of them.
+            delay, at, retry: As for ``append``, and for all of them.
 
         Raises:
             ValidationError: if there are more or fewer priorities than events; and as ``append``.
@@ -74,8 +76,9 @@ class Intake(Results):
             entries.append((event, checked_priority(event, priority)))
         if not entries:
             return []
-        later = delay is not None or at is not None
-        terms = terms_of(self._store.time(), delay=delay, at=at) if later else None
+        terms = None
+        if delay is not None or at is not None or retry is not None:
+            terms = terms_of(self._store.time(), delay=delay, at=at, retry=retry)
         fresh = self._fresh(events)
         held = await self._take_in(entries, exist_ok, wait, terms)
         self._tell_taken(fresh, _PENDING)

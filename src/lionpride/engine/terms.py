@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ..errors import ValidationError
+from ..model.policy import Retry
 from ..stores.terms import Terms
 from .settings import seconds
 
@@ -20,7 +21,11 @@ _LATEST: Final = 253_402_300_799.0
 
 
 def terms_of(
-    now: float, *, delay: float | None = None, at: datetime | float | None = None
+    now: float,
+    *,
+    delay: float | None = None,
+    at: datetime | float | None = None,
+    retry: Retry | None = None,
 ) -> Terms:
     """The terms of an append; what is not given asks for nothing.
 
@@ -28,6 +33,7 @@ def terms_of(
         now: The time by the store's clock.
         delay: Seconds from now before which it is not run.
         at: When it may be run, in place of ``delay``.
+        retry: A retry policy.
 
     Raises:
         ValidationError: names what cannot be, its value and the remedy.
@@ -39,7 +45,10 @@ def terms_of(
         due = now + _span("delay", delay)
     elif at is not None:
         due = _moment("at", at)
-    return Terms(due=due if due is not None and due > now else None)
+    policy: object = retry
+    if policy is not None and not isinstance(policy, Retry):
+        raise ValidationError(f"retry must be a Retry or None, not {policy!r}")
+    return Terms(due=due if due is not None and due > now else None, retry=retry)
 
 
 def _span(name: str, value: float) -> float:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Any
 
+from ..rules.lifecycle import Ending
+from ..rules.retry import judge
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
 from .observers import Observers
@@ -57,6 +60,13 @@ class Workshop:
         self.direct = self.now is not None and not self.asks
         self.on_free: list[Callable[[], None]] = []
         self._permission = permission
+        # Of its own: the user may have seeded the one that all share.
+        self._chance = Random().random  # noqa: S311 - it spreads waits, and hides nothing
+
+    def judged(self, event: Any, ending: Ending) -> Ending:
+        """What a failed attempt comes to under the retry policy of its event, or of its class."""
+        policy = event.execution.retry or type(event).retry
+        return judge(event, ending, policy, now=self.store.time(), chance=self._chance())
 
     async def ask(self, event: Any) -> bool:
         """The answer of ``request_permission`` to the event's request."""

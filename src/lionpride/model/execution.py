@@ -8,10 +8,12 @@ from enum import StrEnum
 from typing import Any, Final, Generic, NoReturn, Self, TypeVar, overload
 
 from ..errors import OperationError, ValidationError
+from .attempts import Attempt, attempts_of
 from .codec import Encoder, decode, error_from_dict, error_to_dict
+from .policy import Retry
 from .unset import MaybeUnset, Unset, UnsetType
 
-__all__ = ("KEYS", "TERMINAL", "USUAL_KEYS", "EventStatus", "Execution", "read_error")
+__all__ = ("FIXED", "KEYS", "TERMINAL", "USUAL_KEYS", "EventStatus", "Execution", "read_error")
 
 
 class EventStatus(StrEnum):
@@ -92,6 +94,20 @@ class AfterSuccess(Kept[V]):
         return super().__get__(instance, owner)
 
 
+class UntilEnded(Kept[V]):
+    """One that means nothing any more once the event has ended: it may be left there."""
+
+    __slots__ = ()
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is not None and instance.own.get("_status", "pending") not in _UNENDED:
+            return self.default
+        return super().__get__(instance, owner)
+
+
+_UNENDED: Final = ("pending", "processing")
+
+
 class Status:
     """The status, kept as plain text: an enum member would cost the garbage collector.
 
@@ -142,6 +158,9 @@ class Execution:
         denials: How often permission was refused since it last ran.
         interruptions: Attempts cut short by a shutdown, a crash or a lapsed lease.
         due: Not to be run before this time, a Unix timestamp in seconds; None: at once.
+        expires: Not to be started after this time, likewise; None: it does not matter when.
+        attempts: The last attempts that failed, oldest first; a retry by hand keeps them.
+        retry: The retry policy that it was appended with; None: its class's counts.
     """
 
     __slots__ = ("own",)
@@ -159,6 +178,9 @@ class Execution:
     denials = Kept[int](0)
     interruptions = Kept[int](0)
     due = Kept[float | None](None)
+    expires = UntilEnded[float | None](None)
+    attempts = Kept[tuple[Attempt, ...]](())
+    retry = Kept[Retry | None](None)
 
     def __init__(
         self,
@@ -239,9 +261,13 @@ class Execution:
         for name in ("attempt", "tries", "denials", "interruptions"):
             if count := getattr(self, name):
                 data[name] = count
-        for name in ("priority", "due"):
+        for name in ("priority", "due", "expires"):
             if (number := getattr(self, name)) is not None:
                 data[name] = number
+        if self.attempts:
+            data["attempts"] = [each._asdict() for each in self.attempts]
+        if self.retry is not None:
+            data["retry"] = self.retry.to_dict()
         return data
 
     @classmethod
@@ -269,8 +295,12 @@ class Execution:
             values["error"] = read_error(values["error"])
         if encoded and "response" in values:
             values["response"] = decode(values["response"])
+        if "attempts" in values:
+            values["attempts"] = attempts_of(values["attempts"])
+        if values.get("retry") is not None and not isinstance(values["retry"], Retry):
+            values["retry"] = Retry.from_dict(values["retry"])
         _unset_missing(values)
-        for name in ("duration", "priority", "due"):
+        for name in ("duration", "priority", "due", "expires"):
             number = values.get(name)
             known = isinstance(number, float | int | None | UnsetType)
             if not known or (isinstance(number, float) and math.isnan(number)):
@@ -314,11 +344,16 @@ _NAMES: Final = (
     "denials",
     "interruptions",
     "due",
+    "expires",
+    "attempts",
+    "retry",
     "arrival",
 )
 _COMPARED: Final = tuple(name for name in _NAMES if name != "arrival")
 _KEYS: Final = frozenset(f"_{name}" for name in _COMPARED)
 KEYS: Final = _KEYS | {"_arrival"}
 """The entries that it has in an event's ``__dict__``."""
+FIXED: Final = frozenset({"_retry"})
+"""Those that say what was asked for, and never change."""
 USUAL_KEYS: Final = ("_status", "_arrival", "_priority", "_attempt", "_response", "_duration")
 """Those that every completed event has."""

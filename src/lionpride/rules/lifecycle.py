@@ -25,13 +25,14 @@ from ..errors import (
     AccessError,
     EventCancelledError,
     ExecutionError,
-    LionprideError,
     LionTimeoutError,
     OperationError,
     Skip,
 )
+from ..model.attempts import Attempt, and_this
 from ..model.execution import TERMINAL, EventStatus, Execution
-from ..model.unset import MaybeUnset, Unset
+from ..model.policy import flag_of
+from ..model.unset import MaybeUnset, Unset, UnsetType
 from ..model.work import Work
 
 __all__ = (
@@ -124,6 +125,9 @@ class Ending:
         response, error, duration, retryable: As in ``Execution``.
         delay: Seconds before the event may be claimed again, where it goes back to PENDING.
         denials, tries, interruptions: What is added to the counters.
+        attempt: What is kept of an attempt that failed.
+        expires: When it must have started again, where it goes back to PENDING; Unset leaves
+            what is on record.
     """
 
     status: EventStatus
@@ -135,6 +139,8 @@ class Ending:
     denials: int = 0
     tries: int = 0
     interruptions: int = 0
+    attempt: Attempt | None = None
+    expires: MaybeUnset[float | None] = Unset
 
 
 Outcome: TypeAlias = Completion | Ending
@@ -176,6 +182,10 @@ def apply(execution: Execution, outcome: Outcome) -> None:
         execution.tries += outcome.tries
         execution.denials += outcome.denials
         execution.interruptions += outcome.interruptions
+        if outcome.attempt is not None:
+            execution.attempts = and_this(execution.attempts, outcome.attempt)
+        if not isinstance(outcome.expires, UnsetType):
+            execution.expires = outcome.expires
 
 
 def check_retryable(execution: Execution) -> None:
@@ -200,7 +210,7 @@ def requeue(execution: Execution) -> None:
     """
     check_retryable(execution)
     execution.tries = execution.denials = execution.interruptions = 0
-    execution.due = None
+    execution.due = execution.expires = None
     execution.response = execution.duration = execution.error = execution.retryable = Unset
     apply(execution, RELEASED)
 
@@ -212,15 +222,10 @@ def cancelled_while_waiting() -> Ending:
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Whether trying again may help: an error of ours says so itself, a group if all do."""
+    """Whether trying again may help: an error may say so itself, a group if all do."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_retryable(each) for each in error.exceptions)
-    if isinstance(error, LionprideError):
-        try:
-            return bool(error.retryable)
-        except Exception:  # a subclass of a user's that does not keep to its base
-            return error.default_retryable is True
-    return True
+    return flag_of(error) is not False
 
 
 def after_denial(denials: int, backoff: float, maximum: int = MAX_DENIALS) -> Ending:

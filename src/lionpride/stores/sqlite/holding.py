@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ...errors import NotFoundError, OperationError
-from ...model.execution import EventStatus
+from ...model.execution import FIXED, EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Ending, Outcome, after_interruption, apply
 from ..bells import Bells
@@ -203,7 +203,7 @@ class Holding:
         """Of an event that user code let go of since the claim was asked for."""
         (found,) = self._look_up([number])
         assert found is not None, "what is claimed is an event"
-        return found.id, found.kind, found.created, found.payload
+        return found.id, found.kind, found.created, found.payload, found.retry
 
     def start(self, event: Work) -> None:
         """Show a claimed event as PROCESSING."""
@@ -330,7 +330,7 @@ class Holding:
         execution, before = event.execution, event.execution.status
         own = event.__dict__
         number, priority = own["_arrival"], own["_priority"]
-        for key in execution.entries():
+        for key in execution.entries().keys() - FIXED:
             del own[key]
         own.update(entries_of(status, state), _arrival=number, _priority=priority)
         execution.due = due or None

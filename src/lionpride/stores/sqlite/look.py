@@ -10,6 +10,7 @@ import apsw
 from ...model.execution import EventStatus
 
 __all__ = (
+    "ENDED",
     "PENDING",
     "PROCESSING",
     "STATE",
@@ -20,13 +21,16 @@ __all__ = (
     "State",
 )
 
-State: TypeAlias = tuple[int, int, int, int, float | None, int | None, str | None]
-"""attempt, tries, denials, interruptions, duration, retryable, result."""
+State: TypeAlias = tuple[
+    int, int, int, int, float | None, int | None, str | None, str | None, float | None
+]
+"""attempt, tries, denials, interruptions, duration, retryable, result, attempts, expires."""
 
-Kept: TypeAlias = tuple[bytes, str, float, str]
-"""id, kind, created, payload."""
+Kept: TypeAlias = tuple[bytes, str, float, str, str | None]
+"""id, kind, created, payload, retry."""
 
-STATE: Final = "attempt, tries, denials, interruptions, duration, retryable, result"
+ENDED: Final = "attempt, tries, denials, interruptions, duration, retryable, result, attempts"
+STATE: Final = f"{ENDED}, expires"
 PENDING: Final = EventStatus.PENDING.value
 PROCESSING: Final = EventStatus.PROCESSING.value
 _TABLES: Final[dict[str | None, str]] = {
@@ -57,6 +61,7 @@ class Found(NamedTuple):
     priority: float
     key: str | None
     costs: str | None
+    retry: str | None
     payload: str
     status: str
     due: float
@@ -175,7 +180,7 @@ class Look:
 
     def kept(self, number: int) -> Kept:
         """What never changes of an event that is here."""
-        query = "SELECT id, kind, created, payload FROM event WHERE number = ?"
+        query = "SELECT id, kind, created, payload, retry FROM event WHERE number = ?"
         kept: Any = self._db.execute(query, (number,)).fetchone()
         return kept  # type: ignore[no-any-return]
 
@@ -196,7 +201,7 @@ class Look:
         """All that is known of an event, in whatever queue."""
         row: Any = self._db.execute(
             "SELECT e.number, e.id, q.name, e.kind, e.created, e.priority, e.key, e.costs, "
-            "e.payload, q.number FROM event e JOIN queue q ON q.number = e.queue "
+            "e.retry, e.payload, q.number FROM event e JOIN queue q ON q.number = e.queue "
             "WHERE e.number = ?",
             (number,),
         ).fetchone()
@@ -209,7 +214,7 @@ class Look:
     def _stands(self, number: int, priority: float, queue: int) -> tuple[str, float, float, State]:
         """Status, due time, time of ending (0: not yet) and state of an event."""
         at: Any = self._db.execute(
-            f"SELECT status, 0.0, ended, {STATE} FROM finished WHERE number = ?1 UNION ALL "
+            f"SELECT status, 0.0, ended, {ENDED}, NULL FROM finished WHERE number = ?1 UNION ALL "
             f"SELECT '{PROCESSING}', due, 0.0, {STATE} FROM lease WHERE number = ?1 UNION ALL "
             f"SELECT '{PENDING}', due, 0.0, {STATE} FROM waiting "
             "WHERE queue = ?2 AND due = 0 AND priority = ?3 AND number = ?1 UNION ALL "

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import apsw
 
+from ...model.attempts import attempts_of
 from ...model.execution import EventStatus
 from ..contract import Record
 from .host import is_dead
@@ -93,7 +94,7 @@ class Reader:
 
 def record_of(found: Found) -> Record:
     """A record from what the tables say."""
-    attempt, tries, denials, interruptions, _, _, _ = found.state
+    attempt, tries, denials, interruptions, *_ = found.state
     uid = UUID(bytes=found.id)
     return Record(
         number=found.number,
@@ -116,7 +117,7 @@ def record_of(found: Found) -> Record:
 
 def _payload(found: Found, uid: UUID) -> dict[str, Any]:
     """What ``to_dict("json")`` of the event gives."""
-    _, _, _, _, duration, retryable, result = found.state
+    _, _, _, _, duration, retryable, result, attempts, expires = found.state
     execution: dict[str, Any] = {"status": found.status}
     if duration is not None:
         execution["duration"] = duration
@@ -131,6 +132,12 @@ def _payload(found: Found, uid: UUID) -> dict[str, Any]:
     execution["priority"] = found.priority
     if found.due:
         execution["due"] = found.due
+    if expires is not None:
+        execution["expires"] = expires
+    if attempts is not None:
+        execution["attempts"] = [each._asdict() for each in attempts_of(json.loads(attempts))]
+    if found.retry is not None:
+        execution["retry"] = json.loads(found.retry)
     created = datetime.fromtimestamp(found.created, UTC).isoformat()
     head = {"id": str(uid), "created_at": created, "execution": execution}
     fields: dict[str, Any] = json.loads(found.payload)

@@ -15,7 +15,7 @@ from ..contract import Claim, Entry, Extended, Record, Settled, Settlement
 from ..terms import Terms
 from . import steps
 from .base import CHUNK, heard
-from .columns import after, fresh_of, place_of, place_of_record
+from .columns import after, fresh_of, packed_attempts, place_of, place_of_record
 from .entering import Append, Enter
 from .holding import Taken
 from .manage import Manage, packed_ending
@@ -200,7 +200,8 @@ class SqliteStore(Manage):
                 own.get("_tries", 0),
                 own.get("_interruptions", 0),
             )
-            columns = number, attempt, ending, duration, result, tries, interruptions
+            attempts = packed_attempts(own) if "_attempts" in own else None
+            columns = number, attempt, ending, duration, result, tries, interruptions, attempts
             self._open.commits.exit((event, response, columns))
 
     def append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:

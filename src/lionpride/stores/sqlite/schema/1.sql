@@ -23,6 +23,7 @@ CREATE TABLE event (
     priority REAL    NOT NULL,
     key      TEXT,
     costs    TEXT,
+    retry    TEXT,                               -- a retry policy of its own, as JSON
     payload  TEXT    NOT NULL                    -- its fields and metadata, as JSON
 ) STRICT;
 
@@ -38,6 +39,8 @@ CREATE TABLE waiting (
     duration      REAL,              -- what is on record of an attempt before, if any
     retryable     INTEGER,
     result        TEXT,
+    attempts      TEXT,              -- what is kept of those that failed, as JSON
+    expires       REAL,              -- not to be started after this time
     PRIMARY KEY (queue, due, priority, number)
 ) STRICT, WITHOUT ROWID;
 
@@ -55,6 +58,8 @@ CREATE TABLE lease (
     duration      REAL,
     retryable     INTEGER,
     result        TEXT,
+    attempts      TEXT,
+    expires       REAL,
     worker        TEXT    NOT NULL,
     until         REAL    NOT NULL,  -- it lapses then
     cancel        INTEGER NOT NULL DEFAULT 0
@@ -71,7 +76,8 @@ CREATE TABLE finished (
     interruptions INTEGER NOT NULL,
     duration      REAL,              -- seconds
     retryable     INTEGER,
-    result        TEXT               -- the response and the error, as JSON
+    result        TEXT,              -- the response and the error, as JSON
+    attempts      TEXT
 ) STRICT;
 
 CREATE INDEX ended ON finished (queue, status, ended);  -- what is pruned next
