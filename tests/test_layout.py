@@ -24,6 +24,7 @@ UNTESTED: dict[str, str] = {
     "stores/intake.py": "tests/stores/test_contract.py: what append takes in and refuses",
     "stores/record.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/terms.py": "tests/stores/test_contract_terms.py",
+    "stores/sqlite/expiring.py": "tests/stores/test_contract_terms.py: what expires",
     "stores/sqlite/aside.py": "tests/crash stops it at its points",
     "stores/sqlite/base.py": "tests/stores/test_contract.py: every verb stands on it",
     "stores/sqlite/batch.py": "tests/simulation: batches of every kind against the reference",

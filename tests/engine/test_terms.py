@@ -47,6 +47,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"delay": True}, "delay must be a finite number of seconds, not True"),
     ({"delay": "5"}, "delay must be a finite number of seconds, not '5'"),
     ({"delay": timedelta(seconds=5)}, "delay must be a finite number"),
+    ({"ttl": 0}, "ttl=0 is over before the event may start"),
+    ({"ttl": -1}, "ttl must be >= 0 s"),
+    ({"ttl": "5"}, "ttl must be a finite number of seconds, not '5'"),
+    ({"ttl": 5, "delay": 5}, "ttl=5 is over before the event may start.*longer than its delay"),
     ({"at": datetime(2030, 1, 1)}, "at must have a time zone"),
     ({"at": float("nan")}, "at must be a datetime"),
     ({"at": float("inf")}, "at must be a datetime"),
@@ -54,6 +58,26 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"at": True}, "at must be a datetime"),
     ({"at": "2030-01-01"}, "at must be a datetime.*2030-01-01"),
 ]
+
+
+SINGLE: list[tuple[dict[str, Any], str]] = [
+    ({"unique": ""}, "unique must be a text that is not empty.*not ''"),
+    ({"unique": True}, "not True"),
+    ({"unique": 1.5}, "not 1.5"),
+    ({"unique": ("a", 1)}, "not .'a', 1."),
+    ({"unique": b"a"}, "not b'a'"),
+    ({"unique_for": 5}, "unique_for=5 says for how long: give unique"),
+    ({"unique": "a", "unique_for": -1}, "unique_for must be >= 0"),
+    ({"unique": "a", "unique_for": "5"}, "unique_for must be a finite number"),
+]
+
+
+@pytest.mark.parametrize(("asked", "said"), SINGLE, ids=str)
+async def test_a_value_that_cannot_be_is_refused(asked: dict[str, Any], said: str) -> None:
+    executor = desk()
+    with pytest.raises(ValidationError, match=said):
+        await executor.append(Job(), **asked)
+    assert len(executor.states.items) == 0
 
 
 @pytest.mark.parametrize(("asked", "said"), WRONG, ids=lambda each: str(each))

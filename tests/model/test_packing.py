@@ -172,6 +172,7 @@ def test_the_entries_are_its_state():
         "_expires": 19.0,
         "_attempts": (Attempt(1, 2.0, 0.5, "ValueError: no"),),
         "_retry": Retry(attempts=2),
+        "_unique": ("report", 8.0),
         "_response": 5,
         "_error": None,
         "_duration": 0.5,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -61,13 +62,32 @@ class World(Beside):
         if rng.random() < 0.3 and not any(self._unstarted()):
             room = (await self.store.counts())[S.PENDING] + rng.randint(0, 5)
         given = [(job.id, priority) for job, priority in entries]
-        due = self.clock() + rng.choice((0.25, 1.0)) if rng.random() < 0.15 else None
-        terms = None if due is None else Terms(due=due)
-        step.given = {"entries": given, "room": room, "exist_ok": exist_ok, "due": due}
+        terms = self.terms()
+        step.given = {"entries": given, "room": room, "exist_ok": exist_ok, "terms": terms}
         await self.both(
             step,
             self.store.append(entries, room=room, exist_ok=exist_ok, terms=terms),
-            lambda: reference.append(given, room, exist_ok, due),
+            lambda: reference.append(given, room, exist_ok, terms),
+            self._held,
+        )
+
+    def terms(self) -> Terms:
+        """On what an append is made: mostly on none."""
+        rng, now = self.rng, self.clock()
+        due = now + rng.choice((0.25, 1.0)) if rng.random() < 0.15 else None
+        expires = (due or now) + rng.choice((0.5, 4.0)) if rng.random() < 0.15 else None
+        return Terms(due=due, expires=expires)
+
+    async def only(self, step: Step) -> None:
+        """Append one of a value that one alone may have."""
+        rng, job = self.rng, self.newcomer(0)
+        unique, period = (rng.choice("ab"), self.clock()), rng.choice((0.0, 5.0))
+        terms = replace(self.terms(), unique=unique, period=period)
+        step.given = {"id": job.id, "terms": terms}
+        await self.both(
+            step,
+            self.store.append([(job, 1.0)], terms=terms),
+            lambda: self.reference.append([(job.id, 1.0)], None, False, terms),
             self._held,
         )
 
@@ -94,6 +114,7 @@ class World(Beside):
 
     async def claim(self, step: Step) -> None:
         rng, reference, n = self.rng, self.reference, self.rng.choice((0, 1, 1, 2, 3, 9))
+        reference.lapse()
         here = self.shown.pages
         until = rng.choice(here) if here and rng.random() < 0.3 else None
         skip = rng.sample(here, min(2, len(here))) if rng.random() < 0.3 else []
@@ -149,6 +170,7 @@ class World(Beside):
         common: list[Outcome] = [
             RELEASED,
             Ending(S.PENDING, delay=delay, tries=1, error=error, attempt=attempt),
+            Ending(S.PENDING, tries=1, error=error, expires=rng.choice((None, self.clock() + 2.0))),
             after_interruption(row.interruptions if row else 0),
             Ending(S.FAILED, error=error, duration=0.1, retryable=True, tries=1, attempt=attempt),
             Ending(S.CANCELLED, error=LionTimeoutError("late"), retryable=True, tries=1),
@@ -271,6 +293,9 @@ class World(Beside):
         step.gone = self.reference.prune(statuses, limit)
         return [uid for uid in step.gone if uid in self.events]
 
+    async def expire(self, step: Step) -> None:
+        await self.both(step, self.store.expire(), self.reference.lapse)
+
     async def find(self, step: Step) -> None:
         """Get an event by its id: the object that who acts has, or a new one."""
         (uid, *_) = self.some(EventStatus, 1) or [self.newcomer(0).id]
@@ -316,3 +341,4 @@ class World(Beside):
     async def advance(self, step: Step) -> None:
         step.given = {"seconds": self.rng.choice((0.25, 0.5, 1.0, 5.0))}
         self.clock.advance(step.given["seconds"])
+        await self.expire(step)  # a timer of the store's may do so at any turn

@@ -19,7 +19,7 @@ from stores.asking import (
 )
 from stores.makers import Clock, Job
 
-from lionpride.errors import ExistsError
+from lionpride.errors import EventCancelledError, ExistsError
 from lionpride.model.attempts import Attempt
 from lionpride.model.execution import EventStatus
 from lionpride.model.flow import Flow
@@ -224,6 +224,243 @@ async def test_d3_attempts_and_policies_come_through_an_export_and_a_load(
         copy, _ = await claim_one(store)
         assert copy.execution.retry == POLICY
         assert copy.execution.attempts == (TRIED,)
+
+
+# -- expires ---------------------------------------------------------------------------------------
+
+
+async def test_what_is_not_started_in_time_is_cancelled_by_the_next_claim(
+    store: Store, clock: Clock
+) -> None:
+    job = await put_on(store, Terms(expires=clock.now + 5.0))
+    (other,) = await put(store, 2.0)
+    assert job.execution.expires == clock.now + 5.0
+    assert (await record(store, job)).payload["execution"]["expires"] == clock.now + 5.0
+    clock.advance(5.0)
+    assert await claim(store, 9) == [(other, 1)], "not even at that very instant"
+    assert job.status is S.CANCELLED
+    assert isinstance(job.execution.error, EventCancelledError)
+    assert "not started in time: its ttl was over at 1970-01-01 00:16:45 UTC" in str(
+        job.execution.error
+    )
+    assert (job.execution.expires, job.execution.attempt, job.execution.retryable) == (
+        None,
+        0,
+        True,
+    )
+    found = await record(store, job)
+    assert found.status is S.CANCELLED
+    assert "expires" not in found.payload["execution"]
+    await check_counts(store)
+
+
+async def test_what_is_claimed_before_is_not_too_late(store: Store, clock: Clock) -> None:
+    job = await put_on(store, Terms(expires=clock.now + 5.0))
+    clock.advance(4.999)
+    one = await claim_one(store, start=True)
+    clock.advance(99.0)
+    assert await store.expire() == 0
+    assert await settle(store, one, Completion(1, 0.1)) is Settled.APPLIED
+    assert job.status is S.COMPLETED
+    assert job.execution.expires is None
+    assert "expires" not in (await record(store, job)).payload["execution"]
+
+
+async def test_expire_ends_it_without_a_claim_and_says_how_many(store: Store, clock: Clock) -> None:
+    heard: list[Any] = []
+    store.on_expired(heard.append)
+    jobs = [await put_on(store, Terms(expires=clock.now + n)) for n in (1.0, 2.0, 9.0)]
+    assert await store.expire() == 0
+    clock.advance(2.0)
+    assert await store.expire() == 2
+    assert heard == jobs[:2]
+    assert [job.status for job in jobs] == [S.CANCELLED, S.CANCELLED, S.PENDING]
+    assert await store.expire() == 0
+    await check_counts(store)
+
+
+@pytest.mark.parametrize("how", [{"denied": True}, {"skip": [99]}, {"start": True}], ids=str)
+async def test_no_claim_of_any_kind_takes_what_has_expired(
+    store: Store, clock: Clock, how: Any
+) -> None:
+    job = await put_on(store, Terms(expires=clock.now + 1.0))
+    await settle(store, await claim_one(store), after_denial(0, 50.0))
+    clock.advance(1.0)
+    assert await claim(store, 9, **how) == []
+    assert job.status is S.CANCELLED
+
+
+async def test_it_expires_while_it_is_not_due(store: Store, clock: Clock) -> None:
+    job = await put_on(store, Terms(due=clock.now + 3.0, expires=clock.now + 5.0))
+    clock.advance(9.0)
+    assert await claim(store) == []
+    assert job.status is S.CANCELLED
+
+
+@pytest.mark.parametrize("outcome", [RELEASED, after_denial(0, 0.0), Ending(S.PENDING, delay=0.5)])
+async def test_what_comes_back_before_its_start_expires_still(
+    store: Store, clock: Clock, outcome: Any
+) -> None:
+    job = await put_on(store, Terms(expires=clock.now + 1.0))
+    one = await claim_one(store)
+    clock.advance(2.0)
+    assert await store.expire() == 0, "it is claimed"
+    await settle(store, one, outcome)
+    assert await claim(store, denied=True) == []
+    assert job.status is S.CANCELLED
+    await check_counts(store)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [after_interruption(0), Ending(S.PENDING, error=ValueError("429"), delay=0.5)],
+    ids=["interrupted", "rate limited"],
+)
+async def test_what_comes_back_after_its_start_does_not_expire(
+    store: Store, clock: Clock, outcome: Any
+) -> None:
+    job = await put_on(store, Terms(expires=clock.now + 1.0))
+    await settle(store, await claim_one(store, start=True), outcome)
+    assert job.execution.expires is None
+    clock.advance(9.0)
+    assert await claim(store) == [(job, 2)]
+
+
+async def test_after_a_failed_attempt_the_deadline_counts_and_its_error_stands(
+    store: Store, clock: Clock
+) -> None:
+    job = await put_on(store, Terms(expires=clock.now + 1.0))
+    outcome = again(delay=60.0, expires=clock.now + 90.0)
+    await settle(store, await claim_one(store, start=True), outcome)
+    assert job.execution.expires == clock.now + 90.0
+    clock.advance(89.0)
+    await settle(store, await claim_one(store), RELEASED)
+    clock.advance(1.0)
+    assert await claim(store) == []
+    state = job.execution
+    assert (state.status, state.tries, state.retryable) == (S.FAILED, 1, True)
+    assert "no" in str(state.error)
+    assert state.duration == 0.5
+    assert state.attempts == (TRIED,)
+    await check_counts(store)
+
+
+async def test_a_retry_by_hand_of_what_expired_has_all_the_time(store: Store, clock: Clock) -> None:
+    job = await put_on(store, Terms(expires=clock.now + 1.0))
+    clock.advance(1.0)
+    assert await store.expire() == 1
+    await store.requeue([job])
+    clock.advance(99.0)
+    assert await claim(store) == [(job, 1)]
+
+
+@pytest.mark.parametrize("going", ["cancel", "remove"])
+async def test_what_has_left_does_not_expire(store: Store, clock: Clock, going: str) -> None:
+    job = await put_on(store, Terms(expires=clock.now + 1.0))
+    await getattr(store, going)([job])
+    clock.advance(1.0)
+    assert await store.expire() == 0
+    assert job.status is (S.CANCELLED if going == "cancel" else S.PENDING)
+    if going == "remove":
+        await store.append([(job, 1.0)])
+        assert await claim(store) == [(job, 1)]
+
+
+async def test_what_expires_rings_for_who_waits_for_its_end_for_idleness_and_for_room(
+    store: Store, clock: Clock
+) -> None:
+    job = await put_on(store, Terms(expires=clock.now + 1.0))
+    rung: list[str] = []
+    store.on_ended(job, lambda: rung.append("ended"))
+    store.on_idle(lambda: rung.append("idle"))
+    store.on_room(lambda: rung.append("room"))
+    clock.advance(1.0)
+    await store.expire()
+    assert sorted(rung) == ["ended", "idle", "room"]
+
+
+# -- unique ----------------------------------------------------------------------------------------
+
+
+def only(clock: Clock, value: str = "report", period: float = 0.0) -> Terms:
+    return Terms(unique=(value, clock.now), period=period)
+
+
+@pytest.mark.parametrize("started", [False, True])
+async def test_while_one_waits_or_is_claimed_it_stands_for_the_next(
+    store: Store, clock: Clock, started: bool
+) -> None:
+    first = await put_on(store, only(clock))
+    assert first.execution.unique == ("report", clock.now)
+    since = clock.now
+    clock.advance(5.0)
+    second = Job()
+    assert await store.append([(second, 0.0)], terms=only(clock)) == [first]
+    one = await claim_one(store, start=started)
+    assert await store.append([(second, 0.0)], terms=only(clock)) == [first]
+    assert second.execution.arrival is None, "it is free"
+    assert second.execution.unique is None
+    assert list(await listed(store)) == [first.id]
+    await settle(store, one, Ending(S.FAILED, error=ValueError()))
+    assert await store.append([(second, 0.0)], terms=only(clock)) == [second]
+    assert (await record(store, first)).payload["execution"]["unique"] == ["report", since]
+    await check_counts(store)
+
+
+async def test_other_values_are_other_values(store: Store, clock: Clock) -> None:
+    jobs = [await put_on(store, only(clock, value)) for value in ("a", "A", "a ", "ä")]
+    assert len(await listed(store)) == len(jobs)
+
+
+async def test_for_a_period_one_that_has_ended_stands_too(store: Store, clock: Clock) -> None:
+    first = await put_on(store, only(clock))
+    await settle(store, await claim_one(store, start=True), Completion(1, 0.1))
+    second = Job()
+    clock.advance(59.0)
+    assert await store.append([(second, 1.0)], terms=only(clock, period=60.0)) == [first]
+    clock.advance(1.0)
+    assert await store.append([(second, 1.0)], terms=only(clock, period=60.0)) == [second]
+    assert await store.append([(Job(), 1.0)], terms=only(clock, period=60.0)) == [second]
+
+
+@pytest.mark.parametrize("going", ["remove", "prune"])
+async def test_one_that_is_gone_stands_for_nothing(store: Store, clock: Clock, going: str) -> None:
+    first = await put_on(store, only(clock))
+    await settle(store, await claim_one(store, start=True), Completion(1, 0.1))
+    await (store.remove([first]) if going == "remove" else store.prune([S.COMPLETED]))
+    second = Job()
+    assert await store.append([(second, 1.0)], terms=only(clock, period=60.0)) == [second]
+
+
+async def test_the_same_event_twice_is_itself(store: Store, clock: Clock) -> None:
+    first = await put_on(store, only(clock))
+    assert await store.append([(first, 1.0)], terms=only(clock)) == [first]
+    assert list(await listed(store)) == [first.id]
+
+
+async def test_what_stands_for_it_needs_no_room(store: Store, clock: Clock) -> None:
+    first = await put_on(store, only(clock))
+    assert await store.append([(Job(), 1.0)], room=1, terms=only(clock)) == [first]
+
+
+async def test_a_known_id_of_another_value_is_refused(store: Store, clock: Clock) -> None:
+    first = await put_on(store, only(clock))
+    with pytest.raises(ExistsError):
+        await store.append([(first, 1.0)], terms=only(clock, "other"))
+    assert await store.append([(Job(), 1.0)], terms=only(clock, "other")) != [first]
+
+
+async def test_a_value_outlives_an_export_and_a_load(
+    make: Callable[[], Store], clock: Clock
+) -> None:
+    one, other, third = make(), make(), make()
+    first = await put_on(one, only(clock))
+    await other.restore(await one.events())
+    await third.load(list(Flow.from_dict(one.states.to_dict("json")).items))
+    for store in (other, third):
+        (held,) = await store.append([(Job(), 1.0)], terms=only(clock))
+        assert held.id == first.id
+        assert held.execution.unique == first.execution.unique
 
 
 # -- through an export -----------------------------------------------------------------------------

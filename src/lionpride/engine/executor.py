@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
+from uuid import UUID
 
 from ..errors import ConfigurationError, OperationError
 from ..model import registry
@@ -103,7 +104,10 @@ class Executor(Intake):
         wait: bool = False,
         delay: float | None = None,
         at: datetime | float | None = None,
+        ttl: float | None = None,
         retry: Retry | None = None,
+        unique: str | int | UUID | None = None,
+        unique_for: float | None = None,
     ) -> E:
         """Take an event in: it is accepted when this returns, or not at all.
 
@@ -118,10 +122,17 @@ class Executor(Intake):
             delay: Seconds from now before which it is not run; until then it is pending.
             at: When it may be run, in place of ``delay``: a datetime with a time zone, or a Unix
                 timestamp in seconds. Of those whose time has come, priority decides.
+            ttl: Seconds from now after which it is not started any more, but CANCELLED; a retry
+                of one that was started in time does not count.
             retry: A retry policy of its own, in place of its class's.
+            unique: A value that one event of the queue alone may have at a time: while another
+                one of this value is pending or running, nothing is appended, and that one is
+                returned; whoever appended it, also another process.
+            unique_for: Seconds after its append for which that one is returned even if it has
+                ended.
 
         Returns:
-            The event; with ``exist_ok`` the one that was here.
+            The event; with ``exist_ok`` or ``unique`` perhaps the one that was here.
 
         Raises:
             TypeError: if it is not of the event type.
@@ -134,8 +145,23 @@ class Executor(Intake):
             self._check_type(event)
         if type(priority) is not float or not -_INFINITY < priority < _INFINITY:
             priority = checked_priority(event, priority)
-        if delay is not None or at is not None or retry is not None:
-            terms = terms_of(self._store.time(), delay=delay, at=at, retry=retry)
+        if not (
+            delay is None
+            and at is None
+            and ttl is None
+            and retry is None
+            and unique is None
+            and unique_for is None
+        ):
+            terms = terms_of(
+                self._store.time(),
+                delay=delay,
+                at=at,
+                ttl=ttl,
+                retry=retry,
+                unique=unique,
+                unique_for=unique_for,
+            )
             return await self._append_on(terms, event, priority, exist_ok, wait)
         if (
             self._now is not None

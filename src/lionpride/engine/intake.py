@@ -44,6 +44,7 @@ class Intake(Results):
         wait: bool = False,
         delay: float | None = None,
         at: datetime | float | None = None,
+        ttl: float | None = None,
         retry: Retry | None = None,
     ) -> list[E]:
         """Take events in as one batch: all of them or none, in this order of arrival.
@@ -53,7 +54,7 @@ class Intake(Results):
             priorities: One for each event; None for the default.
             exist_ok: As for ``append``.
             wait: As for ``append``: until there is room for all of them.
-            delay, at, retry: As for ``append``, and for all of them.
+            delay, at, ttl, retry: As for ``append``, and for all of them.
 
         Raises:
             ValidationError: if there are more or fewer priorities than events; and as ``append``.
@@ -77,8 +78,8 @@ class Intake(Results):
         if not entries:
             return []
         terms = None
-        if delay is not None or at is not None or retry is not None:
-            terms = terms_of(self._store.time(), delay=delay, at=at, retry=retry)
+        if not (delay is None and at is None and ttl is None and retry is None):
+            terms = terms_of(self._store.time(), delay=delay, at=at, ttl=ttl, retry=retry)
         fresh = self._fresh(events)
         held = await self._take_in(entries, exist_ok, wait, terms)
         self._tell_taken(fresh, _PENDING)

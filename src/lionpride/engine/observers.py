@@ -41,6 +41,7 @@ class Observers:
         observers = _KNOWN.get(store)
         if observers is None:
             observers = _KNOWN[store] = cls()
+            store.on_expired(observers.hear_of_expired)
         return observers
 
     def add(self, observer: Observer) -> Callable[[], None]:
@@ -58,6 +59,12 @@ class Observers:
         if observer in self._callbacks:
             self._callbacks.remove(observer)
         self.active = bool(self._callbacks)
+
+    def hear_of_expired(self, event: Work) -> None:
+        """An event has ended since it was not started in time."""
+        if self.active:
+            state = event.execution
+            self.tell(event, state.arrival, EventStatus.PENDING, state.status)
 
     def tell(
         self,

@@ -161,6 +161,8 @@ class Execution:
         expires: Not to be started after this time, likewise; None: it does not matter when.
         attempts: The last attempts that failed, oldest first; a retry by hand keeps them.
         retry: The retry policy that it was appended with; None: its class's counts.
+        unique: The value that it was appended under as the only one, and when, a Unix timestamp
+            in seconds; None: it was not.
     """
 
     __slots__ = ("own",)
@@ -181,6 +183,7 @@ class Execution:
     expires = UntilEnded[float | None](None)
     attempts = Kept[tuple[Attempt, ...]](())
     retry = Kept[Retry | None](None)
+    unique = Kept[tuple[str, float] | None](None)
 
     def __init__(
         self,
@@ -264,10 +267,17 @@ class Execution:
         for name in ("priority", "due", "expires"):
             if (number := getattr(self, name)) is not None:
                 data[name] = number
+        return data if _RARE.isdisjoint(self.own) else data | self._rare()
+
+    def _rare(self) -> dict[str, Any]:
+        """What few events have, as plain data."""
+        data: dict[str, Any] = {}
         if self.attempts:
             data["attempts"] = [each._asdict() for each in self.attempts]
         if self.retry is not None:
             data["retry"] = self.retry.to_dict()
+        if self.unique is not None:
+            data["unique"] = list(self.unique)
         return data
 
     @classmethod
@@ -299,6 +309,8 @@ class Execution:
             values["attempts"] = attempts_of(values["attempts"])
         if values.get("retry") is not None and not isinstance(values["retry"], Retry):
             values["retry"] = Retry.from_dict(values["retry"])
+        if values.get("unique") is not None:
+            values["unique"] = _unique_of(values["unique"])
         _unset_missing(values)
         for name in ("duration", "priority", "due", "expires"):
             number = values.get(name)
@@ -310,6 +322,17 @@ class Execution:
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise ValidationError(f"execution.{name} must be a count from 0 up, not {count!r}")
         return cls(**values)
+
+
+def _unique_of(given: Any) -> tuple[str, float]:
+    try:
+        value, since = given
+    except (TypeError, ValueError):
+        value = since = None
+    number = isinstance(since, int | float) and not isinstance(since, bool)
+    if not isinstance(value, str) or not number or not math.isfinite(since):
+        raise ValidationError(f"execution.unique must be a text and a time, not {given!r}")
+    return value, float(since)
 
 
 def read_error(data: Mapping[str, Any]) -> BaseException:
@@ -347,13 +370,15 @@ _NAMES: Final = (
     "expires",
     "attempts",
     "retry",
+    "unique",
     "arrival",
 )
 _COMPARED: Final = tuple(name for name in _NAMES if name != "arrival")
 _KEYS: Final = frozenset(f"_{name}" for name in _COMPARED)
 KEYS: Final = _KEYS | {"_arrival"}
 """The entries that it has in an event's ``__dict__``."""
-FIXED: Final = frozenset({"_retry"})
+_RARE: Final = frozenset({"_attempts", "_retry", "_unique"})
+FIXED: Final = frozenset({"_retry", "_unique"})
 """Those that say what was asked for, and never change."""
 USUAL_KEYS: Final = ("_status", "_arrival", "_priority", "_attempt", "_response", "_duration")
 """Those that every completed event has."""

@@ -9,7 +9,7 @@
                    |  +----------+  interrupted, retried: back to PENDING, on record
                    |
                    +--> PENDING (denied, released) | ABORTED (denied too often) |
-                        CANCELLED (while it waited) |
+                        CANCELLED (while it waited, or its ttl was over) |
                         FAILED, SKIPPED (its own code raised when permission was asked)
 
 A terminal status is final, but for a retry by hand, which makes a new attempt on record.
@@ -18,6 +18,7 @@ A terminal status is final, but for a retry by hand, which makes a new attempt o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
@@ -48,6 +49,7 @@ __all__ = (
     "Transition",
     "after_denial",
     "after_error",
+    "after_expiry",
     "after_interruption",
     "apply",
     "cancelled_while_waiting",
@@ -186,6 +188,8 @@ def apply(execution: Execution, outcome: Outcome) -> None:
             execution.attempts = and_this(execution.attempts, outcome.attempt)
         if not isinstance(outcome.expires, UnsetType):
             execution.expires = outcome.expires
+        elif not execution.tries and (outcome.interruptions or outcome.error is not Unset):
+            execution.expires = None  # it was to be started by then, and it was
 
 
 def check_retryable(execution: Execution) -> None:
@@ -218,6 +222,22 @@ def requeue(execution: Execution) -> None:
 def cancelled_while_waiting() -> Ending:
     """What ``executor.cancel`` makes of an event that has not started."""
     error = EventCancelledError("cancelled by executor.cancel() while it waited")
+    return Ending(_S.CANCELLED, error=error, retryable=True)
+
+
+def after_expiry(execution: Execution) -> Ending:
+    """What it means that a waiting event was not started by the time that it ``expires``.
+
+    Before its first attempt it is CANCELLED; where one has failed, and the deadline of its
+    retry policy is over, it has FAILED with the error of that.
+    """
+    if execution.tries:
+        duration, error = execution.duration, execution.error
+        return Ending(_S.FAILED, duration=duration, error=error, retryable=True)
+    at = datetime.fromtimestamp(execution.expires or 0.0, UTC)
+    error = EventCancelledError(
+        f"not started in time: its ttl was over at {at:%Y-%m-%d %H:%M:%S} UTC"
+    )
     return Ending(_S.CANCELLED, error=error, retryable=True)
 
 

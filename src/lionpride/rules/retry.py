@@ -43,7 +43,7 @@ def judge(
     latest = state.expires if state.tries else None
     if latest is None and policy.deadline is not None:
         latest = now - duration + policy.deadline
-    if latest is not None and now + wait > latest:
+    if latest is not None and now + wait >= latest:
         return ending
     return Ending(
         EventStatus.PENDING,

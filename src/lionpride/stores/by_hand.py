@@ -10,7 +10,14 @@ from uuid import UUID
 from ..errors import NotFoundError, OperationError
 from ..model.execution import TERMINAL, EventStatus
 from ..model.work import Work
-from ..rules.lifecycle import apply, cancelled_while_waiting, check_retryable, requeue
+from ..rules.lifecycle import (
+    after_expiry,
+    apply,
+    cancelled_while_waiting,
+    check_retryable,
+    requeue,
+)
+from .alarm import Alarm
 from .bells import Bells, Ringing
 from .clock import LoopClock
 from .contract import Cancelled, Named, Record
@@ -46,6 +53,44 @@ class ByHand(Ringing):
         self._ready = self._waiting.ready
         self._workers: dict[str, Callable[[Work], object]] = {}
         self._bells = Bells()
+        self._alarm: Alarm | None = None  # made when something expires
+        self._hearers: list[Callable[[Work], object]] = []
+        self._unique: dict[str, int] = {}  # the number of the newest event of each value
+
+    # -- what is not started in time ---------------------------------------------------------
+
+    async def expire(self) -> int:
+        return self._lapse()
+
+    def on_expired(self, hear: Callable[[Work], object]) -> None:
+        self._hearers.append(hear)
+
+    def _lapse(self) -> int:
+        """End what was not started in time, and look again when more may be; how many."""
+        count = 0
+        for number in self._waiting.late():
+            self._expire(number)
+            count += 1
+        self._set_alarm()
+        return count
+
+    def _set_alarm(self) -> None:
+        at = self._waiting.next_expiry()
+        if at is not None:
+            if self._alarm is None:
+                self._alarm = Alarm(self._clock, self._lapse)
+            self._alarm.set(at)
+
+    def _expire(self, number: int) -> None:
+        event = self._pending[number]
+        ending = after_expiry(event.execution)
+        self._waiting.leave(number)
+        apply(event.execution, ending)
+        del self._pending[number]
+        self.states.lane(ending.status)[number] = event
+        self._ring_ended((number,))
+        for hear in self._hearers:
+            hear(event)
 
     # -- by hand -----------------------------------------------------------------------------
 
@@ -89,7 +134,7 @@ class ByHand(Ringing):
                 left = None if limit is None else limit - len(pruned)
                 pruned += islice(self.states.lane(status).values(), left)
         numbers = [event.__dict__["_arrival"] for event in pruned]
-        self.states.drop(pruned)
+        self._drop(pruned)
         self._ring_ended(numbers)
         return pruned
 
@@ -102,8 +147,16 @@ class ByHand(Ringing):
                 )
         for number in self._pending.keys() & set(numbers):
             self._waiting.leave(number)
-        self.states.drop([self._all[number] for number in numbers])
+        self._drop([self._all[number] for number in numbers])
         self._ring_ended(numbers)
+
+    def _drop(self, events: Iterable[Work]) -> None:
+        if self._unique:
+            for event in events:
+                unique = event.execution.unique
+                if unique is not None and self._unique.get(unique[0]) == event.execution.arrival:
+                    del self._unique[unique[0]]
+        self.states.drop(events)
 
     def _number(self, event: Named) -> int:
         held = self.states.find(event) if isinstance(event, UUID) else event
@@ -160,6 +213,8 @@ class ByHand(Ringing):
 
     def _let_wait(self, number: int, delay: float | None) -> None:
         self._waiting.add(number, delay)
+        if "_expires" in self._pending[number].__dict__:
+            self._set_alarm()
         self._bells.ring_ready()
 
     def _ring_ended(self, numbers: Iterable[int]) -> None:
@@ -169,4 +224,6 @@ class ByHand(Ringing):
         if not self._pending and not self._processing:
             self._bells.ring_idle()
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        if self._alarm is not None:
+            self._alarm.off()

@@ -116,7 +116,8 @@ class Store(Protocol):
             terms: What holds for those of them that are new.
 
         Returns:
-            The events as held: for a known id the one that was there.
+            The events as held: for a known id the one that was there; and the one that stands
+            for it, where the terms ask for that.
 
         Raises:
             ExistsError: if an id is known, or given twice, unless ``exist_ok``.
@@ -198,6 +199,12 @@ class Store(Protocol):
     async def sweep(self, limit: int = 1000) -> int:
         """Give back what is held under a lapsed lease, as interrupted; how many."""
 
+    async def expire(self) -> int:
+        """End what waits and was not started by the time that it ``expires``; how many.
+
+        A store does so by itself in time, and before each claim.
+        """
+
     async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
         """Cancel what waits, and ask it of the workers that have the rest; one answer each.
 
@@ -264,6 +271,9 @@ class Store(Protocol):
 
     def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
         """Ring once, when an event of this store may have ended or been removed; a hint too."""
+
+    def on_expired(self, hear: Callable[[Work], object]) -> None:
+        """Call it, from now on, with each event of this process that has ended by ``expire``."""
 
     def ring_idle(self) -> None:
         """Ring the bells of ``on_idle``: a worker has stopped, so who waits may look again."""

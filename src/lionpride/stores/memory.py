@@ -49,6 +49,8 @@ class MemoryStore(ByHand):
         exist_ok: bool = False,
         terms: Terms | None = None,
     ) -> list[Work]:
+        if terms is not None and (there := self._standing_for(terms)) is not None:
+            return [there]
         if are_new(entries):
             fresh, held = entries, [event for event, _ in entries]  # no id need be made
         else:
@@ -89,7 +91,25 @@ class MemoryStore(ByHand):
         if terms is not None:
             terms.write(state)
         self._pending[number] = event
+        self._note_unique(event, number)
         self._waiting.add(number)
+        if state.expires is not None:
+            self._set_alarm()
+
+    def _note_unique(self, event: Work, number: int) -> None:
+        unique = event.execution.unique
+        if unique is not None:
+            self._unique[unique[0]] = number
+
+    def _standing_for(self, terms: Terms) -> Work | None:
+        """The event that stands for the one to append; None if there is none."""
+        number = None if terms.unique is None else self._unique.get(terms.unique[0])
+        event = None if number is None else self._all.get(number)
+        unique = None if event is None else event.execution.unique
+        if event is None or unique is None:
+            return None
+        waits = event.execution.status in (_PENDING, _PROCESSING)
+        return event if terms.are_met_by(unique, waits) else None
 
     async def load(self, events: Sequence[Work]) -> int:
         resolve(self.states, [(event, 0.0) for event in events], exist_ok=False)
@@ -104,6 +124,7 @@ class MemoryStore(ByHand):
             else:
                 self._all.last = state.arrival = self._all.last + 1
                 self.states.lane(state.status)[state.arrival] = event
+                self._note_unique(event, state.arrival)
         self._bells.ring_ready()
         return len(events)
 
@@ -135,6 +156,8 @@ class MemoryStore(ByHand):
         denied: bool = False,
         start: bool = False,
     ) -> tuple[list[Claim], float | None]:
+        if self._waiting.mixed:
+            self._lapse()
         newer = until is not None and until < self._all.last
         claims = []
         if newer or skip or (denied and self._waiting.has_denied()):
@@ -149,7 +172,7 @@ class MemoryStore(ByHand):
 
     def claim_now(self, start: bool = True) -> Claim | None:
         waiting = self._waiting
-        number = waiting.next() if waiting.mixed else self._ready.pop()
+        number = self._next() if waiting.mixed else self._ready.pop()
         if number is None:
             return None
         if not start:
@@ -163,6 +186,12 @@ class MemoryStore(ByHand):
         if self._bells.room:
             self._bells.ring_room()
         return event, attempt
+
+    def _next(self) -> int | None:
+        """The next where something is due later, or expires, or was cancelled."""
+        if self._waiting.next_expiry() is not None:
+            self._lapse()
+        return self._waiting.next()
 
     def _hold(self, number: int) -> Claim:
         """Claim an event without starting it; its ``due`` stays, in case it is released."""

@@ -130,7 +130,8 @@ class Shown:
             else:
                 event = self._let_go.pop(number, None)
                 if event is not None:
-                    event.execution.arrival = event.execution.due = None
+                    state = event.execution
+                    state.arrival = state.due = state.expires = None
             if event is not None:
                 gone.append(event)
         return gone

@@ -46,6 +46,13 @@ async def main():
         async with desk:
             await done.wait()
             os._exit(9)  # killed while it waits for its next attempt
+    elif sys.argv[4:] == ["unique"]:
+        for number in range(25):
+            await desk.append(Flaky(label=str(os.getpid())), unique=number)
+        os._exit(0)
+    elif sys.argv[4:] == ["ttl"]:
+        await desk.append(Flaky(label="late"), ttl=0.5)
+        os._exit(0)
     async with desk:
         await desk.join()
 
@@ -53,11 +60,15 @@ asyncio.run(main())
 """
 
 
+def begin(path: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Start the program over a file."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, str(path), *arguments], env=env)
+
+
 def run(path: Path, *arguments: str) -> int:
     """Run the program over a file, and give how it ended."""
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    call = [sys.executable, "-c", PROGRAM, str(path), *arguments]
-    return subprocess.run(call, env=env, timeout=60, check=False).returncode
+    return begin(path, *arguments).wait(timeout=60)
 
 
 class Probe(Event):
@@ -144,3 +155,37 @@ async def test_retry_failed_sends_back_what_other_processes_left(path: Path) -> 
         await other.join()
     assert (await other.store.counts())[S.COMPLETED] == 1100
     await other.store.close()
+
+
+async def test_processes_that_append_one_value_at_the_same_time_append_it_once(path: Path) -> None:
+    writers = [begin(path, "0", "1", "unique") for _ in range(4)]
+    assert [each.wait(timeout=60) for each in writers] == [0] * 4
+    reader = desk(path)
+    records = await reader.store.events(limit=1000)
+    await reader.store.close()
+    values = [each.payload["execution"]["unique"][0] for each in records]
+    assert sorted(values, key=int) == [str(number) for number in range(25)]
+
+
+class Long(Probe):
+    async def _invoke(self) -> str:
+        await asyncio.sleep(60)
+        return ""
+
+
+async def test_what_a_dead_process_left_ends_in_time_though_every_slot_is_taken_here(
+    path: Path,
+) -> None:
+    one = desk(path, concurrency_limit=1)
+    async with one:
+        job = await one.append(Long())
+        await asyncio.to_thread(run, path, "0", "1", "ttl")
+        while (await one.store.counts())[S.CANCELLED] == 0:
+            await asyncio.sleep(0.02)
+        assert job.status is S.PROCESSING
+        await one.cancel(job)
+    late, _ = sorted(await one.store.events(S.CANCELLED), key=lambda each: each.attempt)
+    assert late.payload["label"] == "late"
+    assert "not started in time" in late.payload["execution"]["error"]["message"]
+    assert (late.status, late.attempt) == (S.CANCELLED, 0)
+    await one.store.close()

@@ -26,6 +26,7 @@ __all__ = (
     "event_of",
     "event_of_found",
     "fresh_of",
+    "kept_of",
     "packed_attempts",
     "place_of",
     "place_of_record",
@@ -51,6 +52,8 @@ def place_of(event: Work, priority: float, ended: float = 0.0, terms: Terms | No
         None,
         None,
         _retry_of(own),
+        own.get("_unique", _NONE)[0],
+        own.get("_unique", _NONE)[1],
         packed(event),
         status,
         own.get("_due") or 0.0,
@@ -59,6 +62,7 @@ def place_of(event: Work, priority: float, ended: float = 0.0, terms: Terms | No
     )
 
 
+_NONE: Final = (None, None)
 _NEW: Final[State] = (0, 0, 0, 0, None, None, None, None, None)
 
 
@@ -135,18 +139,26 @@ def event_of(number: int, kept: Kept, priority: float, due: float, entries: dict
         NotFoundError: if this process has not defined the class.
         ValidationError: (pydantic's) if it no longer fits the class.
     """
-    uid, _, created, payload, retry = kept
+    uid, _, created, payload, retry, single, since = kept
     entries |= {"_arrival": number, "_priority": priority}
     if due:
         entries["_due"] = due
     if retry is not None:
         entries["_retry"] = Retry.from_dict(json.loads(retry))
+    if single is not None:
+        entries["_unique"] = single, since
     return unpack(payload, id=UUID(bytes=uid), created=created, entries=entries)
+
+
+def kept_of(found: Found) -> Kept:
+    """What never changes, of all that is known of an event."""
+    fixed = found.retry, found.single, found.since
+    return found.id, found.kind, found.created, found.payload, *fixed
 
 
 def event_of_found(found: Found) -> Work:
     """The event of all that is known of it."""
-    kept = found.id, found.kind, found.created, found.payload, found.retry
+    kept = kept_of(found)
     entries = entries_of(found.status, found.state)
     return event_of(found.number, kept, found.priority, found.due, entries)
 
@@ -173,6 +185,8 @@ def place_of_record(record: Record, now: float) -> Place:
         record.key,
         json.dumps(record.costs) if record.costs else None,
         _retry_of(execution.own),
+        (execution.unique or _NONE)[0],
+        (execution.unique or _NONE)[1],
         json.dumps(payload, separators=(",", ":")),
         execution.status.value,
         record.due or 0.0,

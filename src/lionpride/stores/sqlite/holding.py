@@ -19,7 +19,7 @@ from ..shown import Shown
 from ..terms import Terms
 from .batch import Entry as Entered
 from .batch import Exit
-from .columns import after, entries_of, event_of, event_of_found
+from .columns import after, entries_of, event_of, event_of_found, kept_of
 from .look import Found, Kept, State
 from .rows import Waits
 from .steps import Claimed, Settling
@@ -203,7 +203,7 @@ class Holding:
         """Of an event that user code let go of since the claim was asked for."""
         (found,) = self._look_up([number])
         assert found is not None, "what is claimed is an event"
-        return found.id, found.kind, found.created, found.payload, found.retry
+        return kept_of(found)
 
     def start(self, event: Work) -> None:
         """Show a claimed event as PROCESSING."""

@@ -26,8 +26,8 @@ State: TypeAlias = tuple[
 ]
 """attempt, tries, denials, interruptions, duration, retryable, result, attempts, expires."""
 
-Kept: TypeAlias = tuple[bytes, str, float, str, str | None]
-"""id, kind, created, payload, retry."""
+Kept: TypeAlias = tuple[bytes, str, float, str, str | None, str | None, float | None]
+"""id, kind, created, payload, retry, single, since."""
 
 ENDED: Final = "attempt, tries, denials, interruptions, duration, retryable, result, attempts"
 STATE: Final = f"{ENDED}, expires"
@@ -62,6 +62,8 @@ class Found(NamedTuple):
     key: str | None
     costs: str | None
     retry: str | None
+    single: str | None
+    since: float | None
     payload: str
     status: str
     due: float
@@ -124,6 +126,24 @@ class Look:
         due: float | None = self._db.execute(query, (self._queue,)).get
         return due
 
+    def next_expiry(self) -> float | None:
+        """When the first of what waits and has to start by some time expires."""
+        query = (
+            "SELECT expires FROM waiting WHERE queue = ? AND expires IS NOT NULL "
+            "ORDER BY expires LIMIT 1"
+        )
+        expires: float | None = self._db.execute(query, (self._number(),)).get
+        return expires
+
+    def newest_of(self, single: str) -> tuple[int, float] | None:
+        """The number of the newest event of a value, and since when it has it."""
+        query = (
+            "SELECT number, since FROM event WHERE queue = ? AND single = ? "
+            "ORDER BY number DESC LIMIT 1"
+        )
+        found: Any = self._db.execute(query, (self._queue, single)).fetchone()
+        return found  # type: ignore[no-any-return]
+
     def oldest(
         self, status: str, limit: int, before: float | None = None
     ) -> list[tuple[float, int]]:
@@ -180,7 +200,9 @@ class Look:
 
     def kept(self, number: int) -> Kept:
         """What never changes of an event that is here."""
-        query = "SELECT id, kind, created, payload, retry FROM event WHERE number = ?"
+        query = (
+            "SELECT id, kind, created, payload, retry, single, since FROM event WHERE number = ?"
+        )
         kept: Any = self._db.execute(query, (number,)).fetchone()
         return kept  # type: ignore[no-any-return]
 
@@ -201,8 +223,8 @@ class Look:
         """All that is known of an event, in whatever queue."""
         row: Any = self._db.execute(
             "SELECT e.number, e.id, q.name, e.kind, e.created, e.priority, e.key, e.costs, "
-            "e.retry, e.payload, q.number FROM event e JOIN queue q ON q.number = e.queue "
-            "WHERE e.number = ?",
+            "e.retry, e.single, e.since, e.payload, q.number FROM event e "
+            "JOIN queue q ON q.number = e.queue WHERE e.number = ?",
             (number,),
         ).fetchone()
         if row is None:

@@ -10,13 +10,15 @@ from uuid import UUID
 
 from ...errors import NotFoundError
 from ...model import registry
-from ...model.execution import TERMINAL, EventStatus
+from ...model.execution import TERMINAL, EventStatus, Execution
 from ...model.work import Work
-from ...rules.lifecycle import Ending
+from ...rules.lifecycle import Ending, after_expiry
+from ..alarm import Alarm
 from ..contract import Cancelled, Named, Record
 from . import steps
 from .base import CHUNK, Base, heard
 from .columns import after, entries_of
+from .expiring import Expire, Expired
 from .look import State
 from .reader import record_of
 from .watch import Watch
@@ -34,13 +36,43 @@ class Manage(Base):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watch = Watch(self._is_watching, self._look)
+        self._alarm = Alarm(self._clock, self._expire)
+        self._hearers: list[Callable[[Work], object]] = []
         self._warned: set[str] = set()
         self._is_shared = False  # another process has written since the file was opened
         self._doubtful: set[int] = set()  # waited for, and shown as it was before that, perhaps
 
     async def close(self) -> None:
         self._watch.stop()
+        self._alarm.off()
         await super().close()
+
+    # -- what is not started in time ---------------------------------------------------------
+
+    async def expire(self) -> int:
+        count: int = await self._ask(self._expiring(), self._expired)
+        return count
+
+    def on_expired(self, hear: Callable[[Work], object]) -> None:
+        self._hearers.append(hear)
+
+    def _expiring(self) -> Expire:
+        return Expire(self._clock(), self._ending, packed_expiry)
+
+    def _expire(self) -> None:
+        if self._file is not None:
+            self._ask(self._expiring(), self._expired).add_done_callback(heard)
+
+    def _expired(self, expired: Expired) -> int:
+        """Show what was ended, and look again when more may have to be."""
+        if expired.numbers:
+            self._holding.refresh(expired.numbers)
+            held = map(self._holding.shown.find, expired.numbers)
+            for event in [each for each in held if each is not None]:
+                for hear in self._hearers:
+                    hear(event)
+        self._alarm.set(expired.next)
+        return len(expired.numbers)
 
     # -- by hand -----------------------------------------------------------------------------
 
@@ -261,6 +293,7 @@ class Manage(Base):
                 self._holding.refresh(self._holding.outdated(doubtful))
             return
         self._is_shared = True
+        self._alarm.set(self._open.reader.next_expiry())
         self._holding.refresh(
             [number for number in self._bells.ended if number not in self._holding.claims]
         )
@@ -277,6 +310,13 @@ def is_defined(kind: str) -> bool:
     except NotFoundError:
         return False
     return True
+
+
+def packed_expiry(state: State) -> tuple[str, State]:
+    """The status and the state of an event that waited, and was not started in time."""
+    own = entries_of("pending", state)
+    ending = after_expiry(Execution.over(own))
+    return ending.status.value, after(ending, own)
 
 
 def packed_ending(ending: Ending, state: State) -> State:

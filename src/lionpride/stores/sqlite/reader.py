@@ -75,6 +75,10 @@ class Reader:
             found = [self._look.find(number) for number in self._look.page(wanted, after, limit)]
         return [record_of(one) for one in found if one is not None]
 
+    def next_expiry(self) -> float | None:
+        """When the first of what waits and has to start by some time expires."""
+        return self._look.next_expiry()
+
     def find(self, ids: Iterable[UUID]) -> list[Found | None]:
         """What is known of the events of these ids; None for one that is not in the queue."""
         wanted = [uid.bytes for uid in ids]
@@ -138,6 +142,8 @@ def _payload(found: Found, uid: UUID) -> dict[str, Any]:
         execution["attempts"] = [each._asdict() for each in attempts_of(json.loads(attempts))]
     if found.retry is not None:
         execution["retry"] = json.loads(found.retry)
+    if found.single is not None:
+        execution["unique"] = [found.single, found.since]
     created = datetime.fromtimestamp(found.created, UTC).isoformat()
     head = {"id": str(uid), "created_at": created, "execution": execution}
     fields: dict[str, Any] = json.loads(found.payload)

@@ -46,6 +46,8 @@ class Place(NamedTuple):
     key: str | None
     costs: str | None
     retry: str | None
+    single: str | None
+    since: float | None
     payload: str
     status: str
     due: float
@@ -113,8 +115,9 @@ class Rows(Look):
         before, queue = self._db.total_changes(), self._queue
         self._db.executemany(
             "INSERT INTO event (number, id, queue, kind, created, priority, key, costs, retry, "
-            "payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-            [(n, p[0], queue, *p[1:8]) for n, p in zip(numbers, places, strict=True)],
+            "single, since, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO NOTHING",
+            [(n, p[0], queue, *p[1:10]) for n, p in zip(numbers, places, strict=True)],
         )
         if self._db.total_changes() - before != len(places):
             return None
@@ -292,6 +295,15 @@ class Rows(Look):
         """Renew a lease: whether a cancel is asked for; None if it is lost."""
         query = "UPDATE lease SET until = ? WHERE number = ? AND attempt = ? RETURNING cancel"
         return self._db.execute(query, (until, number, attempt)).get  # type: ignore[no-any-return]
+
+    def late(self, now: float) -> list[Stands]:
+        """What waits and was to be started by now."""
+        found = self._db.execute(
+            f"SELECT number, due, priority, {STATE} FROM waiting WHERE queue = ? "
+            "AND expires IS NOT NULL AND expires <= ? ORDER BY expires, number",
+            (self._queue, now),
+        )
+        return [Stands(row[0], row[1], row[2], row[3:]) for row in found]
 
     # -- settling ----------------------------------------------------------------------------
 

@@ -75,10 +75,12 @@ class SqliteStore(Manage):
             return [event for event, _ in entries]
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
         places = await _by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
-        step = Append(places, frozenset(foreign), room, exist_ok)
+        step = Append(places, frozenset(foreign), room, exist_ok, terms)
         held: list[Work] = await self._append(
             len(places), step, lambda answer: self._holding.appended(entries, answer, terms)
         )
+        if terms is not None:
+            self._alarm.set(terms.expires)
         return held
 
     async def _enter(self, entries: Sequence[Entry], room: int | None) -> None:
@@ -107,6 +109,7 @@ class SqliteStore(Manage):
             await self._append(
                 len(places), step, lambda answer: self._holding.loaded(events, answer)
             )
+            self._alarm.set(self._open.reader.next_expiry())
         return len(events)
 
     def _place_of_any(self, event: Work) -> Place:
@@ -125,6 +128,7 @@ class SqliteStore(Manage):
                 records, lambda record: place_of_record(record, self._ending())
             )
             await self._append(len(places), Append(places), lambda _: self._bells.ring_ready())
+            self._alarm.set(self._open.reader.next_expiry())
         return len(records)
 
     # -- claiming ----------------------------------------------------------------------------
@@ -153,6 +157,7 @@ class SqliteStore(Manage):
             start,
             has,
             missing,
+            self._expiring(),
             self._clock(),
             lambda: self._wall() + length,
         )
@@ -171,6 +176,7 @@ class SqliteStore(Manage):
 
     def _claimed(self, answer: steps.Claimed, start: bool, taken: Taken) -> float | None:
         self._warn_of_missing()
+        self._expired(answer.expired)
         wait = self._holding.claimed(answer, start, taken)
         self._release(taken)
         return wait
@@ -219,8 +225,15 @@ class SqliteStore(Manage):
     def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
         settling = [self._holding.settling(each, self._ending()) for each in settlements]
         return self._ask(
-            steps.Settle(settling), lambda answers: self._holding.settled(settlements, answers)
+            steps.Settle(settling), lambda answers: self._settled(settlements, answers)
         )
+
+    def _settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
+        self._holding.settled(settlements, answers)
+        for event, _, outcome in settlements:
+            if outcome.status is EventStatus.PENDING:
+                self._alarm.set(event.execution.expires)
+        return answers
 
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float | None = None

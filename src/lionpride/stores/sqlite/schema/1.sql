@@ -24,8 +24,12 @@ CREATE TABLE event (
     key      TEXT,
     costs    TEXT,
     retry    TEXT,                               -- a retry policy of its own, as JSON
+    single   TEXT,                               -- the value that it was appended under as ...
+    since    REAL,                               -- ... the only one, and when
     payload  TEXT    NOT NULL                    -- its fields and metadata, as JSON
 ) STRICT;
+
+CREATE INDEX singles ON event (queue, single) WHERE single IS NOT NULL;
 
 CREATE TABLE waiting (
     queue         INTEGER NOT NULL,
@@ -45,6 +49,7 @@ CREATE TABLE waiting (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX later ON waiting (number) WHERE due > 0;
+CREATE INDEX expiring ON waiting (queue, expires) WHERE expires IS NOT NULL;
 
 CREATE TABLE lease (
     number        INTEGER PRIMARY KEY,
