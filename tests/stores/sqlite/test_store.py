@@ -464,6 +464,30 @@ async def test_a_large_append_with_an_id_twice_leaves_nothing(store_of: Make) ->
     assert await total(store) == 0
 
 
+# -- leases ----------------------------------------------------------------------------------------
+
+
+async def test_a_lease_counts_from_when_it_is_given(
+    store_of: Make, path: Path, clock: Clock
+) -> None:
+    """A claim that has waited for the file has not used up its lease by then."""
+    store, watcher = store_of(), store_of()
+    await put(store, 1.0)
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    claiming = asyncio.create_task(store.claim("worker", start=True, lease=10.0))
+    for _ in TURNS:
+        await asyncio.sleep(0)
+    clock.advance(60.0)
+    other.execute("ROLLBACK")
+    other.close()
+    claims, _ = await claiming
+    assert len(claims) == 1
+    assert await watcher.sweep() == 0
+    clock.advance(11.0)
+    assert await watcher.sweep() == 1
+
+
 # -- what is written -------------------------------------------------------------------------------
 
 
