@@ -761,6 +761,20 @@ async def test_what_another_has_removed_is_not_found(how: str, store_of: Make) -
         assert await store.find(job.id) is job
 
 
+@pytest.mark.parametrize("verb", ["cancel", "requeue", "remove"])
+async def test_what_another_has_removed_is_refused_by_name(verb: str, store_of: Make) -> None:
+    store, other = store_of(), store_of()
+    gone, stays = await put(store, 1.0, 2.0)
+    if verb == "requeue":
+        await end(store, S.FAILED)
+        await end(store, S.FAILED)
+    await other.remove([gone.id])
+    with pytest.raises(NotFoundError):
+        await getattr(store, verb)([stays, gone])
+    status = S.FAILED if verb == "requeue" else S.PENDING
+    assert [(each.id, each.status) for each in await pages(store)] == [(stays.id, status)]
+
+
 async def test_what_is_claimed_here_and_was_ended_by_others_and_removed(
     store_of: Make, clock: Clock
 ) -> None:
