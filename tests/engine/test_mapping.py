@@ -1,6 +1,7 @@
 """One run over a source: its task, what it takes, and how it ends. The rest is in test_results."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -47,6 +48,26 @@ async def test_close_cancels_a_source_that_is_waited_for() -> None:
     await asyncio.wait([waiting])
     await run.close()
     assert cleaned
+
+
+async def test_close_lets_go_of_a_source_that_could_give_more() -> None:
+    executor, closed = desk(), asyncio.Event()
+
+    async def source() -> AsyncIterator[Job]:
+        try:
+            while True:
+                yield Job()
+        finally:
+            closed.set()
+
+    gc.disable()
+    try:
+        run = mapping(executor, source())
+        await asyncio.sleep(1)
+        await run.close()
+        await closed.wait()  # it is closed as any generator that nobody has: by the loop, at once
+    finally:
+        gc.enable()
 
 
 async def test_an_error_that_nobody_asks_for_is_no_warning() -> None:

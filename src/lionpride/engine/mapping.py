@@ -33,7 +33,7 @@ class Mapping:
         ordered: bool,
         size: int,
     ) -> None:
-        self._source = source
+        self._source: Iterable[Any] | AsyncIterable[Any] = source
         self._append = append
         self._endings = endings
         self._order: deque[Awaited] | None = deque() if ordered else None
@@ -78,6 +78,7 @@ class Mapping:
     async def close(self) -> None:
         """Take no more from the source; what has been appended is left to the executor."""
         self._endings.close()
+        self._source = ()  # the cancelled task's traceback keeps us: the source shall not wait
         self._feeder.cancel()
         await asyncio.wait([self._feeder])
         if not self._feeder.cancelled():
