@@ -39,6 +39,7 @@ ERRORS = {
     "NotFoundError",
     "OperationError",
     "QueueFullError",
+    "RestartedError",
     "Skip",
     "StoreError",
     "ValidationError",

@@ -9,6 +9,7 @@ from typing import Any, final
 
 from ..errors import LionTimeoutError, OperationError
 from ..model.execution import EventStatus
+from ..model.live import ENTRY, Live
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, apply
@@ -182,7 +183,7 @@ async def perform(
             guard.limit(event.timeout)
         if event.streaming:
             chunks = guard.chunks = []
-            response: Any = await collect(chunks_of(event, Event), chunks, event.max_chunks)
+            response: Any = await _streamed(event, chunks)
         else:
             response = await event._invoke()
     except BaseException as error:
@@ -194,6 +195,18 @@ async def perform(
         guard.over()
         outcome = Completion(response, clock() - began)
     return outcome
+
+
+async def _streamed(event: Event, chunks: list[Any]) -> list[Any]:
+    """Run an event's stream to its end; its chunks can be followed meanwhile."""
+    own = event.__dict__
+    live = Live.of(own)
+    live.begin(own.get("_attempt", 0), chunks)
+    try:
+        return await collect(chunks_of(event, Event), live, chunks, event.max_chunks)
+    finally:
+        if live.chunks is chunks and not live.bells and live.progress is None:
+            own.pop(ENTRY, None)  # nobody waits there; who reads has the list itself
 
 
 def explain(event: Event, error: BaseException, cause: Cause | None) -> Ending:

@@ -13,10 +13,10 @@ from ..model.container import IdLike
 from ..model.execution import TERMINAL
 from ..model.work import Work
 from ..stores.contract import Immediate
-from .desk import Desk
 from .endings import Endings
 from .event import Event
 from .mapping import Mapping
+from .streams import Streams
 
 __all__ = ("Results",)
 
@@ -26,7 +26,7 @@ _BATCH: Final = 100
 """Events that a durable store lets go of in one step."""
 
 
-class Results(Desk):
+class Results(Streams):
     """The part of an Executor that gives events as they end."""
 
     @abstractmethod
