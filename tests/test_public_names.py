@@ -22,6 +22,7 @@ NAMES = {
     "Flow",
     "Pile",
     "Processor",
+    "Progress",
     "Progression",
     "Skip",
     "Transition",

@@ -20,6 +20,7 @@ from lionpride.core import (
     Flow,
     Pile,
     Processor,
+    Progress,
     Progression,
     Skip,
     Transition,
@@ -128,6 +129,14 @@ async def follow(executor: FetchExecutor, event: Listen) -> None:
         assert_type(await anext(chunks), Any)
     executor.stream(event, on_restart=5)  # type: ignore[arg-type]
     await executor.stream(event)  # type: ignore[misc]
+    assert_type(event.execution.progress, Progress | None)
+
+    def listen(event: Event, progress: Progress) -> None:
+        assert_type(progress.fraction, float | None)
+
+    executor.observe_progress(listen)()
+    event.progress(0.5, "half")
+    event.progress("half")  # type: ignore[arg-type]
 
 
 async def an_executor_runs() -> None:

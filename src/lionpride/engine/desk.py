@@ -16,7 +16,7 @@ from ..model.work import Work
 from ..stores.contract import Cancelled, Store
 from ..stores.states import States
 from .event import Event
-from .observers import Observer, Observers
+from .observers import Listener, Observer, Observers
 from .processor import Processor
 from .statuses import Statuses
 
@@ -169,6 +169,13 @@ class Desk(Statuses):
         What it raises is logged once, and harms nothing.
         """
         return self._observers.add(observer)
+
+    def observe_progress(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener(event, progress)`` at each ``event.progress(…)`` of what runs here.
+
+        As for ``observe``; returns how to stop it. ``progress`` has ``fraction`` and ``note``.
+        """
+        return self._observers.listen(listener)
 
 
 def answer(held: Event) -> Any:

@@ -14,6 +14,7 @@ from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
+from .reporting import checked_progress, report
 
 __all__ = ("Event", "explain", "left_behind", "perform")
 
@@ -47,6 +48,23 @@ class Event(Work):
             f"{self.class_name()} has no _stream(): write `async def _stream(self)` with `yield`"
         )
         yield  # makes it the generator that an override is
+
+    @final
+    def progress(self, fraction: float | None = None, note: str = "") -> None:
+        """Say how far the work is; for the event's own code, from whatever task or thread of it.
+
+        ``execution.progress`` has what was said last; ``executor.observe_progress`` hears of
+        each; a display and a durable store look now and then, so it may be said often.
+        What is said of an event that does not run is ignored.
+
+        Args:
+            fraction: From 0 to 1; None: nobody knows.
+            note: A few words.
+
+        Raises:
+            ValidationError: for any other fraction, or a note that is no text.
+        """
+        report(self, checked_progress(fraction, note))
 
     @final
     async def invoke(self) -> Any:
