@@ -30,6 +30,8 @@ UNTESTED: dict[str, str] = {
     "stores/sqlite/look.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/sqlite/manage.py": "tests/stores/test_contract_by_hand.py",
     "stores/sqlite/opened.py": "tests/stores/sqlite/test_file.py: files that open, and that do not",
+    "stores/sharing.py": "tests/engine/test_streams_beside.py follows what another store runs",
+    "stores/sqlite/published.py": "tests/stores/sqlite/test_telling.py: what is in its tables",
     "stores/sqlite/reader.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/sqlite/rows.py": "tests/simulation: the rows against the reference",
     "stores/sqlite/steps.py": "tests/simulation: every step against the reference",

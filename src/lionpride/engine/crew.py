@@ -240,7 +240,8 @@ class Crew(Exchange):
             if own["timeout"] is None and not own["streaming"]:  # `perform`, a frame shorter
                 response = await event._invoke()
             else:
-                outcome = await perform(event, worker.guard, partial(self._explain, worker))
+                explained = partial(self._explain, worker)
+                outcome = await perform(event, worker.guard, explained, shop.share)
             if worker.guard.cause is not None:
                 worker.guard.over()
         except BaseException as error:

@@ -183,7 +183,10 @@ class Solo:
 
 
 async def perform(
-    event: Event, guard: Guard, explained: Callable[[Event, BaseException], Ending]
+    event: Event,
+    guard: Guard,
+    explained: Callable[[Event, BaseException], Ending],
+    share: Callable[[Work, int], None] | None = None,
 ) -> Outcome:
     """Run an event's code under its timeout, whatever it does.
 
@@ -191,6 +194,7 @@ async def perform(
         event: Whose code it is.
         guard: What cancels this task.
         explained: Says what an exception means, once the attempt is over.
+        share: Lets other processes see a stream before its end.
     """
     chunks: list[Any] | None = None
     outcome: Outcome
@@ -201,7 +205,7 @@ async def perform(
             guard.limit(event.timeout)
         if event.streaming:
             chunks = guard.chunks = []
-            response: Any = await _streamed(event, chunks)
+            response: Any = await _streamed(event, chunks, share)
         else:
             response = await event._invoke()
     except BaseException as error:
@@ -215,11 +219,15 @@ async def perform(
     return outcome
 
 
-async def _streamed(event: Event, chunks: list[Any]) -> list[Any]:
+async def _streamed(
+    event: Event, chunks: list[Any], share: Callable[[Work, int], None] | None
+) -> list[Any]:
     """Run an event's stream to its end; its chunks can be followed meanwhile."""
     own = event.__dict__
     live = Live.of(own)
     live.begin(own.get("_attempt", 0), chunks)
+    if share is not None:
+        share(event, live.attempt)
     try:
         return await collect(chunks_of(event, Event), live, chunks, event.max_chunks)
     finally:

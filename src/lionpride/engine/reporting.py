@@ -101,3 +101,5 @@ class Reporter:
             return  # it runs by itself, or elsewhere
         if shop.observers.listening:
             shop.observers.report(event, progress)
+        if shop.share is not None:
+            shop.share(event, event.execution.attempt)

@@ -14,6 +14,7 @@ from ..model.execution import TERMINAL, EventStatus
 from ..model.live import ENTRY, Live
 from ..model.unset import Unset
 from ..stores.contract import Store
+from ..stores.sharing import Shared
 from .attempt import SLICE
 from .desk import Desk, answer
 from .event import Event
@@ -60,7 +61,7 @@ class Streams(Desk):
         turn = clock() + SLICE
         try:
             while not follower.over:
-                piece = follower.take()
+                piece = follower.take() or await follower.fetch()
                 for chunk in piece:
                     yield chunk
                 if not piece and not follower.over:
@@ -100,7 +101,9 @@ class Follower:
         self._attempt = 0
         self._chunks: list[Any] = []
         self._at = 0
+        self._shared = store if isinstance(store, Shared) else None
         self._hangs = False  # the bell of the event's end
+        self._rang = False
         self._sleeper: asyncio.Future[None] | None = None
         self.over = False
 
@@ -149,12 +152,39 @@ class Follower:
             )
         self._on_restart()
 
-    async def wait(self) -> None:
-        """Return when there may be more."""
-        live = Live.of(self._event.__dict__)
+    async def fetch(self) -> list[Any]:
+        """The next chunks that another process has published, if that is where the event runs.
+
+        Raises:
+            RestartedError: as ``take``.
+        """
+        if self._shared is None or self.over:
+            return []
+        self._rang = False
+        self._listen()  # first: what comes while the store is asked is heard of
+        found = await self._shared.published(self._event, self._attempt, self._at)
+        if found is None or self._event.status in TERMINAL:
+            return []
+        attempt, chunks = found
+        self._turn_to(attempt, [])
+        self._at += len(chunks)
+        return chunks
+
+    def _listen(self) -> None:
+        """Be told when the event has ended, or another process has published more of it."""
         if not self._hangs and self._event.execution.arrival is not None:
             self._hangs = True
             self._store.on_ended(self._event, self._rung)
+
+    async def wait(self) -> None:
+        """Return when there may be more."""
+        if not self._rang:
+            await self._sleep()
+        self._rang = False
+
+    async def _sleep(self) -> None:
+        self._listen()
+        live = Live.of(self._event.__dict__)
         self._sleeper = asyncio.get_running_loop().create_future()
         live.bells.append(self._wake)
         try:
@@ -165,7 +195,7 @@ class Follower:
                 live.bells.remove(self._wake)
 
     def _rung(self) -> None:
-        self._hangs = False
+        self._hangs, self._rang = False, True
         self._wake()
 
     def _wake(self) -> None:
