@@ -61,7 +61,9 @@ class Streams(Desk):
         turn = clock() + SLICE
         try:
             while not follower.over:
-                piece = follower.take() or await follower.fetch()
+                piece = follower.take()
+                if not piece and follower.is_shared:
+                    piece = await follower.fetch()
                 for chunk in piece:
                     yield chunk
                 if not piece and not follower.over:
@@ -90,6 +92,7 @@ class Follower:
 
     Attributes:
         over: Whether the event has ended, or was removed, and all its chunks were taken.
+        is_shared: Whether another process may run it, so that there may be more to ``fetch``.
     """
 
     def __init__(
@@ -101,8 +104,12 @@ class Follower:
         self._attempt = 0
         self._chunks: list[Any] = []
         self._at = 0
+        self._own = event.__dict__
         self._shared = store if isinstance(store, Shared) else None
+        self.is_shared = self._shared is not None
         self._hangs = False  # the bell of the event's end
+        self._waits = False  # the bell of its next chunk hangs
+        self._bell = self._chunk_came
         self._rang = False
         self._sleeper: asyncio.Future[None] | None = None
         self.over = False
@@ -113,19 +120,25 @@ class Follower:
         Raises:
             RestartedError: if another attempt has begun after some were taken.
         """
-        state = self._event.execution
-        ended = state.status in TERMINAL
-        if ended:
-            self._turn_to(state.attempt, self._final(), is_all=state.status)
-        elif state.status is EventStatus.PROCESSING:
-            live = Live.now(state.own)
-            if live is not None and live.chunks is not None:
-                self._turn_to(live.attempt, live.chunks)
+        live = self._own.get(ENTRY)
+        goes_on = live is not None and live.chunks is self._chunks
+        ended = not (goes_on and self._own["_status"] == "processing") and self._look()
         piece = self._chunks[self._at : self._at + PIECE]
         self._at += len(piece)
-        if not piece:
-            self.over = ended or state.arrival is None
+        self.over = ended and not piece
         return piece
+
+    def _look(self) -> bool:
+        """See where the chunks are now; whether the event has ended, or was removed."""
+        state = self._event.execution
+        if state.status in TERMINAL:
+            self._turn_to(state.attempt, self._final(), is_all=state.status)
+            return True
+        if state.status is EventStatus.PROCESSING:
+            live = Live.now(self._own)
+            if live is not None and live.chunks is not None:
+                self._turn_to(live.attempt, live.chunks)
+        return state.arrival is None
 
     def _final(self) -> list[Any]:
         """The chunks of an event that has ended: for one that is no stream, its response."""
@@ -179,20 +192,17 @@ class Follower:
     async def wait(self) -> None:
         """Return when there may be more."""
         if not self._rang:
-            await self._sleep()
+            self._listen()
+            if not self._waits:
+                self._waits = True
+                Live.of(self._own).bells.append(self._bell)
+            self._sleeper = asyncio.get_running_loop().create_future()
+            await self._sleeper
         self._rang = False
 
-    async def _sleep(self) -> None:
-        self._listen()
-        live = Live.of(self._event.__dict__)
-        self._sleeper = asyncio.get_running_loop().create_future()
-        live.bells.append(self._wake)
-        try:
-            await self._sleeper
-        finally:
-            self._sleeper = None
-            if self._wake in live.bells:
-                live.bells.remove(self._wake)
+    def _chunk_came(self) -> None:
+        self._waits = False
+        self._wake()
 
     def _rung(self) -> None:
         self._hangs, self._rang = False, True
@@ -206,11 +216,14 @@ class Follower:
         """Read no more."""
         if self._hangs:
             self._store.off(self._rung)
-        own = self._event.__dict__
-        live = own.get(ENTRY)
-        idle = live is not None and not live.bells and live.progress is None
+        live = self._own.get(ENTRY)
+        if live is None:
+            return
+        if self._bell in live.bells:
+            live.bells.remove(self._bell)
+        idle = not live.bells and live.progress is None
         if idle and self._event.status is not EventStatus.PROCESSING:
-            del own[ENTRY]
+            del self._own[ENTRY]
 
 
 def _check_plain(on_restart: object) -> None:
