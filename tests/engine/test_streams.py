@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from pathlib import Path
+from random import Random
 from typing import Any, ClassVar
 
 import pytest
@@ -24,7 +25,7 @@ from engine.kit import (
 )
 from pydantic import PrivateAttr
 
-from lionpride.core import Event, EventStatus, Executor, Skip
+from lionpride.core import Event, EventStatus, Executor, Skip, Unset
 from lionpride.errors import (
     EventCancelledError,
     ExecutionError,
@@ -123,8 +124,8 @@ async def test_many_readers_early_and_late_get_all(executor: Executor) -> None:
             readers += [asyncio.create_task(all_of(executor, str(event.id))) for _ in range(5)]
             await asyncio.sleep(0)
             steps.give(*range(1000, 2000), None)
-            assert await asyncio.gather(*readers) == [list(range(2000))] * 10
-        assert await all_of(executor, event) == list(range(2000)), "long after"
+            assert await asyncio.gather(*readers) == [list(range(60))] * 10
+        assert await all_of(executor, event) == list(range(60)), "long after"
 
 
 async def test_a_slow_reader_keeps_nothing_and_holds_up_nobody(executor: Executor) -> None:
@@ -444,6 +445,92 @@ async def test_a_reader_that_is_forgotten_is_closed() -> None:
         gc.collect()
         await asyncio.sleep(0.5)
         assert event.status is EventStatus.CANCELLED
+
+
+# --- histories
+
+
+class Told:
+    """What one reader was given: the chunks of each attempt that it heard of."""
+
+    def __init__(self) -> None:
+        self.attempts: list[list[Any]] = [[]]
+
+    async def read(self, executor: Executor, event: Tape, random: Random) -> None:
+        await asyncio.sleep(random.choice([0, 0, 1, 7, 20]))
+        again: dict[str, Any] = {}
+        if random.random() < 0.5:
+            again = {"on_restart": lambda: self.attempts.append([])}
+        while True:
+            try:
+                async with aclosing(executor.stream(event, **again)) as chunks:
+                    async for chunk in chunks:
+                        self.attempts[-1].append(chunk)
+                        if random.random() < 0.2:
+                            await asyncio.sleep(random.choice([0, 0.5, 3]))
+            except RestartedError:
+                self.attempts.append([])
+            except Exception as error:
+                self.ended_with(event, error)
+                return
+            else:
+                self.ended_with(event, None)
+                return
+
+    def ended_with(self, event: Tape, error: BaseException | None) -> None:
+        assert error is event.execution.error
+        assert (error is None) is (event.status is EventStatus.COMPLETED)
+        if event.response is not Unset:  # none, if its last attempt failed before a chunk
+            assert self.attempts[-1] == event.response
+        self.check()
+
+    def check(self) -> None:
+        numbers = [attempt[0][0] for attempt in self.attempts if attempt]
+        assert numbers == sorted(set(numbers)), "no attempt comes back"
+        for attempt in self.attempts:
+            assert len({number for number, _ in attempt}) <= 1, "no two are mixed"
+            assert [place for _, place in attempt] == list(range(len(attempt))), "none is missing"
+
+
+def mishap(random: Random) -> Any:
+    """A stream whose attempts yield (attempt, place), and end as they like."""
+
+    async def do(event: Job) -> AsyncIterator[Any]:
+        for place in range(random.choice([0, 0, 1, 3, 10])):
+            yield event.execution.attempt, place
+            if random.random() < 0.7:
+                await asyncio.sleep(random.choice([0, 0.1, 1]))
+        if random.random() < 0.4:
+            raise ValueError(event.execution.attempt)
+
+    return do
+
+
+@pytest.mark.virtual
+@pytest.mark.parametrize("seed", range(60))
+async def test_whatever_happens_a_reader_hears_each_attempt_whole_and_the_last_to_its_end(
+    seed: int,
+) -> None:
+    random, executor = Random(seed), desk(concurrency_limit=3)
+    events = await executor.append_many([Tape(do=mishap(random)) for _ in range(4)])
+    reading = [
+        asyncio.create_task(Told().read(executor, event, random))
+        for event in events
+        for _ in range(4)
+    ]
+    await executor.start()
+    for _ in range(random.randrange(4)):  # shutdowns
+        running = asyncio.create_task(forward(executor))
+        await asyncio.sleep(random.choice([0, 0.1, 1, 2.5]))
+        running.cancel()
+        await asyncio.wait([running])
+        failed = [event for event in events if event.status is EventStatus.FAILED]
+        if failed and not reading[events.index(failed[0]) * 4].done():
+            await executor.retry(failed[0])
+        await asyncio.sleep(random.choice([0, 1]))
+    while executor.pending_events:
+        await executor.forward()
+    await asyncio.gather(*reading)
 
 
 # --- of any class

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.kit import Job, JobExecutor, Tape
+from engine.kit import Contract, Job, JobExecutor, Tape
 
-from lionpride.core import EventStatus, Executor
+from lionpride.core import Event, EventStatus, Executor
 from lionpride.errors import EventCancelledError, RestartedError
+from lionpride.stores.memory import MemoryStore
 
 URL = "sqlite:///run.db?synchronous=NORMAL"
 
@@ -179,6 +180,34 @@ async def test_more_than_one_step_writes_comes_in_order(folder: Path) -> None:
             with pytest.raises(StopAsyncIteration):
                 await anext(chunks)
     await beside.store.close()
+
+
+class Slow(Contract):
+    """A store in memory that says it is shared, and takes its time to be asked."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+
+    def publish(self, event: Event, attempt: int) -> None:
+        """Nobody is told."""
+
+    async def published(self, event: Event, attempt: int, first: int) -> None:
+        self.asked.set()
+        await self.answers.wait()
+
+
+@pytest.mark.virtual
+async def test_an_end_that_comes_while_the_store_is_asked_is_not_missed() -> None:
+    store = Slow()
+    executor = JobExecutor(store=store)  # type: ignore[arg-type]
+    event = await executor.append(Tape())
+    reading = asyncio.create_task(all_of(executor, event))
+    await store.asked.wait()
+    await executor.cancel(event)
+    store.answers.set()
+    with pytest.raises(EventCancelledError):
+        await reading
 
 
 # --- processes
