@@ -102,7 +102,8 @@ class Event(Work):
         if state.status is not EventStatus.PENDING or state.arrival is not None:
             raise OperationError(
                 f"{self!r} is {state.status.value} or held by an executor: only a free, pending "
-                "event can stream itself; use event.as_fresh_event()"
+                "event can stream itself; use executor.stream(event) to follow it, or "
+                "event.as_fresh_event() to do the same again"
             )
         clock = asyncio.get_running_loop().time
         began, chunks = clock(), list[Any]()

@@ -109,6 +109,36 @@ async def test_a_step_writes_no_more_than_it_may_and_everybody_has_a_turn() -> N
 
 
 @pytest.mark.virtual
+async def test_of_large_chunks_a_step_writes_few() -> None:
+    office = Office()
+    office.begin(1, ["x" * 100_000] * 10)
+    office.begin(2, [["x" * 200_000]] * 4)
+    office.begin(3, [b"x" * 1_000_000] * 2)
+    await asyncio.sleep(INTERVAL * 20)
+    assert office.written(1) == [0, 2, 4, 6, 8]
+    assert office.written(2) == [0], "nobody knew how large they were; and there were four"
+    assert office.written(3) == [0, 1]
+
+
+async def test_a_note_may_be_any_text_of_any_length(executor: Executor, tmp_path: Path) -> None:
+    gate = Gate()
+
+    async def do(event: Job) -> None:
+        event.progress(0.5, "\ud800" + "x" * 2000)
+        await gate.open.wait()
+
+    async with executor:
+        event = await executor.append(Job(do=do))
+        await until(lambda: bool(rows(tmp_path)))
+        other = SqliteStore(tmp_path / "run.db", "q")
+        (record,) = await other.get([event.id])
+        assert record is not None
+        assert record.progress == (0.5, "?" + "x" * 999)
+        await other.close()
+        gate.open.set()
+
+
+@pytest.mark.virtual
 async def test_what_could_not_be_written_is_written_later() -> None:
     office = Office()
     office.begin(1, ["a", "b"])

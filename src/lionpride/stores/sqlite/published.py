@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ("News", "Publish", "Published")
 
-PIECES: Final = 20
+PIECES: Final = 8
 """Rows of chunks that are read at a time."""
 
 _OVER: Final = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -26,11 +26,17 @@ PIECE: Final = 500
 MOST: Final = 2000
 """Chunks of all attempts that one step writes at most: more would hold up the event loop."""
 
+TEXT: Final = 250_000
+"""Characters that one step writes of an attempt, about, if its chunks are much alike."""
+
+NOTE: Final = 1000
+"""Characters of a note that are written."""
+
 
 class Told:
     """An attempt of this process that others may want to see, and what is written of it."""
 
-    __slots__ = ("attempt", "count", "event", "is_written", "progress", "written")
+    __slots__ = ("attempt", "count", "event", "is_written", "length", "progress", "written")
 
     def __init__(self, event: Work, attempt: int) -> None:
         self.event = event
@@ -38,22 +44,39 @@ class Told:
         self.is_written = False
         self.written = 0  # chunks
         self.count = 0
+        self.length = 0.0  # characters that a chunk takes, the last time
         self.progress: Progress | None = None
 
-    def news(self, number: int, most: int) -> News | None:
-        """What is to be written, with so many chunks at most; None if nothing is new."""
+    def news(self, number: int, most: int) -> tuple[News, Callable[[], None], int] | None:
+        """What is to be written, with so many chunks at most; None if nothing is new.
+
+        With it what is to be called when it is, and the number of its chunks.
+        """
         live = Live.now(self.event.__dict__)
         if live is None or live.attempt != self.attempt:
             return None  # it is over, but for its record
         chunks, progress = live.chunks or [], live.progress
-        new = chunks[self.written : self.written + most]
+        new = chunks[self.written : self.written + self._size(chunks, most)]
         if not new and progress is self.progress and len(chunks) == self.count:
             return None
         text = packed_result(Execution.over({"_response": new})) if new else None
-        fraction, note = progress or (None, None)
-        return News(number, self.attempt, fraction, note, len(chunks), self.written, text)
+        if text is not None:
+            self.length = len(text) / len(new)
+        fraction, note = (None, None) if progress is None else (progress.fraction, progress.note)
+        if note is not None:  # a lone surrogate, which is no text to SQLite, is replaced
+            note = note[:NOTE].encode("utf-8", "replace").decode()
+        news = News(number, self.attempt, fraction, note, len(chunks), self.written, text)
+        return news, partial(self._note, news, len(new), progress), len(new)
 
-    def note(self, news: News, size: int, progress: Progress | None) -> None:
+    def _size(self, chunks: Sequence[Any], most: int) -> int:
+        """How many chunks to write: of large ones few, as they are encoded in the event loop."""
+        length = self.length
+        if not length and self.written < len(chunks):
+            first = chunks[self.written]
+            length = len(first) if isinstance(first, str | bytes) else 100
+        return min(most, max(1, int(TEXT / max(length, 1))))
+
+    def _note(self, news: News, size: int, progress: Progress | None) -> None:
         """What was new is written."""
         self.is_written, self.count, self.progress = True, news.yielded, progress
         self.written = news.first + size
@@ -127,15 +150,14 @@ class Telling:
                 if told.is_written:
                     self._over.append((number, told.attempt))
                 continue
-            one = told.news(number, min(PIECE, left))
-            if one is None:
+            found = told.news(number, min(PIECE, left))
+            if found is None:
                 continue
-            size = min(PIECE, left, one.yielded - one.first)
+            news, note, size = found
             left -= size
             if size:  # those who had much to say are last the next time
                 self._told[number] = self._told.pop(number)
-            progress = Live.of(told.event.__dict__).progress
-            yield one, partial(told.note, one, size, progress)
+            yield news, note
 
     async def stop(self) -> None:
         """Tell no more; what was written is taken away."""
