@@ -85,6 +85,9 @@ class Reporter:
         context.run(_REPORT.set, self)
 
     def __call__(self, event: Event, progress: Progress) -> None:
+        shop = self._shop()
+        if shop is None or not (shop.observers.listening or shop.share):
+            return
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
