@@ -118,7 +118,14 @@ class Results(Streams):
         async def append(event: Any) -> Event:
             return await self.append(event, exist_ok=exist_ok, wait=True)
 
-        mapping = Mapping(events, append, Endings(self._store), ordered=ordered, size=size)
+        mapping = Mapping(
+            events,
+            append,
+            Endings(self._store),
+            ordered=ordered,
+            size=size,
+            overlap=not isinstance(self._store, Immediate),
+        )
         try:
             while (event := await mapping.next()) is not None:
                 yield cast("E", event)
