@@ -17,6 +17,7 @@ FUNCTION_LINES = 50
 
 UNTESTED: dict[str, str] = {
     "model/given.py": "tests/model/test_element.py: what is taken for time and metadata",
+    "model/kept.py": "tests/model/test_execution.py: what each field says, and when",
     "model/lazy.py": "tests/model/test_element.py: identity is made on first use",
     "engine/exchange.py": "tests/engine/test_waiting_store.py: a cancel that comes at any turn",
     "engine/intake.py": "tests/engine/test_executor.py: what is taken in and what is refused",
@@ -35,6 +36,8 @@ UNTESTED: dict[str, str] = {
     "stores/sqlite/look.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/sqlite/manage.py": "tests/stores/test_contract_by_hand.py",
     "stores/sqlite/opened.py": "tests/stores/sqlite/test_file.py: files that open, and that do not",
+    "stores/sharing.py": "tests/engine/test_streams_beside.py follows what another store runs",
+    "stores/sqlite/published.py": "tests/stores/sqlite/test_telling.py: what is in its tables",
     "stores/sqlite/reader.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/sqlite/rows.py": "tests/simulation: the rows against the reference",
     "stores/sqlite/steps.py": "tests/simulation: every step against the reference",

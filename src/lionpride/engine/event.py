@@ -9,11 +9,13 @@ from typing import Any, ClassVar, final
 
 from ..errors import ConfigurationError, LionTimeoutError, OperationError
 from ..model.execution import EventStatus
+from ..model.live import ENTRY, Live
 from ..model.policy import Retry
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
+from .reporting import checked_progress, report
 
 __all__ = ("Event", "explain", "left_behind", "perform")
 
@@ -61,6 +63,23 @@ class Event(Work):
         yield  # makes it the generator that an override is
 
     @final
+    def progress(self, fraction: float | None = None, note: str = "") -> None:
+        """Say how far the work is; for the event's own code, from whatever task or thread of it.
+
+        ``execution.progress`` has what was said last; ``executor.observe_progress`` hears of
+        each; a display and a durable store look now and then, so it may be said often.
+        What is said of an event that does not run is ignored.
+
+        Args:
+            fraction: From 0 to 1; None: nobody knows.
+            note: A few words.
+
+        Raises:
+            ValidationError: for any other fraction, or a note that is no text.
+        """
+        report(self, checked_progress(fraction, note))
+
+    @final
     async def invoke(self) -> Any:
         """Run the event by itself, once, with its timeout; no executor is needed.
 
@@ -96,7 +115,8 @@ class Event(Work):
         if state.status is not EventStatus.PENDING or state.arrival is not None:
             raise OperationError(
                 f"{self!r} is {state.status.value} or held by an executor: only a free, pending "
-                "event can stream itself; use event.as_fresh_event()"
+                "event can stream itself; use executor.stream(event) to follow it, or "
+                "event.as_fresh_event() to do the same again"
             )
         clock = asyncio.get_running_loop().time
         began, chunks = clock(), list[Any]()
@@ -177,7 +197,10 @@ class Solo:
 
 
 async def perform(
-    event: Event, guard: Guard, explained: Callable[[Event, BaseException], Ending]
+    event: Event,
+    guard: Guard,
+    explained: Callable[[Event, BaseException], Ending],
+    share: Callable[[Work, int], None] | None = None,
 ) -> Outcome:
     """Run an event's code under its timeout, whatever it does.
 
@@ -185,6 +208,7 @@ async def perform(
         event: Whose code it is.
         guard: What cancels this task.
         explained: Says what an exception means, once the attempt is over.
+        share: Lets other processes see a stream before its end.
     """
     chunks: list[Any] | None = None
     outcome: Outcome
@@ -195,7 +219,7 @@ async def perform(
             guard.limit(event.timeout)
         if event.streaming:
             chunks = guard.chunks = []
-            response: Any = await collect(chunks_of(event, Event), chunks, event.max_chunks)
+            response: Any = await _streamed(event, chunks, share)
         else:
             response = await event._invoke()
     except BaseException as error:
@@ -207,6 +231,22 @@ async def perform(
         guard.over()
         outcome = Completion(response, clock() - began)
     return outcome
+
+
+async def _streamed(
+    event: Event, chunks: list[Any], share: Callable[[Work, int], None] | None
+) -> list[Any]:
+    """Run an event's stream to its end; its chunks can be followed meanwhile."""
+    own = event.__dict__
+    live = Live.of(own)
+    live.begin(own.get("_attempt", 0), chunks)
+    if share is not None:
+        share(event, live.attempt)
+    try:
+        return await collect(chunks_of(event, Event), live, chunks, event.max_chunks)
+    finally:
+        if live.chunks is chunks and not live.bells and live.progress is None:
+            own.pop(ENTRY, None)  # nobody waits there; who reads has the list itself
 
 
 def explain(event: Event, error: BaseException, cause: Cause | None) -> Ending:

@@ -10,6 +10,7 @@ from ..rules.lifecycle import Ending
 from ..rules.retry import judge
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
+from ..stores.sharing import Shared
 from .observers import Observers
 
 __all__ = ("Workshop",)
@@ -55,6 +56,8 @@ class Workshop:
         self.promised = 0  # starts that a claim under way, or its events, will make
         self.asker: object | None = None  # the worker that asks for permission now
         self.asks = permission is not None
+        # Lets other processes see what an attempt shows of itself; None where there are none.
+        self.share = store.publish if isinstance(store, Shared) else None
         self.now = store if isinstance(store, Immediate) else None
         # Whether nothing can come between a claim and its start.
         self.direct = self.now is not None and not self.asks

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, Generic, NoReturn, Self, TypeVar, overload
+from typing import Any, Final, NoReturn, Self, overload
 
 from ..errors import OperationError, ValidationError
 from .attempts import Attempt, attempts_of
 from .codec import Encoder, decode, error_from_dict, error_to_dict
+from .kept import AfterSuccess, Kept, UntilEnded
+from .live import Live, Progress
 from .policy import Retry
 from .unset import MaybeUnset, Unset, UnsetType
 
@@ -44,68 +46,8 @@ class EventStatus(StrEnum):
         raise ValueError(f"{value!r} is no status of an event: give one of {', '.join(cls)}")
 
 
-V = TypeVar("V")
-
 TERMINAL: Final = frozenset(EventStatus) - {EventStatus.PENDING, EventStatus.PROCESSING}
 """The statuses that an event ends in."""
-
-
-class Kept(Generic[V]):
-    """A field of ``Execution``: an entry of the dict below it, or its default."""
-
-    __slots__ = ("default", "key")
-
-    def __init__(self, default: V) -> None:
-        self.default = default
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.key = f"_{name}"
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, instance: Execution, owner: type) -> V: ...
-    def __get__(self, instance: Execution | None, owner: type) -> Self | V:
-        if instance is None:
-            return self
-        value: V = instance.own.get(self.key, self.default)
-        return value
-
-    def __set__(self, instance: Execution, value: V) -> None:
-        if value is self.default:
-            instance.own.pop(self.key, None)
-        else:
-            instance.own[self.key] = value
-            instance.own.setdefault("_status", "pending")  # so nobody takes it for a blank one
-
-
-class AfterSuccess(Kept[V]):
-    """One that every completed event has alike, so that it needs no entry there."""
-
-    __slots__ = ("success",)
-
-    def __init__(self, default: V, success: V) -> None:
-        super().__init__(default)
-        self.success = success
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is not None and instance.own.get("_status") == "completed":
-            return self.success
-        return super().__get__(instance, owner)
-
-
-class UntilEnded(Kept[V]):
-    """One that means nothing any more once the event has ended: it may be left there."""
-
-    __slots__ = ()
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is not None and instance.own.get("_status", "pending") not in _UNENDED:
-            return self.default
-        return super().__get__(instance, owner)
-
-
-_UNENDED: Final = ("pending", "processing")
 
 
 class Status:
@@ -207,6 +149,25 @@ class Execution:
         state = cls.__new__(cls)
         state.own = own
         return state
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far its attempt is, as the event's own code has said last; None: it has not.
+
+        Of the present attempt, or the last one; no dump has it, and only the process that runs
+        the attempt knows it as it is.
+        """
+        live = Live.now(self.own)
+        return None if live is None else live.progress
+
+    @property
+    def chunks(self) -> Sequence[Any]:
+        """What a stream has yielded so far in its attempt; when it has ended, its response."""
+        live = Live.now(self.own)
+        if live is not None and live.chunks is not None:
+            return live.chunks
+        response = self.own.get("_response", ())
+        return response if self.own.get("streaming") and isinstance(response, list) else ()
 
     def become(self, status: EventStatus) -> None:
         """Set the status, whoever holds the event. For whoever holds it."""

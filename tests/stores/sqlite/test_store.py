@@ -464,6 +464,30 @@ async def test_a_large_append_with_an_id_twice_leaves_nothing(store_of: Make) ->
     assert await total(store) == 0
 
 
+# -- leases ----------------------------------------------------------------------------------------
+
+
+async def test_a_lease_counts_from_when_it_is_given(
+    store_of: Make, path: Path, clock: Clock
+) -> None:
+    """A claim that has waited for the file has not used up its lease by then."""
+    store, watcher = store_of(), store_of()
+    await put(store, 1.0)
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    claiming = asyncio.create_task(store.claim("worker", start=True, lease=10.0))
+    for _ in TURNS:
+        await asyncio.sleep(0)
+    clock.advance(60.0)
+    other.execute("ROLLBACK")
+    other.close()
+    claims, _ = await claiming
+    assert len(claims) == 1
+    assert await watcher.sweep() == 0
+    clock.advance(11.0)
+    assert await watcher.sweep() == 1
+
+
 # -- what is written -------------------------------------------------------------------------------
 
 
@@ -735,6 +759,20 @@ async def test_what_another_has_removed_is_not_found(how: str, store_of: Make) -
     if how == "remove":
         await store.append([(job, 1.0)])
         assert await store.find(job.id) is job
+
+
+@pytest.mark.parametrize("verb", ["cancel", "requeue", "remove"])
+async def test_what_another_has_removed_is_refused_by_name(verb: str, store_of: Make) -> None:
+    store, other = store_of(), store_of()
+    gone, stays = await put(store, 1.0, 2.0)
+    if verb == "requeue":
+        await end(store, S.FAILED)
+        await end(store, S.FAILED)
+    await other.remove([gone.id])
+    with pytest.raises(NotFoundError):
+        await getattr(store, verb)([stays, gone])
+    status = S.FAILED if verb == "requeue" else S.PENDING
+    assert [(each.id, each.status) for each in await pages(store)] == [(stays.id, status)]
 
 
 async def test_what_is_claimed_here_and_was_ended_by_others_and_removed(

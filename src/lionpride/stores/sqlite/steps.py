@@ -219,6 +219,8 @@ class Sweep:
             state, status = self.pack(ending, one.state), ending.status.value
             when = self.ended()
             _put(rows, [(one.number, one.state[0], status, 0.0, when, one.priority, state)])
+        if lapsed:
+            rows.published.clear_orphans()
         return [one.number for one in lapsed], bool(holders)
 
 
@@ -236,6 +238,7 @@ class Enlist:
         for worker, process in rows.workers().items():
             if is_dead(*process):
                 rows.lapse(worker)
+        rows.published.clear_orphans()
         pid = os.getpid()
         rows.enlist(self.worker, host(), pid, born(pid), self.now)
 
