@@ -23,6 +23,7 @@ UNTESTED: dict[str, str] = {
     "stores/sqlite/aside.py": "tests/crash stops it at its points",
     "stores/sqlite/base.py": "tests/stores/test_contract.py: every verb stands on it",
     "stores/sqlite/batch.py": "tests/simulation: batches of every kind against the reference",
+    "stores/sqlite/bulk.py": "tests/simulation: the rows against the reference",
     "stores/sqlite/columns.py": "tests/stores/test_contract.py: what goes in comes out",
     "stores/sqlite/commits.py": "tests/crash kills it before and after each commit",
     "stores/sqlite/entering.py": "tests/stores/test_contract.py: append, load and restore",

@@ -19,11 +19,11 @@ import apsw
 from ...errors import OperationError
 from .aside import Aside
 from .batch import Answer, Answers, Batch, Exit
+from .bulk import Bulk
 from .entering import Append, Enter
 from .file import speaking
 from .holding import Holding
 from .lock import Turn
-from .rows import Rows
 from .steps import Step
 
 __all__ = ("Commits",)
@@ -55,7 +55,7 @@ class Commits:
         self,
         path: Path,
         connection: apsw.Connection,
-        rows: Rows,
+        rows: Bulk,
         turn: Turn,
         *,
         patience: float,
@@ -187,14 +187,17 @@ class Commits:
 
     def _do(self, batch: Batch, patience: float) -> Answers:
         """Take the steps; the transaction stays open."""
-        self._begin(patience)
         try:
-            answers = batch.perform(self._rows)
-            self._rows.write_counts()
+            if batch.is_plain():
+                self._begin(patience)
+                if answers := batch.perform_quickly(self._rows):
+                    return answers
+                self._rows.roll_back()
+            self._begin(patience)
+            return batch.perform(self._rows)
         except BaseException:
             self._rows.roll_back()
             raise
-        return answers
 
     def _begin(self, patience: float) -> None:
         self._connection.set_busy_timeout(round(patience * 1000))
@@ -367,7 +370,7 @@ class Commits:
         return cancelled
 
 
-async def _by_and_by(step: Append | Enter, rows: Rows) -> Any:
+async def _by_and_by(step: Append | Enter, rows: Bulk) -> Any:
     """Take an append piece by piece, with a turn of the loop between two."""
     pieces = step.by_and_by(rows, PIECE)
     while True:
