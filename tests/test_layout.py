@@ -27,6 +27,7 @@ UNTESTED: dict[str, str] = {
     "stores/sqlite/columns.py": "tests/stores/test_contract.py: what goes in comes out",
     "stores/sqlite/commits.py": "tests/crash kills it before and after each commit",
     "stores/sqlite/entering.py": "tests/stores/test_contract.py: append, load and restore",
+    "stores/sqlite/forks.py": "tests/stores/sqlite/test_fork.py: a child of a process with a store",
     "stores/sqlite/holding.py": "tests/simulation: what a process shows against the reference",
     "stores/sqlite/look.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/sqlite/manage.py": "tests/stores/test_contract_by_hand.py",

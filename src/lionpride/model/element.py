@@ -65,7 +65,7 @@ class Element(BaseModel):
         @made_on_first_use
         def id(self) -> UUID:
             """The identity, made once."""
-            return new_id(self.created_timestamp)
+            return new_id(self.__dict__.get("_created") or self.created_timestamp)
 
         @made_on_first_use
         def created_at(self) -> datetime:

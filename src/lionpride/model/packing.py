@@ -33,10 +33,9 @@ _COLUMNS: Final = ("id", "created_at", "execution")
 
 def packed(work: Work) -> str:
     """``work.to_dict("json")`` without what the store has columns for, as compact JSON."""
-    plain = work._plainly.of(work)
-    if plain is not None:
-        metadata, fields = plain
-        return _text({"metadata": metadata, **fields})
+    text = work._plainly.text(work, _text)
+    if text is not None:
+        return text
     data = work.to_dict("json")
     for name in _COLUMNS:
         data.pop(name, None)

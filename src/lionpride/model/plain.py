@@ -9,6 +9,7 @@ and the result is the same. Measurements: docs/decisions/serialization.md.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from enum import Enum
 from math import isfinite
 from types import NoneType, UnionType
@@ -49,13 +50,15 @@ class Plain:
     (a serializer, an override) is not seen.
     """
 
-    __slots__ = ("_key", "_kind", "_known", "_shapes")
+    __slots__ = ("_key", "_kind", "_known", "_last", "_shapes", "_text")
 
     def __init__(self, kind: type[BaseModel]) -> None:
         self._kind = kind
         self._known = False
         self._shapes: tuple[tuple[str, _Shape], ...] | None = None
         self._key = ""
+        self._last: tuple[tuple[str, Any], ...] | None = None
+        self._text = ""
 
     @property
     def key(self) -> str:
@@ -98,6 +101,33 @@ class Plain:
             return None
         metadata["lion_class"] = self.key
         return metadata, fields
+
+    def text(self, instance: BaseModel, write: Callable[[dict[str, Any]], str]) -> str | None:
+        """Metadata and fields as one text; None if not plain.
+
+        Instances one after another with the very same values share theirs.
+
+        Args:
+            instance: One of the class.
+            write: Makes the text.
+        """
+        last = self._last
+        if last is not None:
+            own = instance.__dict__
+            for name, value in last:
+                if name not in own or own[name] is not value:
+                    break
+            else:
+                if not own.get("_metadata"):
+                    return self._text
+        plain = self.of(instance)
+        if plain is None:
+            return None
+        metadata, fields = plain
+        text = write({"metadata": metadata, **fields})
+        if len(metadata) == 1 and all(type(value) in _SCALARS for value in fields.values()):
+            self._last, self._text = tuple(fields.items()), text
+        return text
 
     def _look(self) -> bool:
         """Look at the class, once it is complete; whether it is plain."""

@@ -66,3 +66,15 @@ async def test_what_is_known_leaves_the_others_of_its_transaction_alone(
         "ExistsError",
         "NoneType",
     ]
+
+
+async def test_a_bell_rings_in_time_for_a_claim_in_the_same_commit(store: SqliteStore) -> None:
+    await store.counts()
+    asked: list[asyncio.Task[object]] = []
+    store.on_ready(lambda: asked.append(asyncio.create_task(store.claim("w", 5))))
+    jobs = [Job(), Job()]
+    await enter(store, [(2.0, jobs[0]), (1.0, jobs[1])])
+    # Both are on record now, and nothing has been awaited since but their append.
+    counts = await store.counts()
+    assert (counts[EventStatus.PENDING], counts[EventStatus.PROCESSING]) == (0, 2)
+    assert [await each for each in asked] == [([(jobs[1], 1), (jobs[0], 1)], None)]

@@ -43,12 +43,14 @@ class Answers(NamedTuple):
         numbers: Of each entry, its number; or why it was not taken in.
         applied: Of each exit, whether its claim still held.
         steps: Of each step, its answer.
+        left: Whether some of what was taken in may still wait.
         idle: Whether nothing waits and nothing is claimed any more.
     """
 
     numbers: Sequence[int | Exception]
     applied: Sequence[bool]
     steps: Sequence[Answer]
+    left: bool
     idle: bool
 
 
@@ -93,11 +95,12 @@ class Batch:
                     return None
                 steps.append(Answer(claimed))
             rows.let_new_wait(new)
+            left = bool(new)
         except apsw.Error:
             raise
         except Exception:  # of which event it was, shows when each is taken for itself
             return None
-        return Answers(numbers, [True] * len(exits), steps, rows.write_counts())
+        return Answers(numbers, [True] * len(exits), steps, left, rows.write_counts())
 
     def perform(self, rows: Bulk) -> Answers:
         """Take every step: settlements first, claims last, so that what is freed can be claimed.
@@ -114,7 +117,33 @@ class Batch:
             if at not in answers:
                 answers[at] = _one(rows, steps[at])
         in_order = [answers[at] for at in range(len(steps))]
-        return Answers(numbers, applied, in_order, rows.write_counts())
+        return Answers(numbers, applied, in_order, True, rows.write_counts())
+
+    def tell(self, answers: Answers) -> None:
+        """All is committed: tell who waits, in order."""
+        for one, number in zip(self.entries, answers.numbers, strict=True):
+            future = one[2]
+            if future.done():
+                continue
+            if isinstance(number, Exception):
+                future.set_exception(number)
+            else:
+                future.set_result(None)
+        for at in self.order():
+            _, then, future = self.steps[at]
+            value, error = _noted(then, answers.steps[at])
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+    def fail(self, error: Callable[[], Exception]) -> None:
+        """Nothing of it was done: give each who waits an error of his own."""
+        for future in [one[2] for one in self.entries] + [one[2] for one in self.steps]:
+            if not future.done():
+                future.set_exception(error())
 
     def order(self) -> list[int]:
         """The places of the steps in the order in which they are taken: claims last.
@@ -178,6 +207,16 @@ def _together(rows: Bulk, work: Callable[[], Any]) -> Any:
         raise
     except Exception:  # which of several it was, shows when each is taken for itself
         return None
+
+
+def _noted(then: Callable[[Any], Any] | None, answer: Answer) -> Answer:
+    """Have the store note what is committed; the answer for who asked."""
+    if answer.error is not None or then is None:
+        return answer
+    try:
+        return Answer(then(answer.value))
+    except Exception as error:
+        return Answer(None, error)
 
 
 class _InTheWay(Exception):

@@ -55,7 +55,9 @@ _NEW: Final[State] = (0, 0, 0, 0, None, None, None)
 
 def fresh_of(event: Work, priority: float) -> Fresh:
     """The columns of an event with nothing on record."""
-    return event.id.bytes, kind_of(event), event.__dict__["_created"], priority, packed(event)
+    own = event.__dict__
+    uid = own.get("id") or event.id
+    return uid.int.to_bytes(16, "big"), kind_of(event), own["_created"], priority, packed(event)
 
 
 def state_of(own: dict[str, Any]) -> State:

@@ -9,7 +9,7 @@ turn (docs/decisions/sqlite.md).
 from __future__ import annotations
 
 import asyncio
-import os
+from asyncio import get_running_loop
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -18,11 +18,13 @@ import apsw
 
 from ...errors import OperationError
 from .aside import Aside
-from .batch import Answer, Answers, Batch, Exit
+from .batch import Answers, Batch, Exit
 from .bulk import Bulk
 from .entering import Append, Enter
 from .file import speaking
+from .forks import forks
 from .holding import Holding
+from .large import Queue
 from .lock import Turn
 from .steps import Step
 
@@ -73,9 +75,10 @@ class Commits:
         self._busy = False
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = os.getpid()
+        self._process = forks.count
         self._aside = Aside()
         self._quiet: list[asyncio.Future[None]] = []
+        self._queue = Queue()
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -96,7 +99,9 @@ class Commits:
 
     def enter(self, event: Any, fresh: Any) -> asyncio.Future[None]:
         """Have an event with nothing on record taken in."""
-        loop = self._here()
+        loop = self._loop
+        if loop is None or loop is not get_running_loop() or forks.count != self._process:
+            loop = self._here()
         future: asyncio.Future[None] = loop.create_future()
         self._batch.entries.append((event, fresh, future))
         if not self._busy and not self._scheduled:
@@ -112,7 +117,7 @@ class Commits:
     @property
     def is_ours(self) -> bool:
         """Whether this process has opened the file, not one that it was forked from."""
-        return os.getpid() == self._process
+        return forks.count == self._process
 
     def check_process(self) -> None:
         """Refuse to work in a child process.
@@ -120,7 +125,7 @@ class Commits:
         Raises:
             OperationError: after ``fork``.
         """
-        if os.getpid() != self._process:
+        if forks.count != self._process:
             raise OperationError(
                 f"{self._path} was opened before fork(): open it anew in the child process"
             )
@@ -132,13 +137,17 @@ class Commits:
         if loop is not self._loop:
             self._aside.wait()  # what another loop left unfinished
             self._busy = self._scheduled = False
-            self._batch, self._loop = Batch(), loop
+            self._batch, self._queue, self._loop = Batch(), Queue(), loop
         return loop
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin a transaction when this turn is over, so that it takes all that comes in it."""
+        """Begin a transaction two turns from now.
+
+        It takes all that comes in this turn; and what that has called, as an append calls who
+        claims.
+        """
         self._scheduled = True
-        loop.call_soon(self._flush)
+        loop.call_soon(loop.call_soon, self._flush)
 
     @property
     def idle(self) -> bool:
@@ -151,7 +160,7 @@ class Commits:
         Raises:
             StoreError: if what is under way cannot be written.
         """
-        while self._busy or len(self._batch):
+        while self._busy or len(self._batch) or len(self._queue):
             future = asyncio.get_running_loop().create_future()
             self._quiet.append(future)
             await future
@@ -164,7 +173,12 @@ class Commits:
 
     def _flush(self) -> None:
         self._scheduled = False
-        if self._busy or not len(self._batch):
+        if self._busy:
+            return
+        if self._queue.call(bool(len(self._batch))):
+            self._busy = True
+            return
+        if not len(self._batch):
             return
         batch, self._batch = self._batch, Batch()
         self._busy = True
@@ -253,31 +267,14 @@ class Commits:
     def _done(self, batch: Batch, answers: Answers) -> None:
         holding = self._holding
         holding.exited(batch.exits, answers.applied)
-        holding.entered(batch.entries, answers.numbers)
-        for (_, _, future), number in zip(batch.entries, answers.numbers, strict=True):
-            if future.done():
-                continue
-            if isinstance(number, int):
-                future.set_result(None)
-            else:
-                future.set_exception(number)
-        for at in batch.order():
-            _, then, future = batch.steps[at]
-            value, error = _noted(then, answers.steps[at])
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
+        holding.entered(batch.entries, answers.numbers, answers.left)
+        batch.tell(answers)
         self._next()
         self._committed(answers.idle)
 
     def _failed(self, batch: Batch, failure: Exception) -> None:
         """The transaction came to nothing: who waits is told so, completions are kept."""
-        for future in [one[2] for one in batch.entries] + [one[2] for one in batch.steps]:
-            if not future.done():
-                future.set_exception(self._explained(failure))
+        batch.fail(lambda: self._explained(failure))
         if batch.exits and self._loop is not None:
             self._batch.exits[:0] = batch.exits
             self._loop.call_later(AGAIN, self._flush)
@@ -297,8 +294,9 @@ class Commits:
 
     def _next(self, after_failure: bool = False) -> None:
         self._busy = False
-        more = self._batch.steps or self._batch.entries
-        if self._loop is not None and (more or (self._batch.exits and not after_failure)):
+        more: Any = self._batch.steps or self._batch.entries
+        more = more or self._queue or (self._batch.exits and not after_failure)
+        if self._loop is not None and more:
             self._schedule(self._loop)
         elif self._quiet:
             waiting, self._quiet = self._quiet, []
@@ -308,17 +306,15 @@ class Commits:
 
     # -- a large append ----------------------------------------------------------------------
 
-    async def append(self, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
+    async def append(self, size: int, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
         """Take in many events in one transaction, with turns of the loop in between.
 
         Args:
+            size: How many events.
             step: What to do.
             then: As for ``ask``.
         """
-        self._here()
-        while self._busy:
-            await self.quiet()
-        self._busy = True
+        await self._wait_for_turn(size)
         try:
             if not self._turn.take_now() and await self._call(self._turn.take):
                 self._turn.give()
@@ -328,6 +324,18 @@ class Commits:
             raise self._explained(error) from error
         finally:
             self._next()
+
+    async def _wait_for_turn(self, size: int) -> None:
+        loop = self._here()
+        turn = self._queue.join(size)
+        if not self._busy and not self._scheduled:
+            self._schedule(loop)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._next()
+            raise
 
     async def _append(self, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
         rows = self._rows
@@ -379,16 +387,6 @@ async def _by_and_by(step: Append | Enter, rows: Bulk) -> Any:
         except StopIteration as end:
             return end.value
         await asyncio.sleep(0)
-
-
-def _noted(then: Callable[[Any], Any] | None, answer: Answer) -> Answer:
-    """Have the store note what is committed; the answer for who asked."""
-    if answer.error is not None or then is None:
-        return answer
-    try:
-        return Answer(then(answer.value))
-    except Exception as error:
-        return Answer(None, error)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, *call: Any) -> None:

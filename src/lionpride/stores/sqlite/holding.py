@@ -42,6 +42,16 @@ class Taken:
         self.wanted = True
 
 
+_UNTRIED: Final = (0, 0, 0, 0)
+
+
+def _is_untried(own: dict[str, Any]) -> bool:
+    """Whether nobody here knows of an attempt at an event."""
+    return not (
+        "_attempt" in own or "_tries" in own or "_denials" in own or "_interruptions" in own
+    )
+
+
 def _counters(own: dict[str, Any]) -> tuple[int, int, int, int]:
     """What others may have changed of an event that waits."""
     get = own.get
@@ -82,36 +92,31 @@ class Holding:
 
     # -- taking in ---------------------------------------------------------------------------
 
-    def entered(self, entries: Sequence[Entered], numbers: Sequence[int | Exception]) -> None:
-        """Events were taken in that nobody had before, or were not."""
-        enter = self.shown.enter
-        for (event, columns, _), number in zip(entries, numbers, strict=True):
-            if isinstance(number, int):
-                own = event.__dict__
-                own["_status"] = "pending"
-                own["_arrival"] = number
-                own["_priority"] = columns[3]
-                enter(number, event)
-        if entries and self._bells.ready:
+    def entered(
+        self, entries: Sequence[Entered], numbers: Sequence[int | Exception], wait: bool
+    ) -> None:
+        """Events were taken in that nobody had before, or were not; some may ``wait``."""
+        given = numbers if isinstance(numbers, range) else None
+        if given is None:
+            pairs = list(zip(entries, numbers, strict=True))
+            entries = [entry for entry, number in pairs if isinstance(number, int)]
+        new = given or [number for number in numbers if isinstance(number, int)]
+        self._enter([(one[0], one[1][3]) for one in entries], new)
+        if entries and wait and self._bells.ready:
             self._bells.ring_ready()
 
     def entered_all(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
         """Events were taken in that nobody had before."""
+        self._enter(entries, numbers)
+        self._bells.ring_ready()
+
+    def _enter(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
         for (event, priority), number in zip(entries, numbers, strict=True):
             own = event.__dict__
             own["_status"] = "pending"
             own["_arrival"] = number
             own["_priority"] = priority
-        held = zip(numbers, (event for event, _ in entries), strict=True)
-        self.shown.enter_all(held, len(entries))
-        self._bells.ring_ready()
-
-    def _hold(self, event: Work, number: int, priority: float) -> None:
-        own = event.__dict__
-        own["_status"] = "pending"
-        own["_arrival"] = number
-        own["_priority"] = priority
-        self.shown.enter(number, event)
+        self.shown.enter(numbers, [event for event, _ in entries])
 
     def appended(self, entries: Sequence[Entry], answer: list[tuple[int, bool]]) -> list[Work]:
         """Events were appended, or were here already: all of them as they are held."""
@@ -119,9 +124,9 @@ class Holding:
         for (event, priority), (number, is_new) in zip(entries, answer, strict=True):
             mine = self.shown.find(number)
             if is_new and mine is None:
-                self._hold(event, number, priority)
+                self._enter([(event, priority)], [number])
                 mine = event
-            held.append(mine or self.find(number))
+            held.append(self.find(number) if mine is None else mine)
         self._bells.ring_ready()
         return held
 
@@ -157,25 +162,28 @@ class Holding:
     def claimed(self, answer: Claimed, start: bool, taken: Taken) -> float | None:
         """Events were claimed: gather them, and say in how many seconds there may be more."""
         claims, shown = self.claims, self.shown
+        find, shows, begin, take = shown.find, shown.shows, shown.begin, taken.claims.append
         for one in answer.rows:
             number, attempt = one[0], one[3] + 1
-            event = shown.find(number) or self._built(one, answer.kept)
-            if event is None:
+            event = find(number)
+            if event is None and (event := self._built(one, answer.kept)) is None:
                 continue
             own = event.__dict__
-            is_known = own.get("_status") == "pending" and _counters(own) == one[3:7]
+            is_known = own.get("_status") == "pending" and (
+                _is_untried(own) if one[3:7] == _UNTRIED else _counters(own) == one[3:7]
+            )
             if not is_known:
                 self._write(event, "pending", one[1], one[3:])
             own["_attempt"] = claims[number] = attempt
-            if start and is_known and "_due" not in own and shown.shows(number):
+            if start and is_known and "_due" not in own and shows(number):
                 own["_status"] = "processing"
                 own.pop("_denials", None)
-                shown.begin(number, event)
+                begin(number, event)
             else:
                 shown.take(number, event)
                 if start:
                     self.start(event)
-            taken.claims.append((event, attempt))
+            take((event, attempt))
         if answer.rows and self._bells.room:
             self._bells.ring_room()
         return answer.wait
@@ -216,14 +224,20 @@ class Holding:
 
     def exited(self, exits: Sequence[Exit], applied: Sequence[bool]) -> None:
         """Attempts completed, or their claims had been lost."""
-        claims = self.claims
+        claims, complete, ended = self.claims, self.shown.complete, self._bells.ended
         for (event, response, columns), is_on_record in zip(exits, applied, strict=True):
             number = columns[0]
             if claims.get(number) != columns[1]:
                 continue  # another process has it, or had, and this one knows
             del claims[number]
             if is_on_record:
-                self._complete(number, event, response, columns[3])
+                own = event.__dict__
+                own["_status"] = "completed"
+                own["_response"] = response
+                own["_duration"] = columns[3]
+                complete(number, event)
+                if ended:
+                    self._bells.ring_ended((number,))
             else:
                 self.refresh([number])
 
