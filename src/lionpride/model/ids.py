@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from os import urandom
 from struct import unpack
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, SafeUUID
 
-__all__ = ("new_id",)
+__all__ = ("made_id", "number_of")
 
 _MARKS: Final = 0x7 << 76 | 0b10 << 62
 """The version and the variant."""
@@ -30,12 +30,31 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
     os.register_at_fork(after_in_child=_chances.clear)  # or both processes would make the same ids
 
 
-def new_id(created: float) -> UUID:
-    """A new id: 48 bits of milliseconds, 12 of their fraction, 62 of chance.
+def number_of(own: dict[str, Any], created: float) -> int:
+    """The number that an element's id stands for, with no need for the object around it.
+
+    A new one has 48 bits of milliseconds, 12 of their fraction, 62 of chance.
 
     Args:
-        created: When its element was made, as a Unix timestamp in seconds.
+        own: The element's ``__dict__``.
+        created: When the element was made, as a Unix timestamp in seconds.
     """
+    uid: UUID | None = own.get("id")
+    if uid is not None:
+        return uid.int
+    number: int | None = own.get("_id")
+    if number is None:
+        number = own["_id"] = _number(created)
+    return number
+
+
+def made_id(own: dict[str, Any], created: float) -> UUID:
+    """The id of an element that has none yet, or the number of one; see ``number_of``."""
+    number = own.pop("_id", None)
+    return _uuid(_number(created) if number is None else number)
+
+
+def _number(created: float) -> int:
     milliseconds = created * 1000.0 if created > 0.0 else 0.0
     whole = int(milliseconds)
     try:
@@ -43,8 +62,12 @@ def new_id(created: float) -> UUID:
     except IndexError:
         chance = _draw()
     time = (whole & 0xFFFFFFFFFFFF) << 80 | int((milliseconds - whole) * 4096.0) << 64
+    return time | _MARKS | chance
+
+
+def _uuid(number: int) -> UUID:
     uid = _new(UUID)  # its constructor would look for faults in what has none, in twice the time
-    _set_int(uid, time | _MARKS | chance)
+    _set_int(uid, number)
     _set_is_safe(uid, _UNKNOWN)
     return uid
 

@@ -8,7 +8,7 @@ it, so that a claim gives the user's own object.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from weakref import ref
 
@@ -54,6 +54,10 @@ class Shown:
         """Whether the event of a number is among the States."""
         return number in self._all
 
+    def is_shown(self, number: int, event: Work) -> bool:
+        """Whether it is this event that is shown under a number."""
+        return self._all.get(number) is event
+
     # The way of nearly every event: taken in, started with its claim, completed.
 
     def enter(self, numbers: Sequence[int], events: Sequence[Work]) -> None:
@@ -61,13 +65,11 @@ class Shown:
         beyond = max(len(numbers) - self._most, 0)
         for number, event in zip(numbers[:beyond], events, strict=False):
             self._let_go.put(number, event)
-        if beyond:
-            numbers, events = numbers[beyond:], events[beyond:]
-        self._all.update(zip(numbers, events, strict=True))
-        self._pending.update(zip(numbers, events, strict=True))
-        for number, event in zip(numbers, events, strict=True):
-            self._resting[number] = None
-            self._states.note_shown(number, event)
+        shown = dict(zip(numbers[beyond:], events[beyond:], strict=True))
+        self._all.update(shown)
+        self._pending.update(shown)
+        self._resting.update(dict.fromkeys(shown))
+        self._states.note_shown(shown)
         self._hide_oldest()
 
     def begin(self, number: int, event: Work) -> None:
@@ -76,13 +78,20 @@ class Shown:
         del self._pending[number]
         self._processing[number] = event
 
-    def complete(self, number: int, event: Work) -> None:
-        """Show an event as COMPLETED that was shown as PROCESSING."""
-        del self._processing[number]
-        self._completed[number] = event
-        self._resting[number] = None
-        if len(self._resting) > self._most:
-            self._hide_oldest()
+    def start(self, events: Mapping[int, Work]) -> None:
+        """Show events as PROCESSING that are new."""
+        self._all.update(events)
+        self._processing.update(events)
+        self._states.note_shown(events)
+
+    def complete(self, events: Mapping[int, Work]) -> None:
+        """Show events as COMPLETED that were shown as PROCESSING."""
+        processing, resting = self._processing, self._resting
+        for number in events:
+            del processing[number]
+            resting[number] = None
+        self._completed.update(events)
+        self._hide_oldest()
 
     # Any other way.
 
@@ -111,7 +120,7 @@ class Shown:
         self._let_go.forget(number)
         self._all[number] = event
         self._lanes[event.execution.status.value][number] = event
-        self._states.note_shown(number, event)
+        self._states.note_shown({number: event})
 
     def _hide_oldest(self) -> None:
         while len(self._resting) > self._most:

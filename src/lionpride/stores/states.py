@@ -98,10 +98,10 @@ class States(Flow[Work, Progression]):
                     while progression.exclude(event.id):
                         pass
 
-    def note_shown(self, number: int, event: Work) -> None:
-        """A durable store has put an event into a lane. For the store."""
+    def note_shown(self, events: Mapping[int, Work]) -> None:
+        """A durable store has put events into lanes. For the store."""
         if "_numbers" in self.__dict__:
-            self._numbers[event.id] = number
+            self._numbers.update((event.id, number) for number, event in events.items())
 
     def note_hidden(self, event: Work) -> None:
         """A durable store has taken an event out of its lane. For the store."""

@@ -44,6 +44,7 @@ class Answers(NamedTuple):
         applied: Of each exit, whether its claim still held.
         steps: Of each step, its answer.
         left: Whether some of what was taken in may still wait.
+        started: Whether all of it was started at once, by a claim that says so.
         idle: Whether nothing waits and nothing is claimed any more.
     """
 
@@ -51,6 +52,7 @@ class Answers(NamedTuple):
     applied: Sequence[bool]
     steps: Sequence[Answer]
     left: bool
+    started: bool
     idle: bool
 
 
@@ -86,7 +88,7 @@ class Batch:
             numbers: Sequence[int] | None = rows.enter(fresh) if fresh else ()
             if numbers is None:
                 return None
-            new = sorted((one[3], number) for one, number in zip(fresh, numbers, strict=True))
+            new = sorted((one[4], number) for one, number in zip(fresh, numbers, strict=True))
             steps = []
             for step, _, _ in self.steps:
                 assert isinstance(step, Claim), "a plain batch has no other steps"
@@ -95,12 +97,12 @@ class Batch:
                     return None
                 steps.append(Answer(claimed))
             rows.let_new_wait(new)
-            left = bool(new)
+            left, started = bool(new), any(each.value.new for each in steps)
         except apsw.Error:
             raise
         except Exception:  # of which event it was, shows when each is taken for itself
             return None
-        return Answers(numbers, [True] * len(exits), steps, left, rows.write_counts())
+        return Answers(numbers, [True] * len(exits), steps, left, started, rows.write_counts())
 
     def perform(self, rows: Bulk) -> Answers:
         """Take every step: settlements first, claims last, so that what is freed can be claimed.
@@ -117,7 +119,7 @@ class Batch:
             if at not in answers:
                 answers[at] = _one(rows, steps[at])
         in_order = [answers[at] for at in range(len(steps))]
-        return Answers(numbers, applied, in_order, True, rows.write_counts())
+        return Answers(numbers, applied, in_order, True, False, rows.write_counts())
 
     def tell(self, answers: Answers) -> None:
         """All is committed: tell who waits, in order."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...model.execution import EventStatus
-from .look import PENDING, PROCESSING, STATE
+from .look import NEW_TEXT, PENDING, PROCESSING, STATE
 from .many import many
 from .rows import Ended, Fresh, Rows
 
@@ -29,7 +29,7 @@ class Bulk(Rows):
         before = self._db.total_changes()
         many(
             self._db,
-            "INSERT INTO event (number, id, queue, kind, created, priority, payload) VALUES ",
+            "INSERT INTO event (number, id, queue, kind, payload, created, priority) VALUES ",
             f"(?, ?, {self._queue}, ?, ?, ?, ?)",
             " ON CONFLICT (id) DO NOTHING",
             [(n, *one) for n, one in zip(numbers, fresh, strict=True)],
@@ -42,7 +42,7 @@ class Bulk(Rows):
         if numbers:
             self._db.execute(
                 f"INSERT INTO waiting (queue, due, priority, number, {STATE}) "
-                "SELECT queue, 0, priority, number, 0, 0, 0, 0, NULL, NULL, NULL FROM event "
+                f"SELECT queue, 0, priority, number, {NEW_TEXT} FROM event "
                 "WHERE number >= ?",
                 (numbers[0],),
             )
@@ -54,7 +54,7 @@ class Bulk(Rows):
         many(
             self._db,
             f"INSERT INTO waiting (queue, due, priority, number, {STATE}) VALUES ",
-            f"({self._queue}, 0, ?, ?, 0, 0, 0, 0, NULL, NULL, NULL)",
+            f"({self._queue}, 0, ?, ?, {NEW_TEXT})",
             "",
             new,
         )
@@ -65,9 +65,9 @@ class Bulk(Rows):
         many(
             self._db,
             f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) VALUES ",
-            f"(?, {self._queue}, 0, ?, 1, 0, 0, 0, NULL, NULL, NULL, ?, ?)",
+            f"(?, {self._queue}, 0, ?, 1{NEW_TEXT[1:]}, ?, ?)",
             "",
-            [(number, priority, worker, until) for priority, number in new],
+            sorted((number, priority, worker, until) for priority, number in new),
         )
         self._count(PROCESSING, len(new))
 
@@ -81,7 +81,7 @@ class Bulk(Rows):
             "tries, denials, interruptions) VALUES ",
             f"(?, {self._queue}, 'completed', ?, ?, ?, ?, ?, 0, ?)",
             "",
-            ended,
+            sorted(ended),
         )
         self._count(EventStatus.COMPLETED.value, len(ended))
         return True

@@ -11,17 +11,19 @@ from __future__ import annotations
 import asyncio
 from asyncio import get_running_loop
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 import apsw
 
 from ...errors import OperationError
-from .aside import Aside
+from .aside import Aside, tell
 from .batch import Answers, Batch, Exit
 from .bulk import Bulk
 from .entering import Append, Enter
-from .file import speaking
+from .file import log_of, speaking
 from .forks import forks
 from .holding import Holding
 from .large import Queue
@@ -35,6 +37,9 @@ SMALL: Final = 4
 
 PIECE: Final = 500
 """Events of a large append that are taken in between two turns of the loop."""
+
+GATHER: Final = 0.003
+"""Seconds for which a transaction that could begin may wait for more, turn by turn."""
 
 AGAIN: Final = 1.0
 """Seconds until completions are tried again that could not be written."""
@@ -74,11 +79,13 @@ class Commits:
         self._batch = Batch()
         self._busy = False
         self._scheduled = False
+        self._gathered, self._latest = 0, 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = forks.count
         self._aside = Aside()
         self._quiet: list[asyncio.Future[None]] = []
         self._queue = Queue()
+        self._log = log_of(connection)
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -102,7 +109,7 @@ class Commits:
         loop = self._loop
         if loop is None or loop is not get_running_loop() or forks.count != self._process:
             loop = self._here()
-        future: asyncio.Future[None] = loop.create_future()
+        future: asyncio.Future[None] = asyncio.Future(loop=loop)  # create_future does the same
         self._batch.entries.append((event, fresh, future))
         if not self._busy and not self._scheduled:
             self._schedule(loop)
@@ -141,13 +148,14 @@ class Commits:
         return loop
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin a transaction two turns from now.
+        """Begin a transaction as soon as a turn of the loop brings nothing more for it.
 
-        It takes all that comes in this turn; and what that has called, as an append calls who
-        claims.
+        So it takes all that comes now, and what that calls: an append calls who claims, and
+        who claims may end at once.
         """
         self._scheduled = True
-        loop.call_soon(loop.call_soon, self._flush)
+        self._gathered, self._latest = 0, monotonic() + GATHER
+        loop.call_soon(self._flush)
 
     @property
     def idle(self) -> bool:
@@ -175,6 +183,10 @@ class Commits:
         self._scheduled = False
         if self._busy:
             return
+        if len(self._batch) > self._gathered and monotonic() < self._latest and self._loop:
+            self._scheduled, self._gathered = True, len(self._batch)
+            self._loop.call_soon(self._flush)
+            return
         if self._queue.call(bool(len(self._batch))):
             self._busy = True
             return
@@ -194,10 +206,10 @@ class Commits:
             self._turn.give()
             self._failed(batch, error)
         else:
-            if len(batch) > SMALL:
-                self._in_thread(batch, lambda: self._commit(answers))
-            else:
+            if len(batch) <= SMALL or self._log.is_quick:
                 self._at_once(batch, answers)
+            else:
+                self._in_thread(batch, lambda: self._commit(answers))
 
     def _do(self, batch: Batch, patience: float) -> Answers:
         """Take the steps; the transaction stays open."""
@@ -222,8 +234,10 @@ class Commits:
             raise
 
     def _commit(self, answers: Answers) -> Answers:
+        began = monotonic()
         try:
             self._rows.commit()
+            self._log.note(monotonic() - began)
         except BaseException:
             self._rows.roll_back()
             raise
@@ -250,9 +264,9 @@ class Commits:
             try:
                 answers = work()
             except Exception as error:
-                _tell(loop, self._failed, batch, error)
+                tell(loop, self._failed, batch, error)
             else:
-                _tell(loop, self._done, batch, answers)
+                tell(loop, self._done, batch, answers)
 
         self._aside.call(call)
 
@@ -267,7 +281,7 @@ class Commits:
     def _done(self, batch: Batch, answers: Answers) -> None:
         holding = self._holding
         holding.exited(batch.exits, answers.applied)
-        holding.entered(batch.entries, answers.numbers, answers.left)
+        holding.entered(batch.entries, answers)
         batch.tell(answers)
         self._next()
         self._committed(answers.idle)
@@ -293,16 +307,22 @@ class Commits:
             return error
 
     def _next(self, after_failure: bool = False) -> None:
-        self._busy = False
-        more: Any = self._batch.steps or self._batch.entries
-        more = more or self._queue or (self._batch.exits and not after_failure)
-        if self._loop is not None and more:
-            self._schedule(self._loop)
+        loop = self._loop
+        self._busy = loop is not None and self._log.is_long and not after_failure
+        more: Any = self._batch.steps or self._batch.entries or self._queue
+        if self._busy:
+            self._aside.call(partial(self._copy_log, loop))
+        elif loop is not None and (more or (self._batch.exits and not after_failure)):
+            self._schedule(loop)
         elif self._quiet:
             waiting, self._quiet = self._quiet, []
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
+
+    def _copy_log(self, loop: Any) -> None:
+        self._log.copy()
+        tell(loop, self._next)
 
     # -- a large append ----------------------------------------------------------------------
 
@@ -316,7 +336,7 @@ class Commits:
         """
         await self._wait_for_turn(size)
         try:
-            if not self._turn.take_now() and await self._call(self._turn.take):
+            if not self._turn.take_now() and await self._aside.finish(self._turn.take):
                 self._turn.give()
                 raise asyncio.CancelledError
             return await self._append(step, then)
@@ -343,7 +363,7 @@ class Commits:
             self._begin(self._patience)
             answer = await _by_and_by(step, rows)
             rows.write_counts()
-            cancelled = await self._call(rows.commit)
+            cancelled = await self._aside.finish(rows.commit)
         except BaseException:
             rows.roll_back()
             raise
@@ -353,29 +373,6 @@ class Commits:
         if cancelled:
             raise asyncio.CancelledError
         return noted
-
-    async def _call(self, work: Callable[[], None]) -> bool:
-        """Call in the thread, to the end; whether this task was cancelled meanwhile."""
-        loop = self._here()
-        future: asyncio.Future[None] = loop.create_future()
-
-        def call() -> None:
-            try:
-                work()
-            except Exception as error:
-                _tell(loop, future.set_exception, error)
-            else:
-                _tell(loop, future.set_result, None)
-
-        self._aside.call(call)
-        cancelled = False
-        while not future.done():
-            try:
-                await asyncio.wait([future])
-            except asyncio.CancelledError:
-                cancelled = True
-        future.result()
-        return cancelled
 
 
 async def _by_and_by(step: Append | Enter, rows: Bulk) -> Any:
@@ -387,10 +384,3 @@ async def _by_and_by(step: Append | Enter, rows: Bulk) -> Any:
         except StopIteration as end:
             return end.value
         await asyncio.sleep(0)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, *call: Any) -> None:
-    try:
-        loop.call_soon_threadsafe(*call)
-    except RuntimeError:  # the loop is closed: nobody is left to be told
-        return

@@ -16,8 +16,8 @@ from ...rules.lifecycle import Completion, Ending, Outcome, after_interruption, 
 from ..bells import Bells
 from ..contract import Claim, Entry, Settled, Settlement
 from ..shown import Shown
+from .batch import Answers, Exit
 from .batch import Entry as Entered
-from .batch import Exit
 from .columns import after, entries_of, event_of, event_of_found
 from .look import Found, Kept, State
 from .rows import Waits
@@ -85,6 +85,7 @@ class Holding:
     ) -> None:
         self.shown = shown
         self.claims: dict[int, int] = {}  # the attempts that are under way here, by number
+        self._arriving: dict[int, Work] = {}  # between ``entered`` and ``claimed``
         self._bells = bells
         self._clock = clock
         self._look_up = look_up
@@ -92,17 +93,18 @@ class Holding:
 
     # -- taking in ---------------------------------------------------------------------------
 
-    def entered(
-        self, entries: Sequence[Entered], numbers: Sequence[int | Exception], wait: bool
-    ) -> None:
-        """Events were taken in that nobody had before, or were not; some may ``wait``."""
-        given = numbers if isinstance(numbers, range) else None
-        if given is None:
+    def entered(self, entries: Sequence[Entered], answers: Answers) -> None:
+        """Events were taken in that nobody had before, or were not."""
+        numbers: Sequence[Any] = answers.numbers
+        if answers.started:  # ``claimed`` is called next, and finds them here
+            self._arriving = dict(zip(numbers, (one[0] for one in entries), strict=True))
+            return
+        if not isinstance(numbers, range):
             pairs = list(zip(entries, numbers, strict=True))
             entries = [entry for entry, number in pairs if isinstance(number, int)]
-        new = given or [number for number in numbers if isinstance(number, int)]
-        self._enter([(one[0], one[1][3]) for one in entries], new)
-        if entries and wait and self._bells.ready:
+            numbers = [number for number in numbers if isinstance(number, int)]
+        self._enter([(one[0], one[1][4]) for one in entries], numbers)
+        if entries and answers.left and self._bells.ready:
             self._bells.ring_ready()
 
     def entered_all(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
@@ -161,6 +163,8 @@ class Holding:
 
     def claimed(self, answer: Claimed, start: bool, taken: Taken) -> float | None:
         """Events were claimed: gather them, and say in how many seconds there may be more."""
+        if answer.new:
+            self._started(answer.new, taken)
         claims, shown = self.claims, self.shown
         find, shows, begin, take = shown.find, shown.shows, shown.begin, taken.claims.append
         for one in answer.rows:
@@ -187,6 +191,21 @@ class Holding:
         if answer.rows and self._bells.room:
             self._bells.ring_room()
         return answer.wait
+
+    def _started(self, new: Sequence[tuple[float, int]], taken: Taken) -> None:
+        """All that arrived was claimed at once, and starts."""
+        events, self._arriving = self._arriving, {}
+        take = taken.claims.append
+        for priority, number in new:
+            event = events[number]
+            own = event.__dict__
+            own["_status"] = "processing"
+            own["_arrival"] = number
+            own["_priority"] = priority
+            own["_attempt"] = 1
+            take((event, 1))
+        self.claims.update(dict.fromkeys(events, 1))
+        self.shown.start(events)
 
     def _built(self, one: Waits, kept: Mapping[int, Kept]) -> Work | None:
         """The event of a claim that this process did not have; None if it cannot be built."""
@@ -218,13 +237,13 @@ class Holding:
 
     def has(self, number: int, event: Work, attempt: int) -> bool:
         """Whether an attempt is this process's, as far as it knows."""
-        return self.claims.get(number) == attempt and self.shown.find(number) is event
+        return self.claims.get(number) == attempt and self.shown.is_shown(number, event)
 
     # -- endings -----------------------------------------------------------------------------
 
     def exited(self, exits: Sequence[Exit], applied: Sequence[bool]) -> None:
         """Attempts completed, or their claims had been lost."""
-        claims, complete, ended = self.claims, self.shown.complete, self._bells.ended
+        claims, ended, completed = self.claims, self._bells.ended, dict[int, Work]()
         for (event, response, columns), is_on_record in zip(exits, applied, strict=True):
             number = columns[0]
             if claims.get(number) != columns[1]:
@@ -235,18 +254,19 @@ class Holding:
                 own["_status"] = "completed"
                 own["_response"] = response
                 own["_duration"] = columns[3]
-                complete(number, event)
-                if ended:
-                    self._bells.ring_ended((number,))
+                completed[number] = event
             else:
                 self.refresh([number])
+        self.shown.complete(completed)
+        if ended:
+            self._bells.ring_ended(completed)
 
     def _complete(self, number: int, event: Work, response: Any, duration: float) -> None:
         own = event.__dict__
         own["_status"] = "completed"
         own["_response"] = response
         own["_duration"] = duration
-        self.shown.complete(number, event)
+        self.shown.complete({number: event})
         if self._bells.ended:
             self._bells.ring_ended((number,))
 

@@ -16,7 +16,12 @@ SIZES: Final = (128, 64, 32, 16, 8, 4, 2, 1)
 
 
 def many(
-    connection: apsw.Connection, before: str, row: str, after: str, rows: Sequence[Iterable[Any]]
+    connection: apsw.Connection,
+    before: str,
+    row: str,
+    after: str,
+    rows: Sequence[Iterable[Any]],
+    *first: Any,
 ) -> None:
     """Execute a statement that lists values, for any number of rows.
 
@@ -26,11 +31,12 @@ def many(
         row: What stands for a row: ``"(?, ?)"``.
         after: What follows the last row.
         rows: What is bound to each.
+        *first: What is bound before the rows.
     """
     at, left = 0, len(rows)
     for size in SIZES:
         while left >= size:
-            bound = tuple(chain.from_iterable(rows[at : at + size]))
+            bound = (*first, *chain.from_iterable(rows[at : at + size]))
             connection.execute(_text(before, row, after, size), bound)
             at, left = at + size, left - size
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .bulk import Bulk
+from .look import NEW
 from .rows import Waits
 from .steps import Claim, Claimed
 
@@ -29,13 +30,13 @@ def claim_first(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed | None, New
     if fresh:
         rows.lease_new(fresh, claim.worker, claim.lapse())
     more = len(found) > len(waited) or len(new) > n
-    taken = waited + [(number, 0.0, priority, *_NEW) for priority, number in fresh]
+    wait = 0.0 if more else claim.wait(rows)
+    if fresh and not waited and claim.start and len(new) == n:
+        return Claimed([], kept, wait, fresh), []
+    taken = waited + [(number, 0.0, priority, *NEW) for priority, number in fresh]
     if waited and fresh:
         taken.sort(key=_key)
-    return Claimed(taken, kept, 0.0 if more else claim.wait(rows)), new[n:]
-
-
-_NEW = (0, 0, 0, 0, None, None, None)
+    return Claimed(taken, kept, wait), new[n:]
 
 
 def _key(one: Waits) -> tuple[float, int]:

@@ -107,11 +107,14 @@ class Claimed(NamedTuple):
         rows: Of each event the row of ``waiting`` as it was; its attempt is one more now.
         kept: What is needed to build those that this process does not have, by number.
         wait: Seconds until another claim may find something; None: nobody knows.
+        new: Priority and number of those that were taken in, all of them, and started in the
+            same transaction; they are in no ``rows``, and this is their first attempt.
     """
 
     rows: list[Waits]
     kept: dict[int, Kept]
     wait: float | None
+    new: Sequence[tuple[float, int]] = ()
 
 
 @dataclass(slots=True)
@@ -343,6 +346,7 @@ class Prune:
 
     def __call__(self, rows: Rows) -> list[int]:
         gone: list[int] = []
+        rows.order_endings()
         for status in self.statuses:
             numbers = [number for _, number in rows.oldest(status, self.limit - len(gone))]
             rows.prune(status, numbers)
@@ -366,6 +370,7 @@ class Retain:
 
     def __call__(self, rows: Rows) -> list[int]:
         limit = self.limit
+        rows.order_endings()
         if self.keep is not None:
             counts = rows.counts()
             limit = min(limit, sum(counts[each.value] for each in TERMINAL) - self.keep)

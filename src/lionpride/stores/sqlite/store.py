@@ -190,11 +190,14 @@ class SqliteStore(Manage):
             result: str | None = _NOTHING
         else:
             result = packed_result(Execution.over({"_response": response}))
-        ended = self._last_ending = max(self._wall(), self._last_ending + 1e-6)
-        get = own.get
-        counters = get("_tries", 0), get("_interruptions", 0)
+        ended = self._wall()
+        if ended <= self._last_ending:
+            ended = self._last_ending + 1e-6
+        self._last_ending = ended
+        tries, interruptions = own.get("_tries", 0), own.get("_interruptions", 0)
+        columns = number, attempt, ended, duration, result, tries, interruptions
         file = self._open if self._file is None else self._file
-        file.commits.exit((event, response, (number, attempt, ended, duration, result, *counters)))
+        file.commits.exit((event, response, columns))
 
     def append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:
         """See ``Prompt``."""
