@@ -270,6 +270,13 @@ def a_lost_claim_speaks_for_its_event(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(manage.Manage, "_as_known", as_known)
 
 
+@fault("X1")
+def completions_forget_what_went_before(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "complete")
+    def complete(old: Any, self: Rows, ended: Any) -> Any:
+        return old(self, [(*one[:5], 0, 0) for one in ended])
+
+
 # -- by hand ---------------------------------------------------------------------------------------
 
 
