@@ -66,6 +66,7 @@ class MemoryStore(Ringing):
         self._held: dict[int, Work] = {}
         self._waiting = Waiting(self._pending, self._held, self._clock)
         self._ready = self._waiting.ready
+        self._new, self._new_at = self._ready.new, self._ready.new_at
         self._workers: dict[str, Callable[[Work], object]] = {}
         self._bells = Bells()
 
@@ -95,11 +96,8 @@ class MemoryStore(Ringing):
         own["_arrival"] = number
         own["_priority"] = priority
         self._pending[number] = event
-        ready = self._ready  # its `push`, written out
-        if ready.at.setdefault(priority, number) is number:
-            ready.new.append(priority)
-        else:
-            ready.push(priority, number)
+        self._new.append(number)
+        self._new_at.append(priority)
         if self._bells.ready:
             self._bells.ring_ready()
         return True
@@ -171,12 +169,17 @@ class MemoryStore(Ringing):
         return claims, self._waiting.seconds()
 
     def claim_now(self, start: bool = True) -> Claim | None:
-        waiting = self._waiting
-        number = waiting.next() if waiting.mixed else self._ready.pop()
-        if number is None:
+        waiting, ready = self._waiting, self._ready
+        if waiting.mixed or ready.new or ready.heap or not start:
+            number = waiting.next()
+            if number is None:
+                return None
+            if not start:
+                return self._hold(number)
+        elif ready.run:
+            number = ready.run.popleft()
+        else:
             return None
-        if not start:
-            return self._hold(number)
         event = self._processing[number] = self._pending.pop(number)
         own = event.__dict__
         own["_status"] = "processing"
