@@ -14,7 +14,6 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from contextvars import copy_context
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -75,6 +74,7 @@ class Crew(Exchange):
         # What can be had, and handed over, without waiting and without asking: see `_stretch`.
         self._take: Callable[[], Claim | None] | None = None
         self._complete: Callable[[Event, int, Any, float], object] | None = None
+        self._pass_on: Callable[[Event, int, Any, float], Claim | None] = self._complete_and_take
         self._orphans: set[asyncio.Task[None]] = set()
         self._owed = 0  # of the shop's promises, those that this crew has made
 
@@ -173,7 +173,7 @@ class Crew(Exchange):
 
     async def _work(self, worker: Worker) -> None:
         """The life of a worker: find an event, run it, and again."""
-        worker.clean = copy_context()
+        worker.begin()
         self._called = False
         try:
             while not self._closing and not self._is_spent(worker):
@@ -192,12 +192,24 @@ class Crew(Exchange):
 
     def _is_spent(self, worker: Worker) -> bool:
         """Whether a worker must not go on: its code is running still, or left its context."""
-        return worker.left or copy_context() != worker.clean
+        return worker.left or worker.context != worker.clean
 
     async def _give_turn(self) -> None:
         """Let the event loop's other tasks run."""
         await asyncio.sleep(0)
         self._turn = self._now() + SLICE
+
+    def _complete_and_take(
+        self, event: Event, attempt: int, response: Any, duration: float
+    ) -> Claim | None:
+        """Hand over an event that ended well, and take another in its slot."""
+        assert self._complete is not None and self._take is not None, "see `_stretch`"
+        self._complete(event, attempt, response, duration)
+        self.shop.running -= 1
+        try:
+            return self._take()
+        finally:
+            self.shop.running += 1
 
     async def _stretch(self, worker: Worker) -> Claim | None:
         """Run what can be had at once; return a claim that takes more than that, if there is one.

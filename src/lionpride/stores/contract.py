@@ -354,6 +354,9 @@ class Immediate(Protocol):
     def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
         """``settle`` of one that COMPLETED, with what its ``Completion`` would hold."""
 
+    def next_now(self, event: Work, attempt: int, response: Any, duration: float) -> Claim | None:
+        """``complete_now`` of one, whatever it answers, and ``claim_now`` of the next."""
+
 
 @runtime_checkable
 class Prompt(Protocol):

@@ -184,7 +184,7 @@ class MemoryStore(Ringing):
         own = event.__dict__
         own["_status"] = "processing"
         own["_attempt"] = attempt = own.get("_attempt", 0) + 1
-        if "_denials" in own:
+        if attempt > 1 and "_denials" in own:
             del own["_denials"]
         if self._bells.room:
             self._bells.ring_room()
@@ -248,6 +248,36 @@ class MemoryStore(Ringing):
         if bells.idle and not self._pending and not self._processing:
             bells.ring_idle()
         return _APPLIED
+
+    def next_now(self, event: Work, attempt: int, response: Any, duration: float) -> Claim | None:
+        own = event.__dict__
+        number: int = own.get("_arrival", 0)
+        ready, pending, processing = self._ready, self._pending, self._processing
+        if ready.new or ready.heap or not ready.run or self._waiting.mixed:
+            self.complete_now(event, attempt, response, duration)
+            return self.claim_now()
+        # Both, written out for the usual case, which is most of what a store does.
+        if processing.get(number) is not event or own["_attempt"] != attempt:
+            self._settle_unstarted(event, attempt, Completion(response, duration))
+            return self.claim_now()
+        del processing[number]
+        own["_status"] = "completed"
+        own["_response"] = response
+        own["_duration"] = duration
+        self._completed[number] = event
+        if self._bells.ended:
+            self._bells.ring_ended((number,))
+            return self.claim_now()  # whoever heard it may have done anything
+        number = ready.run.popleft()
+        event = processing[number] = pending.pop(number)
+        own = event.__dict__
+        own["_status"] = "processing"
+        own["_attempt"] = attempt = own.get("_attempt", 0) + 1
+        if attempt > 1 and "_denials" in own:
+            del own["_denials"]
+        if self._bells.room:
+            self._bells.ring_room()
+        return event, attempt
 
     def _settle_unstarted(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
         """Settle what was claimed and never started; or answer why it cannot be."""
