@@ -44,6 +44,7 @@ UNTESTED: dict[str, str] = {
 """Modules without a test file of their own, each with its reason."""
 
 LONG: dict[str, str] = {
+    "src/lionpride/stores/memory.py": "what is done by hand is about to leave it",
     # "src/…/module.py" or "src/…/module.py:function": "why it is better in one piece",
 }
 """Modules and functions that are longer than the limit, each with its reason."""

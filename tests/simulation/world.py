@@ -103,7 +103,13 @@ class World(Beside):
         step.given = {"n": n, "until": until, "skip": skip, **how}
         step.eligible = [row.id for row in reference.eligible(until, skip, how["denied"])]
         if now is not None:
-            claim = now.claim_now()
+            stale = [token for token in self.mine() if token not in self.history.outstanding]
+            if stale and rng.random() < 0.5:  # what was settled before changes nothing
+                uid, attempt = rng.choice(stale)
+                event = self.events[uid]
+                claim = now.next_now((event, attempt, vars(event)), "stale", 0.1)
+            else:
+                claim = now.claim_now()
             step.answer = [] if claim is None else [(claim[0].id, claim[1])]
             step.expected = reference.claim(n, until, skip, **how, holder=self.actor.number)
             return

@@ -27,7 +27,7 @@ from ..rules.lifecycle import (
     Outcome,
     after_interruption,
 )
-from ..stores.contract import Claim, Settled
+from ..stores.contract import Claim, Settled, Started
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform
 from .exchange import Exchange
@@ -72,9 +72,9 @@ class Crew(Exchange):
         self._starts = shop.direct  # its claims start their event at once
         self._formal = shop.window is not None or not self._starts
         # What can be had, and handed over, without waiting and without asking: see `_stretch`.
-        self._take: Callable[[], Claim | None] | None = None
+        self._take: Callable[[], Started | None] | None = None
         self._complete: Callable[[Event, int, Any, float], object] | None = None
-        self._pass_on: Callable[[Event, int, Any, float], Claim | None] = self._complete_and_take
+        self._pass_on: Callable[[Started, Any, float], Started | None] = self._complete_and_take
         self._orphans: set[asyncio.Task[None]] = set()
         self._owed = 0  # of the shop's promises, those that this crew has made
 
@@ -161,7 +161,7 @@ class Crew(Exchange):
         claim, worker.claim = worker.claim, None
         if claim is None or worker.left:
             return
-        event, attempt = claim
+        event, attempt = claim[:2]
         worker.left = True  # nothing that its code does later counts
         running = event.execution.status is _PROCESSING
         self.shop.running -= running
@@ -199,12 +199,12 @@ class Crew(Exchange):
         await asyncio.sleep(0)
         self._turn = self._now() + SLICE
 
-    def _complete_and_take(
-        self, event: Event, attempt: int, response: Any, duration: float
-    ) -> Claim | None:
+    def _complete_and_take(self, done: Started, response: Any, duration: float) -> Started | None:
         """Hand over an event that ended well, and take another in its slot."""
-        assert self._complete is not None and self._take is not None, "see `_stretch`"
-        self._complete(event, attempt, response, duration)
+        assert self._complete is not None, "it is called for what can be handed over"
+        assert self._take is not None, "and for what can be taken"
+        event: Any = done[0]
+        self._complete(event, done[1], response, duration)
         self.shop.running -= 1
         try:
             return self._take()
@@ -342,7 +342,7 @@ class Crew(Exchange):
         """Settle the event of a worker whose code ignores its cancellation, and go on without."""
         if worker.claim is None or worker.left:
             return
-        claim, worker.left = worker.claim, True
+        claim, worker.left = worker.claim[:2], True
         event: Any = claim[0]
         logger.warning(
             "%r ignored %d cancellations: its code is left behind in task %s, its slot is free",

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from contextvars import Context, ContextVar, copy_context
 
-from ..stores.contract import Claim
+from ..stores.contract import Claim, Started
 from .attempt import Guard
 
 __all__ = ("Hands", "Worker")
@@ -29,7 +29,7 @@ class Worker:
         self.clean = context
         self.task: asyncio.Task[None]
         self.guard: Guard
-        self.claim: Claim | None = None
+        self.claim: Claim | Started | None = None
         self.left = False
 
     def begin(self) -> None:

@@ -7,8 +7,8 @@ from operator import methodcaller
 from types import FunctionType
 from typing import Any, TypeAlias
 
-from ..rules.lifecycle import RELEASED, Completion
-from ..stores.contract import Claim
+from ..rules.lifecycle import RELEASED, Completion, Outcome
+from ..stores.contract import Claim, Started
 from .hands import Worker
 from .permission import Admission
 from .workshop import Workshop
@@ -45,7 +45,7 @@ class Loop(Admission):
                 claim = await self._series(worker, claim)
             if claim is not None:
                 self._more = True
-                return claim
+                return claim[:2]
             if self._is_spent(worker):
                 break
             if self._now() > self._turn:
@@ -53,30 +53,31 @@ class Loop(Admission):
                 self._codes.clear()  # somebody may have put other code there
         return None
 
-    async def _series(self, worker: Worker, first: Claim) -> Claim | None:
+    async def _series(self, worker: Worker, first: Started) -> Started | None:
         """Run plain events one after another, in one slot and one frame.
 
-        It does for them what `_attempt` and `_conclude` do for any.
+        The hot path, written out: it does for them what `_attempt` and `_conclude` do for any.
 
         Returns:
             A claim that takes more than that; None if there is none, or it is time for others.
         """
-        shop, guard, clock, pass_on = self.shop, worker.guard, self._now, self._pass_on
-        cancelling, observers = worker.task.cancelling, shop.observers
+        shop, guard, observers, clock = self.shop, worker.guard, self.shop.observers, self._now
+        complete, pass_on, cancelling = self._complete, self._pass_on, worker.task.cancelling
+        assert complete is not None, "it is called for what can be handed over"
         context, clean = worker.context, worker.clean
-        claim: Claim | None = first
-        kind, code, outcome = None, None, None
+        claim: Started | None = first
+        kind, code = None, None
+        outcome: Outcome | None = None
         event: Any
         held = True  # the slot
         shop.running += 1
         began = clock()
         try:
             while claim is not None:
-                event, attempt = claim
+                event, attempt, own = claim
                 if type(event) is not kind:
                     kind = type(event)
                     code = self._code_of(kind)
-                own = event.__dict__  # pydantic makes `event.timeout` three times as slow
                 if code is None or own["timeout"] is not None or own["streaming"]:
                     return claim
                 if "_invoke" in own or observers.active:
@@ -95,14 +96,15 @@ class Loop(Admission):
                 if outcome is not None or worker.left or cancelling() or observers.active:
                     held = False
                     outcome = outcome or Completion(response, 0.0)
-                    await self._conclude(worker, claim, outcome, ended - began)
+                    await self._conclude(worker, claim[:2], outcome, ended - began)
                     return None
                 worker.claim = None
-                if ended > self._turn or context != clean or shop.on_free or self._closing:
-                    self._complete(event, attempt, response, ended - began)
+                others = shop.on_free or shop.running > shop.slots or self._closing
+                if others or ended > self._turn or context != clean:
+                    complete(event, attempt, response, ended - began)
                     return None
-                claim = pass_on(event, attempt, response, ended - began)
-                began = ended  # within a microsecond, and a clock costs a twentieth of it all
+                claim = pass_on(claim, response, ended - began)
+                began = ended  # less than a microsecond ago: a clock costs a twentieth of it all
         finally:
             if held and not worker.left:
                 self._free_slot()
