@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
@@ -143,7 +144,7 @@ class Executor(Intake):
         """
         if type(event) is not self._event_type:
             self._check_type(event)
-        if type(priority) is not float or not -_INFINITY < priority < _INFINITY:
+        if type(priority) is not float or not _LEAST <= priority <= _MOST:
             priority = checked_priority(event, priority)
         if not (
             delay is None
@@ -163,11 +164,12 @@ class Executor(Intake):
                 unique_for=unique_for,
             )
             return await self._append_on(terms, event, priority, exist_ok, wait)
+        now = self._now
         if (
-            self._now is not None
+            now is not None
             and self._room is None
             and not self._observers.active
-            and self._now.append_now(event, priority)
+            and now.append_now(event, priority)
         ):
             return event
         if self._prompt is not None and not exist_ok and self._is_plain(event):
@@ -270,7 +272,7 @@ class Executor(Intake):
             )
 
 
-_INFINITY = float("inf")
+_LEAST, _MOST = -sys.float_info.max, sys.float_info.max
 
 
 def _event_type(kind: type[Executor]) -> type[Event]:

@@ -51,6 +51,7 @@ class ByHand(Ringing):
         self._held: dict[int, Work] = {}
         self._waiting = Waiting(self._pending, self._held, self._clock)
         self._ready = self._waiting.ready
+        self._new, self._new_at = self._ready.new, self._ready.new_at
         self._workers: dict[str, Callable[[Work], object]] = {}
         self._bells = Bells()
         self._alarm: Alarm | None = None  # made when something expires

@@ -10,14 +10,15 @@ from uuid import UUID
 from ...model import registry
 from ...model.attempts import attempts_of
 from ...model.execution import EventStatus, Execution
-from ...model.packing import kind_of, packed, packed_result, unpack, unpack_result
+from ...model.ids import number_of
+from ...model.packing import kind_and_packed, packed, packed_result, unpack, unpack_result
 from ...model.policy import Retry
 from ...model.unset import Unset
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
 from ..contract import Record
 from ..terms import Terms
-from .look import Found, Kept, State
+from .look import NEW, Found, Kept, State
 from .rows import Fresh, Place
 
 __all__ = (
@@ -58,17 +59,19 @@ def place_of(event: Work, priority: float, ended: float = 0.0, terms: Terms | No
         status,
         own.get("_due") or 0.0,
         ended,
-        _NEW if "_status" not in own else state_of(own),
+        NEW if "_status" not in own else state_of(own),
     )
 
 
 _NONE: Final = (None, None)
-_NEW: Final[State] = (0, 0, 0, 0, None, None, None, None, None)
 
 
 def fresh_of(event: Work, priority: float) -> Fresh:
     """The columns of an event with nothing on record."""
-    return event.id.bytes, kind_of(event), event.__dict__["_created"], priority, packed(event)
+    own = event.__dict__
+    created = own["_created"]
+    uid = number_of(own, created).to_bytes(16, "big")
+    return uid, *kind_and_packed(event), created, priority
 
 
 def state_of(own: dict[str, Any]) -> State:

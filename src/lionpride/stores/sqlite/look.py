@@ -12,6 +12,8 @@ from .published import Published
 
 __all__ = (
     "ENDED",
+    "NEW",
+    "NEW_TEXT",
     "PENDING",
     "PROCESSING",
     "STATE",
@@ -32,6 +34,10 @@ Kept: TypeAlias = tuple[bytes, str, float, str, str | None, str | None, float | 
 
 ENDED: Final = "attempt, tries, denials, interruptions, duration, retryable, result, attempts"
 STATE: Final = f"{ENDED}, expires"
+_EMPTY: Final = STATE.count(",") - 3
+NEW: Final[Any] = (0, 0, 0, 0) + (None,) * _EMPTY
+"""The state of an event with nothing on record."""
+NEW_TEXT: Final = "0, 0, 0, 0" + ", NULL" * _EMPTY
 PENDING: Final = EventStatus.PENDING.value
 PROCESSING: Final = EventStatus.PROCESSING.value
 _TABLES: Final[dict[str | None, str]] = {
