@@ -26,7 +26,8 @@ class Plan:
     requests of a run arrive: the same seed does the same to the same prompts.
 
     Args:
-        faults: For a prompt, what becomes of its first requests; the later ones are served.
+        faults: For a prompt, what becomes of its first requests; the later ones are served. Beside
+            the ``FAULTS`` there is "held 5": it is answered once five requests have arrived.
         seed: Where chance begins, for prompts that are not in ``faults``.
         share: Which part of the requests meets a fault.
         kinds: The faults that chance picks from.

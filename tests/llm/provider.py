@@ -14,8 +14,9 @@ import hashlib
 import json
 import math
 import random
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
@@ -44,11 +45,14 @@ class Provider:
         enforce: Whether what exceeds a limit is refused with a 429; if not, it is only logged.
         retry_after: The seconds that a planned 429 asks for.
         pace: The seconds between two chunks of an answer.
+        words: How many words of an answer are in a chunk.
         key: The only API key that is taken; None: any text, but one there has to be.
+        models: The models that there are; None: any.
         port: Where to listen; 0: wherever there is room.
 
     Attributes:
         log: Every request for a completion, in the order of arrival.
+        turned_away: How many requests had not the right key.
     """
 
     def __init__(
@@ -60,17 +64,22 @@ class Provider:
         enforce: bool = False,
         retry_after: float = 0.3,
         pace: float = 0.0,
+        words: int = 1,
         key: str | None = None,
+        models: Collection[str] | None = None,
         port: int = 0,
     ) -> None:
         self.log: list[Arrival] = []
+        self.turned_away = 0
         self._plan = plan or Plan()
         self._limits = dict(limits or {})
         self._span = span
         self._enforce = enforce
         self._retry_after = retry_after
         self._pace = pace
+        self._words = words
         self._key = key
+        self._models = models
         self._port = port
         self._times: Counter[str] = Counter()
         self._connections: set[asyncio.Task[None]] = set()
@@ -97,6 +106,11 @@ class Provider:
         """Return when so many answers have gone out to their ends."""
         async with self._news:
             await self._news.wait_for(lambda: sum(each.served for each in self.log) >= number)
+
+    async def arrived(self, number: int) -> None:
+        """Return when so many requests have arrived."""
+        async with self._news:
+            await self._news.wait_for(lambda: len(self.log) >= number)
 
     # -------------------------------------------------------------------------------- its life
 
@@ -130,6 +144,7 @@ class Provider:
     async def _answer(self, request: Request, answer: Answer) -> None:
         asked = json.loads(request.body or b"{}")
         if not request.key or self._key not in (None, request.key):
+            self.turned_away += 1
             await answer.whole(401, _error("Incorrect API key", code="invalid_api_key"))
         elif (request.method, request.path) != ("POST", "/v1/chat/completions"):
             await answer.whole(404, _error("Invalid URL", code="unknown_url"))
@@ -137,17 +152,20 @@ class Provider:
             await answer.whole(400, _error("You must provide a model and messages"))
         else:
             arrival = self._enter(asked, request.headers.get("x-client-request-id", ""))
+            await self._tell()
             await self._meet(arrival, asked, answer)
-            async with self._news:
-                self._news.notify_all()
+            await self._tell()
 
     def _enter(self, asked: dict[str, Any], client_id: str) -> Arrival:
         """Log a request, and decide on its fate."""
         prompt = _prompt(asked)
         at = asyncio.get_running_loop().time()
         arrival = Arrival(at, prompt, _usage(asked)["total_tokens"], client_id)
+        unknown = self._models is not None and asked["model"] not in self._models
         over = [limit for limit in self._limits if self._exceeds(limit, arrival)]
-        if self._enforce and over:
+        if unknown:
+            arrival.fate = "404"
+        elif self._enforce and over:
             arrival.fate = f"429 {over[0]}"
         else:
             arrival.fate = self._plan.fate(prompt, self._times[prompt])
@@ -155,11 +173,21 @@ class Provider:
         self.log.append(arrival)
         return arrival
 
+    async def _tell(self) -> None:
+        """Something has arrived, or has been answered."""
+        async with self._news:
+            self._news.notify_all()
+
     async def _meet(self, arrival: Arrival, asked: dict[str, Any], answer: Answer) -> None:
         """Let a request meet its fate."""
+        if arrival.fate.startswith("held"):
+            await self.arrived(int(arrival.fate.split()[1]))
         match arrival.fate:
             case "429 requests" | "429 tokens" as fate:
                 await self._refuse(fate.removeprefix("429 "), arrival, answer)
+            case "404":
+                text = f"The model {asked['model']!r} does not exist"
+                await answer.whole(404, _error(text, code="model_not_found"))
             case "500" | "503" as status:
                 await answer.whole(int(status), _error("The server had an error", "server_error"))
             case "stall":
@@ -177,18 +205,17 @@ class Provider:
 
     async def _stream(self, arrival: Arrival, asked: dict[str, Any], answer: Answer) -> None:
         await answer.begin()
-        events = list(_events(asked))
-        whole = arrival.fate == "ok"
+        events = list(_events(asked, self._words))
+        whole = arrival.fate == "ok" or arrival.fate.startswith("held")
         for event in events if whole else events[: len(events) // 2]:
             await answer.event(json.dumps(event))
             await asyncio.sleep(self._pace)
-        match arrival.fate:
-            case "stall midway":
-                await asyncio.Event().wait()
-            case "error midway":
-                await answer.event(json.dumps(_error("The server had an error", "server_error")))
-            case "ok":
-                await answer.event("[DONE]")
+        if arrival.fate == "stall midway":
+            await asyncio.Event().wait()
+        if arrival.fate == "error midway":
+            await answer.event(json.dumps(_error("The server had an error", "server_error")))
+        if whole:
+            await answer.event("[DONE]")
         if arrival.fate == "reset midway":
             answer.reset()
         else:
@@ -261,18 +288,23 @@ def _error(message: str, kind: str = "invalid_request_error", code: str | None =
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def _events(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _events(asked: dict[str, Any], at_once: int) -> Iterator[dict[str, Any]]:
     """The events of a streamed answer, but for the [DONE] at its end."""
     usage = (asked.get("stream_options") or {}).get("include_usage", False)
     frame = _frame(asked, "chat.completion.chunk") | ({"usage": None} if usage else {})
     deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": f" {word}"} for word in _text(asked).split()]
-    deltas[1]["content"] = deltas[1]["content"].lstrip()
+    words = re.findall(r" ?\w+", _text(asked))
+    deltas += [{"content": "".join(each)} for each in batched(words, at_once)]
     for delta in deltas:
         yield {**frame, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
     yield {**frame, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     if usage:
         yield {**frame, "choices": [], "usage": _usage(asked)}
+
+
+def batched(items: list[str], size: int) -> Iterator[list[str]]:
+    """The items, so many at a time; Python 3.12 has it."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 # ------------------------------------------------------------------------------------------ by hand

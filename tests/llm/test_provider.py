@@ -136,6 +136,14 @@ async def test_a_stream_that_ends_too_early(fate):
     assert ("error" in events[-1]) == (fate == "error midway")
 
 
+async def test_an_answer_may_be_held_until_others_have_arrived():
+    async with Provider(Plan({"first": ["held 2"]})) as provider:
+        first = asyncio.create_task(ask(provider, "first", stream=True))
+        await provider.arrived(1)
+        assert text_of(events_of(await ask(provider, "second", stream=True)))
+        assert text_of(events_of(await first)) == answer_to("first")
+
+
 async def test_a_limit_that_is_enforced_opens_when_the_oldest_has_left_the_window():
     async with Provider(limits={"requests": 2}, span=0.5, enforce=True) as provider:
         answers = [await ask(provider) for _ in range(3)]
