@@ -215,7 +215,9 @@ class Manage(Base):
 
     def discharge(self, worker: str) -> None:
         if self._workers.pop(worker, None) is not None:
-            self._ask(steps.Discharge(worker)).add_done_callback(heard)
+            self._leaving.add(worker)
+            asked = self._ask(steps.Discharge(worker), lambda _: self._leaving.discard(worker))
+            asked.add_done_callback(heard)
             self._keep_alive()
 
     def _keep_alive(self) -> None:
@@ -224,7 +226,7 @@ class Manage(Base):
 
     async def attended(self) -> bool:
         alive = self._wall() - self._lease
-        return bool(self._workers) or self._open.reader.is_attended(alive)
+        return bool(self._workers) or self._open.reader.is_attended(alive, but=self._leaving)
 
     # -- classes that are not here -----------------------------------------------------------
 
@@ -250,7 +252,9 @@ class Manage(Base):
         """See ``Foreign``."""
         missing = self._still_missing()
         alive = self._wall() - self._lease
-        if not missing or self._open.reader.is_attended(alive, but=self._workers):
+        if not missing or self._open.reader.is_attended(
+            alive, but=self._workers.keys() | self._leaving
+        ):
             return []
         kinds = self._open.reader.waiting_kinds()
         return sorted(kinds) if kinds <= missing else []
