@@ -152,7 +152,9 @@ class Intake(Results):
     ) -> list[Work]:
         store, room = self._store, self._room
         append = partial(store.append, entries, room=room, exist_ok=exist_ok, terms=terms)
-        return await (self._line.enter(append) if wait and self._room is not None else append())
+        if not wait or self._room is None:
+            return await append()
+        return await self._line.enter(append, alone=len(entries) > 1)
 
     def _check_type(self, event: object) -> None:
         kind = self._event_type
