@@ -1,10 +1,13 @@
 """`lionpride show`: all that is on record of an event."""
 
+import asyncio
 import json
+import re
 
 from cli.shelves import fill, while_it_runs
 
 from lionpride.cli import main
+from lionpride.core import Event, Executor, Processor, Retry
 
 
 def test_an_event_is_shown_with_its_fields_and_what_came_of_it(tmp_path, capsys):
@@ -68,6 +71,60 @@ def test_json_of_what_runs_has_it_too(tmp_path, capsys):
     assert running["progress"] == {"fraction": 0.5, "note": "half \x1b[31mof it"}
     assert running["chunks"] == 2
     assert "progress" not in ended
+
+
+class Flaky(Event):
+    retry = Retry(attempts=2, backoff=0.0)
+
+    async def _invoke(self):
+        raise ValueError("told\nto \x1b[31mfail")
+
+
+class Flakies(Processor):
+    event_type = Flaky
+
+
+class Desk(Executor):
+    processor_type = Flakies
+
+
+async def on_terms(path):
+    """Make a store with an event that failed twice, and one that waits; their ids."""
+    desk = Desk(store=f"sqlite:///{path}")
+    failed = await desk.append(Flaky(), retry=Retry(attempts=2, backoff=0.0, on=ValueError))
+    async with desk:
+        await desk.join()
+    waits = await desk.append(Flaky(), at=4e9, ttl=3e9, unique="daily")
+    await desk.store.close()
+    return str(failed.id), str(waits.id)
+
+
+def test_it_shows_each_attempt_that_failed_and_what_was_asked(tmp_path, capsys):
+    failed, waits = asyncio.run(on_terms(tmp_path / "run.db"))
+    assert main(["show", str(tmp_path / "run.db"), failed]) == 0
+    out = capsys.readouterr().out
+    told = r" +attempt \d, \d{4}-\d\d-\d\d [\d:]{8} UTC, [<\d.]+ \w+: ValueError: told to .31mfail"
+    assert re.search(rf"failed{told}\n{told}\n", out), out
+    assert re.search(r'retry +attempts 2, backoff 0.0, on \["builtins.ValueError"\]', out)
+    assert main(["show", str(tmp_path / "run.db"), waits]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"due +2096-10-02 07:06:40 UTC\n", out)
+    assert re.search(r"expires +2121-\d\d", out)
+    assert re.search(r"unique +daily since 20\d\d-", out)
+
+
+def test_an_export_and_an_import_keep_them(tmp_path, capsys):
+    failed, waits = asyncio.run(on_terms(tmp_path / "run.db"))
+    one, other = str(tmp_path / "run.db"), str(tmp_path / "other.db")
+    assert main(["export", one, "--output", str(tmp_path / "all.jsonl")]) == 0
+    assert main(["import", str(tmp_path / "all.jsonl"), other]) == 0
+    capsys.readouterr()
+    for uid in (failed, waits):
+        for path in (one, other):
+            assert main(["show", path, uid, "--json"]) == 0
+        before, after = map(json.loads, capsys.readouterr().out.splitlines())
+        assert before["payload"] == after["payload"]
+    assert len(json.loads(json.dumps(before["payload"]["execution"]["unique"]))) == 2
 
 
 def test_an_id_that_is_not_there(tmp_path, capsys):

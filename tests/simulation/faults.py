@@ -275,7 +275,7 @@ def a_lost_claim_speaks_for_its_event(patch: pytest.MonkeyPatch) -> None:
 def completions_forget_what_went_before(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Rows, "complete")
     def complete(old: Any, self: Rows, ended: Any) -> Any:
-        return old(self, [(*one[:5], 0, 0) for one in ended])
+        return old(self, [(*one[:5], 0, 0, *one[7:]) for one in ended])
 
 
 # -- by hand ---------------------------------------------------------------------------------------
