@@ -14,6 +14,7 @@ from lionpride import core, errors
 ROOT = Path(__file__).parents[1]
 
 NAMES = {
+    "Defer",
     "Element",
     "Event",
     "EventStatus",
@@ -24,6 +25,7 @@ NAMES = {
     "Processor",
     "Progress",
     "Progression",
+    "RateLimited",
     "Retry",
     "Skip",
     "Transition",
@@ -41,6 +43,7 @@ ERRORS = {
     "NotFoundError",
     "OperationError",
     "QueueFullError",
+    "RateLimited",
     "RestartedError",
     "Skip",
     "StoreError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .core import (
+    Defer,
     Element,
     Event,
     EventStatus,
@@ -13,6 +14,7 @@ from .core import (
     Processor,
     Progress,
     Progression,
+    RateLimited,
     Retry,
     Skip,
     Transition,
@@ -22,6 +24,7 @@ from .core import (
 __version__ = "0.1.0"
 
 __all__ = (
+    "Defer",
     "Element",
     "Event",
     "EventStatus",
@@ -32,6 +35,7 @@ __all__ = (
     "Processor",
     "Progress",
     "Progression",
+    "RateLimited",
     "Retry",
     "Skip",
     "Transition",

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from ..errors import ConfigurationError, NotFoundError, OperationError
 from ..model.execution import EventStatus
 from ..model.pile import Pile
-from ..rules.lifecycle import RELEASED, Cause
+from ..rules.lifecycle import RELEASED, Cause, Defer
 from ..rules.window import Window
 from ..stores.contract import Foreign, Store
 from ..stores.memory import MemoryStore
@@ -142,12 +142,13 @@ class Processor:
 
     # -- what users override -----------------------------------------------------------------
 
-    async def request_permission(self, *args: Any, **request: Any) -> bool:
+    async def request_permission(self, *args: Any, **request: Any) -> bool | Defer:
         """Whether an event may start now; override it for quotas, authorization, gates.
 
         Asked with the event's ``request``, one event after another, in the order they would
         start. After a False the event waits ``denial_backoff`` seconds; the third aborts it.
-        What it raises is the event's error.
+        After ``Defer(seconds)`` it waits so long, and no denial is counted. What it raises is
+        the event's error.
         """
         return True
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
-from ..rules.lifecycle import Ending
+from ..rules.lifecycle import Defer, Ending
 from ..rules.retry import judge
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
@@ -39,7 +39,7 @@ class Workshop:
         name: str,
         slots: int,
         window: Window | None,
-        permission: Callable[..., Awaitable[bool]] | None,
+        permission: Callable[..., Awaitable[bool | Defer]] | None,
         halt: Callable[[], None],
         backoff: float,
         grace: float,
@@ -71,10 +71,11 @@ class Workshop:
         policy = event.execution.retry or type(event).retry
         return judge(event, ending, policy, now=self.store.time(), chance=self._chance())
 
-    async def ask(self, event: Any) -> bool:
+    async def ask(self, event: Any) -> bool | Defer:
         """The answer of ``request_permission`` to the event's request."""
         assert self._permission is not None, "nobody is asked unless `asks`"
-        return bool(await self._permission(**event.request))
+        answer = await self._permission(**event.request)
+        return answer if isinstance(answer, Defer) else bool(answer)
 
     def ring_free(self) -> None:
         """A slot is free, or nobody asks any more: ring every bell of ``on_free``, once."""
