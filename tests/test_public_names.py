@@ -21,6 +21,7 @@ NAMES = {
     "Execution",
     "Executor",
     "Flow",
+    "Limit",
     "Pile",
     "Processor",
     "Progress",

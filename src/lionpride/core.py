@@ -15,6 +15,7 @@ from .model.policy import Retry
 from .model.progression import Progression
 from .model.unset import Unset
 from .rules.lifecycle import Defer, Transition
+from .rules.limits import Limit
 
 __all__ = (
     "Defer",
@@ -24,6 +25,7 @@ __all__ = (
     "Execution",
     "Executor",
     "Flow",
+    "Limit",
     "Pile",
     "Processor",
     "Progress",

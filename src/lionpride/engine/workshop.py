@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from ..rules.lifecycle import Defer, Ending
+from ..rules.metering import Limits
 from ..rules.retry import judge
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
@@ -25,6 +26,7 @@ class Workshop:
         name: Under which the store knows this worker.
         slots: How many events may run at once.
         window: The limit on starts; None for no limit.
+        limits: What events may cost; None for none.
         permission: Asked before each start; None if every answer is yes.
         halt: Called when a user's code raised KeyboardInterrupt or SystemExit.
         backoff: Seconds that an event waits after its first denial.
@@ -39,6 +41,7 @@ class Workshop:
         name: str,
         slots: int,
         window: Window | None,
+        limits: Limits | None,
         permission: Callable[..., Awaitable[bool | Defer]] | None,
         halt: Callable[[], None],
         backoff: float,
@@ -49,6 +52,7 @@ class Workshop:
         self.name = name
         self.slots = slots
         self.window = window
+        self.limits = limits
         self.halt = halt
         self.backoff = backoff
         self.grace = grace
