@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from engine.kit import background, now
 
-from lionpride.core import Event, EventStatus, Executor, Limit, Processor
+from lionpride.core import Event, EventStatus, Executor, Limit, Processor, RateLimited
 from lionpride.errors import ConfigurationError, ValidationError
 
 pytestmark = pytest.mark.virtual
@@ -282,3 +282,95 @@ async def test_every_way_to_claim_keeps_them(capacity: int | None) -> None:
     for end, _ in STARTS:
         seen = [n for at, n in STARTS if at <= end and fsum((at, 1.0, -end)) > 0]
         assert sum(seen) <= 7
+
+
+# -- a service that says "too many" ----------------------------------------------------------------
+
+
+class Busy(Call):
+    """Is told "too many" by its service so often."""
+
+    busy: int = 0
+    limit: str | None = None
+
+    async def _invoke(self) -> int:
+        await super()._invoke()
+        if self.execution.attempt <= self.busy:
+            raise RateLimited("slow down", retry_after=7, limit=self.limit)
+        return self.tokens
+
+
+@pytest.mark.parametrize("limits", [(), (Limit("requests", 10**6, per=1),)])
+@pytest.mark.parametrize("name", [None, "nothing"])
+async def test_too_many_pauses_the_whole_queue_and_costs_no_try(
+    name: str | None, limits: tuple[Limit, ...]
+) -> None:
+    desk = executor(*limits, concurrency_limit=1)
+    busy = Busy(busy=2, tokens=1, limit=name)
+    await run(desk, busy, *tokens(2, 3))
+    assert STARTS == [(0, 1), (7, 1), (14, 1), (14, 2), (14, 3)]
+    assert busy.status is EventStatus.COMPLETED
+    assert (busy.execution.tries, busy.execution.attempt) == (0, 3)
+
+
+async def test_too_many_pauses_the_limit_that_it_names_and_nobody_else() -> None:
+    desk = executor(
+        Limit("tokens", 10**6, per=60), Limit("requests", 10**6, per=60), concurrency_limit=1
+    )
+    await run(desk, Busy(busy=1, tokens=1, limit="tokens"), *tokens(2, 0))
+    assert STARTS == [(0, 1), (0, 0), (7, 1), (7, 2)]
+
+
+async def test_too_many_of_a_key_pauses_that_key() -> None:
+    desk = executor(Limit("requests", 10**6, per=60, per_key=True), concurrency_limit=1)
+    await run(desk, Busy(busy=1, tenant="a", limit="requests"), *[Call(tenant=k) for k in "ab"])
+    assert STARTS == [(0, "a"), (0, "b"), (7, "a"), (7, "a")]
+
+
+async def test_a_round_waits_for_a_pause_too() -> None:
+    desk = executor()
+    await desk.append(Busy(busy=1, tokens=1))
+    await desk.forward()
+    await desk.append(Call(tokens=2))
+    await desk.forward()
+    assert STARTS == [(0, 1)]
+    await asyncio.sleep(7)
+    await desk.forward()
+    assert STARTS == [(0, 1), (7, 1), (7, 2)]
+
+
+# -- the true cost ---------------------------------------------------------------------------------
+
+
+class Spends(Call):
+    """Says what it has cost when it knows."""
+
+    true: int = 0
+
+    async def _invoke(self) -> int:
+        await super()._invoke()
+        self.spend(tokens=self.true)
+        return self.true
+
+
+async def test_what_was_reserved_for_nothing_is_free_at_once() -> None:
+    desk = executor(Limit("tokens", 100, per=10))
+    await run(desk, Spends(tokens=90, true=10, lasts=2), *tokens(80, 10))
+    assert STARTS == [(0, 90), (0, 10), (2, 80)]
+
+
+async def test_a_debt_is_waited_for_by_those_who_come_later() -> None:
+    desk = executor(Limit("tokens", 100, per=10))
+    await run(desk, Spends(tokens=10, true=150, lasts=2), Call(tokens=100))
+    assert STARTS == [(0, 10), (12, 100)]
+
+
+async def test_to_spend_means_nothing_where_there_is_no_limit() -> None:
+    desk = executor()
+    event = Spends(true=5)
+    await run(desk, event, alone := Spends(true=6))
+    assert event.response == 5
+    begin()
+    assert await Spends(true=7).invoke() == 7
+    with pytest.raises(ValidationError, match="spend"):
+        alone.spend(tokens=-1)

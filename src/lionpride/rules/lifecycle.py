@@ -50,6 +50,7 @@ __all__ = (
     "Defer",
     "Ending",
     "Outcome",
+    "Pause",
     "Transition",
     "after_denial",
     "after_error",
@@ -131,6 +132,18 @@ class Defer:
             raise ValidationError(f"Defer takes a number of seconds from 0 up, not {value!r}")
 
 
+class Pause(NamedTuple):
+    """What is not to be used for a while, since a service said so.
+
+    Attributes:
+        limit: The name of the limit; None, or of none that there is, for the whole queue.
+        seconds: For how long.
+    """
+
+    limit: str | None
+    seconds: float
+
+
 @dataclass(slots=True)
 class Completion:
     """What a settle records of an attempt that ended well: half an ``Outcome``, half the cost."""
@@ -152,6 +165,7 @@ class Ending:
         response, error, duration, retryable: As in ``Execution``.
         delay: Seconds before the event may be claimed again, where it goes back to PENDING.
         denials, tries, interruptions: What is added to the counters.
+        pause: What nobody is to use for a while.
         attempt: What is kept of an attempt that failed.
         expires: When it must have started again, where it goes back to PENDING; Unset leaves
             what is on record.
@@ -166,6 +180,7 @@ class Ending:
     denials: int = 0
     tries: int = 0
     interruptions: int = 0
+    pause: Pause | None = None
     attempt: Attempt | None = None
     expires: MaybeUnset[float | None] = Unset
 
@@ -339,5 +354,6 @@ def after_error(event: Work, error: BaseException, cause: Cause | None, cancelle
     if isinstance(error, Skip):
         return Ending(_S.SKIPPED, error=error, retryable=False)
     if isinstance(error, RateLimited):
-        return Ending(_S.PENDING, error=error, delay=error.retry_after)
+        wait = error.retry_after
+        return Ending(_S.PENDING, error=error, delay=wait, pause=Pause(error.limit, wait))
     return Ending(_S.FAILED, error=error, retryable=is_retryable(error), tries=1)

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from ..errors import ConfigurationError, OperationError, ValidationError
 from ..model.costs import REQUEST, check_costs
 from ..model.work import Work
+from .lifecycle import Pause
 from .limits import Account, Entry, Limit
 
 __all__ = (
@@ -267,6 +268,14 @@ class Meter:
                 account.held -= amount
                 entries.append(account.stamp(amount, now))
         self._entries = entries
+
+    def pause(self, pause: Pause) -> bool:
+        """Let nothing be had of a limit for a while; False if there is none of that name."""
+        limit = None if pause.limit is None else self._source.limits.get(pause.limit)
+        if limit is None or (limit.per_key and self._key is None):
+            return False
+        limit.account(self._key).pause(self._source.clock() + pause.seconds)
+        return True
 
     def end(self) -> None:
         """The claim is settled: let go of what is held."""

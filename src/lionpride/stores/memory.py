@@ -281,7 +281,7 @@ class MemoryStore(ByHand):
         if self._processing.get(number) is not event or own["_attempt"] != attempt:
             return self._settle_unstarted(event, attempt, outcome)
         apply(event.execution, outcome)
-        end_meter(event)
+        self._end_meter(event, outcome)
         del self._processing[number]
         if outcome.status is _PENDING:
             self._pending[number] = event
@@ -342,7 +342,7 @@ class MemoryStore(ByHand):
         if number not in self._held:
             return Settled.REPLAYED if state.status is outcome.status else Settled.FENCED
         apply(state, outcome)
-        end_meter(event)
+        self._end_meter(event, outcome)
         del self._held[number]
         if isinstance(outcome, Ending) and outcome.status is _PENDING:
             self._let_wait(number, outcome.delay)
@@ -351,6 +351,15 @@ class MemoryStore(ByHand):
             self.states.lane(outcome.status)[number] = event
             self._ring_ended((number,))
         return _APPLIED
+
+    def _end_meter(self, event: Work, outcome: Outcome) -> None:
+        """Let go of what the claim of an event holds, and pause what it says is exhausted."""
+        pause = outcome.pause if isinstance(outcome, Ending) else None
+        if pause is not None:
+            meter: Meter | None = event.__dict__.get("_meter")
+            if meter is None or not meter.pause(pause):
+                self._waiting.pause(pause.seconds)
+        end_meter(event)
 
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float | None = None

@@ -195,6 +195,8 @@ class Rationing:
             The numbers, and the seconds until there may be more.
         """
         waiting, look = self._waiting, Look(self.clock())
+        if (paused := waiting.seconds_paused()) is not None:
+            return [], paused
         waiting.mature()
         self._open_due(look.now)
         while not (is_full := len(look.found) >= n or look.aside >= _BREADTH):

@@ -41,6 +41,7 @@ class Waiting:
         "_held",
         "_later",
         "_left",
+        "_paused",
         "_pending",
         "mixed",
         "on_refill",
@@ -58,6 +59,7 @@ class Waiting:
         self._later: list[tuple[float, int]] = []  # a heap of (due, number)
         self._expiring: list[tuple[float, int]] = []  # a heap of (expires, number)
         self._denied = Order()  # those of `_later` that wait out a denial
+        self._paused: float | None = None  # nothing is taken out before this time
         self.mixed = False
         self._denials = 0  # pushed to `_denied` since it was built
         self._left: dict[int, int] = {}  # leftovers in `_ready`
@@ -100,8 +102,25 @@ class Waiting:
             for call in self.on_refill:
                 call()
 
+    def pause(self, seconds: float) -> None:
+        """Let nobody take anything out for so long, or for longer if that is so already."""
+        self._paused = max(self._paused or 0.0, self._clock() + seconds)
+        self.mixed = True
+
+    def seconds_paused(self) -> float | None:
+        """How long nothing is to be had yet; None if something may be."""
+        if self._paused is None:
+            return None
+        left = self._paused - self._clock()
+        if left > 0.0:
+            return max(1e-9, left)
+        self._paused = None
+        return None
+
     def next(self) -> int | None:
         """Take out the number whose turn it is; None if none is due."""
+        if self._paused is not None and self.seconds_paused() is not None:
+            return None
         if self._later:
             self.mature()
         number = self.ready.pop()
@@ -114,6 +133,8 @@ class Waiting:
         """Take out the next numbers up to ``until``, on demand with those that were denied."""
         self.mature()
         found: list[int] = []
+        if self.seconds_paused() is not None:
+            return found
         aside: list[tuple[Order, float, int]] = []
         while len(found) < n and (order := self.lowest(denied)) is not None:
             priority, number = order.first()
@@ -146,6 +167,8 @@ class Waiting:
 
     def seconds(self) -> float | None:
         """How long until ``next`` may find something: 0.0 for at once, None for not ever."""
+        if (paused := self.seconds_paused()) is not None:
+            return paused
         return 0.0 if self.ready else self.seconds_to_due()
 
     def seconds_to_due(self) -> float | None:
