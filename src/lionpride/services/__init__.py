@@ -1,0 +1,1 @@
+"""What the original package had under this name, and stands on the core here."""
