@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, ClassVar, final
 
 from ..errors import ConfigurationError, LionTimeoutError, OperationError
+from ..model.costs import REQUEST
 from ..model.execution import EventStatus
 from ..model.live import ENTRY, Live
 from ..model.policy import Retry
@@ -48,6 +49,22 @@ class Event(Work):
     def request(self) -> dict[str, Any]:
         """What ``request_permission`` is asked with, as keyword arguments; override it."""
         return {}
+
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """How much it takes of each limit, by name; override it.
+
+        By default one request, and as many tokens as its ``request`` has ``required_tokens``.
+        It should depend on the fields alone: a store may ask when the event is taken in, or
+        when it is claimed.
+        """
+        tokens = self.request.get("required_tokens")
+        return {"requests": 1, "tokens": tokens} if tokens else REQUEST
+
+    @classmethod
+    def has_usual_costs(cls) -> bool:
+        """Whether every event of the class costs one request, and nothing else."""
+        return cls.costs is Event.costs and cls.request is Event.request
 
     async def _invoke(self) -> Any:
         """Do the work, and return the response; override it."""

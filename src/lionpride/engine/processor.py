@@ -128,7 +128,6 @@ class Processor:
         window = None
         if self.queue_capacity is not None:
             window = Window(self.queue_capacity, self.capacity_refresh_time)
-        own = type(self).request_permission is not Processor.request_permission
         self._shop = Workshop(
             store,
             observers,
@@ -136,7 +135,7 @@ class Processor:
             slots=self.concurrency_limit,
             window=window,
             limits=self.limits_by_name or None,
-            permission=self.request_permission if own else None,
+            permission=self.request_permission if self.asks() else None,
             halt=self._halt,
             backoff=self.denial_backoff,
             grace=grace,
@@ -149,6 +148,16 @@ class Processor:
             self.attach(MemoryStore(), Observers())
             assert self._shop is not None
         return self._shop
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether it stands over a store, to run what is there."""
+        return self._shop is not None
+
+    @classmethod
+    def asks(cls) -> bool:
+        """Whether permission is asked before an event starts: whether somebody overrides it."""
+        return cls.request_permission is not Processor.request_permission
 
     # -- what users override -----------------------------------------------------------------
 

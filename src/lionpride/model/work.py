@@ -130,6 +130,11 @@ class Work(Element):
         """
         return REQUEST
 
+    @classmethod
+    def has_usual_costs(cls) -> bool:
+        """Whether every event of the class costs one request, and nothing else."""
+        return cls.costs is Work.costs
+
     @property
     def key(self) -> str | None:
         """By whom it is counted where a limit has ``per_key``: a tenant, a host; override it."""

@@ -184,6 +184,11 @@ class Account:
         self._log.clear()
         self._stamped, self.paused = 0.0, _NEVER
 
+    def empty(self) -> None:
+        """Forget what was taken."""
+        self._begin_anew()
+        self.ring()
+
     def on_change(self, bell: Bell) -> None:
         """Ring once, when there may be more on it than was thought."""
         if bell not in self._bells:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from ..errors import ConfigurationError, OperationError, ValidationError
-from ..model.costs import REQUEST, check_costs
+from ..model.costs import REQUEST
 from ..model.work import Work
+from .bills import check_bill
 from .lifecycle import Pause
 from .limits import Account, Entry, Limit
 
@@ -133,12 +134,12 @@ class Limits(Mapping[str, Limit]):
             return usual
         costs, key = event.costs, event.key if self._by_key else None
         if type(costs) is not dict or (key is not None and type(key) is not str):
-            _check_bill(event, costs, key)
+            check_bill(kind, costs, key)
         found = []
         for name, otherwise, limit, account in self._each:
             amount = costs.get(name, otherwise)
             if type(amount) is not int or amount < 0:
-                _check_bill(event, costs, key)
+                check_bill(kind, costs, key)
             if amount:
                 if account is not None:
                     found.append((account, amount))
@@ -146,10 +147,19 @@ class Limits(Mapping[str, Limit]):
                     found.append((limit.account(key), amount))
         return key, found
 
+    def amounts(self, costs: Mapping[str, float], key: str | None) -> list[tuple[Limit, float]]:
+        """What is taken of each limit, as ``asked`` says, for costs that make sense."""
+        found = []
+        for name, otherwise, limit, _ in self._each:
+            amount = costs.get(name, otherwise)
+            if amount and not (limit.per_key and key is None):
+                found.append((limit, amount))
+        return found
+
     def _note_kind(self, kind: type[Work]) -> Asked | None:
         """What every event of a class asks for; None if each says so itself."""
         usual: Asked | None = None
-        if kind.costs is Work.costs and (kind.key is Work.key or not self._by_key):
+        if kind.has_usual_costs() and (kind.key is Work.key or not self._by_key):
             shares = [
                 (account, REQUEST.get(name, otherwise))
                 for name, otherwise, _, account in self._each
@@ -177,25 +187,13 @@ class Limits(Mapping[str, Limit]):
             return
         costs, key = event.costs, event.key if self._by_key else None
         if type(costs) is not dict or (key is not None and type(key) is not str):
-            _check_bill(event, costs, key)
+            check_bill(kind, costs, key)
         for name, otherwise, limit, account in self._each:
             amount = costs.get(name, otherwise)
             if type(amount) is not int or amount < 0:
-                _check_bill(event, costs, key)
+                check_bill(kind, costs, key)
             if amount > limit.amount and (account is not None or key is not None):
                 raise excess(limit, amount)
-
-
-def _check_bill(event: Work, costs: object, key: object) -> None:
-    """Look closer at what an event says of itself.
-
-    Raises:
-        ValidationError: names what makes no sense.
-    """
-    kind = type(event).__name__
-    check_costs(f"{kind}.costs", costs)
-    if key is not None and not isinstance(key, str):
-        raise ValidationError(f"{kind}.key must be a text or None, not {key!r}")
 
 
 def excess(limit: Limit, amount: float) -> ValidationError:

@@ -15,6 +15,7 @@ from math import inf
 from typing import Final, TypeAlias
 
 from ..model.work import Work
+from ..rules.guards import Guard
 from ..rules.limits import Account, Entry
 from ..rules.metering import Limits, Meter, Refused, Share, excess, undo
 from .clock import time_of_loop
@@ -43,7 +44,7 @@ class Line:
         is_open: Whether they are to be looked at again.
         wake: When they are; inf for not before there is more on the account.
         first: The first of them, once it has been looked at.
-        spare: What others may take of the accounts that the first needs, without delaying it.
+        guard: Keeps others from delaying the first.
         looks: How many of them were looked at in this look.
         queued: When the next alarm rings that was set for it.
     """
@@ -52,11 +53,11 @@ class Line:
         "account",
         "bell",
         "first",
+        "guard",
         "is_open",
         "looks",
         "order",
         "queued",
-        "spare",
         "wake",
     )
 
@@ -66,15 +67,14 @@ class Line:
         self.is_open = False
         self.wake = inf
         self.first: Place | None = None
-        self.spare: dict[Account, float] = {}
+        self.guard: Guard | None = None
         self.looks = 0
         self.queued = inf
         self.bell = lambda: rung(self)
 
     def open(self) -> None:
         """Look at them again, from the first on."""
-        self.is_open, self.wake, self.first = True, inf, None
-        self.spare.clear()
+        self.is_open, self.wake, self.first, self.guard = True, inf, None, None
 
     def begin_with(self, place: Place, at: float, shares: Sequence[Share], now: float) -> None:
         """It is the first, and may start at this instant if nobody takes what it needs.
@@ -82,22 +82,7 @@ class Line:
         Who waits for its key alone is not guarded: other keys do not wait for it.
         """
         self.first, self.wake = place, at
-        self.spare.clear()
-        if not self.account.limit.per_key:
-            when = now if at == inf else at
-            for account, amount in shares:
-                free = account.limit.amount - account.used_at(when, now)
-                self.spare[account] = free - amount
-
-    def allows(self, shares: Sequence[Share]) -> bool:
-        """Whether these may be taken without delaying the first."""
-        return all(amount <= self.spare.get(account, inf) for account, amount in shares)
-
-    def note(self, shares: Sequence[Share]) -> None:
-        """These are taken by somebody else."""
-        for account, amount in shares:
-            if account in self.spare:
-                self.spare[account] -= amount
+        self.guard = None if self.account.limit.per_key else Guard(shares, at, now)
 
 
 class Look:
@@ -235,17 +220,17 @@ class Rationing:
             event.__dict__["_meter"] = Refused(self, error)
             look.found.append(place[1])
             return
-        line = guard = self._guard_of(shares, place)
+        line = guard = self._guard_of(shares, place, now)
         if account is not None:
             line = self._lines.get(account) or self._new_line(account)
             if line.first is None or place <= line.first:
                 line.begin_with(place, at, shares, now)
-                if line.spare and line not in self._guarded:
+                if line.guard is not None and line not in self._guarded:
                     self._guarded.append(line)
             elif guard is None:
                 line.wake = min(line.wake, at)
         if line is None:
-            self._admit(event, Meter(self, key, shares, None), shares)
+            self._admit(event, Meter(self, key, shares, None), shares, now)
             look.found.append(place[1])
             return
         line.looks += 1
@@ -258,16 +243,20 @@ class Rationing:
         line = self._lines[account] = Line(account, self._rung)
         return line
 
-    def _admit(self, event: Work, meter: Meter, shares: Sequence[Share]) -> None:
+    def _admit(self, event: Work, meter: Meter, shares: Sequence[Share], now: float) -> None:
         meter.hold()
         event.__dict__["_meter"] = meter
         for line in self._guarded:
-            line.note(shares)
+            if line.guard is not None:
+                line.guard.note(shares, now)
 
-    def _guard_of(self, shares: Sequence[Share], place: Place) -> Line | None:
+    def _guard_of(self, shares: Sequence[Share], place: Place, now: float) -> Line | None:
         """The line whose first would be delayed, if one behind it took these."""
         for line in self._guarded:
-            if line.first is not None and line.first < place and not line.allows(shares):
+            first, guard = line.first, line.guard
+            if first is None or guard is None or place < first:
+                continue
+            if not guard.allows(shares, now):
                 return line
         return None
 

@@ -85,7 +85,12 @@ class TokenBucket:
             self._missing = 0
         return self._limit.account(None).used(now)
 
-    async def acquire(self, tokens: int = 1, *, timeout: float | None = None) -> bool:
+    async def acquire(
+        self,
+        tokens: int = 1,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - the original's name for it
+    ) -> bool:
         """Take so much, and wait for it if need be.
 
         Args:

@@ -30,6 +30,9 @@ __all__ = ("CHUNK", "LEASE", "Base", "heard")
 LEASE: Final = 10.0
 """Seconds that a claim holds without a sign of life from its process."""
 
+_OWN: Final = 2
+"""What ``_blocked`` is after the commit of a claim that found nothing allowed."""
+
 CHUNK: Final = 500
 """Events that one step prunes, or one look reads."""
 
@@ -79,6 +82,7 @@ class Base:
         self.missing: set[str] = set()  # kinds that this process has no class for
         self._file: Opened | None = None
         self._last_ending = 0.0
+        self._blocked = 0  # since a claim found nothing that limits allow: commits, and one more
 
     # -- the file ----------------------------------------------------------------------------
 
@@ -110,8 +114,20 @@ class Base:
         return self._open.commits.ask(step, then)
 
     def _committed(self, idle: bool) -> None:
+        if self._blocked:
+            self._note_commit()
         if self._bells.idle and (idle or (self.missing and not self._holding.claims)):
             self._bells.ring_idle()
+
+    def _note_commit(self) -> None:
+        """There may be more of a limit: have those look again who found nothing allowed.
+
+        The commit of the very claim that found nothing is the first.
+        """
+        self._blocked += 1
+        if self._blocked > _OWN:
+            self._blocked = 0
+            self._bells.ring_ready()
 
     def _ending(self) -> float:
         """The time for an ending: each is later than the one before."""

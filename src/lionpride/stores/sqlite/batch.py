@@ -17,6 +17,7 @@ from ...model.work import Work
 from .bulk import Bulk
 from .entering import exists
 from .merging import claim_first
+from .metering import BEFORE
 from .rows import Ended, Fresh
 from .steps import Claim, Settle, Step
 
@@ -110,9 +111,12 @@ class Batch:
         Raises:
             apsw.Error: if the transaction as a whole cannot go on.
         """
-        applied = _exits(rows, self.exits)
         steps = [step for step, _, _ in self.steps]
         answers: dict[int, Answer] = {}
+        for at, step in enumerate(steps):  # what an attempt spends, it spends before it ends
+            if isinstance(step, BEFORE):
+                answers[at] = _one(rows, step)
+        applied = _exits(rows, self.exits)
         _settles(rows, steps, answers)
         numbers = _entries(rows, self.entries)
         for at in self.order():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from ...model.packing import kind_and_packed, packed, packed_result, unpack, unp
 from ...model.policy import Retry
 from ...model.unset import Unset
 from ...model.work import Work
+from ...rules.bills import has_own_bill, own_bill
 from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
 from ..contract import Record
 from ..terms import Terms
@@ -23,10 +25,12 @@ from .rows import Fresh, Place
 
 __all__ = (
     "after",
+    "bill_of",
     "entries_of",
     "event_of",
     "event_of_found",
     "fresh_of",
+    "is_plain",
     "kept_of",
     "packed_attempts",
     "place_of",
@@ -50,8 +54,7 @@ def place_of(event: Work, priority: float, ended: float = 0.0, terms: Terms | No
         registry.key_of(type(event)),
         own["_created"],
         priority,
-        None,
-        None,
+        *bill_of(event),
         _retry_of(own),
         own.get("_unique", _NONE)[0],
         own.get("_unique", _NONE)[1],
@@ -64,6 +67,23 @@ def place_of(event: Work, priority: float, ended: float = 0.0, terms: Terms | No
 
 
 _NONE: Final = (None, None)
+
+
+def bill_of(event: Work) -> tuple[str | None, str | None]:
+    """The key of an event, and its costs as JSON; None where it says nothing of its own.
+
+    Raises:
+        ValidationError: names what makes no sense.
+        Exception: whatever its own code raises.
+    """
+    key, costs = own_bill(event)
+    return key, None if costs is None else json.dumps(dict(costs), separators=(",", ":"))
+
+
+@lru_cache(maxsize=4096)
+def is_plain(kind: type[Work]) -> bool:
+    """Whether the events of a class have neither costs nor a key of their own."""
+    return not has_own_bill(kind)
 
 
 def fresh_of(event: Work, priority: float) -> Fresh:

@@ -9,6 +9,7 @@ import apsw
 
 from ...model.execution import EventStatus
 from .published import Published
+from .takings import Takings
 
 __all__ = (
     "ENDED",
@@ -91,6 +92,7 @@ class Look:
         self.name = queue
         self._queue = 0
         self._change: dict[str, int] = {}
+        self.takings = Takings(connection)
         self.published = Published(connection)
 
     def _number(self) -> int:

@@ -20,6 +20,7 @@ from .base import CHUNK, Base, heard
 from .columns import after, entries_of
 from .expiring import Expire, Expired
 from .look import State
+from .retaining import Prune
 from .telling import Telling
 from .watch import Watch
 
@@ -116,7 +117,7 @@ class Manage(Base):
         gone: list[Work] = []
         left = _EVERYTHING if limit is None else limit
         while left > 0:
-            step = steps.Prune(wanted, min(left, CHUNK))
+            step = Prune(wanted, min(left, CHUNK))
             numbers = await self._ask(step, lambda numbers: self._pruned(numbers, gone))
             left -= len(numbers)
             if len(numbers) < CHUNK:

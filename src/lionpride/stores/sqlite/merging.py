@@ -20,6 +20,8 @@ def claim_first(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed | None, New
     """
     expired = claim.expire(rows)
     rows.mature(claim.now)
+    if (halt := claim.halt(rows, expired)) is not None:
+        return halt, new
     found = rows.next(claim.n + 1)
     n = _share(found, new, claim.n)
     waited, fresh = found[: claim.n - n], new[:n]

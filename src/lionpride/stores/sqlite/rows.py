@@ -176,6 +176,34 @@ class Rows(Look):
             (self._queue, now),
         )
 
+    def pause(self, until: float) -> None:
+        """Let nothing be claimed before this time, or a later one if that is so already."""
+        query = "UPDATE queue SET paused = max(paused, ?) WHERE number = ?"
+        self._db.execute(query, (until, self._queue))
+
+    def paused(self) -> float:
+        """The time before which nothing is to be claimed."""
+        query = "SELECT paused FROM queue WHERE number = ?"
+        return self._db.execute(query, (self._queue,)).get  # type: ignore[no-any-return]
+
+    def in_line(self, until: int | None, skip: Collection[int], denied: bool) -> Iterator[Any]:
+        """What waits, in order: as ``next_of``, each with its kind, key and costs at the end."""
+        where, bound = ["w.queue = ?"], list[Any]([self._queue])
+        where.append("(w.due = 0 OR w.denials > 0)" if denied else "w.due = 0")
+        if until is not None:
+            where.append("w.number <= ?")
+            bound.append(until)
+        if skip:
+            where.append("w.number NOT IN (SELECT value FROM json_each(?))")
+            bound.append(json.dumps(list(skip)))
+        state = ", ".join(f"w.{each.strip()}" for each in STATE.split(","))
+        yield from self._db.execute(
+            f"SELECT w.number, w.due, w.priority, {state}, e.kind, e.key, e.costs FROM waiting w "
+            f"CROSS JOIN event e ON e.number = w.number WHERE {' AND '.join(where)} "
+            "ORDER BY w.priority, w.number",
+            bound,
+        )
+
     def next(self, n: int) -> list[Waits]:
         """What is to be claimed next: the first ``n`` that are ready."""
         rows: Any = self._db.execute(

@@ -13,13 +13,14 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from ...errors import NotFoundError, OperationError
 from ...model import registry
-from ...model.execution import TERMINAL, EventStatus
+from ...model.execution import EventStatus
 from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
 from ..contract import Cancelled, Extended, Settled
 from .bulk import Bulk
 from .expiring import Expire, Expired
 from .host import born, host, is_dead
 from .look import Kept, State
+from .rationing import Ration, Rationed
 from .rows import Rows, Waits
 
 __all__ = (
@@ -30,10 +31,8 @@ __all__ = (
     "Enlist",
     "Extend",
     "Pack",
-    "Prune",
     "Remove",
     "Requeue",
-    "Retain",
     "Settle",
     "Settling",
     "Step",
@@ -111,6 +110,7 @@ class Claimed(NamedTuple):
         expired: What was ended first, since it was not started in time.
         new: Priority and number of those that were taken in, all of them, and started in the
             same transaction; they are in no ``rows``, and this is their first attempt.
+        rationed: What they took of the limits, if there are any.
     """
 
     rows: list[Waits]
@@ -118,6 +118,7 @@ class Claimed(NamedTuple):
     wait: float | None
     expired: Expired
     new: Sequence[tuple[float, int]] = ()
+    rationed: Rationed | None = None
 
 
 @dataclass(slots=True)
@@ -132,6 +133,7 @@ class Claim:
         expire: Ends what was not started in time.
         now: The time, for what becomes due.
         lapse: Says when the leases lapse; asked once the transaction has begun.
+        ration: Chooses under limits, if there are any.
     """
 
     worker: str
@@ -145,15 +147,21 @@ class Claim:
     expire: Expire
     now: float
     lapse: Callable[[], float]
+    ration: Ration | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether it takes just the first that wait."""
-        return self.bound is None and not self.skip and not self.denied and not self.missing
+        first = self.bound is None and not self.skip and not self.denied and not self.missing
+        return first and self.ration is None
 
     def __call__(self, rows: Rows) -> Claimed:
         expired = self.expire(rows)
         rows.mature(self.now)
+        if (halt := self.halt(rows, expired)) is not None:
+            return halt
+        if self.ration is not None:
+            return self._within(rows, expired, self.ration)
         if self.is_plain:
             found = rows.next(self.n + 1)
             kept = self.kept(rows, found[: self.n])
@@ -164,6 +172,31 @@ class Claim:
                 more = len(found) > self.n
                 return Claimed(taken, kept, 0.0 if more else self.wait(rows), expired)
         return self._of_some(rows, expired)
+
+    def halt(self, rows: Rows, expired: Expired) -> Claimed | None:
+        """What a claim comes to while the queue is paused; None if it is not."""
+        paused = rows.paused() - self.now
+        return Claimed([], {}, max(1e-9, paused), expired) if paused > 0.0 else None
+
+    def _within(self, rows: Rows, expired: Expired, ration: Ration) -> Claimed:
+        """Claim within limits."""
+        line = rows.in_line(self.bound, self.skip, self.denied)
+        found, holds, rationed = ration.choose(rows, self.n, line, self._is_known)
+        rows.lease(found, self.worker, self.lapse(), self.start)
+        for number, held in holds.items():
+            rows.takings.hold(number, held)
+        waits = [each for each in (rationed.wait, self.wait(rows)) if each is not None]
+        wait = 0.0 if rationed.is_cut else min(waits, default=None)
+        return Claimed(found, self.kept(rows, found), wait, expired, rationed=rationed)
+
+    def _is_known(self, kind: str) -> bool:
+        """Whether this process has a class; else it is noted as missing."""
+        try:
+            registry.find(kind)
+        except NotFoundError:
+            self.missing.add(kind)
+            return False
+        return True
 
     def _of_some(self, rows: Rows, expired: Expired) -> Claimed:
         """Claim where not just the first will do; again, if a class turns out to be missing."""
@@ -225,10 +258,12 @@ class Sweep:
         lapsed = rows.lapsed(self.now, self.limit)
         for one in lapsed:
             ending = after_interruption(one.state[3])
+            rows.takings.spend_held(one.number, one.state[0], self.now)
             rows.end_leases([(one.number, one.state[0])])
             state, status = self.pack(ending, one.state), ending.status.value
             when = self.ended()
             _put(rows, [(one.number, one.state[0], status, 0.0, when, one.priority, state)])
+        rows.takings.tidy(self.now)
         if lapsed:
             rows.published.clear_orphans()
         return [one.number for one in lapsed], bool(holders)
@@ -337,59 +372,6 @@ class Remove:
                     f"event {number} is running: cancel it, and remove it when it has ended"
                 )
             rows.drop(number)
-
-
-@dataclass(slots=True)
-class Prune:
-    """Remove ended events, of each status the oldest endings first; their numbers.
-
-    Attributes:
-        limit: How many at most.
-    """
-
-    statuses: Sequence[str]
-    limit: int
-
-    def __call__(self, rows: Rows) -> list[int]:
-        gone: list[int] = []
-        rows.order_endings()
-        for status in self.statuses:
-            numbers = [number for _, number in rows.oldest(status, self.limit - len(gone))]
-            rows.prune(status, numbers)
-            gone += numbers
-        return gone
-
-
-@dataclass(slots=True)
-class Retain:
-    """Remove the oldest endings beyond those that are to be kept; their numbers.
-
-    Attributes:
-        keep: How many endings stay; None: any number.
-        since: Those that ended since then stay; None: whenever they ended.
-        limit: How many are removed at most.
-    """
-
-    keep: int | None
-    since: float | None
-    limit: int
-
-    def __call__(self, rows: Rows) -> list[int]:
-        limit = self.limit
-        rows.order_endings()
-        if self.keep is not None:
-            counts = rows.counts()
-            limit = min(limit, sum(counts[each.value] for each in TERMINAL) - self.keep)
-        if limit <= 0:
-            return []
-        oldest = sorted(
-            (ended, number, status.value)
-            for status in TERMINAL
-            for ended, number in rows.oldest(status.value, limit, self.since)
-        )[:limit]
-        for status in TERMINAL:
-            rows.prune(status.value, [number for _, number, each in oldest if each == status.value])
-        return [number for _, number, _ in oldest]
 
 
 def _check_here(rows: Rows, numbers: Sequence[int]) -> None:

@@ -7,20 +7,22 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from ...errors import ConfigurationError
 from ...model.execution import EventStatus, Execution
 from ...model.packing import packed_result
 from ...model.work import Work
-from ...rules.lifecycle import RELEASED, after_interruption
+from ...rules.lifecycle import RELEASED, Ending, Pause, after_interruption
 from ...rules.metering import Limits
 from ..contract import Claim, Entry, Extended, Record, Settled, Settlement
 from ..terms import Terms
 from . import steps
 from .base import CHUNK, heard
-from .columns import after, fresh_of, packed_attempts, place_of, place_of_record
+from .columns import after, fresh_of, is_plain, packed_attempts, place_of, place_of_record
 from .entering import Append, Enter
 from .holding import Taken
 from .manage import Manage, packed_ending
+from .metering import FileMeter, Halt
+from .rationing import Ration, Rationed
+from .retaining import Retain
 from .rows import Place
 
 __all__ = ("SqliteStore",)
@@ -71,7 +73,7 @@ class SqliteStore(Manage):
         exist_ok: bool = False,
         terms: Terms | None = None,
     ) -> list[Work]:
-        new = all("_status" not in event.__dict__ for event, _ in entries)
+        new = all("_status" not in event.__dict__ and is_plain(type(event)) for event, _ in entries)
         if new and not exist_ok and terms is None:
             await self._enter(entries, room)  # nobody has had them
             return [event for event, _ in entries]
@@ -148,8 +150,6 @@ class SqliteStore(Manage):
         start: bool = False,
         limits: Limits | None = None,
     ) -> tuple[list[Claim], float | None]:
-        if limits is not None:
-            raise ConfigurationError("limits are kept by the store in memory alone so far")
         now = self._wall()
         self._tidy(now)
         length = self._lease if lease is None else lease
@@ -166,11 +166,12 @@ class SqliteStore(Manage):
             self._expiring(),
             self._clock(),
             lambda: self._wall() + length,
+            None if limits is None else Ration(limits, self._clock(), start),
         )
         taken = Taken()
         try:
             wait: float | None = await self._ask(
-                step, lambda answer: self._claimed(answer, start, taken)
+                step, lambda answer: self._claimed(answer, start, taken, limits)
             )
         except asyncio.CancelledError:
             taken.wanted = False  # nobody waits for them any more
@@ -180,10 +181,14 @@ class SqliteStore(Manage):
             wait = _SWEEP  # another process may die
         return taken.claims, wait
 
-    def _claimed(self, answer: steps.Claimed, start: bool, taken: Taken) -> float | None:
+    def _claimed(
+        self, answer: steps.Claimed, start: bool, taken: Taken, limits: Limits | None
+    ) -> float | None:
         self._warn_of_missing()
         self._expired(answer.expired)
         wait = self._holding.claimed(answer, start, taken)
+        if limits is not None and answer.rationed is not None:
+            self._meter(taken, limits, answer.rationed)
         self._release(taken)
         return wait
 
@@ -193,8 +198,27 @@ class SqliteStore(Manage):
             self._settle([(*claim, RELEASED) for claim in taken.claims]).add_done_callback(heard)
             taken.claims = []
 
+    def _meter(self, taken: Taken, limits: Limits, rationed: Rationed) -> None:
+        """Put its meter on each event that was claimed under limits."""
+        self._blocked = int(rationed.is_blocked)
+        if self._blocked:
+            for limit in limits.values():
+                limit.account(None).on_change(self._bells.ring_ready)
+        for event, attempt in taken.claims:
+            number = event.__dict__["_arrival"]
+            event.__dict__["_meter"] = FileMeter(
+                lambda step: self._ask(step).add_done_callback(heard),
+                self._clock,
+                limits,
+                (number, attempt, rationed.keys[number]),
+                rationed.parts[number],
+                rationed.refusals.get(number),
+            )
+
     def start(self, event: Work) -> None:
         self._holding.start(event)
+        if "_meter" in event.__dict__:
+            event.__dict__["_meter"].begin()
 
     # -- settling ----------------------------------------------------------------------------
 
@@ -204,6 +228,8 @@ class SqliteStore(Manage):
         number: int = own.get("_arrival", 0)
         if not self._holding.has(number, event, attempt):
             return
+        if "_meter" in own:
+            del own["_meter"]
         if response is None:
             result: str | None = _NOTHING
         else:
@@ -220,11 +246,21 @@ class SqliteStore(Manage):
 
     def append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:
         """See ``Prompt``."""
+        if not is_plain(type(event)):
+            return self._append_soon(event, priority)
         fresh = fresh_of(event, priority)
         if self._bells.ready:  # now, so that a claim comes in time for the same commit
             self._bells.ring_ready()
         file = self._open if self._file is None else self._file
         return file.commits.enter(event, fresh)
+
+    def _append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:
+        """The same for one that may have costs or a key of its own, which are columns."""
+        step = Append([place_of(event, priority)])
+        self._bells.ring_ready()
+        return self._ask(
+            step, lambda answer: self._holding.appended([(event, priority)], answer) and None
+        )
 
     async def settled(self) -> None:
         """See ``Prompt``."""
@@ -235,14 +271,26 @@ class SqliteStore(Manage):
         return answers
 
     def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
+        for event, attempt, outcome in settlements:
+            if isinstance(outcome, Ending) and outcome.pause is not None:
+                self._pause(event, attempt, outcome.pause)
         settling = [self._holding.settling(each, self._ending()) for each in settlements]
         return self._ask(
             steps.Settle(settling), lambda answers: self._settled(settlements, answers)
         )
 
+    def _pause(self, event: Work, attempt: int, pause: Pause) -> None:
+        """Have nothing claimed of what a service has too many of, with the commit to come."""
+        meter: FileMeter | None = event.__dict__.get("_meter")
+        pool = None if meter is None else meter.pool(pause)
+        halt = Halt(self._number(event), attempt, pool, self._clock() + pause.seconds)
+        self._ask(halt).add_done_callback(heard)
+
     def _settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
         self._holding.settled(settlements, answers)
-        for event, _, outcome in settlements:
+        for (event, _, outcome), answer in zip(settlements, answers, strict=True):
+            if answer is Settled.APPLIED:
+                event.__dict__.pop("_meter", None)
             if outcome.status is EventStatus.PENDING:
                 self._alarm.set(event.execution.expires)
         return answers
@@ -281,7 +329,7 @@ class SqliteStore(Manage):
             keep = self._retain if isinstance(self._retain, int) else None
             age = self._retain if isinstance(self._retain, timedelta) else None
             since = None if age is None else now - age.total_seconds()
-            self._ask(steps.Retain(keep, since, CHUNK), self._retained).add_done_callback(heard)
+            self._ask(Retain(keep, since, CHUNK), self._retained).add_done_callback(heard)
 
     def _retained(self, numbers: list[int]) -> None:
         self._holding.drop(numbers)

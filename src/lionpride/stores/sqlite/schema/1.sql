@@ -11,7 +11,8 @@ CREATE TABLE queue (
     failed     INTEGER NOT NULL DEFAULT 0,
     cancelled  INTEGER NOT NULL DEFAULT 0,
     skipped    INTEGER NOT NULL DEFAULT 0,
-    aborted    INTEGER NOT NULL DEFAULT 0
+    aborted    INTEGER NOT NULL DEFAULT 0,
+    paused     REAL    NOT NULL DEFAULT 0  -- nothing is claimed before this time
 ) STRICT;
 
 CREATE TABLE event (
@@ -67,8 +68,11 @@ CREATE TABLE lease (
     expires       REAL,
     worker        TEXT    NOT NULL,
     until         REAL    NOT NULL,  -- it lapses then
-    cancel        INTEGER NOT NULL DEFAULT 0
+    cancel        INTEGER NOT NULL DEFAULT 0,
+    held          TEXT               -- what it holds of limits, by pool, as JSON
 ) STRICT;
+
+CREATE INDEX holding ON lease (number) WHERE held IS NOT NULL;
 
 CREATE TABLE finished (
     number        INTEGER PRIMARY KEY,
@@ -113,4 +117,21 @@ CREATE TABLE worker (
     pid   INTEGER NOT NULL,
     born  TEXT    NOT NULL,  -- when its process began, since ids are used again
     seen  REAL    NOT NULL   -- its last sign of life
+) STRICT, WITHOUT ROWID;
+
+-- What starts have taken of limits in a time: of each pool, which is a limit or one key's share
+-- of it, how much at which instant, until that has left the window; and the sum of it.
+CREATE TABLE taken (
+    pool   TEXT NOT NULL,
+    at     REAL NOT NULL,
+    amount REAL NOT NULL,
+    PRIMARY KEY (pool, at)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pool (
+    name   TEXT PRIMARY KEY,
+    used   REAL NOT NULL,
+    per    REAL NOT NULL,  -- the length of its window in seconds
+    last   REAL NOT NULL,  -- the last instant at which something was taken
+    paused REAL NOT NULL   -- nothing is to be had before this time
 ) STRICT, WITHOUT ROWID;

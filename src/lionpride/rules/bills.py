@@ -1,0 +1,41 @@
+"""Bills: what an event says of its costs, where it says anything of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import ValidationError
+from ..model.costs import check_costs
+from ..model.work import Work
+
+__all__ = ("check_bill", "has_own_bill", "own_bill")
+
+
+def has_own_bill(kind: type[Work]) -> bool:
+    """Whether the events of a class say themselves what they cost, or by whom they are counted."""
+    return not kind.has_usual_costs() or kind.key is not Work.key
+
+
+def own_bill(event: Work) -> tuple[str | None, Mapping[str, float] | None]:
+    """The key and the costs of an event; None where it says nothing of its own.
+
+    Raises:
+        ValidationError: names what makes no sense.
+        Exception: whatever its own code raises.
+    """
+    kind = type(event)
+    key = None if kind.key is Work.key else event.key
+    costs = None if kind.has_usual_costs() else event.costs
+    check_bill(kind, {} if costs is None else costs, key)
+    return key, costs
+
+
+def check_bill(kind: type[Work], costs: object, key: object) -> None:
+    """Look closely at what an event says of itself.
+
+    Raises:
+        ValidationError: names what makes no sense.
+    """
+    check_costs(f"{kind.__name__}.costs", costs)
+    if key is not None and not isinstance(key, str):
+        raise ValidationError(f"{kind.__name__}.key must be a text or None, not {key!r}")

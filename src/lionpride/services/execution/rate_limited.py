@@ -1,0 +1,164 @@
+"""RateLimitedProcessor and RateLimitedExecutor: the original's names for limits on a service.
+
+They stand on ``Limit``: what an event costs is reserved with its claim, so an event for which
+there is no room waits until there is, and is never denied, let alone aborted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from ...engine.event import Event
+from ...engine.executor import Executor
+from ...engine.processor import Processor
+from ...engine.settings import seconds
+from ...model.pile import Pile
+from ...rules.limits import Limit
+from ...stores.contract import Store
+from ..utilities.rate_limiter import TokenBucket
+
+__all__ = ("RateLimitedExecutor", "RateLimitedProcessor")
+
+
+class RateLimitedProcessor(Processor):
+    """A processor with a bucket of requests and one of tokens.
+
+    An event takes one request, and of the tokens as many as its ``request`` says under
+    ``required_tokens``, if it does; its ``costs`` say both.
+
+    Args:
+        queue_capacity, capacity_refresh_time, pile, executor, concurrency_limit,
+            max_queue_size, max_denial_tracking: As for ``Processor``.
+        request_bucket: How many requests there may be; None for any number.
+        token_bucket: How many tokens they may take; None for any number.
+        replenishment_interval: Accepted and without effect: buckets refill by themselves.
+        limits: Further ones.
+
+    Raises:
+        ConfigurationError: if one bucket is given for both.
+        ValidationError: names the setting that is out of bounds.
+    """
+
+    event_type: ClassVar[type[Event]] = Event
+
+    def __init__(
+        self,
+        queue_capacity: int | None = None,
+        capacity_refresh_time: float = 1.0,
+        pile: Pile[Any] | None = None,
+        executor: Any = None,
+        request_bucket: TokenBucket | None = None,
+        token_bucket: TokenBucket | None = None,
+        replenishment_interval: float = 60.0,
+        concurrency_limit: int = 100,
+        max_queue_size: int | None = 1000,
+        max_denial_tracking: int = 10_000,
+        limits: Iterable[Limit] | None = None,
+    ) -> None:
+        seconds(
+            "replenishment_interval", replenishment_interval, 0.0, 86400.0, "too low", "too high"
+        )
+        super().__init__(
+            queue_capacity,
+            capacity_refresh_time,
+            pile,
+            executor,
+            concurrency_limit,
+            max_queue_size,
+            max_denial_tracking,
+            limits=limits_of(type(self), request_bucket, token_bucket, limits),
+        )
+        self.request_bucket = request_bucket
+        self.token_bucket = token_bucket
+        self.replenishment_interval = replenishment_interval
+
+    @classmethod
+    def asks(cls) -> bool:
+        return cls.request_permission is not RateLimitedProcessor.request_permission
+
+    async def start_replenishing(self) -> None:
+        """Start, as ``start()`` does: buckets refill by themselves."""
+        await self.start()
+
+    async def request_permission(
+        self, required_tokens: int | None = None, *args: Any, **request: Any
+    ) -> bool:
+        """Take one request and so many tokens of the buckets, if both are there; by hand.
+
+        The processor itself does not ask: what it claims has been reserved. So while it runs
+        events, this says yes, for subclasses that ask their base first.
+
+        Args:
+            required_tokens: How many; None or 0 takes none.
+            *args, **request: Whatever else there is in a request.
+        """
+        if self.is_attached:
+            return True
+        if self.request_bucket is not None and not await self.request_bucket.try_acquire(1):
+            return False
+        if self.token_bucket is None or not required_tokens:
+            return True
+        if await self.token_bucket.try_acquire(required_tokens):
+            return True
+        if self.request_bucket is not None:
+            await self.request_bucket.release(1)
+        return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain data."""
+        buckets = {"request_bucket": self.request_bucket, "token_bucket": self.token_bucket}
+        return {
+            "queue_capacity": self.queue_capacity,
+            "capacity_refresh_time": self.capacity_refresh_time,
+            "replenishment_interval": self.replenishment_interval,
+            "concurrency_limit": self.concurrency_limit,
+            "max_queue_size": self.max_queue_size,
+            "max_denial_tracking": self.max_denial_tracking,
+            **{name: None if one is None else one.to_dict() for name, one in buckets.items()},
+        }
+
+
+def limits_of(
+    kind: type[Processor],
+    request_bucket: TokenBucket | None,
+    token_bucket: TokenBucket | None,
+    limits: Iterable[Limit] | None,
+) -> list[Limit]:
+    """The buckets as limits, and those that are limits already."""
+    found = list(kind.limits if limits is None else limits)
+    for name, bucket in (("requests", request_bucket), ("tokens", token_bucket)):
+        if bucket is not None:
+            found.append(bucket.limit(name))
+    return found
+
+
+class RateLimitedExecutor(Executor):
+    """An executor over a ``RateLimitedProcessor``.
+
+    Args:
+        processor_config: Settings for the processor, the buckets among them.
+        strict_event_type: Whether subclasses of the event type are refused.
+        name: The name of its ``states``.
+        store: Where events are kept; see ``Executor``.
+        more: As for ``Executor``.
+    """
+
+    processor_type: ClassVar[type[Processor]] = RateLimitedProcessor
+
+    def __init__(
+        self,
+        processor_config: Mapping[str, Any] | None = None,
+        strict_event_type: bool = False,
+        name: str | None = None,
+        *,
+        store: Store | str | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(
+            processor_config,
+            strict_event_type,
+            name or "rate_limited_executor",
+            store=store,
+            **more,
+        )

@@ -1,0 +1,175 @@
+"""What the file says of limits: how much of each pool was taken when, and what leases hold.
+
+A pool is a limit by its name in the file, or one key's share of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from math import fsum
+from typing import Any, Final, NamedTuple
+
+import apsw
+
+from ...rules.limits import Limit
+
+__all__ = ("Held", "Pool", "Takings", "pool_of")
+
+_FINE: Final = 4096
+"""Parts of a window: what is taken in one of them after another shares an instant."""
+
+_AHEAD: Final = 1.0
+"""Seconds by which an instant may lie ahead: clocks differ, but if by more, one was set back."""
+
+
+def pool_of(limit: Limit, key: str | None) -> str:
+    """The name in the file."""
+    return f"{limit.pool}\x1f{key}" if limit.per_key else limit.pool
+
+
+class Pool(NamedTuple):
+    """How much of a pool counts now, and before when nothing more is to be had."""
+
+    used: float
+    paused: float
+    last: float
+
+
+class Held(NamedTuple):
+    """What a lease holds: so much until it ends, or, with a length of window, until the start."""
+
+    amount: float
+    per: float | None
+
+
+class Takings:
+    """The tables for it, over a connection that is inside a transaction.
+
+    Args:
+        connection: Where they are.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._db = connection
+
+    # -- the pools ---------------------------------------------------------------------------
+
+    def pool(self, name: str, per: float | None, now: float) -> Pool:
+        """What counts of a pool now; what has left its window is forgotten."""
+        query = "SELECT used, paused, last FROM pool WHERE name = ?"
+        row: Any = self._db.execute(query, (name,)).fetchone()
+        if row is None:
+            return Pool(0.0, 0.0, 0.0)
+        used, paused, last = row
+        if per is None:
+            return Pool(0.0, paused, last)
+        if last > now + _AHEAD + per / _FINE:
+            self._set_back(name, now)
+        query = "SELECT at, amount FROM taken WHERE pool = ? AND at <= ? ORDER BY at"
+        gone = [
+            (at, amount)
+            for at, amount in self._db.execute(query, (name, now - per + 1e-3))
+            if fsum((at, per, -now)) <= 0.0
+        ]
+        if gone:
+            delete = "DELETE FROM taken WHERE pool = ? AND at <= ?"
+            self._db.execute(delete, (name, gone[-1][0]))
+            left = self._db.execute("SELECT 1 FROM taken WHERE pool = ? LIMIT 1", (name,)).get
+            used = fsum((used, *(-amount for _, amount in gone))) if left else 0.0
+            self._db.execute("UPDATE pool SET used = ? WHERE name = ?", (used, name))
+        return Pool(used, paused, last)
+
+    def _set_back(self, name: str, now: float) -> None:
+        """The clock was set back: what was taken since then counts as if it was taken now."""
+        bound = name, now
+        query = "SELECT total(amount) FROM taken WHERE pool = ? AND at >= ?"
+        amount = self._db.execute(query, bound).get
+        self._db.execute("DELETE FROM taken WHERE pool = ? AND at >= ?", bound)
+        self._db.execute("INSERT INTO taken (pool, at, amount) VALUES (?, ?, ?)", (*bound, amount))
+        self._db.execute("UPDATE pool SET last = ? WHERE name = ?", (now, name))
+
+    def leaving(self, name: str) -> Iterator[tuple[float, float]]:
+        """When so much was taken of a pool, the oldest first."""
+        query = "SELECT at, amount FROM taken WHERE pool = ? ORDER BY at"
+        yield from self._db.execute(query, (name,))
+
+    def stamp(self, name: str, per: float, at: float, amount: float, last: float) -> float:
+        """Take so much of a pool; the instant at which it counts as taken.
+
+        In a crowd that is the later edge of a small part of the window, never an earlier instant.
+        """
+        if at <= last:
+            at = last
+        elif at - last < per / _FINE:
+            at += per / _FINE
+        self.stamp_at(name, per, at, amount)
+        return at
+
+    def stamp_at(self, name: str, per: float, at: float, amount: float) -> None:
+        """Take so much of a pool at this very instant."""
+        self._db.execute(
+            "INSERT INTO taken (pool, at, amount) VALUES (?1, ?2, ?3) "
+            "ON CONFLICT (pool, at) DO UPDATE SET amount = amount + ?3",
+            (name, at, amount),
+        )
+        self._db.execute(
+            "INSERT INTO pool (name, used, per, last, paused) VALUES (?1, ?2, ?3, ?4, 0) "
+            "ON CONFLICT (name) DO UPDATE SET used = used + ?2, per = ?3, last = max(last, ?4)",
+            (name, amount, per, at),
+        )
+
+    def take_back(self, name: str, at: float, amount: float) -> None:
+        """Give back what was taken at an instant, unless that has left the window."""
+        before = self._db.total_changes()
+        query = "UPDATE taken SET amount = amount - ? WHERE pool = ? AND at = ?"
+        self._db.execute(query, (amount, name, at))
+        if self._db.total_changes() > before:
+            self._db.execute("UPDATE pool SET used = used - ? WHERE name = ?", (amount, name))
+
+    def pause(self, name: str, until: float) -> None:
+        """Let nothing be had of a pool before this time, or a later one if that is so already."""
+        self._db.execute(
+            "INSERT INTO pool (name, used, per, last, paused) VALUES (?1, 0, 0, 0, ?2) "
+            "ON CONFLICT (name) DO UPDATE SET paused = max(paused, ?2)",
+            (name, until),
+        )
+
+    def tidy(self, now: float) -> None:
+        """Forget pools of which nothing counts any more."""
+        over = "last + per < ?1 AND paused < ?1"
+        gone = self._db.execute(f"SELECT name FROM pool WHERE {over}", (now - 1.0,)).fetchall()
+        for name in gone:
+            self._db.execute("DELETE FROM taken WHERE pool = ?", name)
+            self._db.execute("DELETE FROM pool WHERE name = ?", name)
+
+    # -- what leases hold --------------------------------------------------------------------
+
+    def held(self) -> Counter[str]:
+        """What all leases hold together, by pool."""
+        amounts: Counter[str] = Counter()
+        query = "SELECT held FROM lease INDEXED BY holding WHERE held IS NOT NULL"
+        for (text,) in self._db.execute(query):
+            for pool, (amount, _) in json.loads(text).items():
+                amounts[pool] += amount
+        return amounts
+
+    def held_by(self, number: int, attempt: int) -> dict[str, Held] | None:
+        """What the lease of an attempt holds; None if there is no such lease any more."""
+        query = "SELECT number, held FROM lease WHERE number = ? AND attempt = ?"
+        row = self._db.execute(query, (number, attempt)).fetchone()
+        if row is None:
+            return None
+        return {pool: Held(*held) for pool, held in json.loads(row[1] or "{}").items()}
+
+    def hold(self, number: int, held: Mapping[str, Held]) -> None:
+        """Have a lease hold this and nothing else."""
+        text = json.dumps(held, separators=(",", ":")) if held else None
+        self._db.execute("UPDATE lease SET held = ? WHERE number = ?", (text, number))
+
+    def spend_held(self, number: int, attempt: int, at: float) -> None:
+        """What a lease held for a start counts as taken: perhaps it has started."""
+        for pool, (amount, per) in (self.held_by(number, attempt) or {}).items():
+            if per is not None:
+                self.stamp_at(pool, per, at, amount)
