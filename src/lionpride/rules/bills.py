@@ -8,7 +8,7 @@ from ..errors import ValidationError
 from ..model.costs import check_costs
 from ..model.work import Work
 
-__all__ = ("check_bill", "has_own_bill", "own_bill")
+__all__ = ("bill_on_record", "check_bill", "has_own_bill", "own_bill")
 
 
 def has_own_bill(kind: type[Work]) -> bool:
@@ -28,6 +28,15 @@ def own_bill(event: Work) -> tuple[str | None, Mapping[str, float] | None]:
     costs = None if kind.has_usual_costs() else event.costs
     check_bill(kind, {} if costs is None else costs, key)
     return key, costs
+
+
+def bill_on_record(event: Work) -> tuple[str | None, dict[str, float]]:
+    """The key and the costs of an event, as a record has them: its own, if they can be read."""
+    try:
+        key, costs = own_bill(event)
+    except Exception:  # its own code's: a listing is no place to fail
+        return None, {}
+    return key, dict(costs or {})
 
 
 def check_bill(kind: type[Work], costs: object, key: object) -> None:

@@ -256,15 +256,19 @@ class Meter:
         for account, amount in self._shares:
             account.held += amount
 
-    def begin(self) -> None:
-        """The event starts, for which was held."""
-        now, entries = self._source.clock(), list[Entry]()
+    def begin(self, at: float | None = None) -> None:
+        """The event starts, for which was held; now, if nothing else is said, and once."""
+        if self._entries is not None:
+            return
+        now, entries = self._source.clock() if at is None else at, list[Entry]()
         for account, amount in self._shares:
             if account.limit.per is None:
                 entries.append([])
             else:
                 account.held -= amount
                 entries.append(account.stamp(amount, now))
+                if at is None:
+                    account.ring()  # only now it is known when that will leave the window
         self._entries = entries
 
     def pause(self, pause: Pause) -> bool:

@@ -101,6 +101,7 @@ class ByHand(Ringing):
 
     def _ration(self, limits: Limits) -> Rationing:
         """Who chooses under these limits."""
+        self._disband(but=limits)
         ration = self._rations.get(limits)
         if ration is None:
             limits.adopt(self._pools)
@@ -109,6 +110,12 @@ class ByHand(Ringing):
             )
         ration.clock = self._given_clock or time_of_loop()
         return ration
+
+    def _disband(self, but: Limits | None = None) -> None:
+        """What stands aside for limits may start without them, or under others."""
+        for limits, ration in self._rations.items():
+            if limits is not but:
+                ration.disband()
 
     # -- by hand -----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic, time
 
-__all__ = ("LoopClock", "time_of_loop")
+__all__ = ("LoopClock", "steady", "time_of_loop")
 
 
 class LoopClock:
@@ -26,6 +26,17 @@ class LoopClock:
             self._loop = loop
             self._offset = time() - loop.time()
         return self._offset + loop.time()
+
+    def of_this_loop(self) -> Callable[[], float]:
+        """What it says, for as long as the running loop runs, to whoever asks."""
+        self()
+        offset, ticks = self._offset, asyncio.get_running_loop().time
+        return lambda: offset + ticks()
+
+
+def steady(clock: Callable[[], float]) -> Callable[[], float]:
+    """The same clock for another thread, which has no loop of its own to ask."""
+    return clock.of_this_loop() if isinstance(clock, LoopClock) else clock
 
 
 def time_of_loop() -> Callable[[], float]:

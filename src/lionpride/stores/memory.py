@@ -139,8 +139,7 @@ class MemoryStore(ByHand):
     def discharge(self, worker: str) -> None:
         self._workers.pop(worker, None)
         if not self._workers:
-            for ration in self._rations.values():
-                ration.disband()
+            self._disband()
 
     async def attended(self) -> bool:
         return bool(self._workers)
@@ -163,8 +162,9 @@ class MemoryStore(ByHand):
         if waiting.mixed:
             self._lapse()
         if limits is not None:
-            allowed, wait = self._ration(limits).some(n, until, skip, denied)
+            allowed, wait = self._ration(limits).some(n, until, skip, denied, start)
             return [self._hold_metered(number, start) for number in allowed], wait
+        self._disband()
         newer = until is not None and until < self._all.last
         if newer or skip or (denied and waiting.has_denied()):
             numbers = waiting.some(n, until, skip, denied)

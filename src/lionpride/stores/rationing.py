@@ -89,16 +89,18 @@ class Look:
     """One look at those who wait.
 
     Attributes:
+        start: Whether who may start, does.
         found: Who may start.
         aside: How many were sent to stand aside.
         back: Where who may not is to be put.
         touched: Lines in which somebody was put.
     """
 
-    __slots__ = ("aside", "back", "found", "now", "touched")
+    __slots__ = ("aside", "back", "found", "now", "start", "touched")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, start: bool) -> None:
         self.now = now
+        self.start = start
         self.found: list[int] = []
         self.aside = 0
         self.back: list[tuple[Order, Place]] = []
@@ -167,19 +169,19 @@ class Rationing:
         return number
 
     def some(
-        self, n: int, until: int | None, skip: Collection[int], denied: bool
+        self, n: int, until: int | None, skip: Collection[int], denied: bool, start: bool
     ) -> tuple[list[int], float | None]:
         """Take out the next numbers that may start now, and have their meters hold what they cost.
 
         What can never start is among them, with a refusal on its meter.
 
         Args:
-            n, until, skip, denied: As for ``Store.claim``.
+            n, until, skip, denied, start: As for ``Store.claim``.
 
         Returns:
             The numbers, and the seconds until there may be more.
         """
-        waiting, look = self._waiting, Look(self.clock())
+        waiting, look = self._waiting, Look(self.clock(), start)
         if (paused := waiting.seconds_paused()) is not None:
             return [], paused
         waiting.mature()
@@ -230,7 +232,7 @@ class Rationing:
             elif guard is None:
                 line.wake = min(line.wake, at)
         if line is None:
-            self._admit(event, Meter(self, key, shares, None), shares, now)
+            self._admit(look, event, Meter(self, key, shares, None), shares)
             look.found.append(place[1])
             return
         line.looks += 1
@@ -243,12 +245,14 @@ class Rationing:
         line = self._lines[account] = Line(account, self._rung)
         return line
 
-    def _admit(self, event: Work, meter: Meter, shares: Sequence[Share], now: float) -> None:
+    def _admit(self, look: Look, event: Work, meter: Meter, shares: Sequence[Share]) -> None:
         meter.hold()
+        if look.start:
+            meter.begin(look.now)
         event.__dict__["_meter"] = meter
         for line in self._guarded:
             if line.guard is not None:
-                line.guard.note(shares, now)
+                line.guard.note(shares, look.now)
 
     def _guard_of(self, shares: Sequence[Share], place: Place, now: float) -> Line | None:
         """The line whose first would be delayed, if one behind it took these."""

@@ -11,6 +11,7 @@ from ..model.element import Element
 from ..model.execution import EventStatus
 from ..model.live import Progress
 from ..model.work import Work
+from ..rules.bills import bill_on_record
 
 __all__ = ("Record",)
 
@@ -54,6 +55,7 @@ class Record:
         if state.arrival is None or state.priority is None:
             raise ValueError(f"{event!r} is held by no store")
         runs = state.status is EventStatus.PROCESSING
+        key, costs = bill_on_record(event)
         return cls(
             number=state.arrival,
             id=event.id,
@@ -67,6 +69,8 @@ class Record:
             denials=state.denials,
             interruptions=state.interruptions,
             payload=event.to_dict("json"),
+            key=key,
+            costs=costs,
             progress=state.progress if runs else None,
             chunks=len(state.chunks) if runs else 0,
         )

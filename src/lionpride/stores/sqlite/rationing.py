@@ -97,13 +97,15 @@ class Ration:
 
     Attributes:
         limits: Whose.
-        now: The time.
+        clock: The time; asked once the transaction has begun, perhaps in another thread.
         start: Whether they start at once.
+        now: What it said.
     """
 
     limits: Limits
-    now: float
+    clock: Callable[[], float]
     start: bool
+    now: float = 0.0
     _accounts: dict[str, FileAccount] = field(default_factory=dict)
     _guards: list[Guard] = field(default_factory=list)
     _guarded: set[str] = field(default_factory=set)
@@ -121,6 +123,7 @@ class Ration:
             found: Rows of what waits, each with kind, key and costs at its end.
             is_known: Whether this process has the class of a kind.
         """
+        self.now = self.clock()
         chosen: list[Waits] = []
         holds: dict[int, dict[str, Held]] = {}
         rationed, blocked, looked, at_best = Rationed(), 0, 0, inf

@@ -12,6 +12,7 @@ from ...model.packing import packed_result
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED, Ending, Pause, after_interruption
 from ...rules.metering import Limits
+from ..clock import steady
 from ..contract import Claim, Entry, Extended, Record, Settled, Settlement
 from ..terms import Terms
 from . import steps
@@ -166,7 +167,7 @@ class SqliteStore(Manage):
             self._expiring(),
             self._clock(),
             lambda: self._wall() + length,
-            None if limits is None else Ration(limits, self._clock(), start),
+            None if limits is None else Ration(limits, steady(self._clock), start),
         )
         taken = Taken()
         try:
