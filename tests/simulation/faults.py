@@ -273,8 +273,8 @@ def a_lost_claim_speaks_for_its_event(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def completions_forget_what_went_before(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "complete")
-    def complete(old: Any, self: Rows, ended: Any) -> Any:
+    @instead(patch, Bulk, "complete")
+    def complete(old: Any, self: Bulk, ended: Any) -> Any:
         return old(self, [(*one[:5], 0, 0, *one[7:]) for one in ended])
 
 
