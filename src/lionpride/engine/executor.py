@@ -14,6 +14,8 @@ from ..errors import ConfigurationError, OperationError
 from ..model import registry
 from ..model.execution import EventStatus
 from ..model.policy import Retry
+from ..rules.limits import Limit
+from ..rules.metering import Limits
 from ..stores.contract import Foreign, Immediate, Prompt, Store
 from ..stores.open import open_store
 from .background import Background
@@ -75,6 +77,10 @@ class Executor(Intake):
         super().__init__(open_store(store, queue=queue, name=name or "executor_states"))
         self.processor_config = config
         self._event_type = event_type
+        limits = config.get("limits")
+        self._limits = Limits(self.processor_type.limits if limits is None else limits)
+        # What append need not look at any closer than this.
+        self._usual_type = None if self._limits else event_type
         self._strict = strict_event_type
         self._grace = grace
         self._room: int | None = config.get("max_queue_size")
@@ -93,6 +99,11 @@ class Executor(Intake):
     def strict_event_type(self) -> bool:
         """Whether subclasses of the event type are refused."""
         return self._strict
+
+    @property
+    def limits(self) -> Mapping[str, Limit]:
+        """What its events may cost, by name; ``amount`` and ``per`` may be set at any time."""
+        return self._limits
 
     # -- taking in ---------------------------------------------------------------------------
 
@@ -137,13 +148,14 @@ class Executor(Intake):
 
         Raises:
             TypeError: if it is not of the event type.
-            ValidationError: for a priority that is no finite number, or terms that cannot be.
+            ValidationError: for a priority that is no finite number, or terms that cannot be; if
+                it costs more than a limit can ever give, or its costs make no sense.
             OperationError: if it has run.
             ExistsError: if its id is known here, or another executor holds it.
             QueueFullError: if as many as ``max_queue_size`` wait, without ``wait``.
         """
-        if type(event) is not self._event_type:
-            self._check_type(event)
+        if type(event) is not self._usual_type:
+            self._check(event)
         if type(priority) is not float or not _LEAST <= priority <= _MOST:
             priority = checked_priority(event, priority)
         if not (
@@ -197,6 +209,8 @@ class Executor(Intake):
             processor = kind(**arguments(kind, self.processor_config, given))
             processor.attach(self._store, self._observers, self._grace)
             self._room = processor.max_queue_size
+            self._limits = processor.limits_by_name
+            self._usual_type = None if self._limits else self._event_type
             self.processor = processor
         await self.processor.start()
 

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
-from ..rules.lifecycle import Ending
+from ..rules.lifecycle import Defer, Ending
+from ..rules.metering import Limits
 from ..rules.retry import judge
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
@@ -25,6 +26,7 @@ class Workshop:
         name: Under which the store knows this worker.
         slots: How many events may run at once.
         window: The limit on starts; None for no limit.
+        limits: What events may cost; None for none.
         permission: Asked before each start; None if every answer is yes.
         halt: Called when a user's code raised KeyboardInterrupt or SystemExit.
         backoff: Seconds that an event waits after its first denial.
@@ -39,7 +41,8 @@ class Workshop:
         name: str,
         slots: int,
         window: Window | None,
-        permission: Callable[..., Awaitable[bool]] | None,
+        limits: Limits | None,
+        permission: Callable[..., Awaitable[bool | Defer]] | None,
         halt: Callable[[], None],
         backoff: float,
         grace: float,
@@ -49,6 +52,7 @@ class Workshop:
         self.name = name
         self.slots = slots
         self.window = window
+        self.limits = limits
         self.halt = halt
         self.backoff = backoff
         self.grace = grace
@@ -71,10 +75,11 @@ class Workshop:
         policy = event.execution.retry or type(event).retry
         return judge(event, ending, policy, now=self.store.time(), chance=self._chance())
 
-    async def ask(self, event: Any) -> bool:
+    async def ask(self, event: Any) -> bool | Defer:
         """The answer of ``request_permission`` to the event's request."""
         assert self._permission is not None, "nobody is asked unless `asks`"
-        return bool(await self._permission(**event.request))
+        answer = await self._permission(**event.request)
+        return answer if isinstance(answer, Defer) else bool(answer)
 
     def ring_free(self) -> None:
         """A slot is free, or nobody asks any more: ring every bell of ``on_free``, once."""
