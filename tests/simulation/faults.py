@@ -163,13 +163,7 @@ def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def a_claim_trusts_what_this_process_knew(patch: pytest.MonkeyPatch) -> None:
-    class Whatever:
-        def __eq__(self, other: object) -> bool:
-            return True
-
-        __hash__ = None  # type: ignore[assignment]
-
-    patch.setattr(holding, "_counters", lambda own: Whatever())
+    patch.setattr(holding, "_agrees", lambda own, state: True)
 
 
 # -- leases ----------------------------------------------------------------------------------------
