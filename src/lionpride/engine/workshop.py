@@ -72,7 +72,7 @@ class Workshop:
 
     def judged(self, event: Any, ending: Ending) -> Ending:
         """What a failed attempt comes to under the retry policy of its event, or of its class."""
-        policy = event.execution.retry or type(event).retry
+        policy = event.__dict__.get("_retry") or type(event).retry
         return judge(event, ending, policy, now=self.store.time(), chance=self._chance())
 
     async def ask(self, event: Any) -> bool | Defer:
