@@ -119,9 +119,17 @@ class Crew(Exchange):
 
     def close(self) -> None:
         """Start nothing more; what runs, ends."""
-        if self._looker is not None and self._looker.claim is not None:
-            self._looker.guard.end(Cause.INTERRUPT)  # it is asking: it may not be answered
+        self._stop_asking()
         self._send_home()
+
+    def _stop_asking(self) -> None:
+        """If somebody is asking for permission: it may not be answered, or for nothing."""
+        if self._looker is not None and self._looker.claim is not None:
+            self._looker.guard.end(Cause.INTERRUPT)
+
+    @abstractmethod
+    def hold_back(self) -> None:
+        """The workshop is paused: give back what is in hand and has not started."""
 
     def interrupt(self) -> None:
         """Start nothing more, and send what runs back to PENDING."""

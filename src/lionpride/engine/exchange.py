@@ -16,7 +16,7 @@ from ..rules.lifecycle import Outcome, cancelled_while_waiting
 from ..stores.contract import Cancelled, Claim, Settled
 from .event import Event
 from .hands import Hands
-from .workshop import Workshop
+from .workshop import INSIDE, Workshop
 
 __all__ = ("Exchange",)
 
@@ -32,8 +32,9 @@ class Exchange(Hands):
     """
 
     def __init__(self, shop: Workshop) -> None:
-        super().__init__(shop.slots)
+        super().__init__(shop.most)
         self.shop = shop
+        self._context.run(INSIDE.set, shop)
         self._claiming = 0  # claims under way
         self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
         self._leaving: set[int] = set()  # ids of objects whose outcome is on its way to the record

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from ..errors import ConfigurationError, ExistsError, OperationError, ValidationError
 from ..model import registry
 from ..model.execution import EventStatus
 from ..model.flow import Flow
 from ..model.work import Work
-from ..stores.contract import Entry, Foreign, Immediate, Prompt, Store
+from ..stores.contract import Entry, Immediate, Prompt, Store
 from ..stores.open import open_store
+from .control import Control
 from .event import Event
 from .line import Line
 from .processor import CONCURRENCY, GRACE, Processor
-from .results import Results
-from .settings import arguments, check_keys, check_settings, checked_priority, seconds
+from .settings import check_keys, check_settings, checked_priority, seconds
 
 __all__ = ("Executor",)
 
@@ -28,10 +24,8 @@ E = TypeVar("E", bound=Event)
 
 _PENDING = EventStatus.PENDING
 
-logger = logging.getLogger("lionpride")
 
-
-class Executor(Results):
+class Executor(Control):
     """Keeps events by status, and has a processor run them.
 
     Subclass it to name the ``processor_type``. Simplest is ``async with executor:``, which runs
@@ -52,8 +46,6 @@ class Executor(Results):
         ValidationError: if a setting is out of bounds.
     """
 
-    processor_type: ClassVar[type[Processor]]
-
     def __init__(
         self,
         processor_config: Mapping[str, Any] | None = None,
@@ -70,17 +62,13 @@ class Executor(Results):
         check_settings(config)
         seconds("grace", grace, 0.0, 86400.0, "Grace must be >= 0 s.", "Grace must be <= 86400 s.")
         queue = queue or registry.key_of(event_type)
-        super().__init__(open_store(store, queue=queue, name=name or "executor_states"))
-        self.processor_config = config
+        opened = open_store(store, queue=queue, name=name or "executor_states")
+        owns = store is None or isinstance(store, str)
+        super().__init__(opened, config, grace=grace, owns_store=owns)
         self._event_type = event_type
         self._strict = strict_event_type
-        self._grace = grace
-        self._room: int | None = config.get("max_queue_size")
-        self._owns_store = store is None or isinstance(store, str)
-        self._now = self._store if isinstance(self._store, Immediate) else None
-        self._prompt = self._store if isinstance(self._store, Prompt) else None
         self._line = Line(self._store)
-        self._background: asyncio.Task[BaseException | None] | None = None
+        self._open_door()
 
     @property
     def event_type(self) -> type[Event]:
@@ -119,7 +107,7 @@ class Executor(Results):
         Raises:
             TypeError: if it is not of the event type.
             ValidationError: for a priority that is no finite number.
-            OperationError: if it has run.
+            OperationError: if it has run; or if the executor drains, or was drained.
             ExistsError: if its id is known here, or another executor holds it.
             QueueFullError: if as many as ``max_queue_size`` wait, without ``wait``.
         """
@@ -145,8 +133,29 @@ class Executor(Results):
         return cast("E", held[0])
 
     async def _take_in(self, entries: Sequence[Entry], exist_ok: bool, wait: bool) -> list[Work]:
-        append = partial(self._store.append, entries, room=self._room, exist_ok=exist_ok)
+        async def append() -> list[Work]:
+            self._check_door()
+            return await self._store.append(entries, room=self._room, exist_ok=exist_ok)
+
         return await (self._line.enter(append) if wait and self._room is not None else append())
+
+    def _open_door(self) -> None:
+        self._now = self._store if isinstance(self._store, Immediate) else None
+        self._prompt = self._store if isinstance(self._store, Prompt) else None
+        self._refusing = False
+
+    def _close_door(self) -> None:
+        """Take in only what events append that run here; the short ways in do not ask."""
+        self._now = self._prompt = None
+        self._refusing = True
+        self._line.ask_again()
+
+    def _check_door(self) -> None:
+        if self._refusing and not (self.processor is not None and self.processor.is_inside()):
+            raise OperationError(
+                f"{self.states.name!r} takes in nothing more: it drains, or was drained; "
+                "await executor.start() to let it go on"
+            )
 
     def _is_plain(self, event: Event) -> bool:
         """Whether an event is new, and nobody is to be told of it, and it needs no room."""
@@ -208,7 +217,9 @@ class Executor(Results):
             ExistsError: if an id or a progression's name is known here; nothing is taken in then.
             TypeError: if an event is not of the event type; nothing is taken in then.
             ValidationError: if a priority is no finite number; likewise.
+            OperationError: if the executor drains, or was drained; likewise.
         """
+        self._check_door()
         flow = state if isinstance(state, Flow) else Flow.from_dict(state)
         events = list(flow.items)
         for event in events:
@@ -258,107 +269,6 @@ class Executor(Results):
             only = " itself, no subclass (strict_event_type)" if self._strict else ""
             raise TypeError(
                 f"{type(self).__name__} takes events of {kind.__name__}{only}, not {event!r}"
-            )
-
-    # -- running -----------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Make the processor, if there is none, and allow it to run. It starts nothing yet."""
-        if self.processor is None:
-            given = {"pile": self.states.items, "executor": self}
-            kind = self.processor_type
-            processor = kind(**arguments(kind, self.processor_config, given))
-            processor.attach(self._store, self._observers, self._grace)
-            self._room = processor.max_queue_size
-            self.processor = processor
-        await self.processor.start()
-
-    async def stop(self) -> None:
-        """Start no more events. Returns at once; what runs ends by itself."""
-        if self.processor is not None:
-            await self.processor.stop()
-
-    async def forward(self) -> None:
-        """Run one round of what is due, now, and return when it has ended.
-
-        See ``Processor.process``; the executor is started if it was not.
-        """
-        await (await self._ready()).process()
-
-    async def join(self) -> None:
-        """Return at an instant when nothing is pending or running.
-
-        Raises:
-            OperationError: if something is, and nothing is working that could end it.
-        """
-        await (await self._ready()).join()
-
-    async def _ready(self) -> Processor:
-        """The processor, made if there is none yet."""
-        if self.processor is None:
-            await self.start()
-        assert self.processor is not None
-        return self.processor
-
-    async def __aenter__(self) -> Self:
-        """Start, and run events in the background.
-
-        Raises:
-            OperationError: if it runs already.
-        """
-        if self._background is not None:
-            raise OperationError("the executor runs already: enter `async with` once at a time")
-        await self.start()
-        assert self.processor is not None
-        work = self._work_quietly(self.processor)
-        self._background = asyncio.create_task(work, name="lionpride-executor")
-        return self
-
-    async def _work_quietly(self, processor: Processor) -> BaseException | None:
-        """Run until stopped; what would tear the event loop down is returned instead."""
-        try:
-            await processor.execute()
-        except (KeyboardInterrupt, SystemExit) as error:
-            return error
-        return None
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Start no more; give what runs its grace time, and send the rest back to pending."""
-        background, self._background = self._background, None
-        assert background is not None
-        await self.stop()
-        try:
-            await asyncio.wait([background], timeout=self._grace)
-        finally:
-            background.cancel()
-            await asyncio.wait([background])
-        self._tell_what_is_left()
-        if self._owns_store:
-            await self._store.close()
-        if background.cancelled():
-            return
-        failure = background.exception()
-        if failure is None:
-            exit_error = background.result()
-            if exit_error is not None:  # it goes before what it has caused in the block
-                raise exit_error
-        elif error is None:
-            raise failure
-
-    def _tell_what_is_left(self) -> None:
-        if left := len(self.pending_events):
-            logger.info("%r: %d events are left pending", self.states.name, left)
-        if isinstance(self._store, Foreign) and (kinds := sorted(self._store.missing)):
-            logger.warning(
-                "%r: events are left pending since this process has not defined %s: import what "
-                "defines them, and run it again",
-                self.states.name,
-                ", ".join(kinds),
             )
 
 

@@ -28,6 +28,7 @@ class Line:
         self._store = store
         self._lock = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._first: asyncio.Event | None = None  # set when the first may ask again
 
     async def enter(self, append: Callable[[], Awaitable[T]]) -> T:
         """Append when it is one's turn and there is room.
@@ -42,6 +43,7 @@ class Line:
             while True:
                 freed = asyncio.Event()
                 self._store.on_room(freed.set)  # before the store is asked: it may take its time
+                self._first = freed
                 try:
                     return await append()
                 except QueueFullError as error:
@@ -49,7 +51,13 @@ class Line:
                         raise
                     await freed.wait()
                 finally:
+                    self._first = None
                     self._store.off(freed.set)
+
+    def ask_again(self) -> None:
+        """Have all who wait ask once more, one after another: the answer may be another now."""
+        if self._first is not None:
+            self._first.set()
 
     def _turn(self) -> asyncio.Lock:
         """The lock of the running loop: one is bound to the loop that it was waited for in."""

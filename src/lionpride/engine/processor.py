@@ -23,7 +23,7 @@ from .event import Event
 from .loops import Loop, Round
 from .observers import Observers
 from .settings import check_settings, checked_priority
-from .workshop import Workshop
+from .workshop import INSIDE, Workshop
 
 __all__ = ("CONCURRENCY", "GRACE", "Processor")
 
@@ -158,9 +158,10 @@ class Processor:
 
         It takes up to ``queue_capacity`` of the events that are due (None: all of them), each
         once, highest priority first. A denial ends the round. The window does not hold it
-        back, since the caller is the clock, but its starts are counted.
+        back, since the caller is the clock, but its starts are counted. Paused, it runs nothing.
         """
-        await self._run(Round(self._bench, self.queue_capacity))
+        if not self._bench.paused:
+            await self._run(Round(self._bench, self.queue_capacity))
 
     async def execute(self) -> None:
         """Run events as they come, until ``stop()``; then what runs still ends.
@@ -211,6 +212,30 @@ class Processor:
         for crew in tuple(self._crews):
             if not crew.lost:
                 crew.close()
+
+    async def pause(self) -> None:
+        """Start no more events until ``resume()``. Returns at once; what runs, runs on.
+
+        Rounds of ``process()`` end when what they have started has ended; ``execute()`` goes on,
+        and waits. ``stop()`` and ``start()`` do not resume it.
+        """
+        self._bench.pause()
+        for crew in tuple(self._crews):
+            if not crew.lost:
+                crew.hold_back()
+
+    async def resume(self) -> None:
+        """Start events again, after a ``pause()``."""
+        self._bench.resume()
+
+    @property
+    def paused(self) -> bool:
+        """Whether ``pause()`` was the last word."""
+        return self._bench.paused
+
+    def is_inside(self) -> bool:
+        """Whether whoever asks is the code of an event that this processor runs."""
+        return self._shop is not None and INSIDE.get() is self._shop
 
     def is_stopped(self) -> bool:
         """Whether ``stop()`` was the last word."""

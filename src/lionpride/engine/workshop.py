@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
 from .observers import Observers
 
-__all__ = ("Workshop",)
+__all__ = ("INSIDE", "Workshop")
+
+INSIDE: Final[ContextVar[Workshop | None]] = ContextVar("lionpride_workshop", default=None)
+"""The workshop whose crew runs the code that asks; its tasks and threads inherit it."""
 
 
 class Workshop:
@@ -19,7 +23,7 @@ class Workshop:
         store: Where the events are.
         observers: Who is told of each step.
         name: Under which the store knows this worker.
-        slots: How many events may run at once.
+        slots: How many events may run at once; while it is paused, none may start.
         window: The limit on starts; None for no limit.
         permission: Asked before each start; None if every answer is yes.
         halt: Called when a user's code raised KeyboardInterrupt or SystemExit.
@@ -43,7 +47,8 @@ class Workshop:
         self.store = store
         self.observers = observers
         self.name = name
-        self.slots = slots
+        self.most = slots
+        self.slots = slots  # 0 while it is paused: whoever looks for room looks here
         self.window = window
         self.halt = halt
         self.backoff = backoff
@@ -57,6 +62,20 @@ class Workshop:
         self.direct = self.now is not None and not self.asks
         self.on_free: list[Callable[[], None]] = []
         self._permission = permission
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing may start for now."""
+        return not self.slots
+
+    def pause(self) -> None:
+        """Have nothing start until ``resume``; what runs, runs on."""
+        self.slots = 0
+
+    def resume(self) -> None:
+        """Let events start again."""
+        self.slots = self.most
+        self.ring_free()
 
     async def ask(self, event: Any) -> bool:
         """The answer of ``request_permission`` to the event's request."""

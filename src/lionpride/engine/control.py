@@ -1,0 +1,217 @@
+"""How an executor runs: start and stop, pause and drain, and ``async with``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from ..errors import OperationError
+from ..model.execution import EventStatus
+from ..stores.contract import Foreign, Store
+from .processor import Processor
+from .results import Results
+from .settings import arguments, seconds
+
+__all__ = ("Control",)
+
+_LONGEST = 366 * 86400.0
+
+logger = logging.getLogger("lionpride")
+
+
+class Control(Results):
+    """The part of an Executor that says what may start.
+
+    Args:
+        store: Where the events are.
+        config: Settings for the processor's ``__init__``.
+        grace: Seconds that running events get to end when ``async with`` is left.
+        owns_store: Whether the store is closed then.
+    """
+
+    processor_type: ClassVar[type[Processor]]
+
+    def __init__(
+        self, store: Store, config: Mapping[str, Any], *, grace: float, owns_store: bool
+    ) -> None:
+        super().__init__(store)
+        self.processor_config = config
+        self._grace = grace
+        self._owns_store = owns_store
+        self._room: int | None = config.get("max_queue_size")
+        self._background: asyncio.Task[BaseException | None] | None = None
+
+    @abstractmethod
+    def _open_door(self) -> None:
+        """Take events in."""
+
+    @abstractmethod
+    def _close_door(self) -> None:
+        """Take no more events in, but for those that events append that run here."""
+
+    async def start(self) -> None:
+        """Make the processor, if there is none, and allow it to run. It starts nothing yet."""
+        self._open_door()
+        if self.processor is None:
+            given = {"pile": self.states.items, "executor": self}
+            kind = self.processor_type
+            processor = kind(**arguments(kind, self.processor_config, given))
+            processor.attach(self._store, self._observers, self._grace)
+            self._room = processor.max_queue_size
+            self.processor = processor
+        await self.processor.start()
+
+    async def stop(self) -> None:
+        """Start no more events. Returns at once; what runs ends by itself."""
+        if self.processor is not None:
+            await self.processor.stop()
+
+    async def forward(self) -> None:
+        """Run one round of what is due, now, and return when it has ended.
+
+        See ``Processor.process``; the executor is started if it was not.
+        """
+        await (await self._ready()).process()
+
+    async def join(self) -> None:
+        """Return at an instant when nothing is pending or running.
+
+        Raises:
+            OperationError: if something is, and nothing is working that could end it.
+        """
+        await (await self._ready()).join()
+
+    async def _ready(self) -> Processor:
+        """The processor, made if there is none yet."""
+        if self.processor is None:
+            await self.start()
+        assert self.processor is not None
+        return self.processor
+
+    # -- holding and letting go --------------------------------------------------------------
+
+    async def pause(self) -> None:
+        """Start no more events until ``resume()``; what runs, runs on.
+
+        It returns at once. Events are taken in as before, and wait. It holds for this executor
+        alone: other processes that work on the same file go on, and a restart does not know of
+        it. ``stop()`` and ``start()`` do not end it.
+        """
+        await (await self._ready()).pause()
+
+    async def resume(self) -> None:
+        """Start events again, after a ``pause()``; without one, nothing happens."""
+        await (await self._ready()).resume()
+
+    @property
+    def paused(self) -> bool:
+        """Whether ``pause()`` was called, and ``resume()`` not since."""
+        return self.processor is not None and self.processor.paused
+
+    async def drain(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109  # its end is no error: see the docstring
+    ) -> int:
+        """Take no more events in, run what is here to its end, and stop.
+
+        From the call on, ``append`` raises OperationError, except for the code of events that
+        run here: what they append belongs to the work. When nothing is pending or running, or
+        the time is over, the executor is stopped: nothing more starts, what runs ends by itself,
+        and what waits stays. ``start()`` lets it go on. If the call is cancelled, all is as if it
+        had not been made.
+
+        Args:
+            timeout: Seconds to wait; None: as long as it takes.
+
+        Returns:
+            How many events of the queue are left, pending or running: 0 if it was drained.
+
+        Raises:
+            OperationError: if nothing is running the events, or the executor is paused.
+            ValidationError: if the timeout is no number of seconds from 0 up.
+        """
+        if timeout is not None:
+            low, high = "It must be >= 0 s.", "It must be <= 366 days; None waits for ever."
+            seconds("timeout", timeout, 0.0, _LONGEST, low, high)
+        processor = await self._ready()
+        if processor.paused:
+            raise OperationError("a paused executor starts nothing: resume() it, and drain it then")
+        self._close_door()
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                await processor.join()
+        except BaseException as error:
+            if not (isinstance(error, TimeoutError) and limit.expired()):
+                self._open_door()
+                raise
+        await self.stop()
+        counts = await self._store.counts()
+        return counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
+
+    # -- in the background -------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Start, and run events in the background.
+
+        Raises:
+            OperationError: if it runs already.
+        """
+        if self._background is not None:
+            raise OperationError("the executor runs already: enter `async with` once at a time")
+        await self.start()
+        assert self.processor is not None
+        work = self._work_quietly(self.processor)
+        self._background = asyncio.create_task(work, name="lionpride-executor")
+        return self
+
+    async def _work_quietly(self, processor: Processor) -> BaseException | None:
+        """Run until stopped; what would tear the event loop down is returned instead."""
+        try:
+            await processor.execute()
+        except (KeyboardInterrupt, SystemExit) as error:
+            return error
+        return None
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Start no more; give what runs its grace time, and send the rest back to pending."""
+        background, self._background = self._background, None
+        assert background is not None
+        await self.stop()
+        try:
+            await asyncio.wait([background], timeout=self._grace)
+        finally:
+            background.cancel()
+            await asyncio.wait([background])
+        self._tell_what_is_left()
+        if self._owns_store:
+            await self._store.close()
+        if background.cancelled():
+            return
+        failure = background.exception()
+        if failure is None:
+            exit_error = background.result()
+            if exit_error is not None:  # it goes before what it has caused in the block
+                raise exit_error
+        elif error is None:
+            raise failure
+
+    def _tell_what_is_left(self) -> None:
+        if left := len(self.pending_events):
+            logger.info("%r: %d events are left pending", self.states.name, left)
+        if isinstance(self._store, Foreign) and (kinds := sorted(self._store.missing)):
+            logger.warning(
+                "%r: events are left pending since this process has not defined %s: import what "
+                "defines them, and run it again",
+                self.states.name,
+                ", ".join(kinds),
+            )
