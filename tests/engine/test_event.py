@@ -339,26 +339,6 @@ async def test_an_event_without_invoke_says_what_to_write() -> None:
     assert "async def _invoke(self)" in str(event.execution.error)
 
 
-async def test_an_invoke_that_is_no_coroutine_fails_and_says_so() -> None:
-    class Plain(Event):
-        def _invoke(self) -> int:  # type: ignore[override]
-            return 1
-
-    class PlainProcessor(Processor):
-        event_type = Plain
-
-    class PlainExecutor(Executor):
-        processor_type = PlainProcessor
-
-    event = Plain()
-    await event.invoke()
-    assert isinstance(event.execution.error, TypeError)
-    executor = PlainExecutor()
-    held = await executor.append(Plain())
-    await executor.forward()
-    assert isinstance(held.execution.error, TypeError)
-
-
 # --- copies while it runs
 
 

@@ -5,7 +5,7 @@ the gate warns of an ignore that is not needed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any, ClassVar, assert_type
 from uuid import UUID, uuid4
@@ -47,6 +47,16 @@ class Listen(Event):
     streaming: bool = True
 
     async def _stream(self) -> AsyncIterator[str]:
+        yield "chunk"
+
+
+class Resize(Event):
+    """Work that is not async is written as a plain function, or a plain generator."""
+
+    def _invoke(self) -> int:
+        return 1
+
+    def _stream(self) -> Iterator[str]:
         yield "chunk"
 
 

@@ -30,7 +30,7 @@ from ..rules.lifecycle import (
 )
 from ..stores.contract import Claim, Settled
 from .attempt import INSISTENCE, SLICE
-from .event import Event, explain, left_behind, perform
+from .event import Event, explain, left_behind, perform, runs_in_thread
 from .exchange import Exchange
 from .hands import Worker
 from .workshop import Workshop
@@ -67,7 +67,7 @@ class Crew(Exchange):
         self._turn = 0.0
         self._armed = False  # the store's bell will call
         self._bell = self._ring
-        self._plain: set[type] = set()  # events whose `request` need not be looked at
+        self._plain: set[type] = set()  # classes of which nothing need be looked at before a start
         self._starts = shop.direct  # its claims start their event at once
         self._formal = shop.window is not None or not self._starts
         # What can be had, and handed over, without waiting and without asking: see `_stretch`.
@@ -241,12 +241,12 @@ class Crew(Exchange):
         outcome: Outcome | None = None
         response: Any = None
         try:
-            if type(event) not in self._plain:
-                self._look_at_request(event)
-            if own["timeout"] is None and not own["streaming"]:  # `perform`, a frame shorter
-                response = await event._invoke()
+            apart = type(event) not in self._plain and self._look_at(event)
+            if own["timeout"] is None and not own["streaming"] and not apart:
+                response = await event._invoke()  # `perform`, a frame shorter
             else:
-                outcome = await perform(event, worker.guard, partial(self._explain, worker))
+                explained = partial(self._explain, worker)
+                outcome = await perform(event, worker.guard, explained, shop.threads, apart=apart)
             if worker.guard.cause is not None:
                 worker.guard.over()
         except BaseException as error:
@@ -324,12 +324,19 @@ class Crew(Exchange):
             self.close()
             self._loop.call_later(self.shop.grace, self.interrupt)
 
-    def _look_at_request(self, event: Event) -> None:
-        """Raise what ``request`` raises, as where permission is asked; plain ones are noted."""
-        if self.shop.asks or type(event).request is Event.request:
-            self._plain.add(type(event))
+    def _look_at(self, event: Event) -> bool:
+        """Whether an event's code runs in a thread; raises what ``request`` does.
+
+        So that it is as where permission is asked. What need not be looked at again is noted.
+        """
+        kind = type(event)
+        apart = runs_in_thread(kind)
+        if self.shop.asks or kind.request is Event.request:
+            if not apart:
+                self._plain.add(kind)
         elif not isinstance(event.request, Mapping):
             raise TypeError(f"request must be a mapping, not {event.request!r}")
+        return apart
 
     def _leave_behind(self, worker: Worker) -> None:
         """Settle the event of a worker whose code ignores its cancellation, and go on without."""

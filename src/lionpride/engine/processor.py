@@ -188,10 +188,12 @@ class Processor:
             self._crews.discard(crew)
             if not self._crews:
                 store.discharge(name)
+                self._bench.threads.rest()
             store.ring_idle()
 
     def _forget_lost(self) -> None:
         """Send back what crews had in hand whose loop was closed."""
+        self._bench.threads.count()
         lost = [crew for crew in self._crews if crew.lost]
         for crew in lost:
             self._crews.discard(crew)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
 from .observers import Observers
+from .threads import Threads
 
 __all__ = ("INSIDE", "Workshop")
 
@@ -61,6 +62,8 @@ class Workshop:
         # Whether nothing can come between a claim and its start.
         self.direct = self.now is not None and not self.asks
         self.on_free: list[Callable[[], None]] = []
+        # For events whose code is not async: a slot each, so there are never more than slots.
+        self.threads = Threads(slots, f"lionpride-{store.queue}", self._occupy, self._vacate)
         self._permission = permission
 
     @property
@@ -75,6 +78,14 @@ class Workshop:
     def resume(self) -> None:
         """Let events start again."""
         self.slots = self.most
+        self.ring_free()
+
+    def _occupy(self) -> None:
+        """A thread runs on whose event has ended: it has a slot of its own."""
+        self.running += 1
+
+    def _vacate(self) -> None:
+        self.running -= 1
         self.ring_free()
 
     async def ask(self, event: Any) -> bool:
