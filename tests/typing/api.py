@@ -6,6 +6,7 @@ the gate warns of an ignore that is not needed.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from datetime import datetime
 from typing import Any, ClassVar, assert_type
 from uuid import UUID, uuid4
@@ -188,6 +189,12 @@ def containers_keep_the_type_of_their_items() -> None:
     flow: Flow[Fetch, Progression] = Flow(items=[event], progressions=[progression], name="flow")
     assert_type(flow.get_progression("order"), Progression)
     assert_type(flow.items[event.id], Fetch)
+
+
+def another_thread_waits(executor: FetchExecutor, event: Fetch) -> None:
+    assert_type(executor.run_threadsafe(executor.append(event)), Future[Fetch])
+    assert_type(executor.run_threadsafe(executor.drain(5)).result(), int)
+    executor.run_threadsafe(event)  # type: ignore[arg-type]
 
 
 def elements_come_back_from_data() -> None:

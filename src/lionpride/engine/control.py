@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from ..errors import OperationError
 from ..model.execution import EventStatus
@@ -17,6 +19,8 @@ from .results import Results
 from .settings import arguments, seconds
 
 __all__ = ("Control",)
+
+T = TypeVar("T")
 
 _LONGEST = 366 * 86400.0
 
@@ -44,6 +48,7 @@ class Control(Results):
         self._owns_store = owns_store
         self._room: int | None = config.get("max_queue_size")
         self._background: asyncio.Task[BaseException | None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @abstractmethod
     def _open_door(self) -> None:
@@ -55,6 +60,7 @@ class Control(Results):
 
     async def start(self) -> None:
         """Make the processor, if there is none, and allow it to run. It starts nothing yet."""
+        self._loop = asyncio.get_running_loop()
         self._open_door()
         if self.processor is None:
             given = {"pile": self.states.items, "executor": self}
@@ -153,6 +159,44 @@ class Control(Results):
         counts = await self._store.counts()
         return counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
 
+    # -- from other threads --------------------------------------------------------------------
+
+    def run_threadsafe(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Have a coroutine of this executor run in its event loop; for other threads.
+
+        Nothing else of an executor may be called from a thread that is not its loop's.
+
+        >>> executor.run_threadsafe(executor.append(event)).result(timeout=5)
+
+        Args:
+            coroutine: As from ``executor.append(...)``, ``result``, ``cancel``, ``join``.
+
+        Returns:
+            What its result, or its error, will be in. To cancel it cancels the waiting, not the
+            event.
+
+        Raises:
+            OperationError: if the executor was not started, or its loop does not run any more,
+                or is the one that runs here: there, await the coroutine.
+            TypeError: if it is no coroutine.
+        """
+        if not inspect.iscoroutine(coroutine):
+            raise TypeError(
+                f"run_threadsafe takes a coroutine, as from executor.append(...), not {coroutine!r}"
+            )
+        loop = self._loop
+        if loop is None:
+            problem = "was not started: await executor.start() in its event loop first"
+        elif not loop.is_running():
+            state = "is closed" if loop.is_closed() else "does not run now"
+            problem = f"belongs to an event loop that {state}: start() it in one that runs"
+        elif _is_running_here(loop):
+            problem = "belongs to the loop that runs here, which would wait for itself: await it"
+        else:
+            return asyncio.run_coroutine_threadsafe(coroutine, loop)
+        coroutine.close()
+        raise OperationError(f"run_threadsafe: {self.states.name!r} {problem}")
+
     # -- in the background -------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -215,3 +259,10 @@ class Control(Results):
                 self.states.name,
                 ", ".join(kinds),
             )
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
