@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from engine.kit import Hold, Job, caught, desk, forward, now, raises, sleeps
-from virtual import run_virtual
 
 from lionpride.core import Event, EventStatus, Executor, Processor, Skip, Unset
 from lionpride.errors import LionTimeoutError, OperationError
+from lionpride.testing import run_virtual
 
 pytestmark = pytest.mark.virtual
 

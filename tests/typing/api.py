@@ -26,6 +26,8 @@ from lionpride.core import (
     Unset,
 )
 from lionpride.errors import LionprideError, NotFoundError, QueueFullError
+from lionpride.stores.memory import MemoryStore
+from lionpride.testing import Faults, fail, inline, virtual_time
 
 
 class Fetch(Event):
@@ -195,6 +197,21 @@ def another_thread_waits(executor: FetchExecutor, event: Fetch) -> None:
     assert_type(executor.run_threadsafe(executor.append(event)), Future[Fetch])
     assert_type(executor.run_threadsafe(executor.drain(5)).result(), int)
     executor.run_threadsafe(event)  # type: ignore[arg-type]
+
+
+@virtual_time
+async def tests_run_in_virtual_time(seconds: float) -> str:
+    executor = inline(FetchExecutor)({"quota": 3})
+    assert_type(executor, FetchExecutor)
+    assert_type(await executor.append(Fetch(url="x")), Fetch)
+    faults = Faults(fail("append", nth=2), *Faults.at_random(7, 0.1).happened)
+    assert_type(faults.around(MemoryStore("x")), MemoryStore)
+    Faults("append")  # type: ignore[arg-type]
+    return "done"
+
+
+def they_are_plain_functions() -> None:
+    assert_type(tests_run_in_virtual_time(1.0), str)
 
 
 def elements_come_back_from_data() -> None:

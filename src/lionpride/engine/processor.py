@@ -123,7 +123,7 @@ class Processor:
         self._shop = Workshop(
             store,
             observers,
-            name=f"{os.getpid()}-{uuid4().hex[:8]}",
+            name=_worker_name(),
             slots=self.concurrency_limit,
             window=window,
             permission=self.request_permission if own else None,
@@ -178,16 +178,19 @@ class Processor:
 
     async def _run(self, crew: Crew) -> None:
         self._forget_lost()
-        store, name = self._bench.store, self._bench.name
+        store = self._bench.store
         if not self._crews:
-            store.enlist(name, partial(self.end, cause=Cause.CANCEL))
+            # A name of its own for each stretch of work: what one could not settle, since the
+            # store had failed, is nobody's in the next, and its lease lapses.
+            self._bench.name = _worker_name()
+            store.enlist(self._bench.name, partial(self.end, cause=Cause.CANCEL))
         self._crews.add(crew)
         try:
             await crew.run()
         finally:
             self._crews.discard(crew)
             if not self._crews:
-                store.discharge(name)
+                store.discharge(self._bench.name)
                 self._bench.threads.rest()
             store.ring_idle()
 
@@ -359,3 +362,8 @@ class Processor:
                 continue
             finally:
                 shop.store.off(ready.set)
+
+
+def _worker_name() -> str:
+    """A new name for a store to know a worker by."""
+    return f"{os.getpid()}-{uuid4().hex[:8]}"
