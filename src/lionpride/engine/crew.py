@@ -148,6 +148,11 @@ class Crew(Exchange):
             self._remember(event)
         return False
 
+    def holder(self, task: asyncio.Task[Any]) -> Any:
+        """The event whose code runs in a task of this crew; None if none does."""
+        claims = [worker.claim for worker in tuple(self._workers) if worker.task is task]
+        return claims[0][0] if claims and claims[0] is not None else None
+
     def abandon(self) -> None:
         """Send back what was in hand when the loop was closed; called from another loop."""
         self._closing = True

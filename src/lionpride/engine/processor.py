@@ -17,6 +17,7 @@ from ..rules.window import Window
 from ..stores.contract import Foreign, Store
 from ..stores.memory import MemoryStore
 from ..stores.states import Events
+from .blocked import watched
 from .crew import Crew
 from .dealing import Dealing
 from .event import Event
@@ -63,6 +64,8 @@ class Processor:
         max_denial_tracking: Accepted and without effect: denials live with their event.
         denial_backoff: Seconds that an event waits after its first denial; twice that after
             the second. The third denial aborts it.
+        blocked_after: Seconds for which code may hold up the event loop before a warning names
+            it; None: no warning.
 
     Raises:
         ValidationError: names the setting that is out of bounds.
@@ -80,6 +83,7 @@ class Processor:
         max_queue_size: int | None = None,
         max_denial_tracking: int = 10_000,
         denial_backoff: float = 1.0,
+        blocked_after: float | None = 1.0,
     ) -> None:
         check_settings(
             {
@@ -89,6 +93,7 @@ class Processor:
                 "max_queue_size": max_queue_size,
                 "max_denial_tracking": max_denial_tracking,
                 "denial_backoff": denial_backoff,
+                "blocked_after": blocked_after,
             }
         )
         self.queue_capacity = queue_capacity
@@ -98,6 +103,7 @@ class Processor:
         self.max_queue_size = max_queue_size
         self.max_denial_tracking = max_denial_tracking
         self.denial_backoff = denial_backoff
+        self.blocked_after = blocked_after
         self._executor = None if executor is None else weakref.ref(executor)
         self._shop: Workshop | None = None
         self._crews: set[Crew] = set()
@@ -186,7 +192,8 @@ class Processor:
             store.enlist(self._bench.name, partial(self.end, cause=Cause.CANCEL))
         self._crews.add(crew)
         try:
-            await crew.run()
+            with watched(self.blocked_after, self._bench.is_busy, crew.holder):
+                await crew.run()
         finally:
             self._crews.discard(crew)
             if not self._crews:

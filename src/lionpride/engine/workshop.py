@@ -71,6 +71,10 @@ class Workshop:
         """Whether nothing may start for now."""
         return not self.slots
 
+    def is_busy(self) -> bool:
+        """Whether an event's code may be running, or permission is asked for."""
+        return self.running > 0 or self.asker is not None
+
     def pause(self) -> None:
         """Have nothing start until ``resume``; what runs, runs on."""
         self.slots = 0
