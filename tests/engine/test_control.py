@@ -1,6 +1,8 @@
 """pause, resume and drain: what may start, what is taken in, and what is left."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -374,3 +376,26 @@ async def test_a_time_that_is_none_is_refused_before_anything_changes(timeout: A
     with pytest.raises(ValidationError, match="timeout"):
         await executor.drain(timeout)
     await executor.append(Job())
+
+
+async def test_a_task_that_outlives_its_event_does_not_keep_the_executor() -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+    tasks = []
+
+    async def linger() -> None:
+        begun.set()
+        await go.wait()
+
+    async def do(_: Job) -> None:
+        tasks.append(asyncio.create_task(linger()))
+        await begun.wait()
+
+    executor = desk()
+    await executor.append(Job(do=do))
+    await executor.forward()
+    gone = weakref.ref(executor.store)
+    del executor
+    gc.collect()
+    assert gone() is None
+    go.set()
+    await asyncio.gather(*tasks)

@@ -34,7 +34,7 @@ class Exchange(Hands):
     def __init__(self, shop: Workshop) -> None:
         super().__init__(shop.most)
         self.shop = shop
-        self._context.run(INSIDE.set, shop)
+        self._context.run(INSIDE.set, shop.badge)
         self._claiming = 0  # claims under way
         self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
         self._leaving: set[int] = set()  # ids of objects whose outcome is on its way to the record

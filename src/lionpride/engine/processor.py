@@ -247,7 +247,7 @@ class Processor:
 
     def is_inside(self) -> bool:
         """Whether whoever asks is the code of an event that this processor runs."""
-        return self._shop is not None and INSIDE.get() is self._shop
+        return self._shop is not None and INSIDE.get() is self._shop.badge
 
     def is_stopped(self) -> bool:
         """Whether ``stop()`` was the last word."""

@@ -13,8 +13,11 @@ from .threads import Threads
 
 __all__ = ("INSIDE", "Workshop")
 
-INSIDE: Final[ContextVar[Workshop | None]] = ContextVar("lionpride_workshop", default=None)
-"""The workshop whose crew runs the code that asks; its tasks and threads inherit it."""
+INSIDE: Final[ContextVar[object]] = ContextVar("lionpride_badge", default=None)
+"""The badge of the workshop whose crew runs the code that asks; its tasks and threads inherit it.
+
+Not the workshop: a task of an event's own may outlive it, and must not keep it.
+"""
 
 
 class Workshop:
@@ -48,6 +51,7 @@ class Workshop:
         self.store = store
         self.observers = observers
         self.name = name
+        self.badge = object()
         self.most = slots
         self.slots = slots  # 0 while it is paused: whoever looks for room looks here
         self.window = window
