@@ -23,6 +23,7 @@ from benchmarks import (
     recovery,
     settled,
     stall,
+    stream,
     throughput,
     transitions,
 )
@@ -35,6 +36,7 @@ QUESTIONS: dict[str, Callable[[int], Section]] = {
     "transitions": transitions.report,
     "idle": idle.report,
     "imports": imports.report,
+    "stream": stream.report,
 }
 ON_DISK: dict[str, Callable[[Setting], Section]] = {
     "durable": durable.report,

@@ -21,6 +21,7 @@ from lionpride.errors import (
     NotFoundError,
     OperationError,
     QueueFullError,
+    RestartedError,
     StoreError,
     ValidationError,
 )
@@ -35,12 +36,13 @@ STANDS_FOR: dict[type[LionprideError], type[BaseException]] = {
     NotFoundError: KeyError,
     OperationError: RuntimeError,
     QueueFullError: asyncio.QueueFull,
+    RestartedError: Exception,
     Skip: Exception,
     StoreError: OSError,
     ValidationError: ValueError,
 }
 
-RETRYABLE = {EventCancelledError, LionTimeoutError, QueueFullError, StoreError}
+RETRYABLE = {EventCancelledError, LionTimeoutError, QueueFullError, RestartedError, StoreError}
 
 KINDS = [LionprideError, *STANDS_FOR]
 

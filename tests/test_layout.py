@@ -30,6 +30,8 @@ UNTESTED: dict[str, str] = {
     "stores/sqlite/look.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/sqlite/manage.py": "tests/stores/test_contract_by_hand.py",
     "stores/sqlite/opened.py": "tests/stores/sqlite/test_file.py: files that open, and that do not",
+    "stores/sharing.py": "tests/engine/test_streams_beside.py follows what another store runs",
+    "stores/sqlite/published.py": "tests/stores/sqlite/test_telling.py: what is in its tables",
     "stores/sqlite/reader.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/sqlite/rows.py": "tests/simulation: the rows against the reference",
     "stores/sqlite/steps.py": "tests/simulation: every step against the reference",
@@ -129,6 +131,19 @@ def test_a_late_import_says_why(path: str) -> None:
         and not re.search(r"# late: \w", lines[node.lineno - 1])
     ]
     assert not silent, "add `# late: reason`, or import at the top"
+
+
+@pytest.mark.parametrize("path", sources("src", "tools", "examples"))
+def test_an_assert_does_nothing(path: str) -> None:
+    """`python -O` leaves it out, and whatever it calls."""
+    calls = [
+        f"{path}:{call.lineno}: {ast.unparse(call)}"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Assert)
+        for call in ast.walk(node.test)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) not in {"isinstance", "len"}
+    ]
+    assert not calls, "call it first, and assert what it gave"
 
 
 # ------------------------------------------------------------------------------- what is committed

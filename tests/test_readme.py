@@ -16,6 +16,7 @@ MOST_NOT_RUN = 3
 
 _MAKE = re.compile(r"^(?:\$ )?make ((?:[a-z]+ ?)+)", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
+_ANCHOR = re.compile(r"\]\((?!\w+:)([^)#\s]*)#([^)\s]+)")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 
 
@@ -49,6 +50,24 @@ def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
     links = _LINK.findall(path.read_text(encoding="utf-8"))
     assert not [link for link in links if not (path.parent / link).exists()]
+
+
+def anchors(path: Path) -> set[str]:
+    """The names that headings get: lower case, hyphens for blanks, no other marks."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in plain}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_into_a_document_find_their_heading(document: str) -> None:
+    path = ROOT / document
+    found = _ANCHOR.findall(path.read_text(encoding="utf-8"))
+    assert not [
+        f"{file}#{anchor}"
+        for file, anchor in found
+        if anchor not in anchors(path.parent / file if file else path)
+    ]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

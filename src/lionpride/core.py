@@ -9,6 +9,7 @@ from .errors import Skip
 from .model.element import Element
 from .model.execution import EventStatus, Execution
 from .model.flow import Flow
+from .model.live import Progress
 from .model.pile import Pile
 from .model.progression import Progression
 from .model.unset import Unset
@@ -23,6 +24,7 @@ __all__ = (
     "Flow",
     "Pile",
     "Processor",
+    "Progress",
     "Progression",
     "Skip",
     "Transition",

@@ -21,6 +21,7 @@ __all__ = (
     "NotFoundError",
     "OperationError",
     "QueueFullError",
+    "RestartedError",
     "Skip",
     "StoreError",
     "ValidationError",
@@ -136,6 +137,16 @@ class EventCancelledError(LionprideError):
     """An event was cancelled before it completed."""
 
     default_message = "event was cancelled"
+    default_retryable = True
+
+
+class RestartedError(LionprideError):
+    """A stream that is followed began anew: the chunks given before are of an attempt that failed.
+
+    Follow it again, and it gives those of the new attempt, from the first on.
+    """
+
+    default_message = "the stream began anew"
     default_retryable = True
 
 

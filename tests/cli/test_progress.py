@@ -11,6 +11,7 @@ from cli.steps import COMPLETED, FAILED, PENDING, PROCESSING, Steps, Thing
 from lionpride.cli.summary import Summary
 from lionpride.cli.tally import Tally
 from lionpride.core import EventStatus
+from lionpride.model.live import Live
 
 progress = pytest.importorskip("lionpride.cli.progress")
 
@@ -126,6 +127,30 @@ async def test_what_runs_the_longest_is_named_with_its_line(terminal):
         assert "…" in second
         assert "[bold]third[/]" in third
         assert "fourth" not in "".join(terminal.drawing())
+
+
+@pytest.mark.virtual
+async def test_what_runs_says_how_far_it_is_and_what_it_has_yielded(terminal):
+    async with Watched(terminal) as run:
+        paging, streaming, both = (
+            Thing(name="paging"),
+            Thing(name="streaming"),
+            Thing(name="z" * 99),
+        )
+        for thing in (paging, streaming, both):
+            run.step(thing, None, PENDING, PROCESSING)
+            thing.status = PROCESSING
+            await asyncio.sleep(0.2)
+        paging.progress(0.4, "page 4\nof \x1b[31m10")
+        Live.of(streaming.__dict__).begin(0, ["a"] * 1234)
+        Live.of(both.__dict__).begin(0, ["a"])
+        both.progress(note="n" * 99)
+        await asyncio.sleep(0.2)
+        *_, first, second, third = terminal.drawing()[:HEIGHT]
+        assert first.endswith("  paging  40% page 4 of [31m10")
+        assert second.endswith("  streaming  1,234 chunks")
+        assert re.search(r" z+…z+  n+…n+ 1 chunk$", third)
+        assert len(third) <= WIDTH
 
 
 @pytest.mark.virtual

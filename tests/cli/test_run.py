@@ -169,6 +169,10 @@ def test_quiet_says_only_what_went_wrong(place):
     done = place.run("run", "job.py:Work", *FILES, "--quiet")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("line 2: ")
+    place.write({}, {"how": "raise"})
+    done = place.run("run", "job.py:Choose", *FILES, "--quiet")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "line 2 failed: ValueError: told to  (raise)\n"
 
 
 def test_results_replace_those_of_the_last_run(place):

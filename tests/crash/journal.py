@@ -41,7 +41,8 @@ class Journal:
         self, pid: int, what: str, event: object = "-", attempt: int = 0, extra: str = "-"
     ) -> None:
         line = f"{what} {time.monotonic():.6f} {pid} {event} {attempt} {extra}\n".encode()
-        assert os.write(self._file, line) == len(line)
+        written = os.write(self._file, line)
+        assert written == len(line)
 
     def close(self) -> None:
         os.close(self._file)

@@ -34,6 +34,12 @@ def test_the_seven_statuses():
     assert set(EventStatus) - TERMINAL == {EventStatus.PENDING, EventStatus.PROCESSING}
 
 
+@pytest.mark.parametrize("word", ["done", "Pending", 3, None])
+def test_what_is_no_status_is_told_which_there_are(word: Any) -> None:
+    with pytest.raises(ValueError, match=r"is no status of an event: give one of pending, proc"):
+        EventStatus(word)
+
+
 def test_a_new_one_is_pending_and_knows_nothing():
     execution = Execution()
     assert execution.status is EventStatus.PENDING

@@ -1,4 +1,8 @@
-"""Runs the user's notebook text, every cell unchanged and in order, and checks what it prints."""
+"""Runs the user's notebook text, every cell unchanged and in order, and checks what it prints.
+
+And once more with one argument more for each executor, so that its events are in a file: nothing
+else changes.
+"""
 
 import ast
 import asyncio
@@ -6,10 +10,12 @@ import contextlib
 import gc
 import inspect
 import io
+import re
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -18,6 +24,9 @@ from answers import CORRECTIONS, FIRST_LINES, answer, plain
 from spec_cells import SPEC, Cell, read_cells
 
 CELLS = {cell.number: cell for cell in read_cells() if cell.is_code}
+
+CONFIG = re.compile(r"(?<=Executor\()(?=\s*processor_config=)")
+"""Where a cell makes an executor, and another argument can be given."""
 
 
 @dataclass
@@ -48,19 +57,36 @@ async def run_cell(cell: Cell, names: dict[str, Any]) -> None:
         await value
 
 
-async def run_cells(session: Session) -> None:
-    for number, cell in CELLS.items():
+async def run_cells(session: Session, cells: dict[int, Cell]) -> None:
+    for number, cell in cells.items():
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             await run_cell(cell, session.names)
         session.printed[number] = printed.getvalue()
 
 
-@pytest.fixture(scope="module")
-def session() -> Iterator[Session]:
+def on_disk(cell: Cell, folder: Path) -> Cell:
+    """The cell with a file for each executor that it makes."""
+    made = iter(range(10))
+
+    def argument(_: re.Match[str]) -> str:
+        return f'store="sqlite:///{folder}/{cell.number}-{next(made)}.db", '
+
+    return replace(cell, source=CONFIG.sub(argument, cell.source))
+
+
+@pytest.fixture(scope="module", params=["in memory", "on disk"])
+def session(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Session]:
+    cells, folder = CELLS, tmp_path_factory.mktemp("spec")
+    if request.param == "on disk":
+        cells = {number: on_disk(cell, folder) for number, cell in CELLS.items()}
     with fresh_main() as module, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         session = Session(vars(module))
-        asyncio.run(asyncio.wait_for(run_cells(session), 30))
+        asyncio.run(asyncio.wait_for(run_cells(session, cells), 30))
+        files = {path.name for path in folder.iterdir() if path.suffix == ".db"}
+        assert len(files) == (7 if request.param == "on disk" else 0)
         gc.collect()  # a coroutine that nobody awaited warns when it is collected
         session.warned = [str(warning.message) for warning in caught]
         yield session

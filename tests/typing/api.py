@@ -7,6 +7,7 @@ the gate warns of an ignore that is not needed.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, ClassVar, assert_type
 from uuid import UUID, uuid4
@@ -20,6 +21,7 @@ from lionpride.core import (
     Flow,
     Pile,
     Processor,
+    Progress,
     Progression,
     Skip,
     Transition,
@@ -131,6 +133,23 @@ async def an_executor_gives_events_as_they_end() -> None:
     async for named in executor.as_completed([event.id]):
         assert_type(named, Event)
     executor.map(event)  # type: ignore[type-var]
+
+
+async def follow(executor: FetchExecutor, event: Listen) -> None:
+    async for chunk in executor.stream(event, cancel_with_reader=True, on_restart=print):
+        assert_type(chunk, Any)
+    async with aclosing(executor.stream(str(event.id))) as chunks:
+        assert_type(await anext(chunks), Any)
+    executor.stream(event, on_restart=5)  # type: ignore[arg-type]
+    await executor.stream(event)  # type: ignore[misc]
+    assert_type(event.execution.progress, Progress | None)
+
+    def listen(event: Event, progress: Progress) -> None:
+        assert_type(progress.fraction, float | None)
+
+    executor.observe_progress(listen)()
+    event.progress(0.5, "half")
+    event.progress("half")  # type: ignore[arg-type]
 
 
 async def an_executor_runs() -> None:

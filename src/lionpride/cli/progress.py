@@ -23,7 +23,7 @@ from .lines import label
 from .streams import tell
 from .summary import HEADINGS, Summary
 from .tally import Tally
-from .text import clock, duration, rate, shorten
+from .text import clock, duration, how_far, rate, shorten
 
 __all__ = ["LiveScreen"]
 
@@ -104,7 +104,7 @@ class LiveScreen:
         self._end.print(Text(self._title, "bold"), Text(summary.headline), sep="  ")
         if summary.rows:
             self._end.print("", table, "", sep="\n")
-        for note in summary.notes:
+        for note in (*summary.wrong, *summary.notes):
             self._end.print(Text(note), soft_wrap=True)
 
     # ------------------------------------------------------------------- one drawing
@@ -159,6 +159,10 @@ class LiveScreen:
             number = self._tally.line_of(event)
             where = "" if number is None else f"line {number}"
             text = f"{duration(now - started):>9}  {where:<12} "
-            text += shorten(label(event), max(10, self._console.width - len(text) - 1))
-            lines.append(Text(text, no_wrap=True))
+            room = max(20, self._console.width - len(text) - 1)
+            name, state = label(event), event.execution
+            far = how_far(state.progress, len(state.chunks))
+            far = shorten(far, max(room // 2, room - len(name) - 2))
+            name = shorten(name, room - len(far) - 2 if far else room)
+            lines.append(Text(f"{text}{name}{'  ' if name and far else ''}{far}", no_wrap=True))
         return lines + [Text("")] * (OLDEST + 1 - len(lines))

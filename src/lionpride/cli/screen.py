@@ -37,7 +37,7 @@ class PlainScreen:
     """Lines of plain text: what needs attention on standard error, the end on standard output.
 
     Args:
-        quiet: Whether the end is left out.
+        quiet: Whether nothing is said of the end but what went wrong.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -62,6 +62,8 @@ class PlainScreen:
         warn(text)
 
     def finish(self, summary: Summary) -> None:
-        """Write the summary as text."""
+        """Write the summary as text; of a quiet run, what went wrong."""
         if not self._quiet:
             tell(summary.plain())
+        elif summary.wrong:
+            warn("\n".join(summary.wrong))

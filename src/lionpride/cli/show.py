@@ -14,7 +14,7 @@ from .ls import why
 from .records import COUNTERS, created_of, listed, seconds_of
 from .streams import tell
 from .table import json_line, show_fields
-from .text import duration
+from .text import duration, how_far
 
 __all__ = ["add"]
 
@@ -40,7 +40,7 @@ async def show(options: argparse.Namespace) -> int:
         found = await find_all(shelf, options.ids)
     for i, record in enumerate(found):
         if options.json:
-            tell(json_line(listed(record)))
+            tell(json_line(listed(record) | _live(record)))
         else:
             if i:
                 tell("\n")
@@ -62,6 +62,10 @@ def _fields(record: Record) -> dict[str, str]:
     if record.due is not None:
         fields["due"] = _time(datetime.fromtimestamp(record.due, UTC))
     fields |= {name: str(n) for name in COUNTERS if (n := getattr(record, name))}
+    if far := how_far(record.progress, None):
+        fields["progress"] = far
+    if chunks := _chunks(record):
+        fields["chunks"] = f"{chunks:,}"
     if (seconds := seconds_of(record)) is not None:
         fields["ran"] = duration(seconds)
     if error := why(record, 1000):
@@ -74,6 +78,24 @@ def _fields(record: Record) -> dict[str, str]:
     if "response" in state:
         fields["response"] = _json(state["response"])
     return fields
+
+
+def _chunks(record: Record) -> int:
+    """How many chunks a stream has yielded so far, or altogether."""
+    if record.chunks or not record.payload.get("streaming"):
+        return record.chunks
+    response = record.payload["execution"].get("response")
+    return len(response) if isinstance(response, list) else 0
+
+
+def _live(record: Record) -> dict[str, Any]:
+    """What an attempt that runs shows of itself."""
+    live: dict[str, Any] = {}
+    if record.progress is not None:
+        live["progress"] = record.progress._asdict()
+    if record.chunks:
+        live["chunks"] = record.chunks
+    return live
 
 
 def _json(value: Any) -> str:

@@ -18,16 +18,20 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The end of a run in words: a headline, table rows under `HEADINGS`, and notes."""
+    """The end of a run in words: a headline, table rows under `HEADINGS`, and notes.
+
+    `wrong` are notes too: what did not end as it should, and has not been said yet.
+    """
 
     headline: str
     rows: Sequence[Row]
     notes: Sequence[str]
+    wrong: Sequence[str] = ()
 
     def plain(self) -> str:
         """The whole as text, for a file, a pipe or a log."""
         table = columns([HEADINGS, *self.rows], range(1, len(HEADINGS))) if self.rows else []
-        return "\n".join([self.headline, *table, *self.notes])
+        return "\n".join([self.headline, *table, *self.wrong, *self.notes])
 
 
 def summarize(
@@ -56,23 +60,23 @@ def summarize(
     if left:
         headline += f"; {left:,} left"
     rows = [_row(tally, status.value, number) for status, number in tally.counts.items() if number]
-    notes = []
+    wrong, notes = [], []
     if read_to is not None:
-        notes.append(f"the input was read up to line {read_to:,}, not to its end")
+        wrong.append(f"the input was read up to line {read_to:,}, not to its end")
     if bad:
         notes.append(f"{plural(bad, 'bad line')}, named above: not run")
-    notes += [_failure(failure) for failure in tally.failures]
+    wrong += [_failure(failure) for failure in tally.failures]
     if tally.failed > FIRST_FAILURES:
-        notes.append(f"…and {tally.failed - FIRST_FAILURES:,} more that did not complete")
+        wrong.append(f"…and {tally.failed - FIRST_FAILURES:,} more that did not complete")
     if tally.others:
         failed = f", and {tally.others_failed:,} of them failed" if tally.others_failed else ""
-        notes.append(
+        (wrong if failed else notes).append(
             f"{plural(tally.others, 'event')} of the queue that are no lines ran too{failed}"
         )
     if left and "store" in files:
         notes.append("the same command runs what is left")
     notes += [f"{name.ljust(8)}  {path}" for name, path in files.items()]
-    return Summary(headline, rows, notes)
+    return Summary(headline, rows, notes, wrong)
 
 
 def _failure(failure: Failure) -> str:

@@ -12,6 +12,7 @@ __all__ = [
     "columns",
     "duration",
     "fitting",
+    "how_far",
     "one_line",
     "plural",
     "rate",
@@ -65,6 +66,17 @@ def rate(per_second: float) -> str:
 def plural(number: int, noun: str) -> str:
     """Write a count with its noun: 1 event, 1,790 events."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def how_far(progress: tuple[float | None, str] | None, chunks: int | None) -> str:
+    """Write what an event says of itself: 40% page 4 of 10, and what it has yielded."""
+    parts = []
+    if progress is not None:
+        fraction, note = progress
+        parts += [f"{fraction:.0%}" if fraction is not None else "", one_line(note)]
+    if chunks:
+        parts.append(plural(chunks, "chunk"))
+    return " ".join(filter(None, parts))
 
 
 def one_line(text: str) -> str:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ExecutionError, LionTimeoutError
+from ..model.live import Live
 from ..rules.lifecycle import Cause
 
 if TYPE_CHECKING:
@@ -123,18 +124,29 @@ def chunks_of(event: Event, base: type[Event], threads: Threads) -> AsyncIterato
     return source  # type: ignore[no-any-return]
 
 
-async def collect(source: AsyncIterator[Any], chunks: list[Any], most: int) -> list[Any]:
+async def collect(
+    source: AsyncIterator[Any], live: Live, chunks: list[Any], most: int
+) -> list[Any]:
     """Append each chunk of ``source`` to ``chunks``, and close it whatever happens.
 
+    Args:
+        source: The event's own code.
+        live: Rung for those who follow.
+        chunks: Where they go.
+        most: How many there may be.
+
     Raises:
-        ExecutionError: if there are more than ``most``.
+        ExecutionError: if there are more.
     """
     clock = asyncio.get_running_loop().time
     turn = clock() + SLICE
     async with aclosing(_closable(source)) as generator:
         async for chunk in generator:
-            _check_room(chunks, most)
+            if len(chunks) >= most:
+                _check_room(chunks, most)
             chunks.append(chunk)
+            if live.bells:
+                live.ring()
             if clock() > turn:
                 await asyncio.sleep(0)
                 turn = clock() + SLICE

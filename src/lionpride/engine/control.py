@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from ..errors import OperationError
 from ..model.execution import EventStatus
 from ..stores.contract import Foreign, Store
+from .background import Background
 from .processor import Processor
 from .results import Results
 from .settings import arguments, seconds
@@ -47,7 +48,7 @@ class Control(Results):
         self._grace = grace
         self._owns_store = owns_store
         self._room: int | None = config.get("max_queue_size")
-        self._background: asyncio.Task[BaseException | None] | None = None
+        self._background: Background | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @abstractmethod
@@ -209,17 +210,8 @@ class Control(Results):
             raise OperationError("the executor runs already: enter `async with` once at a time")
         await self.start()
         assert self.processor is not None
-        work = self._work_quietly(self.processor)
-        self._background = asyncio.create_task(work, name="lionpride-executor")
+        self._background = Background(self.processor, self._grace)
         return self
-
-    async def _work_quietly(self, processor: Processor) -> BaseException | None:
-        """Run until stopped; what would tear the event loop down is returned instead."""
-        try:
-            await processor.execute()
-        except (KeyboardInterrupt, SystemExit) as error:
-            return error
-        return None
 
     async def __aexit__(
         self,
@@ -227,27 +219,19 @@ class Control(Results):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Start no more; give what runs its grace time, and send the rest back to pending."""
+        """Start no more; give what runs its grace time, and send the rest back to pending.
+
+        Raises:
+            StoreError: if the run could not be recorded; the block was cancelled then.
+            KeyboardInterrupt, SystemExit: if an event has raised it; as above.
+        """
         background, self._background = self._background, None
         assert background is not None
-        await self.stop()
-        try:
-            await asyncio.wait([background], timeout=self._grace)
-        finally:
-            background.cancel()
-            await asyncio.wait([background])
+        await background.leave()
         self._tell_what_is_left()
         if self._owns_store:
             await self._store.close()
-        if background.cancelled():
-            return
-        failure = background.exception()
-        if failure is None:
-            exit_error = background.result()
-            if exit_error is not None:  # it goes before what it has caused in the block
-                raise exit_error
-        elif error is None:
-            raise failure
+        background.conclude(error)
 
     def _tell_what_is_left(self) -> None:
         if left := len(self.pending_events):

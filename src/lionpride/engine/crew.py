@@ -33,6 +33,7 @@ from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform, runs_in_thread
 from .exchange import Exchange
 from .hands import Worker
+from .reporting import Reporter
 from .workshop import Workshop
 
 __all__ = ("Crew",)
@@ -59,6 +60,7 @@ class Crew(Exchange):
 
     def __init__(self, shop: Workshop) -> None:
         super().__init__(shop)
+        Reporter(shop, self._loop).leave_in(self._context)
         self.fatal: BaseException | None = None
         self._now = _clock(self._loop)
         self._boss = asyncio.current_task()
@@ -251,7 +253,9 @@ class Crew(Exchange):
                 response = await event._invoke()  # `perform`, a frame shorter
             else:
                 explained = partial(self._explain, worker)
-                outcome = await perform(event, worker.guard, explained, shop.threads, apart=apart)
+                outcome = await perform(
+                    event, worker.guard, explained, shop.threads, apart=apart, share=shop.share
+                )
             if worker.guard.cause is not None:
                 worker.guard.over()
         except BaseException as error:

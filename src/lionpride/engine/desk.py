@@ -16,11 +16,11 @@ from ..model.work import Work
 from ..stores.contract import Cancelled, Store
 from ..stores.states import States
 from .event import Event
-from .observers import Observer, Observers
+from .observers import Listener, Observer, Observers
 from .processor import Processor
 from .statuses import Statuses
 
-__all__ = ("Desk",)
+__all__ = ("Desk", "answer")
 
 _PENDING = EventStatus.PENDING
 _CLEANED = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
@@ -64,14 +64,7 @@ class Desk(Statuses):
         state = held.execution
         while state.arrival is not None and state.status not in TERMINAL:
             await self._next_ending(held)
-        if state.status is EventStatus.COMPLETED:
-            return None if state.response is Unset else state.response
-        if state.status not in TERMINAL:
-            raise NotFoundError(f"{held!r} was removed before it ended")
-        if isinstance(state.error, Exception):
-            raise state.error.with_traceback(_recorded(held, state.error))
-        cause = state.error if isinstance(state.error, BaseException) else None
-        raise ExecutionError(f"{held!r} ended {state.status.value}: {cause!r}", cause=cause)
+        return answer(held)
 
     async def _next_ending(self, event: Event) -> None:
         """Return when an event may have ended; it may have been retried since."""
@@ -177,13 +170,33 @@ class Desk(Statuses):
         """
         return self._observers.add(observer)
 
+    def observe_progress(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener(event, progress)`` at each ``event.progress(…)`` of what runs here.
+
+        As for ``observe``; returns how to stop it. ``progress`` has ``fraction`` and ``note``.
+        """
+        return self._observers.listen(listener)
+
+
+def answer(held: Event) -> Any:
+    """What ``result`` gives, or raises, for an event that has ended or was removed."""
+    state = held.execution
+    if state.status is EventStatus.COMPLETED:
+        return None if state.response is Unset else state.response
+    if state.status not in TERMINAL:
+        raise NotFoundError(f"{held!r} was removed before it ended")
+    if isinstance(state.error, Exception):
+        raise state.error.with_traceback(_recorded(held, state.error))
+    cause = state.error if isinstance(state.error, BaseException) else None
+    raise ExecutionError(f"{held!r} ended {state.status.value}: {cause!r}", cause=cause)
+
 
 def _number(event: Work) -> int:
     return event.execution.arrival or 0
 
 
 def _recorded(held: Event, error: Exception) -> TracebackType | None:
-    """The traceback of an event's error, without the callers of ``result`` that got it before.
+    """The traceback of an event's error, without those who asked for it before.
 
     They would pile up, and what they hold would live as long as the event. The frame of another
     event's ``result`` stays: this event has waited there, and that is where its error came from.
@@ -191,6 +204,6 @@ def _recorded(held: Event, error: Exception) -> TracebackType | None:
     trace = own = error.__traceback__
     while trace is not None:
         frame, trace = trace.tb_frame, trace.tb_next
-        if frame.f_code is Desk.result.__code__ and frame.f_locals.get("held") is held:
+        if frame.f_code is answer.__code__ and frame.f_locals.get("held") is held:
             own = trace
     return own

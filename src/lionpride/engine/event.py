@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from ..errors import LionTimeoutError, OperationError
 from ..model.execution import EventStatus
+from ..model.live import ENTRY, Live
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
+from .reporting import checked_progress, report
 from .threads import Threads, is_plain
 
 __all__ = ("Event", "explain", "left_behind", "perform", "runs_in_thread")
@@ -62,6 +64,23 @@ class Event(Work):
             yield  # makes it the generator that an override is
 
     @final
+    def progress(self, fraction: float | None = None, note: str = "") -> None:
+        """Say how far the work is; for the event's own code, from whatever task or thread of it.
+
+        ``execution.progress`` has what was said last; ``executor.observe_progress`` hears of
+        each; a display and a durable store look now and then, so it may be said often.
+        What is said of an event that does not run is ignored.
+
+        Args:
+            fraction: From 0 to 1; None: nobody knows.
+            note: A few words.
+
+        Raises:
+            ValidationError: for any other fraction, or a note that is no text.
+        """
+        report(self, checked_progress(fraction, note))
+
+    @final
     async def invoke(self) -> Any:
         """Run the event by itself, once, with its timeout; no executor is needed.
 
@@ -97,7 +116,8 @@ class Event(Work):
         if state.status is not EventStatus.PENDING or state.arrival is not None:
             raise OperationError(
                 f"{self!r} is {state.status.value} or held by an executor: only a free, pending "
-                "event can stream itself; use event.as_fresh_event()"
+                "event can stream itself; use executor.stream(event) to follow it, or "
+                "event.as_fresh_event() to do the same again"
             )
         clock = asyncio.get_running_loop().time
         began, chunks = clock(), list[Any]()
@@ -194,6 +214,7 @@ async def perform(
     threads: Threads,
     *,
     apart: bool,
+    share: Callable[[Work, int], None] | None = None,
 ) -> Outcome:
     """Run an event's code under its timeout, whatever it does.
 
@@ -203,6 +224,7 @@ async def perform(
         explained: Says what an exception means, once the attempt is over.
         threads: Where code runs that is not async.
         apart: Whether its ``_invoke`` is such code.
+        share: Lets other processes see a stream before its end.
     """
     chunks: list[Any] | None = None
     outcome: Outcome
@@ -213,9 +235,7 @@ async def perform(
             guard.limit(event.timeout)
         if event.streaming:
             chunks = guard.chunks = []
-            response: Any = await collect(
-                chunks_of(event, Event, threads), chunks, event.max_chunks
-            )
+            response: Any = await _streamed(event, chunks, threads, share)
         elif apart:
             response = await threads.call(event._invoke, event)
         else:
@@ -229,6 +249,25 @@ async def perform(
         guard.over()
         outcome = Completion(response, clock() - began)
     return outcome
+
+
+async def _streamed(
+    event: Event,
+    chunks: list[Any],
+    threads: Threads,
+    share: Callable[[Work, int], None] | None,
+) -> list[Any]:
+    """Run an event's stream to its end; its chunks can be followed meanwhile."""
+    own = event.__dict__
+    live = Live.of(own)
+    live.begin(own.get("_attempt", 0), chunks)
+    if share is not None:
+        share(event, live.attempt)
+    try:
+        return await collect(chunks_of(event, Event, threads), live, chunks, event.max_chunks)
+    finally:
+        if live.chunks is chunks and not live.bells and live.progress is None:
+            own.pop(ENTRY, None)  # nobody waits there; who reads has the list itself
 
 
 def explain(event: Event, error: BaseException, cause: Cause | None) -> Ending:

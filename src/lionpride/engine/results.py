@@ -13,10 +13,10 @@ from ..model.container import IdLike
 from ..model.execution import TERMINAL
 from ..model.work import Work
 from ..stores.contract import Immediate
-from .desk import Desk
 from .endings import Endings
 from .event import Event
 from .mapping import Mapping
+from .streams import Streams
 
 __all__ = ("Results",)
 
@@ -26,7 +26,7 @@ _BATCH: Final = 100
 """Events that a durable store lets go of in one step."""
 
 
-class Results(Desk):
+class Results(Streams):
     """The part of an Executor that gives events as they end."""
 
     @abstractmethod
@@ -118,7 +118,14 @@ class Results(Desk):
         async def append(event: Any) -> Event:
             return await self.append(event, exist_ok=exist_ok, wait=True)
 
-        mapping = Mapping(events, append, Endings(self._store), ordered=ordered, size=size)
+        mapping = Mapping(
+            events,
+            append,
+            Endings(self._store),
+            ordered=ordered,
+            size=size,
+            overlap=not isinstance(self._store, Immediate),
+        )
         try:
             while (event := await mapping.next()) is not None:
                 yield cast("E", event)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
+from ..stores.sharing import Shared
 from .observers import Observers
 from .threads import Threads
 
@@ -62,6 +63,8 @@ class Workshop:
         self.promised = 0  # starts that a claim under way, or its events, will make
         self.asker: object | None = None  # the worker that asks for permission now
         self.asks = permission is not None
+        # Lets other processes see what an attempt shows of itself; None where there are none.
+        self.share = store.publish if isinstance(store, Shared) else None
         self.now = store if isinstance(store, Immediate) else None
         # Whether nothing can come between a claim and its start.
         self.direct = self.now is not None and not self.asks

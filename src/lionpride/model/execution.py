@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, Generic, Self, TypeVar, overload
+from typing import Any, Final, Generic, NoReturn, Self, TypeVar, overload
 
 from ..errors import OperationError, ValidationError
 from .codec import Encoder, decode, error_from_dict, error_to_dict
+from .live import Live, Progress
 from .unset import MaybeUnset, Unset, UnsetType
 
 __all__ = ("KEYS", "TERMINAL", "USUAL_KEYS", "EventStatus", "Execution", "read_error")
@@ -36,6 +37,10 @@ class EventStatus(StrEnum):
     def allowed(cls) -> tuple[str, ...]:
         """The values, in order."""
         return tuple(status.value for status in cls)
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"{value!r} is no status of an event: give one of {', '.join(cls)}")
 
 
 V = TypeVar("V")
@@ -178,6 +183,25 @@ class Execution:
         state = cls.__new__(cls)
         state.own = own
         return state
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far its attempt is, as the event's own code has said last; None: it has not.
+
+        Of the present attempt, or the last one; no dump has it, and only the process that runs
+        the attempt knows it as it is.
+        """
+        live = Live.now(self.own)
+        return None if live is None else live.progress
+
+    @property
+    def chunks(self) -> Sequence[Any]:
+        """What a stream has yielded so far in its attempt; when it has ended, its response."""
+        live = Live.now(self.own)
+        if live is not None and live.chunks is not None:
+            return live.chunks
+        response = self.own.get("_response", ())
+        return response if self.own.get("streaming") and isinstance(response, list) else ()
 
     def become(self, status: EventStatus) -> None:
         """Set the status, whoever holds the event. For whoever holds it."""

@@ -13,6 +13,7 @@ from ..errors import OperationError, ValidationError
 from .codec import Encoder
 from .element import Element
 from .execution import KEYS, USUAL_KEYS, EventStatus, Execution
+from .live import ENTRY
 from .unset import MaybeUnset
 
 __all__ = ("Work",)
@@ -60,7 +61,7 @@ class Work(Element):
             raise ValueError(f"timeout must be positive and finite, in seconds, not {value}")
         return value
 
-    kept_entries: ClassVar[frozenset[str]] = Element.kept_entries | KEYS | {"_solo"}
+    kept_entries: ClassVar[frozenset[str]] = Element.kept_entries | KEYS | {"_solo", ENTRY}
 
     max_chunks: ClassVar[int] = 1_000_000
     """A stream that yields more chunks than this has FAILED; those before are kept."""
@@ -184,7 +185,7 @@ def _entries_of(value: Any) -> dict[str, Any]:
     raise ValidationError(f"execution must be an Execution or what its to_dict gave, not {value!r}")
 
 
-_TRANSIENT = ("_arrival", "_solo")
+_TRANSIENT = ("_arrival", "_solo", ENTRY)
 """What ties an event to whoever holds or runs it: no copy has it."""
 
 

@@ -23,6 +23,7 @@ from uuid import UUID
 from ..model import registry
 from ..model.element import Element
 from ..model.execution import EventStatus
+from ..model.live import Progress
 from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from .states import States
@@ -96,6 +97,8 @@ class Record:
         payload: ``event.to_dict("json")``.
         ended: When it ended, a Unix timestamp in seconds; None if it has not, or its store does
             not note it.
+        progress: What an attempt that runs has said of how far it is, as far as it is known here.
+        chunks: How many a stream that runs has yielded.
     """
 
     number: int
@@ -113,6 +116,8 @@ class Record:
     key: str | None = None
     costs: dict[str, float] = field(default_factory=dict)
     ended: float | None = None
+    progress: Progress | None = None
+    chunks: int = 0
 
     @classmethod
     def of(cls, event: Work, queue: str, status: EventStatus) -> Record:
@@ -120,6 +125,7 @@ class Record:
         state = event.execution
         if state.arrival is None or state.priority is None:
             raise ValueError(f"{event!r} is held by no store")
+        runs = state.status is EventStatus.PROCESSING
         return cls(
             number=state.arrival,
             id=event.id,
@@ -133,6 +139,8 @@ class Record:
             denials=state.denials,
             interruptions=state.interruptions,
             payload=event.to_dict("json"),
+            progress=state.progress if runs else None,
+            chunks=len(state.chunks) if runs else 0,
         )
 
     def event(self) -> Element:

@@ -180,3 +180,28 @@ async def test_a_beat_that_fails_is_logged_and_the_next_one_comes(
     assert "leases could not be renewed" in caplog.messages[0]
     assert eye.until(eye.leases, first)["w"] > first["w"]
     await store.close()
+
+
+def test_a_renewed_lease_counts_from_when_it_is_written(path: Path, eye: Eye) -> None:
+    """Waiting for the file uses up none of it: the clock is asked when nobody else can write."""
+    other = apsw.Connection(str(path))
+    alone: list[bool] = []
+    asked = threading.Event()
+
+    def clock() -> float:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+            alone.append(False)
+        except apsw.BusyError:
+            alone.append(True)
+        if len(alone) == 3:
+            asked.set()
+        return time.time()
+
+    pulse = Pulse(path, "NORMAL", 0.05, clock)
+    pulse.beat_for(frozenset({"a"}))
+    asked.wait()
+    pulse.stop()
+    other.close()
+    assert all(alone)

@@ -22,7 +22,7 @@ from stores.makers import Clock, Job
 from lionpride.errors import ExistsError, NotFoundError, StoreError
 from lionpride.model.execution import EventStatus
 from lionpride.model.work import Work
-from lionpride.rules.lifecycle import Completion
+from lionpride.rules.lifecycle import Completion, Ending, after_interruption
 from lionpride.stores.contract import Settled, Store
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.sqlite import SqliteStore
@@ -464,6 +464,117 @@ async def test_a_large_append_with_an_id_twice_leaves_nothing(store_of: Make) ->
     assert await total(store) == 0
 
 
+# -- leases ----------------------------------------------------------------------------------------
+
+
+async def test_a_lease_counts_from_when_it_is_given(
+    store_of: Make, path: Path, clock: Clock
+) -> None:
+    """A claim that has waited for the file has not used up its lease by then."""
+    store, watcher = store_of(), store_of()
+    await put(store, 1.0)
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    claiming = asyncio.create_task(store.claim("worker", start=True, lease=10.0))
+    for _ in TURNS:
+        await asyncio.sleep(0)
+    clock.advance(60.0)
+    other.execute("ROLLBACK")
+    other.close()
+    claims, _ = await claiming
+    assert len(claims) == 1
+    assert await watcher.sweep() == 0
+    clock.advance(11.0)
+    assert await watcher.sweep() == 1
+
+
+# -- what is written -------------------------------------------------------------------------------
+
+
+async def test_fields_are_written_once(store_of: Make) -> None:
+    """docs/stores.md says so: what a run adds is its response and its error."""
+    store = store_of()
+    (job,) = await put(store, 1.0)
+    one = await claim_one(store, start=True)
+    job.label, job.metadata["note"] = "changed", "mine"
+    await settle(store, one, ENDINGS[S.FAILED])
+    found = await record(store_of(), job)
+    assert found.payload["label"] == "0"
+    assert "note" not in found.payload["metadata"]
+    assert found.payload["execution"]["error"]["message"] == "broken"
+
+
+# -- completions that nobody waits for -------------------------------------------------------------
+
+
+async def test_a_completion_keeps_what_went_before(store_of: Make, clock: Clock) -> None:
+    """Each way to put one on record: one alone, several in one go, and by ``settle``."""
+    store = store_of()
+    jobs = await put(store, 1.0, 1.0, 1.0, 1.0)
+    for outcome in (Ending(S.PENDING, delay=30.0, tries=1), after_interruption(0)):
+        claims, _ = await store.claim("worker", 4, start=True)
+        answers = await store.settle([(*one, outcome) for one in claims])
+        assert answers == [Settled.APPLIED] * 4
+        clock.advance(60.0)
+    claims, _ = await store.claim("worker", 4, start=True)
+    for number, (event, attempt) in enumerate(claims[:3]):
+        store.complete_soon(event, attempt, "done", 0.1)
+        if number == 0:
+            await store.settled()
+    await store.settled()
+    await settle(store, claims[3], ENDINGS[S.COMPLETED])
+    for found in await pages(store_of()):
+        state = found.attempt, found.tries, found.denials, found.interruptions
+        assert (found.status, state) == (S.COMPLETED, (3, 1, 0, 1))
+    for job in jobs:
+        assert (job.execution.tries, job.execution.interruptions) == (1, 1)
+
+
+async def test_a_completion_that_comes_too_late_is_not_shown(store_of: Make, clock: Clock) -> None:
+    """F2: one lease was lost before this process has noticed, and another in the batch was not."""
+    store, other = store_of(), store_of()
+    late, kept = await put(store, 1.0, 2.0)
+    (lost,), _ = await store.claim("worker", start=True, lease=10.0)
+    (holds,), _ = await store.claim("worker", start=True, lease=100.0)
+    clock.advance(60.0)
+    assert await other.sweep() == 1
+    again = await claim_one(other, start=True)
+    for (event, attempt), response in ((lost, "late"), (holds, "kept")):
+        store.complete_soon(event, attempt, response, 0.1)
+    await store.settled()
+    assert (kept.execution.status, kept.execution.response) == (S.COMPLETED, "kept")
+    assert late.execution.status is not S.COMPLETED
+    assert (await record(other, late)).status is S.PROCESSING
+    assert await settle(other, again, ENDINGS[S.COMPLETED]) is Settled.APPLIED
+    ended = asyncio.Event()
+    store.on_ended(late, ended.set)
+    await ended.wait()
+    assert (late.execution.status, late.execution.response) == (S.COMPLETED, "done")
+
+
+async def test_a_completion_that_cannot_be_written_is_tried_again(
+    store_of: Make, path: Path
+) -> None:
+    store = store_of(patience=0.05)
+    await put(store, 1.0, 2.0)
+    claims, _ = await store.claim("worker", 2, start=True)
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    ended = [asyncio.Event() for _ in claims]
+    for (event, attempt), bell in zip(claims, ended, strict=True):
+        store.on_ended(event, bell.set)
+        store.complete_soon(event, attempt, "done", 0.1)
+        with pytest.raises(StoreError, match="locked by another process"):
+            await store.settled()
+        assert event.execution.status is S.PROCESSING, "it is on nobody's record"
+    other.execute("ROLLBACK")
+    other.close()
+    for bell in ended:
+        await bell.wait()
+    found = await pages(store_of(), S.COMPLETED)
+    assert [each.payload["execution"]["response"] for each in found] == ["done"] * 2
+
+
 # -- close -----------------------------------------------------------------------------------------
 
 
@@ -648,6 +759,20 @@ async def test_what_another_has_removed_is_not_found(how: str, store_of: Make) -
     if how == "remove":
         await store.append([(job, 1.0)])
         assert await store.find(job.id) is job
+
+
+@pytest.mark.parametrize("verb", ["cancel", "requeue", "remove"])
+async def test_what_another_has_removed_is_refused_by_name(verb: str, store_of: Make) -> None:
+    store, other = store_of(), store_of()
+    gone, stays = await put(store, 1.0, 2.0)
+    if verb == "requeue":
+        await end(store, S.FAILED)
+        await end(store, S.FAILED)
+    await other.remove([gone.id])
+    with pytest.raises(NotFoundError):
+        await getattr(store, verb)([stays, gone])
+    status = S.FAILED if verb == "requeue" else S.PENDING
+    assert [(each.id, each.status) for each in await pages(store)] == [(stays.id, status)]
 
 
 async def test_what_is_claimed_here_and_was_ended_by_others_and_removed(

@@ -76,6 +76,12 @@ def speaking(path: Path) -> Iterator[None]:
             retryable=False,
             cause=error,
         ) from error
+    except apsw.IOError as error:
+        raise StoreError(
+            f"{path} cannot be read or written ({error}): nothing of this step was written; look "
+            "at the disk, at its quota and at this process's limits, make room, and try again",
+            cause=error,
+        ) from error
     except apsw.Error as error:
         raise StoreError(f"{path}: {error}", cause=error) from error
 

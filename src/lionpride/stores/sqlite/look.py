@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import apsw
 
 from ...model.execution import EventStatus
+from .published import Published
 
 __all__ = (
     "PENDING",
@@ -77,6 +78,7 @@ class Look:
         self.name = queue
         self._queue = 0
         self._change: dict[str, int] = {}
+        self.published = Published(connection)
 
     def _number(self) -> int:
         """The queue's own number; 0 if there is none of that name yet."""

@@ -18,7 +18,7 @@ from . import steps
 from .base import CHUNK, Base, heard
 from .columns import after, entries_of
 from .look import State
-from .reader import record_of
+from .telling import Telling
 from .watch import Watch
 
 __all__ = ("Manage", "packed_ending")
@@ -34,12 +34,15 @@ class Manage(Base):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watch = Watch(self._is_watching, self._look)
+        self._telling = Telling(self._holding.claims, self._ask)
         self._warned: set[str] = set()
         self._is_shared = False  # another process has written since the file was opened
         self._doubtful: set[int] = set()  # waited for, and shown as it was before that, perhaps
 
     async def close(self) -> None:
         self._watch.stop()
+        if self._file is not None:
+            await self._telling.stop()
         await super().close()
 
     # -- by hand -----------------------------------------------------------------------------
@@ -139,8 +142,8 @@ class Manage(Base):
         return found
 
     async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
-        found = self._open.reader.find(ids)
-        return [one and self._as_known(record_of(one)) for one in found]
+        reader = self._open.reader
+        return [one and self._as_known(reader.record(one)) for one in reader.find(ids)]
 
     def _as_known(self, record: Record) -> Record:
         """A record, with what only this process knows: whether what it claimed has started."""
@@ -216,6 +219,23 @@ class Manage(Base):
             return []
         kinds = self._open.reader.waiting_kinds()
         return sorted(kinds) if kinds <= missing else []
+
+    # -- what runs ---------------------------------------------------------------------------
+
+    def publish(self, event: Work, attempt: int) -> None:
+        """See ``Shared``."""
+        number = self._number(event)
+        if number and self._holding.has(number, event, attempt):
+            self._telling.tell(number, event, attempt)
+
+    async def published(
+        self, event: Work, attempt: int, first: int
+    ) -> tuple[int, list[Any]] | None:
+        """See ``Shared``."""
+        number = self._number(event)
+        if not number or number in self._holding.claims:
+            return None  # it runs here, if at all
+        return self._open.reader.chunks(number, attempt, first)
 
     # -- bells -------------------------------------------------------------------------------
 

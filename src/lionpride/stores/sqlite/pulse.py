@@ -74,12 +74,18 @@ class Pulse:
     def _beat(self, connection: apsw.Connection, turn: Turn) -> None:
         turn.take()
         try:
-            with connection:
+            connection.execute("BEGIN IMMEDIATE")  # which may take its time: a lease counts from it
+            try:
                 now = self._clock()
                 for worker in self._workers:
                     connection.execute(
                         "UPDATE lease SET until = ? WHERE worker = ?", (now + self._lease, worker)
                     )
                     connection.execute("UPDATE worker SET seen = ? WHERE name = ?", (now, worker))
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
         finally:
             turn.give()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,8 @@ from uuid import UUID
 import apsw
 
 from ...model.execution import EventStatus
+from ...model.live import Progress
+from ...model.packing import unpack_result
 from ..contract import Record
 from .host import is_dead
 from .look import Found, Look
@@ -67,12 +70,32 @@ class Reader:
         """The numbers of what is claimed and is to be cancelled."""
         return self._look.unwanted()
 
+    def chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
+        """See ``Published.chunks``; the chunks as they were yielded."""
+        found = self._look.published.chunks(number, attempt, first)
+        if found is None:
+            return None
+        pieces = (unpack_result(text)["_response"] for text in found[1])
+        return found[0], [chunk for piece in pieces for chunk in piece]
+
     def page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
         """The next records of a status, by number."""
         wanted = None if status is None else status.value
         with self._db:  # one view of all the tables
             found = [self._look.find(number) for number in self._look.page(wanted, after, limit)]
-        return [record_of(one) for one in found if one is not None]
+        return [self.record(one) for one in found if one is not None]
+
+    def record(self, found: Found) -> Record:
+        """A record, with what is published of an attempt that runs."""
+        record = record_of(found)
+        if record.status is not EventStatus.PROCESSING:
+            return record
+        seen = self._look.published.of(record.number, record.attempt)
+        if seen is None:
+            return record
+        fraction, note, count = seen
+        progress = None if note is None else Progress(fraction, note)
+        return replace(record, progress=progress, chunks=count)
 
     def find(self, ids: Iterable[UUID]) -> list[Found | None]:
         """What is known of the events of these ids; None for one that is not in the queue."""

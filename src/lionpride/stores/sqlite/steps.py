@@ -209,10 +209,12 @@ class Sweep:
         lapsed = rows.lapsed(self.now, self.limit)
         for one in lapsed:
             ending = after_interruption(one.state[3])
-            assert rows.end_leases([(one.number, one.state[0])])
+            rows.end_leases([(one.number, one.state[0])])
             state, status = self.pack(ending, one.state), ending.status.value
             when = self.ended()
             _put(rows, [(one.number, one.state[0], status, 0.0, when, one.priority, state)])
+        if lapsed:
+            rows.published.clear_orphans()
         return [one.number for one in lapsed], bool(holders)
 
 
@@ -230,6 +232,7 @@ class Enlist:
         for worker, process in rows.workers().items():
             if is_dead(*process):
                 rows.lapse(worker)
+        rows.published.clear_orphans()
         pid = os.getpid()
         rows.enlist(self.worker, host(), pid, born(pid), self.now)
 

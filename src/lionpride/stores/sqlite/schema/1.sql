@@ -77,6 +77,23 @@ CREATE TABLE finished (
 CREATE INDEX ended ON finished (queue, status, ended);  -- what is pruned next
 CREATE INDEX trouble ON finished (queue, status, number) WHERE status <> 'completed';
 
+-- What running attempts show of themselves to other processes; it goes when they have ended.
+CREATE TABLE live (
+    number   INTEGER PRIMARY KEY,
+    attempt  INTEGER NOT NULL,
+    fraction REAL,             -- of the work that is done, from 0 to 1
+    note     TEXT,
+    chunks   INTEGER NOT NULL  -- how many there are by now
+) STRICT;
+
+CREATE TABLE chunk (
+    number  INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    first   INTEGER NOT NULL,  -- the place of the first of them
+    chunks  TEXT    NOT NULL,  -- as a result is written
+    PRIMARY KEY (number, attempt, first)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE worker (
     name  TEXT    PRIMARY KEY,
     queue INTEGER NOT NULL,

@@ -1,0 +1,57 @@
+"""W1: bells are hints. Where none is ever heard, everything happens all the same, only later."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lionpride.core import Event, EventStatus, Executor, Processor
+from lionpride.stores.bells import Bells
+from lionpride.stores.sqlite import SqliteStore
+
+
+class Task(Event):
+    number: int
+
+    async def _invoke(self) -> int:
+        return self.number
+
+
+class Tasks(Processor):
+    event_type = Task
+
+
+class Desk(Executor):
+    processor_type = Tasks
+
+
+async def test_w1_with_every_bell_dropped_only_latency_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missed is found at the next sign that the file has changed, the pulse's own too."""
+    looking = False
+
+    def muffled(ring: Any) -> Any:
+        return lambda bells, *given: ring(bells, *given) if looking else None
+
+    for name in ("ring_ready", "ring_idle", "ring_room", "ring_ended"):
+        monkeypatch.setattr(Bells, name, muffled(getattr(Bells, name)))
+    look = SqliteStore._look
+
+    def look_around(store: SqliteStore) -> None:
+        nonlocal looking
+        looking = True
+        try:
+            look(store)
+        finally:
+            looking = False
+
+    monkeypatch.setattr(SqliteStore, "_look", look_around)
+    url = f"sqlite:///{tmp_path}/run.db?lease=0.3&synchronous=NORMAL"
+    async with Desk({"max_queue_size": 2, "concurrency_limit": 1}, store=url) as desk:
+        for number in range(3):
+            assert await desk.result(await desk.append(Task(number=number))) == number
+        tasks = [await desk.append(Task(number=number), wait=True) for number in range(6)]
+        assert {task.id async for task in desk.as_completed(tasks)} == {task.id for task in tasks}
+        await desk.join()
+        assert (await desk.store.counts())[EventStatus.COMPLETED] == 9
