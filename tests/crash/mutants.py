@@ -12,7 +12,7 @@ from lionpride.stores.sqlite.rows import Rows
 
 def guard_by_id() -> None:
     """A settle ends the lease of its event, whoever has it by now."""
-    end_leases, complete = Rows.end_leases, Rows.complete
+    end_leases = Rows.end_leases
 
     def of_today(self: Rows, number: int, attempt: int) -> int:
         query = "SELECT attempt FROM lease WHERE number = ?"
@@ -21,10 +21,7 @@ def guard_by_id() -> None:
     def spoilt_end(self: Rows, claims: Any) -> Any:
         return end_leases(self, [(one[0], of_today(self, *one[:2]), *one[2:]) for one in claims])
 
-    def spoilt_complete(self: Rows, ended: Any) -> Any:
-        return complete(self, [(one[0], of_today(self, *one[:2]), *one[2:]) for one in ended])
-
-    Rows.end_leases, Rows.complete = spoilt_end, spoilt_complete  # type: ignore[method-assign]
+    Rows.end_leases = spoilt_end  # type: ignore[method-assign]
 
 
 def no_pulse() -> None:

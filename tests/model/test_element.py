@@ -580,10 +580,10 @@ def test_model_copy_with_changes():
 
 
 def test_no_uuid_is_made_before_it_is_asked(monkeypatch):
-    def refuse(created: float) -> UUID:
+    def refuse(own: dict[str, object], created: float) -> UUID:
         raise AssertionError("made too early")
 
-    monkeypatch.setattr("lionpride.model.element.new_id", refuse)
+    monkeypatch.setattr("lionpride.model.element.made_id", refuse)
     card = Card(number=1)
     card.number = 2
     assert card.created_timestamp > 0

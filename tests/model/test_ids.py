@@ -1,15 +1,33 @@
 """Ids in order of time."""
 
+import os
 from datetime import UTC, datetime
 from uuid import RFC_4122, UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lionpride.model.element import Element
-from lionpride.model.ids import new_id
+from lionpride.model.ids import made_id, number_of
 
 TIMES = st.floats(min_value=0, max_value=2.0**37)
+
+
+def new_id(created: float) -> UUID:
+    return made_id({}, created)
+
+
+def test_the_number_of_an_id_stays_whether_it_is_made_before_or_after() -> None:
+    element = Element()
+    number = number_of(element.__dict__, element.created_timestamp)
+    assert "id" not in element.__dict__
+    assert element.id.int == number == number_of(element.__dict__, 0.0)
+    again, copied = Element(), None
+    number = number_of(again.__dict__, again.created_timestamp)
+    copied = again.model_copy()
+    assert (again.id.int, copied.id.int) == (number, number)
+    assert again.to_dict().keys() == element.to_dict().keys()
 
 
 @given(TIMES)
@@ -28,6 +46,20 @@ def test_a_later_time_gives_a_greater_id(created: float, later: float) -> None:
 
 def test_two_ids_of_one_time_differ() -> None:
     assert len({new_id(1.0) for _ in range(1000)}) == 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_process_makes_other_ids_than_its_parent() -> None:
+    new_id(1.0)
+    ours, theirs = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(theirs, new_id(1.0).bytes)
+        os._exit(0)
+    os.waitpid(child, 0)
+    uid = os.read(ours, 16)
+    os.close(ours)
+    os.close(theirs)
+    assert uid not in [new_id(1.0).bytes for _ in range(1000)]
 
 
 def test_a_time_before_1970_is_as_good_as_any() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from lionpride.errors import ExistsError
 from lionpride.stores.sqlite import holding, manage, opened, steps, store
+from lionpride.stores.sqlite.bulk import Bulk
 from lionpride.stores.sqlite.entering import Append
 from lionpride.stores.sqlite.look import Look
 from lionpride.stores.sqlite.rows import Rows
@@ -145,18 +146,18 @@ def what_is_not_due_is_claimed(patch: pytest.MonkeyPatch) -> None:
 
 @fault("F1")
 def a_claim_is_no_attempt(patch: pytest.MonkeyPatch) -> None:
-    for name in ("lease", "lease_first"):
+    for kind, name, at in ((Rows, "lease", 0), (Rows, "lease_first", 0), (Bulk, "lease_new", 1)):
 
-        @instead(patch, Rows, name)
-        def lease(old: Any, self: Rows, found: Any, *args: Any) -> None:
+        @instead(patch, kind, name)
+        def lease(old: Any, self: Rows, found: Any, *args: Any, at: int = at) -> None:
             old(self, found, *args)
-            numbers = [(one[0],) for one in found]
+            numbers = [(one[at],) for one in found]
             self._db.executemany("UPDATE lease SET attempt = attempt - 1 WHERE number = ?", numbers)
 
 
 @fault("L1")
 def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(steps.Claim, "_wait", lambda self, rows: None)
+    patch.setattr(steps.Claim, "wait", lambda self, rows: None)
 
 
 @fault("X1")
@@ -267,6 +268,13 @@ def a_lost_claim_speaks_for_its_event(patch: pytest.MonkeyPatch) -> None:
         return type(record).of(mine, self.queue, record.status)
 
     patch.setattr(manage.Manage, "_as_known", as_known)
+
+
+@fault("X1")
+def completions_forget_what_went_before(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "complete")
+    def complete(old: Any, self: Rows, ended: Any) -> Any:
+        return old(self, [(*one[:5], 0, 0) for one in ended])
 
 
 # -- by hand ---------------------------------------------------------------------------------------

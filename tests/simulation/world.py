@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from simulation.beside import PRIORITIES, RESPONSES, WEIGHTS, Beside, Process
@@ -23,9 +23,12 @@ from lionpride.rules.lifecycle import (
     after_denial,
     after_interruption,
 )
-from lionpride.stores.contract import Immediate, Settled
+from lionpride.stores.contract import Immediate, Prompt, Settled
 
 S = EventStatus
+
+Ended: TypeAlias = tuple[UUID, int, Completion]
+"""A claim that completed: of which event, which attempt, and with what."""
 
 __all__ = ("WEIGHTS", "Process", "World")
 
@@ -100,7 +103,13 @@ class World(Beside):
         step.given = {"n": n, "until": until, "skip": skip, **how}
         step.eligible = [row.id for row in reference.eligible(until, skip, how["denied"])]
         if now is not None:
-            claim = now.claim_now()
+            stale = [token for token in self.mine() if token not in self.history.outstanding]
+            if stale and rng.random() < 0.5:  # what was settled before changes nothing
+                uid, attempt = rng.choice(stale)
+                event = self.events[uid]
+                claim = now.next_now((event, attempt, vars(event)), "stale", 0.1)
+            else:
+                claim = now.claim_now()
             step.answer = [] if claim is None else [(claim[0].id, claim[1])]
             step.expected = reference.claim(n, until, skip, **how, holder=self.actor.number)
             return
@@ -176,16 +185,30 @@ class World(Beside):
 
     async def _settle(self, step: Step, batch: list[tuple[UUID, int, Outcome]]) -> None:
         step.verb, step.given = "settle", {"settlements": batch}
+        for uid, attempt, _ in batch:
+            if self.actor.claims.get(uid) == attempt:
+                del self.actor.claims[uid]
+        completions = [(uid, n, it) for uid, n, it in batch if isinstance(it, Completion)]
+        prompt = self.store if batch and len(completions) == len(batch) else None
+        if isinstance(prompt, Prompt) and self.rng.random() < 0.6:
+            await self._complete_soon(step, prompt, completions)
+            return
         now = self.immediate() if len(batch) == 1 else None
         if now is None:
             asked = self.store.settle([(self.events[uid], n, outcome) for uid, n, outcome in batch])
         else:
             asked = self._settle_now(now, *batch[0])
-        for uid, attempt, _ in batch:
-            if self.actor.claims.get(uid) == attempt:
-                del self.actor.claims[uid]
         settle, holder = self.reference.settle, self.actor.number
         await self.both(step, asked, lambda: [settle(*each, holder) for each in batch])
+
+    async def _complete_soon(self, step: Step, prompt: Prompt, batch: list[Ended]) -> None:
+        """Hand completions over, and wait until they are on record; nobody is answered."""
+        for uid, attempt, outcome in batch:
+            response, duration = outcome.response, outcome.duration
+            prompt.complete_soon(self.events[uid], attempt, response, duration)
+        await prompt.settled()
+        settle, holder = self.reference.settle, self.actor.number
+        step.answer = step.expected = [settle(*each, holder) for each in batch]
 
     async def _settle_one(self, step: Step, shown: EventStatus, outcome: Any) -> None:
         """Settle the claim that was denied most, of those that show this; or claim another."""

@@ -5,6 +5,7 @@ import gc
 import tracemalloc
 import weakref
 from collections.abc import Coroutine
+from random import Random
 from typing import Any
 
 import pytest
@@ -84,13 +85,13 @@ async def test_append_now_leaves_the_rest_to_append(memory: MemoryStore) -> None
 async def test_claim_now_is_a_claim_that_starts(memory: MemoryStore, clock: Clock) -> None:
     assert memory.claim_now() is None
     jobs = await put(memory, 2.0, 1.0)
-    assert memory.claim_now() == (jobs[1], 1)
+    assert memory.claim_now() == (jobs[1], 1, vars(jobs[1]))
     assert jobs[1].status is S.PROCESSING
     await settle(memory, (jobs[1], 1), Ending(S.PENDING, delay=5.0))
-    assert memory.claim_now() == (jobs[0], 1)
+    assert memory.claim_now() == (jobs[0], 1, vars(jobs[0]))
     assert memory.claim_now() is None
     clock.advance(5.0)
-    assert memory.claim_now() == (jobs[1], 2)
+    assert memory.claim_now() == (jobs[1], 2, vars(jobs[1]))
 
 
 async def test_settle_now_and_complete_now_answer_as_settle_does(memory: MemoryStore) -> None:
@@ -115,6 +116,57 @@ async def test_complete_now_clears_what_an_earlier_try_left(memory: MemoryStore)
     memory.complete_now(event, attempt, None, 0.5)
     assert (job.execution.error, job.execution.retryable) == (None, False)
     assert (job.execution.response, job.execution.tries) == (None, 1)
+
+
+def picture(store: MemoryStore) -> list[list[tuple[str, Any, int, Any]]]:
+    """Every event by status, in order, with what is on record."""
+    return [
+        [
+            (event.label, event.execution.response, event.execution.attempt, vars(event).keys())
+            for event in store.states.of(status)
+        ]
+        for status in S
+    ]
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_next_now_is_complete_now_and_claim_now(seed: int, clock: Clock) -> None:
+    chance = Random(seed)
+    one, two = (MemoryStore("questions", clock=clock) for _ in range(2))
+    rung: list[list[str]] = [[], []]
+    mine: list[Any] = []
+    theirs: list[Any] = []
+    for n in range(60):
+        for _ in range(chance.choice((0, 0, 1, 3))):
+            priority = chance.choice((0.0, 1.0, chance.random()))
+            for store in (one, two):
+                assert store.append_now(Job(label=f"job {n}"), priority)
+        if chance.random() < 0.2:
+            one.on_room(lambda: rung[0].append("room"))
+            two.on_room(lambda: rung[1].append("room"))
+        if mine and chance.random() < 0.2:
+            one.on_ended(mine[-1][0], lambda: rung[0].append("ended"))
+            two.on_ended(theirs[-1][0], lambda: rung[1].append("ended"))
+        if mine and chance.random() < 0.3:
+            delay = chance.choice((None, 1.0))
+            for store, claims in ((one, mine), (two, theirs)):
+                store.settle_now(*claims.pop()[:2], Ending(S.PENDING, delay=delay))
+        clock.advance(chance.choice((0.0, 0.3)))
+        if mine and chance.random() < 0.7:
+            at = chance.randrange(len(mine))
+            mine.append(one.next_now(mine[at], n, 0.5))
+            event, attempt, _ = theirs[at]
+            two.complete_now(event, attempt, n, 0.5)
+            theirs.append(two.claim_now())
+            if chance.random() < 0.8:  # else it will be completed once more, for nothing
+                del mine[at], theirs[at]
+        else:
+            mine.append(one.claim_now())
+            theirs.append(two.claim_now())
+        if mine[-1] is None:
+            assert (mine.pop(), theirs.pop()) == (None, None)
+        assert picture(one) == picture(two)
+        assert rung[0] == rung[1]
 
 
 # -- what it refuses -------------------------------------------------------------------------------

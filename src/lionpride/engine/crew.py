@@ -14,7 +14,6 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from contextvars import copy_context
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -28,7 +27,7 @@ from ..rules.lifecycle import (
     Outcome,
     after_interruption,
 )
-from ..stores.contract import Claim, Settled
+from ..stores.contract import Claim, Settled, Started
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform, runs_in_thread
 from .exchange import Exchange
@@ -73,8 +72,9 @@ class Crew(Exchange):
         self._starts = shop.direct  # its claims start their event at once
         self._formal = shop.window is not None or not self._starts
         # What can be had, and handed over, without waiting and without asking: see `_stretch`.
-        self._take: Callable[[], Claim | None] | None = None
+        self._take: Callable[[], Started | None] | None = None
         self._complete: Callable[[Event, int, Any, float], object] | None = None
+        self._pass_on: Callable[[Started, Any, float], Started | None] = self._complete_and_take
         self._orphans: set[asyncio.Task[None]] = set()
         self._owed = 0  # of the shop's promises, those that this crew has made
 
@@ -174,7 +174,7 @@ class Crew(Exchange):
         claim, worker.claim = worker.claim, None
         if claim is None or worker.left:
             return
-        event, attempt = claim
+        event, attempt = claim[:2]
         worker.left = True  # nothing that its code does later counts
         running = event.execution.status is _PROCESSING
         self.shop.running -= running
@@ -186,7 +186,7 @@ class Crew(Exchange):
 
     async def _work(self, worker: Worker) -> None:
         """The life of a worker: find an event, run it, and again."""
-        worker.clean = copy_context()
+        worker.begin()
         self._called = False
         try:
             while not self._closing and not self._is_spent(worker):
@@ -205,12 +205,24 @@ class Crew(Exchange):
 
     def _is_spent(self, worker: Worker) -> bool:
         """Whether a worker must not go on: its code is running still, or left its context."""
-        return worker.left or copy_context() != worker.clean
+        return worker.left or worker.context != worker.clean
 
     async def _give_turn(self) -> None:
         """Let the event loop's other tasks run."""
         await asyncio.sleep(0)
         self._turn = self._now() + SLICE
+
+    def _complete_and_take(self, done: Started, response: Any, duration: float) -> Started | None:
+        """Hand over an event that ended well, and take another in its slot."""
+        assert self._complete is not None, "it is called for what can be handed over"
+        assert self._take is not None, "and for what can be taken"
+        event: Any = done[0]
+        self._complete(event, done[1], response, duration)
+        self.shop.running -= 1
+        try:
+            return self._take()
+        finally:
+            self.shop.running += 1
 
     async def _stretch(self, worker: Worker) -> Claim | None:
         """Run what can be had at once; return a claim that takes more than that, if there is one.
@@ -351,7 +363,7 @@ class Crew(Exchange):
         """Settle the event of a worker whose code ignores its cancellation, and go on without."""
         if worker.claim is None or worker.left:
             return
-        claim, worker.left = worker.claim, True
+        claim, worker.left = worker.claim[:2], True
         event: Any = claim[0]
         logger.warning(
             "%r ignored %d cancellations: its code is left behind in task %s, its slot is free",

@@ -13,7 +13,7 @@ from collections import deque
 
 from ..model.execution import EventStatus
 from ..rules.lifecycle import RELEASED, Cause, Outcome, cancelled_while_waiting
-from ..stores.contract import Claim, Prompt
+from ..stores.contract import Claim, Prompt, Started
 from .attempt import SLICE
 from .event import Event
 from .hands import Worker
@@ -72,7 +72,7 @@ class Dealing(Loop):
             if self._loop.is_running():  # else its lease lapses
                 self._withdraw(claim, RELEASED)
 
-    def _deal(self) -> Claim | None:
+    def _deal(self) -> Started | None:
         """The next of what was claimed for all; it goes back if others took its room meanwhile."""
         if not self._dealt:
             return None
@@ -82,8 +82,10 @@ class Dealing(Loop):
         ):
             self._withdraw(claim, RELEASED)
             return None
-        self._promise(-1)
-        return claim
+        if self._owed:  # `_promise(-1)`, a call shorter
+            self._owed -= 1
+            shop.promised -= 1
+        return *claim, claim[0].__dict__
 
     def _break(self, promises: int) -> None:
         """So many starts will not be made after all: others may."""

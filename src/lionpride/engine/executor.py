@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -113,13 +114,14 @@ class Executor(Control):
         """
         if type(event) is not self._event_type:
             self._check_type(event)
-        if type(priority) is not float or not -_INFINITY < priority < _INFINITY:
+        if type(priority) is not float or not _LEAST <= priority <= _MOST:
             priority = checked_priority(event, priority)
+        now = self._now
         if (
-            self._now is not None
+            now is not None
             and self._room is None
             and not self._observers.active
-            and self._now.append_now(event, priority)
+            and now.append_now(event, priority)
         ):
             return event
         if self._prompt is not None and not exist_ok and self._is_plain(event):
@@ -272,7 +274,7 @@ class Executor(Control):
             )
 
 
-_INFINITY = float("inf")
+_LEAST, _MOST = -sys.float_info.max, sys.float_info.max
 
 
 def _check_pending(event: Work) -> None:

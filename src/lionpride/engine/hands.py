@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 
-from ..stores.contract import Claim
+from ..stores.contract import Claim, Started
 from .attempt import Guard
 
 __all__ = ("Hands", "Worker")
@@ -17,18 +17,45 @@ class Worker:
 
     Attributes:
         claim: The event whose code runs in the task now, and its attempt.
-        clean: Its context variables before the first event.
+        context: Its context variables, as they are now.
+        clean: As they were before the first event.
         left: Whether the task was left behind with code that would not end.
     """
 
-    __slots__ = ("claim", "clean", "guard", "left", "task")
+    __slots__ = ("claim", "clean", "context", "guard", "left", "task")
 
-    def __init__(self) -> None:
-        self.clean: Context
+    def __init__(self, context: Context) -> None:
+        self.context: Context | Surroundings = context
+        self.clean = context
         self.task: asyncio.Task[None]
         self.guard: Guard
-        self.claim: Claim | None = None
+        self.claim: Claim | Started | None = None
         self.left = False
+
+    def begin(self) -> None:
+        """Note the context variables, as the first thing in the task.
+
+        The one that the task was to be made in is asked from then on, which costs a third of a
+        copy; unless a task factory has made it in another.
+        """
+        token = _HERE.set(self)
+        given = isinstance(self.context, Context) and self.context.get(_HERE) is self
+        _HERE.reset(token)
+        self.clean = copy_context()
+        if not given:
+            self.context = Surroundings()
+
+
+_HERE: ContextVar[Worker] = ContextVar("lionpride-worker")
+
+
+class Surroundings:
+    """The context variables of whatever runs, to be compared with a copy of them."""
+
+    __hash__ = None  # type: ignore[assignment]  # it is what it is now
+
+    def __eq__(self, other: object) -> bool:
+        return copy_context() == other
 
 
 class Hands(ABC):
@@ -67,11 +94,12 @@ class Hands(ABC):
         """Go on without a worker whose code ignores its cancellation."""
 
     def _hire(self) -> None:
-        worker = Worker()
+        context = self._context.copy()
+        worker = Worker(context)
         self._called = True
         usual = self._loop.get_task_factory() is None
         work = self._work(worker) if usual else self._begin(worker)
-        worker.task = self._loop.create_task(work, context=self._context.copy())
+        worker.task = self._loop.create_task(work, context=context)
         worker.task.add_done_callback(lambda _: self._ended(worker))
         worker.guard = Guard(worker.task, lambda: self._leave_behind(worker))
         self._workers.add(worker)

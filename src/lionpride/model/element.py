@@ -17,7 +17,7 @@ from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode
 from .given import as_data, as_metadata, as_time
-from .ids import new_id
+from .ids import made_id
 from .lazy import ARRIVING, made_on_first_use
 from .names import refuse_entry, refuse_shadows
 from .plain import Plain
@@ -57,7 +57,7 @@ class Element(BaseModel):
     )
 
     if TYPE_CHECKING:
-        id: UUID = Field(default_factory=lambda: new_id(0.0), frozen=True)
+        id: UUID = Field(default_factory=lambda: made_id({}, 0.0), frozen=True)
         created_at: datetime = Field(default_factory=lambda: datetime.now(UTC), frozen=True)
         metadata: dict[str, Any] = {}
     else:
@@ -65,7 +65,7 @@ class Element(BaseModel):
         @made_on_first_use
         def id(self) -> UUID:
             """The identity, made once."""
-            return new_id(self.created_timestamp)
+            return made_id(self.__dict__, self.created_timestamp)
 
         @made_on_first_use
         def created_at(self) -> datetime:
@@ -84,9 +84,9 @@ class Element(BaseModel):
 
     _thrifty: ClassVar[Thrift]
     _plainly: ClassVar[Plain]
-    _entries: ClassVar[tuple[str, ...]] = ("_created", "id")
+    _entries: ClassVar[tuple[str, ...]] = ("_created", "_id", "id")
 
-    kept_entries: ClassVar[frozenset[str]] = frozenset(("_created", "_metadata"))
+    kept_entries: ClassVar[frozenset[str]] = frozenset(("_created", "_id", "_metadata"))
     """What the library keeps in the ``__dict__`` beside the fields: no name for anything else."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -32,7 +32,9 @@ class made_on_first_use(Generic[V]):  # noqa: N801  (reads as the decorator that
     def __get__(self, instance: object | None, owner: type) -> Self | V:
         if instance is None:
             return self
-        given = ARRIVING.get(id(instance), {}) if ARRIVING else {}
-        value: V = given[self.name] if self.name in given else self.make(instance)
+        if ARRIVING and self.name in (given := ARRIVING.get(id(instance), {})):
+            value: V = given[self.name]
+        else:
+            value = self.make(instance)
         instance.__dict__[self.name] = value
         return value

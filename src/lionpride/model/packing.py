@@ -26,26 +26,26 @@ from .execution import Execution, read_error
 from .unset import Unset
 from .work import Work
 
-__all__ = ("kind_of", "packed", "packed_result", "unpack", "unpack_result")
+__all__ = ("kind_and_packed", "packed", "packed_result", "unpack", "unpack_result")
 
 _COLUMNS: Final = ("id", "created_at", "execution")
 
 
 def packed(work: Work) -> str:
     """``work.to_dict("json")`` without what the store has columns for, as compact JSON."""
-    plain = work._plainly.of(work)
-    if plain is not None:
-        metadata, fields = plain
-        return _text({"metadata": metadata, **fields})
+    return kind_and_packed(work)[1]
+
+
+def kind_and_packed(work: Work) -> tuple[str, str]:
+    """The registry key of its class, and what ``packed`` gives."""
+    plainly = work._plainly
+    quick = plainly.packed(work, _text)
+    if quick is not None:
+        return quick
     data = work.to_dict("json")
     for name in _COLUMNS:
         data.pop(name, None)
-    return json.dumps(data, separators=(",", ":"))
-
-
-def kind_of(work: Work) -> str:
-    """The registry key of its class."""
-    return work._plainly.key
+    return plainly.key, json.dumps(data, separators=(",", ":"))
 
 
 def unpack(text: str, *, id: UUID, created: float, entries: Mapping[str, Any]) -> Work:  # noqa: A002

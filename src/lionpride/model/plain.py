@@ -9,6 +9,7 @@ and the result is the same. Measurements: docs/decisions/serialization.md.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from enum import Enum
 from math import isfinite
 from types import NoneType, UnionType
@@ -49,13 +50,15 @@ class Plain:
     (a serializer, an override) is not seen.
     """
 
-    __slots__ = ("_key", "_kind", "_known", "_shapes")
+    __slots__ = ("_key", "_kind", "_known", "_packed", "_shapes", "_values")
 
     def __init__(self, kind: type[BaseModel]) -> None:
         self._kind = kind
         self._known = False
         self._shapes: tuple[tuple[str, _Shape], ...] | None = None
         self._key = ""
+        self._values: tuple[tuple[str, Any], ...] | None = None  # of the last that was packed
+        self._packed = "", ""
 
     @property
     def key(self) -> str:
@@ -98,6 +101,34 @@ class Plain:
             return None
         metadata["lion_class"] = self.key
         return metadata, fields
+
+    def packed(
+        self, instance: BaseModel, write: Callable[[dict[str, Any]], str]
+    ) -> tuple[str, str] | None:
+        """The key, and metadata and fields as one text; None if not plain.
+
+        Instances one after another with the very same values share theirs.
+
+        Args:
+            instance: One of the class.
+            write: Makes the text.
+        """
+        if self._values is not None:
+            own = instance.__dict__
+            for name, value in self._values:
+                if name not in own or own[name] is not value:
+                    break
+            else:
+                if not own.get("_metadata"):
+                    return self._packed
+        plain = self.of(instance)
+        if plain is None:
+            return None
+        metadata, fields = plain
+        packed = self.key, write({"metadata": metadata, **fields})
+        if len(metadata) == 1 and all(type(value) in _SCALARS for value in fields.values()):
+            self._values, self._packed = tuple(fields.items()), packed
+        return packed
 
     def _look(self) -> bool:
         """Look at the class, once it is complete; whether it is plain."""

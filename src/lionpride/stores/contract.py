@@ -40,6 +40,7 @@ __all__ = (
     "Record",
     "Settled",
     "Settlement",
+    "Started",
     "Store",
 )
 
@@ -48,6 +49,9 @@ Entry: TypeAlias = tuple[Work, float]
 
 Claim: TypeAlias = tuple[Work, int]
 """A claimed event, and the number of the attempt: the fencing token."""
+
+Started: TypeAlias = tuple[Work, int, dict[str, Any]]
+"""A claim whose event is started, and the event's ``__dict__``, as it is dear to ask for."""
 
 Named: TypeAlias = Work | UUID
 """An event of the store, or its id."""
@@ -345,7 +349,7 @@ class Immediate(Protocol):
     def append_now(self, event: Work, priority: float) -> bool:
         """``append`` of an event that is certainly new; False, and nothing done, if it is not."""
 
-    def claim_now(self) -> Claim | None:
+    def claim_now(self) -> Started | None:
         """``claim`` of one event that is started at once; None if none is due."""
 
     def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
@@ -353,6 +357,9 @@ class Immediate(Protocol):
 
     def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
         """``settle`` of one that COMPLETED, with what its ``Completion`` would hold."""
+
+    def next_now(self, done: Started, response: Any, duration: float) -> Started | None:
+        """``complete_now`` of one, whatever it answers, and ``claim_now`` of the next."""
 
 
 @runtime_checkable

@@ -26,7 +26,17 @@ from ..rules.lifecycle import (
 )
 from .bells import Bells, Ringing
 from .clock import LoopClock
-from .contract import Cancelled, Claim, Entry, Extended, Named, Record, Settled, Settlement
+from .contract import (
+    Cancelled,
+    Claim,
+    Entry,
+    Extended,
+    Named,
+    Record,
+    Settled,
+    Settlement,
+    Started,
+)
 from .intake import are_new, check_room, resolve
 from .states import States
 from .waiting import Waiting
@@ -66,6 +76,7 @@ class MemoryStore(Ringing):
         self._held: dict[int, Work] = {}
         self._waiting = Waiting(self._pending, self._held, self._clock)
         self._ready = self._waiting.ready
+        self._new, self._new_at = self._ready.new, self._ready.new_at
         self._workers: dict[str, Callable[[Work], object]] = {}
         self._bells = Bells()
 
@@ -95,11 +106,8 @@ class MemoryStore(Ringing):
         own["_arrival"] = number
         own["_priority"] = priority
         self._pending[number] = event
-        ready = self._ready  # its `push`, written out
-        if ready.at.setdefault(priority, number) is number:
-            ready.new.append(priority)
-        else:
-            ready.push(priority, number)
+        self._new.append(number)
+        self._new_at.append(priority)
         if self._bells.ready:
             self._bells.ring_ready()
         return True
@@ -158,34 +166,36 @@ class MemoryStore(Ringing):
         denied: bool = False,
         start: bool = False,
     ) -> tuple[list[Claim], float | None]:
-        newer = until is not None and until < self._all.last
-        claims = []
-        if newer or skip or (denied and self._waiting.has_denied()):
-            for number in self._waiting.some(n, until, skip, denied):
-                claims.append(self._hold(number))
-                if start:
-                    self.start(claims[-1][0])
-        else:
-            while len(claims) < n and (claim := self.claim_now(start)) is not None:
-                claims.append(claim)
-        return claims, self._waiting.seconds()
-
-    def claim_now(self, start: bool = True) -> Claim | None:
         waiting = self._waiting
-        number = waiting.next() if waiting.mixed else self._ready.pop()
+        newer = until is not None and until < self._all.last
+        if newer or skip or (denied and waiting.has_denied()):
+            numbers = waiting.some(n, until, skip, denied)
+        else:
+            numbers = list(islice(iter(waiting.next, None), n))
+        claims = [self._hold(number) for number in numbers]
+        if start:
+            for event, _ in claims:
+                self.start(event)
+        return claims, waiting.seconds()
+
+    def claim_now(self) -> Started | None:
+        waiting, ready = self._waiting, self._ready
+        number: int | None
+        if ready.new or ready.heap or waiting.mixed:
+            number = waiting.next()
+        else:
+            number = ready.run.popleft() if ready.run else None
         if number is None:
             return None
-        if not start:
-            return self._hold(number)
         event = self._processing[number] = self._pending.pop(number)
         own = event.__dict__
         own["_status"] = "processing"
-        own["_attempt"] = attempt = own.get("_attempt", 0) + 1
-        if "_denials" in own:
+        own["_attempt"] = attempt = own["_attempt"] + 1 if "_attempt" in own else 1
+        if attempt > 1 and "_denials" in own:
             del own["_denials"]
         if self._bells.room:
             self._bells.ring_room()
-        return event, attempt
+        return event, attempt, own
 
     def _hold(self, number: int) -> Claim:
         """Claim an event without starting it; its ``due`` stays, in case it is released."""
@@ -245,6 +255,30 @@ class MemoryStore(Ringing):
         if bells.idle and not self._pending and not self._processing:
             bells.ring_idle()
         return _APPLIED
+
+    def next_now(self, done: Started, response: Any, duration: float) -> Started | None:
+        # Both steps written out for the usual case: they are half of what a run costs.
+        event, attempt, own = done
+        ready, bells = self._ready, self._bells
+        usual = own["_status"] == "processing" and own["_attempt"] == attempt and not bells.ended
+        if not usual or ready.new or ready.heap or not ready.run or self._waiting.mixed:
+            self.complete_now(event, attempt, response, duration)
+            return self.claim_now()
+        del self._processing[own["_arrival"]]
+        own["_status"] = "completed"
+        own["_response"] = response
+        own["_duration"] = duration
+        self._completed[own["_arrival"]] = event
+        number = ready.run.popleft()
+        event = self._processing[number] = self._pending.pop(number)
+        own = event.__dict__
+        own["_status"] = "processing"
+        own["_attempt"] = attempt = own["_attempt"] + 1 if "_attempt" in own else 1
+        if attempt > 1 and "_denials" in own:
+            del own["_denials"]
+        if bells.room:
+            bells.ring_room()
+        return event, attempt, own
 
     def _settle_unstarted(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
         """Settle what was claimed and never started; or answer why it cannot be."""

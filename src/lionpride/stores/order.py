@@ -2,108 +2,118 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from heapq import heappop, heappush
 
 __all__ = ("Order",)
 
 _FEW = 4
-"""Newcomers join the sorted ones when there is one of them for so many of these."""
+"""What is beside the run joins it when there is one of it for so many of the run's."""
 
 
 class Order:
-    """A priority queue of (priority, number), where equal priorities are common and cheap.
+    """A priority queue of (priority, number), for much that is put in before it is taken out.
 
-    Each priority is there once, as a bare float, and a dict says which numbers wait at it: one,
-    as itself, or several, as a heap of their own. Floats and ints compare several times as fast
-    as tuples do, and a push at a priority that is there already costs nothing more. Numbers may
-    come in any order, since what is released goes back to its old place.
-
-    The priorities are a *run*, sorted so that the first is at its end, and a *heap* of those
-    that came since it was sorted. *New* ones are put among them when somebody looks: in a run
-    if they are many. So what is taken in before it is taken out costs one sort, which is
-    cheaper than as many steps of a heap; and the heap stays small.
+    It is a *run*, sorted, and a *heap* of what came since and goes before its end. The *new*
+    are put among the others when somebody looks: what goes behind the run is sorted and joins
+    it, and so does all there is, if it is much; few are pushed to the heap. So a batch costs one
+    sort, which is several times cheaper than as many steps of a heap and walks through memory
+    in order; what comes in order costs no more than a queue; and the heap stays small.
 
     Attributes:
-        at: The number or numbers that wait at each priority.
-        new: Priorities that are neither in the run nor in the heap yet. Who pushes by the
-            million may enter a new number at a new priority there and in ``at``.
+        new: Numbers that are neither in the run nor in the heap yet.
+        new_at: The priority of each. Who pushes by the million may put a number that is higher
+            than all before it here, and its priority.
+        run: The sorted numbers. Who pops by the million may take its first, while neither
+            ``new`` nor ``heap`` has anything.
+        heap: What is beside the run: pairs of priority and number.
     """
 
-    __slots__ = ("_heap", "_run", "at", "new")
+    __slots__ = ("_run_at", "heap", "new", "new_at", "run")
 
     def __init__(self, entries: Iterable[tuple[float, int]] = ()) -> None:
-        self._run: list[float] = []
-        self._heap: list[float] = []
-        self.new: list[float] = []
-        self.at: dict[float, int | list[int]] = {}
+        self.new: list[int] = []
+        self.new_at: list[float] = []
+        self.run: deque[int] = deque()
+        self.heap: list[tuple[float, int]] = []
+        # The priorities of the run, and before them those of what was taken from it.
+        self._run_at: list[float] = []
         self.refill(entries)
 
     def refill(self, entries: Iterable[tuple[float, int]]) -> None:
         """Hold these and no others."""
-        for each in (self._run, self._heap, self.new, self.at):
+        kept = sorted(entries)
+        for each in (self.new, self.new_at, self.heap):
             each.clear()
-        for priority, number in entries:
-            self.push(priority, number)
+        self._fill(kept)
 
     def __bool__(self) -> bool:
-        return bool(self.at)
+        return bool(self.run or self.heap or self.new)
 
     def push(self, priority: float, number: int) -> None:
-        """Let a number wait at a priority."""
-        at = self.at
-        there = at.get(priority)
-        if there is None:
-            at[priority] = number
-            self.new.append(priority)
-        elif isinstance(there, int):
-            at[priority] = [there, number] if there < number else [number, there]
-        else:
-            heappush(there, number)
+        """Let a number wait at a priority; it may have waited before."""
+        heappush(self.heap, (priority, number))
 
     def pop(self) -> int | None:
         """Take out the number that is first; None if there is none."""
         if self.new:
             self._arrange()
-        run, heap, at = self._run, self._heap, self.at
-        if run and not (heap and heap[0] < run[-1]):
-            there = at[run[-1]]
-            if isinstance(there, int):
-                del at[run.pop()]
-                return there
-        elif heap:
-            there = at[heap[0]]
-            if isinstance(there, int):
-                del at[heappop(heap)]
-                return there
-        else:
-            return None
-        number = heappop(there)
-        if len(there) == 1:
-            at[self.first()[0]] = there[0]
-        return number
+        if self._heap_is_first():
+            return heappop(self.heap)[1]
+        return self.run.popleft() if self.run else None
 
     def first(self) -> tuple[float, int]:
         """What ``pop`` would take, with its priority.
 
         Raises:
-            ValueError: if there is none.
+            IndexError: if there is none.
         """
         if self.new:
             self._arrange()
-        priority = min(self._run[-1:] + self._heap[:1])
-        there = self.at[priority]
-        return priority, there if isinstance(there, int) else there[0]
+        return self.heap[0] if self._heap_is_first() else self._run_first()
+
+    def _heap_is_first(self) -> bool:
+        heap = self.heap
+        return bool(heap) and (not self.run or heap[0] < self._run_first())
+
+    def _run_first(self) -> tuple[float, int]:
+        run = self.run
+        return self._run_at[-len(run)], run[0]
 
     def _arrange(self) -> None:
-        """Put the new priorities among the others."""
-        new, heap, run = self.new, self._heap, self._run
-        if _FEW * (len(new) + len(heap)) < len(run):
-            for priority in new:
-                heappush(heap, priority)
+        """Put what is new among the others."""
+        new, new_at, run, heap = self.new, self.new_at, self.run, self.heap
+        if not run or min(new_at) >= self._run_at[-1]:
+            self._extend()
+        elif _FEW * (len(new) + len(heap)) < len(run):
+            for entry in zip(new_at, new, strict=True):
+                heappush(heap, entry)
         else:
-            run += heap
-            run += new
-            run.sort(reverse=True)  # what is sorted already is only merged
+            left = self._run_at[-len(run) :]
+            everything = [*zip(left, run, strict=True), *zip(new_at, new, strict=True), *heap]
+            everything.sort()
             heap.clear()
+            self._fill(everything)
         new.clear()
+        new_at.clear()
+
+    def _extend(self) -> None:
+        """Put what is new behind the run."""
+        new, new_at, run = self.new, self.new_at, self.run
+        if len(self._run_at) > 2 * len(run) + 64:
+            del self._run_at[: len(self._run_at) - len(run)]
+        if len(new) == 1:
+            run += new
+            self._run_at += new_at
+        else:
+            # Stable, and numbers come in order: no pairs need be made and compared.
+            order = sorted(range(len(new)), key=new_at.__getitem__)
+            run.extend(map(new.__getitem__, order))
+            self._run_at.extend(map(new_at.__getitem__, order))
+
+    def _fill(self, entries: list[tuple[float, int]]) -> None:
+        """Have a run of these, which are sorted."""
+        self.run.clear()
+        self.run.extend(number for _, number in entries)
+        self._run_at = [priority for priority, _ in entries]

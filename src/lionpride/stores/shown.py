@@ -8,10 +8,9 @@ it, so that a claim gives the user's own object.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from ..model.execution import EventStatus
 from ..model.work import Work
@@ -36,40 +35,42 @@ class Shown:
         self._all: dict[int, Work] = {}  # quicker by number than the lanes
         self._most = most
         self._resting: OrderedDict[int, None] = OrderedDict()
-        self._let_go: WeakValueDictionary[int, Work] = WeakValueDictionary()
+        self._let_go = _LetGo()
+        self._lanes = {status.value: lane for status, lane in states.lanes.items()}
         self._pending = states.lane(EventStatus.PENDING)
         self._processing = states.lane(EventStatus.PROCESSING)
         self._completed = states.lane(EventStatus.COMPLETED)
 
     def find(self, number: int) -> Work | None:
         """The event of a number, if this process has it."""
-        return self._all.get(number) or self._let_go.get(number)
+        event = self._all.get(number)
+        return self._let_go.get(number) if event is None else event
 
     def has(self, number: int) -> bool:
         """Whether this process has the event of a number."""
-        return number in self._all or number in self._let_go
+        return number in self._all or self._let_go.get(number) is not None
 
     def shows(self, number: int) -> bool:
         """Whether the event of a number is among the States."""
         return number in self._all
 
+    def is_shown(self, number: int, event: Work) -> bool:
+        """Whether it is this event that is shown under a number."""
+        return self._all.get(number) is event
+
     # The way of nearly every event: taken in, started with its claim, completed.
 
-    def enter(self, number: int, event: Work) -> None:
-        """Show a PENDING event that is new."""
-        self._all[number] = event
-        self._states.show(number, event)
-        self._resting[number] = None
-        if len(self._resting) > self._most:
-            self._hide_oldest()
-
-    def enter_all(self, events: Iterable[tuple[int, Work]], count: int) -> None:
+    def enter(self, numbers: Sequence[int], events: Sequence[Work]) -> None:
         """Show PENDING events that are new: of very many the last."""
-        beyond, events = count - self._most, iter(events)
-        for number, event in islice(events, max(beyond, 0)):
-            self._let_go[number] = event
-        for number, event in events:
-            self.enter(number, event)
+        beyond = max(len(numbers) - self._most, 0)
+        for number, event in zip(numbers[:beyond], events, strict=False):
+            self._let_go.put(number, event)
+        shown = dict(zip(numbers[beyond:], events[beyond:], strict=True))
+        self._all.update(shown)
+        self._pending.update(shown)
+        self._resting.update(dict.fromkeys(shown))
+        self._states.note_shown(shown)
+        self._hide_oldest()
 
     def begin(self, number: int, event: Work) -> None:
         """Show an event as PROCESSING that was shown as PENDING."""
@@ -77,13 +78,20 @@ class Shown:
         del self._pending[number]
         self._processing[number] = event
 
-    def complete(self, number: int, event: Work) -> None:
-        """Show an event as COMPLETED that was shown as PROCESSING."""
-        del self._processing[number]
-        self._completed[number] = event
-        self._resting[number] = None
-        if len(self._resting) > self._most:
-            self._hide_oldest()
+    def start(self, events: Mapping[int, Work]) -> None:
+        """Show events as PROCESSING that are new."""
+        self._all.update(events)
+        self._processing.update(events)
+        self._states.note_shown(events)
+
+    def complete(self, events: Mapping[int, Work]) -> None:
+        """Show events as COMPLETED that were shown as PROCESSING."""
+        processing, resting = self._processing, self._resting
+        for number in events:
+            del processing[number]
+            resting[number] = None
+        self._completed.update(events)
+        self._hide_oldest()
 
     # Any other way.
 
@@ -91,9 +99,7 @@ class Shown:
         """Show an event that is claimed: it stays until it rests."""
         self._resting.pop(number, None)
         if number not in self._all:
-            self._let_go.pop(number, None)
-            self._all[number] = event
-            self._states.show(number, event)
+            self._show(number, event)
 
     def move(self, number: int, event: Work, before: EventStatus, after: EventStatus) -> None:
         """Show an event, which was shown under another status, where it stands now."""
@@ -104,20 +110,25 @@ class Shown:
     def rest(self, number: int, event: Work) -> None:
         """Show an event that nobody here has claimed; the oldest of those give way."""
         if number not in self._all:
-            self._let_go.pop(number, None)
-            self._all[number] = event
-            self._states.show(number, event)
+            self._show(number, event)
         resting = self._resting
         resting[number] = None
         resting.move_to_end(number)
-        if len(resting) > self._most:
-            self._hide_oldest()
+        self._hide_oldest()
+
+    def _show(self, number: int, event: Work) -> None:
+        self._let_go.forget(number)
+        self._all[number] = event
+        self._lanes[event.execution.status.value][number] = event
+        self._states.note_shown({number: event})
 
     def _hide_oldest(self) -> None:
-        number, _ = self._resting.popitem(last=False)
-        event = self._all.pop(number)
-        self._states.hide(number, event)
-        self._let_go[number] = event
+        while len(self._resting) > self._most:
+            number, _ = self._resting.popitem(last=False)
+            event = self._all.pop(number)
+            del self._lanes[event.__dict__["_status"]][number]
+            self._states.note_hidden(event)
+            self._let_go.put(number, event)
 
     def drop(self, numbers: Iterable[int]) -> list[Work]:
         """Forget events that are no longer in the store; those that this process had."""
@@ -128,9 +139,42 @@ class Shown:
             if event is not None:
                 self._states.drop([event])
             else:
-                event = self._let_go.pop(number, None)
+                event = self._let_go.get(number)
                 if event is not None:
+                    self._let_go.forget(number)
                     event.execution.arrival = event.execution.due = None
             if event is not None:
                 gone.append(event)
         return gone
+
+
+class _LetGo:
+    """Events by number for as long as others have them.
+
+    A ``WeakValueDictionary`` does the same, at four times the price: it is called by each event
+    as it goes. Here those that are gone are swept out now and then.
+    """
+
+    def __init__(self) -> None:
+        self._refs: dict[int, ref[Work]] = {}
+        self._most = _SWEPT
+
+    def get(self, number: int) -> Work | None:
+        """The event of a number, if anybody has it."""
+        found = self._refs.get(number)
+        return None if found is None else found()
+
+    def put(self, number: int, event: Work) -> None:
+        """Remember an event while others have it."""
+        self._refs[number] = ref(event)
+        if len(self._refs) > self._most:
+            self._refs = {n: one for n, one in self._refs.items() if one() is not None}
+            self._most = max(_SWEPT, 2 * len(self._refs))
+
+    def forget(self, number: int) -> None:
+        """Remember an event no longer."""
+        self._refs.pop(number, None)
+
+
+_SWEPT: Final = 1024
+"""Numbers that are remembered before those that are gone are looked for."""

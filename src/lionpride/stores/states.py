@@ -48,7 +48,9 @@ class States(Flow[Work, Progression]):
 
     @made_on_first_use
     def _numbers(self) -> dict[UUID, int]:
-        return {}
+        """The number of each id, from when somebody first asks for an id."""
+        self.by_number.since_asked()
+        return {event.id: number for number, event in self.by_number.items()}
 
     @made_on_first_use
     def items(self) -> Pile[Work]:
@@ -90,20 +92,21 @@ class States(Flow[Work, Progression]):
             del self.lanes[state.status][state.arrival]
             state.arrival = state.due = None
             if "id" in event.__dict__:
-                self._numbers.pop(event.id, None)
+                if "_numbers" in self.__dict__:
+                    self._numbers.pop(event.id, None)
                 for progression in own:
                     while progression.exclude(event.id):
                         pass
 
-    def show(self, number: int, event: Work) -> None:
-        """Show an event of a durable store, which has given it its id. For the store."""
-        self.lanes[event.execution.status][number] = event
-        self._numbers[event.id] = number
+    def note_shown(self, events: Mapping[int, Work]) -> None:
+        """A durable store has put events into lanes. For the store."""
+        if "_numbers" in self.__dict__:
+            self._numbers.update((event.id, number) for number, event in events.items())
 
-    def hide(self, number: int, event: Work) -> None:
-        """Show an event no longer, though its store has it. For the store."""
-        del self.lanes[event.execution.status][number]
-        self._numbers.pop(event.id, None)
+    def note_hidden(self, event: Work) -> None:
+        """A durable store has taken an event out of its lane. For the store."""
+        if "_numbers" in self.__dict__:
+            self._numbers.pop(event.id, None)
 
     def of(self, status: EventStatus) -> list[Work]:
         """The events of a status, as they are now."""

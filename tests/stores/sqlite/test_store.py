@@ -28,6 +28,7 @@ from lionpride.stores.memory import MemoryStore
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import connect
 from lionpride.stores.sqlite.lock import Turn
+from lionpride.stores.sqlite.look import Look
 
 S = EventStatus
 TURNS = range(25)
@@ -737,6 +738,31 @@ async def test_exist_ok_gives_no_event_of_another_queue(size: int, store_of: Mak
         await blue.restore([await record(red, job)])
     assert await total(blue) == 0
     assert await total(red) == 1
+
+
+# -- reading beside a writer -----------------------------------------------------------------------
+
+
+async def test_a_page_is_one_view_of_the_file(
+    store_of: Make, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S1: what another process commits while a page is read is on the next one, or not at all."""
+    store = store_of()
+    jobs = await put(store, 1.0, 2.0, 3.0)
+    page = Look.page
+
+    def page_and_then(self: Look, *asked: Any) -> list[int]:
+        numbers = page(self, *asked)
+        other = apsw.Connection(str(path))
+        other.execute("DELETE FROM event WHERE number = 1; DELETE FROM waiting WHERE number = 1")
+        other.close()
+        return numbers
+
+    monkeypatch.setattr(Look, "page", page_and_then)
+    found = await store.events(S.PENDING)
+    assert [each.id for each in found] == [job.id for job in jobs]
+    found = await store.events(S.PENDING)
+    assert [each.id for each in found] == [job.id for job in jobs[1:]]
 
 
 # -- what another has removed ----------------------------------------------------------------------

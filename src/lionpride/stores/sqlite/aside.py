@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Any
 
-__all__ = ("Aside",)
+__all__ = ("Aside", "tell")
+
+
+def tell(loop: asyncio.AbstractEventLoop, *call: Any) -> None:
+    """Have something called in an event loop, from a thread."""
+    try:
+        loop.call_soon_threadsafe(*call)
+    except RuntimeError:  # the loop is closed: nobody is left to be told
+        return
 
 
 class Aside:
@@ -30,6 +40,33 @@ class Aside:
         while (work := self._calls.get()) is not None:
             work()
             self._free.set()
+
+    async def finish(self, work: Callable[[], None]) -> bool:
+        """Have it called, to its end; whether the task that waits was cancelled meanwhile.
+
+        Raises:
+            Exception: what it raised.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def call() -> None:
+            try:
+                work()
+            except Exception as error:
+                tell(loop, future.set_exception, error)
+            else:
+                tell(loop, future.set_result, None)
+
+        self.call(call)
+        cancelled = False
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError:
+                cancelled = True
+        future.result()
+        return cancelled
 
     def wait(self) -> None:
         """Block until it is free."""

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple, TypeAlias
 import apsw
 
 from ...model.work import Work
+from .bulk import Bulk
 from .entering import exists
-from .rows import Ended, Fresh, Rows
+from .merging import claim_first
+from .rows import Ended, Fresh
 from .steps import Claim, Settle, Step
 
 __all__ = ("Answer", "Answers", "Batch", "Entry", "Exit")
@@ -41,12 +43,16 @@ class Answers(NamedTuple):
         numbers: Of each entry, its number; or why it was not taken in.
         applied: Of each exit, whether its claim still held.
         steps: Of each step, its answer.
+        left: Whether some of what was taken in may still wait.
+        started: Whether all of it was started at once, by a claim that says so.
         idle: Whether nothing waits and nothing is claimed any more.
     """
 
     numbers: Sequence[int | Exception]
     applied: Sequence[bool]
     steps: Sequence[Answer]
+    left: bool
+    started: bool
     idle: bool
 
 
@@ -69,7 +75,36 @@ class Batch:
     def __len__(self) -> int:
         return len(self.entries) + len(self.exits) + len(self.steps)
 
-    def perform(self, rows: Rows) -> Answers:
+    def is_plain(self) -> bool:
+        """Whether it holds nothing but entries, exits, and claims of just the first that wait."""
+        return all(isinstance(step, Claim) and step.is_plain for step, _, _ in self.steps)
+
+    def perform_quickly(self, rows: Bulk) -> Answers | None:
+        """As ``perform``, where it is plain; None if something is in the way: then undo this."""
+        exits, fresh = [one[2] for one in self.exits], [one[1] for one in self.entries]
+        try:
+            if exits and not rows.complete(exits):
+                return None
+            numbers: Sequence[int] | None = rows.enter(fresh) if fresh else ()
+            if numbers is None:
+                return None
+            new = sorted((one[4], number) for one, number in zip(fresh, numbers, strict=True))
+            steps = []
+            for step, _, _ in self.steps:
+                assert isinstance(step, Claim), "a plain batch has no other steps"
+                claimed, new = claim_first(rows, step, new)
+                if claimed is None:
+                    return None
+                steps.append(Answer(claimed))
+            rows.let_new_wait(new)
+            left, started = bool(new), any(each.value.new for each in steps)
+        except apsw.Error:
+            raise
+        except Exception:  # of which event it was, shows when each is taken for itself
+            return None
+        return Answers(numbers, [True] * len(exits), steps, left, started, rows.write_counts())
+
+    def perform(self, rows: Bulk) -> Answers:
         """Take every step: settlements first, claims last, so that what is freed can be claimed.
 
         Raises:
@@ -83,7 +118,34 @@ class Batch:
         for at in self.order():
             if at not in answers:
                 answers[at] = _one(rows, steps[at])
-        return Answers(numbers, applied, [answers[at] for at in range(len(steps))], rows.is_idle())
+        in_order = [answers[at] for at in range(len(steps))]
+        return Answers(numbers, applied, in_order, True, False, rows.write_counts())
+
+    def tell(self, answers: Answers) -> None:
+        """All is committed: tell who waits, in order."""
+        for one, number in zip(self.entries, answers.numbers, strict=True):
+            future = one[2]
+            if future.done():
+                continue
+            if isinstance(number, Exception):
+                future.set_exception(number)
+            else:
+                future.set_result(None)
+        for at in self.order():
+            _, then, future = self.steps[at]
+            value, error = _noted(then, answers.steps[at])
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+    def fail(self, error: Callable[[], Exception]) -> None:
+        """Nothing of it was done: give each who waits an error of his own."""
+        for future in [one[2] for one in self.entries] + [one[2] for one in self.steps]:
+            if not future.done():
+                future.set_exception(error())
 
     def order(self) -> list[int]:
         """The places of the steps in the order in which they are taken: claims last.
@@ -98,7 +160,7 @@ def _rank(step: Step) -> int:
     return 0 if isinstance(step, Settle) else 2 if isinstance(step, Claim) else 1
 
 
-def _exits(rows: Rows, exits: Sequence[Exit]) -> Sequence[bool]:
+def _exits(rows: Bulk, exits: Sequence[Exit]) -> Sequence[bool]:
     if not exits:
         return ()
     columns = [one[2] for one in exits]
@@ -107,14 +169,14 @@ def _exits(rows: Rows, exits: Sequence[Exit]) -> Sequence[bool]:
     return [bool(_together(rows, partial(rows.complete, [one]))) for one in columns]
 
 
-def _settles(rows: Rows, steps: Sequence[Step], answers: dict[int, Answer]) -> None:
+def _settles(rows: Bulk, steps: Sequence[Step], answers: dict[int, Answer]) -> None:
     settles = [(at, step) for at, step in enumerate(steps) if isinstance(step, Settle)]
     given = _together(rows, lambda: Settle.together(rows, [step for _, step in settles]))
     for at, (place, step) in enumerate(settles):
         answers[place] = Answer(given[at]) if given else _one(rows, step)
 
 
-def _entries(rows: Rows, entries: Sequence[Entry]) -> Sequence[int | Exception]:
+def _entries(rows: Bulk, entries: Sequence[Entry]) -> Sequence[int | Exception]:
     if not entries:
         return ()
     columns = [one[1] for one in entries]
@@ -122,7 +184,7 @@ def _entries(rows: Rows, entries: Sequence[Entry]) -> Sequence[int | Exception]:
     return numbers or [_entry(rows, one) for one in columns]
 
 
-def _entry(rows: Rows, one: Fresh) -> int | Exception:
+def _entry(rows: Bulk, one: Fresh) -> int | Exception:
     try:
         numbers = _together(rows, lambda: rows.insert_new([one]))
     except apsw.Error:
@@ -134,7 +196,7 @@ def _entry(rows: Rows, one: Fresh) -> int | Exception:
     return exists(rows, one[0])
 
 
-def _together(rows: Rows, work: Callable[[], Any]) -> Any:
+def _together(rows: Bulk, work: Callable[[], Any]) -> Any:
     """What the work gives; if that is nothing, it is undone."""
     try:
         with rows.attempt():
@@ -149,11 +211,21 @@ def _together(rows: Rows, work: Callable[[], Any]) -> Any:
         return None
 
 
+def _noted(then: Callable[[Any], Any] | None, answer: Answer) -> Answer:
+    """Have the store note what is committed; the answer for who asked."""
+    if answer.error is not None or then is None:
+        return answer
+    try:
+        return Answer(then(answer.value))
+    except Exception as error:
+        return Answer(None, error)
+
+
 class _InTheWay(Exception):
     """The steps cannot be taken in one go."""
 
 
-def _one(rows: Rows, step: Step) -> Answer:
+def _one(rows: Bulk, step: Step) -> Answer:
     try:
         with rows.attempt():
             return Answer(step(rows))

@@ -9,12 +9,13 @@ from uuid import UUID
 
 from ...model import registry
 from ...model.execution import EventStatus, Execution
-from ...model.packing import kind_of, packed, packed_result, unpack, unpack_result
+from ...model.ids import number_of
+from ...model.packing import kind_and_packed, packed, packed_result, unpack, unpack_result
 from ...model.unset import Unset
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
 from ..contract import Record
-from .look import Found, Kept, State
+from .look import NEW, Found, Kept, State
 from .rows import Fresh, Place
 
 __all__ = (
@@ -46,16 +47,16 @@ def place_of(event: Work, priority: float, ended: float = 0.0) -> Place:
         status,
         own.get("_due") or 0.0,
         ended,
-        _NEW if "_status" not in own else state_of(own),
+        NEW if "_status" not in own else state_of(own),
     )
-
-
-_NEW: Final[State] = (0, 0, 0, 0, None, None, None)
 
 
 def fresh_of(event: Work, priority: float) -> Fresh:
     """The columns of an event with nothing on record."""
-    return event.id.bytes, kind_of(event), event.__dict__["_created"], priority, packed(event)
+    own = event.__dict__
+    created = own["_created"]
+    uid = number_of(own, created).to_bytes(16, "big")
+    return uid, *kind_and_packed(event), created, priority
 
 
 def state_of(own: dict[str, Any]) -> State:

@@ -9,21 +9,25 @@ turn (docs/decisions/sqlite.md).
 from __future__ import annotations
 
 import asyncio
-import os
+from asyncio import get_running_loop
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 import apsw
 
 from ...errors import OperationError
-from .aside import Aside
-from .batch import Answer, Answers, Batch, Exit
+from .aside import Aside, tell
+from .batch import Answers, Batch, Exit
+from .bulk import Bulk
 from .entering import Append, Enter
-from .file import speaking
+from .file import log_of, speaking
+from .forks import forks
 from .holding import Holding
+from .large import Queue
 from .lock import Turn
-from .rows import Rows
 from .steps import Step
 
 __all__ = ("Commits",)
@@ -33,6 +37,9 @@ SMALL: Final = 4
 
 PIECE: Final = 500
 """Events of a large append that are taken in between two turns of the loop."""
+
+GATHER: Final = 0.003
+"""Seconds for which a transaction that could begin may wait for more, turn by turn."""
 
 AGAIN: Final = 1.0
 """Seconds until completions are tried again that could not be written."""
@@ -55,7 +62,7 @@ class Commits:
         self,
         path: Path,
         connection: apsw.Connection,
-        rows: Rows,
+        rows: Bulk,
         turn: Turn,
         *,
         patience: float,
@@ -72,10 +79,13 @@ class Commits:
         self._batch = Batch()
         self._busy = False
         self._scheduled = False
+        self._gathered, self._latest = 0, 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = os.getpid()
+        self._process = forks.count
         self._aside = Aside()
         self._quiet: list[asyncio.Future[None]] = []
+        self._queue = Queue()
+        self._log = log_of(connection)
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -96,8 +106,10 @@ class Commits:
 
     def enter(self, event: Any, fresh: Any) -> asyncio.Future[None]:
         """Have an event with nothing on record taken in."""
-        loop = self._here()
-        future: asyncio.Future[None] = loop.create_future()
+        loop = self._loop
+        if loop is None or loop is not get_running_loop() or forks.count != self._process:
+            loop = self._here()
+        future: asyncio.Future[None] = asyncio.Future(loop=loop)  # create_future does the same
         self._batch.entries.append((event, fresh, future))
         if not self._busy and not self._scheduled:
             self._schedule(loop)
@@ -112,7 +124,7 @@ class Commits:
     @property
     def is_ours(self) -> bool:
         """Whether this process has opened the file, not one that it was forked from."""
-        return os.getpid() == self._process
+        return forks.count == self._process
 
     def check_process(self) -> None:
         """Refuse to work in a child process.
@@ -120,7 +132,7 @@ class Commits:
         Raises:
             OperationError: after ``fork``.
         """
-        if os.getpid() != self._process:
+        if forks.count != self._process:
             raise OperationError(
                 f"{self._path} was opened before fork(): open it anew in the child process"
             )
@@ -132,12 +144,17 @@ class Commits:
         if loop is not self._loop:
             self._aside.wait()  # what another loop left unfinished
             self._busy = self._scheduled = False
-            self._batch, self._loop = Batch(), loop
+            self._batch, self._queue, self._loop = Batch(), Queue(), loop
         return loop
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin a transaction when this turn is over, so that it takes all that comes in it."""
+        """Begin a transaction as soon as a turn of the loop brings nothing more for it.
+
+        So it takes all that comes now, and what that calls: an append calls who claims, and
+        who claims may end at once.
+        """
         self._scheduled = True
+        self._gathered, self._latest = 0, monotonic() + GATHER
         loop.call_soon(self._flush)
 
     @property
@@ -151,7 +168,7 @@ class Commits:
         Raises:
             StoreError: if what is under way cannot be written.
         """
-        while self._busy or len(self._batch):
+        while self._busy or len(self._batch) or len(self._queue):
             future = asyncio.get_running_loop().create_future()
             self._quiet.append(future)
             await future
@@ -164,7 +181,16 @@ class Commits:
 
     def _flush(self) -> None:
         self._scheduled = False
-        if self._busy or not len(self._batch):
+        if self._busy:
+            return
+        if len(self._batch) > self._gathered and monotonic() < self._latest and self._loop:
+            self._scheduled, self._gathered = True, len(self._batch)
+            self._loop.call_soon(self._flush)
+            return
+        if self._queue.call(bool(len(self._batch))):
+            self._busy = True
+            return
+        if not len(self._batch):
             return
         batch, self._batch = self._batch, Batch()
         self._busy = True
@@ -180,21 +206,24 @@ class Commits:
             self._turn.give()
             self._failed(batch, error)
         else:
-            if len(batch) > SMALL:
-                self._in_thread(batch, lambda: self._commit(answers))
-            else:
+            if len(batch) <= SMALL or self._log.is_quick:
                 self._at_once(batch, answers)
+            else:
+                self._in_thread(batch, lambda: self._commit(answers))
 
     def _do(self, batch: Batch, patience: float) -> Answers:
         """Take the steps; the transaction stays open."""
-        self._begin(patience)
         try:
-            answers = batch.perform(self._rows)
-            self._rows.write_counts()
+            if batch.is_plain():
+                self._begin(patience)
+                if answers := batch.perform_quickly(self._rows):
+                    return answers
+                self._rows.roll_back()
+            self._begin(patience)
+            return batch.perform(self._rows)
         except BaseException:
             self._rows.roll_back()
             raise
-        return answers
 
     def _begin(self, patience: float) -> None:
         self._connection.set_busy_timeout(round(patience * 1000))
@@ -205,8 +234,10 @@ class Commits:
             raise
 
     def _commit(self, answers: Answers) -> Answers:
+        began = monotonic()
         try:
             self._rows.commit()
+            self._log.note(monotonic() - began)
         except BaseException:
             self._rows.roll_back()
             raise
@@ -233,9 +264,9 @@ class Commits:
             try:
                 answers = work()
             except Exception as error:
-                _tell(loop, self._failed, batch, error)
+                tell(loop, self._failed, batch, error)
             else:
-                _tell(loop, self._done, batch, answers)
+                tell(loop, self._done, batch, answers)
 
         self._aside.call(call)
 
@@ -250,31 +281,14 @@ class Commits:
     def _done(self, batch: Batch, answers: Answers) -> None:
         holding = self._holding
         holding.exited(batch.exits, answers.applied)
-        holding.entered(batch.entries, answers.numbers)
-        for (_, _, future), number in zip(batch.entries, answers.numbers, strict=True):
-            if future.done():
-                continue
-            if isinstance(number, int):
-                future.set_result(None)
-            else:
-                future.set_exception(number)
-        for at in batch.order():
-            _, then, future = batch.steps[at]
-            value, error = _noted(then, answers.steps[at])
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
+        holding.entered(batch.entries, answers)
+        batch.tell(answers)
         self._next()
         self._committed(answers.idle)
 
     def _failed(self, batch: Batch, failure: Exception) -> None:
         """The transaction came to nothing: who waits is told so, completions are kept."""
-        for future in [one[2] for one in batch.entries] + [one[2] for one in batch.steps]:
-            if not future.done():
-                future.set_exception(self._explained(failure))
+        batch.fail(lambda: self._explained(failure))
         if batch.exits and self._loop is not None:
             self._batch.exits[:0] = batch.exits
             self._loop.call_later(AGAIN, self._flush)
@@ -293,31 +307,36 @@ class Commits:
             return error
 
     def _next(self, after_failure: bool = False) -> None:
-        self._busy = False
-        more = self._batch.steps or self._batch.entries
-        if self._loop is not None and (more or (self._batch.exits and not after_failure)):
-            self._schedule(self._loop)
+        loop = self._loop
+        self._busy = loop is not None and self._log.is_long and not after_failure
+        more: Any = self._batch.steps or self._batch.entries or self._queue
+        if self._busy:
+            self._aside.call(partial(self._copy_log, loop))
+        elif loop is not None and (more or (self._batch.exits and not after_failure)):
+            self._schedule(loop)
         elif self._quiet:
             waiting, self._quiet = self._quiet, []
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
 
+    def _copy_log(self, loop: Any) -> None:
+        self._log.copy()
+        tell(loop, self._next)
+
     # -- a large append ----------------------------------------------------------------------
 
-    async def append(self, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
+    async def append(self, size: int, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
         """Take in many events in one transaction, with turns of the loop in between.
 
         Args:
+            size: How many events.
             step: What to do.
             then: As for ``ask``.
         """
-        self._here()
-        while self._busy:
-            await self.quiet()
-        self._busy = True
+        await self._wait_for_turn(size)
         try:
-            if not self._turn.take_now() and await self._call(self._turn.take):
+            if not self._turn.take_now() and await self._aside.finish(self._turn.take):
                 self._turn.give()
                 raise asyncio.CancelledError
             return await self._append(step, then)
@@ -326,13 +345,25 @@ class Commits:
         finally:
             self._next()
 
+    async def _wait_for_turn(self, size: int) -> None:
+        loop = self._here()
+        turn = self._queue.join(size)
+        if not self._busy and not self._scheduled:
+            self._schedule(loop)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._next()
+            raise
+
     async def _append(self, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
         rows = self._rows
         try:
             self._begin(self._patience)
             answer = await _by_and_by(step, rows)
             rows.write_counts()
-            cancelled = await self._call(rows.commit)
+            cancelled = await self._aside.finish(rows.commit)
         except BaseException:
             rows.roll_back()
             raise
@@ -343,31 +374,8 @@ class Commits:
             raise asyncio.CancelledError
         return noted
 
-    async def _call(self, work: Callable[[], None]) -> bool:
-        """Call in the thread, to the end; whether this task was cancelled meanwhile."""
-        loop = self._here()
-        future: asyncio.Future[None] = loop.create_future()
 
-        def call() -> None:
-            try:
-                work()
-            except Exception as error:
-                _tell(loop, future.set_exception, error)
-            else:
-                _tell(loop, future.set_result, None)
-
-        self._aside.call(call)
-        cancelled = False
-        while not future.done():
-            try:
-                await asyncio.wait([future])
-            except asyncio.CancelledError:
-                cancelled = True
-        future.result()
-        return cancelled
-
-
-async def _by_and_by(step: Append | Enter, rows: Rows) -> Any:
+async def _by_and_by(step: Append | Enter, rows: Bulk) -> Any:
     """Take an append piece by piece, with a turn of the loop between two."""
     pieces = step.by_and_by(rows, PIECE)
     while True:
@@ -376,20 +384,3 @@ async def _by_and_by(step: Append | Enter, rows: Rows) -> Any:
         except StopIteration as end:
             return end.value
         await asyncio.sleep(0)
-
-
-def _noted(then: Callable[[Any], Any] | None, answer: Answer) -> Answer:
-    """Have the store note what is committed; the answer for who asked."""
-    if answer.error is not None or then is None:
-        return answer
-    try:
-        return Answer(then(answer.value))
-    except Exception as error:
-        return Answer(None, error)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, *call: Any) -> None:
-    try:
-        loop.call_soon_threadsafe(*call)
-    except RuntimeError:  # the loop is closed: nobody is left to be told
-        return

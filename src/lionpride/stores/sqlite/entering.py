@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ...errors import ExistsError
 from ..intake import check_room
+from .bulk import Bulk
 from .look import PENDING
 from .rows import Fresh, Place, Rows
 
@@ -90,10 +91,10 @@ class Enter:
     fresh: Sequence[Fresh]
     room: int | None = None
 
-    def __call__(self, rows: Rows) -> list[int]:
+    def __call__(self, rows: Bulk) -> list[int]:
         return _at_once(self.by_and_by(rows, len(self.fresh)))
 
-    def by_and_by(self, rows: Rows, size: int) -> Generator[None, None, list[int]]:
+    def by_and_by(self, rows: Bulk, size: int) -> Generator[None, None, list[int]]:
         """The same in pieces of so many events; it yields between two of them."""
         before = rows.last()
         if self.room is not None and rows.known(one[0] for one in self.fresh):
@@ -108,7 +109,7 @@ class Enter:
             yield
         return numbers
 
-    def _known(self, rows: Rows, before: int) -> ExistsError:
+    def _known(self, rows: Bulk, before: int) -> ExistsError:
         """Says which of the ids was there with a number up to ``before``, or is there twice."""
         ids = [one[0] for one in self.fresh]
         known = [uid for uid, number in rows.known(ids).items() if number <= before]

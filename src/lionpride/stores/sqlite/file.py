@@ -12,8 +12,18 @@ from typing import Final
 import apsw
 
 from ...errors import ConfigurationError, StoreError
+from .log import Log
 
-__all__ = ("APPLICATION", "PATIENCE", "VERSION", "Synchronous", "connect", "open_file", "speaking")
+__all__ = (
+    "APPLICATION",
+    "PATIENCE",
+    "VERSION",
+    "Synchronous",
+    "connect",
+    "log_of",
+    "open_file",
+    "speaking",
+)
 
 APPLICATION: Final = 0x4C696F6E
 """SQLite's ``application_id`` of our files: "Lion"."""
@@ -92,6 +102,11 @@ def connect(path: Path, *, synchronous: Synchronous = "FULL") -> apsw.Connection
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         _prepare(connection, synchronous)
         return connection
+
+
+def log_of(connection: apsw.Connection) -> Log:
+    """The log of a connection that writes."""
+    return Log(connection, _CHECKPOINT)
 
 
 def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.Connection:

@@ -16,8 +16,8 @@ from ...rules.lifecycle import Completion, Ending, Outcome, after_interruption, 
 from ..bells import Bells
 from ..contract import Claim, Entry, Settled, Settlement
 from ..shown import Shown
+from .batch import Answers, Exit
 from .batch import Entry as Entered
-from .batch import Exit
 from .columns import after, entries_of, event_of, event_of_found
 from .look import Found, Kept, State
 from .rows import Waits
@@ -40,6 +40,16 @@ class Taken:
     def __init__(self) -> None:
         self.claims: list[Claim] = []
         self.wanted = True
+
+
+_UNTRIED: Final = (0, 0, 0, 0)
+
+
+def _is_untried(own: dict[str, Any]) -> bool:
+    """Whether nobody here knows of an attempt at an event."""
+    return not (
+        "_attempt" in own or "_tries" in own or "_denials" in own or "_interruptions" in own
+    )
 
 
 def _counters(own: dict[str, Any]) -> tuple[int, int, int, int]:
@@ -75,6 +85,7 @@ class Holding:
     ) -> None:
         self.shown = shown
         self.claims: dict[int, int] = {}  # the attempts that are under way here, by number
+        self._arriving: dict[int, Work] = {}  # between ``entered`` and ``claimed``
         self._bells = bells
         self._clock = clock
         self._look_up = look_up
@@ -82,36 +93,32 @@ class Holding:
 
     # -- taking in ---------------------------------------------------------------------------
 
-    def entered(self, entries: Sequence[Entered], numbers: Sequence[int | Exception]) -> None:
+    def entered(self, entries: Sequence[Entered], answers: Answers) -> None:
         """Events were taken in that nobody had before, or were not."""
-        enter = self.shown.enter
-        for (event, columns, _), number in zip(entries, numbers, strict=True):
-            if isinstance(number, int):
-                own = event.__dict__
-                own["_status"] = "pending"
-                own["_arrival"] = number
-                own["_priority"] = columns[3]
-                enter(number, event)
-        if entries and self._bells.ready:
+        numbers: Sequence[Any] = answers.numbers
+        if answers.started:  # ``claimed`` is called next, and finds them here
+            self._arriving = dict(zip(numbers, (one[0] for one in entries), strict=True))
+            return
+        if not isinstance(numbers, range):
+            pairs = list(zip(entries, numbers, strict=True))
+            entries = [entry for entry, number in pairs if isinstance(number, int)]
+            numbers = [number for number in numbers if isinstance(number, int)]
+        self._enter([(one[0], one[1][4]) for one in entries], numbers)
+        if entries and answers.left and self._bells.ready:
             self._bells.ring_ready()
 
     def entered_all(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
         """Events were taken in that nobody had before."""
+        self._enter(entries, numbers)
+        self._bells.ring_ready()
+
+    def _enter(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
         for (event, priority), number in zip(entries, numbers, strict=True):
             own = event.__dict__
             own["_status"] = "pending"
             own["_arrival"] = number
             own["_priority"] = priority
-        held = zip(numbers, (event for event, _ in entries), strict=True)
-        self.shown.enter_all(held, len(entries))
-        self._bells.ring_ready()
-
-    def _hold(self, event: Work, number: int, priority: float) -> None:
-        own = event.__dict__
-        own["_status"] = "pending"
-        own["_arrival"] = number
-        own["_priority"] = priority
-        self.shown.enter(number, event)
+        self.shown.enter(numbers, [event for event, _ in entries])
 
     def appended(self, entries: Sequence[Entry], answer: list[tuple[int, bool]]) -> list[Work]:
         """Events were appended, or were here already: all of them as they are held."""
@@ -119,9 +126,9 @@ class Holding:
         for (event, priority), (number, is_new) in zip(entries, answer, strict=True):
             mine = self.shown.find(number)
             if is_new and mine is None:
-                self._hold(event, number, priority)
+                self._enter([(event, priority)], [number])
                 mine = event
-            held.append(mine or self.find(number))
+            held.append(self.find(number) if mine is None else mine)
         self._bells.ring_ready()
         return held
 
@@ -156,29 +163,49 @@ class Holding:
 
     def claimed(self, answer: Claimed, start: bool, taken: Taken) -> float | None:
         """Events were claimed: gather them, and say in how many seconds there may be more."""
+        if answer.new:
+            self._started(answer.new, taken)
         claims, shown = self.claims, self.shown
+        find, shows, begin, take = shown.find, shown.shows, shown.begin, taken.claims.append
         for one in answer.rows:
             number, attempt = one[0], one[3] + 1
-            event = shown.find(number) or self._built(one, answer.kept)
-            if event is None:
+            event = find(number)
+            if event is None and (event := self._built(one, answer.kept)) is None:
                 continue
             own = event.__dict__
-            is_known = own.get("_status") == "pending" and _counters(own) == one[3:7]
+            is_known = own.get("_status") == "pending" and (
+                _is_untried(own) if one[3:7] == _UNTRIED else _counters(own) == one[3:7]
+            )
             if not is_known:
                 self._write(event, "pending", one[1], one[3:])
             own["_attempt"] = claims[number] = attempt
-            if start and is_known and "_due" not in own and shown.shows(number):
+            if start and is_known and "_due" not in own and shows(number):
                 own["_status"] = "processing"
                 own.pop("_denials", None)
-                shown.begin(number, event)
+                begin(number, event)
             else:
                 shown.take(number, event)
                 if start:
                     self.start(event)
-            taken.claims.append((event, attempt))
+            take((event, attempt))
         if answer.rows and self._bells.room:
             self._bells.ring_room()
         return answer.wait
+
+    def _started(self, new: Sequence[tuple[float, int]], taken: Taken) -> None:
+        """All that arrived was claimed at once, and starts."""
+        events, self._arriving = self._arriving, {}
+        take = taken.claims.append
+        for priority, number in new:
+            event = events[number]
+            own = event.__dict__
+            own["_status"] = "processing"
+            own["_arrival"] = number
+            own["_priority"] = priority
+            own["_attempt"] = 1
+            take((event, 1))
+        self.claims.update(dict.fromkeys(events, 1))
+        self.shown.start(events)
 
     def _built(self, one: Waits, kept: Mapping[int, Kept]) -> Work | None:
         """The event of a claim that this process did not have; None if it cannot be built."""
@@ -210,29 +237,36 @@ class Holding:
 
     def has(self, number: int, event: Work, attempt: int) -> bool:
         """Whether an attempt is this process's, as far as it knows."""
-        return self.claims.get(number) == attempt and self.shown.find(number) is event
+        return self.claims.get(number) == attempt and self.shown.is_shown(number, event)
 
     # -- endings -----------------------------------------------------------------------------
 
     def exited(self, exits: Sequence[Exit], applied: Sequence[bool]) -> None:
         """Attempts completed, or their claims had been lost."""
-        claims = self.claims
+        claims, ended, completed = self.claims, self._bells.ended, dict[int, Work]()
         for (event, response, columns), is_on_record in zip(exits, applied, strict=True):
             number = columns[0]
             if claims.get(number) != columns[1]:
                 continue  # another process has it, or had, and this one knows
             del claims[number]
             if is_on_record:
-                self._complete(number, event, response, columns[3])
+                own = event.__dict__
+                own["_status"] = "completed"
+                own["_response"] = response
+                own["_duration"] = columns[3]
+                completed[number] = event
             else:
                 self.refresh([number])
+        self.shown.complete(completed)
+        if ended:
+            self._bells.ring_ended(completed)
 
     def _complete(self, number: int, event: Work, response: Any, duration: float) -> None:
         own = event.__dict__
         own["_status"] = "completed"
         own["_response"] = response
         own["_duration"] = duration
-        self.shown.complete(number, event)
+        self.shown.complete({number: event})
         if self._bells.ended:
             self._bells.ring_ended((number,))
 

@@ -11,6 +11,8 @@ from ...model.execution import EventStatus
 from .published import Published
 
 __all__ = (
+    "NEW",
+    "NEW_TEXT",
     "PENDING",
     "PROCESSING",
     "STATE",
@@ -28,6 +30,10 @@ Kept: TypeAlias = tuple[bytes, str, float, str]
 """id, kind, created, payload."""
 
 STATE: Final = "attempt, tries, denials, interruptions, duration, retryable, result"
+_EMPTY: Final = STATE.count(",") - 3
+NEW: Final[Any] = (0, 0, 0, 0) + (None,) * _EMPTY
+"""The state of an event with nothing on record."""
+NEW_TEXT: Final = "0, 0, 0, 0" + ", NULL" * _EMPTY
 PENDING: Final = EventStatus.PENDING.value
 PROCESSING: Final = EventStatus.PROCESSING.value
 _TABLES: Final[dict[str | None, str]] = {

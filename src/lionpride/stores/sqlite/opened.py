@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from .bulk import Bulk
 from .commits import Commits
 from .file import connect, open_file
 from .holding import Holding
 from .lock import Turn
 from .pulse import Pulse
 from .reader import Reader
-from .rows import Rows
 
 __all__ = ("Opened",)
 
@@ -48,7 +48,7 @@ class Opened:
         except BaseException:
             self._connection.close()
             raise
-        rows = Rows(self._connection, queue)
+        rows = Bulk(self._connection, queue)
         self.commits = Commits(
             path,
             self._connection,

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
-from ...model.execution import EventStatus
 from ...rules.lifecycle import RETRYABLE
 from .look import PENDING, PROCESSING, STATE, Look, Stands, State
+from .many import many
 
 __all__ = ("Ended", "Fresh", "Place", "Rows", "Waits")
 
@@ -21,8 +21,8 @@ Waits: TypeAlias = tuple[
 Ended: TypeAlias = tuple[int, int, float, float, str | None, int, int]
 """number, attempt, ended, duration, result, tries, interruptions of a completed attempt."""
 
-Fresh: TypeAlias = tuple[bytes, str, float, float, str]
-"""id, kind, created, priority, payload of an event with nothing on record."""
+Fresh: TypeAlias = tuple[bytes, str, str, float, float]
+"""id, kind, payload, created, priority of an event with nothing on record."""
 
 
 class Place(NamedTuple):
@@ -55,14 +55,22 @@ class Rows(Look):
             query = "SELECT number FROM queue WHERE name = ?"
             self._queue = self._db.execute(query, (self.name,)).get
 
-    def write_counts(self) -> None:
-        """Write what the transaction has changed in the counts; then it may be committed."""
+    def write_counts(self) -> bool:
+        """Write what the transaction has changed in the counts; then it may be committed.
+
+        Returns:
+            Whether nothing waits and nothing is claimed any more.
+        """
         changed = {status: by for status, by in self._change.items() if by}
         if changed:
-            sums = ", ".join(f"{status} = {status} + ?" for status in changed)
-            update = f"UPDATE queue SET {sums} WHERE number = ?"
-            self._db.execute(update, (*changed.values(), self._queue))
+            sums = ", ".join(f"{status} = {status} + ?" for status in sorted(changed))
+            query = f"UPDATE queue SET {sums} WHERE number = ? RETURNING {PENDING} + {PROCESSING}"
+            bound = *(changed[status] for status in sorted(changed)), self._queue
+        else:
+            query = f"SELECT {PENDING} + {PROCESSING} FROM queue WHERE number = ?"
+            bound = (self._queue,)
         self._change = {}
+        return not self._db.execute(query, bound).get
 
     def commit(self) -> None:
         """Commit: the one step that waits for the disk."""
@@ -96,7 +104,7 @@ class Rows(Look):
 
     def insert(self, places: Sequence[Place]) -> range | None:
         """Take events in; their numbers, or None if an id is known: then undo this."""
-        last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").get or 0
+        last = self.last()
         numbers = range(last + 1, last + 1 + len(places))
         before, queue = self._db.total_changes(), self._queue
         self._db.executemany(
@@ -119,27 +127,6 @@ class Rows(Look):
                 if p.status != PENDING
             ]
         )
-        return numbers
-
-    def insert_new(self, fresh: Sequence[Fresh]) -> range | None:
-        """Take in events with nothing on record; as ``insert``, and in half the time."""
-        last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").get or 0
-        numbers = range(last + 1, last + 1 + len(fresh))
-        before, queue = self._db.total_changes(), self._queue
-        self._db.executemany(
-            "INSERT INTO event (number, id, queue, kind, created, priority, payload) "
-            f"VALUES (?, ?, {queue}, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-            [(n, *one) for n, one in zip(numbers, fresh, strict=True)],
-        )
-        if self._db.total_changes() - before != len(fresh):
-            return None
-        self._db.execute(
-            f"INSERT INTO waiting (queue, due, priority, number, {STATE}) "
-            "SELECT queue, 0, priority, number, 0, 0, 0, 0, NULL, NULL, NULL FROM event "
-            "WHERE number > ?",
-            (last,),
-        )
-        self._count(PENDING, len(fresh))
         return numbers
 
     def _let_wait(self, entries: Sequence[tuple[float, float, int, State]]) -> None:
@@ -286,22 +273,15 @@ class Rows(Look):
     def end_leases(self, claims: Sequence[tuple[int, int]]) -> bool:
         """End leases by number and attempt; False if one was not there: then undo this."""
         before = self._db.total_changes()
-        self._db.executemany("DELETE FROM lease WHERE number = ? AND attempt = ?", claims)
+        by_attempt: dict[int, list[tuple[int]]] = {}
+        for number, attempt in sorted(claims):  # in their order, to go through the tree once
+            by_attempt.setdefault(attempt, []).append((number,))
+        for attempt, numbers in by_attempt.items():
+            query = "DELETE FROM lease WHERE attempt = ? AND number IN ("
+            many(self._db, query, "?", ")", numbers, attempt)
         if self._db.total_changes() - before != len(claims):
             return False
         self._count(PROCESSING, -len(claims))
-        return True
-
-    def complete(self, ended: Sequence[Ended]) -> bool:
-        """Put completed attempts on record; False if a lease was lost: then undo this."""
-        if not self.end_leases([one[:2] for one in ended]):
-            return False
-        self._db.executemany(
-            "INSERT INTO finished (number, queue, status, attempt, ended, duration, result, tries, "
-            f"denials, interruptions) VALUES (?, {self._queue}, 'completed', ?, ?, ?, ?, ?, 0, ?)",
-            ended,
-        )
-        self._count(EventStatus.COMPLETED.value, len(ended))
         return True
 
     def place(
@@ -351,6 +331,10 @@ class Rows(Look):
             query = "DELETE FROM finished WHERE number = ? RETURNING status"
             self._count(self._db.execute(query, (number,)).get, -1)
         self._db.execute("DELETE FROM event WHERE number = ?", (number,))
+
+    def order_endings(self) -> None:
+        """Have the endings in order of time, from now on; ``oldest`` would take for ever else."""
+        self._db.execute("CREATE INDEX IF NOT EXISTS ended ON finished (queue, status, ended)")
 
     def prune(self, status: str, numbers: Sequence[int]) -> None:
         """Remove ended events of one status."""

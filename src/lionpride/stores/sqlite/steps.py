@@ -16,6 +16,7 @@ from ...model import registry
 from ...model.execution import TERMINAL, EventStatus
 from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
 from ..contract import Cancelled, Extended, Settled
+from .bulk import Bulk
 from .host import born, host, is_dead
 from .look import Kept, State
 from .rows import Rows, Waits
@@ -44,7 +45,7 @@ _PENDING: Final = EventStatus.PENDING.value
 _PROCESSING: Final = EventStatus.PROCESSING.value
 _RETRYABLE: Final = frozenset(status.value for status in RETRYABLE)
 
-Step: TypeAlias = Callable[[Rows], Any]
+Step: TypeAlias = Callable[[Bulk], Any]
 """What is called inside a transaction; what it raises undoes what it did."""
 
 Pack: TypeAlias = Callable[[Ending, State], State]
@@ -106,11 +107,14 @@ class Claimed(NamedTuple):
         rows: Of each event the row of ``waiting`` as it was; its attempt is one more now.
         kept: What is needed to build those that this process does not have, by number.
         wait: Seconds until another claim may find something; None: nobody knows.
+        new: Priority and number of those that were taken in, all of them, and started in the
+            same transaction; they are in no ``rows``, and this is their first attempt.
     """
 
     rows: list[Waits]
     kept: dict[int, Kept]
     wait: float | None
+    new: Sequence[tuple[float, int]] = ()
 
 
 @dataclass(slots=True)
@@ -137,17 +141,22 @@ class Claim:
     now: float
     lapse: Callable[[], float]
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it takes just the first that wait."""
+        return self.bound is None and not self.skip and not self.denied and not self.missing
+
     def __call__(self, rows: Rows) -> Claimed:
         rows.mature(self.now)
-        if self.bound is None and not self.skip and not self.denied and not self.missing:
+        if self.is_plain:
             found = rows.next(self.n + 1)
-            kept = self._kept(rows, found[: self.n])
+            kept = self.kept(rows, found[: self.n])
             if not self.missing:
                 taken = found[: self.n]
                 if taken:
                     rows.lease_first(taken, self.worker, self.lapse(), self.start)
                 more = len(found) > self.n
-                return Claimed(taken, kept, 0.0 if more else self._wait(rows))
+                return Claimed(taken, kept, 0.0 if more else self.wait(rows))
         return self._of_some(rows)
 
     def _of_some(self, rows: Rows) -> Claimed:
@@ -155,19 +164,20 @@ class Claim:
         while True:
             known = len(self.missing)
             found = rows.next_of(self.n, self.bound, self.skip, self.denied, self.missing)
-            kept = self._kept(rows, found)
+            kept = self.kept(rows, found)
             if len(self.missing) == known:
                 break
         rows.lease(found, self.worker, self.lapse(), self.start)
         more = rows.next_of(1, None, (), False, self.missing)
-        return Claimed(found, kept, 0.0 if more else self._wait(rows))
+        return Claimed(found, kept, 0.0 if more else self.wait(rows))
 
-    def _wait(self, rows: Rows) -> float | None:
+    def wait(self, rows: Rows) -> float | None:
+        """Seconds until more is due; None: nobody knows."""
         due = rows.next_due()
         # Not less than a loop's timer can tell from now, or it would fire without end.
         return None if due is None else max(1e-9, due - self.now)
 
-    def _kept(self, rows: Rows, found: Sequence[Waits]) -> dict[int, Kept]:
+    def kept(self, rows: Rows, found: Sequence[Waits]) -> dict[int, Kept]:
         """What the caller needs to build the events that it has not; missing kinds are noted."""
         has, kept = self.has, dict[int, Kept]()
         for one in found:
@@ -336,6 +346,7 @@ class Prune:
 
     def __call__(self, rows: Rows) -> list[int]:
         gone: list[int] = []
+        rows.order_endings()
         for status in self.statuses:
             numbers = [number for _, number in rows.oldest(status, self.limit - len(gone))]
             rows.prune(status, numbers)
@@ -359,6 +370,7 @@ class Retain:
 
     def __call__(self, rows: Rows) -> list[int]:
         limit = self.limit
+        rows.order_endings()
         if self.keep is not None:
             counts = rows.counts()
             limit = min(limit, sum(counts[each.value] for each in TERMINAL) - self.keep)

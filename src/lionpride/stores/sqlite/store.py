@@ -78,7 +78,7 @@ class SqliteStore(Manage):
         """Take in events with nothing on record."""
         if len(entries) == 1 and room is None:
             ((event, priority),) = entries
-            await self._open.commits.enter(event, fresh_of(event, priority))
+            await self.append_soon(event, priority)
         elif entries:
             fresh = await _by_and_by(entries, lambda entry: fresh_of(*entry))
             await self._append(
@@ -89,7 +89,8 @@ class SqliteStore(Manage):
 
     async def _append(self, size: int, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
         if size > CHUNK:
-            return await self._open.commits.append(step, then)
+            return await self._open.commits.append(size, step, then)
+        self._bells.ring_ready()
         return await self._ask(step, then)
 
     async def load(self, events: Sequence[Work]) -> int:
@@ -183,22 +184,28 @@ class SqliteStore(Manage):
         """See ``Prompt``."""
         own = event.__dict__
         number: int = own.get("_arrival", 0)
-        if self._holding.has(number, event, attempt):
-            if response is None:
-                result: str | None = _NOTHING
-            else:
-                result = packed_result(Execution.over({"_response": response}))
-            ending, tries, interruptions = (
-                self._ending(),
-                own.get("_tries", 0),
-                own.get("_interruptions", 0),
-            )
-            columns = number, attempt, ending, duration, result, tries, interruptions
-            self._open.commits.exit((event, response, columns))
+        if not self._holding.has(number, event, attempt):
+            return
+        if response is None:
+            result: str | None = _NOTHING
+        else:
+            result = packed_result(Execution.over({"_response": response}))
+        ended = self._wall()
+        if ended <= self._last_ending:
+            ended = self._last_ending + 1e-6
+        self._last_ending = ended
+        tries, interruptions = own.get("_tries", 0), own.get("_interruptions", 0)
+        columns = number, attempt, ended, duration, result, tries, interruptions
+        file = self._open if self._file is None else self._file
+        file.commits.exit((event, response, columns))
 
     def append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:
         """See ``Prompt``."""
-        return self._open.commits.enter(event, fresh_of(event, priority))
+        fresh = fresh_of(event, priority)
+        if self._bells.ready:  # now, so that a claim comes in time for the same commit
+            self._bells.ring_ready()
+        file = self._open if self._file is None else self._file
+        return file.commits.enter(event, fresh)
 
     async def settled(self) -> None:
         """See ``Prompt``."""

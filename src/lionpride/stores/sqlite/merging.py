@@ -1,0 +1,51 @@
+"""A claim in the transaction that takes events in: the first of what waits and of what is new."""
+
+from __future__ import annotations
+
+from .bulk import Bulk
+from .look import NEW
+from .rows import Waits
+from .steps import Claim, Claimed
+
+__all__ = ("New", "claim_first")
+
+New = list[tuple[float, int]]
+"""Priority and number of events that are taken in and stand nowhere yet, in this order."""
+
+
+def claim_first(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed | None, New]:
+    """Lease the first of what waits and what is new; what is left of the new.
+
+    Nothing is answered if this process has no class for one of them: then undo this.
+    """
+    rows.mature(claim.now)
+    found = rows.next(claim.n + 1)
+    n = _share(found, new, claim.n)
+    waited, fresh = found[: claim.n - n], new[:n]
+    kept = claim.kept(rows, waited)
+    if claim.missing:
+        return None, new
+    if waited:
+        rows.lease_first(waited, claim.worker, claim.lapse(), claim.start)
+    if fresh:
+        rows.lease_new(fresh, claim.worker, claim.lapse())
+    more = len(found) > len(waited) or len(new) > n
+    wait = 0.0 if more else claim.wait(rows)
+    if fresh and not waited and claim.start and len(new) == n:
+        return Claimed([], kept, wait, fresh), []
+    taken = waited + [(number, 0.0, priority, *NEW) for priority, number in fresh]
+    if waited and fresh:
+        taken.sort(key=_key)
+    return Claimed(taken, kept, wait), new[n:]
+
+
+def _key(one: Waits) -> tuple[float, int]:
+    return one[2], one[0]
+
+
+def _share(found: list[Waits], new: New, most: int) -> int:
+    """How many of the first ``most`` are new."""
+    if not found or not new:
+        return min(len(new), most)
+    first = sorted([*((*_key(one), False) for one in found), *((*one, True) for one in new)])
+    return sum(is_new for _, _, is_new in first[:most])

@@ -1,0 +1,43 @@
+"""One statement for many rows: every row once, in order, in few different statements."""
+
+import apsw
+import pytest
+
+from lionpride.stores.sqlite.many import SIZES, many
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 99, 128, 129, 400])
+def test_every_row_is_written_once(count: int) -> None:
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE pair (a, b)")
+    rows = [(number, f"{number}") for number in range(count)]
+    many(connection, "this is no statement, and is not executed ", "(?)", "", [])
+    many(connection, "INSERT INTO pair (a, b) VALUES ", "(?, ?)", "", rows)
+    assert list(connection.execute("SELECT a, b FROM pair ORDER BY rowid")) == rows
+
+
+def test_what_follows_the_rows_is_said_once() -> None:
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE one (a UNIQUE)")
+    rows = [(number % 50,) for number in range(200)]
+    many(connection, "INSERT INTO one VALUES ", "(?)", " ON CONFLICT (a) DO NOTHING", rows)
+    assert connection.execute("SELECT count(*) FROM one").get == 50
+
+
+def test_what_comes_before_the_rows_is_bound_to_each_statement() -> None:
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE one (a)")
+    rows = [(number,) for number in range(1, 100)]
+    many(connection, "INSERT INTO one VALUES ", "(?)", "", [*rows, (100,), (101,)])
+    many(connection, "DELETE FROM one WHERE a > ? AND a IN (", "?", ")", rows, 10)
+    assert [a for (a,) in connection.execute("SELECT a FROM one")] == [*range(1, 11), 100, 101]
+
+
+def test_few_different_statements_are_compiled() -> None:
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE one (a)")
+    texts: set[str] = set()
+    connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, lambda event: texts.add(event["sql"]))
+    for count in range(300):
+        many(connection, "INSERT INTO one VALUES ", "(?)", "", [(count,)] * count)
+    assert len(texts) == len(SIZES)
