@@ -17,9 +17,15 @@ FUNCTION_LINES = 50
 
 UNTESTED: dict[str, str] = {
     "model/given.py": "tests/model/test_element.py: what is taken for time and metadata",
+    "model/kept.py": "tests/model/test_execution.py: what each field says, and when",
     "model/lazy.py": "tests/model/test_element.py: identity is made on first use",
     "engine/exchange.py": "tests/engine/test_waiting_store.py: a cancel that comes at any turn",
+    "engine/intake.py": "tests/engine/test_executor.py: what is taken in and what is refused",
+    "stores/by_hand.py": "tests/stores/test_contract_by_hand.py",
     "stores/intake.py": "tests/stores/test_contract.py: what append takes in and refuses",
+    "stores/record.py": "tests/stores/test_contract.py: records, pages and counts",
+    "stores/terms.py": "tests/stores/test_contract_terms.py",
+    "stores/sqlite/expiring.py": "tests/stores/test_contract_terms.py: what expires",
     "stores/sqlite/aside.py": "tests/crash stops it at its points",
     "stores/sqlite/base.py": "tests/stores/test_contract.py: every verb stands on it",
     "stores/sqlite/batch.py": "tests/simulation: batches of every kind against the reference",

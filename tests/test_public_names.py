@@ -24,6 +24,7 @@ NAMES = {
     "Processor",
     "Progress",
     "Progression",
+    "Retry",
     "Skip",
     "Transition",
     "Unset",

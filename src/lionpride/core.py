@@ -11,6 +11,7 @@ from .model.execution import EventStatus, Execution
 from .model.flow import Flow
 from .model.live import Progress
 from .model.pile import Pile
+from .model.policy import Retry
 from .model.progression import Progression
 from .model.unset import Unset
 from .rules.lifecycle import Transition
@@ -26,6 +27,7 @@ __all__ = (
     "Processor",
     "Progress",
     "Progression",
+    "Retry",
     "Skip",
     "Transition",
     "Unset",

@@ -4,6 +4,7 @@ import asyncio
 
 from lionpride.core import Event, Executor, Processor
 from lionpride.errors import Skip
+from lionpride.stores.sqlite import SqliteStore
 
 
 class Deed(Event):
@@ -52,3 +53,41 @@ async def _fill(path, queues):
         for event in (*events, last):
             ids.setdefault((queue, event.status.value), []).append(str(event.id))
     return ids
+
+
+class Reading(Event):
+    streaming: bool = True
+    pages: int = 2
+
+    async def _stream(self):
+        for page in range(self.pages):
+            yield page
+            self.progress(0.5, "half \x1b[31mof it")
+        if self.pages == 2:
+            await asyncio.sleep(1000)
+
+
+class Readings(Processor):
+    event_type = Reading
+
+
+class Readers(Executor):
+    processor_type = Readings
+
+
+def while_it_runs(path, command):
+    """What ``command(path, running, ended)`` gives beside a run, of the ids of two events."""
+    return asyncio.run(_while_it_runs(path, command))
+
+
+async def _while_it_runs(path, command):
+    async with Readers(store=f"sqlite:///{path}") as desk:
+        event, ended = await desk.append_many([Reading(), Reading(pages=3)])
+        await desk.result(ended)
+        other = SqliteStore(path, desk.store.queue)
+        while not (await other.get([event.id]))[0].chunks:
+            await asyncio.sleep(0.01)
+        await other.close()
+        code = await asyncio.to_thread(command, str(path), str(event.id), str(ended.id))
+        await desk.cancel(event)
+    return code

@@ -76,6 +76,38 @@ def an_id(number: int) -> str:
     return str(UUID(int=number))
 
 
+async def test_lines_that_ask_for_more_are_taken_in_on_those_terms_and_in_order():
+    desk = Desk()
+    lines = [
+        {"name": "a"},
+        {"name": "b", "delay": 60},
+        {"name": "c", "unique": "x"},
+        {"name": "d", "unique": "x"},
+        {"name": "e", "ttl": 5, "priority": 1},
+        {"name": "f"},
+    ]
+    await desk.intake.feed(Batches(lines))
+    events = list(desk.executor.states.items)
+    assert [event.name for event in events] == ["a", "b", "c", "e", "f"]
+    assert [desk.lines[event.id] for event in events] == [1, 2, 3, 5, 6]
+    b, c, e = events[1:4]
+    assert b.execution.due is not None
+    assert c.execution.unique[0] == "x"
+    assert (e.execution.expires is not None, e.execution.priority) == (True, 1.0)
+    assert (desk.intake.twice, desk.intake.bad, desk.complaints) == (1, 0, [])
+
+
+async def test_a_line_on_terms_waits_for_room_as_any():
+    desk = Desk(max_queue_size=1)
+    feeding = asyncio.create_task(
+        desk.intake.feed(Batches([{"name": "a"}, {"name": "b", "ttl": 9}]))
+    )
+    await desk.intake.full.wait()
+    await desk.executor.forward()
+    await feeding
+    assert [event.name for event in desk.executor.pending_events] == ["b"]
+
+
 async def test_every_line_becomes_a_pending_event_with_its_priority():
     desk = Desk(concurrency_limit=1)
     assert desk.flags() == ""

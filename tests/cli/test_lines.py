@@ -1,6 +1,7 @@
 """A line becomes an event, or a message that names the line, the field and the value."""
 
 import json
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -28,7 +29,11 @@ class Ranked(Event):
 
 def read(raw: str | bytes, event_type=Resize, **options):
     raw = raw if isinstance(raw, bytes) else raw.encode()
-    return EventReader(event_type, **options).read(7, raw)
+    return EventReader(event_type, **options).read(7, raw)[:2]
+
+
+def asked(raw: str, event_type=Resize):
+    return EventReader(event_type).read(7, raw.encode())[2]
 
 
 def test_the_fields_and_the_priority_of_an_event():
@@ -44,6 +49,44 @@ def test_priority_is_optional_and_null_is_none():
 def test_a_class_with_a_field_called_priority_gets_it_too():
     event, priority = read('{"priority": 4}', Ranked)
     assert (event.priority, priority) == (4, 4.0)
+
+
+def test_a_line_may_ask_what_an_append_may():
+    assert asked('{"path": "a.png"}') == {}
+    line = '{"path": "a.png", "delay": 5, "ttl": 60, "unique": "a", "unique_for": 9}'
+    assert asked(line) == {"delay": 5, "ttl": 60, "unique": "a", "unique_for": 9}
+    assert asked('{"path": "a.png", "at": 4000000000, "ttl": null}') == {"at": 4e9}
+    at = asked('{"path": "a.png", "at": "2099-01-01T10:00:00+02:00"}')["at"]
+    assert at == datetime(2099, 1, 1, 8, tzinfo=UTC)
+
+
+def test_a_name_that_is_a_field_of_the_class_is_the_classs():
+    class Late(Event):
+        delay: int
+        at: str = ""
+
+    line = '{"delay": 5, "at": "noon", "unique": "a"}'
+    event, _ = read(line, Late)
+    assert (event.delay, event.at) == (5, "noon")
+    assert asked(line, Late) == {"unique": "a"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('"delay": -1', "line 7: delay must be >= 0 s"),
+        ('"delay": "soon"', "line 7: delay must be a finite number of seconds, not 'soon'"),
+        ('"at": "noon"', 'line 7: at: is no time in ISO 8601: "noon"'),
+        ('"at": "2099-01-01"', "line 7: at must have a time zone"),
+        ('"delay": 5, "ttl": 3', "line 7: ttl=3 is over before the event may start"),
+        ('"unique": ["a"]', "line 7: unique must be a text"),
+        ('"unique_for": 5', "line 7: unique_for=5 says for how long: give unique"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_bad_line(line, said):
+    with pytest.raises(BadLine) as raised:
+        read(f'{{"path": "a.png", {line}}}')
+    assert str(raised.value).startswith(said)
 
 
 def test_id_timeout_and_metadata_may_be_given():

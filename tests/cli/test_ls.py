@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from cli.shelves import EVENTS, fill
+from cli.shelves import EVENTS, fill, while_it_runs
 
 from lionpride.cli import ls, main
 
@@ -65,6 +65,13 @@ def test_one_status(store, capsys, status, count):
     found = [json.loads(line) for line in out.splitlines()]
     assert [each["status"] for each in found] == [status] * count
     assert all(each["payload"]["execution"]["status"] == status for each in found)
+
+
+def test_what_runs_says_how_far_it_is(tmp_path, capsys):
+    assert while_it_runs(tmp_path / "run.db", lambda path, *_: main(["ls", path])) == 0
+    running, ended = capsys.readouterr().out.splitlines()[1:]
+    assert running.endswith("  50% half [31mof it 2 chunks")
+    assert "chunks" not in ended
 
 
 @pytest.mark.parametrize("option", [("--status", "done"), ("--limit", "0"), ("--after", "-1")])

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
+import re
 
-from cli.shelves import fill
+from cli.shelves import fill, while_it_runs
 
 from lionpride.cli import main
-from lionpride.core import Event, Executor, Processor
-from lionpride.stores.sqlite import SqliteStore
+from lionpride.core import Event, Executor, Processor, Retry
 
 
 def test_an_event_is_shown_with_its_fields_and_what_came_of_it(tmp_path, capsys):
@@ -45,44 +45,12 @@ def test_json_is_the_record(tmp_path, capsys):
     assert record["payload"]["size"] == 9
 
 
-class Reading(Event):
-    streaming: bool = True
-    pages: int = 2
-
-    async def _stream(self):
-        for page in range(self.pages):
-            yield page
-            self.progress(0.5, "half \x1b[31mof it")
-        if self.pages == 2:
-            await asyncio.sleep(1000)
-
-
-class Readings(Processor):
-    event_type = Reading
-
-
-class Desk(Executor):
-    processor_type = Readings
-
-
-async def shown_while_it_runs(path, *options):
-    """What a process of its own is shown of an event that this one runs, and of one that ended."""
-    desk = Desk(store=f"sqlite:///{path}")
-    async with desk:
-        event, ended = await desk.append_many([Reading(), Reading(pages=3)])
-        await desk.result(ended)
-        other = SqliteStore(path, desk.store.queue)
-        while not (await other.get([event.id]))[0].chunks:
-            await asyncio.sleep(0.01)
-        await other.close()
-        code = await asyncio.to_thread(main, ["show", str(path), str(event.id), *options])
-        code += await asyncio.to_thread(main, ["show", str(path), str(ended.id), *options])
-        await desk.cancel(event)
-    return code
+def show(path, running, ended, *options):
+    return main(["show", path, running, *options]) + main(["show", path, ended, *options])
 
 
 def test_what_runs_says_how_far_it_is(tmp_path, capsys):
-    assert asyncio.run(shown_while_it_runs(tmp_path / "run.db")) == 0
+    assert while_it_runs(tmp_path / "run.db", show) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(None, 1)[1] for line in lines if line.startswith("status")] == [
         "processing",
@@ -98,11 +66,65 @@ def test_what_runs_says_how_far_it_is(tmp_path, capsys):
 
 
 def test_json_of_what_runs_has_it_too(tmp_path, capsys):
-    assert asyncio.run(shown_while_it_runs(tmp_path / "run.db", "--json")) == 0
+    assert while_it_runs(tmp_path / "run.db", lambda *ids: show(*ids, "--json")) == 0
     running, ended = map(json.loads, capsys.readouterr().out.splitlines())
     assert running["progress"] == {"fraction": 0.5, "note": "half \x1b[31mof it"}
     assert running["chunks"] == 2
     assert "progress" not in ended
+
+
+class Flaky(Event):
+    retry = Retry(attempts=2, backoff=0.0)
+
+    async def _invoke(self):
+        raise ValueError("told\nto \x1b[31mfail")
+
+
+class Flakies(Processor):
+    event_type = Flaky
+
+
+class Desk(Executor):
+    processor_type = Flakies
+
+
+async def on_terms(path):
+    """Make a store with an event that failed twice, and one that waits; their ids."""
+    desk = Desk(store=f"sqlite:///{path}")
+    failed = await desk.append(Flaky(), retry=Retry(attempts=2, backoff=0.0, on=ValueError))
+    async with desk:
+        await desk.join()
+    waits = await desk.append(Flaky(), at=4e9, ttl=3e9, unique="daily")
+    await desk.store.close()
+    return str(failed.id), str(waits.id)
+
+
+def test_it_shows_each_attempt_that_failed_and_what_was_asked(tmp_path, capsys):
+    failed, waits = asyncio.run(on_terms(tmp_path / "run.db"))
+    assert main(["show", str(tmp_path / "run.db"), failed]) == 0
+    out = capsys.readouterr().out
+    told = r" +attempt \d, \d{4}-\d\d-\d\d [\d:]{8} UTC, [<\d.]+ \w+: ValueError: told to .31mfail"
+    assert re.search(rf"failed{told}\n{told}\n", out), out
+    assert re.search(r'retry +attempts 2, backoff 0.0, on \["builtins.ValueError"\]', out)
+    assert main(["show", str(tmp_path / "run.db"), waits]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"due +2096-10-02 07:06:40 UTC\n", out)
+    assert re.search(r"expires +2121-\d\d", out)
+    assert re.search(r"unique +daily since 20\d\d-", out)
+
+
+def test_an_export_and_an_import_keep_them(tmp_path, capsys):
+    failed, waits = asyncio.run(on_terms(tmp_path / "run.db"))
+    one, other = str(tmp_path / "run.db"), str(tmp_path / "other.db")
+    assert main(["export", one, "--output", str(tmp_path / "all.jsonl")]) == 0
+    assert main(["import", str(tmp_path / "all.jsonl"), other]) == 0
+    capsys.readouterr()
+    for uid in (failed, waits):
+        for path in (one, other):
+            assert main(["show", path, uid, "--json"]) == 0
+        before, after = map(json.loads, capsys.readouterr().out.splitlines())
+        assert before["payload"] == after["payload"]
+    assert len(json.loads(json.dumps(before["payload"]["execution"]["unique"]))) == 2
 
 
 def test_an_id_that_is_not_there(tmp_path, capsys):

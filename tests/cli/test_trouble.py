@@ -113,6 +113,7 @@ def shell(place, line, **options):
     ("source", "words"),
     [
         ("import sys\nsys.exit(0)", ["line 2", "SystemExit", "__main__"]),
+        ("raise SystemExit('install it')", ["ending.py: install it"]),
         ("raise BaseException('odd')", ["line 1", "BaseException: odd"]),
         ("import asyncio\nraise asyncio.CancelledError", ["line 2", "CancelledError"]),
     ],

@@ -163,7 +163,7 @@ def test_several_idle_loops_cost_no_more(loops: int) -> None:
 
 
 def test_a_wait_for_a_time_is_one_timer() -> None:
-    """A window, or a backoff, of half a day: woken once, when it is over."""
+    """A window, a backoff, or a delay of half a day: woken once, when it is over."""
 
     async def window() -> tuple[int, int]:
         executor = desk(queue_capacity=1, capacity_refresh_time=3600.0)
@@ -177,7 +177,13 @@ def test_a_wait_for_a_time_is_one_timer() -> None:
             await executor.append(Job(ask=answers(False, True)))
             return await cost_of_a_day()
 
-    for situation, waits in ((window, 2), (backoff, 1)):
+    async def delay() -> tuple[int, int]:
+        executor = desk()
+        async with background(executor):
+            await executor.append_many([Job() for _ in range(9)], delay=40_000.0)
+            return await cost_of_a_day()
+
+    for situation, waits in ((window, 2), (backoff, 1), (delay, 1)):
         turns, timers = run(situation())
         assert turns <= ONE_WAIT + 4 * waits
         assert timers <= waits

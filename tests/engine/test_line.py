@@ -2,10 +2,21 @@
 
 import asyncio
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
-from engine.kit import Job, JobExecutor, background, desk, labels, sleeps, worker
+from engine.kit import (
+    Contract,
+    Job,
+    JobExecutor,
+    Waiting,
+    background,
+    desk,
+    labels,
+    sleeps,
+    worker,
+)
 
 from lionpride.core import EventStatus, Executor
 from lionpride.errors import QueueFullError
@@ -75,6 +86,122 @@ async def test_who_gives_up_leaves_nothing_and_holds_up_nobody() -> None:
     assert labels(executor.states.items) == ["third"]
     assert isinstance(executor.store, MemoryStore)
     assert not executor.store._bells.any()
+
+
+@pytest.mark.virtual
+async def test_who_gives_up_in_the_turn_in_which_there_is_room_takes_none() -> None:
+    executor = desk(max_queue_size=1)
+    first = await executor.append(Job())
+    head, second = crowd(executor, "head", "second")
+    await turns()
+    head.cancel()
+    await executor.remove(first)  # in memory nothing suspends: the head has not left yet
+    assert (await second).label == "second"
+    assert head.cancelled()
+    third = asyncio.create_task(executor.append(Job(), wait=True))
+    await turns()
+    third.cancel()
+    await asyncio.wait([third])
+    assert isinstance(executor.store, MemoryStore)
+    assert not executor.store._bells.any(), "the last who waited was cancelled"
+    await executor.remove(second.result())
+    await executor.append(Job(), wait=True)
+
+
+class Counting(Contract):
+    """A store that counts those who ask it together."""
+
+    def __init__(self, store: Any) -> None:
+        super().__init__(store)
+        self.asked: list[int] = []
+        self._inside = self._together = 0
+
+    async def append(self, *args: Any, **kwargs: Any) -> Any:
+        self._inside += 1
+        self._together += 1
+        await turns(3)
+        self._inside -= 1
+        if not self._inside:
+            self.asked.append(self._together)
+            self._together = 0
+        return await self.inner.append(*args, **kwargs)
+
+
+@pytest.mark.virtual
+async def test_those_who_wait_ask_together_in_their_order_while_there_is_room() -> None:
+    store = Counting(MemoryStore())
+    executor = desk(store=store, max_queue_size=1000)
+    tasks = crowd(executor, *map(str, range(100)))
+    await asyncio.gather(*tasks)
+    assert [task.result().execution.arrival for task in tasks] == list(range(1, 101))
+    assert store.asked == [1, 2, 4, 8, 16, 32, 37]
+
+
+@pytest.mark.virtual
+async def test_where_it_is_full_few_ask_each_time_that_there_is_room() -> None:
+    store = Counting(MemoryStore())
+    executor = desk(store=store, max_queue_size=1)
+    await executor.append(Job(label="first"))
+    tasks = crowd(executor, *map(str, range(100)))
+    await asyncio.sleep(100)
+    store.asked.clear()
+    for task in [None, *tasks[:50]]:
+        if task is not None:
+            await task
+        await executor.remove(executor.pending_events[0])
+        await asyncio.sleep(100)
+    assert sum(store.asked) <= 51 * 3
+    assert [task.done() for task in tasks] == [True] * 51 + [False] * 49
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+@pytest.mark.virtual
+async def test_a_batch_is_overtaken_by_nobody_behind_it() -> None:
+    executor = desk(store=Waiting(MemoryStore()), max_queue_size=3)
+    held = await executor.append_many([Job(), Job(), Job()])
+    batch = asyncio.create_task(executor.append_many([Job(), Job()], wait=True))
+    await turns()
+    single = asyncio.create_task(executor.append(Job(), wait=True))
+    await executor.remove(held[0])
+    await turns()
+    assert not single.done(), "there is room for it, but not for those before it"
+    await executor.remove(held[1])
+    await batch
+    await executor.remove(held[2])
+    await single
+
+
+@pytest.mark.virtual
+@pytest.mark.parametrize("seed", range(40))
+async def test_whoever_comes_and_goes_all_who_stay_get_in_in_their_order(seed: int) -> None:
+    random = Random(seed)
+    store = MemoryStore() if seed % 2 else Waiting(MemoryStore())
+    executor = desk(store=store, max_queue_size=5)
+    taken: list[Job] = []
+    executor.observe(lambda step: taken.append(step.event) if step.before is None else None)
+    tasks: list[asyncio.Task[Any]] = []
+    for _ in range(200):
+        chance = random.random()
+        if chance < 0.5:
+            tasks.append(asyncio.create_task(executor.append(Job(), wait=True)))
+        elif chance < 0.6:
+            jobs = [Job() for _ in range(random.randrange(2, 6))]
+            tasks.append(asyncio.create_task(executor.append_many(jobs, wait=True)))
+        elif chance < 0.7 and tasks:
+            random.choice(tasks).cancel()
+        elif executor.pending_events:
+            await executor.remove(random.choice(executor.pending_events))
+        await turns(random.choice([0, 0, 1, 5]))
+    while not all(task.done() for task in tasks):
+        for job in list(executor.pending_events):
+            await executor.remove(job)
+        await turns()
+    given = [task.result() for task in tasks if not task.cancelled()]
+    came = [job for each in given for job in (each if isinstance(each, list) else [each])]
+    assert [job for job in taken if job in came] == came
+    assert not store._bells.any()
 
 
 @pytest.mark.virtual

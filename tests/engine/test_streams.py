@@ -25,7 +25,7 @@ from engine.kit import (
 )
 from pydantic import PrivateAttr
 
-from lionpride.core import Event, EventStatus, Executor, Skip, Unset
+from lionpride.core import Event, EventStatus, Executor, Retry, Skip, Unset
 from lionpride.errors import (
     EventCancelledError,
     ExecutionError,
@@ -310,6 +310,32 @@ async def test_another_attempt_is_told_of_and_gives_its_chunks_from_the_first() 
     assert seen == ["a", "b", "!"]
     await read()
     assert seen == ["a", "b", "!", "c"]
+
+
+@pytest.mark.virtual
+async def test_a_failure_that_is_tried_again_is_no_end() -> None:
+    executor = desk()
+
+    async def do(event: Job) -> AsyncIterator[Any]:
+        if event.execution.attempt == 1:
+            raise ConnectionError("refused")  # before the first chunk: nobody need know
+        yield event.execution.attempt
+        await asyncio.sleep(1)  # who fails in the turn of its chunk is not heard of
+        if event.execution.attempt < 4:
+            raise ConnectionError("reset")
+
+    wiped: list[float] = []
+    async with background(executor):
+        patient = await executor.append(Tape(do=do), retry=Retry(attempts=4, backoff=1))
+        given = await all_of(executor, patient, on_restart=lambda: wiped.append(now()))
+        assert given == [2, 3, 4]
+        assert len(wiped) == 2
+        assert patient.response == [4]
+        hasty = await executor.append(Tape(do=do), retry=Retry(attempts=2, backoff=1))
+        assert await read_all(executor, hasty) == ([2], ConnectionError)
+        other = await executor.append(Tape(do=do), retry=Retry(attempts=3, backoff=1))
+        assert await read_all(executor, other) == ([2], RestartedError)
+        assert await read_all(executor, other) == ([3], ConnectionError)
 
 
 @pytest.mark.virtual

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pydantic import AliasChoices, AliasPath, ConfigDict, Field, SecretStr, field_serializer
 from pydantic.alias_generators import to_camel
 
-from lionpride.core import Element, Event, Execution, Skip, Unset
+from lionpride.core import Element, Event, Execution, Retry, Skip, Unset
 from lionpride.errors import ExecutionError, NotFoundError, ValidationError
+from lionpride.model.attempts import Attempt
 from lionpride.model.codec import Unserializable, error_to_dict
 from lionpride.model.execution import KEYS, EventStatus
 from lionpride.model.packing import packed, packed_result, unpack, unpack_result
@@ -168,6 +169,10 @@ def test_the_entries_are_its_state():
         "_denials": 1,
         "_interruptions": 1,
         "_due": 9.0,
+        "_expires": 19.0,
+        "_attempts": (Attempt(1, 2.0, 0.5, "ValueError: no"),),
+        "_retry": Retry(attempts=2),
+        "_unique": ("report", 8.0),
         "_response": 5,
         "_error": None,
         "_duration": 0.5,

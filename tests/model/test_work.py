@@ -10,7 +10,7 @@ import pydantic
 import pytest
 from pydantic import BaseModel, Field
 
-from lionpride.core import Element, Event, EventStatus, Execution, Skip, Unset
+from lionpride.core import Element, Event, EventStatus, Execution, Retry, Skip, Unset
 from lionpride.errors import (
     ConfigurationError,
     LionprideError,
@@ -168,7 +168,7 @@ def test_the_reserved_names_are_those() -> None:
 
 def test_reserved_names_may_be_class_variables_methods_and_properties() -> None:
     class Free(Event):
-        retry: ClassVar[int] = 3
+        retry: ClassVar[Retry | None] = Retry(attempts=2)
         costs: ClassVar[dict[str, float]] = {"tokens": 1.0}
 
         @property
@@ -178,7 +178,7 @@ def test_reserved_names_may_be_class_variables_methods_and_properties() -> None:
         async def stream(self) -> Any:
             yield 1
 
-    assert Free.retry == 3
+    assert Free.retry == Retry(attempts=2)
     assert Free().request == {"a": 1}
 
 

@@ -24,6 +24,8 @@ RESPONSES = (None, 7, "text", b"\x00\xff", 2**70, (1, {"a": 2}))
 
 WEIGHTS = {
     "append": 9,
+    "only": 2,
+    "expire": 1,
     "claim": 12,
     "start": 5,
     "settle": 10,
@@ -34,7 +36,7 @@ WEIGHTS = {
     "cancel": 3,
     "requeue": 3,
     "remove": 2,
-    "prune": 2,
+    "prune": 3,
     "restart": 1,
     "find": 2,
     "export": 1,
@@ -110,6 +112,10 @@ class Beside:
             verb = "append"
         if verb is None:
             (verb,) = self.rng.choices(list(self.weights()), list(self.weights().values()))
+        if verb not in ("claim", "expire") and self.reference.late():
+            actor = self.actor  # a claim ends what is late by itself; else it is a step of its own
+            await Beside.step(self, "expire")
+            self.actor = actor
         step = Step(verb)
         self.met[verb] += 1
         self.steps.append(step)
@@ -180,7 +186,7 @@ class Beside:
             history.outstanding.pop(token, None)
         if isinstance(answer, Exception):
             return
-        if step.verb == "append":
+        if step.verb in ("append", "only"):
             history.here.update(answer)
         elif step.verb == "claim":
             for uid, attempt in answer:

@@ -276,4 +276,5 @@ class Building(World):
         """Time passes in which nobody renews a lease."""
         step.given = {"seconds": self.rng.choice((2.0, 12.0))}
         self.clock.advance(step.given["seconds"])
+        await self.expire(step)
         await self.sweep(step)

@@ -15,6 +15,7 @@ from lionpride.errors import ExistsError
 from lionpride.stores.sqlite import holding, manage, opened, steps, store
 from lionpride.stores.sqlite.bulk import Bulk
 from lionpride.stores.sqlite.entering import Append
+from lionpride.stores.sqlite.expiring import Expire, Expired
 from lionpride.stores.sqlite.look import Look
 from lionpride.stores.sqlite.rows import Rows
 
@@ -274,7 +275,7 @@ def a_lost_claim_speaks_for_its_event(patch: pytest.MonkeyPatch) -> None:
 def completions_forget_what_went_before(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Rows, "complete")
     def complete(old: Any, self: Rows, ended: Any) -> Any:
-        return old(self, [(*one[:5], 0, 0) for one in ended])
+        return old(self, [(*one[:5], 0, 0, *one[7:]) for one in ended])
 
 
 # -- by hand ---------------------------------------------------------------------------------------
@@ -298,6 +299,30 @@ def the_newest_endings_are_pruned_first(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Look, "oldest")
     def oldest(old: Any, self: Look, status: str, limit: int, *since: Any) -> Any:
         return old(self, status, 10_000, *since)[::-1][:limit]
+
+
+# -- terms -----------------------------------------------------------------------------------------
+
+
+@fault("P1")
+def what_is_too_late_is_claimed(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Expire, "__call__")
+    def call(old: Any, self: Expire, rows: Rows) -> Any:
+        return Expired([], None)
+
+
+@fault("X1")
+def the_last_ones_that_expire_are_left(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "late")
+    def late(old: Any, self: Rows, now: float) -> Any:
+        return old(self, now)[:1]
+
+
+@fault("X1")
+def a_value_is_any_value(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Append, "_standing_for")
+    def standing_for(old: Any, self: Append, rows: Rows) -> Any:
+        return None
 
 
 # -- the file --------------------------------------------------------------------------------------

@@ -37,7 +37,8 @@ def s1(_before: Shown, step: Step, after: Shown, history: History) -> None:
     shown = history.here
     if history.partial:
         known = history.here | step.unsure
-        demand(set(held) <= known, "S1: the progressions show what was never here")
+        strange = set(held) - known
+        demand(not strange, f"S1: the progressions show {short(strange)}, which was never here")
         shown = set(held)
     for name, ids in (("pages", after.pages), ("listings", everywhere), ("progressions", held)):
         demand(len(ids) == len(set(ids)), f"S1: an id is twice in the {name}")
@@ -310,8 +311,14 @@ def x1(_before: Shown, step: Step, after: Shown, history: History) -> None:
         for name in COMPARED:
             found, wanted = getattr(record, name), getattr(row, name)
             demand(found == wanted, f"X1: {name} is {found}, expected {wanted}")
+        kept = record.payload["execution"].get("attempts", [])
+        demand(kept == [each._asdict() for each in row.attempts], f"X1: kept attempts are {kept}")
         if record.status is S.PENDING:
             demand(record.due == row.due, f"X1: due is {record.due}, expected {row.due}")
+        for name, wanted in (("expires", row.expires), ("unique", row.unique)):
+            said = record.payload["execution"].get(name)
+            said = tuple(said) if isinstance(said, list) else said
+            demand(said == wanted, f"X1: {name} is {said}, expected {wanted}")
         if uid not in step.unsure and (uid in after.statuses or not history.partial):
             shows = after.statuses[uid]
             demand(shows is row.shown, f"X1: shows {shows}, expected {row.shown}")

@@ -6,6 +6,7 @@ is no suite.
 
 from collections.abc import Collection, Iterable, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from lionpride.stores.contract import (
     Settlement,
     Store,
 )
+from lionpride.stores.terms import Terms
 
 S = EventStatus
 
@@ -395,3 +397,51 @@ class RestartForgetsInterruptions(Mutant):
             if event.status is S.PROCESSING:
                 event.status = S.PENDING
         return await self.inner.load(events)
+
+
+# -- terms -----------------------------------------------------------------------------------------
+
+
+class Appends(Mutant):
+    """One whose fault is in the terms of an append."""
+
+    async def append(
+        self, entries: Sequence[Entry], *, terms: Terms | None = None, **how: Any
+    ) -> list[Work]:
+        terms = None if terms is None else self.changed(terms)
+        return await self.inner.append(entries, terms=terms, **how)
+
+    def changed(self, terms: Terms) -> Terms:
+        raise NotImplementedError
+
+
+@planted("X1")
+class HasAllTheTime(Appends):
+    """What has to start by some time is started whenever it may be."""
+
+    def changed(self, terms: Terms) -> Terms:
+        return replace(terms, expires=None)
+
+
+@planted("P1")
+class IsLateTooLate(Appends):
+    """What expires does so a little later, and may have been claimed by then."""
+
+    def changed(self, terms: Terms) -> Terms:
+        return replace(terms, expires=terms.expires and terms.expires + 1.0)
+
+
+@planted("X1")
+class TakesWhatIsThere(Appends):
+    """Nothing stands for what is to be appended under its value."""
+
+    def changed(self, terms: Terms) -> Terms:
+        return replace(terms, unique=None)
+
+
+@planted("X1")
+class ForgetsThePeriod(Appends):
+    """What has ended stands for nothing, however short ago it was appended."""
+
+    def changed(self, terms: Terms) -> Terms:
+        return replace(terms, period=0.0)

@@ -11,10 +11,14 @@ from uuid import UUID
 
 from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFullError
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, RETRYABLE, Outcome
+from lionpride.model.unset import Unset
+from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, RETRYABLE, Ending, Outcome
 from lionpride.stores.contract import Cancelled, Extended, Settled
+from lionpride.stores.terms import Terms
 
 S = EventStatus
+
+NO_TERMS = Terms()
 
 
 @dataclass
@@ -38,7 +42,10 @@ class Row:
     denials: int = 0
     interruptions: int = 0
     due: float | None = None
+    expires: float | None = None
+    unique: tuple[str, float] | None = None
     response: Any = None
+    attempts: tuple[Any, ...] = ()
     ended: int = 0
     holder: int = 0
     until: float = inf
@@ -81,8 +88,18 @@ class Reference:
         return any(row.id == uid for row in self.rows)
 
     def append(
-        self, entries: list[tuple[UUID, float]], room: int | None, exist_ok: bool
+        self,
+        entries: list[tuple[UUID, float]],
+        room: int | None,
+        exist_ok: bool,
+        terms: Terms = NO_TERMS,
     ) -> list[UUID]:
+        if terms.unique is not None:
+            value, now = terms.unique
+            same = [row for row in self.rows if row.unique and row.unique[0] == value]
+            newest = max(same, key=lambda row: row.arrival, default=None)
+            if newest and newest.unique and self._stands(newest, now - terms.period):
+                return [newest.id]
         ids = [uid for uid, _ in entries]
         first = {uid: priority for uid, priority in reversed(entries) if not self.knows(uid)}
         if not exist_ok and (len(first) < len(ids)):
@@ -94,8 +111,29 @@ class Reference:
         for uid in dict.fromkeys(uid for uid in ids if uid in first):
             self.last += 1
             was = self.removed.pop(uid, Row(uid, 0.0, 0))
-            self.rows.append(replace(was, priority=first[uid], arrival=self.last))
+            row = replace(was, priority=first[uid], arrival=self.last)
+            row.due, row.expires = terms.due, terms.expires
+            row.unique = terms.unique or row.unique
+            self.rows.append(row)
         return ids
+
+    def _stands(self, row: Row, since: float) -> bool:
+        assert row.unique is not None
+        return row.status in (S.PENDING, S.PROCESSING) or row.unique[1] > since
+
+    def late(self) -> list[Row]:
+        """What waits and was to be started by now."""
+        now = self.clock()
+        waits = [row for row in self.rows if row.status is S.PENDING]
+        return [row for row in waits if row.expires is not None and row.expires <= now]
+
+    def lapse(self) -> int:
+        """End it, in the order in which it expired."""
+        late = sorted(self.late(), key=lambda row: (row.expires, row.arrival))
+        for row in late:
+            row.shown = S.FAILED if row.tries else S.CANCELLED
+            self._end(row)
+        return len(late)
 
     def eligible(self, until: UUID | None, skip: list[UUID], denied: bool) -> list[Row]:
         """What a claim may take, in the order in which it must."""
@@ -147,15 +185,22 @@ class Reference:
         row.claimed, row.shown = False, outcome.status
         for counter in ("tries", "denials", "interruptions"):
             setattr(row, counter, getattr(row, counter) + getattr(outcome, counter, 0))
+        if (attempt := getattr(outcome, "attempt", None)) is not None:
+            row.attempts = (*row.attempts, attempt)[-20:]
         if delay := getattr(outcome, "delay", None):
             row.due = self.clock() + delay
+        if isinstance(outcome, Ending):
+            if outcome.expires is not Unset:
+                row.expires = outcome.expires  # type: ignore[assignment]
+            elif not row.tries and (outcome.interruptions or outcome.error is not Unset):
+                row.expires = None
         self._end(row, outcome.response)
         return Settled.APPLIED
 
     def _end(self, row: Row, response: Any = None) -> None:
         if row.shown is not S.PENDING:
             self.endings += 1
-            row.ended, row.due = self.endings, None
+            row.ended, row.due, row.expires = self.endings, None, None
             row.response = response if row.shown is S.COMPLETED else None
 
     def extend(self, uid: UUID, attempt: int, lease: float = inf) -> Extended:
@@ -170,6 +215,7 @@ class Reference:
         for row in lapsed:
             row.claimed, row.denials, row.due = False, 0, None
             row.interruptions += 1
+            row.expires = row.expires if row.tries else None
             row.shown = S.FAILED if row.interruptions > MAX_INTERRUPTIONS else S.PENDING
             self._end(row)
         return [(row.id, row.attempt) for row in lapsed]
@@ -193,7 +239,7 @@ class Reference:
         if not all(row.status in RETRYABLE for row in rows):
             raise OperationError
         for row in rows:
-            row.shown, row.due = S.PENDING, None
+            row.shown, row.due, row.expires = S.PENDING, None, None
             row.tries = row.denials = row.interruptions = 0
 
     def prune(self, statuses: Collection[EventStatus], limit: int | None) -> list[UUID]:
@@ -204,7 +250,7 @@ class Reference:
     def remove(self, ids: list[UUID]) -> None:
         if any(row.claimed for row in [self.find(uid) for uid in ids]):
             raise OperationError
-        self.removed |= {uid: replace(self.find(uid), due=None) for uid in ids}
+        self.removed |= {uid: replace(self.find(uid), due=None, expires=None) for uid in ids}
         self._drop(ids)
 
     def _drop(self, ids: Iterable[UUID]) -> list[UUID]:
@@ -220,5 +266,6 @@ class Reference:
             if row.shown is S.PROCESSING:
                 row.interruptions += 1
                 row.shown = S.FAILED if row.interruptions > MAX_INTERRUPTIONS else S.PENDING
+                row.expires = row.expires if row.tries else None
             row.claimed, row.arrival, row.ended = False, number, number
         self.endings = self.last

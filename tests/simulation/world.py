@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from simulation.story import Step
 from stores.makers import STORES, Job
 
 from lionpride.errors import ExecutionError, LionTimeoutError, Skip
+from lionpride.model.attempts import Attempt
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.model.flow import Flow
 from lionpride.rules.lifecycle import (
@@ -24,6 +26,7 @@ from lionpride.rules.lifecycle import (
     after_interruption,
 )
 from lionpride.stores.contract import Immediate, Prompt, Settled
+from lionpride.stores.terms import Terms
 
 S = EventStatus
 
@@ -62,11 +65,32 @@ class World(Beside):
         if rng.random() < 0.3 and not any(self._unstarted()):
             room = (await self.store.counts())[S.PENDING] + rng.randint(0, 5)
         given = [(job.id, priority) for job, priority in entries]
-        step.given = {"entries": given, "room": room, "exist_ok": exist_ok}
+        terms = self.terms()
+        step.given = {"entries": given, "room": room, "exist_ok": exist_ok, "terms": terms}
         await self.both(
             step,
-            self.store.append(entries, room=room, exist_ok=exist_ok),
-            lambda: reference.append(given, room, exist_ok),
+            self.store.append(entries, room=room, exist_ok=exist_ok, terms=terms),
+            lambda: reference.append(given, room, exist_ok, terms),
+            self._held,
+        )
+
+    def terms(self) -> Terms:
+        """On what an append is made: mostly on none."""
+        rng, now = self.rng, self.clock()
+        due = now + rng.choice((0.25, 1.0)) if rng.random() < 0.15 else None
+        expires = (due or now) + rng.choice((0.5, 4.0)) if rng.random() < 0.15 else None
+        return Terms(due=due, expires=expires)
+
+    async def only(self, step: Step) -> None:
+        """Append one of a value that one alone may have."""
+        rng, job = self.rng, self.newcomer(0)
+        unique, period = (rng.choice("ab"), self.clock()), rng.choice((0.0, 5.0))
+        terms = replace(self.terms(), unique=unique, period=period)
+        step.given = {"id": job.id, "terms": terms}
+        await self.both(
+            step,
+            self.store.append([(job, 1.0)], terms=terms),
+            lambda: self.reference.append([(job.id, 1.0)], None, False, terms),
             self._held,
         )
 
@@ -93,6 +117,7 @@ class World(Beside):
 
     async def claim(self, step: Step) -> None:
         rng, reference, n = self.rng, self.reference, self.rng.choice((0, 1, 1, 2, 3, 9))
+        reference.lapse()
         here = self.shown.pages
         until = rng.choice(here) if here and rng.random() < 0.3 else None
         skip = rng.sample(here, min(2, len(here))) if rng.random() < 0.3 else []
@@ -150,11 +175,13 @@ class World(Beside):
         row = self.reference.find(uid) if self.reference.knows(uid) else None
         shown = self.events[uid].status
         error, delay = ExecutionError(f"no {rng.randint(0, 9)}"), rng.choice((None, 0.5, 3.0))
+        attempt = Attempt(rng.randint(1, 9), self.clock(), 0.1, str(error))
         common: list[Outcome] = [
             RELEASED,
-            Ending(S.PENDING, delay=delay, tries=1, error=error),
+            Ending(S.PENDING, delay=delay, tries=1, error=error, attempt=attempt),
+            Ending(S.PENDING, tries=1, error=error, expires=rng.choice((None, self.clock() + 2.0))),
             after_interruption(row.interruptions if row else 0),
-            Ending(S.FAILED, error=error, duration=0.1, retryable=True, tries=1),
+            Ending(S.FAILED, error=error, duration=0.1, retryable=True, tries=1, attempt=attempt),
             Ending(S.CANCELLED, error=LionTimeoutError("late"), retryable=True, tries=1),
             Ending(S.SKIPPED, error=Skip("nothing"), retryable=False),
         ]
@@ -272,7 +299,7 @@ class World(Beside):
     async def prune(self, step: Step) -> None:
         statuses = self.rng.sample(list(EventStatus), self.rng.randint(1, 3))
         ended = [row.shown for row in self.reference.rows if row.status in TERMINAL]
-        if ended and self.rng.random() < 0.4:
+        if ended and self.rng.random() < 0.6:
             statuses = [max(ended, key=ended.count)]
         limit = self.rng.randint(0, 2) if len(statuses) == 1 and self.rng.random() < 0.7 else None
         step.given = {"statuses": statuses, "limit": limit}
@@ -288,6 +315,9 @@ class World(Beside):
         """What is gone, of what who acts had."""
         step.gone = self.reference.prune(statuses, limit)
         return [uid for uid in step.gone if uid in self.events]
+
+    async def expire(self, step: Step) -> None:
+        await self.both(step, self.store.expire(), self.reference.lapse)
 
     async def find(self, step: Step) -> None:
         """Get an event by its id: the object that who acts has, or a new one."""
@@ -334,3 +364,4 @@ class World(Beside):
     async def advance(self, step: Step) -> None:
         step.given = {"seconds": self.rng.choice((0.25, 0.5, 1.0, 5.0))}
         self.clock.advance(step.given["seconds"])
+        await self.expire(step)  # a timer of the store's may do so at any turn

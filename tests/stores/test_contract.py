@@ -372,3 +372,12 @@ async def test_a_store_may_be_closed_twice(store: Store) -> None:
     await put(store, 1.0)
     await store.close()
     await store.close()
+
+
+async def test_nobody_attends_as_soon_as_the_last_worker_is_discharged(store: Store) -> None:
+    assert not await store.attended()
+    store.enlist("w", lambda event: None)
+    await put(store, 1.0)  # that it is there has been written meanwhile
+    assert await store.attended()
+    store.discharge("w")
+    assert not await store.attended(), "that it is gone may not have been"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import groupby
 from uuid import UUID
 
 from ..core import Executor
@@ -24,6 +25,7 @@ class Intake:
 
     Attributes:
         bad: How many lines were refused.
+        twice: How many lines were not run, since another event of their ``unique`` value was.
         last: The number of the last line that was read; blank lines do not count.
         begun: Set when there is a first event.
         full: Set when the queue takes no more, so that it must be worked off to go on.
@@ -48,7 +50,7 @@ class Intake:
         room: asyncio.Event,
         resumption: Resumption | None = None,
     ) -> None:
-        self.bad = self.last = 0
+        self.bad = self.twice = self.last = 0
         self.complete = False
         self.begun = asyncio.Event()
         self.full = asyncio.Event()
@@ -68,7 +70,8 @@ class Intake:
                     await self._resumption.prepare()
                 if entries := self._read(batch):
                     self.begun.set()
-                    await self._append(await self._without_known(entries))
+                    for run in _runs(await self._without_known(entries)):
+                        await self._append(run)
             self.complete = True
         finally:
             self.ended.set()
@@ -79,14 +82,14 @@ class Intake:
         for number, raw in batch:
             self.last = number
             try:
-                event, priority = self._reader.read(number, raw)
+                event, priority, asked = self._reader.read(number, raw)
                 if (twin := self._lines.get(event.id)) is not None:
                     raise BadLine(number, f"id: {event.id} is the id of line {twin} too")
             except BadLine as error:
                 self._refuse(error)
             else:
                 self._lines[event.id] = number
-                entries.append((number, event, priority))
+                entries.append((number, event, priority, asked))
         return entries
 
     async def _without_known(self, entries: list[Entry]) -> list[Entry]:
@@ -104,9 +107,7 @@ class Intake:
         while True:
             self._room.clear()
             try:
-                await self._executor.append_many(
-                    [event for _, event, _ in entries], [priority for _, _, priority in entries]
-                )
+                await self._take_in(entries)
             except StoreError:
                 raise  # it is no entry's fault
             except (LionprideError, ValueError) as error:
@@ -131,8 +132,18 @@ class Intake:
                     self._refuse_entry(entries[0], error)
             return
 
+    async def _take_in(self, entries: list[Entry]) -> None:
+        """Append entries on no terms; or one on its own, for which another may stand."""
+        _, event, priority, asked = entries[0]
+        if not asked:
+            events, priorities = [entry[1] for entry in entries], [entry[2] for entry in entries]
+            await self._executor.append_many(events, priorities)
+        elif await self._executor.append(event, priority, **asked) is not event:
+            self._lines.pop(event.id, None)
+            self.twice += 1
+
     def _refuse_entry(self, entry: Entry, error: Exception) -> None:
-        number, event, _ = entry
+        number, event, *_ = entry
         self._lines.pop(event.id, None)
         field = "id: " if isinstance(error, ExistsError) else ""
         self._refuse(BadLine(number, f"{field}{one_line(str(error))}"))
@@ -140,3 +151,12 @@ class Intake:
     def _refuse(self, error: BadLine) -> None:
         self.bad += 1
         self._complain(error)
+
+
+def _runs(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """The entries in their order: those on no terms many at once, the others one by one."""
+    for is_asked, run in groupby(entries, key=lambda entry: bool(entry[3])):
+        if is_asked:
+            yield from ([entry] for entry in run)
+        else:
+            yield list(run)

@@ -228,7 +228,14 @@ class Job:
         if self.plan.place is not None:
             files["store"] = self.plan.place.name
         self.screen.finish(
-            summarize(self.tally, seconds, bad=self.intake.bad, read_to=read_to, files=files)
+            summarize(
+                self.tally,
+                seconds,
+                bad=self.intake.bad,
+                twice=self.intake.twice,
+                read_to=read_to,
+                files=files,
+            )
         )
 
     def _draw(self) -> None:

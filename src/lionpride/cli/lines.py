@@ -6,22 +6,37 @@ import difflib
 import json
 import math
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from time import time
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from pydantic import ValidationError as PydanticError
 
 from ..core import Event
+from ..engine.terms import terms_of
 from ..errors import LionprideError
 from ..model.work import Work
 from .text import one_line, shorten, trouble
 
-__all__ = ["BadLine", "EventReader", "label"]
+__all__ = ["Asked", "BadLine", "EventReader", "label"]
 
 
+Asked: TypeAlias = dict[str, Any]
+"""What ``append`` is asked beside a priority, as keyword arguments."""
+
+TERMS = ("delay", "at", "ttl", "unique", "unique_for")
 AT_ONCE = 5  # so many things wrong with a line are said
-COMMON = ("priority", "timeout", "streaming", "id", "created_at", "metadata")  # of any event
+COMMON = (
+    "priority",
+    *TERMS,
+    "timeout",
+    "streaming",
+    "id",
+    "created_at",
+    "metadata",
+)  # of any event
 
 
 class BadLine(LionprideError):
@@ -56,21 +71,23 @@ class EventReader:
         self._name = name
         self._defaults = defaults or {}
         self._keeps_priority = "priority" in event_type.model_fields
+        self._asks = [name for name in TERMS if name not in event_type.model_fields]
 
-    def read(self, number: int, raw: bytes) -> tuple[Event, float | None]:
-        """The event of a line and its priority, if the line gives one.
+    def read(self, number: int, raw: bytes) -> tuple[Event, float | None, Asked]:
+        """The event of a line, its priority, if the line gives one, and what it asks beside.
 
         Raises:
             BadLine: if it is not JSON, not an object, or the class does not take it.
         """
         fields = {**self._defaults, **self._parse(number, raw)}
         priority = self._priority(number, fields)
+        asked = self._asked(number, fields)
         if self.timeout is not None:
             fields.setdefault("timeout", self.timeout)
         if self._name is not None and fields.get("id") is None:
             fields["id"] = self._name(number, raw)
         try:
-            return self.event_type(**fields), priority
+            return self.event_type(**fields), priority, asked
         except PydanticError as error:
             raise BadLine(number, self._invalid(error)) from error
         except RecursionError as error:
@@ -114,6 +131,22 @@ class EventReader:
         if not math.isfinite(priority):
             raise BadLine(number, f"priority: must be a finite number, not {_quote(value)}")
         return priority
+
+    def _asked(self, number: int, fields: dict[str, Any]) -> Asked:
+        """Take the terms out of the fields, but for names that are the class's own."""
+        found = {name: fields.pop(name) for name in self._asks if name in fields}
+        asked = {name: value for name, value in found.items() if value is not None}
+        if not asked:
+            return asked
+        try:
+            if isinstance(asked.get("at"), str):
+                asked["at"] = datetime.fromisoformat(asked["at"])
+            terms_of(time(), **asked)
+        except LionprideError as error:
+            raise BadLine(number, shorten(one_line(str(error)), 200)) from error
+        except ValueError as error:
+            raise BadLine(number, f"at: is no time in ISO 8601: {_quote(asked['at'])}") from error
+        return asked
 
     def _invalid(self, error: PydanticError) -> str:
         """What pydantic found wrong, in one line: field, what it should be, what it was."""

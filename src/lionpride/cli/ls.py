@@ -10,7 +10,7 @@ from .durable import Commands, Shelf, add_command, place_of
 from .records import created_of, listed, seconds_of
 from .streams import tell, warn
 from .table import json_line, show_table
-from .text import duration, shorten
+from .text import duration, how_far, shorten
 from .usage import count_from_zero, whole_number
 
 __all__ = ["add", "why"]
@@ -80,7 +80,7 @@ def _show(found: list[Record], several: bool) -> None:
             f"{created_of(record.payload):%Y-%m-%d %H:%M:%S}",
             str(record.tries),
             "" if (seconds := seconds_of(record)) is None else duration(seconds),
-            why(record, 60),
+            shorten(how_far(record.progress, record.chunks), 60) or why(record, 60),
         ]
         for record in found
     ]

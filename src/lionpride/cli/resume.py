@@ -14,6 +14,7 @@ from ..model.execution import TERMINAL
 from ..stores.contract import Store
 from .durable import Place, told_counts
 from .ledger import Ledger
+from .lines import Asked
 from .results import Results
 from .tally import is_failure
 from .text import plural
@@ -24,7 +25,7 @@ __all__ = ["Entry", "Fresh", "Resumption"]
 PAGE = 500  # events looked up or removed at a time
 
 T = TypeVar("T")
-Entry = tuple[int, Event, float | None]  # line number, event, priority
+Entry = tuple[int, Event, float | None, Asked]  # line number, event, priority, terms
 
 
 class Fresh(Enum):
@@ -106,7 +107,7 @@ class Resumption:
     async def without_known(self, entries: Sequence[Entry]) -> list[Entry]:
         """Those of the entries that the store does not have; of the others, note how they stand."""
         missing = []
-        records = await self._store.get([event.id for _, event, _ in entries])
+        records = await self._store.get([entry[1].id for entry in entries])
         for entry, record in zip(entries, records, strict=True):
             line = entry[0]
             if record is None:

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from ..model.attempts import Attempt, attempts_of
 from ..stores.contract import Record
 from .durable import Commands, Shelf, add_command, place_of
 from .find import find_all
@@ -14,7 +15,7 @@ from .ls import why
 from .records import COUNTERS, created_of, listed, seconds_of
 from .streams import tell
 from .table import json_line, show_fields
-from .text import duration, how_far
+from .text import duration, how_far, one_line
 
 __all__ = ["add"]
 
@@ -60,7 +61,13 @@ def _fields(record: Record) -> dict[str, str]:
         "created": _time(created_of(payload)),
     }
     if record.due is not None:
-        fields["due"] = _time(datetime.fromtimestamp(record.due, UTC))
+        fields["due"] = _at(record.due)
+    if expires := state.get("expires"):
+        fields["expires"] = _at(expires)
+    if unique := state.get("unique"):
+        fields["unique"] = f"{unique[0]} since {_at(unique[1])}"
+    if retry := state.get("retry"):
+        fields["retry"] = ", ".join(f"{name} {_json(value)}" for name, value in retry.items())
     fields |= {name: str(n) for name in COUNTERS if (n := getattr(record, name))}
     if far := how_far(record.progress, None):
         fields["progress"] = far
@@ -70,6 +77,8 @@ def _fields(record: Record) -> dict[str, str]:
         fields["ran"] = duration(seconds)
     if error := why(record, 1000):
         fields["error"] = error
+    if attempts := attempts_of(state.get("attempts", ())):
+        fields["failed"] = "\n".join(map(_attempt, attempts))
     own = {name: value for name, value in payload.items() if name not in HEAD}
     fields |= {f".{name}": _json(value) for name, value in own.items()}
     meta = {n: v for n, v in payload.get("metadata", {}).items() if not n.startswith("lion_")}
@@ -78,6 +87,16 @@ def _fields(record: Record) -> dict[str, str]:
     if "response" in state:
         fields["response"] = _json(state["response"])
     return fields
+
+
+def _attempt(attempt: Attempt) -> str:
+    """An attempt that failed, in a line."""
+    number, started, seconds, error = attempt
+    return f"attempt {number}, {_at(started)}, {duration(seconds)}: {one_line(error)}"
+
+
+def _at(seconds: float) -> str:
+    return _time(datetime.fromtimestamp(seconds, UTC))
 
 
 def _chunks(record: Record) -> int:

@@ -39,6 +39,7 @@ def summarize(
     seconds: float,
     *,
     bad: int,
+    twice: int = 0,
     read_to: int | None,
     files: Mapping[str, str],
 ) -> Summary:
@@ -48,6 +49,7 @@ def summarize(
         tally: What was counted.
         seconds: How long it took.
         bad: How many lines were refused.
+        twice: How many were there already, by their ``unique`` value.
         read_to: The last line that was read, if that was not the end of the input.
         files: What was written, by what it is.
     """
@@ -65,6 +67,8 @@ def summarize(
         wrong.append(f"the input was read up to line {read_to:,}, not to its end")
     if bad:
         notes.append(f"{plural(bad, 'bad line')}, named above: not run")
+    if twice:
+        notes.append(f"{plural(twice, 'line')} stood for an event that was there (unique): not run")
     wrong += [_failure(failure) for failure in tally.failures]
     if tally.failed > FIRST_FAILURES:
         wrong.append(f"…and {tally.failed - FIRST_FAILURES:,} more that did not complete")

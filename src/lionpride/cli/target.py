@@ -136,6 +136,8 @@ def _search_first(directory: Path) -> None:
 def _broken(name: str, error: BaseException) -> str:
     """Say where an import failed and what may help, in one line."""
     remedy = ""
+    if isinstance(error, SystemExit) and isinstance(error.code, str):
+        return f"cannot import {name}: {one_line(error.code)}"
     if isinstance(error, SystemExit):
         remedy = '; put what a script does under `if __name__ == "__main__":`'
     return f"cannot import {name}: {trouble(error)}{remedy}"

@@ -15,8 +15,8 @@ from ..errors import OperationError
 from ..model.execution import EventStatus
 from ..stores.contract import Foreign, Store
 from .background import Background
+from .intake import Intake
 from .processor import Processor
-from .results import Results
 from .settings import arguments, seconds
 
 __all__ = ("Control",)
@@ -28,7 +28,7 @@ _LONGEST = 366 * 86400.0
 logger = logging.getLogger("lionpride")
 
 
-class Control(Results):
+class Control(Intake):
     """The part of an Executor that says what may start.
 
     Args:
@@ -47,7 +47,7 @@ class Control(Results):
         self.processor_config = config
         self._grace = grace
         self._owns_store = owns_store
-        self._room: int | None = config.get("max_queue_size")
+        self._room = config.get("max_queue_size")
         self._background: Background | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 

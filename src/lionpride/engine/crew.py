@@ -286,6 +286,8 @@ class Crew(Exchange):
         if worker.task.cancelling():
             await self._recover(worker)
         outcome.duration = duration
+        if isinstance(outcome, Ending) and outcome.tries:
+            outcome = self.shop.judged(claim[0], outcome)
         waits = self.shop.now is None
         if waits:  # its slot is free while the store takes its time
             self._free_slot()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from ..errors import ExecutionError, NotFoundError, OperationError
 from ..model.container import IdLike
@@ -13,7 +14,7 @@ from ..model.element import as_id
 from ..model.execution import TERMINAL, EventStatus
 from ..model.unset import Unset
 from ..model.work import Work
-from ..stores.contract import Cancelled, Store
+from ..stores.contract import Cancelled, Immediate, Named, Store
 from ..stores.states import States
 from .event import Event
 from .observers import Listener, Observer, Observers
@@ -23,6 +24,9 @@ from .statuses import Statuses
 __all__ = ("Desk", "answer")
 
 _PENDING = EventStatus.PENDING
+_PAGE: Final = 500
+"""Events that are sent back in one step over a durable store."""
+
 _CLEANED = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
 
@@ -105,6 +109,38 @@ class Desk(Statuses):
         await self._store.requeue((held,))
         self._tell(held, before, _PENDING)
         return held
+
+    async def retry_failed(self) -> int:
+        """Send all events of the queue that are FAILED now back to pending; how many.
+
+        Over a file, those that other processes appended too. Each is sent back as by ``retry``.
+        """
+        last, count = self._store.last_arrival(), 0
+        if isinstance(self._store, Immediate):
+            return await self._send_back(self.states.of(EventStatus.FAILED))
+        after = 0
+        while page := await self._store.events(EventStatus.FAILED, after=after, limit=_PAGE):
+            after = page[-1].number
+            count += await self._send_back([each.id for each in page if each.number <= last])
+        return count
+
+    async def _send_back(self, events: Sequence[Named]) -> int:
+        """Send ended events back; how many of them still could be: others may be at it too."""
+        if not events:
+            return 0
+        try:
+            await self._store.requeue(events)
+        except (OperationError, NotFoundError):
+            if len(events) == 1:
+                return 0
+            middle = len(events) // 2
+            return await self._send_back(events[:middle]) + await self._send_back(events[middle:])
+        for event in events if self._observers.active else ():
+            held = self.states.find(event) if isinstance(event, UUID) else event
+            if held is not None:
+                number = held.execution.arrival
+                self._observers.tell(held, number, EventStatus.FAILED, _PENDING)
+        return len(events)
 
     async def remove(self, event: Event | IdLike) -> Event:
         """Let go of an event that does not run; the caller has it, and may append it again.

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, final
 
-from ..errors import LionTimeoutError, OperationError
+from ..errors import ConfigurationError, LionTimeoutError, OperationError
 from ..model.execution import EventStatus
 from ..model.live import ENTRY, Live
+from ..model.policy import Retry
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, apply
@@ -36,6 +37,18 @@ class Event(Work):
     leaves the event SKIPPED. With ``streaming=True`` the chunks of ``_stream`` are the response.
     Either may be a plain ``def``: it is run in a thread.
     """
+
+    retry: ClassVar[Retry | None] = None
+    """What is tried again by itself; None: nothing."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        policy: object = cls.retry
+        if policy is not None and not isinstance(policy, Retry):
+            raise ConfigurationError(
+                f"{cls.__qualname__}.retry must be a Retry or None, not {policy!r}"
+            )
 
     @property
     def request(self) -> dict[str, Any]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
 
-from ..errors import ConfigurationError, ExistsError, OperationError, ValidationError
+from ..errors import ConfigurationError, OperationError
 from ..model import registry
 from ..model.execution import EventStatus
-from ..model.flow import Flow
-from ..model.work import Work
-from ..stores.contract import Entry, Immediate, Prompt, Store
+from ..model.policy import Retry
+from ..stores.contract import Immediate, Prompt, Store
 from ..stores.open import open_store
 from .control import Control
 from .event import Event
 from .line import Line
 from .processor import CONCURRENCY, GRACE, Processor
 from .settings import check_keys, check_settings, checked_priority, seconds
+from .terms import terms_of
 
 __all__ = ("Executor",)
 
@@ -90,6 +92,12 @@ class Executor(Control):
         *,
         exist_ok: bool = False,
         wait: bool = False,
+        delay: float | None = None,
+        at: datetime | float | None = None,
+        ttl: float | None = None,
+        retry: Retry | None = None,
+        unique: str | int | UUID | None = None,
+        unique_for: float | None = None,
     ) -> E:
         """Take an event in: it is accepted when this returns, or not at all.
 
@@ -101,13 +109,24 @@ class Executor(Control):
             wait: Whether to wait for room where as many as ``max_queue_size`` wait: first come,
                 first served, among those who wait here. Nothing is taken in if one is cancelled
                 meanwhile. It waits for ever if nothing runs the executor.
+            delay: Seconds from now before which it is not run; until then it is pending.
+            at: When it may be run, in place of ``delay``: a datetime with a time zone, or a Unix
+                timestamp in seconds. Of those whose time has come, priority decides.
+            ttl: Seconds from now after which it is not started any more, but CANCELLED; a retry
+                of one that was started in time does not count.
+            retry: A retry policy of its own, in place of its class's.
+            unique: A value that one event of the queue alone may have at a time: while another
+                one of this value is pending or running, nothing is appended, and that one is
+                returned; whoever appended it, also another process.
+            unique_for: Seconds after its append for which that one is returned even if it has
+                ended.
 
         Returns:
-            The event; with ``exist_ok`` the one that was here.
+            The event; with ``exist_ok`` or ``unique`` perhaps the one that was here.
 
         Raises:
             TypeError: if it is not of the event type.
-            ValidationError: for a priority that is no finite number.
+            ValidationError: for a priority that is no finite number, or terms that cannot be.
             OperationError: if it has run; or if the executor drains, or was drained.
             ExistsError: if its id is known here, or another executor holds it.
             QueueFullError: if as many as ``max_queue_size`` wait, without ``wait``.
@@ -116,6 +135,24 @@ class Executor(Control):
             self._check_type(event)
         if type(priority) is not float or not _LEAST <= priority <= _MOST:
             priority = checked_priority(event, priority)
+        if not (
+            delay is None
+            and at is None
+            and ttl is None
+            and retry is None
+            and unique is None
+            and unique_for is None
+        ):
+            terms = terms_of(
+                self._store.time(),
+                delay=delay,
+                at=at,
+                ttl=ttl,
+                retry=retry,
+                unique=unique,
+                unique_for=unique_for,
+            )
+            return await self._append_on(terms, event, priority, exist_ok, wait)
         now = self._now
         if (
             now is not None
@@ -127,19 +164,7 @@ class Executor(Control):
         if self._prompt is not None and not exist_ok and self._is_plain(event):
             await self._prompt.append_soon(event, priority)
             return event
-        if not (exist_ok and event in self):
-            _check_pending(event)
-        fresh = self._fresh((event,))
-        held = await self._take_in(((event, priority),), exist_ok, wait)
-        self._tell_taken(fresh, _PENDING)
-        return cast("E", held[0])
-
-    async def _take_in(self, entries: Sequence[Entry], exist_ok: bool, wait: bool) -> list[Work]:
-        async def append() -> list[Work]:
-            self._check_door()
-            return await self._store.append(entries, room=self._room, exist_ok=exist_ok)
-
-        return await (self._line.enter(append) if wait and self._room is not None else append())
+        return await self._append_on(None, event, priority, exist_ok, wait)
 
     def _open_door(self) -> None:
         self._now = self._store if isinstance(self._store, Immediate) else None
@@ -164,127 +189,13 @@ class Executor(Control):
         new = "_status" not in event.__dict__
         return new and self._room is None and not self._observers.active
 
-    async def append_many(
-        self,
-        events: Iterable[E],
-        priorities: Iterable[float | None] | None = None,
-        *,
-        exist_ok: bool = False,
-        wait: bool = False,
-    ) -> list[E]:
-        """Take events in as one batch: all of them or none, in this order of arrival.
-
-        Args:
-            events: As for ``append``.
-            priorities: One for each event; None for the default.
-            exist_ok: As for ``append``.
-            wait: As for ``append``: until there is room for all of them.
-
-        Raises:
-            ValidationError: if there are more or fewer priorities than events; and as ``append``.
-            QueueFullError: with ``wait``, if there are more than ``max_queue_size`` of them.
-        """
-        if isinstance(events, Work):  # a model can be iterated over: its fields would come
-            raise TypeError(f"append_many takes several events, not {events!r}: append() takes one")
-        events = list(events)
-        given = [None] * len(events) if priorities is None else list(priorities)
-        if len(given) != len(events):
-            raise ValidationError(
-                f"priorities: there are {len(given)} for {len(events)} events: give one for each, "
-                "None for the default"
-            )
-        entries = []
-        for event, priority in zip(events, given, strict=True):
-            self._check_type(event)
-            if "_status" in event.__dict__ and not (exist_ok and event in self):
-                _check_pending(event)
-            entries.append((event, checked_priority(event, priority)))
-        if not entries:
-            return []
-        fresh = self._fresh(events)
-        held = await self._take_in(entries, exist_ok, wait)
-        self._tell_taken(fresh, _PENDING)
-        return cast("list[E]", held)
-
-    async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:
-        """Take in the events of a Flow, or of one's ``to_dict``, in the status each has.
-
-        One that was running goes back to pending as interrupted. Progressions of the user's own
-        come along.
-
-        Returns:
-            How many events.
-
-        Raises:
-            ExistsError: if an id or a progression's name is known here; nothing is taken in then.
-            TypeError: if an event is not of the event type; nothing is taken in then.
-            ValidationError: if a priority is no finite number; likewise.
-            OperationError: if the executor drains, or was drained; likewise.
-        """
-        self._check_door()
-        flow = state if isinstance(state, Flow) else Flow.from_dict(state)
-        events = list(flow.items)
-        for event in events:
-            self._check_type(event)
-            checked_priority(event, None)
-        own = [each for each in flow.progressions if each.name not in set(EventStatus)]
-        for progression in own:
-            if any(each.name == progression.name for each in self.states.progressions):
-                raise ExistsError(
-                    f"a progression is named {progression.name!r} here: names are unique"
-                )
-        fresh = self._fresh(events)
-        count = await self._store.load(events)
-        for progression in own:
-            self.states.add_progression(progression)
-        self._tell_taken(fresh)
-        return count
-
-    def _fresh(self, events: Iterable[Work]) -> list[Work]:
-        """Those of the events that nobody holds yet, if anybody is to be told of them."""
-        if not self._observers.active:
-            return []
-        fresh = {id(event): event for event in events if event.execution.arrival is None}
-        return list(fresh.values())
-
-    def _tell_taken(self, fresh: Iterable[Work], after: EventStatus | None = None) -> None:
-        """Tell observers of the events that have been taken in.
-
-        Args:
-            fresh: Those that nobody held before; of two with one id, the store took the first.
-            after: The status that each was taken in with; None for the one that it has.
-        """
-        for event in fresh:
-            number = event.execution.arrival
-            if number is not None:
-                self._observers.tell(event, number, None, after or event.status)
-
     def _slots(self) -> int:
         if self.processor is not None:
             return self.processor.concurrency_limit
         return int(self.processor_config.get("concurrency_limit", CONCURRENCY))
 
-    def _check_type(self, event: object) -> None:
-        kind = self._event_type
-        fits = type(event) is kind if self._strict else isinstance(event, kind)
-        if not fits:
-            only = " itself, no subclass (strict_event_type)" if self._strict else ""
-            raise TypeError(
-                f"{type(self).__name__} takes events of {kind.__name__}{only}, not {event!r}"
-            )
-
 
 _LEAST, _MOST = -sys.float_info.max, sys.float_info.max
-
-
-def _check_pending(event: Work) -> None:
-    """Refuse what has run by itself; what an executor holds is for the store to judge."""
-    state = event.execution
-    if state.status is not _PENDING and state.arrival is None:
-        raise OperationError(
-            f"{event!r} is {state.status.value} and cannot be appended: append "
-            "event.as_fresh_event() to do it again, or load() a Flow to keep its status"
-        )
 
 
 def _event_type(kind: type[Executor]) -> type[Event]:

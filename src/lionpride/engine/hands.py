@@ -151,7 +151,9 @@ class Hands(ABC):
                 timer.cancel()
 
     async def _rest(self) -> None:
-        """Rest until called."""
+        """Rest until called; not where all have been sent home meanwhile."""
+        if self._closing:
+            return
         future = self._loop.create_future()
         self._resting.append(future)
         try:

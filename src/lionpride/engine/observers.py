@@ -46,6 +46,7 @@ class Observers:
         observers = _KNOWN.get(store)
         if observers is None:
             observers = _KNOWN[store] = cls()
+            store.on_expired(observers.hear_of_expired)
         return observers
 
     def add(self, observer: Observer) -> Callable[[], None]:
@@ -74,6 +75,12 @@ class Observers:
         if one in callbacks:
             callbacks.remove(one)
         self.active, self.listening = bool(self._callbacks), bool(self._listeners)
+
+    def hear_of_expired(self, event: Work) -> None:
+        """An event has ended since it was not started in time."""
+        if self.active:
+            state = event.execution
+            self.tell(event, state.arrival, EventStatus.PENDING, state.status)
 
     def tell(
         self,

@@ -14,6 +14,7 @@ from ..rules.lifecycle import (
     Ending,
     Outcome,
     after_denial,
+    after_expiry,
     cancelled_while_waiting,
 )
 from ..stores.contract import Claim
@@ -90,7 +91,14 @@ class Admission(Crew):
             await self._until_allowed()
         if outcome is None and not self._may_wait():
             outcome = cancelled_while_waiting() if self._dropped else RELEASED
-        return outcome
+        return outcome or self._too_late(claim)
+
+    def _too_late(self, claim: Claim) -> Ending | None:
+        """What it means if the time by which the event had to start is over."""
+        state = claim[0].execution
+        if state.expires is None or self.shop.store.time() < state.expires:
+            return None
+        return after_expiry(state)
 
     def _denied(self) -> None:
         """An event was denied permission."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from random import Random
 from typing import Any, Final
 
+from ..rules.lifecycle import Ending
+from ..rules.retry import judge
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
 from ..stores.sharing import Shared
@@ -72,6 +75,13 @@ class Workshop:
         # For events whose code is not async: a slot each, so there are never more than slots.
         self.threads = Threads(slots, f"lionpride-{store.queue}", self._occupy, self._vacate)
         self._permission = permission
+        # Of its own: the user may have seeded the one that all share.
+        self._chance = Random().random  # noqa: S311 - it spreads waits, and hides nothing
+
+    def judged(self, event: Any, ending: Ending) -> Ending:
+        """What a failed attempt comes to under the retry policy of its event, or of its class."""
+        policy = event.execution.retry or type(event).retry
+        return judge(event, ending, policy, now=self.store.time(), chance=self._chance())
 
     @property
     def paused(self) -> bool:

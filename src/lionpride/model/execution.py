@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, Generic, NoReturn, Self, TypeVar, overload
+from typing import Any, Final, NoReturn, Self, overload
 
 from ..errors import OperationError, ValidationError
+from .attempts import Attempt, attempts_of
 from .codec import Encoder, decode, error_from_dict, error_to_dict
+from .kept import AfterSuccess, Kept, UntilEnded
 from .live import Live, Progress
+from .policy import Retry
 from .unset import MaybeUnset, Unset, UnsetType
 
-__all__ = ("KEYS", "TERMINAL", "USUAL_KEYS", "EventStatus", "Execution", "read_error")
+__all__ = ("FIXED", "KEYS", "TERMINAL", "USUAL_KEYS", "EventStatus", "Execution", "read_error")
 
 
 class EventStatus(StrEnum):
@@ -43,54 +46,8 @@ class EventStatus(StrEnum):
         raise ValueError(f"{value!r} is no status of an event: give one of {', '.join(cls)}")
 
 
-V = TypeVar("V")
-
 TERMINAL: Final = frozenset(EventStatus) - {EventStatus.PENDING, EventStatus.PROCESSING}
 """The statuses that an event ends in."""
-
-
-class Kept(Generic[V]):
-    """A field of ``Execution``: an entry of the dict below it, or its default."""
-
-    __slots__ = ("default", "key")
-
-    def __init__(self, default: V) -> None:
-        self.default = default
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.key = f"_{name}"
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, instance: Execution, owner: type) -> V: ...
-    def __get__(self, instance: Execution | None, owner: type) -> Self | V:
-        if instance is None:
-            return self
-        value: V = instance.own.get(self.key, self.default)
-        return value
-
-    def __set__(self, instance: Execution, value: V) -> None:
-        if value is self.default:
-            instance.own.pop(self.key, None)
-        else:
-            instance.own[self.key] = value
-            instance.own.setdefault("_status", "pending")  # so nobody takes it for a blank one
-
-
-class AfterSuccess(Kept[V]):
-    """One that every completed event has alike, so that it needs no entry there."""
-
-    __slots__ = ("success",)
-
-    def __init__(self, default: V, success: V) -> None:
-        super().__init__(default)
-        self.success = success
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is not None and instance.own.get("_status") == "completed":
-            return self.success
-        return super().__get__(instance, owner)
 
 
 class Status:
@@ -143,6 +100,11 @@ class Execution:
         denials: How often permission was refused since it last ran.
         interruptions: Attempts cut short by a shutdown, a crash or a lapsed lease.
         due: Not to be run before this time, a Unix timestamp in seconds; None: at once.
+        expires: Not to be started after this time, likewise; None: it does not matter when.
+        attempts: The last attempts that failed, oldest first; a retry by hand keeps them.
+        retry: The retry policy that it was appended with; None: its class's counts.
+        unique: The value that it was appended under as the only one, and when, a Unix timestamp
+            in seconds; None: it was not.
     """
 
     __slots__ = ("own",)
@@ -160,6 +122,10 @@ class Execution:
     denials = Kept[int](0)
     interruptions = Kept[int](0)
     due = Kept[float | None](None)
+    expires = UntilEnded[float | None](None)
+    attempts = Kept[tuple[Attempt, ...]](())
+    retry = Kept[Retry | None](None)
+    unique = Kept[tuple[str, float] | None](None)
 
     def __init__(
         self,
@@ -259,9 +225,20 @@ class Execution:
         for name in ("attempt", "tries", "denials", "interruptions"):
             if count := getattr(self, name):
                 data[name] = count
-        for name in ("priority", "due"):
+        for name in ("priority", "due", "expires"):
             if (number := getattr(self, name)) is not None:
                 data[name] = number
+        return data if _RARE.isdisjoint(self.own) else data | self._rare()
+
+    def _rare(self) -> dict[str, Any]:
+        """What few events have, as plain data."""
+        data: dict[str, Any] = {}
+        if self.attempts:
+            data["attempts"] = [each._asdict() for each in self.attempts]
+        if self.retry is not None:
+            data["retry"] = self.retry.to_dict()
+        if self.unique is not None:
+            data["unique"] = list(self.unique)
         return data
 
     @classmethod
@@ -289,8 +266,14 @@ class Execution:
             values["error"] = read_error(values["error"])
         if encoded and "response" in values:
             values["response"] = decode(values["response"])
+        if "attempts" in values:
+            values["attempts"] = attempts_of(values["attempts"])
+        if values.get("retry") is not None and not isinstance(values["retry"], Retry):
+            values["retry"] = Retry.from_dict(values["retry"])
+        if values.get("unique") is not None:
+            values["unique"] = _unique_of(values["unique"])
         _unset_missing(values)
-        for name in ("duration", "priority", "due"):
+        for name in ("duration", "priority", "due", "expires"):
             number = values.get(name)
             known = isinstance(number, float | int | None | UnsetType)
             if not known or (isinstance(number, float) and math.isnan(number)):
@@ -300,6 +283,17 @@ class Execution:
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise ValidationError(f"execution.{name} must be a count from 0 up, not {count!r}")
         return cls(**values)
+
+
+def _unique_of(given: Any) -> tuple[str, float]:
+    try:
+        value, since = given
+    except (TypeError, ValueError):
+        value = since = None
+    number = isinstance(since, int | float) and not isinstance(since, bool)
+    if not isinstance(value, str) or not number or not math.isfinite(since):
+        raise ValidationError(f"execution.unique must be a text and a time, not {given!r}")
+    return value, float(since)
 
 
 def read_error(data: Mapping[str, Any]) -> BaseException:
@@ -334,11 +328,18 @@ _NAMES: Final = (
     "denials",
     "interruptions",
     "due",
+    "expires",
+    "attempts",
+    "retry",
+    "unique",
     "arrival",
 )
 _COMPARED: Final = tuple(name for name in _NAMES if name != "arrival")
 _KEYS: Final = frozenset(f"_{name}" for name in _COMPARED)
 KEYS: Final = _KEYS | {"_arrival"}
 """The entries that it has in an event's ``__dict__``."""
+_RARE: Final = frozenset({"_attempts", "_retry", "_unique"})
+FIXED: Final = frozenset({"_retry", "_unique"})
+"""Those that say what was asked for, and never change."""
 USUAL_KEYS: Final = ("_status", "_arrival", "_priority", "_attempt", "_response", "_duration")
 """Those that every completed event has."""

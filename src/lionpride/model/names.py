@@ -24,9 +24,10 @@ def refuse_shadows(cls: type[Element]) -> None:
     for name, annotation in annotations.items():
         meaning = cls.reserved().get(name)
         if meaning is not None and "ClassVar" not in str(annotation):
+            remedy = "annotate it as a ClassVar, or " if "ClassVar" in meaning else ""
             raise ConfigurationError(
                 f"{cls.__qualname__}.{name}: the name {name!r} is taken ({meaning}): "
-                f"give the field another name, such as {name}_"
+                f"{remedy}give the field another name, such as {name}_"
             )
     private: dict[str, object] = cls.__dict__.get("__private_attributes__", {})
     for name in cls.kept_entries & (annotations.keys() | vars(cls).keys() | private.keys()):

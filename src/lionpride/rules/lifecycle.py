@@ -9,7 +9,7 @@
                    |  +----------+  interrupted, retried: back to PENDING, on record
                    |
                    +--> PENDING (denied, released) | ABORTED (denied too often) |
-                        CANCELLED (while it waited) |
+                        CANCELLED (while it waited, or its ttl was over) |
                         FAILED, SKIPPED (its own code raised when permission was asked)
 
 A terminal status is final, but for a retry by hand, which makes a new attempt on record.
@@ -18,6 +18,7 @@ A terminal status is final, but for a retry by hand, which makes a new attempt o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
@@ -25,13 +26,14 @@ from ..errors import (
     AccessError,
     EventCancelledError,
     ExecutionError,
-    LionprideError,
     LionTimeoutError,
     OperationError,
     Skip,
 )
+from ..model.attempts import Attempt, and_this
 from ..model.execution import TERMINAL, EventStatus, Execution
-from ..model.unset import MaybeUnset, Unset
+from ..model.policy import flag_of
+from ..model.unset import MaybeUnset, Unset, UnsetType
 from ..model.work import Work
 
 __all__ = (
@@ -47,6 +49,7 @@ __all__ = (
     "Transition",
     "after_denial",
     "after_error",
+    "after_expiry",
     "after_interruption",
     "apply",
     "cancelled_while_waiting",
@@ -124,6 +127,9 @@ class Ending:
         response, error, duration, retryable: As in ``Execution``.
         delay: Seconds before the event may be claimed again, where it goes back to PENDING.
         denials, tries, interruptions: What is added to the counters.
+        attempt: What is kept of an attempt that failed.
+        expires: When it must have started again, where it goes back to PENDING; Unset leaves
+            what is on record.
     """
 
     status: EventStatus
@@ -135,6 +141,8 @@ class Ending:
     denials: int = 0
     tries: int = 0
     interruptions: int = 0
+    attempt: Attempt | None = None
+    expires: MaybeUnset[float | None] = Unset
 
 
 Outcome: TypeAlias = Completion | Ending
@@ -176,6 +184,12 @@ def apply(execution: Execution, outcome: Outcome) -> None:
         execution.tries += outcome.tries
         execution.denials += outcome.denials
         execution.interruptions += outcome.interruptions
+        if outcome.attempt is not None:
+            execution.attempts = and_this(execution.attempts, outcome.attempt)
+        if not isinstance(outcome.expires, UnsetType):
+            execution.expires = outcome.expires
+        elif not execution.tries and (outcome.interruptions or outcome.error is not Unset):
+            execution.expires = None  # it was to be started by then, and it was
 
 
 def check_retryable(execution: Execution) -> None:
@@ -200,7 +214,7 @@ def requeue(execution: Execution) -> None:
     """
     check_retryable(execution)
     execution.tries = execution.denials = execution.interruptions = 0
-    execution.due = None
+    execution.due = execution.expires = None
     execution.response = execution.duration = execution.error = execution.retryable = Unset
     apply(execution, RELEASED)
 
@@ -211,16 +225,27 @@ def cancelled_while_waiting() -> Ending:
     return Ending(_S.CANCELLED, error=error, retryable=True)
 
 
+def after_expiry(execution: Execution) -> Ending:
+    """What it means that a waiting event was not started by the time that it ``expires``.
+
+    Before its first attempt it is CANCELLED; where one has failed, and the deadline of its
+    retry policy is over, it has FAILED with the error of that.
+    """
+    if execution.tries:
+        duration, error = execution.duration, execution.error
+        return Ending(_S.FAILED, duration=duration, error=error, retryable=True)
+    at = datetime.fromtimestamp(execution.expires or 0.0, UTC)
+    error = EventCancelledError(
+        f"not started in time: its ttl was over at {at:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    return Ending(_S.CANCELLED, error=error, retryable=True)
+
+
 def is_retryable(error: BaseException) -> bool:
-    """Whether trying again may help: an error of ours says so itself, a group if all do."""
+    """Whether trying again may help: an error may say so itself, a group if all do."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_retryable(each) for each in error.exceptions)
-    if isinstance(error, LionprideError):
-        try:
-            return bool(error.retryable)
-        except Exception:  # a subclass of a user's that does not keep to its base
-            return error.default_retryable is True
-    return True
+    return flag_of(error) is not False
 
 
 def after_denial(denials: int, backoff: float, maximum: int = MAX_DENIALS) -> Ending:

@@ -15,18 +15,16 @@ What holds on every store:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
-from ..model import registry
-from ..model.element import Element
 from ..model.execution import EventStatus
-from ..model.live import Progress
 from ..model.work import Work
 from ..rules.lifecycle import Outcome
+from .record import Record
 from .states import States
+from .terms import Terms
 
 __all__ = (
     "Cancelled",
@@ -91,72 +89,6 @@ class Cancelled(Enum):
     """It had ended before; nothing changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """An event as its store has it, readable without its class.
-
-    Attributes:
-        number: The arrival number.
-        kind: The registry key of its class.
-        payload: ``event.to_dict("json")``.
-        ended: When it ended, a Unix timestamp in seconds; None if it has not, or its store does
-            not note it.
-        progress: What an attempt that runs has said of how far it is, as far as it is known here.
-        chunks: How many a stream that runs has yielded.
-    """
-
-    number: int
-    id: UUID
-    queue: str
-    kind: str
-    status: EventStatus
-    priority: float
-    due: float | None
-    attempt: int
-    tries: int
-    denials: int
-    interruptions: int
-    payload: dict[str, Any] = field(repr=False)
-    key: str | None = None
-    costs: dict[str, float] = field(default_factory=dict)
-    ended: float | None = None
-    progress: Progress | None = None
-    chunks: int = 0
-
-    @classmethod
-    def of(cls, event: Work, queue: str, status: EventStatus) -> Record:
-        """The record of an event that a store holds."""
-        state = event.execution
-        if state.arrival is None or state.priority is None:
-            raise ValueError(f"{event!r} is held by no store")
-        runs = state.status is EventStatus.PROCESSING
-        return cls(
-            number=state.arrival,
-            id=event.id,
-            queue=queue,
-            kind=registry.key_of(type(event)),
-            status=status,
-            priority=state.priority,
-            due=state.due,
-            attempt=state.attempt,
-            tries=state.tries,
-            denials=state.denials,
-            interruptions=state.interruptions,
-            payload=event.to_dict("json"),
-            progress=state.progress if runs else None,
-            chunks=len(state.chunks) if runs else 0,
-        )
-
-    def event(self) -> Element:
-        """The event, in its class.
-
-        Raises:
-            NotFoundError: if this process has not defined the class.
-            ValidationError: (pydantic's) if it no longer fits the class.
-        """
-        return Element.from_dict(self.payload)
-
-
 class Store(Protocol):
     """Where the events of one queue are kept.
 
@@ -168,8 +100,16 @@ class Store(Protocol):
     queue: str
     states: States
 
+    def time(self) -> float:
+        """The time that ``due`` counts by: Unix time in seconds."""
+
     async def append(
-        self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
+        self,
+        entries: Sequence[Entry],
+        *,
+        room: int | None = None,
+        exist_ok: bool = False,
+        terms: Terms | None = None,
     ) -> list[Work]:
         """Take events in, in this order: all of them or none.
 
@@ -177,9 +117,11 @@ class Store(Protocol):
             entries: Pending events that nobody holds, with finite priorities.
             room: How many may be pending afterwards; None: any number.
             exist_ok: Whether an id that is known is left as it stands.
+            terms: What holds for those of them that are new.
 
         Returns:
-            The events as held: for a known id the one that was there.
+            The events as held: for a known id the one that was there; and the one that stands
+            for it, where the terms ask for that.
 
         Raises:
             ExistsError: if an id is known, or given twice, unless ``exist_ok``.
@@ -261,6 +203,12 @@ class Store(Protocol):
     async def sweep(self, limit: int = 1000) -> int:
         """Give back what is held under a lapsed lease, as interrupted; how many."""
 
+    async def expire(self) -> int:
+        """End what waits and was not started by the time that it ``expires``; how many.
+
+        A store does so by itself in time, and before each claim.
+        """
+
     async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
         """Cancel what waits, and ask it of the workers that have the rest; one answer each.
 
@@ -327,6 +275,9 @@ class Store(Protocol):
 
     def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
         """Ring once, when an event of this store may have ended or been removed; a hint too."""
+
+    def on_expired(self, hear: Callable[[Work], object]) -> None:
+        """Call it, from now on, with each event of this process that has ended by ``expire``."""
 
     def ring_idle(self) -> None:
         """Ring the bells of ``on_idle``: a worker has stopped, so who waits may look again."""

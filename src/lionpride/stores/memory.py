@@ -5,14 +5,12 @@ Every verb ends without suspending, so each is one atomic step of the event loop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from heapq import nsmallest
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import Any, cast
-from uuid import UUID
 
-from ..errors import NotFoundError, OperationError
-from ..model.execution import TERMINAL, EventStatus
+from ..errors import OperationError
+from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import (
     Completion,
@@ -20,35 +18,19 @@ from ..rules.lifecycle import (
     Outcome,
     after_interruption,
     apply,
-    cancelled_while_waiting,
-    check_retryable,
-    requeue,
 )
-from .bells import Bells, Ringing
-from .clock import LoopClock
-from .contract import (
-    Cancelled,
-    Claim,
-    Entry,
-    Extended,
-    Named,
-    Record,
-    Settled,
-    Settlement,
-    Started,
-)
+from .by_hand import ByHand
+from .contract import Claim, Entry, Extended, Record, Settled, Settlement, Started
 from .intake import are_new, check_room, resolve
-from .states import States
-from .waiting import Waiting
+from .terms import Terms
 
 __all__ = ("MemoryStore",)
 
 _PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
-_CANCELLED = EventStatus.CANCELLED
 _APPLIED = Settled.APPLIED
 
 
-class MemoryStore(Ringing):
+class MemoryStore(ByHand):
     """Keeps the events of one queue in this process.
 
     Args:
@@ -58,33 +40,18 @@ class MemoryStore(Ringing):
             the event loop's.
     """
 
-    def __init__(
-        self,
-        queue: str = "default",
-        *,
-        name: str | None = None,
-        clock: Callable[[], float] | None = None,
-    ) -> None:
-        self.queue = queue
-        self.states = States(name=name or queue)
-        self._clock = clock or LoopClock()
-        self._all = self.states.by_number
-        self._pending = self.states.lane(_PENDING)
-        self._processing = self.states.lane(_PROCESSING)
-        self._completed = self.states.lane(EventStatus.COMPLETED)
-        # Claimed and not yet started: pending to a reader of this process, taken to a claim.
-        self._held: dict[int, Work] = {}
-        self._waiting = Waiting(self._pending, self._held, self._clock)
-        self._ready = self._waiting.ready
-        self._new, self._new_at = self._ready.new, self._ready.new_at
-        self._workers: dict[str, Callable[[Work], object]] = {}
-        self._bells = Bells()
-
     # -- taking in ---------------------------------------------------------------------------
 
     async def append(
-        self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
+        self,
+        entries: Sequence[Entry],
+        *,
+        room: int | None = None,
+        exist_ok: bool = False,
+        terms: Terms | None = None,
     ) -> list[Work]:
+        if terms is not None and (there := self._standing_for(terms)) is not None:
+            return [there]
         if are_new(entries):
             fresh, held = entries, [event for event, _ in entries]  # no id need be made
         else:
@@ -93,7 +60,7 @@ class MemoryStore(Ringing):
             held = [taken[event.id][0] for event, _ in entries]
         check_room(len(self._pending), len(fresh), room)
         for event, priority in fresh:
-            self._place(event, priority)
+            self._place(event, priority, terms)
         self._bells.ring_ready()
         return held
 
@@ -112,15 +79,35 @@ class MemoryStore(Ringing):
             self._bells.ring_ready()
         return True
 
-    def _place(self, event: Work, priority: float) -> None:
+    def _place(self, event: Work, priority: float, terms: Terms | None = None) -> None:
         """Make an event wait, under the next number."""
         state = event.execution
         self._all.last = number = self._all.last + 1
         state.become(_PENDING)
         state.arrival = number
         state.priority = priority
+        if terms is not None:
+            terms.write(state)
         self._pending[number] = event
+        self._note_unique(event, number)
         self._waiting.add(number)
+        if state.expires is not None:
+            self._set_alarm()
+
+    def _note_unique(self, event: Work, number: int) -> None:
+        unique = event.execution.unique
+        if unique is not None:
+            self._unique[unique[0]] = number
+
+    def _standing_for(self, terms: Terms) -> Work | None:
+        """The event that stands for the one to append; None if there is none."""
+        number = None if terms.unique is None else self._unique.get(terms.unique[0])
+        event = None if number is None else self._all.get(number)
+        unique = None if event is None else event.execution.unique
+        if event is None or unique is None:
+            return None
+        waits = event.execution.status in (_PENDING, _PROCESSING)
+        return event if terms.are_met_by(unique, waits) else None
 
     async def load(self, events: Sequence[Work]) -> int:
         resolve(self.states, [(event, 0.0) for event in events], exist_ok=False)
@@ -135,6 +122,7 @@ class MemoryStore(Ringing):
             else:
                 self._all.last = state.arrival = self._all.last + 1
                 self.states.lane(state.status)[state.arrival] = event
+                self._note_unique(event, state.arrival)
         self._bells.ring_ready()
         return len(events)
 
@@ -167,6 +155,8 @@ class MemoryStore(Ringing):
         start: bool = False,
     ) -> tuple[list[Claim], float | None]:
         waiting = self._waiting
+        if waiting.mixed:
+            self._lapse()
         newer = until is not None and until < self._all.last
         if newer or skip or (denied and waiting.has_denied()):
             numbers = waiting.some(n, until, skip, denied)
@@ -181,7 +171,10 @@ class MemoryStore(Ringing):
     def claim_now(self) -> Started | None:
         waiting, ready = self._waiting, self._ready
         number: int | None
-        if ready.new or ready.heap or waiting.mixed:
+        if waiting.mixed:
+            self._lapse()
+            number = waiting.next()
+        elif ready.new or ready.heap:
             number = waiting.next()
         else:
             number = ready.run.popleft() if ready.run else None
@@ -196,6 +189,12 @@ class MemoryStore(Ringing):
         if self._bells.room:
             self._bells.ring_room()
         return event, attempt, own
+
+    def _next(self) -> int | None:
+        """The next where something is due later, or expires, or was cancelled."""
+        if self._waiting.next_expiry() is not None:
+            self._lapse()
+        return self._waiting.next()
 
     def _hold(self, number: int) -> Claim:
         """Claim an event without starting it; its ``due`` stays, in case it is released."""
@@ -298,10 +297,6 @@ class MemoryStore(Ringing):
             self._ring_ended((number,))
         return _APPLIED
 
-    def _let_wait(self, number: int, delay: float | None) -> None:
-        self._waiting.add(number, delay)
-        self._bells.ring_ready()
-
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float | None = None
     ) -> list[Extended]:
@@ -314,120 +309,3 @@ class MemoryStore(Ringing):
 
     async def sweep(self, limit: int = 1000) -> int:
         return 0  # a claim ends with this process, and so does the store
-
-    # -- by hand -----------------------------------------------------------------------------
-
-    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
-        numbers = [self._number(event) for event in events]
-        answers = []
-        for number in numbers:
-            event = self._all[number]
-            if number in self._held or number in self._processing:
-                for end in tuple(self._workers.values()):
-                    end(event)
-                answers.append(Cancelled.CLAIMED)
-            elif number in self._pending:
-                self._waiting.leave(number)
-                apply(event.execution, cancelled_while_waiting())
-                del self._pending[number]
-                self.states.lane(_CANCELLED)[number] = event
-                answers.append(Cancelled.DONE)
-            else:
-                answers.append(Cancelled.SETTLED)
-        self._ring_ended(numbers)
-        return answers
-
-    async def requeue(self, events: Sequence[Named]) -> None:
-        numbers = dict.fromkeys(self._number(event) for event in events)
-        for number in numbers:
-            check_retryable(self._all[number].execution)
-        for number in numbers:
-            event, state = self._all[number], self._all[number].execution
-            del self.states.lane(state.status)[number]
-            requeue(state)
-            self._pending[number] = event
-            self._let_wait(number, None)
-
-    async def prune(
-        self, statuses: Collection[EventStatus], *, limit: int | None = None
-    ) -> list[Work]:
-        pruned: list[Work] = []
-        for status in EventStatus:
-            if status in TERMINAL and status in statuses:
-                left = None if limit is None else limit - len(pruned)
-                pruned += islice(self.states.lane(status).values(), left)
-        numbers = [event.__dict__["_arrival"] for event in pruned]
-        self.states.drop(pruned)
-        self._ring_ended(numbers)
-        return pruned
-
-    async def remove(self, events: Sequence[Named]) -> None:
-        numbers = [self._number(event) for event in events]
-        for number in numbers:
-            if number in self._held or number in self._processing:
-                raise OperationError(
-                    f"{self._all[number]!r} is running: cancel it, and remove it when it has ended"
-                )
-        for number in self._pending.keys() & set(numbers):
-            self._waiting.leave(number)
-        self.states.drop([self._all[number] for number in numbers])
-        self._ring_ended(numbers)
-
-    def _number(self, event: Named) -> int:
-        held = self.states.find(event) if isinstance(event, UUID) else event
-        number = None if held is None else held.execution.arrival
-        if number is None or self._all.get(number) is not held:
-            raise NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
-        return number
-
-    # -- asking ------------------------------------------------------------------------------
-
-    async def counts(self) -> dict[EventStatus, int]:
-        counts = {status: len(lane) for status, lane in self.states.lanes.items()}
-        counts[_PENDING] -= len(self._held)
-        counts[_PROCESSING] += len(self._held)
-        return counts
-
-    async def events(
-        self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
-    ) -> list[Record]:
-        lower = after or 0
-        lane = self._all if status is None or status is _PROCESSING else self.states.lane(status)
-        numbers = (
-            number
-            for number, event in lane.items()
-            if number > lower and status in (None, self._status(number, event))
-        )
-        page = nsmallest(limit, numbers)
-        return [self._record(self._all[number]) for number in page]
-
-    async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
-        found = [self.states.find(each) for each in ids]
-        return [None if event is None else self._record(event) for event in found]
-
-    def _status(self, number: int, event: Work) -> EventStatus:
-        """The status as a store counts it: claimed is PROCESSING."""
-        return _PROCESSING if number in self._held else event.execution.status
-
-    def _record(self, event: Work) -> Record:
-        return Record.of(event, self.queue, self._status(self._number(event), event))
-
-    async def find(self, uid: UUID) -> Work | None:
-        return self.states.find(uid)
-
-    def last_arrival(self) -> int:
-        return self._all.last
-
-    # -- bells -------------------------------------------------------------------------------
-
-    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
-        self._bells.on_ended(self._number(event), bell)
-
-    def _ring_ended(self, numbers: Iterable[int]) -> None:
-        """Ring the bells of these events, of room, and that of idleness if it has come."""
-        self._bells.ring_ended(numbers)
-        self._bells.ring_room()
-        if not self._pending and not self._processing:
-            self._bells.ring_idle()
-
-    async def close(self) -> None: ...

@@ -142,7 +142,8 @@ class Shown:
                 event = self._let_go.get(number)
                 if event is not None:
                     self._let_go.forget(number)
-                    event.execution.arrival = event.execution.due = None
+                    state = event.execution
+                    state.arrival = state.due = state.expires = None
             if event is not None:
                 gone.append(event)
         return gone

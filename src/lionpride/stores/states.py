@@ -90,7 +90,7 @@ class States(Flow[Work, Progression]):
             if state.arrival is None or state.arrival not in self.by_number:
                 continue
             del self.lanes[state.status][state.arrival]
-            state.arrival = state.due = None
+            state.arrival = state.due = state.expires = None
             if "id" in event.__dict__:
                 if "_numbers" in self.__dict__:
                     self._numbers.pop(event.id, None)

@@ -7,7 +7,7 @@ mostly leftovers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from heapq import heapify, heappop, heappush
 
 from ..model.execution import Execution
@@ -29,13 +29,14 @@ class Waiting:
         ready: Those whose turn may come now, and leftovers. What has nothing on record may be
             pushed there directly.
         mixed: Whether ``next`` must be asked, and not ``ready`` alone: something is due later,
-            or there are leftovers.
+            or expires, or there are leftovers.
     """
 
     __slots__ = (
         "_clock",
         "_denials",
         "_denied",
+        "_expiring",
         "_held",
         "_later",
         "_left",
@@ -52,6 +53,7 @@ class Waiting:
         self._clock = clock
         self.ready = Order()
         self._later: list[tuple[float, int]] = []  # a heap of (due, number)
+        self._expiring: list[tuple[float, int]] = []  # a heap of (expires, number)
         self._denied = Order()  # those of `_later` that wait out a denial
         self.mixed = False
         self._denials = 0  # pushed to `_denied` since it was built
@@ -67,6 +69,10 @@ class Waiting:
         state = self._pending[number].execution
         if delay:
             state.due = self._clock() + delay
+        if state.expires is not None:
+            heappush(self._expiring, (state.expires, number))
+            self.mixed = True
+            self._tidy()
         if state.due is None:
             self.ready.push(*self._entry(number))
             return
@@ -96,7 +102,7 @@ class Waiting:
         number = self.ready.pop()
         while number is not None and self._left and self._is_left(number):
             number = self.ready.pop()
-        self.mixed = bool(self._later or self._left)
+        self.mixed = bool(self._later or self._left or self._expiring)
         return number
 
     def some(self, n: int, until: int | None, skip: Container[int], denied: bool) -> list[int]:
@@ -116,6 +122,18 @@ class Waiting:
         for order, priority, number in aside:
             order.push(priority, number)
         return found
+
+    def late(self) -> Iterator[int]:
+        """What was not started in time, one after another; it still waits."""
+        expiring = self._expiring
+        while expiring and expiring[0][0] <= self._clock():
+            entry = heappop(expiring)
+            if self._expires(entry):
+                yield entry[1]
+
+    def next_expiry(self) -> float | None:
+        """When the first may have to be ended; None if none expires."""
+        return self._expiring[0][0] if self._expiring else None
 
     def has_denied(self) -> bool:
         """Whether any event may wait out a denial."""
@@ -174,8 +192,15 @@ class Waiting:
         state = self._state(number)
         return state is not None and state.due is not None and state.denials > 0
 
+    def _expires(self, entry: tuple[float, int]) -> bool:
+        state = self._state(entry[1])
+        return state is not None and state.expires == entry[0]
+
     def _tidy(self) -> None:
         most = 64 + 2 * len(self._pending)
+        if len(self._expiring) > most:
+            self._expiring = list(filter(self._expires, self._expiring))
+            heapify(self._expiring)
         if len(self._later) > most:
             self._later = [(due, n) for due, n in self._later if self._is_later(n)]
             heapify(self._later)

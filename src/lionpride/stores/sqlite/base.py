@@ -75,6 +75,7 @@ class Base:
             refuse=self._refuse,
         )
         self._workers: dict[str, Callable[[Work], object]] = {}
+        self._leaving: set[str] = set()  # workers that are discharged, but for their row
         self.missing: set[str] = set()  # kinds that this process has no class for
         self._file: Opened | None = None
         self._last_ending = 0.0

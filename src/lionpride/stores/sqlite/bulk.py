@@ -78,8 +78,8 @@ class Bulk(Rows):
         many(
             self._db,
             "INSERT INTO finished (number, queue, status, attempt, ended, duration, result, "
-            "tries, denials, interruptions) VALUES ",
-            f"(?, {self._queue}, 'completed', ?, ?, ?, ?, ?, 0, ?)",
+            "tries, denials, interruptions, attempts) VALUES ",
+            f"(?, {self._queue}, 'completed', ?, ?, ?, ?, ?, 0, ?, ?)",
             "",
             sorted(ended),
         )

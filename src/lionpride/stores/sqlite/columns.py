@@ -8,13 +8,16 @@ from typing import Any, Final
 from uuid import UUID
 
 from ...model import registry
+from ...model.attempts import attempts_of
 from ...model.execution import EventStatus, Execution
 from ...model.ids import number_of
 from ...model.packing import kind_and_packed, packed, packed_result, unpack, unpack_result
+from ...model.policy import Retry
 from ...model.unset import Unset
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
 from ..contract import Record
+from ..terms import Terms
 from .look import NEW, Found, Kept, State
 from .rows import Fresh, Place
 
@@ -24,6 +27,8 @@ __all__ = (
     "event_of",
     "event_of_found",
     "fresh_of",
+    "kept_of",
+    "packed_attempts",
     "place_of",
     "place_of_record",
     "state_of",
@@ -32,9 +37,13 @@ __all__ = (
 _COUNTERS: Final = ("_attempt", "_tries", "_denials", "_interruptions")
 
 
-def place_of(event: Work, priority: float, ended: float = 0.0) -> Place:
+def place_of(event: Work, priority: float, ended: float = 0.0, terms: Terms | None = None) -> Place:
     """Where an event goes that is taken in."""
     own = event.__dict__
+    if terms is not None:  # what they write is on the event once that is safe
+        state = Execution.over(Execution.over(own).entries())
+        terms.write(state)
+        own = {"_created": own["_created"], **state.own}
     status = own.get("_status", "pending")
     return Place(
         event.id.bytes,
@@ -43,12 +52,18 @@ def place_of(event: Work, priority: float, ended: float = 0.0) -> Place:
         priority,
         None,
         None,
+        _retry_of(own),
+        own.get("_unique", _NONE)[0],
+        own.get("_unique", _NONE)[1],
         packed(event),
         status,
         own.get("_due") or 0.0,
         ended,
         NEW if "_status" not in own else state_of(own),
     )
+
+
+_NONE: Final = (None, None)
 
 
 def fresh_of(event: Work, priority: float) -> Fresh:
@@ -70,12 +85,26 @@ def state_of(own: dict[str, Any]) -> State:
         None if duration is Unset else duration,
         None if retryable is Unset else int(retryable),
         packed_result(Execution.over(own)),
+        packed_attempts(own),
+        own.get("_expires"),
     )
+
+
+def packed_attempts(own: dict[str, Any]) -> str | None:
+    """What is kept of attempts that failed, as JSON; None if there is nothing."""
+    attempts = own.get("_attempts")
+    return json.dumps(attempts, separators=(",", ":")) if attempts else None
+
+
+def _retry_of(own: dict[str, Any]) -> str | None:
+    """A retry policy of an event's own, as JSON; None if it has none."""
+    policy = own.get("_retry")
+    return None if policy is None else json.dumps(policy.to_dict(), separators=(",", ":"))
 
 
 def entries_of(status: str, state: State) -> dict[str, Any]:
     """The entries in an event's ``__dict__`` that state columns stand for."""
-    *counters, duration, retryable, result = state
+    *counters, duration, retryable, result, attempts, expires = state
     own: dict[str, Any] = {"_status": status}
     own |= {key: n for key, n in zip(_COUNTERS, counters, strict=True) if n}
     if duration is not None:
@@ -84,6 +113,10 @@ def entries_of(status: str, state: State) -> dict[str, Any]:
         own["_retryable"] = bool(retryable)
     if result is not None:
         own |= unpack_result(result)
+    if attempts is not None:
+        own["_attempts"] = attempts_of(json.loads(attempts))
+    if expires is not None:
+        own["_expires"] = expires
     return own
 
 
@@ -96,7 +129,7 @@ def after(outcome: Outcome, own: dict[str, Any]) -> State:
     if isinstance(outcome, Completion) and own.get("_status") == "processing":
         result = packed_result(Execution.over({"_response": outcome.response}))
         counters = [own.get(key, 0) for key in _COUNTERS]
-        return (*counters, outcome.duration, None, result)
+        return (*counters, outcome.duration, None, result, packed_attempts(own), None)
     execution = Execution.over(Execution.over(own).entries())
     apply(execution, outcome)
     return state_of(execution.own)
@@ -109,16 +142,26 @@ def event_of(number: int, kept: Kept, priority: float, due: float, entries: dict
         NotFoundError: if this process has not defined the class.
         ValidationError: (pydantic's) if it no longer fits the class.
     """
-    uid, _, created, payload = kept
+    uid, _, created, payload, retry, single, since = kept
     entries |= {"_arrival": number, "_priority": priority}
     if due:
         entries["_due"] = due
+    if retry is not None:
+        entries["_retry"] = Retry.from_dict(json.loads(retry))
+    if single is not None:
+        entries["_unique"] = single, since
     return unpack(payload, id=UUID(bytes=uid), created=created, entries=entries)
+
+
+def kept_of(found: Found) -> Kept:
+    """What never changes, of all that is known of an event."""
+    fixed = found.retry, found.single, found.since
+    return found.id, found.kind, found.created, found.payload, *fixed
 
 
 def event_of_found(found: Found) -> Work:
     """The event of all that is known of it."""
-    kept = found.id, found.kind, found.created, found.payload
+    kept = kept_of(found)
     entries = entries_of(found.status, found.state)
     return event_of(found.number, kept, found.priority, found.due, entries)
 
@@ -144,6 +187,9 @@ def place_of_record(record: Record, now: float) -> Place:
         record.priority,
         record.key,
         json.dumps(record.costs) if record.costs else None,
+        _retry_of(execution.own),
+        (execution.unique or _NONE)[0],
+        (execution.unique or _NONE)[1],
         json.dumps(payload, separators=(",", ":")),
         execution.status.value,
         record.due or 0.0,

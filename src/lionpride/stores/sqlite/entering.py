@@ -10,8 +10,9 @@ from uuid import UUID
 
 from ...errors import ExistsError
 from ..intake import check_room
+from ..terms import Terms
 from .bulk import Bulk
-from .look import PENDING
+from .look import PENDING, PROCESSING
 from .rows import Fresh, Place, Rows
 
 __all__ = ("Append", "Enter", "exists")
@@ -28,18 +29,22 @@ class Append:
         foreign: Those of them that another store holds.
         room: How many may wait afterwards.
         exist_ok: Whether a known id is left as it stands.
+        terms: What else is asked.
     """
 
     places: Sequence[Place]
     foreign: frozenset[bytes] = frozenset()
     room: int | None = None
     exist_ok: bool = False
+    terms: Terms | None = None
 
     def __call__(self, rows: Rows) -> list[tuple[int, bool]]:
         return _at_once(self.by_and_by(rows, len(self.places)))
 
     def by_and_by(self, rows: Rows, size: int) -> Generator[None, None, list[tuple[int, bool]]]:
         """The same in pieces of so many events; it yields between two of them."""
+        if (there := self._standing_for(rows)) is not None:
+            return [(there, False)]
         known: dict[bytes, int] = {}
         for places in _pieces(self.places, size):
             found = rows.known(place.id for place in places)
@@ -60,6 +65,18 @@ class Append:
             (known[place.id], False) if place.id in known else (new[place.id], True)
             for place in self.places
         ]
+
+    def _standing_for(self, rows: Rows) -> int | None:
+        """The event that stands for the one to append; None if there is none."""
+        if self.terms is None or self.terms.unique is None:
+            return None
+        single, _ = self.terms.unique
+        newest = rows.newest_of(single)
+        standing = None if newest is None else rows.standing(newest[0])
+        if newest is None or standing is None:
+            return None
+        waits = standing[0] in (PENDING, PROCESSING)
+        return newest[0] if self.terms.are_met_by((single, newest[1]), waits) else None
 
     def _fresh(self, rows: Rows, known: Mapping[bytes, int]) -> dict[bytes, Place]:
         """The events that are not here yet, each once."""

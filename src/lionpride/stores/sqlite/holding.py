@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ...errors import NotFoundError, OperationError
-from ...model.execution import EventStatus
+from ...model.execution import FIXED, EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Ending, Outcome, after_interruption, apply
 from ..bells import Bells
 from ..contract import Claim, Entry, Settled, Settlement
 from ..shown import Shown
+from ..terms import Terms
 from .batch import Answers, Exit
 from .batch import Entry as Entered
-from .columns import after, entries_of, event_of, event_of_found
+from .columns import after, entries_of, event_of, event_of_found, kept_of
 from .look import Found, Kept, State
 from .rows import Waits
 from .steps import Claimed, Settling
@@ -120,12 +121,19 @@ class Holding:
             own["_priority"] = priority
         self.shown.enter(numbers, [event for event, _ in entries])
 
-    def appended(self, entries: Sequence[Entry], answer: list[tuple[int, bool]]) -> list[Work]:
+    def appended(
+        self,
+        entries: Sequence[Entry],
+        answer: list[tuple[int, bool]],
+        terms: Terms | None = None,
+    ) -> list[Work]:
         """Events were appended, or were here already: all of them as they are held."""
         held: list[Work] = []
         for (event, priority), (number, is_new) in zip(entries, answer, strict=True):
             mine = self.shown.find(number)
             if is_new and mine is None:
+                if terms is not None:
+                    terms.write(event.execution)
                 self._enter([(event, priority)], [number])
                 mine = event
             held.append(self.find(number) if mine is None else mine)
@@ -222,7 +230,7 @@ class Holding:
         """Of an event that user code let go of since the claim was asked for."""
         (found,) = self._look_up([number])
         assert found is not None, "what is claimed is an event"
-        return found.id, found.kind, found.created, found.payload
+        return kept_of(found)
 
     def start(self, event: Work) -> None:
         """Show a claimed event as PROCESSING."""
@@ -344,8 +352,8 @@ class Holding:
             if found is None:
                 self.shown.drop([number])
             elif event is not None:
-                stands = event.execution.status.value, event.execution.attempt
-                if stands != (found.status, found.state[0]):  # else its own errors stay
+                stands = event.execution.status.value, _counters(event.__dict__)
+                if stands != (found.status, found.state[:4]):  # else its own errors stay
                     self._write(event, found.status, found.due, found.state)
                 self.shown.rest(number, event)
         self._bells.ring_ended(numbers)
@@ -356,7 +364,7 @@ class Holding:
         execution, before = event.execution, event.execution.status
         own = event.__dict__
         number, priority = own["_arrival"], own["_priority"]
-        for key in execution.entries():
+        for key in execution.entries().keys() - FIXED:
             del own[key]
         own.update(entries_of(status, state), _arrival=number, _priority=priority)
         execution.due = due or None

@@ -11,6 +11,7 @@ from ...model.execution import EventStatus
 from .published import Published
 
 __all__ = (
+    "ENDED",
     "NEW",
     "NEW_TEXT",
     "PENDING",
@@ -23,13 +24,16 @@ __all__ = (
     "State",
 )
 
-State: TypeAlias = tuple[int, int, int, int, float | None, int | None, str | None]
-"""attempt, tries, denials, interruptions, duration, retryable, result."""
+State: TypeAlias = tuple[
+    int, int, int, int, float | None, int | None, str | None, str | None, float | None
+]
+"""attempt, tries, denials, interruptions, duration, retryable, result, attempts, expires."""
 
-Kept: TypeAlias = tuple[bytes, str, float, str]
-"""id, kind, created, payload."""
+Kept: TypeAlias = tuple[bytes, str, float, str, str | None, str | None, float | None]
+"""id, kind, created, payload, retry, single, since."""
 
-STATE: Final = "attempt, tries, denials, interruptions, duration, retryable, result"
+ENDED: Final = "attempt, tries, denials, interruptions, duration, retryable, result, attempts"
+STATE: Final = f"{ENDED}, expires"
 _EMPTY: Final = STATE.count(",") - 3
 NEW: Final[Any] = (0, 0, 0, 0) + (None,) * _EMPTY
 """The state of an event with nothing on record."""
@@ -64,6 +68,9 @@ class Found(NamedTuple):
     priority: float
     key: str | None
     costs: str | None
+    retry: str | None
+    single: str | None
+    since: float | None
     payload: str
     status: str
     due: float
@@ -127,6 +134,24 @@ class Look:
         due: float | None = self._db.execute(query, (self._queue,)).get
         return due
 
+    def next_expiry(self) -> float | None:
+        """When the first of what waits and has to start by some time expires."""
+        query = (
+            "SELECT expires FROM waiting WHERE queue = ? AND expires IS NOT NULL "
+            "ORDER BY expires LIMIT 1"
+        )
+        expires: float | None = self._db.execute(query, (self._number(),)).get
+        return expires
+
+    def newest_of(self, single: str) -> tuple[int, float] | None:
+        """The number of the newest event of a value, and since when it has it."""
+        query = (
+            "SELECT number, since FROM event WHERE queue = ? AND single = ? "
+            "ORDER BY number DESC LIMIT 1"
+        )
+        found: Any = self._db.execute(query, (self._queue, single)).fetchone()
+        return found  # type: ignore[no-any-return]
+
     def oldest(
         self, status: str, limit: int, before: float | None = None
     ) -> list[tuple[float, int]]:
@@ -183,7 +208,9 @@ class Look:
 
     def kept(self, number: int) -> Kept:
         """What never changes of an event that is here."""
-        query = "SELECT id, kind, created, payload FROM event WHERE number = ?"
+        query = (
+            "SELECT id, kind, created, payload, retry, single, since FROM event WHERE number = ?"
+        )
         kept: Any = self._db.execute(query, (number,)).fetchone()
         return kept  # type: ignore[no-any-return]
 
@@ -204,8 +231,8 @@ class Look:
         """All that is known of an event, in whatever queue."""
         row: Any = self._db.execute(
             "SELECT e.number, e.id, q.name, e.kind, e.created, e.priority, e.key, e.costs, "
-            "e.payload, q.number FROM event e JOIN queue q ON q.number = e.queue "
-            "WHERE e.number = ?",
+            "e.retry, e.single, e.since, e.payload, q.number FROM event e "
+            "JOIN queue q ON q.number = e.queue WHERE e.number = ?",
             (number,),
         ).fetchone()
         if row is None:
@@ -217,7 +244,7 @@ class Look:
     def _stands(self, number: int, priority: float, queue: int) -> tuple[str, float, float, State]:
         """Status, due time, time of ending (0: not yet) and state of an event."""
         at: Any = self._db.execute(
-            f"SELECT status, 0.0, ended, {STATE} FROM finished WHERE number = ?1 UNION ALL "
+            f"SELECT status, 0.0, ended, {ENDED}, NULL FROM finished WHERE number = ?1 UNION ALL "
             f"SELECT '{PROCESSING}', due, 0.0, {STATE} FROM lease WHERE number = ?1 UNION ALL "
             f"SELECT '{PENDING}', due, 0.0, {STATE} FROM waiting "
             "WHERE queue = ?2 AND due = 0 AND priority = ?3 AND number = ?1 UNION ALL "

@@ -10,13 +10,15 @@ from uuid import UUID
 
 from ...errors import NotFoundError
 from ...model import registry
-from ...model.execution import TERMINAL, EventStatus
+from ...model.execution import TERMINAL, EventStatus, Execution
 from ...model.work import Work
-from ...rules.lifecycle import Ending
+from ...rules.lifecycle import Ending, after_expiry
+from ..alarm import Alarm
 from ..contract import Cancelled, Named, Record
 from . import steps
 from .base import CHUNK, Base, heard
 from .columns import after, entries_of
+from .expiring import Expire, Expired
 from .look import State
 from .telling import Telling
 from .watch import Watch
@@ -34,6 +36,8 @@ class Manage(Base):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watch = Watch(self._is_watching, self._look)
+        self._alarm = Alarm(self._clock, self._expire)
+        self._hearers: list[Callable[[Work], object]] = []
         self._telling = Telling(self._holding.claims, self._ask)
         self._warned: set[str] = set()
         self._is_shared = False  # another process has written since the file was opened
@@ -41,9 +45,37 @@ class Manage(Base):
 
     async def close(self) -> None:
         self._watch.stop()
+        self._alarm.off()
         if self._file is not None:
             await self._telling.stop()
         await super().close()
+
+    # -- what is not started in time ---------------------------------------------------------
+
+    async def expire(self) -> int:
+        count: int = await self._ask(self._expiring(), self._expired)
+        return count
+
+    def on_expired(self, hear: Callable[[Work], object]) -> None:
+        self._hearers.append(hear)
+
+    def _expiring(self) -> Expire:
+        return Expire(self._clock(), self._ending, packed_expiry)
+
+    def _expire(self) -> None:
+        if self._file is not None:
+            self._ask(self._expiring(), self._expired).add_done_callback(heard)
+
+    def _expired(self, expired: Expired) -> int:
+        """Show what was ended, and look again when more may have to be."""
+        if expired.numbers:
+            self._holding.refresh(expired.numbers)
+            held = map(self._holding.shown.find, expired.numbers)
+            for event in [each for each in held if each is not None]:
+                for hear in self._hearers:
+                    hear(event)
+        self._alarm.set(expired.next)
+        return len(expired.numbers)
 
     # -- by hand -----------------------------------------------------------------------------
 
@@ -123,6 +155,9 @@ class Manage(Base):
 
     # -- asking ------------------------------------------------------------------------------
 
+    def time(self) -> float:
+        return self._clock()
+
     async def counts(self) -> dict[EventStatus, int]:
         return self._open.reader.counts()
 
@@ -180,7 +215,9 @@ class Manage(Base):
 
     def discharge(self, worker: str) -> None:
         if self._workers.pop(worker, None) is not None:
-            self._ask(steps.Discharge(worker)).add_done_callback(heard)
+            self._leaving.add(worker)
+            asked = self._ask(steps.Discharge(worker), lambda _: self._leaving.discard(worker))
+            asked.add_done_callback(heard)
             self._keep_alive()
 
     def _keep_alive(self) -> None:
@@ -189,7 +226,7 @@ class Manage(Base):
 
     async def attended(self) -> bool:
         alive = self._wall() - self._lease
-        return bool(self._workers) or self._open.reader.is_attended(alive)
+        return bool(self._workers) or self._open.reader.is_attended(alive, but=self._leaving)
 
     # -- classes that are not here -----------------------------------------------------------
 
@@ -215,7 +252,9 @@ class Manage(Base):
         """See ``Foreign``."""
         missing = self._still_missing()
         alive = self._wall() - self._lease
-        if not missing or self._open.reader.is_attended(alive, but=self._workers):
+        if not missing or self._open.reader.is_attended(
+            alive, but=self._workers.keys() | self._leaving
+        ):
             return []
         kinds = self._open.reader.waiting_kinds()
         return sorted(kinds) if kinds <= missing else []
@@ -278,6 +317,7 @@ class Manage(Base):
                 self._holding.refresh(self._holding.outdated(doubtful))
             return
         self._is_shared = True
+        self._alarm.set(self._open.reader.next_expiry())
         self._holding.refresh(
             [number for number in self._bells.ended if number not in self._holding.claims]
         )
@@ -294,6 +334,13 @@ def is_defined(kind: str) -> bool:
     except NotFoundError:
         return False
     return True
+
+
+def packed_expiry(state: State) -> tuple[str, State]:
+    """The status and the state of an event that waited, and was not started in time."""
+    own = entries_of("pending", state)
+    ending = after_expiry(Execution.over(own))
+    return ending.status.value, after(ending, own)
 
 
 def packed_ending(ending: Ending, state: State) -> State:

@@ -18,6 +18,7 @@ def claim_first(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed | None, New
 
     Nothing is answered if this process has no class for one of them: then undo this.
     """
+    expired = claim.expire(rows)
     rows.mature(claim.now)
     found = rows.next(claim.n + 1)
     n = _share(found, new, claim.n)
@@ -32,11 +33,11 @@ def claim_first(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed | None, New
     more = len(found) > len(waited) or len(new) > n
     wait = 0.0 if more else claim.wait(rows)
     if fresh and not waited and claim.start and len(new) == n:
-        return Claimed([], kept, wait, fresh), []
+        return Claimed([], kept, wait, expired, fresh), []
     taken = waited + [(number, 0.0, priority, *NEW) for priority, number in fresh]
     if waited and fresh:
         taken.sort(key=_key)
-    return Claimed(taken, kept, wait), new[n:]
+    return Claimed(taken, kept, wait, expired), new[n:]
 
 
 def _key(one: Waits) -> tuple[float, int]:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import apsw
 
+from ...model.attempts import attempts_of
 from ...model.execution import EventStatus
 from ...model.live import Progress
 from ...model.packing import unpack_result
@@ -97,6 +98,10 @@ class Reader:
         progress = None if note is None else Progress(fraction, note)
         return replace(record, progress=progress, chunks=count)
 
+    def next_expiry(self) -> float | None:
+        """When the first of what waits and has to start by some time expires."""
+        return self._look.next_expiry()
+
     def find(self, ids: Iterable[UUID]) -> list[Found | None]:
         """What is known of the events of these ids; None for one that is not in the queue."""
         wanted = [uid.bytes for uid in ids]
@@ -116,7 +121,7 @@ class Reader:
 
 def record_of(found: Found) -> Record:
     """A record from what the tables say."""
-    attempt, tries, denials, interruptions, _, _, _ = found.state
+    attempt, tries, denials, interruptions, *_ = found.state
     uid = UUID(bytes=found.id)
     return Record(
         number=found.number,
@@ -139,7 +144,7 @@ def record_of(found: Found) -> Record:
 
 def _payload(found: Found, uid: UUID) -> dict[str, Any]:
     """What ``to_dict("json")`` of the event gives."""
-    _, _, _, _, duration, retryable, result = found.state
+    _, _, _, _, duration, retryable, result, attempts, expires = found.state
     execution: dict[str, Any] = {"status": found.status}
     if duration is not None:
         execution["duration"] = duration
@@ -154,6 +159,14 @@ def _payload(found: Found, uid: UUID) -> dict[str, Any]:
     execution["priority"] = found.priority
     if found.due:
         execution["due"] = found.due
+    if expires is not None:
+        execution["expires"] = expires
+    if attempts is not None:
+        execution["attempts"] = [each._asdict() for each in attempts_of(json.loads(attempts))]
+    if found.retry is not None:
+        execution["retry"] = json.loads(found.retry)
+    if found.single is not None:
+        execution["unique"] = [found.single, found.since]
     created = datetime.fromtimestamp(found.created, UTC).isoformat()
     head = {"id": str(uid), "created_at": created, "execution": execution}
     fields: dict[str, Any] = json.loads(found.payload)

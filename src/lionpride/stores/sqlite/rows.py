@@ -8,18 +8,29 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 from ...rules.lifecycle import RETRYABLE
-from .look import PENDING, PROCESSING, STATE, Look, Stands, State
+from .look import ENDED, PENDING, PROCESSING, STATE, Look, Stands, State
 from .many import many
 
 __all__ = ("Ended", "Fresh", "Place", "Rows", "Waits")
 
 Waits: TypeAlias = tuple[
-    int, float, float, int, int, int, int, float | None, int | None, str | None
+    int,
+    float,
+    float,
+    int,
+    int,
+    int,
+    int,
+    float | None,
+    int | None,
+    str | None,
+    str | None,
+    float | None,
 ]
 """number, due, priority of an event that waits, and its state."""
 
-Ended: TypeAlias = tuple[int, int, float, float, str | None, int, int]
-"""number, attempt, ended, duration, result, tries, interruptions of a completed attempt."""
+Ended: TypeAlias = tuple[int, int, float, float, str | None, int, int, str | None]
+"""number, attempt, ended, duration, result, tries, interruptions, attempts; of a completed one."""
 
 Fresh: TypeAlias = tuple[bytes, str, str, float, float]
 """id, kind, payload, created, priority of an event with nothing on record."""
@@ -34,6 +45,9 @@ class Place(NamedTuple):
     priority: float
     key: str | None
     costs: str | None
+    retry: str | None
+    single: str | None
+    since: float | None
     payload: str
     status: str
     due: float
@@ -108,9 +122,10 @@ class Rows(Look):
         numbers = range(last + 1, last + 1 + len(places))
         before, queue = self._db.total_changes(), self._queue
         self._db.executemany(
-            "INSERT INTO event (number, id, queue, kind, created, priority, key, costs, payload) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-            [(n, p[0], queue, *p[1:7]) for n, p in zip(numbers, places, strict=True)],
+            "INSERT INTO event (number, id, queue, kind, created, priority, key, costs, retry, "
+            "single, since, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO NOTHING",
+            [(n, p[0], queue, *p[1:10]) for n, p in zip(numbers, places, strict=True)],
         )
         if self._db.total_changes() - before != len(places):
             return None
@@ -135,7 +150,7 @@ class Rows(Look):
             queue = self._queue
             self._db.executemany(
                 f"INSERT INTO waiting (queue, due, priority, number, {STATE}) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(queue, due, priority, n, *state) for due, priority, n, state in entries],
             )
             self._count(PENDING, len(entries))
@@ -145,9 +160,9 @@ class Rows(Look):
         if entries:
             queue = self._queue
             self._db.executemany(
-                f"INSERT INTO finished (number, queue, status, ended, {STATE}) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(n, queue, status, ended, *state) for n, status, ended, state in entries],
+                f"INSERT INTO finished (number, queue, status, ended, {ENDED}) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(n, queue, status, ended, *state[:-1]) for n, status, ended, state in entries],
             )
             for _, status, _, _ in entries:
                 self._count(status, 1)
@@ -209,7 +224,7 @@ class Rows(Look):
         self._db.execute(
             f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) SELECT "
             f"number, queue, due, priority, attempt + 1, tries, {'0' if start else 'denials'}, "
-            "interruptions, duration, retryable, result, ?4, ?5 FROM waiting "
+            "interruptions, duration, retryable, result, attempts, expires, ?4, ?5 FROM waiting "
             "WHERE queue = ?1 AND due = 0 AND (priority, number) <= (?2, ?3)",
             (*last, worker, until),
         )
@@ -225,7 +240,7 @@ class Rows(Look):
         self._db.executemany(
             f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) VALUES "
             f"(?, {queue}, {'0 * ?' if start else '?'}, ?, ? + 1, ?, {'0 * ?' if start else '?'}, "
-            "?, ?, ?, ?, ?, ?)",
+            "?, ?, ?, ?, ?, ?, ?, ?)",
             [(*one, worker, until) for one in found],
         )
         self._db.executemany(
@@ -267,6 +282,15 @@ class Rows(Look):
         """Renew a lease: whether a cancel is asked for; None if it is lost."""
         query = "UPDATE lease SET until = ? WHERE number = ? AND attempt = ? RETURNING cancel"
         return self._db.execute(query, (until, number, attempt)).get  # type: ignore[no-any-return]
+
+    def late(self, now: float) -> list[Stands]:
+        """What waits and was to be started by now."""
+        found = self._db.execute(
+            f"SELECT number, due, priority, {STATE} FROM waiting WHERE queue = ? "
+            "AND expires IS NOT NULL AND expires <= ? ORDER BY expires, number",
+            (self._queue, now),
+        )
+        return [Stands(row[0], row[1], row[2], row[3:]) for row in found]
 
     # -- settling ----------------------------------------------------------------------------
 
@@ -312,14 +336,15 @@ class Rows(Look):
         statuses = ", ".join(f"'{status.value}'" for status in RETRYABLE)
         row = self._db.execute(
             "DELETE FROM finished WHERE number = ? AND queue = ? "
-            f"AND status IN ({statuses}) RETURNING status, attempt",
+            f"AND status IN ({statuses}) RETURNING status, attempt, attempts",
             (number, self._queue),
         ).fetchone()
         if row is None:
             return False
         priority = self._db.execute("SELECT priority FROM event WHERE number = ?", (number,)).get
         self._count(row[0], -1)
-        self._let_wait([(0.0, priority, number, (row[1], 0, 0, 0, None, None, None))])
+        anew: State = (row[1], 0, 0, 0, None, None, None, row[2], None)
+        self._let_wait([(0.0, priority, number, anew)])
         return True
 
     def drop(self, number: int) -> None:

@@ -17,6 +17,7 @@ from ...model.execution import TERMINAL, EventStatus
 from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
 from ..contract import Cancelled, Extended, Settled
 from .bulk import Bulk
+from .expiring import Expire, Expired
 from .host import born, host, is_dead
 from .look import Kept, State
 from .rows import Rows, Waits
@@ -107,6 +108,7 @@ class Claimed(NamedTuple):
         rows: Of each event the row of ``waiting`` as it was; its attempt is one more now.
         kept: What is needed to build those that this process does not have, by number.
         wait: Seconds until another claim may find something; None: nobody knows.
+        expired: What was ended first, since it was not started in time.
         new: Priority and number of those that were taken in, all of them, and started in the
             same transaction; they are in no ``rows``, and this is their first attempt.
     """
@@ -114,6 +116,7 @@ class Claimed(NamedTuple):
     rows: list[Waits]
     kept: dict[int, Kept]
     wait: float | None
+    expired: Expired
     new: Sequence[tuple[float, int]] = ()
 
 
@@ -126,6 +129,7 @@ class Claim:
         start: Whether they start at once, which ends a row of denials.
         has: Whether the caller has the event of a number.
         missing: The kinds of events that this process has no class for; found ones are added.
+        expire: Ends what was not started in time.
         now: The time, for what becomes due.
         lapse: Says when the leases lapse; asked once the transaction has begun.
     """
@@ -138,6 +142,7 @@ class Claim:
     start: bool
     has: Callable[[int], bool]
     missing: set[str]
+    expire: Expire
     now: float
     lapse: Callable[[], float]
 
@@ -147,6 +152,7 @@ class Claim:
         return self.bound is None and not self.skip and not self.denied and not self.missing
 
     def __call__(self, rows: Rows) -> Claimed:
+        expired = self.expire(rows)
         rows.mature(self.now)
         if self.is_plain:
             found = rows.next(self.n + 1)
@@ -156,10 +162,10 @@ class Claim:
                 if taken:
                     rows.lease_first(taken, self.worker, self.lapse(), self.start)
                 more = len(found) > self.n
-                return Claimed(taken, kept, 0.0 if more else self.wait(rows))
-        return self._of_some(rows)
+                return Claimed(taken, kept, 0.0 if more else self.wait(rows), expired)
+        return self._of_some(rows, expired)
 
-    def _of_some(self, rows: Rows) -> Claimed:
+    def _of_some(self, rows: Rows, expired: Expired) -> Claimed:
         """Claim where not just the first will do; again, if a class turns out to be missing."""
         while True:
             known = len(self.missing)
@@ -169,7 +175,7 @@ class Claim:
                 break
         rows.lease(found, self.worker, self.lapse(), self.start)
         more = rows.next_of(1, None, (), False, self.missing)
-        return Claimed(found, kept, 0.0 if more else self.wait(rows))
+        return Claimed(found, kept, 0.0 if more else self.wait(rows), expired)
 
     def wait(self, rows: Rows) -> float | None:
         """Seconds until more is due; None: nobody knows."""

@@ -12,9 +12,10 @@ from ...model.packing import packed_result
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED, after_interruption
 from ..contract import Claim, Entry, Extended, Record, Settled, Settlement
+from ..terms import Terms
 from . import steps
 from .base import CHUNK, heard
-from .columns import after, fresh_of, place_of, place_of_record
+from .columns import after, fresh_of, packed_attempts, place_of, place_of_record
 from .entering import Append, Enter
 from .holding import Taken
 from .manage import Manage, packed_ending
@@ -61,17 +62,25 @@ class SqliteStore(Manage):
     # -- taking in ---------------------------------------------------------------------------
 
     async def append(
-        self, entries: Sequence[Entry], *, room: int | None = None, exist_ok: bool = False
+        self,
+        entries: Sequence[Entry],
+        *,
+        room: int | None = None,
+        exist_ok: bool = False,
+        terms: Terms | None = None,
     ) -> list[Work]:
-        if not exist_ok and all("_status" not in event.__dict__ for event, _ in entries):
+        new = all("_status" not in event.__dict__ for event, _ in entries)
+        if new and not exist_ok and terms is None:
             await self._enter(entries, room)  # nobody has had them
             return [event for event, _ in entries]
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
-        places = await _by_and_by(entries, lambda entry: place_of(*entry))
-        step = Append(places, frozenset(foreign), room, exist_ok)
+        places = await _by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
+        step = Append(places, frozenset(foreign), room, exist_ok, terms)
         held: list[Work] = await self._append(
-            len(places), step, lambda answer: self._holding.appended(entries, answer)
+            len(places), step, lambda answer: self._holding.appended(entries, answer, terms)
         )
+        if terms is not None:
+            self._alarm.set(terms.expires)
         return held
 
     async def _enter(self, entries: Sequence[Entry], room: int | None) -> None:
@@ -101,6 +110,7 @@ class SqliteStore(Manage):
             await self._append(
                 len(places), step, lambda answer: self._holding.loaded(events, answer)
             )
+            self._alarm.set(self._open.reader.next_expiry())
         return len(events)
 
     def _place_of_any(self, event: Work) -> Place:
@@ -119,6 +129,7 @@ class SqliteStore(Manage):
                 records, lambda record: place_of_record(record, self._ending())
             )
             await self._append(len(places), Append(places), lambda _: self._bells.ring_ready())
+            self._alarm.set(self._open.reader.next_expiry())
         return len(records)
 
     # -- claiming ----------------------------------------------------------------------------
@@ -147,6 +158,7 @@ class SqliteStore(Manage):
             start,
             has,
             missing,
+            self._expiring(),
             self._clock(),
             lambda: self._wall() + length,
         )
@@ -165,6 +177,7 @@ class SqliteStore(Manage):
 
     def _claimed(self, answer: steps.Claimed, start: bool, taken: Taken) -> float | None:
         self._warn_of_missing()
+        self._expired(answer.expired)
         wait = self._holding.claimed(answer, start, taken)
         self._release(taken)
         return wait
@@ -195,7 +208,8 @@ class SqliteStore(Manage):
             ended = self._last_ending + 1e-6
         self._last_ending = ended
         tries, interruptions = own.get("_tries", 0), own.get("_interruptions", 0)
-        columns = number, attempt, ended, duration, result, tries, interruptions
+        attempts = packed_attempts(own) if "_attempts" in own else None
+        columns = number, attempt, ended, duration, result, tries, interruptions, attempts
         file = self._open if self._file is None else self._file
         file.commits.exit((event, response, columns))
 
@@ -218,8 +232,15 @@ class SqliteStore(Manage):
     def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
         settling = [self._holding.settling(each, self._ending()) for each in settlements]
         return self._ask(
-            steps.Settle(settling), lambda answers: self._holding.settled(settlements, answers)
+            steps.Settle(settling), lambda answers: self._settled(settlements, answers)
         )
+
+    def _settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
+        self._holding.settled(settlements, answers)
+        for event, _, outcome in settlements:
+            if outcome.status is EventStatus.PENDING:
+                self._alarm.set(event.execution.expires)
+        return answers
 
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float | None = None

@@ -23,8 +23,13 @@ CREATE TABLE event (
     priority REAL    NOT NULL,
     key      TEXT,
     costs    TEXT,
+    retry    TEXT,                               -- a retry policy of its own, as JSON
+    single   TEXT,                               -- the value that it was appended under as ...
+    since    REAL,                               -- ... the only one, and when
     payload  TEXT    NOT NULL                    -- its fields and metadata, as JSON
 ) STRICT;
+
+CREATE INDEX singles ON event (queue, single) WHERE single IS NOT NULL;
 
 CREATE TABLE waiting (
     queue         INTEGER NOT NULL,
@@ -38,10 +43,13 @@ CREATE TABLE waiting (
     duration      REAL,              -- what is on record of an attempt before, if any
     retryable     INTEGER,
     result        TEXT,
+    attempts      TEXT,              -- what is kept of those that failed, as JSON
+    expires       REAL,              -- not to be started after this time
     PRIMARY KEY (queue, due, priority, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX later ON waiting (number) WHERE due > 0;
+CREATE INDEX expiring ON waiting (queue, expires) WHERE expires IS NOT NULL;
 
 CREATE TABLE lease (
     number        INTEGER PRIMARY KEY,
@@ -55,6 +63,8 @@ CREATE TABLE lease (
     duration      REAL,
     retryable     INTEGER,
     result        TEXT,
+    attempts      TEXT,
+    expires       REAL,
     worker        TEXT    NOT NULL,
     until         REAL    NOT NULL,  -- it lapses then
     cancel        INTEGER NOT NULL DEFAULT 0
@@ -71,7 +81,8 @@ CREATE TABLE finished (
     interruptions INTEGER NOT NULL,
     duration      REAL,              -- seconds
     retryable     INTEGER,
-    result        TEXT               -- the response and the error, as JSON
+    result        TEXT,              -- the response and the error, as JSON
+    attempts      TEXT
 ) STRICT;
 
 -- What is pruned next stands in an index `ended` (queue, status, ended), which is made when

@@ -1,0 +1,186 @@
+"""Taking events in: one by one or as a batch, on terms, or a whole Flow of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from ..errors import ExistsError, OperationError, ValidationError
+from ..model.execution import EventStatus
+from ..model.flow import Flow
+from ..model.policy import Retry
+from ..model.work import Work
+from ..stores.contract import Entry
+from ..stores.terms import Terms
+from .event import Event
+from .line import Line
+from .results import Results
+from .settings import checked_priority
+from .terms import terms_of
+
+__all__ = ("Intake",)
+
+E = TypeVar("E", bound=Event)
+
+_PENDING = EventStatus.PENDING
+
+
+class Intake(Results):
+    """The part of an Executor that takes events in, but for the quickest ways."""
+
+    _event_type: type[Event]
+    _strict: bool
+    _room: int | None
+    _line: Line
+
+    @abstractmethod
+    def _check_door(self) -> None:
+        """Refuse what is appended while the executor drains, and after."""
+
+    async def append_many(
+        self,
+        events: Iterable[E],
+        priorities: Iterable[float | None] | None = None,
+        *,
+        exist_ok: bool = False,
+        wait: bool = False,
+        delay: float | None = None,
+        at: datetime | float | None = None,
+        ttl: float | None = None,
+        retry: Retry | None = None,
+    ) -> list[E]:
+        """Take events in as one batch: all of them or none, in this order of arrival.
+
+        Args:
+            events: As for ``append``.
+            priorities: One for each event; None for the default.
+            exist_ok: As for ``append``.
+            wait: As for ``append``: until there is room for all of them.
+            delay, at, ttl, retry: As for ``append``, and for all of them.
+
+        Raises:
+            ValidationError: if there are more or fewer priorities than events; and as ``append``.
+            QueueFullError: with ``wait``, if there are more than ``max_queue_size`` of them.
+        """
+        if isinstance(events, Work):  # a model can be iterated over: its fields would come
+            raise TypeError(f"append_many takes several events, not {events!r}: append() takes one")
+        events = list(events)
+        given = [None] * len(events) if priorities is None else list(priorities)
+        if len(given) != len(events):
+            raise ValidationError(
+                f"priorities: there are {len(given)} for {len(events)} events: give one for each, "
+                "None for the default"
+            )
+        entries = []
+        for event, priority in zip(events, given, strict=True):
+            self._check_type(event)
+            if "_status" in event.__dict__ and not (exist_ok and event in self):
+                _check_pending(event)
+            entries.append((event, checked_priority(event, priority)))
+        if not entries:
+            return []
+        terms = None
+        if not (delay is None and at is None and ttl is None and retry is None):
+            terms = terms_of(self._store.time(), delay=delay, at=at, ttl=ttl, retry=retry)
+        fresh = self._fresh(events)
+        held = await self._take_in(entries, exist_ok, wait, terms)
+        self._tell_taken(fresh, _PENDING)
+        return cast("list[E]", held)
+
+    async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:
+        """Take in the events of a Flow, or of one's ``to_dict``, in the status each has.
+
+        One that was running goes back to pending as interrupted. Progressions of the user's own
+        come along.
+
+        Returns:
+            How many events.
+
+        Raises:
+            ExistsError: if an id or a progression's name is known here; nothing is taken in then.
+            TypeError: if an event is not of the event type; nothing is taken in then.
+            ValidationError: if a priority is no finite number; likewise.
+            OperationError: if the executor drains, or was drained; likewise.
+        """
+        self._check_door()
+        flow = state if isinstance(state, Flow) else Flow.from_dict(state)
+        events = list(flow.items)
+        for event in events:
+            self._check_type(event)
+            checked_priority(event, None)
+        own = [each for each in flow.progressions if each.name not in set(EventStatus)]
+        for progression in own:
+            if any(each.name == progression.name for each in self.states.progressions):
+                raise ExistsError(
+                    f"a progression is named {progression.name!r} here: names are unique"
+                )
+        fresh = self._fresh(events)
+        count = await self._store.load(events)
+        for progression in own:
+            self.states.add_progression(progression)
+        self._tell_taken(fresh)
+        return count
+
+    def _fresh(self, events: Iterable[Work]) -> list[Work]:
+        """Those of the events that nobody holds yet, if anybody is to be told of them."""
+        if not self._observers.active:
+            return []
+        fresh = {id(event): event for event in events if event.execution.arrival is None}
+        return list(fresh.values())
+
+    def _tell_taken(self, fresh: Iterable[Work], after: EventStatus | None = None) -> None:
+        """Tell observers of the events that have been taken in.
+
+        Args:
+            fresh: Those that nobody held before; of two with one id, the store took the first.
+            after: The status that each was taken in with; None for the one that it has.
+        """
+        for event in fresh:
+            number = event.execution.arrival
+            if number is not None:
+                self._observers.tell(event, number, None, after or event.status)
+
+    async def _append_on(
+        self, terms: Terms | None, event: E, priority: float, exist_ok: bool, wait: bool
+    ) -> E:
+        """Take an event in, not in the quickest way, and perhaps on terms."""
+        if not (exist_ok and event in self):
+            _check_pending(event)
+        fresh = self._fresh((event,))
+        held = await self._take_in(((event, priority),), exist_ok, wait, terms)
+        self._tell_taken(fresh, _PENDING)
+        return cast("E", held[0])
+
+    async def _take_in(
+        self, entries: Sequence[Entry], exist_ok: bool, wait: bool, terms: Terms | None
+    ) -> list[Work]:
+        store, room = self._store, self._room
+
+        async def append() -> list[Work]:
+            self._check_door()
+            return await store.append(entries, room=room, exist_ok=exist_ok, terms=terms)
+
+        if not wait or self._room is None:
+            return await append()
+        return await self._line.enter(append, alone=len(entries) > 1)
+
+    def _check_type(self, event: object) -> None:
+        kind = self._event_type
+        fits = type(event) is kind if self._strict else isinstance(event, kind)
+        if not fits:
+            only = " itself, no subclass (strict_event_type)" if self._strict else ""
+            raise TypeError(
+                f"{type(self).__name__} takes events of {kind.__name__}{only}, not {event!r}"
+            )
+
+
+def _check_pending(event: Work) -> None:
+    """Refuse what has run by itself; what an executor holds is for the store to judge."""
+    state = event.execution
+    if state.status is not _PENDING and state.arrival is None:
+        raise OperationError(
+            f"{event!r} is {state.status.value} and cannot be appended: append "
+            "event.as_fresh_event() to do it again, or load() a Flow to keep its status"
+        )

@@ -1,0 +1,104 @@
+"""What an event may be appended with beside its priority: checked, and as a store keeps it."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from ..errors import ValidationError
+from ..model.policy import Retry
+from ..stores.terms import Terms
+from .settings import seconds
+
+__all__ = ("terms_of",)
+
+_LONGEST: Final = 100 * 366 * 86400.0
+"""Seconds: a longer delay is a mistake."""
+
+_LATEST: Final = 253_402_300_799.0
+"""The end of the year 9999, a Unix timestamp in seconds: later ones are no dates."""
+
+
+def terms_of(
+    now: float,
+    *,
+    delay: float | None = None,
+    at: datetime | float | None = None,
+    ttl: float | None = None,
+    retry: Retry | None = None,
+    unique: str | int | UUID | None = None,
+    unique_for: float | None = None,
+) -> Terms:
+    """The terms of an append; what is not given asks for nothing.
+
+    Args:
+        now: The time by the store's clock.
+        delay: Seconds from now before which it is not run.
+        at: When it may be run, in place of ``delay``.
+        ttl: Seconds from now after which it is not started.
+        retry: A retry policy.
+        unique: A value that one event alone may have.
+        unique_for: Seconds for which that holds at least.
+
+    Raises:
+        ValidationError: names what cannot be, its value and the remedy.
+    """
+    if delay is not None and at is not None:
+        raise ValidationError(f"delay={delay!r} and at={at!r}: give one of them")
+    due = None
+    if delay is not None:
+        due = now + _span("delay", delay)
+    elif at is not None:
+        due = _moment("at", at)
+    expires = None if ttl is None else now + _span("ttl", ttl)
+    if expires is not None and expires <= max(now, due or now):
+        raise ValidationError(
+            f"ttl={ttl!r} is over before the event may start: make it longer than its delay"
+        )
+    policy: object = retry
+    if policy is not None and not isinstance(policy, Retry):
+        raise ValidationError(f"retry must be a Retry or None, not {policy!r}")
+    if unique_for is not None and unique is None:
+        raise ValidationError(f"unique_for={unique_for!r} says for how long: give unique, too")
+    return Terms(
+        due=due if due is not None and due > now else None,
+        expires=expires,
+        retry=retry,
+        unique=None if unique is None else (_text(unique), now),
+        period=0.0 if unique_for is None else _span("unique_for", unique_for),
+    )
+
+
+def _text(value: Any) -> str:
+    known = isinstance(value, str | int | UUID) and not isinstance(value, bool)
+    if not known or not str(value):
+        raise ValidationError(
+            f"unique must be a text that is not empty, a whole number or a UUID, not {value!r}: "
+            'write one, as f"{name}/{day}"'
+        )
+    return str(value)
+
+
+def _span(name: str, value: float) -> float:
+    low, high = f"{name} must be >= 0 s.", f"{name} must be <= 100 years; give `at` for a date."
+    seconds(name, value, 0.0, _LONGEST, low, high)
+    return float(value)
+
+
+def _moment(name: str, value: Any) -> float:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValidationError(
+                f"{name} must have a time zone, not {value!r}: use datetime.now(UTC) or "
+                ".astimezone()"
+            )
+        return value.timestamp()
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or abs(value) > _LATEST:
+        raise ValidationError(
+            f"{name} must be a datetime with a time zone, or a Unix timestamp in seconds, "
+            f"not {value!r}"
+        )
+    return float(value)

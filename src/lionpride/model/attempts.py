@@ -1,0 +1,79 @@
+"""Attempts that failed: what is kept of each, on the event and in every store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from ..errors import ValidationError
+from .codec import safe_str
+
+__all__ = ("MOST", "TEXT", "Attempt", "and_this", "attempts_of", "told")
+
+MOST: Final = 20
+"""Attempts that are kept of an event: the last ones."""
+
+TEXT: Final = 500
+"""Characters that are kept of an error's text."""
+
+
+class Attempt(NamedTuple):
+    """An attempt that failed.
+
+    Attributes:
+        number: The fencing number that it had: attempts that were interrupted leave gaps.
+        started: When its code was entered, a Unix timestamp in seconds.
+        duration: Seconds that it took.
+        error: The class of its error and what that said, cut to a bounded length.
+    """
+
+    number: int
+    started: float
+    duration: float
+    error: str
+
+
+def told(error: BaseException) -> str:
+    """An error in one bounded text."""
+    said = safe_str(error)
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return text if len(text) <= TEXT else f"{text[: TEXT - 1]}…"
+
+
+def and_this(before: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
+    """The attempts before and this one, as many as are kept."""
+    return (*before, attempt)[-MOST:]
+
+
+def attempts_of(data: Iterable[Any]) -> tuple[Attempt, ...]:
+    """The attempts of what was written of them: dicts, or lists of the four values.
+
+    Raises:
+        ValidationError: if one cannot be read.
+    """
+    if isinstance(data, str | Mapping) or not isinstance(data, Iterable):
+        raise ValidationError(f"execution.attempts must be a list, not {data!r}")
+    return tuple(_attempt_of(each) for each in data)[-MOST:]
+
+
+def _attempt_of(given: Any) -> Attempt:
+    try:
+        if isinstance(given, Mapping):
+            given = [given[name] for name in Attempt._fields]
+        number, started, duration, error = given
+    except (TypeError, ValueError, KeyError):
+        raise _unreadable(given) from None
+    times = all(_is_number(each) for each in (started, duration))
+    if type(number) is not int or not times or not isinstance(error, str):
+        raise _unreadable(given)
+    return Attempt(number, float(started), float(duration), error[:TEXT])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _unreadable(given: Any) -> ValidationError:
+    names = ", ".join(Attempt._fields)
+    return ValidationError(f"execution.attempts: {given!r} is no attempt with {names}")

@@ -1,0 +1,177 @@
+"""Retry: a policy of what is tried again, how often, and after which wait; plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any, Final, TypeAlias
+
+from ..errors import LionprideError, ValidationError
+from . import registry
+
+__all__ = ("Kinds", "Retry", "flag_of", "retry_after_of")
+
+Kinds: TypeAlias = type[Exception] | str | tuple[type[Exception] | str, ...]
+"""Exception classes, or their full names: one, or several."""
+
+_DOUBLINGS: Final = 1000
+"""So many are enough for any ceiling, and two to their power is a float."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What is tried again by itself, and when. Give it to a class, or to one ``append``.
+
+    >>> class Fetch(Event):
+    ...     retry: ClassVar = Retry(attempts=4, backoff=0.5)
+
+    Before the attempt that follows the n-th failure, the event waits a random time between 0 and
+    ``min(ceiling, backoff * 2 ** (n - 1))`` seconds ("full jitter"); or longer, if the exception
+    has a ``retry_after``. It waits in the store, not in a worker's slot.
+
+    Args:
+        attempts: How many in all, the first one included.
+        backoff: Seconds: the longest that the first wait may be. It doubles each time.
+        ceiling: Seconds: the longest that any wait may be, but for a ``retry_after``.
+        deadline: Seconds after the start of the first attempt beyond which no other starts; None:
+            however long it takes.
+        jitter: Whether waits are random; else each is as long as it may be.
+        on: Exception classes that are tried again, their subclasses included; full names as
+            ``"httpx.HTTPError"`` will do. An exception with ``retryable = True`` is tried again
+            whatever stands here, one with ``retryable = False`` is not.
+        never: Exception classes that are not tried again, whatever else holds.
+
+    Raises:
+        ValidationError: names what cannot be, its value and the remedy.
+    """
+
+    attempts: int = 3
+    backoff: float = 1.0
+    ceiling: float = 60.0
+    deadline: float | None = None
+    jitter: bool = True
+    on: Kinds = Exception
+    never: Kinds = ()
+
+    def __post_init__(self) -> None:
+        attempts: Any = self.attempts
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            raise ValidationError(
+                f"Retry.attempts must be a whole number from 1 up, not {attempts!r}: the first "
+                "attempt counts"
+            )
+        for name in ("backoff", "ceiling"):
+            _check_seconds(name, getattr(self, name), positive=False)
+        if self.deadline is not None:
+            _check_seconds("deadline", self.deadline, positive=True)
+        if not isinstance(self.jitter, bool):
+            raise ValidationError(f"Retry.jitter must be True or False, not {self.jitter!r}")
+        object.__setattr__(self, "on", _names("on", self.on))
+        object.__setattr__(self, "never", _names("never", self.never))
+
+    def covers(self, error: BaseException, *, by_kind: bool = False) -> bool:
+        """Whether an error is tried again; a group is, if all its members are.
+
+        Args:
+            error: The error.
+            by_kind: Whether its class alone counts, and not what it says of itself.
+        """
+        if not isinstance(error, Exception) or _is_of(error, self.never):
+            return False
+        if isinstance(error, ExceptionGroup):
+            return all(self.covers(each) for each in error.exceptions)
+        flag = None if by_kind else flag_of(error)
+        return _is_of(error, self.on) if flag is None else flag
+
+    def wait(self, failures: int, chance: float) -> float:
+        """Seconds to wait after so many failures.
+
+        Args:
+            failures: From 1 up.
+            chance: A random number from 0 to 1; it counts with ``jitter`` alone.
+        """
+        longest = min(self.ceiling, self.backoff * 2.0 ** min(failures - 1, _DOUBLINGS))
+        return longest * chance if self.jitter else longest
+
+    def to_dict(self) -> dict[str, Any]:
+        """The policy as plain data, without what is as usual."""
+        usual = type(self)()
+        data = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != getattr(usual, field.name):
+                data[field.name] = list(value) if isinstance(value, tuple) else value
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Retry:
+        """The policy of what ``to_dict`` gave.
+
+        Raises:
+            ValidationError: if it cannot be read.
+        """
+        known = {field.name for field in fields(cls)}
+        if not isinstance(data, Mapping) or not data.keys() <= known:
+            raise ValidationError(f"execution.retry must be what Retry.to_dict gave, not {data!r}")
+        values: Any = {n: tuple(v) if isinstance(v, list) else v for n, v in data.items()}
+        return cls(**values)
+
+
+def flag_of(error: BaseException) -> bool | None:
+    """What an exception says of itself by ``retryable``; None if it says nothing.
+
+    An error of ours always says something; of any other only True and False count.
+    """
+    try:
+        flag = getattr(error, "retryable", None)
+    except Exception:  # a property of a user's class
+        flag = None
+    if isinstance(error, LionprideError):
+        return error.default_retryable is True if flag is None else bool(flag)
+    return flag if isinstance(flag, bool) else None
+
+
+def retry_after_of(error: BaseException) -> float | None:
+    """The seconds that an exception asks to wait, by ``retry_after``; None if it asks for none.
+
+    A number, the text of one, or a timedelta; anything else is not understood.
+    """
+    try:
+        asked = getattr(error, "retry_after", None)
+        if isinstance(asked, timedelta):
+            asked = asked.total_seconds()
+        number = None if asked is None or isinstance(asked, bool) else float(asked)
+    except Exception:  # a property of a user's class, or what is no number
+        return None
+    return number if number is not None and 0 <= number < math.inf else None
+
+
+def _check_seconds(name: str, value: Any, *, positive: bool) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0 or (positive and value == 0):
+        least = "greater than 0" if positive else "from 0 up"
+        raise ValidationError(
+            f"Retry.{name} must be a finite number of seconds {least}, not {value!r}"
+        )
+
+
+def _names(field: str, kinds: Any) -> tuple[str, ...]:
+    """The full names of exception classes: they mean the same where a class is not defined."""
+    given = kinds if isinstance(kinds, tuple | list | set | frozenset) else (kinds,)
+    names = []
+    for kind in given:
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            names.append(registry.key_of(kind))
+        elif isinstance(kind, str) and kind:
+            names.append(kind if "." in kind else f"builtins.{kind}")
+        else:
+            raise ValidationError(
+                f"Retry.{field} takes Exception classes, or their full names, not {kind!r}"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def _is_of(error: BaseException, names: Any) -> bool:
+    return any(registry.key_of(kind) in names for kind in type(error).__mro__)

@@ -1,0 +1,60 @@
+"""What a failed attempt means where a policy may try again, and what is kept of it."""
+
+from __future__ import annotations
+
+from ..errors import LionTimeoutError
+from ..model.attempts import Attempt, told
+from ..model.execution import EventStatus
+from ..model.policy import Retry, retry_after_of
+from ..model.unset import MaybeUnset, UnsetType
+from ..model.work import Work
+from .lifecycle import Ending
+
+__all__ = ("judge",)
+
+
+def judge(
+    event: Work, ending: Ending, policy: Retry | None, *, now: float, chance: float
+) -> Ending:
+    """What a failed attempt comes to: its ending, with the attempt on record; or another attempt.
+
+    What is no failure (a skip, a cancel, an interruption) stays as it is.
+
+    Args:
+        event: Whose attempt it was, as it stood while that ran.
+        ending: What it would come to without a policy; its duration is known.
+        policy: The policy that holds for the event; None: it is not tried again.
+        now: The time at which the attempt ended, a Unix timestamp in seconds.
+        chance: A random number from 0 to 1, for the wait.
+    """
+    error = ending.error
+    if not ending.tries or not isinstance(error, BaseException):
+        return ending
+    state, duration = event.execution, _seconds(ending.duration)
+    ending.attempt = Attempt(state.attempt, now - duration, duration, told(error))
+    if policy is None or state.tries + 1 >= policy.attempts:
+        return ending
+    timed_out = ending.status is EventStatus.CANCELLED and isinstance(error, LionTimeoutError)
+    if not timed_out and ending.status is not EventStatus.FAILED:
+        return ending
+    if not policy.covers(error, by_kind=timed_out):
+        return ending
+    wait = max(policy.wait(state.tries + 1, chance), retry_after_of(error) or 0.0)
+    latest = state.expires if state.tries else None
+    if latest is None and policy.deadline is not None:
+        latest = now - duration + policy.deadline
+    if latest is not None and now + wait >= latest:
+        return ending
+    return Ending(
+        EventStatus.PENDING,
+        error=error.with_traceback(None),
+        duration=duration,
+        delay=wait,
+        tries=1,
+        attempt=ending.attempt,
+        expires=latest,
+    )
+
+
+def _seconds(duration: MaybeUnset[float]) -> float:
+    return 0.0 if isinstance(duration, UnsetType) else duration

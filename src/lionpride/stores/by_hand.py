@@ -1,0 +1,230 @@
+"""The store in memory, by hand: what is done to events that no worker is asked for, and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from heapq import nsmallest
+from itertools import islice
+from uuid import UUID
+
+from ..errors import NotFoundError, OperationError
+from ..model.execution import TERMINAL, EventStatus
+from ..model.work import Work
+from ..rules.lifecycle import (
+    after_expiry,
+    apply,
+    cancelled_while_waiting,
+    check_retryable,
+    requeue,
+)
+from .alarm import Alarm
+from .bells import Bells, Ringing
+from .clock import LoopClock
+from .contract import Cancelled, Named, Record
+from .states import States
+from .waiting import Waiting
+
+__all__ = ("ByHand",)
+
+_PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
+_CANCELLED = EventStatus.CANCELLED
+
+
+class ByHand(Ringing):
+    """The part of ``MemoryStore`` that needs no claim; its arguments are those."""
+
+    def __init__(
+        self,
+        queue: str = "default",
+        *,
+        name: str | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.queue = queue
+        self.states = States(name=name or queue)
+        self._clock = clock or LoopClock()
+        self._all = self.states.by_number
+        self._pending = self.states.lane(_PENDING)
+        self._processing = self.states.lane(_PROCESSING)
+        self._completed = self.states.lane(EventStatus.COMPLETED)
+        # Claimed and not yet started: pending to a reader of this process, taken to a claim.
+        self._held: dict[int, Work] = {}
+        self._waiting = Waiting(self._pending, self._held, self._clock)
+        self._ready = self._waiting.ready
+        self._new, self._new_at = self._ready.new, self._ready.new_at
+        self._workers: dict[str, Callable[[Work], object]] = {}
+        self._bells = Bells()
+        self._alarm: Alarm | None = None  # made when something expires
+        self._hearers: list[Callable[[Work], object]] = []
+        self._unique: dict[str, int] = {}  # the number of the newest event of each value
+
+    # -- what is not started in time ---------------------------------------------------------
+
+    async def expire(self) -> int:
+        return self._lapse()
+
+    def on_expired(self, hear: Callable[[Work], object]) -> None:
+        self._hearers.append(hear)
+
+    def _lapse(self) -> int:
+        """End what was not started in time, and look again when more may be; how many."""
+        count = 0
+        for number in self._waiting.late():
+            self._expire(number)
+            count += 1
+        self._set_alarm()
+        return count
+
+    def _set_alarm(self) -> None:
+        at = self._waiting.next_expiry()
+        if at is not None:
+            if self._alarm is None:
+                self._alarm = Alarm(self._clock, self._lapse)
+            self._alarm.set(at)
+
+    def _expire(self, number: int) -> None:
+        event = self._pending[number]
+        ending = after_expiry(event.execution)
+        self._waiting.leave(number)
+        apply(event.execution, ending)
+        del self._pending[number]
+        self.states.lane(ending.status)[number] = event
+        self._ring_ended((number,))
+        for hear in self._hearers:
+            hear(event)
+
+    # -- by hand -----------------------------------------------------------------------------
+
+    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
+        numbers = [self._number(event) for event in events]
+        answers = []
+        for number in numbers:
+            event = self._all[number]
+            if number in self._held or number in self._processing:
+                for end in tuple(self._workers.values()):
+                    end(event)
+                answers.append(Cancelled.CLAIMED)
+            elif number in self._pending:
+                self._waiting.leave(number)
+                apply(event.execution, cancelled_while_waiting())
+                del self._pending[number]
+                self.states.lane(_CANCELLED)[number] = event
+                answers.append(Cancelled.DONE)
+            else:
+                answers.append(Cancelled.SETTLED)
+        self._ring_ended(numbers)
+        return answers
+
+    async def requeue(self, events: Sequence[Named]) -> None:
+        numbers = dict.fromkeys(self._number(event) for event in events)
+        for number in numbers:
+            check_retryable(self._all[number].execution)
+        for number in numbers:
+            event, state = self._all[number], self._all[number].execution
+            del self.states.lane(state.status)[number]
+            requeue(state)
+            self._pending[number] = event
+            self._let_wait(number, None)
+
+    async def prune(
+        self, statuses: Collection[EventStatus], *, limit: int | None = None
+    ) -> list[Work]:
+        pruned: list[Work] = []
+        for status in EventStatus:
+            if status in TERMINAL and status in statuses:
+                left = None if limit is None else limit - len(pruned)
+                pruned += islice(self.states.lane(status).values(), left)
+        numbers = [event.__dict__["_arrival"] for event in pruned]
+        self._drop(pruned)
+        self._ring_ended(numbers)
+        return pruned
+
+    async def remove(self, events: Sequence[Named]) -> None:
+        numbers = [self._number(event) for event in events]
+        for number in numbers:
+            if number in self._held or number in self._processing:
+                raise OperationError(
+                    f"{self._all[number]!r} is running: cancel it, and remove it when it has ended"
+                )
+        for number in self._pending.keys() & set(numbers):
+            self._waiting.leave(number)
+        self._drop([self._all[number] for number in numbers])
+        self._ring_ended(numbers)
+
+    def _drop(self, events: Iterable[Work]) -> None:
+        if self._unique:
+            for event in events:
+                unique = event.execution.unique
+                if unique is not None and self._unique.get(unique[0]) == event.execution.arrival:
+                    del self._unique[unique[0]]
+        self.states.drop(events)
+
+    def _number(self, event: Named) -> int:
+        held = self.states.find(event) if isinstance(event, UUID) else event
+        number = None if held is None else held.execution.arrival
+        if number is None or self._all.get(number) is not held:
+            raise NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
+        return number
+
+    # -- asking ------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        return self._clock()
+
+    async def counts(self) -> dict[EventStatus, int]:
+        counts = {status: len(lane) for status, lane in self.states.lanes.items()}
+        counts[_PENDING] -= len(self._held)
+        counts[_PROCESSING] += len(self._held)
+        return counts
+
+    async def events(
+        self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
+    ) -> list[Record]:
+        lower = after or 0
+        lane = self._all if status is None or status is _PROCESSING else self.states.lane(status)
+        numbers = (
+            number
+            for number, event in lane.items()
+            if number > lower and status in (None, self._status(number, event))
+        )
+        page = nsmallest(limit, numbers)
+        return [self._record(self._all[number]) for number in page]
+
+    async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
+        found = [self.states.find(each) for each in ids]
+        return [None if event is None else self._record(event) for event in found]
+
+    def _status(self, number: int, event: Work) -> EventStatus:
+        """The status as a store counts it: claimed is PROCESSING."""
+        return _PROCESSING if number in self._held else event.execution.status
+
+    def _record(self, event: Work) -> Record:
+        return Record.of(event, self.queue, self._status(self._number(event), event))
+
+    async def find(self, uid: UUID) -> Work | None:
+        return self.states.find(uid)
+
+    def last_arrival(self) -> int:
+        return self._all.last
+
+    # -- bells -------------------------------------------------------------------------------
+
+    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
+        self._bells.on_ended(self._number(event), bell)
+
+    def _let_wait(self, number: int, delay: float | None) -> None:
+        self._waiting.add(number, delay)
+        if "_expires" in self._pending[number].__dict__:
+            self._set_alarm()
+        self._bells.ring_ready()
+
+    def _ring_ended(self, numbers: Iterable[int]) -> None:
+        """Ring the bells of these events, of room, and that of idleness if it has come."""
+        self._bells.ring_ended(numbers)
+        self._bells.ring_room()
+        if not self._pending and not self._processing:
+            self._bells.ring_idle()
+
+    async def close(self) -> None:
+        if self._alarm is not None:
+            self._alarm.off()

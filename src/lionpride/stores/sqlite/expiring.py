@@ -1,0 +1,48 @@
+"""What was not started in time: ended in the transaction that finds it so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from .look import State
+from .rows import Rows
+
+__all__ = ("Expire", "Expired", "Lapse")
+
+Lapse: TypeAlias = Callable[[State], tuple[str, State]]
+"""The status and the state of an event that waited in this state, and expired."""
+
+
+class Expired(NamedTuple):
+    """What was ended, by number, and when the next one may have to be; None: none does."""
+
+    numbers: list[int]
+    next: float | None
+
+
+@dataclass(slots=True)
+class Expire:
+    """End what waits and was not started in time.
+
+    Attributes:
+        now: The time, for what becomes due and what expires.
+        ended: When it is, by the clock of endings.
+        lapse: Says what becomes of it.
+    """
+
+    now: float
+    ended: Callable[[], float]
+    lapse: Lapse
+
+    def __call__(self, rows: Rows) -> Expired:
+        first = rows.next_expiry()
+        if first is None or first > self.now:
+            return Expired([], first)
+        late = rows.late(self.now)
+        for one in late:
+            rows.leave(one)
+            status, state = self.lapse(one.state)
+            rows.place([(one.number, status, self.ended(), state)], [])
+        return Expired([one.number for one in late], rows.next_expiry())
