@@ -21,6 +21,7 @@ from lionpride.errors import (
     NotFoundError,
     OperationError,
     QueueFullError,
+    RateLimited,
     RestartedError,
     StoreError,
     ValidationError,
@@ -36,13 +37,21 @@ STANDS_FOR: dict[type[LionprideError], type[BaseException]] = {
     NotFoundError: KeyError,
     OperationError: RuntimeError,
     QueueFullError: asyncio.QueueFull,
+    RateLimited: Exception,
     RestartedError: Exception,
     Skip: Exception,
     StoreError: OSError,
     ValidationError: ValueError,
 }
 
-RETRYABLE = {EventCancelledError, LionTimeoutError, QueueFullError, RestartedError, StoreError}
+RETRYABLE = {
+    EventCancelledError,
+    LionTimeoutError,
+    QueueFullError,
+    RateLimited,
+    RestartedError,
+    StoreError,
+}
 
 KINDS = [LionprideError, *STANDS_FOR]
 
@@ -142,3 +151,17 @@ def test_users_may_have_errors_of_their_own() -> None:
         "retryable": True,
         "details": {"left": 0},
     }
+
+
+def test_rate_limited_carries_its_wait_and_its_limit() -> None:
+    error = RateLimited("slow down", retry_after="2.5", limit="tokens")
+    for each in (error, pickle.loads(pickle.dumps(error))):
+        assert (each.retry_after, each.limit, each.message) == (2.5, "tokens", "slow down")
+    assert error.to_dict()["details"] == {"retry_after": 2.5, "limit": "tokens"}
+    assert (RateLimited().retry_after, RateLimited().limit) == (1.0, None)
+
+
+@pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf"), True, "soon", [3]])
+def test_rate_limited_takes_seconds_alone(wrong: Any) -> None:
+    with pytest.raises(ValidationError, match="retry_after"):
+        RateLimited(retry_after=wrong)

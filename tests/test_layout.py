@@ -43,6 +43,7 @@ UNTESTED: dict[str, str] = {
     "stores/sqlite/reader.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/sqlite/rows.py": "tests/simulation: the rows against the reference",
     "stores/sqlite/steps.py": "tests/simulation: every step against the reference",
+    "stores/rationing.py": "tests/stores/test_contract_limits.py, tests/engine/test_rate_limits.py",
     "stores/waiting.py": "tests/simulation compares its order with a naive reference",
     "__main__.py": "three lines; tests/cli/test_run.py starts it as a command",
     "cli/__init__.py": "the command itself, whose runs are tests/cli/test_run.py",

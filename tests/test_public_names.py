@@ -14,16 +14,19 @@ from lionpride import core, errors
 ROOT = Path(__file__).parents[1]
 
 NAMES = {
+    "Defer",
     "Element",
     "Event",
     "EventStatus",
     "Execution",
     "Executor",
     "Flow",
+    "Limit",
     "Pile",
     "Processor",
     "Progress",
     "Progression",
+    "RateLimited",
     "Retry",
     "Skip",
     "Transition",
@@ -41,6 +44,7 @@ ERRORS = {
     "NotFoundError",
     "OperationError",
     "QueueFullError",
+    "RateLimited",
     "RestartedError",
     "Skip",
     "StoreError",

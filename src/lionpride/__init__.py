@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from .core import (
+    Defer,
     Element,
     Event,
     EventStatus,
     Execution,
     Executor,
     Flow,
+    Limit,
     Pile,
     Processor,
     Progress,
     Progression,
+    RateLimited,
     Retry,
     Skip,
     Transition,
@@ -22,16 +25,19 @@ from .core import (
 __version__ = "0.1.0"
 
 __all__ = (
+    "Defer",
     "Element",
     "Event",
     "EventStatus",
     "Execution",
     "Executor",
     "Flow",
+    "Limit",
     "Pile",
     "Processor",
     "Progress",
     "Progression",
+    "RateLimited",
     "Retry",
     "Skip",
     "Transition",

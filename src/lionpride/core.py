@@ -5,7 +5,7 @@ from __future__ import annotations
 from .engine.event import Event
 from .engine.executor import Executor
 from .engine.processor import Processor
-from .errors import Skip
+from .errors import RateLimited, Skip
 from .model.element import Element
 from .model.execution import EventStatus, Execution
 from .model.flow import Flow
@@ -14,19 +14,23 @@ from .model.pile import Pile
 from .model.policy import Retry
 from .model.progression import Progression
 from .model.unset import Unset
-from .rules.lifecycle import Transition
+from .rules.lifecycle import Defer, Transition
+from .rules.limits import Limit
 
 __all__ = (
+    "Defer",
     "Element",
     "Event",
     "EventStatus",
     "Execution",
     "Executor",
     "Flow",
+    "Limit",
     "Pile",
     "Processor",
     "Progress",
     "Progression",
+    "RateLimited",
     "Retry",
     "Skip",
     "Transition",

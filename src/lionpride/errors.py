@@ -7,6 +7,7 @@ caller would catch that one. Each message names the field, the value and the rem
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = (
     "NotFoundError",
     "OperationError",
     "QueueFullError",
+    "RateLimited",
     "RestartedError",
     "Skip",
     "StoreError",
@@ -177,3 +179,56 @@ class Skip(LionprideError):
     """
 
     default_message = "skipped"
+
+
+class RateLimited(LionprideError):
+    """Raise it in ``_invoke`` or ``_stream`` when a service says "too many" (HTTP 429).
+
+    The event goes back to wait, which is counted neither as a failure nor as a try, and the
+    limit that is named takes no more until then; without a name, the whole queue does.
+
+    >>> raise RateLimited(retry_after=20, limit="tokens")
+
+    Args:
+        message: What the service said.
+        retry_after: Seconds until there may be more; text as a header gives it will do.
+        limit: The name of the processor's limit that was hit; None for all of its events.
+        details, retryable, cause: As for every error here.
+
+    Raises:
+        ValidationError: if ``retry_after`` is no finite number of seconds from 0 up.
+    """
+
+    default_message = "rate limited"
+    default_retryable = True
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after: float | str | None = None,
+        limit: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        retryable: bool | None = None,
+        cause: BaseException | None = None,
+    ) -> None:
+        known = dict(details or {})  # an error that is read back has them there
+        if retry_after is not None:
+            known["retry_after"] = _wait(retry_after)
+        if limit is not None:
+            known["limit"] = limit
+        self.retry_after: float = _wait(known.get("retry_after", 1.0))
+        self.limit: str | None = known.get("limit")
+        super().__init__(message, details=known, retryable=retryable, cause=cause)
+
+
+def _wait(value: Any) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise ValidationError(
+            f"retry_after must be a number of seconds from 0 up, not {value!r}: leave it out for 1"
+        )
+    return number

@@ -9,7 +9,7 @@ import pytest
 from engine.kit import Hold, Job, caught, desk, forward, now, raises, sleeps
 
 from lionpride.core import Event, EventStatus, Executor, Processor, Skip, Unset
-from lionpride.errors import LionTimeoutError, OperationError
+from lionpride.errors import LionTimeoutError, OperationError, RateLimited
 from lionpride.testing import run_virtual
 
 pytestmark = pytest.mark.virtual
@@ -378,3 +378,14 @@ def test_a_loop_that_is_shut_down_as_an_event_begins() -> None:
     assert event.status is EventStatus.CANCELLED
     event.status = "pending"
     assert run_virtual(event.invoke()) == "x"
+
+
+async def test_a_rate_limit_fails_an_event_that_runs_by_itself() -> None:
+    class Limited(Event):
+        async def _invoke(self) -> None:
+            raise RateLimited(retry_after=5)
+
+    event = Limited()
+    assert await event.invoke() is None
+    assert event.status is EventStatus.FAILED
+    assert isinstance(event.execution.error, RateLimited)

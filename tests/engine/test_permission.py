@@ -16,12 +16,13 @@ from engine.kit import (
     desk,
     forward,
     labels,
+    now,
     statuses,
     worker,
 )
 
-from lionpride.core import Event, EventStatus, Executor, Processor
-from lionpride.errors import EventCancelledError
+from lionpride.core import Defer, Event, EventStatus, Executor, Processor
+from lionpride.errors import EventCancelledError, ValidationError
 
 PENDING = EventStatus.PENDING
 
@@ -286,3 +287,43 @@ async def test_a_question_that_was_left_behind_does_not_disturb_the_next() -> No
         await executor.join()
     assert silent.status is EventStatus.CANCELLED
     agree(executor)
+
+
+@pytest.mark.parametrize("times", [1, 5])
+async def test_a_deferred_event_waits_so_long_and_is_not_denied(times: int) -> None:
+    executor = desk(asks=True)
+    asked: list[float] = []
+
+    async def ask(event: Job) -> Any:
+        asked.append(now())
+        return Defer(7.0) if len(asked) <= times else True
+
+    async with background(executor):
+        first, second = jobs("ab")
+        first.ask = ask
+        await executor.append_many([first, second])
+        began = now()
+        await executor.result(second)
+        assert now() == began, "it blocks nobody"
+        assert await executor.result(first) == "a"
+    assert asked == [began + 7.0 * n for n in range(times + 1)]
+    assert (first.execution.denials, first.execution.tries) == (0, 0)
+
+
+async def test_a_round_goes_on_after_a_deferral() -> None:
+    executor = desk(asks=True)
+    first, second = jobs("ab")
+
+    async def ask(event: Job) -> Any:
+        return Defer(7.0)
+
+    first.ask = ask
+    await executor.append_many([first, second])
+    await executor.forward()
+    assert statuses([first, second]) == ["pending", "completed"]
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf"), True, "7", None])
+def test_a_deferral_takes_seconds_alone(wrong: Any) -> None:
+    with pytest.raises(ValidationError, match="Defer"):
+        Defer(wrong)

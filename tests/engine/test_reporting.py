@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import math
+from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 from weakref import ref
 
@@ -11,6 +13,8 @@ from engine.kit import Job, Tape, background, caught, desk, forward, raises, sle
 
 from lionpride.core import Event, EventStatus, Progress
 from lionpride.errors import ValidationError
+from lionpride.stores.memory import MemoryStore
+from lionpride.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.virtual
 
@@ -189,6 +193,32 @@ async def test_a_stream_has_both() -> None:
     assert event.execution.chunks == ["a", "b"] == event.response
     assert [chunk async for chunk in executor.stream(event)] == ["a", "b"]
     assert Job(streaming=True).execution.chunks == ()
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_the_store_sees_it_while_the_event_runs(durable: bool, tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "run.db", synchronous="NORMAL") if durable else MemoryStore()
+    executor = desk(store=store)
+    hold = asyncio.Event()
+
+    async def do(event: Job) -> Any:
+        yield "a"
+        event.progress(0.5, "half")
+        await hold.wait()
+
+    event = await executor.append(Tape(do=do))
+    running = asyncio.create_task(forward(executor))
+    async with aclosing(executor.stream(event)) as chunks:
+        await anext(chunks)
+    (record,) = await store.get([event.id])
+    assert record is not None
+    assert (record.progress, record.chunks) == (Progress(0.5, "half"), 1)
+    hold.set()
+    await running
+    (record,) = await store.get([event.id])
+    assert record is not None
+    assert (record.progress, record.chunks) == (None, 0), "the response has them now"
+    await store.close()
 
 
 async def test_a_task_that_outlives_its_event_does_not_keep_the_executor() -> None:

@@ -18,6 +18,7 @@ from lionpride.errors import (
     LionTimeoutError,
     OperationError,
     QueueFullError,
+    RateLimited,
     Skip,
     ValidationError,
 )
@@ -38,6 +39,7 @@ from lionpride.rules.lifecycle import (
     after_denial,
     after_error,
     after_interruption,
+    alone,
     apply,
     cancelled_while_waiting,
     check,
@@ -353,3 +355,18 @@ def test_a_group_can_be_retried_if_all_of_it_can() -> None:
     assert is_retryable(GROUP)
     assert not is_retryable(deep)
     assert is_retryable(ValidationError(retryable=True)), "an error says so itself"
+
+
+def test_a_service_that_says_too_many_costs_no_try() -> None:
+    error = RateLimited(retry_after=20.0)
+    ending = after_error(Work(), error, None, cancelled=False)
+    assert (ending.status, ending.delay, ending.error) == (S.PENDING, 20.0, error)
+    assert (ending.tries, ending.denials, ending.interruptions) == (0, 0, 0)
+
+
+def test_nobody_runs_an_event_again_that_runs_alone() -> None:
+    error = RateLimited()
+    ending = alone(after_error(Work(), error, None, cancelled=False))
+    assert (ending.status, ending.error, ending.retryable) == (S.FAILED, error, True)
+    done = Completion("done", 1.0)
+    assert alone(done) is done

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import aclosing
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, assert_type
 from uuid import UUID, uuid4
 
@@ -23,6 +23,7 @@ from lionpride.core import (
     Processor,
     Progress,
     Progression,
+    Retry,
     Skip,
     Transition,
     Unset,
@@ -46,6 +47,12 @@ class Fetch(Event):
         if not self.url:
             raise Skip("nothing to fetch")
         return self.url.encode()
+
+
+class Stubborn(Fetch):
+    """A policy for the class; the annotation may be left out."""
+
+    retry = Retry(attempts=4, backoff=0.5, never=(KeyError, "httpx.InvalidURL"))
 
 
 class Listen(Event):
@@ -110,6 +117,13 @@ async def an_executor_keeps_the_type_of_what_it_is_given() -> None:
     assert_type(await executor.append_many([event], exist_ok=True), list[Fetch])
     await executor.append("x")  # type: ignore[type-var]
     await executor.append(event, 1.0, True)  # type: ignore[call-arg]
+    await executor.append(event, delay=5, ttl=60.0, retry=Retry(attempts=4, on=OSError))
+    await executor.append(event, at=datetime.now(UTC), unique="a", unique_for=3600)
+    await executor.append(event, delay="soon")  # type: ignore[arg-type]
+    await executor.append(event, late=5)  # type: ignore[call-arg]
+    await executor.append_many([event], delay=5, retry=None)
+    assert_type(await executor.retry_failed(), int)
+    assert_type(event.execution.attempts[0].error, str)
     assert_type(await executor.cancel(event), bool)
     assert_type(await executor.cancel(event.id), bool)
     await executor.retry(event)

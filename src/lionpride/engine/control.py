@@ -69,6 +69,8 @@ class Control(Intake):
             processor = kind(**arguments(kind, self.processor_config, given))
             processor.attach(self._store, self._observers, self._grace)
             self._room = processor.max_queue_size
+            self._limits = processor.limits_by_name
+            self._usual_type = None if self._limits else self._event_type
             self.processor = processor
         await self.processor.start()
 

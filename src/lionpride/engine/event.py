@@ -14,7 +14,7 @@ from ..model.live import ENTRY, Live
 from ..model.policy import Retry
 from ..model.unset import Unset
 from ..model.work import Work
-from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, apply
+from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, alone, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
 from .reporting import checked_progress, report
 from .threads import Threads, is_plain
@@ -145,7 +145,7 @@ class Event(Work):
         except BaseException as error:
             cause = Cause.TIMEOUT if isinstance(error, LionTimeoutError) else None
             cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
-            outcome = after_error(self, error, cause, cancelled)
+            outcome = alone(after_error(self, error, cause, cancelled))
             raise
         finally:
             outcome.response, outcome.duration = chunks, clock() - began
@@ -183,7 +183,7 @@ class Solo:
 
     def _record(self, outcome: Outcome) -> None:
         if not self._done.done():
-            apply(self._event.execution, outcome)
+            apply(self._event.execution, alone(outcome))
             self._event.execution.attempt += 1
             del self._event.__dict__["_solo"]
             self._done.set_result(None)

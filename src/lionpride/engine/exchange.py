@@ -12,7 +12,8 @@ from typing import Any
 
 from ..errors import NotFoundError
 from ..model.execution import EventStatus
-from ..rules.lifecycle import Outcome, cancelled_while_waiting
+from ..rules.lifecycle import Ending, Outcome, cancelled_while_waiting
+from ..rules.metering import refusal_of
 from ..stores.contract import Cancelled, Claim, Settled
 from .event import Event
 from .hands import Hands
@@ -53,6 +54,8 @@ class Exchange(Hands):
 
     async def _claim(self, n: int, **how: Any) -> tuple[list[Claim], float | None]:
         """Claim from the store; what is cancelled before the claim is here, is settled so."""
+        if self.shop.limits is not None:
+            how["limits"] = self.shop.limits
         while True:
             self._claiming += 1
             try:
@@ -60,6 +63,8 @@ class Exchange(Hands):
             finally:
                 self._claiming -= 1
             wanted = claims if not self._unwanted else await self._without_unwanted(claims)
+            if self.shop.limits is not None:
+                wanted = await self._without_refused(wanted)
             if wanted or not claims:
                 return wanted, wait
 
@@ -71,6 +76,18 @@ class Exchange(Hands):
         for claim in unwanted:
             await self._settle_unstarted(claim, cancelled_while_waiting())
         return [claim for claim in claims if claim not in unwanted]
+
+    async def _without_refused(self, claims: list[Claim]) -> list[Claim]:
+        """Settle those of the claims that can never start; the others."""
+        wanted = []
+        for claim in claims:
+            refusal = refusal_of(claim[0])
+            if refusal is None:
+                wanted.append(claim)
+            else:
+                failed = Ending(EventStatus.FAILED, error=refusal, retryable=False, tries=1)
+                await self._settle_unstarted(claim, failed)
+        return wanted
 
     async def _settle(self, claim: Claim, outcome: Outcome) -> Settled:
         """Put on record what came of a claim; a cancel that comes meanwhile is not forgotten."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any, TypeVar, Unpack
 
 from ..errors import ConfigurationError, OperationError
 from ..model import registry
 from ..model.execution import EventStatus
-from ..model.policy import Retry
+from ..rules.limits import Limit
+from ..rules.metering import Limits
 from ..stores.contract import Immediate, Prompt, Store
 from ..stores.open import open_store
 from .control import Control
@@ -19,7 +18,7 @@ from .event import Event
 from .line import Line
 from .processor import CONCURRENCY, GRACE, Processor
 from .settings import check_keys, check_settings, checked_priority, seconds
-from .terms import terms_of
+from .terms import Asked, terms_of
 
 __all__ = ("Executor",)
 
@@ -69,6 +68,10 @@ class Executor(Control):
         owns = store is None or isinstance(store, str)
         super().__init__(opened, config, grace=grace, owns_store=owns)
         self._event_type = event_type
+        limits = config.get("limits")
+        self._limits = Limits(self.processor_type.limits if limits is None else limits)
+        # What append need not look at any closer than this.
+        self._usual_type = None if self._limits else event_type
         self._strict = strict_event_type
         self._line = Line(self._store)
         self._open_door()
@@ -83,6 +86,11 @@ class Executor(Control):
         """Whether subclasses of the event type are refused."""
         return self._strict
 
+    @property
+    def limits(self) -> Mapping[str, Limit]:
+        """What its events may cost, by name; ``amount`` and ``per`` may be set at any time."""
+        return self._limits
+
     # -- taking in ---------------------------------------------------------------------------
 
     async def append(
@@ -92,12 +100,7 @@ class Executor(Control):
         *,
         exist_ok: bool = False,
         wait: bool = False,
-        delay: float | None = None,
-        at: datetime | float | None = None,
-        ttl: float | None = None,
-        retry: Retry | None = None,
-        unique: str | int | UUID | None = None,
-        unique_for: float | None = None,
+        **terms: Unpack[Asked],
     ) -> E:
         """Take an event in: it is accepted when this returns, or not at all.
 
@@ -109,50 +112,27 @@ class Executor(Control):
             wait: Whether to wait for room where as many as ``max_queue_size`` wait: first come,
                 first served, among those who wait here. Nothing is taken in if one is cancelled
                 meanwhile. It waits for ever if nothing runs the executor.
-            delay: Seconds from now before which it is not run; until then it is pending.
-            at: When it may be run, in place of ``delay``: a datetime with a time zone, or a Unix
-                timestamp in seconds. Of those whose time has come, priority decides.
-            ttl: Seconds from now after which it is not started any more, but CANCELLED; a retry
-                of one that was started in time does not count.
-            retry: A retry policy of its own, in place of its class's.
-            unique: A value that one event of the queue alone may have at a time: while another
-                one of this value is pending or running, nothing is appended, and that one is
-                returned; whoever appended it, also another process.
-            unique_for: Seconds after its append for which that one is returned even if it has
-                ended.
+            terms: Any of the keywords of ``Asked``: ``delay`` or ``at``, not before; ``ttl``, not
+                after; ``retry``, a policy; ``unique`` and ``unique_for``, only once.
 
         Returns:
             The event; with ``exist_ok`` or ``unique`` perhaps the one that was here.
 
         Raises:
             TypeError: if it is not of the event type.
-            ValidationError: for a priority that is no finite number, or terms that cannot be.
+            ValidationError: for a priority that is no finite number, or terms that cannot be; if
+                it costs more than a limit can ever give, or its costs make no sense.
             OperationError: if it has run; or if the executor drains, or was drained.
             ExistsError: if its id is known here, or another executor holds it.
             QueueFullError: if as many as ``max_queue_size`` wait, without ``wait``.
         """
-        if type(event) is not self._event_type:
-            self._check_type(event)
+        if type(event) is not self._usual_type:
+            self._check(event)
         if type(priority) is not float or not _LEAST <= priority <= _MOST:
             priority = checked_priority(event, priority)
-        if not (
-            delay is None
-            and at is None
-            and ttl is None
-            and retry is None
-            and unique is None
-            and unique_for is None
-        ):
-            terms = terms_of(
-                self._store.time(),
-                delay=delay,
-                at=at,
-                ttl=ttl,
-                retry=retry,
-                unique=unique,
-                unique_for=unique_for,
-            )
-            return await self._append_on(terms, event, priority, exist_ok, wait)
+        if terms:  # keywords of their own, with a default each, cost four times as much
+            asked = terms_of(self._store.time(), **terms)
+            return await self._append_on(asked, event, priority, exist_ok, wait)
         now = self._now
         if (
             now is not None

@@ -12,6 +12,7 @@ from ..model.execution import EventStatus
 from ..model.flow import Flow
 from ..model.policy import Retry
 from ..model.work import Work
+from ..rules.metering import Limits
 from ..stores.contract import Entry
 from ..stores.terms import Terms
 from .event import Event
@@ -31,6 +32,8 @@ class Intake(Results):
     """The part of an Executor that takes events in, but for the quickest ways."""
 
     _event_type: type[Event]
+    _usual_type: type[Event] | None  # what need not be looked at any closer: there are no limits
+    _limits: Limits
     _strict: bool
     _room: int | None
     _line: Line
@@ -75,7 +78,7 @@ class Intake(Results):
             )
         entries = []
         for event, priority in zip(events, given, strict=True):
-            self._check_type(event)
+            self._check(event)
             if "_status" in event.__dict__ and not (exist_ok and event in self):
                 _check_pending(event)
             entries.append((event, checked_priority(event, priority)))
@@ -165,6 +168,13 @@ class Intake(Results):
         if not wait or self._room is None:
             return await append()
         return await self._line.enter(append, alone=len(entries) > 1)
+
+    def _check(self, event: Event) -> None:
+        """Refuse what is of another type, or costs more than there can be."""
+        if type(event) is not self._event_type:
+            self._check_type(event)
+        if self._usual_type is None:
+            self._limits.check(event)
 
     def _check_type(self, event: object) -> None:
         kind = self._event_type

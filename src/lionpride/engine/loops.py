@@ -31,8 +31,10 @@ class Loop(Admission):
         super().__init__(shop)
         self._codes: dict[type, Code] = {}  # of plain classes, since the last turn
         if shop.now is not None and not self._formal:
-            self._take, self._complete = shop.now.claim_now, shop.now.complete_now
-            self._pass_on = shop.now.next_now
+            now, limits = shop.now, shop.limits
+            plain = now.claim_now, now.complete_now, now.next_now
+            ways = plain if limits is None else now.within(limits)
+            self._take, self._complete, self._pass_on = ways
 
     async def _stretch(self, worker: Worker) -> Claim | None:
         shop, take = self.shop, self._take

@@ -11,6 +11,7 @@ from ..model.work import Work
 from ..rules.lifecycle import (
     RELEASED,
     Cause,
+    Defer,
     Ending,
     Outcome,
     after_denial,
@@ -125,6 +126,8 @@ class Admission(Crew):
                 await self._recover(worker)
             self._asked(worker)
         guard.over()
+        if isinstance(granted, Defer):
+            return Ending(EventStatus.PENDING, delay=granted.seconds)
         return None if granted else after_denial(event.execution.denials, self.shop.backoff)
 
     def _asked(self, worker: Worker) -> None:

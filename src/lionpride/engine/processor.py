@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -12,7 +13,9 @@ from uuid import UUID, uuid4
 from ..errors import ConfigurationError, NotFoundError, OperationError
 from ..model.execution import EventStatus
 from ..model.pile import Pile
-from ..rules.lifecycle import RELEASED, Cause
+from ..rules.lifecycle import RELEASED, Cause, Defer
+from ..rules.limits import Limit
+from ..rules.metering import Limits
 from ..rules.window import Window
 from ..stores.contract import Foreign, Store
 from ..stores.memory import MemoryStore
@@ -66,12 +69,16 @@ class Processor:
             the second. The third denial aborts it.
         blocked_after: Seconds for which code may hold up the event loop before a warning names
             it; None: no warning.
+        limits: What its events may cost, each a ``Limit``; by default those of the class.
 
     Raises:
         ValidationError: names the setting that is out of bounds.
     """
 
     event_type: ClassVar[type[Event]]
+
+    limits: ClassVar[Iterable[Limit]] = ()
+    """What its events may cost; ``limits_by_name`` are those of one that is made."""
 
     def __init__(
         self,
@@ -84,6 +91,7 @@ class Processor:
         max_denial_tracking: int = 10_000,
         denial_backoff: float = 1.0,
         blocked_after: float | None = 1.0,
+        limits: Iterable[Limit] | None = None,
     ) -> None:
         check_settings(
             {
@@ -104,6 +112,7 @@ class Processor:
         self.max_denial_tracking = max_denial_tracking
         self.denial_backoff = denial_backoff
         self.blocked_after = blocked_after
+        self.limits_by_name = Limits(type(self).limits if limits is None else limits)
         self._executor = None if executor is None else weakref.ref(executor)
         self._shop: Workshop | None = None
         self._crews: set[Crew] = set()
@@ -132,6 +141,7 @@ class Processor:
             name=_worker_name(),
             slots=self.concurrency_limit,
             window=window,
+            limits=self.limits_by_name or None,
             permission=self.request_permission if own else None,
             halt=self._halt,
             backoff=self.denial_backoff,
@@ -148,12 +158,13 @@ class Processor:
 
     # -- what users override -----------------------------------------------------------------
 
-    async def request_permission(self, *args: Any, **request: Any) -> bool:
+    async def request_permission(self, *args: Any, **request: Any) -> bool | Defer:
         """Whether an event may start now; override it for quotas, authorization, gates.
 
         Asked with the event's ``request``, one event after another, in the order they would
         start. After a False the event waits ``denial_backoff`` seconds; the third aborts it.
-        What it raises is the event's error.
+        After ``Defer(seconds)`` it waits so long, and no denial is counted. What it raises is
+        the event's error.
         """
         return True
 

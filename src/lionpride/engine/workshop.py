@@ -7,7 +7,8 @@ from contextvars import ContextVar
 from random import Random
 from typing import Any, Final
 
-from ..rules.lifecycle import Ending
+from ..rules.lifecycle import Defer, Ending
+from ..rules.metering import Limits
 from ..rules.retry import judge
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
@@ -33,6 +34,7 @@ class Workshop:
         name: Under which the store knows this worker.
         slots: How many events may run at once; while it is paused, none may start.
         window: The limit on starts; None for no limit.
+        limits: What events may cost; None for none.
         permission: Asked before each start; None if every answer is yes.
         halt: Called when a user's code raised KeyboardInterrupt or SystemExit.
         backoff: Seconds that an event waits after its first denial.
@@ -47,7 +49,8 @@ class Workshop:
         name: str,
         slots: int,
         window: Window | None,
-        permission: Callable[..., Awaitable[bool]] | None,
+        limits: Limits | None,
+        permission: Callable[..., Awaitable[bool | Defer]] | None,
         halt: Callable[[], None],
         backoff: float,
         grace: float,
@@ -59,6 +62,7 @@ class Workshop:
         self.most = slots
         self.slots = slots  # 0 while it is paused: whoever looks for room looks here
         self.window = window
+        self.limits = limits
         self.halt = halt
         self.backoff = backoff
         self.grace = grace
@@ -80,7 +84,7 @@ class Workshop:
 
     def judged(self, event: Any, ending: Ending) -> Ending:
         """What a failed attempt comes to under the retry policy of its event, or of its class."""
-        policy = event.execution.retry or type(event).retry
+        policy = event.__dict__.get("_retry") or type(event).retry
         return judge(event, ending, policy, now=self.store.time(), chance=self._chance())
 
     @property
@@ -109,10 +113,11 @@ class Workshop:
         self.running -= 1
         self.ring_free()
 
-    async def ask(self, event: Any) -> bool:
+    async def ask(self, event: Any) -> bool | Defer:
         """The answer of ``request_permission`` to the event's request."""
         assert self._permission is not None, "nobody is asked unless `asks`"
-        return bool(await self._permission(**event.request))
+        answer = await self._permission(**event.request)
+        return answer if isinstance(answer, Defer) else bool(answer)
 
     def ring_free(self) -> None:
         """A slot is free, or nobody asks any more: ring every bell of ``on_free``, once."""

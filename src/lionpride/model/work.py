@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from ..errors import OperationError, ValidationError
 from .codec import Encoder
+from .costs import REQUEST, check_costs
 from .element import Element
 from .execution import KEYS, USUAL_KEYS, EventStatus, Execution
 from .live import ENTRY
@@ -38,6 +39,8 @@ _RESERVED: Mapping[str, str] = {
     "as_fresh_event": "the same work to do again",
 }
 
+_OURS = {"_meter", "_solo", ENTRY}
+
 
 class Work(Element):
     """An element with an execution: what a store keeps, and what it knows of it.
@@ -61,7 +64,9 @@ class Work(Element):
             raise ValueError(f"timeout must be positive and finite, in seconds, not {value}")
         return value
 
-    kept_entries: ClassVar[frozenset[str]] = Element.kept_entries | KEYS | {"_solo", ENTRY}
+    kept_entries: ClassVar[frozenset[str]] = (
+        Element.kept_entries | KEYS | {"_meter", "_solo", ENTRY}
+    )
 
     max_chunks: ClassVar[int] = 1_000_000
     """A stream that yields more chunks than this has FAILED; those before are kept."""
@@ -115,6 +120,43 @@ class Work(Element):
     def response(self) -> MaybeUnset[Any]:
         """What the work gave: the response, or its chunks; Unset while there is none."""
         return self.execution.response
+
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """How much it takes of each limit, by name: one request; override it.
+
+        It should depend on the fields alone: a store may ask when the event is taken in, or
+        when it is claimed.
+        """
+        return REQUEST
+
+    @property
+    def key(self) -> str | None:
+        """By whom it is counted where a limit has ``per_key``: a tenant, a host; override it."""
+        return None
+
+    def spend(self, **costs: float) -> None:
+        """State what the running attempt has cost so far, in all, by the names of limits.
+
+        Call it in ``_invoke`` or ``_stream``, as often as more is known. What was reserved
+        beyond it is given back; what goes beyond that is taken, whether there is so much or not,
+        and those who come later wait for it. A name that no limit has is left alone.
+
+        >>> self.spend(tokens=reply["usage"]["total_tokens"])
+
+        Raises:
+            ValidationError: for an amount that is no finite number from 0 up.
+            OperationError: if the event does not run.
+        """
+        check_costs("spend", costs)
+        meter = self.__dict__.get("_meter")
+        if meter is not None:
+            meter.spend(costs)
+        elif self.status is not EventStatus.PROCESSING:
+            raise OperationError(
+                f"{self!r} does not run: spend() states what a running attempt costs, so call it "
+                "in _invoke"
+            )
 
     def as_fresh_event(self, copy_meta: bool = False) -> Self:
         """The same work to do again: a new identity, pending, held by nobody.
@@ -185,7 +227,7 @@ def _entries_of(value: Any) -> dict[str, Any]:
     raise ValidationError(f"execution must be an Execution or what its to_dict gave, not {value!r}")
 
 
-_TRANSIENT = ("_arrival", "_solo", ENTRY)
+_TRANSIENT = ("_arrival", "_meter", "_solo", ENTRY)
 """What ties an event to whoever holds or runs it: no copy has it."""
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from math import isfinite
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from ..errors import (
@@ -28,7 +29,9 @@ from ..errors import (
     ExecutionError,
     LionTimeoutError,
     OperationError,
+    RateLimited,
     Skip,
+    ValidationError,
 )
 from ..model.attempts import Attempt, and_this
 from ..model.execution import TERMINAL, EventStatus, Execution
@@ -44,13 +47,16 @@ __all__ = (
     "RETRYABLE",
     "Cause",
     "Completion",
+    "Defer",
     "Ending",
     "Outcome",
+    "Pause",
     "Transition",
     "after_denial",
     "after_error",
     "after_expiry",
     "after_interruption",
+    "alone",
     "apply",
     "cancelled_while_waiting",
     "check",
@@ -106,6 +112,38 @@ class Transition(NamedTuple):
     attempt: int
 
 
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """An answer of ``request_permission``: not now; ask again later. No denial is counted.
+
+    Args:
+        seconds: For how long the event waits first; it blocks nobody meanwhile.
+
+    Raises:
+        ValidationError: if that is no finite number from 0 up.
+    """
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        value: object = self.seconds
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not isfinite(self.seconds) or self.seconds < 0:
+            raise ValidationError(f"Defer takes a number of seconds from 0 up, not {value!r}")
+
+
+class Pause(NamedTuple):
+    """What is not to be used for a while, since a service said so.
+
+    Attributes:
+        limit: The name of the limit; None, or of none that there is, for the whole queue.
+        seconds: For how long.
+    """
+
+    limit: str | None
+    seconds: float
+
+
 @dataclass(slots=True)
 class Completion:
     """What a settle records of an attempt that ended well: half an ``Outcome``, half the cost."""
@@ -127,6 +165,7 @@ class Ending:
         response, error, duration, retryable: As in ``Execution``.
         delay: Seconds before the event may be claimed again, where it goes back to PENDING.
         denials, tries, interruptions: What is added to the counters.
+        pause: What nobody is to use for a while.
         attempt: What is kept of an attempt that failed.
         expires: When it must have started again, where it goes back to PENDING; Unset leaves
             what is on record.
@@ -141,6 +180,7 @@ class Ending:
     denials: int = 0
     tries: int = 0
     interruptions: int = 0
+    pause: Pause | None = None
     attempt: Attempt | None = None
     expires: MaybeUnset[float | None] = Unset
 
@@ -185,7 +225,8 @@ def apply(execution: Execution, outcome: Outcome) -> None:
         execution.denials += outcome.denials
         execution.interruptions += outcome.interruptions
         if outcome.attempt is not None:
-            execution.attempts = and_this(execution.attempts, outcome.attempt)
+            own = execution.own
+            own["_attempts"] = and_this(own.get("_attempts", ()), outcome.attempt)
         if not isinstance(outcome.expires, UnsetType):
             execution.expires = outcome.expires
         elif not execution.tries and (outcome.interruptions or outcome.error is not Unset):
@@ -276,6 +317,19 @@ def after_interruption(interruptions: int, maximum: int = MAX_INTERRUPTIONS) -> 
     return Ending(_S.PENDING, interruptions=1)
 
 
+def alone(outcome: Outcome) -> Outcome:
+    """What an outcome means for an event that nobody would run again: it has FAILED."""
+    if outcome.status is not _S.PENDING:
+        return outcome
+    failed = Ending(_S.FAILED, retryable=True, tries=1)
+    failed.response, failed.error, failed.duration = (
+        outcome.response,
+        outcome.error,
+        outcome.duration,
+    )
+    return failed
+
+
 def after_error(event: Work, error: BaseException, cause: Cause | None, cancelled: bool) -> Ending:
     """What an attempt that ended with an exception means.
 
@@ -300,4 +354,7 @@ def after_error(event: Work, error: BaseException, cause: Cause | None, cancelle
         return Ending(_S.CANCELLED, error=error, retryable=True, tries=1)
     if isinstance(error, Skip):
         return Ending(_S.SKIPPED, error=error, retryable=False)
+    if isinstance(error, RateLimited):
+        wait = error.retry_after
+        return Ending(_S.PENDING, error=error, delay=wait, pause=Pause(error.limit, wait))
     return Ending(_S.FAILED, error=error, retryable=is_retryable(error), tries=1)

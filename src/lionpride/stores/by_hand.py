@@ -17,10 +17,13 @@ from ..rules.lifecycle import (
     check_retryable,
     requeue,
 )
+from ..rules.limits import Limit
+from ..rules.metering import Limits
 from .alarm import Alarm
 from .bells import Bells, Ringing
-from .clock import LoopClock
+from .clock import LoopClock, time_of_loop
 from .contract import Cancelled, Named, Record
+from .rationing import Rationing
 from .states import States
 from .waiting import Waiting
 
@@ -56,6 +59,9 @@ class ByHand(Ringing):
         self._bells = Bells()
         self._alarm: Alarm | None = None  # made when something expires
         self._hearers: list[Callable[[Work], object]] = []
+        self._given_clock = clock
+        self._rations: dict[Limits, Rationing] = {}
+        self._pools: dict[str, Limit] = {}
         self._unique: dict[str, int] = {}  # the number of the newest event of each value
 
     # -- what is not started in time ---------------------------------------------------------
@@ -92,6 +98,17 @@ class ByHand(Ringing):
         self._ring_ended((number,))
         for hear in self._hearers:
             hear(event)
+
+    def _ration(self, limits: Limits) -> Rationing:
+        """Who chooses under these limits."""
+        ration = self._rations.get(limits)
+        if ration is None:
+            limits.adopt(self._pools)
+            ration = self._rations[limits] = Rationing(
+                limits, self._pending, self._waiting, self._bells.ring_ready
+            )
+        ration.clock = self._given_clock or time_of_loop()
+        return ration
 
     # -- by hand -----------------------------------------------------------------------------
 

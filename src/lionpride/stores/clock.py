@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from time import time
+from collections.abc import Callable
+from time import monotonic, time
 
-__all__ = ("LoopClock",)
+__all__ = ("LoopClock", "time_of_loop")
 
 
 class LoopClock:
@@ -25,3 +26,10 @@ class LoopClock:
             self._loop = loop
             self._offset = time() - loop.time()
         return self._offset + loop.time()
+
+
+def time_of_loop() -> Callable[[], float]:
+    """The running loop's own clock, without the method around it where it is the usual one."""
+    loop = asyncio.get_running_loop()
+    usual = getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time
+    return monotonic if usual else loop.time

@@ -22,6 +22,7 @@ from uuid import UUID
 from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import Outcome
+from ..rules.metering import Limits
 from .record import Record
 from .states import States
 from .terms import Terms
@@ -40,6 +41,7 @@ __all__ = (
     "Settlement",
     "Started",
     "Store",
+    "Within",
 )
 
 Entry: TypeAlias = tuple[Work, float]
@@ -56,6 +58,13 @@ Named: TypeAlias = Work | UUID
 
 Settlement: TypeAlias = tuple[Work, int, Outcome]
 """A claimed event, its attempt number, and what came of it."""
+
+Within: TypeAlias = tuple[
+    Callable[[], Started | None],
+    Callable[[Work, int, Any, float], "Settled"],
+    Callable[[Started, Any, float], Started | None],
+]
+"""``claim_now``, ``complete_now`` and ``next_now`` under limits."""
 
 
 class Settled(Enum):
@@ -172,8 +181,14 @@ class Store(Protocol):
         skip: Collection[int] = (),
         denied: bool = False,
         start: bool = False,
+        limits: Limits | None = None,
     ) -> tuple[list[Claim], float | None]:
         """Take what is to be run next, by (priority, arrival), in one atomic step.
+
+        Under limits, all that an event costs is reserved with its claim, or it is not claimed.
+        One that may not start yet holds up nobody who does not delay it; one that never may is
+        claimed with nothing reserved, and not started: ``refusal_of`` says why. What is
+        reserved is used from the start on, and given back if there is none.
 
         Args:
             worker: Who takes it.
@@ -183,6 +198,7 @@ class Store(Protocol):
             skip: Not those with these arrival numbers.
             denied: Also those that wait out a denial.
             start: Whether they are started at once, as by ``start``.
+            limits: What they may cost.
 
         Returns:
             The claims, and the seconds until another claim may find something: 0.0 for at
@@ -302,6 +318,12 @@ class Immediate(Protocol):
 
     def claim_now(self) -> Started | None:
         """``claim`` of one event that is started at once; None if none is due."""
+
+    def within(self, limits: Limits) -> Within:
+        """The same under limits: how to claim, to complete what that gave, and both.
+
+        None also if the first may not start, whoever else may.
+        """
 
     def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
         """``settle`` of one."""

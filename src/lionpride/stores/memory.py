@@ -19,8 +19,9 @@ from ..rules.lifecycle import (
     after_interruption,
     apply,
 )
+from ..rules.metering import Limits, Meter, end_meter, refusal_of
 from .by_hand import ByHand
-from .contract import Claim, Entry, Extended, Record, Settled, Settlement, Started
+from .contract import Claim, Entry, Extended, Record, Settled, Settlement, Started, Within
 from .intake import are_new, check_room, resolve
 from .terms import Terms
 
@@ -137,6 +138,9 @@ class MemoryStore(ByHand):
 
     def discharge(self, worker: str) -> None:
         self._workers.pop(worker, None)
+        if not self._workers:
+            for ration in self._rations.values():
+                ration.disband()
 
     async def attended(self) -> bool:
         return bool(self._workers)
@@ -153,10 +157,14 @@ class MemoryStore(ByHand):
         skip: Collection[int] = (),
         denied: bool = False,
         start: bool = False,
+        limits: Limits | None = None,
     ) -> tuple[list[Claim], float | None]:
         waiting = self._waiting
         if waiting.mixed:
             self._lapse()
+        if limits is not None:
+            allowed, wait = self._ration(limits).some(n, until, skip, denied)
+            return [self._hold_metered(number, start) for number in allowed], wait
         newer = until is not None and until < self._all.last
         if newer or skip or (denied and waiting.has_denied()):
             numbers = waiting.some(n, until, skip, denied)
@@ -196,6 +204,46 @@ class MemoryStore(ByHand):
             self._lapse()
         return self._waiting.next()
 
+    def within(self, limits: Limits) -> Within:
+        ration, waiting, pending = self._ration(limits), self._waiting, self._pending
+        processing, bells, complete_now = self._processing, self._bells, self.complete_now
+
+        def claim() -> Started | None:
+            if waiting.mixed:
+                self._lapse()
+            number = ration.next()
+            if number is None:
+                return None
+            event = processing[number] = pending.pop(number)
+            own = event.__dict__
+            own["_status"] = "processing"
+            own["_attempt"] = attempt = own["_attempt"] + 1 if "_attempt" in own else 1
+            if attempt > 1 and "_denials" in own:
+                del own["_denials"]
+            if bells.room:
+                bells.ring_room()
+            return event, attempt, own
+
+        def complete(event: Work, attempt: int, response: Any, duration: float) -> Settled:
+            answer = complete_now(event, attempt, response, duration)
+            if answer is _APPLIED:
+                meter: Meter | None = event.__dict__.pop("_meter", None)
+                if meter is not None and limits.holds:
+                    meter.end()
+            return answer
+
+        def pass_on(done: Started, response: Any, duration: float) -> Started | None:
+            complete(done[0], done[1], response, duration)
+            return claim()
+
+        return claim, complete, pass_on
+
+    def _hold_metered(self, number: int, start: bool) -> Claim:
+        claim = self._hold(number)
+        if start and refusal_of(claim[0]) is None:
+            self.start(claim[0])
+        return claim
+
     def _hold(self, number: int) -> Claim:
         """Claim an event without starting it; its ``due`` stays, in case it is released."""
         event = self._held[number] = self._pending[number]
@@ -212,6 +260,8 @@ class MemoryStore(ByHand):
         state.become(_PROCESSING)
         state.denials = 0
         state.due = None
+        if "_meter" in state.own:
+            state.own["_meter"].begin()
         if self._bells.room:
             self._bells.ring_room()
 
@@ -221,13 +271,17 @@ class MemoryStore(ByHand):
         return [self.settle_now(*settlement) for settlement in settlements]
 
     def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
-        if isinstance(outcome, Completion):
-            return self.complete_now(event, attempt, outcome.response, outcome.duration)
         own = event.__dict__
+        if isinstance(outcome, Completion):
+            answer = self.complete_now(event, attempt, outcome.response, outcome.duration)
+            if "_meter" in own and answer is _APPLIED:
+                end_meter(event)
+            return answer
         number: int = own.get("_arrival", 0)
         if self._processing.get(number) is not event or own["_attempt"] != attempt:
             return self._settle_unstarted(event, attempt, outcome)
         apply(event.execution, outcome)
+        self._end_meter(event, outcome)
         del self._processing[number]
         if outcome.status is _PENDING:
             self._pending[number] = event
@@ -288,6 +342,7 @@ class MemoryStore(ByHand):
         if number not in self._held:
             return Settled.REPLAYED if state.status is outcome.status else Settled.FENCED
         apply(state, outcome)
+        self._end_meter(event, outcome)
         del self._held[number]
         if isinstance(outcome, Ending) and outcome.status is _PENDING:
             self._let_wait(number, outcome.delay)
@@ -296,6 +351,15 @@ class MemoryStore(ByHand):
             self.states.lane(outcome.status)[number] = event
             self._ring_ended((number,))
         return _APPLIED
+
+    def _end_meter(self, event: Work, outcome: Outcome) -> None:
+        """Let go of what the claim of an event holds, and pause what it says is exhausted."""
+        pause = outcome.pause if isinstance(outcome, Ending) else None
+        if pause is not None:
+            meter: Meter | None = event.__dict__.get("_meter")
+            if meter is None or not meter.pause(pause):
+                self._waiting.pause(pause.seconds)
+        end_meter(event)
 
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float | None = None

@@ -7,7 +7,7 @@ mostly leftovers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
 from ..model.execution import Execution
@@ -26,6 +26,7 @@ class Waiting:
         clock: The time as a Unix timestamp in seconds.
 
     Attributes:
+        on_refill: Called when ``ready`` is filled anew with all that waits for its turn.
         ready: Those whose turn may come now, and leftovers. What has nothing on record may be
             pushed there directly.
         mixed: Whether ``next`` must be asked, and not ``ready`` alone: something is due later,
@@ -40,8 +41,10 @@ class Waiting:
         "_held",
         "_later",
         "_left",
+        "_paused",
         "_pending",
         "mixed",
+        "on_refill",
         "ready",
     )
 
@@ -52,9 +55,11 @@ class Waiting:
         self._held = held
         self._clock = clock
         self.ready = Order()
+        self.on_refill: list[Callable[[], None]] = []
         self._later: list[tuple[float, int]] = []  # a heap of (due, number)
         self._expiring: list[tuple[float, int]] = []  # a heap of (expires, number)
         self._denied = Order()  # those of `_later` that wait out a denial
+        self._paused: float | None = None  # nothing is taken out before this time
         self.mixed = False
         self._denials = 0  # pushed to `_denied` since it was built
         self._left: dict[int, int] = {}  # leftovers in `_ready`
@@ -91,14 +96,33 @@ class Waiting:
             self.mixed = True
         state.due = None
         if len(self._left) > 64 + len(self._pending):
-            waiting = [n for n in self._pending if n != number and self._is_ready(n)]
+            waiting = [n for n in self._pending if n != number and self.is_ready(n)]
             self.ready.refill(map(self._entry, waiting))
             self._left.clear()
+            for call in self.on_refill:
+                call()
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody take anything out for so long, or for longer if that is so already."""
+        self._paused = max(self._paused or 0.0, self._clock() + seconds)
+        self.mixed = True
+
+    def seconds_paused(self) -> float | None:
+        """How long nothing is to be had yet; None if something may be."""
+        if self._paused is None:
+            return None
+        left = self._paused - self._clock()
+        if left > 0.0:
+            return max(1e-9, left)
+        self._paused = None
+        return None
 
     def next(self) -> int | None:
         """Take out the number whose turn it is; None if none is due."""
+        if self._paused is not None and self.seconds_paused() is not None:
+            return None
         if self._later:
-            self._mature()
+            self.mature()
         number = self.ready.pop()
         while number is not None and self._left and self._is_left(number):
             number = self.ready.pop()
@@ -107,10 +131,12 @@ class Waiting:
 
     def some(self, n: int, until: int | None, skip: Container[int], denied: bool) -> list[int]:
         """Take out the next numbers up to ``until``, on demand with those that were denied."""
-        self._mature()
+        self.mature()
         found: list[int] = []
+        if self.seconds_paused() is not None:
+            return found
         aside: list[tuple[Order, float, int]] = []
-        while len(found) < n and (order := self._lowest(denied)) is not None:
+        while len(found) < n and (order := self.lowest(denied)) is not None:
             priority, number = order.first()
             order.pop()
             if number in found:
@@ -141,15 +167,28 @@ class Waiting:
 
     def seconds(self) -> float | None:
         """How long until ``next`` may find something: 0.0 for at once, None for not ever."""
-        if self.ready:
-            return 0.0
+        if (paused := self.seconds_paused()) is not None:
+            return paused
+        return 0.0 if self.ready else self.seconds_to_due()
+
+    def seconds_to_due(self) -> float | None:
+        """How long until something becomes due; None for not ever."""
         # Not less than a loop's timer can tell from now, or it would fire without end.
         return max(1e-9, self._later[0][0] - self._clock()) if self._later else None
+
+    def is_free(self, number: int) -> bool:
+        """Whether an event is pending and nobody has claimed it."""
+        return self._state(number) is not None
+
+    def is_ready(self, number: int) -> bool:
+        """Whether an event waits for its turn alone."""
+        state = self._state(number)
+        return state is not None and state.due is None
 
     def _entry(self, number: int) -> tuple[float, int]:
         return self._pending[number].execution.priority or 0.0, number
 
-    def _mature(self) -> None:
+    def mature(self) -> None:
         """Move what has become due among what is ready."""
         now, later = self._clock(), self._later
         while later and later[0][0] <= now:
@@ -159,14 +198,22 @@ class Waiting:
                 state.due = None
                 self.ready.push(*self._entry(number))
 
-    def _lowest(self, denied: bool) -> Order | None:
-        """The order whose first entry comes first, of those that still hold good."""
-        while self.ready and self._left and self._is_left(self.ready.first()[1]):
-            self.ready.pop()
+    def lowest(self, denied: bool, beside: Iterable[Order] = ()) -> Order | None:
+        """The order whose first entry comes first, of those that still hold good.
+
+        Args:
+            denied: Whether those that wait out a denial count.
+            beside: Orders of what was taken out of ``ready`` and has not been claimed.
+        """
+        orders = [self.ready, *beside]
+        for order in orders:
+            while order and self._left and self._is_left(order.first()[1]):
+                order.pop()
         while self._denied and not self._is_denied(self._denied.first()[1]):
             self._denied.pop()
-        orders = [order for order in (self.ready, self._denied if denied else None) if order]
-        return min(orders, key=Order.first, default=None)
+        if denied:
+            orders.append(self._denied)
+        return min((order for order in orders if order), key=Order.first, default=None)
 
     def _is_left(self, number: int) -> bool:
         """Whether an entry of ``_ready`` is a leftover; it counts as passed over then."""
@@ -179,10 +226,6 @@ class Waiting:
         """The state of an event that is pending and not claimed."""
         event = None if number in self._held else self._pending.get(number)
         return None if event is None else event.execution
-
-    def _is_ready(self, number: int) -> bool:
-        state = self._state(number)
-        return state is not None and state.due is None
 
     def _is_later(self, number: int) -> bool:
         state = self._state(number)

@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from ...errors import ConfigurationError
 from ...model.execution import EventStatus, Execution
 from ...model.packing import packed_result
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED, after_interruption
+from ...rules.metering import Limits
 from ..contract import Claim, Entry, Extended, Record, Settled, Settlement
 from ..terms import Terms
 from . import steps
@@ -144,7 +146,10 @@ class SqliteStore(Manage):
         skip: Collection[int] = (),
         denied: bool = False,
         start: bool = False,
+        limits: Limits | None = None,
     ) -> tuple[list[Claim], float | None]:
+        if limits is not None:
+            raise ConfigurationError("limits are kept by the store in memory alone so far")
         now = self._wall()
         self._tidy(now)
         length = self._lease if lease is None else lease

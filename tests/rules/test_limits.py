@@ -1,0 +1,171 @@
+"""Limits: an exact account of what was taken, however it was (C3)."""
+
+from math import fsum, inf
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lionpride.errors import ValidationError
+from lionpride.rules.limits import Account, Limit
+
+
+def account(amount: float = 10, per: float | None = 60.0, **how: Any) -> Account:
+    return Limit("tokens", amount, per, **how).account(None)
+
+
+# -- what a limit is -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf"), True, "60", [1]])
+@pytest.mark.parametrize("field", ["amount", "per"])
+def test_a_limit_takes_numbers_above_zero(field: str, wrong: Any) -> None:
+    given_: dict[str, Any] = {"amount": 5, "per": 60}
+    with pytest.raises(ValidationError, match=f"{field} of limit 'tokens'"):
+        Limit("tokens", **(given_ | {field: wrong}))
+    limit = Limit("tokens", **given_)
+    with pytest.raises(ValidationError, match=f"{field} of limit 'tokens'"):
+        setattr(limit, field, wrong)
+    assert (limit.amount, limit.per) == (5, 60)
+
+
+@pytest.mark.parametrize("wrong", ["", None, 5])
+def test_a_limit_has_a_name(wrong: Any) -> None:
+    with pytest.raises(ValidationError, match=r"Limit\.name"):
+        Limit(wrong, 1)
+
+
+def test_a_pool_is_a_word_and_per_key_a_truth() -> None:
+    with pytest.raises(ValidationError, match=r"Limit\.pool"):
+        Limit("tokens", 1, pool="")
+    wrong: Any = "host"
+    with pytest.raises(ValidationError, match=r"Limit\.per_key"):
+        Limit("tokens", 1, per_key=wrong)
+
+
+def test_a_limit_says_what_it_is() -> None:
+    assert repr(Limit("tokens", 90_000, per=60)) == "Limit('tokens', 90000, per=60)"
+    assert repr(Limit("host", 2, per_key=True)) == "Limit('host', 2, per_key=True)"
+    assert repr(Limit("a", 1, pool="b")) == "Limit('a', 1, pool='b')"
+
+
+def test_a_limit_in_a_time_stays_one() -> None:
+    with pytest.raises(ValidationError, match="another Limit"):
+        Limit("tokens", 1, per=5).per = None
+    with pytest.raises(ValidationError, match="another Limit"):
+        Limit("tokens", 1).per = 5.0
+
+
+def test_the_accounts_of_keys_are_apart_and_forgotten() -> None:
+    limit = Limit("host", 1, per=1.0, per_key=True)
+    for number in range(5_000):
+        assert limit.account(str(number)).take(1, float(number)) is not None
+        assert limit.account(str(number)).take(1, float(number)) is None
+        assert len(limit.accounts) <= 1_000
+    assert limit.account("4999").used(4_999.5) == 1
+
+
+# -- the account -----------------------------------------------------------------------------------
+
+
+def test_what_was_taken_leaves_the_window_at_the_exact_instant() -> None:
+    tokens = account(10, 60.0)
+    assert tokens.take(10, 100.1) is not None
+    assert tokens.take(1, 160.0) is None
+    assert tokens.free_at(1, 160.0) == pytest.approx(160.1, abs=1e-9)
+    assert tokens.take(10, 160.1) is not None
+
+
+def test_when_there_will_be_so_much() -> None:
+    tokens = account(10, 60.0)
+    for at, amount in ((0.0, 3), (10.0, 3), (20.0, 4)):
+        tokens.stamp(amount, at)
+    assert [tokens.free_at(n, 30.0) for n in (3, 4, 6, 7, 10)] == [60.0, 70.0, 70.0, 80.0, 80.0]
+    assert tokens.free_at(11, 30.0) == inf
+    assert [tokens.used_at(t, 30.0) for t in (30.0, 60.0, 70.0, 80.0)] == [10, 7, 4, 0]
+
+
+def test_what_counts_at_once_is_free_when_it_is_let_go() -> None:
+    slots = account(2, None)
+    assert slots.take(2, 0.0) is not None
+    assert slots.take(1, 0.0) is None
+    assert slots.free_at(1, 0.0) == inf
+    rung: list[str] = []
+    slots.on_change(lambda: rung.append("free"))
+    slots.let_go(1)
+    slots.let_go(1)
+    assert (rung, slots.used(0.0)) == (["free"], 0.0)
+
+
+def test_a_paused_account_gives_nothing_until_then() -> None:
+    tokens = account()
+    tokens.pause(50.0)
+    tokens.pause(40.0)
+    assert tokens.take(1, 49.0) is None
+    assert tokens.free_at(1, 10.0) == 50.0
+    assert tokens.take(1, 50.0) is not None
+
+
+def test_what_is_given_back_is_free_once_and_not_after_the_window() -> None:
+    tokens = account(10, 60.0)
+    entry, late = tokens.take(6, 0.0), tokens.take(4, 10.0)
+    assert entry is not None
+    assert late is not None
+    assert tokens.return_to(entry, 5)
+    assert tokens.used(10.0) == 5
+    assert tokens.used(65.0) == 4
+    assert not tokens.return_to(entry, 1), "it has left the window"
+    assert tokens.used(65.0) == 4, "nothing is minted"
+
+
+def test_another_amount_holds_from_then_on() -> None:
+    limit = Limit("tokens", 10, per=60)
+    tokens, rung = limit.account(None), []
+    tokens.stamp(10, 0.0)
+    tokens.on_change(lambda: rung.append(1))
+    limit.amount = 15
+    assert rung
+    assert tokens.take(5, 1.0) is not None
+    limit.amount = 3
+    assert tokens.free_at(1, 2.0) == 61.0
+    limit.per = 30
+    assert tokens.used(31.5) == 0
+
+
+def test_time_that_goes_back_is_another_loops() -> None:
+    tokens = account()
+    tokens.stamp(10, 1_000.0)
+    tokens.pause(2_000.0)
+    assert tokens.take(10, 5.0) is not None
+
+
+def test_a_long_log_stays_short_and_never_early() -> None:
+    tokens, at, taken = account(10**9, 60.0), 0.0, []
+    for _ in range(20_000):
+        at += 0.006
+        assert tokens.take(1, at) is not None
+        taken.append(at)
+    assert len(tokens) <= 8_300
+    assert tokens.used(at) >= sum(1 for each in taken if fsum((each, 60.0, -at)) > 0)
+    assert tokens.used(at) <= sum(1 for each in taken if each > at - 60.0 * (1 + 1 / 4096))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.3, 1.0, 2.5]), st.integers(0, 6)), max_size=60),
+    st.sampled_from([1.0, 2.5, 0.7]),
+)
+def test_c3_no_span_sees_more_than_the_limit(steps: list[tuple[float, int]], per: float) -> None:
+    tokens, now = account(6, per), 1_000.0
+    granted: list[tuple[float, int]] = []
+    for pause, amount in steps:
+        now += pause
+        at = tokens.free_at(amount, now)
+        if tokens.take(amount, now) is not None:
+            assert at == now
+            granted.append((now, amount))
+        else:
+            assert at > now, "who is refused is told a later instant"
+    for end, _ in granted:
+        seen = [n for at, n in granted if at <= end and fsum((at, per, -end)) > 0]
+        assert sum(seen) <= 6
