@@ -308,8 +308,8 @@ def what_is_too_late_is_claimed(patch: pytest.MonkeyPatch) -> None:
 @fault("X1")
 def the_last_ones_that_expire_are_left(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Rows, "late")
-    def late(old: Any, self: Rows, now: float) -> Any:
-        return old(self, now)[:1]
+    def late(old: Any, self: Rows, now: float, limit: int) -> Any:
+        return old(self, now, limit)[:1]
 
 
 @fault("X1")

@@ -18,7 +18,7 @@ from ..contract import Cancelled, Named, Record
 from . import steps
 from .base import CHUNK, Base, heard
 from .columns import after, entries_of
-from .expiring import Expire, Expired
+from .expiring import MOST, Expire, Expired
 from .look import State
 from .telling import Telling
 from .watch import Watch
@@ -53,7 +53,10 @@ class Manage(Base):
     # -- what is not started in time ---------------------------------------------------------
 
     async def expire(self) -> int:
-        count: int = await self._ask(self._expiring(), self._expired)
+        count, some = 0, MOST
+        while some == MOST:
+            some = await self._ask(self._expiring(), self._expired)
+            count += some
         return count
 
     def on_expired(self, hear: Callable[[Work], object]) -> None:
@@ -69,9 +72,11 @@ class Manage(Base):
     def _expired(self, expired: Expired) -> int:
         """Show what was ended, and look again when more may have to be."""
         if expired.numbers:
-            self._holding.refresh(expired.numbers)
-            held = map(self._holding.shown.find, expired.numbers)
-            for event in [each for each in held if each is not None]:
+            held = {n: self._holding.shown.find(n) for n in expired.numbers}
+            mine = {number: event for number, event in held.items() if event is not None}
+            self._holding.refresh(mine)
+            self._bells.ring_ended(expired.numbers)
+            for event in mine.values():
                 for hear in self._hearers:
                     hear(event)
         self._alarm.set(expired.next)

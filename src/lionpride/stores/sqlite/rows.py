@@ -186,7 +186,13 @@ class Rows(Look):
         return list(rows)
 
     def next_of(
-        self, n: int, until: int | None, skip: Collection[int], denied: bool, but: Collection[str]
+        self,
+        n: int,
+        until: int | None,
+        skip: Collection[int],
+        denied: bool,
+        but: Collection[str],
+        late: float | None = None,
     ) -> list[Waits]:
         """What is to be claimed next, of some.
 
@@ -196,12 +202,16 @@ class Rows(Look):
             skip: Not these numbers.
             denied: Also those that wait out a denial.
             but: Not events of these kinds.
+            late: Not what was to be started by this time; None: there is none.
         """
         where, bound = ["queue = ?"], list[Any]([self._queue])
         where.append("(due = 0 OR denials > 0)" if denied else "due = 0")
         if until is not None:
             where.append("number <= ?")
             bound.append(until)
+        if late is not None:
+            where.append("(expires IS NULL OR expires > ?)")
+            bound.append(late)
         if skip:
             where.append("number NOT IN (SELECT value FROM json_each(?))")
             bound.append(json.dumps(list(skip)))
@@ -283,12 +293,12 @@ class Rows(Look):
         query = "UPDATE lease SET until = ? WHERE number = ? AND attempt = ? RETURNING cancel"
         return self._db.execute(query, (until, number, attempt)).get  # type: ignore[no-any-return]
 
-    def late(self, now: float) -> list[Stands]:
-        """What waits and was to be started by now."""
+    def late(self, now: float, limit: int) -> list[Stands]:
+        """What waits and was to be started by now, the first ``limit`` of it."""
         found = self._db.execute(
             f"SELECT number, due, priority, {STATE} FROM waiting WHERE queue = ? "
-            "AND expires IS NOT NULL AND expires <= ? ORDER BY expires, number",
-            (self._queue, now),
+            "AND expires IS NOT NULL AND expires <= ? ORDER BY expires, number LIMIT ?",
+            (self._queue, now, limit),
         )
         return [Stands(row[0], row[1], row[2], row[3:]) for row in found]
 

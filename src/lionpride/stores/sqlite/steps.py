@@ -154,7 +154,7 @@ class Claim:
     def __call__(self, rows: Rows) -> Claimed:
         expired = self.expire(rows)
         rows.mature(self.now)
-        if self.is_plain:
+        if self.is_plain and not expired.leaves(self.now):
             found = rows.next(self.n + 1)
             kept = self.kept(rows, found[: self.n])
             if not self.missing:
@@ -167,14 +167,15 @@ class Claim:
 
     def _of_some(self, rows: Rows, expired: Expired) -> Claimed:
         """Claim where not just the first will do; again, if a class turns out to be missing."""
+        late = self.now if expired.leaves(self.now) else None
         while True:
             known = len(self.missing)
-            found = rows.next_of(self.n, self.bound, self.skip, self.denied, self.missing)
+            found = rows.next_of(self.n, self.bound, self.skip, self.denied, self.missing, late)
             kept = self.kept(rows, found)
             if len(self.missing) == known:
                 break
         rows.lease(found, self.worker, self.lapse(), self.start)
-        more = rows.next_of(1, None, (), False, self.missing)
+        more = rows.next_of(1, None, (), False, self.missing, late)
         return Claimed(found, kept, 0.0 if more else self.wait(rows), expired)
 
     def wait(self, rows: Rows) -> float | None:
