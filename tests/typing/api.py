@@ -5,7 +5,8 @@ the gate warns of an ignore that is not needed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, ClassVar, assert_type
@@ -28,6 +29,8 @@ from lionpride.core import (
     Unset,
 )
 from lionpride.errors import LionprideError, NotFoundError, QueueFullError
+from lionpride.stores.memory import MemoryStore
+from lionpride.testing import Faults, fail, inline, virtual_time
 
 
 class Fetch(Event):
@@ -56,6 +59,16 @@ class Listen(Event):
     streaming: bool = True
 
     async def _stream(self) -> AsyncIterator[str]:
+        yield "chunk"
+
+
+class Resize(Event):
+    """Work that is not async is written as a plain function, or a plain generator."""
+
+    def _invoke(self) -> int:
+        return 1
+
+    def _stream(self) -> Iterator[str]:
         yield "chunk"
 
 
@@ -211,6 +224,27 @@ def containers_keep_the_type_of_their_items() -> None:
     flow: Flow[Fetch, Progression] = Flow(items=[event], progressions=[progression], name="flow")
     assert_type(flow.get_progression("order"), Progression)
     assert_type(flow.items[event.id], Fetch)
+
+
+def another_thread_waits(executor: FetchExecutor, event: Fetch) -> None:
+    assert_type(executor.run_threadsafe(executor.append(event)), Future[Fetch])
+    assert_type(executor.run_threadsafe(executor.drain(5)).result(), int)
+    executor.run_threadsafe(event)  # type: ignore[arg-type]
+
+
+@virtual_time
+async def tests_run_in_virtual_time(seconds: float) -> str:
+    executor = inline(FetchExecutor)({"quota": 3})
+    assert_type(executor, FetchExecutor)
+    assert_type(await executor.append(Fetch(url="x")), Fetch)
+    faults = Faults(fail("append", nth=2), *Faults.at_random(7, 0.1).happened)
+    assert_type(faults.around(MemoryStore("x")), MemoryStore)
+    Faults("append")  # type: ignore[arg-type]
+    return "done"
+
+
+def they_are_plain_functions() -> None:
+    assert_type(tests_run_in_virtual_time(1.0), str)
 
 
 def elements_come_back_from_data() -> None:
