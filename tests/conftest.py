@@ -19,7 +19,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from virtual import VirtualLoop
+
+from lionpride.testing import VirtualLoop
 
 LIMIT = 30.0
 BARKS = 10

@@ -9,7 +9,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
-ARGUMENTS = {"stdlib_files.py": ["--write", "events.jsonl"]}
+ARGUMENTS = {"llm_batch.py": ["--help"], "stdlib_files.py": ["--write", "events.jsonl"]}
 """What an example is started with, if it needs anything; it stands in an empty folder."""
 
 

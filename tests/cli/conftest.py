@@ -76,6 +76,12 @@ JOB = """
             print("running", flush=True)
             await asyncio.to_thread(time.sleep, 1000)
 
+    class Plain(Event):
+        def _invoke(self):
+            print("running", flush=True)
+            while not Path("release").exists():
+                time.sleep(0.01)
+
     class Stubborn(Event):
         async def _invoke(self):
             while True:

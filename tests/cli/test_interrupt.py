@@ -27,12 +27,17 @@ def running(place, target, number=3, *options):
         process.communicate()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_first_signal_lets_finish_what_runs(place, number, code):
-    with running(place, "Held") as process:
+@pytest.mark.parametrize("target", ["Held", "Plain"])
+@pytest.mark.parametrize(
+    ("number", "code", "again"),
+    [(signal.SIGINT, 130, "Ctrl-C again"), (signal.SIGTERM, 143, "SIGTERM again")],
+)
+def test_the_first_signal_lets_finish_what_runs(place, number, code, again, target):
+    with running(place, target) as process:
         process.send_signal(number)
         said = process.stderr.readline()
         assert "1 running may finish, 2 will not start" in said
+        assert again in said
         (place.path / "release").touch()
         out, err = process.communicate(timeout=30)
     assert process.returncode == code
@@ -40,6 +45,35 @@ def test_the_first_signal_lets_finish_what_runs(place, number, code):
     assert "2 left" in out
     assert err == ""
     assert "not started 2" in (place.path / "run.svg").read_text()
+
+
+@pytest.mark.parametrize("target", ["Held", "Plain"])
+def test_after_sigterm_the_same_command_runs_what_is_left(place, target):
+    with running(place, target, 3, "--store", "run.db") as process:
+        process.send_signal(signal.SIGTERM)
+        assert "SIGTERM again" in process.stderr.readline()
+        (place.path / "release").touch()
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "2 left" in out
+    assert "the same command runs what is left" in out
+    done = place.run("run", f"job.py:{target}", *RUN, "--concurrency", "1", "--store", "run.db")
+    assert done.returncode == 0
+    assert sorted(each["line"] for each in place.results()) == [1, 2, 3]
+    assert {each["status"] for each in place.results()} == {"completed"}
+
+
+@pytest.mark.parametrize("target", ["Held", "Plain"])
+def test_sigterm_twice_leaves_what_ran_to_the_next_run(place, target):
+    with running(place, target, 2, "--store", "run.db") as process:
+        process.send_signal(signal.SIGTERM)
+        assert "SIGTERM again" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "2 left" in out
+    (counts,) = place.store("counts", "run.db", "--json")
+    assert (counts["pending"], counts["processing"]) == (2, 0)
 
 
 def test_the_second_signal_stops_at_once(place):

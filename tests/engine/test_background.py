@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from engine.kit import Job, Waiting, agree, desk, execute, now, raises, sleeps, statuses
-from virtual import run_virtual
 
 from lionpride.core import Executor
 from lionpride.errors import StoreError
+from lionpride.testing import run_virtual
 
 pytestmark = pytest.mark.virtual
 

@@ -19,10 +19,10 @@ from engine.kit import (
     statuses,
     worker,
 )
-from virtual import VirtualLoop, run_virtual
 
 from lionpride.core import Executor
 from lionpride.stores.contract import Claim
+from lionpride.testing import VirtualLoop, run_virtual
 
 
 class Counted(Waiting):

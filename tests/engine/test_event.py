@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from engine.kit import Hold, Job, caught, desk, forward, now, raises, sleeps
-from virtual import run_virtual
 
 from lionpride.core import Event, EventStatus, Executor, Processor, Skip, Unset
 from lionpride.errors import LionTimeoutError, OperationError, RateLimited
+from lionpride.testing import run_virtual
 
 pytestmark = pytest.mark.virtual
 
@@ -337,26 +337,6 @@ async def test_an_event_without_invoke_says_what_to_write() -> None:
     assert event.status is EventStatus.FAILED
     assert isinstance(event.execution.error, NotImplementedError)
     assert "async def _invoke(self)" in str(event.execution.error)
-
-
-async def test_an_invoke_that_is_no_coroutine_fails_and_says_so() -> None:
-    class Plain(Event):
-        def _invoke(self) -> int:  # type: ignore[override]
-            return 1
-
-    class PlainProcessor(Processor):
-        event_type = Plain
-
-    class PlainExecutor(Executor):
-        processor_type = PlainProcessor
-
-    event = Plain()
-    await event.invoke()
-    assert isinstance(event.execution.error, TypeError)
-    executor = PlainExecutor()
-    held = await executor.append(Plain())
-    await executor.forward()
-    assert isinstance(held.execution.error, TypeError)
 
 
 # --- copies while it runs

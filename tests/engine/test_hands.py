@@ -23,7 +23,8 @@ from engine.kit import (
     statuses,
     worker,
 )
-from virtual import run_virtual
+
+from lionpride.testing import run_virtual
 
 pytestmark = pytest.mark.virtual
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from engine.kit import Hold, Job, answers, background, desk, worker
-from virtual import VirtualLoop
 
 from lionpride.core import Executor
+from lionpride.testing import VirtualLoop
 
 
 class CountingLoop(VirtualLoop):

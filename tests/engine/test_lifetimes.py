@@ -20,10 +20,10 @@ from engine.kit import (
     statuses,
     worker,
 )
-from virtual import VirtualLoop, run_virtual
 
 from lionpride.core import EventStatus, Executor
 from lionpride.errors import OperationError
+from lionpride.testing import VirtualLoop, run_virtual
 
 PENDING = EventStatus.PENDING
 

@@ -17,9 +17,9 @@ from engine.kit import (
     sleeps,
     tape,
 )
-from virtual import VirtualLoop
 
 from lionpride.core import EventStatus, Executor, Skip, Transition
+from lionpride.testing import VirtualLoop
 
 
 class WatchedLoop(VirtualLoop):

@@ -1,12 +1,14 @@
 """Limits in a run: all that an event costs is reserved at its claim, in order, and kept exactly."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from math import fsum
 from typing import Any, ClassVar
 
 import pytest
-from engine.kit import background, now
+from engine.kit import background as in_background
+from engine.kit import now
 from simulation.unhurried import unhurried
 
 from lionpride.core import Event, EventStatus, Executor, Limit, Processor, RateLimited
@@ -84,6 +86,14 @@ def executor(
         store = STORE[0] if STORE else unhurried(asyncio.get_running_loop().time)
         STORE[:] = [store]
     return kind({"limits": limits, **config}, store=store)
+
+
+@asynccontextmanager
+async def background(desk: Executor) -> AsyncIterator[None]:
+    """Run it meanwhile, and close its store in its own loop."""
+    async with in_background(desk):
+        yield
+    await desk.store.close()
 
 
 async def run(desk: Executor, *events: Event) -> None:

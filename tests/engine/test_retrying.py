@@ -27,6 +27,7 @@ from lionpride.errors import (
     ConfigurationError,
     EventCancelledError,
     LionTimeoutError,
+    RateLimited,
     ValidationError,
 )
 from lionpride.stores.memory import MemoryStore
@@ -281,6 +282,19 @@ async def test_an_error_that_asks_for_a_wait_gets_it() -> None:
         await executor.append(Stubborn(do=fails(1, SlowDown)))
         await executor.join()
     assert noted[1][1] - began == pytest.approx(30)
+
+
+@stores
+async def test_what_a_service_refuses_for_now_is_no_failure(store: Any) -> None:
+    executor = desk(store=store())
+    noted, began = starts(executor), now()
+    errors = iter([*(RateLimited(retry_after=20) for _ in range(9)), ValueError("no")])
+    async with background(executor):
+        job = await executor.append(Stubborn(do=fails(10, lambda: next(errors))))
+        await executor.join()
+    state = job.execution
+    assert (state.status, state.tries, len(state.attempts)) == (S.COMPLETED, 1, 1)
+    assert [at - began for _, at in noted][:9] == pytest.approx([20.0 * n for n in range(9)])
 
 
 async def test_a_round_takes_no_attempt_before_its_time() -> None:

@@ -17,6 +17,7 @@ REFUSED = [
     ("max_queue_size", [0, -1, 1.5, True, NAN, INF, "5"]),
     ("max_denial_tracking", [0, -1, 1.5, True, NAN, INF, "5"]),
     ("denial_backoff", [-0.1, 86_400.1, True, NAN, INF, "5", None]),
+    ("blocked_after", [0, 0.04, 3600.1, True, NAN, INF, "5"]),
 ]
 
 ACCEPTED = [
@@ -26,6 +27,7 @@ ACCEPTED = [
     ("max_queue_size", [1, 10**9, None]),
     ("max_denial_tracking", [1, 10**6]),
     ("denial_backoff", [0, 0.5, 86_400]),
+    ("blocked_after", [0.05, 1, 3600, None]),
 ]
 
 

@@ -21,9 +21,9 @@ from engine.kit import (
     statuses,
     worker,
 )
-from virtual import run_virtual
 
 from lionpride.core import EventStatus, Executor
+from lionpride.testing import run_virtual
 
 PENDING = EventStatus.PENDING
 

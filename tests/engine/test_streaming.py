@@ -148,7 +148,7 @@ async def test_a_stream_that_is_no_generator_says_so() -> None:
     await event.invoke()
     assert event.status is EventStatus.FAILED
     assert isinstance(event.execution.error, TypeError)
-    assert "must be an async generator" in str(event.execution.error)
+    assert "must be a generator" in str(event.execution.error)
 
 
 # --- endings

@@ -7,6 +7,7 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
+from weakref import ref
 
 import pytest
 from engine.kit import (
@@ -459,6 +460,22 @@ async def test_who_leaves_leaves_nothing_behind() -> None:
     await executor.forward()
     assert await all_of(executor, event) == ["a"]
     assert ENTRY not in event.__dict__
+
+
+@pytest.mark.virtual
+async def test_an_event_that_was_followed_goes_when_nobody_has_it() -> None:
+    executor = desk()
+    event = await executor.append(tape("a"))
+    async with background(executor):
+        assert await all_of(executor, event) == ["a"]
+        await executor.remove(event)
+    gone = ref(event)
+    gc.disable()
+    try:
+        del event
+        assert gone() is None, "no reader is left in a circle with it"
+    finally:
+        gc.enable()
 
 
 @pytest.mark.virtual

@@ -9,6 +9,7 @@ from engine.kit import Job, agree, desk
 
 from lionpride.engine.terms import terms_of
 from lionpride.errors import ValidationError
+from lionpride.stores.terms import Terms
 
 pytestmark = pytest.mark.virtual
 
@@ -17,7 +18,7 @@ NOW = 1_000.0
 
 @pytest.mark.parametrize("delay", [2, 2.0])
 def test_a_delay_counts_from_now(delay: float) -> None:
-    assert terms_of(NOW, delay=delay).due == NOW + 2.0
+    assert terms_of(NOW, delay=delay) == Terms(due=NOW + 2.0)
 
 
 @pytest.mark.parametrize(
@@ -30,12 +31,28 @@ def test_a_delay_counts_from_now(delay: float) -> None:
     ],
 )
 def test_an_instant_is_a_datetime_or_a_timestamp(at: Any) -> None:
-    assert terms_of(NOW, at=at).due == 1_060.0
+    assert terms_of(NOW, at=at) == Terms(due=1_060.0)
 
 
-@pytest.mark.parametrize("asked", [{"delay": 0}, {"at": NOW}, {"at": 0}, {"at": -5.0}], ids=str)
-def test_what_has_come_is_due_at_once(asked: dict[str, Any]) -> None:
-    assert terms_of(NOW, **asked).due is None
+NOTHING: list[dict[str, Any]] = [
+    {},
+    {"delay": 0},
+    {"at": NOW},
+    {"at": 0},
+    {"at": -5.0},
+    dict.fromkeys(("delay", "at", "ttl", "retry", "unique", "unique_for")),
+]
+
+
+@pytest.mark.parametrize("asked", NOTHING, ids=str)
+def test_what_has_come_is_due_at_once_and_none_asks_for_nothing(asked: dict[str, Any]) -> None:
+    assert terms_of(NOW, **asked) is None
+
+
+async def test_what_an_append_does_not_know_is_refused_as_python_does() -> None:
+    executor: Any = desk()
+    with pytest.raises(TypeError, match=r"append\(\) got an unexpected keyword argument 'late'"):
+        await executor.append(Job(), late=5)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

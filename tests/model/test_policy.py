@@ -157,6 +157,14 @@ def test_what_an_error_asks_to_wait(asked: Any, seconds: float | None) -> None:
     assert retry_after_of(Awkward()) is None
 
 
+def test_a_group_asks_for_the_longest_wait_of_its_members() -> None:
+    short, long = Flaky(), Flaky()
+    short.retry_after, long.retry_after = 2, 30  # type: ignore[attr-defined]
+    group = ExceptionGroup("", [ValueError(), short, ExceptionGroup("", [long])])
+    assert retry_after_of(group) == 30.0
+    assert retry_after_of(ExceptionGroup("", [ValueError()])) is None
+
+
 # -- its making ------------------------------------------------------------------------------------
 
 

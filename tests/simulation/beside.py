@@ -30,6 +30,7 @@ WEIGHTS = {
     "start": 5,
     "settle": 10,
     "deny": 8,
+    "complete": 4,
     "release": 2,
     "interrupt": 2,
     "extend": 1,

@@ -163,13 +163,7 @@ def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def a_claim_trusts_what_this_process_knew(patch: pytest.MonkeyPatch) -> None:
-    class Whatever:
-        def __eq__(self, other: object) -> bool:
-            return True
-
-        __hash__ = None  # type: ignore[assignment]
-
-    patch.setattr(holding, "_counters", lambda own: Whatever())
+    patch.setattr(holding, "_agrees", lambda own, state: True)
 
 
 # -- leases ----------------------------------------------------------------------------------------
@@ -273,8 +267,8 @@ def a_lost_claim_speaks_for_its_event(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def completions_forget_what_went_before(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "complete")
-    def complete(old: Any, self: Rows, ended: Any) -> Any:
+    @instead(patch, Bulk, "complete")
+    def complete(old: Any, self: Bulk, ended: Any) -> Any:
         return old(self, [(*one[:5], 0, 0, *one[7:]) for one in ended])
 
 
@@ -314,8 +308,8 @@ def what_is_too_late_is_claimed(patch: pytest.MonkeyPatch) -> None:
 @fault("X1")
 def the_last_ones_that_expire_are_left(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Rows, "late")
-    def late(old: Any, self: Rows, now: float) -> Any:
-        return old(self, now)[:1]
+    def late(old: Any, self: Rows, now: float, limit: int) -> Any:
+        return old(self, now, limit)[:1]
 
 
 @fault("X1")

@@ -14,13 +14,13 @@ from simulation.unhurried import SIMULATED
 from simulation.walks import chosen, length
 from simulation.wrapped import Wrapped
 from stores.makers import STORES, Make
-from virtual import VirtualLoop
 
 from lionpride.core import Executor, Processor
 from lionpride.model.execution import TERMINAL
 from lionpride.model.work import Work
 from lionpride.rules.window import Window
 from lionpride.stores.contract import Entry, Settled, Settlement, Store
+from lionpride.testing import VirtualLoop
 
 ENOUGH = 60
 """Seeds within which each mutant has to be caught."""

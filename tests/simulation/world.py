@@ -244,12 +244,17 @@ class World(Beside):
             step.verb = "claim"
             await self.claim(step)
             return
-        row = max(rows, key=lambda row: row.denials)
+        row = max(rows, key=lambda row: (row.denials, row.tries + row.interruptions))
         await self._settle(step, [(row.id, row.attempt, outcome(row))])
 
     async def deny(self, step: Step) -> None:
         backoff = self.rng.choice((0.0, 0.0, 1.0, 4.0))
         await self._settle_one(step, S.PENDING, lambda row: after_denial(row.denials, backoff))
+
+    async def complete(self, step: Step) -> None:
+        """Complete the attempt that had most others before it."""
+        response = self.rng.choice(RESPONSES)
+        await self._settle_one(step, S.PROCESSING, lambda _: Completion(response, 0.1))
 
     async def release(self, step: Step) -> None:
         await self._settle_one(step, S.PENDING, lambda _: RELEASED)

@@ -4,9 +4,9 @@ import asyncio
 import time
 
 import pytest
-from virtual import run_virtual
 
 from lionpride.stores.clock import LoopClock
+from lionpride.testing import run_virtual
 
 
 async def test_it_reads_as_unix_time() -> None:

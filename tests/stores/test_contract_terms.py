@@ -290,6 +290,20 @@ async def test_no_claim_of_any_kind_takes_what_has_expired(
     assert job.status is S.CANCELLED
 
 
+async def test_very_many_may_expire_at_one_instant(store: Store, clock: Clock) -> None:
+    jobs = [Job() for _ in range(1_200)]
+    await store.append([(job, 1.0) for job in jobs], terms=Terms(expires=clock.now + 1.0))
+    (other,) = await put(store, 2.0)
+    heard: list[Any] = []
+    store.on_expired(heard.append)
+    clock.advance(1.0)
+    assert await claim(store, 3) == [(other, 1)], "none of them is in its way"
+    await store.expire()
+    assert {job.status for job in jobs} == {S.CANCELLED}
+    assert heard == jobs, "each is heard of once, in order"
+    await check_counts(store)
+
+
 async def test_it_expires_while_it_is_not_due(store: Store, clock: Clock) -> None:
     job = await put_on(store, Terms(due=clock.now + 3.0, expires=clock.now + 5.0))
     clock.advance(9.0)

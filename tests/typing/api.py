@@ -5,9 +5,10 @@ the gate warns of an ignore that is not needed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from contextlib import aclosing
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, assert_type
 from uuid import UUID, uuid4
 
@@ -22,11 +23,14 @@ from lionpride.core import (
     Processor,
     Progress,
     Progression,
+    Retry,
     Skip,
     Transition,
     Unset,
 )
 from lionpride.errors import LionprideError, NotFoundError, QueueFullError
+from lionpride.stores.memory import MemoryStore
+from lionpride.testing import Faults, fail, inline, virtual_time
 
 
 class Fetch(Event):
@@ -45,10 +49,26 @@ class Fetch(Event):
         return self.url.encode()
 
 
+class Stubborn(Fetch):
+    """A policy for the class; the annotation may be left out."""
+
+    retry = Retry(attempts=4, backoff=0.5, never=(KeyError, "httpx.InvalidURL"))
+
+
 class Listen(Event):
     streaming: bool = True
 
     async def _stream(self) -> AsyncIterator[str]:
+        yield "chunk"
+
+
+class Resize(Event):
+    """Work that is not async is written as a plain function, or a plain generator."""
+
+    def _invoke(self) -> int:
+        return 1
+
+    def _stream(self) -> Iterator[str]:
         yield "chunk"
 
 
@@ -97,6 +117,13 @@ async def an_executor_keeps_the_type_of_what_it_is_given() -> None:
     assert_type(await executor.append_many([event], exist_ok=True), list[Fetch])
     await executor.append("x")  # type: ignore[type-var]
     await executor.append(event, 1.0, True)  # type: ignore[call-arg]
+    await executor.append(event, delay=5, ttl=60.0, retry=Retry(attempts=4, on=OSError))
+    await executor.append(event, at=datetime.now(UTC), unique="a", unique_for=3600)
+    await executor.append(event, delay="soon")  # type: ignore[arg-type]
+    await executor.append(event, late=5)  # type: ignore[call-arg]
+    await executor.append_many([event], delay=5, retry=None)
+    assert_type(await executor.retry_failed(), int)
+    assert_type(event.execution.attempts[0].error, str)
     assert_type(await executor.cancel(event), bool)
     assert_type(await executor.cancel(event.id), bool)
     await executor.retry(event)
@@ -197,6 +224,27 @@ def containers_keep_the_type_of_their_items() -> None:
     flow: Flow[Fetch, Progression] = Flow(items=[event], progressions=[progression], name="flow")
     assert_type(flow.get_progression("order"), Progression)
     assert_type(flow.items[event.id], Fetch)
+
+
+def another_thread_waits(executor: FetchExecutor, event: Fetch) -> None:
+    assert_type(executor.run_threadsafe(executor.append(event)), Future[Fetch])
+    assert_type(executor.run_threadsafe(executor.drain(5)).result(), int)
+    executor.run_threadsafe(event)  # type: ignore[arg-type]
+
+
+@virtual_time
+async def tests_run_in_virtual_time(seconds: float) -> str:
+    executor = inline(FetchExecutor)({"quota": 3})
+    assert_type(executor, FetchExecutor)
+    assert_type(await executor.append(Fetch(url="x")), Fetch)
+    faults = Faults(fail("append", nth=2), *Faults.at_random(7, 0.1).happened)
+    assert_type(faults.around(MemoryStore("x")), MemoryStore)
+    Faults("append")  # type: ignore[arg-type]
+    return "done"
+
+
+def they_are_plain_functions() -> None:
+    assert_type(tests_run_in_virtual_time(1.0), str)
 
 
 def elements_come_back_from_data() -> None:

@@ -53,6 +53,11 @@ class Interrupts:
             for number, handler in self._before.items():
                 signal.signal(number, handler)
 
+    @property
+    def again(self) -> str:
+        """What a second time is called, to whoever sent the first."""
+        return "SIGTERM again" if self.status == 128 + signal.SIGTERM else "Ctrl-C again"
+
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if not self.status:
             self.status = 128 + number

@@ -173,7 +173,7 @@ class Job:
                 await first_of(settled, ended, interrupts.drain, self.broken)
             await self.executor.stop()
             if interrupts.drain.is_set():
-                self._say_stopping()
+                self._say_stopping(interrupts.again)
             await first_of(ended, interrupts.halt)
 
     async def _process(self) -> None:
@@ -194,11 +194,11 @@ class Job:
             await self.executor.join()
             self.worked_off = True
 
-    def _say_stopping(self) -> None:
+    def _say_stopping(self, again: str) -> None:
         running, left = len(self.tally.running), self.tally.counts[EventStatus.PENDING]
         self.screen.note(
             f"stopping: {running:,} running may finish, {left:,} will not start; "
-            "Ctrl-C again ends at once"
+            f"{again} ends at once"
         )
 
     # ---------------------------------------------------------------------- what is told

@@ -15,6 +15,7 @@ from ..rules.lifecycle import Cause
 
 if TYPE_CHECKING:
     from .event import Event
+    from .threads import Threads
 
 __all__ = ("PATIENCE", "SLICE", "Guard", "chunks_of", "collect", "limited")
 
@@ -82,29 +83,44 @@ class Guard:
 
 
 @lru_cache(maxsize=1024)
-def _source_name(kind: type[Event], base: type[Event]) -> str | None:
-    """The method of a class that yields its chunks: the first one that users wrote."""
-    for name in ("stream", "_stream"):
-        if getattr(kind, name) is not getattr(base, name):
-            return name
-    return "_invoke" if inspect.isasyncgenfunction(kind._invoke) else None
+def _source(kind: type[Event], base: type[Event]) -> tuple[str | None, bool]:
+    """The method of a class that yields its chunks, the first one that users wrote.
+
+    And whether it is a plain generator, to be run in a thread.
+    """
+    for name in ("stream", "_stream", "_invoke"):
+        method = getattr(kind, name)
+        if method is not getattr(base, name):
+            plain = inspect.isgeneratorfunction(method)
+            if name != "_invoke" or plain or inspect.isasyncgenfunction(method):
+                return name, plain
+    return None, False
 
 
-def chunks_of(event: Event, base: type[Event]) -> AsyncIterator[Any]:
+def chunks_of(event: Event, base: type[Event], threads: Threads) -> AsyncIterator[Any]:
     """The chunks of a streaming event, from its own code.
+
+    Args:
+        event: Whose code it is.
+        base: Event itself.
+        threads: Where a plain generator runs.
 
     Raises:
         NotImplementedError: if the class has no generator.
     """
-    name = _source_name(type(event), base)
+    name, plain = _source(type(event), base)
     if name is None:
         raise NotImplementedError(
             f"{event.class_name()} has streaming=True and no _stream(): write "
             "`async def _stream(self)` with `yield`"
         )
+    if plain:
+        return threads.iterate(getattr(event, name), event)
     source = getattr(event, name)()
     if not hasattr(source, "__aiter__"):
-        raise TypeError(f"{event.class_name()}.{name}() must be an async generator, not {source!r}")
+        raise TypeError(
+            f"{event.class_name()}.{name}() must be a generator, async or plain, not {source!r}"
+        )
     return source  # type: ignore[no-any-return]
 
 

@@ -29,7 +29,7 @@ from ..rules.lifecycle import (
 )
 from ..stores.contract import Claim, Settled, Started
 from .attempt import INSISTENCE, SLICE
-from .event import Event, explain, left_behind, perform
+from .event import Event, explain, left_behind, perform, runs_in_thread
 from .exchange import Exchange
 from .hands import Worker
 from .reporting import Reporter
@@ -68,7 +68,7 @@ class Crew(Exchange):
         self._turn = 0.0
         self._armed = False  # the store's bell will call
         self._bell = self._ring
-        self._plain: set[type] = set()  # events whose `request` need not be looked at
+        self._plain: set[type] = set()  # classes of which nothing need be looked at before a start
         self._starts = shop.direct  # its claims start their event at once
         self._formal = shop.window is not None or not self._starts
         # What can be had, and handed over, without waiting and without asking: see `_stretch`.
@@ -121,9 +121,17 @@ class Crew(Exchange):
 
     def close(self) -> None:
         """Start nothing more; what runs, ends."""
-        if self._looker is not None and self._looker.claim is not None:
-            self._looker.guard.end(Cause.INTERRUPT)  # it is asking: it may not be answered
+        self._stop_asking()
         self._send_home()
+
+    def _stop_asking(self) -> None:
+        """If somebody is asking for permission: it may not be answered, or for nothing."""
+        if self._looker is not None and self._looker.claim is not None:
+            self._looker.guard.end(Cause.INTERRUPT)
+
+    @abstractmethod
+    def hold_back(self) -> None:
+        """The workshop is paused: give back what is in hand and has not started."""
 
     def interrupt(self) -> None:
         """Start nothing more, and send what runs back to PENDING."""
@@ -141,6 +149,11 @@ class Crew(Exchange):
         if cause is Cause.CANCEL:
             self._remember(event)
         return False
+
+    def holder(self, task: asyncio.Task[Any]) -> Any:
+        """The event whose code runs in a task of this crew; None if none does."""
+        claims = [worker.claim for worker in tuple(self._workers) if worker.task is task]
+        return claims[0][0] if claims and claims[0] is not None else None
 
     def abandon(self) -> None:
         """Send back what was in hand when the loop was closed; called from another loop."""
@@ -247,13 +260,14 @@ class Crew(Exchange):
         outcome: Outcome | None = None
         response: Any = None
         try:
-            if type(event) not in self._plain:
-                self._look_at_request(event)
-            if own["timeout"] is None and not own["streaming"]:  # `perform`, a frame shorter
-                response = await event._invoke()
+            apart = type(event) not in self._plain and self._look_at(event)
+            if own["timeout"] is None and not own["streaming"] and not apart:
+                response = await event._invoke()  # `perform`, a frame shorter
             else:
                 explained = partial(self._explain, worker)
-                outcome = await perform(event, worker.guard, explained, shop.share)
+                outcome = await perform(
+                    event, worker.guard, explained, shop.threads, apart=apart, share=shop.share
+                )
             if worker.guard.cause is not None:
                 worker.guard.over()
         except BaseException as error:
@@ -333,12 +347,19 @@ class Crew(Exchange):
             self.close()
             self._loop.call_later(self.shop.grace, self.interrupt)
 
-    def _look_at_request(self, event: Event) -> None:
-        """Raise what ``request`` raises, as where permission is asked; plain ones are noted."""
-        if self.shop.asks or type(event).request is Event.request:
-            self._plain.add(type(event))
+    def _look_at(self, event: Event) -> bool:
+        """Whether an event's code runs in a thread; raises what ``request`` does.
+
+        So that it is as where permission is asked. What need not be looked at again is noted.
+        """
+        kind = type(event)
+        apart = runs_in_thread(kind)
+        if self.shop.asks or kind.request is Event.request:
+            if not apart:
+                self._plain.add(kind)
         elif not isinstance(event.request, Mapping):
             raise TypeError(f"request must be a mapping, not {event.request!r}")
+        return apart
 
     def _leave_behind(self, worker: Worker) -> None:
         """Settle the event of a worker whose code ignores its cancellation, and go on without."""

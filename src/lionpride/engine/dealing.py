@@ -57,6 +57,10 @@ class Dealing(Loop):
         super().close()
         self._return_dealt()
 
+    def hold_back(self) -> None:
+        super().hold_back()
+        self._return_dealt()
+
     def abandon(self) -> None:
         self._return_dealt()
         super().abandon()
@@ -98,18 +102,19 @@ class Dealing(Loop):
     async def _next(self, worker: Worker) -> Claim | None:
         if self.shop.asks:
             return await super()._next(worker)
+        shop = self.shop
         while self._may_wait():
             free = await self._until_free()
             if not self._may_wait():
                 break
             if not self._armed:
                 self._armed = True
-                self.shop.store.on_ready(self._bell)
+                shop.store.on_ready(self._bell)
             claims, wait = await self._claim_for(free)
             self._more = wait is not None or len(claims) > 1 or not self._armed
             self._dealt.extend(claims)
             self._turn = self._now() + SLICE  # others have had theirs while the store took its time
-            if not self._may_wait():
+            if not self._may_wait() or shop.paused:  # since they were asked for
                 self._return_dealt()
             elif claims:
                 return None  # to be taken from what is dealt, as the others do

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
-from typing import Any, ClassVar, final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Final, final
 
 from ..errors import ConfigurationError, LionTimeoutError, OperationError
 from ..model.costs import REQUEST
@@ -17,8 +18,12 @@ from ..model.work import Work
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, alone, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
 from .reporting import checked_progress, report
+from .threads import Threads, is_plain
 
-__all__ = ("Event", "explain", "left_behind", "perform")
+__all__ = ("Event", "explain", "left_behind", "perform", "runs_in_thread")
+
+_ALONE: Final = Threads(100, "lionpride-alone")
+"""Threads for events that run by themselves."""
 
 
 class Event(Work):
@@ -31,6 +36,7 @@ class Event(Work):
 
     What ``_invoke`` returns is the response; what it raises is the error. ``raise Skip("why")``
     leaves the event SKIPPED. With ``streaming=True`` the chunks of ``_stream`` are the response.
+    Either may be a plain ``def``: it is run in a thread.
     """
 
     retry: ClassVar[Retry | None] = None
@@ -66,18 +72,26 @@ class Event(Work):
         """Whether every event of the class costs one request, and nothing else."""
         return cls.costs is Event.costs and cls.request is Event.request
 
-    async def _invoke(self) -> Any:
-        """Do the work, and return the response; override it."""
-        raise NotImplementedError(
-            f"{self.class_name()} has no _invoke(): write `async def _invoke(self)`"
-        )
+    if TYPE_CHECKING:  # what an override may be: async, or plain
 
-    async def _stream(self) -> AsyncIterator[Any]:
-        """Do the work chunk by chunk; override it for events with ``streaming=True``."""
-        raise NotImplementedError(
-            f"{self.class_name()} has no _stream(): write `async def _stream(self)` with `yield`"
-        )
-        yield  # makes it the generator that an override is
+        def _invoke(self) -> Any: ...
+        def _stream(self) -> AsyncIterator[Any] | Iterator[Any]: ...
+
+    else:
+
+        async def _invoke(self) -> Any:
+            """Do the work, and return the response; override it."""
+            raise NotImplementedError(
+                f"{self.class_name()} has no _invoke(): write `async def _invoke(self)`"
+            )
+
+        async def _stream(self) -> AsyncIterator[Any]:
+            """Do the work chunk by chunk; override it for events with ``streaming=True``."""
+            raise NotImplementedError(
+                f"{self.class_name()} has no _stream(): write `async def _stream(self)` with "
+                "`yield`"
+            )
+            yield  # makes it the generator that an override is
 
     @final
     def progress(self, fraction: float | None = None, note: str = "") -> None:
@@ -141,7 +155,7 @@ class Event(Work):
         state.own["_solo"] = None
         outcome: Outcome = Completion(chunks, 0.0)
         try:
-            async with aclosing(limited(chunks_of(self, Event), self)) as source:
+            async with aclosing(limited(chunks_of(self, Event, _ALONE), self)) as source:
                 async for chunk in source:
                     chunks.append(chunk)
                     yield chunk
@@ -176,7 +190,11 @@ class Solo:
         guard = self._guard = Guard(task, self._leave_behind)
         self._record(
             await perform(
-                self._event, guard, lambda event, error: explain(event, error, guard.over())
+                self._event,
+                guard,
+                lambda event, error: explain(event, error, guard.over()),
+                _ALONE,
+                apart=runs_in_thread(type(self._event)),
             )
         )
 
@@ -213,10 +231,19 @@ class Solo:
             raise error
 
 
+@lru_cache(maxsize=1024)
+def runs_in_thread(kind: type[Event]) -> bool:
+    """Whether the ``_invoke`` of a class is a plain function; looked at once."""
+    return is_plain(kind._invoke)
+
+
 async def perform(
     event: Event,
     guard: Guard,
     explained: Callable[[Event, BaseException], Ending],
+    threads: Threads,
+    *,
+    apart: bool,
     share: Callable[[Work, int], None] | None = None,
 ) -> Outcome:
     """Run an event's code under its timeout, whatever it does.
@@ -225,6 +252,8 @@ async def perform(
         event: Whose code it is.
         guard: What cancels this task.
         explained: Says what an exception means, once the attempt is over.
+        threads: Where code runs that is not async.
+        apart: Whether its ``_invoke`` is such code.
         share: Lets other processes see a stream before its end.
     """
     chunks: list[Any] | None = None
@@ -236,7 +265,9 @@ async def perform(
             guard.limit(event.timeout)
         if event.streaming:
             chunks = guard.chunks = []
-            response: Any = await _streamed(event, chunks, share)
+            response: Any = await _streamed(event, chunks, threads, share)
+        elif apart:
+            response = await threads.call(event._invoke, event)
         else:
             response = await event._invoke()
     except BaseException as error:
@@ -251,7 +282,10 @@ async def perform(
 
 
 async def _streamed(
-    event: Event, chunks: list[Any], share: Callable[[Work, int], None] | None
+    event: Event,
+    chunks: list[Any],
+    threads: Threads,
+    share: Callable[[Work, int], None] | None,
 ) -> list[Any]:
     """Run an event's stream to its end; its chunks can be followed meanwhile."""
     own = event.__dict__
@@ -260,7 +294,7 @@ async def _streamed(
     if share is not None:
         share(event, live.attempt)
     try:
-        return await collect(chunks_of(event, Event), live, chunks, event.max_chunks)
+        return await collect(chunks_of(event, Event, threads), live, chunks, event.max_chunks)
     finally:
         if live.chunks is chunks and not live.bells and live.progress is None:
             own.pop(ENTRY, None)  # nobody waits there; who reads has the list itself

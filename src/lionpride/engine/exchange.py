@@ -17,7 +17,7 @@ from ..rules.metering import refusal_of
 from ..stores.contract import Cancelled, Claim, Settled
 from .event import Event
 from .hands import Hands
-from .workshop import Workshop
+from .workshop import INSIDE, Workshop
 
 __all__ = ("Exchange",)
 
@@ -33,8 +33,9 @@ class Exchange(Hands):
     """
 
     def __init__(self, shop: Workshop) -> None:
-        super().__init__(shop.slots)
+        super().__init__(shop.most)
         self.shop = shop
+        self._context.run(INSIDE.set, shop.badge)
         self._claiming = 0  # claims under way
         self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
         self._leaving: set[int] = set()  # ids of objects whose outcome is on its way to the record

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping
-from datetime import datetime
-from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar
-from uuid import UUID
+from typing import Any, TypeVar, Unpack
 
 from ..errors import ConfigurationError, OperationError
 from ..model import registry
 from ..model.execution import EventStatus
-from ..model.policy import Retry
 from ..rules.limits import Limit
 from ..rules.metering import Limits
-from ..stores.contract import Foreign, Immediate, Prompt, Store
+from ..stores.contract import Immediate, Prompt, Store
 from ..stores.open import open_store
-from .background import Background
+from .control import Control
 from .event import Event
-from .intake import Intake
 from .line import Line
 from .processor import CONCURRENCY, GRACE, Processor
-from .settings import arguments, check_keys, check_settings, checked_priority, seconds
-from .terms import terms_of
+from .settings import check_keys, check_settings, checked_priority, seconds
+from .terms import Asked, terms_of
 
 __all__ = ("Executor",)
 
@@ -32,10 +26,8 @@ E = TypeVar("E", bound=Event)
 
 _PENDING = EventStatus.PENDING
 
-logger = logging.getLogger("lionpride")
 
-
-class Executor(Intake):
+class Executor(Control):
     """Keeps events by status, and has a processor run them.
 
     Subclass it to name the ``processor_type``. Simplest is ``async with executor:``, which runs
@@ -56,8 +48,6 @@ class Executor(Intake):
         ValidationError: if a setting is out of bounds.
     """
 
-    processor_type: ClassVar[type[Processor]]
-
     def __init__(
         self,
         processor_config: Mapping[str, Any] | None = None,
@@ -74,21 +64,16 @@ class Executor(Intake):
         check_settings(config)
         seconds("grace", grace, 0.0, 86400.0, "Grace must be >= 0 s.", "Grace must be <= 86400 s.")
         queue = queue or registry.key_of(event_type)
-        super().__init__(open_store(store, queue=queue, name=name or "executor_states"))
-        self.processor_config = config
+        opened = open_store(store, queue=queue, name=name or "executor_states")
+        owns = store is None or isinstance(store, str)
+        super().__init__(opened, config, grace=grace, owns_store=owns)
         self._event_type = event_type
-        limits = config.get("limits")
-        self._limits = Limits(self.processor_type.limits if limits is None else limits)
+        self._limits = Limits(self.processor_type.limits_of(config))
         # What append need not look at any closer than this.
         self._usual_type = None if self._limits else event_type
         self._strict = strict_event_type
-        self._grace = grace
-        self._room: int | None = config.get("max_queue_size")
-        self._owns_store = store is None or isinstance(store, str)
-        self._now = self._store if isinstance(self._store, Immediate) else None
-        self._prompt = self._store if isinstance(self._store, Prompt) else None
         self._line = Line(self._store)
-        self._background: Background | None = None
+        self._open_door()
 
     @property
     def event_type(self) -> type[Event]:
@@ -114,12 +99,7 @@ class Executor(Intake):
         *,
         exist_ok: bool = False,
         wait: bool = False,
-        delay: float | None = None,
-        at: datetime | float | None = None,
-        ttl: float | None = None,
-        retry: Retry | None = None,
-        unique: str | int | UUID | None = None,
-        unique_for: float | None = None,
+        **terms: Unpack[Asked],
     ) -> E:
         """Take an event in: it is accepted when this returns, or not at all.
 
@@ -131,17 +111,8 @@ class Executor(Intake):
             wait: Whether to wait for room where as many as ``max_queue_size`` wait: first come,
                 first served, among those who wait here. Nothing is taken in if one is cancelled
                 meanwhile. It waits for ever if nothing runs the executor.
-            delay: Seconds from now before which it is not run; until then it is pending.
-            at: When it may be run, in place of ``delay``: a datetime with a time zone, or a Unix
-                timestamp in seconds. Of those whose time has come, priority decides.
-            ttl: Seconds from now after which it is not started any more, but CANCELLED; a retry
-                of one that was started in time does not count.
-            retry: A retry policy of its own, in place of its class's.
-            unique: A value that one event of the queue alone may have at a time: while another
-                one of this value is pending or running, nothing is appended, and that one is
-                returned; whoever appended it, also another process.
-            unique_for: Seconds after its append for which that one is returned even if it has
-                ended.
+            terms: Any of the keywords of ``Asked``: ``delay`` or ``at``, not before; ``ttl``, not
+                after; ``retry``, a policy; ``unique`` and ``unique_for``, only once.
 
         Returns:
             The event; with ``exist_ok`` or ``unique`` perhaps the one that was here.
@@ -150,7 +121,7 @@ class Executor(Intake):
             TypeError: if it is not of the event type.
             ValidationError: for a priority that is no finite number, or terms that cannot be; if
                 it costs more than a limit can ever give, or its costs make no sense.
-            OperationError: if it has run.
+            OperationError: if it has run; or if the executor drains, or was drained.
             ExistsError: if its id is known here, or another executor holds it.
             QueueFullError: if as many as ``max_queue_size`` wait, without ``wait``.
         """
@@ -158,24 +129,9 @@ class Executor(Intake):
             self._check(event)
         if type(priority) is not float or not _LEAST <= priority <= _MOST:
             priority = checked_priority(event, priority)
-        if not (
-            delay is None
-            and at is None
-            and ttl is None
-            and retry is None
-            and unique is None
-            and unique_for is None
-        ):
-            terms = terms_of(
-                self._store.time(),
-                delay=delay,
-                at=at,
-                ttl=ttl,
-                retry=retry,
-                unique=unique,
-                unique_for=unique_for,
-            )
-            return await self._append_on(terms, event, priority, exist_ok, wait)
+        if terms:  # keywords of their own, with a default each, cost four times as much
+            asked = terms_of(self._store.time(), **terms)
+            return await self._append_on(asked, event, priority, exist_ok, wait)
         now = self._now
         if (
             now is not None
@@ -189,6 +145,24 @@ class Executor(Intake):
             return event
         return await self._append_on(None, event, priority, exist_ok, wait)
 
+    def _open_door(self) -> None:
+        self._now = self._store if isinstance(self._store, Immediate) else None
+        self._prompt = self._store if isinstance(self._store, Prompt) else None
+        self._refusing = False
+
+    def _close_door(self) -> None:
+        """Take in only what events append that run here; the short ways in do not ask."""
+        self._now = self._prompt = None
+        self._refusing = True
+        self._line.ask_again()
+
+    def _check_door(self) -> None:
+        if self._refusing and not (self.processor is not None and self.processor.is_inside()):
+            raise OperationError(
+                f"{self.states.name!r} takes in nothing more: it drains, or was drained; "
+                "await executor.start() to let it go on"
+            )
+
     def _is_plain(self, event: Event) -> bool:
         """Whether an event is new, and nobody is to be told of it, and it needs no room."""
         new = "_status" not in event.__dict__
@@ -198,92 +172,6 @@ class Executor(Intake):
         if self.processor is not None:
             return self.processor.concurrency_limit
         return int(self.processor_config.get("concurrency_limit", CONCURRENCY))
-
-    # -- running -----------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Make the processor, if there is none, and allow it to run. It starts nothing yet."""
-        if self.processor is None:
-            given = {"pile": self.states.items, "executor": self}
-            kind = self.processor_type
-            processor = kind(**arguments(kind, self.processor_config, given))
-            processor.attach(self._store, self._observers, self._grace)
-            self._room = processor.max_queue_size
-            self._limits = processor.limits_by_name
-            self._usual_type = None if self._limits else self._event_type
-            self.processor = processor
-        await self.processor.start()
-
-    async def stop(self) -> None:
-        """Start no more events. Returns at once; what runs ends by itself."""
-        if self.processor is not None:
-            await self.processor.stop()
-
-    async def forward(self) -> None:
-        """Run one round of what is due, now, and return when it has ended.
-
-        See ``Processor.process``; the executor is started if it was not.
-        """
-        await (await self._ready()).process()
-
-    async def join(self) -> None:
-        """Return at an instant when nothing is pending or running.
-
-        Raises:
-            OperationError: if something is, and nothing is working that could end it.
-        """
-        await (await self._ready()).join()
-
-    async def _ready(self) -> Processor:
-        """The processor, made if there is none yet."""
-        if self.processor is None:
-            await self.start()
-        assert self.processor is not None
-        return self.processor
-
-    async def __aenter__(self) -> Self:
-        """Start, and run events in the background.
-
-        Raises:
-            OperationError: if it runs already.
-        """
-        if self._background is not None:
-            raise OperationError("the executor runs already: enter `async with` once at a time")
-        await self.start()
-        assert self.processor is not None
-        self._background = Background(self.processor, self._grace)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Start no more; give what runs its grace time, and send the rest back to pending.
-
-        Raises:
-            StoreError: if the run could not be recorded; the block was cancelled then.
-            KeyboardInterrupt, SystemExit: if an event has raised it; as above.
-        """
-        background, self._background = self._background, None
-        assert background is not None
-        await background.leave()
-        self._tell_what_is_left()
-        if self._owns_store:
-            await self._store.close()
-        background.conclude(error)
-
-    def _tell_what_is_left(self) -> None:
-        if left := len(self.pending_events):
-            logger.info("%r: %d events are left pending", self.states.name, left)
-        if isinstance(self._store, Foreign) and (kinds := sorted(self._store.missing)):
-            logger.warning(
-                "%r: events are left pending since this process has not defined %s: import what "
-                "defines them, and run it again",
-                self.states.name,
-                ", ".join(kinds),
-            )
 
 
 _LEAST, _MOST = -sys.float_info.max, sys.float_info.max

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any, TypeVar, cast
 
 from ..errors import ExistsError, OperationError, ValidationError
@@ -37,6 +37,10 @@ class Intake(Results):
     _strict: bool
     _room: int | None
     _line: Line
+
+    @abstractmethod
+    def _check_door(self) -> None:
+        """Refuse what is appended while the executor drains, and after."""
 
     async def append_many(
         self,
@@ -101,7 +105,9 @@ class Intake(Results):
             ExistsError: if an id or a progression's name is known here; nothing is taken in then.
             TypeError: if an event is not of the event type; nothing is taken in then.
             ValidationError: if a priority is no finite number; likewise.
+            OperationError: if the executor drains, or was drained; likewise.
         """
+        self._check_door()
         flow = state if isinstance(state, Flow) else Flow.from_dict(state)
         events = list(flow.items)
         for event in events:
@@ -154,7 +160,11 @@ class Intake(Results):
         self, entries: Sequence[Entry], exist_ok: bool, wait: bool, terms: Terms | None
     ) -> list[Work]:
         store, room = self._store, self._room
-        append = partial(store.append, entries, room=room, exist_ok=exist_ok, terms=terms)
+
+        async def append() -> list[Work]:
+            self._check_door()
+            return await store.append(entries, room=room, exist_ok=exist_ok, terms=terms)
+
         if not wait or self._room is None:
             return await append()
         return await self._line.enter(append, alone=len(entries) > 1)

@@ -48,7 +48,6 @@ class Line:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._bell = self._freed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begin_anew()
 
@@ -72,7 +71,7 @@ class Line:
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # one that is over left nobody who could go on
-            self._store.off(self._bell)
+            self._store.off(self._freed)
             self._begin_anew()
             self._loop = loop
         place = Place(loop.create_future(), alone)
@@ -100,17 +99,26 @@ class Line:
             return
         if not self._hangs:  # before the store is asked: it may take its time
             self._hangs = True
-            self._store.on_room(self._bell)
+            self._store.on_room(self._freed)
         for place in self._waiting:
             if place.turn.done():
                 continue  # it is cancelled, and about to leave
             if self._asking and (place.alone or self._asking == self._size):
                 break
-            self._asking += 1
-            place.asks = True
-            place.turn.set_result(None)
+            self._let_ask(place)
             if place.alone:
                 break
+
+    def _let_ask(self, place: Place) -> None:
+        self._asking += 1
+        place.asks = True
+        place.turn.set_result(None)
+
+    def ask_again(self) -> None:
+        """Have all who wait ask once more, room or none: the answer may be another now."""
+        for place in self._waiting:
+            if not place.turn.done():
+                self._let_ask(place)
 
     def _answered(self, place: Place) -> None:
         """One of those who asked has its answer, or asks no more."""
@@ -129,7 +137,7 @@ class Line:
         """Ask to be told of no more, if nobody waits."""
         if not self._waiting and self._hangs:
             self._hangs = self._is_full = False
-            self._store.off(self._bell)
+            self._store.off(self._freed)
 
     def _freed(self) -> None:
         """There may be room."""

@@ -199,6 +199,9 @@ class Round(Admission):
             self._left -= 1
         return True
 
+    def hold_back(self) -> None:
+        self.close()
+
     async def _until_allowed(self) -> None:
         await self._until_slot()
 

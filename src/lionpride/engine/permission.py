@@ -35,6 +35,7 @@ class Admission(Crew):
         self._admitted: Work | None = None  # claimed, and waiting for its turn or for room
         self._admitting: Worker | None = None
         self._dropped = False  # ... and cancelled meanwhile
+        self._held_back = False  # ... and the workshop was paused meanwhile
 
     def _forget(self, worker: Worker) -> None:
         if worker is self._admitting:
@@ -50,11 +51,17 @@ class Admission(Crew):
             return True
         return False
 
+    def hold_back(self) -> None:
+        if self._admitted is not None:
+            self._held_back = True
+            self._stop_asking()
+            self._wake()
+
     async def _admit(self, worker: Worker, claim: Claim) -> bool:
         """Ask permission for a claimed event; if it cannot start now, settle what that means."""
         self._admitted, self._admitting = claim[0], worker
         try:
-            outcome = await self._permit(worker, claim)
+            outcome = RELEASED if self.shop.paused else await self._permit(worker, claim)
             if self._dropped and outcome is not None and outcome.status is EventStatus.PENDING:
                 outcome = cancelled_while_waiting()  # a cancel goes before a release or a denial
         except asyncio.CancelledError:
@@ -62,7 +69,8 @@ class Admission(Crew):
             raise
         finally:
             if worker is self._admitting:  # not if it was left behind, long ago
-                self._admitted, self._admitting, self._dropped = None, None, False
+                self._admitted, self._admitting = None, None
+                self._dropped = self._held_back = False
         if worker.left:
             return False  # settled already
         if outcome is not None:
@@ -98,7 +106,7 @@ class Admission(Crew):
 
     def _may_wait(self) -> bool:
         """Whether the one who looks may go on waiting for what it waits for."""
-        return not self._closing and not self._dropped
+        return not (self._closing or self._dropped or self._held_back)
 
     async def _ask(self, worker: Worker, claim: Claim) -> Outcome | None:
         """None if the event may start; else what is to be settled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -20,13 +20,14 @@ from ..rules.window import Window
 from ..stores.contract import Foreign, Store
 from ..stores.memory import MemoryStore
 from ..stores.states import Events
+from .blocked import watched
 from .crew import Crew
 from .dealing import Dealing
 from .event import Event
 from .loops import Loop, Round
 from .observers import Observers
 from .settings import check_settings, checked_priority
-from .workshop import Workshop
+from .workshop import INSIDE, Workshop
 
 __all__ = ("CONCURRENCY", "GRACE", "Processor")
 
@@ -66,6 +67,8 @@ class Processor:
         max_denial_tracking: Accepted and without effect: denials live with their event.
         denial_backoff: Seconds that an event waits after its first denial; twice that after
             the second. The third denial aborts it.
+        blocked_after: Seconds for which code may hold up the event loop before a warning names
+            it; None: no warning.
         limits: What its events may cost, each a ``Limit``; by default those of the class.
 
     Raises:
@@ -87,6 +90,7 @@ class Processor:
         max_queue_size: int | None = None,
         max_denial_tracking: int = 10_000,
         denial_backoff: float = 1.0,
+        blocked_after: float | None = 1.0,
         limits: Iterable[Limit] | None = None,
     ) -> None:
         check_settings(
@@ -97,6 +101,7 @@ class Processor:
                 "max_queue_size": max_queue_size,
                 "max_denial_tracking": max_denial_tracking,
                 "denial_backoff": denial_backoff,
+                "blocked_after": blocked_after,
             }
         )
         self.queue_capacity = queue_capacity
@@ -106,6 +111,7 @@ class Processor:
         self.max_queue_size = max_queue_size
         self.max_denial_tracking = max_denial_tracking
         self.denial_backoff = denial_backoff
+        self.blocked_after = blocked_after
         self.limits_by_name = Limits(type(self).limits if limits is None else limits)
         self._executor = None if executor is None else weakref.ref(executor)
         self._shop: Workshop | None = None
@@ -131,7 +137,7 @@ class Processor:
         self._shop = Workshop(
             store,
             observers,
-            name=f"{os.getpid()}-{uuid4().hex[:8]}",
+            name=_worker_name(),
             slots=self.concurrency_limit,
             window=window,
             limits=self.limits_by_name or None,
@@ -149,10 +155,11 @@ class Processor:
             assert self._shop is not None
         return self._shop
 
-    @property
-    def is_attached(self) -> bool:
-        """Whether it stands over a store, to run what is there."""
-        return self._shop is not None
+    @classmethod
+    def limits_of(cls, config: Mapping[str, Any]) -> Iterable[Limit]:
+        """The limits of one that is made with this config."""
+        given = config.get("limits")
+        return cls.limits if given is None else given
 
     @classmethod
     def asks(cls) -> bool:
@@ -178,9 +185,10 @@ class Processor:
 
         It takes up to ``queue_capacity`` of the events that are due (None: all of them), each
         once, highest priority first. A denial ends the round. The window does not hold it
-        back, since the caller is the clock, but its starts are counted.
+        back, since the caller is the clock, but its starts are counted. Paused, it runs nothing.
         """
-        await self._run(Round(self._bench, self.queue_capacity))
+        if not self._bench.paused:
+            await self._run(Round(self._bench, self.queue_capacity))
 
     async def execute(self) -> None:
         """Run events as they come, until ``stop()``; then what runs still ends.
@@ -197,20 +205,26 @@ class Processor:
 
     async def _run(self, crew: Crew) -> None:
         self._forget_lost()
-        store, name = self._bench.store, self._bench.name
+        store = self._bench.store
         if not self._crews:
-            store.enlist(name, partial(self.end, cause=Cause.CANCEL))
+            # A name of its own for each stretch of work: what one could not settle, since the
+            # store had failed, is nobody's in the next, and its lease lapses.
+            self._bench.name = _worker_name()
+            store.enlist(self._bench.name, partial(self.end, cause=Cause.CANCEL))
         self._crews.add(crew)
         try:
-            await crew.run()
+            with watched(self.blocked_after, self._bench.is_busy, crew.holder):
+                await crew.run()
         finally:
             self._crews.discard(crew)
             if not self._crews:
-                store.discharge(name)
+                store.discharge(self._bench.name)
+                self._bench.threads.rest()
             store.ring_idle()
 
     def _forget_lost(self) -> None:
         """Send back what crews had in hand whose loop was closed."""
+        self._bench.threads.count()
         lost = [crew for crew in self._crews if crew.lost]
         for crew in lost:
             self._crews.discard(crew)
@@ -231,6 +245,30 @@ class Processor:
         for crew in tuple(self._crews):
             if not crew.lost:
                 crew.close()
+
+    async def pause(self) -> None:
+        """Start no more events until ``resume()``. Returns at once; what runs, runs on.
+
+        Rounds of ``process()`` end when what they have started has ended; ``execute()`` goes on,
+        and waits. ``stop()`` and ``start()`` do not resume it.
+        """
+        self._bench.pause()
+        for crew in tuple(self._crews):
+            if not crew.lost:
+                crew.hold_back()
+
+    async def resume(self) -> None:
+        """Start events again, after a ``pause()``."""
+        self._bench.resume()
+
+    @property
+    def paused(self) -> bool:
+        """Whether ``pause()`` was the last word."""
+        return self._bench.paused
+
+    def is_inside(self) -> bool:
+        """Whether whoever asks is the code of an event that this processor runs."""
+        return self._shop is not None and INSIDE.get() is self._shop.badge
 
     def is_stopped(self) -> bool:
         """Whether ``stop()`` was the last word."""
@@ -352,3 +390,8 @@ class Processor:
                 continue
             finally:
                 shop.store.off(ready.set)
+
+
+def _worker_name() -> str:
+    """A new name for a store to know a worker by."""
+    return f"{os.getpid()}-{uuid4().hex[:8]}"

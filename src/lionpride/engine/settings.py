@@ -68,6 +68,13 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             "Denial backoff must be >= 0 s.",
             "Denial backoff must be <= 86400 s.",
         ),
+        (
+            "blocked_after",
+            0.05,
+            3600.0,
+            "Blocked after must be >= 0.05 s.",
+            "Blocked after must be <= 3600 s; None is no warning.",
+        ),
     ):
         value = settings.get(name)
         if value is not None:

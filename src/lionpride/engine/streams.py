@@ -109,7 +109,6 @@ class Follower:
         self.is_shared = self._shared is not None
         self._hangs = False  # the bell of the event's end
         self._waits = False  # the bell of its next chunk hangs
-        self._bell = self._chunk_came
         self._rang = False
         self._sleeper: asyncio.Future[None] | None = None
         self.over = False
@@ -195,7 +194,7 @@ class Follower:
             self._listen()
             if not self._waits:
                 self._waits = True
-                Live.of(self._own).bells.append(self._bell)
+                Live.of(self._own).bells.append(self._chunk_came)
             self._sleeper = asyncio.get_running_loop().create_future()
             await self._sleeper
         self._rang = False
@@ -219,8 +218,8 @@ class Follower:
         live = self._own.get(ENTRY)
         if live is None:
             return
-        if self._bell in live.bells:
-            live.bells.remove(self._bell)
+        if self._chunk_came in live.bells:
+            live.bells.remove(self._chunk_came)
         idle = not live.bells and live.progress is None
         if idle and self._event.status is not EventStatus.PROCESSING:
             del self._own[ENTRY]

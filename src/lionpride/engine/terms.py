@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID
 
 from ..errors import ValidationError
@@ -12,7 +12,7 @@ from ..model.policy import Retry
 from ..stores.terms import Terms
 from .settings import seconds
 
-__all__ = ("terms_of",)
+__all__ = ("Asked", "terms_of")
 
 _LONGEST: Final = 100 * 366 * 86400.0
 """Seconds: a longer delay is a mistake."""
@@ -21,30 +21,46 @@ _LATEST: Final = 253_402_300_799.0
 """The end of the year 9999, a Unix timestamp in seconds: later ones are no dates."""
 
 
-def terms_of(
-    now: float,
-    *,
-    delay: float | None = None,
-    at: datetime | float | None = None,
-    ttl: float | None = None,
-    retry: Retry | None = None,
-    unique: str | int | UUID | None = None,
-    unique_for: float | None = None,
-) -> Terms:
-    """The terms of an append; what is not given asks for nothing.
+class Asked(TypedDict, total=False):
+    """What ``append`` may be asked beside a priority; None asks for nothing.
+
+    Attributes:
+        delay: Seconds from now before which the event is not run; until then it is pending.
+        at: When it may be run, in place of ``delay``: a datetime with a time zone, or a Unix
+            timestamp in seconds. Of those whose time has come, priority decides.
+        ttl: Seconds from now after which it is not started any more, but CANCELLED; a retry of
+            one that was started in time does not count.
+        retry: A retry policy of its own, in place of its class's.
+        unique: A value that one event of the queue alone may have at a time: while another one
+            of this value is pending or running, nothing is appended, and that one is returned;
+            whoever appended it, also another process.
+        unique_for: Seconds after its append for which that one is returned even if it has ended.
+    """
+
+    delay: float | None
+    at: datetime | float | None
+    ttl: float | None
+    retry: Retry | None
+    unique: str | int | UUID | None
+    unique_for: float | None
+
+
+def terms_of(now: float, **asked: Unpack[Asked]) -> Terms | None:
+    """The terms of an append; None if nothing is asked.
 
     Args:
         now: The time by the store's clock.
-        delay: Seconds from now before which it is not run.
-        at: When it may be run, in place of ``delay``.
-        ttl: Seconds from now after which it is not started.
-        retry: A retry policy.
-        unique: A value that one event alone may have.
-        unique_for: Seconds for which that holds at least.
+        asked: What is asked.
 
     Raises:
+        TypeError: if there is no such thing to ask.
         ValidationError: names what cannot be, its value and the remedy.
     """
+    for name in asked:
+        if name not in Asked.__annotations__:
+            raise TypeError(f"append() got an unexpected keyword argument {name!r}")
+    delay, at, ttl = asked.get("delay"), asked.get("at"), asked.get("ttl")
+    retry, unique, unique_for = asked.get("retry"), asked.get("unique"), asked.get("unique_for")
     if delay is not None and at is not None:
         raise ValidationError(f"delay={delay!r} and at={at!r}: give one of them")
     due = None
@@ -62,13 +78,14 @@ def terms_of(
         raise ValidationError(f"retry must be a Retry or None, not {policy!r}")
     if unique_for is not None and unique is None:
         raise ValidationError(f"unique_for={unique_for!r} says for how long: give unique, too")
-    return Terms(
+    terms = Terms(
         due=due if due is not None and due > now else None,
         expires=expires,
         retry=retry,
         unique=None if unique is None else (_text(unique), now),
         period=0.0 if unique_for is None else _span("unique_for", unique_for),
     )
+    return None if terms == Terms() else terms
 
 
 def _text(value: Any) -> str:

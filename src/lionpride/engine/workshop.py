@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from ..rules.lifecycle import Defer, Ending
 from ..rules.metering import Limits
@@ -13,8 +14,15 @@ from ..rules.window import Window
 from ..stores.contract import Immediate, Store
 from ..stores.sharing import Shared
 from .observers import Observers
+from .threads import Threads
 
-__all__ = ("Workshop",)
+__all__ = ("INSIDE", "Workshop")
+
+INSIDE: Final[ContextVar[object]] = ContextVar("lionpride_badge", default=None)
+"""The badge of the workshop whose crew runs the code that asks; its tasks and threads inherit it.
+
+Not the workshop: a task of an event's own may outlive it, and must not keep it.
+"""
 
 
 class Workshop:
@@ -24,7 +32,7 @@ class Workshop:
         store: Where the events are.
         observers: Who is told of each step.
         name: Under which the store knows this worker.
-        slots: How many events may run at once.
+        slots: How many events may run at once; while it is paused, none may start.
         window: The limit on starts; None for no limit.
         limits: What events may cost; None for none.
         permission: Asked before each start; None if every answer is yes.
@@ -50,7 +58,9 @@ class Workshop:
         self.store = store
         self.observers = observers
         self.name = name
-        self.slots = slots
+        self.badge = object()
+        self.most = slots
+        self.slots = slots  # 0 while it is paused: whoever looks for room looks here
         self.window = window
         self.limits = limits
         self.halt = halt
@@ -66,14 +76,42 @@ class Workshop:
         # Whether nothing can come between a claim and its start.
         self.direct = self.now is not None and not self.asks
         self.on_free: list[Callable[[], None]] = []
+        # For events whose code is not async: a slot each, so there are never more than slots.
+        self.threads = Threads(slots, f"lionpride-{store.queue}", self._occupy, self._vacate)
         self._permission = permission
         # Of its own: the user may have seeded the one that all share.
         self._chance = Random().random  # noqa: S311 - it spreads waits, and hides nothing
 
     def judged(self, event: Any, ending: Ending) -> Ending:
         """What a failed attempt comes to under the retry policy of its event, or of its class."""
-        policy = event.execution.retry or type(event).retry
+        policy = event.__dict__.get("_retry") or type(event).retry
         return judge(event, ending, policy, now=self.store.time(), chance=self._chance())
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing may start for now."""
+        return not self.slots
+
+    def is_busy(self) -> bool:
+        """Whether an event's code may be running, or permission is asked for."""
+        return self.running > 0 or self.asker is not None
+
+    def pause(self) -> None:
+        """Have nothing start until ``resume``; what runs, runs on."""
+        self.slots = 0
+
+    def resume(self) -> None:
+        """Let events start again."""
+        self.slots = self.most
+        self.ring_free()
+
+    def _occupy(self) -> None:
+        """A thread runs on whose event has ended: it has a slot of its own."""
+        self.running += 1
+
+    def _vacate(self) -> None:
+        self.running -= 1
+        self.ring_free()
 
     async def ask(self, event: Any) -> bool | Defer:
         """The answer of ``request_permission`` to the event's request."""

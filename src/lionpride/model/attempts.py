@@ -43,7 +43,7 @@ def told(error: BaseException) -> str:
 
 def and_this(before: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
     """The attempts before and this one, as many as are kept."""
-    return (*before, attempt)[-MOST:]
+    return (*before[1 - MOST :], attempt) if before else (attempt,)
 
 
 def attempts_of(data: Iterable[Any]) -> tuple[Attempt, ...]:

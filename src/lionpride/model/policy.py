@@ -136,8 +136,12 @@ def flag_of(error: BaseException) -> bool | None:
 def retry_after_of(error: BaseException) -> float | None:
     """The seconds that an exception asks to wait, by ``retry_after``; None if it asks for none.
 
-    A number, the text of one, or a timedelta; anything else is not understood.
+    A number, the text of one, or a timedelta; anything else is not understood. A group asks for
+    the longest that any of its members does.
     """
+    if isinstance(error, BaseExceptionGroup):
+        asks = [retry_after_of(each) for each in error.exceptions]
+        return max((ask for ask in asks if ask is not None), default=None)
     try:
         asked = getattr(error, "retry_after", None)
         if isinstance(asked, timedelta):

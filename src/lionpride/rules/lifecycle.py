@@ -225,7 +225,8 @@ def apply(execution: Execution, outcome: Outcome) -> None:
         execution.denials += outcome.denials
         execution.interruptions += outcome.interruptions
         if outcome.attempt is not None:
-            execution.attempts = and_this(execution.attempts, outcome.attempt)
+            own = execution.own
+            own["_attempts"] = and_this(own.get("_attempts", ()), outcome.attempt)
         if not isinstance(outcome.expires, UnsetType):
             execution.expires = outcome.expires
         elif not execution.tries and (outcome.interruptions or outcome.error is not Unset):

@@ -30,17 +30,18 @@ def judge(
     error = ending.error
     if not ending.tries or not isinstance(error, BaseException):
         return ending
-    state, duration = event.execution, _seconds(ending.duration)
-    ending.attempt = Attempt(state.attempt, now - duration, duration, told(error))
-    if policy is None or state.tries + 1 >= policy.attempts:
+    own, duration = event.__dict__, _seconds(ending.duration)
+    ending.attempt = Attempt(own.get("_attempt", 0), now - duration, duration, told(error))
+    tries = own.get("_tries", 0) + 1
+    if policy is None or tries >= policy.attempts:
         return ending
     timed_out = ending.status is EventStatus.CANCELLED and isinstance(error, LionTimeoutError)
     if not timed_out and ending.status is not EventStatus.FAILED:
         return ending
     if not policy.covers(error, by_kind=timed_out):
         return ending
-    wait = max(policy.wait(state.tries + 1, chance), retry_after_of(error) or 0.0)
-    latest = state.expires if state.tries else None
+    wait = max(policy.wait(tries, chance), retry_after_of(error) or 0.0)
+    latest = own.get("_expires") if tries > 1 else None
     if latest is None and policy.deadline is not None:
         latest = now - duration + policy.deadline
     if latest is not None and now + wait >= latest:

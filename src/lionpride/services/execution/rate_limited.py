@@ -67,11 +67,23 @@ class RateLimitedProcessor(Processor):
             concurrency_limit,
             max_queue_size,
             max_denial_tracking,
-            limits=limits_of(type(self), request_bucket, token_bucket, limits),
+            limits=self.limits_of(
+                {"request_bucket": request_bucket, "token_bucket": token_bucket, "limits": limits}
+            ),
         )
         self.request_bucket = request_bucket
         self.token_bucket = token_bucket
         self.replenishment_interval = replenishment_interval
+
+    @classmethod
+    def limits_of(cls, config: Mapping[str, Any]) -> list[Limit]:
+        """The buckets as limits, and those that are limits already."""
+        found = list(super().limits_of(config))
+        for name in ("request", "token"):
+            bucket: TokenBucket | None = config.get(f"{name}_bucket")
+            if bucket is not None:
+                found.append(bucket.limit(f"{name}s"))
+        return found
 
     @classmethod
     def asks(cls) -> bool:
@@ -93,7 +105,7 @@ class RateLimitedProcessor(Processor):
             required_tokens: How many; None or 0 takes none.
             *args, **request: Whatever else there is in a request.
         """
-        if self.is_attached:
+        if self.working:
             return True
         if self.request_bucket is not None and not await self.request_bucket.try_acquire(1):
             return False
@@ -117,20 +129,6 @@ class RateLimitedProcessor(Processor):
             "max_denial_tracking": self.max_denial_tracking,
             **{name: None if one is None else one.to_dict() for name, one in buckets.items()},
         }
-
-
-def limits_of(
-    kind: type[Processor],
-    request_bucket: TokenBucket | None,
-    token_bucket: TokenBucket | None,
-    limits: Iterable[Limit] | None,
-) -> list[Limit]:
-    """The buckets as limits, and those that are limits already."""
-    found = list(kind.limits if limits is None else limits)
-    for name, bucket in (("requests", request_bucket), ("tokens", token_bucket)):
-        if bucket is not None:
-            found.append(bucket.limit(name))
-    return found
 
 
 class RateLimitedExecutor(Executor):

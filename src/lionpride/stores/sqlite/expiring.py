@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from .look import State
 from .rows import Rows
 
-__all__ = ("Expire", "Expired", "Lapse")
+__all__ = ("MOST", "Expire", "Expired", "Lapse")
 
 Lapse: TypeAlias = Callable[[State], tuple[str, State]]
 """The status and the state of an event that waited in this state, and expired."""
+
+
+MOST: Final = 500
+"""Events that one step ends: many may expire at one instant, and the event loop waits."""
 
 
 class Expired(NamedTuple):
@@ -21,10 +25,14 @@ class Expired(NamedTuple):
     numbers: list[int]
     next: float | None
 
+    def leaves(self, now: float) -> bool:
+        """Whether some wait still that were to be started by now."""
+        return self.next is not None and self.next <= now
+
 
 @dataclass(slots=True)
 class Expire:
-    """End what waits and was not started in time.
+    """End what waits and was not started in time: ``MOST`` events at most, the first ones.
 
     Attributes:
         now: The time, for what becomes due and what expires.
@@ -40,7 +48,7 @@ class Expire:
         first = rows.next_expiry()
         if first is None or first > self.now:
             return Expired([], first)
-        late = rows.late(self.now)
+        late = rows.late(self.now, MOST)
         for one in late:
             rows.leave(one)
             status, state = self.lapse(one.state)

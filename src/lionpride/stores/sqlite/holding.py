@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ...errors import NotFoundError, OperationError
-from ...model.execution import FIXED, EventStatus
+from ...model.execution import FIXED, EventStatus, Execution
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Ending, Outcome, after_interruption, apply
 from ..bells import Bells
@@ -47,21 +47,21 @@ _UNTRIED: Final = (0, 0, 0, 0)
 
 
 def _is_untried(own: dict[str, Any]) -> bool:
-    """Whether nobody here knows of an attempt at an event."""
+    """Whether nobody here knows of an attempt at an event, nor of a time to start it by."""
     return not (
-        "_attempt" in own or "_tries" in own or "_denials" in own or "_interruptions" in own
+        "_attempt" in own
+        or "_tries" in own
+        or "_denials" in own
+        or "_interruptions" in own
+        or "_expires" in own
     )
 
 
-def _counters(own: dict[str, Any]) -> tuple[int, int, int, int]:
-    """What others may have changed of an event that waits."""
+def _agrees(own: dict[str, Any], state: Sequence[Any]) -> bool:
+    """Whether an event says what its row does, of what others may have changed while it waits."""
     get = own.get
-    return (
-        get("_attempt", 0),
-        get("_tries", 0),
-        get("_denials", 0),
-        get("_interruptions", 0),
-    )
+    counters = get("_attempt", 0), get("_tries", 0), get("_denials", 0), get("_interruptions", 0)
+    return counters == tuple(state[:4]) and Execution.over(own).expires == state[-1]
 
 
 class Holding:
@@ -182,7 +182,7 @@ class Holding:
                 continue
             own = event.__dict__
             is_known = own.get("_status") == "pending" and (
-                _is_untried(own) if one[3:7] == _UNTRIED else _counters(own) == one[3:7]
+                _is_untried(own) if one[3:7] == _UNTRIED else _agrees(own, one[3:])
             )
             if not is_known:
                 self._write(event, "pending", one[1], one[3:])
@@ -352,8 +352,8 @@ class Holding:
             if found is None:
                 self.shown.drop([number])
             elif event is not None:
-                stands = event.execution.status.value, _counters(event.__dict__)
-                if stands != (found.status, found.state[:4]):  # else its own errors stay
+                stands = event.execution.status.value == found.status
+                if not (stands and _agrees(event.__dict__, found.state)):  # else its errors stay
                     self._write(event, found.status, found.due, found.state)
                 self.shown.rest(number, event)
         self._bells.ring_ended(numbers)

@@ -18,7 +18,7 @@ from ..contract import Cancelled, Named, Record
 from . import steps
 from .base import CHUNK, Base, heard
 from .columns import after, entries_of
-from .expiring import Expire, Expired
+from .expiring import MOST, Expire, Expired
 from .look import State
 from .retaining import Prune
 from .telling import Telling
@@ -54,7 +54,10 @@ class Manage(Base):
     # -- what is not started in time ---------------------------------------------------------
 
     async def expire(self) -> int:
-        count: int = await self._ask(self._expiring(), self._expired)
+        count, some = 0, MOST
+        while some == MOST:
+            some = await self._ask(self._expiring(), self._expired)
+            count += some
         return count
 
     def on_expired(self, hear: Callable[[Work], object]) -> None:
@@ -70,9 +73,11 @@ class Manage(Base):
     def _expired(self, expired: Expired) -> int:
         """Show what was ended, and look again when more may have to be."""
         if expired.numbers:
-            self._holding.refresh(expired.numbers)
-            held = map(self._holding.shown.find, expired.numbers)
-            for event in [each for each in held if each is not None]:
+            held = {n: self._holding.shown.find(n) for n in expired.numbers}
+            mine = {number: event for number, event in held.items() if event is not None}
+            self._holding.refresh(mine)
+            self._bells.ring_ended(expired.numbers)
+            for event in mine.values():
                 for hear in self._hearers:
                     hear(event)
         self._alarm.set(expired.next)
@@ -160,7 +165,17 @@ class Manage(Base):
         return self._clock()
 
     async def counts(self) -> dict[EventStatus, int]:
-        return self._open.reader.counts()
+        counts = self._open.reader.counts()
+        if not counts[EventStatus.PENDING] and not counts[EventStatus.PROCESSING]:
+            self._show_endings()
+        return counts
+
+    def _show_endings(self) -> None:
+        """Show what has become of events that others have ended: nothing is left to be done."""
+        lanes = (self.states.lane(EventStatus.PENDING), self.states.lane(EventStatus.PROCESSING))
+        claims = self._holding.claims
+        if ended := [number for lane in lanes for number in lane if number not in claims]:
+            self._holding.refresh(ended)
 
     async def events(
         self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100

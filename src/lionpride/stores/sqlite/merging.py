@@ -16,9 +16,12 @@ New = list[tuple[float, int]]
 def claim_first(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed | None, New]:
     """Lease the first of what waits and what is new; what is left of the new.
 
-    Nothing is answered if this process has no class for one of them: then undo this.
+    Nothing is answered if this process has no class for one of them, or if too many were not
+    started in time: then undo this.
     """
     expired = claim.expire(rows)
+    if expired.leaves(claim.now):
+        return None, new
     rows.mature(claim.now)
     if (halt := claim.halt(rows, expired)) is not None:
         return halt, new

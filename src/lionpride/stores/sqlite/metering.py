@@ -85,7 +85,7 @@ class Halt:
         if rows.takings.held_by(self.number, self.attempt) is None:
             return
         if self.pool is None:
-            rows.pause(self.until)
+            rows.takings.pause_queue(rows.name, self.until)
         else:
             rows.takings.pause(self.pool, self.until)
 

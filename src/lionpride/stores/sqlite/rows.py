@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ...rules.lifecycle import RETRYABLE
 from .look import ENDED, PENDING, PROCESSING, STATE, Look, Stands, State
 from .many import many
 
 __all__ = ("Ended", "Fresh", "Place", "Rows", "Waits")
+
+_ANY: Final = 2**62
+"""Above every number."""
 
 Waits: TypeAlias = tuple[
     int,
@@ -176,32 +179,21 @@ class Rows(Look):
             (self._queue, now),
         )
 
-    def pause(self, until: float) -> None:
-        """Let nothing be claimed before this time, or a later one if that is so already."""
-        query = "UPDATE queue SET paused = max(paused, ?) WHERE number = ?"
-        self._db.execute(query, (until, self._queue))
-
-    def paused(self) -> float:
-        """The time before which nothing is to be claimed."""
-        query = "SELECT paused FROM queue WHERE number = ?"
-        return self._db.execute(query, (self._queue,)).get  # type: ignore[no-any-return]
-
-    def in_line(self, until: int | None, skip: Collection[int], denied: bool) -> Iterator[Any]:
+    def in_line(
+        self, until: int | None, skip: Collection[int], denied: bool, late: float
+    ) -> Iterator[Any]:
         """What waits, in order: as ``next_of``, each with its kind, key and costs at the end."""
-        where, bound = ["w.queue = ?"], list[Any]([self._queue])
-        where.append("(w.due = 0 OR w.denials > 0)" if denied else "w.due = 0")
-        if until is not None:
-            where.append("w.number <= ?")
-            bound.append(until)
+        where = "w.queue = ?1 AND (w.expires IS NULL OR w.expires > ?2) AND w.number <= ?3 AND "
+        where += "(w.due = 0 OR w.denials > 0)" if denied else "w.due = 0"
         if skip:
-            where.append("w.number NOT IN (SELECT value FROM json_each(?))")
-            bound.append(json.dumps(list(skip)))
+            where += " AND w.number NOT IN (SELECT value FROM json_each(?4))"
+        bound = self._queue, late, _ANY if until is None else until, json.dumps(list(skip))
         state = ", ".join(f"w.{each.strip()}" for each in STATE.split(","))
         yield from self._db.execute(
             f"SELECT w.number, w.due, w.priority, {state}, e.kind, e.key, e.costs FROM waiting w "
-            f"CROSS JOIN event e ON e.number = w.number WHERE {' AND '.join(where)} "
+            f"CROSS JOIN event e ON e.number = w.number WHERE {where} "
             "ORDER BY w.priority, w.number",
-            bound,
+            bound if skip else bound[:3],
         )
 
     def next(self, n: int) -> list[Waits]:
@@ -214,7 +206,13 @@ class Rows(Look):
         return list(rows)
 
     def next_of(
-        self, n: int, until: int | None, skip: Collection[int], denied: bool, but: Collection[str]
+        self,
+        n: int,
+        until: int | None,
+        skip: Collection[int],
+        denied: bool,
+        but: Collection[str],
+        late: float | None = None,
     ) -> list[Waits]:
         """What is to be claimed next, of some.
 
@@ -224,12 +222,16 @@ class Rows(Look):
             skip: Not these numbers.
             denied: Also those that wait out a denial.
             but: Not events of these kinds.
+            late: Not what was to be started by this time; None: there is none.
         """
         where, bound = ["queue = ?"], list[Any]([self._queue])
         where.append("(due = 0 OR denials > 0)" if denied else "due = 0")
         if until is not None:
             where.append("number <= ?")
             bound.append(until)
+        if late is not None:
+            where.append("(expires IS NULL OR expires > ?)")
+            bound.append(late)
         if skip:
             where.append("number NOT IN (SELECT value FROM json_each(?))")
             bound.append(json.dumps(list(skip)))
@@ -311,12 +313,12 @@ class Rows(Look):
         query = "UPDATE lease SET until = ? WHERE number = ? AND attempt = ? RETURNING cancel"
         return self._db.execute(query, (until, number, attempt)).get  # type: ignore[no-any-return]
 
-    def late(self, now: float) -> list[Stands]:
-        """What waits and was to be started by now."""
+    def late(self, now: float, limit: int) -> list[Stands]:
+        """What waits and was to be started by now, the first ``limit`` of it."""
         found = self._db.execute(
             f"SELECT number, due, priority, {STATE} FROM waiting WHERE queue = ? "
-            "AND expires IS NOT NULL AND expires <= ? ORDER BY expires, number",
-            (self._queue, now),
+            "AND expires IS NOT NULL AND expires <= ? ORDER BY expires, number LIMIT ?",
+            (self._queue, now, limit),
         )
         return [Stands(row[0], row[1], row[2], row[3:]) for row in found]
 

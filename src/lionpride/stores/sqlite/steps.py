@@ -162,7 +162,7 @@ class Claim:
             return halt
         if self.ration is not None:
             return self._within(rows, expired, self.ration)
-        if self.is_plain:
+        if self.is_plain and not expired.leaves(self.now):
             found = rows.next(self.n + 1)
             kept = self.kept(rows, found[: self.n])
             if not self.missing:
@@ -175,12 +175,12 @@ class Claim:
 
     def halt(self, rows: Rows, expired: Expired) -> Claimed | None:
         """What a claim comes to while the queue is paused; None if it is not."""
-        paused = rows.paused() - self.now
+        paused = rows.takings.queue_paused(rows.name) - self.now
         return Claimed([], {}, max(1e-9, paused), expired) if paused > 0.0 else None
 
     def _within(self, rows: Rows, expired: Expired, ration: Ration) -> Claimed:
         """Claim within limits."""
-        line = rows.in_line(self.bound, self.skip, self.denied)
+        line = rows.in_line(self.bound, self.skip, self.denied, self.now)
         found, holds, rationed = ration.choose(rows, self.n, line, self._is_known)
         rows.lease(found, self.worker, self.lapse(), self.start)
         for number, held in holds.items():
@@ -200,14 +200,15 @@ class Claim:
 
     def _of_some(self, rows: Rows, expired: Expired) -> Claimed:
         """Claim where not just the first will do; again, if a class turns out to be missing."""
+        late = self.now if expired.leaves(self.now) else None
         while True:
             known = len(self.missing)
-            found = rows.next_of(self.n, self.bound, self.skip, self.denied, self.missing)
+            found = rows.next_of(self.n, self.bound, self.skip, self.denied, self.missing, late)
             kept = self.kept(rows, found)
             if len(self.missing) == known:
                 break
         rows.lease(found, self.worker, self.lapse(), self.start)
-        more = rows.next_of(1, None, (), False, self.missing)
+        more = rows.next_of(1, None, (), False, self.missing, late)
         return Claimed(found, kept, 0.0 if more else self.wait(rows), expired)
 
     def wait(self, rows: Rows) -> float | None:

@@ -136,6 +136,15 @@ class Takings:
             (name, until),
         )
 
+    def pause_queue(self, name: str, until: float) -> None:
+        """Let nothing of a queue be claimed before this time, or a later one if that is so."""
+        self._db.execute("UPDATE queue SET paused = max(paused, ?) WHERE name = ?", (until, name))
+
+    def queue_paused(self, name: str) -> float:
+        """The time before which nothing of a queue is to be claimed."""
+        query = "SELECT paused FROM queue WHERE name = ?"
+        return self._db.execute(query, (name,)).get  # type: ignore[no-any-return]
+
     def tidy(self, now: float) -> None:
         """Forget pools of which nothing counts any more."""
         over = "last + per < ?1 AND paused < ?1"

@@ -1,6 +1,7 @@
 """The virtual loop, and the hook that runs async tests, do what the other tests rely on."""
 
 import asyncio
+import inspect
 import os
 import socket
 import subprocess
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from virtual import START, VirtualLoop, run_virtual
+
+from lionpride.testing import VirtualLoop, run_virtual, virtual_time
+from lionpride.testing.virtual import START
 
 
 @pytest.mark.virtual
@@ -96,6 +99,58 @@ def test_run_virtual_returns_the_result_and_starts_where_it_is_told() -> None:
     assert run_virtual(now(), start=5.0) == 5.0
 
 
+def test_a_decorated_test_is_a_plain_function() -> None:
+    @virtual_time
+    async def test_it(seconds: float, *, more: float = 0.0) -> float:
+        """Sleeps."""
+        await asyncio.sleep(seconds + more)
+        return asyncio.get_running_loop().time()
+
+    assert not inspect.iscoroutinefunction(test_it)
+    assert (test_it.__name__, test_it.__doc__) == ("test_it", "Sleeps.")
+    assert list(inspect.signature(test_it).parameters) == ["seconds", "more"]
+    assert test_it(86_400, more=5) == START + 86_405
+
+
+@virtual_time
+async def test_a_decorated_test_has_its_fixtures(tmp_path: Path) -> None:
+    await asyncio.sleep(1e6)
+    assert tmp_path.is_dir()
+
+
+USERS = """
+import asyncio
+import pytest
+from lionpride.testing import virtual_time
+
+@pytest.fixture
+def day(): return 86_400
+
+@virtual_time
+async def test_of_a_day(day):
+    await asyncio.sleep(day)
+
+@pytest.mark.parametrize("days", [1, 365])
+@virtual_time
+async def test_of_days(day, days):
+    await asyncio.sleep(day * days)
+
+@virtual_time
+async def test_that_fails():
+    await asyncio.Event().wait()
+"""
+
+
+def test_in_a_users_own_pytest_without_a_plugin(tmp_path: Path) -> None:
+    (tmp_path / "test_users.py").write_text(USERS)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-W", "error"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "1 failed, 3 passed" in done.stdout, done.stdout
+    assert "deadlock: nothing is scheduled" in done.stdout
+
+
 async def test_an_unmarked_test_runs_in_a_loop_of_real_time(tmp_path: object) -> None:
     assert not isinstance(asyncio.get_running_loop(), VirtualLoop)
     assert tmp_path
@@ -136,7 +191,7 @@ async def test_is_fine(): await asyncio.sleep(0)
 
 
 def test_tests_that_hang_are_failed(tmp_path: Path) -> None:
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     (tmp_path / "conftest.py").write_text((here / "conftest.py").read_text(encoding="utf-8"))
     (tmp_path / "test_hanging.py").write_text(HANGING)
     options = ["-p", "no:cacheprovider", "-q"]

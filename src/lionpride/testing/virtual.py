@@ -1,6 +1,6 @@
 """A loop whose time is virtual: a test that sleeps for an hour takes a millisecond.
 
-`loop.time()` stands still while callbacks run. When nothing is ready, the loop jumps to the next
+``loop.time()`` stands still while callbacks run. When nothing is ready, the loop jumps to the next
 timer instead of sleeping. Work that leaves the loop (threads, sockets, pipes) is real: time stands
 still while an executor thread works, and a loop that watches files asks them before it jumps.
 
@@ -8,20 +8,26 @@ Nothing ready and nothing scheduled means that no callback can ever run again. A
 sleep for ever; this one raises, so that the test fails at once and says why.
 """
 
+from __future__ import annotations
+
 import asyncio
+import functools
 import math
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
+__all__ = ("START", "VirtualLoop", "run_virtual", "virtual_time")
+
+P = ParamSpec("P")
 T = TypeVar("T")
 
-START = 1_000.0
+START: Final = 1_000.0
 """The virtual second at which a loop starts: not zero, so that zero is never taken for a time."""
 
-THREAD_PATIENCE = 1.0
+THREAD_PATIENCE: Final = 1.0
 """Real seconds that a loop without timers waits for another thread to wake it."""
 
 
@@ -51,28 +57,41 @@ class _Jumper(selectors.DefaultSelector):
             ready = super().select(THREAD_PATIENCE)
             if ready:
                 return ready
-        raise RuntimeError("deadlock: nothing is scheduled")
+        raise RuntimeError(
+            "deadlock: nothing is scheduled, so nothing will ever happen: something waits for what "
+            "nobody does; is there an executor that nobody runs?"
+        )
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop with its own time. Make it with `asyncio.Runner(loop_factory=VirtualLoop)`."""
+    """An event loop with its own time.
+
+    Make it with ``asyncio.Runner(loop_factory=VirtualLoop)``, or use ``virtual_time`` or
+    ``run_virtual``.
+
+    Args:
+        start: What its clock shows first, in seconds.
+
+    Attributes:
+        threads: Calls that run in an executor's thread now; time stands still for them.
+    """
 
     def __init__(self, start: float = START) -> None:
         self._virtual_now = start
         self.threads = 0
-        """Calls that run in an executor thread now; time stands still for them."""
         selector = _Jumper()
         super().__init__(selector)
         selector.loop = self
 
     def time(self) -> float:
+        """The virtual seconds."""
         return self._virtual_now
 
     def jump(self, timeout: float) -> None:
-        """Set the clock to the next timer.
+        """Set the clock to the next timer, or ``timeout`` seconds on.
 
-        To the timer's own time where it can be seen: `now + (when - now)` is not always `when`, and
-        a test may compare exact times.
+        To the timer's own time where it can be seen: ``now + (when - now)`` is not always
+        ``when``, and a test may compare exact times.
         """
         timers = getattr(self, "_scheduled", None)
         target = timers[0].when() if timers else self._virtual_now + timeout
@@ -84,6 +103,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
+        """As ``loop.run_in_executor``; time stands still until the call has ended."""
         future = super().run_in_executor(executor, func, *args)
         self.threads += 1
         future.add_done_callback(self._thread_done)
@@ -93,6 +113,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.threads -= 1
 
     async def shutdown_default_executor(self, *args: Any) -> None:
+        """As of any loop."""
         self.threads += 1  # the pool is joined in a thread, which needs real time
         try:
             await super().shutdown_default_executor(*args)
@@ -101,6 +122,27 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, T], *, start: float = START) -> T:
-    """Run a coroutine to its end in a new VirtualLoop and return its result."""
+    """Run a coroutine to its end in a new VirtualLoop and return its result, as ``asyncio.run``.
+
+    Raises:
+        RuntimeError: if it waits for what can never happen.
+    """
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(start)) as runner:
         return runner.run(coroutine)
+
+
+def virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make a plain function of an async one, that runs it in virtual time.
+
+    So pytest runs the test by itself, no plugin is needed, and one that is there leaves it alone.
+
+    >>> @virtual_time
+    ... async def test_it():
+    ...     await asyncio.sleep(86_400)
+    """
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run_virtual(test(*args, **kwargs))
+
+    return run

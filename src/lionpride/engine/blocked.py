@@ -1,0 +1,226 @@
+"""Notices an event loop that is blocked, and names the event whose code does it.
+
+One daemon thread for all executors of the process looks twice within the shortest threshold. While
+an event runs it has the loop call back; a call that does not come in time means that something
+holds the loop up: which task, and at which line, is looked up only then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, process_time
+from types import FrameType
+from typing import Any, Final
+
+__all__ = ("QUIET", "Look", "watched")
+
+QUIET: Final = 60.0
+"""Seconds in which a class of events is named once."""
+
+LINGER: Final = 1.0
+"""Seconds that the thread stays when nothing is watched: rounds come one after another."""
+
+_ENGINE: Final = str(Path(__file__).parent) + os.sep
+
+logger = logging.getLogger("lionpride")
+
+
+class Look:
+    """A loop that is watched, while a crew works in it.
+
+    Args:
+        threshold: Seconds after which it counts as blocked.
+        busy: Whether an event's code may be running; called in the thread.
+        holder: The event that a task runs; called in the thread.
+        loop: The loop.
+    """
+
+    def __init__(
+        self,
+        threshold: float,
+        busy: Callable[[], bool],
+        holder: Callable[[asyncio.Task[Any]], Any],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.threshold = threshold
+        self._busy = busy
+        self._holder = holder
+        self._loop = loop
+        self._thread = threading.get_ident()
+        self._sent: float | None = None  # when the call was asked for that has not come yet
+        self._came = -1.0
+        self._told = ""
+
+    def turn(self, now: float, *, stopped: bool) -> None:
+        """Look once; called in the thread.
+
+        Args:
+            now: The time.
+            stopped: Whether the whole process stood still since the last turn.
+        """
+        if self._sent is not None and self._came >= self._sent:
+            self._over(self._came - self._sent)
+        elif self._sent is not None and stopped:
+            self._sent = now
+        elif self._sent is not None:
+            if not self._told and now - self._sent >= self.threshold:
+                self._tell(now - self._sent)
+            return
+        if self._busy():
+            self._sent = now
+            try:
+                self._loop.call_soon_threadsafe(self._answer)
+            except RuntimeError:  # the loop is closed
+                self._sent = None
+
+    def _answer(self) -> None:
+        self._came = monotonic()
+
+    def end(self) -> None:
+        """It is watched no more; called in the loop."""
+        if self._sent is not None:
+            self._over(monotonic() - self._sent)
+
+    def _over(self, seconds: float) -> None:
+        self._sent = None
+        told, self._told = self._told, ""
+        if told:
+            logger.warning("%s has blocked the event loop for %.1f s", told, seconds)
+
+    def _tell(self, seconds: float) -> None:
+        """Warn of it, unless that need not be said again."""
+        task = asyncio.current_task(self._loop)
+        event = None if task is None else self._holder(task)
+        who, kind = _name(event, task)
+        if not _is_new(kind):
+            return
+        self._told = who  # first, since it may be over before it is written
+        where = _where(sys._current_frames().get(self._thread))  # noqa: SLF001  # there is no other
+        logger.warning(
+            "%s blocks the event loop, for %.1f s so far, %s: nothing else runs meanwhile; await "
+            "what waits, or write a plain `def _invoke`, which runs in a thread",
+            who,
+            seconds,
+            where,
+        )
+
+
+def _name(event: Any, task: asyncio.Task[Any] | None) -> tuple[str, str]:
+    """Who blocks the loop, and what kind of thing that is."""
+    if event is not None:
+        kind, own = type(event).__name__, event.__dict__
+        # An id that nobody has asked for is not made here, in a thread.
+        which = f"id={own['id']}" if "id" in own else f"event number {own.get('_arrival')}"
+        return f"{kind}({which})", kind
+    name = "a callback" if task is None else f"task {task.get_name()!r}"
+    return f"{name}, which is no event's own task", ""
+
+
+def _where(frame: FrameType | None) -> str:
+    """The line that runs, and the event's own line that led there."""
+    if frame is None:
+        return "at an unknown line"
+    inner, own = frame, frame
+    each: FrameType | None = frame
+    while each is not None and not each.f_code.co_filename.startswith(_ENGINE):
+        own, each = each, each.f_back
+    if own is inner or each is None:
+        return f"at {_line(inner)}"
+    return f"at {_line(own)}, in {_line(inner)}"
+
+
+def _line(frame: FrameType) -> str:
+    code = frame.f_code
+    return f"{code.co_filename}:{frame.f_lineno} ({code.co_qualname})"
+
+
+_NAMED: dict[str, float] = {}
+
+
+def _is_new(kind: str) -> bool:
+    """Whether a kind has not been named for a while."""
+    now = monotonic()
+    if now - _NAMED.get(kind, -QUIET) < QUIET:
+        return False
+    _NAMED[kind] = now
+    return True
+
+
+class _Watcher:
+    """The thread, while there is anything to look at."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._looks: set[Look] = set()
+        self._thread: threading.Thread | None = None
+        self._pause = LINGER
+
+    def add(self, look: Look) -> None:
+        with self._changed:
+            self._looks.add(look)
+            if self._thread is None or not self._thread.is_alive():  # or it was not forked
+                self._thread = threading.Thread(
+                    target=self._run, name="lionpride-watch", daemon=True
+                )
+                self._thread.start()
+            elif look.threshold / 2 < self._pause:
+                self._changed.notify()
+
+    def discard(self, look: Look) -> None:
+        with self._changed:
+            self._looks.discard(look)
+
+    def _run(self) -> None:
+        before = spent = 0.0
+        while True:
+            now, cpu = monotonic(), process_time()
+            late = now - before - self._pause
+            # Late because this process was stopped, or because a call held Python's lock? The
+            # second takes time of the processor.
+            stopped = late > self._pause and cpu - spent < late / 2
+            looks = tuple(self._looks)
+            for look in looks:
+                look.turn(now, stopped=stopped)
+            with self._changed:
+                if not looks and not self._looks:
+                    self._thread = None
+                    return
+                self._pause = min((each.threshold / 2 for each in self._looks), default=LINGER)
+                before, spent = monotonic(), process_time()
+                self._changed.wait(self._pause)
+
+
+_WATCHER: Final = _Watcher()
+
+
+@contextmanager
+def watched(
+    threshold: float | None,
+    busy: Callable[[], bool],
+    holder: Callable[[asyncio.Task[Any]], Any],
+) -> Iterator[None]:
+    """Watch the running loop during a block; not if the threshold is None, or time is virtual.
+
+    Args:
+        threshold: Seconds.
+        busy: Whether an event's code may be running; called in another thread.
+        holder: The event that a task runs, if any; called in another thread.
+    """
+    loop = asyncio.get_running_loop()
+    if threshold is None or abs(loop.time() - monotonic()) > 1.0:
+        yield
+        return
+    look = Look(threshold, busy, holder, loop)
+    _WATCHER.add(look)
+    try:
+        yield
+    finally:
+        _WATCHER.discard(look)
+        look.end()

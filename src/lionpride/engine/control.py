@@ -1,0 +1,256 @@
+"""How an executor runs: start and stop, pause and drain, and ``async with``."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from abc import abstractmethod
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypeVar
+
+from ..errors import OperationError, StoreError
+from ..model.execution import EventStatus
+from ..stores.contract import Foreign, Store
+from .background import Background
+from .intake import Intake
+from .processor import Processor
+from .settings import arguments, seconds
+
+__all__ = ("Control",)
+
+T = TypeVar("T")
+
+_LONGEST = 366 * 86400.0
+
+logger = logging.getLogger("lionpride")
+
+
+class Control(Intake):
+    """The part of an Executor that says what may start.
+
+    Args:
+        store: Where the events are.
+        config: Settings for the processor's ``__init__``.
+        grace: Seconds that running events get to end when ``async with`` is left.
+        owns_store: Whether the store is closed then.
+    """
+
+    processor_type: ClassVar[type[Processor]]
+
+    def __init__(
+        self, store: Store, config: Mapping[str, Any], *, grace: float, owns_store: bool
+    ) -> None:
+        super().__init__(store)
+        self.processor_config = config
+        self._grace = grace
+        self._owns_store = owns_store
+        self._room = config.get("max_queue_size")
+        self._background: Background | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @abstractmethod
+    def _open_door(self) -> None:
+        """Take events in."""
+
+    @abstractmethod
+    def _close_door(self) -> None:
+        """Take no more events in, but for those that events append that run here."""
+
+    async def start(self) -> None:
+        """Make the processor, if there is none, and allow it to run. It starts nothing yet."""
+        self._loop = asyncio.get_running_loop()
+        self._open_door()
+        if self.processor is None:
+            given = {"pile": self.states.items, "executor": self}
+            kind = self.processor_type
+            processor = kind(**arguments(kind, self.processor_config, given))
+            processor.attach(self._store, self._observers, self._grace)
+            self._room = processor.max_queue_size
+            self._limits = processor.limits_by_name
+            self._usual_type = None if self._limits else self._event_type
+            self.processor = processor
+        await self.processor.start()
+
+    async def stop(self) -> None:
+        """Start no more events. Returns at once; what runs ends by itself."""
+        if self.processor is not None:
+            await self.processor.stop()
+
+    async def forward(self) -> None:
+        """Run one round of what is due, now, and return when it has ended.
+
+        See ``Processor.process``; the executor is started if it was not.
+        """
+        await (await self._ready()).process()
+
+    async def join(self) -> None:
+        """Return at an instant when nothing is pending or running.
+
+        Raises:
+            OperationError: if something is, and nothing is working that could end it.
+        """
+        await (await self._ready()).join()
+
+    async def _ready(self) -> Processor:
+        """The processor, made if there is none yet."""
+        if self.processor is None:
+            await self.start()
+        assert self.processor is not None
+        return self.processor
+
+    # -- holding and letting go --------------------------------------------------------------
+
+    async def pause(self) -> None:
+        """Start no more events until ``resume()``; what runs, runs on.
+
+        It returns at once. Events are taken in as before, and wait. It holds for this executor
+        alone: other processes that work on the same file go on, and a restart does not know of
+        it. ``stop()`` and ``start()`` do not end it.
+        """
+        await (await self._ready()).pause()
+
+    async def resume(self) -> None:
+        """Start events again, after a ``pause()``; without one, nothing happens."""
+        await (await self._ready()).resume()
+
+    @property
+    def paused(self) -> bool:
+        """Whether ``pause()`` was called, and ``resume()`` not since."""
+        return self.processor is not None and self.processor.paused
+
+    async def drain(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109  # its end is no error: see the docstring
+    ) -> int:
+        """Take no more events in, run what is here to its end, and stop.
+
+        From the call on, ``append`` raises OperationError, except for the code of events that
+        run here: what they append belongs to the work. When nothing is pending or running, or
+        the time is over, the executor is stopped: nothing more starts, what runs ends by itself,
+        and what waits stays. ``start()`` lets it go on. If the call is cancelled, all is as if it
+        had not been made.
+
+        Args:
+            timeout: Seconds to wait; None: as long as it takes.
+
+        Returns:
+            How many events of the queue are left, pending or running: 0 if it was drained.
+
+        Raises:
+            OperationError: if nothing is running the events, or the executor is paused.
+            ValidationError: if the timeout is no number of seconds from 0 up.
+        """
+        if timeout is not None:
+            low, high = "It must be >= 0 s.", "It must be <= 366 days; None waits for ever."
+            seconds("timeout", timeout, 0.0, _LONGEST, low, high)
+        processor = await self._ready()
+        if processor.paused:
+            raise OperationError("a paused executor starts nothing: resume() it, and drain it then")
+        self._close_door()
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                await processor.join()
+        except BaseException as error:
+            if not (isinstance(error, TimeoutError) and limit.expired()):
+                self._open_door()
+                raise
+        await self.stop()
+        counts = await self._store.counts()
+        return counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
+
+    # -- from other threads --------------------------------------------------------------------
+
+    def run_threadsafe(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Have a coroutine of this executor run in its event loop; for other threads.
+
+        Nothing else of an executor may be called from a thread that is not its loop's.
+
+        >>> executor.run_threadsafe(executor.append(event)).result(timeout=5)
+
+        Args:
+            coroutine: As from ``executor.append(...)``, ``result``, ``cancel``, ``join``.
+
+        Returns:
+            What its result, or its error, will be in. To cancel it cancels the waiting, not the
+            event.
+
+        Raises:
+            OperationError: if the executor was not started, or its loop does not run any more,
+                or is the one that runs here: there, await the coroutine.
+            TypeError: if it is no coroutine.
+        """
+        if not inspect.iscoroutine(coroutine):
+            raise TypeError(
+                f"run_threadsafe takes a coroutine, as from executor.append(...), not {coroutine!r}"
+            )
+        loop = self._loop
+        if loop is None:
+            problem = "was not started: await executor.start() in its event loop first"
+        elif not loop.is_running():
+            state = "is closed" if loop.is_closed() else "does not run now"
+            problem = f"belongs to an event loop that {state}: start() it in one that runs"
+        elif _is_running_here(loop):
+            problem = "belongs to the loop that runs here, which would wait for itself: await it"
+        else:
+            return asyncio.run_coroutine_threadsafe(coroutine, loop)
+        coroutine.close()
+        raise OperationError(f"run_threadsafe: {self.states.name!r} {problem}")
+
+    # -- in the background -------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Start, and run events in the background.
+
+        Raises:
+            OperationError: if it runs already.
+        """
+        if self._background is not None:
+            raise OperationError("the executor runs already: enter `async with` once at a time")
+        await self.start()
+        assert self.processor is not None
+        self._background = Background(self.processor, self._grace)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Start no more; give what runs its grace time, and send the rest back to pending.
+
+        Raises:
+            StoreError: if the run could not be recorded; the block was cancelled then.
+            KeyboardInterrupt, SystemExit: if an event has raised it; as above.
+        """
+        background, self._background = self._background, None
+        assert background is not None
+        await background.leave()
+        await self._tell_what_is_left()
+        if self._owns_store:
+            await self._store.close()
+        background.conclude(error)
+
+    async def _tell_what_is_left(self) -> None:
+        with suppress(StoreError, OperationError):  # whatever is wrong with it, it is closed next
+            if left := (await self._store.counts())[EventStatus.PENDING]:
+                logger.info("%r: %d events are left pending", self.states.name, left)
+        if isinstance(self._store, Foreign) and (kinds := sorted(self._store.missing)):
+            logger.warning(
+                "%r: events are left pending since this process has not defined %s: import what "
+                "defines them, and run it again",
+                self.states.name,
+                ", ".join(kinds),
+            )
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

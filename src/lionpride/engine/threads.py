@@ -1,0 +1,311 @@
+"""Threads for events whose code is not async: a plain ``def``, or a plain generator.
+
+A thread cannot be cancelled. When its event has to end before it, the event does, and the thread
+is left: what it gives reaches nobody, and it is counted as running until it has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextvars import copy_context
+from typing import Any, Final
+
+__all__ = ("IDLE", "Threads", "is_plain")
+
+IDLE: Final = 5.0
+"""Seconds after which a thread ends that has nothing to do."""
+
+AHEAD: Final = 64
+"""Chunks that a plain generator may be ahead of whoever takes them."""
+
+logger = logging.getLogger("lionpride")
+
+_Result = tuple[bool, Any]  # whether it was returned or raised, and what
+
+
+def is_plain(method: Callable[..., Any]) -> bool:
+    """Whether a call of a method does its work at once, instead of making something to await."""
+    for each in (method, inspect.unwrap(method)):
+        if (
+            inspect.iscoroutinefunction(each)
+            or inspect.isasyncgenfunction(each)
+            or inspect.isgeneratorfunction(each)
+            or inspect.iscoroutinefunction(type(each).__call__)
+        ):
+            return False
+    return True
+
+
+class Threads(concurrent.futures.Executor):
+    """A pool of daemon threads, started as they are needed; they keep no process alive.
+
+    Args:
+        most: How many there may be; further calls wait for one.
+        name: What their names begin with.
+        occupy: Called in the loop when a thread is left that runs on.
+        vacate: Called in the loop when such a thread has ended.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        name: str,
+        occupy: Callable[[], None] = lambda: None,
+        vacate: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._most = most
+        self._name = name
+        self._occupy = occupy
+        self._vacate = vacate
+        self._late: deque[None] = deque()  # left threads that ended after their loop
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._process = os.getpid()
+        self._changed = threading.Condition()
+        self._calls: deque[tuple[concurrent.futures.Future[Any], Callable[[], Any]]] = deque()
+        self._threads = 0
+        self._idle = 0
+        self._number = 0
+        self._closing = False
+
+    # -- the pool ----------------------------------------------------------------------------
+
+    def submit(
+        self, work: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> concurrent.futures.Future[Any]:
+        """See ``concurrent.futures.Executor.submit``."""
+        if self._process != os.getpid():
+            self._begin_anew()  # fork() took no thread along
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        with self._changed:
+            self._closing = False
+            self._calls.append((future, lambda: work(*args, **kwargs)))
+            if self._idle >= len(self._calls):
+                self._changed.notify()
+            elif self._threads < self._most:
+                self._threads += 1
+                self._number += 1
+                name = f"{self._name}-{self._number}"
+                threading.Thread(target=self._run, name=name, daemon=True).start()
+        return future
+
+    def _run(self) -> None:
+        while (call := self._next()) is not None:
+            future, work = call
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work())
+                except BaseException as error:
+                    future.set_exception(error)
+            del call, future, work  # an idle thread keeps nothing alive
+
+    def _next(self) -> tuple[concurrent.futures.Future[Any], Callable[[], Any]] | None:
+        with self._changed:
+            self._idle += 1
+            while not self._calls:
+                if self._closing or not (self._changed.wait(IDLE) or self._calls):
+                    self._idle -= 1
+                    self._threads -= 1
+                    return None
+            self._idle -= 1
+            return self._calls.popleft()
+
+    def rest(self) -> None:
+        """Have the threads end that have nothing to do; a later call starts new ones."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
+    # -- events ------------------------------------------------------------------------------
+
+    async def call(self, work: Callable[[], Any], what: object) -> Any:
+        """Have a function called in a thread, with the context variables of the caller.
+
+        What it returns is awaited here, if it can be.
+
+        Args:
+            work: The function.
+            what: Whose it is, for a warning.
+        """
+        task = _Task(work)
+        loop = asyncio.get_running_loop()
+        try:
+            returned, value = await loop.run_in_executor(self, copy_context().run, task)
+        except asyncio.CancelledError:
+            self._leave(task, what)
+            raise
+        if not returned:
+            raise value
+        if inspect.isgenerator(value):
+            raise TypeError(
+                f"_invoke() of {what!r} returned a generator: write `def _stream(self)`, and make "
+                "the event with streaming=True"
+            )
+        return await value if inspect.isawaitable(value) else value
+
+    async def iterate(
+        self, make: Callable[[], Generator[Any, Any, Any]], what: object
+    ) -> AsyncGenerator[Any, None]:
+        """The chunks of a plain generator that runs in one thread from its first to its last.
+
+        It may be a little ahead. Closed or cancelled, it is closed in its thread, at its next
+        ``yield``.
+
+        Args:
+            make: Makes the generator; called in the thread.
+            what: Whose it is, for a warning.
+        """
+        feed = _Feed(make)
+        task = _Task(feed.run)
+        loop = asyncio.get_running_loop()
+        self.submit(copy_context().run, task)
+        try:
+            while chunks := await loop.run_in_executor(feed, feed.take):
+                for chunk in chunks:
+                    yield chunk
+            if feed.error is not None:
+                raise feed.error
+        finally:
+            feed.close()
+            if not feed.ended:
+                self._leave(task, what, quietly=feed.waits)
+
+    def _leave(self, task: _Task, what: object, *, quietly: bool = False) -> None:
+        """Nobody waits for a call any more; if it runs, it is counted until it has ended."""
+        loop = asyncio.get_running_loop()
+
+        def ended() -> None:
+            try:
+                loop.call_soon_threadsafe(self._vacate)
+            except RuntimeError:  # the loop is closed
+                self._late.append(None)
+
+        if task.leave(ended):
+            self._occupy()
+            if not quietly:
+                logger.warning(
+                    "%r has to end, but its code runs on in a thread, which cannot be cancelled: "
+                    "that counts as running until it has ended too",
+                    what,
+                )
+
+    def count(self) -> None:
+        """Have those counted no more that ended after their loop."""
+        while self._late:
+            self._late.popleft()
+            self._vacate()
+
+
+class _Task:
+    """A call in a thread, which whoever waits for it may leave."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work = work
+        self._lock = threading.Lock()
+        self._runs = False
+        self._bell: Callable[[], None] | None = None
+
+    def __call__(self) -> _Result:
+        with self._lock:
+            self._runs = True
+        try:
+            return True, self._work()
+        except BaseException as error:
+            trace = error.__traceback__
+            return False, error.with_traceback(trace and trace.tb_next)
+        finally:
+            with self._lock:
+                self._runs = False
+            if self._bell is not None:
+                self._bell()
+
+    def leave(self, bell: Callable[[], None]) -> bool:
+        """Have a bell rung at its end; False if it does not run."""
+        with self._lock:
+            if self._runs:
+                self._bell = bell
+            return self._runs
+
+
+class _Feed(concurrent.futures.Executor):
+    """Chunks on their way from the thread of a generator to the event loop.
+
+    To the loop it is an executor whose one thread has other things to do: a call of ``take`` is
+    answered as soon as there is a chunk, or no more.
+
+    Args:
+        make: Makes the generator.
+    """
+
+    def __init__(self, make: Callable[[], Generator[Any, Any, Any]]) -> None:
+        self._make = make
+        self._changed = threading.Condition()
+        self._chunks: list[Any] = []
+        self._asked: concurrent.futures.Future[Any] | None = None
+        self._closed = False
+        self.ended = False
+        self.waits = False  # for somebody to take what there is
+        self.error: BaseException | None = None
+
+    def take(self) -> list[Any]:
+        """The chunks that are there now; the thread may go on."""
+        chunks, self._chunks = self._chunks, []
+        self._changed.notify()
+        return chunks
+
+    def submit(
+        self, take: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> concurrent.futures.Future[Any]:
+        """See ``concurrent.futures.Executor.submit``; called in the loop."""
+        asked: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        with self._changed:
+            self._asked = asked
+            self._answer()
+        return asked
+
+    def _answer(self) -> None:
+        if self._asked is not None and (self._chunks or self.ended):
+            asked, self._asked = self._asked, None
+            if asked.set_running_or_notify_cancel():
+                asked.set_result(self.take())
+
+    def close(self) -> None:
+        """Nobody wants more; called in the loop."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def run(self) -> None:
+        """Run the generator to its end, or until nobody wants more; called in the thread."""
+        try:
+            if not self._closed:
+                self._pass_on(self._make())
+        except BaseException as error:
+            self.error = error
+        finally:
+            with self._changed:
+                self.ended = True
+                self._answer()
+
+    def _pass_on(self, generator: Generator[Any, Any, Any]) -> None:
+        try:
+            for chunk in generator:
+                with self._changed:
+                    self._chunks.append(chunk)
+                    self._answer()
+                    while len(self._chunks) >= AHEAD and not self._closed:
+                        self.waits = True
+                        self._changed.wait()
+                    self.waits = self._closed
+                    if self._closed:
+                        return
+        finally:
+            generator.close()

@@ -1,0 +1,97 @@
+"""Inline: an executor that runs an event as it is appended, for tests of what appends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+from ..core import Event, EventStatus, Executor
+from ..errors import OperationError
+
+__all__ = ("inline",)
+
+E = TypeVar("E", bound=Event)
+X = TypeVar("X", bound=Executor)
+
+_RAISED = (EventStatus.FAILED, EventStatus.ABORTED, EventStatus.CANCELLED)
+_OPEN = (EventStatus.PENDING, EventStatus.PROCESSING)
+
+
+def inline(kind: type[X]) -> type[X]:
+    """The same executor class, but ``append`` returns when the event has ended.
+
+    An event that ends FAILED, CANCELLED or ABORTED has ``append`` raise its error. All else that
+    is due runs too, in the order it always has; what is to start later (``delay``, ``at``) stays
+    pending. An event that is tried again later is waited for: in virtual time at no cost.
+    ``async with`` starts nothing in the background.
+
+    >>> executor = inline(Mailer)()
+
+    Args:
+        kind: The executor class that the code under test uses.
+    """
+    return cast("type[X]", type(f"Inline{kind.__name__}", (_Inline, kind), {}))
+
+
+class _Inline(Executor):
+    """What stands before the executor class."""
+
+    async def append(self, event: E, priority: float | None = None, **how: Any) -> E:
+        held = await super().append(event, priority, **how)
+        if held.status in _OPEN:
+            await self._run_through(held)
+            await self._raise(held)
+        return held
+
+    async def append_many(
+        self, events: Iterable[E], priorities: Iterable[float | None] | None = None, **how: Any
+    ) -> list[E]:
+        held = await super().append_many(events, priorities, **how)
+        begun = [event for event in held if event.status in _OPEN]
+        for event in begun:
+            await self._run_through(event)
+        for event in begun:
+            await self._raise(event)
+        return held
+
+    async def _raise(self, event: Event) -> None:
+        """Raise the error of an event that has ended badly."""
+        if event.status in _RAISED:
+            await self.result(event)
+
+    async def _run_through(self, event: Event) -> None:
+        """Run what is due until the event has ended; or is to start later."""
+        processor = await self._ready()
+        while event.status in _OPEN and event.execution.arrival is not None:
+            if processor.paused:
+                return
+            if processor.is_inside() and len(self.processing_events) >= self._slots():
+                raise OperationError(
+                    f"{event!r} was appended by an event, and no slot is left to run it at once: "
+                    "raise concurrency_limit"
+                )
+            await self.forward()
+            if event.status is EventStatus.PROCESSING:
+                await self._next_ending(event)  # somebody else runs it
+            elif event.status is EventStatus.PENDING:
+                _, wait = await self._store.claim("inline", 0)  # takes none, and says when
+                if wait is None or not event.execution.attempt:
+                    return
+                if not event.execution.denials:  # who was denied is asked again in the next round
+                    await asyncio.sleep(wait)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+        if self._owns_store:
+            await self._store.close()
