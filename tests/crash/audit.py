@@ -138,7 +138,10 @@ def _check_kept(
 def _check_attempts(
     db: apsw.Connection, lines: list[Line], numbers: dict[str, int], found: Findings
 ) -> None:
-    """Attempts increase by one from claim to claim; what was cut short is an interruption."""
+    """Attempts increase by one from claim to claim; what was cut short is an interruption.
+
+    What was to fail has failed so often, and each of these attempts is kept.
+    """
     last: Counter[int] = Counter()
     query = "SELECT number, attempt FROM audit WHERE what = 'leased' ORDER BY seq"
     for number, attempt in db.execute(query):
@@ -146,14 +149,20 @@ def _check_attempts(
             found.wrong.append(f"attempt {attempt} of event {number} follows {last[number]}")
         last[number] = attempt
         found.order.append(number)
-    columns = "number, attempt, tries, denials, interruptions"
-    for number, attempt, tries, denials, interruptions in _all(db, columns, "finished"):
+    slips = dict(_all(db, "number, json_extract(payload, '$.slips')", "event"))
+    columns = (
+        "number, attempt, tries, denials, interruptions, ifnull(json_array_length(attempts), 0)"
+    )
+    for number, attempt, tries, denials, interruptions, kept in _all(db, columns, "finished"):
         found.attempts += attempt
         found.interrupted += interruptions
-        if (tries, denials, interruptions, attempt) != (0, 0, attempt - 1, last[number]):
+        said = tries, kept, denials, interruptions, attempt
+        slipped = slips[number]
+        if said != (slipped, slipped, 0, attempt - 1 - slipped, last[number]):
             found.wrong.append(
                 f"event {number} has {attempt} attempts, {last[number]} by the audit, {tries} "
-                f"tries, {denials} denials, {interruptions} interruptions"
+                f"tries of {slipped}, {kept} of them kept, {denials} denials, "
+                f"{interruptions} interruptions"
             )
     starts = Counter((x.event, x.attempt) for x in lines if x.what == "start")
     found.wrong += [f"{each} started {n} times" for each, n in starts.items() if n > 1]

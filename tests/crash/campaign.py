@@ -188,7 +188,7 @@ class Campaign:
             if counts[EventStatus.PENDING] < 60:
                 label += 1
                 size, pause = rng.randint(1, 40), rng.choice((0.0, 0.002, 0.02))
-                deeds = [Deed(label=label, pause=pause) for _ in range(size)]
+                deeds = [Deed(label=label, pause=pause, slips=n % 3) for n in range(size)]
                 for deed in await executor.append_many(deeds):
                     self._written.write("appended", deed.id)
             await asyncio.sleep(0.02)

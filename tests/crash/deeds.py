@@ -8,17 +8,24 @@ from typing import Any, ClassVar
 
 from crash.journal import Journal
 
-from lionpride.core import Event, Executor, Processor
+from lionpride.core import Event, Executor, Processor, Retry
 
 QUEUE = "deeds"
 
 
+class Slipped(Exception):
+    """A deed has failed, as it was to."""
+
+
 class Deed(Event):
-    """Sleeps, and blocks the event loop if that is asked."""
+    """Sleeps, and blocks the event loop if that is asked; it fails ``slips`` times first."""
 
     label: int = 0
     pause: float = 0.0
     block: float = 0.0
+    slips: int = 0
+
+    retry: ClassVar[Retry | None] = Retry(attempts=9, backoff=0.02)
 
     journal: ClassVar[Journal | None] = None
     reached: ClassVar[Callable[[str], None]] = lambda point: None
@@ -33,6 +40,8 @@ class Deed(Event):
         await asyncio.sleep(self.pause)
         journal.write("finish", self.id, attempt)
         type(self).reached("finished")
+        if self.execution.tries < self.slips:
+            raise Slipped(f"for the {self.execution.tries + 1}. time")
         return {"label": self.label, "pid": os.getpid()}
 
 

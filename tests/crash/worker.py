@@ -73,7 +73,7 @@ async def _run(orders: Orders, journal: Journal, fuse: Reached) -> None:
 
 async def _append(executor: Doer, journal: Journal, size: int, pause: float, label: int) -> None:
     """Append a batch; each second one event by event, at once."""
-    deeds = [Deed(label=label, pause=pause) for _ in range(size)]
+    deeds = [Deed(label=label, pause=pause, slips=n % 3) for n in range(size)]
     if label % 2:
         await asyncio.gather(*map(executor.append, deeds))
     else:
