@@ -137,8 +137,8 @@ class ChatDesk(Executor):
     processor_type = Chats
 
 
-def answer(chat: Chat) -> tuple[str, dict[str, Any]]:
-    """The text of an answer, and how it ended."""
+def answer(chat: Any) -> tuple[str, dict[str, Any]]:
+    """The text of the answer to a chat that is COMPLETED, and how it ended."""
     *pieces, end = chat.response
     return "".join(pieces), end
 
@@ -290,10 +290,11 @@ class Report:
 
     def step(self, step: Transition) -> None:
         """Hear of a step of a request."""
+        chat: Any = step.event
         if step.before is EventStatus.PROCESSING and step.after is EventStatus.PENDING:
             self.again += 1
-        elif step.after is EventStatus.COMPLETED and (usage := answer(step.event)[1]["usage"]):
-            self.tokens += usage["completion_tokens"] - (len(step.event.response) - 1)
+        elif step.after is EventStatus.COMPLETED and (usage := answer(chat)[1]["usage"]):
+            self.tokens += usage["completion_tokens"] - (len(chat.response) - 1)
 
     def token(self, chat: Chat, progress: object) -> None:
         """Hear that there is another piece of an answer: one token, until they are counted."""

@@ -232,6 +232,20 @@ async def test_s1_the_event_its_progression_and_its_record_agree(store: Store) -
         assert holds == [status.value]
 
 
+async def test_l1_who_has_gone_is_at_work_no_more(store: Store) -> None:
+    """At once: `join()` asks when the last one goes, and nothing rings for it later."""
+    await put(store, 1.0)
+    assert not await store.attended()
+    for _ in range(2):
+        store.enlist("worker", lambda event: None)
+        await put(store, 1.0)  # and what a durable store has noted of it is on record
+        assert await store.attended()
+        store.discharge("worker")
+        assert not await store.attended()
+    await claim(store)
+    assert not await store.attended()
+
+
 # -- bells: hints, but one that waits for them must not wait for ever -----------------------------
 
 

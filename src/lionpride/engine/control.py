@@ -8,10 +8,11 @@ import logging
 from abc import abstractmethod
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
-from ..errors import OperationError
+from ..errors import OperationError, StoreError
 from ..model.execution import EventStatus
 from ..stores.contract import Foreign, Store
 from .background import Background
@@ -230,14 +231,15 @@ class Control(Intake):
         background, self._background = self._background, None
         assert background is not None
         await background.leave()
-        self._tell_what_is_left()
+        await self._tell_what_is_left()
         if self._owns_store:
             await self._store.close()
         background.conclude(error)
 
-    def _tell_what_is_left(self) -> None:
-        if left := len(self.pending_events):
-            logger.info("%r: %d events are left pending", self.states.name, left)
+    async def _tell_what_is_left(self) -> None:
+        with suppress(StoreError, OperationError):  # whatever is wrong with it, it is closed next
+            if left := (await self._store.counts())[EventStatus.PENDING]:
+                logger.info("%r: %d events are left pending", self.states.name, left)
         if isinstance(self._store, Foreign) and (kinds := sorted(self._store.missing)):
             logger.warning(
                 "%r: events are left pending since this process has not defined %s: import what "

@@ -1,11 +1,12 @@
 """Several stores on one file, as several processes have them: what holds for all of them."""
 
+import logging
 from pathlib import Path
 
 import pytest
 from stores.makers import QUEUE, Job
 
-from lionpride.core import EventStatus
+from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import QueueFullError
 from lionpride.stores.sqlite import SqliteStore
 
@@ -21,3 +22,55 @@ async def test_the_room_is_that_of_the_file(tmp_path: Path) -> None:
     finally:
         await one.close()
         await other.close()
+
+
+class Task(Event):
+    number: int
+
+    async def _invoke(self) -> int:
+        if self.number % 10 == 0:
+            raise ValueError(f"{self.number} ends in nought")
+        return self.number
+
+
+class Tasks(Processor):
+    event_type = Task
+
+
+class Desk(Executor):
+    processor_type = Tasks
+
+
+async def test_after_join_nobody_shows_as_pending_what_another_has_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk, other = (Desk(store=f"sqlite:///{tmp_path}/run.db", grace=5) for _ in range(2))
+    tasks = await desk.append_many([Task(number=number) for number in range(50)])
+    await desk.start()
+    with caplog.at_level(logging.INFO, "lionpride"):
+        async with other:
+            await other.join()
+            await desk.join()
+            assert desk.status_counts() == other.status_counts()
+            assert [task.status for task in tasks].count(EventStatus.FAILED) == 5
+            assert len(desk.completed_events) == 45
+            assert not desk.pending_events
+            assert tasks[3].response == 3
+            assert str(tasks[10].execution.error) == "10 ends in nought"
+        assert not caplog.messages
+        async with desk:
+            pass
+    assert not caplog.messages
+    await desk.store.close()
+
+
+async def test_what_is_left_is_counted_in_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk, other = (Desk(store=f"sqlite:///{tmp_path}/run.db", grace=5) for _ in range(2))
+    await other.append_many([Task(number=number) for number in range(7)])
+    await other.store.close()
+    with caplog.at_level(logging.INFO, "lionpride"):
+        async with desk:
+            await desk.stop()
+    assert caplog.messages == ["'executor_states': 7 events are left pending"]

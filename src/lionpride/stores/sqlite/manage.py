@@ -164,7 +164,17 @@ class Manage(Base):
         return self._clock()
 
     async def counts(self) -> dict[EventStatus, int]:
-        return self._open.reader.counts()
+        counts = self._open.reader.counts()
+        if not counts[EventStatus.PENDING] and not counts[EventStatus.PROCESSING]:
+            self._show_endings()
+        return counts
+
+    def _show_endings(self) -> None:
+        """Show what has become of events that others have ended: nothing is left to be done."""
+        lanes = (self.states.lane(EventStatus.PENDING), self.states.lane(EventStatus.PROCESSING))
+        claims = self._holding.claims
+        if ended := [number for lane in lanes for number in lane if number not in claims]:
+            self._holding.refresh(ended)
 
     async def events(
         self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
