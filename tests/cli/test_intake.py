@@ -219,3 +219,33 @@ async def test_a_feed_that_is_given_up_has_ended():
     feeding.cancel()
     await asyncio.wait([feeding])
     assert (desk.flags(), desk.intake.complete) == ("begun full ended", False)
+
+
+class BesideAnotherRun:
+    """What a run over a store knows: nothing at first, and all once another has appended it."""
+
+    def __init__(self, executor) -> None:
+        self.executor = executor
+        self.asked = 0
+
+    async def prepare(self):
+        pass
+
+    async def without_known(self, entries):
+        self.asked += 1
+        if self.asked == 1:  # another process is quicker than what follows
+            await self.executor.append_many([Work(id=entry[1].id) for entry in entries])
+            return entries
+        return []
+
+
+async def test_what_another_run_has_appended_meanwhile_is_left_to_it():
+    desk = Desk()
+    known = BesideAnotherRun(desk.executor)
+    arguments = desk.executor, EventReader(Work), desk.lines, desk.complaints.append
+    intake = Intake(*arguments, desk.tally.room, known)
+    await intake.feed(Batches([{"name": "a"}, {"name": "b"}, {"name": "c"}]))
+    assert desk.complaints == []
+    assert intake.bad == 0
+    assert known.asked == 2
+    assert len(desk.executor.pending_events) == 3

@@ -26,7 +26,7 @@ from engine.kit import (
     worker,
 )
 
-from lionpride.core import EventStatus, Executor, Flow
+from lionpride.core import EventStatus, Executor, Flow, Limit, Retry
 from lionpride.errors import OperationError, ValidationError
 from lionpride.stores.sqlite import SqliteStore
 
@@ -355,6 +355,54 @@ async def test_a_drain_waits_out_denials_and_delays() -> None:
         job = await executor.append(Job(ask=answers(False, True)))
         assert await executor.drain() == 0
     assert job.status is EventStatus.COMPLETED
+
+
+@pytest.mark.virtual
+@quick_stores
+async def test_a_drain_waits_for_what_starts_later_and_what_is_tried_again(
+    over: Make, tmp_path: Path
+) -> None:
+    executor = over(tmp_path)
+
+    async def do(event: Job) -> None:
+        if event.execution.attempt == 1:
+            raise ConnectionError("refused")
+
+    async with background(executor):
+        began = now()
+        again = await executor.append(Job(do=do), retry=Retry(backoff=100, jitter=False))
+        later = await executor.append(Job(), delay=3600)
+        assert await executor.drain() == 0
+    assert now() - began == 3600
+    assert statuses([again, later]) == ["completed"] * 2
+
+
+@pytest.mark.virtual
+async def test_what_is_due_while_it_is_paused_starts_when_it_is_resumed() -> None:
+    executor = desk()
+    noted = starts(executor)
+    async with background(executor):
+        began = now()
+        await executor.append(Job(), delay=10)
+        await executor.pause()
+        await asyncio.sleep(100)
+        await executor.resume()
+        await executor.join()
+    assert [at - began for _, at in noted] == [100]
+
+
+@pytest.mark.virtual
+async def test_a_limit_is_not_used_while_it_is_paused() -> None:
+    executor = desk(limits=[Limit("requests", 2, per=60)])
+    noted = starts(executor)
+    async with background(executor):
+        began = now()
+        await executor.pause()
+        await executor.append_many(jobs("abc"))
+        await asyncio.sleep(100)
+        await executor.resume()
+        await executor.join()
+    assert [at - began for _, at in noted] == [100, 100, 160]
 
 
 async def test_nothing_can_be_drained_that_nobody_runs() -> None:

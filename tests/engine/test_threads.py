@@ -18,9 +18,9 @@ import pytest
 from engine.kit import agree, background, caught
 from pydantic import Field
 
-from lionpride.core import Event, EventStatus, Executor, Processor, Skip
+from lionpride.core import Event, EventStatus, Executor, Limit, Processor, Retry, Skip
 from lionpride.engine.threads import AHEAD, Threads, is_plain
-from lionpride.errors import EventCancelledError, ExecutionError, LionTimeoutError
+from lionpride.errors import EventCancelledError, ExecutionError, LionTimeoutError, ValidationError
 from lionpride.stores.sqlite import SqliteStore
 
 PENDING = EventStatus.PENDING
@@ -240,6 +240,71 @@ async def test_a_generator_that_is_returned_is_refused_with_the_remedy() -> None
     await executor.forward()
     assert isinstance(event.execution.error, TypeError)
     assert "def _stream(self)" in str(event.execution.error)
+
+
+async def test_a_plain_function_is_tried_again_by_policy_and_may_say_how_far_it_is() -> None:
+    told = []
+
+    def do(event: Event) -> int:
+        event.progress(0.5, "half")
+        if event.execution.attempt < 3:
+            raise ConnectionError("refused")
+        return event.execution.attempt
+
+    executor = desk()
+    executor.observe_progress(lambda _, progress: told.append(progress.note))
+    async with background(executor):
+        event = await executor.append(Plain(do=do), retry=Retry(backoff=0.001))
+        assert await executor.result(event) == 3
+    assert event.execution.tries == 2
+    assert told == ["half"] * 3
+
+
+@pytest.mark.parametrize("how", ["plain", "to_thread", "async"])
+async def test_it_may_say_what_it_has_cost(how: str) -> None:
+    class Priced(Plain):
+        @property
+        def costs(self) -> dict[str, float]:
+            return {"tokens": 80}
+
+        def spent(self) -> None:
+            self.spend(tokens=10)
+            with pytest.raises(ValidationError, match="tokens"):
+                self.spend(tokens=-1)
+
+    class Async(Priced):
+        async def _invoke(self) -> None:
+            if how == "to_thread":
+                await asyncio.to_thread(self.spent)
+            else:
+                self.spent()
+
+    def event() -> Plain:
+        return Priced(do=lambda event: event.spent()) if how == "plain" else Async()
+
+    executor = desk(limits=[Limit("tokens", 100, per=3600)])
+    async with background(executor):
+        for _ in range(3):  # 240 of 100, if nothing were given back
+            priced = await executor.append(event())
+            assert await executor.result(priced) is None
+
+
+async def test_the_stream_of_a_plain_generator_is_followed_live() -> None:
+    go = threading.Semaphore(0)
+
+    def do(_: Event) -> Iterator[int]:
+        for number in range(3):
+            yield number
+            assert go.acquire(timeout=LIMIT)
+
+    executor = desk()
+    chunks = []
+    async with background(executor):
+        event = await executor.append(PlainStream(do=do))
+        async for chunk in executor.stream(event):
+            chunks.append(chunk)
+            go.release()
+    assert chunks == [0, 1, 2]
 
 
 # --- ends that the thread does not know of

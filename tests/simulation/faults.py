@@ -147,13 +147,19 @@ def what_is_not_due_is_claimed(patch: pytest.MonkeyPatch) -> None:
 
 @fault("F1")
 def a_claim_is_no_attempt(patch: pytest.MonkeyPatch) -> None:
-    for kind, name, at in ((Rows, "lease", 0), (Rows, "lease_first", 0), (Bulk, "lease_new", 1)):
+    for kind, name in ((Rows, "lease"), (Rows, "lease_first"), (Bulk, "lease_new")):
 
         @instead(patch, kind, name)
-        def lease(old: Any, self: Rows, found: Any, *args: Any, at: int = at) -> None:
+        def lease(old: Any, self: Rows, found: Any, *args: Any, name: str = name) -> None:
             old(self, found, *args)
-            numbers = [(one[at],) for one in found]
+            numbers = [(one[name == "lease_new"],) for one in found]
             self._db.executemany("UPDATE lease SET attempt = attempt - 1 WHERE number = ?", numbers)
+
+    @instead(patch, Bulk, "lease_range")
+    def lease_range(old: Any, self: Bulk, *args: Any) -> None:
+        old(self, *args)
+        query = "UPDATE lease SET attempt = attempt - 1 WHERE number BETWEEN ? AND ?"
+        self._db.execute(query, args[:2])
 
 
 @fault("L1")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from uuid import UUID
 
-from simulation.tasks import Crew, Task
+from simulation.tasks import SLIPS, Crew, Task
 
 from lionpride.core import EventStatus, Executor, Transition
 from lionpride.rules.lifecycle import ARROWS, MAX_DENIALS
@@ -224,7 +224,7 @@ class Book:
         """The status that an event must have when nothing is left to do."""
         status, state = task.status, task.execution
         wanted = {"return": S.COMPLETED, "raise": S.FAILED, "skip": S.SKIPPED, "late": S.CANCELLED}
-        expected = wanted[task.how]
+        expected = wanted.get(task.how, S.COMPLETED)
         if self.in_a_row.get(task.id, 0) >= MAX_DENIALS:
             expected = S.ABORTED
         if cancelled:
@@ -233,6 +233,13 @@ class Book:
         if status is S.COMPLETED:
             wanted_response = [task.label] if task.streaming else task.label
             self.demand(state.response == wanted_response, f"{task.label} gave {state.response}")
+        if task.retry is not None and not cancelled and status is not S.ABORTED:
+            tries = SLIPS if task.how == "slip" else task.retry.attempts
+            self.demand(
+                state.tries == tries, f"{task.label} failed {state.tries} times, not {tries}"
+            )
+            kept = len(state.attempts)
+            self.demand(kept >= min(tries, 20), f"{task.label} has {kept} attempts on record")
 
 
 def standing(task: Task) -> dict[str, object]:

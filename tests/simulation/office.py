@@ -13,7 +13,16 @@ from uuid import UUID
 from simulation.ledger import Book, standing
 from simulation.noted import Noted
 from simulation.setting import WEIGHTS, Setting
-from simulation.tasks import CREW, AskingExecutor, Crew, How, PlainExecutor, Stream, Task
+from simulation.tasks import (
+    CREW,
+    AskingExecutor,
+    Crew,
+    How,
+    PlainExecutor,
+    Stream,
+    Stubborn,
+    Task,
+)
 
 from lionpride.core import EventStatus, Executor
 from lionpride.errors import ExistsError, NotFoundError, OperationError
@@ -88,6 +97,8 @@ class Office:
         how: How = rng.choice(("return", "return", "return", "raise", "skip", "late"))
         lasts = rng.choice((0.0, 0.0, 0.05, 0.3, 1.0))
         kind = Stream if rng.random() < 0.2 else Task
+        if rng.random() < 0.2:
+            kind, how = Stubborn, rng.choice(("slip", "slip", "raise", "late"))
         return kind(
             label=self.labels,
             how=how,

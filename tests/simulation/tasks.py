@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 from uuid import UUID
 
-from lionpride.core import Event, Executor, Processor, Skip
+from lionpride.core import Event, Executor, Processor, Retry, Skip
 
-How = Literal["return", "raise", "skip", "late"]
+SLIPS = 2
+
+How = Literal["return", "raise", "skip", "late", "slip"]
+"""``slip`` fails twice, and returns then."""
 
 
 class Ledger(Protocol):
@@ -84,7 +87,7 @@ class Task(Event):
         ledger.begins(self, CREW.get())
         try:
             await self._run()
-            if self.how == "raise":
+            if self.how == "raise" or (self.how == "slip" and self.execution.tries < SLIPS):
                 raise ValueError(self.label)
             if self.how == "skip":
                 raise Skip(str(self.label))
@@ -100,6 +103,12 @@ class Stream(Task):
 
     async def _stream(self) -> AsyncIterator[int]:
         yield await self._invoke()
+
+
+class Stubborn(Task):
+    """The same, tried again when it fails."""
+
+    retry: ClassVar[Retry | None] = Retry(attempts=4, backoff=0.25, jitter=False)
 
 
 class Plain(Processor):

@@ -82,6 +82,20 @@ async def test_append_now_leaves_the_rest_to_append(memory: MemoryStore) -> None
     assert named.execution.arrival is None
 
 
+async def test_append_all_now_takes_all_that_are_new_or_none(memory: MemoryStore) -> None:
+    jobs = [Job(label=str(n)) for n in range(4)]
+    assert memory.append_all_now(jobs[:3], [2.0, 1.0, 2.0])
+    assert [job.execution.arrival for job in jobs[:3]] == [1, 2, 3]
+    assert [job.execution.priority for job in jobs[:3]] == [2.0, 1.0, 2.0]
+    known = Job()
+    _ = known.id
+    for other in (jobs[0], jobs[3], known):  # held; there twice; of a known id
+        assert not memory.append_all_now([jobs[3], other], [0.0, 0.0])
+    assert memory.append_all_now([], [])
+    assert jobs[3].execution.arrival is None
+    assert [event.label for event, _ in await claim(memory, 9)] == ["1", "0", "2"]
+
+
 async def test_claim_now_is_a_claim_that_starts(memory: MemoryStore, clock: Clock) -> None:
     assert memory.claim_now() is None
     jobs = await put(memory, 2.0, 1.0)

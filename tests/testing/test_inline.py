@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from engine.kit import AskingExecutor, Hold, Job, JobExecutor, answers, background, now, raises
 
-from lionpride.core import EventStatus, Executor, Skip
+from lionpride.core import EventStatus, Executor, Retry, Skip
 from lionpride.errors import AccessError, EventCancelledError, OperationError, QueueFullError
 from lionpride.testing import inline
 
@@ -97,6 +97,32 @@ async def test_without_a_slot_for_that_it_says_so_instead_of_hanging() -> None:
 
     with pytest.raises(OperationError, match="concurrency_limit"):
         await executor.append(Job(do=parent))
+
+
+async def test_what_is_tried_again_is_waited_for_and_only_its_last_error_is_raised() -> None:
+    executor = desk()
+    policy = Retry(attempts=3, backoff=3600, ceiling=7200, jitter=False)
+    began = now()
+
+    async def do(event: Job) -> str:
+        if event.execution.attempt < 3:
+            raise ConnectionError("refused")
+        return "at last"
+
+    job = await executor.append(Job(do=do), retry=policy)
+    assert (job.response, now() - began) == ("at last", 3600 + 7200)
+    with pytest.raises(ValueError, match="no"):
+        await executor.append(Job(do=raises(ValueError("no"))), retry=policy)
+
+
+async def test_what_starts_later_stays_pending() -> None:
+    executor = desk()
+    later = await executor.append(Job(), delay=3600)
+    (later_too,) = await executor.append_many([Job()], delay=60)
+    assert later.status is later_too.status is EventStatus.PENDING
+    await asyncio.sleep(3600)
+    await executor.append(Job())
+    assert later.status is later_too.status is EventStatus.COMPLETED, "they are due"
 
 
 async def test_a_known_event_is_not_run_again() -> None:

@@ -104,7 +104,7 @@ class Intake:
         A refused one is halved, until the entries at fault stand alone; where the queue is
         full, a single entry waits for room.
         """
-        while True:
+        while entries:
             self._room.clear()
             try:
                 await self._take_in(entries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, final
 
 from ..errors import ConfigurationError, LionTimeoutError, OperationError
@@ -19,6 +19,7 @@ from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, a
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
 from .reporting import checked_progress, report
 from .threads import Threads, is_plain
+from .workshop import INSIDE
 
 __all__ = ("Event", "explain", "left_behind", "perform", "runs_in_thread")
 
@@ -92,6 +93,14 @@ class Event(Work):
                 "`yield`"
             )
             yield  # makes it the generator that an override is
+
+    @final
+    def spend(self, **costs: float) -> None:
+        badge = INSIDE.get()
+        if badge is None:
+            super().spend(**costs)
+        else:  # accounts belong to the loop; the code may run in a thread
+            badge.call(partial(super().spend, **costs))
 
     @final
     def progress(self, fraction: float | None = None, note: str = "") -> None:

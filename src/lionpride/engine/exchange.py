@@ -17,7 +17,7 @@ from ..rules.metering import refusal_of
 from ..stores.contract import Cancelled, Claim, Settled
 from .event import Event
 from .hands import Hands
-from .workshop import INSIDE, Workshop
+from .workshop import INSIDE, Badge, Workshop
 
 __all__ = ("Exchange",)
 
@@ -35,7 +35,7 @@ class Exchange(Hands):
     def __init__(self, shop: Workshop) -> None:
         super().__init__(shop.most)
         self.shop = shop
-        self._context.run(INSIDE.set, shop.badge)
+        self._context.run(INSIDE.set, Badge(shop.mark, self._loop))
         self._claiming = 0  # claims under way
         self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
         self._leaving: set[int] = set()  # ids of objects whose outcome is on its way to the record

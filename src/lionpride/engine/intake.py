@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from math import isfinite
 from typing import Any, TypeVar, cast
 
 from ..errors import ExistsError, OperationError, ValidationError
@@ -13,7 +14,7 @@ from ..model.flow import Flow
 from ..model.policy import Retry
 from ..model.work import Work
 from ..rules.metering import Limits
-from ..stores.contract import Entry
+from ..stores.contract import Entry, Immediate
 from ..stores.terms import Terms
 from .event import Event
 from .line import Line
@@ -34,6 +35,7 @@ class Intake(Results):
     _event_type: type[Event]
     _usual_type: type[Event] | None  # what need not be looked at any closer: there are no limits
     _limits: Limits
+    _now: Immediate | None
     _strict: bool
     _room: int | None
     _line: Line
@@ -76,18 +78,31 @@ class Intake(Results):
                 f"priorities: there are {len(given)} for {len(events)} events: give one for each, "
                 "None for the default"
             )
-        entries = []
-        for event, priority in zip(events, given, strict=True):
-            self._check(event)
-            if "_status" in event.__dict__ and not (exist_ok and event in self):
-                _check_pending(event)
-            entries.append((event, checked_priority(event, priority)))
-        if not entries:
+        if not events:
             return []
+        usual, checked = self._usual_type, list[float]()
+        for event, priority in zip(events, given, strict=True):
+            if type(event) is not usual:
+                self._check(event)
+            if type(priority) is float and isfinite(priority):
+                checked.append(priority)
+            else:
+                checked.append(checked_priority(event, priority))
         terms = None
         if not (delay is None and at is None and ttl is None and retry is None):
             terms = terms_of(self._store.time(), delay=delay, at=at, ttl=ttl, retry=retry)
+        elif (
+            self._now is not None
+            and self._room is None
+            and not self._observers.active
+            and self._now.append_all_now(events, checked)
+        ):
+            return events
+        for event in events:
+            if "_status" in event.__dict__ and not (exist_ok and event in self):
+                _check_pending(event)
         fresh = self._fresh(events)
+        entries = list(zip(events, checked, strict=True))
         held = await self._take_in(entries, exist_ok, wait, terms)
         self._tell_taken(fresh, _PENDING)
         return cast("list[E]", held)

@@ -268,7 +268,8 @@ class Processor:
 
     def is_inside(self) -> bool:
         """Whether whoever asks is the code of an event that this processor runs."""
-        return self._shop is not None and INSIDE.get() is self._shop.badge
+        badge = INSIDE.get()
+        return self._shop is not None and badge is not None and badge.mark is self._shop.mark
 
     def is_stopped(self) -> bool:
         """Whether ``stop()`` was the last word."""

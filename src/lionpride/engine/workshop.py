@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextvars import ContextVar
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..rules.lifecycle import Defer, Ending
 from ..rules.metering import Limits
@@ -16,13 +18,53 @@ from ..stores.sharing import Shared
 from .observers import Observers
 from .threads import Threads
 
-__all__ = ("INSIDE", "Workshop")
+__all__ = ("INSIDE", "Badge", "Workshop")
 
-INSIDE: Final[ContextVar[object]] = ContextVar("lionpride_badge", default=None)
-"""The badge of the workshop whose crew runs the code that asks; its tasks and threads inherit it.
+T = TypeVar("T")
 
-Not the workshop: a task of an event's own may outlive it, and must not keep it.
-"""
+
+class Badge:
+    """What code has about it that a crew runs, and its tasks and threads inherit.
+
+    Not the workshop: a task of an event's own may outlive it, and must not keep it.
+
+    Args:
+        mark: That of the workshop.
+        loop: Where the crew works.
+    """
+
+    __slots__ = ("loop", "mark")
+
+    def __init__(self, mark: object, loop: asyncio.AbstractEventLoop) -> None:
+        self.mark = mark
+        self.loop = loop
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Call a function in the crew's loop, and wait for what it gives: at once if that is here.
+
+        Raises:
+            RuntimeError: if the loop is closed.
+        """
+        try:
+            here = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            here = False
+        if here:
+            return work()
+        answer: Future[T] = Future()
+
+        def call() -> None:
+            try:
+                answer.set_result(work())
+            except Exception as error:
+                answer.set_exception(error)
+
+        self.loop.call_soon_threadsafe(call)
+        return answer.result()
+
+
+INSIDE: Final[ContextVar[Badge | None]] = ContextVar("lionpride_badge", default=None)
+"""The badge of the code that asks; None if no crew runs it."""
 
 
 class Workshop:
@@ -58,7 +100,7 @@ class Workshop:
         self.store = store
         self.observers = observers
         self.name = name
-        self.badge = object()
+        self.mark = object()
         self.most = slots
         self.slots = slots  # 0 while it is paused: whoever looks for room looks here
         self.window = window

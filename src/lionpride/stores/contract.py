@@ -316,6 +316,9 @@ class Immediate(Protocol):
     def append_now(self, event: Work, priority: float) -> bool:
         """``append`` of an event that is certainly new; False, and nothing done, if it is not."""
 
+    def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
+        """``append_now`` of all of them in this order, or of none: False."""
+
     def claim_now(self) -> Started | None:
         """``claim`` of one event that is started at once; None if none is due."""
 

@@ -6,22 +6,23 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from ..errors import ExistsError, QueueFullError
+from ..model.work import Work
 from .contract import Entry
 from .states import States
 
 __all__ = ("are_new", "check_room", "resolve")
 
 
-def are_new(entries: Sequence[Entry]) -> bool:
+def are_new(events: Sequence[Work]) -> bool:
     """Whether nobody can know any of them, so that no id need be made to find out.
 
     Of each the id was never asked for and nobody has held it; and none is there twice.
     """
-    for event, _ in entries:
+    for event in events:
         own = event.__dict__
         if "id" in own or "_status" in own:
             return False
-    return len({id(event) for event, _ in entries}) == len(entries)
+    return len(set(map(id, events))) == len(events)
 
 
 def check_room(waiting: int, more: int, room: int | None) -> None:

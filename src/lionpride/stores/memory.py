@@ -53,8 +53,9 @@ class MemoryStore(ByHand):
     ) -> list[Work]:
         if terms is not None and (there := self._standing_for(terms)) is not None:
             return [there]
-        if are_new(entries):
-            fresh, held = entries, [event for event, _ in entries]  # no id need be made
+        events = [event for event, _ in entries]
+        if are_new(events):
+            fresh, held = entries, events  # no id need be made
         else:
             taken = resolve(self.states, entries, exist_ok=exist_ok)
             fresh = [entry for entry in taken.values() if entry[0].execution.arrival is None]
@@ -78,6 +79,23 @@ class MemoryStore(ByHand):
         self._new_at.append(priority)
         if self._bells.ready:
             self._bells.ring_ready()
+        return True
+
+    def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
+        if not are_new(events):
+            return False
+        numbers = range(self._all.last + 1, self._all.last + 1 + len(events))
+        pending = self._pending
+        for event, priority, number in zip(events, priorities, numbers, strict=True):
+            own = event.__dict__
+            own["_status"] = "pending"
+            own["_arrival"] = number
+            own["_priority"] = priority
+            pending[number] = event
+        self._all.last += len(numbers)
+        self._new.extend(numbers)
+        self._new_at.extend(priorities)
+        self._bells.ring_ready()
         return True
 
     def _place(self, event: Work, priority: float, terms: Terms | None = None) -> None:

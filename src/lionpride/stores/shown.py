@@ -63,8 +63,7 @@ class Shown:
     def enter(self, numbers: Sequence[int], events: Sequence[Work]) -> None:
         """Show PENDING events that are new: of very many the last."""
         beyond = max(len(numbers) - self._most, 0)
-        for number, event in zip(numbers[:beyond], events, strict=False):
-            self._let_go.put(number, event)
+        self._let_go.put(dict(zip(numbers[:beyond], events, strict=False)))
         shown = dict(zip(numbers[beyond:], events[beyond:], strict=True))
         self._all.update(shown)
         self._pending.update(shown)
@@ -123,12 +122,17 @@ class Shown:
         self._states.note_shown({number: event})
 
     def _hide_oldest(self) -> None:
-        while len(self._resting) > self._most:
-            number, _ = self._resting.popitem(last=False)
-            event = self._all.pop(number)
-            del self._lanes[event.__dict__["_status"]][number]
-            self._states.note_hidden(event)
-            self._let_go.put(number, event)
+        beyond = len(self._resting) - self._most
+        if beyond <= 0:
+            return
+        oldest, gone, lanes = self._resting.popitem, self._all.pop, self._lanes
+        hidden: dict[int, Work] = {}
+        for _ in range(beyond):
+            number, _ = oldest(False)
+            hidden[number] = event = gone(number)
+            del lanes[event.__dict__["_status"]][number]
+        self._states.note_hidden(hidden.values())
+        self._let_go.put(hidden)
 
     def drop(self, numbers: Iterable[int]) -> list[Work]:
         """Forget events that are no longer in the store; those that this process had."""
@@ -165,9 +169,9 @@ class _LetGo:
         found = self._refs.get(number)
         return None if found is None else found()
 
-    def put(self, number: int, event: Work) -> None:
-        """Remember an event while others have it."""
-        self._refs[number] = ref(event)
+    def put(self, events: Mapping[int, Work]) -> None:
+        """Remember events while others have them."""
+        self._refs.update(zip(events, map(ref, events.values()), strict=True))
         if len(self._refs) > self._most:
             self._refs = {n: one for n, one in self._refs.items() if one() is not None}
             self._most = max(_SWEPT, 2 * len(self._refs))

@@ -103,10 +103,11 @@ class States(Flow[Work, Progression]):
         if "_numbers" in self.__dict__:
             self._numbers.update((event.id, number) for number, event in events.items())
 
-    def note_hidden(self, event: Work) -> None:
-        """A durable store has taken an event out of its lane. For the store."""
+    def note_hidden(self, events: Iterable[Work]) -> None:
+        """A durable store has taken events out of their lanes. For the store."""
         if "_numbers" in self.__dict__:
-            self._numbers.pop(event.id, None)
+            for event in events:
+                self._numbers.pop(event.id, None)
 
     def of(self, status: EventStatus) -> list[Work]:
         """The events of a status, as they are now."""

@@ -49,6 +49,22 @@ async def test_p1_the_first_of_what_waits_and_of_what_is_new(store: SqliteStore,
         )
 
 
+@pytest.mark.parametrize("seed", range(20))
+async def test_f4_several_claims_of_one_transaction_take_different_events(
+    store: SqliteStore, seed: int
+) -> None:
+    chance = random.Random(seed)
+    some = [(float(chance.randrange(5)), Job()) for _ in range(9)]
+    entering = asyncio.ensure_future(enter(store, some))
+    await asyncio.sleep(0)
+    asked = [store.claim(f"w{n}", chance.randrange(1, 6), start=n != 1) for n in range(3)]
+    claims = [one for taken, _ in await asyncio.gather(*asked) for one in taken]
+    await entering
+    in_order = [job for _, _, job in sorted((p, at, j) for at, (p, j) in enumerate(some))]
+    assert claims == [(job, 1) for job in in_order[: len(claims)]]
+    assert (await store.counts())[EventStatus.PROCESSING] == len(claims)
+
+
 async def test_what_is_known_leaves_the_others_of_its_transaction_alone(
     store: SqliteStore,
 ) -> None:

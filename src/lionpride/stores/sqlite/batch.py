@@ -7,7 +7,7 @@ where nothing is in the way, and one after another where something is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -45,7 +45,7 @@ class Answers(NamedTuple):
         applied: Of each exit, whether its claim still held.
         steps: Of each step, its answer.
         left: Whether some of what was taken in may still wait.
-        started: Whether all of it was started at once, by a claim that says so.
+        started: The numbers of what was started at once, by a claim that says so.
         idle: Whether nothing waits and nothing is claimed any more.
     """
 
@@ -53,7 +53,7 @@ class Answers(NamedTuple):
     applied: Sequence[bool]
     steps: Sequence[Answer]
     left: bool
-    started: bool
+    started: Collection[int]
     idle: bool
 
 
@@ -98,7 +98,7 @@ class Batch:
                     return None
                 steps.append(Answer(claimed))
             rows.let_new_wait(new)
-            left, started = bool(new), any(each.value.new for each in steps)
+            left, started = bool(new), {n for each in steps for _, n in each.value.new}
         except apsw.Error:
             raise
         except Exception:  # of which event it was, shows when each is taken for itself
@@ -123,18 +123,17 @@ class Batch:
             if at not in answers:
                 answers[at] = _one(rows, steps[at])
         in_order = [answers[at] for at in range(len(steps))]
-        return Answers(numbers, applied, in_order, True, False, rows.write_counts())
+        return Answers(numbers, applied, in_order, True, (), rows.write_counts())
 
     def tell(self, answers: Answers) -> None:
         """All is committed: tell who waits, in order."""
         for one, number in zip(self.entries, answers.numbers, strict=True):
             future = one[2]
-            if future.done():
-                continue
-            if isinstance(number, Exception):
-                future.set_exception(number)
-            else:
-                future.set_result(None)
+            if not future.done():
+                if type(number) is int:
+                    future.set_result(None)
+                else:
+                    future.set_exception(number)
         for at in self.order():
             _, then, future = self.steps[at]
             value, error = _noted(then, answers.steps[at])

@@ -25,14 +25,14 @@ class Bulk(Rows):
         They stand nowhere yet: ``let_new_wait`` or ``lease_new`` says where.
         """
         last = self.last()
-        numbers = range(last + 1, last + 1 + len(fresh))
+        numbers = range(last + 1, last + 1 + len(fresh))  # as SQLite gives them
         before = self._db.total_changes()
         many(
             self._db,
-            "INSERT INTO event (number, id, queue, kind, payload, created, priority) VALUES ",
-            f"(?, ?, {self._queue}, ?, ?, ?, ?)",
+            "INSERT INTO event (id, queue, kind, payload, created, priority) VALUES ",
+            f"(?, {self._queue}, ?, ?, ?, ?)",
             " ON CONFLICT (id) DO NOTHING",
-            [(n, *one) for n, one in zip(numbers, fresh, strict=True)],
+            fresh,
         )
         return numbers if self._db.total_changes() - before == len(fresh) else None
 
@@ -64,12 +64,25 @@ class Bulk(Rows):
         """Give a worker events that have just been taken in: priority, number."""
         many(
             self._db,
-            f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) VALUES ",
-            f"(?, {self._queue}, 0, ?, 1{NEW_TEXT[1:]}, ?, ?)",
-            "",
-            sorted((number, priority, worker, until) for priority, number in new),
+            f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) "
+            f"SELECT column2, {self._queue}, 0, column1, 1{NEW_TEXT[1:]}, ?, ? FROM (VALUES ",
+            "(?, ?)",
+            ")",
+            new,
+            worker,
+            until,
         )
         self._count(PROCESSING, len(new))
+
+    def lease_range(self, first: int, last: int, worker: str, until: float) -> None:
+        """Give a worker events that have just been taken in: all numbers from first to last."""
+        self._db.execute(
+            f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) "
+            f"SELECT number, queue, 0, priority, 1{NEW_TEXT[1:]}, ?, ? FROM event "
+            "WHERE number BETWEEN ? AND ?",
+            (worker, until, first, last),
+        )
+        self._count(PROCESSING, last - first + 1)
 
     def complete(self, ended: Sequence[Ended]) -> bool:
         """Put completed attempts on record; False if a lease was lost: then undo this."""

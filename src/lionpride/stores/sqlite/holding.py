@@ -57,6 +57,11 @@ def _is_untried(own: dict[str, Any]) -> bool:
     )
 
 
+def _order(claim: Claim) -> tuple[float, int]:
+    own = claim[0].__dict__
+    return own["_priority"], own["_arrival"]
+
+
 def _agrees(own: dict[str, Any], state: Sequence[Any]) -> bool:
     """Whether an event says what its row does, of what others may have changed while it waits."""
     get = own.get
@@ -96,15 +101,14 @@ class Holding:
 
     def entered(self, entries: Sequence[Entered], answers: Answers) -> None:
         """Events were taken in that nobody had before, or were not."""
-        numbers: Sequence[Any] = answers.numbers
-        if answers.started:  # ``claimed`` is called next, and finds them here
-            self._arriving = dict(zip(numbers, (one[0] for one in entries), strict=True))
-            return
-        if not isinstance(numbers, range):
-            pairs = list(zip(entries, numbers, strict=True))
-            entries = [entry for entry, number in pairs if isinstance(number, int)]
-            numbers = [number for number in numbers if isinstance(number, int)]
-        self._enter([(one[0], one[1][4]) for one in entries], numbers)
+        numbers, started = answers.numbers, answers.started
+        if started:  # ``claimed`` is called next, and finds them here
+            pairs = zip(numbers, entries, strict=True)
+            self._arriving = {n: one[0] for n, one in pairs if n in started}  # type: ignore[misc]
+        if len(started) < len(entries):
+            pairs = zip(numbers, entries, strict=True)
+            rest = [(n, one) for n, one in pairs if isinstance(n, int) and n not in started]
+            self._enter([(one[0], one[1][4]) for _, one in rest], [n for n, _ in rest])
         if entries and answers.left and self._bells.ready:
             self._bells.ring_ready()
 
@@ -171,8 +175,6 @@ class Holding:
 
     def claimed(self, answer: Claimed, start: bool, taken: Taken) -> float | None:
         """Events were claimed: gather them, and say in how many seconds there may be more."""
-        if answer.new:
-            self._started(answer.new, taken)
         claims, shown = self.claims, self.shown
         find, shows, begin, take = shown.find, shown.shows, shown.begin, taken.claims.append
         for one in answer.rows:
@@ -196,16 +198,20 @@ class Holding:
                 if start:
                     self.start(event)
             take((event, attempt))
+        if answer.new:
+            self._started(answer.new, taken)
+            if answer.rows:
+                taken.claims.sort(key=_order)
         if answer.rows and self._bells.room:
             self._bells.ring_room()
         return answer.wait
 
     def _started(self, new: Sequence[tuple[float, int]], taken: Taken) -> None:
-        """All that arrived was claimed at once, and starts."""
-        events, self._arriving = self._arriving, {}
+        """Events have arrived and were claimed at once, and start."""
+        arriving, events = self._arriving.pop, dict[int, Work]()
         take = taken.claims.append
         for priority, number in new:
-            event = events[number]
+            event = events[number] = arriving(number)
             own = event.__dict__
             own["_status"] = "processing"
             own["_arrival"] = number

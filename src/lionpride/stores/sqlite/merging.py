@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from .bulk import Bulk
 from .look import NEW
 from .rows import Waits
@@ -34,15 +36,24 @@ def claim_first(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed | None, New
     if waited:
         rows.lease_first(waited, claim.worker, claim.lapse(), claim.start)
     if fresh:
-        rows.lease_new(fresh, claim.worker, claim.lapse())
+        _lease(rows, claim, fresh)
     more = len(found) > len(waited) or len(new) > n
     wait = 0.0 if more else claim.wait(rows)
-    if fresh and not waited and claim.start and len(new) == n:
-        return Claimed([], kept, wait, expired, fresh), []
+    if claim.start:
+        return Claimed(waited, kept, wait, expired, fresh), new[n:]
     taken = waited + [(number, 0.0, priority, *NEW) for priority, number in fresh]
     if waited and fresh:
         taken.sort(key=_key)
     return Claimed(taken, kept, wait, expired), new[n:]
+
+
+def _lease(rows: Bulk, claim: Claim, fresh: New) -> None:
+    numbers = [number for _, number in fresh]
+    first, last = min(numbers), max(numbers)
+    if last - first + 1 == len(numbers):
+        rows.lease_range(first, last, claim.worker, claim.lapse())
+    else:
+        rows.lease_new(fresh, claim.worker, claim.lapse())
 
 
 def _key(one: Waits) -> tuple[float, int]:
@@ -51,7 +62,9 @@ def _key(one: Waits) -> tuple[float, int]:
 
 def _share(found: list[Waits], new: New, most: int) -> int:
     """How many of the first ``most`` are new."""
-    if not found or not new:
-        return min(len(new), most)
-    first = sorted([*((*_key(one), False) for one in found), *((*one, True) for one in new)])
-    return sum(is_new for _, _, is_new in first[:most])
+    old = 0
+    for one in found:
+        if old + bisect_left(new, _key(one)) >= most:
+            break
+        old += 1
+    return min(len(new), most - old)

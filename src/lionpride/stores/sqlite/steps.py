@@ -108,8 +108,8 @@ class Claimed(NamedTuple):
         kept: What is needed to build those that this process does not have, by number.
         wait: Seconds until another claim may find something; None: nobody knows.
         expired: What was ended first, since it was not started in time.
-        new: Priority and number of those that were taken in, all of them, and started in the
-            same transaction; they are in no ``rows``, and this is their first attempt.
+        new: Priority and number of those that were taken in and started in this transaction;
+            they are not in ``rows``, and this is their first attempt.
         rationed: What they took of the limits, if there are any.
     """
 

@@ -90,7 +90,7 @@ CREATE TABLE finished (
 ) STRICT;
 
 -- What is pruned next stands in an index `ended` (queue, status, ended), which is made when
--- somebody prunes for the first time: it would be a sixth of what an event costs.
+-- somebody prunes for the first time: others need not pay for it with each event.
 CREATE INDEX trouble ON finished (queue, status, number) WHERE status <> 'completed';
 
 -- What running attempts show of themselves to other processes; it goes when they have ended.
