@@ -23,6 +23,8 @@ import pytest
 from answers import CORRECTIONS, FIRST_LINES, answer, plain
 from spec_cells import SPEC, Cell, read_cells
 
+from lionpride.core import Executor
+
 CELLS = {cell.number: cell for cell in read_cells() if cell.is_code}
 
 CONFIG = re.compile(r"(?<=Executor\()(?=\s*processor_config=)")
@@ -58,10 +60,15 @@ async def run_cell(cell: Cell, names: dict[str, Any]) -> None:
 
 
 async def run_cells(session: Session, cells: dict[int, Cell]) -> None:
+    made: dict[int, Executor] = {}
     for number, cell in cells.items():
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             await run_cell(cell, session.names)
         session.printed[number] = printed.getvalue()
+        values = session.names.values()
+        made |= {id(each): each for each in values if isinstance(each, Executor)}
+    for executor in made.values():
+        await executor.store.close()
 
 
 def on_disk(cell: Cell, folder: Path) -> Cell:
