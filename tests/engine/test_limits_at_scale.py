@@ -60,15 +60,33 @@ def amounts(rng: Random, most: int, n: int) -> list[int]:
     return [max(least, round(most * rng.random() ** skew)) for _ in range(n)]
 
 
+def drawn(rng: Random) -> tuple[list[Limit], list[list[int]]]:
+    """Two limits, and what each event takes of them: up to a twentieth of each.
+
+    One is the tighter: where both are as tight, each in turn is what binds, and neither can be
+    used up without letting events overtake each other. With windows of two lengths, of which one
+    may open while the other is shut, the tighter is so by more.
+    """
+    per = rng.choice((1.0, 2.0, 5.0))
+    other, ratio = (per, 1.1) if rng.random() < 0.7 else (rng.choice((1.0, 3.0, 6.0)), 2.0)
+    limits = [
+        Limit("requests", rng.choice((100, 300, 1_000)), per=per),
+        Limit("tokens", rng.choice((2_000, 90_000)), per=other),
+    ]
+    costs = [amounts(rng, int(limit.amount * rng.choice((0.02, 0.05))), 12_000) for limit in limits]
+    needs = [
+        sum(each) * (limit.per or 1.0) / limit.amount
+        for limit, each in zip(limits, costs, strict=True)
+    ]
+    looser = needs.index(min(needs))
+    if max(needs) < ratio * min(needs):
+        limits[looser].amount *= ratio * min(needs) / max(needs)
+    return limits, costs
+
+
 async def walk(rng: Random) -> tuple[list[Call], list[Limit], float]:
     """Run for so many seconds; what has started by then, the limits, and when it all began."""
-    limits = [
-        Limit("requests", rng.choice((100, 300, 1_000)), per=rng.choice((1.0, 2.0, 5.0))),
-        Limit("tokens", rng.choice((2_000, 90_000)), per=rng.choice((1.0, 3.0, 6.0))),
-    ]
-    requests, tokens = (
-        amounts(rng, int(limit.amount * rng.choice((0.02, 0.05))), 12_000) for limit in limits
-    )
+    limits, (requests, tokens) = drawn(rng)
     lasts = rng.choice((0.0, 0.0, 0.3))
     events = [
         Call(requests=n, tokens=m, lasts=lasts * rng.random(), created_at=1.0)
