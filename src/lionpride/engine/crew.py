@@ -74,7 +74,6 @@ class Crew(Exchange):
         # What can be had, and handed over, without waiting and without asking: see `_stretch`.
         self._take: Callable[[], Started | None] | None = None
         self._complete: Callable[[Event, int, Any, float], object] | None = None
-        self._pass_on: Callable[[Started, Any, float], Started | None] = self._complete_and_take
         self._orphans: set[asyncio.Task[None]] = set()
         self._owed = 0  # of the shop's promises, those that this crew has made
 
@@ -84,8 +83,10 @@ class Crew(Exchange):
             return
         self._armed = False
         self._more = True
-        self._wake()
-        self._call()
+        if self._asleep is not None and not self._asleep.done():
+            self._asleep.set_result(None)  # `_wake`; and while somebody looks, nobody is called
+        else:
+            self._call()
 
     @abstractmethod
     async def _next(self, worker: Worker) -> Claim | None:
@@ -211,18 +212,6 @@ class Crew(Exchange):
         """Let the event loop's other tasks run."""
         await asyncio.sleep(0)
         self._turn = self._now() + SLICE
-
-    def _complete_and_take(self, done: Started, response: Any, duration: float) -> Started | None:
-        """Hand over an event that ended well, and take another in its slot."""
-        assert self._complete is not None, "it is called for what can be handed over"
-        assert self._take is not None, "and for what can be taken"
-        event: Any = done[0]
-        self._complete(event, done[1], response, duration)
-        self.shop.running -= 1
-        try:
-            return self._take()
-        finally:
-            self.shop.running += 1
 
     async def _stretch(self, worker: Worker) -> Claim | None:
         """Run what can be had at once; return a claim that takes more than that, if there is one.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from operator import methodcaller
 from types import FunctionType
 from typing import Any, TypeAlias
 
+from ..model.execution import EventStatus
 from ..rules.lifecycle import RELEASED, Completion, Outcome
 from ..stores.contract import Claim, Started
 from .hands import Worker
@@ -18,10 +20,18 @@ __all__ = ("Loop", "Round")
 Code: TypeAlias = Callable[[Any], Awaitable[Any]]
 
 
-def _code_of(kind: type[Any]) -> Code:
+def _code_of(kind: Any) -> Code:
     """What runs an event of a class: its function itself, which saves making a method of it."""
-    code = next(vars(base)["_invoke"] for base in kind.__mro__ if "_invoke" in vars(base))
-    return code if isinstance(code, FunctionType) else methodcaller("_invoke")
+    code = kind._invoke
+    usual = _has_method(kind) and isinstance(code, FunctionType)
+    return code if usual else methodcaller("_invoke")
+
+
+@lru_cache(maxsize=1024)
+def _has_method(kind: Any) -> bool:
+    """Whether ``_invoke`` is a usual method, and neither static nor the class's; looked at once."""
+    found = next(vars(base)["_invoke"] for base in kind.__mro__ if "_invoke" in vars(base))
+    return isinstance(found, FunctionType)
 
 
 class Loop(Admission):
@@ -30,11 +40,16 @@ class Loop(Admission):
     def __init__(self, shop: Workshop) -> None:
         super().__init__(shop)
         self._codes: dict[type, Code] = {}  # of plain classes, since the last turn
+        self._pass_on: Callable[[Started, Any, float], Started | None] = self._complete_and_take
         if shop.now is not None and not self._formal:
             now, limits = shop.now, shop.limits
             plain = now.claim_now, now.complete_now, now.next_now
             ways = plain if limits is None else now.within(limits)
             self._take, self._complete, self._pass_on = ways
+        # What `_take` finds nothing in need not be asked again by a claim.
+        self._all_taken = self._take is not None and shop.limits is None
+        pending = shop.store.states.lane(EventStatus.PENDING)
+        self._pending = pending if self._all_taken else None
 
     async def _stretch(self, worker: Worker) -> Claim | None:
         shop, take = self.shop, self._take
@@ -85,7 +100,7 @@ class Loop(Admission):
                 if "_invoke" in own or observers.active:
                     return claim
                 if not self._called:
-                    self._call()
+                    self._call_for_more()
                 worker.claim = claim
                 response: Any = None
                 try:
@@ -112,6 +127,18 @@ class Loop(Admission):
                 self._free_slot()
         return None
 
+    def _complete_and_take(self, done: Started, response: Any, duration: float) -> Started | None:
+        """Hand over an event that ended well, and take another in its slot."""
+        assert self._complete is not None, "it is called for what can be handed over"
+        assert self._take is not None, "and for what can be taken"
+        event: Any = done[0]
+        self._complete(event, done[1], response, duration)
+        self.shop.running -= 1
+        try:
+            return self._take()
+        finally:
+            self.shop.running += 1
+
     def _code_of(self, kind: type) -> Code | None:
         """What runs an event of a class, if nothing but the event has to be looked at for it."""
         code = self._codes.get(kind)
@@ -119,18 +146,41 @@ class Loop(Admission):
             code = self._codes[kind] = _code_of(kind)
         return code
 
+    def _call_for_more(self) -> None:
+        """Have somebody look for more; if nothing waits, that is for the bell to do."""
+        if self._pending is None or self._pending:
+            self._call()
+        else:
+            self._arm()
+
+    def _arm(self) -> None:
+        """Have the store's bell call when there may be something new to claim."""
+        if not self._armed:
+            self._armed = True
+            self.shop.store.on_ready(self._bell)
+
+    async def _until_more(self) -> None:
+        """Sleep until there may be something to take, or a slot to run it in."""
+        if self.shop.running + self.shop.promised >= self.shop.slots:
+            await self._until_slot()
+            return
+        self._arm()
+        _, wait = await self._claim(0)
+        await self._sleep(wait)
+
     async def _next(self, worker: Worker) -> Claim | None:
         shop = self.shop
+        if self._all_taken:
+            await self._until_more()
+            return None
         while not self._closing and not worker.left:
             if shop.window is not None or shop.running + shop.promised >= shop.slots:
                 await self._until_allowed()
                 if self._closing:
                     break
-            if not self._armed:
-                # Hung before the claim, so that no event slips in between; and it goes on
-                # to call while this worker runs what it found and nobody looks.
-                self._armed = True
-                shop.store.on_ready(self._bell)
+            # Before the claim, so that no event slips in between; and the bell goes on to call
+            # while this worker runs what it found and nobody looks.
+            self._arm()
             claims, wait = await self._claim_one(start=self._starts)
             self._more = wait is not None or not self._armed
             if not claims:

@@ -58,6 +58,9 @@ class Order:
     def pop(self) -> int | None:
         """Take out the number that is first; None if there is none."""
         if self.new:
+            if len(self.new) == 1 and not (self.run or self.heap):
+                self.new_at.clear()
+                return self.new.pop()
             self._arrange()
         if self._heap_is_first():
             return heappop(self.heap)[1]
