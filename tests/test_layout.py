@@ -50,6 +50,7 @@ UNTESTED: dict[str, str] = {
     "stores/sqlite/rationing.py": "tests/stores/test_contract_limits.py: what is reserved",
     "stores/sqlite/retaining.py": "tests/stores/sqlite/test_store.py: what is retained",
     "stores/sqlite/takings.py": "tests/stores/test_contract_limits.py, test_limits.py beside this",
+    "stores/ways.py": "tests/engine/test_rate_limits.py: a run in memory takes them",
     "stores/waiting.py": "tests/simulation compares its order with a naive reference",
     "__main__.py": "three lines; tests/cli/test_run.py starts it as a command",
     "cli/__init__.py": "the command itself, whose runs are tests/cli/test_run.py",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import fsum, inf, isfinite
 from typing import Any, Final, TypeAlias
 
 from ..errors import ValidationError
 
-__all__ = ("Account", "Bell", "Entry", "Limit")
+__all__ = ("Account", "Bell", "Entry", "Limit", "take_all")
 
 Bell: TypeAlias = Callable[[], object]
 
@@ -137,22 +137,24 @@ class Account:
         held: What is held now.
         paused: Nothing more is to be had before this instant.
         last: The last instant that was asked for.
+        log: What was taken when, the oldest first.
+        stamped: The sum of it.
     """
 
-    __slots__ = ("_bells", "_log", "_stamped", "held", "last", "limit", "paused")
+    __slots__ = ("_bells", "held", "last", "limit", "log", "paused", "stamped")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.held = 0.0
         self.paused = _NEVER
-        self._log: deque[Entry] = deque()
-        self._stamped = 0.0
+        self.log: deque[Entry] = deque()
+        self.stamped = 0.0
         self.last = _NEVER
         self._bells: list[Bell] = []
 
     def __len__(self) -> int:
         """How many instants it keeps."""
-        return len(self._log)
+        return len(self.log)
 
     def __bool__(self) -> bool:
         return True
@@ -163,7 +165,7 @@ class Account:
 
     def used(self, now: float) -> float:
         """What counts at this instant, which is none before the last that was asked for."""
-        per, log = self.limit.per, self._log
+        per, log = self.limit.per, self.log
         if per is None:
             return self.held
         if now < self.last:
@@ -171,18 +173,18 @@ class Account:
         self.last = now
         while log and log[0][0] + per - now < 1e-3 and _left(log[0][0], per, now) <= 0.0:
             entry = log.popleft()
-            self._stamped -= entry[1]
+            self.stamped -= entry[1]
             entry[0] = _NEVER
         if not log:
-            self._stamped = 0.0  # whatever rounding has left
-        return self._stamped + self.held
+            self.stamped = 0.0  # whatever rounding has left
+        return self.stamped + self.held
 
     def _begin_anew(self) -> None:
         """Time has gone back: it is another loop's, whose time is not that of the one before."""
-        for entry in self._log:
+        for entry in self.log:
             entry[0] = _NEVER
-        self._log.clear()
-        self._stamped, self.paused = 0.0, _NEVER
+        self.log.clear()
+        self.stamped, self.paused = 0.0, _NEVER
 
     def empty(self) -> None:
         """Forget what was taken."""
@@ -223,7 +225,7 @@ class Account:
 
     def take(self, amount: float, now: float) -> Entry | None:
         """Take so much at once, if it fits; None if it does not. What counts at once is held."""
-        limit, log = self.limit, self._log
+        limit, log = self.limit, self.log
         per = limit.per
         if per is None:
             if self.held + amount > limit.amount or self.paused > now:
@@ -232,7 +234,7 @@ class Account:
             return _HELD
         if now < self.last or (log and log[0][0] + per - now < 1e-3):
             self.used(now)
-        total = self._stamped + amount
+        total = self.stamped + amount
         if total + self.held > limit.amount or self.paused > now:
             return None
         self.last = now
@@ -240,13 +242,13 @@ class Account:
             entry = log[-1]
             if now <= entry[0]:
                 entry[1] += amount
-                self._stamped = total
+                self.stamped = total
                 return entry
         return self.stamp(amount, now)
 
     def stamp(self, amount: float, now: float) -> Entry:
         """Take so much at this instant, allowed or not."""
-        log, per = self._log, self.limit.per
+        log, per = self.log, self.limit.per
         self.last = now
         if log and now <= log[-1][0]:
             entry = log[-1]
@@ -256,7 +258,7 @@ class Account:
             late = 0.0 if len(log) < _FINE or per is None else per / _FINE
             entry = [now + late, amount]
             log.append(entry)
-        self._stamped += amount
+        self.stamped += amount
         return entry
 
     def take_back(self, entry: Entry, amount: float) -> None:
@@ -265,14 +267,14 @@ class Account:
             self.held -= amount
         else:
             entry[1] -= amount
-            self._stamped -= amount
+            self.stamped -= amount
 
     def return_to(self, entry: Entry, amount: float) -> bool:
         """Give back what was stamped, unless it has left the window; whether it had not."""
         if entry[0] == _NEVER:
             return False
         entry[1] -= amount
-        self._stamped -= amount
+        self.stamped -= amount
         self.ring()
         return True
 
@@ -303,8 +305,38 @@ class Account:
         """What will leave the window when."""
         per = self.limit.per
         if per is not None:
-            for instant, amount in self._log:
+            for instant, amount in self.log:
                 yield instant + per, amount
+
+
+def take_all(shares: Sequence[tuple[Account, float]], now: float) -> list[Entry] | None:
+    """Take what is to be taken of each account, if all of it fits; None, and nothing, if not.
+
+    It does for each what ``Account.take`` does, in one frame for the usual case.
+    """
+    entries: list[Entry] = []
+    for account, amount in shares:
+        limit, log = account.limit, account.log
+        per = limit.per
+        if per is None or not log or now < account.last or log[0][0] + per - now < 1e-3:
+            entry = account.take(amount, now)
+        else:
+            total = account.stamped + amount
+            if total + account.held > limit.amount or account.paused > now:
+                entry = None
+            else:
+                account.last, entry = now, log[-1]
+                if now <= entry[0]:
+                    entry[1] += amount
+                    account.stamped = total
+                else:
+                    entry = account.stamp(amount, now)
+        if entry is None:
+            for (other, taken), undone in zip(shares, entries, strict=False):
+                other.take_back(undone, taken)
+            return None
+        entries.append(entry)
+    return entries
 
 
 def _left(instant: float, per: float, now: float) -> float:

@@ -21,7 +21,6 @@ __all__ = (
     "end_meter",
     "excess",
     "refusal_of",
-    "undo",
 )
 
 Share: TypeAlias = tuple[Account, float]
@@ -202,12 +201,6 @@ def excess(limit: Limit, amount: float) -> ValidationError:
         f"costs[{limit.name!r}] is {amount:g}, and {limit!r} can never give more than "
         f"{limit.amount:g}: split the event, or raise the limit's amount"
     )
-
-
-def undo(shares: Iterable[Share], entries: Iterable[Entry]) -> None:
-    """Give back what was taken of the first of these accounts, in the same instant."""
-    for (account, amount), entry in zip(shares, entries, strict=False):
-        account.take_back(entry, amount)
 
 
 class Source(Protocol):

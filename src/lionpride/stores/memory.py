@@ -24,6 +24,7 @@ from .by_hand import ByHand
 from .contract import Claim, Entry, Extended, Record, Settled, Settlement, Started, Within
 from .intake import are_new, check_room, resolve
 from .terms import Terms
+from .ways import ways
 
 __all__ = ("MemoryStore",)
 
@@ -223,38 +224,14 @@ class MemoryStore(ByHand):
         return self._waiting.next()
 
     def within(self, limits: Limits) -> Within:
-        ration, waiting, pending = self._ration(limits), self._waiting, self._pending
-        processing, bells, complete_now = self._processing, self._bells, self.complete_now
-
-        def claim() -> Started | None:
-            if waiting.mixed:
-                self._lapse()
-            number = ration.next()
-            if number is None:
-                return None
-            event = processing[number] = pending.pop(number)
-            own = event.__dict__
-            own["_status"] = "processing"
-            own["_attempt"] = attempt = own["_attempt"] + 1 if "_attempt" in own else 1
-            if attempt > 1 and "_denials" in own:
-                del own["_denials"]
-            if bells.room:
-                bells.ring_room()
-            return event, attempt, own
-
-        def complete(event: Work, attempt: int, response: Any, duration: float) -> Settled:
-            answer = complete_now(event, attempt, response, duration)
-            if answer is _APPLIED:
-                meter: Meter | None = event.__dict__.pop("_meter", None)
-                if meter is not None and limits.holds:
-                    meter.end()
-            return answer
-
-        def pass_on(done: Started, response: Any, duration: float) -> Started | None:
-            complete(done[0], done[1], response, duration)
-            return claim()
-
-        return claim, complete, pass_on
+        return ways(
+            self._ration(limits),
+            self._waiting,
+            self._bells,
+            lanes=(self._pending, self._processing, self._completed),
+            complete_now=self.complete_now,
+            lapse=self._lapse,
+        )
 
     def _hold_metered(self, number: int, start: bool) -> Claim:
         claim = self._hold(number)

@@ -16,8 +16,8 @@ from typing import Final, TypeAlias
 
 from ..model.work import Work
 from ..rules.guards import Guard
-from ..rules.limits import Account, Entry
-from ..rules.metering import Limits, Meter, Refused, Share, excess, undo
+from ..rules.limits import Account, take_all
+from ..rules.metering import Limits, Meter, Refused, Share, excess
 from .clock import time_of_loop
 from .order import Order
 from .waiting import Waiting
@@ -147,24 +147,22 @@ class Rationing:
         waiting = self._waiting
         if self._lines:
             return None
-        number = waiting.next() if waiting.mixed else waiting.ready.pop()
+        ready = waiting.ready
+        if waiting.mixed or ready.new or ready.heap:
+            number = waiting.next()
+        else:
+            number = ready.run.popleft() if ready.run else None
         if number is None:
             return None
-        event = self._pending[number]
+        event, key, shares = self._pending[number], None, _NOTHING
         try:
             key, shares = self.limits.asked(event)
+            entries = take_all(shares, self.clock())
         except Exception:  # the event's own code's, and no matter here
-            waiting.ready.push(event.execution.priority or 0.0, number)
+            entries = None
+        if entries is None:
+            ready.push(event.execution.priority or 0.0, number)
             return None
-        now = self.clock()
-        entries: list[Entry] = []
-        for account, amount in shares:
-            entry = account.take(amount, now)
-            if entry is None:
-                undo(shares, entries)
-                waiting.ready.push(event.execution.priority or 0.0, number)
-                return None
-            entries.append(entry)
         event.__dict__["_meter"] = Meter(self, key, shares, entries)
         return number
 

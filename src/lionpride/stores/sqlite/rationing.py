@@ -45,12 +45,12 @@ class FileAccount(Account):
         self.held = held
         self.paused = pool.paused
         self.last_stamp = pool.last
-        self._stamped = pool.used
+        self.stamped = pool.used
         self._takings = takings
         self._more: list[tuple[float, float]] = []
 
     def used(self, now: float) -> float:
-        return self.held if self.limit.per is None else self._stamped + self.held
+        return self.held if self.limit.per is None else self.stamped + self.held
 
     def _leaving(self) -> Iterator[tuple[float, float]]:
         per = self.limit.per
@@ -66,7 +66,7 @@ class FileAccount(Account):
             return None, Held(amount, per)
         at = self._takings.stamp(self.name, per, now, amount, self.last_stamp)
         self.last_stamp = max(self.last_stamp, at)
-        self._stamped += amount
+        self.stamped += amount
         return at, None
 
 

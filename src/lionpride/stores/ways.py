@@ -1,0 +1,110 @@
+"""The quick ways of the store in memory under limits: ``claim_now`` and its fellows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from ..model.work import Work
+from ..rules.metering import Meter
+from .bells import Bells
+from .contract import Settled, Started, Within
+from .rationing import Rationing
+from .waiting import Waiting
+
+__all__ = ("ways",)
+
+Lanes: TypeAlias = tuple[dict[int, Work], dict[int, Work], dict[int, Work]]
+"""What is PENDING, PROCESSING and COMPLETED, by number."""
+
+Claim: TypeAlias = Callable[[], Started | None]
+Complete: TypeAlias = Callable[[Work, int, Any, float], Settled]
+
+
+def ways(
+    ration: Rationing,
+    waiting: Waiting,
+    bells: Bells,
+    *,
+    lanes: Lanes,
+    complete_now: Complete,
+    lapse: Callable[[], object],
+) -> Within:
+    """How to claim under limits, to complete what that gave, and both at once.
+
+    Args:
+        ration: Chooses what is claimed.
+        waiting: What waits.
+        bells: The store's.
+        lanes: What is PENDING, PROCESSING and COMPLETED, by number.
+        complete_now: As ``Immediate.complete_now``.
+        lapse: Ends what was not started in time.
+    """
+    claim = _claiming(ration, waiting, bells, lanes, lapse)
+    complete = _completing(complete_now, ration.limits.holds)
+    return claim, complete, _passing_on(ration, waiting, bells, lanes, claim, complete)
+
+
+def _claiming(
+    ration: Rationing, waiting: Waiting, bells: Bells, lanes: Lanes, lapse: Callable[[], object]
+) -> Claim:
+    pending, processing, _ = lanes
+
+    def claim() -> Started | None:
+        if waiting.mixed:
+            lapse()
+        number = ration.next()
+        if number is None:
+            return None
+        event = processing[number] = pending.pop(number)
+        own = event.__dict__
+        own["_status"] = "processing"
+        own["_attempt"] = attempt = own["_attempt"] + 1 if "_attempt" in own else 1
+        if attempt > 1 and "_denials" in own:
+            del own["_denials"]
+        if bells.room:
+            bells.ring_room()
+        return event, attempt, own
+
+    return claim
+
+
+def _completing(complete_now: Complete, holds: bool) -> Complete:
+    def complete(event: Work, attempt: int, response: Any, duration: float) -> Settled:
+        answer = complete_now(event, attempt, response, duration)
+        if answer is Settled.APPLIED:
+            meter: Meter | None = event.__dict__.pop("_meter", None)
+            if meter is not None and holds:
+                meter.end()
+        return answer
+
+    return complete
+
+
+def _passing_on(
+    ration: Rationing,
+    waiting: Waiting,
+    bells: Bells,
+    lanes: Lanes,
+    claim: Claim,
+    complete: Complete,
+) -> Callable[[Started, Any, float], Started | None]:
+    _, processing, completed = lanes
+    ready, holds = waiting.ready, ration.limits.holds
+
+    def pass_on(done: Started, response: Any, duration: float) -> Started | None:
+        event, attempt, own = done  # the usual case written out, as in `next_now`
+        usual = own["_status"] == "processing" and own["_attempt"] == attempt
+        if not usual or bells.ended or not ready.run or holds:
+            complete(event, attempt, response, duration)
+            return claim()
+        number = own["_arrival"]
+        del processing[number]
+        own["_status"] = "completed"
+        own["_response"] = response
+        own["_duration"] = duration
+        del own["_meter"]
+        completed[number] = event
+        return claim()
+
+    return pass_on
