@@ -10,7 +10,7 @@ again. With --store everything is in one SQLite file: kill the run, and the same
 
     pip install "lionpride-core[llm]"
     export OPENAI_API_KEY=...
-    python examples/llm_batch.py requests.jsonl --output answers.jsonl \\
+    python examples/llm_batch.py requests.jsonl --output answers.jsonl --rpm 60 --tpm 90000 \\
         --store sqlite:///llm.db --price gpt-4o-mini=0.15/0.60
 
 Another provider has its --base-url; one without keys takes any text. `Chat` is all that you need

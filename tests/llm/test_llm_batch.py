@@ -128,12 +128,13 @@ async def test_nothing_is_asked_while_the_provider_wants_a_pause(tmp_path, limit
     assert {line["tries"] for line in run.lines} == {0}
 
 
-async def test_no_window_is_exceeded_by_one_token(tmp_path):
+@pytest.mark.parametrize("store", [(), STORE], ids=["memory", "file"])
+async def test_no_window_is_exceeded_by_one_token(tmp_path, store):
     batch = Batch(tmp_path, PROMPTS[:30])
     limits = {"requests": 16, "tokens": 700}
     async with Provider(limits=limits, span=1.0, enforce=True) as provider:
         run = await batch.run(
-            provider, "--rpm", "16", "--tpm", "700", "--per", "1", "--margin", "2"
+            provider, "--rpm", "16", "--tpm", "700", "--per", "1", "--margin", "2", *store
         )
     assert run.status == 0, run.err
     assert texts(run.lines) == right(PROMPTS[:30])
@@ -165,35 +166,42 @@ async def test_a_provider_that_refuses_is_obeyed_until_all_is_answered(tmp_path)
 # ------------------------------------------------------------------------- it outlives its process
 
 
-async def test_a_killed_run_goes_on(tmp_path):
+LIMITS = ("--rpm", "16", "--tpm", "1000", "--per", "1", "--margin", "2")
+
+
+async def test_a_killed_run_goes_on_and_keeps_the_limits(tmp_path):
     batch = Batch(tmp_path, PROMPTS)
-    plan = Plan(seed=1, share=0.2, kinds=["500", "reset", "cut"])
-    async with Provider(plan, pace=0.01) as provider:
-        first = await batch.start(provider.url, *STORE)
+    options = (*STORE, *LIMITS, "--stall", "1")
+    async with Provider(Plan(seed=3, share=0.3), span=1.0, pace=0.01) as provider:
+        first = await batch.start(provider.url, *options)
         await provider.until(10)
         first.kill()
         killed = await done(first)
-        run = await batch.run(provider, *STORE)
+        run = await batch.run(provider, *options)
         sent = len(provider.log)
-        again = await batch.run(provider, *STORE)
+        again = await batch.run(provider, *options)
     assert killed.status < 0
     assert run.status == 0, run.err
     assert texts(run.lines) == texts(again.lines) == right(PROMPTS)
     assert provider.fates()["ok"] <= 40 + 20, "more was asked again than was on its way"
     assert len(provider.log) == sent
+    assert provider.worst("requests") <= 16
+    assert provider.worst("tokens") <= 1000
     records = batch.records()
     assert len(records) == 40
     assert {record["status"] for record in records} == {"completed"}
 
 
-async def test_two_processes_share_the_work(tmp_path):
+async def test_two_processes_share_the_work_and_the_limits(tmp_path):
     batch = Batch(tmp_path, PROMPTS)
-    async with Provider() as provider:
-        both = [await batch.start(provider.url, *STORE) for _ in range(2)]
+    async with Provider(span=1.0) as provider:
+        both = [await batch.start(provider.url, *STORE, *LIMITS) for _ in range(2)]
         runs = await asyncio.gather(*map(done, both))
     assert [run.status for run in runs] == [0, 0], [run.err for run in runs]
     assert all(texts(run.lines) == right(PROMPTS) for run in runs)
     assert len(provider.log) == 40
+    assert provider.worst("requests") <= 16
+    assert provider.worst("tokens") <= 1000
 
 
 async def test_what_has_failed_is_run_again_where_that_is_asked(tmp_path):
