@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from math import fsum
+from random import Random
 from typing import Any, ClassVar
 
 import pytest
@@ -410,3 +411,22 @@ async def test_to_spend_means_nothing_where_there_is_no_limit() -> None:
     assert await Spends(true=7).invoke() == 7
     with pytest.raises(ValidationError, match="spend"):
         alone.spend(tokens=-1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_who_needs_all_of_it_has_it_when_fractions_were_spent(seed: int) -> None:
+    """Sums of fractions are not exact: what rounding leaves must not keep anybody waiting."""
+    rng = Random(seed)
+
+    class Fraction(Call):
+        async def _invoke(self) -> int:
+            await asyncio.sleep(rng.random())
+            self.spend(tokens=rng.random() * self.tokens)
+            return self.tokens
+
+    desk = executor(Limit("tokens", 100, per=10), Limit("requests", 3, per=1))
+    events = [Fraction(tokens=rng.choice((1, 10, 60, 100))) for _ in range(30)]
+    async with background(desk):
+        await desk.append_many(events)
+        async with asyncio.timeout(30 * 11):
+            assert [await desk.result(each) for each in events] == [e.tokens for e in events]

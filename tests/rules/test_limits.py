@@ -86,6 +86,20 @@ def test_when_there_will_be_so_much() -> None:
     assert [tokens.used_at(t, 30.0) for t in (30.0, 60.0, 70.0, 80.0)] == [10, 7, 4, 0]
 
 
+def test_all_is_there_again_whatever_rounding_has_left() -> None:
+    tokens = account(100, 60.0)
+    for at in (0.0, 1.0, 2.0):
+        tokens.stamp(0.3, at)
+    assert tokens.free_at(100, 10.0) == 62.0
+    slots = account(2e9, None)
+    amounts = [1e6 + number / 7 for number in range(1_000)]
+    for amount in amounts:
+        slots.take(amount, 0.0)
+    for amount in amounts:
+        slots.let_go(amount)
+    assert slots.free_at(2e9, 0.0) == 0.0
+
+
 def test_what_counts_at_once_is_free_when_it_is_let_go() -> None:
     slots = account(2, None)
     assert slots.take(2, 0.0) is not None

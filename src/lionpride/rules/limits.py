@@ -211,7 +211,7 @@ class Account:
     def let_go(self, amount: float) -> None:
         """Hold so much less."""
         self.held -= amount
-        if abs(self.held) < 1e-9:  # what rounding has left
+        if abs(self.held) < 1e-9 + 1e-12 * self.limit.amount:  # what rounding has left
             self.held = 0.0
         self.ring()
 
@@ -289,7 +289,9 @@ class Account:
                 if over <= 0.0:
                     break
             else:
-                return inf
+                # Only what is held stays; else it is rounding that says that all is not enough.
+                if self.held + amount > self.limit.amount:
+                    return inf
         return max(at, self.paused)
 
     def used_at(self, at: float, now: float) -> float:
