@@ -66,12 +66,21 @@ class Event(Work):
         when it is claimed.
         """
         tokens = self.request.get("required_tokens")
-        return {"requests": 1, "tokens": tokens} if tokens else REQUEST
+        if not tokens:
+            return REQUEST
+        told = {"requests": 1, "tokens": tokens}
+        self.__dict__["_told"] = told  # whoever keeps the event need not run its code for it
+        return told
 
     @classmethod
     def has_usual_costs(cls) -> bool:
         """Whether every event of the class costs one request, and nothing else."""
         return cls.costs is Event.costs and cls.request is Event.request
+
+    @classmethod
+    def has_own_costs(cls) -> bool:
+        """Whether the class says itself what its events cost; its ``request`` is not asked."""
+        return cls.costs is not Event.costs
 
     if TYPE_CHECKING:  # what an override may be: async, or plain
 

@@ -39,7 +39,7 @@ _RESERVED: Mapping[str, str] = {
     "as_fresh_event": "the same work to do again",
 }
 
-_OURS = {"_meter", "_solo", ENTRY}
+_OURS = {"_meter", "_solo", "_told", ENTRY}
 
 
 class Work(Element):
@@ -65,7 +65,7 @@ class Work(Element):
         return value
 
     kept_entries: ClassVar[frozenset[str]] = (
-        Element.kept_entries | KEYS | {"_meter", "_solo", ENTRY}
+        Element.kept_entries | KEYS | {"_meter", "_solo", "_told", ENTRY}
     )
 
     max_chunks: ClassVar[int] = 1_000_000
@@ -133,7 +133,12 @@ class Work(Element):
     @classmethod
     def has_usual_costs(cls) -> bool:
         """Whether every event of the class costs one request, and nothing else."""
-        return cls.costs is Work.costs
+        return not cls.has_own_costs()
+
+    @classmethod
+    def has_own_costs(cls) -> bool:
+        """Whether the class says itself what its events cost."""
+        return cls.costs is not Work.costs
 
     @property
     def key(self) -> str | None:
@@ -232,7 +237,7 @@ def _entries_of(value: Any) -> dict[str, Any]:
     raise ValidationError(f"execution must be an Execution or what its to_dict gave, not {value!r}")
 
 
-_TRANSIENT = ("_arrival", "_meter", "_solo", ENTRY)
+_TRANSIENT = ("_arrival", "_meter", "_solo", "_told", ENTRY)
 """What ties an event to whoever holds or runs it: no copy has it."""
 
 

@@ -13,11 +13,14 @@ __all__ = ("bill_on_record", "check_bill", "has_own_bill", "own_bill")
 
 def has_own_bill(kind: type[Work]) -> bool:
     """Whether the events of a class say themselves what they cost, or by whom they are counted."""
-    return not kind.has_usual_costs() or kind.key is not Work.key
+    return kind.has_own_costs() or kind.key is not Work.key
 
 
 def own_bill(event: Work) -> tuple[str | None, Mapping[str, float] | None]:
     """The key and the costs of an event; None where it says nothing of its own.
+
+    The usual costs look into the event's ``request``, which is code that belongs to its start:
+    they are known here if they were asked for under limits before.
 
     Raises:
         ValidationError: names what makes no sense.
@@ -25,7 +28,7 @@ def own_bill(event: Work) -> tuple[str | None, Mapping[str, float] | None]:
     """
     kind = type(event)
     key = None if kind.key is Work.key else event.key
-    costs = None if kind.has_usual_costs() else event.costs
+    costs = event.costs if kind.has_own_costs() else event.__dict__.get("_told")
     check_bill(kind, {} if costs is None else costs, key)
     return key, costs
 

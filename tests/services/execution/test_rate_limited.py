@@ -1,5 +1,6 @@
 """The original's rate limiting names: the same interface, and no event is aborted for waiting."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -126,3 +127,43 @@ async def test_a_subclass_may_ask_more_and_its_base_first() -> None:
 def test_its_settings_are_checked(wrong: Any) -> None:
     with pytest.raises(ValidationError, match="replenishment_interval"):
         RateLimitedProcessor(replenishment_interval=wrong)
+
+
+async def test_over_a_file_the_tokens_of_a_request_are_on_record(tmp_path: Path) -> None:
+    STARTS.clear()
+    executor = CallExecutor(
+        {"token_bucket": bucket(100, 10.0)}, store=f"sqlite:///{tmp_path / 'run.db'}"
+    )
+    one = await executor.append(Call(tokens=90))
+    many = await executor.append_many([Call(tokens=30), Call(tokens=None)])
+    records = await executor.store.events(None)
+    assert [record.costs.get("tokens", 0) for record in records] == [90, 30, 0]
+    async with background(executor):
+        await executor.result(one)
+        await executor.cancel(many[0])  # it waits for its tokens: ten seconds
+        await executor.join()
+    assert [event.status for event in (one, *many)] == ["completed", "cancelled", "completed"]
+
+
+class Shy(Event):
+    @property
+    def request(self) -> dict[str, Any]:
+        raise RuntimeError("not before it starts")
+
+    async def _invoke(self) -> None:
+        """Nobody comes here."""
+
+
+async def test_without_limits_nobody_looks_into_a_request_before_the_start(tmp_path: Path) -> None:
+    class ShyProcessor(Processor):
+        event_type: ClassVar[type[Event]] = Shy
+
+    class ShyExecutor(Executor):
+        processor_type: ClassVar[type[Processor]] = ShyProcessor
+
+    for store in (None, f"sqlite:///{tmp_path / 'run.db'}"):
+        executor = ShyExecutor(store=store)
+        event = await executor.append(Shy())
+        async with background(executor):
+            await executor.join()
+        assert (event.status, str(event.execution.error)) == ("failed", "not before it starts")

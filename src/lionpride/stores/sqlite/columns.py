@@ -80,9 +80,13 @@ def bill_of(event: Work) -> tuple[str | None, str | None]:
     return key, None if costs is None else json.dumps(dict(costs), separators=(",", ":"))
 
 
+def is_plain(event: Work) -> bool:
+    """Whether an event has neither costs nor a key of its own."""
+    return _is_plain(type(event)) and "_told" not in event.__dict__
+
+
 @lru_cache(maxsize=4096)
-def is_plain(kind: type[Work]) -> bool:
-    """Whether the events of a class have neither costs nor a key of their own."""
+def _is_plain(kind: type[Work]) -> bool:
     return not has_own_bill(kind)
 
 

@@ -74,7 +74,7 @@ class SqliteStore(Manage):
         exist_ok: bool = False,
         terms: Terms | None = None,
     ) -> list[Work]:
-        new = all("_status" not in event.__dict__ and is_plain(type(event)) for event, _ in entries)
+        new = all("_status" not in event.__dict__ and is_plain(event) for event, _ in entries)
         if new and not exist_ok and terms is None:
             await self._enter(entries, room)  # nobody has had them
             return [event for event, _ in entries]
@@ -247,7 +247,7 @@ class SqliteStore(Manage):
 
     def append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:
         """See ``Prompt``."""
-        if not is_plain(type(event)):
+        if not is_plain(event):
             return self._append_soon(event, priority)
         fresh = fresh_of(event, priority)
         if self._bells.ready:  # now, so that a claim comes in time for the same commit
