@@ -19,6 +19,7 @@ from benchmarks import (
     idle,
     imports,
     latency,
+    limits,
     memory,
     recovery,
     settled,
@@ -37,6 +38,7 @@ QUESTIONS: dict[str, Callable[[int], Section]] = {
     "idle": idle.report,
     "imports": imports.report,
     "stream": stream.report,
+    "limits": limits.report,
 }
 ON_DISK: dict[str, Callable[[Setting], Section]] = {
     "durable": durable.report,

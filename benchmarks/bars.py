@@ -37,6 +37,7 @@ def at_most(limit: float, unit: str = "") -> Bar:
 WHOLE_PATH = Bar(0.5, floor=0.45)
 ENGINE_ONLY = Bar(0.8, floor=0.65)
 OF_QUEUE = Bar(0.5)
+LIMITED = Bar(0.5)
 THAN_AIOJOBS = Bar(1.0)
 THAN_ORIGINAL = Bar(60.0)
 GROWTH = at_most(1.2)

@@ -92,7 +92,7 @@ def test_a_nested_class_can_be_named(job):
         ("job_for_target.py:Homeless", ["no processor_type"]),
         ("lionpride.core:Event", ["base class", "subclass"]),
         ("lionpride.core:Executor", ["processor"]),
-        ("lionpride.core:Processor", ["neither an Event nor an Executor"]),
+        ("lionpride.core:Processor", ["is a Processor", "processor_type is Processor"]),
         ("json.py:Resize", ["name of the module 'json'", "rename"]),
         ("broken.py:Resize", ["broken.py line 2", "SyntaxError"]),
         ("raising.py:Resize", ["raising.py line 2", "ZeroDivisionError"]),

@@ -43,7 +43,9 @@ def add(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "target", metavar="TARGET", help="file.py:Class or package.module:Class, an Event"
+        "target",
+        metavar="TARGET",
+        help="file.py:Class or package.module:Class, an Event or an Executor",
     )
     parser.add_argument(
         "--input",

@@ -53,6 +53,10 @@ def load_target(text: str) -> Target:
         raise UsageError(f"{text} is the base class, which does nothing: name a subclass of Event")
     if issubclass(found, Event):
         return Target(text, found, executor_for(found))
+    if issubclass(found, Processor):
+        raise UsageError(
+            f"{text} is a Processor: name an Executor whose processor_type is {name}, or an Event"
+        )
     raise UsageError(
         f"{text} is neither an Event nor an Executor: let {name} inherit from lionpride.core.Event"
     )

@@ -35,8 +35,8 @@ class Retry:
         attempts: How many in all, the first one included.
         backoff: Seconds: the longest that the first wait may be. It doubles each time.
         ceiling: Seconds: the longest that any wait may be, but for a ``retry_after``.
-        deadline: Seconds after the start of the first attempt beyond which no other starts; None:
-            however long it takes.
+        deadline: Seconds after the start of the first attempt that failed beyond which no other
+            starts; None: however long it takes.
         jitter: Whether waits are random; else each is as long as it may be.
         on: Exception classes that are tried again, their subclasses included; full names as
             ``"httpx.HTTPError"`` will do. An exception with ``retryable = True`` is tried again
