@@ -93,6 +93,7 @@ def connect(folder: str, name: str) -> Any:
     connection = apsw.Connection(str(Path(folder, f"{name}.db")))
     for pragma in ("journal_mode = WAL", "synchronous = FULL", f"cache_size = -{CACHE}"):
         list(connection.execute(f"PRAGMA {pragma}"))
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # 3 % quicker, as for the store
     connection.execute(SCHEMA)
     return connection
 

@@ -155,12 +155,6 @@ def a_claim_is_no_attempt(patch: pytest.MonkeyPatch) -> None:
             numbers = [(one[name == "lease_new"],) for one in found]
             self._db.executemany("UPDATE lease SET attempt = attempt - 1 WHERE number = ?", numbers)
 
-    @instead(patch, Bulk, "lease_range")
-    def lease_range(old: Any, self: Bulk, *args: Any) -> None:
-        old(self, *args)
-        query = "UPDATE lease SET attempt = attempt - 1 WHERE number BETWEEN ? AND ?"
-        self._db.execute(query, args[:2])
-
 
 @fault("L1")
 def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,9 @@ import pytest
 
 from lionpride.stores.sqlite.many import SIZES, many
 
+FROM_VALUES = "SELECT * FROM (VALUES "
+NO_NULLS = ") WHERE column1 IS NOT NULL"
+
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 99, 128, 129, 400])
 def test_every_row_is_written_once(count: int) -> None:
@@ -12,7 +15,7 @@ def test_every_row_is_written_once(count: int) -> None:
     connection.execute("CREATE TABLE pair (a, b)")
     rows = [(number, f"{number}") for number in range(count)]
     many(connection, "this is no statement, and is not executed ", "(?)", "", [])
-    many(connection, "INSERT INTO pair (a, b) VALUES ", "(?, ?)", "", rows)
+    many(connection, f"INSERT INTO pair {FROM_VALUES}", "(?, ?)", NO_NULLS, rows)
     assert list(connection.execute("SELECT a, b FROM pair ORDER BY rowid")) == rows
 
 
@@ -20,7 +23,8 @@ def test_what_follows_the_rows_is_said_once() -> None:
     connection = apsw.Connection(":memory:")
     connection.execute("CREATE TABLE one (a UNIQUE)")
     rows = [(number % 50,) for number in range(200)]
-    many(connection, "INSERT INTO one VALUES ", "(?)", " ON CONFLICT (a) DO NOTHING", rows)
+    after = f"{NO_NULLS} ON CONFLICT (a) DO NOTHING"
+    many(connection, f"INSERT INTO one {FROM_VALUES}", "(?)", after, rows)
     assert connection.execute("SELECT count(*) FROM one").get == 50
 
 
@@ -28,7 +32,8 @@ def test_what_comes_before_the_rows_is_bound_to_each_statement() -> None:
     connection = apsw.Connection(":memory:")
     connection.execute("CREATE TABLE one (a)")
     rows = [(number,) for number in range(1, 100)]
-    many(connection, "INSERT INTO one VALUES ", "(?)", "", [*rows, (100,), (101,)])
+    values = [*rows, (100,), (101,)]
+    many(connection, f"INSERT INTO one {FROM_VALUES}", "(?)", NO_NULLS, values)
     many(connection, "DELETE FROM one WHERE a > ? AND a IN (", "?", ")", rows, 10)
     assert [a for (a,) in connection.execute("SELECT a FROM one")] == [*range(1, 11), 100, 101]
 
@@ -39,5 +44,5 @@ def test_few_different_statements_are_compiled() -> None:
     texts: set[str] = set()
     connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, lambda event: texts.add(event["sql"]))
     for count in range(300):
-        many(connection, "INSERT INTO one VALUES ", "(?)", "", [(count,)] * count)
+        many(connection, f"INSERT INTO one {FROM_VALUES}", "(?)", NO_NULLS, [(count,)] * count)
     assert len(texts) == len(SIZES)

@@ -19,19 +19,22 @@ __all__ = ("Bulk",)
 class Bulk(Rows):
     """The rows of a queue, and the quick ways to write many of them."""
 
+    _first_new = 0  # the lowest number that this transaction gives to events that are new
+
     def enter(self, fresh: Sequence[Fresh]) -> range | None:
         """Take in events with nothing on record; their numbers, or None if an id is known.
 
         They stand nowhere yet: ``let_new_wait`` or ``lease_new`` says where.
         """
-        last = self.last()
-        numbers = range(last + 1, last + 1 + len(fresh))  # as SQLite gives them
+        first = self._first_new = self.last() + 1
+        numbers = range(first, first + len(fresh))  # as SQLite gives them
         before = self._db.total_changes()
         many(
             self._db,
-            "INSERT INTO event (id, queue, kind, payload, created, priority) VALUES ",
-            f"(?, {self._queue}, ?, ?, ?, ?)",
-            " ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO event (id, queue, kind, payload, created, priority) "
+            f"SELECT column1, {self._queue}, column2, column3, column4, column5 FROM (VALUES ",
+            "(?, ?, ?, ?, ?)",
+            ") WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING",
             fresh,
         )
         return numbers if self._db.total_changes() - before == len(fresh) else None
@@ -49,52 +52,43 @@ class Bulk(Rows):
             self._count(PENDING, len(fresh))
         return numbers
 
+    # Those that ``enter`` has just taken in are told by their keys, so that none has to be listed.
+
     def let_new_wait(self, new: Sequence[tuple[float, int]]) -> None:
-        """Let events wait that have just been taken in: priority, number."""
-        many(
-            self._db,
-            f"INSERT INTO waiting (queue, due, priority, number, {STATE}) VALUES ",
-            f"({self._queue}, 0, ?, ?, {NEW_TEXT})",
-            "",
-            new,
-        )
-        self._count(PENDING, len(new))
+        """Let new events wait: priority, number, one after another in this order."""
+        if new:
+            self._db.execute(
+                f"INSERT INTO waiting (queue, due, priority, number, {STATE}) "
+                f"SELECT queue, 0, priority, number, {NEW_TEXT} FROM event "
+                "WHERE number >= ? AND (priority, number) BETWEEN (?, ?) AND (?, ?)",
+                (self._first_new, *new[0], *new[-1]),
+            )
+            self._count(PENDING, len(new))
 
     def lease_new(self, new: Sequence[tuple[float, int]], worker: str, until: float) -> None:
-        """Give a worker events that have just been taken in: priority, number."""
-        many(
-            self._db,
-            f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) "
-            f"SELECT column2, {self._queue}, 0, column1, 1{NEW_TEXT[1:]}, ?, ? FROM (VALUES ",
-            "(?, ?)",
-            ")",
-            new,
-            worker,
-            until,
-        )
-        self._count(PROCESSING, len(new))
-
-    def lease_range(self, first: int, last: int, worker: str, until: float) -> None:
-        """Give a worker events that have just been taken in: all numbers from first to last."""
+        """Give a worker new events: priority, number, one after another in this order."""
         self._db.execute(
             f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) "
             f"SELECT number, queue, 0, priority, 1{NEW_TEXT[1:]}, ?, ? FROM event "
-            "WHERE number BETWEEN ? AND ?",
-            (worker, until, first, last),
+            "WHERE number >= ? AND (priority, number) BETWEEN (?, ?) AND (?, ?)",
+            (worker, until, self._first_new, *new[0], *new[-1]),
         )
-        self._count(PROCESSING, last - first + 1)
+        self._count(PROCESSING, len(new))
 
     def complete(self, ended: Sequence[Ended]) -> bool:
         """Put completed attempts on record; False if a lease was lost: then undo this."""
+        ended = sorted(ended)  # to go through the trees once
         if not self.end_leases([one[:2] for one in ended]):
             return False
         many(
             self._db,
             "INSERT INTO finished (number, queue, status, attempt, ended, duration, result, "
-            "tries, denials, interruptions, attempts) VALUES ",
-            f"(?, {self._queue}, 'completed', ?, ?, ?, ?, ?, 0, ?, ?)",
-            "",
-            sorted(ended),
+            f"tries, denials, interruptions, attempts) SELECT column1, {self._queue}, "
+            "'completed', column2, column3, column4, column5, column6, 0, column7, column8 "
+            "FROM (VALUES ",
+            "(?, ?, ?, ?, ?, ?, ?, ?)",
+            ") WHERE column1 IS NOT NULL",
+            ended,
         )
         self._count(EventStatus.COMPLETED.value, len(ended))
         return True

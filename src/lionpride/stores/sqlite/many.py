@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
@@ -11,8 +12,10 @@ import apsw
 
 __all__ = ("SIZES", "many")
 
-SIZES: Final = (128, 64, 32, 16, 8, 4, 2, 1)
-"""Rows of one statement: few, so that those that were compiled are found again."""
+SIZES: Final = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128)
+"""Rows of one statement: few sizes, so that those that were compiled are found again."""
+
+_MOST: Final = SIZES[-1]
 
 
 def many(
@@ -20,10 +23,13 @@ def many(
     before: str,
     row: str,
     after: str,
-    rows: Sequence[Iterable[Any]],
+    rows: Sequence[tuple[Any, ...]],
     *first: Any,
 ) -> None:
     """Execute a statement that lists values, for any number of rows.
+
+    The rows are filled up with NULLs to the next of the ``SIZES``, which costs less than one more
+    statement: it has to do nothing for a row of NULLs.
 
     Args:
         connection: Where.
@@ -33,12 +39,12 @@ def many(
         rows: What is bound to each.
         *first: What is bound before the rows.
     """
-    at, left = 0, len(rows)
-    for size in SIZES:
-        while left >= size:
-            bound = (*first, *chain.from_iterable(rows[at : at + size]))
-            connection.execute(_text(before, row, after, size), bound)
-            at, left = at + size, left - size
+    for at in range(0, len(rows), _MOST):
+        some = rows[at : at + _MOST]
+        size = SIZES[bisect_left(SIZES, len(some))]
+        nothing = (None,) * ((size - len(some)) * len(some[0]))
+        bound = (*first, *chain.from_iterable(some), *nothing)
+        connection.execute(_text(before, row, after, size), bound)
 
 
 @lru_cache(maxsize=256)

@@ -36,7 +36,7 @@ def claim_first(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed | None, New
     if waited:
         rows.lease_first(waited, claim.worker, claim.lapse(), claim.start)
     if fresh:
-        _lease(rows, claim, fresh)
+        rows.lease_new(fresh, claim.worker, claim.lapse())
     more = len(found) > len(waited) or len(new) > n
     wait = 0.0 if more else claim.wait(rows)
     if claim.start:
@@ -45,15 +45,6 @@ def claim_first(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed | None, New
     if waited and fresh:
         taken.sort(key=_key)
     return Claimed(taken, kept, wait, expired), new[n:]
-
-
-def _lease(rows: Bulk, claim: Claim, fresh: New) -> None:
-    numbers = [number for _, number in fresh]
-    first, last = min(numbers), max(numbers)
-    if last - first + 1 == len(numbers):
-        rows.lease_range(first, last, claim.worker, claim.lapse())
-    else:
-        rows.lease_new(fresh, claim.worker, claim.lapse())
 
 
 def _key(one: Waits) -> tuple[float, int]:

@@ -328,7 +328,7 @@ class Rows(Look):
         """End leases by number and attempt; False if one was not there: then undo this."""
         before = self._db.total_changes()
         by_attempt: dict[int, list[tuple[int]]] = {}
-        for number, attempt in sorted(claims):  # in their order, to go through the tree once
+        for number, attempt in claims:
             by_attempt.setdefault(attempt, []).append((number,))
         for attempt, numbers in by_attempt.items():
             query = "DELETE FROM lease WHERE attempt = ? AND number IN ("
