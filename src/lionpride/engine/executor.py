@@ -140,7 +140,13 @@ class Executor(Control):
             and now.append_now(event, priority)
         ):
             return event
-        if self._prompt is not None and not exist_ok and self._is_plain(event):
+        if (
+            self._prompt is not None
+            and not exist_ok
+            and "_status" not in event.__dict__  # it is new, ...
+            and self._room is None
+            and not self._observers.active  # ... and nobody is to be told of it
+        ):
             await self._prompt.append_soon(event, priority)
             return event
         return await self._append_on(None, event, priority, exist_ok, wait)
@@ -162,11 +168,6 @@ class Executor(Control):
                 f"{self.states.name!r} takes in nothing more: it drains, or was drained; "
                 "await executor.start() to let it go on"
             )
-
-    def _is_plain(self, event: Event) -> bool:
-        """Whether an event is new, and nobody is to be told of it, and it needs no room."""
-        new = "_status" not in event.__dict__
-        return new and self._room is None and not self._observers.active
 
     def _slots(self) -> int:
         if self.processor is not None:

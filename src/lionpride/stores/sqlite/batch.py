@@ -89,7 +89,7 @@ class Batch:
             numbers: Sequence[int] | None = rows.enter(fresh) if fresh else ()
             if numbers is None:
                 return None
-            new = sorted((one[4], number) for one, number in zip(fresh, numbers, strict=True))
+            new = sorted(zip([one[4] for one in fresh], numbers, strict=True))
             steps = []
             for step, _, _ in self.steps:
                 assert isinstance(step, Claim), "a plain batch has no other steps"
@@ -98,7 +98,8 @@ class Batch:
                     return None
                 steps.append(Answer(claimed))
             rows.let_new_wait(new)
-            left, started = bool(new), {n for each in steps for _, n in each.value.new}
+            started = _started(steps, numbers)
+            left = bool(new)
         except apsw.Error:
             raise
         except Exception:  # of which event it was, shows when each is taken for itself
@@ -157,6 +158,13 @@ class Batch:
         at once, is known here when its claim is, and observers hear of it before it starts.
         """
         return sorted(range(len(self.steps)), key=lambda at: _rank(self.steps[at][0]))
+
+
+def _started(claims: Sequence[Answer], numbers: Sequence[int]) -> Collection[int]:
+    """Of the numbers of what is new, those that were started at once: often all."""
+    if sum(len(each.value.new) for each in claims) == len(numbers):
+        return numbers
+    return {number for each in claims for _, number in each.value.new}
 
 
 def _rank(step: Step) -> int:

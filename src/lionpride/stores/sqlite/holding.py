@@ -102,7 +102,10 @@ class Holding:
     def entered(self, entries: Sequence[Entered], answers: Answers) -> None:
         """Events were taken in that nobody had before, or were not."""
         numbers, started = answers.numbers, answers.started
-        if started:  # ``claimed`` is called next, and finds them here
+        # ``claimed`` is called next, and finds here what was started.
+        if len(started) == len(entries):
+            self._arriving = dict(zip(started, [one[0] for one in entries], strict=True))
+        elif started:
             pairs = zip(numbers, entries, strict=True)
             self._arriving = {n: one[0] for n, one in pairs if n in started}  # type: ignore[misc]
         if len(started) < len(entries):
