@@ -138,7 +138,7 @@ async def test_over_a_file_the_tokens_of_a_request_are_on_record(tmp_path: Path)
     many = await executor.append_many([Call(tokens=30), Call(tokens=None)])
     records = await executor.store.events(None)
     assert [record.costs.get("tokens", 0) for record in records] == [90, 30, 0]
-    async with background(executor):
+    async with executor:
         await executor.result(one)
         await executor.cancel(many[0])  # it waits for its tokens: ten seconds
         await executor.join()
@@ -164,6 +164,6 @@ async def test_without_limits_nobody_looks_into_a_request_before_the_start(tmp_p
     for store in (None, f"sqlite:///{tmp_path / 'run.db'}"):
         executor = ShyExecutor(store=store)
         event = await executor.append(Shy())
-        async with background(executor):
+        async with executor:
             await executor.join()
         assert (event.status, str(event.execution.error)) == ("failed", "not before it starts")
