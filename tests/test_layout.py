@@ -43,8 +43,6 @@ UNTESTED: dict[str, str] = {
     "stores/sqlite/reader.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/sqlite/rows.py": "tests/simulation: the rows against the reference",
     "stores/sqlite/steps.py": "tests/simulation: every step against the reference",
-    "rules/taking.py": "tests/rules/test_limits.py, tests/engine/test_rate_limits.py",
-    "rules/meters.py": "tests/rules/test_metering.py",
     "rules/bills.py": "tests/rules/test_metering.py, tests/stores/test_contract_limits.py",
     "rules/guards.py": "tests/engine/test_rate_limits.py: a large one is not starved",
     "stores/rationing.py": "tests/stores/test_contract_limits.py, tests/engine/test_rate_limits.py",

@@ -14,7 +14,6 @@ from simulation.unhurried import unhurried
 
 from lionpride.core import Event, EventStatus, Executor, Limit, Processor, RateLimited
 from lionpride.errors import ConfigurationError, ValidationError
-from lionpride.model.flow import Flow
 from lionpride.stores.contract import Store
 
 pytestmark = pytest.mark.virtual
@@ -275,8 +274,9 @@ async def test_costs_that_raise_fail_their_event_alone() -> None:
     if FILE:
         pytest.skip("a file has the costs that an event had when it was appended")
     desk = executor(Limit("tokens", 100, per=10))
-    bad, good = Broken(broken=True), Broken()
-    await desk.load(Flow(items=[bad, good]))  # nobody looks at their costs there
+    bad, good = Broken(), Broken()
+    await desk.append_many([bad, good])
+    bad.broken = True
     async with background(desk):
         await desk.join()
     assert isinstance(bad.execution.error, LookupError)

@@ -8,8 +8,7 @@ import pytest
 from lionpride.errors import ConfigurationError, OperationError, ValidationError
 from lionpride.model.work import Work
 from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
-from lionpride.rules.meters import Meter, end_meter, refusal_of
+from lionpride.rules.metering import Limits, Meter, end_meter, refusal_of
 
 
 class Call(Work):

@@ -125,12 +125,8 @@ class Executor(Control):
             ExistsError: if its id is known here, or another executor holds it.
             QueueFullError: if as many as ``max_queue_size`` wait, without ``wait``.
         """
-        kind = type(event)
-        if kind is not self._usual_type:
-            if kind is self._event_type:
-                self._limits.check(event)  # `_check`, a frame shorter
-            else:
-                self._check(event)
+        if type(event) is not self._usual_type:
+            self._check(event)
         if type(priority) is not float or not _LEAST <= priority <= _MOST:
             priority = checked_priority(event, priority)
         if terms:  # keywords of their own, with a default each, cost four times as much

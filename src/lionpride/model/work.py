@@ -39,7 +39,7 @@ _RESERVED: Mapping[str, str] = {
     "as_fresh_event": "the same work to do again",
 }
 
-_OURS = {"_bill", "_meter", "_solo", "_told", ENTRY}
+_OURS = {"_meter", "_solo", "_told", ENTRY}
 
 
 class Work(Element):
@@ -65,7 +65,7 @@ class Work(Element):
         return value
 
     kept_entries: ClassVar[frozenset[str]] = (
-        Element.kept_entries | KEYS | {"_bill", "_meter", "_solo", "_told", ENTRY}
+        Element.kept_entries | KEYS | {"_meter", "_solo", "_told", ENTRY}
     )
 
     max_chunks: ClassVar[int] = 1_000_000
@@ -237,7 +237,7 @@ def _entries_of(value: Any) -> dict[str, Any]:
     raise ValidationError(f"execution must be an Execution or what its to_dict gave, not {value!r}")
 
 
-_TRANSIENT = ("_arrival", "_bill", "_meter", "_solo", "_told", ENTRY)
+_TRANSIENT = ("_arrival", "_meter", "_solo", "_told", ENTRY)
 """What ties an event to whoever holds or runs it: no copy has it."""
 
 

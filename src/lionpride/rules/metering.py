@@ -1,23 +1,26 @@
-"""Metering: the limits of one processor, and what an event takes of each."""
+"""Metering: what an event takes of the limits, from its claim to its end, to the unit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
-from ..errors import ConfigurationError, ValidationError
+from ..errors import ConfigurationError, OperationError, ValidationError
 from ..model.costs import REQUEST
 from ..model.work import Work
 from .bills import check_bill
-from .limits import Account, Limit
+from .lifecycle import Pause
+from .limits import Account, Entry, Limit
 
 __all__ = (
     "Asked",
-    "Bill",
     "Limits",
+    "Meter",
+    "Refused",
     "Share",
+    "end_meter",
     "excess",
+    "refusal_of",
 )
 
 Share: TypeAlias = tuple[Account, float]
@@ -25,15 +28,6 @@ Share: TypeAlias = tuple[Account, float]
 
 Asked: TypeAlias = tuple[str | None, Sequence[Share]]
 """The key of an event, and its shares."""
-
-
-Bill: TypeAlias = tuple[float, ...]
-"""What an event costs of each limit, in their order; and at its end, the number of the Limits.
-
-Numbers alone, since the garbage collector lets go of a tuple of those at once: many may wait.
-"""
-
-_number = count()
 
 
 class Limits(Mapping[str, Limit]):
@@ -44,25 +38,12 @@ class Limits(Mapping[str, Limit]):
 
     Attributes:
         holds: Whether any of them counts what runs at once.
-        number: Tells them from all others.
-        row: The account of each, in order, if all are rates and have no keys; else None.
-        bills: Of classes whose events all cost the same, how much, once it has been asked for.
 
     Raises:
         ConfigurationError: for what is no Limit, or two of one name.
     """
 
-    __slots__ = (
-        "_by_key",
-        "_by_name",
-        "_each",
-        "_limits",
-        "_usual",
-        "bills",
-        "holds",
-        "number",
-        "row",
-    )
+    __slots__ = ("_by_key", "_by_name", "_each", "_usual", "holds")
 
     def __init__(self, limits: Iterable[Limit]) -> None:
         self._by_name: dict[str, Limit] = {}
@@ -79,13 +60,11 @@ class Limits(Mapping[str, Limit]):
                 )
             self._by_name[limit.name] = limit
         self._usual: dict[type[Work], Asked | None] = {}
-        self.number = next(_number)
-        self.bills: dict[type[Work], Bill] = {}
         self._note()
 
     def _note(self) -> None:
         """Note what is asked of them for each event."""
-        limits = self._limits = list(self._by_name.values())
+        limits = self._by_name.values()
         self.holds = any(limit.per is None for limit in limits)
         self._by_key = any(limit.per_key for limit in limits)
         self._each = [
@@ -97,11 +76,7 @@ class Limits(Mapping[str, Limit]):
             )
             for limit in limits
         ]
-        accounts = [account for *_, account in self._each if account is not None]
-        is_simple = not self.holds and len(accounts) == len(self._each)
-        self.row = accounts if is_simple else None
         self._usual.clear()
-        self.bills.clear()
 
     def __getitem__(self, name: str) -> Limit:
         return self._by_name[name]
@@ -156,9 +131,6 @@ class Limits(Mapping[str, Limit]):
             usual = self._note_kind(kind)
         if usual is not None:
             return usual
-        bill: Bill | None = event.__dict__.get("_bill")
-        if bill is not None and bill[-1] == self.number:
-            return None, self.shares_of(bill)
         costs, key = event.costs, event.key if self._by_key else None
         if type(costs) is not dict or (key is not None and type(key) is not str):
             check_bill(kind, costs, key)
@@ -173,10 +145,6 @@ class Limits(Mapping[str, Limit]):
                 elif key is not None:
                     found.append((limit.account(key), amount))
         return key, found
-
-    def shares_of(self, bill: Bill) -> list[Share]:
-        """What is taken of which account, for a bill of theirs."""
-        return [each for each in zip(self.row or (), bill, strict=False) if each[1]]
 
     def amounts(self, costs: Mapping[str, float], key: str | None) -> list[tuple[Limit, float]]:
         """What is taken of each limit, as ``asked`` says, for costs that make sense."""
@@ -197,15 +165,11 @@ class Limits(Mapping[str, Limit]):
                 if account is not None and REQUEST.get(name, otherwise)
             ]
             usual = None, shares
-            if self.row is not None:
-                self.bills[kind] = *(REQUEST.get(name, 0) for name in self), self.number
         self._usual[kind] = usual
         return usual
 
     def check(self, event: Work) -> None:
-        """Refuse an event that can never start; else note its costs, if they are its own.
-
-        They need not be asked for again then when it is claimed for the first time.
+        """Refuse an event that can never start.
 
         Raises:
             ValidationError: names the cost and the limit; or what makes no sense in its costs.
@@ -220,9 +184,6 @@ class Limits(Mapping[str, Limit]):
                 if amount > each.limit.amount:
                     raise excess(each.limit, amount)
             return
-        if self.row is not None:
-            event.__dict__["_bill"] = self._bill_of(event)
-            return
         costs, key = event.costs, event.key if self._by_key else None
         if type(costs) is not dict or (key is not None and type(key) is not str):
             check_bill(kind, costs, key)
@@ -233,21 +194,6 @@ class Limits(Mapping[str, Limit]):
             if amount > limit.amount and (account is not None or key is not None):
                 raise excess(limit, amount)
 
-    def _bill_of(self, event: Work) -> Bill:
-        """What an event costs of each, where all are rates without keys; as ``check``."""
-        costs = event.costs
-        if type(costs) is not dict:
-            check_bill(type(event), costs, None)
-        amounts = list[float]()
-        for limit in self._limits:
-            amount = costs.get(limit.name, 0)
-            if type(amount) is not int or not 0 <= amount <= limit.amount:
-                check_bill(type(event), costs, None)
-                if amount > limit.amount:
-                    raise excess(limit, amount)
-            amounts.append(amount)
-        return *amounts, self.number
-
 
 def excess(limit: Limit, amount: float) -> ValidationError:
     """Says that an event costs more of a limit than there can be."""
@@ -255,3 +201,177 @@ def excess(limit: Limit, amount: float) -> ValidationError:
         f"costs[{limit.name!r}] is {amount:g}, and {limit!r} can never give more than "
         f"{limit.amount:g}: split the event, or raise the limit's amount"
     )
+
+
+class Source(Protocol):
+    """Where a meter belongs: the limits, and the time in seconds."""
+
+    limits: Limits
+    clock: Callable[[], float]
+
+
+class Meter:
+    """What one claim has taken, kept with its event until it is settled.
+
+    A rate is held from the claim to the start and stamped then, so that what waits for its
+    permission is counted the whole time, and once; if it never starts, it is given back. What
+    counts at once is held to the end.
+
+    Args:
+        source: Whose limits, and what time.
+        key: The event's.
+        shares: The accounts, and what is taken of each.
+        entries: For an event that has started: of each account, what its ``take`` gave.
+    """
+
+    __slots__ = ("_entries", "_key", "_shares", "_source", "_takes")
+
+    def __init__(
+        self,
+        source: Source,
+        key: str | None,
+        shares: Sequence[Share],
+        entries: list[Entry] | None,
+    ) -> None:
+        self._source = source
+        self._key = key
+        self._shares = shares
+        self._entries = entries
+        self._takes: dict[str, Take] | None = None
+
+    @property
+    def refusal(self) -> Exception | None:
+        """Why the event is not to be run at all; None if it is."""
+        return None
+
+    def hold(self) -> None:
+        """Take, for a start that is to come."""
+        for account, amount in self._shares:
+            account.held += amount
+
+    def begin(self, at: float | None = None) -> None:
+        """The event starts, for which was held; now, if nothing else is said, and once."""
+        if self._entries is not None:
+            return
+        now, entries = self._source.clock() if at is None else at, list[Entry]()
+        for account, amount in self._shares:
+            if account.limit.per is None:
+                entries.append([])
+            else:
+                account.held -= amount
+                entries.append(account.stamp(amount, now))
+                if at is None:
+                    account.ring()  # only now it is known when that will leave the window
+        self._entries = entries
+
+    def pause(self, pause: Pause) -> bool:
+        """Let nothing be had of a limit for a while; False if there is none of that name."""
+        limit = None if pause.limit is None else self._source.limits.get(pause.limit)
+        if limit is None or (limit.per_key and self._key is None):
+            return False
+        limit.account(self._key).pause(self._source.clock() + pause.seconds)
+        return True
+
+    def end(self) -> None:
+        """The claim is settled: let go of what is held."""
+        if self._takes is not None:
+            for take in self._takes.values():
+                if take.account.limit.per is None:
+                    take.account.let_go(take.total)
+        elif self._entries is None or self._source.limits.holds:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        for account, amount in self._shares:
+            if self._entries is None or account.limit.per is None:
+                account.let_go(amount)
+
+    def spend(self, costs: Mapping[str, float]) -> None:
+        """State what the attempt has cost so far in all; limits that are not named stay as is.
+
+        What was taken beyond it is given back, unless it has left its window by now. What goes
+        beyond what was taken is taken now, whether there is so much or not.
+
+        Raises:
+            OperationError: if it has not started.
+        """
+        if self._entries is None:
+            raise OperationError("spend() states what a running attempt costs: call it in _invoke")
+        if self._takes is None:
+            self._takes = {
+                account.limit.name: Take(account, amount, [(entry, amount)])
+                for (account, amount), entry in zip(self._shares, self._entries, strict=True)
+            }
+        for name, total in costs.items():
+            limit = self._source.limits.get(name)
+            if limit is None or (limit.per_key and self._key is None):
+                continue
+            if name not in self._takes:
+                self._takes[name] = Take(limit.account(self._key), 0, [])
+            self._takes[name].become(total, self._source.clock())
+
+
+class Refused(Meter):
+    """The meter of an event that can never start: it takes nothing.
+
+    Args:
+        source: Whose limits, and what time.
+        refusal: Why.
+    """
+
+    __slots__ = ("_refusal",)
+
+    def __init__(self, source: Source, refusal: Exception) -> None:
+        super().__init__(source, None, (), None)
+        self._refusal = refusal
+
+    @property
+    def refusal(self) -> Exception:
+        return self._refusal
+
+
+def refusal_of(event: Work) -> Exception | None:
+    """Why a claimed event is not to be run at all; None if it is."""
+    meter: Meter | None = event.__dict__.get("_meter")
+    return None if meter is None else meter.refusal
+
+
+def end_meter(event: Work) -> None:
+    """The claim of an event is settled: let go of what it holds."""
+    meter: Meter | None = event.__dict__.pop("_meter", None)
+    if meter is not None:
+        meter.end()
+
+
+class Take:
+    """What a running attempt has taken of one account, by and by."""
+
+    __slots__ = ("_parts", "account", "total")
+
+    def __init__(self, account: Account, total: float, parts: list[tuple[Entry, float]]) -> None:
+        self.account = account
+        self.total = total
+        self._parts = parts
+
+    def become(self, total: float, now: float) -> None:
+        """Take more, or give back, so that it is so much in all."""
+        account, more = self.account, total - self.total
+        self.total = total
+        if account.limit.per is None:
+            account.let_go(-more)
+        elif more > 0:
+            account.used(now)
+            self._parts.append((account.stamp(more, now), more))
+        else:
+            account.used(now)
+            self._give_back(-more)
+
+    def _give_back(self, amount: float) -> None:
+        """Give back what was taken last."""
+        while amount > 0 and self._parts:
+            entry, taken = self._parts.pop()
+            part = min(amount, taken)
+            self.account.return_to(entry, part)
+            amount -= part
+            if part < taken:
+                self._parts.append((entry, taken - part))

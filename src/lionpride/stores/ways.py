@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from ..model.work import Work
-from ..rules.metering import Bill
-from ..rules.meters import Meter, RowMeter
-from ..rules.taking import take_row
+from ..rules.metering import Meter
 from .bells import Bells
 from .contract import Settled, Started, Within
 from .rationing import Rationing
@@ -43,8 +41,6 @@ def ways(
         lapse: Ends what was not started in time.
     """
     claim = _claiming(ration, waiting, bells, lanes, lapse)
-    if ration.limits.row is not None:
-        claim = _claiming_a_row(ration, waiting, bells, lanes, claim)
     complete = _completing(complete_now, ration.limits.holds)
     return claim, complete, _passing_on(ration, waiting, bells, lanes, claim, complete)
 
@@ -68,43 +64,6 @@ def _claiming(
             del own["_denials"]
         if bells.room:
             bells.ring_room()
-        return event, attempt, own
-
-    return claim
-
-
-def _claiming_a_row(
-    ration: Rationing, waiting: Waiting, bells: Bells, lanes: Lanes, otherwise: Claim
-) -> Claim:
-    """Where all limits are rates without keys: in one frame what is usual; ``otherwise`` else."""
-    pending, processing, _ = lanes
-    limits, ready, lines = ration.limits, waiting.ready, ration.lines
-    run, new, heap = ready.run, ready.new, ready.heap
-    row, name = limits.row or (), limits.number
-
-    def claim() -> Started | None:
-        if lines or not run or new or heap or waiting.mixed or bells.room:
-            return otherwise()
-        number = run[0]
-        event = pending[number]
-        own = event.__dict__
-        bill: Bill | None = own.pop("_bill", None)
-        if bill is None or bill[-1] != name:
-            bill = limits.bills.get(type(event))
-            if bill is None:
-                return otherwise()
-        entries = take_row(row, bill, ration.clock())
-        if entries is None:
-            own["_bill"] = bill
-            return otherwise()
-        run.popleft()
-        del pending[number]
-        processing[number] = event
-        own["_meter"] = RowMeter(ration, bill, entries)
-        own["_status"] = "processing"
-        own["_attempt"] = attempt = own["_attempt"] + 1 if "_attempt" in own else 1
-        if attempt > 1 and "_denials" in own:
-            del own["_denials"]
         return event, attempt, own
 
     return claim

@@ -76,7 +76,6 @@ def bill_of(event: Work) -> tuple[str | None, str | None]:
         ValidationError: names what makes no sense.
         Exception: whatever its own code raises.
     """
-    event.__dict__.pop("_bill", None)  # the columns say it
     key, costs = own_bill(event)
     return key, None if costs is None else json.dumps(dict(costs), separators=(",", ":"))
 
