@@ -195,6 +195,7 @@ async def test_a_round_starts_what_may_start_now() -> None:
     await desk.forward()
     assert STARTS[2:] == [(10, 60), (10, 1)]
     assert not len(desk.pending_events)
+    await desk.store.close()
 
 
 async def test_one_limit_for_two_executors() -> None:
@@ -374,6 +375,7 @@ async def test_a_round_waits_for_a_pause_too() -> None:
     await asyncio.sleep(7)
     await desk.forward()
     assert STARTS == [(0, 1), (7, 1), (7, 2)]
+    await desk.store.close()
 
 
 # -- the true cost ---------------------------------------------------------------------------------
