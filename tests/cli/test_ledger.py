@@ -13,7 +13,7 @@ from cli.steps import (
 )
 
 from lionpride.cli.ledger import Ledger
-from lionpride.stores.contract import Record
+from lionpride.stores.record import Record
 
 
 def record(event, status, **execution):

@@ -9,7 +9,7 @@ import pytest
 from lionpride.cli.results import Results, recorded_line, result_line
 from lionpride.core import Event, EventStatus, Transition
 from lionpride.errors import Skip
-from lionpride.stores.contract import Record
+from lionpride.stores.record import Record
 
 
 class Give(Event):

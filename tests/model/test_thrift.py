@@ -112,6 +112,6 @@ def test_a_getattr_of_the_users_own_is_asked_for_nothing_of_pydantics() -> None:
 def test_instances_of_defaults_share_their_keys() -> None:
     _ = Job(), Job()
     one = Job()
-    for key in Job._entries:
+    for key in Job._entries():
         one.__dict__[key] = 1.0
     assert sys.getsizeof(one.__dict__) < sys.getsizeof(dict(one.__dict__))

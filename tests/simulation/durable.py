@@ -15,7 +15,8 @@ from stores.makers import FOLDERS, Folder, Job, sqlite_in
 
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import MAX_INTERRUPTIONS
-from lionpride.stores.contract import Cancelled, Record, Settled
+from lionpride.stores.contract import Cancelled, Settled
+from lionpride.stores.record import Record
 
 S = EventStatus
 

@@ -14,7 +14,8 @@ from simulation.story import Broken, History, Step, short
 from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFullError
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.rules.lifecycle import ARROWS, MAX_INTERRUPTIONS
-from lionpride.stores.contract import Extended, Record, Settled
+from lionpride.stores.contract import Extended, Settled
+from lionpride.stores.record import Record
 
 S = EventStatus
 

@@ -21,11 +21,11 @@ from lionpride.stores.contract import (
     Claim,
     Entry,
     Extended,
-    Record,
     Settled,
     Settlement,
     Store,
 )
+from lionpride.stores.record import Record
 from lionpride.stores.terms import Terms
 
 S = EventStatus

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.model.work import Work
-from lionpride.stores.contract import Extended, Record, Store
+from lionpride.stores.contract import Extended, Store
+from lionpride.stores.record import Record
 
 Token: TypeAlias = tuple[UUID, int]
 """An event's id and an attempt number: the fencing token."""

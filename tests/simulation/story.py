@@ -7,7 +7,7 @@ from uuid import UUID
 from simulation.shown import Token
 
 from lionpride.rules.lifecycle import Ending
-from lionpride.stores.contract import Record
+from lionpride.stores.record import Record
 
 
 class Broken(AssertionError):

@@ -9,7 +9,8 @@ from lionpride.errors import ExecutionError, LionTimeoutError, Skip
 from lionpride.model.execution import EventStatus
 from lionpride.model.work import Work
 from lionpride.rules.lifecycle import Completion, Ending, Outcome, after_denial
-from lionpride.stores.contract import Claim, Record, Settled, Store
+from lionpride.stores.contract import Claim, Settled, Store
+from lionpride.stores.record import Record
 
 S = EventStatus
 

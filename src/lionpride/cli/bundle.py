@@ -8,7 +8,7 @@ from typing import IO, Any
 from uuid import UUID
 
 from ..errors import LionprideError, ValidationError
-from ..stores.contract import Record
+from ..stores.record import Record
 from .flows import flow_records, is_flow, own_progressions
 from .records import read_record
 from .text import one_line, plural, shorten

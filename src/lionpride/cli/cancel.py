@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ..stores.contract import Cancelled, Record
+from ..stores.contract import Cancelled
+from ..stores.record import Record
 from .durable import Commands, Shelf, add_command, place_of
 from .find import find_all
 from .streams import tell

@@ -13,8 +13,9 @@ from urllib.parse import quote, unquote
 
 from ..core import EventStatus
 from ..errors import LionprideError
-from ..stores.contract import Record, Store
+from ..stores.contract import Store
 from ..stores.open import open_store
+from ..stores.record import Record
 from .streams import warn
 from .text import one_line
 from .usage import UsageError

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ..core import EventStatus
 from ..errors import NotFoundError
-from ..stores.contract import Record
+from ..stores.record import Record
 from .durable import Shelf
 from .text import plural, shorten
 from .usage import UsageError

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core import EventStatus, Execution
 from ..errors import ValidationError
-from ..stores.contract import Record
+from ..stores.record import Record
 from .records import COUNTERS, created_of, read_record
 
 __all__ = ["flow_records", "is_flow", "own_progressions"]

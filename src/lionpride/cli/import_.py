@@ -15,7 +15,7 @@ from uuid import UUID
 
 from ..core import EventStatus
 from ..errors import ExistsError, LionprideError
-from ..stores.contract import Record
+from ..stores.record import Record
 from .bundle import Bundle, open_bundle
 from .durable import Commands, Place, Shelf, add_store, finish, place_of, told_counts
 from .outputs import is_same_file

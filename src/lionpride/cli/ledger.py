@@ -7,7 +7,7 @@ from uuid import UUID
 
 from ..core import Event, EventStatus, Transition
 from ..model.execution import TERMINAL
-from ..stores.contract import Record
+from ..stores.record import Record
 from .tally import Tally, is_failure
 
 __all__ = ["Ledger"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..core import EventStatus
-from ..stores.contract import Record
+from ..stores.record import Record
 from .durable import Commands, Shelf, add_command, place_of
 from .records import created_of, listed, seconds_of
 from .streams import tell, warn

@@ -11,7 +11,7 @@ from uuid import UUID
 from ..core import EventStatus, Execution
 from ..errors import ValidationError
 from ..model.execution import TERMINAL
-from ..stores.contract import Record
+from ..stores.record import Record
 from .text import one_line, shorten
 
 __all__ = ["created_of", "exported", "listed", "read_record", "seconds_of"]

@@ -10,7 +10,7 @@ from uuid import UUID
 from ..core import EventStatus, Execution, Transition, Unset
 from ..model.codec import Unserializable, encode, error_to_dict
 from ..model.work import Work
-from ..stores.contract import Record
+from ..stores.record import Record
 from .outputs import Output
 
 __all__ = ["Results", "recorded_line", "result_line"]

@@ -9,7 +9,7 @@ from uuid import UUID
 from ..core import EventStatus
 from ..errors import NotFoundError, OperationError
 from ..rules.lifecycle import RETRYABLE
-from ..stores.contract import Record
+from ..stores.record import Record
 from .durable import Commands, Shelf, add_command, place_of
 from .find import find_all
 from .streams import tell

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..model.attempts import Attempt, attempts_of
-from ..stores.contract import Record
+from ..stores.record import Record
 from .durable import Commands, Shelf, add_command, place_of
 from .find import find_all
 from .ls import why

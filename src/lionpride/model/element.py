@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import time
@@ -16,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode
-from .given import as_data, as_metadata, as_time
+from .given import as_data, as_metadata, as_time, time_as
 from .ids import made_id
 from .lazy import ARRIVING, made_on_first_use
 from .names import refuse_entry, refuse_shadows
@@ -82,12 +81,11 @@ class Element(BaseModel):
         def metadata(self, value: Any) -> None:
             self.__dict__["_metadata"] = as_metadata(value)
 
-    _thrifty: ClassVar[Thrift]
-    _plainly: ClassVar[Plain]
-    _entries: ClassVar[tuple[str, ...]] = ("_created", "_id", "id")
-
-    kept_entries: ClassVar[frozenset[str]] = frozenset(("_created", "_id", "_metadata"))
-    """What the library keeps in the ``__dict__`` beside the fields: no name for anything else."""
+    if TYPE_CHECKING:  # what pydantic need not read anew for every subclass
+        _thrifty: ClassVar[Thrift]
+        _plainly: ClassVar[Plain]
+        kept_entries: ClassVar[frozenset[str]]
+        """What the library keeps in the ``__dict__`` beside the fields: names for nothing else."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -97,8 +95,13 @@ class Element(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        cls._thrifty = Thrift(cls, cls._entries)
+        cls._thrifty = Thrift(cls, cls._entries())
         cls._plainly = Plain(cls)
+
+    @classmethod
+    def _entries(cls) -> tuple[str, ...]:
+        """What the ``__dict__`` of most instances will have beside the fields."""
+        return ("_created", "_id", "id")
 
     def __init__(self, /, **data: Any) -> None:
         # The hot path, written out: see docs/decisions/identity.md.
@@ -208,7 +211,7 @@ class Element(BaseModel):
         data = self._data(None if mode == "python" else Encoder(), kwargs)
         if "created_at" in data:
             default = "isoformat" if mode == "json" else "datetime"
-            data["created_at"] = _format_time(self, created_at_format or default)
+            data["created_at"] = time_as(created_at_format or default, self)
         meta_key = meta_key or ("node_metadata" if mode == "db" else None)
         if meta_key and "metadata" in data:
             data[meta_key] = data.pop("metadata")
@@ -302,14 +305,17 @@ class Element(BaseModel):
         """
         kwargs.pop("mode", None)
         kwargs.pop("deterministic_sets", None)
-        text = json.dumps(
-            self.to_dict("json", **kwargs), indent=2 if pretty else None, sort_keys=sort_keys
-        )
+        import json  # late: dear to import, and few need it
+
+        data = self.to_dict("json", **kwargs)
+        text = json.dumps(data, indent=2 if pretty else None, sort_keys=sort_keys)
         return text if decode else text.encode()
 
     @classmethod
     def from_json(cls, text: str | bytes, /, **kwargs: Any) -> Self:
         """The element that ``to_json`` was asked of."""
+        import json  # late: as in `to_json`
+
         return cls.from_dict(json.loads(text), **kwargs)
 
     def __copy__(self) -> Self:
@@ -340,8 +346,8 @@ class Element(BaseModel):
 
 
 registry.register(Element)  # its subclasses enter as they are defined
-Element._thrifty = Thrift(Element, Element._entries)
-Element._plainly = Plain(Element)
+Element.__pydantic_init_subclass__()
+Element.kept_entries = frozenset(("_created", "_id", "_metadata"))
 
 _RESERVED: Mapping[str, str] = {
     "id": "the identity",
@@ -392,9 +398,3 @@ _CONVERT: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("created_at", "created_at", as_time),
     ("metadata", "_metadata", as_metadata),
 )
-
-
-def _format_time(element: Element, how: str) -> Any:
-    if how == "timestamp":
-        return element.created_timestamp
-    return element.created_at.isoformat() if how == "isoformat" else element.created_at

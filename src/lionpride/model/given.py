@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from ..errors import ValidationError
 
-__all__ = ("as_data", "as_metadata", "as_time")
+if TYPE_CHECKING:
+    from .element import Element
+
+__all__ = ("as_data", "as_metadata", "as_time", "time_as")
 
 
 def as_time(value: Any) -> datetime:
@@ -52,3 +55,10 @@ def as_data(name: str, data: object) -> dict[str, Any]:
             f"{type(data).__name__}: text is read by from_json"
         )
     return dict(data)
+
+
+def time_as(how: str, element: Element) -> Any:
+    """An element's time of creation: as a "timestamp", in "isoformat", or as it is."""
+    if how == "timestamp":
+        return element.created_timestamp
+    return element.created_at.isoformat() if how == "isoformat" else element.created_at

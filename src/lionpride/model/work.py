@@ -51,8 +51,6 @@ class Work(Element):
         execution: The state to begin with, as ``to_dict`` wrote it; pending by default.
     """
 
-    _entries: ClassVar[tuple[str, ...]] = (*Element._entries, *USUAL_KEYS)
-
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     streaming: bool = False
 
@@ -63,10 +61,6 @@ class Work(Element):
         if value is not None and not (value > 0 and isfinite(value)):
             raise ValueError(f"timeout must be positive and finite, in seconds, not {value}")
         return value
-
-    kept_entries: ClassVar[frozenset[str]] = (
-        Element.kept_entries | KEYS | {"_meter", "_solo", "_told", ENTRY}
-    )
 
     max_chunks: ClassVar[int] = 1_000_000
     """A stream that yields more chunks than this has FAILED; those before are kept."""
@@ -79,6 +73,10 @@ class Work(Element):
         def execution(self) -> Execution:
             """What has become of it so far."""
             return Execution.over(self.__dict__)
+
+    @classmethod
+    def _entries(cls) -> tuple[str, ...]:
+        return (*super()._entries(), *USUAL_KEYS)
 
     @classmethod
     def reserved(cls) -> Mapping[str, str]:
@@ -225,6 +223,9 @@ class Work(Element):
         state = super().__getstate__()
         own = {key: value for key, value in state["__dict__"].items() if key not in _TRANSIENT}
         return {**state, "__dict__": own}
+
+
+Work.kept_entries = Element.kept_entries | KEYS | {"_meter", "_solo", "_told", ENTRY}
 
 
 def _entries_of(value: Any) -> dict[str, Any]:

@@ -144,16 +144,21 @@ class Pause(NamedTuple):
     seconds: float
 
 
-@dataclass(slots=True)
 class Completion:
     """What a settle records of an attempt that ended well: half an ``Outcome``, half the cost."""
 
-    response: Any
-    duration: float
+    __slots__ = ("duration", "response")
 
     status: ClassVar = EventStatus.COMPLETED
     error: ClassVar = None
     retryable: ClassVar = False
+
+    def __init__(self, response: Any, duration: float) -> None:
+        self.response = response
+        self.duration = duration
+
+    def __repr__(self) -> str:
+        return f"Completion({self.response!r}, {self.duration!r})"
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import nsmallest
 from itertools import islice
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ..errors import NotFoundError, OperationError
@@ -22,10 +23,13 @@ from ..rules.metering import Limits
 from .alarm import Alarm
 from .bells import Bells, Ringing
 from .clock import LoopClock, time_of_loop
-from .contract import Cancelled, Named, Record
+from .contract import Cancelled, Named
 from .rationing import Rationing
 from .states import States
 from .waiting import Waiting
+
+if TYPE_CHECKING:
+    from .record import Record
 
 __all__ = ("ByHand",)
 
@@ -223,6 +227,8 @@ class ByHand(Ringing):
         return _PROCESSING if number in self._held else event.execution.status
 
     def _record(self, event: Work) -> Record:
+        from .record import Record  # late: a large dataclass, which running needs not
+
         return Record.of(event, self.queue, self._status(self._number(event), event))
 
     async def find(self, uid: UUID) -> Work | None:

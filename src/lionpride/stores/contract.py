@@ -16,16 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from enum import Enum
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
 from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from ..rules.metering import Limits
-from .record import Record
 from .states import States
 from .terms import Terms
+
+if TYPE_CHECKING:
+    from .record import Record
 
 __all__ = (
     "Cancelled",
@@ -36,7 +38,6 @@ __all__ = (
     "Immediate",
     "Named",
     "Prompt",
-    "Record",
     "Settled",
     "Settlement",
     "Started",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import OperationError
 from ..model.execution import EventStatus
@@ -21,10 +21,13 @@ from ..rules.lifecycle import (
 )
 from ..rules.metering import Limits, Meter, end_meter, refusal_of
 from .by_hand import ByHand
-from .contract import Claim, Entry, Extended, Record, Settled, Settlement, Started, Within
+from .contract import Claim, Entry, Extended, Settled, Settlement, Started, Within
 from .intake import are_new, check_room, resolve
 from .terms import Terms
 from .ways import ways
+
+if TYPE_CHECKING:
+    from .record import Record
 
 __all__ = ("MemoryStore",)
 

@@ -29,7 +29,7 @@ from ..model.work import Work
 __all__ = ("Events", "States")
 
 
-class States(Flow[Work, Progression]):
+class States(Flow[Work, Progression], defer_build=True):
     """Every event that a store holds here, each in exactly one status progression.
 
     Read it as any Flow, and serialize it with ``to_dict()``, which reads back as a plain Flow.
@@ -145,7 +145,7 @@ class States(Flow[Work, Progression]):
         return copy, (copy(self),)
 
 
-class Progressions(Pile[Progression]):
+class Progressions(Pile[Progression], defer_build=True):
     """A pile that the status progressions stay in; those of the user's own come and go."""
 
     def __init__(self, lanes: Iterable[Progression]) -> None:
@@ -188,7 +188,7 @@ class _Staying(MutableMapping[UUID, Progression]):
         self._items.clear()
 
 
-class LiveProgression(Progression):
+class LiveProgression(Progression, defer_build=True):
     """The ids of the events of one status, in order of entry."""
 
     def __init__(self, states: States, status: EventStatus) -> None:
@@ -224,7 +224,7 @@ class LiveProgression(Progression):
         return copy, (copy(self),)
 
 
-class LivePile(Pile[Work]):
+class LivePile(Pile[Work], defer_build=True):
     """The events by id, in order of arrival."""
 
     def __init__(self, states: States) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..model.execution import Execution
 from ..model.policy import Retry
@@ -10,8 +10,7 @@ from ..model.policy import Retry
 __all__ = ("Terms",)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """What holds for all events of one append.
 
     Attributes:

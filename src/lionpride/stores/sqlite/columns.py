@@ -18,7 +18,7 @@ from ...model.unset import Unset
 from ...model.work import Work
 from ...rules.bills import has_own_bill, own_bill
 from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
-from ..contract import Record
+from ..record import Record
 from ..terms import Terms
 from .look import NEW, Found, Kept, State
 from .rows import Fresh, Place

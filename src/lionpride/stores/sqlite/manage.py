@@ -14,7 +14,8 @@ from ...model.execution import TERMINAL, EventStatus, Execution
 from ...model.work import Work
 from ...rules.lifecycle import Ending, after_expiry
 from ..alarm import Alarm
-from ..contract import Cancelled, Named, Record
+from ..contract import Cancelled, Named
+from ..record import Record
 from . import steps
 from .base import CHUNK, Base, heard
 from .columns import after, entries_of

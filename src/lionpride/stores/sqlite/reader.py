@@ -15,7 +15,7 @@ from ...model.attempts import attempts_of
 from ...model.execution import EventStatus
 from ...model.live import Progress
 from ...model.packing import unpack_result
-from ..contract import Record
+from ..record import Record
 from .host import is_dead
 from .look import Found, Look
 

@@ -13,7 +13,8 @@ from ...model.work import Work
 from ...rules.lifecycle import RELEASED, Ending, Pause, after_interruption
 from ...rules.metering import Limits
 from ..clock import steady
-from ..contract import Claim, Entry, Extended, Record, Settled, Settlement
+from ..contract import Claim, Entry, Extended, Settled, Settlement
+from ..record import Record
 from ..terms import Terms
 from . import steps
 from .base import CHUNK, heard
