@@ -6,7 +6,6 @@ is no suite.
 
 from collections.abc import Collection, Iterable, Sequence
 from copy import copy
-from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -420,7 +419,7 @@ class HasAllTheTime(Appends):
     """What has to start by some time is started whenever it may be."""
 
     def changed(self, terms: Terms) -> Terms:
-        return replace(terms, expires=None)
+        return terms._replace(expires=None)
 
 
 @planted("P1")
@@ -428,7 +427,7 @@ class IsLateTooLate(Appends):
     """What expires does so a little later, and may have been claimed by then."""
 
     def changed(self, terms: Terms) -> Terms:
-        return replace(terms, expires=terms.expires and terms.expires + 1.0)
+        return terms._replace(expires=terms.expires and terms.expires + 1.0)
 
 
 @planted("X1")
@@ -436,7 +435,7 @@ class TakesWhatIsThere(Appends):
     """Nothing stands for what is to be appended under its value."""
 
     def changed(self, terms: Terms) -> Terms:
-        return replace(terms, unique=None)
+        return terms._replace(unique=None)
 
 
 @planted("X1")
@@ -444,4 +443,4 @@ class ForgetsThePeriod(Appends):
     """What has ended stands for nothing, however short ago it was appended."""
 
     def changed(self, terms: Terms) -> Terms:
-        return replace(terms, period=0.0)
+        return terms._replace(period=0.0)

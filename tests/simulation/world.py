@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -85,7 +84,7 @@ class World(Beside):
         """Append one of a value that one alone may have."""
         rng, job = self.rng, self.newcomer(0)
         unique, period = (rng.choice("ab"), self.clock()), rng.choice((0.0, 5.0))
-        terms = replace(self.terms(), unique=unique, period=period)
+        terms = self.terms()._replace(unique=unique, period=period)
         step.given = {"id": job.id, "terms": terms}
         await self.both(
             step,
