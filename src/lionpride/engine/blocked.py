@@ -84,9 +84,10 @@ class Look:
         self._came = monotonic()
 
     def end(self) -> None:
-        """It is watched no more; called in the loop."""
+        """It is watched no more; called in the loop. The thread may have it for a while yet."""
         if self._sent is not None:
             self._over(monotonic() - self._sent)
+        self._busy, self._holder = _nothing_runs, _nobody  # they keep the executor
 
     def _over(self, seconds: float) -> None:
         self._sent = None
@@ -110,6 +111,14 @@ class Look:
             seconds,
             where,
         )
+
+
+def _nothing_runs() -> bool:
+    return False
+
+
+def _nobody(_: asyncio.Task[Any]) -> None:
+    return None
 
 
 def _name(event: Any, task: asyncio.Task[Any] | None) -> tuple[str, str]:
