@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -223,3 +224,21 @@ def test_a_process_that_was_stopped_is_not_blocked(ears: Ears) -> None:
     watch.turn(3600.0, stopped=True)
     watch.turn(3600.5, stopped=False)
     assert ears.heard == []
+
+
+async def test_what_is_watched_no_more_is_kept_by_no_thread() -> None:
+    class Owner:
+        def busy(self) -> bool:
+            return True
+
+        def holder(self, _: asyncio.Task[Any]) -> None:
+            return None
+
+    owner = Owner()
+    look = Look(1.0, owner.busy, owner.holder, asyncio.get_running_loop())
+    gone = weakref.ref(owner)
+    look.turn(0.0, stopped=False)
+    look.end()
+    del owner
+    assert gone() is None
+    look.turn(1.0, stopped=False)  # the thread has not heard of it yet
