@@ -5,42 +5,83 @@ from __future__ import annotations
 import asyncio
 import gc
 import statistics
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from itertools import count
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks import bars
 from benchmarks.isolate import Figures, measure
 from benchmarks.rounds import alternate
-from benchmarks.table import Section, absent, figure, held
+from benchmarks.table import Samples, Section, absent, figure, held
 
-SAMPLES = 3_000
-WARM_UP = 300
+PAIRS = 30
+"""Of blocks in a round: one of (b)'s and one of ours, in turns the one and the other first."""
+SAMPLES = 100
+WARM_UP = 20
+"""Before the samples of each block, and not among them."""
 MOST_ROUNDS = 5
 SETTLE = 0.0003
-"""Seconds of rest between two samples, so that the loop waits as an idle program's does."""
+"""Seconds of rest before each sample, so that the loop waits as an idle program's does."""
 
 QUEUE = "(b) queue.put to the job's first line"
 OURS = "(e) append to _invoke's first line"
+
+Sample: TypeAlias = Callable[[], Awaitable[int]]
+"""Hands one job over, and answers the nanoseconds until its first line."""
 
 
 # --- the measured side ----------------------------------------------------------------
 
 
-def child(candidate: str) -> Figures:
-    samples = asyncio.run({"queue": sample_queue, "ours": sample_ours}[candidate]())[WARM_UP:]
-    cuts = statistics.quantiles(samples, n=100)
-    return {"p50": cuts[49], "p99": cuts[98]}
+def child() -> Figures:
+    return asyncio.run(measure_in_turns())
 
 
-async def settle(reached: list[int], count: int) -> None:
-    """Let the loop turn until the job began, then let it come to rest."""
-    while len(reached) < count:  # noqa: ASYNC110 - an Event would cost what is measured
+async def measure_in_turns() -> Figures:
+    """Blocks of the one and the other in one process: both meet the same speed of the machine."""
+    blocks: dict[str, list[list[int]]] = {"queue": [], "ours": []}
+    async with AsyncExitStack() as stack:
+        samplers = {
+            "queue": await stack.enter_async_context(queue_sampler()),
+            "ours": await stack.enter_async_context(our_sampler()),
+        }
+        for pair in range(PAIRS):
+            for name in ("queue", "ours") if pair % 2 else ("ours", "queue"):
+                blocks[name].append(await block(samplers[name]))
+    medians = {name: [statistics.median(each) for each in blocks[name]] for name in blocks}
+    pairs = zip(medians["ours"], medians["queue"], strict=True)
+    return {
+        "ratio": statistics.median(ours / queue for ours, queue in pairs),
+        **{f"{name}, p50": statistics.median(medians[name]) for name in blocks},
+        **{f"{name}, p99": late(blocks[name]) for name in blocks},
+    }
+
+
+def late(blocks: list[list[int]]) -> float:
+    return statistics.quantiles([sample for block in blocks for sample in block], n=100)[98]
+
+
+async def block(sample: Sample) -> list[int]:
+    gc.collect()
+    samples = []
+    for _ in range(WARM_UP + SAMPLES):
+        await asyncio.sleep(SETTLE)
+        samples.append(await sample())
+    return samples[WARM_UP:]
+
+
+async def first_line(reached: list[int]) -> int:
+    """Let the loop turn until the job began, and answer when that was."""
+    while not reached:  # noqa: ASYNC110 - an Event would cost what is measured
         await asyncio.sleep(0)
-    await asyncio.sleep(SETTLE)
+    return reached.pop()
 
 
-async def sample_queue() -> list[int]:
+@asynccontextmanager
+async def queue_sampler() -> AsyncIterator[Sample]:
     from benchmarks.candidates import WORKERS, QueueJob, serve_queue
 
     reached: list[int] = []
@@ -51,22 +92,22 @@ async def sample_queue() -> list[int]:
 
     queue: asyncio.PriorityQueue[Any] = asyncio.PriorityQueue()
     workers = [asyncio.create_task(serve_queue(queue)) for _ in range(WORKERS)]
-    await asyncio.sleep(SETTLE)
-    gc.collect()
-    samples = []
-    for number in range(WARM_UP + SAMPLES):
-        job = StampedJob()
+    numbers = count()
+
+    async def sample() -> int:
+        job, number = StampedJob(), next(numbers)
         began = perf_counter_ns()
         await queue.put((0.0, number, job))
-        await settle(reached, number + 1)
-        samples.append(reached[-1] - began)
+        return await first_line(reached) - began
+
+    yield sample
     for worker in workers:
         worker.cancel()
     await asyncio.gather(*workers, return_exceptions=True)
-    return samples
 
 
-async def sample_ours() -> list[int]:
+@asynccontextmanager
+async def our_sampler() -> AsyncIterator[Sample]:
     from benchmarks.ours import NoOp, make_executor
 
     reached: list[int] = []
@@ -75,17 +116,15 @@ async def sample_ours() -> list[int]:
         async def _invoke(self) -> None:
             reached.append(perf_counter_ns())
 
-    samples = []
     async with make_executor() as executor:
-        await asyncio.sleep(SETTLE)
-        gc.collect()
-        for number in range(WARM_UP + SAMPLES):
+
+        async def sample() -> int:
             event = StampedEvent()
             began = perf_counter_ns()
             await executor.append(event, priority=0.0)
-            await settle(reached, number + 1)
-            samples.append(reached[-1] - began)
-    return samples
+            return await first_line(reached) - began
+
+        yield sample
 
 
 # --- the asking side ------------------------------------------------------------------
@@ -95,27 +134,25 @@ def report(rounds: int) -> Section:
     section = Section(
         "latency",
         "IDLE LATENCY: ns from the append to the first line of user code",
-        notes=[f"{SAMPLES:,} samples a round, {SETTLE * 1e3:g} ms of rest before each."],
+        notes=[
+            f"{PAIRS} pairs of blocks of {SAMPLES} samples, {SETTLE * 1e3:g} ms of rest before each.",
+            "The ratio of p50 is the median over the pairs.",
+        ],
     )
-    answers = alternate(
-        "latency",
-        {
-            QUEUE: partial(measure, "latency", {"candidate": "queue"}),
-            OURS: partial(measure, "latency", {"candidate": "ours"}),
-        },
-        min(rounds, MOST_ROUNDS),
-    )
-    for label in (QUEUE, OURS):
-        if label not in answers:
-            section.rows.append(absent(label, answers.failures[label]))
-            continue
+    name = "latency"
+    answers = alternate(name, {OURS: partial(measure, name, {})}, min(rounds, MOST_ROUNDS))
+    if OURS not in answers:
+        section.rows.append(absent(OURS, answers.failures[OURS]))
+        return section
+    by_key = partial(answers.samples, OURS)
+    for label, who in ((QUEUE, "queue"), (OURS, "ours")):
         for key in ("p50", "p99"):
-            section.rows.append(figure(f"{label}, {key}", answers.samples(label, key), "ns"))
-    if QUEUE in answers and OURS in answers:
-        for key in ("p50", "p99"):
-            ratio = answers.samples(OURS, key).least / answers.samples(QUEUE, key).least
-            row = held(f"    {key}, ours over (b)'s", ratio, bars.IDLE_LATENCY)
-            if key == "p99":
-                row.bar = row.verdict = ""
-            section.rows.append(row)
+            section.rows.append(figure(f"{label}, {key}", by_key(f"{who}, {key}"), "ns"))
+    section.rows.append(held("    p50, ours over (b)'s", by_key("ratio").median, bars.IDLE_LATENCY))
+    ratio = Samples(
+        ours / queue for ours, queue in zip(by_key("ours, p99"), by_key("queue, p99"), strict=True)
+    ).median
+    row = held("    p99, ours over (b)'s", ratio, bars.IDLE_LATENCY)
+    row.bar = row.verdict = ""
+    section.rows.append(row)
     return section
