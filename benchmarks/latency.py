@@ -135,7 +135,7 @@ def report(rounds: int) -> Section:
         "latency",
         "IDLE LATENCY: ns from the append to the first line of user code",
         notes=[
-            f"{PAIRS} pairs of blocks of {SAMPLES} samples, {SETTLE * 1e3:g} ms of rest before each.",
+            f"{PAIRS} pairs of blocks of {SAMPLES}, {SETTLE * 1e3:g} ms of rest before each.",
             "The ratio of p50 is the median over the pairs.",
         ],
     )
