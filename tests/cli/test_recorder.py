@@ -2,9 +2,9 @@
 
 from cli.steps import ABORTED, COMPLETED, FAILED, PENDING, PROCESSING, Steps, Thing
 
-from lionpride.cli.chart import Span
 from lionpride.cli.recorder import Recorder
 from lionpride.core import Event
+from lionpride.drawing.chart import Span
 
 
 def test_every_stay_is_kept():

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import IO, Any
 from uuid import UUID
 
+from ..drawing.text import one_line, plural, shorten
 from ..errors import LionprideError, ValidationError
 from ..stores.record import Record
 from .flows import flow_records, is_flow, own_progressions
 from .records import read_record
-from .text import one_line, plural, shorten
 from .usage import UsageError
 
 __all__ = ["Bundle", "open_bundle"]

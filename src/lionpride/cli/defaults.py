@@ -11,8 +11,8 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic import ValidationError as PydanticError
 
 from ..core import Event
+from ..drawing.text import one_line, shorten
 from .lines import own_fields
-from .text import one_line, shorten
 from .usage import UsageError
 
 __all__ = ["read_defaults"]

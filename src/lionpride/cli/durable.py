@@ -12,12 +12,12 @@ from typing import Any, Protocol, Self
 from urllib.parse import quote, unquote
 
 from ..core import EventStatus
+from ..drawing.text import one_line
 from ..errors import LionprideError
 from ..stores.contract import Store
 from ..stores.open import open_store
 from ..stores.record import Record
 from .streams import warn
-from .text import one_line
 from .usage import UsageError
 
 __all__ = [

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..drawing.text import plural
 from ..errors import LionprideError
 from .durable import Commands, Place, Shelf, add_command, place_of
 from .find import scan
@@ -16,7 +17,6 @@ from .outputs import is_same_file
 from .records import exported
 from .streams import tell, warn
 from .table import json_line
-from .text import plural
 from .usage import UsageError
 
 __all__ = ["add"]

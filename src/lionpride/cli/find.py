@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from ..core import EventStatus
+from ..drawing.text import plural, shorten
 from ..errors import NotFoundError
 from ..stores.record import Record
 from .durable import Shelf
-from .text import plural, shorten
 from .usage import UsageError
 
 __all__ = ["find_all", "scan"]

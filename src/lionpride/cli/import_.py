@@ -14,13 +14,13 @@ from typing import IO
 from uuid import UUID
 
 from ..core import EventStatus
+from ..drawing.text import one_line, plural
 from ..errors import ExistsError, LionprideError
 from ..stores.record import Record
 from .bundle import Bundle, open_bundle
 from .durable import Commands, Place, Shelf, add_store, finish, place_of, told_counts
 from .outputs import is_same_file
 from .streams import tell, warn
-from .text import one_line, plural
 from .usage import UsageError
 
 __all__ = ["add"]

@@ -9,11 +9,11 @@ from itertools import groupby
 from uuid import UUID
 
 from ..core import Executor
+from ..drawing.text import one_line
 from ..errors import ExistsError, LionprideError, QueueFullError, StoreError
 from .lines import BadLine, EventReader
 from .resume import Entry, Resumption
 from .source import NumberedLine, Source
-from .text import one_line
 
 __all__ = ["Intake"]
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from ..core import EventStatus, Executor
+from ..drawing.timeline import draw
 from ..errors import OperationError, StoreError
 from .durable import Place
 from .intake import Intake
@@ -27,7 +28,6 @@ from .source import Source, empty
 from .summary import summarize
 from .tally import Tally
 from .target import Target
-from .timeline import draw
 from .usage import UsageError
 
 __all__ = ["Job", "Plan"]

@@ -15,10 +15,10 @@ from uuid import UUID
 from pydantic import ValidationError as PydanticError
 
 from ..core import Event
+from ..drawing.text import one_line, shorten, trouble
 from ..engine.terms import terms_of
 from ..errors import LionprideError
 from ..model.work import Work
-from .text import one_line, shorten, trouble
 
 __all__ = ["Asked", "BadLine", "EventReader", "label"]
 

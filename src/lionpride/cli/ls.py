@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 
 from ..core import EventStatus
+from ..drawing.text import duration, how_far, shorten
 from ..stores.record import Record
 from .durable import Commands, Shelf, add_command, place_of
 from .records import created_of, listed, seconds_of
 from .streams import tell, warn
 from .table import json_line, show_table
-from .text import duration, how_far, shorten
 from .usage import count_from_zero, whole_number
 
 __all__ = ["add", "why"]

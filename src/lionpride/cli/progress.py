@@ -19,11 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core import EventStatus
+from ..drawing.text import clock, duration, how_far, rate, shorten
 from .lines import label
 from .streams import tell
 from .summary import HEADINGS, Summary
 from .tally import Tally
-from .text import clock, duration, how_far, rate, shorten
 
 __all__ = ["LiveScreen"]
 

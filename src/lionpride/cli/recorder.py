@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from ..core import EventStatus, Transition
+from ..drawing.chart import Span
 from ..model.work import Work
-from .chart import Span
 from .lines import label
 
 __all__ = ["Recorder"]

@@ -9,10 +9,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from ..core import EventStatus, Execution
+from ..drawing.text import one_line, shorten
 from ..errors import ValidationError
 from ..model.execution import TERMINAL
 from ..stores.record import Record
-from .text import one_line, shorten
 
 __all__ = ["created_of", "exported", "listed", "read_record", "seconds_of"]
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from ..core import Event, EventStatus
+from ..drawing.text import plural
 from ..errors import OperationError
 from ..model.execution import TERMINAL
 from ..stores.contract import Store
@@ -17,7 +18,6 @@ from .ledger import Ledger
 from .lines import Asked
 from .results import Results
 from .tally import is_failure
-from .text import plural
 from .usage import UsageError
 
 __all__ = ["Entry", "Fresh", "Resumption"]

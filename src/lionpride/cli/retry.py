@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from ..core import EventStatus
+from ..drawing.text import plural
 from ..errors import NotFoundError, OperationError
 from ..rules.lifecycle import RETRYABLE
 from ..stores.record import Record
@@ -14,7 +15,6 @@ from .durable import Commands, Shelf, add_command, place_of
 from .find import find_all
 from .streams import tell
 from .table import json_line
-from .text import plural
 from .usage import UsageError
 
 __all__ = ["add"]

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 from ..core import Executor
+from ..drawing.text import one_line, trouble
 from ..errors import LionprideError
 from .defaults import read_defaults
 from .durable import Commands, Place, place_of
@@ -19,7 +20,6 @@ from .resume import Fresh
 from .source import open_source
 from .streams import claim_stdout, tell
 from .target import Target, load_target
-from .text import one_line, trouble
 from .usage import UsageError, positive_seconds, whole_number
 
 __all__ = ["add"]

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from ..drawing.text import duration, how_far, one_line
 from ..model.attempts import Attempt, attempts_of
 from ..stores.record import Record
 from .durable import Commands, Shelf, add_command, place_of
@@ -15,7 +16,6 @@ from .ls import why
 from .records import COUNTERS, created_of, listed, seconds_of
 from .streams import tell
 from .table import json_line, show_fields
-from .text import duration, how_far, one_line
 
 __all__ = ["add"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .chart import percentile
+from ..drawing.chart import percentile
+from ..drawing.text import columns, duration, plural, rate, shorten
 from .tally import FIRST_FAILURES, Failure, Tally
-from .text import columns, duration, plural, rate, shorten
 
 __all__ = ["HEADINGS", "Summary", "summarize"]
 

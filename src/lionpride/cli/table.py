@@ -7,8 +7,8 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from ..drawing.text import columns, one_line
 from .streams import tell
-from .text import columns, one_line
 
 __all__ = ["json_line", "show_fields", "show_table"]
 

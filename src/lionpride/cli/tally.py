@@ -10,10 +10,10 @@ from itertools import islice
 from uuid import UUID
 
 from ..core import EventStatus, Transition
+from ..drawing.text import one_line
 from ..model.codec import error_to_dict
 from ..model.work import Work
 from .lines import label
-from .text import one_line
 
 __all__ = ["Failure", "Tally", "is_failure"]
 

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from ..core import Event, Executor, Processor
-from .text import one_line, trouble
+from ..drawing.text import one_line, trouble
 from .usage import UsageError
 
 __all__ = ["Target", "load_target"]

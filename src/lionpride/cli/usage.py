@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 
+from ..drawing.text import shorten
 from ..errors import LionprideError
-from .text import shorten
 
 __all__ = ["UsageError", "count_from_zero", "positive_seconds", "whole_number"]
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from lionpride.cli.chart import RETRIED, Chart, Span, assign_lanes, percentile, tick_step
+from lionpride.drawing.chart import RETRIED, Chart, Span, assign_lanes, percentile, tick_step
 
 
 def ran(arrival, start, end, status="completed"):

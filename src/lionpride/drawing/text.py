@@ -1,4 +1,4 @@
-"""How the command line writes numbers and names: for people, in few characters."""
+"""How numbers and names are written: for people, in few characters."""
 
 from __future__ import annotations
 

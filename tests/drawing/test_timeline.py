@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from lionpride.cli.chart import Span
-from lionpride.cli.timeline import COLOURS, draw
+from lionpride.drawing.chart import Span
+from lionpride.drawing.timeline import COLOURS, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 STATUSES = ["completed", "failed", "cancelled", "skipped"]

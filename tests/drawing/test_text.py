@@ -2,7 +2,7 @@
 
 import pytest
 
-from lionpride.cli.text import (
+from lionpride.drawing.text import (
     clock,
     columns,
     duration,
