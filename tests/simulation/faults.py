@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from lionpride.errors import ExistsError
-from lionpride.stores.sqlite import holding, manage, opened, steps, store
+from lionpride.stores.sql import holding
+from lionpride.stores.sqlite import manage, opened, steps, store
 from lionpride.stores.sqlite.bulk import Bulk
 from lionpride.stores.sqlite.entering import Append
 from lionpride.stores.sqlite.expiring import Expire, Expired

@@ -166,7 +166,7 @@ class Office:
         assert processor is not None
         caller = asyncio.current_task()
         assert caller is not None
-        crew = Crew(book, kind, self.executor.store.last_arrival(), caller)
+        crew = Crew(book, kind, await self.executor.store.last_arrival(), caller)
         CREW.set(crew)
         book.crews.add(crew)
         try:

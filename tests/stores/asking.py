@@ -56,7 +56,7 @@ async def end(store: Store, status: EventStatus) -> Claim:
 
 async def bring(store: Store, status: EventStatus, *, started: bool = True) -> Job:
     """A new event in this status; PROCESSING is claimed, and ``started`` or not."""
-    (job,) = await put(store, -1.0 - store.last_arrival())  # before all that wait
+    (job,) = await put(store, -1.0 - await store.last_arrival())  # before all that wait
     if status is S.PROCESSING:
         await claim_one(store, start=started)
     elif status is not S.PENDING:

@@ -56,11 +56,11 @@ async def test_append_of_nothing_is_nothing(store: Store) -> None:
 
 
 async def test_p2_arrival_is_the_order_of_the_batches_and_within_each(store: Store) -> None:
-    assert store.last_arrival() == 0
+    assert await store.last_arrival() == 0
     jobs = [*await put(store, 3.0, 1.0, 2.0), *await put(store, 0.0)]
     numbers = [(await record(store, job)).number for job in jobs]
     assert numbers == sorted(set(numbers))
-    assert store.last_arrival() == numbers[-1]
+    assert await store.last_arrival() == numbers[-1]
 
 
 @pytest.mark.parametrize("status", EventStatus)

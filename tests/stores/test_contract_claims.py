@@ -106,8 +106,8 @@ async def test_f4_no_event_is_claimed_by_two(store: Store) -> None:
 async def test_f4_nor_with_any_of_its_conditions(store: Store) -> None:
     await put(store, 1.0, 1.0)
     await settle(store, await claim_one(store), after_denial(0, 5.0))
-    assert len(await claim(store, 9, denied=True, until=store.last_arrival())) == 2
-    assert await claim(store, 9, denied=True, until=store.last_arrival()) == []
+    assert len(await claim(store, 9, denied=True, until=await store.last_arrival())) == 2
+    assert await claim(store, 9, denied=True, until=await store.last_arrival()) == []
     assert await claim(store, 9, start=True) == []
 
 
@@ -188,7 +188,7 @@ async def test_a_start_ends_a_row_of_denials(
 
 async def test_until_leaves_what_has_arrived_later(store: Store) -> None:
     await put(store, 2.0, 3.0)
-    until = store.last_arrival()
+    until = await store.last_arrival()
     await put(store, 1.0)
     assert labels(await claim(store, 9, until=until)) == ["0", "1"]
     assert await claim(store, 9, until=until) == []
@@ -223,7 +223,7 @@ async def test_what_is_to_be_skipped_is_skipped_though_it_was_denied(
 async def test_what_waits_out_a_denial_is_claimed_early_on_demand(store: Store) -> None:
     await put(store, 2.0, 1.0)
     await settle(store, await claim_one(store), after_denial(0, 5.0))
-    assert labels(await claim(store, 9, until=store.last_arrival())) == ["0"]
+    assert labels(await claim(store, 9, until=await store.last_arrival())) == ["0"]
     claims = await claim(store, 9, denied=True)
     assert labels(claims) == ["1"]
     assert claims[0][1] == 2

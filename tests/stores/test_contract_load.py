@@ -180,7 +180,7 @@ async def test_what_has_arrived_before_a_restart_stands_before_what_comes_after(
     new = await put(second, 1.0)
     claims = await claim(second, 9)
     assert [event.id for event, _ in claims] == [each.id for each in (*old, *new)]
-    assert second.last_arrival() == (await record(second, new[0])).number
+    assert await second.last_arrival() == (await record(second, new[0])).number
 
 
 async def test_the_result_comes_through_a_restart(make: Make) -> None:

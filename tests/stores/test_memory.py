@@ -77,7 +77,7 @@ async def test_append_now_leaves_the_rest_to_append(memory: MemoryStore) -> None
     for event in (held, ended, named, Job(id=held.id)):
         assert not memory.append_now(event, 1.0)
     assert (await memory.counts())[S.PENDING] == 1
-    assert memory.last_arrival() == 1
+    assert await memory.last_arrival() == 1
     assert ended.execution.arrival is None
     assert named.execution.arrival is None
 

@@ -72,7 +72,7 @@ async def _all(shelf: Shelf, status: EventStatus, as_json: bool) -> int:
     """Send all of a status back that are there now; what fails again meanwhile, stays."""
     count = 0
     for queue in shelf.queues:
-        store, after, last = shelf.of(queue), 0, shelf.of(queue).last_arrival()
+        store, after, last = shelf.of(queue), 0, await shelf.of(queue).last_arrival()
         while page := await store.events(status, after=after, limit=PAGE):
             after = page[-1].number
             sent = [record for record in page if record.number <= last]

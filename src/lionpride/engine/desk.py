@@ -115,7 +115,7 @@ class Desk(Statuses):
 
         Over a file, those that other processes appended too. Each is sent back as by ``retry``.
         """
-        last, count = self._store.last_arrival(), 0
+        last, count = await self._store.last_arrival(), 0
         if isinstance(self._store, Immediate):
             return await self._send_back(self.states.of(EventStatus.FAILED))
         after = 0

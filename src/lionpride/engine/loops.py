@@ -212,10 +212,14 @@ class Round(Admission):
     def __init__(self, shop: Workshop, most: int | None) -> None:
         super().__init__(shop)
         self._left = most
-        self._until = shop.store.last_arrival()
+        self._until: int | None = None  # what has arrived when it begins
         self._seen: set[int] = set()
         self._skip: set[int] = set()  # came back in this round: for the next one
         self._starts, self._formal = False, True
+
+    async def run(self) -> None:
+        self._until = await self.shop.store.last_arrival()
+        await super().run()
 
     async def _next(self, worker: Worker) -> Claim | None:
         while self._left != 0:

@@ -234,7 +234,7 @@ class ByHand(Ringing):
     async def find(self, uid: UUID) -> Work | None:
         return self.states.find(uid)
 
-    def last_arrival(self) -> int:
+    async def last_arrival(self) -> int:
         return self._all.last
 
     # -- bells -------------------------------------------------------------------------------

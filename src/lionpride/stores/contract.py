@@ -275,7 +275,7 @@ class Store(Protocol):
             NotFoundError: if it has to be made and this process has not defined its class.
         """
 
-    def last_arrival(self) -> int:
+    async def last_arrival(self) -> int:
         """The highest arrival number given so far; 0 before the first."""
 
     def on_ready(self, bell: Callable[[], None]) -> None:

@@ -15,15 +15,14 @@ from ...rules.lifecycle import Ending
 from ..bells import Bells
 from ..clock import LoopClock
 from ..shown import MOST, Shown
+from ..sql.columns import after, entries_of
+from ..sql.forms import Found, Waits
+from ..sql.holding import Holding
 from ..states import States
 from . import steps
-from .columns import after, entries_of
 from .file import PATIENCE
-from .holding import Holding
-from .look import Found
 from .opened import Opened
 from .options import check_options
-from .rows import Waits
 
 __all__ = ("CHUNK", "LEASE", "Base", "heard")
 

@@ -9,25 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import apsw
 
-from ...model.work import Work
+from ..sql.forms import Entry, Exit, Fresh
 from .bulk import Bulk
 from .entering import exists
 from .merging import claim_first
 from .metering import BEFORE
-from .rows import Ended, Fresh
 from .steps import Claim, Settle, Step
 
-__all__ = ("Answer", "Answers", "Batch", "Entry", "Exit")
-
-Entry: TypeAlias = tuple[Work, Fresh, Any]
-"""An event to take in, its columns, and the future of who waits for that."""
-
-Exit: TypeAlias = tuple[Work, Any, Ended]
-"""An event whose attempt completed, its response, and its columns."""
+__all__ = ("Answer", "Answers", "Batch")
 
 
 class Answer(NamedTuple):

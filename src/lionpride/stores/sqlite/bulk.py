@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...model.execution import EventStatus
-from .look import NEW_TEXT, PENDING, PROCESSING, STATE
+from ..sql.forms import NEW_TEXT, PENDING, PROCESSING, STATE, Ended, Fresh
 from .many import many
-from .rows import Ended, Fresh, Rows
+from .rows import Rows
 
 __all__ = ("Bulk",)
 

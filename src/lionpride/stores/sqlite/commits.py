@@ -19,13 +19,14 @@ from typing import Any, Final
 import apsw
 
 from ...errors import OperationError
+from ..sql.forks import forks
+from ..sql.forms import Exit
+from ..sql.holding import Holding
 from .aside import Aside, tell
-from .batch import Answers, Batch, Exit
+from .batch import Answers, Batch
 from .bulk import Bulk
 from .entering import Append, Enter
 from .file import log_of, speaking
-from .forks import forks
-from .holding import Holding
 from .large import Queue
 from .lock import Turn
 from .steps import Step

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from ...errors import ExistsError
 from ..intake import check_room
+from ..sql.forms import PENDING, PROCESSING, Fresh, Place
 from ..terms import Terms
 from .bulk import Bulk
-from .look import PENDING, PROCESSING
-from .rows import Fresh, Place, Rows
+from .rows import Rows
 
 __all__ = ("Append", "Enter", "exists")
 

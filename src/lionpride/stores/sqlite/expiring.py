@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
-from .look import State
+from ..sql.forms import State
 from .rows import Rows
 
 __all__ = ("MOST", "Expire", "Expired", "Lapse")

@@ -3,80 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 
 import apsw
 
 from ...model.execution import EventStatus
+from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Found, Kept, Stands, State
 from .published import Published
 from .takings import Takings
 
-__all__ = (
-    "ENDED",
-    "NEW",
-    "NEW_TEXT",
-    "PENDING",
-    "PROCESSING",
-    "STATE",
-    "Found",
-    "Kept",
-    "Look",
-    "Stands",
-    "State",
-)
+__all__ = ("Look",)
 
-State: TypeAlias = tuple[
-    int, int, int, int, float | None, int | None, str | None, str | None, float | None
-]
-"""attempt, tries, denials, interruptions, duration, retryable, result, attempts, expires."""
-
-Kept: TypeAlias = tuple[bytes, str, float, str, str | None, str | None, float | None]
-"""id, kind, created, payload, retry, single, since."""
-
-ENDED: Final = "attempt, tries, denials, interruptions, duration, retryable, result, attempts"
-STATE: Final = f"{ENDED}, expires"
-_EMPTY: Final = STATE.count(",") - 3
-NEW: Final[Any] = (0, 0, 0, 0) + (None,) * _EMPTY
-"""The state of an event with nothing on record."""
-NEW_TEXT: Final = "0, 0, 0, 0" + ", NULL" * _EMPTY
-PENDING: Final = EventStatus.PENDING.value
-PROCESSING: Final = EventStatus.PROCESSING.value
 _TABLES: Final[dict[str | None, str]] = {
     None: "event",
     PENDING: "waiting",
     PROCESSING: "lease",
     EventStatus.COMPLETED.value: "finished NOT INDEXED",
 }
-
-
-class Stands(NamedTuple):
-    """An event that waits, or is leased, as it does."""
-
-    number: int
-    due: float
-    priority: float
-    state: State
-
-
-class Found(NamedTuple):
-    """All that is known of an event."""
-
-    number: int
-    id: bytes
-    queue: str
-    kind: str
-    created: float
-    priority: float
-    key: str | None
-    costs: str | None
-    retry: str | None
-    single: str | None
-    since: float | None
-    payload: str
-    status: str
-    due: float
-    ended: float
-    state: State
 
 
 class Look:

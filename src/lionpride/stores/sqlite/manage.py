@@ -10,22 +10,21 @@ from uuid import UUID
 
 from ...errors import NotFoundError
 from ...model import registry
-from ...model.execution import TERMINAL, EventStatus, Execution
+from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
-from ...rules.lifecycle import Ending, after_expiry
 from ..alarm import Alarm
 from ..contract import Cancelled, Named
 from ..record import Record
+from ..sql.columns import packed_ending, packed_expiry
+from ..sql.telling import Telling
 from . import steps
 from .base import CHUNK, Base, heard
-from .columns import after, entries_of
 from .expiring import MOST, Expire, Expired
-from .look import State
+from .published import Publish
 from .retaining import Prune
-from .telling import Telling
 from .watch import Watch
 
-__all__ = ("Manage", "packed_ending")
+__all__ = ("Manage",)
 
 logger = logging.getLogger("lionpride")
 
@@ -40,7 +39,9 @@ class Manage(Base):
         self._watch = Watch(self._is_watching, self._look)
         self._alarm = Alarm(self._clock, self._expire)
         self._hearers: list[Callable[[Work], object]] = []
-        self._telling = Telling(self._holding.claims, self._ask)
+        self._telling = Telling(
+            self._holding.claims, lambda news, over: self._ask(Publish(news, over))
+        )
         self._warned: set[str] = set()
         self._is_shared = False  # another process has written since the file was opened
         self._doubtful: set[int] = set()  # waited for, and shown as it was before that, perhaps
@@ -220,7 +221,7 @@ class Manage(Base):
         """The names of all queues in the file."""
         return self._open.reader.queues()
 
-    def last_arrival(self) -> int:
+    async def last_arrival(self) -> int:
         return self._open.reader.last()
 
     # -- workers -----------------------------------------------------------------------------
@@ -351,19 +352,3 @@ def is_defined(kind: str) -> bool:
     except NotFoundError:
         return False
     return True
-
-
-def packed_expiry(state: State) -> tuple[str, State]:
-    """The status and the state of an event that waited, and was not started in time."""
-    own = entries_of("pending", state)
-    ending = after_expiry(Execution.over(own))
-    return ending.status.value, after(ending, own)
-
-
-def packed_ending(ending: Ending, state: State) -> State:
-    """The state after an ending that no live event had to go through."""
-    status = "pending" if ending.interruptions == 0 else "processing"
-    own = entries_of(status, state)
-    if ending.interruptions:
-        own.pop("_denials", None)  # nobody knows whether it had started, which ends their row
-    return after(ending, own)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+from ..sql.forms import NEW, Waits
 from .bulk import Bulk
-from .look import NEW
-from .rows import Waits
 from .steps import Claim, Claimed
 
 __all__ = ("New", "claim_first")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ..sql.holding import Holding
 from .bulk import Bulk
 from .commits import Commits
 from .file import connect, open_file
-from .holding import Holding
 from .lock import Turn
 from .pulse import Pulse
 from .reader import Reader

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
+
+from ..sql.forms import News
 
 if TYPE_CHECKING:
     from .rows import Rows
 
-__all__ = ("News", "Publish", "Published")
+__all__ = ("Publish", "Published")
 
 PIECES: Final = 8
 """Rows of chunks that are read at a time."""
@@ -19,25 +21,6 @@ PIECES: Final = 8
 _OVER: Final = (
     "NOT EXISTS (SELECT 1 FROM lease l WHERE l.number = {0}.number AND l.attempt = {0}.attempt)"
 )
-
-
-class News(NamedTuple):
-    """What is to be written of an attempt.
-
-    Attributes:
-        number, attempt: Which one; nothing is written if it has no lease any more.
-        fraction, note: Its progress; both None if it has said nothing.
-        yielded: How many chunks there are by now.
-        first, chunks: The place of the first that is new, and the new ones, as JSON.
-    """
-
-    number: int
-    attempt: int
-    fraction: float | None
-    note: str | None
-    yielded: int
-    first: int
-    chunks: str | None
 
 
 @dataclass(slots=True)

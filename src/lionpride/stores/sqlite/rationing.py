@@ -12,8 +12,9 @@ from ...model.costs import REQUEST
 from ...rules.guards import Guard
 from ...rules.limits import Account, Limit
 from ...rules.metering import Limits, Share, excess
+from ..sql.forms import Waits
 from .metering import Part
-from .rows import Rows, Waits
+from .rows import Rows
 from .takings import Held, Takings, pool_of
 
 __all__ = ("Ration", "Rationed")

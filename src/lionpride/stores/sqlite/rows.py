@@ -5,57 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 
 from ...rules.lifecycle import RETRYABLE
-from .look import ENDED, PENDING, PROCESSING, STATE, Look, Stands, State
+from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Place, Stands, State, Waits
+from .look import Look
 from .many import many
 
-__all__ = ("Ended", "Fresh", "Place", "Rows", "Waits")
+__all__ = ("Rows",)
 
 _ANY: Final = 2**62
 """Above every number."""
-
-Waits: TypeAlias = tuple[
-    int,
-    float,
-    float,
-    int,
-    int,
-    int,
-    int,
-    float | None,
-    int | None,
-    str | None,
-    str | None,
-    float | None,
-]
-"""number, due, priority of an event that waits, and its state."""
-
-Ended: TypeAlias = tuple[int, int, float, float, str | None, int, int, str | None]
-"""number, attempt, ended, duration, result, tries, interruptions, attempts; of a completed one."""
-
-Fresh: TypeAlias = tuple[bytes, str, str, float, float]
-"""id, kind, payload, created, priority of an event with nothing on record."""
-
-
-class Place(NamedTuple):
-    """An event that is to be taken in: ``due`` is 0 for at once, ``ended`` 0 if it has not."""
-
-    id: bytes
-    kind: str
-    created: float
-    priority: float
-    key: str | None
-    costs: str | None
-    retry: str | None
-    single: str | None
-    since: float | None
-    payload: str
-    status: str
-    due: float
-    ended: float
-    state: State
 
 
 class Rows(Look):

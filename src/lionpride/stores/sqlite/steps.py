@@ -16,12 +16,12 @@ from ...model import registry
 from ...model.execution import EventStatus
 from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
 from ..contract import Cancelled, Extended, Settled
+from ..sql.forms import Kept, Settling, State, Waits
+from ..sql.host import born, host, is_dead
 from .bulk import Bulk
 from .expiring import Expire, Expired
-from .host import born, host, is_dead
-from .look import Kept, State
 from .rationing import Ration, Rationed
-from .rows import Rows, Waits
+from .rows import Rows
 
 __all__ = (
     "Cancel",
@@ -34,7 +34,6 @@ __all__ = (
     "Remove",
     "Requeue",
     "Settle",
-    "Settling",
     "Step",
     "Sweep",
 )
@@ -50,14 +49,6 @@ Step: TypeAlias = Callable[[Bulk], Any]
 
 Pack: TypeAlias = Callable[[Ending, State], State]
 """The state of an event after an ending, from the one before."""
-
-
-Settling: TypeAlias = tuple[int, int, str, float, float, float, State | None]
-"""One settlement: number, attempt, status, due, ended, priority, state.
-
-``due`` counts only if it goes back to wait, ``ended`` only if it does not. Without a state it
-comes from somebody who has no such claim, and is only compared.
-"""
 
 
 @dataclass(slots=True)

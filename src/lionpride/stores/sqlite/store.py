@@ -15,17 +15,25 @@ from ...rules.metering import Limits
 from ..clock import steady
 from ..contract import Claim, Entry, Extended, Settled, Settlement
 from ..record import Record
+from ..sql.columns import (
+    after,
+    fresh_of,
+    is_plain,
+    packed_attempts,
+    packed_ending,
+    place_of,
+    place_of_record,
+)
+from ..sql.forms import Place
+from ..sql.holding import Taken
 from ..terms import Terms
 from . import steps
 from .base import CHUNK, heard
-from .columns import after, fresh_of, is_plain, packed_attempts, place_of, place_of_record
 from .entering import Append, Enter
-from .holding import Taken
-from .manage import Manage, packed_ending
+from .manage import Manage
 from .metering import FileMeter, Halt
 from .rationing import Ration, Rationed
 from .retaining import Retain
-from .rows import Place
 
 __all__ = ("SqliteStore",)
 

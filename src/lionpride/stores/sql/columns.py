@@ -17,11 +17,17 @@ from ...model.policy import Retry
 from ...model.unset import Unset
 from ...model.work import Work
 from ...rules.bills import has_own_bill, own_bill
-from ...rules.lifecycle import Completion, Outcome, after_interruption, apply
+from ...rules.lifecycle import (
+    Completion,
+    Ending,
+    Outcome,
+    after_expiry,
+    after_interruption,
+    apply,
+)
 from ..record import Record
 from ..terms import Terms
-from .look import NEW, Found, Kept, State
-from .rows import Fresh, Place
+from .forms import NEW, Found, Fresh, Kept, Place, State
 
 __all__ = (
     "after",
@@ -33,6 +39,8 @@ __all__ = (
     "is_plain",
     "kept_of",
     "packed_attempts",
+    "packed_ending",
+    "packed_expiry",
     "place_of",
     "place_of_record",
     "state_of",
@@ -220,3 +228,19 @@ def place_of_record(record: Record, now: float) -> Place:
         now if record.ended is None else record.ended,
         state_of(execution.own),
     )
+
+
+def packed_expiry(state: State) -> tuple[str, State]:
+    """The status and the state of an event that waited, and was not started in time."""
+    own = entries_of("pending", state)
+    ending = after_expiry(Execution.over(own))
+    return ending.status.value, after(ending, own)
+
+
+def packed_ending(ending: Ending, state: State) -> State:
+    """The state after an ending that no live event had to go through."""
+    status = "pending" if ending.interruptions == 0 else "processing"
+    own = entries_of(status, state)
+    if ending.interruptions:
+        own.pop("_denials", None)  # nobody knows whether it had started, which ends their row
+    return after(ending, own)

@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ...errors import StoreError
 from ...model.execution import Execution
 from ...model.live import Live, Progress
 from ...model.packing import packed_result
 from ...model.work import Work
-from .published import News, Publish
+from .forms import News
 
 __all__ = ("Telling",)
+
+Ask: TypeAlias = Callable[[Sequence[News], Sequence[tuple[int, int]]], asyncio.Future[Any]]
+"""Writes news, and takes away what was written of attempts that are over."""
 
 INTERVAL: Final = 0.1
 """Seconds between two steps that tell of what runs: the file is written no oftener for it."""
@@ -87,12 +90,10 @@ class Telling:
 
     Args:
         claims: The attempts that are under way here, by number.
-        ask: Has a step taken.
+        ask: Has it written what is new, and taken away what was written of attempts that ended.
     """
 
-    def __init__(
-        self, claims: Mapping[int, int], ask: Callable[[Publish], asyncio.Future[Any]]
-    ) -> None:
+    def __init__(self, claims: Mapping[int, int], ask: Ask) -> None:
         self._claims = claims
         self._ask = ask
         self._told: dict[int, Told] = {}
@@ -120,7 +121,7 @@ class Telling:
             self._again()
             return
         over, self._over = self._over, []
-        asked = self._ask(Publish([news for news, _ in told], over))
+        asked = self._ask([news for news, _ in told], over)
         asked.add_done_callback(lambda done: self._written(done, [note for _, note in told], over))
 
     def _written(
@@ -169,4 +170,4 @@ class Telling:
         if self._over:
             over, self._over = self._over, []
             with suppress(StoreError):  # what is left there harms nobody
-                await self._ask(Publish((), over))
+                await self._ask((), over)

@@ -6,8 +6,8 @@ An event object is written here alone, and only once the step is committed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from ...errors import NotFoundError, OperationError
 from ...model.execution import FIXED, EventStatus, Execution
@@ -17,20 +17,55 @@ from ..bells import Bells
 from ..contract import Claim, Entry, Settled, Settlement
 from ..shown import Shown
 from ..terms import Terms
-from .batch import Answers, Exit
-from .batch import Entry as Entered
 from .columns import after, entries_of, event_of, event_of_found, kept_of
-from .look import Found, Kept, State
-from .rows import Waits
-from .steps import Claimed, Settling
+from .forms import Entry as Arriving
+from .forms import Exit, Found, Kept, Settling, State, Waits
 
-__all__ = ("Holding", "Taken")
+__all__ = ("Entered", "Gathered", "Holding", "Taken")
 
 _PENDING: Final = EventStatus.PENDING
 _PROCESSING: Final = EventStatus.PROCESSING
 _COMPLETED: Final = EventStatus.COMPLETED
 
 logger = logging.getLogger("lionpride")
+
+
+class Entered(Protocol):
+    """What came of events that nobody had before.
+
+    Attributes:
+        numbers: Of each its number; or why it was not taken in.
+        started: The numbers of what was started at once, by a claim that says so.
+        left: Whether some of them may still wait.
+    """
+
+    @property
+    def numbers(self) -> Sequence[int | Exception]: ...
+    @property
+    def started(self) -> Collection[int]: ...
+    @property
+    def left(self) -> bool: ...
+
+
+class Gathered(Protocol):
+    """What a claim took.
+
+    Attributes:
+        rows: Of each event the row of ``waiting`` as it was; its attempt is one more now.
+        kept: What is needed to build those that this process does not have, by number.
+        wait: Seconds until another claim may find something; None: nobody knows.
+        new: Priority and number of those that were taken in and started at once; they are not
+            in ``rows``, and this is their first attempt.
+    """
+
+    @property
+    def rows(self) -> Sequence[Waits]: ...
+    @property
+    def kept(self) -> Mapping[int, Kept]: ...
+    @property
+    def wait(self) -> float | None: ...
+    @property
+    def new(self) -> Sequence[tuple[float, int]]: ...
 
 
 class Taken:
@@ -99,7 +134,7 @@ class Holding:
 
     # -- taking in ---------------------------------------------------------------------------
 
-    def entered(self, entries: Sequence[Entered], answers: Answers) -> None:
+    def entered(self, entries: Sequence[Arriving], answers: Entered) -> None:
         """Events were taken in that nobody had before, or were not."""
         numbers, started = answers.numbers, answers.started
         # ``claimed`` is called next, and finds here what was started.
@@ -176,7 +211,7 @@ class Holding:
 
     # -- claims ------------------------------------------------------------------------------
 
-    def claimed(self, answer: Claimed, start: bool, taken: Taken) -> float | None:
+    def claimed(self, answer: Gathered, start: bool, taken: Taken) -> float | None:
         """Events were claimed: gather them, and say in how many seconds there may be more."""
         claims, shown = self.claims, self.shown
         find, shows, begin, take = shown.find, shown.shows, shown.begin, taken.claims.append

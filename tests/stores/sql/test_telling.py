@@ -13,9 +13,9 @@ from lionpride.core import Executor
 from lionpride.errors import StoreError
 from lionpride.model.execution import EventStatus
 from lionpride.model.live import Live, Progress
+from lionpride.stores.sql.telling import INTERVAL, MOST, PIECE, Telling
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.published import Publish
-from lionpride.stores.sqlite.telling import INTERVAL, MOST, PIECE, Telling
 
 URL = "sqlite:///run.db?synchronous=NORMAL"
 
@@ -28,7 +28,7 @@ class Office:
         self.steps: list[Publish] = []
         self.at: list[float] = []
         self.failing = False
-        self.telling = Telling(self.claims, self.ask)
+        self.telling = Telling(self.claims, lambda news, over: self.ask(Publish(news, over)))
 
     def ask(self, step: Publish) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()

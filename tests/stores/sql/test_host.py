@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lionpride.stores.sqlite.host import born, host, is_dead
+from lionpride.stores.sql.host import born, host, is_dead
 
 PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
 NOBODY_KNOWS = False
@@ -30,7 +30,7 @@ def living() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_host_is_the_same_each_time_and_in_a_child() -> None:
-    code = "from lionpride.stores.sqlite.host import host; print(host())"
+    code = "from lionpride.stores.sql.host import host; print(host())"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     said = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment

@@ -1,0 +1,71 @@
+"""Records, from what the tables say."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from ...model.attempts import attempts_of
+from ...model.execution import EventStatus
+from ..record import Record
+from .forms import Found
+
+__all__ = ("record_of",)
+
+
+def record_of(found: Found) -> Record:
+    """A record from what the tables say."""
+    attempt, tries, denials, interruptions, *_ = found.state
+    uid = UUID(bytes=found.id)
+    return Record(
+        number=found.number,
+        id=uid,
+        queue=found.queue,
+        kind=found.kind,
+        status=EventStatus(found.status),
+        priority=found.priority,
+        due=found.due or None,
+        attempt=attempt,
+        tries=tries,
+        denials=denials,
+        interruptions=interruptions,
+        key=found.key,
+        costs=json.loads(found.costs) if found.costs else {},
+        payload=_payload(found, uid),
+        ended=found.ended or None,
+    )
+
+
+def _payload(found: Found, uid: UUID) -> dict[str, Any]:
+    """What ``to_dict("json")`` of the event gives."""
+    _, _, _, _, duration, retryable, result, attempts, expires = found.state
+    execution: dict[str, Any] = {"status": found.status}
+    if duration is not None:
+        execution["duration"] = duration
+    if result is not None:
+        execution |= json.loads(result)
+    if found.status == EventStatus.COMPLETED.value:
+        execution |= {"error": None, "retryable": False}
+    elif retryable is not None:
+        execution["retryable"] = bool(retryable)
+    names = ("attempt", "tries", "denials", "interruptions")
+    execution |= {name: n for name, n in zip(names, found.state, strict=False) if n}
+    execution["priority"] = found.priority
+    if found.due:
+        execution["due"] = found.due
+    if expires is not None:
+        execution["expires"] = expires
+    if attempts is not None:
+        execution["attempts"] = [each._asdict() for each in attempts_of(json.loads(attempts))]
+    if found.retry is not None:
+        execution["retry"] = json.loads(found.retry)
+    if found.single is not None:
+        execution["unique"] = [found.single, found.since]
+    created = datetime.fromtimestamp(found.created, UTC).isoformat()
+    head = {"id": str(uid), "created_at": created, "execution": execution}
+    fields: dict[str, Any] = json.loads(found.payload)
+    if result is not None and '{"$' in result:  # a quote within a text would be escaped
+        fields["metadata"]["lion_tags"] = True
+    return head | fields
