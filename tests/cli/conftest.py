@@ -125,10 +125,16 @@ JOB = """
 
 
 class Place:
-    """A working directory with `job.py`; runs the command line there."""
+    """A working directory with `job.py`; runs the command line there.
 
-    def __init__(self, path: Path) -> None:
+    Attributes:
+        kept: A STORE for its events, as a command line has it.
+        url: The same, as an executor has it.
+    """
+
+    def __init__(self, path: Path, kept: str = "run.db", url: str = "sqlite:///run.db") -> None:
         self.path = path
+        self.kept, self.url = kept, url
         source = str(Path(lionpride.__file__).parent.parent)
         self.env = {**os.environ, "PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1"}
         (path / "job.py").write_text(textwrap.dedent(JOB))
@@ -148,6 +154,18 @@ class Place:
             cwd=self.path,
             env=self.env,
             input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def python(self, code: str) -> subprocess.CompletedProcess[str]:
+        """Run code in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            cwd=self.path,
+            env=self.env,
             capture_output=True,
             text=True,
             timeout=60,

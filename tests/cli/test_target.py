@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from lionpride.cli.target import load_target
+from lionpride.cli.target import load_target, load_targets
 from lionpride.cli.usage import UsageError
 from lionpride.core import Event, Executor, Processor
 
@@ -117,3 +117,39 @@ def test_a_file_that_cannot_be_imported_leaves_no_module(job, tmp_path):
     with pytest.raises(UsageError):
         load_target("raising_for_target.py:Resize")
     assert "raising_for_target" not in sys.modules
+
+
+def test_a_module_stands_for_its_executors_and_for_events_that_none_of_them_runs(job, tmp_path):
+    more = """
+    from lionpride.core import Event
+    from job_for_target import ResizeExecutor
+
+    class Base(Event):
+        size: int = 1
+
+    class Crop(Base):
+        async def _invoke(self):
+            return self.size
+    """
+    (tmp_path / "more_for_target.py").write_text(textwrap.dedent(more))
+    assert [target.name for target in load_targets(job)] == [f"{job}:ResizeExecutor"]
+    (crop,) = load_targets("more_for_target.py")
+    assert (crop.name, crop.is_plain) == ("more_for_target.py:Crop", True)
+    (named,) = load_targets("more_for_target.py:ResizeExecutor")
+    assert not named.is_plain
+
+
+def test_a_package_stands_for_what_it_has_from_its_own_modules(job, tmp_path):
+    package = tmp_path / "package_for_target"
+    package.mkdir()
+    code = "from lionpride.core import Event\nclass Crop(Event):\n    def _invoke(self): return 1\n"
+    (package / "crops.py").write_text(code)
+    (package / "__init__.py").write_text("from .crops import Crop\n")
+    (crop,) = load_targets("package_for_target")
+    assert crop.name == "package_for_target:Crop"
+
+
+def test_a_module_with_nothing_to_run_is_no_target(job, tmp_path):
+    (tmp_path / "helper_of_job_for_target.py").write_text("from lionpride.core import Event\n")
+    with pytest.raises(UsageError, match="defines no Event that does something"):
+        load_targets("helper_of_job_for_target.py")

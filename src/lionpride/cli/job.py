@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,7 @@ from .source import Source, empty
 from .summary import summarize
 from .tally import Tally
 from .target import Target
+from .together import background, first_of
 from .usage import UsageError
 
 __all__ = ["Job", "Plan"]
@@ -255,32 +256,3 @@ class Job:
         failed = self.tally.failed + self.tally.others_failed
         wrong = failed or self.intake.bad or left or self.broken.is_set()
         return 1 if wrong else 0
-
-
-@asynccontextmanager
-async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Event]:
-    """Run `work` beside the block, which is given an event that is set when it has ended.
-
-    What is left of it when the block ends is cancelled; what it raised is raised.
-    """
-    ended = asyncio.Event()
-    task = asyncio.create_task(work)
-    task.add_done_callback(lambda _: ended.set())
-    try:
-        yield ended
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-    if not task.cancelled() and (error := task.exception()) is not None:
-        raise error
-
-
-async def first_of(*events: asyncio.Event) -> None:
-    """Wait until one of the events is set."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.wait(waits)

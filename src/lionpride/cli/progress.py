@@ -49,12 +49,20 @@ class LiveScreen:
         tally: What is counted; it is read at each drawing.
         title: What runs.
         read: Set when all lines have been read, so that the total is known.
+        meanwhile: What is said until then.
     """
 
-    def __init__(self, tally: Tally, title: str, read: asyncio.Event) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        title: str,
+        read: asyncio.Event,
+        meanwhile: str = "reading the input",
+    ) -> None:
         self._tally = tally
         self._title = title
         self._read = read
+        self._meanwhile = meanwhile
         self._console = Console(stderr=True, highlight=False)
         self._end = Console(highlight=False)
         self._live = Live(
@@ -139,7 +147,7 @@ class LiveScreen:
             if self._read.is_set():
                 parts.append(f"ETA {clock(math.ceil((tally.total - tally.settled) / speed))}")
         if not self._read.is_set():
-            parts.append("reading the input")
+            parts.append(self._meanwhile)
         if tally.earlier:
             parts.append(f"{tally.earlier:,} ended before")
         return Text(" · ".join(parts), "dim")

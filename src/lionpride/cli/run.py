@@ -6,11 +6,8 @@ import argparse
 import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from typing import Any
 
-from ..core import Executor
-from ..drawing.text import one_line, trouble
-from ..errors import LionprideError
+from .building import Limits, add_limits, build, limits_of, start
 from .defaults import read_defaults
 from .durable import Commands, Place, place_of
 from .interrupt import last_call
@@ -19,8 +16,8 @@ from .outputs import Output, open_output
 from .resume import Fresh
 from .source import open_source
 from .streams import claim_stdout, tell
-from .target import Target, load_target
-from .usage import UsageError, positive_seconds, whole_number
+from .target import load_target
+from .usage import UsageError, positive_seconds
 
 __all__ = ["add"]
 
@@ -57,15 +54,7 @@ def add(commands: Commands) -> None:
         "--output", metavar="FILE", help="write a JSON object for each event as it settles"
     )
     parser.add_argument("--timeline", metavar="FILE", help="draw the run as an SVG picture")
-    parser.add_argument(
-        "--concurrency", metavar="N", type=whole_number, help="run at most N at once"
-    )
-    parser.add_argument(
-        "--capacity", metavar="N", type=whole_number, help="start at most N in any refresh time"
-    )
-    parser.add_argument(
-        "--refresh", metavar="S", type=positive_seconds, help="the refresh time, in seconds"
-    )
+    add_limits(parser)
     parser.add_argument(
         "--timeout", metavar="S", type=positive_seconds, help="cancel what runs longer"
     )
@@ -119,8 +108,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: if the command cannot be carried out; nothing was run then.
     """
-    if options.refresh is not None and options.capacity is None:
-        raise UsageError("--refresh does nothing without --capacity: say how many to start in it")
+    limits = limits_of(options)
     place = _place(options)
     with ExitStack() as stack:
         claimed = [f"--{name}" for name in ("output", "timeline") if vars(options)[name] == "-"]
@@ -155,7 +143,7 @@ def run(options: argparse.Namespace) -> int:
             defaults=defaults,
         )
         with last_call() as call:
-            return asyncio.run(_run(plan, options, call))
+            return asyncio.run(_run(plan, limits, options.queue, call))
 
 
 def _place(options: argparse.Namespace) -> Place | None:
@@ -172,58 +160,13 @@ def _place(options: argparse.Namespace) -> Place | None:
     return None
 
 
-async def _run(plan: Plan, options: argparse.Namespace, call: Callable[[int], None]) -> int:
-    executor = build(plan.target, options, plan.place)
+async def _run(plan: Plan, limits: Limits, queue: str | None, call: Callable[[int], None]) -> int:
+    executor = build(plan.target, limits, plan.place, queue)
     try:
-        await _start(plan, executor)
+        await start(plan.target, executor, plan.place)
         status = await Job(plan, executor).run()
     finally:
         await executor.store.close()
     tell()  # what has been printed; should the process be ended, nobody else does
     call(status)
     return status
-
-
-async def _start(plan: Plan, executor: Executor) -> None:
-    """Start the executor, and open its store.
-
-    Raises:
-        UsageError: if one of them cannot be.
-    """
-    try:
-        await executor.start()
-    except Exception as error:  # the user's own processor may raise anything
-        raise UsageError(f"{plan.target.name} cannot be started: {trouble(error)}") from error
-    try:
-        await executor.store.counts()
-    except (LionprideError, OSError) as error:
-        raise UsageError(f"--store {plan.place and plan.place.name}: {error}") from error
-
-
-def build(target: Target, options: argparse.Namespace, place: Place | None = None) -> Executor:
-    """Make the executor, with those limits that were given.
-
-    Raises:
-        UsageError: if it cannot be made so.
-    """
-    limits = {
-        "concurrency_limit": options.concurrency,
-        "queue_capacity": options.capacity,
-        "capacity_refresh_time": options.refresh,
-    }
-    given = {key: value for key, value in limits.items() if value is not None}
-    how: dict[str, Any] = {"processor_config": given} if given else {}
-    if place is not None:
-        how["store"] = place.url
-        if options.queue is not None:
-            how["queue"] = options.queue
-    try:
-        return target.executor_type(**how)
-    except Exception as error:  # the user's own class may raise anything
-        what = " ".join(f"{key}={value}" for key, value in given.items()) or "no limits"
-        why = one_line(str(error)) if isinstance(error, LionprideError) else trouble(error)
-        name = target.executor_type.__name__
-        for key in ("store", "queue"):
-            if key in how and isinstance(error, TypeError) and f"argument '{key}'" in str(error):
-                why = f"let __init__ of {name} take `{key}`, and hand it to super().__init__()"
-        raise UsageError(f"{target.name} cannot be made with {what}: {why}") from error

@@ -15,7 +15,7 @@ from ..model.codec import error_to_dict
 from ..model.work import Work
 from .lines import label
 
-__all__ = ["Failure", "Tally", "is_failure"]
+__all__ = ["Failure", "Tally", "error_text", "is_failure"]
 
 FIRST_FAILURES = 5
 SUCCESSES = (EventStatus.COMPLETED, EventStatus.SKIPPED)
@@ -112,11 +112,15 @@ class Tally:
 
     def _note_failure(self, event: Work, line: int | None, status: EventStatus) -> None:
         if len(self.failures) < FIRST_FAILURES:
-            error = event.execution.error
-            text = ""
-            if isinstance(error, BaseException):
-                text = "{error}: {message}".format_map(error_to_dict(error)).removesuffix(": ")
-            self.failures.append(Failure(line, label(event), status.value, one_line(text)))
+            self.failures.append(Failure(line, label(event), status.value, error_text(event)))
+
+
+def error_text(event: Work) -> str:
+    """The error of an event in one line; empty if it has none."""
+    error = event.execution.error
+    if not isinstance(error, BaseException):
+        return ""
+    return one_line("{error}: {message}".format_map(error_to_dict(error)).removesuffix(": "))
 
 
 def is_failure(status: EventStatus) -> bool:

@@ -20,18 +20,26 @@ from ..core import Event, Executor, Processor
 from ..drawing.text import one_line, trouble
 from .usage import UsageError
 
-__all__ = ["Target", "load_target"]
+__all__ = ["Target", "executor_for", "load_target", "load_targets"]
 
 FORMS = "write file.py:Class or package.module:Class"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to run: the text that named it, the class of its events, and their executor's."""
+    """What to run.
+
+    Attributes:
+        name: The text that named it.
+        event_type: The class of its events.
+        executor_type: The class of their executor.
+        is_plain: Whether that one was made here, and has no rules of its own.
+    """
 
     name: str
     event_type: type[Event]
     executor_type: type[Executor]
+    is_plain: bool = False
 
 
 def load_target(text: str) -> Target:
@@ -52,7 +60,7 @@ def load_target(text: str) -> Target:
     if found is Event:
         raise UsageError(f"{text} is the base class, which does nothing: name a subclass of Event")
     if issubclass(found, Event):
-        return Target(text, found, executor_for(found))
+        return Target(text, found, executor_for(found), is_plain=True)
     if issubclass(found, Processor):
         raise UsageError(
             f"{text} is a Processor: name an Executor whose processor_type is {name}, or an Event"
@@ -60,6 +68,44 @@ def load_target(text: str) -> Target:
     raise UsageError(
         f"{text} is neither an Event nor an Executor: let {name} inherit from lionpride.core.Event"
     )
+
+
+def load_targets(text: str) -> list[Target]:
+    """What `text` names for a worker: one class, or a module and all that can be run in it.
+
+    Of a module these are its executors, and of its events those that no executor of it is for.
+    What a package has from modules of its own counts as well.
+
+    Raises:
+        UsageError: as `load_target`; or if a module has nothing to run.
+    """
+    if ":" in text:
+        return [load_target(text)]
+    module = _import_file(Path(text)) if _is_file(text) else _import_module(text)
+    found = {name: getattr(module, name) for name in _runnable(module, inside=True)}
+    executors = [name for name, kind in found.items() if issubclass(kind, Executor)]
+    targets = [load_target(f"{text}:{name}") for name in executors if _is_whole(found[name])]
+    taken = {target.event_type for target in targets}
+    targets += [
+        Target(f"{text}:{name}", kind, executor_for(kind), is_plain=True)
+        for name, kind in found.items()
+        if issubclass(kind, Event) and kind not in taken and _does_something(kind)
+    ]
+    if not targets:
+        raise UsageError(f"{text} defines no Event that does something, and no Executor of one")
+    return targets
+
+
+def _is_whole(executor_type: type[Executor]) -> bool:
+    """Whether an executor class says what its events are; else it is the base of others."""
+    processor_type = getattr(executor_type, "processor_type", None)
+    return getattr(processor_type, "event_type", None) is not None
+
+
+def _does_something(event_type: type[Event]) -> bool:
+    """Whether an event class has code to run; else it is the base of others."""
+    names = ("_invoke", "_stream", "stream")
+    return any(getattr(event_type, name) is not getattr(Event, name) for name in names)
 
 
 def executor_for(event_type: type[Event]) -> type[Executor]:
@@ -168,14 +214,17 @@ def _find(module: ModuleType, place: str, name: str) -> Any:
     return found
 
 
-def _runnable(module: ModuleType) -> list[str]:
-    """The names in a module that could be a target."""
+def _runnable(module: ModuleType, *, inside: bool = False) -> list[str]:
+    """The names in a module that could be a target; `inside`: those of modules in it too."""
     return sorted(
         name
         for name, value in vars(module).items()
         if isinstance(value, type)
         and issubclass(value, (Event, Executor))
-        and value.__module__ == module.__name__
+        and (
+            value.__module__ == module.__name__
+            or (inside and value.__module__.startswith(f"{module.__name__}."))
+        )
     )
 
 

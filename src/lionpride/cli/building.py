@@ -1,0 +1,87 @@
+"""The executor of a command line: made of a target, with its limits, over its store."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from ..core import Executor
+from ..drawing.text import one_line, trouble
+from ..errors import LionprideError
+from .durable import Place
+from .target import Target
+from .usage import UsageError, positive_seconds, whole_number
+
+__all__ = ["Limits", "add_limits", "build", "limits_of", "start"]
+
+Limits: TypeAlias = Mapping[str, Any]
+"""Those settings of a processor that the command line gives."""
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the options that limit what starts."""
+    parser.add_argument(
+        "--concurrency", metavar="N", type=whole_number, help="run at most N at once"
+    )
+    parser.add_argument(
+        "--capacity", metavar="N", type=whole_number, help="start at most N in any refresh time"
+    )
+    parser.add_argument(
+        "--refresh", metavar="S", type=positive_seconds, help="the refresh time, in seconds"
+    )
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """Those limits that were given.
+
+    Raises:
+        UsageError: if they make no sense together.
+    """
+    if options.refresh is not None and options.capacity is None:
+        raise UsageError("--refresh does nothing without --capacity: say how many to start in it")
+    limits = {
+        "concurrency_limit": options.concurrency,
+        "queue_capacity": options.capacity,
+        "capacity_refresh_time": options.refresh,
+    }
+    return {key: value for key, value in limits.items() if value is not None}
+
+
+def build(target: Target, limits: Limits, place: Place | None, queue: str | None) -> Executor:
+    """Make the executor, with the limits that were given.
+
+    Raises:
+        UsageError: if it cannot be made so.
+    """
+    how: dict[str, Any] = {"processor_config": dict(limits)} if limits else {}
+    if place is not None:
+        how["store"] = place.url
+        if queue is not None:
+            how["queue"] = queue
+    try:
+        return target.executor_type(**how)
+    except Exception as error:  # the user's own class may raise anything
+        what = " ".join(f"{key}={value}" for key, value in limits.items()) or "no limits"
+        why = one_line(str(error)) if isinstance(error, LionprideError) else trouble(error)
+        name = target.executor_type.__name__
+        for key in ("store", "queue"):
+            if key in how and isinstance(error, TypeError) and f"argument '{key}'" in str(error):
+                why = f"let __init__ of {name} take `{key}`, and hand it to super().__init__()"
+        raise UsageError(f"{target.name} cannot be made with {what}: {why}") from error
+
+
+async def start(target: Target, executor: Executor, place: Place | None) -> None:
+    """Start the executor, and open its store.
+
+    Raises:
+        UsageError: if one of them cannot be.
+    """
+    try:
+        await executor.start()
+    except Exception as error:  # the user's own processor may raise anything
+        raise UsageError(f"{target.name} cannot be started: {trouble(error)}") from error
+    try:
+        await executor.store.counts()
+    except (LionprideError, OSError) as error:
+        raise UsageError(f"--store {place and place.name}: {error}") from error

@@ -1,0 +1,214 @@
+"""The shift of a worker: it works on queues until it is asked to stop, or nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ..core import EventStatus, Executor, Transition
+from ..drawing.text import duration, shorten
+from ..errors import OperationError, StoreError
+from ..model.registry import key_of
+from .interrupt import Interrupts
+from .screen import PlainScreen, Screen
+from .summary import summarize
+from .tally import Tally, error_text, is_failure
+from .together import background, first_of
+
+__all__ = ["Shift", "Worked"]
+
+SOON: Final = 0.05  # seconds between two looks whether the work has begun
+FIRST, LONGEST = 1.0, 30.0  # seconds before a store that failed is tried again: twice as long each
+
+
+class Worked(Tally):
+    """Counts what runs in this process, whoever has appended it.
+
+    Args:
+        say: Is told of each event that did not complete.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__({})
+        self._say = say
+
+    def __call__(self, step: Transition) -> None:
+        """Count one step."""
+        super().__call__(step)
+        if step.after is not None and is_failure(step.after):
+            event = step.event
+            why = shorten(error_text(event), 200)
+            self._say(f"{step.after.value}  {key_of(type(event))}  {event.id}  {why}".rstrip())
+
+    def _count(self, before: EventStatus | None, after: EventStatus | None) -> None:
+        """Leave out what waits: it is counted by the store, and may be run by another."""
+        waits = EventStatus.PENDING
+        if before is EventStatus.PROCESSING:
+            self.counts[before] -= 1
+        if after is not None and after is not waits:
+            self.counts[after] += 1
+
+
+class Shift:
+    """Runs what is in the queues of executors that were started, once.
+
+    A store that fails is tried again, with longer and longer pauses, as long as trying again may
+    help: a server that is started anew is no reason to end all workers.
+
+    Args:
+        executors: One for each queue.
+        store: What the store is called.
+        title: What the work is called on a terminal.
+        until_empty: Whether it ends when nothing waits and nothing runs in any of the queues.
+        quiet: Whether only what went wrong is said.
+    """
+
+    def __init__(
+        self,
+        executors: Sequence[Executor],
+        store: str,
+        *,
+        title: str,
+        until_empty: bool,
+        quiet: bool,
+    ) -> None:
+        self.executors = executors
+        self.store = store
+        self.until_empty = until_empty
+        self.quiet = quiet
+        self.tally = Worked(self._say_always)
+        for executor in executors:
+            executor.observe(self.tally)
+        self.screen = self._screen(title)
+        self.stopping = asyncio.Event()  # nothing more is to be started
+        self.broken = asyncio.Event()  # something outside the events went wrong
+
+    def _screen(self, title: str) -> Screen:
+        if self.quiet or not sys.stderr.isatty():
+            return PlainScreen(self.quiet)
+        try:
+            from .progress import LiveScreen  # late: rich is an extra, and slow to import
+        except ImportError:
+            return PlainScreen()
+        return LiveScreen(self.tally, title, asyncio.Event(), "waiting for more")
+
+    async def run(self) -> int:
+        """Work until asked to stop, or until nothing is left.
+
+        Returns:
+            The exit status.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with Interrupts() as interrupts:
+            with self.screen:
+                async with background(self.screen.show()):
+                    await self._work(interrupts)
+            seconds = loop.time() - began
+            self.screen.finish(
+                summarize(self.tally, seconds, bad=0, read_to=None, files={"store": self.store})
+            )
+        if interrupts.halt.is_set():
+            return interrupts.status
+        failed = self.until_empty and self.tally.failed
+        return 1 if failed or self.broken.is_set() else 0
+
+    async def _work(self, interrupts: Interrupts) -> None:
+        await self._say_what_waits()
+        async with background(self._run_all()) as ended:
+            async with background(self._until_empty()) as empty:
+                await first_of(ended, empty, interrupts.drain, self.broken)
+            self.stopping.set()
+            for executor in self.executors:
+                await executor.stop()
+            if interrupts.drain.is_set():
+                running = len(self.tally.running)
+                self.screen.note(
+                    f"stopping: {running:,} running may finish; {interrupts.again} ends at once"
+                )
+            await first_of(ended, interrupts.halt)
+
+    # -- the work ----------------------------------------------------------------------------
+
+    async def _run_all(self) -> None:
+        """Run events until stopped; cancelled, it sends what runs back to pending."""
+        await asyncio.gather(*map(self._run, self.executors))
+
+    async def _run(self, executor: Executor) -> None:
+        """Run the events of one queue, and go on when its store has failed."""
+        processor, loop = executor.processor, asyncio.get_running_loop()
+        assert processor is not None
+        pause = FIRST
+        while True:
+            began = loop.time()
+            try:
+                await processor.execute()
+            except (KeyboardInterrupt, SystemExit) as error:
+                self._break(f"an event raised {type(error).__name__}: nothing more was started")
+            except StoreError as error:
+                if error.retryable and not self.stopping.is_set():
+                    pause = FIRST if loop.time() - began > LONGEST else pause
+                    self._say_always(f"lionpride: {error}; going on in {duration(pause)}")
+                    await self._rest(pause)
+                    pause = min(2 * pause, LONGEST)
+                    if not self.stopping.is_set():
+                        await processor.start()  # a failure has stopped it
+                        continue
+                    return
+                self._break(f"{error}; nothing more was started")
+            return
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait so long, or until nothing more is to be started."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
+        except TimeoutError:
+            return
+
+    async def _until_empty(self) -> None:
+        """Return when nothing is left in any queue; never, unless that is asked for."""
+        if not self.until_empty:
+            await self.stopping.wait()
+            return
+        while not self.stopping.is_set():
+            try:
+                for executor in self.executors:
+                    await executor.join()
+                if not await self._left():  # what one has run may have appended to another
+                    return
+            except StoreError:
+                await self._rest(FIRST)
+            except OperationError as error:
+                if all(each.processor and each.processor.working for each in self.executors):
+                    self._break(str(error))
+                    return
+                await self._rest(SOON)
+
+    async def _left(self) -> int:
+        """How many wait or run, whoever runs them."""
+        left = 0
+        for executor in self.executors:
+            counts = await executor.store.counts()
+            left += counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
+        return left
+
+    # -- what is told ------------------------------------------------------------------------
+
+    async def _say_what_waits(self) -> None:
+        if self.quiet:
+            return
+        parts = []
+        for executor in self.executors:
+            waiting = (await executor.store.counts())[EventStatus.PENDING]
+            parts.append(f"{executor.store.queue} ({waiting:,} pending)")
+        self.screen.note(f"working on {', '.join(parts)} of {self.store}; Ctrl-C drains")
+
+    def _say_always(self, text: str) -> None:
+        self.screen.note(text)
+
+    def _break(self, message: str) -> None:
+        self.broken.set()
+        self.screen.note(f"lionpride: {message}")

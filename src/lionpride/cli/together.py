@@ -1,0 +1,39 @@
+"""Work beside a block, and waiting for the first of several things."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+__all__ = ["background", "first_of"]
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Event]:
+    """Run `work` beside the block, which is given an event that is set when it has ended.
+
+    What is left of it when the block ends is cancelled; what it raised is raised.
+    """
+    ended = asyncio.Event()
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda _: ended.set())
+    try:
+        yield ended
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
+
+
+async def first_of(*events: asyncio.Event) -> None:
+    """Wait until one of the events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)

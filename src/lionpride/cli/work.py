@@ -1,0 +1,145 @@
+"""``lionpride work``: a worker; it runs what others have put into a store, and waits for more."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from ..core import Event, Executor
+from ..errors import LionprideError
+from .building import Limits, add_limits, build, limits_of, start
+from .durable import Commands, Place, place_of
+from .interrupt import last_call
+from .shift import Shift
+from .streams import tell
+from .target import Target, executor_for, load_targets
+from .usage import UsageError
+
+__all__ = ["add"]
+
+EPILOG = """\
+exit status:
+  0    asked to stop, it drained; or (--until-empty) all that it ran was completed or skipped
+  1    (--until-empty) something that it ran failed; or the store cannot be used any more
+  2    the command could not be carried out; nothing was run
+  130  asked twice to stop (143: by SIGTERM); what was running waits again
+"""
+
+Job = tuple[Target, str | None]
+"""What runs a queue, and its name; None: the target's own."""
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "work",
+        help="run what is in a store, and wait for more",
+        description="Run the events that are in a store, by priority, within the limits, and wait "
+        "for more. Any number of workers may be at one store.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "targets",
+        metavar="TARGET",
+        nargs="+",
+        help="file.py or package.module, for all its Executors and Events; or file.py:Class",
+    )
+    parser.add_argument(
+        "--store",
+        metavar="STORE",
+        required=True,
+        help="where the events are: a file, run.db, or sqlite:///run.db",
+    )
+    parser.add_argument(
+        "--queue",
+        metavar="Q",
+        dest="queues",
+        action="append",
+        default=[],
+        help="the queue, in place of the targets' own; may be given several times",
+    )
+    add_limits(parser)
+    parser.add_argument(
+        "--until-empty", action="store_true", help="end when nothing waits and nothing runs"
+    )
+    parser.add_argument("--quiet", action="store_true", help="say only what went wrong")
+    parser.set_defaults(run=work)
+
+
+def work(options: argparse.Namespace) -> int:
+    """Check everything that can be checked beforehand, then work.
+
+    Returns:
+        The exit status, as the help text says.
+
+    Raises:
+        UsageError: if the command cannot be carried out; nothing was run then.
+    """
+    limits, place = limits_of(options), place_of(options.store)
+    targets = [target for text in options.targets for target in load_targets(text)]
+    jobs = _jobs(targets, list(dict.fromkeys(options.queues)))
+    with last_call() as call:
+        return asyncio.run(_work(jobs, limits, place, options, call))
+
+
+def _jobs(targets: Sequence[Target], queues: Sequence[str]) -> list[Job]:
+    """Which target runs which queue.
+
+    Raises:
+        UsageError: if several executors would run one queue.
+    """
+    if not queues:
+        return [(target, None) for target in targets]
+    if len(targets) == 1:
+        return [(targets[0], queue) for queue in queues]
+    own = [target for target in targets if not target.is_plain]
+    if own:
+        names = " or ".join(target.name for target in own)
+        raise UsageError(f"--queue: several executors could run it: name one of them: {names}")
+    any_event = Target(targets[0].name, Event, executor_for(Event), is_plain=True)
+    return [(any_event, queue) for queue in queues]
+
+
+async def _work(
+    jobs: Sequence[Job],
+    limits: Limits,
+    place: Place,
+    options: argparse.Namespace,
+    call: Callable[[int], None],
+) -> int:
+    executors: list[Executor] = []
+    try:
+        for target, queue in jobs:
+            executors.append(build(target, limits, place, queue))
+            _check_queue(executors, target)
+        for (target, _), executor in zip(jobs, executors, strict=True):
+            await start(target, executor, place)
+        title = " ".join(dict.fromkeys(target.name for target, _ in jobs))
+        shift = Shift(
+            executors,
+            place.name,
+            title=title,
+            until_empty=options.until_empty,
+            quiet=options.quiet,
+        )
+        status = await shift.run()
+    finally:
+        for executor in executors:
+            with suppress(LionprideError):  # what it held lapses
+                await executor.store.close()
+    tell()  # what has been printed; should the process be ended, nobody else does
+    call(status)
+    return status
+
+
+def _check_queue(executors: Sequence[Executor], target: Target) -> None:
+    """Refuse two executors of one queue: each would have limits of its own."""
+    *others, last = executors
+    if any(each.store.queue == last.store.queue for each in others):
+        raise UsageError(
+            f"{target.name} and another target run the queue {last.store.queue!r}: name one of "
+            "them, as file.py:Class"
+        )

@@ -1,0 +1,114 @@
+"""The shift of a worker, in this process and in virtual time: what ends it, what it survives."""
+
+import asyncio
+import signal
+
+import pytest
+
+from lionpride.cli.shift import Shift
+from lionpride.cli.target import executor_for
+from lionpride.core import Event, EventStatus
+from lionpride.errors import StoreError
+from lionpride.model.registry import key_of
+from lionpride.stores.memory import MemoryStore
+from lionpride.testing import Faults, fail
+
+
+class Task(Event):
+    how: str = ""
+
+    async def _invoke(self):
+        if self.how == "fail":
+            raise ValueError("told to")
+        if self.how == "exit":
+            raise SystemExit(3)
+        if self.how == "signal":
+            signal.raise_signal(signal.SIGTERM)
+            for _ in range(20):
+                await asyncio.sleep(0)
+        await asyncio.sleep(1)
+        return self.how
+
+
+async def desk_of(*hows, faults=None, **settings):
+    store = MemoryStore("tasks")
+    desk = executor_for(Task)(settings, store=faults.around(store) if faults else store)
+    await desk.append_many([Task(how=how) for how in hows])
+    await desk.start()
+    return desk
+
+
+async def work(*desks, until_empty=True, quiet=False):
+    return await Shift(desks, "run.db", title="Task", until_empty=until_empty, quiet=quiet).run()
+
+
+@pytest.mark.virtual
+async def test_it_ends_when_nothing_is_left_in_any_queue(capsys):
+    first, second = await desk_of("", ""), await desk_of("")
+    assert await work(first, second) == 0
+    assert [each.status_counts()["completed"] for each in (first, second)] == [2, 1]
+    out, err = capsys.readouterr()
+    assert out.startswith("3 events in ")
+    assert "working on tasks (2 pending), tasks (1 pending) of run.db" in err
+
+
+@pytest.mark.virtual
+async def test_what_one_queue_appends_to_another_is_not_left(capsys):
+    second = await desk_of("")
+
+    class Sower(Event):
+        async def _invoke(self):
+            await asyncio.sleep(10)
+            await second.append(Task())
+
+    first = executor_for(Sower)(queue="sowers")
+    await first.append(Sower())
+    await first.start()
+    assert await work(first, second) == 0
+    assert second.status_counts()["completed"] == 2
+
+
+@pytest.mark.virtual
+async def test_a_failure_is_said_when_it_happens_and_makes_the_status(capsys):
+    desk = await desk_of("", "fail")
+    assert await work(desk, quiet=True) == 1
+    out, err = capsys.readouterr()
+    (failed,) = desk.failed_events
+    assert out == ""
+    assert f"failed  {key_of(Task)}  {failed.id}  ValueError: told to" in err
+
+
+@pytest.mark.virtual
+async def test_an_event_that_asks_to_exit_ends_the_shift(capsys):
+    desk = await desk_of("exit", "", concurrency_limit=1)
+    assert await work(desk, until_empty=False) == 1
+    assert desk.status_counts()["pending"] == 1
+    assert "an event raised SystemExit: nothing more was started" in capsys.readouterr().err
+
+
+async def test_a_signal_lets_finish_what_runs_and_is_no_failure(capsys):
+    desk = await desk_of("signal", "", concurrency_limit=1)
+    assert await work(desk, until_empty=False) == 0
+    counts = desk.status_counts()
+    assert (counts["completed"], counts["pending"]) == (1, 1)
+    assert "stopping: 1 running may finish; SIGTERM again ends at once" in capsys.readouterr().err
+
+
+@pytest.mark.virtual
+async def test_a_store_that_fails_for_a_while_is_tried_again(capsys):
+    faults = Faults(*(fail("claim", nth) for nth in (1, 2, 3)))
+    desk = await desk_of("", "", faults=faults)
+    assert await work(desk) == 0
+    assert len(faults.happened) == 3
+    assert desk.status_counts()["completed"] == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if "injected" in line]
+    assert [line.rpartition("going on in ")[2] for line in said] == ["1.00 s", "2.00 s", "4.00 s"]
+
+
+@pytest.mark.virtual
+async def test_a_store_that_will_not_come_back_ends_the_shift(capsys):
+    gone = StoreError("the disk is gone", retryable=False)
+    desk = await desk_of("", faults=Faults(fail("claim", error=gone)))
+    assert await work(desk, until_empty=False) == 1
+    assert "the disk is gone; nothing more was started" in capsys.readouterr().err
+    assert (await desk.store.counts())[EventStatus.PENDING] == 1

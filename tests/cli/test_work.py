@@ -1,0 +1,174 @@
+"""`lionpride work`: workers without producers, as processes, on one store."""
+
+import contextlib
+import signal
+import textwrap
+
+import pytest
+
+JOBS = """
+    from lionpride.core import Event, Executor, Processor
+
+    class Base(Event):
+        n: int = 0
+
+    class Resize(Base):
+        async def _invoke(self):
+            return self.n
+
+    class Mail(Event):
+        async def _invoke(self):
+            return "sent"
+
+    class Mailing(Processor):
+        event_type = Mail
+
+    class Mailer(Executor):
+        processor_type = Mailing
+
+    class Unfinished(Executor):
+        pass
+"""
+
+
+@pytest.fixture
+def jobs(place):
+    (place.path / "jobs.py").write_text(textwrap.dedent(JOBS))
+    return place
+
+
+def put(place, target, number, *options, queue=None):
+    """Append events in another process, and run none of them."""
+    name, lines = target.rpartition(":")[2], [{"n": n} for n in range(number)]
+    kind = f"{target.rpartition(':')[0].removesuffix('.py')}.{name}"
+    code = f"""
+        import asyncio, sys
+        from lionpride.cli.target import load_target
+        target = load_target({target!r})
+        async def main():
+            desk = target.executor_type(store={place.url!r}, queue={queue or kind!r})
+            takes = "n" in target.event_type.model_fields
+            lines = {lines!r}
+            await desk.append_many([target.event_type(**(x if takes else {{}})) for x in lines])
+            await desk.store.close()
+        asyncio.run(main())
+    """
+    done = place.python(textwrap.dedent(code))
+    assert done.returncode == 0, done.stderr
+
+
+def counts(place, *options):
+    return {
+        each["queue"]: {k: v for k, v in each.items() if k != "queue" and v}
+        for each in place.store("counts", place.kept, "--json", *options)
+    }
+
+
+@contextlib.contextmanager
+def working(place, *arguments):
+    process = place.start("work", *arguments, "--store", place.kept)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_all_queues_of_a_module_are_worked_off(jobs):
+    put(jobs, "jobs.py:Resize", 3)
+    put(jobs, "jobs.py:Mail", 2)
+    done = jobs.run("work", "jobs.py", "--store", jobs.kept, "--until-empty")
+    assert done.returncode == 0, done.stderr
+    assert "jobs.Mail (2 pending), jobs.Resize (3 pending)" in done.stderr
+    assert done.stdout.startswith("5 events in ")
+    assert counts(jobs) == {"jobs.Resize": {"completed": 3}, "jobs.Mail": {"completed": 2}}
+
+
+def test_a_queue_of_any_name_takes_all_classes_of_a_module(place):
+    put(place, "job.py:Noted", 2, queue="odd")
+    put(place, "job.py:Work", 2, queue="odd")
+    done = place.run(
+        "work", "job.py:Noted", "--store", place.kept, "--queue", "odd", "--until-empty"
+    )
+    assert (done.returncode, counts(place)) == (0, {"odd": {"completed": 4}})
+
+
+def test_it_waits_for_more_and_drains_when_it_is_told_to_end(place):
+    put(place, "job.py:Held", 3)
+    with working(place, "job.py:Held", "--concurrency", "1") as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(signal.SIGTERM)
+        while "stopping" not in (said := process.stderr.readline()):
+            assert said
+        assert "1 running may finish; SIGTERM again ends at once" in said
+        (place.path / "release").touch()
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith("1 event in ")
+    assert counts(place) == {"job.Held": {"completed": 1, "pending": 2}}
+
+
+def test_asked_twice_it_ends_at_once_and_what_ran_waits_again(place):
+    put(place, "job.py:Held", 2)
+    with working(place, "job.py:Held", "--concurrency", "1") as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(signal.SIGINT)
+        while "stopping" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert counts(place) == {"job.Held": {"pending": 2}}
+
+
+def test_what_comes_while_it_waits_is_run(place):
+    put(place, "job.py:Held", 1)
+    with working(place, "job.py:Held") as process:
+        assert process.stdout.readline() == "running\n"
+        put(place, "job.py:Held", 1)
+        assert process.stdout.readline() == "running\n"
+
+
+def test_several_share_a_store_and_one_that_is_killed_is_not_missed(place):
+    (place.path / "release").touch()
+    put(place, "job.py:Noted", 60)
+    with contextlib.ExitStack() as stack:
+        arguments = ("job.py:Noted", "--concurrency", "2", "--until-empty", "--quiet")
+        first, *others = [stack.enter_context(working(place, *arguments)) for _ in range(3)]
+        journal = place.path / "journal"
+        while not journal.exists() or "end" not in journal.read_text():
+            assert first.poll() is None
+        first.kill()
+        for process in others:
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == (1 if "failed" in err else 0)
+    ended = [line.split()[1] for line in journal.read_text().splitlines() if line[:3] == "end"]
+    assert set(map(int, ended)) == set(range(60))
+    assert counts(place) == {"job.Noted": {"completed": 54, "failed": 6}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("two.py",), ["two.py:Other", "run the queue 'two.Mail'", "file.py:Class"]),
+        (("jobs.py", "--queue", "q"), ["--queue", "name one of them: jobs.py:Mailer"]),
+        (("empty.py",), ["empty.py", "no Event that does something"]),
+        (("gone.py",), ["no file gone.py"]),
+        (("jobs.py", "--refresh", "2"), ["--refresh", "--capacity"]),
+        (("jobs.py", "--capacity", "99999999"), ["jobs.py:Mailer", "queue_capacity"]),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_runs(jobs, arguments, words):
+    (jobs.path / "empty.py").touch()
+    two = textwrap.dedent(JOBS) + "\n\nclass Other(Mailer):\n    pass\n"
+    (jobs.path / "two.py").write_text(two)
+    done = jobs.run("work", *arguments, "--store", jobs.kept)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert all(word in done.stderr for word in words), done.stderr
+
+
+def test_a_store_has_to_be_named(place):
+    done = place.run("work", "job.py:Work")
+    assert done.returncode == 2
+    assert "--store" in done.stderr
