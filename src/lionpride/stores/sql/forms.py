@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ...model.execution import EventStatus
 from ...model.work import Work
@@ -15,10 +16,12 @@ __all__ = (
     "PROCESSING",
     "STATE",
     "Ended",
+    "Entered",
     "Entry",
     "Exit",
     "Found",
     "Fresh",
+    "Gathered",
     "Kept",
     "News",
     "Place",
@@ -147,3 +150,41 @@ class News(NamedTuple):
     yielded: int
     first: int
     chunks: str | None
+
+
+class Entered(Protocol):
+    """What came of events that nobody had before.
+
+    Attributes:
+        numbers: Of each its number; or why it was not taken in.
+        started: The numbers of what was started at once, by a claim that says so.
+        left: Whether some of them may still wait.
+    """
+
+    @property
+    def numbers(self) -> Sequence[int | Exception]: ...
+    @property
+    def started(self) -> Collection[int]: ...
+    @property
+    def left(self) -> bool: ...
+
+
+class Gathered(Protocol):
+    """What a claim took.
+
+    Attributes:
+        rows: Of each event the row of ``waiting`` as it was; its attempt is one more now.
+        kept: What is needed to build those that this process does not have, by number.
+        wait: Seconds until another claim may find something; None: nobody knows.
+        new: Priority and number of those that were taken in and started at once; they are not
+            in ``rows``, and this is their first attempt.
+    """
+
+    @property
+    def rows(self) -> Sequence[Waits]: ...
+    @property
+    def kept(self) -> Mapping[int, Kept]: ...
+    @property
+    def wait(self) -> float | None: ...
+    @property
+    def new(self) -> Sequence[tuple[float, int]]: ...

@@ -6,8 +6,8 @@ An event object is written here alone, and only once the step is committed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from ...errors import NotFoundError, OperationError
 from ...model.execution import FIXED, EventStatus, Execution
@@ -18,54 +18,16 @@ from ..contract import Claim, Entry, Settled, Settlement
 from ..shown import Shown
 from ..terms import Terms
 from .columns import after, entries_of, event_of, event_of_found, kept_of
+from .forms import Entered, Exit, Found, Gathered, Kept, Settling, State, Waits
 from .forms import Entry as Arriving
-from .forms import Exit, Found, Kept, Settling, State, Waits
 
-__all__ = ("Entered", "Gathered", "Holding", "Taken")
+__all__ = ("Holding", "Taken")
 
 _PENDING: Final = EventStatus.PENDING
 _PROCESSING: Final = EventStatus.PROCESSING
 _COMPLETED: Final = EventStatus.COMPLETED
 
 logger = logging.getLogger("lionpride")
-
-
-class Entered(Protocol):
-    """What came of events that nobody had before.
-
-    Attributes:
-        numbers: Of each its number; or why it was not taken in.
-        started: The numbers of what was started at once, by a claim that says so.
-        left: Whether some of them may still wait.
-    """
-
-    @property
-    def numbers(self) -> Sequence[int | Exception]: ...
-    @property
-    def started(self) -> Collection[int]: ...
-    @property
-    def left(self) -> bool: ...
-
-
-class Gathered(Protocol):
-    """What a claim took.
-
-    Attributes:
-        rows: Of each event the row of ``waiting`` as it was; its attempt is one more now.
-        kept: What is needed to build those that this process does not have, by number.
-        wait: Seconds until another claim may find something; None: nobody knows.
-        new: Priority and number of those that were taken in and started at once; they are not
-            in ``rows``, and this is their first attempt.
-    """
-
-    @property
-    def rows(self) -> Sequence[Waits]: ...
-    @property
-    def kept(self) -> Mapping[int, Kept]: ...
-    @property
-    def wait(self) -> float | None: ...
-    @property
-    def new(self) -> Sequence[tuple[float, int]]: ...
 
 
 class Taken:
