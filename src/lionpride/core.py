@@ -14,8 +14,9 @@ from .model.pile import Pile
 from .model.policy import Retry
 from .model.progression import Progression
 from .model.unset import Unset
-from .rules.lifecycle import Defer, Transition
+from .rules.lifecycle import Defer
 from .rules.limits import Limit
+from .rules.transition import Transition
 
 __all__ = (
     "Defer",

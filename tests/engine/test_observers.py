@@ -20,7 +20,7 @@ from engine.kit import (
     tape,
 )
 
-from lionpride.core import EventStatus, Executor, Skip, Transition
+from lionpride.core import EventStatus, Executor, Retry, Skip, Transition
 
 pytestmark = pytest.mark.virtual
 
@@ -226,13 +226,77 @@ async def test_a_transition_says_when_and_which_attempt() -> None:
     job = await executor.append(Job(do=sleeps(3)))
     began = now()
     await executor.forward()
+    queue = executor.store.queue
     assert heard == [
-        Transition(job, None, EventStatus.PENDING, began, 0),
-        Transition(job, EventStatus.PENDING, EventStatus.PROCESSING, began, 1),
-        Transition(job, EventStatus.PROCESSING, EventStatus.COMPLETED, began + 3, 1),
+        Transition(job, None, EventStatus.PENDING, began, 0, queue),
+        Transition(job, EventStatus.PENDING, EventStatus.PROCESSING, began, 1, queue, 0.0),
+        Transition(
+            job, EventStatus.PROCESSING, EventStatus.COMPLETED, began + 3, 1, queue, 0.0, 3.0
+        ),
     ]
     with pytest.raises(AttributeError):
         heard[0].after = None  # type: ignore[misc]
+
+
+def waits(heard: list[Transition], event: Job) -> list[float | None]:
+    """How long an event waited, as each start of an attempt says, and each end."""
+    own = [step for step in heard if step.event is event and step.waited is not None]
+    assert all(
+        EventStatus.PROCESSING in (step.before, step.after) and step.before is not step.after
+        for step in own
+    )
+    return [step.waited for step in own]
+
+
+async def test_a_transition_says_how_long_the_event_could_have_started() -> None:
+    executor = desk(concurrency_limit=1)
+    heard: list[Transition] = []
+    executor.observe(heard.append)
+    await executor.append(Job(do=sleeps(5)))
+    behind = await executor.append(Job(do=raises(ValueError("no"))), retry=Retry(2, backoff=2))
+    later = await executor.append(Job(do=sleeps(4)), delay=3)
+    async with executor:
+        await executor.join()
+    assert waits(heard, behind)[:2] == [5, 5]
+    assert waits(heard, later) == [2, 2], "since it was due"
+    again = waits(heard, behind)[2]
+    assert again is not None
+    assert 2 <= again <= 4, "since its backoff was over, which is 2 s at most"
+    assert not any("_since" in step.event.__dict__ for step in heard)
+
+
+async def test_what_is_denied_waits_until_it_may_ask_again() -> None:
+    executor = desk(asks=True)
+    heard: list[Transition] = []
+    executor.observe(heard.append)
+    job = await executor.append(Job(ask=answers(False, True)))
+    async with executor:
+        await executor.join()
+    assert [step.reason for step in heard] == ["", "denied", "", ""]
+    assert waits(heard, job) == [0, 0]
+
+
+async def test_where_nobody_saw_it_begin_the_wait_counts_from_its_creation() -> None:
+    executor = desk()
+    job = await executor.append(Job())
+    await asyncio.sleep(7)
+    heard: list[Transition] = []
+    executor.observe(heard.append)
+    await executor.forward()
+    assert waits(heard, job)[0] == pytest.approx(executor.store.time() - job.created_timestamp)
+
+
+async def test_one_that_is_slow_is_warned_of_once_and_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lionpride.engine.observers.SLOW", -1.0)
+    executor = desk()
+    executor.observe(lambda step: None)
+    await executor.append(Job())
+    await executor.forward()
+    said = [each for each in caplog.records if "held up the event loop" in each.getMessage()]
+    assert len(said) == 1
+    assert executor.observers.delays == 3
 
 
 async def test_an_observer_may_have_an_event_cancelled_as_it_starts() -> None:

@@ -39,6 +39,7 @@ __all__ = ("Crew",)
 
 _PENDING = EventStatus.PENDING
 _PROCESSING = EventStatus.PROCESSING
+_COMPLETED = EventStatus.COMPLETED
 _APPLIED = Settled.APPLIED
 
 logger = logging.getLogger("lionpride")
@@ -243,20 +244,21 @@ class Crew(Exchange):
             self._enter(event, began)
         shop.running += 1
         worker.claim = claim  # first, since who is told may cancel it
-        if observers.active:
-            observers.tell(event, event.execution.arrival, _PENDING, _PROCESSING)
+        step = observers.tell(event, _PENDING, _PROCESSING) if observers.active else None
         own = event.__dict__  # pydantic makes `event.timeout` three times as slow
         outcome: Outcome | None = None
         response: Any = None
         try:
             apart = type(event) not in self._plain and self._look_at(event)
-            if own["timeout"] is None and not own["streaming"] and not apart:
+            inside = step if observers.wraps else None
+            if own["timeout"] is None and not (own["streaming"] or apart or inside):
                 response = await event._invoke()  # `perform`, a frame shorter
             else:
                 explained = partial(self._explain, worker)
-                outcome = await perform(
+                doing = perform(
                     event, worker.guard, explained, shop.threads, apart=apart, share=shop.share
                 )
+                outcome = await (doing if inside is None else observers.around(inside, doing))
             if worker.guard.cause is not None:
                 worker.guard.over()
         except BaseException as error:
@@ -286,8 +288,8 @@ class Crew(Exchange):
             if not waits:
                 self._free_slot()
         event, observers = claim[0], self.shop.observers
-        if observers.active and answer is _APPLIED:
-            observers.tell(event, event.execution.arrival, _PROCESSING, outcome.status)
+        if answer is _APPLIED and (observers.active or outcome.status is not _COMPLETED):
+            observers.tell(event, _PROCESSING, outcome.status, outcome)
         if self._recalled:
             await self._recall(event, outcome)
 

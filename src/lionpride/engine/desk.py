@@ -17,7 +17,7 @@ from ..model.work import Work
 from ..stores.contract import Cancelled, Immediate, Named, Store
 from ..stores.states import States
 from .event import Event
-from .observers import Listener, Observer, Observers
+from .observers import Listener, Observer, Observers, Wrapper
 from .processor import Processor
 from .statuses import Statuses
 
@@ -138,8 +138,7 @@ class Desk(Statuses):
         for event in events if self._observers.active else ():
             held = self.states.find(event) if isinstance(event, UUID) else event
             if held is not None:
-                number = held.execution.arrival
-                self._observers.tell(held, number, EventStatus.FAILED, _PENDING)
+                self._observers.tell(held, EventStatus.FAILED, _PENDING)
         return len(events)
 
     async def remove(self, event: Event | IdLike) -> Event:
@@ -150,10 +149,8 @@ class Desk(Statuses):
             OperationError: if it runs.
         """
         held = await self._find(event)
-        number = held.execution.arrival
         await self._store.remove((held,))
-        if self._observers.active:  # it may have ended while the store took its time
-            self._observers.tell(held, number, held.execution.status, None)
+        self._tell(held, held.execution.status, None)  # it may have ended meanwhile
         return held
 
     async def cleanup_events(
@@ -176,14 +173,9 @@ class Desk(Statuses):
                     f"cleanup_events: {status.value} events have not ended: "
                     "cancel() or remove() them"
                 )
-        numbers = {}
-        if self._observers.active:
-            events = (each for status in wanted for each in self.states.of(status))
-            numbers = {each.id: each.execution.arrival for each in events}
         pruned = await self._store.prune(wanted)
-        if self._observers.active:
-            for event in pruned:  # some may have ended while the store took its time
-                self._observers.tell(event, numbers.get(event.id), event.execution.status, None)
+        for event in pruned if self._observers.active else ():
+            self._observers.tell(event, event.execution.status, None)
         return len(pruned)
 
     async def _find(self, event: Event | IdLike) -> Event:
@@ -194,9 +186,14 @@ class Desk(Statuses):
             raise NotFoundError(f"{event!r} is not in this executor: append it first")
         return found
 
-    def _tell(self, event: Event, before: EventStatus, after: EventStatus) -> None:
+    def _tell(self, event: Event, before: EventStatus, after: EventStatus | None) -> None:
         if self._observers.active:
-            self._observers.tell(event, event.execution.arrival, before, after)
+            self._observers.tell(event, before, after)
+
+    @property
+    def observers(self) -> Observers:
+        """Who is told of what, and how often one of them failed or was slow."""
+        return self._observers
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Call ``observer(transition)`` at each step of each event; returns how to stop it.
@@ -205,6 +202,16 @@ class Desk(Statuses):
         What it raises is logged once, and harms nothing.
         """
         return self._observers.add(observer)
+
+    def observe_attempts(self, wrapper: Wrapper) -> Callable[[], None]:
+        """Put the context manager ``wrapper(start)`` around each attempt; returns how to stop it.
+
+        ``start`` is the step to PROCESSING. The attempt's code, and all that it awaits or runs in
+        a thread, runs inside; what the context manager sets in context variables is seen there.
+        It is left with the error that goes on record, as a ``with`` block is, or with none, and
+        can neither change nor swallow it. It has to be quick, as for ``observe``.
+        """
+        return self._observers.wrap(wrapper)
 
     def observe_progress(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener(event, progress)`` at each ``event.progress(…)`` of what runs here.

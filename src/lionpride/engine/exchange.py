@@ -97,6 +97,8 @@ class Exchange(Hands):
             (answer,) = await self.shop.store.settle(((*claim, outcome),))
         finally:
             self._leaving.discard(id(event))
+        if answer is Settled.FENCED:
+            self.shop.observers.lost += 1
         self._after_trouble(outcome)
         return answer
 
@@ -105,11 +107,10 @@ class Exchange(Hands):
         asked = [each for each in self._recalled if each is not event]
         back = outcome is not None and outcome.status is _PENDING
         if back and len(asked) < len(self._recalled):
-            number = event.execution.arrival
             with suppress(NotFoundError):  # removed since
                 (answer,) = await self.shop.store.cancel((event,))
                 if answer is Cancelled.DONE and self.shop.observers.active:
-                    self.shop.observers.tell(event, number, _PENDING, EventStatus.CANCELLED)
+                    self.shop.observers.tell(event, _PENDING, EventStatus.CANCELLED)
         self._recalled = [each for each in self._recalled if each is not event]
 
     async def _settle_unstarted(self, claim: Claim, outcome: Outcome) -> None:
@@ -117,7 +118,7 @@ class Exchange(Hands):
         event, _ = claim
         before, observers = event.execution.status, self.shop.observers
         answer = await self._settle(claim, outcome)
-        if answer is _APPLIED and observers.active:
-            observers.tell(event, event.execution.arrival, before, outcome.status)
+        if answer is _APPLIED and (observers.active or outcome.status is not _PENDING):
+            observers.tell(event, before, outcome.status, outcome)
         if self._recalled:
             await self._recall(event, outcome)

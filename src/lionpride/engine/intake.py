@@ -156,9 +156,8 @@ class Intake(Results):
             after: The status that each was taken in with; None for the one that it has.
         """
         for event in fresh:
-            number = event.execution.arrival
-            if number is not None:
-                self._observers.tell(event, number, None, after or event.status)
+            if event.execution.arrival is not None:
+                self._observers.tell(event, None, after or event.status)
 
     async def _append_on(
         self, terms: Terms | None, event: E, priority: float, exist_ok: bool, wait: bool

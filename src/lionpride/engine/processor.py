@@ -206,6 +206,7 @@ class Processor:
     async def _run(self, crew: Crew) -> None:
         self._forget_lost()
         store = self._bench.store
+        self._bench.observers.look()
         if not self._crews:
             # A name of its own for each stretch of work: what one could not settle, since the
             # store had failed, is nobody's in the next, and its lease lapses.

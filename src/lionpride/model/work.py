@@ -39,7 +39,7 @@ _RESERVED: Mapping[str, str] = {
     "as_fresh_event": "the same work to do again",
 }
 
-_OURS = {"_meter", "_solo", "_told", ENTRY}
+_OURS = {"_meter", "_since", "_solo", "_told", ENTRY}
 
 
 class Work(Element):
@@ -225,7 +225,7 @@ class Work(Element):
         return {**state, "__dict__": own}
 
 
-Work.kept_entries = Element.kept_entries | KEYS | {"_meter", "_solo", "_told", ENTRY}
+Work.kept_entries = Element.kept_entries | KEYS | _OURS
 
 
 def _entries_of(value: Any) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def _entries_of(value: Any) -> dict[str, Any]:
     raise ValidationError(f"execution must be an Execution or what its to_dict gave, not {value!r}")
 
 
-_TRANSIENT = ("_arrival", "_meter", "_solo", "_told", ENTRY)
+_TRANSIENT = ("_arrival", *_OURS)
 """What ties an event to whoever holds or runs it: no copy has it."""
 
 

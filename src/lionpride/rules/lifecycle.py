@@ -51,7 +51,6 @@ __all__ = (
     "Ending",
     "Outcome",
     "Pause",
-    "Transition",
     "after_denial",
     "after_error",
     "after_expiry",
@@ -92,24 +91,6 @@ class Cause(Enum):
     TIMEOUT = "timeout"
     CANCEL = "cancel"
     INTERRUPT = "interrupt"
-
-
-class Transition(NamedTuple):
-    """One step of one event: what observers are handed.
-
-    Attributes:
-        event: The event, as it stands after the step.
-        before: The status it had; None when it was appended.
-        after: The status it has; None when it was removed.
-        at: When, in seconds of the event loop's clock.
-        attempt: The number of its present or last attempt.
-    """
-
-    event: Work
-    before: EventStatus | None
-    after: EventStatus | None
-    at: float
-    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
