@@ -17,6 +17,7 @@ from ..errors import LionprideError
 from ..stores.contract import Store
 from ..stores.open import open_store
 from ..stores.record import Record
+from ..stores.roster import Roster
 from .streams import warn
 from .usage import UsageError
 
@@ -37,7 +38,7 @@ Commands = Any  # argparse names the type of add_subparsers() only in private
 _SQLITE = "sqlite:///"
 
 
-class Durable(Store, Protocol):
+class Durable(Store, Roster, Protocol):
     """A store that outlives the process, and may hold other queues beside its own."""
 
     async def queues(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import nsmallest
 from itertools import islice
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ..errors import NotFoundError, OperationError
+from ..model import registry
 from ..model.execution import TERMINAL, EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import (
@@ -30,6 +32,7 @@ from .waiting import Waiting
 
 if TYPE_CHECKING:
     from .record import Record
+    from .roster import WorkerRecord
 
 __all__ = ("ByHand",)
 
@@ -60,6 +63,7 @@ class ByHand(Ringing):
         self._ready = self._waiting.ready
         self._new, self._new_at = self._ready.new, self._ready.new_at
         self._workers: dict[str, Callable[[Work], object]] = {}
+        self._since: dict[str, float] = {}  # when each of them began
         self._bells = Bells()
         self._alarm: Alarm | None = None  # made when something expires
         self._hearers: list[Callable[[Work], object]] = []
@@ -236,6 +240,28 @@ class ByHand(Ringing):
 
     async def last_arrival(self) -> int:
         return self._all.last
+
+    async def workers(self) -> list[WorkerRecord]:
+        """See ``Roster``. It is not noted who claimed what: all of it stands with the first."""
+        from platform import node  # late: running needs neither
+
+        from .roster import Held, WorkerRecord  # late: as above
+
+        claimed = (
+            (number, event)
+            for number, event in self._all.items()
+            if self._status(number, event) is _PROCESSING
+        )
+        held = tuple(
+            Held(number, event.id, registry.key_of(type(event)), event.execution.attempt, None)
+            for number, event in sorted(claimed)
+        )
+        now, host, pid, records = self._clock(), node(), os.getpid(), []
+        for name, since in self._since.items():
+            record = WorkerRecord(name, self.queue, host, pid, since, now, 0.0, True, held)
+            records.append(record)
+            held = ()
+        return records
 
     # -- bells -------------------------------------------------------------------------------
 

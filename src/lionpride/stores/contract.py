@@ -10,6 +10,9 @@ What holds on every store:
   the latest claim of an event can settle it, and only once. To settle the same once more is
   harmless ("replayed"), a stale one changes nothing ("fenced").
 - An event object that the process holds is written by the store alone, once the step is safe.
+
+What a store offers beside stands in protocols of its own: ``Immediate``, ``Prompt`` and ``Foreign``
+below, ``Shared`` in ``sharing.py``, and ``Roster`` in ``roster.py``, who works on the queue.
 """
 
 from __future__ import annotations

@@ -157,9 +157,11 @@ class MemoryStore(ByHand):
 
     def enlist(self, worker: str, cancel: Callable[[Work], object]) -> None:
         self._workers[worker] = cancel
+        self._since[worker] = self._clock()
 
     def discharge(self, worker: str) -> None:
         self._workers.pop(worker, None)
+        self._since.pop(worker, None)
         if not self._workers:
             self._disband()
 

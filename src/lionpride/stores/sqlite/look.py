@@ -119,6 +119,24 @@ class Look:
         rows: Any = self._db.execute(query, (self._number(),))
         return {name: ((host, pid, born), seen) for name, host, pid, born, seen in rows}
 
+    def roster(self) -> list[tuple[str, str, tuple[str, int, str], float, float]]:
+        """The workers of this queue: name, machine, process, beginning and last sign of life."""
+        query = (
+            "SELECT name, node, host, pid, born, since, seen FROM worker WHERE queue = ? "
+            "ORDER BY since, name"
+        )
+        rows: Any = self._db.execute(query, (self._number(),))
+        return [(name, node, (host, pid, born), *at) for name, node, host, pid, born, *at in rows]
+
+    def held(self) -> list[tuple[str, int, bytes, str, int, float]]:
+        """What is leased: worker, number, id, kind, attempt and when the lease lapses."""
+        query = (
+            "SELECT l.worker, l.number, e.id, e.kind, l.attempt, l.until FROM lease l "
+            "JOIN event e ON e.number = l.number WHERE l.queue = ? ORDER BY l.number"
+        )
+        rows: Any = self._db.execute(query, (self._number(),))
+        return list(rows)
+
     def waiting_kinds(self) -> set[str]:
         """The kinds of what waits."""
         query = (

@@ -15,6 +15,7 @@ from ...model.work import Work
 from ..alarm import Alarm
 from ..contract import Cancelled, Named
 from ..record import Record
+from ..roster import WorkerRecord
 from ..sql.columns import packed_ending, packed_expiry
 from ..sql.telling import Telling
 from . import steps
@@ -245,6 +246,10 @@ class Manage(Base):
     async def attended(self) -> bool:
         alive = self._wall() - self._lease
         return bool(self._workers) or self._open.reader.is_attended(alive, but=self._leaving)
+
+    async def workers(self) -> list[WorkerRecord]:
+        """See ``Roster``."""
+        return self._open.reader.workers(self._wall(), self._lease)
 
     # -- classes that are not here -----------------------------------------------------------
 

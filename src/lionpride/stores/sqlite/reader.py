@@ -13,6 +13,7 @@ from ...model.execution import EventStatus
 from ...model.live import Progress
 from ...model.packing import unpack_result
 from ..record import Record
+from ..roster import Held, WorkerRecord
 from ..sql.forms import Found
 from ..sql.host import is_dead
 from ..sql.records import record_of
@@ -61,6 +62,29 @@ class Reader:
             seen >= since and name not in but and not is_dead(*process)
             for name, (process, seen) in self._look.signs().items()
         )
+
+    def workers(self, now: float, lease: float) -> list[WorkerRecord]:
+        """Who works on the queue, by the time that leases count by."""
+        with self._db:  # one view of both tables
+            roster, leases = self._look.roster(), self._look.held()
+        held: dict[str, list[Held]] = {}
+        for worker, number, uid, kind, attempt, until in leases:
+            one = Held(number, UUID(bytes=uid), kind, attempt, until)
+            held.setdefault(worker, []).append(one)
+        return [
+            WorkerRecord(
+                name=name,
+                queue=self._queue,
+                host=node,
+                pid=process[1],
+                since=since,
+                seen=seen,
+                silent=max(0.0, now - seen),
+                alive=seen >= now - lease and not is_dead(*process),
+                held=tuple(held.get(name, ())),
+            )
+            for name, node, process, since, seen in roster
+        ]
 
     def waiting_kinds(self) -> set[str]:
         """The kinds of what waits."""

@@ -242,12 +242,13 @@ class Rows(Look):
 
     # -- leases ------------------------------------------------------------------------------
 
-    def enlist(self, worker: str, host: str, pid: int, born: str, now: float) -> None:
-        """Note a worker and its process."""
+    def enlist(self, worker: str, process: tuple[str, int, str], node: str, now: float) -> None:
+        """Note a worker, its process (host, id and birth), and what its machine is called."""
         self._db.execute(
-            "INSERT INTO worker (name, queue, host, pid, born, seen) VALUES (?, ?, ?, ?, ?, ?) "
+            "INSERT INTO worker (name, queue, host, pid, born, seen, since, node) "
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7) "
             "ON CONFLICT (name) DO UPDATE SET seen = excluded.seen",
-            (worker, self._queue, host, pid, born, now),
+            (worker, self._queue, *process, now, node),
         )
 
     def discharge(self, worker: str) -> None:

@@ -7,6 +7,7 @@ and one after another where something is.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -277,7 +278,7 @@ class Enlist:
                 rows.lapse(worker)
         rows.published.clear_orphans()
         pid = os.getpid()
-        rows.enlist(self.worker, host(), pid, born(pid), self.now)
+        rows.enlist(self.worker, (host(), pid, born(pid)), platform.node(), self.now)
 
 
 @dataclass(slots=True)

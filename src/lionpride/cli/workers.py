@@ -1,0 +1,81 @@
+"""``lionpride workers``: who works on the queues of a store, and what each of them holds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from ..drawing.text import duration, plural
+from ..stores.roster import WorkerRecord
+from .durable import Commands, Shelf, add_command, place_of
+from .streams import tell
+from .table import json_line, show_table
+
+__all__ = ["add"]
+
+MOST = 20  # events that are named of one worker
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "workers",
+        workers,
+        summary="say who works on a store",
+        description="Say which workers there are on a store, and what each of them holds.",
+    )
+    parser.add_argument("--json", action="store_true", help="write a JSON object for each worker")
+
+
+async def workers(options: argparse.Namespace) -> int:
+    """Say who works."""
+    async with Shelf(place_of(options.store), options.queue) as shelf:
+        found = [each for queue in shelf.queues for each in await shelf.of(queue).workers()]
+    if options.json:
+        for each in found:
+            tell(json_line(_plain(each)))
+        return 0
+    if not found:
+        tell("nobody works on it; what waits is run by: lionpride work TARGET --store STORE")
+        return 0
+    _show(found)
+    return 0
+
+
+def _plain(worker: WorkerRecord) -> dict[str, Any]:
+    """A worker as JSON takes it."""
+    plain = asdict(worker)
+    plain["held"] = [each | {"id": str(each["id"])} for each in plain["held"]]
+    return plain
+
+
+def _show(found: Sequence[WorkerRecord]) -> None:
+    headings = ["worker", "queue", "host", "pid", "since", "seen", "holds"]
+    rows = [
+        [
+            each.name,
+            each.queue,
+            each.host,
+            str(each.pid),
+            f"{datetime.fromtimestamp(each.since, UTC):%Y-%m-%d %H:%M:%S}" if each.since else "",
+            f"{duration(each.silent)} ago" if each.alive else f"dead, {duration(each.silent)} ago",
+            str(len(each.held)),
+        ]
+        for each in found
+    ]
+    show_table(headings, rows, {3, 6})
+    named = [
+        [worker.name, str(held.number), str(held.id), held.kind, str(held.attempt)]
+        for worker in found
+        for held in worker.held[:MOST]
+    ]
+    if named:
+        tell("\n")
+        show_table(["worker", "number", "id", "kind", "attempt"], named, {1, 4})
+    for worker in found:
+        if (more := len(worker.held) - MOST) > 0:
+            tell(f"{worker.name} holds {plural(more, 'event')} more: --json names all")
