@@ -42,8 +42,12 @@ class Target:
     is_plain: bool = False
 
 
-def load_target(text: str) -> Target:
+def load_target(text: str, *, any_event: bool = False) -> Target:
     """Import what `text` names and make an executor class of it.
+
+    Args:
+        text: file.py:Class or package.module:Class.
+        any_event: Whether an executor may be for events of whatever class.
 
     Raises:
         UsageError: saying what is missing or wrong, and what to write instead.
@@ -56,7 +60,7 @@ def load_target(text: str) -> Target:
     if not isinstance(found, type):
         raise UsageError(f"{text} is not a class but {one_line(repr(found))[:60]}: {FORMS}")
     if issubclass(found, Executor):
-        return Target(text, _event_type(text, found), found)
+        return Target(text, _event_type(text, found, any_event), found)
     if found is Event:
         raise UsageError(f"{text} is the base class, which does nothing: name a subclass of Event")
     if issubclass(found, Event):
@@ -80,11 +84,12 @@ def load_targets(text: str) -> list[Target]:
         UsageError: as `load_target`; or if a module has nothing to run.
     """
     if ":" in text:
-        return [load_target(text)]
+        return [load_target(text, any_event=True)]
     module = _import_file(Path(text)) if _is_file(text) else _import_module(text)
     found = {name: getattr(module, name) for name in _runnable(module, inside=True)}
     executors = [name for name, kind in found.items() if issubclass(kind, Executor)]
-    targets = [load_target(f"{text}:{name}") for name in executors if _is_whole(found[name])]
+    whole = [name for name in executors if _is_whole(found[name])]
+    targets = [load_target(f"{text}:{name}", any_event=True) for name in whole]
     taken = {target.event_type for target in targets}
     targets += [
         Target(f"{text}:{name}", kind, executor_for(kind), is_plain=True)
@@ -115,16 +120,19 @@ def executor_for(event_type: type[Event]) -> type[Executor]:
     return type(f"{name}Executor", (Executor,), {"processor_type": processor, **where})
 
 
-def _event_type(text: str, executor_type: type[Executor]) -> type[Event]:
+def _event_type(text: str, executor_type: type[Executor], any_event: bool) -> type[Event]:
     processor_type = getattr(executor_type, "processor_type", None)
     event_type = getattr(processor_type, "event_type", None)
     if not isinstance(processor_type, type) or not issubclass(processor_type, Processor):
         raise UsageError(f"{text} has no processor_type: set it to a subclass of Processor")
-    if not isinstance(event_type, type) or not issubclass(event_type, Event) or event_type is Event:
-        raise UsageError(
-            f"{text}: its processor {processor_type.__name__} has no event_type: "
-            "set it to a subclass of Event"
-        )
+    problem = (
+        f"{text}: its processor {processor_type.__name__} has no event_type: "
+        "set it to a subclass of Event"
+    )
+    if not isinstance(event_type, type) or not issubclass(event_type, Event):
+        raise UsageError(problem)
+    if event_type is Event and not any_event:
+        raise UsageError(problem)
     return event_type
 
 
