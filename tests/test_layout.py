@@ -25,6 +25,8 @@ UNTESTED: dict[str, str] = {
     "stores/intake.py": "tests/stores/test_contract.py: what append takes in and refuses",
     "stores/record.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/terms.py": "tests/stores/test_contract_terms.py",
+    "stores/upkeep.py": "tests/cli/test_migrate.py, tests/cli/test_doctor.py: what is said of it",
+    "cli/checks.py": "tests/cli/test_doctor.py: each thing that it finds",
     "stores/sqlite/expiring.py": "tests/stores/test_contract_terms.py: what expires",
     "stores/sqlite/aside.py": "tests/crash stops it at its points",
     "stores/sqlite/base.py": "tests/stores/test_contract.py: every verb stands on it",

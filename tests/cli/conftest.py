@@ -187,7 +187,11 @@ class Place:
         """What a command that writes JSON lines says of a store."""
         done = self.run(*arguments)
         assert (done.returncode, done.stderr) == (0, "")
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return self.lines(done.stdout)
+
+    def lines(self, text: str) -> list[dict]:
+        """Lines of JSON, read."""
+        return [json.loads(line) for line in text.splitlines()]
 
     def results(self, name: str = "results.jsonl") -> list[dict]:
         return [json.loads(line) for line in (self.path / name).read_text().splitlines()]

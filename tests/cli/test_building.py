@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from lionpride.cli.building import build, limits_of, start
-from lionpride.cli.durable import place_of
+from lionpride.cli.place import place_of
 from lionpride.cli.target import Target, executor_for
 from lionpride.cli.usage import UsageError
 from lionpride.core import Event

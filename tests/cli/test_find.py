@@ -6,8 +6,9 @@ import pytest
 from cli.shelves import Deed, Deeds, fill
 
 from lionpride.cli import find
-from lionpride.cli.durable import Shelf, place_of
+from lionpride.cli.durable import Shelf
 from lionpride.cli.find import find_all, scan
+from lionpride.cli.place import place_of
 from lionpride.cli.usage import UsageError
 from lionpride.errors import NotFoundError
 

@@ -6,7 +6,8 @@ import json
 import pytest
 from cli.shelves import fill
 
-from lionpride.cli.durable import Shelf, place_of
+from lionpride.cli.durable import Shelf
+from lionpride.cli.place import place_of
 from lionpride.cli.records import created_of, exported, listed, read_record, seconds_of
 from lionpride.core import EventStatus
 from lionpride.errors import ValidationError

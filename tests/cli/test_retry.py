@@ -7,7 +7,8 @@ import pytest
 from cli.shelves import fill
 
 from lionpride.cli import main, retry
-from lionpride.cli.durable import Shelf, place_of
+from lionpride.cli.durable import Shelf
+from lionpride.cli.place import place_of
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from ..core import Executor
 from ..drawing.text import one_line, trouble
 from ..errors import LionprideError
-from .durable import Place
+from .place import Place
 from .target import Target
 from .usage import UsageError, positive_seconds, whole_number
 

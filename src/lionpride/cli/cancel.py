@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from ..stores.contract import Cancelled
 from ..stores.record import Record
-from .durable import Commands, Shelf, add_command, place_of
+from .durable import Commands, Shelf, add_command
 from .find import find_all
+from .place import place_of
 from .streams import tell
 from .table import json_line
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ..core import EventStatus
-from .durable import Commands, Shelf, add_command, place_of
+from .durable import Commands, Shelf, add_command
+from .place import place_of
 from .streams import tell
 from .table import json_line, show_table
 

@@ -1,108 +1,31 @@
-"""What STORE names on a command line: a path or a URL, and the queues in it."""
+"""The queues of the store that a command line names, and what commands on it share."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
-from urllib.parse import quote, unquote
+from typing import Any, Self
 
 from ..core import EventStatus
 from ..drawing.text import one_line
 from ..errors import LionprideError
-from ..stores.contract import Store
-from ..stores.open import open_store
 from ..stores.record import Record
-from ..stores.roster import Roster
+from .place import STORE, Durable, Place
 from .streams import warn
 from .usage import UsageError
 
 __all__ = [
     "Commands",
-    "Durable",
-    "Place",
     "Shelf",
     "add_command",
     "add_store",
     "finish",
-    "place_of",
     "told_counts",
 ]
 
 Commands = Any  # argparse names the type of add_subparsers() only in private
-
-_SQLITE = "sqlite:///"
-
-
-class Durable(Store, Roster, Protocol):
-    """A store that outlives the process, and may hold other queues beside its own."""
-
-    async def queues(self) -> list[str]:
-        """The names of all queues."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a store is.
-
-    Attributes:
-        name: As it was given.
-        url: What ``open_store`` takes.
-        path: The file of it.
-    """
-
-    name: str
-    url: str
-    path: Path
-
-    def exists(self) -> bool:
-        """Whether there is something already."""
-        return self.path.exists()
-
-    def check_exists(self) -> None:
-        """Refuse what is not there: only ``run`` and ``import`` make a file.
-
-        Raises:
-            UsageError: if there is no such file, or nothing in it.
-        """
-        if not self.path.exists():
-            where = "" if self.path.is_absolute() else f" in {Path.cwd()}"
-            raise UsageError(f"{self.name}: no such file{where}; check the path")
-        if self.path.is_file() and self.path.stat().st_size == 0:
-            raise UsageError(f"{self.name} is empty: no run has been kept in it")
-
-    def open(self, queue: str) -> Durable:
-        """The store of one queue; nothing is opened or made yet.
-
-        Raises:
-            UsageError: if the URL makes no sense.
-        """
-        try:
-            return open_store(self.url, queue=queue, name=queue)  # type: ignore[return-value]
-        except LionprideError as error:
-            raise UsageError(one_line(str(error))) from error
-
-
-def place_of(text: str) -> Place:
-    """Read STORE: the path of a SQLite file, or its URL with options behind a ``?``.
-
-    Raises:
-        UsageError: if it is neither.
-    """
-    if text.startswith(_SQLITE):
-        path = unquote(text.removeprefix(_SQLITE).partition("?")[0])
-        if path:
-            return Place(text, text, Path(path))
-    elif text and "://" not in text and not text.startswith("sqlite:"):
-        return Place(text, _SQLITE + quote(text), Path(text))
-    raise UsageError(
-        f"STORE {text!r}: write the path of a file, such as run.db, or its URL: "
-        "'sqlite:///run.db' for a path from here, 'sqlite:////abs/run.db' for an absolute one"
-    )
 
 
 class Shelf:
@@ -125,7 +48,7 @@ class Shelf:
         Raises:
             UsageError: if it is not there, cannot be opened, or has no such queue.
         """
-        self.place.check_exists()
+        await self.place.check_made()
         try:
             self.queues = await self.of(self._only or "").queues()
         except LionprideError as error:
@@ -196,7 +119,7 @@ def add_command(
 
 def add_store(parser: argparse.ArgumentParser) -> None:
     """Add the place of the store to a command's arguments."""
-    parser.add_argument("store", metavar="STORE", help="a file, run.db, or sqlite:///run.db")
+    parser.add_argument("store", metavar="STORE", help=STORE)
 
 
 def finish(work: Coroutine[Any, Any, int]) -> int:

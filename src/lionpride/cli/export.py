@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ..drawing.text import plural
 from ..errors import LionprideError
-from .durable import Commands, Place, Shelf, add_command, place_of
+from .durable import Commands, Shelf, add_command
 from .find import scan
 from .outputs import is_same_file
+from .place import Place, place_of
 from .records import exported
 from .streams import tell, warn
 from .table import json_line
@@ -44,12 +45,12 @@ def add(commands: Commands) -> None:
 async def export(options: argparse.Namespace) -> int:
     """Write them; a file is there when it is complete, and not before."""
     place = place_of(options.store)
-    place.check_exists()
+    await place.check_made()
     if options.output == "-":
         await _export(place, options.queue, tell)
         return 0
     path = Path(options.output)
-    if is_same_file(options.output, str(place.path)):
+    if place.path is not None and is_same_file(options.output, str(place.path)):
         raise UsageError(f"-o {path} is the store itself: name another file")
     with _replacing(path) as write:
         count = await _export(place, options.queue, write)

@@ -18,8 +18,9 @@ from ..drawing.text import one_line, plural
 from ..errors import ExistsError, LionprideError
 from ..stores.record import Record
 from .bundle import Bundle, open_bundle
-from .durable import Commands, Place, Shelf, add_store, finish, place_of, told_counts
+from .durable import Commands, Shelf, add_store, finish, told_counts
 from .outputs import is_same_file
+from .place import Place, place_of
 from .streams import tell, warn
 from .usage import UsageError
 
@@ -57,7 +58,8 @@ def add(commands: Commands) -> None:
 async def take_in(options: argparse.Namespace) -> int:
     """Take them in."""
     place = place_of(options.store)
-    if options.file != "-" and is_same_file(options.file, str(place.path)):
+    is_file = options.file != "-" and place.path is not None
+    if is_file and is_same_file(options.file, str(place.path)):
         raise UsageError(f"{options.file} is the store itself: name the file to take in")
     with closing(_open(options.file)) as file:
         bundle = open_bundle(file, _name(options.file), options.queue)
@@ -105,7 +107,7 @@ class _Import:
         """
         self._bundle.check()
         try:
-            if self._place.exists() and self._place.path.stat().st_size:
+            if await self._place.is_made():
                 await self._shelf.__aenter__()
                 if not self._exist_ok:
                     await self._check_unknown()

@@ -13,13 +13,13 @@ from uuid import UUID
 from ..core import EventStatus, Executor
 from ..drawing.timeline import draw
 from ..errors import OperationError, StoreError
-from .durable import Place
 from .intake import Intake
 from .interrupt import Interrupts
 from .ledger import Ledger
 from .lines import BadLine, EventReader
 from .naming import line_ids
 from .outputs import Output
+from .place import Place
 from .recorder import Recorder
 from .results import Results
 from .resume import Fresh, Resumption

@@ -7,7 +7,8 @@ import argparse
 from ..core import EventStatus
 from ..drawing.text import duration, how_far, shorten
 from ..stores.record import Record
-from .durable import Commands, Shelf, add_command, place_of
+from .durable import Commands, Shelf, add_command
+from .place import place_of
 from .records import created_of, listed, seconds_of
 from .streams import tell, warn
 from .table import json_line, show_table

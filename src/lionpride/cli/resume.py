@@ -13,9 +13,10 @@ from ..drawing.text import plural
 from ..errors import OperationError
 from ..model.execution import TERMINAL
 from ..stores.contract import Store
-from .durable import Place, told_counts
+from .durable import told_counts
 from .ledger import Ledger
 from .lines import Asked
+from .place import Place
 from .results import Results
 from .tally import is_failure
 from .usage import UsageError

@@ -11,8 +11,9 @@ from ..drawing.text import plural
 from ..errors import NotFoundError, OperationError
 from ..rules.lifecycle import RETRYABLE
 from ..stores.record import Record
-from .durable import Commands, Shelf, add_command, place_of
+from .durable import Commands, Shelf, add_command
 from .find import find_all
+from .place import place_of
 from .streams import tell
 from .table import json_line
 from .usage import UsageError

@@ -9,10 +9,11 @@ from contextlib import ExitStack, closing
 
 from .building import Limits, add_limits, build, limits_of, start
 from .defaults import read_defaults
-from .durable import Commands, Place, place_of
+from .durable import Commands
 from .interrupt import last_call
 from .job import Job, Plan
 from .outputs import Output, open_output
+from .place import STORE, Place, place_of
 from .resume import Fresh
 from .source import open_source
 from .streams import claim_stdout, tell
@@ -76,7 +77,7 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store",
         metavar="STORE",
-        help="keep events in a file, run.db or sqlite:///run.db, and go on where a run ended",
+        help=f"keep events, and go on where a run ended: {STORE}",
     )
     parser.add_argument(
         "--queue", metavar="Q", help="the queue in the store; by default the event class's"
@@ -119,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
         defaults = read_defaults(target.event_type, options.defaults)
         source = stack.enter_context(closing(open_source(options.input)))
         taken = [("--input", options.input)]
-        if place is not None:
+        if place is not None and place.path is not None:
             taken.append(("--store", str(place.path)))
 
         def opened(option: str, path: str | None) -> Output | None:

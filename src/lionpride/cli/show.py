@@ -10,9 +10,10 @@ from typing import Any
 from ..drawing.text import duration, how_far, one_line
 from ..model.attempts import Attempt, attempts_of
 from ..stores.record import Record
-from .durable import Commands, Shelf, add_command, place_of
+from .durable import Commands, Shelf, add_command
 from .find import find_all
 from .ls import why
+from .place import place_of
 from .records import COUNTERS, created_of, listed, seconds_of
 from .streams import tell
 from .table import json_line, show_fields

@@ -10,8 +10,9 @@ from contextlib import suppress
 from ..core import Event, Executor
 from ..errors import LionprideError
 from .building import Limits, add_limits, build, limits_of, start
-from .durable import Commands, Place, place_of
+from .durable import Commands
 from .interrupt import last_call
+from .place import STORE, Place, place_of
 from .shift import Shift
 from .streams import tell
 from .target import Target, executor_for, load_targets
@@ -51,7 +52,7 @@ def add(commands: Commands) -> None:
         "--store",
         metavar="STORE",
         required=True,
-        help="where the events are: a file, run.db, or sqlite:///run.db",
+        help=STORE,
     )
     parser.add_argument(
         "--queue",

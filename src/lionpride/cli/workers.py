@@ -10,7 +10,8 @@ from typing import Any
 
 from ..drawing.text import duration, plural
 from ..stores.roster import WorkerRecord
-from .durable import Commands, Shelf, add_command, place_of
+from .durable import Commands, Shelf, add_command
+from .place import place_of
 from .streams import tell
 from .table import json_line, show_table
 

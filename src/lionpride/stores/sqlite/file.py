@@ -19,9 +19,12 @@ __all__ = (
     "PATIENCE",
     "VERSION",
     "Synchronous",
+    "check_head",
+    "check_version",
     "connect",
     "log_of",
     "open_file",
+    "script",
     "speaking",
 )
 
@@ -121,7 +124,7 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
         StoreError: if it is no database or another program's, of a newer version, locked, or
             cannot be written; it is left as it was.
     """
-    _check_head(path)
+    check_head(path)
     with speaking(path):
         connection = apsw.Connection(
             str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -141,7 +144,7 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
     return connection
 
 
-def _check_head(path: Path) -> None:
+def check_head(path: Path) -> None:
     """Refuse what is not ours before SQLite touches it, where the file itself says so."""
     try:
         with path.open("rb") as file:
@@ -200,13 +203,13 @@ def _prepare(connection: apsw.Connection, synchronous: Synchronous) -> None:
 
 def _bring_up_to_date(connection: apsw.Connection, path: Path, patience: float) -> None:
     """Run the scripts that the file has not seen yet, all or none of them."""
-    if _check_version(connection, path) == VERSION:
+    if check_version(connection, path) == VERSION:
         return
     _log_ahead(connection, patience)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for version in range(_check_version(connection, path) + 1, VERSION + 1):
-            connection.execute(_script(version))
+        for version in range(check_version(connection, path) + 1, VERSION + 1):
+            connection.execute(script(version))
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
@@ -229,7 +232,7 @@ def _log_ahead(connection: apsw.Connection, patience: float) -> None:
             sleep(0.002)
 
 
-def _check_version(connection: apsw.Connection, path: Path) -> int:
+def check_version(connection: apsw.Connection, path: Path) -> int:
     """The schema version of a file that is ours; 0 for an empty one."""
     with connection:  # one view of the three: another process may be making the file
         version = connection.pragma("user_version")
@@ -239,5 +242,6 @@ def _check_version(connection: apsw.Connection, path: Path) -> int:
     return int(version)
 
 
-def _script(version: int) -> str:
+def script(version: int) -> str:
+    """The statements that lead to a version of the schema."""
     return (resources.files(__package__) / "schema" / f"{version}.sql").read_text("utf-8")

@@ -18,11 +18,13 @@ from ..record import Record
 from ..roster import WorkerRecord
 from ..sql.columns import packed_ending, packed_expiry
 from ..sql.telling import Telling
+from ..upkeep import Finding, Schema
 from . import steps
 from .base import CHUNK, Base, heard
 from .expiring import MOST, Expire, Expired
 from .published import Publish
 from .retaining import Prune
+from .upgrading import schema_of, upgrade
 from .watch import Watch
 
 __all__ = ("Manage",)
@@ -250,6 +252,20 @@ class Manage(Base):
     async def workers(self) -> list[WorkerRecord]:
         """See ``Roster``."""
         return self._open.reader.workers(self._wall(), self._lease)
+
+    # -- upkeep ------------------------------------------------------------------------------
+
+    async def schema(self) -> Schema:
+        """See ``Upkeep``."""
+        return schema_of(self.path)
+
+    async def upgrade(self) -> Schema:
+        """See ``Upkeep``."""
+        return upgrade(self.path, synchronous=self._synchronous, patience=self._patience)
+
+    async def examine(self) -> list[Finding]:
+        """See ``Upkeep``."""
+        return self._open.reader.findings(self.path, self._wall(), self._lease)
 
     # -- classes that are not here -----------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from ..roster import Held, WorkerRecord
 from ..sql.forms import Found
 from ..sql.host import is_dead
 from ..sql.records import record_of
+from ..upkeep import Finding
+from .examining import examine
 from .look import Look
 
 __all__ = ("Reader",)
@@ -85,6 +88,10 @@ class Reader:
             )
             for name, node, process, since, seen in roster
         ]
+
+    def findings(self, path: Path, now: float, lease: float) -> list[Finding]:
+        """What is wrong or slow with the file."""
+        return examine(path, self._db, now, lease)
 
     def waiting_kinds(self) -> set[str]:
         """The kinds of what waits."""

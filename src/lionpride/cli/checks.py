@@ -1,0 +1,110 @@
+"""What the doctor looks at in each queue, whatever store it is in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+from uuid import UUID
+
+from ..core import EventStatus
+from ..drawing.text import duration, plural, shorten
+from ..errors import NotFoundError
+from ..model import registry
+from ..stores.record import Record
+from ..stores.roster import WorkerRecord
+from ..stores.upkeep import Finding
+from .place import Durable
+
+__all__ = ["check_queue"]
+
+PAGE: Final = 1000  # events that wait, of which the kinds are looked at
+GLANCE: Final = 1.0  # seconds between two looks whether anything moves
+LONG: Final = 60.0  # seconds after which somebody should have taken over from a dead worker
+
+
+async def check_queue(store: Durable, name: str, *, knows_classes: bool) -> list[Finding]:
+    """What is wrong with a queue.
+
+    Args:
+        store: That of the queue.
+        name: What the store is called.
+        knows_classes: Whether this process has imported what its workers have.
+    """
+    workers = await store.workers()
+    waiting = (await store.counts())[EventStatus.PENDING]
+    alive = [worker for worker in workers if worker.alive]
+    found = [_nobody(store.queue, waiting, alive, name), *_dead(workers, alive)]
+    if waiting:
+        page = await store.events(EventStatus.PENDING, limit=PAGE)
+        if knows_classes:
+            found += _unknown(store.queue, page)
+        if alive and not any(worker.held for worker in alive):
+            found.append(await _stuck(store, page))
+    return [each for each in found if each is not None]
+
+
+def _nobody(queue: str, waiting: int, alive: Sequence[WorkerRecord], name: str) -> Finding | None:
+    if alive or not waiting:
+        return None
+    what = f"nobody works on queue {queue!r}, and {plural(waiting, 'event')} in it wait"
+    return Finding("worker", "wrong", what, f"start one: lionpride work TARGET --store {name}")
+
+
+def _dead(workers: Sequence[WorkerRecord], alive: Sequence[WorkerRecord]) -> Iterable[Finding]:
+    """Dead workers that hold events still."""
+    for worker in workers:
+        if worker.alive or not worker.held:
+            continue
+        late = not alive or worker.silent > LONG
+        yield Finding(
+            "leases",
+            "wrong" if late else "note",
+            f"worker {worker.name} (process {worker.pid} of {worker.host or 'this machine'}) is "
+            f"dead, last seen {duration(worker.silent)} ago, and holds "
+            f"{plural(len(worker.held), 'event')} of queue {worker.queue!r}",
+            "another worker of the queue takes them over: "
+            + ("there is none, so start one" if not alive else "wait for a lease"),
+        )
+
+
+def _unknown(queue: str, page: Sequence[Record]) -> Iterable[Finding]:
+    """Classes of what waits that this process has not defined."""
+    kinds = Counter(record.kind for record in page)
+    for kind, count in sorted(kinds.items()):
+        try:
+            registry.find(kind)
+        except NotFoundError:
+            yield Finding(
+                "classes",
+                "wrong",
+                f"{plural(count, 'event')} of class {kind} wait in queue {queue!r}, and no target "
+                "defines it",
+                "import the module that does in the workers; or, if the class was renamed, cancel "
+                "these events",
+            )
+
+
+async def _stuck(store: Durable, page: Sequence[Record]) -> Finding | None:
+    """Whether events that are due wait, though workers have nothing to do."""
+    before = _due(page, store.time())
+    await asyncio.sleep(GLANCE)
+    again = _due(await store.events(EventStatus.PENDING, limit=PAGE), store.time())
+    still = before.keys() & again.keys()
+    if not still or any(worker.held for worker in await store.workers()):
+        return None
+    kinds = ", ".join(sorted({again[each] for each in still}))
+    return Finding(
+        "stuck",
+        "wrong",
+        f"{plural(len(still), 'event')} of queue {store.queue!r} are due and wait, though its "
+        f"workers have nothing to do: {shorten(kinds, 200)}",
+        "look at the workers' logs: they have not imported these classes (--target tells), or a "
+        "limit, a pause or a permission holds the events back",
+    )
+
+
+def _due(page: Sequence[Record], now: float) -> dict[UUID, str]:
+    """The kinds of those that are due, by id."""
+    return {one.id: one.kind for one in page if one.due is None or one.due <= now}

@@ -1,0 +1,91 @@
+"""``lionpride doctor``: what is wrong or slow with a store, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from ..drawing.text import one_line, plural
+from ..errors import LionprideError
+from ..stores.upkeep import Finding
+from .checks import check_queue
+from .durable import Commands, Shelf, add_command
+from .place import Place, place_of
+from .streams import tell
+from .table import json_line
+from .target import load_targets
+
+__all__ = ["add"]
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "doctor",
+        doctor,
+        summary="say what is wrong or slow with a store",
+        description="Say what is wrong or slow with a store, and what to do about it. Nothing is "
+        "changed.",
+        epilog="exit status: 0 if nothing is wrong or slow, 1 if something is",
+    )
+    parser.add_argument(
+        "--target",
+        metavar="TARGET",
+        dest="targets",
+        action="append",
+        default=[],
+        help="what the workers run: classes that it does not define are named",
+    )
+    parser.add_argument("--json", action="store_true", help="write a JSON object for each finding")
+
+
+async def doctor(options: argparse.Namespace) -> int:
+    """Examine it, and say what was found."""
+    place = place_of(options.store)
+    for text in options.targets:
+        load_targets(text)
+    await place.check_made()
+    found = await _schema(place)
+    if not found:
+        async with Shelf(place, options.queue) as shelf:
+            try:
+                found = await shelf.of(shelf.queues[0] if shelf.queues else "").examine()
+                for queue in shelf.queues:
+                    found += await check_queue(
+                        shelf.of(queue), place.name, knows_classes=bool(options.targets)
+                    )
+            except LionprideError as error:
+                raise LionprideError(one_line(str(error))) from error
+    _tell(found, options.json)
+    return 1 if any(each.level != "note" for each in found) else 0
+
+
+async def _schema(place: Place) -> list[Finding]:
+    """Whether the tables are those of this version; if not, nothing else is looked at."""
+    store = place.open("")
+    try:
+        schema = await store.schema()
+    except LionprideError as error:
+        raise LionprideError(one_line(str(error))) from error
+    finally:
+        await store.close()
+    if schema.is_current:
+        return []
+    what = f"the tables are those of schema {schema.found}; this version works with {schema.newest}"
+    remedy = f"lionpride migrate {place.name}; nothing else was looked at"
+    return [Finding("schema", "wrong", what, remedy)]
+
+
+def _tell(found: Sequence[Finding], as_json: bool) -> None:
+    if as_json:
+        for each in found:
+            tell(json_line(asdict(each)))
+        return
+    for each in found:
+        tell(f"{each.level}  {each.check}: {one_line(each.what)}\n  do: {one_line(each.remedy)}")
+    if not found:
+        tell("nothing was found that is wrong or slow")
+    elif all(each.level == "note" for each in found):
+        tell(f"nothing is wrong or slow; {plural(len(found), 'note')}")

@@ -1,0 +1,122 @@
+"""What STORE names on a command line: the path of a file, or a URL."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote, unquote
+
+from ..drawing.text import one_line
+from ..errors import LionprideError
+from ..stores.contract import Store
+from ..stores.open import open_store
+from ..stores.roster import Roster
+from ..stores.upkeep import Upkeep
+from .usage import UsageError
+
+__all__ = ["STORE", "Durable", "Place", "place_of"]
+
+STORE = "a file, run.db or sqlite:///run.db, or a database, postgresql://host/name"
+"""What a command's help says of it."""
+
+_SQLITE = "sqlite:///"
+_SERVERS = ("postgresql://", "postgres://")
+
+
+class Durable(Store, Roster, Upkeep, Protocol):
+    """A store that outlives the process, and may hold other queues beside its own."""
+
+    async def queues(self) -> list[str]:
+        """The names of all queues."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store is.
+
+    Attributes:
+        name: As it was given, without a password.
+        url: What ``open_store`` takes.
+        path: The file of it; None for a database on a server.
+    """
+
+    name: str
+    url: str
+    path: Path | None
+
+    async def is_made(self) -> bool:
+        """Whether there is something already; nothing is made to find out.
+
+        Raises:
+            UsageError: if it cannot be told: it is another program's, or does not answer.
+        """
+        if self.path is not None:
+            return self.path.exists() and not (self.path.is_file() and not self._size())
+        store = self.open("")
+        try:
+            return (await store.schema()).found > 0
+        except LionprideError as error:
+            raise UsageError(one_line(str(error))) from error
+        finally:
+            await store.close()
+
+    async def check_made(self) -> None:
+        """Refuse what is not there: only ``run``, ``work``, ``import`` and ``migrate`` make it.
+
+        Raises:
+            UsageError: if there is no such store, or nothing in it.
+        """
+        if await self.is_made():
+            return
+        if self.path is None:
+            raise UsageError(
+                f"{self.name}: there are no events in this database, nor tables for them: check "
+                "its name and the schema, or make them with: lionpride migrate"
+            )
+        if self.path.exists():
+            raise UsageError(f"{self.name} is empty: no run has been kept in it")
+        where = "" if self.path.is_absolute() else f" in {Path.cwd()}"
+        raise UsageError(f"{self.name}: no such file{where}; check the path")
+
+    def _size(self) -> int:
+        return 0 if self.path is None else self.path.stat().st_size
+
+    def open(self, queue: str) -> Durable:
+        """The store of one queue; nothing is opened or made yet.
+
+        Raises:
+            UsageError: if the URL makes no sense.
+        """
+        try:
+            return open_store(self.url, queue=queue, name=queue)  # type: ignore[return-value]
+        except LionprideError as error:
+            raise UsageError(one_line(str(error))) from error
+
+
+def place_of(text: str) -> Place:
+    """Read STORE: the path of a SQLite file, or a URL with options behind a ``?``.
+
+    Raises:
+        UsageError: if it is neither.
+    """
+    if text.startswith(_SQLITE):
+        path = unquote(text.removeprefix(_SQLITE).partition("?")[0])
+        if path:
+            return Place(text, text, Path(path))
+    elif text.startswith(_SERVERS):
+        return Place(_without_password(text), text, None)
+    elif text and "://" not in text and not text.startswith("sqlite:"):
+        return Place(text, _SQLITE + quote(text), Path(text))
+    raise UsageError(
+        f"STORE {text!r}: write the path of a file, such as run.db, or its URL: "
+        "'sqlite:///run.db' for a path from here, 'sqlite:////abs/run.db' for an absolute one; or "
+        "that of a database: 'postgresql://user@host/name'"
+    )
+
+
+def _without_password(url: str) -> str:
+    """A URL as it may be shown: what stands between the user and the host is left out."""
+    hidden = re.sub(r"(?<=://)([^/@:]*):[^/?]*(?=@)", r"\1", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1…", hidden)

@@ -1,0 +1,77 @@
+"""`lionpride doctor`: what is wrong with a store, each with what to do about it."""
+
+import signal
+import textwrap
+
+from cli.test_migrate import make_old
+from cli.test_work import put, working
+
+
+def findings(place, *options, status):
+    done = place.run("doctor", place.kept, "--json", *options)
+    assert (done.returncode, done.stderr) == (status, "")
+    return place.lines(done.stdout)
+
+
+def test_a_store_that_is_well(place):
+    assert place.run("migrate", place.kept).returncode == 0
+    assert findings(place, status=0) == []
+    assert "nothing was found" in place.run("doctor", place.kept).stdout
+
+
+def test_nobody_works_on_what_waits(place):
+    put(place, "job.py:Held", 3)
+    (one,) = findings(place, status=1)
+    assert (one["check"], one["level"]) == ("worker", "wrong")
+    assert "nobody works on queue 'job.Held', and 3 events in it wait" in one["what"]
+    assert one["remedy"] == f"start one: lionpride work TARGET --store {place.kept}"
+    said = place.run("doctor", place.kept)
+    assert (said.returncode, said.stdout.count("do: ")) == (1, 1)
+
+
+def test_a_dead_worker_holds_events_and_nobody_takes_them_over(place):
+    put(place, "job.py:Held", 2)
+    with working(place, "job.py:Held", "--concurrency", "1") as process:
+        assert process.stdout.readline() == "running\n"
+        assert findings(place, status=0) == []
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    worker, leases = findings(place, status=1)
+    assert (worker["check"], leases["check"]) == ("worker", "leases")
+    assert f"process {process.pid}" in leases["what"]
+    assert "holds 1 event of queue 'job.Held'" in leases["what"]
+
+
+def test_a_class_that_no_worker_has(place):
+    (place.path / "other.py").write_text(
+        textwrap.dedent("""
+            from lionpride.core import Event
+            class Known(Event):
+                async def _invoke(self):
+                    return 1
+            """)
+    )
+    put(place, "job.py:Work", 2, queue="mixed")
+    found = findings(place, "--target", "other.py", status=1)
+    assert [each["check"] for each in found] == ["worker", "classes"]
+    assert "2 events of class job.Work wait in queue 'mixed'" in found[1]["what"]
+    with working(place, "other.py", "--queue", "mixed") as process:
+        while "not defined" not in process.stderr.readline():
+            assert process.poll() is None
+        (stuck,) = findings(place, status=1)
+    assert stuck["check"] == "stuck"
+    assert "its workers have nothing to do: job.Work" in stuck["what"]
+
+
+def test_an_old_schema_is_named_and_left(place):
+    make_old(place.path / "run.db")
+    (one,) = findings(place, status=1)
+    assert (one["check"], one["level"]) == ("schema", "wrong")
+    assert "lionpride migrate run.db" in one["remedy"]
+    assert place.run("migrate", place.kept, "--check").returncode == 1
+
+
+def test_what_is_not_there_is_not_made(place):
+    done = place.run("doctor", "gone.db")
+    assert done.returncode == 2
+    assert "no such file" in done.stderr

@@ -1,0 +1,75 @@
+"""`lionpride migrate`: tables are made or brought up to date, or it is said what is to be done."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from lionpride.stores.sqlite.file import VERSION
+
+OLD = Path(__file__).parents[1] / "stores" / "sqlite" / "schema1.sql"
+
+
+@pytest.fixture
+def old(place):
+    """A file of the first schema."""
+    make_old(place.path / "old.db")
+    return place
+
+
+def make_old(path):
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(OLD.read_text(encoding="utf-8"))
+    connection.close()
+
+
+def tables(path):
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+    pragmas = ("user_version", "application_id", "journal_mode")
+    marks = [connection.execute(f"PRAGMA {name}").fetchone() for name in pragmas]
+    connection.close()
+    return sorted(found), marks
+
+
+def test_what_is_not_there_is_made(place):
+    done = place.run("migrate", place.kept, "--check")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "has no tables yet" in done.stdout
+    assert not (place.path / "run.db").exists()
+    done = place.run("migrate", place.kept)
+    assert (done.returncode, done.stdout) == (0, f"run.db: made, with schema {VERSION}\n")
+    done = place.run("migrate", place.kept, "--check")
+    assert (done.returncode, done.stdout) == (0, f"run.db: up to date, with schema {VERSION}\n")
+
+
+def test_what_is_old_is_brought_up_to_date(old):
+    done = old.run("migrate", "old.db", "--check")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"has schema 1; lionpride migrate brings it to {VERSION}" in done.stdout
+    done = old.run("migrate", "old.db")
+    assert (done.returncode, done.stdout) == (0, f"old.db: brought from schema 1 to {VERSION}\n")
+    assert old.run("migrate", "old.db", "--check").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["new.db", "old.db"])
+def test_the_statements_that_it_prints_do_what_it_does(old, name):
+    printed = old.run("migrate", name, "--sql")
+    assert (printed.returncode, printed.stderr) == (0, "")
+    if name == "old.db":
+        make_old(old.path / "by_hand.db")
+    by_hand = sqlite3.connect(old.path / "by_hand.db")
+    by_hand.executescript(printed.stdout)
+    by_hand.close()
+    assert old.run("migrate", name).returncode == 0
+    assert tables(old.path / "by_hand.db") == tables(old.path / name)
+    assert old.run("migrate", name, "--sql").stdout.startswith("-- ")
+
+
+def test_what_is_not_ours_is_left_alone(place):
+    (place.path / "run.db").write_text("something else, longer than a header of SQLite" * 3)
+    done = place.run("migrate", "run.db")
+    assert done.returncode == 1
+    assert "no SQLite database, and was left as it is" in done.stderr
+    assert place.run("migrate", "run.db", "--check", "--sql").returncode == 2

@@ -1,0 +1,55 @@
+"""What STORE may be: the path of a file, or a URL."""
+
+from pathlib import Path
+
+import pytest
+
+from lionpride.cli.place import place_of
+from lionpride.cli.usage import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("run.db", "run.db"),
+        ("/data/a b%20?#.db", "/data/a b%20?#.db"),
+        ("sqlite:///run.db", "run.db"),
+        ("sqlite:////data/run.db", "/data/run.db"),
+        ("sqlite:///a%20b.db?lease=5", "a b.db"),
+    ],
+)
+def test_a_path_and_a_url_name_a_file(text, path):
+    place = place_of(text)
+    assert place.path == Path(path)
+    assert place.name == text
+    assert place.open("q").path == Path(path).absolute()
+
+
+@pytest.mark.parametrize("text", ["", "sqlite:", "sqlite://run.db", "mysql://x", "sqlite:///"])
+def test_anything_else_is_refused(text):
+    with pytest.raises(UsageError, match=r"write the path of a file"):
+        place_of(text)
+
+
+async def test_what_is_not_there_is_not_made(tmp_path):
+    path = tmp_path / "run.db"
+    with pytest.raises(UsageError, match="no such file"):
+        await place_of(str(path)).check_made()
+    path.touch()
+    with pytest.raises(UsageError, match="is empty"):
+        await place_of(str(path)).check_made()
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("postgresql://me:secret@host:5432/db?schema=a", "postgresql://me@host:5432/db?schema=a"),
+        ("postgresql://me:p@ss@host/db", "postgresql://me@host/db"),
+        ("postgresql:///db?user=me&password=secret&a=b", "postgresql:///db?user=me&password=…&a=b"),
+    ],
+)
+def test_a_database_has_no_path_and_its_password_is_not_shown(url, name):
+    place = place_of(url)
+    assert (place.path, place.url, place.name) == (None, url, name)
