@@ -14,7 +14,8 @@ from lionpride.model.execution import EventStatus
 from lionpride.model.work import Work
 from lionpride.rules.lifecycle import RELEASED, Completion, after_error
 from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits, refusal_of
+from lionpride.rules.metering import Limits
+from lionpride.rules.meters import refusal_of
 from lionpride.stores.contract import Claim, Immediate, Settled, Store
 
 S = EventStatus

@@ -14,7 +14,7 @@ from ..model.execution import EventStatus
 from ..model.live import ENTRY, Live
 from ..model.policy import Retry
 from ..model.unset import Unset
-from ..model.work import Work
+from ..model.work import Work, state_costs
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, alone, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
 from .reporting import checked_progress, report
@@ -66,11 +66,7 @@ class Event(Work):
         when it is claimed.
         """
         tokens = self.request.get("required_tokens")
-        if not tokens:
-            return REQUEST
-        told = {"requests": 1, "tokens": tokens}
-        self.__dict__["_told"] = told  # whoever keeps the event need not run its code for it
-        return told
+        return {"requests": 1, "tokens": tokens} if tokens else REQUEST
 
     @classmethod
     def has_usual_costs(cls) -> bool:
@@ -106,10 +102,10 @@ class Event(Work):
     @final
     def spend(self, **costs: float) -> None:
         badge = INSIDE.get()
-        if badge is None:
-            super().spend(**costs)
-        else:  # accounts belong to the loop; the code may run in a thread
-            badge.call(partial(super().spend, **costs))
+        if badge is None or badge.is_here():
+            state_costs(self, costs)
+        else:  # accounts belong to the loop, and this is a thread
+            badge.call(partial(state_costs, self, costs))
 
     @final
     def progress(self, fraction: float | None = None, note: str = "") -> None:

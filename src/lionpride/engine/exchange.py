@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import NotFoundError
 from ..model.execution import EventStatus
 from ..rules.lifecycle import Ending, Outcome, cancelled_while_waiting
-from ..rules.metering import refusal_of
+from ..rules.meters import refusal_of
 from ..stores.contract import Cancelled, Claim, Settled
 from .event import Event
 from .hands import Hands

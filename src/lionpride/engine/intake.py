@@ -35,6 +35,7 @@ class Intake(Results):
     _event_type: type[Event]
     _usual_type: type[Event] | None  # what need not be looked at any closer: there are no limits
     _limits: Limits
+    _fitting: set[type]  # classes whose events are taken
     _now: Immediate | None
     _strict: bool
     _room: int | None
@@ -185,8 +186,9 @@ class Intake(Results):
 
     def _check(self, event: Event) -> None:
         """Refuse what is of another type, or costs more than there can be."""
-        if type(event) is not self._event_type:
+        if type(event) not in self._fitting:
             self._check_type(event)
+            self._fitting.add(type(event))
         if self._usual_type is None:
             self._limits.check(event)
 

@@ -39,17 +39,20 @@ class Badge:
         self.mark = mark
         self.loop = loop
 
+    def is_here(self) -> bool:
+        """Whether who asks runs in the crew's loop, and not in a thread."""
+        try:
+            return asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            return False
+
     def call(self, work: Callable[[], T]) -> T:
         """Call a function in the crew's loop, and wait for what it gives: at once if that is here.
 
         Raises:
             RuntimeError: if the loop is closed.
         """
-        try:
-            here = asyncio.get_running_loop() is self.loop
-        except RuntimeError:
-            here = False
-        if here:
+        if self.is_here():
             return work()
         answer: Future[T] = Future()
 

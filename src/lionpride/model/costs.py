@@ -21,7 +21,7 @@ def check_costs(what: str, costs: Any) -> None:
     Raises:
         ValidationError: names the part that is not.
     """
-    if not isinstance(costs, Mapping):
+    if type(costs) is not dict and not isinstance(costs, Mapping):
         raise ValidationError(f'{what} must be a mapping such as {{"requests": 1}}, not {costs!r}')
     for name, amount in costs.items():
         if type(amount) is int and amount >= 0 and type(name) is str:

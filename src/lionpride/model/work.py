@@ -156,15 +156,7 @@ class Work(Element):
             ValidationError: for an amount that is no finite number from 0 up.
             OperationError: if the event does not run.
         """
-        check_costs("spend", costs)
-        meter = self.__dict__.get("_meter")
-        if meter is not None:
-            meter.spend(costs)
-        elif self.status is not EventStatus.PROCESSING:
-            raise OperationError(
-                f"{self!r} does not run: spend() states what a running attempt costs, so call it "
-                "in _invoke"
-            )
+        state_costs(self, costs)
 
     def as_fresh_event(self, copy_meta: bool = False) -> Self:
         """The same work to do again: a new identity, pending, held by nobody.
@@ -226,6 +218,19 @@ class Work(Element):
 
 
 Work.kept_entries = Element.kept_entries | KEYS | _OURS
+
+
+def state_costs(work: Work, costs: dict[str, float]) -> None:
+    """See ``Work.spend``."""
+    check_costs("spend", costs)
+    meter = work.__dict__.get("_meter")
+    if meter is not None:
+        meter.spend(costs)
+    elif work.status is not EventStatus.PROCESSING:
+        raise OperationError(
+            f"{work!r} does not run: spend() states what a running attempt costs, so call it "
+            "in _invoke"
+        )
 
 
 def _entries_of(value: Any) -> dict[str, Any]:

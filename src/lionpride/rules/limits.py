@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from math import fsum, inf, isfinite
 from typing import Any, Final, TypeAlias
 
 from ..errors import ValidationError
 
-__all__ = ("Account", "Bell", "Entry", "Limit", "take_all")
+__all__ = ("NEVER", "Account", "Bell", "Entry", "Limit")
 
 Bell: TypeAlias = Callable[[], object]
 
 Entry: TypeAlias = list[float]
-"""When something was taken, and how much; both change, since more may be taken at that instant."""
+"""When something was taken; how much; and how much it may be at most, see ``Account.open``.
+
+All three change, since more may be taken at that instant.
+"""
+
+_FEW: Final = 256
+"""Instants that an account keeps apart, however close together they are."""
 
 _FINE: Final = 4096
-"""Instants that an account keeps apart in one window; what comes closer together shares one."""
+"""Parts of a window: where there are more than few instants, what is in one of them shares one."""
 
 _MANY: Final = 256
 """Accounts of keys that a limit keeps before it looks which it may forget."""
@@ -25,8 +31,14 @@ _MANY: Final = 256
 _HELD: Final[Entry] = []
 """The entry of what counts at once, which is on no log."""
 
-_NEVER: Final = -inf
+NEVER: Final = -inf
 """The instant of an entry that has left the window."""
+
+_NOTHING: Final[Entry] = [NEVER, 0.0, NEVER]
+"""Stands for the open entry where there is none."""
+
+_SAFE: Final = 1.0 - 1e-12
+"""What is left by this, no rounding makes too much."""
 
 
 class Limit:
@@ -93,6 +105,8 @@ class Limit:
                 value = _positive(f"{name} of limit {self.name!r}", value)
         object.__setattr__(self, name, value)
         if name in ("amount", "per"):
+            for account in self.accounts.values():
+                account.shut()
             self.ring()
 
     def __repr__(self) -> str:
@@ -138,18 +152,21 @@ class Account:
         paused: Nothing more is to be had before this instant.
         last: The last instant that was asked for.
         log: What was taken when, the oldest first.
-        stamped: The sum of it.
+        stamped: The sum of it, but for what is open.
+        open: The newest of the log. Until its instant is over, whoever has found that this is
+            so may add to it up to its most, without asking, and knows that it is not too much.
     """
 
-    __slots__ = ("_bells", "held", "last", "limit", "log", "paused", "stamped")
+    __slots__ = ("_bells", "held", "last", "limit", "log", "open", "paused", "stamped")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.held = 0.0
-        self.paused = _NEVER
+        self.paused = NEVER
         self.log: deque[Entry] = deque()
+        self.open = _NOTHING
         self.stamped = 0.0
-        self.last = _NEVER
+        self.last = NEVER
         self._bells: list[Bell] = []
 
     def __len__(self) -> int:
@@ -173,18 +190,23 @@ class Account:
         self.last = now
         while log and log[0][0] + per - now < 1e-3 and _left(log[0][0], per, now) <= 0.0:
             entry = log.popleft()
-            self.stamped -= entry[1]
-            entry[0] = _NEVER
-        if not log:
-            self.stamped = 0.0  # whatever rounding has left
-        return self.stamped + self.held
+            entry[0] = entry[2] = NEVER
+            if not log:
+                self.open = _NOTHING
+            # Where nothing but what is open is left: whatever rounding has left of the others.
+            self.stamped = self.stamped - entry[1] if len(log) > 1 else 0.0
+        return self.stamped + self.open[1] + self.held
 
     def _begin_anew(self) -> None:
         """Time has gone back: it is another loop's, whose time is not that of the one before."""
         for entry in self.log:
-            entry[0] = _NEVER
+            entry[0] = entry[2] = NEVER
         self.log.clear()
-        self.stamped, self.paused = 0.0, _NEVER
+        self.stamped, self.paused, self.open = 0.0, NEVER, _NOTHING
+
+    def shut(self) -> None:
+        """Something has changed: whoever adds to what is open has to ask first."""
+        self.open[2] = NEVER
 
     def empty(self) -> None:
         """Forget what was taken."""
@@ -208,6 +230,11 @@ class Account:
             for bell in bells:
                 bell()
 
+    def hold(self, amount: float) -> None:
+        """Hold so much more, allowed or not."""
+        self.held += amount
+        self.shut()
+
     def let_go(self, amount: float) -> None:
         """Hold so much less."""
         self.held -= amount
@@ -218,6 +245,7 @@ class Account:
     def pause(self, until: float) -> None:
         """Let nothing more be had before this instant, unless that is so already."""
         self.paused = max(self.paused, until)
+        self.shut()
 
     def fits(self, amount: float, now: float) -> bool:
         """Whether so much may be taken."""
@@ -234,48 +262,45 @@ class Account:
             return _HELD
         if now < self.last or (log and log[0][0] + per - now < 1e-3):
             self.used(now)
-        total = self.stamped + amount
+        total = self.stamped + self.open[1] + amount
         if total + self.held > limit.amount or self.paused > now:
             return None
-        self.last = now
-        if log:
-            entry = log[-1]
-            if now <= entry[0]:
-                entry[1] += amount
-                self.stamped = total
-                return entry
-        return self.stamp(amount, now)
+        entry = self.stamp(amount, now)
+        entry[2] = limit.amount * _SAFE - self.held - self.stamped
+        return entry
 
     def stamp(self, amount: float, now: float) -> Entry:
         """Take so much at this instant, allowed or not."""
-        log, per = self.log, self.limit.per
+        entry, per = self.open, self.limit.per
         self.last = now
-        if log and now <= log[-1][0]:
-            entry = log[-1]
+        if now <= entry[0]:
             entry[1] += amount
-        else:
-            # In a long log, what comes shortly after counts as if it came at the later edge.
-            late = 0.0 if len(log) < _FINE or per is None else per / _FINE
-            entry = [now + late, amount]
-            log.append(entry)
-        self.stamped += amount
-        return entry
+            return entry
+        at = now
+        if len(self.log) >= _FEW and per is not None and now - entry[0] < per / _FINE:
+            at += per / _FINE  # in a crowd it counts as if it came at the later edge
+        self.stamped += entry[1]
+        self.open = [at, amount, NEVER]
+        self.log.append(self.open)
+        entry[2] = NEVER
+        return self.open
 
     def take_back(self, entry: Entry, amount: float) -> None:
         """Undo a ``take``, in the same instant."""
         if self.limit.per is None:
             self.held -= amount
         else:
-            entry[1] -= amount
-            self.stamped -= amount
+            self.return_to(entry, amount)
 
     def return_to(self, entry: Entry, amount: float) -> bool:
         """Give back what was stamped, unless it has left the window; whether it had not."""
-        if entry[0] == _NEVER:
+        if entry[0] == NEVER:
             return False
         entry[1] -= amount
-        self.stamped -= amount
-        self.ring()
+        if entry is not self.open:
+            self.stamped -= amount
+        if self._bells:
+            self.ring()
         return True
 
     def free_at(self, amount: float, now: float) -> float:
@@ -307,38 +332,8 @@ class Account:
         """What will leave the window when."""
         per = self.limit.per
         if per is not None:
-            for instant, amount in self.log:
+            for instant, amount, _ in self.log:
                 yield instant + per, amount
-
-
-def take_all(shares: Sequence[tuple[Account, float]], now: float) -> list[Entry] | None:
-    """Take what is to be taken of each account, if all of it fits; None, and nothing, if not.
-
-    It does for each what ``Account.take`` does, in one frame for the usual case.
-    """
-    entries: list[Entry] = []
-    for account, amount in shares:
-        limit, log = account.limit, account.log
-        per = limit.per
-        if per is None or not log or now < account.last or log[0][0] + per - now < 1e-3:
-            entry = account.take(amount, now)
-        else:
-            total = account.stamped + amount
-            if total + account.held > limit.amount or account.paused > now:
-                entry = None
-            else:
-                account.last, entry = now, log[-1]
-                if now <= entry[0]:
-                    entry[1] += amount
-                    account.stamped = total
-                else:
-                    entry = account.stamp(amount, now)
-        if entry is None:
-            for (other, taken), undone in zip(shares, entries, strict=False):
-                other.take_back(undone, taken)
-            return None
-        entries.append(entry)
-    return entries
 
 
 def _left(instant: float, per: float, now: float) -> float:

@@ -1,27 +1,18 @@
-"""Metering: what an event takes of the limits, from its claim to its end, to the unit."""
+"""Metering: the limits of one processor, and what an event takes of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
-from ..errors import ConfigurationError, OperationError, ValidationError
+from ..errors import ConfigurationError, ValidationError
 from ..model.costs import REQUEST
 from ..model.work import Work
 from .bills import check_bill
-from .lifecycle import Pause
-from .limits import Account, Entry, Limit
+from .limits import Account, Limit
+from .taking import Pair
 
-__all__ = (
-    "Asked",
-    "Limits",
-    "Meter",
-    "Refused",
-    "Share",
-    "end_meter",
-    "excess",
-    "refusal_of",
-)
+__all__ = ("Asked", "Limits", "Share", "excess")
 
 Share: TypeAlias = tuple[Account, float]
 """An account, and what is to be taken from it."""
@@ -38,12 +29,13 @@ class Limits(Mapping[str, Limit]):
 
     Attributes:
         holds: Whether any of them counts what runs at once.
+        pair: All of them, if they are one or two rates without keys; else None.
 
     Raises:
         ConfigurationError: for what is no Limit, or two of one name.
     """
 
-    __slots__ = ("_by_key", "_by_name", "_each", "_usual", "holds")
+    __slots__ = ("_by_key", "_by_name", "_each", "_silent", "_usual", "holds", "pair")
 
     def __init__(self, limits: Iterable[Limit]) -> None:
         self._by_name: dict[str, Limit] = {}
@@ -60,6 +52,7 @@ class Limits(Mapping[str, Limit]):
                 )
             self._by_name[limit.name] = limit
         self._usual: dict[type[Work], Asked | None] = {}
+        self._silent: set[type[Work]] = set()  # classes whose costs are what a `request` says
         self._note()
 
     def _note(self) -> None:
@@ -77,6 +70,8 @@ class Limits(Mapping[str, Limit]):
             for limit in limits
         ]
         self._usual.clear()
+        is_pair = len(limits) in (1, 2) and not (self.holds or self._by_key)
+        self.pair = Pair(tuple(limits)) if is_pair else None
 
     def __getitem__(self, name: str) -> Limit:
         return self._by_name[name]
@@ -165,15 +160,24 @@ class Limits(Mapping[str, Limit]):
                 if account is not None and REQUEST.get(name, otherwise)
             ]
             usual = None, shares
+        elif not kind.has_own_costs():
+            self._silent.add(kind)
+        if self.pair is not None:
+            self.pair.note_kind(kind)
         self._usual[kind] = usual
         return usual
 
     def check(self, event: Work) -> None:
         """Refuse an event that can never start.
 
+        What its ``request`` says of its costs is noted: who keeps it need not run its code.
+
         Raises:
             ValidationError: names the cost and the limit; or what makes no sense in its costs.
+            Exception: whatever its own code raises.
         """
+        if self.pair is not None and self.pair.allows(event):
+            return
         kind = type(event)
         try:
             usual = self._usual[kind]
@@ -193,6 +197,8 @@ class Limits(Mapping[str, Limit]):
                 check_bill(kind, costs, key)
             if amount > limit.amount and (account is not None or key is not None):
                 raise excess(limit, amount)
+        if kind in self._silent and costs is not REQUEST:
+            event.__dict__["_told"] = costs
 
 
 def excess(limit: Limit, amount: float) -> ValidationError:
@@ -201,177 +207,3 @@ def excess(limit: Limit, amount: float) -> ValidationError:
         f"costs[{limit.name!r}] is {amount:g}, and {limit!r} can never give more than "
         f"{limit.amount:g}: split the event, or raise the limit's amount"
     )
-
-
-class Source(Protocol):
-    """Where a meter belongs: the limits, and the time in seconds."""
-
-    limits: Limits
-    clock: Callable[[], float]
-
-
-class Meter:
-    """What one claim has taken, kept with its event until it is settled.
-
-    A rate is held from the claim to the start and stamped then, so that what waits for its
-    permission is counted the whole time, and once; if it never starts, it is given back. What
-    counts at once is held to the end.
-
-    Args:
-        source: Whose limits, and what time.
-        key: The event's.
-        shares: The accounts, and what is taken of each.
-        entries: For an event that has started: of each account, what its ``take`` gave.
-    """
-
-    __slots__ = ("_entries", "_key", "_shares", "_source", "_takes")
-
-    def __init__(
-        self,
-        source: Source,
-        key: str | None,
-        shares: Sequence[Share],
-        entries: list[Entry] | None,
-    ) -> None:
-        self._source = source
-        self._key = key
-        self._shares = shares
-        self._entries = entries
-        self._takes: dict[str, Take] | None = None
-
-    @property
-    def refusal(self) -> Exception | None:
-        """Why the event is not to be run at all; None if it is."""
-        return None
-
-    def hold(self) -> None:
-        """Take, for a start that is to come."""
-        for account, amount in self._shares:
-            account.held += amount
-
-    def begin(self, at: float | None = None) -> None:
-        """The event starts, for which was held; now, if nothing else is said, and once."""
-        if self._entries is not None:
-            return
-        now, entries = self._source.clock() if at is None else at, list[Entry]()
-        for account, amount in self._shares:
-            if account.limit.per is None:
-                entries.append([])
-            else:
-                account.held -= amount
-                entries.append(account.stamp(amount, now))
-                if at is None:
-                    account.ring()  # only now it is known when that will leave the window
-        self._entries = entries
-
-    def pause(self, pause: Pause) -> bool:
-        """Let nothing be had of a limit for a while; False if there is none of that name."""
-        limit = None if pause.limit is None else self._source.limits.get(pause.limit)
-        if limit is None or (limit.per_key and self._key is None):
-            return False
-        limit.account(self._key).pause(self._source.clock() + pause.seconds)
-        return True
-
-    def end(self) -> None:
-        """The claim is settled: let go of what is held."""
-        if self._takes is not None:
-            for take in self._takes.values():
-                if take.account.limit.per is None:
-                    take.account.let_go(take.total)
-        elif self._entries is None or self._source.limits.holds:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        for account, amount in self._shares:
-            if self._entries is None or account.limit.per is None:
-                account.let_go(amount)
-
-    def spend(self, costs: Mapping[str, float]) -> None:
-        """State what the attempt has cost so far in all; limits that are not named stay as is.
-
-        What was taken beyond it is given back, unless it has left its window by now. What goes
-        beyond what was taken is taken now, whether there is so much or not.
-
-        Raises:
-            OperationError: if it has not started.
-        """
-        if self._entries is None:
-            raise OperationError("spend() states what a running attempt costs: call it in _invoke")
-        if self._takes is None:
-            self._takes = {
-                account.limit.name: Take(account, amount, [(entry, amount)])
-                for (account, amount), entry in zip(self._shares, self._entries, strict=True)
-            }
-        for name, total in costs.items():
-            limit = self._source.limits.get(name)
-            if limit is None or (limit.per_key and self._key is None):
-                continue
-            if name not in self._takes:
-                self._takes[name] = Take(limit.account(self._key), 0, [])
-            self._takes[name].become(total, self._source.clock())
-
-
-class Refused(Meter):
-    """The meter of an event that can never start: it takes nothing.
-
-    Args:
-        source: Whose limits, and what time.
-        refusal: Why.
-    """
-
-    __slots__ = ("_refusal",)
-
-    def __init__(self, source: Source, refusal: Exception) -> None:
-        super().__init__(source, None, (), None)
-        self._refusal = refusal
-
-    @property
-    def refusal(self) -> Exception:
-        return self._refusal
-
-
-def refusal_of(event: Work) -> Exception | None:
-    """Why a claimed event is not to be run at all; None if it is."""
-    meter: Meter | None = event.__dict__.get("_meter")
-    return None if meter is None else meter.refusal
-
-
-def end_meter(event: Work) -> None:
-    """The claim of an event is settled: let go of what it holds."""
-    meter: Meter | None = event.__dict__.pop("_meter", None)
-    if meter is not None:
-        meter.end()
-
-
-class Take:
-    """What a running attempt has taken of one account, by and by."""
-
-    __slots__ = ("_parts", "account", "total")
-
-    def __init__(self, account: Account, total: float, parts: list[tuple[Entry, float]]) -> None:
-        self.account = account
-        self.total = total
-        self._parts = parts
-
-    def become(self, total: float, now: float) -> None:
-        """Take more, or give back, so that it is so much in all."""
-        account, more = self.account, total - self.total
-        self.total = total
-        if account.limit.per is None:
-            account.let_go(-more)
-        elif more > 0:
-            account.used(now)
-            self._parts.append((account.stamp(more, now), more))
-        else:
-            account.used(now)
-            self._give_back(-more)
-
-    def _give_back(self, amount: float) -> None:
-        """Give back what was taken last."""
-        while amount > 0 and self._parts:
-            entry, taken = self._parts.pop()
-            part = min(amount, taken)
-            self.account.return_to(entry, part)
-            amount -= part
-            if part < taken:
-                self._parts.append((entry, taken - part))

@@ -19,7 +19,8 @@ from ..rules.lifecycle import (
     after_interruption,
     apply,
 )
-from ..rules.metering import Limits, Meter, end_meter, refusal_of
+from ..rules.metering import Limits
+from ..rules.meters import Meter, end_meter, refusal_of
 from .by_hand import ByHand
 from .contract import Claim, Entry, Extended, Settled, Settlement, Started, Within
 from .intake import are_new, check_room, resolve

@@ -16,8 +16,10 @@ from typing import Final, TypeAlias
 
 from ..model.work import Work
 from ..rules.guards import Guard
-from ..rules.limits import Account, take_all
-from ..rules.metering import Limits, Meter, Refused, Share, excess
+from ..rules.limits import Account
+from ..rules.metering import Limits, Share, excess
+from ..rules.meters import Meter, Refused
+from ..rules.taking import take_all
 from .clock import time_of_loop
 from .order import Order
 from .waiting import Waiting
@@ -118,6 +120,7 @@ class Rationing:
 
     Attributes:
         clock: The time in seconds, for the limits: one that never goes back in a loop.
+        lines: Those who stand aside.
     """
 
     def __init__(
@@ -132,7 +135,7 @@ class Rationing:
         self._pending = pending
         self._waiting = waiting
         self._ring = ring
-        self._lines: dict[Account, Line] = {}
+        self.lines: dict[Account, Line] = {}
         self._open: list[Line] = []
         self._guarded: list[Line] = []
         self._wakes: list[tuple[float, int, Line]] = []  # a heap, with what is outdated
@@ -145,7 +148,7 @@ class Rationing:
         None says only that it is not as easy as that: ``some`` knows.
         """
         waiting = self._waiting
-        if self._lines:
+        if self.lines:
             return None
         ready = waiting.ready
         if waiting.mixed or ready.new or ready.heap:
@@ -222,7 +225,7 @@ class Rationing:
             return
         line = guard = self._guard_of(shares, place, now)
         if account is not None:
-            line = self._lines.get(account) or self._new_line(account)
+            line = self.lines.get(account) or self._new_line(account)
             if line.first is None or place <= line.first:
                 line.begin_with(place, at, shares, now)
                 if line.guard is not None and line not in self._guarded:
@@ -240,7 +243,7 @@ class Rationing:
         look.back.append((order if is_denied else line.order, place))
 
     def _new_line(self, account: Account) -> Line:
-        line = self._lines[account] = Line(account, self._rung)
+        line = self.lines[account] = Line(account, self._rung)
         return line
 
     def _admit(self, look: Look, event: Work, meter: Meter, shares: Sequence[Share]) -> None:
@@ -281,7 +284,7 @@ class Rationing:
             heappush(self._wakes, (line.wake, next(self._count), line))
 
     def _open_up(self, line: Line) -> None:
-        if not line.is_open and self._lines.get(line.account) is line:
+        if not line.is_open and self.lines.get(line.account) is line:
             line.open()
             self._open.append(line)
             if line in self._guarded:
@@ -309,8 +312,8 @@ class Rationing:
             line.account.on_change(line.bell)
 
     def _drop(self, line: Line) -> None:
-        if self._lines.get(line.account) is line:
-            del self._lines[line.account]
+        if self.lines.get(line.account) is line:
+            del self.lines[line.account]
         if line in self._guarded:
             self._guarded.remove(line)
         line.wake = inf
@@ -332,15 +335,15 @@ class Rationing:
 
     def _forget(self) -> None:
         """All that waits is in ``ready`` again."""
-        for line in self._lines.values():
+        for line in self.lines.values():
             line.wake = inf
             line.account.off(line.bell)
-        self._lines.clear()
+        self.lines.clear()
         self._open, self._guarded, self._wakes = [], [], []
 
     def disband(self) -> None:
         """Let all who stand aside wait for their turn, for whoever claims next."""
-        for line in self._lines.values():
+        for line in self.lines.values():
             while (number := line.order.pop()) is not None:
                 if self._waiting.is_ready(number):
                     self._waiting.ready.push(

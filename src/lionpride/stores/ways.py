@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from ..model.work import Work
-from ..rules.metering import Meter
+from ..rules.meters import Meter
 from .bells import Bells
 from .contract import Settled, Started, Within
 from .rationing import Rationing
@@ -89,22 +89,46 @@ def _passing_on(
     claim: Claim,
     complete: Complete,
 ) -> Callable[[Started, Any, float], Started | None]:
-    _, processing, completed = lanes
-    ready, holds = waiting.ready, ration.limits.holds
+    """The usual case written out, as in ``MemoryStore.next_now``; that of a pair to its end."""
+    pending, processing, completed = lanes
+    ready, lines, pair = waiting.ready, ration.lines, ration.limits.pair
+    run, new, heap, holds = ready.run, ready.new, ready.heap, ration.limits.holds
 
     def pass_on(done: Started, response: Any, duration: float) -> Started | None:
-        event, attempt, own = done  # the usual case written out, as in `next_now`
+        event, attempt, own = done
         usual = own["_status"] == "processing" and own["_attempt"] == attempt
-        if not usual or bells.ended or not ready.run or holds:
+        if not usual or bells.ended or not run or new or heap or waiting.mixed:
             complete(event, attempt, response, duration)
             return claim()
-        number = own["_arrival"]
-        del processing[number]
+        del processing[own["_arrival"]]
         own["_status"] = "completed"
         own["_response"] = response
         own["_duration"] = duration
-        del own["_meter"]
-        completed[number] = event
-        return claim()
+        completed[own["_arrival"]] = event
+        meter: Meter = own.pop("_meter")
+        if holds:
+            meter.end()
+        if pair is None or lines:
+            return claim()
+        number = run.popleft()
+        bill = pair.take(pending[number], ration.clock())
+        if bill is None:
+            run.appendleft(number)
+            return claim()
+        if meter.accounts is not pair.accounts:
+            meter = Meter(ration, None, (), ())
+            meter.accounts = pair.accounts
+        # It is handed on as the slot is: nobody keeps one beyond its event.
+        meter.amounts, meter.entries, meter.spent = bill, pair.entries, None
+        event = processing[number] = pending.pop(number)
+        own = event.__dict__
+        own["_meter"] = meter
+        own["_status"] = "processing"
+        own["_attempt"] = attempt = own["_attempt"] + 1 if "_attempt" in own else 1
+        if attempt > 1 and "_denials" in own:
+            del own["_denials"]
+        if bells.room:
+            bells.ring_room()
+        return event, attempt, own
 
     return pass_on

@@ -146,7 +146,7 @@ class FileMeter:
         return pool_of(limit, self._key)
 
     def spend(self, costs: Mapping[str, float]) -> None:
-        """As ``rules.metering.Meter.spend``; it is on record with the next commit."""
+        """As ``rules.meters.Meter.spend``; it is on record with the next commit."""
         if any(one.at is None and self._limits[one.name].per is not None for one in self._parts):
             raise OperationError("spend() states what a running attempt costs: call it in _invoke")
         step = Spend(self._number, self._attempt, [], [], {})
