@@ -48,7 +48,7 @@ notebook: $(READY) ## build and run examples/processor_executor.ipynb from the s
 	$(PY) tools/build_notebook.py
 
 clean: ## remove what make and the tools made
-	rm -rf $(VENV) .venv-original build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Both variables are said because pip reads the pins of a build from the one or the other,

@@ -21,6 +21,7 @@ from benchmarks import (
     latency,
     limits,
     memory,
+    postgres,
     recovery,
     settled,
     stall,
@@ -29,7 +30,9 @@ from benchmarks import (
     transitions,
 )
 from benchmarks.filled import Setting
-from benchmarks.table import Section, draw
+from benchmarks.isolate import MeasurementError
+from benchmarks.postgres_stage import Stage, stage
+from benchmarks.table import Section, absent, draw
 
 QUESTIONS: dict[str, Callable[[int], Section]] = {
     "latency": latency.report,
@@ -47,7 +50,8 @@ ON_DISK: dict[str, Callable[[Setting], Section]] = {
     "recovery": recovery.report,
     "stall": stall.report,
 }
-NAMES = ("throughput", "growth", *QUESTIONS, *ON_DISK)
+ON_POSTGRES: dict[str, Callable[[Setting, Stage], Section]] = {"postgres": postgres.report}
+NAMES = ("throughput", "growth", *QUESTIONS, *ON_DISK, *ON_POSTGRES)
 
 
 def main() -> None:
@@ -92,11 +96,25 @@ def answer(options: argparse.Namespace) -> list[Section]:
 
 def answer_on_disk(options: argparse.Namespace) -> list[Section]:
     asked = [ask for name, ask in ON_DISK.items() if name in options.only]
-    if not asked:
+    served = {name: ask for name, ask in ON_POSTGRES.items() if name in options.only}
+    if not asked and not served:
         return []
     with disk.scratch() as folder:
         setting = Setting(folder, options.rounds, options.settled)
-        return [ask(setting) for ask in asked]
+        return [ask(setting) for ask in asked] + answer_on_postgres(setting, served)
+
+
+def answer_on_postgres(
+    setting: Setting, asked: dict[str, Callable[[Setting, Stage], Section]]
+) -> list[Section]:
+    """All by one server; without one, each section says why it is empty."""
+    if not asked:
+        return []
+    try:
+        with stage(setting.folder) as server:
+            return [ask(setting, server) for ask in asked.values()]
+    except MeasurementError as error:
+        return [Section(name, name.upper(), [absent(name, str(error))]) for name in asked]
 
 
 def heading(rounds: int) -> str:

@@ -66,6 +66,14 @@ def sync_cost(folder: Path) -> float:
     return statistics.median(took)
 
 
+def where(folder: Path, costs: list[float]) -> str:
+    kind = file_system(folder) or "an unknown file system"
+    spelled = ", ".join(f"{cost:.0f}" for cost in costs)
+    return (
+        f"files on {kind}; a page appended and synced took {spelled} µs: before, and after each N."
+    )
+
+
 def copy_database(source: str, target: str) -> None:
     """Copy a database with what stands beside it, and have the copy on disk."""
     for path in sorted(Path(source).parent.glob(Path(source).name + "*")):

@@ -81,16 +81,8 @@ def report(setting: Setting) -> Section:
     if RAW_BULK in answers and OURS_BULK in answers:
         share = speed(answers, OURS_BULK, RAW_BULK)
         section.rows.append(held("    of the bulk insert", share, bars.OF_RAW_BULK, BULK))
-    section.notes.insert(0, where(setting.folder, costs))
+    section.notes.insert(0, disk.where(setting.folder, costs))
     return section
-
-
-def where(folder: Path, costs: list[float]) -> str:
-    kind = disk.file_system(folder) or "an unknown file system"
-    spelled = ", ".join(f"{cost:.0f}" for cost in costs)
-    return (
-        f"files on {kind}; a page appended and synced took {spelled} µs: before, and after each N."
-    )
 
 
 def questions(setting: Setting, ways: dict[str, dict[str, Any]], n: int) -> dict[str, Ask]:

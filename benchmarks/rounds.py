@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from benchmarks.isolate import Figures, MeasurementError
 from benchmarks.table import Samples
@@ -20,6 +20,19 @@ class Answers:
 
     def samples(self, candidate: str, key: str) -> Samples:
         return Samples(float(figures[key]) for figures in self.figures[candidate])
+
+    @property
+    def asked(self) -> list[str]:
+        """All candidates that have an answer or none, as they were first asked."""
+        return list(self.figures)
+
+    def keep(self, other: Answers, candidates: Iterable[str]) -> None:
+        """Take over what others have answered, or why they have not."""
+        for name in candidates:
+            if name in other.figures:
+                self.figures[name] = other.figures[name]
+            if name in other.failures:
+                self.failures[name] = other.failures[name]
 
     def __contains__(self, candidate: str) -> bool:
         return candidate not in self.failures and bool(self.figures.get(candidate))
