@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from kept import KEPT, url_of
 
 import lionpride
 
@@ -130,11 +131,14 @@ class Place:
     Attributes:
         kept: A STORE for its events, as a command line has it.
         url: The same, as an executor has it.
+        keeping: Options of a run from ``events.jsonl`` to ``results.jsonl`` that keeps them there.
     """
 
     def __init__(self, path: Path, kept: str = "run.db", url: str = "sqlite:///run.db") -> None:
         self.path = path
         self.kept, self.url = kept, url
+        files = ("--input", "events.jsonl", "--output", "results.jsonl")
+        self.keeping = (*files, "--store", url)
         source = str(Path(lionpride.__file__).parent.parent)
         self.env = {**os.environ, "PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1"}
         (path / "job.py").write_text(textwrap.dedent(JOB))
@@ -198,5 +202,15 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path):
-    return Place(tmp_path)
+def place(request, tmp_path):
+    """Its store is a file, or with ``@over_kept`` of each kind in turn."""
+    if not hasattr(request, "param"):
+        return Place(tmp_path)
+    url = url_of(request.param, tmp_path)
+    return Place(tmp_path, url, url)
+
+
+@pytest.fixture(params=KEPT)
+def kept(request, tmp_path):
+    """The URL of an empty store, of each kind that outlives its processes."""
+    return url_of(request.param, tmp_path)

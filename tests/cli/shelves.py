@@ -2,9 +2,9 @@
 
 import asyncio
 
+from lionpride.cli.place import place_of
 from lionpride.core import Event, Executor, Processor
 from lionpride.errors import Skip
-from lionpride.stores.sqlite import SqliteStore
 
 
 class Deed(Event):
@@ -33,15 +33,18 @@ EVENTS = 6
 """How many `fill` puts into each queue: two completed, one each of four other statuses."""
 
 
-def fill(path, *queues):
-    """Make a store with these queues; the ids of the events by queue and status."""
-    return asyncio.run(_fill(path, queues or ("deeds",)))
+def fill(store, *queues):
+    """Make a store with these queues; the ids of the events by queue and status.
+
+    A store is named as on a command line, or by the path of its file.
+    """
+    return asyncio.run(_fill(place_of(str(store)).url, queues or ("deeds",)))
 
 
-async def _fill(path, queues):
+async def _fill(url, queues):
     ids = {}
     for queue in queues:
-        desk = Deeds(store=f"sqlite:///{path}", queue=queue)
+        desk = Deeds(store=url, queue=queue)
         hows = ("return", "raise", "skip", "hang", "return")
         events = [Deed(how=how, timeout=0.05 if how == "hang" else None) for how in hows]
         async with desk:
@@ -75,19 +78,19 @@ class Readers(Executor):
     processor_type = Readings
 
 
-def while_it_runs(path, command):
-    """What ``command(path, running, ended)`` gives beside a run, of the ids of two events."""
-    return asyncio.run(_while_it_runs(path, command))
+def while_it_runs(store, command):
+    """What ``command(store, running, ended)`` gives beside a run, of the ids of two events."""
+    return asyncio.run(_while_it_runs(place_of(store), command))
 
 
-async def _while_it_runs(path, command):
-    async with Readers(store=f"sqlite:///{path}") as desk:
+async def _while_it_runs(place, command):
+    async with Readers(store=place.url) as desk:
         event, ended = await desk.append_many([Reading(), Reading(pages=3)])
         await desk.result(ended)
-        other = SqliteStore(path, desk.store.queue)
+        other = place.open(desk.store.queue)
         while not (await other.get([event.id]))[0].chunks:
             await asyncio.sleep(0.01)
         await other.close()
-        code = await asyncio.to_thread(command, str(path), str(event.id), str(ended.id))
+        code = await asyncio.to_thread(command, place.url, str(event.id), str(ended.id))
         await desk.cancel(event)
     return code

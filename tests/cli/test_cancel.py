@@ -13,16 +13,16 @@ def statuses(capsys, store):
     return {each["id"]: each["status"] for each in found}
 
 
-def test_what_waits_is_cancelled(tmp_path, capsys):
-    store, ids = str(tmp_path / "run.db"), fill(tmp_path / "run.db", "a", "b")
+def test_what_waits_is_cancelled(kept, capsys):
+    store, ids = kept, fill(kept, "a", "b")
     (waits,) = ids["b", "pending"]
     assert main(["cancel", store, waits[:13]]) == 0
     assert capsys.readouterr().out == f"{waits}  cancelled\n"
     assert statuses(capsys, store)[waits] == "cancelled"
 
 
-def test_what_has_ended_is_told_and_the_rest_is_done(tmp_path, capsys):
-    store, ids = str(tmp_path / "run.db"), fill(tmp_path / "run.db")
+def test_what_has_ended_is_told_and_the_rest_is_done(kept, capsys):
+    store, ids = kept, fill(kept)
     (waits,), (failed,) = ids["deeds", "pending"], ids["deeds", "failed"]
     assert main(["cancel", store, failed, waits, "--json"]) == 1
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -33,8 +33,8 @@ def test_what_has_ended_is_told_and_the_rest_is_done(tmp_path, capsys):
     assert statuses(capsys, store)[failed] == "failed"
 
 
-def test_nothing_is_cancelled_if_one_is_not_there(tmp_path, capsys):
-    store, ids = str(tmp_path / "run.db"), fill(tmp_path / "run.db")
+def test_nothing_is_cancelled_if_one_is_not_there(kept, capsys):
+    store, ids = kept, fill(kept)
     (waits,) = ids["deeds", "pending"]
     assert main(["cancel", store, waits, "00000000-0000-0000-0000-000000000000"]) == 1
     capsys.readouterr()

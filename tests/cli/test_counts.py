@@ -7,28 +7,28 @@ from cli.shelves import fill
 from lionpride.cli import main
 
 
-def test_one_queue_has_one_row(tmp_path, capsys):
-    fill(tmp_path / "run.db")
-    assert main(["counts", str(tmp_path / "run.db")]) == 0
+def test_one_queue_has_one_row(kept, capsys):
+    fill(kept)
+    assert main(["counts", kept]) == 0
     assert capsys.readouterr().out == (
         "queue  pending  processing  completed  failed  cancelled  skipped  aborted\n"
         "deeds        1           0          2       1          1        1        0\n"
     )
 
 
-def test_several_are_added_up(tmp_path, capsys):
-    fill(tmp_path / "run.db", "a", "b")
-    assert main(["counts", str(tmp_path / "run.db")]) == 0
+def test_several_are_added_up(kept, capsys):
+    fill(kept, "a", "b")
+    assert main(["counts", kept]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == ["queue", "a", "b", "all"]
     assert rows[-1][1:] == ["2", "0", "4", "2", "2", "2", "0"]
-    assert main(["counts", str(tmp_path / "run.db"), "--queue", "b"]) == 0
+    assert main(["counts", kept, "--queue", "b"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_json_has_an_object_for_each_queue(tmp_path, capsys):
-    fill(tmp_path / "run.db", "a", "b")
-    assert main(["counts", str(tmp_path / "run.db"), "--json"]) == 0
+def test_json_has_an_object_for_each_queue(kept, capsys):
+    fill(kept, "a", "b")
+    assert main(["counts", kept, "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each.pop("queue") for each in found] == ["a", "b"]
     assert found[0] == found[1]

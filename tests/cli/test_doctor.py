@@ -5,6 +5,7 @@ import textwrap
 
 from cli.test_migrate import make_old
 from cli.test_work import put, working
+from kept import over_kept
 
 
 def findings(place, *options, status):
@@ -13,12 +14,14 @@ def findings(place, *options, status):
     return place.lines(done.stdout)
 
 
+@over_kept
 def test_a_store_that_is_well(place):
     assert place.run("migrate", place.kept).returncode == 0
     assert findings(place, status=0) == []
     assert "nothing was found" in place.run("doctor", place.kept).stdout
 
 
+@over_kept
 def test_nobody_works_on_what_waits(place):
     put(place, "job.py:Held", 3)
     (one,) = findings(place, status=1)
@@ -29,6 +32,7 @@ def test_nobody_works_on_what_waits(place):
     assert (said.returncode, said.stdout.count("do: ")) == (1, 1)
 
 
+@over_kept
 def test_a_dead_worker_holds_events_and_nobody_takes_them_over(place):
     put(place, "job.py:Held", 2)
     with working(place, "job.py:Held", "--concurrency", "1") as process:
@@ -42,6 +46,7 @@ def test_a_dead_worker_holds_events_and_nobody_takes_them_over(place):
     assert "holds 1 event of queue 'job.Held'" in leases["what"]
 
 
+@over_kept
 def test_a_class_that_no_worker_has(place):
     (place.path / "other.py").write_text(
         textwrap.dedent("""

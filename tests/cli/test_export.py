@@ -7,12 +7,13 @@ import pytest
 from cli.shelves import EVENTS, fill
 
 from lionpride.cli import export, main
+from lionpride.cli.place import place_of
 
 
 @pytest.fixture
-def store(tmp_path):
-    fill(tmp_path / "run.db", "a", "b")
-    return str(tmp_path / "run.db")
+def store(kept):
+    fill(kept, "a", "b")
+    return kept
 
 
 def test_every_event_is_a_line_queue_by_queue(store, capsys, monkeypatch):
@@ -32,7 +33,7 @@ def test_a_file_is_replaced_at_the_end(store, tmp_path, capsys):
     assert main(["export", store, "-o", str(target)]) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"{2 * EVENTS} events of {store} written to {target}" in err
+    assert f"{2 * EVENTS} events of {place_of(store).name} written to {target}" in err
     assert len(target.read_text().splitlines()) == 2 * EVENTS
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
@@ -55,8 +56,9 @@ def test_what_fails_leaves_the_file_alone(store, tmp_path, capsys, monkeypatch):
         ("no/where.jsonl", "cannot be written"),
     ],
 )
-def test_where_it_cannot_go(store, tmp_path, capsys, monkeypatch, name, words):
+def test_where_it_cannot_go(tmp_path, capsys, monkeypatch, name, words):
     monkeypatch.chdir(tmp_path)
+    fill(store := "run.db")
     assert main(["export", store, "-o", name]) == 2
     assert words in capsys.readouterr().err
     assert main(["counts", store]) == 0

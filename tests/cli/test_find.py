@@ -14,21 +14,21 @@ from lionpride.errors import NotFoundError
 
 
 @pytest.fixture
-def look(tmp_path):
+def look(kept):
     async def put():
-        desk = Deeds(store=f"sqlite:///{tmp_path}/run.db", queue="b")
+        desk = Deeds(store=kept, queue="b")
         ids = ("aaaa0000", "aaaa1111", "bbbb0000")
         await desk.append_many(
             [Deed(id=f"{start}-0000-4000-8000-{i:012}") for i, start in enumerate(ids)]
         )
         await desk.store.close()
 
-    fill(tmp_path / "run.db", "a")
+    fill(kept, "a")
     asyncio.run(put())
 
     def look(*names):
         async def work():
-            async with Shelf(place_of(str(tmp_path / "run.db"))) as shelf:
+            async with Shelf(place_of(kept)) as shelf:
                 return [str(record.id)[:8] for record in await find_all(shelf, names)]
 
         return asyncio.run(work())
@@ -66,12 +66,12 @@ def test_what_is_no_id(look, name):
         look(name)
 
 
-def test_a_scan_meets_each_event_once(tmp_path, monkeypatch):
+def test_a_scan_meets_each_event_once(kept, monkeypatch):
     monkeypatch.setattr(find, "PAGE", 4)
-    fill(tmp_path / "run.db", "a", "b")
+    fill(kept, "a", "b")
 
     async def numbers():
-        async with Shelf(place_of(str(tmp_path / "run.db"))) as shelf:
+        async with Shelf(place_of(kept)) as shelf:
             return [record.number async for record in scan(shelf, "b")]
 
     assert asyncio.run(numbers()) == [7, 8, 9, 10, 11, 12]

@@ -5,8 +5,10 @@ import json
 
 import pytest
 from cli.shelves import EVENTS, Deed, Deeds, fill
+from kept import KEPT, url_of
 
 from lionpride.cli import import_, main
+from lionpride.cli.place import place_of
 
 
 @pytest.fixture
@@ -21,28 +23,31 @@ def exported(capsys, store, *options):
     return capsys.readouterr().out
 
 
-def test_out_and_in_and_out_gives_the_same_lines(here, capsys, monkeypatch):
+@pytest.mark.parametrize("to", KEPT)
+@pytest.mark.parametrize("kind", KEPT)
+def test_out_and_in_and_out_gives_the_same_lines(here, capsys, monkeypatch, kind, to):
     monkeypatch.setattr(import_, "PAGE", 4)
-    fill("run.db", "a", "b")
-    text = exported(capsys, "run.db")
+    run, copy = (url_of(each, here, name) for each, name in ((kind, "run"), (to, "copy")))
+    fill(run, "a", "b")
+    text = exported(capsys, run)
     (here / "all.jsonl").write_text(text)
-    assert main(["import", "all.jsonl", "sqlite:///copy.db"]) == 0
+    assert main(["import", "all.jsonl", copy]) == 0
     out, err = capsys.readouterr()
     assert out == (
-        "12 events taken into sqlite:///copy.db: 2 pending, 4 completed, 2 failed, 2 cancelled, "
-        "2 skipped\n"
+        f"12 events taken into {place_of(copy).name}: 2 pending, 4 completed, 2 failed, "
+        "2 cancelled, 2 skipped\n"
     )
     assert err == ""
-    assert exported(capsys, "copy.db") == text
+    assert exported(capsys, copy) == text
 
 
-def test_what_was_imported_runs(here, capsys):
-    fill("run.db")
-    (here / "all.jsonl").write_text(exported(capsys, "run.db"))
-    assert main(["import", "all.jsonl", "copy.db"]) == 0
+def test_what_was_imported_runs(here, capsys, kept):
+    fill("first.db")
+    (here / "all.jsonl").write_text(exported(capsys, "first.db"))
+    assert main(["import", "all.jsonl", kept]) == 0
 
     async def run():
-        desk = Deeds(store="sqlite:///copy.db", queue="deeds")
+        desk = Deeds(store=kept, queue="deeds")
         async with desk:
             await desk.join()
             return desk.failed_events[0].size
@@ -50,21 +55,23 @@ def test_what_was_imported_runs(here, capsys):
     assert asyncio.run(run()) == 9
 
 
-def test_what_is_known_is_refused_and_nothing_taken_in(here, capsys):
-    fill("run.db", "a", "b")
-    (here / "all.jsonl").write_text(exported(capsys, "run.db"))
-    (here / "one.jsonl").write_text(exported(capsys, "run.db", "--queue", "b"))
-    assert main(["import", "one.jsonl", "copy.db", "--queue", "c"]) == 0
-    assert main(["import", "all.jsonl", "copy.db"]) == 1
+def test_what_is_known_is_refused_and_nothing_taken_in(here, capsys, kept):
+    fill("first.db", "a", "b")
+    (here / "all.jsonl").write_text(exported(capsys, "first.db"))
+    (here / "one.jsonl").write_text(exported(capsys, "first.db", "--queue", "b"))
+    assert main(["import", "one.jsonl", kept, "--queue", "c"]) == 0
+    assert main(["import", "all.jsonl", kept]) == 1
     err = capsys.readouterr().err
     assert f"line {EVENTS + 1}: id " in err
-    assert "is known in queue 'c' of copy.db: nothing was taken in" in err
-    assert len(exported(capsys, "copy.db").splitlines()) == EVENTS
-    assert main(["import", "all.jsonl", "copy.db", "--exist-ok"]) == 0
-    assert "6 events taken into copy.db" in (out := capsys.readouterr().out)
+    assert f"is known in queue 'c' of {place_of(kept).name}: nothing was taken in" in err
+    assert len(exported(capsys, kept).splitlines()) == EVENTS
+    assert main(["import", "all.jsonl", kept, "--exist-ok"]) == 0
+    assert f"6 events taken into {place_of(kept).name}" in (out := capsys.readouterr().out)
     assert "; 6 were there already" in out
-    assert main(["import", "all.jsonl", "copy.db", "--exist-ok"]) == 0
-    assert capsys.readouterr().out == "0 events taken into copy.db; 12 were there already\n"
+    assert main(["import", "all.jsonl", kept, "--exist-ok"]) == 0
+    assert capsys.readouterr().out == (
+        f"0 events taken into {place_of(kept).name}; 12 were there already\n"
+    )
 
 
 def test_a_bad_line_takes_in_nothing_and_makes_no_file(here, capsys):

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from cli.shelves import EVENTS, fill
+from kept import over_kept
 
 RUN = ("--input", "events.jsonl", "--store", "run.db")
 READING = [("ls", "run.db"), ("counts", "run.db"), ("export", "run.db"), ("show", "run.db", "a")]
@@ -31,6 +32,7 @@ def test_a_file_that_is_no_store_is_an_error_and_left_as_it_is(place, command):
     assert (place.path / "run.db").read_text() == "nothing of the kind\n"
 
 
+@over_kept
 def test_nobodys_code_is_imported(place):
     (place.path / "loud.py").write_text(
         "print('imported', flush=True)\n"
@@ -40,41 +42,42 @@ def test_nobodys_code_is_imported(place):
         "        raise ValueError('told to')\n"
     )
     place.write({})
-    assert "imported" in place.run("run", "loud.py:Loud", *RUN).stdout
+    assert "imported" in place.run("run", "loud.py:Loud", *place.keeping).stdout
     (place.path / "loud.py").unlink()
-    (event,) = place.store("ls", "run.db", "--json")
+    (event,) = place.store("ls", place.kept, "--json")
     assert event["kind"] == "loud.Loud"
-    assert place.store("show", "run.db", event["id"], "--json") == [event]
-    assert place.run("retry", "run.db", event["id"]).returncode == 0
-    assert place.run("export", "run.db", "-o", "all.jsonl").returncode == 0
+    assert place.store("show", place.kept, event["id"], "--json") == [event]
+    assert place.run("retry", place.kept, event["id"]).returncode == 0
+    assert place.run("export", place.kept, "-o", "all.jsonl").returncode == 0
     assert place.run("import", "all.jsonl", "copy.db").returncode == 0
-    assert place.run("cancel", "run.db", event["id"]).returncode == 0
+    assert place.run("cancel", place.kept, event["id"]).returncode == 0
 
 
+@over_kept
 def test_everything_works_while_another_process_runs_the_file(place):
     place.write(*[{}] * 20)
-    with place.start("run", "job.py:Held", *RUN, "--concurrency", "2") as process:
+    with place.start("run", "job.py:Held", *place.keeping, "--concurrency", "2") as process:
         assert process.stdout.readline() == "running\n"
         assert process.stdout.readline() == "running\n"
-        (counts,) = place.store("counts", "run.db", "--json")
+        (counts,) = place.store("counts", place.kept, "--json")
         assert (counts["pending"], counts["processing"]) == (18, 2)
-        events = place.store("ls", "run.db", "--json")
+        events = place.store("ls", place.kept, "--json")
         assert [e["status"] for e in events].count("processing") == 2
         waits, runs = events[-1], next(e for e in events if e["status"] == "processing")
-        answers = place.store("cancel", "run.db", waits["id"], runs["id"], "--json")
+        answers = place.store("cancel", place.kept, waits["id"], runs["id"], "--json")
         assert [a["answer"] for a in answers] == ["done", "claimed"]
         for _ in range(100):
-            if place.store("show", "run.db", runs["id"], "--json")[0]["status"] == "cancelled":
+            if place.store("show", place.kept, runs["id"], "--json")[0]["status"] == "cancelled":
                 break
             time.sleep(0.05)
-        assert place.store("ls", "run.db", "--status", "cancelled", "--json") != []
-        sent = place.store("retry", "run.db", "--status", "cancelled", "--json")
+        assert place.store("ls", place.kept, "--status", "cancelled", "--json") != []
+        sent = place.store("retry", place.kept, "--status", "cancelled", "--json")
         assert {e["id"] for e in sent} == {waits["id"], runs["id"]}
-        assert len(place.store("export", "run.db")) == 20
+        assert len(place.store("export", place.kept)) == 20
         (place.path / "release").touch()
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
-    (counts,) = place.store("counts", "run.db", "--json")
+    (counts,) = place.store("counts", place.kept, "--json")
     assert counts["completed"] == 20
     assert "completed      20  100.0%" in out
 

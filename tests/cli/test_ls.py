@@ -9,9 +9,9 @@ from lionpride.cli import ls, main
 
 
 @pytest.fixture
-def store(tmp_path):
-    fill(tmp_path / "run.db", "a", "b")
-    return str(tmp_path / "run.db")
+def store(kept):
+    fill(kept, "a", "b")
+    return kept
 
 
 def listed(capsys, *arguments):
@@ -67,8 +67,8 @@ def test_one_status(store, capsys, status, count):
     assert all(each["payload"]["execution"]["status"] == status for each in found)
 
 
-def test_what_runs_says_how_far_it_is(tmp_path, capsys):
-    assert while_it_runs(tmp_path / "run.db", lambda path, *_: main(["ls", path])) == 0
+def test_what_runs_says_how_far_it_is(kept, capsys):
+    assert while_it_runs(kept, lambda store, *_: main(["ls", store])) == 0
     running, ended = capsys.readouterr().out.splitlines()[1:]
     assert running.endswith("  50% half [31mof it 2 chunks")
     assert "chunks" not in ended

@@ -9,6 +9,9 @@ import time
 from collections import Counter
 
 import pytest
+from kept import over_kept
+
+from lionpride.cli.place import place_of
 
 RUN = ("--input", "events.jsonl", "--output", "results.jsonl", "--store", "sqlite:///run.db")
 
@@ -26,7 +29,7 @@ def without_times(results):
 
 def start_and_kill(place, *options, ends):
     """Start a run, and kill it with SIGKILL once the journal has so many ends."""
-    with place.start("run", "job.py:Noted", *RUN, *options) as process:
+    with place.start("run", "job.py:Noted", *place.keeping, *options) as process:
         while process.poll() is None and journal(place).total() < ends:
             time.sleep(0.005)
         process.kill()
@@ -34,6 +37,7 @@ def start_and_kill(place, *options, ends):
     return process.returncode
 
 
+@over_kept
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_again_and_again_it_ends_with_each_line_once(place, seed):
     chance = random.Random(seed)
@@ -43,9 +47,9 @@ def test_killed_again_and_again_it_ends_with_each_line_once(place, seed):
         ends = journal(place).total() + chance.randrange(20, 100)
         kills += start_and_kill(place, "--concurrency", "8", ends=ends) == -signal.SIGKILL
     assert kills >= 3
-    done = place.run("run", "job.py:Noted", *RUN)
+    done = place.run("run", "job.py:Noted", *place.keeping)
     assert done.returncode == 1  # some fail, as they were told
-    assert done.stderr.startswith("resuming from sqlite:///run.db: ")
+    assert done.stderr.startswith(f"resuming from {place_of(place.url).name}: ")
     assert "ended before" in done.stdout
 
     results = place.results()
@@ -61,23 +65,24 @@ def test_killed_again_and_again_it_ends_with_each_line_once(place, seed):
     assert all(ended[f"end {n}"] for n in range(300)), "every event has run to its end"
     twice = sum(ended[f"start {n}"] > 1 for n in range(300))
     assert twice <= 8 * kills, "only what ran at a kill runs again"
-    (counts,) = place.store("counts", "run.db", "--json")
+    (counts,) = place.store("counts", place.url, "--json")
     assert (counts["completed"], counts["failed"]) == (270, 30)
     assert counts["pending"] == counts["processing"] == 0
 
-    again = place.run("run", "job.py:Noted", *RUN)
+    again = place.run("run", "job.py:Noted", *place.keeping)
     assert "270 done, 30 failed, 0 left" in again.stderr
     assert "0 events in" in again.stdout
     assert journal(place) == ended
     assert sorted(r["line"] for r in place.results()) == list(range(1, 301))
 
 
+@over_kept
 def test_a_result_of_an_earlier_run_is_written_as_it_was(place):
     place.write(*({"n": n} for n in range(20)))
-    assert place.run("run", "job.py:Noted", *RUN).returncode == 1
+    assert place.run("run", "job.py:Noted", *place.keeping).returncode == 1
     first = {r["line"]: r for r in place.results()}
     (place.path / "results.jsonl").unlink()
-    assert place.run("run", "job.py:Noted", *RUN).returncode == 1
+    assert place.run("run", "job.py:Noted", *place.keeping).returncode == 1
     assert {r["line"]: r for r in place.results()} == first
 
 
@@ -139,39 +144,42 @@ def test_left_over_events_that_are_no_lines_run_too_and_are_told_apart(place):
     assert journal(place)["end 3"] == 1
 
 
+@over_kept
 def test_fresh_removes_this_queue_and_no_other(place):
     place.write({"n": 1}, {"n": 7})
-    assert place.run("run", "job.py:Noted", *RUN).returncode == 1
-    assert place.run("run", "job.py:Noted", *RUN, "--queue", "other").returncode == 1
-    done = place.run("run", "job.py:Noted", *RUN, "--fresh")
+    assert place.run("run", "job.py:Noted", *place.keeping).returncode == 1
+    assert place.run("run", "job.py:Noted", *place.keeping, "--queue", "other").returncode == 1
+    done = place.run("run", "job.py:Noted", *place.keeping, "--fresh")
     assert done.returncode == 1
     assert done.stderr == (
-        "starting anew: removed 2 events of queue 'job.Noted' from sqlite:///run.db "
+        f"starting anew: removed 2 events of queue 'job.Noted' from {place_of(place.url).name} "
         "(1 completed, 1 failed)\n"
     )
     assert "ended before" not in done.stdout
     assert journal(place)["end 1"] == 3
-    assert {c["queue"]: c["completed"] for c in place.store("counts", "run.db", "--json")} == {
+    assert {c["queue"]: c["completed"] for c in place.store("counts", place.url, "--json")} == {
         "job.Noted": 1,
         "other": 1,
     }
 
 
+@over_kept
 def test_fresh_removes_what_waits_and_what_a_killed_process_held(place):
     place.write(*({"n": n} for n in range(700)))
     start_and_kill(place, "--concurrency", "4", ends=20)
     place.write({"n": 1000})
-    done = place.run("run", "job.py:Noted", *RUN, "--fresh")
+    done = place.run("run", "job.py:Noted", *place.keeping, "--fresh")
     assert done.returncode == 0
     assert "removed 700 events" in done.stderr
-    assert [e["payload"]["n"] for e in place.store("ls", "run.db", "--json")] == [1000]
+    assert [e["payload"]["n"] for e in place.store("ls", place.url, "--json")] == [1000]
 
 
+@over_kept
 def test_fresh_leaves_alone_what_another_process_runs(place):
     place.write({}, {})
-    with place.start("run", "job.py:Held", *RUN) as process:
+    with place.start("run", "job.py:Held", *place.keeping) as process:
         assert process.stdout.readline() == "running\n"
-        done = place.run("run", "job.py:Held", *RUN, "--fresh")
+        done = place.run("run", "job.py:Held", *place.keeping, "--fresh")
         assert done.returncode == 2
         assert "another process works on queue 'job.Held'" in done.stderr
         (place.path / "release").touch()
@@ -191,10 +199,11 @@ def test_fresh_if_done_goes_on_while_something_is_left(place):
     assert "100 events in" in done.stdout
 
 
+@over_kept
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_the_file_in_order_and_the_next_run_goes_on(place, number, code):
     place.write({}, {}, {})
-    with place.start("run", "job.py:Held", *RUN, "--concurrency", "1") as process:
+    with place.start("run", "job.py:Held", *place.keeping, "--concurrency", "1") as process:
         assert process.stdout.readline() == "running\n"
         process.send_signal(number)
         assert "1 running may finish, 2 will not start" in process.stderr.readline()
@@ -203,33 +212,43 @@ def test_a_signal_leaves_the_file_in_order_and_the_next_run_goes_on(place, numbe
     assert process.returncode == code
     assert "2 left" in out
     assert "the same command runs what is left" in out
-    (counts,) = place.store("counts", "run.db", "--json")
+    (counts,) = place.store("counts", place.url, "--json")
     assert (counts["completed"], counts["pending"], counts["processing"]) == (1, 2, 0)
-    done = place.run("run", "job.py:Held", *RUN)
+    done = place.run("run", "job.py:Held", *place.keeping)
     assert (done.returncode, done.stderr) == (
         0,
-        "resuming from sqlite:///run.db: 1 done, 0 failed, 2 left\n",
+        f"resuming from {place_of(place.url).name}: 1 done, 0 failed, 2 left\n",
     )
     assert [r["line"] for r in place.results()] == [1, 2, 3]
 
 
+@over_kept
 def test_the_second_signal_sends_back_what_ran(place):
     place.write({})
-    with place.start("run", "job.py:Held", *RUN) as process:
+    with place.start("run", "job.py:Held", *place.keeping) as process:
         assert process.stdout.readline() == "running\n"
         process.send_signal(signal.SIGINT)
         assert "Ctrl-C again" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
-    events = place.store("ls", "run.db", "--json")
+    events = place.store("ls", place.url, "--json")
     assert [(e["status"], e["interruptions"], e["tries"]) for e in events] == [("pending", 1, 0)]
 
 
+@over_kept
 def test_two_processes_share_the_lines_and_each_has_all_results(place):
     place.write({"size": 1})  # the file is there: that two may make it at once is for the store
-    assert place.run("run", "job.py:Work", *RUN).returncode == 0
+    assert place.run("run", "job.py:Work", *place.keeping).returncode == 0
     place.write(*({"n": 10 * n} for n in range(400)))
-    command = ("run", "job.py:Noted", *RUN[:2], "--store", "run.db", "--concurrency", "3")
+    command = (
+        "run",
+        "job.py:Noted",
+        *place.keeping[:2],
+        "--store",
+        place.url,
+        "--concurrency",
+        "3",
+    )
     both = [place.start(*command, "--output", f"r{i}.jsonl") for i in range(2)]
     said = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
@@ -267,12 +286,13 @@ def test_what_is_retried_while_it_runs_has_its_last_result(place):
     assert {r["line"]: r["status"] for r in place.results()} == {1: "completed", 2: "completed"}
 
 
+@over_kept
 def test_an_event_that_is_cancelled_by_another_process_is_counted(place):
     place.write({}, {})
-    with place.start("run", "job.py:Held", *RUN, "--concurrency", "1") as process:
+    with place.start("run", "job.py:Held", *place.keeping, "--concurrency", "1") as process:
         assert process.stdout.readline() == "running\n"
-        runs, waits = place.store("ls", "run.db", "--json")
-        done = place.run("cancel", "run.db", waits["id"], runs["id"])
+        runs, waits = place.store("ls", place.url, "--json")
+        done = place.run("cancel", place.url, waits["id"], runs["id"])
         assert done.returncode == 0
         assert "cancelled" in done.stdout
         assert "asked to cancel" in done.stdout
@@ -313,7 +333,7 @@ def test_a_queue_with_a_bound_is_filled_as_there_is_room(place):
     [
         (("--fresh",), "--fresh does nothing without --store"),
         (("--queue", "q"), "--queue does nothing without --store"),
-        (("--store", "postgresql://x"), "write the path of a file"),
+        (("--store", "mysql://x"), "write the path of a file"),
         (("--store", "events.jsonl"), "is no SQLite database"),
         (("--store", "nowhere/run.db"), "the directory"),
         (("--store", "sqlite:///run.db?speed=9"), "'speed' is no option"),

@@ -12,8 +12,8 @@ from lionpride.cli.place import place_of
 
 
 @pytest.fixture
-def store(tmp_path):
-    return str(tmp_path / "run.db")
+def store(kept):
+    return kept
 
 
 def statuses(capsys, store):

@@ -10,10 +10,10 @@ from lionpride.cli import main
 from lionpride.core import Event, Executor, Processor, Retry
 
 
-def test_an_event_is_shown_with_its_fields_and_what_came_of_it(tmp_path, capsys):
-    ids = fill(tmp_path / "run.db", "a", "b")
+def test_an_event_is_shown_with_its_fields_and_what_came_of_it(kept, capsys):
+    ids = fill(kept, "a", "b")
     (failed,) = ids["b", "failed"]
-    assert main(["show", str(tmp_path / "run.db"), failed]) == 0
+    assert main(["show", kept, failed]) == 0
     lines = capsys.readouterr().out.splitlines()
     said = {line.split(None, 1)[0]: line.split(None, 1)[-1] for line in lines}
     assert said["id"] == failed
@@ -27,19 +27,19 @@ def test_an_event_is_shown_with_its_fields_and_what_came_of_it(tmp_path, capsys)
     assert said["created"].endswith("UTC")
 
 
-def test_a_long_response_is_indented_below_its_name(tmp_path, capsys):
-    ids = fill(tmp_path / "run.db")
-    assert main(["show", str(tmp_path / "run.db"), *ids["deeds", "completed"]]) == 0
+def test_a_long_response_is_indented_below_its_name(kept, capsys):
+    ids = fill(kept)
+    assert main(["show", kept, *ids["deeds", "completed"]]) == 0
     first, second = capsys.readouterr().out.split("\n\n")
     for each in (first, second):
         assert 'response    {\n              "how": "return",' in each
         assert "$bytes" in each
 
 
-def test_json_is_the_record(tmp_path, capsys):
-    ids = fill(tmp_path / "run.db")
+def test_json_is_the_record(kept, capsys):
+    ids = fill(kept)
     (pending,) = ids["deeds", "pending"]
-    assert main(["show", str(tmp_path / "run.db"), pending, "--json"]) == 0
+    assert main(["show", kept, pending, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert (record["id"], record["priority"], record["status"]) == (pending, 2.5, "pending")
     assert record["payload"]["size"] == 9
@@ -49,8 +49,8 @@ def show(path, running, ended, *options):
     return main(["show", path, running, *options]) + main(["show", path, ended, *options])
 
 
-def test_what_runs_says_how_far_it_is(tmp_path, capsys):
-    assert while_it_runs(tmp_path / "run.db", show) == 0
+def test_what_runs_says_how_far_it_is(kept, capsys):
+    assert while_it_runs(kept, show) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(None, 1)[1] for line in lines if line.startswith("status")] == [
         "processing",
@@ -65,8 +65,8 @@ def test_what_runs_says_how_far_it_is(tmp_path, capsys):
     ]
 
 
-def test_json_of_what_runs_has_it_too(tmp_path, capsys):
-    assert while_it_runs(tmp_path / "run.db", lambda *ids: show(*ids, "--json")) == 0
+def test_json_of_what_runs_has_it_too(kept, capsys):
+    assert while_it_runs(kept, lambda *ids: show(*ids, "--json")) == 0
     running, ended = map(json.loads, capsys.readouterr().out.splitlines())
     assert running["progress"] == {"fraction": 0.5, "note": "half \x1b[31mof it"}
     assert running["chunks"] == 2
@@ -88,9 +88,9 @@ class Desk(Executor):
     processor_type = Flakies
 
 
-async def on_terms(path):
+async def on_terms(url):
     """Make a store with an event that failed twice, and one that waits; their ids."""
-    desk = Desk(store=f"sqlite:///{path}")
+    desk = Desk(store=url)
     failed = await desk.append(Flaky(), retry=Retry(attempts=2, backoff=0.0, on=ValueError))
     async with desk:
         await desk.join()
@@ -99,23 +99,23 @@ async def on_terms(path):
     return str(failed.id), str(waits.id)
 
 
-def test_it_shows_each_attempt_that_failed_and_what_was_asked(tmp_path, capsys):
-    failed, waits = asyncio.run(on_terms(tmp_path / "run.db"))
-    assert main(["show", str(tmp_path / "run.db"), failed]) == 0
+def test_it_shows_each_attempt_that_failed_and_what_was_asked(kept, capsys):
+    failed, waits = asyncio.run(on_terms(kept))
+    assert main(["show", kept, failed]) == 0
     out = capsys.readouterr().out
     told = r" +attempt \d, \d{4}-\d\d-\d\d [\d:]{8} UTC, [<\d.]+ \w+: ValueError: told to .31mfail"
     assert re.search(rf"failed{told}\n{told}\n", out), out
     assert re.search(r'retry +attempts 2, backoff 0.0, on \["builtins.ValueError"\]', out)
-    assert main(["show", str(tmp_path / "run.db"), waits]) == 0
+    assert main(["show", kept, waits]) == 0
     out = capsys.readouterr().out
     assert re.search(r"due +2096-10-02 07:06:40 UTC\n", out)
     assert re.search(r"expires +2121-\d\d", out)
     assert re.search(r"unique +daily since 20\d\d-", out)
 
 
-def test_an_export_and_an_import_keep_them(tmp_path, capsys):
-    failed, waits = asyncio.run(on_terms(tmp_path / "run.db"))
-    one, other = str(tmp_path / "run.db"), str(tmp_path / "other.db")
+def test_an_export_and_an_import_keep_them(kept, tmp_path, capsys):
+    failed, waits = asyncio.run(on_terms(kept))
+    one, other = kept, str(tmp_path / "other.db")
     assert main(["export", one, "--output", str(tmp_path / "all.jsonl")]) == 0
     assert main(["import", str(tmp_path / "all.jsonl"), other]) == 0
     capsys.readouterr()
@@ -127,9 +127,9 @@ def test_an_export_and_an_import_keep_them(tmp_path, capsys):
     assert len(json.loads(json.dumps(before["payload"]["execution"]["unique"]))) == 2
 
 
-def test_an_id_that_is_not_there(tmp_path, capsys):
-    fill(tmp_path / "run.db")
-    assert main(["show", str(tmp_path / "run.db"), "00000000-0000-0000-0000-000000000000"]) == 1
+def test_an_id_that_is_not_there(kept, capsys):
+    fill(kept)
+    assert main(["show", kept, "00000000-0000-0000-0000-000000000000"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert "no event of this id in" in err

@@ -5,6 +5,7 @@ import signal
 import textwrap
 
 import pytest
+from kept import over_kept
 
 JOBS = """
     from lionpride.core import Event, Executor, Processor
@@ -74,6 +75,7 @@ def working(place, *arguments):
         process.communicate()
 
 
+@over_kept
 def test_all_queues_of_a_module_are_worked_off(jobs):
     put(jobs, "jobs.py:Resize", 3)
     put(jobs, "jobs.py:Mail", 2)
@@ -84,6 +86,7 @@ def test_all_queues_of_a_module_are_worked_off(jobs):
     assert counts(jobs) == {"jobs.Resize": {"completed": 3}, "jobs.Mail": {"completed": 2}}
 
 
+@over_kept
 def test_a_queue_of_any_name_takes_all_classes_of_a_module(place):
     put(place, "job.py:Noted", 2, queue="odd")
     put(place, "job.py:Work", 2, queue="odd")
@@ -93,6 +96,7 @@ def test_a_queue_of_any_name_takes_all_classes_of_a_module(place):
     assert (done.returncode, counts(place)) == (0, {"odd": {"completed": 4}})
 
 
+@over_kept
 def test_it_waits_for_more_and_drains_when_it_is_told_to_end(place):
     put(place, "job.py:Held", 3)
     with working(place, "job.py:Held", "--concurrency", "1") as process:
@@ -108,6 +112,7 @@ def test_it_waits_for_more_and_drains_when_it_is_told_to_end(place):
     assert counts(place) == {"job.Held": {"completed": 1, "pending": 2}}
 
 
+@over_kept
 def test_asked_twice_it_ends_at_once_and_what_ran_waits_again(place):
     put(place, "job.py:Held", 2)
     with working(place, "job.py:Held", "--concurrency", "1") as process:
@@ -121,6 +126,7 @@ def test_asked_twice_it_ends_at_once_and_what_ran_waits_again(place):
     assert counts(place) == {"job.Held": {"pending": 2}}
 
 
+@over_kept
 def test_what_comes_while_it_waits_is_run(place):
     put(place, "job.py:Held", 1)
     with working(place, "job.py:Held") as process:
@@ -129,6 +135,7 @@ def test_what_comes_while_it_waits_is_run(place):
         assert process.stdout.readline() == "running\n"
 
 
+@over_kept
 def test_several_share_a_store_and_one_that_is_killed_is_not_missed(place):
     (place.path / "release").touch()
     put(place, "job.py:Noted", 60)
@@ -158,6 +165,7 @@ def test_several_share_a_store_and_one_that_is_killed_is_not_missed(place):
         (("jobs.py", "--capacity", "99999999"), ["jobs.py:Mailer", "queue_capacity"]),
     ],
 )
+@over_kept
 def test_what_cannot_be_done_is_said_before_anything_runs(jobs, arguments, words):
     (jobs.path / "empty.py").touch()
     two = textwrap.dedent(JOBS) + "\n\nclass Other(Mailer):\n    pass\n"
@@ -168,6 +176,7 @@ def test_what_cannot_be_done_is_said_before_anything_runs(jobs, arguments, words
     assert all(word in done.stderr for word in words), done.stderr
 
 
+@over_kept
 def test_a_store_has_to_be_named(place):
     done = place.run("work", "job.py:Work")
     assert done.returncode == 2

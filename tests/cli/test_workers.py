@@ -4,8 +4,10 @@ import os
 import signal
 
 from cli.test_work import put, working
+from kept import over_kept
 
 
+@over_kept
 def test_it_says_who_works_and_what_each_holds(place):
     put(place, "job.py:Held", 3)
     with working(place, "job.py:Held", "--concurrency", "2") as process:
@@ -31,6 +33,7 @@ def test_it_says_who_works_and_what_each_holds(place):
         assert "dead, " in place.run("workers", place.kept).stdout
 
 
+@over_kept
 def test_a_store_without_a_worker_says_how_there_is_one(place):
     put(place, "job.py:Held", 1)
     done = place.run("workers", place.kept)
