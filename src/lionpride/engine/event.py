@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from functools import lru_cache, partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Final, final
 
 from ..errors import ConfigurationError, LionTimeoutError, OperationError
@@ -102,9 +103,9 @@ class Event(Work):
     @final
     def spend(self, **costs: float) -> None:
         badge = INSIDE.get()
-        if badge is None or badge.is_here():
+        if badge is None or badge.thread == get_ident():
             state_costs(self, costs)
-        else:  # accounts belong to the loop, and this is a thread
+        else:  # accounts belong to the loop
             badge.call(partial(state_costs, self, costs))
 
     @final

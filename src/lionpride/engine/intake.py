@@ -190,7 +190,9 @@ class Intake(Results):
             self._check_type(event)
             self._fitting.add(type(event))
         if self._usual_type is None:
-            self._limits.check(event)
+            pair = self._limits.pair  # a frame shorter, for the usual case
+            if pair is None or not pair.allows(event):
+                self._limits.check(event)
 
     def _check_type(self, event: object) -> None:
         kind = self._event_type

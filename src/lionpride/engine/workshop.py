@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextvars import ContextVar
 from random import Random
+from threading import get_ident
 from typing import Any, Final, TypeVar
 
 from ..rules.lifecycle import Defer, Ending
@@ -31,20 +32,17 @@ class Badge:
     Args:
         mark: That of the workshop.
         loop: Where the crew works.
+
+    Attributes:
+        thread: The thread of that loop, in which it is made.
     """
 
-    __slots__ = ("loop", "mark")
+    __slots__ = ("loop", "mark", "thread")
 
     def __init__(self, mark: object, loop: asyncio.AbstractEventLoop) -> None:
         self.mark = mark
         self.loop = loop
-
-    def is_here(self) -> bool:
-        """Whether who asks runs in the crew's loop, and not in a thread."""
-        try:
-            return asyncio.get_running_loop() is self.loop
-        except RuntimeError:
-            return False
+        self.thread = get_ident()
 
     def call(self, work: Callable[[], T]) -> T:
         """Call a function in the crew's loop, and wait for what it gives: at once if that is here.
@@ -52,7 +50,11 @@ class Badge:
         Raises:
             RuntimeError: if the loop is closed.
         """
-        if self.is_here():
+        try:
+            here = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            here = False
+        if here:
             return work()
         answer: Future[T] = Future()
 

@@ -222,7 +222,9 @@ Work.kept_entries = Element.kept_entries | KEYS | _OURS
 
 def state_costs(work: Work, costs: dict[str, float]) -> None:
     """See ``Work.spend``."""
-    check_costs("spend", costs)
+    for amount in costs.values():
+        if type(amount) is not int or amount < 0:
+            check_costs("spend", costs)
     meter = work.__dict__.get("_meter")
     if meter is not None:
         meter.spend(costs)

@@ -176,8 +176,6 @@ class Limits(Mapping[str, Limit]):
             ValidationError: names the cost and the limit; or what makes no sense in its costs.
             Exception: whatever its own code raises.
         """
-        if self.pair is not None and self.pair.allows(event):
-            return
         kind = type(event)
         try:
             usual = self._usual[kind]

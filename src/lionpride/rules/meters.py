@@ -126,15 +126,15 @@ class Meter:
             spent, self._beyond = list(self.amounts), ()
             self.spent = spent
         for name, total in costs.items():
-            at = -1
+            at = 0
             for account in self.accounts:
-                at += 1
                 if account.limit.name == name:
                     break
+                at += 1
             else:
                 if not self._begin_with(name):
                     continue
-                at, account, entries = len(spent) - 1, self.accounts[-1], self.entries or ()
+                account, entries = self.accounts[at], self.entries or ()
             more, spent[at] = total - spent[at], total
             if more < 0 and not self._beyond and account.limit.per is not None:
                 account.return_to(entries[at], -more)
