@@ -1,4 +1,4 @@
-"""A campaign: workers on one file, killed again and again, and what the audit says at the end."""
+"""A campaign: workers on one store, killed again and again, and what the audit says at the end."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from crash.audit import Findings, audit, install
+from crash.audit import Findings, audit
+from crash.bases import Base
 from crash.deeds import QUEUE, Deed, Doer
 from crash.journal import Journal, read
 from crash.points import POINTS
@@ -43,11 +44,12 @@ class Result:
 
 
 class Campaign:
-    """One file, its workers and their deaths.
+    """One store, its workers and their deaths.
 
     Args:
         nursery: Where the workers come from.
-        folder: Where the file is put.
+        base: Where they meet.
+        folder: Where the journal is put.
         seed: For everything that is drawn.
         kills: How many workers are killed.
         points: Where; by default everywhere, and at random times.
@@ -58,6 +60,7 @@ class Campaign:
     def __init__(
         self,
         nursery: Nursery,
+        base: Base,
         folder: Path,
         seed: int,
         *,
@@ -66,7 +69,7 @@ class Campaign:
         crowd: int = 3,
         mutant: str | None = None,
     ) -> None:
-        self.path = folder / f"{seed}.db"
+        self.base = base
         self.journal = folder / f"{seed}.journal"
         self.result = Result(seed, Findings())
         self._nursery = nursery
@@ -84,9 +87,9 @@ class Campaign:
         try:
             async with asyncio.timeout(LIMIT):
                 await self._create()
-                executor = Doer(store=f"sqlite:///{self.path}", queue=QUEUE)
+                executor = Doer(store=self.base.url(), queue=QUEUE)
                 await executor.store.counts()
-                install(self.path)
+                self.base.install()
                 try:
                     await self._kill(executor)
                     await self._finish(executor)
@@ -98,18 +101,17 @@ class Campaign:
             await worker.end(signal.SIGKILL)
         self._written.close()
         if not self.result.findings.wrong:
-            self.result.findings = audit(self.path, self.journal)
+            self.result.findings = audit(self.base.facts(), self.journal)
         return self.result
 
     # -- workers -----------------------------------------------------------------------------
 
     async def _start(self, point: str | None = None, **orders: Any) -> Worker:
         rng = self._rng
-        lease = "?lease=1.5" if point == "renewal" else ""
         appends = 5 if point is not None and point.startswith("append") else 0
         self.result.starts += 1
         drawn = {
-            "url": f"sqlite:///{self.path}{lease}",
+            "url": self.base.url(1.5 if point == "renewal" else None),
             "journal": str(self.journal),
             "point": point,
             "nth": 1 if point in RARE else rng.randint(1, 5),
@@ -151,7 +153,7 @@ class Campaign:
     # -- phases ------------------------------------------------------------------------------
 
     async def _create(self) -> None:
-        """Have several workers make the file at once, and die of it."""
+        """Have several workers make the store at once, and die of it."""
         if "creation" in self._points:
             those = [
                 self._doom("creation", nth=self._rng.randint(1, 30), batches=[])

@@ -1,4 +1,4 @@
-"""A scene: a few workers on one file, told one by one what befalls them."""
+"""A scene: a few workers on one store, told one by one what befalls them."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from crash.audit import Findings, audit, install
+from crash.audit import Findings, audit
+from crash.bases import Base
 from crash.campaign import is_idle, until
 from crash.deeds import QUEUE, Deed, Doer
 from crash.journal import Journal, Line, read
@@ -14,17 +15,24 @@ from crash.workers import Nursery, Worker
 
 
 class Scene:
-    """A file, its journal, and an executor of the parent's that only appends."""
+    """A store, its journal, and an executor of the parent's that only appends."""
 
-    def __init__(self, nursery: Nursery, path: Path, options: str, mutant: str | None) -> None:
-        self.path = path
-        self._journal = path.with_suffix(".journal")
-        self._url = f"sqlite:///{path}{options}"
+    def __init__(
+        self,
+        nursery: Nursery,
+        base: Base,
+        journal: Path,
+        lease: float | None,
+        mutant: str | None,
+    ) -> None:
+        self.base = base
+        self._journal = journal
+        self._url = base.url(lease)
         self._nursery = nursery
         self._mutant = mutant
         self._written = Journal(self._journal)
         self._workers: list[Worker] = []
-        self.executor = Doer(store=f"sqlite:///{path}", queue=QUEUE)
+        self.executor = Doer(store=base.url(), queue=QUEUE)
 
     async def append(self, *deeds: Deed, priorities: list[float] | None = None) -> None:
         for deed in await self.executor.append_many(deeds, priorities):
@@ -59,7 +67,7 @@ class Scene:
         how = signal.SIGKILL if late else signal.SIGTERM
         codes = [await worker.end(how) for worker in alive]
         await self.executor.store.close()
-        found = audit(self.path, self._journal)
+        found = audit(self.base.facts(), self._journal)
         found.wrong += late + [f"a worker that was sent home ended with {n}" for n in codes if n]
         return found
 
@@ -73,13 +81,17 @@ class Scene:
 
 @asynccontextmanager
 async def scene(
-    nursery: Nursery, folder: Path, options: str = "", mutant: str | None = None
+    nursery: Nursery,
+    base: Base,
+    folder: Path,
+    lease: float | None = None,
+    mutant: str | None = None,
 ) -> AsyncIterator[Scene]:
-    """A scene on a file of its own, and its end."""
-    made = Scene(nursery, folder / "run.db", options, mutant)
+    """A scene on a store of its own, and its end."""
+    made = Scene(nursery, base, folder / "journal", lease, mutant)
     try:
         await made.executor.store.counts()
-        install(made.path)
+        base.install()
         yield made
     finally:
         await made.over()

@@ -5,15 +5,17 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from crash.bases import Base
 from crash.campaign import RANDOM, Campaign
 from crash.deeds import Deed
+from crash.on_sqlite import OnSqlite
 from crash.points import POINTS
 from crash.scene import Scene, blocked_past_its_lease, scene, stopped_past_its_lease
 from crash.workers import nursery
 
 pytestmark = pytest.mark.guard(90)
 
-LEASE = "?lease=1"
+LEASE = 1.0
 
 GROUPS = {
     "creation": ("creation",),
@@ -31,10 +33,15 @@ GROUPS = {
 Play = Callable[[Scene], Awaitable[None]]
 
 
+@pytest.fixture
+def base(tmp_path: Path) -> Base:
+    return OnSqlite(tmp_path, "run")
+
+
 async def campaign(folder: Path, seed: int, **given: object) -> Campaign:
     print("seed", seed)
     async with nursery() as workers:
-        run = Campaign(workers, folder, seed, **given)
+        run = Campaign(workers, OnSqlite(folder, str(seed)), folder, seed, **given)
         await run.run()
     return run
 
@@ -74,8 +81,10 @@ async def test_four_workers_that_die_at_random_times_lose_nothing(tmp_path: Path
 # -- who takes over, and when ----------------------------------------------------------------------
 
 
-async def test_a_restarted_worker_takes_over_at_once_from_one_that_is_dead(tmp_path: Path) -> None:
-    async with nursery() as workers, scene(workers, tmp_path) as made:
+async def test_a_restarted_worker_takes_over_at_once_from_one_that_is_dead(
+    base: Base, tmp_path: Path
+) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path) as made:
         await made.append(Deed(pause=0.2))
         first = await made.start()
         await made.until("start", 1)
@@ -86,8 +95,10 @@ async def test_a_restarted_worker_takes_over_at_once_from_one_that_is_dead(tmp_p
         assert not (await made.end()).troubles()
 
 
-async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(tmp_path: Path) -> None:
-    async with nursery() as workers, scene(workers, tmp_path) as made:
+async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(
+    base: Base, tmp_path: Path
+) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path) as made:
         await made.append(Deed(pause=0.2))
         first = await made.start()
         await made.until("start", 1)
@@ -100,22 +111,30 @@ async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(tmp_path: P
         assert not (await made.end()).troubles()
 
 
-async def test_one_stopped_past_its_lease_is_refused_when_it_goes_on(tmp_path: Path) -> None:
-    async with nursery() as workers, scene(workers, tmp_path, LEASE) as made:
+async def test_one_stopped_past_its_lease_is_refused_when_it_goes_on(
+    base: Base, tmp_path: Path
+) -> None:
+    async with (
+        nursery() as workers,
+        scene(workers, base, tmp_path, LEASE) as made,
+    ):
         await stopped_past_its_lease(made)
 
 
-async def test_one_whose_loop_is_blocked_keeps_its_leases(tmp_path: Path) -> None:
-    async with nursery() as workers, scene(workers, tmp_path, LEASE) as made:
+async def test_one_whose_loop_is_blocked_keeps_its_leases(base: Base, tmp_path: Path) -> None:
+    async with (
+        nursery() as workers,
+        scene(workers, base, tmp_path, LEASE) as made,
+    ):
         await blocked_past_its_lease(made)
 
 
 # -- order -----------------------------------------------------------------------------------------
 
 
-async def test_several_processes_keep_the_order(tmp_path: Path) -> None:
+async def test_several_processes_keep_the_order(base: Base, tmp_path: Path) -> None:
     rng = Random(7)
-    async with nursery() as workers, scene(workers, tmp_path) as made:
+    async with nursery() as workers, scene(workers, base, tmp_path) as made:
         deeds = [Deed(label=label, pause=0.001) for label in range(200)]
         priorities = [float(rng.randrange(20)) for _ in deeds]
         await made.append(*deeds, priorities=priorities)
@@ -139,8 +158,13 @@ async def test_several_processes_keep_the_order(tmp_path: Path) -> None:
         ("dead_or_alive", blocked_past_its_lease),
     ],
 )
-async def test_a_spoilt_store_is_caught(mutant: str, play: Play, tmp_path: Path) -> None:
-    async with nursery() as workers, scene(workers, tmp_path, LEASE, mutant) as made:
+async def test_a_spoilt_store_is_caught(
+    mutant: str, play: Play, base: Base, tmp_path: Path
+) -> None:
+    async with (
+        nursery() as workers,
+        scene(workers, base, tmp_path, LEASE, mutant) as made,
+    ):
         with pytest.raises(AssertionError):
             await play(made)
 

@@ -9,12 +9,13 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+from crash.bases import BASES
 from crash.campaign import RANDOM, Campaign, Result, folder
 from crash.points import POINTS
 from crash.workers import nursery
 
 EACH = 25
-"""Kills of one campaign, which has a file of its own."""
+"""Kills of one campaign, which has a store of its own."""
 
 
 def main() -> int:
@@ -22,15 +23,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="torture", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000, help="how many (1000)")
     parser.add_argument("--seed", type=int, help="of the first campaign; drawn if not given")
+    parser.add_argument("--store", choices=BASES, default="sqlite", help="on which (sqlite)")
     parser.add_argument("--keep", type=Path, help="where the files of the campaigns are left")
     given = parser.parse_args()
     seed = Random().randrange(10**6) if given.seed is None else given.seed
     began = time.monotonic()
-    results = asyncio.run(_torture(given.kills, seed, given.keep))
+    results = asyncio.run(_torture(given.store, given.kills, seed, given.keep))
     return _print(results, time.monotonic() - began)
 
 
-async def _torture(kills: int, seed: int, keep: Path | None) -> list[Result]:
+async def _torture(store: str, kills: int, seed: int, keep: Path | None) -> list[Result]:
     results: list[Result] = []
     print(f"{kills} kills, seeds {seed} to {seed + (kills - 1) // EACH}", flush=True)
     with folder() as made:
@@ -40,7 +42,9 @@ async def _torture(kills: int, seed: int, keep: Path | None) -> list[Result]:
             while kills > 0:
                 number = seed + len(results)
                 place = keep or Path(made)
-                result = await Campaign(workers, place, number, kills=min(kills, EACH)).run()
+                base = BASES[store](place, str(number))
+                run = Campaign(workers, base, place, number, kills=min(kills, EACH))
+                result = await run.run()
                 kills -= EACH
                 results.append(result)
                 for trouble in result.findings.troubles():
@@ -55,7 +59,7 @@ def _print(results: list[Result], seconds: float) -> int:
     kills: Counter[str] = sum((each.kills for each in results), Counter())
     found = [each.findings for each in results]
     rows: list[tuple[str, object]] = [
-        ("files", len(results)),
+        ("stores", len(results)),
         ("events", sum(each.events for each in found)),
         ("attempts", sum(each.attempts for each in found)),
         ("interrupted", sum(each.interrupted for each in found)),

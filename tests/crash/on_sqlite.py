@@ -1,0 +1,101 @@
+"""A base of the crash tests in an SQLite file: where the workers meet, and what is on record there.
+
+The audit is a table of the tests' own in the file, filled by triggers inside the transactions of
+the workers: so it says what was on record, and in which order, whoever was killed when.
+"""
+
+from collections import Counter
+from pathlib import Path
+from uuid import UUID
+
+import apsw
+from crash.facts import ENDS, Facts, Finished
+
+# The product counts what its statements on `finished`, and deletions from `lease`, have changed:
+# no trigger there.
+_TRIGGERS = """
+CREATE TABLE audit (seq INTEGER PRIMARY KEY, what TEXT, number INT, attempt INT, extra);
+CREATE INDEX audited ON audit (number, attempt, what);
+CREATE TRIGGER leased AFTER INSERT ON lease BEGIN
+    INSERT INTO audit VALUES (NULL, 'leased', new.number, new.attempt, new.until); END;
+CREATE TRIGGER renewed AFTER UPDATE OF until ON lease BEGIN
+    INSERT INTO audit VALUES (NULL, 'renewed', new.number, new.attempt, new.until); END;
+CREATE TRIGGER ended AFTER UPDATE ON queue BEGIN
+    INSERT INTO audit SELECT NULL, 'ended', number, attempt, status FROM finished
+    WHERE NOT EXISTS (SELECT 1 FROM audit WHERE what = 'ended'
+        AND audit.number = finished.number AND audit.attempt = finished.attempt); END;
+"""
+
+_TABLES = {"pending": "waiting", "processing": "lease"}
+
+
+class OnSqlite:
+    """One file."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / f"{name}.db"
+
+    def url(self, lease: float | None = None) -> str:
+        return f"sqlite:///{self._path}{'' if lease is None else f'?lease={lease:g}'}"
+
+    def install(self) -> None:
+        """Put the audit into the file, which has its schema."""
+        connection = apsw.Connection(str(self._path))
+        connection.set_busy_timeout(30_000)
+        connection.execute(f"BEGIN IMMEDIATE; {_TRIGGERS} COMMIT")
+        connection.close()
+
+    def facts(self) -> Facts:
+        """What the file says, on which nobody works any more."""
+        db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            return _facts(db)
+        finally:
+            db.close()
+
+
+def _facts(db: apsw.Connection) -> Facts:
+    columns = (
+        "number, status, attempt, tries, denials, interruptions, "
+        "ifnull(json_array_length(attempts), 0)"
+    )
+    # Where `until` is 0 somebody took the holder for dead: the journal knows whether it was.
+    until = "SELECT number, attempt, max(extra) FROM audit WHERE what <> 'ended' GROUP BY 1, 2"
+    ends = "SELECT number, count(*) FROM audit WHERE what = 'ended' GROUP BY number"
+    claims = "SELECT number, attempt FROM audit WHERE what = 'leased' ORDER BY seq"
+    facts = Facts(
+        numbers={str(UUID(bytes=uid)): number for number, uid in _all(db, "number, id", "event")},
+        slips=dict(_all(db, "number, json_extract(payload, '$.slips')", "event")),
+        finished=[Finished(*row) for row in _all(db, columns, "finished")],
+        claims=db.execute(claims).fetchall(),
+        ends=Counter(dict(db.execute(ends))),
+        until={(number, attempt): at for number, attempt, at in db.execute(until)},
+    )
+    _check(db, facts)
+    return facts
+
+
+def _check(db: apsw.Connection, facts: Facts) -> None:
+    """SQLite's own checks; each event in one table; the counts as the tables have it."""
+    for pragma in ("integrity_check", "foreign_key_check"):
+        answer = [row for row in db.execute(f"PRAGMA {pragma}") if row != ("ok",)]
+        facts.wrong += [f"{pragma}: {row}" for row in answer]
+    tables = ("waiting", "lease", "finished")
+    facts.check_places(
+        (number for table in tables for (number,) in _all(db, "number", table)),
+        (number for (number,) in _all(db, "number", "event")),
+    )
+    facts.check_gone(_all(db, "name", "worker"))
+    columns = ", ".join(("number", *_TABLES, *ENDS))
+    for queue, *kept in db.execute(f"SELECT {columns} FROM queue"):
+        counted = [
+            db.execute(f"SELECT count(*) FROM {table} WHERE queue = ?", (queue,)).get
+            for table in _TABLES.values()
+        ]
+        of = "SELECT count(*) FROM finished WHERE queue = ? AND status = ?"
+        counted += [db.execute(of, (queue, status)).get for status in ENDS]
+        facts.check_counts(queue, kept, counted)
+
+
+def _all(db: apsw.Connection, columns: str, table: str) -> list[tuple]:
+    return db.execute(f"SELECT {columns} FROM {table}").fetchall()
