@@ -39,7 +39,7 @@ async def desk_of(*hows, faults=None, **settings):
 
 
 async def work(*desks, until_empty=True, quiet=False):
-    return await Shift(desks, "run.db", title="Task", until_empty=until_empty, quiet=quiet).run()
+    return await Shift(desks, "run.db", until_empty=until_empty, quiet=quiet).run()
 
 
 @pytest.mark.virtual

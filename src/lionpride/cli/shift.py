@@ -60,7 +60,6 @@ class Shift:
     Args:
         executors: One for each queue.
         store: What the store is called.
-        title: What the work is called on a terminal.
         until_empty: Whether it ends when nothing waits and nothing runs in any of the queues.
         quiet: Whether only what went wrong is said.
     """
@@ -70,7 +69,6 @@ class Shift:
         executors: Sequence[Executor],
         store: str,
         *,
-        title: str,
         until_empty: bool,
         quiet: bool,
     ) -> None:
@@ -81,17 +79,18 @@ class Shift:
         self.tally = Worked(self._say_always)
         for executor in executors:
             executor.observe(self.tally)
-        self.screen = self._screen(title)
+        self.screen = self._screen()
         self.stopping = asyncio.Event()  # nothing more is to be started
         self.broken = asyncio.Event()  # something outside the events went wrong
 
-    def _screen(self, title: str) -> Screen:
+    def _screen(self) -> Screen:
         if self.quiet or not sys.stderr.isatty():
             return PlainScreen(self.quiet)
         try:
             from .progress import LiveScreen  # late: rich is an extra, and slow to import
         except ImportError:
             return PlainScreen()
+        title = ", ".join(executor.store.queue for executor in self.executors)
         return LiveScreen(self.tally, title, asyncio.Event(), "waiting for more")
 
     async def run(self) -> int:
@@ -123,8 +122,8 @@ class Shift:
             self.stopping.set()
             for executor in self.executors:
                 await executor.stop()
-            if interrupts.drain.is_set():
-                running = len(self.tally.running)
+            running = len(self.tally.running)
+            if interrupts.drain.is_set() and (running or not self.quiet):
                 self.screen.note(
                     f"stopping: {running:,} running may finish; {interrupts.again} ends at once"
                 )

@@ -118,14 +118,7 @@ async def _work(
             _check_queue(executors, target)
         for (target, _), executor in zip(jobs, executors, strict=True):
             await start(target, executor, place)
-        title = " ".join(dict.fromkeys(target.name for target, _ in jobs))
-        shift = Shift(
-            executors,
-            place.name,
-            title=title,
-            until_empty=options.until_empty,
-            quiet=options.quiet,
-        )
+        shift = Shift(executors, place.name, until_empty=options.until_empty, quiet=options.quiet)
         status = await shift.run()
     finally:
         for executor in executors:
