@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, finalize
 
+from stores.homes import Home
+
 from lionpride.model.work import Work
 from lionpride.stores.contract import Store
 from lionpride.stores.memory import MemoryStore
+from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.sqlite import SqliteStore
 
 Make: TypeAlias = Callable[[Callable[[], float]], Store]
@@ -51,6 +54,23 @@ def sqlite_in(folder: Folder, clock: Callable[[], float], **how: Any) -> SqliteS
     how = {"synchronous": "NORMAL", **how}
     store = SqliteStore(folder.path / "run.db", QUEUE, clock=clock, **how)
     FOLDERS[store] = folder
+    return store
+
+
+HOMES: "WeakKeyDictionary[Any, Home]" = WeakKeyDictionary()
+"""The schemas of stores in PostgreSQL: one is used again when no store of it is left."""
+
+
+def postgres(clock: Callable[[], float]) -> PostgresStore:
+    """A store in a schema of its own."""
+    return postgres_in(Home(), clock)
+
+
+def postgres_in(home: Home, clock: Callable[[], float], **how: Any) -> PostgresStore:
+    """One more store over the tables of a schema; it listens to nobody, which costs time."""
+    how = {"listen": False, "patience": 10.0, **how}
+    store = PostgresStore(home.url, QUEUE, schema=home.schema, clock=clock, **how)
+    HOMES[store] = home
     return store
 
 

@@ -11,6 +11,7 @@ from lionpride.core import EventStatus
 from lionpride.errors import ConfigurationError
 from lionpride.rules.lifecycle import Completion
 from lionpride.stores.memory import MemoryStore
+from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.open import open_store
 from lionpride.stores.sqlite import SqliteStore
 
@@ -26,7 +27,7 @@ def test_a_store_is_taken_as_it_is() -> None:
     assert open_store(store, queue="q", name="n") is store
 
 
-@pytest.mark.parametrize("url", ["mysql:///run.db", "postgresql://host/db", "nonsense"])
+@pytest.mark.parametrize("url", ["mysql:///run.db", "redis://host/0", "nonsense"])
 def test_what_there_is_no_store_for_is_refused_by_name(url: str) -> None:
     with pytest.raises(ConfigurationError, match=url):
         open_store(url, queue="q", name="n")
@@ -116,3 +117,31 @@ async def test_what_is_not_retained_goes(option: str, left: list[int], tmp_path:
         assert [each.number for each in records] == left
     finally:
         await store.close()
+
+
+def test_a_url_of_a_database_opens_a_store_with_its_options_and_passes_on_the_rest() -> None:
+    url = (
+        "postgresql://me:secret@host:99/db?sslmode=require&lionpride_schema=other&lionpride_poll=3"
+    )
+    store = open_store(url, queue="q", name="n")
+    assert isinstance(store, PostgresStore)
+    assert (store.queue, store.names.schema) == ("q", "other")
+    assert store.place == "postgresql://host:99/db"
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("lionpride_schem=a", "schem"),
+        ("lionpride_schema=a-b", "schema"),
+        ("lionpride_prefix=0", "prefix"),
+        ("lionpride_connections=0", "connections"),
+        ("lionpride_connections=many", "connections"),
+        ("lionpride_listen=perhaps", "listen"),
+        ("lionpride_poll=0", "poll"),
+        ("lionpride_lease=-1", "lease"),
+    ],
+)
+def test_an_option_of_a_database_that_makes_no_sense_is_named(option: str, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        open_store(f"postgresql://host/db?{option}", queue="q", name="n")

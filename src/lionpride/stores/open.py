@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from ..errors import ConfigurationError
 from .contract import Store
 from .memory import MemoryStore
 
 __all__ = ("open_store",)
+
+Options: TypeAlias = Mapping[str, tuple[Callable[[str], Any], str]]
+"""Options by name: how each is read, and what it takes."""
+
+_POSTGRES: Final = ("postgresql:", "postgres:")
+_OURS: Final = "lionpride_"
 
 
 def open_store(store: Store | str | None, *, queue: str, name: str) -> Store:
@@ -22,7 +28,9 @@ def open_store(store: Store | str | None, *, queue: str, name: str) -> Store:
     Args:
         store: None or ``"memory://"`` for a new one in memory; ``"sqlite:///run.db"`` for a
             file (``"sqlite:////abs/run.db"`` for an absolute path), with options of
-            ``SqliteStore`` behind a ``?``; or a Store, taken as it is.
+            ``SqliteStore`` behind a ``?``; ``"postgresql://user@host/database"``, with options of
+            ``PostgresStore`` behind a ``?``, each with ``lionpride_`` before its name; or a
+            Store, taken as it is.
         queue: The queue of a new store.
         name: The name of its States.
 
@@ -36,9 +44,11 @@ def open_store(store: Store | str | None, *, queue: str, name: str) -> Store:
         return _checked(store)
     if store.startswith("sqlite:"):
         return _sqlite(store, queue, name)
+    if store.startswith(_POSTGRES):
+        return _postgres(store, queue, name)
     raise ConfigurationError(
-        f"store={store!r}: give 'sqlite:///run.db' for a file, leave `store` out for memory, or "
-        "give a Store of your own"
+        f"store={store!r}: give 'sqlite:///run.db' for a file, 'postgresql://user@host/database' "
+        "for a database, leave `store` out for memory, or give a Store of your own"
     )
 
 
@@ -63,23 +73,49 @@ def _sqlite(url: str, queue: str, name: str) -> Store:
     return SqliteStore(path, queue, name=name, **_options(url, parts.query))
 
 
+def _postgres(url: str, queue: str, name: str) -> Store:
+    try:
+        from .postgres import PostgresStore  # late: asyncpg is loaded by those who use it
+    except ImportError as error:
+        if error.name != "asyncpg":
+            raise
+        raise ConfigurationError(
+            f"store={url!r} needs asyncpg: pip install 'lionpride-core[postgres]'", cause=error
+        ) from error
+
+    parts = urlsplit(url)
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    ours = [(each.removeprefix(_OURS), text) for each, text in given if each.startswith(_OURS)]
+    theirs = urlencode([pair for pair in given if not pair[0].startswith(_OURS)])
+    options = _read(url, ours, _POSTGRES_OPTIONS)
+    return PostgresStore(urlunsplit(parts._replace(query=theirs)), queue, name=name, **options)
+
+
 def _options(url: str, query: str) -> Mapping[str, Any]:
+    return _read(url, parse_qsl(query, keep_blank_values=True), _OPTIONS)
+
+
+def _read(url: str, given: Iterable[tuple[str, str]], known: Options) -> Mapping[str, Any]:
     """The options behind the ``?`` of a URL.
 
     Raises:
         ConfigurationError: names the option, and those that there are or what it takes.
     """
     options: dict[str, Any] = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in _OPTIONS:
-            known = ", ".join(_OPTIONS)
-            raise ConfigurationError(f"store={url!r}: {name!r} is no option; there are {known}")
-        read, remedy = _OPTIONS[name]
+    for name, text in given:
+        if name not in known:
+            there = ", ".join(known)
+            raise ConfigurationError(f"store={url!r}: {name!r} is no option; there are {there}")
+        read, remedy = known[name]
         try:
             options[name] = read(text)
-        except (ValueError, OverflowError) as error:
+        except (ValueError, KeyError, OverflowError) as error:
             raise ConfigurationError(f"store={url!r}: {name}={text!r}: give {remedy}") from error
     return options
+
+
+def _switch(text: str) -> bool:
+    return {"on": True, "off": False}[text.lower()]
 
 
 def _synchronous(text: str) -> str:
@@ -112,8 +148,7 @@ def _retain(text: str) -> int | timedelta:
 
 _UNITS: Final = {"d": "days", "h": "hours", "m": "minutes"}
 
-_OPTIONS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
-    "synchronous": (_synchronous, "FULL or NORMAL"),
+_COMMON: Final[Options] = {
     "lease": (_lease, "a number of seconds above 0"),
     "patience": (_patience, "a number of seconds, 0 or more"),
     "retain": (
@@ -121,4 +156,18 @@ _OPTIONS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
         "how many ended events stay, as 10000, or for how long, as 7d, 12h or 30m",
     ),
 }
-"""The options of a URL, which are those of ``SqliteStore``: each with what it takes."""
+"""The options of both, each with what it takes."""
+
+_OPTIONS: Final[Options] = {"synchronous": (_synchronous, "FULL or NORMAL"), **_COMMON}
+"""The options of a URL that are those of ``SqliteStore``."""
+
+_POSTGRES_OPTIONS: Final[Options] = {
+    "schema": (str, "the name of a schema"),
+    "prefix": (str, "what the tables' names begin with"),
+    **_COMMON,
+    "connections": (int, "a whole number, 1 or more"),
+    "listen": (_switch, "on or off"),
+    "poll": (float, "a number of seconds above 0"),
+    "pgbouncer": (_switch, "on or off"),
+}
+"""Those of ``PostgresStore``, there with ``lionpride_`` before each."""

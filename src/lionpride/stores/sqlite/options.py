@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from datetime import timedelta
 from typing import Any, Final
 
 from ...errors import ConfigurationError
+from ..sql import options as common
 
 __all__ = ("check_options",)
 
@@ -24,36 +23,4 @@ def check_options(*, synchronous: Any, lease: Any, patience: Any, shown: Any, re
             f"synchronous={synchronous!r}: give 'FULL', where a commit survives a power cut, or "
             "'NORMAL', where it survives a killed process"
         )
-    if not _is_number(lease) or lease <= 0:
-        raise ConfigurationError(f"lease={lease!r}: give a finite number of seconds above 0")
-    if not _is_number(patience) or patience < 0:
-        raise ConfigurationError(
-            f"patience={patience!r}: give a finite number of seconds, 0 or more"
-        )
-    if not _is_whole(shown) or shown < 1:
-        raise ConfigurationError(f"shown={shown!r}: give a whole number of events, 1 or more")
-    _check_retain(retain)
-
-
-def _check_retain(retain: Any) -> None:
-    if retain is None:
-        return
-    if isinstance(retain, timedelta):
-        if retain < timedelta(0):
-            raise ConfigurationError(
-                f"retain={retain!r}: give a timedelta of 0 or more, or None to keep all for ever"
-            )
-    elif not _is_whole(retain) or retain < 0:
-        raise ConfigurationError(
-            f"retain={retain!r}: give a whole number of ended events, 0 or more, a timedelta, or "
-            "None to keep all"
-        )
-
-
-def _is_number(value: Any) -> bool:
-    whole_or_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return whole_or_real and math.isfinite(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    common.check_options(lease=lease, patience=patience, shown=shown, retain=retain)

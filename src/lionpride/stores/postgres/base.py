@@ -1,0 +1,205 @@
+"""What every verb of the store stands on: the connections, opened when used, and the holding."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from ...model.execution import EventStatus
+from ...model.work import Work
+from ...rules.lifecycle import Ending
+from ..bells import Bells
+from ..shown import MOST, Shown
+from ..sql.columns import after, entries_of
+from ..sql.forms import Entry, Exit, Found, Waits
+from ..sql.holding import Holding
+from ..sql.options import check_options
+from ..states import States
+from . import reading, settling
+from .clock import ServerClock
+from .lanes import Asked
+from .link import Db
+from .names import Names
+from .news import Ear, Herald
+from .opened import Lanes, Opened
+from .options import check_names, check_ways
+from .pool import Door
+from .pulse import Pulse
+from .sights import Sights
+
+__all__ = ("CHUNK", "Base", "heard")
+
+T = TypeVar("T")
+
+LEASE: Final = 10.0
+"""Seconds that a claim holds without a sign of life from its process."""
+
+PATIENCE: Final = 30.0
+"""Seconds for which a step is tried again while the server cannot be had."""
+
+CONNECTIONS: Final = 4
+"""Connections of a process at most, beside one that listens and one for signs of life."""
+
+POLL: Final = 0.25
+"""Seconds between two looks at the tables, about, where nothing is heard of other processes."""
+
+CHUNK: Final = 500
+"""Events that one step prunes, or one look reads."""
+
+
+class Base:
+    """The part of ``PostgresStore`` that the others stand on; its arguments are those."""
+
+    def __init__(
+        self,
+        url: str,
+        queue: str = "default",
+        *,
+        name: str | None = None,
+        schema: str = "lionpride",
+        prefix: str = "",
+        lease: float = LEASE,
+        patience: float = PATIENCE,
+        connections: int = CONNECTIONS,
+        listen: bool = True,
+        poll: float = POLL,
+        pgbouncer: bool = False,
+        shown: int = MOST,
+        retain: int | timedelta | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        check_names(schema, prefix)
+        check_options(lease=lease, patience=patience, shown=shown, retain=retain)
+        check_ways(connections=connections, listen=listen, poll=poll, pgbouncer=pgbouncer)
+        self.place = place_of(url)
+        self.queue = queue
+        self.states = States(name=name or queue)
+        self.names = Names(schema, prefix)
+        self._door = Door(url, self.names, pgbouncer=pgbouncer, patience=patience)
+        self._given, self._lease = clock, lease
+        self._patience = patience
+        self._connections = connections
+        self._listen, self._poll = listen and not pgbouncer, poll
+        self._retain = retain
+        self._server_clock = ServerClock()
+        self._clock = clock or self._server_clock
+        self._bells = Bells()
+        self._sights = Sights(self._find)
+        self._holding = Holding(
+            Shown(self.states, shown),
+            self._bells,
+            clock=self._clock,
+            look_up=self._sights,
+            refuse=self._refuse,
+        )
+        self._workers: dict[str, Callable[[Work], object]] = {}
+        self._names: set[str] = set()  # under which is claimed here
+        self._leaving: set[str] = set()  # workers that are discharged, but for their row
+        self.missing: set[str] = set()  # kinds that this process has no class for
+        self._opened: Opened | None = None
+        self._pulse = Pulse(self._door, self.names, lease, clock)
+        self._ear = Ear(self._door, self.names.channel, self._hear)
+        self._herald = Herald(self._read, self.names.channel)
+
+    # -- the connections ---------------------------------------------------------------------
+
+    @property
+    def _open(self) -> Opened:
+        """What is open, opened at the first use in this event loop.
+
+        Raises:
+            OperationError: in a child process after ``fork``.
+        """
+        opened = self._opened
+        if opened is None or opened.loop is not asyncio.get_running_loop():
+            opened = self._opened = Opened(
+                self._door,
+                self.names,
+                self.queue,
+                Lanes(enter=self._enter_all, settle=self._settle_all),
+                connections=self._connections,
+                where=self.place,
+                patience=self._patience,
+                clock=self._given,
+            )
+            opened.loop.call_soon(self._has_opened)
+        opened.check_process()
+        return opened
+
+    def _has_opened(self) -> None:
+        """The connections may be used from now on."""
+
+    def _ask(self, step: Any, then: Callable[[Any], Any] | None = None) -> asyncio.Future[Any]:
+        """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
+        opened = self._open
+        return opened.ask(opened.rest, step, then)
+
+    async def _read(self, step: Callable[[Db], Awaitable[T]]) -> T:
+        return await self._open.read(step)
+
+    async def _find(self, numbers: Sequence[int]) -> dict[int, Found]:
+        return await self._read(lambda db: reading.find(db, numbers))
+
+    def _hear(self, said: str) -> None:
+        """Another process has something to say."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Finish what is under way, and close the connections; a later call opens them again."""
+        opened = self._opened
+        if opened is None or not opened.is_ours:
+            self._opened = None
+            return
+        self._pulse.stop()
+        await self._ear.stop()
+        try:
+            if opened.loop is asyncio.get_running_loop():
+                await opened.quiet()
+        finally:
+            self._opened = None
+            await self._herald.stop()
+            await opened.close()
+
+    # -- taking in, and settling: the two lanes that share statements ------------------------
+
+    async def _enter_all(self, entries: Sequence[Entry]) -> bool:
+        """Take in events that nobody had before, and tell those who wait."""
+        raise NotImplementedError
+
+    async def _settle_all(self, items: Sequence[Exit | Asked]) -> bool:
+        """Put on record what came of claims."""
+        raise NotImplementedError
+
+    # -- noting ------------------------------------------------------------------------------
+
+    async def _refresh(self, numbers: Iterable[int]) -> None:
+        """Show what has become of events on the server; nobody here has them any more."""
+        if numbers := list(numbers):
+            await self._sights.see(numbers)
+            self._holding.refresh(numbers)
+            self._sights.moved(numbers)
+
+    def _refuse(self, one: Waits, error: Exception) -> None:
+        """A record that no longer fits its class has FAILED, and says with which field."""
+        ending = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
+        attempt = one[3] + 1
+        state = after(ending, entries_of("pending", (attempt, *one[4:])))
+        failed = [(one[0], attempt, "failed", 0.0, 0.0, one[2], state)]
+        self._ask(lambda db: settling.settle(db, failed)).add_done_callback(heard)
+
+
+def place_of(url: str) -> str:
+    """A server and its database, for messages: never with a password."""
+    parts = urlsplit(url)
+    host = parts.hostname or "localhost"
+    port = f":{parts.port}" if parts.port else ""
+    return f"postgresql://{host}{port}{parts.path}"
+
+
+def heard(asked: asyncio.Future[Any]) -> None:
+    """Nobody awaits this step: what hinders it, hinders the claims too, and is raised there."""
+    if not asked.cancelled():
+        asked.exception()

@@ -1,0 +1,232 @@
+"""What is done by hand: cancel, requeue, remove, prune; each in a transaction, all or nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...errors import NotFoundError, OperationError
+from ...model.execution import TERMINAL, EventStatus
+from ...rules.lifecycle import RETRYABLE, cancelled_while_waiting
+from ..contract import Cancelled
+from ..sql.columns import packed_ending
+from ..sql.forms import PENDING, PROCESSING, STATE, State
+from .link import Db
+from .placing import count, finish, let_wait
+from .reading import counts, standing
+
+__all__ = ("Cancel", "Prune", "Remove", "Requeue", "Retain")
+
+_RETRYABLE: Final = sorted(status.value for status in RETRYABLE)
+
+_LEAVE: Final = f"""
+DELETE FROM {{ready}} WHERE ctid = ANY(ARRAY(
+    SELECT coalesce(r.ctid, d.ctid) FROM {{event}} e
+    LEFT JOIN {{ready}} r ON r.queue = e.queue AND r.due = 0 AND r.priority = e.priority
+        AND r.number = e.number
+    LEFT JOIN {{ready}} d ON d.number = e.number AND d.due > 0
+    WHERE e.number = ANY($1::bigint[]) AND e.queue = $2
+    AND coalesce(r.ctid, d.ctid) IS NOT NULL
+)) RETURNING number, {STATE}
+"""
+_REOPEN: Final = """
+DELETE FROM {finished} f USING {event} e
+WHERE f.number = ANY($1::bigint[]) AND f.queue = $2 AND f.status = ANY($3::text[])
+    AND e.number = f.number
+RETURNING f.number, f.status, f.attempt, f.attempts, e.priority
+"""
+
+
+async def _check_here(db: Db, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
+    """How events of this queue stand.
+
+    Raises:
+        NotFoundError: if one is not here.
+    """
+    stands = await standing(db, numbers)
+    for number in numbers:
+        if number not in stands:
+            raise NotFoundError(f"event {number} is not in this queue: append it first")
+    return stands
+
+
+async def _leave(db: Db, queue: int, numbers: Sequence[int]) -> dict[int, State]:
+    """Take out those that wait; the state of each."""
+    rows = await db.rows(_LEAVE, list(numbers), queue)
+    await count(db, queue, {PENDING: -len(rows)})
+    return {number: tuple(state) for number, *state in rows}
+
+
+@dataclass(slots=True)
+class Cancel:
+    """Cancel what waits; ask for it of who holds a lease."""
+
+    numbers: Sequence[int]
+
+    async def __call__(self, db: Db) -> list[Cancelled]:
+        answers: dict[int, Cancelled] = {}
+        async with db.transaction():
+            queue = await db.queue()
+            await _check_here(db, self.numbers)
+            while left := [number for number in self.numbers if number not in answers]:
+                answers |= await self._some(db, queue, left)
+        given: list[Cancelled] = []
+        for number in self.numbers:
+            given.append(answers[number])
+            if answers[number] is Cancelled.DONE:
+                answers[number] = Cancelled.SETTLED  # for whoever names it once more
+        return given
+
+    async def _some(self, db: Db, queue: int, numbers: Sequence[int]) -> dict[int, Cancelled]:
+        """What it came to; nothing of one that was on its way from one place to another."""
+        answers: dict[int, Cancelled] = {}
+        ending, ended = cancelled_while_waiting(), []
+        for number, state in (await _leave(db, queue, numbers)).items():
+            ended.append((number, ending.status.value, 0.0, packed_ending(ending, state)))
+            answers[number] = Cancelled.DONE
+        await finish(db, queue, sorted(ended))
+        left = [number for number in numbers if number not in answers]
+        asked = await db.rows(
+            "UPDATE {lease} SET cancel = true WHERE number = ANY($1::bigint[]) RETURNING number",
+            left,
+        )
+        answers |= {number: Cancelled.CLAIMED for (number,) in asked}
+        for number, (status, _) in (await _check_here(db, left)).items():
+            if status not in (PENDING, PROCESSING):
+                answers.setdefault(number, Cancelled.SETTLED)
+        return answers
+
+
+@dataclass(slots=True)
+class Requeue:
+    """Let ended events wait again."""
+
+    numbers: Sequence[int]
+
+    async def __call__(self, db: Db) -> None:
+        async with db.transaction():
+            queue = await db.queue()
+            await _check_here(db, self.numbers)
+            rows = await db.rows(_REOPEN, list(self.numbers), queue, _RETRYABLE)
+            if len(rows) < len(self.numbers):
+                await self._refuse(db, {row[0] for row in rows})
+            back = []
+            for number, _, attempt, attempts, priority in sorted(rows):
+                anew: State = (attempt, 0, 0, 0, None, None, None, attempts, None)
+                back.append((0.0, priority, number, anew))
+            await let_wait(db, queue, back)
+            before = Counter(row[1] for row in rows)
+            await count(db, queue, {status: -n for status, n in before.items()})
+
+    async def _refuse(self, db: Db, reopened: set[int]) -> None:
+        number = next(number for number in self.numbers if number not in reopened)
+        status, _ = (await standing(db, [number])).get(number, ("removed", 0))
+        raise OperationError(
+            f"a {status} event cannot be retried, only one of {', '.join(_RETRYABLE)}: append "
+            "event.as_fresh_event() to do the same again"
+        )
+
+
+@dataclass(slots=True)
+class Remove:
+    """Remove events that no worker has."""
+
+    numbers: Sequence[int]
+
+    async def __call__(self, db: Db) -> None:
+        numbers = list(self.numbers)
+        async with db.transaction():
+            queue = await db.queue()
+            await _check_here(db, numbers)
+            waited = await _leave(db, queue, numbers)
+            gone = await _forget(db, queue, [n for n in numbers if n not in waited])
+            for number in numbers:
+                if number not in waited and number not in gone:
+                    raise OperationError(
+                        f"event {number} is running: cancel it, and remove it when it has ended"
+                    )
+            await _forget_events(db, numbers)
+
+
+async def _forget(db: Db, queue: int, numbers: Sequence[int]) -> set[int]:
+    """Take endings off the record; the numbers of those that were there."""
+    query = "DELETE FROM {finished} WHERE number = ANY($1::bigint[]) RETURNING number, status"
+    rows = await db.rows(query, list(numbers))
+    gone = Counter(status for _, status in rows)
+    await count(db, queue, {status: -n for status, n in gone.items()})
+    return {number for number, _ in rows}
+
+
+async def _forget_events(db: Db, numbers: Sequence[int]) -> None:
+    await db.run("DELETE FROM {event} WHERE number = ANY($1::bigint[])", list(numbers))
+
+
+_OLDEST: Final = """
+SELECT ended, number FROM {finished} WHERE queue = $1 AND status = $2 AND ended < $3
+ORDER BY ended, number LIMIT $4 FOR UPDATE SKIP LOCKED
+"""
+
+
+async def _oldest(db: Db, queue: int, status: str, limit: int, before: float) -> list[Any]:
+    return await db.rows(_OLDEST, queue, status, before, limit)
+
+
+@dataclass(slots=True)
+class Prune:
+    """Remove ended events, of each status the oldest endings first; their numbers.
+
+    Attributes:
+        statuses: Which.
+        limit: How many at most.
+    """
+
+    statuses: Sequence[str]
+    limit: int
+
+    async def __call__(self, db: Db) -> list[int]:
+        gone: list[int] = []
+        async with db.transaction():
+            queue = await db.queue()
+            for status in self.statuses:
+                if len(gone) < self.limit:
+                    rows = await _oldest(db, queue, status, self.limit - len(gone), float("inf"))
+                    gone += [number for _, number in rows]
+            await _forget(db, queue, gone)
+            await _forget_events(db, gone)
+        return gone
+
+
+@dataclass(slots=True)
+class Retain:
+    """Remove the oldest endings beyond those that are to be kept; their numbers.
+
+    Attributes:
+        keep: How many endings stay; None: any number.
+        age: Those that ended less than so many seconds ago stay; None: whenever they ended.
+        limit: How many are removed at most.
+    """
+
+    keep: int | None
+    age: float | None
+    limit: int
+
+    async def __call__(self, db: Db) -> list[int]:
+        async with db.transaction():
+            queue, limit, before = await db.queue(), self.limit, float("inf")
+            if self.keep is not None:
+                now = await counts(db)
+                limit = min(limit, sum(now[each] for each in TERMINAL) - self.keep)
+            if self.age is not None:
+                before = await db.value("SELECT {now} - $2", db.now, self.age)
+            if limit <= 0:
+                return []
+            oldest: list[Any] = []
+            for status in EventStatus:
+                if status in TERMINAL:
+                    oldest += await _oldest(db, queue, status.value, limit, before)
+            gone = [number for _, number in sorted(map(tuple, oldest))[:limit]]
+            await _forget(db, queue, gone)
+            await _forget_events(db, gone)
+        return gone

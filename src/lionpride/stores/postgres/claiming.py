@@ -1,0 +1,219 @@
+"""Claims: the first that are ready get a lease, in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from ...errors import NotFoundError
+from ...model import registry
+from ..sql.forms import STATE, Kept, Waits
+from .expiring import Expire, Expired
+from .link import Db
+
+__all__ = ("Claim", "Claimed", "Gate")
+
+BUSY: Final = 0.005
+"""Seconds until a claim looks again that has passed over what others hold just now."""
+
+_STATE: Final = [each.strip() for each in STATE.split(",")]
+_AFTER: Final = ", ".join(
+    {"attempt": "attempt + 1", "denials": "CASE WHEN $6 THEN 0 ELSE denials END"}.get(each, each)
+    for each in _STATE
+)
+
+_GATE: Final = """
+WITH gate AS MATERIALIZED (
+    SELECT t.now, q.paused,
+        (SELECT due FROM {ready} WHERE queue = $2 AND due > 0 ORDER BY due LIMIT 1) AS due,
+        (SELECT expires FROM {ready} WHERE queue = $2 AND expires IS NOT NULL
+         ORDER BY expires LIMIT 1) AS expires
+    FROM (SELECT {now} AS now) t, {queue} q WHERE q.number = $2
+)"""
+_OPEN: Final = "(SELECT paused <= now AND coalesce(due > now, true) FROM gate)"
+_IN_TIME: Final = "(r.expires IS NULL OR r.expires > (SELECT now FROM gate))"
+
+_MATURE: Final = """
+UPDATE {ready} SET due = 0 WHERE queue = $2 AND due > 0 AND due <= {now}
+"""
+
+
+class Gate(NamedTuple):
+    """What a claim learned of its queue.
+
+    Attributes:
+        now: The time.
+        paused: Nothing is claimed before this time.
+        due: When the first of what is not due yet will be.
+        expires: When the first of what has to start by some time expires.
+        more: Whether more was ready than it took.
+    """
+
+    now: float
+    paused: float
+    due: float | None
+    expires: float | None
+    more: bool
+
+
+class Claimed(NamedTuple):
+    """What a claim took; see ``sql.forms.Gathered``.
+
+    Attributes:
+        now: The time of the claim.
+        expired: What was ended, since it was not started in time.
+    """
+
+    rows: Sequence[Waits]
+    kept: Mapping[int, Kept]
+    wait: float | None
+    now: float
+    expired: Expired
+    new: Sequence[tuple[float, int]] = ()
+
+
+@dataclass(slots=True)
+class Claim:
+    """Lease what is to be run next.
+
+    Attributes:
+        worker, n: Who takes how many at most.
+        length: Seconds that the leases hold.
+        until, skip, denied: Which events; see ``Store.claim``.
+        start: Whether they start at once, which ends a row of denials.
+        missing: The kinds of events that this process has no class for.
+        whole: Whether to bring what never changes of each event along.
+        expire: Ends what was not started in time.
+    """
+
+    worker: str
+    n: int
+    length: float
+    until: int | None
+    skip: Collection[int]
+    denied: bool
+    start: bool
+    missing: Collection[str]
+    whole: bool
+    expire: Expire
+
+    async def __call__(self, db: Db) -> Claimed:
+        queue = await db.queue()
+        gate, rows, kept = await self._take(db, queue)
+        if gate.due is not None and gate.due <= gate.now and gate.paused <= gate.now:
+            await db.run(_MATURE, db.now, queue)
+            gate, rows, kept = await self._take(db, queue)
+        expired = Expired([], gate.expires)
+        if gate.expires is not None and gate.expires <= gate.now:
+            expired = await self.expire(db)
+        return Claimed(rows, kept, wait_of(gate, len(rows), self.n), gate.now, expired)
+
+    async def _take(self, db: Db, queue: int) -> tuple[Gate, list[Waits], dict[int, Kept]]:
+        has = self.until is not None, bool(self.skip), self.denied, bool(self.missing)
+        text = statement(*has, self.whole)
+        bound: list[Any] = [db.now, queue, db.shard, self.n, self.worker, self.start, self.length]
+        if self.until is not None:
+            bound.append(self.until)
+        if self.skip:
+            bound.append(list(self.skip))
+        if self.missing:
+            bound.append(list(self.missing))
+        found = await db.rows(text, *bound)
+        gate = Gate._make(found[0][:5])
+        rows: list[Waits] = []
+        kept: dict[int, Kept] = {}
+        for one in found:
+            if one[5] is not None:
+                rows.append(tuple(one[5:17]))
+                if self.whole:
+                    kept[one[5]] = (one[17].bytes, *one[18:])
+        return gate, rows, kept
+
+
+def wait_of(gate: Gate, taken: int, n: int) -> float | None:
+    """Seconds until another claim may find something; None: nobody knows."""
+    if gate.paused > gate.now:
+        return max(1e-9, gate.paused - gate.now)
+    if gate.more:
+        return 0.0 if taken == n else BUSY
+    # Not less than a loop's timer can tell from now, or it would fire without end.
+    return None if gate.due is None else max(1e-9, gate.due - gate.now)
+
+
+@lru_cache(maxsize=64)
+def statement(until: bool, skip: bool, denied: bool, missing: bool, whole: bool) -> str:
+    """The claim with these conditions."""
+    place, where = 8, ["r.queue = $2", _IN_TIME]
+    if until:
+        where.append(f"r.number <= ${place}")
+        place += 1
+    if skip:
+        where.append(f"r.number <> ALL(${place}::bigint[])")
+        place += 1
+    known = "true"
+    if missing:
+        known = f"(SELECT kind FROM {{event}} e WHERE e.number = r.number) <> ALL(${place}::text[])"
+        where.append(known)
+    first = _pick(" AND ".join(["r.due = 0", *where, _OPEN]))
+    if denied:
+        later = _pick(" AND ".join(["r.due > 0", "r.denials > 0", *where, _OPEN]))
+        parts = f"""{_GATE}, now AS MATERIALIZED ({first}), later AS MATERIALIZED ({later}),
+picked AS MATERIALIZED (
+    SELECT * FROM (SELECT * FROM now UNION ALL SELECT * FROM later) both_of_them
+    ORDER BY priority, number LIMIT $4
+)"""
+    else:
+        parts = f"{_GATE}, picked AS MATERIALIZED ({first})"
+    plain = not (until or skip or denied)
+    return parts + _rest(plain, known, whole)
+
+
+def _pick(where: str) -> str:
+    return (
+        f"SELECT r.ctid AS at, r.priority, r.number FROM {{ready}} r WHERE {where} "
+        "ORDER BY r.priority, r.number LIMIT $4 FOR UPDATE SKIP LOCKED"
+    )
+
+
+def _rest(plain: bool, known: str, whole: bool) -> str:
+    """From what is picked to the answer."""
+    beyond = (
+        # What is picked is the first of all: more can only stand behind.
+        "coalesce((r.priority, r.number) > (SELECT priority, number FROM picked "
+        "ORDER BY priority DESC, number DESC LIMIT 1), true)"
+        if plain
+        else "r.number <> ALL(ARRAY(SELECT number FROM picked))"
+    )
+    return f""", taken AS (
+    DELETE FROM {{ready}} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
+    RETURNING number, due, priority, {STATE}
+), leased AS (
+    INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, until)
+    SELECT number, $2, CASE WHEN $6 THEN 0 ELSE taken.due END, priority, {_AFTER}, $5,
+        gate.now + $7::float8
+    FROM taken, (SELECT now FROM gate) gate
+), counted AS (
+    UPDATE {{tally}} t SET pending = t.pending - n, processing = t.processing + n
+    FROM (SELECT count(*) AS n FROM taken) AS taken WHERE t.queue = $2 AND t.shard = $3 AND n > 0
+)
+SELECT gate.now, gate.paused, gate.due, gate.expires,
+    EXISTS (
+        SELECT FROM {{ready}} r WHERE r.queue = $2 AND r.due = 0 AND {_IN_TIME} AND {known}
+        AND {beyond}
+    ),
+    taken.*{", e.id, e.kind, e.created, e.payload, e.retry, e.single, e.since" if whole else ""}
+FROM gate LEFT JOIN taken ON true
+{"LEFT JOIN {event} e ON e.number = taken.number" if whole else ""}
+ORDER BY taken.priority, taken.number
+"""
+
+
+def is_known(kind: str) -> bool:
+    """Whether this process has the class of a kind."""
+    try:
+        registry.find(kind)
+    except NotFoundError:
+        return False
+    return True

@@ -1,0 +1,272 @@
+"""Taking events in: many that are new in one statement, or some in a transaction of their own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from asyncpg.pgproto.pgproto import UUID
+
+from ...errors import ExistsError
+from ..intake import check_room
+from ..sql.forms import PENDING, PROCESSING, Fresh, Place
+from ..terms import Terms
+from .link import Db
+from .placing import finish, let_wait
+from .reading import standing
+
+__all__ = ("Append", "Enter", "enter", "exists")
+
+PIECE: Final = 2_000
+"""Events that one statement takes in."""
+
+_ENTER: Final = """
+WITH new AS (
+    INSERT INTO {event} (id, queue, kind, payload, created, priority)
+    SELECT id, $1, kind, payload, created, priority
+    FROM unnest($3::uuid[], $4::text[], $5::text[], $6::float8[], $7::float8[])
+        WITH ORDINALITY AS given (id, kind, payload, created, priority, place)
+    ORDER BY place
+    ON CONFLICT (id) DO NOTHING
+    RETURNING number, priority
+), waits AS (
+    INSERT INTO {ready} (queue, priority, number) SELECT $1, priority, number FROM new
+), counted AS (
+    UPDATE {tally} SET pending = pending + (SELECT count(*) FROM new)
+    WHERE queue = $1 AND shard = $2
+)
+SELECT array_agg(number ORDER BY number) FROM new
+"""
+
+_NUMBERS: Final = """
+SELECT array_agg(nextval(pg_get_serial_sequence($1, 'number'))) FROM generate_series(1, $2)
+"""
+_INSERT: Final = """
+INSERT INTO {event}
+    (number, id, queue, kind, created, priority, key, costs, retry, single, since, payload)
+OVERRIDING SYSTEM VALUE
+SELECT number, id, $1, kind, created, priority, key, costs, retry, single, since, payload
+FROM unnest(
+    $2::bigint[], $3::uuid[], $4::text[], $5::float8[], $6::float8[], $7::text[], $8::text[],
+    $9::text[], $10::text[], $11::float8[], $12::text[]
+) AS given (
+    number, id, kind, created, priority, key, costs, retry, single, since, payload
+)
+ON CONFLICT (id) DO NOTHING
+"""
+
+_KNOWN: Final = """
+SELECT e.id, e.number, e.queue, q.name FROM {event} e JOIN {queue} q ON q.number = e.queue
+WHERE e.id = ANY($1::uuid[])
+"""
+_SAME: Final = """
+SELECT e.number, given.place FROM unnest(
+    $2::uuid[], $3::text[], $4::text[], $5::float8[], $6::float8[]
+) WITH ORDINALITY AS given (id, kind, payload, created, priority, place)
+JOIN {event} e ON e.id = given.id AND e.queue = $1 AND e.kind = given.kind
+    AND e.payload = given.payload AND e.created = given.created AND e.priority = given.priority
+"""
+_NEWEST: Final = """
+SELECT number, since FROM {event} WHERE queue = $1 AND single = $2 ORDER BY number DESC LIMIT 1
+"""
+_WAITING: Final = "SELECT sum(pending)::bigint FROM {tally} WHERE queue = $1"
+
+
+def _columns(fresh: Sequence[Fresh]) -> list[Any]:
+    ids, *others = zip(*fresh, strict=True)
+    return [[UUID(each) for each in ids], *others]
+
+
+async def enter(db: Db, fresh: Sequence[Fresh]) -> list[int | ExistsError]:
+    """Take in events with nothing on record; of each its number, or why it was not taken in."""
+    queue = await db.queue()
+    numbers: list[int] = await db.value(_ENTER, queue, db.shard, *_columns(fresh)) or []
+    if len(numbers) == len(fresh):
+        return list(numbers)
+    return await _some(db, fresh, queue, set(numbers))
+
+
+async def _some(
+    db: Db, fresh: Sequence[Fresh], queue: int, new: set[int]
+) -> list[int | ExistsError]:
+    """What came of events of which some were known, or were there twice."""
+    known = await _known(db, [one[0] for one in fresh])
+    same: dict[int, int] = {}
+    if db.again:  # the first try may have taken them in, and its answer was lost
+        rows = await db.rows(_SAME, queue, *_columns(fresh))
+        same = {place - 1: number for number, place in rows}
+    answers: list[int | ExistsError] = []
+    for at, one in enumerate(fresh):
+        number = known[one[0]][0]
+        if number in new:
+            new.discard(number)
+            answers.append(number)
+        else:
+            answers.append(same.pop(at) if at in same else exists(db, one[0], known))
+    return answers
+
+
+async def _known(db: Db, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, str]]:
+    """Of ids that are here, in whatever queue: their number, their queue and its name."""
+    rows = await db.rows(_KNOWN, [UUID(each) for each in ids])
+    return {uid.bytes: (number, queue, name) for uid, number, queue, name in rows}
+
+
+def exists(db: Db, uid: bytes, known: dict[bytes, tuple[int, int, str]]) -> ExistsError:
+    """Says that an id is known, and in which queue if that is another one."""
+    there = known.get(uid)
+    if there is not None and not db.is_own(there[1]):
+        return ExistsError(
+            f"an event of id {UUID(uid)} is known in queue {there[2]!r} of this schema: nothing "
+            "was appended; append event.as_fresh_event(), or look for it in that queue"
+        )
+    return ExistsError(
+        f"an event of id {UUID(uid)} is known here already: nothing was appended; append "
+        "event.as_fresh_event(), or pass exist_ok=True"
+    )
+
+
+@dataclass(slots=True)
+class Enter:
+    """Take in events with nothing on record, all or none; the number of each.
+
+    Attributes:
+        fresh: The events.
+        room: How many may wait afterwards.
+    """
+
+    fresh: Sequence[Fresh]
+    room: int | None = None
+
+    async def __call__(self, db: Db) -> list[int]:
+        async with db.transaction():
+            queue = await db.queue()
+            if self.room is not None:
+                await self._check_room(db, queue, self.room)
+            numbers: list[int] = []
+            for at in range(0, len(self.fresh), PIECE):
+                piece = self.fresh[at : at + PIECE]
+                taken = await db.value(_ENTER, queue, db.shard, *_columns(piece)) or []
+                if len(taken) < len(piece):
+                    raise await self._known(db, numbers + taken)
+                numbers += taken
+        return numbers
+
+    async def _check_room(self, db: Db, queue: int, room: int) -> None:
+        await db.lock(f"room {queue}")
+        if known := await _known(db, [one[0] for one in self.fresh]):
+            raise exists(db, next(iter(known)), known)  # which no later time would change
+        check_room(await db.value(_WAITING, queue), len(self.fresh), room)
+
+    async def _known(self, db: Db, new: Sequence[int]) -> ExistsError:
+        """Says which of the ids was there before, or is there twice."""
+        ids, taken = [one[0] for one in self.fresh], set(new)
+        known = await _known(db, ids)
+        there = [uid for uid, (number, *_) in known.items() if number not in taken]
+        return exists(db, there[0] if there else Counter(ids).most_common(1)[0][0], known)
+
+
+@dataclass(slots=True)
+class Append:
+    """Take events in, all or none; the number of each, and whether it is new.
+
+    Attributes:
+        places: The events.
+        foreign: Those of them that another store holds.
+        room: How many may wait afterwards.
+        exist_ok: Whether a known id is left as it stands.
+        terms: What else is asked.
+    """
+
+    places: Sequence[Place]
+    foreign: frozenset[bytes] = frozenset()
+    room: int | None = None
+    exist_ok: bool = False
+    terms: Terms | None = None
+
+    async def __call__(self, db: Db) -> list[tuple[int, bool]]:
+        while True:
+            try:
+                async with db.transaction():
+                    return await self._all(db)
+            except _Overtaken:
+                continue  # somebody has taken one of them in meanwhile: look again
+
+    async def _all(self, db: Db) -> list[tuple[int, bool]]:
+        queue = await db.queue()
+        if (there := await self._standing_for(db, queue)) is not None:
+            return [(there, False)]
+        if self.room is not None:
+            await db.lock(f"room {queue}")
+        known = await _known(db, [place.id for place in self.places])
+        for uid, (_, other, _) in known.items():
+            if other != queue:
+                raise exists(db, uid, known)
+        fresh = self._fresh(db, known)
+        if self.room is not None:
+            check_room(await db.value(_WAITING, queue), len(fresh), self.room)
+        new: dict[bytes, int] = {}
+        places = list(fresh.values())
+        for at in range(0, len(places), PIECE):
+            piece = places[at : at + PIECE]
+            numbers = await insert(db, queue, piece)
+            new |= zip((place.id for place in piece), numbers, strict=True)
+        return [
+            (known[place.id][0], False) if place.id in known else (new[place.id], True)
+            for place in self.places
+        ]
+
+    async def _standing_for(self, db: Db, queue: int) -> int | None:
+        """The event that stands for the one to append; None if there is none."""
+        if self.terms is None or self.terms.unique is None:
+            return None
+        single, _ = self.terms.unique
+        await db.lock(f"unique {queue} {single}")
+        newest = await db.row(_NEWEST, queue, single)
+        stands = None if newest is None else (await standing(db, [newest[0]])).get(newest[0])
+        if newest is None or stands is None:
+            return None
+        waits = stands[0] in (PENDING, PROCESSING)
+        number: int = newest[0]
+        return number if self.terms.are_met_by((single, newest[1]), waits) else None
+
+    def _fresh(self, db: Db, known: dict[bytes, tuple[int, int, str]]) -> dict[bytes, Place]:
+        """The events that are not here yet, each once."""
+        fresh: dict[bytes, Place] = {}
+        for place in self.places:
+            if place.id in known or place.id in fresh:
+                if not self.exist_ok:
+                    raise exists(db, place.id, known)
+            elif place.id in self.foreign:
+                raise ExistsError(
+                    f"the event of id {UUID(place.id)} is held by another executor: append "
+                    "event.as_fresh_event(), or load(executor.states.to_dict()) to take over "
+                    "copies of all"
+                )
+            else:
+                fresh[place.id] = place
+        return fresh
+
+
+class _Overtaken(Exception):
+    """Somebody has taken in an id that was unknown a moment ago."""
+
+
+async def insert(db: Db, queue: int, places: Sequence[Place]) -> list[int]:
+    """Take in events of ids that are not known, in whatever status they are; their numbers."""
+    numbers: list[int] = await db.value(_NUMBERS, db.names.fill("{event}"), len(places))
+    ids, *columns = zip(*(place[:10] for place in places), strict=True)
+    written = await db.run(_INSERT, queue, numbers, [UUID(each) for each in ids], *columns)
+    if written < len(places):
+        raise _Overtaken
+    back, ended = [], []
+    for number, place in zip(numbers, places, strict=True):
+        if place.status == PENDING:
+            back.append((place.due, place.priority, number, place.state))
+        else:
+            ended.append((number, place.status, place.ended, place.state))
+    await let_wait(db, queue, back)
+    await finish(db, queue, ended)
+    return numbers

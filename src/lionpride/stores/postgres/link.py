@@ -1,0 +1,214 @@
+"""One conversation with the server after another, each tried again while it cannot be had."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from random import random
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from .names import Names
+from .pool import Pool
+from .speaking import ANEW, explained, lost
+
+if TYPE_CHECKING:
+    from .pool import Connection
+
+__all__ = ("SHARDS", "Db", "Link", "Step")
+
+T = TypeVar("T")
+
+SHARDS: Final = 32
+"""Rows over which the counts of a queue are spread."""
+
+_SOON, _LATER = 0.02, 1.0
+"""Seconds until the next try, at first and at last."""
+
+
+class Db:
+    """The tables, over a connection that one step has.
+
+    Attributes:
+        names: Their names.
+        shard: Which row of the counts it writes.
+        again: Whether the step was tried before, and nobody knows what came of that.
+    """
+
+    __slots__ = ("_connection", "_link", "again", "names", "shard")
+
+    def __init__(self, connection: Connection, link: Link, again: bool) -> None:
+        self._connection = connection
+        self._link = link
+        self.names = link.names
+        self.shard = link.shard
+        self.again = again
+
+    @property
+    def now(self) -> float | None:
+        """The time for a statement, None for the server's own."""
+        return self._link.now()
+
+    @property
+    def ending(self) -> float | None:
+        """The time for an ending, later than any before; None for the server's own."""
+        return self._link.ending()
+
+    async def queue(self) -> int:
+        """The number of the queue, which is made if there is none of this name."""
+        link = self._link
+        if not link.queue:
+            link.queue = await self.value(_FIND, link.name) or await self._make_queue(link.name)
+        return link.queue
+
+    async def _make_queue(self, name: str) -> int:
+        await self.run(_MAKE, name, SHARDS)
+        number: int = await self.value(_FIND, name)
+        return number
+
+    async def known_queue(self) -> int:
+        """The number of the queue; 0 if there is none of this name yet."""
+        link = self._link
+        if not link.queue:
+            link.queue = await self.value(_FIND, link.name) or 0
+        return link.queue
+
+    def is_own(self, queue: int) -> bool:
+        """Whether a queue's number is that of this one."""
+        return queue == self._link.queue
+
+    async def rows(self, text: str, *bound: Any) -> list[Any]:
+        """All rows that a statement gives."""
+        found: list[Any] = await self._connection.fetch(self.names.fill(text), *bound)
+        return found
+
+    async def row(self, text: str, *bound: Any) -> Any:
+        """The first row; None if there is none."""
+        return await self._connection.fetchrow(self.names.fill(text), *bound)
+
+    async def value(self, text: str, *bound: Any) -> Any:
+        """The first column of the first row; None if there is none."""
+        return await self._connection.fetchval(self.names.fill(text), *bound)
+
+    async def run(self, text: str, *bound: Any) -> int:
+        """How many rows a statement has written."""
+        said = await self._connection.execute(self.names.fill(text), *bound)
+        number = said.rpartition(" ")[2]
+        return int(number) if number.isdigit() else 0
+
+    async def many(self, text: str, bound: Iterable[tuple[Any, ...]]) -> None:
+        """A statement for each row of arguments."""
+        await self._connection.executemany(self.names.fill(text), bound)
+
+    def transaction(self) -> Any:
+        """All that is done within, or nothing."""
+        return self._connection.transaction()
+
+    def snapshot(self) -> Any:
+        """All that is asked within is answered as of one moment."""
+        return self._connection.transaction(isolation="repeatable_read", readonly=True)
+
+    async def lock(self, what: str) -> None:
+        """Have what is named here for oneself, until the transaction ends."""
+        key = f"{self.names.schema}.{self.names.prefix}{what}"
+        await self.run("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", key)
+
+
+Step = Callable[[Db], Awaitable[Any]]
+"""What is asked of the tables: done wholly, or not at all."""
+
+_FIND: Final = "SELECT number FROM {queue} WHERE name = $1"
+_MAKE: Final = """
+WITH made AS (INSERT INTO {queue} (name) VALUES ($1) ON CONFLICT (name) DO NOTHING RETURNING number)
+INSERT INTO {tally} (queue, shard) SELECT number, n FROM made, generate_series(0, $2 - 1) n
+"""
+
+
+class Link:
+    """Has steps taken, over connections of one event loop.
+
+    Args:
+        pool: The connections.
+        names: The tables.
+        name: The queue's.
+        where: The server, for messages.
+        patience: Seconds for which a step is tried again while the server cannot be had.
+        clock: The time, in place of the server's; None: the server's.
+        shard: Which row of the counts it writes.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        names: Names,
+        name: str,
+        *,
+        where: str,
+        patience: float,
+        clock: Callable[[], float] | None,
+        shard: int,
+    ) -> None:
+        self.pool = pool
+        self.names = names
+        self.name = name
+        self.shard = shard
+        self.queue = 0
+        self._where = where
+        self._patience = patience
+        self._clock = clock
+        self._last = 0.0
+
+    def now(self) -> float | None:
+        """The time for a statement; None for the server's own."""
+        return None if self._clock is None else self._clock()
+
+    def ending(self) -> float | None:
+        """The time for an ending: each is later than the one before."""
+        if self._clock is None:
+            return None
+        self._last = max(self._clock(), self._last + 1e-6)
+        return self._last
+
+    async def run(self, step: Callable[[Db], Awaitable[T]], patience: float | None = None) -> T:
+        """What comes of a step; it is tried again while the connection is lost.
+
+        Args:
+            step: What to do. It is told by ``Db.again`` that it may have been done before.
+            patience: Seconds for which it is tried; None: as is usual.
+
+        Raises:
+            StoreError: if the server cannot be had, or refuses.
+        """
+        latest = monotonic() + (self._patience if patience is None else patience)
+        again, delay = False, _SOON
+        while True:
+            connection = None
+            try:
+                connection = await self.pool.take()
+                return await step(Db(connection, self, again))
+            except Exception as error:
+                if not isinstance(error, ANEW):
+                    if not lost(error):
+                        if not _is_the_servers(error):
+                            raise
+                        raise explained(error, self._where) from error
+                    if connection is not None:
+                        self.pool.drop(connection)
+                        connection, again = None, True
+                if monotonic() > latest:
+                    raise explained(error, self._where) from error
+            except BaseException:  # in the midst of an answer
+                if connection is not None:
+                    self.pool.drop(connection)
+                    connection = None
+                raise
+            finally:
+                if connection is not None:
+                    self.pool.give(connection)
+            await asyncio.sleep(delay * (0.5 + random()))  # noqa: S311
+            delay = min(2 * delay, _LATER)
+
+
+def _is_the_servers(error: Exception) -> bool:
+    """Whether an error comes from the server or its driver, and not from a step itself."""
+    return type(error).__module__.startswith("asyncpg")

@@ -1,0 +1,132 @@
+"""News between processes: told at most once in a few milliseconds, and heard by who listens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from random import random
+from typing import Any, Final
+
+from .link import Db
+from .pool import Door
+
+__all__ = ("ALL", "CANCEL", "ENDED", "PUBLISHED", "READY", "Ear", "Herald")
+
+READY, ENDED, CANCEL, PUBLISHED = "recp"
+"""What there is to be heard: something may be claimed; has ended; is to be cancelled; is shown."""
+ALL: Final = READY + ENDED + CANCEL + PUBLISHED
+
+INTERVAL: Final = 0.01
+"""Seconds between two notifications of a process: each takes a lock of the whole server."""
+
+_AGAIN: Final = 1.0
+"""Seconds until a lost listener tries anew, at first; then longer."""
+_LATEST: Final = 30.0
+
+logger = logging.getLogger("lionpride")
+
+
+class Herald:
+    """Tells the others, off the way of what is told of.
+
+    The first news go out at once, what comes within the interval after them together.
+
+    Args:
+        send: Has a step taken.
+        channel: Where they listen.
+        mark: Whose news they are, and of which queue.
+    """
+
+    def __init__(
+        self, send: Callable[[Callable[[Db], Awaitable[Any]]], Awaitable[Any]], channel: str
+    ) -> None:
+        self._send = send
+        self._channel = channel
+        self._news: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+        self.mark = ""
+
+    def tell(self, news: str) -> None:
+        """Tell them soon."""
+        self._news.update(news)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._news:
+                payload = f"{self.mark}/{''.join(sorted(self._news))}"
+                self._news.clear()
+                with suppress(Exception):  # a hint: whoever misses it looks by himself in time
+                    await self._send(partial(self._notify, payload))
+                await asyncio.sleep(INTERVAL)
+        finally:
+            self._task = None
+
+    async def _notify(self, payload: str, db: Db) -> None:
+        await db.run("SELECT pg_notify($1, $2)", self._channel, payload)
+
+    async def stop(self) -> None:
+        """Tell nothing more."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+class Ear:
+    """Listens, over a connection of its own, and goes on when that was lost.
+
+    Args:
+        door: How it is opened.
+        channel: Where to listen.
+        hear: Called with what is said; and with everything when something may have been missed.
+    """
+
+    def __init__(self, door: Door, channel: str, hear: Callable[[str], None]) -> None:
+        self._door = door
+        self._channel = channel
+        self._hear = hear
+        self._task: asyncio.Task[None] | None = None
+        self.listens = False
+
+    def open(self) -> None:
+        """Listen from now on."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        wait = _AGAIN
+        while True:
+            connection = None
+            try:
+                connection = await self._door.open()
+                lost = asyncio.Event()
+                connection.add_termination_listener(lambda _, gone=lost: gone.set())
+                await connection.add_listener(self._channel, self._said)
+                self.listens, wait = True, _AGAIN
+                self._hear(f"/{ALL}")
+                await lost.wait()
+            except Exception as error:
+                logger.warning(
+                    "cannot listen to other processes, and looks now and then: %s", error
+                )
+            finally:
+                self.listens = False
+                if connection is not None:
+                    connection.terminate()
+            await asyncio.sleep(wait * (0.5 + random()))  # noqa: S311
+            wait = min(2 * wait, _LATEST)
+
+    def _said(self, connection: Any, pid: int, channel: str, payload: object) -> None:
+        self._hear(str(payload))
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])

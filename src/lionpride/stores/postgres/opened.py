@@ -1,0 +1,154 @@
+"""Everything that a store has open, for one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from random import randrange
+from typing import Any, Final, TypeVar
+
+from ...errors import OperationError
+from ..sql.forks import forks
+from ..sql.forms import Entry, Exit
+from .lanes import Asked, Lane
+from .link import SHARDS, Db, Link
+from .names import Names
+from .pool import Door, Pool
+
+__all__ = ("MANY", "Lanes", "Opened")
+
+T = TypeVar("T")
+
+MANY: Final = 1_000
+"""Events that one statement of a lane takes in or settles at most."""
+
+
+class Lanes:
+    """What does the work of the two lanes that share statements: whether to go on at once."""
+
+    def __init__(
+        self,
+        *,
+        enter: Callable[[Sequence[Entry]], Awaitable[bool]],
+        settle: Callable[[Sequence[Exit | Asked]], Awaitable[bool]],
+    ) -> None:
+        self.enter = enter
+        self.settle = settle
+
+
+class Opened:
+    """The connections, and the lanes over them.
+
+    Appends, settlements and claims each have a lane, so that they share their statements with
+    their like and wait for nobody else; very large appends have one, and all the rest another.
+
+    Args:
+        door: How connections are opened.
+        names: The tables.
+        queue: The queue's name.
+        lanes: What does the work.
+        connections: How many there may be.
+        where: The server, for messages.
+        patience: Seconds for which a step is tried again while the server cannot be had.
+        clock: The time, in place of the server's.
+    """
+
+    def __init__(
+        self,
+        door: Door,
+        names: Names,
+        queue: str,
+        lanes: Lanes,
+        *,
+        connections: int,
+        where: str,
+        patience: float,
+        clock: Callable[[], float] | None,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._where = where
+        self._process = forks.count
+        self._pool = Pool(door, connections)
+        first = randrange(SHARDS)  # noqa: S311
+
+        def link(shard: int) -> Link:
+            return Link(
+                self._pool,
+                names,
+                queue,
+                where=where,
+                patience=patience,
+                clock=clock,
+                shard=(first + shard) % SHARDS,
+            )
+
+        self.entering, self.settling, self.reading = link(0), link(1), link(3)
+        self.enter: Lane[Entry] = Lane(lanes.enter, MANY)
+        self.settle: Lane[Exit | Asked] = Lane(lanes.settle, MANY)
+        self.claim: Lane[Asked] = Lane(partial(_take, link(2)), 1)
+        self.large: Lane[Asked] = Lane(partial(_take, link(4)), 1)
+        self.rest: Lane[Asked] = Lane(partial(_take, link(3)), 1)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process has opened it, not one that it was forked from."""
+        return forks.count == self._process
+
+    def check_process(self) -> None:
+        """Refuse to work in a child process.
+
+        Raises:
+            OperationError: after ``fork``.
+        """
+        if not self.is_ours:
+            raise OperationError(
+                f"{self._where} was opened before fork(): open it anew in the child process"
+            )
+
+    def ask(
+        self, lane: Lane[Any], step: Any, then: Callable[[Any], Any] | None = None
+    ) -> asyncio.Future[Any]:
+        """Have a step taken in a lane.
+
+        Args:
+            lane: Which.
+            step: What to do.
+            then: Called with its answer once that is committed, even if nobody awaits it any
+                more; what it gives is the future's result.
+        """
+        self.check_process()
+        future: asyncio.Future[Any] = self.loop.create_future()
+        lane.put(Asked(step, then, future))
+        return future
+
+    async def read(self, step: Callable[[Db], Awaitable[T]]) -> T:
+        """What the tables say."""
+        self.check_process()
+        return await self.reading.run(step)
+
+    async def quiet(self) -> None:
+        """Return when nothing is under way."""
+        lanes = (self.enter, self.large, self.claim, self.rest, self.settle)
+        while any(not lane.idle for lane in lanes):
+            for lane in lanes:
+                lane.go()
+                await lane.quiet()
+            if self.settle.stalled:
+                break
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+
+async def _take(link: Link, some: Sequence[Asked]) -> bool:
+    """Take steps, one after another."""
+    for asked in some:
+        try:
+            answer = await link.run(asked.step)
+        except Exception as error:
+            asked.fail(error)
+        else:
+            await asked.tell(answer)
+    return True

@@ -1,0 +1,149 @@
+"""A few connections to the server, opened when they are needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from .migrating import make_sure
+from .names import Names
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[Any]
+
+__all__ = ("Door", "Pool")
+
+_PLANS: Final[Mapping[str, str]] = {
+    # The plan of each statement is the one that was meant, whatever the statistics of a table say
+    # that was empty a minute ago.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+    "default_transaction_isolation": "read committed",
+    "synchronous_commit": "on",
+}
+_STATEMENTS: Final = 500
+"""Statements that a connection keeps prepared."""
+
+_CLOSING: Final = 2.0
+"""Seconds that a connection gets to say goodbye."""
+
+
+class Door:
+    """How connections are opened.
+
+    Args:
+        url: Where the server is.
+        names: The tables.
+        pgbouncer: Whether somebody between may give each transaction another connection.
+        patience: Seconds to wait for one, and for the answer to a statement.
+    """
+
+    def __init__(self, url: str, names: Names, *, pgbouncer: bool, patience: float) -> None:
+        self._url = url
+        self._names = names
+        self._patience = max(patience, 0.1)
+        self._settings = {} if pgbouncer else {"application_name": "lionpride", **_PLANS}
+        self._statements = 0 if pgbouncer else _STATEMENTS
+
+    async def open(self) -> Connection:
+        """One more connection; nothing is looked at."""
+        connection: Connection = await asyncpg.connect(
+            self._url,
+            timeout=min(self._patience, 10.0),
+            command_timeout=max(self._patience, 10.0),
+            statement_cache_size=self._statements,
+            max_cached_statement_lifetime=0,
+            server_settings=self._settings,
+        )
+        return connection
+
+    async def open_first(self) -> Connection:
+        """A connection to a server that has the tables; they are made if there are none."""
+        connection = await self.open()
+        try:
+            await make_sure(connection, self._names)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+
+class Pool:
+    """Lends connections of one event loop.
+
+    Args:
+        door: How they are opened.
+        size: How many at most.
+    """
+
+    def __init__(self, door: Door, size: int) -> None:
+        self._door = door
+        self._size = size
+        self._free: list[Connection] = []
+        self._count = 0
+        self._known = False  # the tables are there
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> Connection:
+        """A connection that nobody else has."""
+        while not self._free and self._count >= self._size:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except BaseException:
+                if turn.done() and not turn.cancelled():
+                    self._call()
+                raise
+        while self._free:
+            connection = self._free.pop()
+            if not connection.is_closed():
+                return connection
+            self._count -= 1
+        self._count += 1
+        try:
+            connection = await (self._door.open() if self._known else self._door.open_first())
+        except BaseException:
+            self._count -= 1
+            self._call()
+            raise
+        self._known = True
+        return connection
+
+    def give(self, connection: Connection) -> None:
+        """It is free again."""
+        if connection.is_closed():
+            self._count -= 1
+        else:
+            self._free.append(connection)
+        self._call()
+
+    def drop(self, connection: Connection) -> None:
+        """It is no good any more."""
+        connection.terminate()
+        self._count -= 1
+        self._call()
+
+    def _call(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    async def close(self) -> None:
+        """Close what is free; nobody has any more."""
+        free, self._free = self._free, []
+        self._count -= len(free)
+        for connection in free:
+            with suppress(Exception):  # whatever it says, it is closed
+                await connection.close(timeout=_CLOSING)

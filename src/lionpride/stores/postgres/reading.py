@@ -1,0 +1,218 @@
+"""What is asked of the tables without changing them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+from uuid import UUID
+
+from asyncpg.pgproto import pgproto
+
+from ...model.execution import EventStatus
+from ...model.live import Progress
+from ...model.packing import unpack_result
+from ..record import Record
+from ..sql.forms import PENDING, PROCESSING, STATE, Found, Kept
+from ..sql.records import record_of
+from .link import Db
+
+__all__ = (
+    "counts",
+    "find",
+    "kept",
+    "last",
+    "next_expiry",
+    "numbers_of",
+    "page",
+    "published_chunks",
+    "queues",
+    "records",
+    "standing",
+    "unwanted",
+    "waiting_kinds",
+)
+
+_STATES: Final = [each.strip() for each in STATE.split(",")]
+
+
+def _state(name: str) -> str:
+    tables = ("l", "r", "d") if name == "expires" else ("f", "l", "r", "d")
+    return f"coalesce({', '.join(f'{each}.{name}' for each in tables)})"
+
+
+_FIND: Final = f"""
+SELECT e.number, e.id, q.name, e.kind, e.created, e.priority, e.key, e.costs, e.retry, e.single,
+    e.since, e.payload,
+    CASE WHEN f.number IS NOT NULL THEN f.status WHEN l.number IS NOT NULL THEN '{PROCESSING}'
+        ELSE '{PENDING}' END,
+    coalesce(l.due, r.due, d.due, 0), coalesce(f.ended, 0), {", ".join(map(_state, _STATES))}
+FROM {{event}} e
+JOIN {{queue}} q ON q.number = e.queue
+LEFT JOIN {{finished}} f ON f.number = e.number
+LEFT JOIN {{lease}} l ON l.number = e.number
+LEFT JOIN {{ready}} r ON r.queue = e.queue AND r.due = 0 AND r.priority = e.priority
+    AND r.number = e.number
+LEFT JOIN {{ready}} d ON d.number = e.number AND d.due > 0
+WHERE e.number = ANY($1::bigint[])
+"""
+_STANDING: Final = """
+SELECT e.number, coalesce(f.status, CASE WHEN l.number IS NULL THEN 'pending'
+    ELSE 'processing' END), coalesce(f.attempt, l.attempt, r.attempt, d.attempt)
+FROM {event} e
+LEFT JOIN {finished} f ON f.number = e.number
+LEFT JOIN {lease} l ON l.number = e.number
+LEFT JOIN {ready} r ON r.queue = e.queue AND r.due = 0 AND r.priority = e.priority
+    AND r.number = e.number
+LEFT JOIN {ready} d ON d.number = e.number AND d.due > 0
+WHERE e.number = ANY($1::bigint[]) AND e.queue = $2
+"""
+_KEPT: Final = """
+SELECT number, id, kind, created, payload, retry, single, since FROM {event}
+WHERE number = ANY($1::bigint[])
+"""
+_COUNTS: Final = f"""
+SELECT {", ".join(f"coalesce(sum({each.value}), 0)::bigint" for each in EventStatus)}
+FROM {{tally}} WHERE queue = $1
+"""
+_LAST: Final = """
+SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence($1, 'number')::regclass), 0)
+"""
+_PAGES: Final[dict[str | None, str]] = {
+    None: "{event} WHERE queue = $1",
+    PENDING: "{ready} WHERE queue = $1",
+    PROCESSING: "{lease} WHERE queue = $1",
+    EventStatus.COMPLETED.value: "{finished} WHERE queue = $1 AND status = 'completed'",
+}
+_TROUBLE: Final = "{{finished}} WHERE queue = $1 AND status = '{}' AND status <> 'completed'"
+_PUBLISHED: Final = """
+SELECT number, fraction, note, chunks FROM {live} JOIN unnest($1::bigint[], $2::int[])
+    AS given (number, attempt) USING (number, attempt)
+"""
+_PIECES: Final = 8
+"""Rows of chunks that are read at a time."""
+
+
+async def find(db: Db, numbers: Sequence[int]) -> dict[int, Found]:
+    """All that is known of events, in whatever queue."""
+    rows = await db.rows(_FIND, list(numbers)) if numbers else []
+    return {row[0]: _found(row) for row in rows}
+
+
+def _found(row: Any) -> Found:
+    number, uid, *kept = row[:12]
+    return Found._make((number, uid.bytes, *kept, row[12], row[13], row[14], tuple(row[15:])))
+
+
+async def standing(db: Db, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
+    """Status and attempt of events; those that are in this queue."""
+    rows = await db.rows(_STANDING, list(numbers), await db.known_queue()) if numbers else []
+    return {number: (status, attempt) for number, status, attempt in rows}
+
+
+async def kept(db: Db, numbers: Sequence[int]) -> dict[int, Kept]:
+    """What never changes of events."""
+    rows = await db.rows(_KEPT, list(numbers)) if numbers else []
+    return {row[0]: (row[1].bytes, *row[2:]) for row in rows}
+
+
+async def numbers_of(db: Db, ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The numbers of the ids that are in this queue."""
+    query = "SELECT id, number FROM {event} WHERE id = ANY($1::uuid[]) AND queue = $2"
+    rows = await db.rows(query, [pgproto.UUID(each.bytes) for each in ids], await db.known_queue())
+    return {UUID(bytes=uid.bytes): number for uid, number in rows}
+
+
+async def counts(db: Db) -> dict[EventStatus, int]:
+    """How many events are in each status."""
+    row = await db.row(_COUNTS, await db.known_queue())
+    return dict(zip(EventStatus, row, strict=True))
+
+
+async def queues(db: Db) -> list[str]:
+    """The names of all queues, in order of their making."""
+    return [name for (name,) in await db.rows("SELECT name FROM {queue} ORDER BY number")]
+
+
+async def last(db: Db) -> int:
+    """The highest number given so far."""
+    number: int = await db.value(_LAST, db.names.fill("{event}"))
+    return number
+
+
+async def next_expiry(db: Db) -> float | None:
+    """When the first of what waits and has to start by some time expires."""
+    query = "SELECT min(expires) FROM {ready} WHERE queue = $1 AND expires IS NOT NULL"
+    at: float | None = await db.value(query, await db.known_queue())
+    return at
+
+
+async def waiting_kinds(db: Db) -> set[str]:
+    """The kinds of what waits."""
+    query = (
+        "SELECT DISTINCT e.kind FROM {ready} r JOIN {event} e ON e.number = r.number "
+        "WHERE r.queue = $1"
+    )
+    return {kind for (kind,) in await db.rows(query, await db.known_queue())}
+
+
+async def unwanted(db: Db) -> list[int]:
+    """The numbers of what is leased and is to be cancelled."""
+    query = "SELECT number FROM {lease} WHERE queue = $1 AND cancel"
+    return [number for (number,) in await db.rows(query, await db.known_queue())]
+
+
+async def page(db: Db, status: EventStatus | None, after: int, limit: int) -> list[Found]:
+    """The next events of a status, by number."""
+    wanted = None if status is None else status.value
+    where = _PAGES.get(wanted) or _TROUBLE.format(wanted)
+    query = f"SELECT number FROM {where} AND number > $2 ORDER BY number LIMIT $3"
+    async with db.snapshot():
+        rows = await db.rows(query, await db.known_queue(), after, limit)
+        found = await find(db, [number for (number,) in rows])
+    return [found[number] for number in sorted(found)]
+
+
+async def records(db: Db, found: Sequence[Found]) -> list[Record]:
+    """Records, with what is published of attempts that run."""
+    made = [record_of(each) for each in found]
+    runs = [each for each in made if each.status is EventStatus.PROCESSING]
+    if not runs:
+        return made
+    bound = [each.number for each in runs], [each.attempt for each in runs]
+    seen = {number: rest for number, *rest in await db.rows(_PUBLISHED, *bound)}
+    return [_with(each, seen.get(each.number)) for each in made]
+
+
+def _with(record: Record, seen: Any) -> Record:
+    if seen is None:
+        return record
+    fraction, note, chunks = seen
+    progress = None if note is None else Progress(fraction, note)
+    return replace(record, progress=progress, chunks=chunks)
+
+
+async def published_chunks(
+    db: Db, number: int, attempt: int, first: int
+) -> tuple[int, list[Any]] | None:
+    """The attempt of an event that was written last, and chunks of it as they were yielded.
+
+    Args:
+        db: The tables.
+        number: Which event.
+        attempt: The attempt whose chunks are known.
+        first: How many of them are.
+    """
+    written: int | None = await db.value("SELECT attempt FROM {live} WHERE number = $1", number)
+    if written is None:
+        return None
+    query = (
+        "SELECT chunks FROM {chunk} WHERE number = $1 AND attempt = $2 AND first >= $3 "
+        "ORDER BY first LIMIT $4"
+    )
+    known = first if written == attempt else 0
+    pieces = [
+        unpack_result(text)["_response"]
+        for (text,) in await db.rows(query, number, written, known, _PIECES)
+    ]
+    return written, [chunk for piece in pieces for chunk in piece]

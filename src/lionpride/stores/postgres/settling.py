@@ -1,0 +1,124 @@
+"""Putting on record what came of claims: many in one statement, each fenced by its attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ..contract import Settled
+from ..sql.forms import Ended, Settling
+from .link import Db
+from .reading import standing
+
+__all__ = ("complete", "settle")
+
+_COMPLETE: Final = """
+WITH gone AS (
+    DELETE FROM {lease} l USING unnest($4::bigint[], $5::int[], $6::float8[], $7::text[])
+        WITH ORDINALITY AS given (number, attempt, duration, result, place)
+    WHERE l.number = given.number AND l.attempt = given.attempt
+    RETURNING l.number, l.attempt, l.tries, l.interruptions, l.attempts, given.duration,
+        given.result, given.place
+), ended AS (
+    INSERT INTO {finished} (number, queue, status, ended, attempt, tries, denials, interruptions,
+        duration, result, attempts)
+    SELECT number, $2, 'completed', {now} + place * 1e-6, attempt, tries, 0, interruptions,
+        duration, result, attempts
+    FROM gone
+), counted AS (
+    UPDATE {tally} t SET processing = t.processing - n, completed = t.completed + n
+    FROM (SELECT count(*) AS n FROM gone) AS gone WHERE t.queue = $2 AND t.shard = $3
+)
+SELECT array_agg(number) FROM gone
+"""
+
+_SETTLE: Final = """
+WITH gone AS (
+    DELETE FROM {lease} l USING unnest(
+        $4::bigint[], $5::int[], $6::text[], $7::float8[], $8::float8[], $9::int[], $10::int[],
+        $11::int[], $12::float8[], $13::int[], $14::text[], $15::text[], $16::float8[]
+    ) WITH ORDINALITY AS given (
+        number, attempt, status, due, priority, tries, denials, interruptions,
+        duration, retryable, result, attempts, expires, place
+    )
+    WHERE l.number = given.number AND l.attempt = given.attempt
+    RETURNING given.*
+), ended AS (
+    INSERT INTO {finished} (number, queue, status, ended, attempt, tries, denials, interruptions,
+        duration, retryable, result, attempts)
+    SELECT number, $2, status, {now} + place * 1e-6, attempt, tries, denials, interruptions,
+        duration, retryable, result, attempts
+    FROM gone WHERE status <> 'pending'
+), back AS (
+    INSERT INTO {ready} (queue, due, priority, number, attempt, tries, denials, interruptions,
+        duration, retryable, result, attempts, expires)
+    SELECT $2, due, priority, number, attempt, tries, denials, interruptions,
+        duration, retryable, result, attempts, expires
+    FROM gone WHERE status = 'pending'
+), counted AS (
+    UPDATE {tally} t SET processing = t.processing - n.all, pending = t.pending + n.pending,
+        completed = t.completed + n.completed, failed = t.failed + n.failed,
+        cancelled = t.cancelled + n.cancelled, skipped = t.skipped + n.skipped,
+        aborted = t.aborted + n.aborted
+    FROM (
+        SELECT count(*) AS all,
+            count(*) FILTER (WHERE status = 'pending') AS pending,
+            count(*) FILTER (WHERE status = 'completed') AS completed,
+            count(*) FILTER (WHERE status = 'failed') AS failed,
+            count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE status = 'skipped') AS skipped,
+            count(*) FILTER (WHERE status = 'aborted') AS aborted
+        FROM gone
+    ) n WHERE t.queue = $2 AND t.shard = $3
+)
+SELECT array_agg(number) FROM gone
+"""
+
+
+async def complete(db: Db, ended: Sequence[Ended]) -> list[bool]:
+    """Put completed attempts on record; of each, whether its claim held."""
+    first = {one[:2]: one for one in reversed(ended)}
+    columns = sorted((one[0], one[1], one[3], one[4]) for one in first.values())
+    bound = zip(*columns, strict=True)
+    gone: list[int] = await db.value(_COMPLETE, db.ending, await db.queue(), db.shard, *bound) or []
+    if len(gone) == len(ended):
+        return [True] * len(ended)
+    applied = set(gone)
+    if db.again and (lost := [one for one in first.values() if one[0] not in applied]):
+        stands = await standing(db, [one[0] for one in lost])
+        applied |= {one[0] for one in lost if stands.get(one[0]) == ("completed", one[1])}
+    return [one[0] in applied and first.get(one[:2]) is one for one in ended]
+
+
+async def settle(db: Db, settlings: Sequence[Settling]) -> list[Settled]:
+    """Put on record what came of claims; one answer each, in order."""
+    first: dict[Any, int] = {}
+    for at, one in enumerate(settlings):
+        if one[6] is not None:
+            first.setdefault(one[:2], at)
+    applied = set(await _settle(db, [settlings[at] for at in first.values()])) if first else set()
+    answers: dict[int, Settled] = {
+        at: Settled.APPLIED for token, at in first.items() if token[0] in applied
+    }
+    if len(answers) < len(settlings):
+        others = [at for at in range(len(settlings)) if at not in answers]
+        stands = await standing(db, [settlings[at][0] for at in others])
+        for at in others:
+            number, attempt, status, *_ = settlings[at]
+            same = stands.get(number) == (status, attempt)
+            again = db.again and settlings[at][6] is not None and first.get((number, attempt)) == at
+            done = Settled.APPLIED if again else Settled.REPLAYED
+            answers[at] = done if same else Settled.FENCED
+    return [answers[at] for at in range(len(settlings))]
+
+
+async def _settle(db: Db, settlings: Sequence[Settling]) -> list[int]:
+    """The numbers of those whose claim held."""
+    rows = []
+    for number, attempt, status, due, _, priority, state in settlings:
+        assert state is not None, "who has no claim settles nothing"
+        rows.append((number, attempt, status, due, priority, *state[1:]))
+    rows.sort(key=lambda row: row[0])
+    bound = zip(*rows, strict=True)
+    gone: list[int] | None = await db.value(_SETTLE, db.ending, await db.queue(), db.shard, *bound)
+    return gone or []

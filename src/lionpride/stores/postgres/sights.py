@@ -1,0 +1,49 @@
+"""What was read of events just now, for those who note it and may not wait."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from ..sql.forms import Found
+
+__all__ = ("Sights",)
+
+
+class Sights:
+    """Reads how events stand, without mistaking what was true for what is.
+
+    While the server answers, this process may note that an event has moved on; what was read of
+    that one is out of date then, and is read again.
+
+    Args:
+        read: Asks the server.
+    """
+
+    def __init__(self, read: Callable[[Sequence[int]], Awaitable[dict[int, Found]]]) -> None:
+        self._read = read
+        self._seen: dict[int, Found] = {}
+        self._asking: list[set[int]] = []
+
+    def moved(self, numbers: Iterable[int]) -> None:
+        """These have moved on: it is noted here."""
+        for each in self._asking:
+            each.update(numbers)
+
+    async def see(self, numbers: Iterable[int]) -> None:
+        """Read how these stand; until the next ``await`` it can be asked for."""
+        wanted, seen = list(dict.fromkeys(numbers)), dict[int, Found]()
+        while wanted:
+            moved = set[int]()
+            self._asking.append(moved)
+            try:
+                seen |= await self._read(wanted)
+            finally:
+                self._asking.remove(moved)
+            wanted = [number for number in wanted if number in moved]
+            for number in wanted:
+                seen.pop(number, None)
+        self._seen = seen
+
+    def __call__(self, numbers: Sequence[int]) -> list[Found | None]:
+        """What ``see`` has read; None of one that is not there."""
+        return [self._seen.get(number) for number in numbers]

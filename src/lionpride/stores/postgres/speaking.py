@@ -1,0 +1,68 @@
+"""Errors of the server and of the way to it: what may be tried again, and how to say the rest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import asyncpg
+
+from ...errors import StoreError
+
+__all__ = ("ANEW", "LOST", "explained", "lost")
+
+LOST: Final[tuple[type[BaseException], ...]] = (
+    OSError,  # it cannot be reached; TimeoutError is one too
+    asyncpg.PostgresConnectionError,  # 08: the connection was lost
+    asyncpg.OperatorInterventionError,  # 57P: shut down, terminated, not ready yet
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # the connection was lost in the midst of an answer
+)
+"""The server may be there again in a moment."""
+
+ANEW: Final[tuple[type[BaseException], ...]] = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.InvalidSQLStatementNameError,
+)
+"""Nothing was done, and the very same may be done at once."""
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an error says that the connection is no good, and that another may be."""
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return False  # somebody has cancelled this one statement, or it took longer than is allowed
+    if isinstance(error, asyncpg.InterfaceError):
+        return "clos" in str(error)  # the connection is closed, or was in the middle of it
+    return isinstance(error, LOST)
+
+
+def explained(error: BaseException, where: str) -> StoreError:
+    """The error for who waits, which says what to do."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        text, again = f"{where} lets nobody in: {error}; check user and password", False
+    elif isinstance(error, asyncpg.InvalidCatalogNameError):
+        text, again = f"{where}: {error}: create the database first", False
+    elif isinstance(error, asyncpg.InsufficientPrivilegeError):
+        text = f"{where}: {error}: grant it to this user, or name a schema that is the user's own"
+        again = False
+    elif isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
+        text = f"{where}: {error}: the tables are not those of this version, or were dropped"
+        again = False
+    elif isinstance(error, asyncpg.DiskFullError):
+        text, again = f"{where}: the server's disk is full: nothing of this step was written", True
+    elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        text = f"{where} cannot be written: it is a standby; give the address of the primary"
+        again = True
+    elif lost(error):
+        text, again = f"{where} cannot be reached: {str(error) or type(error).__name__}", True
+    else:
+        text, again = f"{where}: {error}", False
+    return StoreError(text, retryable=again, cause=_plain(error))
+
+
+def _plain(error: BaseException) -> Exception | None:
+    return error if isinstance(error, Exception) else None

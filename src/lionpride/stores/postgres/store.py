@@ -1,0 +1,312 @@
+"""The store in a PostgreSQL database: the rows are the truth, and a commit makes a step safe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from ...model.execution import EventStatus, Execution
+from ...model.packing import packed_result
+from ...model.work import Work
+from ...rules.lifecycle import RELEASED
+from ...rules.metering import Limits
+from ..contract import Claim, Extended, Settled, Settlement
+from ..sql.forms import Exit
+from ..sql.holding import Taken
+from . import claiming, reading, settling
+from .base import CHUNK, heard
+from .by_hand import Retain
+from .expiring import Expire
+from .lanes import Asked
+from .leasing import Extend, Sweep
+from .news import ENDED, READY
+from .taking_in import TakingIn
+
+__all__ = ("PostgresStore",)
+
+SWEEP: Final = 1.0
+"""Seconds between two looks for leases that have lapsed."""
+
+AGAIN: Final = 1.0
+"""Seconds until completions are tried again that could not be written."""
+
+_NOTHING: Final = '{"response":null}'
+"""The result of most events that are made for what they do."""
+
+
+class PostgresStore(TakingIn):
+    """Keeps the events of one queue in a PostgreSQL database that many machines may share.
+
+    Args:
+        url: The server and the database, as ``postgresql://user:password@host:5432/database``.
+        queue: The queue's name.
+        name: The name of the States; the queue's by default.
+        schema: The schema that holds the tables; it is made if there is none.
+        prefix: What each table's name begins with.
+        lease: Seconds after which a claim lapses, if its process gives no sign of life.
+        patience: Seconds for which a step is tried again while the server cannot be had.
+        connections: How many connections there may be, beside one that listens and one for
+            signs of life.
+        listen: Whether to listen to what other processes do; without it they are looked for.
+        poll: Seconds between two looks, about, where nothing is heard.
+        pgbouncer: Whether transactions may each get another connection, as from PgBouncer in
+            transaction mode: then no statement is prepared, and nothing is listened to.
+        shown: How many events at rest the ``states`` show: the newest taken in or settled here.
+        retain: How many ended events stay, or for how long; None: all, for ever.
+        clock: The time as a Unix timestamp in seconds, in place of the server's own.
+
+    Raises:
+        ConfigurationError: names an option that makes no sense; nothing is opened or made then.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._swept = -SWEEP
+        self._others = False  # others hold leases
+        self._strangers = False  # what is claimed here has mostly been appended elsewhere
+
+    # -- claiming ----------------------------------------------------------------------------
+
+    async def claim(
+        self,
+        worker: str,
+        n: int = 1,
+        *,
+        lease: float | None = None,
+        until: int | None = None,
+        skip: Collection[int] = (),
+        denied: bool = False,
+        start: bool = False,
+        limits: Limits | None = None,
+    ) -> tuple[list[Claim], float | None]:
+        opened = self._open
+        self._names.add(worker)
+        self._tidy()
+        step = claiming.Claim(
+            worker,
+            n,
+            self._lease if lease is None else lease,
+            until,
+            skip,
+            denied,
+            start,
+            tuple(self._still_missing()),
+            self._strangers,
+            Expire(),
+        )
+        taken = Taken()
+        try:
+            wait: float | None = await opened.ask(
+                opened.claim, step, lambda answer: self._claimed(answer, start, taken)
+            )
+        except asyncio.CancelledError:
+            taken.wanted = False  # nobody waits for them any more
+            self._release(taken)
+            raise
+        if self._others and (wait is None or wait > SWEEP):
+            wait = SWEEP  # another process may die
+        return taken.claims, wait
+
+    async def _claimed(self, answer: claiming.Claimed, start: bool, taken: Taken) -> float | None:
+        await self._expired(answer.expired)
+        if answer.rows:
+            answer = await self._with_kept(answer)
+        self._sights.moved([one[0] for one in answer.rows])
+        wait = self._holding.claimed(answer, start, taken)
+        self._warn_of_missing()
+        self._release(taken)
+        return wait
+
+    async def _with_kept(self, answer: claiming.Claimed) -> claiming.Claimed:
+        """The same with what is needed to build the events that this process has not.
+
+        What is noted of them here has to be noted first: they may have been appended, or sent
+        back to wait, by steps whose answers are on their way.
+        """
+        opened, find = self._open, self._holding.shown.find
+        if any(find(one[0]) is None for one in answer.rows):
+            await opened.enter.passed()
+        if any(one[3] and one[0] in self._holding.claims for one in answer.rows):
+            await opened.settle.passed()
+            await opened.rest.passed()
+        held = [find(one[0]) for one in answer.rows]  # kept until the claim is noted
+        new = [one[0] for one, event in zip(answer.rows, held, strict=True) if event is None]
+        self._strangers = 2 * len(new) > len(held)
+        unknown = [number for number in new if number not in answer.kept]
+        kept = dict(answer.kept)
+        if unknown:
+            kept |= await self._read(lambda db: reading.kept(db, unknown))
+        if any(kept[number][0] in self._large_ids for number in new):
+            await opened.large.passed()
+        foreign = {kept[number][1] for number in new}
+        missing = {kind for kind in foreign if not claiming.is_known(kind)}
+        if missing:
+            answer = self._without(answer, kept, missing)
+        return answer._replace(kept=kept)
+
+    def _without(
+        self, answer: claiming.Claimed, kept: dict[int, Any], missing: set[str]
+    ) -> claiming.Claimed:
+        """The claim without events that this process has no class for, which go back."""
+        self.missing |= missing
+        back, rows = [], []
+        for one in answer.rows:
+            if one[0] in kept and kept[one[0]][1] in missing:
+                state: Any = (one[3] + 1, *one[4:])
+                back.append((one[0], one[3] + 1, "pending", one[1], 0.0, one[2], state))
+            else:
+                rows.append(one)
+        self._ask(lambda db: settling.settle(db, back)).add_done_callback(heard)
+        return answer._replace(rows=rows, wait=0.0)
+
+    def _release(self, taken: Taken) -> None:
+        """Give back what nobody waits for."""
+        if taken.claims and not taken.wanted:
+            self._settle([(*claim, RELEASED) for claim in taken.claims]).add_done_callback(heard)
+            taken.claims = []
+
+    def start(self, event: Work) -> None:
+        self._holding.start(event)
+
+    # -- settling ----------------------------------------------------------------------------
+
+    def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
+        """See ``Prompt``."""
+        own = event.__dict__
+        number: int = own.get("_arrival", 0)
+        if not self._holding.has(number, event, attempt):
+            return
+        if response is None:
+            result: str | None = _NOTHING
+        else:
+            result = packed_result(Execution.over({"_response": response}))
+        columns = number, attempt, 0.0, duration, result, 0, 0, None
+        self._open.settle.put((event, response, columns))
+
+    async def settled(self) -> None:
+        """See ``Prompt``."""
+        lane = self._open.settle
+        while not lane.idle and not lane.stalled:
+            await lane.quiet()
+        if lane.stalled and self._trouble is not None:
+            raise self._trouble
+
+    _trouble: Exception | None = None
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        answers: list[Settled] = await self._settle(settlements)
+        return answers
+
+    def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
+        rows = [self._holding.settling(each, 0.0) for each in settlements]
+        opened = self._open
+        return opened.ask(opened.settle, rows, lambda answers: self._settled(settlements, answers))
+
+    async def _settled(
+        self, settlements: Sequence[Settlement], answers: list[Settled]
+    ) -> list[Settled]:
+        lost = [
+            event.__dict__.get("_arrival", 0)
+            for (event, attempt, _), answer in zip(settlements, answers, strict=True)
+            if answer is not Settled.APPLIED
+            and self._holding.has(event.__dict__.get("_arrival", 0), event, attempt)
+        ]
+        if lost:
+            await self._sights.see(lost)
+        self._sights.moved(event.__dict__.get("_arrival", 0) for event, _, _ in settlements)
+        self._holding.settled(settlements, answers)
+        back = False
+        for event, _, outcome in settlements:
+            if outcome.status is EventStatus.PENDING:
+                back = True
+                self._alarm.set(event.execution.expires)
+        self._herald.tell(READY if back else ENDED)
+        self._ring_if_idle()
+        return answers
+
+    async def _settle_all(self, items: Sequence[Exit | Asked]) -> bool:
+        asked = [one for one in items if isinstance(one, Asked)]
+        exits = [one for one in items if not isinstance(one, Asked)]
+        fine = not exits or await self._exit(exits)
+        await self._answer(asked)
+        return fine
+
+    async def _exit(self, exits: Sequence[Exit]) -> bool:
+        """Put completions on record; they are tried until that is done."""
+        columns = [one[2] for one in exits]
+        try:
+            applied = await self._open.settling.run(lambda db: settling.complete(db, columns))
+        except Exception as error:
+            self._trouble = error
+            opened = self._open
+            opened.settle.put_back(exits)
+            opened.loop.call_later(AGAIN, opened.settle.go)
+            return False
+        claims = self._holding.claims
+        lost = [
+            one[0]
+            for one, is_on_record in zip(columns, applied, strict=True)
+            if not is_on_record and claims.get(one[0]) == one[1]
+        ]
+        if lost:
+            await self._sights.see(lost)
+        self._sights.moved([one[0] for one in columns])
+        self._holding.exited(exits, applied)
+        self._herald.tell(ENDED)
+        self._ring_if_idle()
+        return True
+
+    async def _answer(self, asked: Sequence[Asked]) -> None:
+        """Put settlements on record, all in one statement, and answer each who waits."""
+        if not asked:
+            return
+        rows = [row for one in asked for row in one.step]
+        try:
+            answers = await self._open.settling.run(lambda db: settling.settle(db, rows))
+        except Exception as error:
+            for one in asked:
+                one.fail(error)
+            return
+        for one in asked:
+            own, answers = answers[: len(one.step)], answers[len(one.step) :]
+            await one.tell(own)
+
+    async def extend(
+        self, worker: str, claims: Sequence[Claim], *, lease: float | None = None
+    ) -> list[Extended]:
+        pairs = [(self._number(event), attempt) for event, attempt in claims]
+        length = self._lease if lease is None else lease
+        answers: list[Extended] = await self._ask(Extend(pairs, length))
+        return answers
+
+    async def sweep(self, limit: int = 1000) -> int:
+        count: int = await self._ask(Sweep(frozenset(self._names), limit), self._swept_up)
+        return count
+
+    async def _swept_up(self, answer: tuple[list[int], bool]) -> int:
+        numbers, self._others = answer
+        await self._refresh(numbers)
+        if numbers:
+            self._bells.ring_ready()
+            self._herald.tell(READY + ENDED)
+        return len(numbers)
+
+    def _tidy(self) -> None:
+        """Look now and then for leases that have lapsed, and for endings that are too old."""
+        now = self._clock()
+        if now - self._swept < SWEEP:
+            return
+        self._swept = now
+        self._ask(Sweep(frozenset(self._names)), self._swept_up).add_done_callback(heard)
+        if self._retain is not None:
+            keep = self._retain if isinstance(self._retain, int) else None
+            age = self._retain if isinstance(self._retain, timedelta) else None
+            seconds = None if age is None else age.total_seconds()
+            self._ask(Retain(keep, seconds, CHUNK), self._retained).add_done_callback(heard)
+
+    def _retained(self, numbers: list[int]) -> None:
+        self._drop(numbers)
+        if len(numbers) == CHUNK:
+            self._swept -= SWEEP  # there may be more: go on with the next claim

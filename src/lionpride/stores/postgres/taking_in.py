@@ -1,0 +1,198 @@
+"""Taking events in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from ...model.execution import EventStatus
+from ...model.work import Work
+from ...rules.lifecycle import after_interruption
+from ..contract import Entry
+from ..record import Record
+from ..sql.columns import after, fresh_of, is_plain, place_of, place_of_record
+from ..sql.forms import Entry as Entering
+from ..sql.forms import Place
+from ..terms import Terms
+from . import reading
+from .base import CHUNK
+from .entering import Append, Enter, enter
+from .news import READY
+from .watching import Watching
+
+__all__ = ("TakingIn",)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Entered:
+    """What came of events that nobody had before; see ``sql.forms.Entered``."""
+
+    __slots__ = ("numbers",)
+    started: Collection[int] = ()
+    left = True
+
+    def __init__(self, numbers: Sequence[int | Exception]) -> None:
+        self.numbers = numbers
+
+
+class TakingIn(Watching):
+    """The part of ``PostgresStore`` that takes events in."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._large_ids: frozenset[bytes] = frozenset()  # on their way in, in a large append
+
+    async def append(
+        self,
+        entries: Sequence[Entry],
+        *,
+        room: int | None = None,
+        exist_ok: bool = False,
+        terms: Terms | None = None,
+    ) -> list[Work]:
+        if not entries:
+            return []
+        new = all("_status" not in event.__dict__ and is_plain(event) for event, _ in entries)
+        if new and not exist_ok and terms is None:
+            await self._enter(entries, room)  # nobody has had them
+            return [event for event, _ in entries]
+        foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
+        places = await _by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
+        step = Append(places, frozenset(foreign), room, exist_ok, terms)
+        held: list[Work] = await self._append(
+            [place.id for place in places],
+            step,
+            lambda answer: self._appended(entries, answer, terms),
+        )
+        if terms is not None:
+            self._alarm.set(terms.expires)
+        return held
+
+    async def _enter(self, entries: Sequence[Entry], room: int | None) -> None:
+        """Take in events with nothing on record."""
+        if len(entries) == 1 and room is None:
+            ((event, priority),) = entries
+            await self.append_soon(event, priority)
+            return
+        fresh = await _by_and_by(entries, lambda entry: fresh_of(*entry))
+
+        def entered(numbers: list[int]) -> None:
+            self._holding.entered_all(entries, numbers)
+            self._herald.tell(READY)
+
+        await self._append([one[0] for one in fresh], Enter(fresh, room), entered)
+
+    async def _append(
+        self, ids: list[bytes], step: Append | Enter, then: Callable[[Any], Any]
+    ) -> Any:
+        opened = self._open
+
+        async def taken(db: Any) -> Any:
+            self._large_ids = frozenset(ids)
+            return await step(db)
+
+        return await opened.ask(opened.large, taken, then)
+
+    async def _appended(
+        self, entries: Sequence[Entry], answer: list[tuple[int, bool]], terms: Terms | None
+    ) -> list[Work]:
+        find = self._holding.shown.find
+        known = [find(number) for number, _ in answer]  # kept until that is noted
+        unknown = [
+            number
+            for (number, is_new), event in zip(answer, known, strict=True)
+            if event is None and not is_new
+        ]
+        if unknown:
+            await self._sights.see(unknown)
+        held = self._holding.appended(entries, answer, terms)
+        self._herald.tell(READY)
+        return held
+
+    async def load(self, events: Sequence[Work]) -> int:
+        if events:
+            places = await _by_and_by(events, self._place_of_any)
+            foreign = [event.id.bytes for event in events if event.execution.arrival is not None]
+
+            def loaded(answer: list[tuple[int, bool]]) -> None:
+                self._holding.loaded(events, answer)
+                self._herald.tell(READY)
+
+            ids = [place.id for place in places]
+            await self._append(ids, Append(places, frozenset(foreign)), loaded)
+            self._alarm.set(await self._read(reading.next_expiry))
+        return len(events)
+
+    def _place_of_any(self, event: Work) -> Place:
+        """Where an event goes that is in whatever status; it is written when that is safe."""
+        state = event.execution
+        priority = event.created_timestamp if state.priority is None else state.priority
+        place = place_of(event, priority)
+        if state.status is EventStatus.PROCESSING:
+            ending = after_interruption(state.interruptions)
+            place = place._replace(status=ending.status.value, state=after(ending, event.__dict__))
+        return place
+
+    async def restore(self, records: Sequence[Record]) -> int:
+        if records:
+            places = await _by_and_by(records, lambda record: place_of_record(record, 0.0))
+
+            def restored(_: object) -> None:
+                self._bells.ring_ready()
+                self._herald.tell(READY)
+
+            await self._append([place.id for place in places], Append(places), restored)
+            self._alarm.set(await self._read(reading.next_expiry))
+        return len(records)
+
+    def append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:
+        """See ``Prompt``."""
+        opened = self._open
+        future: asyncio.Future[None] = opened.loop.create_future()
+        if is_plain(event):
+            opened.enter.put((event, fresh_of(event, priority), future))
+            return future
+        entries = [(event, priority)]
+        return opened.ask(  # it may have costs or a key of its own, which are columns
+            opened.large,
+            Append([place_of(event, priority)]),
+            lambda answer: self._appended_one(entries, answer),
+        )
+
+    async def _appended_one(self, entries: Sequence[Entry], answer: list[tuple[int, bool]]) -> None:
+        await self._appended(entries, answer, None)
+
+    async def _enter_all(self, entries: Sequence[Entering]) -> bool:
+        opened = self._open
+        columns = [one[1] for one in entries]
+        numbers: Sequence[int | Exception]
+        try:
+            numbers = await opened.entering.run(lambda db: enter(db, columns))
+        except Exception as error:
+            if len(entries) > 1:  # which of them it was, shows when each is taken for itself
+                for one in entries:
+                    await self._enter_all([one])
+                return True
+            numbers = [error]
+        self._holding.entered(entries, Entered(numbers))
+        self._herald.tell(READY)
+        for one, number in zip(entries, numbers, strict=True):
+            if not one[2].done():
+                if isinstance(number, int):
+                    one[2].set_result(None)
+                else:
+                    one[2].set_exception(number)
+        return True
+
+
+async def _by_and_by(items: Sequence[T], make: Callable[[T], R]) -> list[R]:
+    """Make something of each, with a turn of the loop now and then."""
+    made: list[R] = []
+    for at in range(0, len(items), CHUNK):
+        made += map(make, items[at : at + CHUNK])
+        if len(made) < len(items):
+            await asyncio.sleep(0)
+    return made

@@ -1,0 +1,153 @@
+"""What is heard from other processes, or found by looking now and then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import random
+from typing import Any, Final
+from uuid import uuid4
+
+from ...model.work import Work
+from ..bells import Bell
+from . import reading
+from .manage import Manage
+from .news import ALL, CANCEL, ENDED, PUBLISHED, READY
+
+__all__ = ("Watching",)
+
+SELDOM: Final = 2.0
+"""Seconds between two looks, about, while news are heard: they are hints, and one may be lost."""
+
+REST: Final = 10.0
+"""Times as long as a look takes until the next: many who wait must not wear out the server."""
+
+
+class Watching(Manage):
+    """The part of ``PostgresStore`` that minds what other processes do."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._origin = uuid4().hex[:12]
+        self._herald.mark = f"{self._origin}/{self.queue}"
+        self._news: set[str] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.cancel()
+            await asyncio.wait([looking])
+        await super().close()
+
+    # -- when to look ------------------------------------------------------------------------
+
+    def _is_wanted(self) -> bool:
+        """Whether anybody here wants to know what others do."""
+        return self._opened is not None and (self._bells.any() or bool(self._workers))
+
+    def _has_opened(self) -> None:
+        self._watch()
+
+    def _watch(self) -> None:
+        """Listen, and look now and then, if that is wanted and not done already."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # a loop that is over took its timers with it
+            self._timer, self._looking, self._loop = None, None, loop
+        if self._timer is None and self._is_wanted():
+            if self._listen:
+                self._ear.open()
+            every = max(SELDOM, self._poll) if self._ear.listens else self._poll
+            self._timer = loop.call_later(every * (0.75 + random() / 2), self._turn)  # noqa: S311
+
+    def _turn(self) -> None:
+        self._timer = None
+        if self._is_wanted():
+            self._learn(ALL)
+            self._watch()
+
+    def _hear(self, said: str) -> None:
+        mark, _, news = said.rpartition("/")
+        origin, _, queue = mark.partition("/")
+        if origin != self._origin and (not mark or queue == self.queue) and self._is_wanted():
+            self._learn(news)
+
+    def _learn(self, news: str) -> None:
+        """There are news: see what they are about."""
+        if READY in news:
+            self._bells.ring_ready()
+        self._news.update(news)
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    # -- looking -----------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """See what others have done, and pass on what that means."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._news:
+                news, began = frozenset(self._news), loop.time()
+                self._news.clear()
+                await self._look_once(news)
+                await asyncio.sleep(REST * (loop.time() - began))
+        except Exception:  # noqa: S110  # the next look comes; who waits for a step hears of it
+            pass
+        finally:
+            self._looking = None
+
+    async def _look_once(self, news: frozenset[str]) -> None:
+        claims = self._holding.claims
+        if CANCEL in news and claims:
+            self._ask_holders([n for n in await self._read(reading.unwanted) if n in claims])
+        if ENDED in news or PUBLISHED in news:
+            awaited = [number for number in self._bells.ended if number not in claims]
+            if awaited:
+                await self._see_endings(awaited, PUBLISHED in news)
+            self._bells.ring_idle()
+            self._bells.ring_room()
+        if READY in news:
+            self._alarm.set(await self._read(reading.next_expiry))
+            self._bells.ring_room()
+
+    async def _see_endings(self, awaited: list[int], published: bool) -> None:
+        """Show what has become of those whose endings somebody waits for."""
+        stands = await self._read(lambda db: reading.standing(db, awaited))
+        find, changed, running = self._holding.shown.find, [], []
+        for number in awaited:
+            event = find(number)
+            state = None if event is None else event.execution
+            shown = None if state is None else (state.status.value, state.attempt)
+            if number not in stands or stands[number] != shown:
+                changed.append(number)
+            elif published and stands[number][0] == "processing":
+                running.append(number)
+        await self._refresh(number for number in changed if number not in self._holding.claims)
+        self._bells.ring_ended(running)
+
+    # -- who makes it wanted -----------------------------------------------------------------
+
+    def _keep_alive(self) -> None:
+        super()._keep_alive()
+        self._watch()
+
+    def on_ready(self, bell: Bell) -> None:
+        super().on_ready(bell)
+        self._watch()
+
+    def on_idle(self, bell: Bell) -> None:
+        super().on_idle(bell)
+        self._watch()
+
+    def on_room(self, bell: Bell) -> None:
+        super().on_room(bell)
+        self._watch()
+
+    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
+        super().on_ended(event, bell)
+        self._watch()
