@@ -12,13 +12,41 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import LionprideError
-from . import cancel, counts, doctor, export, import_, ls, migrate, retry, run, show, work, workers
+from . import (
+    cancel,
+    counts,
+    doctor,
+    export,
+    import_,
+    ls,
+    migrate,
+    retry,
+    run,
+    show,
+    why,
+    work,
+    workers,
+)
 from .streams import prepare, tell, warn
 from .usage import UsageError
 
 __all__ = ["main"]
 
-COMMANDS = (run, work, ls, show, counts, retry, cancel, export, import_, workers, migrate, doctor)
+COMMANDS = (
+    run,
+    work,
+    ls,
+    show,
+    why,
+    counts,
+    retry,
+    cancel,
+    export,
+    import_,
+    workers,
+    migrate,
+    doctor,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

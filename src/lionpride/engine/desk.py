@@ -14,6 +14,8 @@ from ..model.element import as_id
 from ..model.execution import TERMINAL, EventStatus
 from ..model.unset import Unset
 from ..model.work import Work
+from ..rules.metering import Limits
+from ..rules.why import Why, explain
 from ..stores.contract import Cancelled, Immediate, Named, Store
 from ..stores.states import States
 from .event import Event
@@ -36,6 +38,8 @@ class Desk(Statuses):
     Args:
         store: Where the events are.
     """
+
+    _limits: Limits
 
     def __init__(self, store: Store) -> None:
         self.processor: Processor | None = None
@@ -177,6 +181,24 @@ class Desk(Statuses):
         for event in pruned if self._observers.active else ():
             self._observers.tell(event, event.execution.status, None)
         return len(pruned)
+
+    async def why(self, event: Event | IdLike) -> Why:
+        """Why an event waits: its place in the order, what holds it, and when it may start.
+
+        ``print(await executor.why(event))`` says it in a few lines.
+
+        Raises:
+            NotFoundError: if it is not here.
+        """
+        uid = event.id if isinstance(event, Event) else as_id(event)
+        await asyncio.sleep(0)  # a task just made for execute() may not have begun
+        standing = await self._store.standing(uid, self._limits or None)
+        if standing is None:
+            raise NotFoundError(f"{event!r} is not in this executor: append it first")
+        near, processor = None, self.processor
+        if processor is not None and processor.working:
+            near = processor.near(standing)
+        return explain(standing, near)
 
     async def _find(self, event: Event | IdLike) -> Event:
         if isinstance(event, Event) and self.states.by_number.get(_number(event)) is event:

@@ -8,25 +8,27 @@ import weakref
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from ..errors import ConfigurationError, NotFoundError, OperationError
+from ..errors import OperationError
 from ..model.execution import EventStatus
 from ..model.pile import Pile
-from ..rules.lifecycle import RELEASED, Cause, Defer
+from ..rules.lifecycle import Cause, Defer
 from ..rules.limits import Limit
 from ..rules.metering import Limits
+from ..rules.standing import Standing
+from ..rules.why import Near
 from ..rules.window import Window
 from ..stores.contract import Foreign, Store
 from ..stores.memory import MemoryStore
-from ..stores.states import Events
+from .alone import Alone
 from .blocked import watched
 from .crew import Crew
 from .dealing import Dealing
 from .event import Event
 from .loops import Loop, Round
 from .observers import Observers
-from .settings import check_settings, checked_priority
+from .settings import check_settings
 from .workshop import INSIDE, Workshop
 
 __all__ = ("CONCURRENCY", "GRACE", "Processor")
@@ -38,19 +40,7 @@ GRACE = 30.0
 """Seconds that running events get to end when everything else has."""
 
 
-class Queue(Events):
-    """The waiting events, with the two questions that users ask a queue."""
-
-    def qsize(self) -> int:
-        """How many events wait."""
-        return len(self)
-
-    def empty(self) -> bool:
-        """Whether none waits."""
-        return not len(self)
-
-
-class Processor:
+class Processor(Alone):
     """Runs the events of a store: by priority, so many at once, so many starts in a time.
 
     Subclass it to name the ``event_type``, and to override ``request_permission``. It is made
@@ -211,7 +201,7 @@ class Processor:
             # A name of its own for each stretch of work: what one could not settle, since the
             # store had failed, is nobody's in the next, and its lease lapses.
             self._bench.name = _worker_name()
-            store.enlist(self._bench.name, partial(self.end, cause=Cause.CANCEL))
+            self._enlist()
         self._crews.add(crew)
         try:
             with watched(self.blocked_after, self._bench.is_busy, crew.holder):
@@ -222,6 +212,10 @@ class Processor:
                 store.discharge(self._bench.name)
                 self._bench.threads.rest()
             store.ring_idle()
+
+    def _enlist(self) -> None:
+        shop = self._bench
+        shop.store.enlist(shop.name, partial(self.end, cause=Cause.CANCEL), shop.about)
 
     def _forget_lost(self) -> None:
         """Send back what crews had in hand whose loop was closed."""
@@ -254,6 +248,8 @@ class Processor:
         and waits. ``stop()`` and ``start()`` do not resume it.
         """
         self._bench.pause()
+        if self.working:
+            self._enlist()  # once more, so that others see it at once
         for crew in tuple(self._crews):
             if not crew.lost:
                 crew.hold_back()
@@ -261,11 +257,17 @@ class Processor:
     async def resume(self) -> None:
         """Start events again, after a ``pause()``."""
         self._bench.resume()
+        if self.working:
+            self._enlist()  # once more, so that others see it at once
 
     @property
     def paused(self) -> bool:
         """Whether ``pause()`` was the last word."""
         return self._bench.paused
+
+    def near(self, standing: Standing) -> Near:
+        """What only this process knows of an event's turn."""
+        return self._bench.near(standing)
 
     def is_inside(self) -> bool:
         """Whether whoever asks is the code of an event that this processor runs."""
@@ -344,54 +346,6 @@ class Processor:
     def end(self, event: Event, cause: Cause) -> bool:
         """Have the attempt of a running event ended; False if this processor has it not."""
         return any(crew.end(event, cause) for crew in self._crews)
-
-    # -- standing alone over a pile ----------------------------------------------------------
-
-    @property
-    def queue(self) -> Queue:
-        """The waiting events, live and read-only, in order of arrival."""
-        return Queue(self._bench.store.states, EventStatus.PENDING)
-
-    async def enqueue(self, event_id: UUID, priority: float | None = None) -> None:
-        """Take in an event of the pile.
-
-        Args:
-            event_id: Its id.
-            priority: Lower runs first; by default its time of creation.
-
-        Raises:
-            NotFoundError: if the pile has it not.
-            ExistsError: if it is waiting or has run.
-            QueueFullError: if ``max_queue_size`` wait.
-            ValidationError: for a priority that is no finite number.
-        """
-        if self.pile is None:
-            raise ConfigurationError("enqueue() finds events in a pile: give Processor(pile=...)")
-        event = self.pile.get(event_id, None)
-        if event is None:
-            raise NotFoundError(f"event {event_id} is not in the pile: add it there first")
-        entry = (event, checked_priority(event, priority))
-        await self._bench.store.append((entry,), room=self.max_queue_size)
-
-    async def dequeue(self) -> Event:
-        """Wait for the next event, and take it out of the queue without running it."""
-        shop = self._bench
-        while True:
-            claims, wait = await shop.store.claim(shop.name)
-            if claims:
-                ((event, attempt),) = claims
-                await shop.store.settle(((event, attempt, RELEASED),))
-                await shop.store.remove((event,))
-                assert isinstance(event, Event)
-                return event
-            ready = asyncio.Event()
-            shop.store.on_ready(ready.set)
-            try:
-                await asyncio.wait_for(ready.wait(), wait)
-            except TimeoutError:
-                continue
-            finally:
-                shop.store.off(ready.set)
 
 
 def _worker_name() -> str:

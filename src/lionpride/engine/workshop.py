@@ -10,9 +10,13 @@ from random import Random
 from threading import get_ident
 from typing import Any, Final, TypeVar
 
+from ..model import registry
+from ..model.execution import EventStatus
 from ..rules.lifecycle import Defer, Ending
 from ..rules.metering import Limits
 from ..rules.retry import judge
+from ..rules.standing import About, Standing
+from ..rules.why import Near
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
 from ..stores.sharing import Shared
@@ -133,6 +137,33 @@ class Workshop:
         """What a failed attempt comes to under the retry policy of its event, or of its class."""
         policy = event.__dict__.get("_retry") or type(event).retry
         return judge(event, ending, policy, now=self.store.time(), chance=self._chance())
+
+    def about(self) -> About:
+        """What a worker says of itself to whoever looks at its store."""
+        window, limits = self.window, () if self.limits is None else self.limits.values()
+        return About(
+            self.most,
+            self.running,
+            self.paused,
+            None if window is None else window.capacity,
+            1.0 if window is None else window.span,
+            tuple((each.name, each.amount, each.per, each.per_key, each.pool) for each in limits),
+        )
+
+    def near(self, standing: Standing) -> Near:
+        """What only this process knows of an event's turn."""
+        event, window_at = self.store.states.find(standing.id), None
+        if self.window is not None:
+            now = asyncio.get_running_loop().time()
+            window_at = standing.now + self.window.when(standing.ahead + 1, now) - now
+        is_mine = standing.holder in (None, self.name)
+        claimed = standing.status is EventStatus.PROCESSING and is_mine
+        alone = all(each.name == self.name for each in standing.workers if each.is_live)
+        return Near(
+            window_at,
+            is_starting=claimed and event is not None and event.status is EventStatus.PENDING,
+            is_missing=alone and not registry.is_defined(standing.kind),
+        )
 
     @property
     def paused(self) -> bool:

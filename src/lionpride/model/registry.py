@@ -17,7 +17,7 @@ from ..errors import NotFoundError, ValidationError
 if TYPE_CHECKING:
     from .element import Element
 
-__all__ = ("find", "key_of", "register")
+__all__ = ("find", "is_defined", "key_of", "register")
 
 _CORE = "lionpride.core."
 _classes: WeakValueDictionary[str, type[Element]] = WeakValueDictionary()
@@ -83,3 +83,12 @@ def find(key: str) -> type[Element]:
             "import the module that defines it before reading data of it"
         )
     return found
+
+
+def is_defined(key: str) -> bool:
+    """Whether this process has the class of a key."""
+    try:
+        find(key)
+    except NotFoundError:
+        return False
+    return True

@@ -40,6 +40,19 @@ class Window:
         """Count a start at ``now``, allowed or not (a round by hand is not held back)."""
         self._starts.append(now)
 
+    def when(self, n: int, now: float) -> float:
+        """The instant at which the n-th start from now on is allowed, n from 1 up.
+
+        If each before it is made as soon as it is allowed.
+        """
+        left = n - self.free(now)
+        if left <= 0:
+            return now
+        taken = [start for start in self._starts if fsum((start, self.span, -now)) > 0.0]
+        rounds, place = divmod(left - 1, self.capacity)
+        first = taken[place] if place < len(taken) else now
+        return first + self.span * (rounds + 1)
+
     def free(self, now: float) -> int:
         """Starts allowed at ``now``."""
         span = self.span

@@ -22,7 +22,9 @@ from ..rules.lifecycle import (
 )
 from ..rules.limits import Limit
 from ..rules.metering import Limits
+from ..rules.standing import About, Standing
 from .alarm import Alarm
+from .asked import count_ahead, rooms_here, workers_here
 from .bells import Bells, Ringing
 from .clock import LoopClock, time_of_loop
 from .contract import Cancelled, Named
@@ -64,6 +66,7 @@ class ByHand(Ringing):
         self._new, self._new_at = self._ready.new, self._ready.new_at
         self._workers: dict[str, Callable[[Work], object]] = {}
         self._since: dict[str, float] = {}  # when each of them began
+        self._about: dict[str, Callable[[], About] | None] = {}
         self._bells = Bells()
         self._alarm: Alarm | None = None  # made when something expires
         self._hearers: list[Callable[[Work], object]] = []
@@ -235,6 +238,37 @@ class ByHand(Ringing):
 
         return Record.of(event, self.queue, self._status(self._number(event), event))
 
+    async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
+        event = self.states.find(uid)
+        if event is None:
+            return None
+        number = self._number(event)
+        state, status, now = event.execution, self._status(number, event), self._clock()
+        waits = status is _PENDING
+        is_due = waits and (state.due is None or state.due <= now)
+        paused = self._waiting.seconds_paused()
+        return Standing(
+            event.id,
+            self.queue,
+            registry.key_of(type(event)),
+            status,
+            state.attempt,
+            state.denials,
+            state.tries,
+            state.interruptions,
+            now,
+            due=state.due if waits else None,
+            expires=state.expires,
+            ahead=await self._ahead(state.priority or 0.0, number) if is_due else 0,
+            paused=None if paused is None else now + paused,
+            rooms=rooms_here(limits, event, self._given_clock, now) if waits else (),
+            workers=tuple(workers_here(self._about)),
+        )
+
+    async def _ahead(self, priority: float, number: int) -> int:
+        """How many come before this one of those that are due."""
+        return await count_ahead(self._pending, self._held, (priority, number), self._clock())
+
     async def find(self, uid: UUID) -> Work | None:
         return self.states.find(uid)
 
@@ -258,7 +292,9 @@ class ByHand(Ringing):
         )
         now, host, pid, records = self._clock(), node(), os.getpid(), []
         for name, since in self._since.items():
-            record = WorkerRecord(name, self.queue, host, pid, since, now, 0.0, True, held)
+            say = self._about.get(name)
+            said = None if say is None else say()
+            record = WorkerRecord(name, self.queue, host, pid, since, now, 0.0, True, held, said)
             records.append(record)
             held = ()
         return records

@@ -26,6 +26,7 @@ from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from ..rules.metering import Limits
+from ..rules.standing import About, Standing
 from .states import States
 from .terms import Terms
 
@@ -160,13 +161,22 @@ class Store(Protocol):
             NotFoundError: if a class is needed and this process has not defined it.
         """
 
-    def enlist(self, worker: str, cancel: Callable[[Work], object]) -> None:
+    def enlist(
+        self,
+        worker: str,
+        cancel: Callable[[Work], object],
+        about: Callable[[], About] | None = None,
+    ) -> None:
         """A worker begins: its leases are kept alive until ``discharge``.
+
+        It may do so once more, to have others see at once what it says of itself now.
 
         Args:
             worker: The name that it claims under.
             cancel: Called when somebody asks that the attempt of an event be cancelled; it may
                 be an attempt of another worker.
+            about: What it says of itself; asked now and with each sign of life, perhaps in
+                another thread.
         """
 
     def discharge(self, worker: str) -> None:
@@ -174,6 +184,14 @@ class Store(Protocol):
 
     async def attended(self) -> bool:
         """Whether any worker is at work on the queue, in this process or another."""
+
+    async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
+        """Where an event stands, and what it needs of limits; None if it is not here.
+
+        Args:
+            uid: Its id.
+            limits: Under which it is claimed; None: those of the workers that are at work.
+        """
 
     async def claim(
         self,

@@ -21,6 +21,7 @@ from ..rules.lifecycle import (
 )
 from ..rules.metering import Limits
 from ..rules.meters import Meter, end_meter, refusal_of
+from ..rules.standing import About
 from .by_hand import ByHand
 from .contract import Claim, Entry, Extended, Settled, Settlement, Started, Within
 from .intake import are_new, check_room, resolve
@@ -156,13 +157,20 @@ class MemoryStore(ByHand):
             event.execution.status = record.status  # what is claimed may not show it yet
         return await self.load(events)
 
-    def enlist(self, worker: str, cancel: Callable[[Work], object]) -> None:
+    def enlist(
+        self,
+        worker: str,
+        cancel: Callable[[Work], object],
+        about: Callable[[], About] | None = None,
+    ) -> None:
         self._workers[worker] = cancel
-        self._since[worker] = self._clock()
+        self._since.setdefault(worker, self._clock())
+        self._about[worker] = about
 
     def discharge(self, worker: str) -> None:
         self._workers.pop(worker, None)
         self._since.pop(worker, None)
+        self._about.pop(worker, None)
         if not self._workers:
             self._disband()
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
+from ..rules.standing import About
+
 __all__ = ("Held", "Roster", "WorkerRecord")
 
 
@@ -41,6 +43,7 @@ class WorkerRecord:
         silent: Seconds since then, by the store's own clock.
         alive: Whether it gave a sign of life within a lease, and is not known to be dead.
         held: What it has claimed, in order of arrival.
+        about: What it has said of itself last: its slots, its limits, whether it is paused.
     """
 
     name: str
@@ -52,6 +55,7 @@ class WorkerRecord:
     silent: float
     alive: bool
     held: tuple[Held, ...]
+    about: About | None = None
 
 
 @runtime_checkable

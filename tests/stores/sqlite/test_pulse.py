@@ -61,6 +61,10 @@ def eye(path: Path) -> Iterator[Eye]:
     assert not pulses(), "each test has ended its threads"
 
 
+def silent() -> None:
+    """A worker says nothing of itself."""
+
+
 async def claimed(store: SqliteStore, worker: str) -> Claim:
     store.enlist(worker, lambda event: None)
     await store.append([(Job(), 1.0)])
@@ -130,15 +134,15 @@ async def test_without_workers_there_is_no_thread(path: Path, eye: Eye) -> None:
 
 def test_without_anybody_to_renew_there_is_no_thread(path: Path, eye: Eye) -> None:
     pulse = Pulse(path, "NORMAL", LONG, time.time)
-    pulse.beat_for(frozenset())
+    pulse.beat_for({})
     assert not pulses()
     pulse.stop()
 
 
 def test_one_thread_serves_all_workers(path: Path, eye: Eye) -> None:
     pulse = Pulse(path, "NORMAL", LONG, time.time)
-    pulse.beat_for(frozenset({"a"}))
-    pulse.beat_for(frozenset({"a", "b"}))
+    pulse.beat_for({"a": silent})
+    pulse.beat_for({"a": silent, "b": silent})
     assert len(pulses()) == 1
     pulse.stop()
     assert not pulses()
@@ -148,7 +152,7 @@ def test_stop_ends_the_thread_at_once_and_it_can_begin_again(path: Path, eye: Ey
     pulse = Pulse(path, "NORMAL", LONG, time.time)
     pulse.stop()
     for _ in range(2):
-        pulse.beat_for(frozenset({"a"}))
+        pulse.beat_for({"a": silent})
         (thread,) = pulses()
         pulse.stop()
         assert not thread.is_alive(), "though the next beat is far off"
@@ -159,7 +163,7 @@ def test_when_nobody_writes_any_more_the_file_is_closed(path: Path, eye: Eye) ->
     """The last connection takes the log with it."""
     eye.close()
     pulse = Pulse(path, "NORMAL", LONG, time.time)
-    pulse.beat_for(frozenset({"a"}))
+    pulse.beat_for({"a": silent})
     pulse.stop()
     assert not Path(f"{path}-wal").exists()
     eye.__init__(path)  # type: ignore[misc]
@@ -200,7 +204,7 @@ def test_a_renewed_lease_counts_from_when_it_is_written(path: Path, eye: Eye) ->
         return time.time()
 
     pulse = Pulse(path, "NORMAL", 0.05, clock)
-    pulse.beat_for(frozenset({"a"}))
+    pulse.beat_for({"a": silent})
     asked.wait()
     pulse.stop()
     other.close()

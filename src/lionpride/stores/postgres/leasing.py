@@ -22,14 +22,16 @@ GONE: Final = 3600.0
 """Seconds after which a worker is forgotten that gave no sign of life, and did not take leave."""
 
 _ENLIST: Final = """
-INSERT INTO {worker} (name, queue, machine, host, pid, born, began, seen, until)
-SELECT $2, $3, $4, $5, $6, $7, t.now, t.now, t.now + $8 FROM (SELECT {now} AS now) t
-ON CONFLICT (name) DO UPDATE SET seen = excluded.seen, until = excluded.until
+INSERT INTO {worker} (name, queue, machine, host, pid, born, began, seen, until, about)
+SELECT $2, $3, $4, $5, $6, $7, t.now, t.now, t.now + $8, $9 FROM (SELECT {now} AS now) t
+ON CONFLICT (name) DO UPDATE
+SET seen = excluded.seen, until = excluded.until, about = excluded.about
 """
 BEAT: Final = """
-UPDATE {worker} SET seen = {now}, until = {now} + $2 WHERE name = ANY($3::text[])
+UPDATE {worker} w SET seen = {now}, until = {now} + $2, about = given.about
+FROM unnest($3::text[], $4::text[]) AS given (name, about) WHERE w.name = given.name
 """
-"""Gives a sign of life of workers; all that they hold is held for so long."""
+"""Gives a sign of life of workers, and what they say; all that they hold is held for so long."""
 
 _LAPSED: Final = f"""
 SELECT l.number, l.due, l.priority, {", ".join(f"l.{each.strip()}" for each in STATE.split(","))}
@@ -51,17 +53,19 @@ class Enlist:
     Attributes:
         worker: Its name.
         length: Seconds that its sign of life counts.
+        about: What it says of itself, as JSON.
     """
 
     worker: str
     length: float
+    about: str | None = None
 
     async def __call__(self, db: Db) -> None:
         queue, pid = await db.queue(), os.getpid()
         await lapse_dead(db, queue, ())
         await db.run("DELETE FROM {worker} WHERE until < {now} - $2", db.now, GONE)
         machine = platform.node()
-        bound = self.worker, queue, machine, host(), pid, born(pid), self.length
+        bound = self.worker, queue, machine, host(), pid, born(pid), self.length, self.about
         await db.run(_ENLIST, db.now, *bound)
 
 

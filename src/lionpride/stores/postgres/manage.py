@@ -11,10 +11,13 @@ from uuid import UUID
 from ...errors import NotFoundError
 from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
+from ...rules.metering import Limits
+from ...rules.standing import About, Standing
 from ..alarm import Alarm
 from ..bells import Ringing
 from ..contract import Cancelled, Named
 from ..record import Record
+from ..sql.records import said
 from . import by_hand, reading
 from .base import CHUNK, Base, heard
 from .claiming import is_known
@@ -22,6 +25,7 @@ from .expiring import MOST, Expire, Expired
 from .leasing import Discharge, Enlist, attended
 from .link import Db
 from .news import CANCEL, ENDED, READY
+from .turn import standing
 
 __all__ = ("Manage",)
 
@@ -37,6 +41,7 @@ class Manage(Base, Ringing):
         super().__init__(*args, **kwargs)
         self._alarm = Alarm(self._clock, self._expire)
         self._hearers: list[Callable[[Work], object]] = []
+        self._about: dict[str, Callable[[], str | None]] = {}
         self._warned: set[str] = set()
 
     async def close(self) -> None:
@@ -247,12 +252,19 @@ class Manage(Base, Ringing):
 
     # -- workers -----------------------------------------------------------------------------
 
-    def enlist(self, worker: str, cancel: Callable[[Work], object]) -> None:
+    def enlist(
+        self,
+        worker: str,
+        cancel: Callable[[Work], object],
+        about: Callable[[], About] | None = None,
+    ) -> None:
         self._workers[worker] = cancel
-        self._ask(Enlist(worker, self._lease)).add_done_callback(heard)
+        self._about[worker] = partial(said, about)
+        self._ask(Enlist(worker, self._lease, said(about))).add_done_callback(heard)
         self._keep_alive()
 
     def discharge(self, worker: str) -> None:
+        self._about.pop(worker, None)
         if self._workers.pop(worker, None) is not None:
             self._leaving.add(worker)
             self._names.discard(worker)
@@ -261,11 +273,15 @@ class Manage(Base, Ringing):
             self._keep_alive()
 
     def _keep_alive(self) -> None:
-        self._pulse.beat_for(frozenset(self._workers))
+        self._pulse.beat_for(dict(self._about))
 
     async def attended(self) -> bool:
         leaving = frozenset(self._leaving)
         return bool(self._workers) or await self._read(lambda db: attended(db, leaving))
+
+    async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
+        leaving = frozenset(self._leaving)
+        return await self._read(lambda db: standing(db, uid, limits, leaving))
 
     # -- classes that are not here -----------------------------------------------------------
 

@@ -40,12 +40,16 @@ class Pulse:
         self._text = names.fill(BEAT)
         self._lease = lease
         self._clock = clock
-        self._workers: frozenset[str] = frozenset()
+        self._workers: dict[str, Callable[[], str | None]] = {}
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def beat_for(self, workers: frozenset[str]) -> None:
-        """Keep these alive from now on; the thread runs while there are any."""
+    def beat_for(self, workers: dict[str, Callable[[], str | None]]) -> None:
+        """Keep these alive from now on; the thread runs while there are any.
+
+        Args:
+            workers: By name what each says of itself; asked in the thread.
+        """
         self._workers = workers
         if workers and self._thread is None:
             self._end.clear()
@@ -72,7 +76,9 @@ class Pulse:
                     runner.run(_close(connection))
 
     async def _beat(self, connection: Connection | None) -> Connection | None:
-        workers = sorted(self._workers)
+        now_at_work = self._workers
+        workers = sorted(now_at_work)
+        said = [now_at_work[name]() for name in workers]
         if not workers:
             return connection
         try:
@@ -80,7 +86,7 @@ class Pulse:
                 if connection is None or connection.is_closed():
                     connection = await self._door.open()
                 now = None if self._clock is None else self._clock()
-                await connection.execute(self._text, now, self._lease, workers)
+                await connection.execute(self._text, now, self._lease, workers, said)
         except Exception as error:
             logger.warning("leases could not be renewed: %s", str(error) or type(error).__name__)
             if connection is not None:

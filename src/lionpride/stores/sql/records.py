@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from ...model.attempts import attempts_of
 from ...model.execution import EventStatus
+from ...rules.standing import About, Room, Standing, Worker
 from ..record import Record
 from .forms import Found
 
-__all__ = ("record_of",)
+__all__ = ("about_of", "record_of", "said", "standing_of")
 
 
 def record_of(found: Found) -> Record:
@@ -36,6 +38,49 @@ def record_of(found: Found) -> Record:
         payload=_payload(found, uid),
         ended=found.ended or None,
     )
+
+
+def standing_of(
+    found: Found,
+    now: float,
+    *,
+    ahead: int,
+    paused: float,
+    rooms: Iterable[Room],
+    workers: Iterable[Worker],
+    holder: str | None,
+) -> Standing:
+    """Where an event stands, from what the tables say; see ``Standing``."""
+    attempt, tries, denials, interruptions, *_, expires = found.state
+    waits = found.status == EventStatus.PENDING.value
+    return Standing(
+        UUID(bytes=found.id),
+        found.queue,
+        found.kind,
+        EventStatus(found.status),
+        attempt,
+        denials,
+        tries,
+        interruptions,
+        now,
+        due=(found.due or None) if waits else None,
+        expires=expires,
+        ahead=ahead,
+        paused=paused or None,
+        rooms=tuple(rooms),
+        workers=tuple(workers),
+        holder=holder,
+    )
+
+
+def about_of(text: str | None) -> About | None:
+    """What a worker has said of itself, read back."""
+    return None if text is None else About.of(json.loads(text))
+
+
+def said(about: Callable[[], About] | None) -> str | None:
+    """What a worker says of itself, as JSON."""
+    return None if about is None else json.dumps(about()._asdict())
 
 
 def _payload(found: Found, uid: UUID) -> dict[str, Any]:

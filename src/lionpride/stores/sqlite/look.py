@@ -119,10 +119,10 @@ class Look:
         rows: Any = self._db.execute(query, (self._number(),))
         return {name: ((host, pid, born), seen) for name, host, pid, born, seen in rows}
 
-    def roster(self) -> list[tuple[str, str, tuple[str, int, str], float, float]]:
-        """The workers of this queue: name, machine, process, beginning and last sign of life."""
+    def roster(self) -> list[tuple[str, str, tuple[str, int, str], float, float, str | None]]:
+        """The workers of this queue: name, machine, process, beginning, last sign, what it says."""
         query = (
-            "SELECT name, node, host, pid, born, since, seen FROM worker WHERE queue = ? "
+            "SELECT name, node, host, pid, born, since, seen, about FROM worker WHERE queue = ? "
             "ORDER BY since, name"
         )
         rows: Any = self._db.execute(query, (self._number(),))
@@ -136,6 +136,32 @@ class Look:
         )
         rows: Any = self._db.execute(query, (self._number(),))
         return list(rows)
+
+    def crew(self) -> list[tuple[str, tuple[str, int, str], float, str | None, int]]:
+        """The workers of this queue: name, process, last sign of life, what it says, its claims."""
+        query = (
+            "SELECT w.name, w.host, w.pid, w.born, w.seen, w.about, count(l.number) "
+            "FROM worker w LEFT JOIN lease l ON l.worker = w.name WHERE w.queue = ? "
+            "GROUP BY w.name ORDER BY w.name"
+        )
+        rows: Any = self._db.execute(query, (self._number(),))
+        return [(name, (host, pid, born), *more) for name, host, pid, born, *more in rows]
+
+    def holder(self, number: int) -> str | None:
+        """The worker that has claimed an event."""
+        query = "SELECT worker FROM lease WHERE number = ?"
+        return self._db.execute(query, (number,)).get  # type: ignore[no-any-return]
+
+    def ahead(self, priority: float, number: int, now: float) -> int:
+        """How many come before this one of those that wait and are due."""
+        query = (
+            "SELECT count(*) FROM waiting WHERE queue = ?1 AND {} AND (priority, number) < (?2, ?3)"
+        )
+        bound = self._number(), priority, number
+        at_once: int = self._db.execute(query.format("due = 0"), bound).get
+        due = query.format("due > 0 AND due <= ?4")
+        since: int = self._db.execute(due, (*bound, now)).get
+        return at_once + since
 
     def waiting_kinds(self) -> set[str]:
         """The kinds of what waits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,11 +13,14 @@ from ...errors import NotFoundError
 from ...model import registry
 from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
+from ...rules.metering import Limits
+from ...rules.standing import About, Standing
 from ..alarm import Alarm
 from ..contract import Cancelled, Named
 from ..record import Record
 from ..roster import WorkerRecord
 from ..sql.columns import packed_ending, packed_expiry
+from ..sql.records import said
 from ..sql.telling import Telling
 from ..upkeep import Finding, Schema
 from . import steps
@@ -45,6 +49,7 @@ class Manage(Base):
         self._telling = Telling(
             self._holding.claims, lambda news, over: self._ask(Publish(news, over))
         )
+        self._about: dict[str, Callable[[], str | None]] = {}
         self._warned: set[str] = set()
         self._is_shared = False  # another process has written since the file was opened
         self._doubtful: set[int] = set()  # waited for, and shown as it was before that, perhaps
@@ -229,12 +234,20 @@ class Manage(Base):
 
     # -- workers -----------------------------------------------------------------------------
 
-    def enlist(self, worker: str, cancel: Callable[[Work], object]) -> None:
+    def enlist(
+        self,
+        worker: str,
+        cancel: Callable[[Work], object],
+        about: Callable[[], About] | None = None,
+    ) -> None:
         self._workers[worker] = cancel
-        self._ask(steps.Enlist(worker, self._wall())).add_done_callback(heard)
+        self._about[worker] = partial(said, about)
+        step = steps.Enlist(worker, self._wall(), said(about))
+        self._ask(step).add_done_callback(heard)
         self._keep_alive()
 
     def discharge(self, worker: str) -> None:
+        self._about.pop(worker, None)
         if self._workers.pop(worker, None) is not None:
             self._leaving.add(worker)
             asked = self._ask(steps.Discharge(worker), lambda _: self._leaving.discard(worker))
@@ -242,7 +255,7 @@ class Manage(Base):
             self._keep_alive()
 
     def _keep_alive(self) -> None:
-        self._open.pulse.beat_for(frozenset(self._workers))
+        self._open.pulse.beat_for(dict(self._about))
         self._watch.look()
 
     async def attended(self) -> bool:
@@ -252,6 +265,10 @@ class Manage(Base):
     async def workers(self) -> list[WorkerRecord]:
         """See ``Roster``."""
         return self._open.reader.workers(self._wall(), self._lease)
+
+    async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
+        alive = self._wall() - self._lease
+        return self._open.reader.standing(uid, limits, self._clock(), alive, but=self._leaving)
 
     # -- upkeep ------------------------------------------------------------------------------
 
@@ -272,7 +289,7 @@ class Manage(Base):
     def _still_missing(self) -> set[str]:
         """The kinds that this process has no class for; a class may be defined meanwhile."""
         for kind in tuple(self.missing):
-            if is_defined(kind):
+            if registry.is_defined(kind):
                 self.missing.discard(kind)
                 self._warned.discard(kind)
         return self.missing
@@ -364,12 +381,3 @@ class Manage(Base):
         self._bells.ring_ready()
         self._bells.ring_idle()
         self._bells.ring_room()
-
-
-def is_defined(kind: str) -> bool:
-    """Whether this process has the class of a kind."""
-    try:
-        registry.find(kind)
-    except NotFoundError:
-        return False
-    return True

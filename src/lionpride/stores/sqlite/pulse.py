@@ -34,12 +34,16 @@ class Pulse:
         self._synchronous = synchronous
         self._lease = lease
         self._clock = clock
-        self._workers: frozenset[str] = frozenset()
+        self._workers: dict[str, Callable[[], str | None]] = {}
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def beat_for(self, workers: frozenset[str]) -> None:
-        """Renew the leases of these from now on; the thread runs while there are any."""
+    def beat_for(self, workers: dict[str, Callable[[], str | None]]) -> None:
+        """Renew the leases of these from now on; the thread runs while there are any.
+
+        Args:
+            workers: By name what each says of itself; asked in the thread.
+        """
         self._workers = workers
         if workers and self._thread is None:
             self._end.clear()
@@ -77,11 +81,14 @@ class Pulse:
             connection.execute("BEGIN IMMEDIATE")  # which may take its time: a lease counts from it
             try:
                 now = self._clock()
-                for worker in self._workers:
+                for worker, about in self._workers.items():
                     connection.execute(
                         "UPDATE lease SET until = ? WHERE worker = ?", (now + self._lease, worker)
                     )
-                    connection.execute("UPDATE worker SET seen = ? WHERE name = ?", (now, worker))
+                    connection.execute(
+                        "UPDATE worker SET seen = ?, about = ? WHERE name = ?",
+                        (now, about(), worker),
+                    )
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +11,21 @@ from uuid import UUID
 
 import apsw
 
+from ...model.costs import REQUEST
 from ...model.execution import EventStatus
 from ...model.live import Progress
 from ...model.packing import unpack_result
+from ...rules.metering import Limits
+from ...rules.standing import Room, Standing, Worker, limits_at_work, room_of
 from ..record import Record
 from ..roster import Held, WorkerRecord
 from ..sql.forms import Found
 from ..sql.host import is_dead
-from ..sql.records import record_of
+from ..sql.records import about_of, record_of, standing_of
 from ..upkeep import Finding
 from .examining import examine
 from .look import Look
+from .takings import Takings, pool_of
 
 __all__ = ("Reader",)
 
@@ -37,6 +42,7 @@ class Reader:
         self._db = connection
         self._queue = queue
         self._look = Look(connection, queue)
+        self._takings = Takings(connection)
 
     def close(self) -> None:
         """Close the connection."""
@@ -85,13 +91,69 @@ class Reader:
                 silent=max(0.0, now - seen),
                 alive=seen >= now - lease and not is_dead(*process),
                 held=tuple(held.get(name, ())),
+                about=about_of(about),
             )
-            for name, node, process, since, seen in roster
+            for name, node, process, since, seen, about in roster
         ]
 
     def findings(self, path: Path, now: float, lease: float) -> list[Finding]:
         """What is wrong or slow with the file."""
         return examine(path, self._db, now, lease)
+
+    def crew(self, since: float, but: Container[str] = ()) -> list[Worker]:
+        """The workers of the queue; live are those that ``is_attended`` counts."""
+        return [
+            Worker(
+                name,
+                seen >= since and name not in but and not is_dead(*process),
+                claimed,
+                about_of(about),
+            )
+            for name, process, seen, about, claimed in self._look.crew()
+        ]
+
+    def standing(
+        self, uid: UUID, limits: Limits | None, now: float, since: float, but: Container[str] = ()
+    ) -> Standing | None:
+        """Where an event stands; see ``Store.standing``, and ``is_attended`` for the rest."""
+        standing = None
+        with self._db:  # one view of all the tables
+            number = self._look.known([uid.bytes]).get(uid.bytes)
+            found = None if number is None else self._look.find(number)
+            if found is not None and found.queue == self._queue:
+                standing = self._standing(found, limits, now, self.crew(since, but))
+        return standing
+
+    def _standing(
+        self, found: Found, limits: Limits | None, now: float, workers: list[Worker]
+    ) -> Standing:
+        limits = limits_at_work(workers) if limits is None else limits
+        waits, rooms, ahead = found.status == EventStatus.PENDING.value, list[Room](), 0
+        if waits and limits is not None:
+            rooms = self._rooms(found, limits, now)
+        if waits and found.due <= now:
+            ahead = self._look.ahead(found.priority, found.number, now)
+        return standing_of(
+            found,
+            now,
+            ahead=ahead,
+            paused=self._takings.queue_paused(self._queue),
+            rooms=rooms,
+            workers=workers,
+            holder=self._look.holder(found.number),
+        )
+
+    def _rooms(self, found: Found, limits: Limits, now: float) -> list[Room]:
+        """What an event needs of limits, and what there is."""
+        costs = REQUEST if found.costs is None else json.loads(found.costs)
+        held, rooms = self._takings.held(), []
+        for limit, cost in limits.amounts(costs, found.key):
+            pool = pool_of(limit, found.key)
+            taken = list(self._takings.leaving(pool))
+            paused = self._takings.paused(pool)
+            room = room_of(limit, found.key, cost, now, held=held[pool], paused=paused, taken=taken)
+            rooms.append(room)
+        return rooms
 
     def waiting_kinds(self) -> set[str]:
         """The kinds of what waits."""

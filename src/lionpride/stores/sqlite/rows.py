@@ -242,13 +242,20 @@ class Rows(Look):
 
     # -- leases ------------------------------------------------------------------------------
 
-    def enlist(self, worker: str, process: tuple[str, int, str], node: str, now: float) -> None:
-        """Note a worker, its process (host, id and birth), and what its machine is called."""
+    def enlist(
+        self,
+        worker: str,
+        process: tuple[str, int, str],
+        node: str,
+        now: float,
+        about: str | None,
+    ) -> None:
+        """Note a worker, its process (host, id and birth), its machine, and what it says."""
         self._db.execute(
-            "INSERT INTO worker (name, queue, host, pid, born, seen, since, node) "
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7) "
-            "ON CONFLICT (name) DO UPDATE SET seen = excluded.seen",
-            (worker, self._queue, *process, now, node),
+            "INSERT INTO worker (name, queue, host, pid, born, seen, since, node, about) "
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8) "
+            "ON CONFLICT (name) DO UPDATE SET seen = excluded.seen, about = excluded.about",
+            (worker, self._queue, *process, now, node, about),
         )
 
     def discharge(self, worker: str) -> None:

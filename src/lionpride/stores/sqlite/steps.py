@@ -271,6 +271,7 @@ class Enlist:
 
     worker: str
     now: float
+    about: str | None = None
 
     def __call__(self, rows: Rows) -> None:
         for worker, process in rows.workers().items():
@@ -278,7 +279,8 @@ class Enlist:
                 rows.lapse(worker)
         rows.published.clear_orphans()
         pid = os.getpid()
-        rows.enlist(self.worker, (host(), pid, born(pid)), platform.node(), self.now)
+        process = host(), pid, born(pid)
+        rows.enlist(self.worker, process, platform.node(), self.now, self.about)
 
 
 @dataclass(slots=True)

@@ -90,6 +90,11 @@ class Takings:
         self._db.execute("INSERT INTO taken (pool, at, amount) VALUES (?, ?, ?)", (*bound, amount))
         self._db.execute("UPDATE pool SET last = ? WHERE name = ?", (now, name))
 
+    def paused(self, name: str) -> float:
+        """Before when nothing of a pool is to be had; 0 for at once."""
+        query = "SELECT paused FROM pool WHERE name = ?"
+        return self._db.execute(query, (name,)).get or 0.0
+
     def leaving(self, name: str) -> Iterator[tuple[float, float]]:
         """When so much was taken of a pool, the oldest first."""
         query = "SELECT at, amount FROM taken WHERE pool = ? ORDER BY at"

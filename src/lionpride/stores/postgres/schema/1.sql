@@ -142,7 +142,8 @@ CREATE TABLE {worker} (
     born    text    NOT NULL,  -- when its process began, since ids are used again
     began   double precision NOT NULL,
     seen    double precision NOT NULL,  -- its last sign of life
-    until   double precision NOT NULL
+    until   double precision NOT NULL,
+    about   text                        -- what it says of itself, as JSON
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 
 -- What starts have taken of limits in a time: of each pool, which is a limit or one key's share

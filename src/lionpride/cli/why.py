@@ -1,0 +1,48 @@
+"""``lionpride why``: why an event of a store waits."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..rules.why import Why, explain
+from .durable import Commands, Shelf, finish
+from .find import find_all
+from .place import STORE, place_of
+from .streams import tell
+from .table import json_line
+
+__all__ = ["add"]
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "why",
+        help="say why an event of a store waits",
+        description="Say why events of a store wait: their place in the order, what holds them "
+        "and until when, and when they may start.",
+    )
+    parser.add_argument("ids", metavar="ID", nargs="+", help="an id, or how it begins")
+    parser.add_argument("--store", metavar="STORE", required=True, help=STORE)
+    parser.add_argument("--queue", metavar="Q", help="only one queue; by default all")
+    parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
+    parser.set_defaults(run=lambda options: finish(why(options)))
+
+
+async def why(options: argparse.Namespace) -> int:
+    """Say it."""
+    said = []
+    async with Shelf(place_of(options.store), options.queue) as shelf:
+        for record in await find_all(shelf, options.ids):
+            standing = await shelf.of(record.queue).standing(record.id)
+            if standing is not None:  # it may have been removed meanwhile
+                said.append(explain(standing))
+    for i, each in enumerate(said):
+        tell(json_line(_plain(each)) if options.json else ("\n" if i else "") + str(each))
+    return 0
+
+
+def _plain(why: Why) -> dict[str, Any]:
+    holds = [hold._asdict() for hold in why.holds]
+    return why._asdict() | {"id": str(why.id), "status": why.status.value, "holds": holds}

@@ -1,0 +1,89 @@
+"""A processor that stands alone over a pile: it is given ids, and gives events."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import Any
+from uuid import UUID
+
+from ..errors import ConfigurationError, NotFoundError
+from ..model.execution import EventStatus
+from ..model.pile import Pile
+from ..rules.lifecycle import RELEASED
+from ..stores.states import Events
+from .event import Event
+from .settings import checked_priority
+from .workshop import Workshop
+
+__all__ = ("Alone", "Queue")
+
+
+class Queue(Events):
+    """The waiting events, with the two questions that users ask a queue."""
+
+    def qsize(self) -> int:
+        """How many events wait."""
+        return len(self)
+
+    def empty(self) -> bool:
+        """Whether none waits."""
+        return not len(self)
+
+
+class Alone(ABC):
+    """The part of a Processor that needs no executor."""
+
+    pile: Pile[Any] | None
+    max_queue_size: int | None
+
+    @property
+    @abstractmethod
+    def _bench(self) -> Workshop:
+        """What its crews share."""
+
+    @property
+    def queue(self) -> Queue:
+        """The waiting events, live and read-only, in order of arrival."""
+        return Queue(self._bench.store.states, EventStatus.PENDING)
+
+    async def enqueue(self, event_id: UUID, priority: float | None = None) -> None:
+        """Take in an event of the pile.
+
+        Args:
+            event_id: Its id.
+            priority: Lower runs first; by default its time of creation.
+
+        Raises:
+            NotFoundError: if the pile has it not.
+            ExistsError: if it is waiting or has run.
+            QueueFullError: if ``max_queue_size`` wait.
+            ValidationError: for a priority that is no finite number.
+        """
+        if self.pile is None:
+            raise ConfigurationError("enqueue() finds events in a pile: give Processor(pile=...)")
+        event = self.pile.get(event_id, None)
+        if event is None:
+            raise NotFoundError(f"event {event_id} is not in the pile: add it there first")
+        entry = (event, checked_priority(event, priority))
+        await self._bench.store.append((entry,), room=self.max_queue_size)
+
+    async def dequeue(self) -> Event:
+        """Wait for the next event, and take it out of the queue without running it."""
+        shop = self._bench
+        while True:
+            claims, wait = await shop.store.claim(shop.name)
+            if claims:
+                ((event, attempt),) = claims
+                await shop.store.settle(((event, attempt, RELEASED),))
+                await shop.store.remove((event,))
+                assert isinstance(event, Event)
+                return event
+            ready = asyncio.Event()
+            shop.store.on_ready(ready.set)
+            try:
+                await asyncio.wait_for(ready.wait(), wait)
+            except TimeoutError:
+                continue
+            finally:
+                shop.store.off(ready.set)

@@ -1,0 +1,228 @@
+"""Why an event waits: what holds it, until when, and when it may start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from math import inf
+from typing import NamedTuple
+from uuid import UUID
+
+from ..model.execution import TERMINAL, EventStatus
+from .lifecycle import MAX_DENIALS
+from .standing import Room, Standing, Worker
+
+__all__ = ("Hold", "Near", "Why", "explain")
+
+_S = EventStatus
+
+
+class Hold(NamedTuple):
+    """One thing that keeps an event from starting.
+
+    Attributes:
+        kind: In a word: "due", "denied", "retry", "queue paused", "limit", "key", "window",
+            "slots", "paused", "no worker", "class", "never", "behind", "claimed", "running",
+            "ended".
+        text: In a sentence.
+        until: When it is over, a Unix timestamp in seconds; None if nobody can know.
+    """
+
+    kind: str
+    text: str
+    until: float | None = None
+
+
+class Near(NamedTuple):
+    """What only the process that runs a queue knows of itself.
+
+    Attributes:
+        window_at: When its window allows the start of the event, those before it counted; None:
+            its window does not hold it.
+        is_starting: Whether it has claimed the event, and not started it.
+        is_missing: Whether it has no class for it.
+    """
+
+    window_at: float | None = None
+    is_starting: bool = False
+    is_missing: bool = False
+
+
+class Why(NamedTuple):
+    """Why an event waits; as text, what holds it in a line each.
+
+    Attributes:
+        id, queue, kind, status: Whose it is.
+        now: When this was so, a Unix timestamp in seconds.
+        position: Its place in the order of what is due: 1 is next; None if it is not due, or
+            waits for nothing any more.
+        holds: What holds it; empty if nothing does.
+        expected: When it starts if nothing comes before it that is not here yet, and what is
+            before it takes none of its room; None if that cannot be known.
+    """
+
+    id: UUID
+    queue: str
+    kind: str
+    status: EventStatus
+    now: float
+    position: int | None
+    holds: tuple[Hold, ...]
+    expected: float | None
+
+    def __str__(self) -> str:
+        place = "" if self.position is None else f", {self.position} in the order of what is due"
+        lines = [f"{self.kind} {self.id} is {self.status.value} in queue {self.queue}{place}"]
+        lines += [f"- {each.text}" for each in self.holds]
+        if self.status is _S.PENDING:
+            lines += ["- nothing holds it"] if not self.holds else []
+            lines += [f"expected to start {_when(self.expected, self.now)}"]
+        return "\n".join(lines)
+
+
+def explain(standing: Standing, near: Near | None = None) -> Why:
+    """Why an event waits.
+
+    Args:
+        standing: What its store knows.
+        near: What this process knows, if it is the one that runs the queue, or is to run it.
+    """
+    near = near or Near()
+    holds = tuple(_holds(standing, near))
+    is_due = standing.due is None or standing.due <= standing.now
+    waits = standing.status is _S.PENDING
+    return Why(
+        standing.id,
+        standing.queue,
+        standing.kind,
+        standing.status,
+        standing.now,
+        standing.ahead + 1 if waits and is_due else None,
+        holds,
+        _expected(standing, holds) if waits else None,
+    )
+
+
+def _holds(at: Standing, near: Near) -> Iterator[Hold]:
+    if at.status in TERMINAL:
+        yield Hold("ended", f"it has ended: {at.status.value}")
+    elif at.status is _S.PROCESSING and near.is_starting:
+        yield Hold(
+            "claimed",
+            "this process has claimed it, and asks for its permission or waits for room in its "
+            "window",
+        )
+    elif at.status is _S.PROCESSING:
+        worker = f"worker {at.holder} has it" if at.holder else "a worker has it"
+        yield Hold("running", f"{worker}, attempt {at.attempt}")
+    else:
+        yield from _of_its_own(at)
+        yield from _of_workers(at, near)
+        for room in at.rooms:
+            yield from _of_limit(room, at.now)
+        if near.window_at is not None and near.window_at > at.now:
+            yield Hold(
+                "window",
+                f"no more starts are allowed before {_when(near.window_at, at.now)} "
+                "(queue_capacity in capacity_refresh_time)",
+                near.window_at,
+            )
+        if at.ahead:
+            yield Hold("behind", f"{at.ahead:,} {_are(at.ahead)} before it")
+
+
+def _of_its_own(at: Standing) -> Iterator[Hold]:
+    """What is on record of the event itself, and of its queue."""
+    if at.due is not None and at.due > at.now:
+        when = _when(at.due, at.now)
+        if at.denials:
+            text = f"permission was denied {at.denials} of {MAX_DENIALS} times: asked again {when}"
+            yield Hold("denied", text, at.due)
+        elif at.tries:
+            text = f"it failed {at.tries} {_times(at.tries)}: tried again {when}"
+            yield Hold("retry", text, at.due)
+        else:
+            yield Hold("due", f"it is not due: {when}", at.due)
+    if at.paused is not None and at.paused > at.now:
+        text = f"a service has asked the whole queue to wait: on {_when(at.paused, at.now)}"
+        yield Hold("queue paused", text, at.paused)
+
+
+def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:
+    """Whether anybody can start it."""
+    live = [worker for worker in at.workers if worker.is_live]
+    if not live:
+        yield Hold(
+            "no worker",
+            f"nothing is running queue {at.queue}: use `async with executor:`, call forward(), "
+            "or start a worker",
+        )
+    known = [worker for worker in live if worker.about is not None]
+    going = [worker for worker in known if worker.about and not worker.about.paused]
+    if near.is_missing:
+        yield Hold("class", f"this process has not defined {at.kind}: import what defines it")
+    if len(known) < len(live) or not live:
+        return
+    if not going:
+        yield Hold("paused", f"{_named(live)} paused: resume() lets events start again")
+    elif all(worker.about and worker.running >= worker.about.slots for worker in going):
+        slots = sum(worker.about.slots for worker in going if worker.about)
+        yield Hold("slots", f"all {slots:,} slots are taken (concurrency_limit): one has to end")
+
+
+def _of_limit(room: Room, now: float) -> Iterator[Hold]:
+    much = f"{room.amount:g}" + ("" if room.per is None else f" in {room.per:g} s")
+    if room.cost > room.amount:
+        text = f"it costs {room.cost:g} of limit {room.limit}, which is {much}: it can never start"
+        yield Hold("never", text)
+    elif room.at > now:
+        until = None if room.at == inf else room.at
+        there = "when one ends" if until is None else _when(until, now)
+        whose = "" if room.key is None else f" of key {room.key}"
+        text = (
+            f"limit {room.limit}{whose} has {room.used:g} of {much} taken, and it needs "
+            f"{room.cost:g}: there is room {there}"
+        )
+        yield Hold("limit" if room.key is None else "key", text, until)
+
+
+def _expected(at: Standing, holds: tuple[Hold, ...]) -> float | None:
+    """When it starts, if every hold says when it is over and nobody before it takes its room."""
+    timed = [hold for hold in holds if hold.kind != "behind"]
+    if any(hold.until is None for hold in timed):
+        return None
+    is_shared = any(hold.kind in ("limit", "key") for hold in timed)
+    if at.ahead and (is_shared or _free_slots(at) <= at.ahead):
+        return None
+    return max((hold.until for hold in timed if hold.until is not None), default=at.now)
+
+
+def _free_slots(at: Standing) -> float:
+    """How many slots are free altogether; none where a worker does not say."""
+    return sum(
+        worker.about.slots - worker.running
+        for worker in at.workers
+        if worker.is_live and worker.about is not None and not worker.about.paused
+    )
+
+
+def _named(workers: list[Worker]) -> str:
+    one = len(workers) == 1
+    return f"worker {workers[0].name} is" if one else f"all {len(workers)} workers are"
+
+
+def _are(n: int) -> str:
+    return "event is" if n == 1 else "events are"
+
+
+def _times(n: int) -> str:
+    return "time" if n == 1 else "times"
+
+
+def _when(at: float | None, now: float) -> str:
+    if at is None:
+        return "when nobody can know"
+    if at <= now:
+        return "at once"
+    clock = datetime.fromtimestamp(at, UTC)
+    return f"in {at - now:.3g} s (at {clock:%Y-%m-%d %H:%M:%S} UTC)"

@@ -1,0 +1,70 @@
+"""What is asked of the store in memory about an event's turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Container, Mapping
+from typing import Final
+
+from ..model.work import Work
+from ..rules.bills import own_bill
+from ..rules.metering import Limits
+from ..rules.standing import About, Room, Worker
+from .clock import time_of_loop
+
+__all__ = ("count_ahead", "rooms_here", "workers_here")
+
+_PAGE: Final = 10_000
+"""Events that are looked at before others have their turn."""
+
+
+def workers_here(about: Mapping[str, Callable[[], About] | None]) -> list[Worker]:
+    """The workers of this process, as they are now."""
+    found = []
+    for name, say in about.items():
+        said = None if say is None else say()
+        running = 0 if said is None else said.running
+        found.append(Worker(name, True, running, said))
+    return found
+
+
+async def count_ahead(
+    pending: Mapping[int, Work], held: Container[int], place: tuple[float, int], now: float
+) -> int:
+    """How many of those that wait and are due come before a place: priority and number."""
+    waiting, ahead = list(pending.items()), 0
+    for first in range(0, len(waiting), _PAGE):
+        if first:
+            await asyncio.sleep(0)
+        for number, event in waiting[first : first + _PAGE]:
+            own = event.__dict__
+            if (own.get("_priority", 0.0), number) < place and number not in held:
+                due = own.get("_due")
+                ahead += due is None or due <= now
+    return ahead
+
+
+def rooms_here(
+    limits: Limits | None, event: Work, clock: Callable[[], float] | None, now: float
+) -> tuple[Room, ...]:
+    """What an event needs of limits, and what there is of each.
+
+    Args:
+        limits: Those under which it is claimed.
+        event: Which one.
+        clock: The time that they go by; None: the event loop's.
+        now: The time that is told.
+    """
+    if limits is None:
+        return ()
+    key, costs = own_bill(event)
+    ticks = (clock or time_of_loop())()
+    rooms = []
+    for limit, cost in limits.amounts(event.costs if costs is None else costs, key):
+        account = limit.account(key)
+        at = now + (account.free_at(cost, ticks) - ticks)
+        whose = key if limit.per_key else None
+        rooms.append(
+            Room(limit.name, whose, limit.amount, limit.per, cost, account.used(ticks), at)
+        )
+    return tuple(rooms)

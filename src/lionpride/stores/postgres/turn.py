@@ -1,0 +1,107 @@
+"""Where an event stands among those that wait, and what it needs of limits."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from ...model.costs import REQUEST
+from ...rules.limits import Limit
+from ...rules.metering import Limits
+from ...rules.standing import Room, Standing, Worker, limits_at_work, room_of
+from ..sql.forms import PENDING, Found
+from ..sql.host import is_dead
+from ..sql.records import about_of, standing_of
+from . import reading
+from .link import Db
+
+__all__ = ("standing",)
+
+_AHEAD: Final = """
+SELECT (SELECT count(*) FROM {ready} WHERE queue = $2 AND due = 0 AND (priority, number) < ($3, $4))
+    + (SELECT count(*) FROM {ready} WHERE queue = $2 AND due > 0 AND due <= {now}
+        AND (priority, number) < ($3, $4))
+"""
+_WORKERS: Final = """
+SELECT w.name, w.host, w.pid, w.born, w.until >= {now}, w.about,
+    (SELECT count(*) FROM {lease} l WHERE l.worker = w.name)
+FROM {worker} w WHERE w.queue = $2 ORDER BY w.began, w.name
+"""
+
+
+async def standing(
+    db: Db, uid: UUID, limits: Limits | None, but: Collection[str]
+) -> Standing | None:
+    """Where an event stands; None if it is not here.
+
+    Args:
+        db: The tables.
+        uid: Its id.
+        limits: Under which it is claimed; None: those of the workers at work.
+        but: Workers that are leaving.
+    """
+    async with db.snapshot():
+        numbers = list((await reading.numbers_of(db, [uid])).values())
+        found = (await reading.find(db, numbers)).get(numbers[0]) if numbers else None
+        if found is None:
+            return None
+        now: float = await db.value("SELECT {now}", db.now)
+        queue, waits = await db.known_queue(), found.status == PENDING
+        workers = await _workers(db, queue, but)
+        under = limits_at_work(workers) if limits is None else limits
+        ahead = 0
+        if waits and found.due <= now:
+            ahead = await db.value(_AHEAD, db.now, queue, found.priority, found.number)
+        query = "SELECT worker FROM {lease} WHERE number = $1"
+        return standing_of(
+            found,
+            now,
+            ahead=ahead,
+            paused=await db.value("SELECT paused FROM {queue} WHERE number = $1", queue),
+            rooms=await _rooms(db, found, under, now) if waits and under is not None else (),
+            workers=workers,
+            holder=await db.value(query, found.number),
+        )
+
+
+async def _workers(db: Db, queue: int, but: Collection[str]) -> list[Worker]:
+    rows: Any = await db.rows(_WORKERS, db.now, queue)
+    return [
+        Worker(
+            name,
+            lives and name not in but and not is_dead(host, pid, born),
+            claimed,
+            about_of(about),
+        )
+        for name, host, pid, born, lives, about, claimed in rows
+    ]
+
+
+async def _rooms(db: Db, found: Found, limits: Limits, now: float) -> Sequence[Room]:
+    costs = REQUEST if found.costs is None else json.loads(found.costs)
+    held = await _held(db)
+    return [
+        await _room(db, limit, found.key, cost, now, held)
+        for limit, cost in limits.amounts(costs, found.key)
+    ]
+
+
+async def _held(db: Db) -> Counter[str]:
+    """What all leases hold together, by pool."""
+    amounts: Counter[str] = Counter()
+    for (text,) in await db.rows("SELECT held FROM {lease} WHERE held IS NOT NULL"):
+        for pool, (amount, _) in json.loads(text).items():
+            amounts[pool] += amount
+    return amounts
+
+
+async def _room(
+    db: Db, limit: Limit, key: str | None, cost: float, now: float, held: Counter[str]
+) -> Room:
+    pool = f"{limit.pool}\x1f{key}" if limit.per_key else limit.pool
+    paused: float = await db.value("SELECT paused FROM {pool} WHERE name = $1", pool) or 0.0
+    taken: Any = await db.rows("SELECT at, amount FROM {taken} WHERE pool = $1 ORDER BY at", pool)
+    return room_of(limit, key, cost, now, held=held[pool], paused=paused, taken=taken)

@@ -1,0 +1,134 @@
+"""Why an event waits: what is said of each thing that may hold it."""
+
+from math import inf
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from lionpride.model.execution import EventStatus
+from lionpride.rules.standing import About, Room, Standing, Worker
+from lionpride.rules.why import Hold, Near, explain
+
+S = EventStatus
+NOW = 1_700_000_000.0
+UID = UUID(int=7)
+
+
+def worker(running: int = 0, *, slots: int = 2, live: bool = True, **about: Any) -> Worker:
+    return Worker("w", live, running, About(slots, running, **about))
+
+
+def standing(status: EventStatus = S.PENDING, **how: Any) -> Standing:
+    counters = {name: how.pop(name, 0) for name in ("attempt", "denials", "tries")}
+    how.setdefault("workers", (worker(),))
+    return Standing(UID, "q", "Job", status, **counters, interruptions=0, now=NOW, **how)
+
+
+def room(at: float, cost: float = 2, key: str | None = None, per: float | None = 6) -> Room:
+    return Room("tokens", key, 5, per, cost, 4, at)
+
+
+CASES: list[tuple[Any, Near | None, list[tuple[str, float | None]], float | None]] = [
+    ({}, None, [], NOW),
+    ({"due": NOW + 5}, None, [("due", NOW + 5)], NOW + 5),
+    ({"due": NOW - 5}, None, [], NOW),
+    ({"due": NOW + 5, "denials": 1}, None, [("denied", NOW + 5)], NOW + 5),
+    ({"due": NOW + 5, "tries": 1}, None, [("retry", NOW + 5)], NOW + 5),
+    (
+        {"paused": NOW + 9, "due": NOW + 5},
+        None,
+        [("due", NOW + 5), ("queue paused", NOW + 9)],
+        NOW + 9,
+    ),
+    ({"paused": NOW - 1}, None, [], NOW),
+    ({"workers": ()}, None, [("no worker", None)], None),
+    ({"workers": (worker(live=False),)}, None, [("no worker", None)], None),
+    ({"workers": (worker(paused=True),)}, None, [("paused", None)], None),
+    ({"workers": (worker(paused=True), worker())}, None, [], NOW),
+    ({"workers": (worker(2),)}, None, [("slots", None)], None),
+    ({"workers": (worker(2), worker(1))}, None, [], NOW),
+    ({"workers": (Worker("w", True, 9, None),)}, None, [], NOW),
+    ({"rooms": (room(NOW + 3),)}, None, [("limit", NOW + 3)], NOW + 3),
+    ({"rooms": (room(NOW),)}, None, [], NOW),
+    ({"rooms": (room(inf, per=None),)}, None, [("limit", None)], None),
+    ({"rooms": (room(inf, key="a", per=None),)}, None, [("key", None)], None),
+    ({"rooms": (room(NOW + 3, key="a"),)}, None, [("key", NOW + 3)], NOW + 3),
+    ({"rooms": (room(inf, cost=6),)}, None, [("never", None)], None),
+    ({}, Near(window_at=NOW + 4), [("window", NOW + 4)], NOW + 4),
+    ({}, Near(window_at=NOW), [], NOW),
+    ({}, Near(is_missing=True), [("class", None)], None),
+    ({"ahead": 1}, None, [("behind", None)], NOW),
+    ({"ahead": 2}, None, [("behind", None)], None),
+    ({"ahead": 1}, Near(window_at=NOW + 4), [("window", NOW + 4), ("behind", None)], NOW + 4),
+    ({"ahead": 1, "rooms": (room(NOW + 3),)}, None, [("limit", NOW + 3), ("behind", None)], None),
+    ({"status": S.PROCESSING, "holder": "w"}, None, [("running", None)], None),
+    ({"status": S.PROCESSING}, Near(is_starting=True), [("claimed", None)], None),
+    ({"status": S.FAILED}, None, [("ended", None)], None),
+]
+
+
+@pytest.mark.parametrize(("how", "near", "holds", "expected"), CASES)
+def test_what_holds_it_and_until_when(
+    how: dict[str, Any],
+    near: Near | None,
+    holds: list[tuple[str, float | None]],
+    expected: float | None,
+) -> None:
+    why = explain(standing(**how), near)
+    assert [(hold.kind, hold.until) for hold in why.holds] == holds
+    assert why.expected == expected
+
+
+@pytest.mark.parametrize(
+    ("how", "position"),
+    [
+        ({}, 1),
+        ({"ahead": 3}, 4),
+        ({"due": NOW + 5}, None),
+        ({"due": NOW - 5, "ahead": 1}, 2),
+        ({"status": S.COMPLETED}, None),
+    ],
+)
+def test_its_place_in_the_order(how: dict[str, Any], position: int | None) -> None:
+    assert explain(standing(**how)).position == position
+
+
+def test_it_is_frozen_and_says_all_of_it_in_a_few_lines() -> None:
+    why = explain(standing(due=NOW + 5, denials=1, rooms=(room(NOW + 3),)))
+    at = "in 3 s (at 2023-11-14 22:13:23 UTC)"
+    assert str(why).splitlines() == [
+        f"Job {UID} is pending in queue q",
+        "- permission was denied 1 of 3 times: asked again in 5 s (at 2023-11-14 22:13:25 UTC)",
+        f"- limit tokens has 4 of 5 in 6 s taken, and it needs 2: there is room {at}",
+        "expected to start in 5 s (at 2023-11-14 22:13:25 UTC)",
+    ]
+    with pytest.raises(AttributeError):
+        why.position = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("how", "lines"),
+    [
+        ({}, ["- nothing holds it", "expected to start at once"]),
+        ({"ahead": 1}, ["- 1 event is before it", "expected to start at once"]),
+        (
+            {"workers": (worker(paused=True),)},
+            [
+                "- worker w is paused: resume() lets events start again",
+                "expected to start when nobody can know",
+            ],
+        ),
+        ({"status": S.SKIPPED}, ["- it has ended: skipped"]),
+        (
+            {"status": S.PROCESSING, "attempt": 3, "holder": "w"},
+            ["- worker w has it, attempt 3"],
+        ),
+    ],
+)
+def test_each_is_one_line(how: dict[str, Any], lines: list[str]) -> None:
+    assert str(explain(standing(**how))).splitlines()[1:] == lines
+
+
+def test_a_hold_is_a_value() -> None:
+    assert Hold("due", "it is not due", 1.0) == ("due", "it is not due", 1.0)
