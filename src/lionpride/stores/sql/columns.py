@@ -36,7 +36,6 @@ __all__ = (
     "event_of",
     "event_of_found",
     "fresh_of",
-    "is_plain",
     "kept_of",
     "packed_attempts",
     "packed_ending",
@@ -85,16 +84,18 @@ def bill_of(event: Work) -> tuple[str | None, str | None]:
         Exception: whatever its own code raises.
     """
     key, costs = own_bill(event)
-    return key, None if costs is None else json.dumps(dict(costs), separators=(",", ":"))
+    return key, None if costs is None else _bill_text(tuple(costs.items()))
 
 
-def is_plain(event: Work) -> bool:
-    """Whether an event has neither costs nor a key of its own."""
-    return _is_plain(type(event)) and "_told" not in event.__dict__
+@lru_cache(maxsize=1024)
+def _bill_text(costs: tuple[tuple[str, float], ...]) -> str:
+    """Costs as JSON; many events cost the same."""
+    return json.dumps(dict(costs), separators=(",", ":"))
 
 
 @lru_cache(maxsize=4096)
 def _is_plain(kind: type[Work]) -> bool:
+    """Whether the events of a class have neither costs nor a key of their own."""
     return not has_own_bill(kind)
 
 
@@ -103,7 +104,10 @@ def fresh_of(event: Work, priority: float) -> Fresh:
     own = event.__dict__
     created = own["_created"]
     uid = number_of(own, created).to_bytes(16, "big")
-    return uid, *kind_and_packed(event), created, priority
+    kind, payload = kind_and_packed(event)
+    if _is_plain(type(event)) and "_told" not in own:
+        return uid, kind, payload, created, priority
+    return uid, kind, payload, created, priority, *bill_of(event)
 
 
 def state_of(own: dict[str, Any]) -> State:

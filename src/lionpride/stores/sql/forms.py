@@ -67,8 +67,14 @@ Waits: TypeAlias = tuple[
 Ended: TypeAlias = tuple[int, int, float, float, str | None, int, int, str | None]
 """number, attempt, ended, duration, result, tries, interruptions, attempts; of a completed one."""
 
-Fresh: TypeAlias = tuple[bytes, str, str, float, float]
-"""id, kind, payload, created, priority of an event with nothing on record."""
+Fresh: TypeAlias = (
+    tuple[bytes, str, str, float, float]
+    | tuple[bytes, str, str, float, float, str | None, str | None]
+)
+"""id, kind, payload, created, priority of an event with nothing on record; then key and costs.
+
+Those that say neither, leave both out: they are nearly all, and a column takes its time.
+"""
 
 Settling: TypeAlias = tuple[int, int, str, float, float, float, State | None]
 """One settlement: number, attempt, status, due, ended, priority, state.

@@ -7,6 +7,7 @@ taken in and claimed in one transaction gets its lease at once: it never waits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from ...model.execution import EventStatus
 from ..sql.forms import NEW_TEXT, PENDING, PROCESSING, STATE, Ended, Fresh
@@ -14,6 +15,10 @@ from .many import many
 from .rows import Rows
 
 __all__ = ("Bulk",)
+
+
+_PLAIN: Final = 5
+"""Columns of an event that has neither a key nor costs of its own."""
 
 
 class Bulk(Rows):
@@ -29,13 +34,17 @@ class Bulk(Rows):
         first = self._first_new = self.last() + 1
         numbers = range(first, first + len(fresh))  # as SQLite gives them
         before = self._db.total_changes()
+        more = max(map(len, fresh), default=0) > _PLAIN
+        columns = ", key, costs" if more else ""
+        given = ", column6, column7" if more else ""
         many(
             self._db,
-            "INSERT INTO event (id, queue, kind, payload, created, priority) "
-            f"SELECT column1, {self._queue}, column2, column3, column4, column5 FROM (VALUES ",
-            "(?, ?, ?, ?, ?)",
+            f"INSERT INTO event (id, queue, kind, payload, created, priority{columns}) "
+            f"SELECT column1, {self._queue}, column2, column3, column4, column5{given} "
+            "FROM (VALUES ",
+            "(?, ?, ?, ?, ?, ?, ?)" if more else "(?, ?, ?, ?, ?)",
             ") WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING",
-            fresh,
+            [(*one, None, None)[:7] for one in fresh] if more else fresh,
         )
         return numbers if self._db.total_changes() - before == len(fresh) else None
 

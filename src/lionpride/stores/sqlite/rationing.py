@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from ...rules.metering import Limits, Share, excess
 from ..sql.forms import Waits
 from .metering import Part
 from .rows import Rows
-from .takings import Held, Takings, pool_of
+from .takings import Held, Takings, instant, pool_of
 
 __all__ = ("Ration", "Rationed")
 
@@ -24,6 +25,10 @@ _DEPTH: Final = 300
 
 _BREADTH: Final = 50_000
 """How many are looked at in one claim: of a key that has no more, most are passed over."""
+
+
+_read = lru_cache(maxsize=1024)(json.loads)
+"""Costs of their text; many events cost the same."""
 
 
 class FileAccount(Account):
@@ -37,7 +42,7 @@ class FileAccount(Account):
         now: The time.
     """
 
-    __slots__ = ("_more", "_takings", "last_stamp", "name")
+    __slots__ = ("_at", "_taken", "_takings", "last_stamp", "name")
 
     def __init__(self, limit: Limit, name: str, takings: Takings, held: float, now: float) -> None:
         super().__init__(limit)
@@ -48,7 +53,8 @@ class FileAccount(Account):
         self.last_stamp = pool.last
         self.stamped = pool.used
         self._takings = takings
-        self._more: list[tuple[float, float]] = []
+        self._taken = 0.0  # in this claim, at this instant
+        self._at = now
 
     def used(self, now: float) -> float:
         return self.held if self.limit.per is None else self.stamped + self.held
@@ -58,6 +64,8 @@ class FileAccount(Account):
         if per is not None:
             for at, amount in self._takings.leaving(self.name):
                 yield at + per, amount
+            if self._taken:
+                yield self._at + per, self._taken
 
     def reserve(self, amount: float, now: float, start: bool) -> tuple[float | None, Held | None]:
         """Take so much: when it counts as taken, or what the lease has to hold."""
@@ -65,10 +73,16 @@ class FileAccount(Account):
         if per is None or not start:
             self.held += amount
             return None, Held(amount, per)
-        at = self._takings.stamp(self.name, per, now, amount, self.last_stamp)
-        self.last_stamp = max(self.last_stamp, at)
+        if not self._taken:
+            self._at = instant(per, now, self.last_stamp)
+        self._taken += amount
         self.stamped += amount
-        return at, None
+        return self._at, None
+
+    def write(self) -> None:
+        """Put on record what was taken."""
+        if self._taken and self.limit.per is not None:
+            self._takings.stamp_at(self.name, self.limit.per, self._at, self._taken)
 
 
 @dataclass(slots=True)
@@ -136,7 +150,7 @@ class Ration:
                 break
             if key in self._closed or not is_known(kind):
                 continue
-            shares = self._shares(rows, key, REQUEST if costs is None else json.loads(costs))
+            shares = self._shares(rows, key, REQUEST if costs is None else _read(costs))
             over = next((one for one in shares if one[1] > one[0].limit.amount), None)
             if over is not None:
                 rationed.refusals[number] = excess(over[0].limit, over[1])
@@ -148,6 +162,8 @@ class Ration:
             chosen.append(tuple(waits))
             rationed.keys[number] = key
             self._take(number, shares, rationed, holds)
+        for account in self._accounts.values():
+            account.write()
         rationed.is_blocked = blocked > 0
         if at_best < inf:
             rationed.wait = max(1e-9, at_best - self.now)

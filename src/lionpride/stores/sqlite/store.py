@@ -18,7 +18,6 @@ from ..record import Record
 from ..sql.columns import (
     after,
     fresh_of,
-    is_plain,
     packed_attempts,
     packed_ending,
     place_of,
@@ -83,7 +82,7 @@ class SqliteStore(Manage):
         exist_ok: bool = False,
         terms: Terms | None = None,
     ) -> list[Work]:
-        new = all("_status" not in event.__dict__ and is_plain(event) for event, _ in entries)
+        new = all("_status" not in event.__dict__ for event, _ in entries)
         if new and not exist_ok and terms is None:
             await self._enter(entries, room)  # nobody has had them
             return [event for event, _ in entries]
@@ -256,21 +255,11 @@ class SqliteStore(Manage):
 
     def append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:
         """See ``Prompt``."""
-        if not is_plain(event):
-            return self._append_soon(event, priority)
         fresh = fresh_of(event, priority)
         if self._bells.ready:  # now, so that a claim comes in time for the same commit
             self._bells.ring_ready()
         file = self._open if self._file is None else self._file
         return file.commits.enter(event, fresh)
-
-    def _append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:
-        """The same for one that may have costs or a key of its own, which are columns."""
-        step = Append([place_of(event, priority)])
-        self._bells.ring_ready()
-        return self._ask(
-            step, lambda answer: self._holding.appended([(event, priority)], answer) and None
-        )
 
     async def settled(self) -> None:
         """See ``Prompt``."""

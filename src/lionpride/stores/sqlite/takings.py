@@ -15,7 +15,7 @@ import apsw
 
 from ...rules.limits import Limit
 
-__all__ = ("Held", "Pool", "Takings", "pool_of")
+__all__ = ("Held", "Pool", "Takings", "instant", "pool_of")
 
 _FINE: Final = 4096
 """Parts of a window: what is taken in one of them after another shares an instant."""
@@ -27,6 +27,16 @@ _AHEAD: Final = 1.0
 def pool_of(limit: Limit, key: str | None) -> str:
     """The name in the file."""
     return f"{limit.pool}\x1f{key}" if limit.per_key else limit.pool
+
+
+def instant(per: float, at: float, last: float) -> float:
+    """When what is taken at an instant counts as taken, after the last that was so.
+
+    In a crowd that is the later edge of a small part of the window, never an earlier instant.
+    """
+    if at <= last:
+        return last
+    return at + per / _FINE if at - last < per / _FINE else at
 
 
 class Pool(NamedTuple):
@@ -99,18 +109,6 @@ class Takings:
         """When so much was taken of a pool, the oldest first."""
         query = "SELECT at, amount FROM taken WHERE pool = ? ORDER BY at"
         yield from self._db.execute(query, (name,))
-
-    def stamp(self, name: str, per: float, at: float, amount: float, last: float) -> float:
-        """Take so much of a pool; the instant at which it counts as taken.
-
-        In a crowd that is the later edge of a small part of the window, never an earlier instant.
-        """
-        if at <= last:
-            at = last
-        elif at - last < per / _FINE:
-            at += per / _FINE
-        self.stamp_at(name, per, at, amount)
-        return at
 
     def stamp_at(self, name: str, per: float, at: float, amount: float) -> None:
         """Take so much of a pool at this very instant."""
