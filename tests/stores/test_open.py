@@ -11,8 +11,8 @@ from lionpride.core import EventStatus
 from lionpride.errors import ConfigurationError
 from lionpride.rules.lifecycle import Completion
 from lionpride.stores.memory import MemoryStore
-from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.open import open_store
+from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.sqlite import SqliteStore
 
 

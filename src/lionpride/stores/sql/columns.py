@@ -36,6 +36,7 @@ __all__ = (
     "event_of",
     "event_of_found",
     "fresh_of",
+    "is_plain",
     "kept_of",
     "packed_attempts",
     "packed_ending",
@@ -93,6 +94,11 @@ def _bill_text(costs: tuple[tuple[str, float], ...]) -> str:
     return json.dumps(dict(costs), separators=(",", ":"))
 
 
+def is_plain(event: Work) -> bool:
+    """Whether an event has neither costs nor a key of its own."""
+    return _is_plain(type(event)) and "_told" not in event.__dict__
+
+
 @lru_cache(maxsize=4096)
 def _is_plain(kind: type[Work]) -> bool:
     """Whether the events of a class have neither costs nor a key of their own."""
@@ -105,7 +111,7 @@ def fresh_of(event: Work, priority: float) -> Fresh:
     created = own["_created"]
     uid = number_of(own, created).to_bytes(16, "big")
     kind, payload = kind_and_packed(event)
-    if _is_plain(type(event)) and "_told" not in own:
+    if is_plain(event):
         return uid, kind, payload, created, priority
     return uid, kind, payload, created, priority, *bill_of(event)
 
