@@ -39,10 +39,20 @@ CREATE TABLE {version} (number integer PRIMARY KEY, at timestamptz NOT NULL DEFA
 _NOTE: Final = "INSERT INTO {{version}} (number) VALUES ({});"
 
 
+# A plain question to the catalogue: `to_regclass` answers from a cache, which remembers what was
+# not there before another process made it.
+_IS_THERE: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relname = $2
+)
+"""
+
+
 async def version_of(connection: Connection, names: Names) -> int:
     """The version of the tables; 0 if there are none."""
     table = names.fill("{version}")
-    if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+    if not await connection.fetchval(_IS_THERE, names.schema, f"{names.prefix}version"):
         return 0
     found: int | None = await connection.fetchval(f"SELECT max(number) FROM {table}")
     return found or 0

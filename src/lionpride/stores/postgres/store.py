@@ -111,16 +111,20 @@ class PostgresStore(TakingIn):
 
     async def _claimed(self, answer: claiming.Claimed, start: bool, taken: Taken) -> float | None:
         await self._expired(answer.expired)
+        held: Sequence[Work | None] = ()  # at rest they are nobody's: kept until that is noted
         if answer.rows:
-            answer = await self._with_kept(answer)
+            answer, held = await self._with_kept(answer)
         self._sights.moved([one[0] for one in answer.rows])
         wait = self._holding.claimed(answer, start, taken)
+        del held
         self._warn_of_missing()
         self._release(taken)
         return wait
 
-    async def _with_kept(self, answer: claiming.Claimed) -> claiming.Claimed:
-        """The same with what is needed to build the events that this process has not.
+    async def _with_kept(
+        self, answer: claiming.Claimed
+    ) -> tuple[claiming.Claimed, list[Work | None]]:
+        """The same with what is needed to build the events that this process has not; those it has.
 
         What is noted of them here has to be noted first: they may have been appended, or sent
         back to wait, by steps whose answers are on their way.
@@ -131,7 +135,7 @@ class PostgresStore(TakingIn):
         if any(one[3] and one[0] in self._holding.claims for one in answer.rows):
             await opened.settle.passed()
             await opened.rest.passed()
-        held = [find(one[0]) for one in answer.rows]  # kept until the claim is noted
+        held = [find(one[0]) for one in answer.rows]
         new = [one[0] for one, event in zip(answer.rows, held, strict=True) if event is None]
         self._strangers = 2 * len(new) > len(held)
         unknown = [number for number in new if number not in answer.kept]
@@ -144,7 +148,7 @@ class PostgresStore(TakingIn):
         missing = {kind for kind in foreign if not claiming.is_known(kind)}
         if missing:
             answer = self._without(answer, kept, missing)
-        return answer._replace(kept=kept)
+        return answer._replace(kept=kept), held
 
     def _without(
         self, answer: claiming.Claimed, kept: dict[int, Any], missing: set[str]
