@@ -1,5 +1,7 @@
 """Several stores on one file, as several processes have them: what holds for all of them."""
 
+import asyncio
+import functools
 import logging
 from pathlib import Path
 
@@ -74,3 +76,24 @@ async def test_what_is_left_is_counted_in_the_file(
         async with desk:
             await desk.stop()
     assert caplog.messages == ["'executor_states': 7 events are left pending"]
+
+
+async def test_only_those_are_woken_for_whom_there_is_something_new(tmp_path: Path) -> None:
+    """Thousands may wait, as in a web process, and others write all the time."""
+    one, other = (SqliteStore(tmp_path / "run.db", QUEUE) for _ in range(2))
+    try:
+        jobs = [Job() for _ in range(200)]  # more than one statement asks for
+        await one.append([(job, float(number)) for number, job in enumerate(jobs)])
+        rung: list[int] = []
+        ended = asyncio.Event()
+        for number, job in enumerate(jobs):
+            one.on_ended(job, functools.partial(rung.append, number))
+        one.on_ended(jobs[150], ended.set)
+        await other.append([(Job(), 0.0)])
+        await other.cancel([jobs[150].id])
+        await ended.wait()
+        assert rung == [150]
+        assert jobs[150].execution.status is EventStatus.CANCELLED
+    finally:
+        await one.close()
+        await other.close()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ...errors import NotFoundError, OperationError
-from ...model.execution import FIXED, EventStatus, Execution
+from ...model.execution import FIXED, TERMINAL, EventStatus, Execution
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Ending, Outcome, after_interruption, apply
 from ..bells import Bells
@@ -345,6 +345,19 @@ class Holding:
             if shown != (found and (found.status, found.state[0])):
                 outdated.append(number)
         return outdated
+
+    def other_than(
+        self, stands: Mapping[int, tuple[str, int]], numbers: Iterable[int]
+    ) -> list[int]:
+        """Those of the events that are shown otherwise than they stand, or have ended."""
+        other = []
+        for number in numbers:
+            event = self.shown.find(number)
+            state = None if event is None else event.execution
+            shown = None if state is None else (state.status.value, state.attempt)
+            if state is None or state.status in TERMINAL or shown != stands.get(number):
+                other.append(number)
+        return other
 
     def refresh(self, numbers: Iterable[int]) -> None:
         """Show what has become of events in the file; nobody here has them any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import apsw
@@ -20,6 +20,19 @@ _TABLES: Final[dict[str | None, str]] = {
     PROCESSING: "lease",
     EventStatus.COMPLETED.value: "finished NOT INDEXED",
 }
+_AT_ONCE: Final = 128
+"""Events that one statement asks for."""
+
+_GIVEN: Final = f"IN ({', '.join(f'?{n}' for n in range(1, _AT_ONCE + 1))})"
+_STANDINGS: Final = (
+    f"SELECT number, status, attempt FROM finished WHERE number {_GIVEN} UNION ALL "
+    f"SELECT number, '{PROCESSING}', attempt FROM lease WHERE number {_GIVEN} UNION ALL "
+    f"SELECT number, '{PENDING}', attempt FROM waiting INDEXED BY later "
+    f"WHERE due > 0 AND number {_GIVEN} UNION ALL "
+    f"SELECT e.number, '{PENDING}', w.attempt FROM event e CROSS JOIN waiting w "
+    "ON w.queue = e.queue AND w.due = 0 AND w.priority = e.priority AND w.number = e.number "
+    f"WHERE e.number {_GIVEN}"
+)
 
 
 class Look:
@@ -242,6 +255,16 @@ class Look:
             (number, queue, priority),
         ).fetchone()
         return at[0], at[1], at[2], at[3:]
+
+    def standings(self, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
+        """Status and attempt of many events; those that are not here are left out."""
+        found: dict[int, tuple[str, int]] = {}
+        for at in range(0, len(numbers), _AT_ONCE):
+            some = numbers[at : at + _AT_ONCE]
+            bound = (*some, *[None] * (_AT_ONCE - len(some)))
+            rows: Any = self._db.execute(_STANDINGS, bound)
+            found |= {number: (status, attempt) for number, status, attempt in rows}
+        return found
 
     def standing(self, number: int) -> tuple[str, int] | None:
         """Status and attempt of an event; None if it is not in this queue."""

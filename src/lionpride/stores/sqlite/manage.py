@@ -374,10 +374,19 @@ class Manage(Base):
             return
         self._is_shared = True
         self._alarm.set(self._open.reader.next_expiry())
-        self._holding.refresh(
-            [number for number in self._bells.ended if number not in self._holding.claims]
-        )
+        self._see_endings()
         self._ask_holders([n for n in self._open.reader.unwanted() if n in self._holding.claims])
         self._bells.ring_ready()
         self._bells.ring_idle()
         self._bells.ring_room()
+
+    def _see_endings(self) -> None:
+        """Show what has become of those whose endings somebody waits for.
+
+        There may be thousands: only those are woken for whom there is something new.
+        """
+        awaited = [n for n in self._bells.ended if n not in self._holding.claims]
+        if awaited:
+            reader = self._open.reader
+            self._holding.refresh(self._holding.other_than(reader.standings(awaited), awaited))
+            self._bells.ring_ended(reader.publishing() & self._bells.ended.keys())

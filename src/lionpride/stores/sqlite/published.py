@@ -71,6 +71,10 @@ class Published:
         for table in ("live", "chunk"):
             self._db.execute(f"DELETE FROM {table} WHERE {_OVER.format(table)}")
 
+    def numbers(self) -> set[int]:
+        """Of what something is known."""
+        return {number for (number,) in self._db.execute("SELECT number FROM live")}
+
     def of(self, number: int, attempt: int) -> tuple[float | None, str | None, int] | None:
         """Fraction, note and number of chunks of an attempt; None if nothing is known."""
         query = "SELECT fraction, note, chunks FROM live WHERE number = ? AND attempt = ?"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,14 @@ class Reader:
     def unwanted(self) -> list[int]:
         """The numbers of what is claimed and is to be cancelled."""
         return self._look.unwanted()
+
+    def standings(self, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
+        """Status and attempt of many events; those that are not here are left out."""
+        return self._look.standings(numbers)
+
+    def publishing(self) -> set[int]:
+        """The numbers of what runs and has shown something of itself."""
+        return self._look.published.numbers()
 
     def chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
         """See ``Published.chunks``; the chunks as they were yielded."""
