@@ -38,9 +38,12 @@ async def test_several_that_open_it_first_make_one_set_of_tables() -> None:
 async def test_events_that_nobody_holds_any_more_are_built_while_others_come_in() -> None:
     home = Home()
     store = PostgresStore(home.url, QUEUE, schema=home.schema, shown=1)
-    async with Notes({"concurrency_limit": 50}, store=store) as executor:
-        for _ in range(60):
-            await executor.append_many([Noted() for _ in range(50)])
-        await executor.join()
+    try:
+        async with Notes({"concurrency_limit": 50}, store=store) as executor:
+            for _ in range(60):
+                await executor.append_many([Noted() for _ in range(50)])
+            await executor.join()
         counts = await store.counts()
+    finally:
+        await store.close()
     assert (counts[EventStatus.COMPLETED], counts[EventStatus.FAILED]) == (3000, 0)
