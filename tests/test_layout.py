@@ -30,7 +30,6 @@ UNTESTED: dict[str, str] = {
     "stores/upkeep.py": "tests/cli/test_migrate.py, tests/cli/test_doctor.py: what is said of it",
     "cli/checks.py": "tests/cli/test_doctor.py: each thing that it finds",
     "stores/sqlite/expiring.py": "tests/stores/test_contract_terms.py: what expires",
-    "stores/sqlite/aside.py": "tests/crash stops it at its points",
     "stores/sqlite/base.py": "tests/stores/test_contract.py: every verb stands on it",
     "stores/sqlite/batch.py": "tests/simulation: batches of every kind against the reference",
     "stores/sqlite/bulk.py": "tests/simulation: the rows against the reference",

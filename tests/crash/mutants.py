@@ -12,16 +12,16 @@ from lionpride.stores.sqlite.rows import Rows
 
 def guard_by_id() -> None:
     """A settle ends the lease of its event, whoever has it by now."""
-    end_leases = Rows.end_leases
+    end_leases_of = Rows.end_leases_of
 
     def of_today(self: Rows, number: int, attempt: int) -> int:
         query = "SELECT attempt FROM lease WHERE number = ?"
         return self._db.execute(query, (number,)).get or attempt
 
-    def spoilt_end(self: Rows, claims: Any) -> Any:
-        return end_leases(self, [(one[0], of_today(self, *one[:2]), *one[2:]) for one in claims])
+    def spoilt_end(self: Rows, numbers: Any, attempt: int) -> bool:
+        return all(end_leases_of(self, [n], of_today(self, n, attempt)) for n in numbers)
 
-    Rows.end_leases = spoilt_end  # type: ignore[method-assign]
+    Rows.end_leases_of = spoilt_end  # type: ignore[method-assign]
 
 
 def no_pulse() -> None:

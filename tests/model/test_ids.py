@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lionpride.model.element import Element
-from lionpride.model.ids import made_id, number_of
+from lionpride.model.ids import bytes_of, made_id
 
 TIMES = st.floats(min_value=0, max_value=2.0**37)
 
@@ -18,15 +18,15 @@ def new_id(created: float) -> UUID:
     return made_id({}, created)
 
 
-def test_the_number_of_an_id_stays_whether_it_is_made_before_or_after() -> None:
+def test_the_bytes_of_an_id_stay_whether_it_is_made_before_or_after() -> None:
     element = Element()
-    number = number_of(element.__dict__, element.created_timestamp)
+    made = bytes_of(element.__dict__, element.created_timestamp)
     assert "id" not in element.__dict__
-    assert element.id.int == number == number_of(element.__dict__, 0.0)
+    assert element.id.bytes == made == bytes_of(element.__dict__, 0.0)
     again, copied = Element(), None
-    number = number_of(again.__dict__, again.created_timestamp)
+    made = bytes_of(again.__dict__, again.created_timestamp)
     copied = again.model_copy()
-    assert (again.id.int, copied.id.int) == (number, number)
+    assert (again.id.bytes, copied.id.bytes) == (made, made)
     assert again.to_dict().keys() == element.to_dict().keys()
 
 

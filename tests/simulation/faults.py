@@ -241,11 +241,10 @@ def poison_is_swept_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 @fault("F2", "F3")
 def settlements_are_guarded_by_id(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "end_leases")
-    def end_leases(old: Any, self: Rows, claims: Any) -> Any:
+    @instead(patch, Rows, "end_leases_of")
+    def end_leases_of(old: Any, self: Rows, numbers: Any, attempt: int) -> Any:
         query = "SELECT attempt FROM lease WHERE number = ?"
-        now = [self._db.execute(query, (number,)).get for number, _ in claims]
-        return old(self, [(claim[0], attempt) for claim, attempt in zip(claims, now, strict=True)])
+        return all(old(self, [n], self._db.execute(query, (n,)).get) for n in numbers)
 
 
 @fault("X1")

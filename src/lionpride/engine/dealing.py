@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Any
 
 from ..model.execution import EventStatus
 from ..rules.lifecycle import RELEASED, Cause, Outcome, cancelled_while_waiting
@@ -39,6 +40,7 @@ class Dealing(Loop):
             self._take = self._deal
             if self._prompt is not None and shop.window is None:
                 self._complete = self._prompt.complete_soon
+                self._pass_on = self._complete_and_deal
 
     async def run(self) -> None:
         try:
@@ -86,6 +88,19 @@ class Dealing(Loop):
             self._owed -= 1
             shop.promised -= 1
         return *claim, claim[0].__dict__
+
+    def _complete_and_deal(self, done: Started, response: Any, duration: float) -> Started | None:
+        """As ``_complete_and_take``, where who calls has seen that the slot may be used again."""
+        assert self._complete is not None, "it is called for what can be handed over"
+        event: Any = done[0]
+        self._complete(event, done[1], response, duration)
+        if not self._dealt:
+            return None
+        event, attempt = self._dealt.popleft()
+        if self._owed:  # `_promise(-1)`, a call shorter
+            self._owed -= 1
+            self.shop.promised -= 1
+        return event, attempt, event.__dict__
 
     def _break(self, promises: int) -> None:
         """So many starts will not be made after all: others may."""

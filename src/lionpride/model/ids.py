@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import os
 from os import urandom
-from struct import unpack
+from struct import Struct, unpack
 from typing import Any, Final
 from uuid import UUID, SafeUUID
 
-__all__ = ("made_id", "number_of")
+__all__ = ("bytes_of", "made_id")
 
-_MARKS: Final = 0x7 << 76 | 0b10 << 62
-"""The version and the variant."""
+_VERSION: Final = 0x7 << 12
+_VARIANT: Final = 0b10 << 62
+_TICKS: Final = 1000.0 * 4096.0
+"""The parts of a second that an id tells apart."""
+
+_MOST_TICKS: Final = (1 << 60) - 1
 
 _DRAWN: Final = 256
 """Ids whose chance is drawn at once: the kernel takes longer to be asked than to answer."""
 
 _UNKNOWN: Final = SafeUUID.unknown  # an enum's member takes its time to be asked for
+_pack = Struct(">QQ").pack
 _new = object.__new__
 _set_int = vars(UUID)["int"].__set__
 _set_is_safe = vars(UUID)["is_safe"].__set__
@@ -30,8 +35,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
     os.register_at_fork(after_in_child=_chances.clear)  # or both processes would make the same ids
 
 
-def number_of(own: dict[str, Any], created: float) -> int:
-    """The number that an element's id stands for, with no need for the object around it.
+def bytes_of(own: dict[str, Any], created: float) -> bytes:
+    """The 16 bytes of an element's id, with no need for the object around them.
 
     A new one has 48 bits of milliseconds, 12 of their fraction, 62 of chance.
 
@@ -39,30 +44,22 @@ def number_of(own: dict[str, Any], created: float) -> int:
         own: The element's ``__dict__``.
         created: When the element was made, as a Unix timestamp in seconds.
     """
-    uid: UUID | None = own.get("id")
-    if uid is not None:
-        return uid.int
-    number: int | None = own.get("_id")
-    if number is None:
-        number = own["_id"] = _number(created)
-    return number
+    made: bytes | None = own.get("_id")
+    if made is None:
+        uid: UUID | None = own.get("id")
+        if uid is not None:
+            return uid.bytes
+        ticks = int(created * _TICKS) & _MOST_TICKS if created > 0.0 else 0
+        fraction = ticks & 0xFFF
+        chance = _chances.pop() if _chances else _draw()
+        made = own["_id"] = _pack((ticks ^ fraction) << 4 | _VERSION | fraction, chance)
+    return made
 
 
 def made_id(own: dict[str, Any], created: float) -> UUID:
-    """The id of an element that has none yet, or the number of one; see ``number_of``."""
-    number = own.pop("_id", None)
-    return _uuid(_number(created) if number is None else number)
-
-
-def _number(created: float) -> int:
-    milliseconds = created * 1000.0 if created > 0.0 else 0.0
-    whole = int(milliseconds)
-    try:
-        chance = _chances.pop()
-    except IndexError:
-        chance = _draw()
-    time = (whole & 0xFFFFFFFFFFFF) << 80 | int((milliseconds - whole) * 4096.0) << 64
-    return time | _MARKS | chance
+    """The id of an element that has none yet, or the bytes of one; see ``bytes_of``."""
+    made: bytes | None = own.pop("_id", None)
+    return _uuid(int.from_bytes(bytes_of({}, created) if made is None else made, "big"))
 
 
 def _uuid(number: int) -> UUID:
@@ -73,7 +70,7 @@ def _uuid(number: int) -> UUID:
 
 
 def _draw() -> int:
-    """62 bits of chance; the next ones are at hand then."""
+    """62 bits of chance, behind the variant; the next ones are at hand then."""
     drawn: tuple[int, ...] = unpack(f"{_DRAWN}Q", urandom(_DRAWN * 8))
-    _chances.extend(each >> 2 for each in drawn[1:])
-    return drawn[0] >> 2
+    _chances.extend([each >> 2 | _VARIANT for each in drawn[1:]])
+    return drawn[0] >> 2 | _VARIANT

@@ -26,20 +26,48 @@ from .execution import Execution, read_error
 from .unset import Unset
 from .work import Work
 
-__all__ = ("kind_and_packed", "packed", "packed_result", "unpack", "unpack_result")
+__all__ = ("kind_and_packed", "packed", "packed_result", "unpack", "unpack_result", "whole")
 
 _COLUMNS: Final = ("id", "created_at", "execution")
 
 
 def packed(work: Work) -> str:
-    """``work.to_dict("json")`` without what the store has columns for, as compact JSON."""
+    """``work.to_dict("json")`` without what the store has columns for, as compact JSON.
+
+    What nearly every event says is left out, if it says so: no metadata but its class, no
+    timeout, no streaming. See ``whole``.
+    """
     return kind_and_packed(work)[1]
+
+
+def whole(kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    """What ``packed`` gave, with what it left out of it.
+
+    Args:
+        kind: The registry key of its class.
+        data: The JSON.
+    """
+    if "metadata" in data:
+        return data
+    return {"metadata": {"lion_class": kind}, "timeout": None, "streaming": False, **data}
+
+
+def _abridged(data: dict[str, Any]) -> str:
+    """As text, without what ``whole`` puts back."""
+    usual = data.get("timeout", Unset) is None and data.get("streaming") is False
+    if usual and data.get("metadata", {}).keys() == _CLASS_ALONE:
+        data = {name: value for name, value in data.items() if name not in _USUAL}
+    return _text(data)
+
+
+_CLASS_ALONE: Final = frozenset(("lion_class",))
+_USUAL: Final = frozenset(("metadata", "timeout", "streaming"))
 
 
 def kind_and_packed(work: Work) -> tuple[str, str]:
     """The registry key of its class, and what ``packed`` gives."""
     plainly = work._plainly
-    quick = plainly.packed(work, _text)
+    quick = plainly.packed(work, _abridged)
     if quick is not None:
         return quick
     data = work.to_dict("json")
@@ -48,11 +76,19 @@ def kind_and_packed(work: Work) -> tuple[str, str]:
     return plainly.key, json.dumps(data, separators=(",", ":"))
 
 
-def unpack(text: str, *, id: UUID, created: float, entries: Mapping[str, Any]) -> Work:  # noqa: A002
+def unpack(
+    text: str,
+    *,
+    kind: str,
+    id: UUID,  # noqa: A002
+    created: float,
+    entries: Mapping[str, Any],
+) -> Work:
     """The event that ``packed`` was asked of, in its class.
 
     Args:
         text: What ``packed`` gave.
+        kind: The registry key of its class.
         id: Its identity.
         created: When it was made, as a Unix timestamp in seconds.
         entries: Its state, under the names of ``execution.KEYS``; they are not looked at.
@@ -62,17 +98,17 @@ def unpack(text: str, *, id: UUID, created: float, entries: Mapping[str, Any]) -
         ValidationError: if its class is no Work; pydantic's own if a field does not fit.
         ValueError: if it is no JSON.
     """
-    data = _read(text)
-    meta = data.pop("metadata", {})
+    data = whole(kind, _read(text))
+    meta = data.pop("metadata")
     if not isinstance(meta, dict):
         raise ValidationError(f"metadata must be a JSON object, not {safe_repr(meta)}")
     key, tagged = meta.pop("lion_class", None), meta.pop("lion_tags", False)
-    kind = registry.find(key)
-    if not issubclass(kind, Work):
+    cls = registry.find(key)
+    if not issubclass(cls, Work):
         raise ValidationError(f"{key} is no Work: a store holds events only")
     if tagged:
-        data, meta = kind._decoded(data), decode(meta)
-    work = kind._from_data(_as_validation_names_it(kind, data), {})
+        data, meta = cls._decoded(data), decode(meta)
+    work = cls._from_data(_as_validation_names_it(cls, data), {})
     own = work.__dict__
     own.pop("created_at", None)  # of now, if code that ran meanwhile has asked for it
     own["_created"] = created

@@ -7,14 +7,17 @@ it, so that a claim gives the user's own object.
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 from weakref import ref
 
 from ..model.execution import EventStatus
 from ..model.work import Work
 from .states import States
+
+_references: Callable[[object], int] = getattr(sys, "getrefcount", lambda _: -1)
 
 __all__ = ("MOST", "Shown")
 
@@ -41,6 +44,11 @@ class Shown:
         self._processing = states.lane(EventStatus.PROCESSING)
         self._completed = states.lane(EventStatus.COMPLETED)
 
+    @property
+    def events(self) -> Mapping[int, Work]:
+        """Those that are among the States, by number; live."""
+        return self._all
+
     def find(self, number: int) -> Work | None:
         """The event of a number, if this process has it."""
         event = self._all.get(number)
@@ -53,10 +61,6 @@ class Shown:
     def shows(self, number: int) -> bool:
         """Whether the event of a number is among the States."""
         return number in self._all
-
-    def is_shown(self, number: int, event: Work) -> bool:
-        """Whether it is this event that is shown under a number."""
-        return self._all.get(number) is event
 
     # The way of nearly every event: taken in, started with its claim, completed.
 
@@ -127,10 +131,12 @@ class Shown:
             return
         oldest, gone, lanes = self._resting.popitem, self._all.pop, self._lanes
         hidden: dict[int, Work] = {}
+        event: Work | None = None
         for _ in range(beyond):
             number, _ = oldest(False)
             hidden[number] = event = gone(number)
             del lanes[event.__dict__["_status"]][number]
+        event = None  # or the last one would seem to be somebody's
         self._states.note_hidden(hidden.values())
         self._let_go.put(hidden)
 
@@ -169,9 +175,13 @@ class _LetGo:
         found = self._refs.get(number)
         return None if found is None else found()
 
-    def put(self, events: Mapping[int, Work]) -> None:
-        """Remember events while others have them."""
-        self._refs.update(zip(events, map(ref, events.values()), strict=True))
+    def put(self, events: dict[int, Work]) -> None:
+        """Remember events while others have them; the dict is emptied."""
+        refs, pop = self._refs, events.popitem
+        while events:
+            number, event = pop()
+            if _references(event) != _ALONE:  # somebody else has it
+                refs[number] = ref(event)
         if len(self._refs) > self._most:
             self._refs = {n: one for n, one in self._refs.items() if one() is not None}
             self._most = max(_SWEPT, 2 * len(self._refs))
@@ -180,6 +190,20 @@ class _LetGo:
         """Remember an event no longer."""
         self._refs.pop(number, None)
 
+
+def _alone() -> int:
+    """The references to what nobody else has, as ``put`` counts them.
+
+    0, which nothing has, where they are not counted, or not exactly.
+    """
+    if not (hasattr(sys, "getrefcount") and getattr(sys, "_is_gil_enabled", lambda: True)()):
+        return 0
+    pop = {0: Exception()}.popitem
+    _, value = pop()
+    return _references(value)
+
+
+_ALONE: Final = _alone()
 
 _SWEPT: Final = 1024
 """Numbers that are remembered before those that are gone are looked for."""

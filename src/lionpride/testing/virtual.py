@@ -73,7 +73,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         start: What its clock shows first, in seconds.
 
     Attributes:
-        threads: Calls that run in an executor's thread now; time stands still for them.
+        threads: Calls that run in a thread now, an executor's or that of a store in a file; time
+            stands still for them.
     """
 
     def __init__(self, start: float = START) -> None:

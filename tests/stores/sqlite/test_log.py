@@ -50,9 +50,14 @@ def test_a_reader_may_need_what_is_in_it(connection: apsw.Connection, tmp_path: 
     reader.close()
 
 
-def test_slow_commits_are_remembered_for_a_while(connection: apsw.Connection) -> None:
+def test_one_slow_commit_says_nothing_and_two_are_remembered_for_a_while(
+    connection: apsw.Connection,
+) -> None:
     log = Log(connection, 15)
     assert log.is_quick
+    log.note(QUICK * 2)
+    assert log.is_quick
+    log.note(QUICK / 10)
     log.note(QUICK * 2)
     assert not log.is_quick
     quick = 0
@@ -60,3 +65,22 @@ def test_slow_commits_are_remembered_for_a_while(connection: apsw.Connection) ->
         log.note(QUICK / 10)
         quick += 1
     assert quick > 10
+
+
+def test_slow_commits_far_apart_stay_on_the_loop(connection: apsw.Connection) -> None:
+    log = Log(connection, 15)
+    for _ in range(10):
+        log.note(QUICK * 2)
+        assert log.is_quick
+        for _ in range(200):
+            log.note(QUICK / 10)
+
+
+def test_a_disk_that_is_always_slow_is_known_by_its_second_commit_for_good(
+    connection: apsw.Connection,
+) -> None:
+    log = Log(connection, 15)
+    log.note(QUICK * 2)
+    for _ in range(1000):
+        log.note(QUICK * 2)
+        assert not log.is_quick

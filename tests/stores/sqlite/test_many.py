@@ -3,7 +3,7 @@
 import apsw
 import pytest
 
-from lionpride.stores.sqlite.many import SIZES, many
+from lionpride.stores.sqlite.many import SIZES, each_of, many
 
 FROM_VALUES = "SELECT * FROM (VALUES "
 NO_NULLS = ") WHERE column1 IS NOT NULL"
@@ -46,3 +46,17 @@ def test_few_different_statements_are_compiled() -> None:
     for count in range(300):
         many(connection, f"INSERT INTO one {FROM_VALUES}", "(?)", NO_NULLS, [(count,)] * count)
     assert len(texts) == len(SIZES)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [[5], [5, 6, 7], [5, 7, 8], [7, 5, 6], [5, 5, 7], [*range(20, 200)], [*range(20, 400, 2)]],
+    ids=str,
+)
+def test_each_of_some_numbers_and_no_other_is_meant(numbers: list[int]) -> None:
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE one (a INTEGER PRIMARY KEY)")
+    connection.executemany("INSERT INTO one VALUES (?)", [(n,) for n in range(1000)])
+    each_of(connection, "DELETE FROM one WHERE a > ? AND a", numbers, 2)
+    left = {a for (a,) in connection.execute("SELECT a FROM one")}
+    assert set(range(1000)) - left == set(numbers)

@@ -11,7 +11,7 @@ from uuid import UUID
 from ...model import registry
 from ...model.attempts import attempts_of
 from ...model.execution import EventStatus, Execution
-from ...model.ids import number_of
+from ...model.ids import bytes_of
 from ...model.packing import kind_and_packed, packed, packed_result, unpack, unpack_result
 from ...model.policy import Retry
 from ...model.unset import Unset
@@ -37,6 +37,7 @@ __all__ = (
     "event_of_found",
     "fresh_of",
     "is_plain",
+    "is_plain_kind",
     "kept_of",
     "packed_attempts",
     "packed_ending",
@@ -96,7 +97,7 @@ def _bill_text(costs: tuple[tuple[str, float], ...]) -> str:
 
 def is_plain(event: Work) -> bool:
     """Whether an event has neither costs nor a key of its own."""
-    return _is_plain(type(event)) and "_told" not in event.__dict__
+    return is_plain_kind(type(event)) and "_told" not in event.__dict__
 
 
 @lru_cache(maxsize=4096)
@@ -109,9 +110,9 @@ def fresh_of(event: Work, priority: float) -> Fresh:
     """The columns of an event with nothing on record."""
     own = event.__dict__
     created = own["_created"]
-    uid = number_of(own, created).to_bytes(16, "big")
+    uid = bytes_of(own, created)
     kind, payload = kind_and_packed(event)
-    if is_plain(event):
+    if "_told" not in own and _is_plain(type(event)):  # `is_plain`, inline
         return uid, kind, payload, created, priority
     return uid, kind, payload, created, priority, *bill_of(event)
 
@@ -184,7 +185,7 @@ def event_of(number: int, kept: Kept, priority: float, due: float, entries: dict
         NotFoundError: if this process has not defined the class.
         ValidationError: (pydantic's) if it no longer fits the class.
     """
-    uid, _, created, payload, retry, single, since = kept
+    uid, kind, created, payload, retry, single, since = kept
     entries |= {"_arrival": number, "_priority": priority}
     if due:
         entries["_due"] = due
@@ -192,7 +193,7 @@ def event_of(number: int, kept: Kept, priority: float, due: float, entries: dict
         entries["_retry"] = Retry.from_dict(json.loads(retry))
     if single is not None:
         entries["_unique"] = single, since
-    return unpack(payload, id=UUID(bytes=uid), created=created, entries=entries)
+    return unpack(payload, kind=kind, id=UUID(bytes=uid), created=created, entries=entries)
 
 
 def kept_of(found: Found) -> Kept:

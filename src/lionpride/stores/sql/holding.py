@@ -88,6 +88,7 @@ class Holding:
     ) -> None:
         self.shown = shown
         self.claims: dict[int, int] = {}  # the attempts that are under way here, by number
+        self.events = shown.events
         self._arriving: dict[int, Work] = {}  # between ``entered`` and ``claimed``
         self._bells = bells
         self._clock = clock
@@ -251,7 +252,7 @@ class Holding:
 
     def has(self, number: int, event: Work, attempt: int) -> bool:
         """Whether an attempt is this process's, as far as it knows."""
-        return self.claims.get(number) == attempt and self.shown.is_shown(number, event)
+        return self.claims.get(number) == attempt and self.events.get(number) is event
 
     # -- endings -----------------------------------------------------------------------------
 

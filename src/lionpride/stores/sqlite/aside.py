@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -19,6 +20,18 @@ def tell(loop: asyncio.AbstractEventLoop, *call: Any) -> None:
         return
 
 
+def _end_outside(loop: Any, work: Callable[[], None]) -> None:
+    """Do what a virtual loop counts among its threads."""
+
+    def end() -> None:
+        loop.threads -= 1
+
+    try:
+        work()
+    finally:
+        tell(loop, end)
+
+
 class Aside:
     """A thread that makes one call after another; it keeps no process alive."""
 
@@ -29,7 +42,11 @@ class Aside:
         self._free.set()
 
     def call(self, work: Callable[[], None]) -> None:
-        """Have it called; it deals with what it raises."""
+        """Have it called; it deals with what it raises. Called in a running event loop."""
+        loop: Any = asyncio.get_running_loop()
+        if hasattr(loop, "threads"):  # one of `lionpride.testing`: its time stands still meanwhile
+            loop.threads += 1
+            work = partial(_end_outside, loop, work)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="lionpride-sqlite", daemon=True)
             self._thread.start()

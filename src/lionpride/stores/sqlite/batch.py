@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import apsw
@@ -79,14 +80,16 @@ class Batch:
         try:
             if exits and not rows.complete(exits):
                 return None
-            numbers: Sequence[int] | None = rows.enter(fresh) if fresh else ()
+            glance = rows.glance()
+            numbers: Sequence[int] | None = rows.enter(fresh, glance.last) if fresh else ()
             if numbers is None:
                 return None
-            new = sorted(zip([one[4] for one in fresh], numbers, strict=True))
+            priorities = [one[4] for one in fresh]
+            new = sorted(zip(priorities, numbers, strict=True), key=_first)  # numbers are in order
             steps = []
             for step, _, _ in self.steps:
                 assert isinstance(step, Claim), "a plain batch has no other steps"
-                claimed, new = claim_first(rows, step, new)
+                claimed, new = claim_first(rows, step, new, glance)
                 if claimed is None:
                     return None
                 steps.append(Answer(claimed))
@@ -151,6 +154,9 @@ class Batch:
         at once, is known here when its claim is, and observers hear of it before it starts.
         """
         return sorted(range(len(self.steps)), key=lambda at: _rank(self.steps[at][0]))
+
+
+_first = itemgetter(0)
 
 
 def _started(claims: Sequence[Answer], numbers: Sequence[int]) -> Collection[int]:

@@ -7,7 +7,8 @@ taken in and claimed in one transaction gets its lease at once: it never waits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 from ...model.execution import EventStatus
 from ..sql.forms import NEW_TEXT, PENDING, PROCESSING, STATE, Ended, Fresh
@@ -24,15 +25,18 @@ _PLAIN: Final = 5
 class Bulk(Rows):
     """The rows of a queue, and the quick ways to write many of them."""
 
-    _first_new = 0  # the lowest number that this transaction gives to events that are new
+    _new = range(0)  # the numbers that ``enter`` has given last
 
-    def enter(self, fresh: Sequence[Fresh]) -> range | None:
+    def enter(self, fresh: Sequence[Fresh], last: int) -> range | None:
         """Take in events with nothing on record; their numbers, or None if an id is known.
 
         They stand nowhere yet: ``let_new_wait`` or ``lease_new`` says where.
+
+        Args:
+            fresh: The events.
+            last: The highest number given so far.
         """
-        first = self._first_new = self.last() + 1
-        numbers = range(first, first + len(fresh))  # as SQLite gives them
+        numbers = self._new = range(last + 1, last + 1 + len(fresh))  # as SQLite gives them
         before = self._db.total_changes()
         more = max(map(len, fresh), default=0) > _PLAIN
         columns = ", key, costs" if more else ""
@@ -50,7 +54,7 @@ class Bulk(Rows):
 
     def insert_new(self, fresh: Sequence[Fresh]) -> range | None:
         """Take in events with nothing on record, and let them wait; as ``insert``, but quicker."""
-        numbers = self.enter(fresh)
+        numbers = self.enter(fresh, self.last())
         if numbers:
             self._db.execute(
                 f"INSERT INTO waiting (queue, due, priority, number, {STATE}) "
@@ -70,23 +74,29 @@ class Bulk(Rows):
                 f"INSERT INTO waiting (queue, due, priority, number, {STATE}) "
                 f"SELECT queue, 0, priority, number, {NEW_TEXT} FROM event "
                 "WHERE number >= ? AND (priority, number) BETWEEN (?, ?) AND (?, ?)",
-                (self._first_new, *new[0], *new[-1]),
+                (self._new[0], *new[0], *new[-1]),
             )
             self._count(PENDING, len(new))
 
     def lease_new(self, new: Sequence[tuple[float, int]], worker: str, until: float) -> None:
         """Give a worker new events: priority, number, one after another in this order."""
+        all_new = len(new) == len(self._new)
+        among = "" if all_new else " AND (priority, number) BETWEEN (?, ?) AND (?, ?)"
+        ends = () if all_new else (*new[0], *new[-1])
         self._db.execute(
             f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) "
             f"SELECT number, queue, 0, priority, 1{NEW_TEXT[1:]}, ?, ? FROM event "
-            "WHERE number >= ? AND (priority, number) BETWEEN (?, ?) AND (?, ?)",
-            (worker, until, self._first_new, *new[0], *new[-1]),
+            f"WHERE number >= ?{among}",
+            (worker, until, self._new[0], *ends),
         )
         self._count(PROCESSING, len(new))
 
     def complete(self, ended: Sequence[Ended]) -> bool:
         """Put completed attempts on record; False if a lease was lost: then undo this."""
-        ended = sorted(ended)  # to go through the trees once
+        ended = sorted(ended, key=_number)  # to go through the trees once
+        befores = set(map(_before, ended))
+        if len(befores) == 1:
+            return self._complete_alike(ended, *befores.pop())
         if not self.end_leases([one[:2] for one in ended]):
             return False
         many(
@@ -101,3 +111,29 @@ class Bulk(Rows):
         )
         self._count(EventStatus.COMPLETED.value, len(ended))
         return True
+
+    def _complete_alike(self, ended: Sequence[Ended], attempt: int, *before: Any) -> bool:
+        """The same for those of which the same is known of the time before, and in order.
+
+        Mostly that is nothing: these are first attempts. Half of the values are bound but once.
+        """
+        if not self.end_leases_of([one[0] for one in ended], attempt):
+            return False
+        many(
+            self._db,
+            "INSERT INTO finished (number, queue, status, attempt, tries, denials, interruptions, "
+            f"attempts, ended, duration, result) SELECT column1, {self._queue}, 'completed', "
+            "?, ?, 0, ?, ?, column2, column3, column4 FROM (VALUES ",
+            "(?, ?, ?, ?)",
+            ") WHERE column1 IS NOT NULL",
+            list(map(_outcome, ended)),
+            attempt,
+            *before,
+        )
+        self._count(EventStatus.COMPLETED.value, len(ended))
+        return True
+
+
+_number = itemgetter(0)
+_before = itemgetter(1, 5, 6, 7)  # attempt, tries, interruptions, attempts
+_outcome = itemgetter(0, 2, 3, 4)  # number, ended, duration, result

@@ -42,6 +42,9 @@ PIECE: Final = 500
 GATHER: Final = 0.003
 """Seconds for which a transaction that could begin may wait for more, turn by turn."""
 
+_TURNS: Final = 2
+"""Turns of the loop for which it waits in any case, if the one before brought something."""
+
 AGAIN: Final = 1.0
 """Seconds until completions are tried again that could not be written."""
 
@@ -80,7 +83,7 @@ class Commits:
         self._batch = Batch()
         self._busy = False
         self._scheduled = False
-        self._gathered, self._latest = 0, 0.0
+        self._gathered, self._turns, self._latest = 0, 0, 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = forks.count
         self._aside = Aside()
@@ -155,7 +158,7 @@ class Commits:
         who claims may end at once.
         """
         self._scheduled = True
-        self._gathered, self._latest = 0, monotonic() + GATHER
+        self._gathered, self._turns, self._latest = 0, 0, monotonic() + GATHER
         loop.call_soon(self._flush)
 
     @property
@@ -184,8 +187,11 @@ class Commits:
         self._scheduled = False
         if self._busy:
             return
-        if len(self._batch) > self._gathered and monotonic() < self._latest and self._loop:
+        # Two turns at least, however long they take: an append calls who claims in the first.
+        more = len(self._batch) > self._gathered
+        if more and self._loop and (self._turns < _TURNS or monotonic() < self._latest):
             self._scheduled, self._gathered = True, len(self._batch)
+            self._turns += 1
             self._loop.call_soon(self._flush)
             return
         if self._queue.call(bool(len(self._batch))):

@@ -40,7 +40,7 @@ PATIENCE: Final = 30.0
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEAD: Final = 100
 """Bytes of SQLite's header (https://sqlite.org/fileformat2.html#the_database_header)."""
-_CHECKPOINT: Final = 4000
+_CHECKPOINT: Final = 1000
 """Pages (of 4 KiB) that the write-ahead log gathers before they are copied into the file."""
 
 Synchronous = str

@@ -12,8 +12,16 @@ __all__ = ("Log",)
 QUICK: Final = 0.002
 """Seconds that a commit may take on the event loop; one that takes longer goes to the thread."""
 
-_WEIGHT: Final = 0.95
-"""Of what was measured before: a slow commit is remembered for a few dozen of them."""
+_WEIGHT: Final = 0.99
+"""Of the slow commits before: one is half forgotten after 69 commits."""
+
+_FEW: Final = 1.5
+_MOST: Final = 3.0
+"""Slow commits, so weighed: with fewer the next one is made on the loop; more are not counted.
+
+One alone is a hiccup of the disk, which says nothing of the next commit: to hand over the few
+dozen behind it would cost more than it did. With a second one soon after, the disk is slow.
+"""
 
 
 class Log:
@@ -29,7 +37,7 @@ class Log:
         self._pages = pages
         self._has = 0
         self._copied = 0  # pages that were there when it was copied last, and not to its end
-        self._takes = 0.0
+        self._slow = 0.0
         connection.set_wal_hook(self._grew)
 
     def _grew(self, connection: apsw.Connection, database: str, pages: int) -> int:
@@ -39,11 +47,11 @@ class Log:
     @property
     def is_quick(self) -> bool:
         """Whether a commit takes so little that it may be made on the event loop."""
-        return self._takes < QUICK
+        return self._slow < _FEW
 
     def note(self, seconds: float) -> None:
         """Note how long a commit took."""
-        self._takes = max(seconds, self._takes * _WEIGHT)
+        self._slow = min(self._slow * _WEIGHT + (seconds >= QUICK), _MOST)
 
     @property
     def is_long(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -12,7 +12,7 @@ from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Found, Kept, Stands, 
 from .published import Published
 from .takings import Takings
 
-__all__ = ("Look",)
+__all__ = ("Glance", "Look")
 
 _TABLES: Final[dict[str | None, str]] = {
     None: "event",
@@ -33,6 +33,20 @@ _STANDINGS: Final = (
     "ON w.queue = e.queue AND w.due = 0 AND w.priority = e.priority AND w.number = e.number "
     f"WHERE e.number {_GIVEN}"
 )
+
+
+class Glance(NamedTuple):
+    """What a transaction has to know of its queue before it does anything.
+
+    Attributes:
+        last: The highest number given so far, in whatever queue.
+        pending: How many events wait.
+        paused: The time before which nothing is to be claimed.
+    """
+
+    last: int
+    pending: int
+    paused: float
 
 
 class Look:
@@ -80,6 +94,15 @@ class Look:
     def last(self) -> int:
         """The highest number given so far."""
         return self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").get or 0
+
+    def glance(self) -> Glance:
+        """Three answers in one; what this transaction has changed is not in them."""
+        query = (
+            "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'event'), pending, paused "
+            "FROM queue WHERE number = ?"
+        )
+        last, pending, paused = self._db.execute(query, (self._queue,)).get
+        return Glance(last or 0, pending, paused)
 
     def holders(self) -> list[str]:
         """The workers that hold leases of this queue."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import apsw
 
-__all__ = ("SIZES", "many")
+__all__ = ("SIZES", "each_of", "many")
 
 SIZES: Final = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128)
 """Rows of one statement: few sizes, so that those that were compiled are found again."""
@@ -45,6 +45,22 @@ def many(
         nothing = (None,) * ((size - len(some)) * len(some[0]))
         bound = (*first, *chain.from_iterable(some), *nothing)
         connection.execute(_text(before, row, after, size), bound)
+
+
+def each_of(connection: apsw.Connection, before: str, numbers: Sequence[int], *first: Any) -> None:
+    """Execute a statement for each of some numbers; for a range of them, if that is what they are.
+
+    Args:
+        connection: Where.
+        before: The statement up to the number's column, which ends it.
+        numbers: Which.
+        *first: What is bound before them.
+    """
+    least, most = numbers[0], numbers[-1]
+    if most - least == len(numbers) - 1 and numbers == list(range(least, most + 1)):
+        connection.execute(f"{before} BETWEEN ? AND ?", (*first, least, most))
+    else:
+        many(connection, f"{before} IN (", "?", ")", [(number,) for number in numbers], *first)
 
 
 @lru_cache(maxsize=256)

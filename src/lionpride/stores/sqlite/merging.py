@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from typing import Final
 
 from ..sql.forms import NEW, Waits
 from .bulk import Bulk
+from .expiring import Expired
+from .look import Glance
 from .steps import Claim, Claimed
 
 __all__ = ("New", "claim_first")
@@ -14,12 +17,14 @@ New = list[tuple[float, int]]
 """Priority and number of events that are taken in and stand nowhere yet, in this order."""
 
 
-def claim_first(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed | None, New]:
+def claim_first(rows: Bulk, claim: Claim, new: New, glance: Glance) -> tuple[Claimed | None, New]:
     """Lease the first of what waits and what is new; what is left of the new.
 
     Nothing is answered if this process has no class for one of them, or if too many were not
     started in time: then undo this.
     """
+    if not glance.pending and glance.paused <= claim.now:
+        return _claim_new(rows, claim, new)
     expired = claim.expire(rows)
     if expired.leaves(claim.now):
         return None, new
@@ -40,10 +45,28 @@ def claim_first(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed | None, New
     wait = 0.0 if more else claim.wait(rows)
     if claim.start:
         return Claimed(waited, kept, wait, expired, fresh), new[n:]
-    taken = waited + [(number, 0.0, priority, *NEW) for priority, number in fresh]
+    taken = waited + _as_waiting(fresh)
     if waited and fresh:
         taken.sort(key=_key)
     return Claimed(taken, kept, wait, expired), new[n:]
+
+
+def _claim_new(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed, New]:
+    """The same where nothing waits."""
+    fresh, rest = new[: claim.n], new[claim.n :]
+    if fresh:
+        rows.lease_new(fresh, claim.worker, claim.lapse())
+    wait = 0.0 if rest else None
+    if claim.start:
+        return Claimed([], {}, wait, _NONE, fresh), rest
+    return Claimed(_as_waiting(fresh), {}, wait, _NONE), rest
+
+
+_NONE: Final = Expired([], None)
+
+
+def _as_waiting(fresh: New) -> list[Waits]:
+    return [(number, 0.0, priority, *NEW) for priority, number in fresh]
 
 
 def _key(one: Waits) -> tuple[float, int]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ...rules.lifecycle import RETRYABLE
 from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Place, Stands, State, Waits
 from .look import Look
-from .many import many
+from .many import each_of
 
 __all__ = ("Rows",)
 
@@ -294,16 +294,18 @@ class Rows(Look):
 
     def end_leases(self, claims: Sequence[tuple[int, int]]) -> bool:
         """End leases by number and attempt; False if one was not there: then undo this."""
-        before = self._db.total_changes()
-        by_attempt: dict[int, list[tuple[int]]] = {}
+        by_attempt: dict[int, list[int]] = {}
         for number, attempt in claims:
-            by_attempt.setdefault(attempt, []).append((number,))
-        for attempt, numbers in by_attempt.items():
-            query = "DELETE FROM lease WHERE attempt = ? AND number IN ("
-            many(self._db, query, "?", ")", numbers, attempt)
-        if self._db.total_changes() - before != len(claims):
+            by_attempt.setdefault(attempt, []).append(number)
+        return all(self.end_leases_of(numbers, each) for each, numbers in by_attempt.items())
+
+    def end_leases_of(self, numbers: Sequence[int], attempt: int) -> bool:
+        """End leases of one attempt number; False if one was not there: then undo this."""
+        before = self._db.total_changes()
+        each_of(self._db, "DELETE FROM lease WHERE attempt = ? AND number", numbers, attempt)
+        if self._db.total_changes() - before != len(numbers):
             return False
-        self._count(PROCESSING, -len(claims))
+        self._count(PROCESSING, -len(numbers))
         return True
 
     def place(

@@ -235,8 +235,9 @@ class SqliteStore(Manage):
         """See ``Prompt``."""
         own = event.__dict__
         number: int = own.get("_arrival", 0)
-        if not self._holding.has(number, event, attempt):
-            return
+        holding = self._holding
+        if holding.claims.get(number) != attempt or holding.events.get(number) is not event:
+            return  # `has`, written out
         if "_meter" in own:
             del own["_meter"]
         if response is None:

@@ -27,7 +27,8 @@ CREATE TABLE event (
     retry    TEXT,                               -- a retry policy of its own, as JSON
     single   TEXT,                               -- the value that it was appended under as ...
     since    REAL,                               -- ... the only one, and when
-    payload  TEXT    NOT NULL                    -- its fields and metadata, as JSON
+    payload  TEXT    NOT NULL                    -- its fields and metadata, as JSON: what is not
+                                                 -- said is that of most (model/packing.py)
 ) STRICT;
 
 CREATE INDEX singles ON event (queue, single) WHERE single IS NOT NULL;

@@ -1,0 +1,34 @@
+"""The thread for what may take its time."""
+
+import asyncio
+import threading
+
+import pytest
+
+from lionpride.stores.sqlite.aside import Aside
+
+
+@pytest.mark.virtual
+async def test_virtual_time_stands_still_while_it_works() -> None:
+    loop, aside = asyncio.get_running_loop(), Aside()
+    began = loop.time()
+    timer = loop.call_later(5.0, lambda: None)
+    in_a_thread: list[bool] = []
+    main = threading.current_thread()
+    assert not await aside.finish(
+        lambda: in_a_thread.append(threading.current_thread() is not main)
+    )
+    assert (in_a_thread, loop.time()) == ([True], began)
+    timer.cancel()
+    aside.close()
+
+
+@pytest.mark.virtual
+async def test_virtual_time_goes_on_after_what_failed() -> None:
+    loop, aside = asyncio.get_running_loop(), Aside()
+    began = loop.time()
+    with pytest.raises(ZeroDivisionError):
+        await aside.finish(lambda: 1 // 0 and None)
+    await asyncio.sleep(5.0)
+    assert loop.time() == began + 5.0
+    aside.close()
