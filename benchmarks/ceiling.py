@@ -106,7 +106,9 @@ def flow(connection: Any, waiting: Sequence[Line]) -> int:
         connection.execute("BEGIN IMMEDIATE")
         new = waiting[taken : taken + WORKERS]
         connection.executemany(APPEND, new)
+        before = connection.total_changes()
         connection.executemany(SETTLE, running)
+        assert connection.total_changes() - before == len(running), "a claim was lost"
         claimed = list(connection.execute(CLAIM, (perf_counter_ns() / 1e9 + LEASE, WORKERS)))
         changes = (len(new) - len(claimed), len(claimed) - len(running), len(running))
         connection.executemany(COUNT, [(change, status) for status, change in enumerate(changes)])

@@ -37,7 +37,6 @@ __all__ = (
     "event_of_found",
     "fresh_of",
     "is_plain",
-    "is_plain_kind",
     "kept_of",
     "packed_attempts",
     "packed_ending",
@@ -97,7 +96,7 @@ def _bill_text(costs: tuple[tuple[str, float], ...]) -> str:
 
 def is_plain(event: Work) -> bool:
     """Whether an event has neither costs nor a key of its own."""
-    return is_plain_kind(type(event)) and "_told" not in event.__dict__
+    return _is_plain(type(event)) and "_told" not in event.__dict__
 
 
 @lru_cache(maxsize=4096)
