@@ -110,9 +110,7 @@ class Batch:
         """
         steps = [step for step, _, _ in self.steps]
         answers: dict[int, Answer] = {}
-        for at, step in enumerate(steps):  # what an attempt spends, it spends before it ends
-            if isinstance(step, BEFORE):
-                answers[at] = _one(rows, step)
+        _before(rows, steps, answers)
         applied = _exits(rows, self.exits)
         _settles(rows, steps, answers)
         numbers = _entries(rows, self.entries)
@@ -168,6 +166,13 @@ def _started(claims: Sequence[Answer], numbers: Sequence[int]) -> Collection[int
 
 def _rank(step: Step) -> int:
     return 0 if isinstance(step, Settle) else 2 if isinstance(step, Claim) else 1
+
+
+def _before(rows: Bulk, steps: Sequence[Step], answers: dict[int, Answer]) -> None:
+    """What an attempt spends, it spends before it ends."""
+    spent = [(at, step) for at, step in enumerate(steps) if isinstance(step, BEFORE)]
+    done = _together(rows, lambda: [Answer(step(rows)) for _, step in spent])
+    answers |= {at: done[n] if done else _one(rows, step) for n, (at, step) in enumerate(spent)}
 
 
 def _exits(rows: Bulk, exits: Sequence[Exit]) -> Sequence[bool]:

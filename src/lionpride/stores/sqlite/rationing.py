@@ -96,6 +96,7 @@ class Rationed:
         wait: When there may be more for those that were looked at; None: nobody knows.
         is_cut: Whether there may be more at once.
         is_blocked: Whether any may not start yet.
+        is_first: Whether those that may are the first of those that were to be looked at.
     """
 
     parts: dict[int, list[Part]] = field(default_factory=dict)
@@ -104,6 +105,7 @@ class Rationed:
     wait: float | None = None
     is_cut: bool = False
     is_blocked: bool = False
+    is_first: bool = True
 
 
 @dataclass(slots=True)
@@ -122,6 +124,7 @@ class Ration:
     start: bool
     now: float = 0.0
     _accounts: dict[str, FileAccount] = field(default_factory=dict)
+    _shares: dict[tuple[str | None, str | None], list[Share]] = field(default_factory=dict)
     _guards: list[Guard] = field(default_factory=list)
     _guarded: set[str] = field(default_factory=set)
     _closed: set[str | None] = field(default_factory=set)
@@ -149,8 +152,11 @@ class Ration:
                 rationed.is_cut = len(chosen) == n
                 break
             if key in self._closed or not is_known(kind):
+                rationed.is_first = False
                 continue
-            shares = self._shares(rows, key, REQUEST if costs is None else _read(costs))
+            shares = self._shares.get((key, costs))
+            if shares is None:
+                shares = self._shares[key, costs] = self._shares_of(rows, key, costs)
             over = next((one for one in shares if one[1] > one[0].limit.amount), None)
             if over is not None:
                 rationed.refusals[number] = excess(over[0].limit, over[1])
@@ -159,6 +165,7 @@ class Ration:
                 at_best = min(at_best, at)
                 blocked += 1
                 continue
+            rationed.is_first = rationed.is_first and not blocked
             chosen.append(tuple(waits))
             rationed.keys[number] = key
             self._take(number, shares, rationed, holds)
@@ -187,10 +194,11 @@ class Ration:
             return at
         return at if allowed else inf
 
-    def _shares(self, rows: Rows, key: str | None, costs: Any) -> list[Share]:
+    def _shares_of(self, rows: Rows, key: str | None, costs: str | None) -> list[Share]:
+        read = REQUEST if costs is None else _read(costs)
         return [
             (self._account(rows, limit, key), amount)
-            for limit, amount in self.limits.amounts(costs, key)
+            for limit, amount in self.limits.amounts(read, key)
         ]
 
     def _account(self, rows: Rows, limit: Limit, key: str | None) -> FileAccount:

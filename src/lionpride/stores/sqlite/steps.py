@@ -174,7 +174,11 @@ class Claim:
         """Claim within limits."""
         line = rows.in_line(self.bound, self.skip, self.denied, self.now)
         found, holds, rationed = ration.choose(rows, self.n, line, self._is_known)
-        rows.lease(found, self.worker, self.lapse(), self.start)
+        every = self.bound is None and not self.skip and not self.denied
+        if found and every and rationed.is_first and not expired.leaves(self.now):
+            rows.lease_first(found, self.worker, self.lapse(), self.start)
+        else:
+            rows.lease(found, self.worker, self.lapse(), self.start)
         for number, held in holds.items():
             rows.takings.hold(number, held)
         waits = [each for each in (rationed.wait, self.wait(rows)) if each is not None]
