@@ -12,7 +12,7 @@ PYTHON ?= $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python
 KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check torture bench fmt notebook clean
+.PHONY: help demo test check browser torture bench fmt screenshots notebook clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,15 +24,18 @@ demo: $(READY) ## measure the standard library's files; stop it, and the next on
 		--store build/demo.db --fresh-if-done \
 		--concurrency 16 --capacity 500 --refresh 1
 
-test: $(READY) ## run the tests
+test: $(READY) browser ## run the tests
 	$(PY) -m pytest -q
 
-check: $(READY) ## the whole gate: format, lint, types, walls, tests
+check: $(READY) browser ## the whole gate: format, lint, types, walls, tests
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 	$(PY) -m pytest -q
+
+browser: ## install Chromium for the tests of the page, where that can be done
+	@sh tools/install_chromium.sh
 
 torture: $(READY) ## kill workers on one SQLite file KILLS times (1000): nothing may be lost
 	PYTHONPATH=tests $(PY) -m crash.torture --kills $(KILLS)
@@ -43,6 +46,9 @@ bench: $(READY) ## measure against the peers: one table
 fmt: $(READY) ## format, and mend what the linter can mend
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
+
+screenshots: $(READY) browser ## make the pictures of the documents
+	$(PY) tools/screenshots.py
 
 notebook: $(READY) ## build and run examples/processor_executor.ipynb from the spec
 	$(PY) tools/build_notebook.py

@@ -23,6 +23,7 @@ from . import (
     retry,
     run,
     show,
+    ui,
     why,
     work,
     workers,
@@ -44,6 +45,7 @@ COMMANDS = (
     export,
     import_,
     workers,
+    ui,
     migrate,
     doctor,
 )

@@ -8,7 +8,8 @@ from typing import Any
 from ..core import EventStatus, Execution
 from ..errors import ValidationError
 from ..stores.record import Record
-from .records import COUNTERS, created_of, read_record
+from ..view.records import created_of
+from .records import COUNTERS, read_record
 
 __all__ = ["flow_records", "is_flow", "own_progressions"]
 

@@ -7,14 +7,15 @@ import argparse
 from ..core import EventStatus
 from ..drawing.text import duration, how_far, shorten
 from ..stores.record import Record
+from ..view.records import created_of, error_of, seconds_of
 from .durable import Commands, Shelf, add_command
 from .place import place_of
-from .records import created_of, listed, seconds_of
+from .records import listed
 from .streams import tell, warn
 from .table import json_line, show_table
 from .usage import count_from_zero, whole_number
 
-__all__ = ["add", "why"]
+__all__ = ["add"]
 
 LIMIT = 100
 PAGE = 500  # events read at a time
@@ -81,7 +82,7 @@ def _show(found: list[Record], several: bool) -> None:
             f"{created_of(record.payload):%Y-%m-%d %H:%M:%S}",
             str(record.tries),
             "" if (seconds := seconds_of(record)) is None else duration(seconds),
-            shorten(how_far(record.progress, record.chunks), 60) or why(record, 60),
+            shorten(how_far(record.progress, record.chunks), 60) or error_of(record, 60),
         ]
         for record in found
     ]
@@ -89,11 +90,3 @@ def _show(found: list[Record], several: bool) -> None:
         headings.remove("queue")
         rows = [row[:2] + row[3:] for row in rows]
     show_table(headings, rows, {0, headings.index("tries"), headings.index("ran")})
-
-
-def why(record: Record, width: int) -> str:
-    """The error of an event in a few words; for one that waits after an attempt, too."""
-    error = record.payload["execution"].get("error")
-    if not isinstance(error, dict):
-        return ""
-    return shorten(f"{error.get('error')}: {error.get('message') or ''}".removesuffix(": "), width)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,8 +12,9 @@ from ..drawing.text import one_line, shorten
 from ..errors import ValidationError
 from ..model.execution import TERMINAL
 from ..stores.record import Record
+from ..view.records import created_of
 
-__all__ = ["created_of", "exported", "listed", "read_record", "seconds_of"]
+__all__ = ["exported", "listed", "read_record"]
 
 COUNTERS: Final = ("attempt", "tries", "denials", "interruptions")
 
@@ -95,29 +95,6 @@ def _check_payload(record: Record) -> None:
         if here != there:
             said = there.value if isinstance(there, EventStatus) else there
             raise ValidationError(f"{name}: payload.execution says {said!r}: make both the same")
-
-
-def created_of(payload: Mapping[str, Any]) -> datetime:
-    """When the event of a payload was made.
-
-    Raises:
-        ValidationError: if it does not say.
-    """
-    value = payload.get("created_at")
-    try:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value, UTC)
-        made = datetime.fromisoformat(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError, OverflowError, OSError) as error:
-        said = "is required and not there" if value is None else f"is no time: {value!r}"
-        raise ValidationError(f"payload.created_at: {said}") from error
-    return made.replace(tzinfo=UTC) if made.tzinfo is None else made.astimezone(UTC)
-
-
-def seconds_of(record: Record) -> float | None:
-    """How long its last attempt ran; None if it never did."""
-    duration = record.payload["execution"].get("duration")
-    return duration if isinstance(duration, (int, float)) else None
 
 
 def _text(value: Any) -> str:

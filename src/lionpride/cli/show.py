@@ -10,11 +10,11 @@ from typing import Any
 from ..drawing.text import duration, how_far, one_line
 from ..model.attempts import Attempt, attempts_of
 from ..stores.record import Record
+from ..view.records import created_of, error_of, seconds_of
 from .durable import Commands, Shelf, add_command
 from .find import find_all
-from .ls import why
 from .place import place_of
-from .records import COUNTERS, created_of, listed, seconds_of
+from .records import COUNTERS, listed
 from .streams import tell
 from .table import json_line, show_fields
 
@@ -76,7 +76,7 @@ def _fields(record: Record) -> dict[str, str]:
         fields["chunks"] = f"{chunks:,}"
     if (seconds := seconds_of(record)) is not None:
         fields["ran"] = duration(seconds)
-    if error := why(record, 1000):
+    if error := error_of(record, 1000):
         fields["error"] = error
     if attempts := attempts_of(state.get("attempts", ())):
         fields["failed"] = "\n".join(map(_attempt, attempts))

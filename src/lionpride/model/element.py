@@ -18,6 +18,7 @@ from .codec import Encoder, decode
 from .given import as_data, as_metadata, as_time, time_as
 from .ids import made_id
 from .lazy import ARRIVING, made_on_first_use
+from .marks import marks_of, take_marks
 from .names import refuse_entry, refuse_shadows
 from .plain import Plain
 from .thrift import Thrift, keep_dict, missing, own_fields_set
@@ -236,7 +237,7 @@ class Element(BaseModel):
             if "id" in data:
                 data["id"] = str(data["id"])
         if "metadata" in data:
-            data["metadata"]["lion_class"] = registry.key_of(type(self))
+            data["metadata"] |= marks_of(type(self))
             if encoder is not None and encoder.tagged:
                 data["metadata"]["lion_tags"] = True
         return data
@@ -276,13 +277,12 @@ class Element(BaseModel):
                 data["metadata"] = data.pop(key) if "metadata" not in data else data["metadata"]
                 data.pop(key, None)
         meta = as_metadata(data.get("metadata"))
-        key, tagged = meta.pop("lion_class", None), meta.pop("lion_tags", False)
+        key, tagged = take_marks(meta)
         target: type[Element] = cls if key is None else registry.find(key)
         if not issubclass(target, cls) and not issubclass(cls, target):
             raise ValidationError(f"{key} is not a {cls.class_name()}: read it with its own class")
         data["metadata"] = meta
-        built = target._from_data(target._decoded(data) if tagged else data, kwargs)
-        return cast("Self", built)
+        return cast("Self", target._from_data(target._decoded(data) if tagged else data, kwargs))
 
     @classmethod
     def _decoded(cls, data: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode, error_to_dict, safe_repr
 from .execution import Execution, read_error
+from .marks import take_marks
 from .unset import Unset
 from .work import Work
 
@@ -102,7 +103,7 @@ def unpack(
     meta = data.pop("metadata")
     if not isinstance(meta, dict):
         raise ValidationError(f"metadata must be a JSON object, not {safe_repr(meta)}")
-    key, tagged = meta.pop("lion_class", None), meta.pop("lion_tags", False)
+    key, tagged = take_marks(meta)
     cls = registry.find(key)
     if not issubclass(cls, Work):
         raise ValidationError(f"{key} is no Work: a store holds events only")

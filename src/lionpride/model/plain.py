@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from . import registry
+from .marks import HIDDEN, hidden_fields
 
 __all__ = ("Plain",)
 
@@ -50,11 +51,12 @@ class Plain:
     (a serializer, an override) is not seen.
     """
 
-    __slots__ = ("_key", "_kind", "_known", "_packed", "_shapes", "_values")
+    __slots__ = ("_hidden", "_key", "_kind", "_known", "_packed", "_shapes", "_values")
 
     def __init__(self, kind: type[BaseModel]) -> None:
         self._kind = kind
         self._known = False
+        self._hidden: tuple[str, ...] = ()
         self._shapes: tuple[tuple[str, _Shape], ...] | None = None
         self._key = ""
         self._values: tuple[tuple[str, Any], ...] | None = None  # of the last that was packed
@@ -100,6 +102,8 @@ class Plain:
         except (_NotPlainError, KeyError):  # KeyError: a field that was deleted
             return None
         metadata["lion_class"] = self.key
+        if self._hidden:
+            metadata[HIDDEN] = list(self._hidden)
         return metadata, fields
 
     def packed(
@@ -143,7 +147,7 @@ class Plain:
             )
         except _NotPlainError:
             return False
-        self._shapes = shapes
+        self._shapes, self._hidden = shapes, hidden_fields(self._kind)
         return True
 
 

@@ -21,6 +21,7 @@ from ..sql.holding import Holding
 from ..states import States
 from . import steps
 from .file import PATIENCE
+from .glance import Glance
 from .opened import Opened
 from .options import check_options
 
@@ -80,6 +81,7 @@ class Base:
         self._leaving: set[str] = set()  # workers that are discharged, but for their row
         self.missing: set[str] = set()  # kinds that this process has no class for
         self._file: Opened | None = None
+        self._glance: Glance | None = None
         self._last_ending = 0.0
         self._blocked = 0  # since a claim found nothing that limits allow: commits, and one more
 
@@ -133,8 +135,19 @@ class Base:
         self._last_ending = max(self._wall(), self._last_ending + 1e-6)
         return self._last_ending
 
+    @property
+    def seen(self) -> Glance:
+        """Answers for those who look at the queue from outside: see ``Seen``."""
+        if self._glance is None:
+            self._open.commits.check_process()
+            self._glance = Glance(self.path, self.queue)
+        return self._glance
+
     async def close(self) -> None:
         """Finish what is under way, and close the file; a later call opens it again."""
+        glance, self._glance = self._glance, None
+        if glance is not None:
+            await glance.close()
         file, self._file = self._file, None
         if file is not None:
             await file.close()

@@ -1,0 +1,105 @@
+"""``lionpride ui``: the page of a store, served on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+from contextlib import closing
+from typing import Any
+
+from .durable import Commands
+from .place import STORE, Place, place_of
+from .streams import tell
+from .usage import UsageError
+
+__all__ = ["add"]
+
+HOST = "127.0.0.1"
+PORT = 8321
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "ui",
+        help="show a store in a browser",
+        description="Serve a page that shows what is going on in a store, to this machine alone, "
+        "until Ctrl-C. It needs the extra [web].",
+    )
+    parser.add_argument("--store", metavar="STORE", required=True, help=STORE)
+    parser.add_argument(
+        "--port", metavar="N", type=_port, default=PORT, help=f"where ({PORT}); 0: any free one"
+    )
+    parser.add_argument(
+        "--act",
+        action="store_true",
+        help="let the page retry and cancel events; without it, it only looks",
+    )
+    parser.set_defaults(run=ui)
+
+
+def ui(options: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C.
+
+    Raises:
+        UsageError: if the store is not there, the port is taken, or the extra is missing.
+    """
+    try:
+        import uvicorn  # noqa: F401  # late: only this command needs the extra
+    except ImportError as error:
+        raise UsageError("ui needs the extra [web]: pip install 'lionpride-core[web]'") from error
+    place = place_of(options.store)
+    with closing(_listen(options.port)) as listening:
+        try:
+            asyncio.run(_serve(place, listening, options.act))
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+async def _serve(place: Place, listening: socket.socket, act: bool) -> None:
+    import uvicorn  # late: only this command needs the extra
+
+    from .. import web  # late: the same
+    from ..web.access import LOOK, is_local  # late: the same
+
+    await place.check_made()
+
+    def at_this_machine(request: Any, what: str) -> bool:
+        return is_local(request) and (act or what == LOOK)
+
+    page = web.app(place.url, authorize=at_this_machine)
+    config = uvicorn.Config(page, log_config=None, ws="none", timeout_graceful_shutdown=1)
+    tell(f"{place.name} is shown at http://{HOST}:{listening.getsockname()[1]}/ until Ctrl-C")
+    tell()
+    await uvicorn.Server(config).serve([listening])
+
+
+def _listen(port: int) -> socket.socket:
+    """A socket for this machine alone.
+
+    Raises:
+        UsageError: if the port is taken, or not to be had.
+    """
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((HOST, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise UsageError(
+            f"--port {port}: {error.strerror or error}; give another, or 0 for any free one"
+        ) from error
+    return listening
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return port

@@ -1,0 +1,203 @@
+"""Answers for those who look at a file while others work: over a connection of its own.
+
+A question over a million rows takes a while. It is asked in a thread, where SQLite lets go of
+Python's lock meanwhile; and in a write-ahead log nobody who writes waits for one who reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import time
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import apsw
+
+from ...model.execution import EventStatus
+from ..record import Record
+from ..seen import Runs, Sought, Stay, Usage
+from .file import connect, speaking
+from .look import Look
+from .reader import Reader
+from .seeking import count_of, numbers_of
+
+__all__ = ("Glance",)
+
+T = TypeVar("T")
+
+TAIL: Final = 10_000
+"""Ended events that are looked at for what has ended lately: those that arrived last."""
+
+_LATELY: Final = (
+    "SELECT * FROM (SELECT * FROM finished NOT INDEXED WHERE queue = :queue "
+    f"ORDER BY number DESC LIMIT {TAIL}) WHERE ended > :since ORDER BY ended DESC LIMIT :limit"
+)
+_LATELY_INDEXED: Final = (
+    "SELECT * FROM finished INDEXED BY ended WHERE queue = :queue AND status IN "
+    f"({', '.join(repr(each.value) for each in EventStatus)}) AND ended > :since "
+    "ORDER BY ended DESC LIMIT :limit"
+)
+_STAYS: Final = (
+    "SELECT f.number, e.id, e.kind, f.status, f.ended, "
+    "CASE WHEN f.attempt = 1 THEN max(0, f.ended - f.duration - e.created) END, f.duration "
+    "FROM ({}) f CROSS JOIN event e ON e.number = f.number ORDER BY f.ended"
+)
+
+
+class Glance:
+    """See ``Seen``; the store makes it at the first question, and closes it with the file.
+
+    Args:
+        path: The file, which has been opened before.
+        queue: The queue's name.
+    """
+
+    def __init__(self, path: Path, queue: str) -> None:
+        self._path = path
+        self._queue = queue
+        self._thread = ThreadPoolExecutor(1, f"glance {queue}")
+        self._db: apsw.Connection | None = None
+
+    async def close(self) -> None:
+        """Answer what is under way, and close the connection."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._close)
+        self._thread.shutdown()
+
+    def _close(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+    async def _ask(self, look: Callable[[apsw.Connection], T]) -> T:
+        """What ``look`` finds, in the thread, in one view of all the tables."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, look)
+
+    def _answer(self, look: Callable[[apsw.Connection], T]) -> T:
+        with speaking(self._path):
+            if self._db is None:
+                self._db = connect(self._path)
+                self._db.execute("PRAGMA query_only = 1")
+            db = self._db
+            db.execute("BEGIN")
+            try:
+                return look(db)
+            finally:
+                db.execute("ROLLBACK")
+
+    def _number(self, db: apsw.Connection) -> int:
+        return db.execute("SELECT number FROM queue WHERE name = ?", (self._queue,)).get or 0
+
+    # -- the questions: see Seen -------------------------------------------------------------
+
+    async def version(self) -> object:
+        return await self._ask(lambda db: db.execute("PRAGMA data_version").get)
+
+    async def sought(
+        self, what: Sought, *, before: int | None = None, after: int | None = None, limit: int = 50
+    ) -> list[Record]:
+        def look(db: apsw.Connection) -> list[Record]:
+            numbers = numbers_of(db, self._number(db), what, before, after, limit)
+            return self._records(db, numbers)
+
+        return await self._ask(look)
+
+    async def how_many(self, what: Sought) -> int:
+        def look(db: apsw.Connection) -> int:
+            if not what.is_counted:
+                return count_of(db, self._number(db), what)
+            counts = Reader(db, self._queue).counts()
+            return sum(counts.values()) if what.status is None else counts[what.status]
+
+        return await self._ask(look)
+
+    async def ended(self, since: float, limit: int = 2000) -> Sequence[Stay]:
+        def look(db: apsw.Connection) -> list[Stay]:
+            indexed = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'ended'").get
+            query = _STAYS.format(_LATELY_INDEXED if indexed else _LATELY)
+            bound = {"queue": self._number(db), "since": since, "limit": limit}
+            return [
+                Stay(number, UUID(bytes=uid), kind, EventStatus(status), *times)
+                for number, uid, kind, status, *times in db.execute(query, bound)
+            ]
+
+        return await self._ask(look)
+
+    async def tallied(self, since: float, width: float) -> Mapping[tuple[int, EventStatus], int]:
+        query = (
+            "SELECT CAST(ended / ? AS INTEGER), status, count(*) FROM finished NOT INDEXED "
+            "WHERE queue = ? AND ended >= ? GROUP BY 1, 2"
+        )
+
+        def look(db: apsw.Connection) -> Mapping[tuple[int, EventStatus], int]:
+            rows = db.execute(query, (width, self._number(db), since))
+            return {(int(span), EventStatus(status)): int(n) for span, status, n in rows}
+
+        return await self._ask(look)
+
+    async def runs(self, limit: int = 200) -> Sequence[Runs]:
+        query = (
+            "SELECT number, worker, since FROM lease WHERE queue = ? ORDER BY since, number LIMIT ?"
+        )
+
+        def look(db: apsw.Connection) -> list[Runs]:
+            rows: list[Any] = list(db.execute(query, (self._number(db), limit)))
+            records = self._records(db, [number for number, _, _ in rows])
+            return [
+                Runs(record, worker, since)
+                for record, (_, worker, since) in zip(records, rows, strict=True)
+            ]
+
+        return await self._ask(look)
+
+    async def usage(self) -> Sequence[Usage]:
+        return await self._ask(_usage)
+
+    async def chunks(self, record: Record, first: int) -> Sequence[Any]:
+        def look(db: apsw.Connection) -> list[Any]:
+            found: list[Any] = []
+            reader = Reader(db, self._queue)
+            while True:
+                answer = reader.chunks(record.number, record.attempt, first + len(found))
+                if answer is None or answer[0] != record.attempt or not answer[1]:
+                    return found
+                found += answer[1]
+
+        return await self._ask(look)
+
+    def _records(self, db: apsw.Connection, numbers: Sequence[int]) -> list[Record]:
+        reader, tables = Reader(db, self._queue), Look(db, self._queue)
+        found = [tables.find(number) for number in numbers]
+        return [reader.record(one) for one in found if one is not None]
+
+
+def _usage(db: apsw.Connection) -> list[Usage]:
+    """What counts now of each pool of the file; what has left its window is not counted."""
+    now = time()
+    held: Counter[str] = Counter()
+    spans: dict[str, float | None] = {}
+    for (text,) in db.execute("SELECT held FROM lease WHERE held IS NOT NULL"):
+        for name, (amount, per) in json.loads(str(text)).items():
+            held[name] += amount
+            spans.setdefault(name, per)
+    paused: dict[str, float] = {}
+    rows: Any = db.execute("SELECT name, per, paused FROM pool")
+    for name, per, until in rows:
+        spans.setdefault(name, per or None)
+        paused[name] = until if until > now else 0.0
+    query = "SELECT total(amount) FROM taken WHERE pool = ? AND at > ?"
+    return [
+        Usage(
+            name.replace("\x1f", " · "),
+            held[name] + float(db.execute(query, (name, now - per)).get if per else 0.0),
+            None,
+            per,
+            paused.get(name, 0.0),
+        )
+        for name, per in sorted(spans.items())
+    ]

@@ -1,0 +1,108 @@
+"""The SQL behind a list with filters: which events are meant, newest first, and how many."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import apsw
+
+from ...model.execution import EventStatus
+from ..seen import Sought
+
+__all__ = ("count_of", "numbers_of")
+
+_ENDED_BADLY: Final = (
+    "SELECT number, result FROM finished INDEXED BY trouble "
+    "WHERE queue = :queue AND status <> 'completed'"
+)
+_SOURCES: Final[dict[EventStatus | None, str]] = {
+    None: "SELECT number FROM event WHERE queue = :queue",
+    EventStatus.PENDING: "SELECT number, result FROM waiting WHERE queue = :queue",
+    EventStatus.PROCESSING: "SELECT number, result FROM lease WHERE queue = :queue",
+    EventStatus.COMPLETED: (
+        "SELECT number, result FROM finished NOT INDEXED "
+        "WHERE queue = :queue AND status = 'completed'"
+    ),
+}
+_WITH_ERROR: Final = " UNION ALL ".join(
+    (_ENDED_BADLY, _SOURCES[EventStatus.PENDING], _SOURCES[EventStatus.PROCESSING])
+)
+"""All that can have an error on record."""
+
+_SAYS: Final = (
+    "instr(lower(coalesce(json_extract(s.result, '$.error.error'), '') || ': ' || "
+    "coalesce(json_extract(s.result, '$.error.message'), '')), lower(:text)) > 0"
+)
+
+
+def numbers_of(
+    db: apsw.Connection,
+    queue: int,
+    what: Sought,
+    before: int | None,
+    after: int | None,
+    limit: int,
+) -> list[int]:
+    """The numbers of the newest of them; see ``Seen.sought``."""
+    query, bound = _query(what, queue)
+    if before is not None:
+        query, bound = f"{query} AND s.number < :before", bound | {"before": before}
+    if after is not None:
+        query, bound = f"{query} AND s.number > :after", bound | {"after": after}
+    way = "ASC" if after is not None and before is None else "DESC"
+    query = f"SELECT s.number {query} ORDER BY s.number {way} LIMIT :limit"
+    found = [number for (number,) in db.execute(query, bound | {"limit": limit})]
+    return sorted(found, reverse=True)
+
+
+def count_of(db: apsw.Connection, queue: int, what: Sought) -> int:
+    """How many there are."""
+    query, bound = _query(what, queue)
+    return int(db.execute(f"SELECT count(*) {query}", bound).get)
+
+
+def _query(what: Sought, queue: int) -> tuple[str, dict[str, Any]]:
+    """FROM and WHERE for what is meant, over ``s``; and what is bound in them."""
+    bound: dict[str, Any] = {"queue": queue}
+    digits, text = what.id_digits, what.text.strip()
+    source = _source(what, bool(text and not digits))
+    wheres = []
+    if digits:  # by the index on ids, whatever the status
+        joined = f"event s WHERE s.queue = :queue AND s.number IN (SELECT number FROM ({source}))"
+        if what.status is None:
+            joined = "event s WHERE s.queue = :queue"
+        wheres.append("s.id BETWEEN :low AND :high")
+        bound["low"] = bytes.fromhex(digits.ljust(32, "0"))
+        bound["high"] = bytes.fromhex(digits.ljust(32, "f"))
+        of_event = "s"
+    elif what.kind or what.since is not None:
+        of_event = "s" if what.status is None and not text else "e"
+        joined = "event s WHERE s.queue = :queue"
+        if of_event == "e":
+            joined = f"({source}) s CROSS JOIN event e ON e.number = s.number WHERE 1"
+    else:
+        of_event, joined = "s", f"({source}) s WHERE 1"
+    if what.kind:
+        wheres.append(f"{of_event}.kind = :kind")
+        bound["kind"] = what.kind
+    if what.since is not None:
+        wheres.append(f"{of_event}.created >= :since")
+        bound["since"] = what.since
+    if text and not digits:
+        wheres.append(_SAYS)
+        bound["text"] = text
+    if what.upto is not None:
+        wheres.append("s.number <= :upto")
+        bound["upto"] = what.upto
+    return f"FROM {' AND '.join([joined, *wheres])}", bound
+
+
+def _source(what: Sought, by_error: bool) -> str:
+    """The table of a status; where an error is looked for, what can have one."""
+    if what.status is None and by_error:
+        return _WITH_ERROR
+    found = _SOURCES.get(what.status)
+    if found is None:
+        assert what.status is not None
+        return f"{_ENDED_BADLY} AND status = '{what.status.value}'"
+    return found

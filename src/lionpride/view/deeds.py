@@ -1,0 +1,106 @@
+"""What can be done by hand about events: one, or all that are meant."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+from ..core import EventStatus
+from ..errors import NotFoundError, OperationError
+from ..rules.lifecycle import RETRYABLE
+from ..stores.contract import Cancelled
+from ..stores.record import Record
+from ..stores.seen import Sought
+from .office import Office
+
+__all__ = ["cancel", "cancel_all", "doable", "retry", "retry_all"]
+
+PAGE = 500
+
+OPEN = (EventStatus.PENDING, EventStatus.PROCESSING)
+
+
+def doable(record: Record) -> tuple[str, ...]:
+    """What can be done about an event."""
+    if record.status in RETRYABLE:
+        return ("retry",)
+    return ("cancel",) if record.status in OPEN else ()
+
+
+async def retry(office: Office, record: Record) -> bool:
+    """Send an ended event back to wait; False if it cannot be any more."""
+    return await _retried(office, record.queue, [record.id]) == 1
+
+
+async def cancel(office: Office, record: Record) -> bool:
+    """Cancel an event that waits, or ask it of who runs it; False if it had ended."""
+    return await _cancelled(office, record.queue, [record.id]) == 1
+
+
+async def retry_all(office: Office, queue: str | None, what: Sought) -> int:
+    """Send back all that are meant and can be; how many."""
+    count = 0
+    async for name, page in _pages(office, queue, what):
+        count += await _retried(office, name, [r.id for r in page if r.status in RETRYABLE])
+    return count
+
+
+async def cancel_all(office: Office, queue: str | None, what: Sought) -> int:
+    """Cancel all that are meant and have not ended; how many."""
+    count = 0
+    async for name, page in _pages(office, queue, what):
+        count += await _cancelled(office, name, [r.id for r in page if r.status in OPEN])
+    return count
+
+
+async def _pages(
+    office: Office, queue: str | None, what: Sought
+) -> AsyncIterator[tuple[str, list[Record]]]:
+    """All that are meant, queue by queue, the newest first: each once, whatever happens to it."""
+    for name in await office.queues():
+        if queue in (None, name):
+            before: int | None = None
+            while page := await office.seen(name).sought(what, before=before, limit=PAGE):
+                before = page[-1].number
+                yield name, page
+
+
+async def _retried(office: Office, queue: str, ids: Sequence[UUID]) -> int:
+    """Send back those that still can be: others may be at work on the same events."""
+    if not ids:
+        return 0
+    executor = office.executor
+    try:
+        if executor is None:
+            await office.store(queue).requeue(ids)
+        elif len(ids) == 1:
+            await executor.retry(ids[0])
+        else:
+            return sum(await asyncio.gather(*(_retried(office, queue, [one]) for one in ids)))
+    except (OperationError, NotFoundError):
+        if len(ids) == 1:
+            return 0
+        middle = len(ids) // 2
+        first = await _retried(office, queue, ids[:middle])
+        return first + await _retried(office, queue, ids[middle:])
+    return len(ids)
+
+
+async def _cancelled(office: Office, queue: str, ids: Sequence[UUID]) -> int:
+    if not ids:
+        return 0
+    executor = office.executor
+    try:
+        if executor is not None:
+            if len(ids) == 1:
+                return int(await executor.cancel(ids[0]))
+            return sum(await asyncio.gather(*(_cancelled(office, queue, [one]) for one in ids)))
+        answers = await office.store(queue).cancel(ids)
+    except NotFoundError:
+        if len(ids) == 1:
+            return 0
+        middle = len(ids) // 2
+        first = await _cancelled(office, queue, ids[:middle])
+        return first + await _cancelled(office, queue, ids[middle:])
+    return sum(answer is not Cancelled.SETTLED for answer in answers)

@@ -1,0 +1,154 @@
+"""How things went lately: what ended when, how long it waited and ran; as it is seen from outside.
+
+It costs nothing until somebody looks. At the first look the store is asked for what it still
+knows; from then on, the counts say how many have ended, and what ended is asked for as it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import time
+
+from ..core import EventStatus
+from ..drawing.chart import percentile
+from ..model.execution import TERMINAL
+from ..stores.seen import Stay
+from .office import Office
+
+__all__ = ["History", "Moment"]
+
+KEPT = 20_000  # attempts that are remembered
+STALE = 15.0  # seconds without a look after which the counts say nothing of when
+SHARES = (0.5, 0.95)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One span of time.
+
+    Attributes:
+        at: When it began, a Unix timestamp in seconds.
+        ended: How many events have ended in it, by status.
+        waited: Median and 95th percentile of the seconds that they had waited; None if unknown.
+        ran: The same of the seconds that they ran.
+    """
+
+    at: float
+    ended: dict[EventStatus, int]
+    waited: tuple[float, ...] | None
+    ran: tuple[float, ...] | None
+
+
+class History:
+    """What the last while was like.
+
+    Args:
+        office: What is looked at.
+        width: Seconds of one moment.
+        moments: How many of them are shown.
+    """
+
+    def __init__(self, office: Office, width: float = 10.0, moments: int = 90) -> None:
+        self.width = width
+        self.moments = moments
+        self._office = office
+        self._stays: deque[Stay] = deque(maxlen=KEPT)
+        self._tally: Counter[tuple[int, EventStatus]] = Counter()
+        self._counts: dict[EventStatus, int] | None = None
+        self._looked = 0.0
+        self._lock = asyncio.Lock()
+        self._tallying: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Ask no more."""
+        if self._tallying is not None:
+            self._tallying.cancel()
+            await asyncio.wait([self._tallying])
+
+    async def look(self, at_most: float = 0.8) -> dict[EventStatus, int]:
+        """See what is new, unless that was done less than ``at_most`` seconds ago; the counts."""
+        async with self._lock:
+            now = time()
+            if self._counts is not None and now - self._looked < at_most:
+                return self._counts
+            counts = Counter[EventStatus]()
+            for each in (await self._office.counts()).values():
+                counts.update(each)
+            if self._counts is None or now - self._looked > STALE:
+                self._begin(now)
+            else:
+                self._count(now, self._counts, counts)
+            begin = now - self.width * self.moments
+            since = max(begin, self._stays[-1].ended if self._stays else begin)
+            self._stays.extend(await self._office.ended(since, KEPT // 4))
+            self._looked = now
+            self._counts = {status: counts[status] for status in EventStatus}
+            return self._counts
+
+    def _count(
+        self, now: float, before: dict[EventStatus, int], counts: Counter[EventStatus]
+    ) -> None:
+        span = int(now / self.width)
+        for status in TERMINAL:
+            if (more := counts[status] - before[status]) > 0:
+                self._tally[span, status] += more
+        oldest = span - self.moments
+        for key in [key for key in self._tally if key[0] < oldest]:
+            del self._tally[key]
+
+    def _begin(self, now: float) -> None:
+        """Have what happened before counted from the records, which may take a second."""
+        if self._tallying is None or self._tallying.done():
+            self._tally.clear()
+            self._tallying = asyncio.ensure_future(self._tally_before(now))
+
+    async def _tally_before(self, now: float) -> None:
+        since = now - self.width * self.moments
+        found = await self._office.tallied(since, self.width)
+        for (span, status), number in found.items():
+            self._tally[span, status] = max(number, self._tally[span, status])
+
+    def stays(self, since: float) -> Sequence[Stay]:
+        """What has ended since then, as far as it is known."""
+        stays = list(self._stays)
+        return stays[bisect_left(stays, since, key=lambda stay: stay.ended) :]
+
+    def series(self) -> list[Moment]:
+        """The moments, the oldest first; the last one is not over."""
+        last = int(time() / self.width)
+        spans = range(last - self.moments + 1, last + 1)
+        waited: dict[int, list[float]] = {}
+        ran: dict[int, list[float]] = {}
+        for stay in self._stays:
+            span = int(stay.ended / self.width)
+            if stay.waited is not None:
+                waited.setdefault(span, []).append(stay.waited)
+            if stay.duration is not None:
+                ran.setdefault(span, []).append(stay.duration)
+        return [
+            Moment(
+                span * self.width,
+                {s: n for s in EventStatus if (n := self._tally.get((span, s), 0))},
+                _percentiles(waited.get(span)),
+                _percentiles(ran.get(span)),
+            )
+            for span in spans
+        ]
+
+    def rate(self, over: float = 60.0) -> float:
+        """Events that ended in a second, over the last while."""
+        now = time()
+        first = int((now - over) / self.width) + 1
+        number = sum(n for (span, _), n in self._tally.items() if span >= first)
+        return number / max(1.0, now - first * self.width)
+
+
+def _percentiles(values: list[float] | None) -> tuple[float, ...] | None:
+    if not values:
+        return None
+    values.sort()
+    return tuple(percentile(values, share) for share in SHARES)

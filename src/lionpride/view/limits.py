@@ -1,0 +1,61 @@
+"""How full limits are: what is taken of each, and of how much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from time import time
+from typing import Final
+
+from ..core import Executor
+from ..rules.limits import Limit
+from ..stores.roster import WorkerRecord
+from ..stores.seen import Usage
+
+__all__ = ["gauges_of", "limits_of", "slots_of", "taken_here"]
+
+MOST: Final = 12
+"""Shares of one limit that are shown, of those by key: the most used ones."""
+
+
+def limits_of(workers: Iterable[WorkerRecord], executor: Executor | None) -> Sequence[Limit]:
+    """The limits that are kept, as those at work say; and those of an executor that is here."""
+    found: dict[str, Limit] = {}
+    for worker in workers:
+        if worker.alive and worker.about is not None:
+            for name, amount, per, per_key, pool in worker.about.limits:
+                found[pool] = Limit(name, amount, per, per_key=per_key, pool=pool)
+    if executor is not None:
+        found |= {limit.pool: limit for limit in executor.limits.values()}
+    return list(found.values())
+
+
+def slots_of(workers: Iterable[WorkerRecord]) -> tuple[int, int]:
+    """How many events run, and how many may, over all that are at work."""
+    known = [one for one in workers if one.alive and one.about is not None]
+    running = sum(len(one.held) for one in known)
+    return running, sum(one.about.slots for one in known if one.about is not None)
+
+
+def taken_here(limits: Iterable[Limit]) -> dict[str, Usage]:
+    """What is taken of limits that this process counts in memory."""
+    now = asyncio.get_running_loop().time()  # what their accounts go by
+    found = {}
+    for limit in limits:
+        for key, account in limit.accounts.items():
+            name = limit.pool if key is None else f"{limit.pool} · {key}"
+            used = account.used(max(now, account.last))
+            paused = time() + account.paused - now if account.paused > now else 0.0
+            found[name] = Usage(name, used, limit.amount, limit.per, paused)
+    return found
+
+
+def gauges_of(limits: Iterable[Limit], known: Mapping[str, Usage]) -> list[Usage]:
+    """Each limit, or the most used of its shares; and what is taken of any that nobody names."""
+    gauges, rest = [], dict(known)
+    for limit in limits:
+        names = [name for name in rest if name.partition(" · ")[0] == limit.pool]
+        shares = sorted((rest.pop(name) for name in names), key=lambda one: -one.used)
+        shares = shares[:MOST] or [Usage(limit.pool, 0.0, limit.amount, limit.per)]
+        gauges += [one._replace(amount=float(limit.amount), per=limit.per) for one in shares]
+    return [*gauges, *rest.values()]

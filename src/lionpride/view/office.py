@@ -1,0 +1,214 @@
+"""All queues of whatever is looked at: an executor, a store, or the URL of one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import chain
+from typing import Any, TypeVar
+from urllib.parse import quote
+from uuid import UUID
+
+from ..core import EventStatus, Executor
+from ..errors import ConfigurationError, NotFoundError
+from ..rules.why import Why, explain
+from ..stores.contract import Store
+from ..stores.open import open_store
+from ..stores.record import Record
+from ..stores.roster import Roster, WorkerRecord
+from ..stores.seen import Runs, Seen, Shows, Sought, Stay, Usage
+from .held import Held
+from .limits import gauges_of, limits_of, taken_here
+
+__all__ = ["Counts", "Office"]
+
+T = TypeVar("T")
+
+Counts = Mapping[EventStatus, int]
+
+NEWER = 5.0  # seconds between two looks at which queues a file has
+
+
+class Office:
+    """What can be asked of all queues at once.
+
+    Args:
+        source: An executor; a store; or the URL of a store that keeps several queues in one
+            place. What belongs to the caller is left open at ``close``.
+
+    Raises:
+        ConfigurationError: if it is none of the three, or a URL that names nothing to look at.
+    """
+
+    def __init__(self, source: Executor | Store | str) -> None:
+        self.executor = source if isinstance(source, Executor) else None
+        self.name = ""
+        self._url: str | None = None
+        self._stores: dict[str, Store] = {}
+        self._held: dict[str, Held] = {}
+        self._looked = -NEWER
+        if isinstance(source, str):
+            self._url, self.name = _url_of(source)
+            return
+        store = source.store if isinstance(source, Executor) else source
+        if not hasattr(store, "queue") or not hasattr(store, "states"):
+            raise ConfigurationError(
+                f"give an Executor, a Store, or the URL of one, not {source!r}"
+            )
+        self._stores[store.queue] = store
+        self.name = store.queue
+
+    async def close(self) -> None:
+        """Give back what was opened here."""
+        for held in self._held.values():
+            await held.close()
+        self._held.clear()
+        if self._url is not None:
+            for store in self._stores.values():
+                await store.close()
+            self._stores.clear()
+
+    # -- the queues --------------------------------------------------------------------------
+
+    async def queues(self) -> list[str]:
+        """Their names; those that others add are noticed in a few seconds.
+
+        Raises:
+            StoreError: if the store cannot be opened.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._url is not None and now - self._looked >= NEWER:
+            any_queue: Any = next(iter(self._stores.values()), None)
+            first = any_queue is None
+            if first:
+                any_queue = open_store(self._url, queue="", name="")
+            try:
+                names = await any_queue.queues()
+            finally:
+                if first:
+                    await any_queue.close()
+            for name in names:
+                if name not in self._stores:
+                    self._stores[name] = open_store(self._url, queue=name, name=name)
+            self._looked = now
+        return list(self._stores)
+
+    def store(self, queue: str) -> Store:
+        """The store of one of them."""
+        return self._stores[queue]
+
+    def seen(self, queue: str) -> Seen:
+        """Who answers for one of them."""
+        store = self._stores[queue]
+        if isinstance(store, Shows):
+            return store.seen
+        if queue not in self._held:
+            self._held[queue] = Held(store)
+        return self._held[queue]
+
+    async def _each(self, ask: Callable[[Seen], Awaitable[T]], queue: str | None = None) -> list[T]:
+        known = await self.queues()
+        wanted = known if queue is None else [each for each in known if each == queue]
+        return [await ask(self.seen(each)) for each in wanted]
+
+    # -- what is asked -----------------------------------------------------------------------
+
+    async def version(self) -> str:
+        """Another text whenever something may have changed."""
+        return str([await self._each(lambda seen: seen.version()), await self.queues()])
+
+    async def counts(self) -> dict[str, Counts]:
+        """How many events of each queue are in each status."""
+        return {queue: await self._stores[queue].counts() for queue in await self.queues()}
+
+    async def sought(
+        self,
+        queue: str | None,
+        what: Sought,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 50,
+    ) -> list[Record]:
+        """The newest of what is meant in a queue, or in all: see ``Seen.sought``."""
+        pages = await self._each(
+            lambda seen: seen.sought(what, before=before, after=after, limit=limit), queue
+        )
+        found = sorted(chain.from_iterable(pages), key=lambda one: -one.number)
+        backwards = after is not None and before is None
+        return found[-limit:] if backwards else found[:limit]
+
+    async def how_many(self, queue: str | None, what: Sought) -> int:
+        """How many are meant, exactly."""
+        return sum(await self._each(lambda seen: seen.how_many(what), queue))
+
+    async def get(self, uid: UUID) -> Record | None:
+        """The record of an event."""
+        for queue in await self.queues():
+            (record,) = await self._stores[queue].get([uid])
+            if record is not None:
+                held = self._held.get(queue)
+                return record if held is None else held.dated(record)
+        return None
+
+    async def ended(self, since: float, limit: int = 2000) -> list[Stay]:
+        """What has ended since then, the latest last."""
+        pages = await self._each(lambda seen: seen.ended(since, limit))
+        return sorted(chain.from_iterable(pages), key=lambda stay: stay.ended)[-limit:]
+
+    async def tallied(self, since: float, width: float) -> dict[tuple[int, EventStatus], int]:
+        """How many have ended so in each span of time, over all queues."""
+        sums: dict[tuple[int, EventStatus], int] = {}
+        for each in await self._each(lambda seen: seen.tallied(since, width)):
+            for key, number in each.items():
+                sums[key] = sums.get(key, 0) + number
+        return sums
+
+    async def runs(self, limit: int = 200) -> list[Runs]:
+        """What runs, that which runs longest at the front."""
+        pages = await self._each(lambda seen: seen.runs(limit))
+        return sorted(chain.from_iterable(pages), key=lambda one: one.since or 0.0)[:limit]
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Who works on which queue."""
+        found: list[WorkerRecord] = []
+        for queue in await self.queues():
+            store = self._stores[queue]
+            if isinstance(store, Roster):
+                found += await store.workers()
+        return found
+
+    async def why(self, record: Record) -> Why | None:
+        """Why an event waits; None if it is not here any more."""
+        if self.executor is not None:
+            try:
+                return await self.executor.why(record.id)
+            except NotFoundError:
+                return None
+        standing = await self._stores[record.queue].standing(record.id)
+        return None if standing is None else explain(standing)
+
+    async def usage(self) -> Sequence[Usage]:
+        """What is taken of limits, and of how much, as far as anybody at work says."""
+        known: dict[str, Usage] = {}
+        for some in await self._each(lambda seen: seen.usage()):
+            known |= {one.name: one for one in some}
+        limits = limits_of(await self.workers(), self.executor)
+        if self.executor is not None and not isinstance(self.executor.store, Shows):
+            known = taken_here(limits)
+        return gauges_of(limits, known)
+
+
+def _url_of(source: str) -> tuple[str, str]:
+    """The URL of what was given, a URL or the path of a file; and its name for people.
+
+    Raises:
+        ConfigurationError: for memory, which nobody else can look into.
+    """
+    if source.startswith("memory:"):
+        raise ConfigurationError(
+            "a store in memory cannot be looked at by its URL: give the executor itself"
+        )
+    if "://" in source:
+        return source, source.partition("?")[0].rpartition("@")[2].rpartition("/")[2]
+    return f"sqlite:///{quote(source)}", source.rpartition("/")[2]

@@ -1,0 +1,44 @@
+"""What a record says of its event, in the words of people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ..drawing.text import shorten
+from ..errors import ValidationError
+from ..stores.record import Record
+
+__all__ = ["created_of", "error_of", "seconds_of"]
+
+
+def created_of(payload: Mapping[str, Any]) -> datetime:
+    """When the event of a payload was made.
+
+    Raises:
+        ValidationError: if it does not say.
+    """
+    value = payload.get("created_at")
+    try:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+        made = datetime.fromisoformat(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError, OverflowError, OSError) as error:
+        said = "is required and not there" if value is None else f"is no time: {value!r}"
+        raise ValidationError(f"payload.created_at: {said}") from error
+    return made.replace(tzinfo=UTC) if made.tzinfo is None else made.astimezone(UTC)
+
+
+def seconds_of(record: Record) -> float | None:
+    """How long its last attempt ran; None if it never did."""
+    duration = record.payload["execution"].get("duration")
+    return duration if isinstance(duration, (int, float)) else None
+
+
+def error_of(record: Record, width: int = 1000) -> str:
+    """The error of an event in a few words; for one that waits after an attempt, too."""
+    error = record.payload["execution"].get("error")
+    if not isinstance(error, dict):
+        return ""
+    return shorten(f"{error.get('error')}: {error.get('message') or ''}".removesuffix(": "), width)

@@ -1,0 +1,11 @@
+"""The page: what is going on, in a browser. It needs the extra ``[web]``.
+
+>>> from lionpride import web
+>>> page = web.app(executor)  # an ASGI application, to be mounted anywhere
+"""
+
+from __future__ import annotations
+
+from .app import Authorize, app
+
+__all__ = ["Authorize", "app"]

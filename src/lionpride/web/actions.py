@@ -1,0 +1,137 @@
+"""What can be done from the page: asked first, with how many it concerns; then done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ..drawing.text import plural
+from ..errors import LionprideError, ValidationError
+from ..stores.record import Record
+from ..view import deeds
+from .access import HEADERS
+from .asked import Asked, link, number
+from .desk import ACTIONS, Desk, desk_of
+from .pages import counted
+from .render import page, plain
+
+__all__ = ["act"]
+
+
+async def act(request: Request) -> Response:
+    """Ask whether it is to be done (GET), or do it (POST)."""
+    desk = desk_of(request)
+    given = request.query_params
+    if request.method == "POST":
+        given = QueryParams((await _body(request)).decode("utf-8", "replace"))
+        if not desk.access.is_ours(request, str(given.get("token", ""))):
+            return plain("This was not sent from the page itself: go back, and try again.\n", 403)
+    what = str(given.get("do", ""))
+    if what not in ACTIONS or what not in await desk.allowed(request):
+        return plain("The page may look, and not do this: see `authorize`.\n", 403)
+    if request.method == "POST":
+        return await _do(request, desk, what, given)
+    return await _ask(request, desk, what, given)
+
+
+async def _body(request: Request) -> bytes:
+    """What a form has sent; nothing, if that is far more than any form of ours sends."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > 65_536:
+            return b""
+    return body
+
+
+async def _ask(request: Request, desk: Desk, what: str, given: Any) -> Response:
+    """The question, which says how many."""
+    asked = Asked.of(given)
+    shown: dict[str, Any] = {"what": what, "asked": asked, "id": "", "limit": "", "upto": ""}
+    back = link(request.scope.get("root_path", ""), "events", asked.query())
+    if what in ("pause", "resume"):
+        back, shown["number"] = link(request.scope.get("root_path", ""), ""), None
+    elif what == "limit":
+        name = str(given.get("limit", ""))
+        limit = None if desk.executor is None else desk.executor.limits.get(name)
+        if limit is None:
+            return plain(f"There is no limit of the name {name!r}.\n", 404)
+        back = link(request.scope.get("root_path", ""), "")
+        shown |= {"limit": name, "number": None, "amount": f"{limit.amount:g}", "per": limit.per}
+    elif given.get("id"):
+        record = await _named(desk, str(given.get("id")))
+        if record is None:
+            return plain("There is no event of this id.\n", 404)
+        can = what in deeds.doable(record)
+        back = link(request.scope.get("root_path", ""), f"events/{record.id}")
+        shown |= {"id": str(record.id), "record": record, "number": int(can)}
+    else:
+        shown["number"] = (await counted(desk, asked))[what]
+        shown["upto"] = await _newest(desk)
+    shown["back"] = back
+    return await page(request, desk, "act.html", shown, view="events")
+
+
+async def _do(request: Request, desk: Desk, what: str, given: Any) -> Response:
+    root, executor = request.scope.get("root_path", ""), desk.executor
+    if what in ("pause", "resume"):
+        assert executor is not None
+        await (executor.pause() if what == "pause" else executor.resume())
+        return _to(link(root, ""))
+    if what == "limit":
+        return _change(desk, root, given)
+    if given.get("id"):
+        record = await _named(desk, str(given.get("id")))
+        if record is None:
+            return plain("There is no event of this id.\n", 404)
+        one = deeds.retry if what == "retry" else deeds.cancel
+        done = int(await one(desk.office, record))
+        return _to(link(root, f"events/{record.id}", {"done": _words(what, done)}))
+    asked = Asked.of(given)
+    upto = number(given.get("upto"))
+    sought = asked.sought if upto is None else replace(asked.sought, upto=int(upto))
+    many = deeds.retry_all if what == "retry" else deeds.cancel_all
+    done = await many(desk.office, asked.queue, sought)
+    return _to(link(root, "events", asked.query() | {"done": _words(what, done)}))
+
+
+def _change(desk: Desk, root: str, given: Any) -> Response:
+    """Set how much there is of a limit."""
+    assert desk.executor is not None
+    limit = desk.executor.limits.get(str(given.get("limit", "")))
+    amount = number(given.get("amount"))
+    if limit is None or amount is None:
+        return plain("Give the name of a limit, and a number above 0.\n", 400)
+    try:
+        limit.amount = amount
+    except ValidationError as error:
+        return plain(f"{error}\n", 400)
+    return _to(link(root, ""))
+
+
+def _words(what: str, number_done: int) -> str:
+    if what == "retry":
+        return f"{plural(number_done, 'event')} {'waits' if number_done == 1 else 'wait'} again"
+    return f"{plural(number_done, 'event')} cancelled, or asked to be"
+
+
+async def _named(desk: Desk, text: str) -> Record | None:
+    try:
+        return await desk.office.get(UUID(text))
+    except (ValueError, LionprideError):
+        return None
+
+
+async def _newest(desk: Desk) -> str:
+    """The highest arrival number now: what comes later was not counted, and is not meant."""
+    queues = await desk.office.queues()
+    return str(max([await desk.office.store(q).last_arrival() for q in queues], default=0))
+
+
+def _to(url: str) -> Response:
+    return RedirectResponse(url, 303, HEADERS)

@@ -1,0 +1,105 @@
+"""What a URL asks for: filters, a place in the list, a stretch of time. Nonsense is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import isfinite
+from time import time
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from ..core import EventStatus
+from ..stores.seen import Sought
+
+__all__ = ["SPANS", "Asked", "link"]
+
+SPANS: Final = {"15m": 900, "1h": 3600, "24h": 86400, "7d": 604800}
+"""Since when events were made: words of the URL, and seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Filters of the list, as they stand in its URL.
+
+    Attributes:
+        before, after: The place in the list, as arrival numbers.
+    """
+
+    queue: str | None = None
+    status: EventStatus | None = None
+    kind: str | None = None
+    since: str = ""
+    text: str = ""
+    before: int | None = None
+    after: int | None = None
+
+    @classmethod
+    def of(cls, query: Mapping[str, Any]) -> Asked:
+        """Read them."""
+        status = str(query.get("status") or "")
+        since = str(query.get("since") or "")
+        return cls(
+            queue=str(query.get("queue") or "") or None,
+            status=EventStatus(status) if status in EventStatus.allowed() else None,
+            kind=str(query.get("kind") or "").strip() or None,
+            since=since if since in SPANS else "",
+            text=str(query.get("q") or "").strip()[:200],
+            before=_number(query.get("before")),
+            after=_number(query.get("after")),
+        )
+
+    @property
+    def sought(self) -> Sought:
+        """The same for a store."""
+        since = time() - SPANS[self.since] if self.since else None
+        return Sought(self.status, self.kind, since, self.text)
+
+    @property
+    def has_filters(self) -> bool:
+        """Whether anything is left out of the list."""
+        return bool(self.queue or self.status or self.kind or self.since or self.text)
+
+    def query(self, **changes: Any) -> dict[str, str]:
+        """The same for a URL; the place in the list only if it is among the changes."""
+        new = replace(self, **{"before": None, "after": None, **changes})
+        found = {
+            "queue": new.queue,
+            "status": new.status and new.status.value,
+            "kind": new.kind,
+            "since": new.since,
+            "q": new.text,
+            "before": new.before,
+            "after": new.after,
+        }
+        return {name: str(value) for name, value in found.items() if value}
+
+    def words(self) -> str:
+        """The filters in words."""
+        parts = [
+            self.status.value if self.status else "",
+            f"of {self.kind}" if self.kind else "",
+            f"in queue {self.queue}" if self.queue else "",
+            f"made in the last {self.since}" if self.since else "",
+            f"matching “{self.text}”" if self.text else "",
+        ]
+        return ", ".join(filter(None, parts))
+
+
+def link(root: str, path: str, query: Mapping[str, str] | None = None) -> str:
+    """A URL of this page, wherever it is mounted."""
+    return f"{root}/{path}" + (f"?{urlencode(query)}" if query else "")
+
+
+def number(value: Any) -> float | None:
+    """A finite number of a URL."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if isfinite(found) else None
+
+
+def _number(value: Any) -> int | None:
+    text = str(value or "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,0 +1,152 @@
+"""The pictures of the page, from what the store says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from time import time
+from typing import Any, Final
+from uuid import UUID
+
+from markupsafe import Markup
+
+from ..core import EventStatus
+from ..drawing.chart import Span, assign_lanes
+from ..drawing.plots import Axis, Block, blocks, gauge, lines, stacks
+from ..drawing.text import duration, plural
+from ..stores.seen import Runs, Stay, Usage
+from ..view.history import Moment
+from .window import Window
+
+__all__ = ["gauge_for", "gauge_of", "overview", "timeline"]
+
+MOST: Final = 2_000
+"""Bars of one picture: more of them are no longer told apart."""
+
+LANES: Final = 60
+
+LEAST: Final = 30
+"""Moments that are shown though less is known."""
+
+_STACKED: Final = (
+    EventStatus.COMPLETED,
+    EventStatus.SKIPPED,
+    EventStatus.CANCELLED,
+    EventStatus.ABORTED,
+    EventStatus.FAILED,
+)
+
+
+def overview(moments: Sequence[Moment], width: float) -> dict[str, Markup]:
+    """Throughput, queue wait and duration over time."""
+    known = next((i for i, one in enumerate(moments) if one.ended or one.ran), len(moments))
+    moments = moments[min(known, len(moments) - LEAST) :]
+    begin, end = moments[0].at, moments[-1].at + width
+    axis = Axis(begin, end, lambda at: f"{_utc(at):%H:%M}", marks=4)
+    ended = [
+        (each.at, [(f"s-{s.value}", each.ended.get(s, 0) / width) for s in _STACKED])
+        for each in moments
+    ]
+    minutes = f"over the last {plural(round((end - begin) / 60), 'minute')}"
+
+    def curves(name: str, what: str) -> Markup:
+        series = []
+        for i, kind in enumerate(("p50", "p95")):
+            points = [(m.at + width / 2, (getattr(m, name) or (None, None))[i]) for m in moments]
+            series.append((kind, points))
+        return Markup(lines(series, axis, f"{what} {minutes}, p50 and p95", unit=duration))
+
+    return {
+        "throughput": Markup(
+            stacks(ended, width, axis, f"Events that ended in a second {minutes}", unit=_per_second)
+        ),
+        "waited": curves("waited", "Queue wait"),
+        "ran": curves("ran", "Duration"),
+    }
+
+
+def timeline(
+    stays: Sequence[Stay], running: Sequence[Runs], window: Window, link: Callable[[UUID], str]
+) -> dict[str, Any]:
+    """A bar for each event that ran in a window, in lanes; the latest ones if there are many."""
+    now = time()
+    spans: list[tuple[Span, str, str]] = []
+    for stay in stays:
+        if stay.duration is not None and stay.ended - stay.duration <= window.end:
+            began = stay.ended - stay.duration
+            label = f"{stay.kind}, {stay.status.value}, ran {duration(stay.duration)}"
+            if stay.waited is not None:
+                label += f", waited {duration(stay.waited)}"
+            span = Span(began, began, stay.ended, stay.status.value, label)
+            spans.append((span, f"s-{stay.status.value}", link(stay.id)))
+    for one in running:
+        if one.since is not None and one.since <= window.end:
+            ran = duration(max(0.0, now - one.since))
+            label = f"{one.record.kind}, runs for {ran}"
+            span = Span(one.since, one.since, max(now, one.since), "processing", label)
+            spans.append((span, "s-processing", link(one.record.id)))
+    spans.sort(key=lambda item: item[0].last)
+    shown = spans[-MOST:]
+    extra = {id(span): (kind, url) for span, kind, url in shown}
+    bars = assign_lanes([span for span, _, _ in shown], now)
+    lanes = min(LANES, 1 + max((bar.lane for bar in bars), default=0))
+    drawn = [
+        Block(bar.start, bar.end, bar.lane, *_with(extra[id(bar.span)], bar.span.label))
+        for bar in bars
+        if bar.lane < LANES
+    ]
+    pitch = 18 if lanes <= 12 else 12 if lanes <= 30 else 8
+    words = f"{plural(len(drawn), 'event')} in {duration(window.length)}"
+    axis = Axis(window.begin, window.end, _writer(window.length), marks=6)
+    return {
+        "svg": Markup(blocks(drawn, lanes, axis, f"Timeline: {words}", pitch=pitch, least=5)),
+        "shown": len(drawn),
+        "all": len(spans),
+    }
+
+
+def _with(extra: tuple[str, str], label: str) -> tuple[str, str, str]:
+    kind, url = extra
+    return kind, label, url
+
+
+def gauge_of(usage: Usage, can_change: bool) -> dict[str, Any]:
+    """A limit as a gauge."""
+    span = "at once" if usage.per is None else f"in {duration(usage.per)}"
+    found = gauge_for(usage.name, usage.used, usage.amount, span)
+    paused = duration(usage.paused - time()) if usage.paused > time() else ""
+    return found | {"paused": paused, "change": can_change and " · " not in usage.name}
+
+
+def gauge_for(name: str, used: float, amount: float | None, span: str) -> dict[str, Any]:
+    """Anything that can be full."""
+    share = used / amount if amount else 0.0
+    of = "" if amount is None else f" of {amount:,.6g}"
+    words = f"{used:,.6g}{of} {span}"
+    kind = "high" if share >= 0.9 else ""
+    svg = "" if amount is None else Markup(gauge(share, f"{name}: {words}", kind))
+    return {
+        "name": name,
+        "words": words,
+        "svg": svg,
+        "amount": amount,
+        "paused": "",
+        "change": False,
+    }
+
+
+def _utc(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
+def _per_second(amount: float) -> str:
+    return f"{amount:,.0f}/s" if amount >= 10 or amount == int(amount) else f"{amount:.2g}/s"
+
+
+def _writer(length: float) -> Callable[[float], str]:
+    """How instants are written below a window: as exactly as it needs."""
+    if length >= 300:
+        return lambda at: f"{_utc(at):%H:%M}"
+    if length >= 6:
+        return lambda at: f"{_utc(at):%H:%M:%S}"
+    return lambda at: f"{_utc(at):%S}.{int(at * 1000) % 1000:03d}"

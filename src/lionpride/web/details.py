@@ -1,0 +1,121 @@
+"""One event in all its parts, for its page."""
+
+from __future__ import annotations
+
+import traceback
+from time import time
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from ..core import Event, EventStatus
+from ..drawing.plots import Axis, Block, blocks
+from ..drawing.text import duration
+from ..model.attempts import attempts_of
+from ..model.codec import encode
+from ..stores.record import Record
+from ..view.records import created_of, error_of, seconds_of
+from .desk import Desk
+from .redact import fields_of, pretty
+from .render import clock
+
+__all__ = ["of"]
+
+CHUNKS: Final = 500
+"""Chunks of a stream that are shown: the last ones."""
+
+
+async def of(desk: Desk, record: Record) -> dict[str, Any]:
+    """What the template says of it."""
+    state = record.payload["execution"]
+    since, worker = await _run_of(desk, record)
+    metadata = record.payload.get("metadata") or {}
+    error = state.get("error") if isinstance(state.get("error"), dict) else None
+    attempts = attempts_of(state.get("attempts", ()))
+    first, chunks = await _chunks(desk, record)
+    created = created_of(record.payload).timestamp()
+    seconds = seconds_of(record)
+    started = since
+    if record.ended is not None and seconds is not None:
+        started = record.ended - seconds
+    return {
+        "record": record,
+        "short": record.kind.rpartition(".")[2],
+        "created": created,
+        "started": started,
+        "worker": worker,
+        "seconds": seconds,
+        "state": state,
+        "error": error,
+        "error_text": error_of(record),
+        "trace": _trace(desk, record),
+        "attempts": attempts,
+        "fields": fields_of(record),
+        "metadata": {k: pretty(v) for k, v in metadata.items() if not k.startswith("lion_")},
+        "has_response": "response" in state and not record.payload.get("streaming"),
+        "response": pretty(state.get("response")),
+        "first_chunk": first,
+        "chunks": chunks,
+        "why": await desk.office.why(record) if record.status is EventStatus.PENDING else None,
+        "picture": _picture(record, created, started, attempts),
+    }
+
+
+async def _run_of(desk: Desk, record: Record) -> tuple[float | None, str]:
+    """Since when it runs, and who has it."""
+    if record.status is EventStatus.PROCESSING:
+        for one in await desk.office.seen(record.queue).runs(2000):
+            if one.record.id == record.id:
+                return one.since, one.worker
+    return None, ""
+
+
+async def _chunks(desk: Desk, record: Record) -> tuple[int, list[str]]:
+    """The number of the first chunk that is shown, and the chunks."""
+    if not record.payload.get("streaming"):
+        return 0, []
+    response = record.payload["execution"].get("response")
+    if record.status is EventStatus.PROCESSING:
+        first = max(0, record.chunks - CHUNKS)
+        found = encode(list(await desk.office.seen(record.queue).chunks(record, first)))
+    else:
+        whole = response if isinstance(response, list) else []
+        first = max(0, len(whole) - CHUNKS)
+        found = whole[first:]
+    return first, [chunk if isinstance(chunk, str) else pretty(chunk) for chunk in found]
+
+
+def _trace(desk: Desk, record: Record) -> str:
+    """Where its error was raised, if this process has run it."""
+    event = desk.office.store(record.queue).states.find(record.id)
+    error = event.execution.error if isinstance(event, Event) else None
+    if not isinstance(error, BaseException) or error.__traceback__ is None:
+        return ""
+    return "".join(traceback.format_exception(error, limit=-25))[-20_000:]
+
+
+def _picture(
+    record: Record, created: float, started: float | None, attempts: tuple[Any, ...]
+) -> Markup | None:
+    """Its own timeline: how it waited, and each attempt that is known."""
+    end = record.ended or time()
+    runs = []
+    for one in attempts:
+        words = f"attempt {one.number} failed after {duration(one.duration)}"
+        runs.append((one.started, one.started + one.duration, "s-failed", words))
+    last = (attempts[-1].started if attempts else 0.0) + 1e-3
+    if started is not None and started > last:
+        kind = "processing" if record.ended is None else record.status.value
+        runs.append((started, end, f"s-{kind}", f"{kind}, {duration(end - started)}"))
+    if end - created < 1e-4:
+        return None
+    bars, before = [], created
+    for begin, until, kind, label in runs:
+        if begin > before:
+            bars.append(Block(before, begin, 0, "s-pending", f"waited {duration(begin - before)}"))
+        bars.append(Block(begin, until, 0, kind, label))
+        before = until
+    if record.status is EventStatus.PENDING and end > before:
+        bars.append(Block(before, end, 0, "s-pending", f"waits {duration(end - before)}"))
+    axis = Axis(created, max(end, before), clock, marks=4)
+    return Markup(blocks(bars, 1, axis, "What became of it over time", pitch=22))

@@ -1,0 +1,33 @@
+"""What machines ask: whether it is alive, and its figures."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..core import EventStatus
+from ..errors import LionprideError
+from .desk import desk_of
+from .render import plain
+
+__all__ = ["healthz"]
+
+PATIENCE: Final = 5.0  # seconds that a store has to answer
+
+
+async def healthz(request: Request) -> Response:
+    """200 if the store answers, and the executor of this process, if there is one, is at work."""
+    desk = desk_of(request)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            counts = await desk.office.counts()
+    except (LionprideError, OSError, TimeoutError) as error:
+        return plain(f"the store does not answer: {error}\n", 503)
+    waiting = sum(each[EventStatus.PENDING] for each in counts.values())
+    if seconds := desk.idle_for(waiting, monotonic()):
+        return plain(f"{waiting} events wait, and nothing has run them for {seconds:.0f} s\n", 503)
+    return plain("ok\n")

@@ -1,0 +1,49 @@
+"""Tells a page that something has changed; it asks for itself anew then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from ..errors import LionprideError
+from .desk import Desk, desk_of
+from .render import plain
+
+__all__ = ["live", "version"]
+
+EVERY: Final = 1.0  # seconds between two looks
+QUIET: Final = 15.0  # seconds after which a word keeps the connection alive
+
+
+async def live(request: Request) -> Response:
+    """A stream of server-sent events: one at the beginning, and one whenever something changes."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_changes(desk_of(request)), 200, headers, "text/event-stream")
+
+
+async def version(request: Request) -> Response:
+    """What stands for all that is shown now, for those who have to ask again and again."""
+    return plain(await desk_of(request).version())
+
+
+async def _changes(desk: Desk) -> AsyncIterator[str]:
+    before, silent = "", 0.0
+    yield "retry: 2000\n\n"
+    while not desk.closing.is_set():
+        with suppress(LionprideError):  # the next page that is asked for says what is wrong
+            await desk.history.look()
+            now = await desk.version()
+            if now != before:
+                before, silent = now, 0.0
+                yield f"data: {now}\n\n"
+        silent += EVERY
+        if silent >= QUIET:
+            silent = 0.0
+            yield ": still here\n\n"
+        with suppress(TimeoutError):
+            await asyncio.wait_for(desk.closing.wait(), EVERY)

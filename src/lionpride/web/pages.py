@@ -1,0 +1,190 @@
+"""The views: each asks what it needs, and fills its template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from time import time
+from typing import Any, Final
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..core import EventStatus
+from ..stores.record import Record
+from ..stores.seen import Sought
+from ..view.deeds import OPEN, doable
+from ..view.limits import slots_of
+from ..view.records import created_of, error_of, seconds_of
+from . import charts, details
+from .asked import SPANS, Asked, link
+from .desk import Desk, desk_of
+from .redact import gist
+from .render import page
+from .window import Window
+
+__all__ = ["event", "events", "overview", "timeline", "workers"]
+
+PAGE: Final = 50
+RECENT: Final = 6  # failures and running events on the overview
+BADLY: Final = (EventStatus.FAILED, EventStatus.ABORTED, EventStatus.CANCELLED)
+
+
+async def overview(request: Request) -> Response:
+    """How many are in each status, how fast they go, what runs, what failed."""
+    desk = desk_of(request)
+    counts = await desk.history.look()
+    moments = desk.history.series()
+    shown = {
+        "counts": counts,
+        "rate": desk.history.rate(),
+        "queues": await desk.office.counts(),
+        "charts": charts.overview(moments, desk.history.width),
+        "gauges": await _gauges(desk, counts),
+        "running": await desk.office.runs(RECENT),
+        "failures": await _failures(desk),
+        "ran_for": lambda one: None if one.since is None else max(0.0, time() - one.since),
+        "error_of": error_of,
+    }
+    return await page(request, desk, "overview.html", shown, view="")
+
+
+async def _failures(desk: Desk) -> list[Record]:
+    """The latest that did not end well."""
+    found: list[Record] = []
+    for status in BADLY:
+        found += await desk.office.sought(None, Sought(status), limit=RECENT)
+    found.sort(key=lambda one: one.ended or float(one.number), reverse=True)
+    return found[:RECENT]
+
+
+async def _gauges(desk: Desk, counts: dict[EventStatus, int]) -> list[dict[str, Any]]:
+    """What is taken of limits, of slots, and of the room in the queue."""
+    executor = desk.executor
+    found = [charts.gauge_of(one, one.name in (executor.limits if executor else ()))
+             for one in await desk.office.usage()]  # fmt: skip
+    running, slots = slots_of(await desk.office.workers())
+    if slots:
+        found.insert(0, charts.gauge_for("slots", running, slots, "at once"))
+    processor = None if executor is None else executor.processor
+    if processor is None:
+        return found
+    if (capacity := processor.queue_capacity) is not None:
+        free = processor.available_capacity
+        words = f"starts in {processor.capacity_refresh_time:g} s"
+        used = 0 if free is None else capacity - free
+        found.insert(1, charts.gauge_for("starts", used, capacity, words))
+    if (room := processor.max_queue_size) is not None:
+        found.append(charts.gauge_for("queue", counts[EventStatus.PENDING], room, "may wait"))
+    return found
+
+
+async def timeline(request: Request) -> Response:
+    """What ran in the last minutes, a bar for each event."""
+    desk = desk_of(request)
+    await desk.history.look()
+    window = Window.of(request.query_params, time())
+    stays = desk.history.stays(window.begin)
+    running = await desk.office.runs()
+    root = request.scope.get("root_path", "")
+    shown = {
+        "window": window,
+        "picture": charts.timeline(stays, running, window, lambda uid: link(root, f"events/{uid}")),
+    }
+    return await page(request, desk, "timeline.html", shown, view="timeline")
+
+
+async def events(request: Request) -> Response:
+    """The list, by what its URL asks for."""
+    desk = desk_of(request)
+    asked = Asked.of(request.query_params)
+    what, queues = asked.sought, await desk.office.queues()
+
+    async def rows() -> dict[str, Any]:
+        found = await desk.office.sought(
+            asked.queue, what, before=asked.before, after=asked.after, limit=PAGE + 1
+        )
+        return _leaf(asked, found)
+
+    async def how_many() -> dict[str, int]:
+        return await counted(desk, asked)
+
+    shown = {
+        "asked": asked,
+        "queues": queues,
+        "spans": list(SPANS),
+        "rows": rows,
+        "how_many": how_many,
+        "done": request.query_params.get("done", ""),
+        "error_of": error_of,
+        "gist": gist,
+        "seconds_of": seconds_of,
+        "made_of": lambda record: created_of(record.payload).timestamp(),
+    }
+    return await page(request, desk, "events.html", shown, view="events", stream=True)
+
+
+def _leaf(asked: Asked, found: Sequence[Record]) -> dict[str, Any]:
+    """One page of the list, and where the pages beside it are."""
+    backwards = asked.after is not None and asked.before is None
+    more = len(found) > PAGE
+    records = list(found[-PAGE:] if backwards else found[:PAGE])
+    first = records[0].number if records else 0
+    last = records[-1].number if records else 0
+    has_newer = more if backwards else asked.before is not None
+    has_older = bool(records) if backwards else more
+    return {
+        "records": records,
+        "newer": asked.query(after=first) if has_newer and records else None,
+        "older": asked.query(before=last) if has_older else None,
+    }
+
+
+async def counted(desk: Desk, asked: Asked) -> dict[str, int]:
+    """How many there are in all, and of how many of them something can be done."""
+    office, what = desk.office, asked.sought
+    total = await office.how_many(asked.queue, what)
+    found = {"total": total, "retry": 0, "cancel": 0}
+    for action, statuses in (("retry", BADLY), ("cancel", OPEN)):
+        if what.status is None:
+            each = [await office.how_many(asked.queue, replace(what, status=s)) for s in statuses]
+            found[action] = sum(each)
+        elif what.status in statuses:
+            found[action] = total
+    return found
+
+
+async def event(request: Request) -> Response:
+    """One event: all that is on record of it."""
+    desk = desk_of(request)
+    record = await _record(desk, request.path_params["id"])
+    if record is None:
+        shown: dict[str, Any] = {"given": request.path_params["id"]}
+        return await page(request, desk, "missing.html", shown, view="events", status=404)
+    shown = await details.of(desk, record)
+    shown |= {"doable": doable(record), "done": request.query_params.get("done", "")}
+    return await page(request, desk, "event.html", shown, view="events")
+
+
+async def _record(desk: Desk, text: str) -> Record | None:
+    try:
+        uid = UUID(text)
+    except ValueError:
+        return None
+    return await desk.office.get(uid)
+
+
+async def workers(request: Request) -> Response:
+    """Who works, and what each has in hand."""
+    desk = desk_of(request)
+    found = await desk.office.workers()
+    found.sort(key=lambda one: (not one.alive, one.queue, one.since))
+    since = {one.record.number: one.since for one in await desk.office.runs()}
+
+    def ran_for(number: int) -> float | None:
+        at = since.get(number)
+        return None if at is None else max(0.0, time() - at)
+
+    shown = {"workers": found, "most": 12, "ran_for": ran_for}
+    return await page(request, desk, "workers.html", shown, view="workers")

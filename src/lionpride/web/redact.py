@@ -1,0 +1,73 @@
+"""What is shown of an event's own fields: everything but secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from ..errors import LionprideError
+from ..model import registry
+from ..model.marks import HIDDEN, hidden_fields
+from ..stores.record import Record
+
+__all__ = ["HIDDEN_TEXT", "fields_of", "gist", "pretty", "redacted"]
+
+HIDDEN_TEXT: Final = "••••••"
+
+HEAD: Final = ("id", "created_at", "metadata", "execution")
+"""Of a payload, what is said elsewhere: the rest is the event's own."""
+
+_SECRET: Final = ("$secret", "$secretbytes")
+_MOST: Final = 20_000  # characters of one value that are shown
+
+
+def fields_of(record: Record) -> dict[str, str]:
+    """The fields of an event as text, secrets hidden."""
+    hidden = _hidden(record)
+    return {
+        name: HIDDEN_TEXT if name in hidden else pretty(value)
+        for name, value in record.payload.items()
+        if name not in HEAD
+    }
+
+
+def gist(record: Record) -> str:
+    """What an event is about, in a line: its fields but for those that every event has."""
+    shown = fields_of(record).items()
+    usual = "timeout", "streaming"
+    told = [(k, v) for k, v in shown if k not in usual and v not in ("null", HIDDEN_TEXT)]
+    return " ".join(f"{name}={value}" for name, value in told)
+
+
+def pretty(value: Any) -> str:
+    """A value as JSON without its secrets; on several lines if it is long, and cut if too long."""
+    clean = redacted(value)
+    if clean == HIDDEN_TEXT:
+        return HIDDEN_TEXT
+    text = json.dumps(clean, ensure_ascii=False)
+    if len(text) > 72:
+        text = json.dumps(clean, ensure_ascii=False, indent=2)
+    return text if len(text) <= _MOST else f"{text[:_MOST]}… ({len(text):,} characters)"
+
+
+def redacted(value: Any) -> Any:
+    """JSON data without what is tagged as a secret, wherever it stands."""
+    if isinstance(value, Mapping):
+        if len(value) == 1 and not value.keys().isdisjoint(_SECRET):
+            return HIDDEN_TEXT
+        return {name: redacted(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [redacted(item) for item in value]
+    return value
+
+
+def _hidden(record: Record) -> Collection[str]:
+    """The fields that are not to be shown, as the record says, and the class where it is here."""
+    metadata = record.payload.get("metadata") or {}
+    said = metadata.get(HIDDEN) if isinstance(metadata, Mapping) else None
+    names = {str(each) for each in said} if isinstance(said, list) else set()
+    try:
+        return names.union(hidden_fields(registry.find(record.kind)))
+    except LionprideError:
+        return names

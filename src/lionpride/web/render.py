@@ -1,0 +1,145 @@
+"""Templates, and what they write numbers and times with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from time import time
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+
+from ..core import EventStatus
+from ..drawing.text import duration, how_far, plural, rate, shorten
+from .access import HEADERS
+from .asked import link
+from .desk import Desk
+
+__all__ = ["clock", "page", "plain"]
+
+FLUSH: Final = "\x00"
+"""Where a template writes this, what there is so far is sent: what follows may take a while."""
+
+VIEWS: Final = (
+    ("", "Overview"),
+    ("timeline", "Timeline"),
+    ("events", "Events"),
+    ("workers", "Workers"),
+)
+
+
+def clock(at: float) -> str:
+    """A time of the day."""
+    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
+
+
+def moment(at: float | None) -> str:
+    """A time with its day."""
+    return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def stamp(at: float) -> str:
+    """A time as machines read it."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def ago(at: float | None) -> str:
+    """How long ago, or in how long, a time is."""
+    if at is None:
+        return ""
+    seconds = time() - at
+    return f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(-seconds)}"
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("lionpride.web"),
+        autoescape=True,
+        enable_async=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {
+        "add": lambda query, name, value: {**query, name: value},
+        "ago": ago,
+        "clock": clock,
+        "count": "{:,}".format,
+        "duration": lambda seconds: "" if seconds is None else duration(seconds),
+        "how_far": how_far,
+        "moment": moment,
+        "plural": plural,
+        "rate": rate,
+        "shorten": shorten,
+        "stamp": stamp,
+    }
+    found.globals |= {"flush": FLUSH, "statuses": list(EventStatus), "views": VIEWS}
+    return found
+
+
+_TEMPLATES: Final = _environment()
+
+
+async def page(
+    request: Request,
+    desk: Desk,
+    name: str,
+    context: Mapping[str, Any],
+    *,
+    view: str,
+    status: int = 200,
+    stream: bool = False,
+) -> Response:
+    """A page.
+
+    Args:
+        request: Who asks.
+        desk: What is looked at.
+        name: The template.
+        context: What stands in it; an awaitable, or a function that gives one, is awaited there.
+        view: Which of the views it belongs to.
+        status: The status of the answer.
+        stream: Whether it is sent as it is made: what comes first need not wait for the rest.
+    """
+    root = request.scope.get("root_path", "")
+    session = desk.access.session(request)
+    executor = desk.executor
+    own = {
+        "root": root,
+        "link": lambda path, query=None: link(root, path, query),
+        "name": desk.name,
+        "view": view,
+        "version": await desk.version(),
+        "may": await desk.allowed(request),
+        "token": desk.access.token(session),
+        "paused": executor is not None and executor.paused,
+        "inside": executor is not None,
+    }
+    template, values = _TEMPLATES.get_template(name), own | dict(context)
+    response: Response
+    if stream:
+        source = _gathered(template.generate_async(values))
+        response = StreamingResponse(source, status, HEADERS, "text/html")
+    else:
+        response = HTMLResponse(await template.render_async(values), status, HEADERS)
+    desk.access.keep_session(request, response, session)
+    return response
+
+
+async def _gathered(source: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    """The pieces of a template in few, whole parts."""
+    pieces: list[str] = []
+    async for piece in source:
+        if piece == FLUSH:
+            yield "".join(pieces).encode()
+            pieces.clear()
+        else:
+            pieces.append(piece)
+    yield "".join(pieces).encode()
+
+
+def plain(text: str, status: int = 200) -> Response:
+    """A few words."""
+    return PlainTextResponse(text, status, HEADERS)

@@ -1,0 +1,65 @@
+"""The stretch of time that the timeline shows, as its URL says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .asked import number
+
+__all__ = ["Window"]
+
+LAST: Final = {"1m": 60.0, "5m": 300.0, "15m": 900.0}
+LEAST: Final = 0.01
+LONGEST: Final = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From when to when; it moves along with the time unless it was zoomed.
+
+    Attributes:
+        begin, end: Unix timestamps in seconds.
+        last: The word of the URL for the last minutes; empty if it was zoomed.
+    """
+
+    begin: float
+    end: float
+    last: str = ""
+
+    @classmethod
+    def of(cls, query: Mapping[str, Any], now: float) -> Window:
+        """Read it; nonsense is the last five minutes."""
+        begin, end = number(query.get("from")), number(query.get("to"))
+        if begin is not None and end is not None and LEAST / 2 <= end - begin <= LONGEST + LEAST:
+            return cls(begin, end)
+        last = str(query.get("last") or "")
+        last = last if last in LAST else "5m"
+        return cls(now - LAST[last], now, last)
+
+    @property
+    def length(self) -> float:
+        """How long it is, in seconds."""
+        return self.end - self.begin
+
+    def zoomed(self, factor: float) -> dict[str, str]:
+        """The query of one that is so much longer, about the same middle; of the last minutes,
+        about the same end."""
+        length = min(LONGEST, max(LEAST, self.length * factor))
+        end = self.end if self.last else (self.begin + self.end + length) / 2
+        return _query(end - length, end)
+
+    def moved(self, share: float) -> dict[str, str]:
+        """The query of one that is so much of its length later."""
+        shift = self.length * share
+        return _query(self.begin + shift, self.end + shift)
+
+    @staticmethod
+    def choices() -> list[str]:
+        """The last minutes that can be chosen."""
+        return list(LAST)
+
+
+def _query(begin: float, end: float) -> dict[str, str]:
+    return {"from": f"{begin:.3f}", "to": f"{end:.3f}"}

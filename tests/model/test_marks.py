@@ -1,0 +1,46 @@
+"""What is written of an event names the fields that are not to be shown."""
+
+from typing import Any
+
+import pytest
+from pydantic import Field, SecretStr
+
+from lionpride.core import Event
+from lionpride.model.marks import hidden_fields
+from lionpride.model.packing import kind_and_packed, packed, unpack
+
+
+class Login(Event):
+    user: str = ""
+    password: str = Field("", repr=False)
+
+
+class Richer(Login):
+    token: SecretStr = SecretStr("")
+
+
+@pytest.mark.parametrize("kind", [Login, Richer])
+@pytest.mark.parametrize("mode", ["json", "python"])
+def test_a_dump_names_them_and_reads_back_without_a_trace(kind: Any, mode: Any) -> None:
+    event = kind(user="ada", password="s3cret")
+    data = event.to_dict(mode)
+    assert data["metadata"]["lion_hidden"] == ["password"]
+    back = Event.from_dict(data)
+    assert back.password == "s3cret"
+    assert "lion_hidden" not in back.metadata
+    assert back.to_dict(mode) == data
+
+
+@pytest.mark.parametrize("kind", [Login, Richer])
+def test_what_a_store_keeps_names_them_too(kind: Any) -> None:
+    event = kind(user="ada", password="s3cret")
+    assert '"lion_hidden":["password"]' in packed(event)
+    key, text = kind_and_packed(event)
+    back: Any = unpack(text, kind=key, id=event.id, created=1.0, entries={})
+    assert back.password == "s3cret"
+    assert not back.metadata
+
+
+def test_most_have_none() -> None:
+    assert hidden_fields(Event) == ()
+    assert "lion_hidden" not in Event().to_dict("json")["metadata"]

@@ -1,0 +1,80 @@
+"""Who may look and who may act."""
+
+from typing import Any
+
+import pytest
+from web.asgi import client
+from web.kit import Desk
+
+from lionpride import web
+
+HERE = {"host": "127.0.0.1", "peer": "127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("where", "headers", "status"),
+    [
+        (HERE, {}, 200),
+        ({"host": "localhost:8000", "peer": "::1"}, {}, 200),
+        ({"host": "[::1]:8000", "peer": "::ffff:127.0.0.1"}, {}, 200),
+        ({"host": "127.0.0.1", "peer": "10.0.0.7"}, {}, 403),
+        ({"host": "evil.example", "peer": "127.0.0.1"}, {}, 403),  # a name that points here
+        (HERE, {"x-forwarded-for": "10.0.0.7"}, 403),
+        (HERE, {"forwarded": "for=10.0.0.7"}, 403),
+    ],
+)
+async def test_without_a_hook_only_this_machine_may_look(
+    where: Any, headers: Any, status: int
+) -> None:
+    async with client(web.app(Desk()), **where) as http:
+        for path in ("/", "/events", "/static/page.js", "/live", "/healthz"):
+            if status == 403 or path != "/live":  # which does not end
+                answer = await http.get(path, headers=headers)
+                assert answer.status_code == status, path
+        assert (await http.get("/", headers=headers)).status_code == status
+
+
+async def test_without_a_hook_nobody_may_act() -> None:
+    desk = Desk()
+    async with client(web.app(desk)) as http:
+        text = (await http.get("/")).text
+        assert "Pause" not in text
+        assert "This page only looks" in text
+        for what in ("retry", "cancel", "pause", "resume", "limit"):
+            assert (await http.get(f"/act?do={what}")).status_code == 403
+            assert (await http.post("/act", data={"do": what})).status_code == 403
+    assert not desk.paused
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_hook_is_asked_for_each_action(asynchronous: bool) -> None:
+    def may(request: Any, what: str) -> bool:
+        return request.headers.get("x-user") == "ada" and what in ("look", "pause")
+
+    async def may_soon(request: Any, what: str) -> bool:
+        return may(request, what)
+
+    page = web.app(Desk(), authorize=may_soon if asynchronous else may)
+    async with client(page, host="jobs.example", peer="10.0.0.7") as http:
+        assert (await http.get("/")).status_code == 403
+        http.headers["x-user"] = "ada"
+        text = (await http.get("/")).text
+        assert "Pause…" in text
+        assert (await http.get("/act?do=pause")).status_code == 200
+        assert (await http.get("/act?do=limit&limit=host")).status_code == 403
+
+
+async def test_only_a_plain_true_lets_in() -> None:
+    async with client(web.app(Desk(), authorize=lambda _r, _w: "no")) as http:  # type: ignore[arg-type, return-value]
+        assert (await http.get("/")).status_code == 403
+
+
+async def test_every_answer_says_what_a_browser_may_do_with_it() -> None:
+    async with client(web.app(Desk())) as http:
+        for path in ("/", "/events", "/static/page.css", "/nowhere", "/healthz"):
+            headers = (await http.get(path)).headers
+            policy = headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["x-frame-options"] == "DENY"

@@ -1,0 +1,84 @@
+"""Actions are asked for by our own page alone, and do no more than was asked."""
+
+from typing import Any
+
+import pytest
+from web.asgi import client, token_of
+from web.kit import Desk, Job
+
+from lionpride import web
+from lionpride.core import EventStatus
+
+
+def page_of(desk: Desk) -> Any:
+    return web.app(desk, authorize=lambda _request, _what: True)
+
+
+async def test_a_form_of_another_site_does_nothing() -> None:
+    desk = Desk()
+    job = await desk.append(Job())
+    async with client(page_of(desk)) as http:
+        token = token_of((await http.get(f"/act?do=cancel&id={job.id}")).text)
+        form = {"do": "cancel", "id": str(job.id), "token": token}
+        cookies = dict(http.cookies)
+        attacks: list[dict[str, Any]] = [
+            {"data": form | {"token": ""}},
+            {"data": form | {"token": "ü" + token[1:]}},
+            {"data": form, "headers": {"sec-fetch-site": "cross-site"}},
+            {"data": form, "headers": {"sec-fetch-site": "same-site"}},
+            {"data": form, "headers": {"origin": "http://evil.example"}},
+            {"data": form, "headers": {"origin": "null"}},
+            {"data": form | {"more": "x" * 100_000}},
+        ]
+        for attack in attacks:
+            assert (await http.post("/act", **attack)).status_code == 403, attack
+        http.cookies.clear()
+        assert (await http.post("/act", data=form)).status_code == 403
+        assert (await http.get(f"/act?do=cancel&id={job.id}&token={token}")).status_code == 200
+        assert job.status is EventStatus.PENDING
+        http.cookies.update(cookies)
+        assert (await http.post("/act", data=form)).status_code == 303
+    assert job.status is EventStatus.CANCELLED
+
+
+async def test_the_cookie_is_for_this_page_alone() -> None:
+    async with client(page_of(Desk())) as http:
+        cookie = (await http.get("/")).headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert "set-cookie" not in (await http.get("/")).headers
+
+
+async def test_what_came_after_the_question_is_not_meant() -> None:
+    desk = Desk()
+    first = await desk.append_many([Job(), Job()])
+    async with client(page_of(desk)) as http:
+        text = (await http.get("/act?do=cancel&status=pending")).text
+        assert "Cancel 2 events" in text
+        later = await desk.append(Job())
+        upto = text.partition('name="upto" value="')[2].partition('"')[0]
+        form = {"do": "cancel", "status": "pending", "upto": upto, "token": token_of(text)}
+        answer = await http.post("/act", data=form)
+        assert answer.headers["location"].endswith("done=2+events+cancelled%2C+or+asked+to+be")
+    assert {each.status for each in first} == {EventStatus.CANCELLED}
+    assert later.status is EventStatus.PENDING
+
+
+@pytest.mark.parametrize("amount", ["0", "-3", "nan", "inf", "many", ""])
+async def test_a_limit_takes_no_nonsense(amount: str) -> None:
+    desk = Desk()
+    async with client(page_of(desk)) as http:
+        token = token_of((await http.get("/act?do=limit&limit=host")).text)
+        form = {"do": "limit", "limit": "host", "amount": amount, "token": token}
+        assert (await http.post("/act", data=form)).status_code == 400
+        form |= {"limit": "unknown", "amount": "3"}
+        assert (await http.post("/act", data=form)).status_code == 400
+    assert desk.limits["host"].amount == 3
+
+
+async def test_what_is_not_there_is_not_asked_about() -> None:
+    async with client(page_of(Desk())) as http:
+        for query in ("do=retry&id=1", "do=cancel&id=01a21310-1ad6-7061-8aa3-b3b063d1a4fd"):
+            assert (await http.get(f"/act?{query}")).status_code == 404
+        assert (await http.get("/act?do=limit&limit=none")).status_code == 404
+        assert (await http.get("/act?do=explode")).status_code == 403

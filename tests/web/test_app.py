@@ -1,0 +1,97 @@
+"""The page as a part of other applications, over whatever can be looked at."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from web.asgi import client
+from web.kit import Desk, Job
+
+from lionpride import web
+from lionpride.errors import ConfigurationError
+from lionpride.stores.memory import MemoryStore
+
+
+async def test_it_can_be_mounted_anywhere() -> None:
+    desk = Desk()
+    job = await desk.append(Job(name="mounted"))
+    page = web.app(desk)
+    outer = Starlette(routes=[Mount("/admin/jobs", page)])
+    async with client(outer) as http:
+        text = (await http.get("/admin/jobs/events")).text
+        assert f'href="/admin/jobs/events/{job.id}"' in text
+        assert 'src="/admin/jobs/static/page.js"' in text
+        assert (await http.get("/admin/jobs/static/page.js")).status_code == 200
+        assert (await http.get(f"/admin/jobs/events/{job.id}")).status_code == 200
+        assert (await http.get("/admin/jobs/")).status_code == 200
+    await page.aclose()
+
+
+async def test_a_store_or_its_url_will_do(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'run.db'}"
+    desk = Desk(store=url)
+    job = await desk.append(Job(name="kept"))
+    for source in (url, str(tmp_path / "run.db"), desk.store):
+        page = web.app(source)
+        async with client(page) as http:
+            assert str(job.id) in (await http.get("/events")).text
+            assert "kept" in (await http.get(f"/events/{job.id}")).text
+            assert (await http.get("/workers")).status_code == 200
+        await page.aclose()
+    await desk.store.close()
+
+
+async def test_the_list_begins_before_it_is_counted() -> None:
+    asked = asyncio.Event()
+
+    class Slow(MemoryStore):
+        async def counts(self):  # type: ignore[no-untyped-def]
+            asked.set()
+            return await super().counts()
+
+    page = web.app(Slow("slow"))
+    sent: list[bytes] = []
+
+    async def send(message):  # type: ignore[no-untyped-def]
+        sent.append(message.get("body", b""))
+
+    async def receive():  # type: ignore[no-untyped-def]
+        await asyncio.Event().wait()
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/events",
+        "root_path": "",
+        "query_string": b"kind=any",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+        "server": ("localhost", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+    await page(scope, receive, send)
+    parts = [part for part in sent if part]
+    assert len(parts) == 3
+    assert b"<form" in parts[0]
+    assert b"No event is like that" in parts[1]
+    assert b'id="total">0' in parts[2]
+    await page.aclose()
+
+
+async def test_a_store_that_does_not_answer_is_said_to(tmp_path: Path) -> None:
+    (tmp_path / "no.db").write_text("this is no database, and long enough to be looked at" * 9)
+    page = web.app(str(tmp_path / "no.db"))
+    async with client(page) as http:
+        for path in ("/", "/healthz", "/version"):
+            answer = await http.get(path)
+            assert answer.status_code == 503, path
+            assert "is no SQLite database" in answer.text
+    await page.aclose()
+
+
+def test_anything_else_is_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        web.app(object())  # type: ignore[arg-type]

@@ -1,0 +1,204 @@
+"""Every view and every action in a real browser, over memory and over a file."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from web.kit import EVIL, Desk, Job, Talk, filled, looking, needs_browser, served
+
+from lionpride import web
+from lionpride.core import EventStatus
+
+pytestmark = [needs_browser, pytest.mark.guard(90)]
+
+
+def everybody(request: Any, what: str) -> bool:
+    return True
+
+
+def desk_over(kind: str, folder: Path) -> Desk:
+    Job.gate, Talk.line = asyncio.Event(), asyncio.Queue()
+    return Desk(store=None if kind == "memory" else f"sqlite:///{folder / 'run.db'}")
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_every_view_says_what_there_is(kind: str, tmp_path: Path) -> None:
+    desk = desk_over(kind, tmp_path)
+    page = web.app(desk, authorize=everybody, name="jobs")
+    async with served(page) as url, desk, looking() as tab:
+        await tab.goto(url)
+        jobs = await filled(desk)
+        await desk.join()
+        await desk.append(Job(name="held", hold=True))
+
+        await tab.wait_for_selector("#running >> text=holding held")
+        assert await tab.inner_text(".tile.s-failed .number") == "2"
+        assert await tab.inner_text(".tile.s-completed .number") == "1"
+        assert "no luck with bad" in await tab.inner_text("#failures")
+        assert "1 of 3 at once" in await tab.inner_text("#limits")
+        assert await tab.locator("#throughput .area").count() > 0
+
+        await tab.click("nav >> text=Timeline")
+        await tab.wait_for_selector(".bar.s-processing")
+        assert await tab.locator(".bar").count() == 5
+        await tab.click("#zoom-in")
+        await tab.wait_for_url("**/timeline?from=*")
+        assert await tab.locator(".bar").count() == 5
+
+        await tab.click("nav >> text=Events")
+        assert await tab.inner_text("#total") == "5"
+        await tab.select_option("[name=status]", "failed")
+        await tab.fill("[name=q]", "with bad")
+        await tab.press("[name=q]", "Enter")
+        await tab.wait_for_url("**/events?*q=with+bad*")
+        assert await tab.inner_text("#total") == "1"
+
+        await tab.click(".events tbody a")
+        assert str(jobs["bad"].id) in await tab.inner_text("#title")
+        assert await tab.locator(".attempts tbody tr").count() == 2
+        await tab.click("summary")
+        assert "in _invoke" in await tab.inner_text("#trace pre")
+        fields = await tab.inner_text("#fields")
+        assert "bad" in fields
+        assert "a-secret-token" not in await tab.content()
+        assert "a-hidden-password" not in await tab.content()
+
+        await tab.click("nav >> text=Workers")
+        assert "at work" in await tab.inner_text("#workers")
+        await tab.click("#workers td a")
+        assert "holding held" in await tab.inner_text("#progress")
+        Job.gate.set()
+        await tab.wait_for_selector("#response >> text=held")
+
+
+async def test_chunks_arrive_while_one_looks(tmp_path: Path) -> None:
+    desk = desk_over("memory", tmp_path)
+    async with served(web.app(desk)) as url, desk, looking() as tab:
+        talk = await desk.append(Talk(name="talk"))
+        await tab.goto(f"{url}/events/{talk.id}")
+        for chunk in ("good", "morning", EVIL):
+            Talk.line.put_nowait(chunk)
+            await tab.get_by_text(chunk, exact=True).wait_for()
+        assert await tab.evaluate("window.stolen") is None
+        Talk.line.put_nowait("")
+        await tab.wait_for_selector("#title >> text=completed")
+        assert await tab.locator(".chunks li").count() == 3
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_every_action_asks_first_and_says_how_many(kind: str, tmp_path: Path) -> None:
+    desk = desk_over(kind, tmp_path)
+    async with served(web.app(desk, authorize=everybody)) as url, desk, looking() as tab:
+        jobs = await filled(desk)
+        await desk.join()
+
+        await tab.goto(f"{url}/events/{jobs['bad'].id}")
+        await tab.click("#retry")
+        assert await tab.inner_text("#confirm") == "Retry 1 event"
+        await tab.click("#confirm")
+        await tab.wait_for_selector("text=1 event waits again")
+        await desk.join()
+        assert jobs["bad"].execution.attempt == 4
+
+        await tab.goto(f"{url}/events?status=failed")
+        await tab.click("#retry-all")
+        assert "Retry 2 events?" in await tab.inner_text("h1")
+        await tab.click("#confirm")
+        await tab.wait_for_selector("text=2 events wait again")
+        await desk.join()
+        assert jobs["evil"].execution.attempt == 4
+
+        await tab.goto(url)
+        await tab.click("text=Pause…")
+        await tab.click("#confirm")
+        await tab.wait_for_selector(".chip >> text=Paused")
+        assert desk.paused
+        more = await desk.append_many([Job(name="one"), Job(name="two")])
+        await tab.goto(f"{url}/events?status=pending")
+        await tab.click("#cancel-all")
+        assert await tab.inner_text("#confirm") == "Cancel 2 events"
+        await tab.click("#confirm")
+        await tab.wait_for_selector("text=2 events cancelled")
+        assert {each.status for each in more} == {EventStatus.CANCELLED}
+        await tab.click("text=Resume…")
+        await tab.click("#confirm")
+        await tab.wait_for_selector("text=Pause…")
+        assert not desk.paused
+
+        await tab.click("[aria-label='Change the limit requests']")
+        await tab.fill("[name=amount]", "77")
+        await tab.click("#confirm")
+        await tab.wait_for_selector("#limits >> text=of 77")
+        assert desk.limits["requests"].amount == 77
+
+
+async def test_a_page_goes_on_by_asking_where_no_stream_comes_through(tmp_path: Path) -> None:
+    desk = desk_over("memory", tmp_path)
+    async with served(web.app(desk)) as url, desk, looking() as tab:
+        await tab.route("**/live", lambda route: route.fulfill(status=204))
+        await tab.goto(url)
+        await tab.wait_for_selector("#live >> text=Polling")
+        await filled(desk)
+        await tab.wait_for_selector(".tile.s-failed >> text=2")
+        await tab.click("#live")
+        assert await tab.inner_text("#live") == "Held"
+
+
+async def test_what_is_looked_at_is_no_code(tmp_path: Path) -> None:
+    desk = desk_over("sqlite", tmp_path)
+    async with served(web.app(desk, name=EVIL)) as url, desk, looking() as tab:
+        jobs = await filled(desk)
+        await desk.join()
+        places = ["", "timeline", "events", f"events/{jobs['evil'].id}", "workers"]
+        for path in [*places, f"events?q={EVIL}&kind={EVIL}&queue={EVIL}", f"events?done={EVIL}"]:
+            await tab.goto(f"{url}/{path}")
+            assert await tab.evaluate("window.stolen") is None, path
+            assert await tab.locator("img").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width"), [("light", 1280), ("dark", 360)], ids=["light and wide", "dark and narrow"]
+)
+async def test_no_view_has_a_serious_barrier(scheme: Any, width: int, tmp_path: Path) -> None:
+    from axe_playwright_python.async_playwright import Axe
+
+    desk = desk_over("memory", tmp_path)
+    how = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
+    async with served(web.app(desk, authorize=everybody)) as url, desk, looking(**how) as tab:
+        jobs = await filled(desk)
+        await desk.join()
+        await desk.append(Job(name="held", hold=True))
+        talk = await desk.append(Talk(name="talk"))
+        Talk.line.put_nowait("a word")
+        paths = ["", "timeline", "events", "workers", "act?do=retry", "act?do=limit&limit=host"]
+        paths += [f"events/{each.id}" for each in (jobs["evil"], talk)]
+        for path in paths:
+            await tab.goto(f"{url}/{path}")
+            found = (await Axe().run(tab)).response["violations"]
+            bad = [each for each in found if each["impact"] in ("serious", "critical")]
+            assert bad == [], (path, [(e["id"], e["nodes"][0]["html"]) for e in bad])
+            wider = await tab.evaluate("document.documentElement.scrollWidth > innerWidth")
+            assert not wider, path
+        Job.gate.set()
+        Talk.line.put_nowait("")
+
+
+async def test_it_can_be_used_by_keys_alone(tmp_path: Path) -> None:
+    desk = desk_over("memory", tmp_path)
+    async with served(web.app(desk)) as url, desk, looking() as tab:
+        await tab.goto(f"{url}/timeline")
+        jobs = await filled(desk)
+        await desk.join()
+        await tab.wait_for_selector(".bar.s-failed")
+        await tab.keyboard.press("Tab")
+        assert await tab.evaluate("document.activeElement.className") == "skip"
+        await tab.locator(".bars a").first.focus()
+        await tab.keyboard.press("ArrowRight")
+        link = await tab.evaluate("document.activeElement.getAttribute('href')")
+        await tab.keyboard.press("Enter")
+        await tab.wait_for_url(f"**{link}")
+        assert link.rpartition("/")[2] in {str(each.id) for each in jobs.values()}
+        await tab.go_back()
+        await tab.keyboard.press("-")
+        await tab.wait_for_url("**/timeline?from=*")
