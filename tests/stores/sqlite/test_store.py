@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -29,6 +30,7 @@ from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import connect
 from lionpride.stores.sqlite.lock import Turn
 from lionpride.stores.sqlite.look import Look
+from lionpride.stores.sqlite.rows import Rows
 
 S = EventStatus
 TURNS = range(25)
@@ -217,6 +219,23 @@ async def test_retain_by_age(store_of: Make, clock: Clock) -> None:
     clock.advance(40)
     await tidy(store, clock)
     assert await total(store) == 0
+
+
+async def test_the_first_pruning_orders_the_endings_beside_the_event_loop(
+    store_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, threads = Rows.order_endings, list[threading.Thread]()
+
+    def noted(self: Rows) -> None:
+        threads.append(threading.current_thread())
+        order(self)
+
+    monkeypatch.setattr(Rows, "order_endings", noted)
+    store = store_of()
+    (job,) = await put(store, 1.0)
+    await end(store, S.COMPLETED)
+    assert await store.prune([S.COMPLETED]) == [job]
+    assert threading.main_thread() not in threads
 
 
 async def test_without_retain_all_is_kept(store_of: Make, clock: Clock) -> None:

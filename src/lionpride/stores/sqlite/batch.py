@@ -19,6 +19,7 @@ from .bulk import Bulk
 from .entering import exists
 from .merging import claim_first
 from .metering import BEFORE
+from .retaining import Prune, Retain
 from .steps import Claim, Settle, Step
 
 __all__ = ("Answer", "Answers", "Batch")
@@ -73,6 +74,15 @@ class Batch:
     def is_plain(self) -> bool:
         """Whether it holds nothing but entries, exits, and claims of just the first that wait."""
         return all(isinstance(step, Claim) and step.is_plain for step, _, _ in self.steps)
+
+    def takes_long(self, rows: Bulk) -> bool:
+        """Whether one of its steps may take a second; asked outside of a transaction."""
+        if not any(isinstance(step, Prune | Retain) for step, _, _ in self.steps):
+            return False
+        try:
+            return not rows.has_ordered_endings()
+        except apsw.Error:  # who prunes is told, as it hinders the transaction too
+            return False
 
     def perform_quickly(self, rows: Bulk) -> Answers | None:
         """As ``perform``, where it is plain; None if something is in the way: then undo this."""

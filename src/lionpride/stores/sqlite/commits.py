@@ -201,7 +201,7 @@ class Commits:
             return
         batch, self._batch = self._batch, Batch()
         self._busy = True
-        if not self._turn.take_now():
+        if batch.takes_long(self._rows) or not self._turn.take_now():
             self._in_thread(batch, lambda: self._wait_and_do(batch))
             return
         try:
