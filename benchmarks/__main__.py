@@ -22,6 +22,10 @@ from benchmarks import (
     limits,
     memory,
     postgres,
+    postgres_history,
+    postgres_limit,
+    postgres_wake,
+    postgres_workers,
     recovery,
     settled,
     stall,
@@ -50,7 +54,13 @@ ON_DISK: dict[str, Callable[[Setting], Section]] = {
     "recovery": recovery.report,
     "stall": stall.report,
 }
-ON_POSTGRES: dict[str, Callable[[Setting, Stage], Section]] = {"postgres": postgres.report}
+ON_POSTGRES: dict[str, Callable[[Setting, Stage], Section]] = {
+    "postgres": postgres.report,
+    "workers": postgres_workers.report,
+    "history": postgres_history.report,
+    "wake": postgres_wake.report,
+    "fleet": postgres_limit.report,
+}
 NAMES = ("throughput", "growth", *QUESTIONS, *ON_DISK, *ON_POSTGRES)
 
 

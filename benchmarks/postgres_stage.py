@@ -68,3 +68,18 @@ async def execute(url: str, statements: tuple[str, ...]) -> None:
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+def ask_for(url: str, question: str) -> list[tuple]:
+    """The rows of an answer."""
+    return asyncio.run(fetch(url, question))
+
+
+async def fetch(url: str, question: str) -> list[tuple]:
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(question)]
+    finally:
+        await connection.close()

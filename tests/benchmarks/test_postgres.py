@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import bars, fleet, postgres
+from benchmarks import bars, fleet, postgres, postgres_limit, postgres_workers
 from benchmarks.isolate import MeasurementError
 from benchmarks.rounds import Answers
 
@@ -76,6 +76,21 @@ def test_workers_are_warm_before_the_clock_starts() -> None:
 def test_a_member_that_fails_says_why() -> None:
     with pytest.raises(MeasurementError, match="no such thing"):
         fleet.together([member("raise RuntimeError('no such thing')")], 1)
+
+
+def test_starts_are_counted_in_any_window_of_a_second() -> None:
+    starts = [0.0, 0.5, 0.9, 1.0, 1.4, 9.0, 15.0]
+    figures = postgres_limit.judged(starts)
+    assert figures["most"] == 4, "at 1.4 the first has left the window"
+    assert figures["used"] == pytest.approx(100 * 2 / (200 * 17))
+
+
+def test_more_workers_are_held_to_two_and_two_to_one() -> None:
+    speeds = {1: 23.0, 2: 20.0, 4: 20.0, 8: 40.0}
+    some = answers(**{postgres_workers.OURS + postgres.by(n): (ns,) for n, ns in speeds.items()})
+    rows = postgres_workers.comparisons(some)
+    assert [row.ratio for row in rows] == [1.15, 1.0, 0.5]
+    assert [row.verdict for row in rows] == ["ok", "ok", "MISS"]
 
 
 def test_the_floors_are_those_of_the_issue() -> None:
