@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, ClassVar
 
+import pytest
 from pydantic import Field
 
 from lionpride.core import Event, EventStatus, Executor, Flow, Processor, Transition
 from lionpride.errors import OperationError
+from lionpride.stores.memory import MemoryStore
 
 Act = Callable[..., Awaitable[Any]]
 Mode = Callable[[Executor], Awaitable[BaseException | None]]
@@ -76,6 +78,11 @@ def desk(*, asks: bool = False, store: Any = None, grace: float = 30.0, **config
     """An executor of jobs; with ``asks`` each job's ``ask`` is its permission."""
     kind = AskingExecutor if asks else JobExecutor
     return kind(config, store=store, grace=grace)
+
+
+def jobs(names: str, **fields: Any) -> list[Job]:
+    """A job for each letter."""
+    return [Job(label=name, **fields) for name in names]
 
 
 def worker(executor: Executor) -> Processor:
@@ -199,6 +206,14 @@ class Waiting(Contract):
 
 
 # --- running
+
+
+stores = pytest.mark.parametrize(
+    "store",
+    [MemoryStore, lambda: Contract(MemoryStore()), lambda: Waiting(MemoryStore())],
+    ids=["memory", "contract", "waiting"],
+)
+"""Each way in which a store may answer: at once, at once by the contract alone, and later."""
 
 
 async def caught(work: Coroutine[Any, Any, Any]) -> BaseException | None:

@@ -18,6 +18,7 @@ from engine.kit import (
     desk,
     execute,
     has_all_slots,
+    jobs,
     labels,
     now,
     sleeps,
@@ -51,10 +52,6 @@ every_store = pytest.mark.parametrize(
     "over", [over_memory, over_a_store_that_waits, over_a_file], ids=lambda make: make.__name__
 )
 quick_stores = pytest.mark.parametrize("over", [over_memory, over_a_store_that_waits])
-
-
-def jobs(names: str, **fields: Any) -> list[Job]:
-    return [Job(label=name, **fields) for name in names]
 
 
 # --- pause

@@ -13,6 +13,7 @@ from engine.kit import (
     caught,
     desk,
     execute,
+    jobs,
     labels,
     now,
     raises,
@@ -25,10 +26,6 @@ from engine.kit import (
 from lionpride.core import EventStatus
 
 pytestmark = pytest.mark.virtual
-
-
-def jobs(names: str, **fields: Any) -> list[Job]:
-    return [Job(label=name, **fields) for name in names]
 
 
 def since(first: float, noted: list[tuple[str, float]]) -> list[tuple[str, float]]:

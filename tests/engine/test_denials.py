@@ -1,7 +1,6 @@
 """Denials: they wait out a backoff, block nobody, and the third one aborts (decisions 4, 5)."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from engine.kit import (
@@ -11,6 +10,7 @@ from engine.kit import (
     answers,
     background,
     desk,
+    jobs,
     labels,
     now,
     raises,
@@ -24,10 +24,6 @@ from lionpride.errors import AccessError
 PENDING = EventStatus.PENDING
 
 pytestmark = pytest.mark.virtual
-
-
-def jobs(names: str, **fields: Any) -> list[Job]:
-    return [Job(label=name, **fields) for name in names]
 
 
 async def test_a_denied_event_waits_longer_each_time_and_the_third_denial_aborts_it() -> None:

@@ -13,6 +13,7 @@ from engine.kit import (
     background,
     caught,
     desk,
+    jobs,
     labels,
     now,
     raises,
@@ -25,10 +26,6 @@ from engine.kit import (
 from lionpride.core import Event, EventStatus, Executor, Flow
 
 pytestmark = pytest.mark.virtual
-
-
-def jobs(names: str, **fields: Any) -> list[Job]:
-    return [Job(label=name, **fields) for name in names]
 
 
 async def test_a_round_starts_as_many_as_the_capacity_says() -> None:

@@ -15,6 +15,7 @@ from engine.kit import (
     background,
     desk,
     forward,
+    jobs,
     labels,
     now,
     statuses,
@@ -27,10 +28,6 @@ from lionpride.errors import EventCancelledError, ValidationError
 PENDING = EventStatus.PENDING
 
 pytestmark = pytest.mark.virtual
-
-
-def jobs(names: str, **fields: Any) -> list[Job]:
-    return [Job(label=name, **fields) for name in names]
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)

@@ -6,11 +6,9 @@ from typing import Any, ClassVar
 
 import pytest
 from engine.kit import (
-    Contract,
     Job,
     JobExecutor,
     Tape,
-    Waiting,
     agree,
     background,
     desk,
@@ -19,6 +17,7 @@ from engine.kit import (
     reads_back,
     sleeps,
     starts,
+    stores,
     worker,
 )
 
@@ -30,19 +29,10 @@ from lionpride.errors import (
     RateLimited,
     ValidationError,
 )
-from lionpride.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.virtual
 
 S = EventStatus
-
-STORES: dict[str, Callable[[], Any]] = {
-    "memory": MemoryStore,
-    "contract": lambda: Contract(MemoryStore()),
-    "waiting": lambda: Waiting(MemoryStore()),
-}
-
-stores = pytest.mark.parametrize("store", STORES.values(), ids=STORES)
 
 EXACT = Retry(attempts=4, backoff=1.0, jitter=False)
 

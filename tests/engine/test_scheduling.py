@@ -1,16 +1,13 @@
 """Later: an event that is not to be run before its time, on stores of every kind."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from engine.kit import (
-    Contract,
     Hold,
     Job,
-    Waiting,
     agree,
     background,
     desk,
@@ -21,20 +18,12 @@ from engine.kit import (
     sleeps,
     starts,
     statuses,
+    stores,
 )
 
 from lionpride.core import EventStatus
-from lionpride.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.virtual
-
-STORES: dict[str, Callable[[], Any]] = {
-    "memory": MemoryStore,
-    "contract": lambda: Contract(MemoryStore()),
-    "waiting": lambda: Waiting(MemoryStore()),
-}
-
-stores = pytest.mark.parametrize("store", STORES.values(), ids=STORES)
 
 
 @stores

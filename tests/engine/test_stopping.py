@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from typing import Any
 
 import pytest
 from engine.kit import (
@@ -14,6 +13,7 @@ from engine.kit import (
     desk,
     execute,
     forward,
+    jobs,
     labels,
     now,
     sleeps,
@@ -28,10 +28,6 @@ from lionpride.testing import run_virtual
 PENDING = EventStatus.PENDING
 
 pytestmark = pytest.mark.virtual
-
-
-def jobs(names: str, **fields: Any) -> list[Job]:
-    return [Job(label=name, **fields) for name in names]
 
 
 async def begun(executor: Executor, *, turns: int) -> asyncio.Task[None]:

@@ -1,12 +1,10 @@
 """ttl: what was not started in time is not started, and is ended whatever else happens."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from engine.kit import (
-    Contract,
     Hold,
     Job,
     Waiting,
@@ -18,6 +16,7 @@ from engine.kit import (
     now,
     sleeps,
     starts,
+    stores,
 )
 
 from lionpride.core import EventStatus, Retry
@@ -27,14 +26,6 @@ from lionpride.stores.memory import MemoryStore
 pytestmark = pytest.mark.virtual
 
 S = EventStatus
-
-STORES: dict[str, Callable[[], Any]] = {
-    "memory": MemoryStore,
-    "contract": lambda: Contract(MemoryStore()),
-    "waiting": lambda: Waiting(MemoryStore()),
-}
-
-stores = pytest.mark.parametrize("store", STORES.values(), ids=STORES)
 
 
 @stores

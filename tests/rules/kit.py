@@ -11,7 +11,7 @@ __all__ = ("Bench", "Call", "bench")
 
 
 class Call(Work):
-    tokens: int = 0
+    tokens: float = 0
     tenant: str | None = None
 
     @property

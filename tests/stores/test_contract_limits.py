@@ -1,11 +1,12 @@
 """Every store is asked the same questions: what a claim under limits takes, and gives back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import fsum
 from random import Random
 from typing import Any
 
 import pytest
+from rules.kit import Call
 from stores.asking import put, record, settle
 from stores.makers import Clock, Job
 
@@ -19,19 +20,6 @@ from lionpride.rules.meters import refusal_of
 from lionpride.stores.contract import Claim, Immediate, Settled, Store
 
 S = EventStatus
-
-
-class Call(Job):
-    tokens: float = 0
-    tenant: str | None = None
-
-    @property
-    def costs(self) -> Mapping[str, float]:
-        return {"requests": 1, "tokens": self.tokens}
-
-    @property
-    def key(self) -> str | None:
-        return self.tenant
 
 
 async def calls(store: Store, *tokens: float, tenant: str | None = None) -> list[Call]:
