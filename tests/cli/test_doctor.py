@@ -9,16 +9,18 @@ from kept import over_kept
 
 
 def findings(place, *options, status):
+    """What it finds; the tests' server does not wait for its disk, which is noted, and right."""
     done = place.run("doctor", place.kept, "--json", *options)
     assert (done.returncode, done.stderr) == (status, "")
-    return place.lines(done.stdout)
+    return [each for each in place.lines(done.stdout) if each["check"] != "fsync"]
 
 
 @over_kept
 def test_a_store_that_is_well(place):
     assert place.run("migrate", place.kept).returncode == 0
     assert findings(place, status=0) == []
-    assert "nothing was found" in place.run("doctor", place.kept).stdout
+    said = place.run("doctor", place.kept).stdout
+    assert "nothing was found" in said or "nothing is wrong or slow" in said
 
 
 @over_kept
@@ -29,7 +31,8 @@ def test_nobody_works_on_what_waits(place):
     assert "nobody works on queue 'job.Held', and 3 events in it wait" in one["what"]
     assert one["remedy"] == f"start one: lionpride work TARGET --store {place.kept}"
     said = place.run("doctor", place.kept)
-    assert (said.returncode, said.stdout.count("do: ")) == (1, 1)
+    assert said.returncode == 1
+    assert f"do: start one: lionpride work TARGET --store {place.kept}" in said.stdout
 
 
 @over_kept

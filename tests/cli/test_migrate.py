@@ -1,10 +1,15 @@
 """`lionpride migrate`: tables are made or brought up to date, or it is said what is to be done."""
 
+import asyncio
+import re
 import sqlite3
 from pathlib import Path
 
+import asyncpg
 import pytest
+from kept import over_kept, url_of
 
+from lionpride.cli.place import place_of
 from lionpride.stores.sqlite.file import VERSION
 
 OLD = Path(__file__).parents[1] / "stores" / "sqlite" / "schema1.sql"
@@ -33,15 +38,39 @@ def tables(path):
     return sorted(found), marks
 
 
+@over_kept
 def test_what_is_not_there_is_made(place):
     done = place.run("migrate", place.kept, "--check")
     assert (done.returncode, done.stderr) == (1, "")
     assert "has no tables yet" in done.stdout
-    assert not (place.path / "run.db").exists()
+    assert place.run("counts", place.kept).returncode == 2, "it was not made"
     done = place.run("migrate", place.kept)
-    assert (done.returncode, done.stdout) == (0, f"run.db: made, with schema {VERSION}\n")
-    done = place.run("migrate", place.kept, "--check")
-    assert (done.returncode, done.stdout) == (0, f"run.db: up to date, with schema {VERSION}\n")
+    assert done.returncode == 0
+    made = re.fullmatch(r"(.*): made, with schema (\d+)\n", done.stdout)
+    assert made[1] == place_of(place.kept).name
+    for options in ((), ("--check",)):
+        done = place.run("migrate", place.kept, *options)
+        assert done.returncode == 0
+        assert done.stdout == f"{made[1]}: up to date, with schema {made[2]}\n"
+    assert place.store("counts", place.kept, "--json") == []
+
+
+@over_kept
+def test_it_prints_what_would_be_run_and_runs_none_of_it(place):
+    done = place.run("migrate", place.kept, "--sql")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "CREATE TABLE" in done.stdout
+    assert place.run("migrate", place.kept, "--check").returncode == 1
+
+
+async def test_what_it_prints_for_a_server_makes_the_tables(place):
+    url = url_of("postgres", place.path)
+    printed = await asyncio.to_thread(place.run, "migrate", url, "--sql")
+    connection = await asyncpg.connect(url.partition("?lionpride")[0].partition("&lionpride")[0])
+    await connection.execute(printed.stdout)
+    await connection.close()
+    checked = await asyncio.to_thread(place.run, "migrate", url, "--check")
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_what_is_old_is_brought_up_to_date(old):

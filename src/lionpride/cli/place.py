@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +10,7 @@ from urllib.parse import quote, unquote
 from ..drawing.text import one_line
 from ..errors import LionprideError
 from ..stores.contract import Store
-from ..stores.open import open_store
+from ..stores.open import open_store, shown_url
 from ..stores.roster import Roster
 from ..stores.upkeep import Upkeep
 from .usage import UsageError
@@ -106,7 +105,7 @@ def place_of(text: str) -> Place:
         if path:
             return Place(text, text, Path(path))
     elif text.startswith(_SERVERS):
-        return Place(_without_password(text), text, None)
+        return Place(shown_url(text), text, None)
     elif text and "://" not in text and not text.startswith("sqlite:"):
         return Place(text, _SQLITE + quote(text), Path(text))
     raise UsageError(
@@ -114,9 +113,3 @@ def place_of(text: str) -> Place:
         "'sqlite:///run.db' for a path from here, 'sqlite:////abs/run.db' for an absolute one; or "
         "that of a database: 'postgresql://user@host/name'"
     )
-
-
-def _without_password(url: str) -> str:
-    """A URL as it may be shown: what stands between the user and the host is left out."""
-    hidden = re.sub(r"(?<=://)([^/@:]*):[^/?]*(?=@)", r"\1", url)
-    return re.sub(r"([?&]password=)[^&]*", r"\1…", hidden)

@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 from .contract import Store
 from .memory import MemoryStore
 
-__all__ = ("open_store",)
+__all__ = ("open_store", "shown_url")
 
 Options: TypeAlias = Mapping[str, tuple[Callable[[str], Any], str]]
 """Options by name: how each is read, and what it takes."""
@@ -47,9 +47,20 @@ def open_store(store: Store | str | None, *, queue: str, name: str) -> Store:
     if store.startswith(_POSTGRES):
         return _postgres(store, queue, name)
     raise ConfigurationError(
-        f"store={store!r}: give 'sqlite:///run.db' for a file, 'postgresql://user@host/database' "
-        "for a database, leave `store` out for memory, or give a Store of your own"
+        f"store={shown_url(store)!r}: give 'sqlite:///run.db' for a file, "
+        "'postgresql://user@host/database' for a database, leave `store` out for memory, or "
+        "give a Store of your own"
     )
+
+
+def shown_url(url: str) -> str:
+    """A URL as it may be shown: without a password, between the user and the host or as an option.
+
+    >>> shown_url("postgresql://me:secret@host/name")
+    'postgresql://me@host/name'
+    """
+    hidden = re.sub(r"(?<=://)([^/@:]*):[^/?]*(?=@)", r"\1", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1…", hidden)
 
 
 def _checked(store: Store) -> Store:
@@ -67,7 +78,7 @@ def _sqlite(url: str, queue: str, name: str) -> Store:
     path = unquote(parts.path.removeprefix("/"))
     if parts.netloc or not url.startswith("sqlite:///") or not path or parts.fragment:
         raise ConfigurationError(
-            f"store={url!r}: write 'sqlite:///run.db' for a path from here, or "
+            f"store={shown_url(url)!r}: write 'sqlite:///run.db' for a path from here, or "
             "'sqlite:////abs/run.db' for an absolute one"
         )
     return SqliteStore(path, queue, name=name, **_options(url, parts.query))
@@ -80,7 +91,8 @@ def _postgres(url: str, queue: str, name: str) -> Store:
         if error.name != "asyncpg":
             raise
         raise ConfigurationError(
-            f"store={url!r} needs asyncpg: pip install 'lionpride-core[postgres]'", cause=error
+            f"store={shown_url(url)!r} needs asyncpg: pip install 'lionpride-core[postgres]'",
+            cause=error,
         ) from error
 
     parts = urlsplit(url)
@@ -102,15 +114,16 @@ def _read(url: str, given: Iterable[tuple[str, str]], known: Options) -> Mapping
         ConfigurationError: names the option, and those that there are or what it takes.
     """
     options: dict[str, Any] = {}
+    shown = f"store={shown_url(url)!r}"
     for name, text in given:
         if name not in known:
             there = ", ".join(known)
-            raise ConfigurationError(f"store={url!r}: {name!r} is no option; there are {there}")
+            raise ConfigurationError(f"{shown}: {name!r} is no option; there are {there}")
         read, remedy = known[name]
         try:
             options[name] = read(text)
         except (ValueError, KeyError, OverflowError) as error:
-            raise ConfigurationError(f"store={url!r}: {name}={text!r}: give {remedy}") from error
+            raise ConfigurationError(f"{shown}: {name}={text!r}: give {remedy}") from error
     return options
 
 

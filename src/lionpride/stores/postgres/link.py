@@ -66,6 +66,11 @@ class Db:
         number: int = await self.value(_FIND, name)
         return number
 
+    @property
+    def queue_name(self) -> str:
+        """The name of the queue."""
+        return self._link.name
+
     async def known_queue(self) -> int:
         """The number of the queue; 0 if there is none of this name yet."""
         link = self._link

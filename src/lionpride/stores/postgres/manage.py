@@ -17,15 +17,20 @@ from ..alarm import Alarm
 from ..bells import Ringing
 from ..contract import Cancelled, Named
 from ..record import Record
+from ..roster import WorkerRecord
 from ..sql.records import said
+from ..upkeep import Finding, Schema
 from . import by_hand, reading
 from .base import CHUNK, Base, heard
 from .claiming import is_known
+from .examining import examine
 from .expiring import MOST, Expire, Expired
 from .leasing import Discharge, Enlist, attended
 from .link import Db
 from .news import CANCEL, ENDED, READY
+from .roster import workers
 from .turn import standing
+from .upkeep import bring_up_to_date, outside, schema_of
 
 __all__ = ("Manage",)
 
@@ -282,6 +287,24 @@ class Manage(Base, Ringing):
     async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         leaving = frozenset(self._leaving)
         return await self._read(lambda db: standing(db, uid, limits, leaving))
+
+    # -- upkeep ------------------------------------------------------------------------------
+
+    async def workers(self) -> list[WorkerRecord]:
+        """See ``Roster``."""
+        return await self._read(workers)
+
+    async def schema(self) -> Schema:
+        """See ``Upkeep``."""
+        return await outside(self._door, self.names, self.place, schema_of)
+
+    async def upgrade(self) -> Schema:
+        """See ``Upkeep``."""
+        return await outside(self._door, self.names, self.place, bring_up_to_date)
+
+    async def examine(self) -> list[Finding]:
+        """See ``Upkeep``."""
+        return await self._read(examine)
 
     # -- classes that are not here -----------------------------------------------------------
 

@@ -19,7 +19,7 @@ from . import reading
 from .base import CHUNK
 from .entering import Append, Enter, enter
 from .news import READY
-from .watching import Watching
+from .publishing import Publishing
 
 __all__ = ("TakingIn",)
 
@@ -38,7 +38,7 @@ class Entered:
         self.numbers = numbers
 
 
-class TakingIn(Watching):
+class TakingIn(Publishing):
     """The part of ``PostgresStore`` that takes events in."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
