@@ -289,7 +289,7 @@ async def test_where_nobody_saw_it_begin_the_wait_counts_from_its_creation() -> 
 async def test_one_that_is_slow_is_warned_of_once_and_counted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lionpride.engine.observers.SLOW", -1.0)
+    monkeypatch.setattr("lionpride.engine.harmless.SLOW", -1.0)
     executor = desk()
     executor.observe(lambda step: None)
     await executor.append(Job())

@@ -111,6 +111,29 @@ async def test_what_it_needs_of_limits_and_when_there_is_room(store: Store, cloc
     assert (room.cost, room.used, room.at) == (2, 4, pytest.approx(clock.now + 7))
 
 
+async def test_what_is_taken_of_limits(store: Store, clock: Clock) -> None:
+    per_key = Limit("hosts", 2, per_key=True)
+    limits = Limits([Limit("tokens", 5, per=10), Limit("at once", 3), per_key])
+    assert [room.used for room in await store.usage(limits)] == [0, 0]
+    await store.append([(Call(tokens=4), 1.0)])
+    await store.claim("worker", 9, limits=limits, start=True)
+    tokens, at_once = await store.usage(limits)
+    assert (tokens.limit, tokens.amount, tokens.per, tokens.used) == ("tokens", 5, 10, 4)
+    assert (at_once.limit, at_once.used) == ("at once", 1)
+    clock.advance(11)
+    assert [room.used for room in await store.usage(limits)] == [0, 1]
+    about = About(
+        3, limits=tuple((e.name, e.amount, e.per, e.per_key, e.pool) for e in limits.values())
+    )
+    store.enlist("worker", lambda event: None, lambda: about)
+    await put(store, 1.0)
+    assert [(room.limit, room.used) for room in await store.usage()] == [
+        ("tokens", 0),
+        ("at once", 1),
+    ]
+    store.discharge("worker")
+
+
 async def test_what_runs_at_once_for_a_key(store: Store) -> None:
     limits = Limits([Limit("tokens", 2, per_key=True)])
     await store.append([(Call(tokens=2, tenant="a"), 1.0)])

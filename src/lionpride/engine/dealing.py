@@ -139,7 +139,7 @@ class Dealing(Loop):
 
     async def _claim_for(self, free: int) -> tuple[list[Claim], float | None]:
         """Claim for so many slots; they are promised to what is claimed, and to nothing else."""
-        start = self._complete is not None and not self.shop.observers.active
+        start = self._complete is not None and self.shop.observers.active < 2
         self._promise(free)
         try:
             claims, wait = await self._claim(free, start=start)

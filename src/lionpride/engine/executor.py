@@ -130,23 +130,19 @@ class Executor(Control):
             self._check(event)
         if type(priority) is not float or not _LEAST <= priority <= _MOST:
             priority = checked_priority(event, priority)
+        quiet = not self._observers.active or self._observers.passes(event)  # nobody is told of it
         if terms:  # keywords of their own, with a default each, cost four times as much
             asked = terms_of(self._store.time(), **terms)
             return await self._append_on(asked, event, priority, exist_ok, wait)
         now = self._now
-        if (
-            now is not None
-            and self._room is None
-            and not self._observers.active
-            and now.append_now(event, priority)
-        ):
+        if now is not None and self._room is None and quiet and now.append_now(event, priority):
             return event
         if (
             self._prompt is not None
             and not exist_ok
             and "_status" not in event.__dict__  # it is new, ...
             and self._room is None
-            and not self._observers.active  # ... and nobody is to be told of it
+            and quiet
         ):
             await self._prompt.append_soon(event, priority)
             return event

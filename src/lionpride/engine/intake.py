@@ -89,13 +89,14 @@ class Intake(Results):
                 checked.append(priority)
             else:
                 checked.append(checked_priority(event, priority))
+        quiet = not self._observers.active or self._observers.pass_all(events)
         terms = None
         if not (delay is None and at is None and ttl is None and retry is None):
             terms = terms_of(self._store.time(), delay=delay, at=at, ttl=ttl, retry=retry)
         elif (
             self._now is not None
             and self._room is None
-            and not self._observers.active
+            and quiet
             and self._now.append_all_now(events, checked)
         ):
             return events
@@ -144,9 +145,14 @@ class Intake(Results):
 
     def _fresh(self, events: Iterable[Work]) -> list[Work]:
         """Those of the events that nobody holds yet, if anybody is to be told of them."""
-        if not self._observers.active:
+        observers = self._observers
+        if not observers.active:
             return []
-        fresh = {id(event): event for event in events if event.execution.arrival is None}
+        fresh = {
+            id(event): event
+            for event in events
+            if event.execution.arrival is None and observers.hears_of(event)
+        }
         return list(fresh.values())
 
     def _tell_taken(self, fresh: Iterable[Work], after: EventStatus | None = None) -> None:
@@ -180,9 +186,10 @@ class Intake(Results):
             self._check_door()
             return await store.append(entries, room=room, exist_ok=exist_ok, terms=terms)
 
-        if not wait or self._room is None:
-            return await append()
-        return await self._line.enter(append, alone=len(entries) > 1)
+        with self._observers.appending(event for event, _ in entries):
+            if not wait or self._room is None:
+                return await append()
+            return await self._line.enter(append, alone=len(entries) > 1)
 
     def _check(self, event: Event) -> None:
         """Refuse what is of another type, or costs more than there can be."""

@@ -81,6 +81,8 @@ class Loop(Admission):
         shop, guard, observers, clock = self.shop, worker.guard, self.shop.observers, self._now
         complete, pass_on, cancelling = self._complete, self._pass_on, worker.task.cancelling
         assert complete is not None, "it is called for what can be handed over"
+        if observers.counts:
+            complete, pass_on = observers.counted(complete, pass_on)
         context, clean = worker.context, worker.clean
         claim: Started | None = first
         kind, code = None, None
@@ -97,7 +99,10 @@ class Loop(Admission):
                     code = self._code_of(kind)
                 if code is None or own["timeout"] is not None or own["streaming"]:
                     return claim
-                if "_invoke" in own or observers.active:
+                if "_invoke" in own or (
+                    observers.active
+                    and ("_picked" in own or began >= observers.next or observers.picks(event))
+                ):
                     return claim
                 if not self._called:
                     self._call_for_more()
@@ -110,7 +115,7 @@ class Loop(Admission):
                 except BaseException as error:
                     outcome = self._explain(worker, event, error)
                 ended = clock()
-                if outcome is not None or worker.left or cancelling() or observers.active:
+                if outcome is not None or worker.left or cancelling() or observers.active > 1:
                     held = False
                     outcome = outcome or Completion(response, 0.0)
                     await self._conclude(worker, claim[:2], outcome, ended - began)

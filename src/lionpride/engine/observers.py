@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from time import perf_counter
+from math import inf
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary, ref
 
@@ -17,26 +17,31 @@ from ..model.live import Progress
 from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from ..rules.transition import Transition, reason_of
-from ..stores.contract import Store
+from ..stores.contract import Immediate, Started, Store
 from .around import Around
+from .harmless import Harmless
 from .journal import is_wanted, note
 
-__all__ = ("SLOW", "Listener", "Observer", "Observers", "Wrapper")
+__all__ = ("AppendWrapper", "Listener", "Observer", "Observers", "Picks", "Wrapper")
 
 Observer: TypeAlias = Callable[[Transition], None]
 Wrapper: TypeAlias = Callable[[Transition], AbstractContextManager[Any]]
+AppendWrapper: TypeAlias = Callable[[Any], AbstractContextManager[Any]]
+Picks: TypeAlias = Callable[[Any, bool], bool]
+"""Whether an event is picked: asked with False when it is appended, with True when it starts."""
 Listener: TypeAlias = Callable[[Any, Progress], object]
 """Is called with an event, and what it has said of how far it is."""
 
-SLOW: Final = 0.1
-"""Seconds in one call beyond which an observer holds up the event loop for too long."""
+_INTERVAL: Final = 0.001
+"""Seconds between two starts that a light observer is told of, of those that might go quickly."""
+
+_BURST: Final = 100
+"""Of which so many may come at once (the generic cell rate algorithm, ITU-T I.371)."""
 
 _PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
 
-logger = logging.getLogger("lionpride")
 
-
-class Observers:
+class Observers(Harmless):
     """Callbacks that hear of every transition of a store's events in this process.
 
     An observer never harms the run: the first exception of each is logged, and all are counted;
@@ -46,25 +51,34 @@ class Observers:
         store: Whose events they are; None for those of a processor that stands alone.
 
     Attributes:
-        active: Whether anybody is to be told of each step.
+        active: Whether anybody is to be told: 2 of each step, 1 of those that do not go by the
+            quick way, 0 of none.
         listening: Whether anybody is to be told of progress.
         wraps: Whether anything is put around attempts.
-        failures: How often one of them has raised.
-        delays: How often one took longer than ``SLOW`` seconds.
+        counts: Whether what completes by the quick way, which tells nobody, is to be counted.
+        quick: How many of each class have.
+        next: The event loop's time from which on one that might go by it is told of.
         lost: Outcomes that were refused, since another worker had been given the event.
     """
 
     def __init__(self, store: Store | None = None) -> None:
-        self.active = self.listening = self.wraps = False
-        self.failures = self.delays = self.lost = 0
+        super().__init__()
+        self.active = 0
+        self.listening = self.wraps = self.counts = False
+        self.quick: Counter[type] = Counter()
+        self.next = inf
+        self.lost = 0
         self._store = None if store is None else ref(store)
+        self._waits = not isinstance(store, Immediate)
         self._queue = "" if store is None else store.queue
         self._callbacks: list[Observer] = []
+        self._light: list[Observer] = []
         self._listeners: list[Listener] = []
-        self._wrappers: list[Wrapper] = []
+        self._wrappers: list[tuple[Wrapper, Picks | None]] = []
+        self._appends: list[tuple[AppendWrapper, Picks | None]] = []
+        self._pickers: list[Picks] = []
         self._logs = False
-        self._failed: list[object] = []  # not a set: they need not be hashable
-        self._slow: list[object] = []
+        self._even = -inf  # when so many were told of as may be in a time
 
     @classmethod
     def of(cls, store: Store) -> Observers:
@@ -79,26 +93,49 @@ class Observers:
     def look(self) -> None:
         """Look who is to be told, which the level of the log decides too."""
         self._logs = is_wanted()
-        self.wraps, self.listening = bool(self._wrappers), bool(self._listeners)
-        self.active = self._logs or self.wraps or bool(self._callbacks)
+        self.listening, self.wraps = bool(self._listeners), bool(self._wrappers)
+        around = [*self._wrappers, *self._appends]
+        given = [picks for _, picks in around if picks is not None]
+        self._pickers = [picks for i, picks in enumerate(given) if picks not in given[:i]]
+        if self._logs or self._callbacks or any(picks is None for _, picks in around):
+            self.active = 2
+        else:
+            self.active = 1 if self._light or self._pickers else 0
+        self.counts = self.active == 1 and bool(self._light)
+        self._set_next()
 
-    def add(self, observer: Observer) -> Callable[[], None]:
+    def _set_next(self) -> None:
+        told = -inf if self.active > 1 else inf
+        self.next = self._even - _BURST * _INTERVAL if self.counts else told
+
+    def add(self, observer: Observer, *, light: bool = False) -> Callable[[], None]:
         """Tell ``observer`` of each transition from now on; returns how to stop it.
 
         Raises:
             TypeError: if it cannot be called, or is a coroutine function: nobody would await it.
         """
         _check("observe() takes a plain function of one Transition", observer)
-        return self._add(self._callbacks, observer)
+        return self._add(self._light if light else self._callbacks, observer)
 
-    def wrap(self, wrapper: Wrapper) -> Callable[[], None]:
-        """Put what ``wrapper(start)`` gives around each attempt from now on; returns how to stop.
+    def wrap(self, wrapper: Wrapper, picks: Picks | None = None) -> Callable[[], None]:
+        """Put what ``wrapper(start)`` gives around attempts from now on; returns how to stop.
 
         Raises:
             TypeError: as ``add``.
         """
         _check("observe_attempts() takes a function that returns a context manager", wrapper)
-        return self._add(self._wrappers, wrapper)
+        return self._add(self._wrappers, (wrapper, picks))
+
+    def wrap_appends(
+        self, wrapper: AppendWrapper, picks: Picks | None = None
+    ) -> Callable[[], None]:
+        """Put what ``wrapper(event)`` gives around appends from now on; returns how to stop.
+
+        Raises:
+            TypeError: as ``add``.
+        """
+        _check("observe_appends() takes a function that returns a context manager", wrapper)
+        return self._add(self._appends, (wrapper, picks))
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener(event, progress)`` at each report from now on; returns how to stop it.
@@ -169,7 +206,10 @@ class Observers:
         )
         if self._logs or step.is_failure:
             note(step)
-        for observer in tuple(self._callbacks):
+        if self._light and after is _PROCESSING:
+            self._even = max(self._even, now) + _INTERVAL
+            self._set_next()
+        for observer in (*self._callbacks, *self._light):
             self._call(observer, step, event)
         return step
 
@@ -210,50 +250,90 @@ class Observers:
         for listener in tuple(self._listeners):
             self._call(listener, event, event, progress)
 
+    # -- what may go by the quick way ----------------------------------------------------------
+
+    def counted(
+        self,
+        complete: Callable[[Any, int, Any, float], object],
+        pass_on: Callable[[Started, Any, float], Started | None],
+    ) -> tuple[
+        Callable[[Any, int, Any, float], object], Callable[[Started, Any, float], Started | None]
+    ]:
+        """How events are completed by the quick way, with a count of them."""
+        quick = self.quick
+
+        def complete_counted(event: Any, attempt: int, response: Any, duration: float) -> object:
+            quick[type(event)] += 1
+            return complete(event, attempt, response, duration)
+
+        def pass_on_counted(done: Started, response: Any, duration: float) -> Started | None:
+            quick[type(done[0])] += 1
+            return pass_on(done, response, duration)
+
+        return complete_counted, pass_on_counted
+
+    def passes(self, event: Work) -> bool:
+        """Whether nobody is to be told of an event's append; one that is picked is marked."""
+        for picks in self._pickers:
+            try:
+                if picks(event, False):
+                    event.__dict__["_picked"] = True
+                    return False
+            except BaseException as error:  # even an exit, as of an observer
+                self._note_failure(picks, event, error)
+        return self.active < 2
+
+    def pass_all(self, events: Iterable[Work]) -> bool:
+        """The same of many."""
+        passed = True
+        for event in events if self._pickers else ():
+            passed &= self.passes(event)
+        return passed and self.active < 2
+
+    def hears_of(self, event: Work) -> bool:
+        """Whether anybody is told of an event's append."""
+        return self.active > 1 or "_picked" in event.__dict__
+
+    def picks(self, event: Work) -> bool:
+        """Whether an event is picked as it starts; in memory that was asked at its append."""
+        return self._waits and any(self._picked(picks, event) for picks in self._pickers)
+
+    def _picked(self, picks: Picks, event: Work) -> bool:
+        return bool(self._guarded(picks, event, partial(picks, event, True)))
+
+    # -- what is put around --------------------------------------------------------------------
+
+    @contextmanager
+    def appending(self, events: Iterable[Work]) -> Iterator[None]:
+        """What is to be put around the append of events."""
+        around = Around(self._guarded)
+        if self._appends:
+            for event in events:
+                picked = "_picked" in event.__dict__
+                for wrapper, picks in self._appends:
+                    if picks is None or picked:
+                        around.enter(wrapper, event, event)
+        try:
+            yield
+        except BaseException as error:
+            around.leave(error)
+            raise
+        around.leave(None)
+
     async def around(self, start: Transition, attempt: Awaitable[Outcome]) -> Outcome:
         """Run the attempt that has started so, inside all that is to be put around it."""
-        with Around(start, tuple(self._wrappers), self._guarded) as around:
-            outcome = await attempt
-            around.error = outcome.error if isinstance(outcome.error, BaseException) else None
-        return outcome
-
-    def _call(self, observer: Callable[..., object], what: Any, event: Work, *more: Any) -> None:
-        self._guarded(observer, event, partial(observer, what, *more))
-
-    def _guarded(self, observer: object, event: Work, call: Callable[[], Any]) -> Any:
-        """What a call gives; None if it raises: even an exit, since the step has been taken."""
-        began = perf_counter()
+        event = start.event
+        around = Around(self._guarded)
+        for wrapper, picks in tuple(self._wrappers):
+            if picks is None or self._picked(picks, event):
+                around.enter(wrapper, start, event)
+        error: Any = None
         try:
-            return call()
-        except BaseException as error:
-            self._note_failure(observer, event, error)
-            return None
+            outcome = await attempt
+            error = outcome.error
         finally:
-            if perf_counter() - began > SLOW:
-                self._note_delay(observer, perf_counter() - began)
-
-    def _note_failure(self, observer: object, event: Work, error: BaseException) -> None:
-        """Log the first failure of an observer, count the others."""
-        self.failures += 1
-        if not any(observer is each for each in self._failed):
-            self._failed.append(observer)
-            logger.error(
-                "observer %r failed on %r; its further failures are only counted",
-                observer,
-                event,
-                exc_info=error,
-            )
-
-    def _note_delay(self, observer: object, seconds: float) -> None:
-        self.delays += 1
-        if not any(observer is each for each in self._slow):
-            self._slow.append(observer)
-            logger.warning(
-                "observer %r held up the event loop for %.1f s; that is only counted from now "
-                "on: let it put what it hears into a queue, for a thread",
-                observer,
-                seconds,
-            )
+            around.leave(error if isinstance(error, BaseException) else None)
+        return outcome
 
 
 _KNOWN: WeakKeyDictionary[Store, Observers] = WeakKeyDictionary()

@@ -39,7 +39,7 @@ _RESERVED: Mapping[str, str] = {
     "as_fresh_event": "the same work to do again",
 }
 
-_OURS = {"_meter", "_since", "_solo", "_told", ENTRY}
+_OURS = {"_meter", "_picked", "_since", "_solo", "_told", ENTRY}
 
 
 class Work(Element):

@@ -8,11 +8,12 @@ from typing import Final
 
 from ..model.work import Work
 from ..rules.bills import own_bill
+from ..rules.limits import Limit
 from ..rules.metering import Limits
 from ..rules.standing import About, Room, Worker
 from .clock import time_of_loop
 
-__all__ = ("count_ahead", "rooms_here", "workers_here")
+__all__ = ("count_ahead", "rooms_here", "usage_here", "workers_here")
 
 _PAGE: Final = 10_000
 """Events that are looked at before others have their turn."""
@@ -59,12 +60,20 @@ def rooms_here(
         return ()
     key, costs = own_bill(event)
     ticks = (clock or time_of_loop())()
-    rooms = []
-    for limit, cost in limits.amounts(event.costs if costs is None else costs, key):
-        account = limit.account(key)
-        at = now + (account.free_at(cost, ticks) - ticks)
-        whose = key if limit.per_key else None
-        rooms.append(
-            Room(limit.name, whose, limit.amount, limit.per, cost, account.used(ticks), at)
-        )
-    return tuple(rooms)
+    amounts = limits.amounts(event.costs if costs is None else costs, key)
+    return tuple(_room(limit, key, cost, ticks, now) for limit, cost in amounts)
+
+
+def usage_here(
+    limits: Mapping[str, Limit], clock: Callable[[], float] | None, now: float
+) -> list[Room]:
+    """What is taken of limits, but of those that each key has; the arguments are those above."""
+    ticks = (clock or time_of_loop())()
+    shared = [each for each in limits.values() if not each.per_key]
+    return [_room(limit, None, 0.0, ticks, now) for limit in shared]
+
+
+def _room(limit: Limit, key: str | None, cost: float, ticks: float, now: float) -> Room:
+    account, whose = limit.account(key), key if limit.per_key else None
+    at = now + (account.free_at(cost, ticks) - ticks)
+    return Room(limit.name, whose, limit.amount, limit.per, cost, account.used(ticks), at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import nsmallest
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -22,9 +22,9 @@ from ..rules.lifecycle import (
 )
 from ..rules.limits import Limit
 from ..rules.metering import Limits
-from ..rules.standing import About, Standing
+from ..rules.standing import About, Room, Standing
 from .alarm import Alarm
-from .asked import count_ahead, rooms_here, workers_here
+from .asked import count_ahead, rooms_here, usage_here, workers_here
 from .bells import Bells, Ringing
 from .clock import LoopClock, time_of_loop
 from .contract import Cancelled, Named
@@ -264,6 +264,10 @@ class ByHand(Ringing):
             rooms=rooms_here(limits, event, self._given_clock, now) if waits else (),
             workers=tuple(workers_here(self._about)),
         )
+
+    async def usage(self, limits: Limits | None = None) -> list[Room]:
+        known: Mapping[str, Limit] = self._pools if limits is None else limits
+        return usage_here(known, self._given_clock, self._clock())
 
     async def _ahead(self, priority: float, number: int) -> int:
         """How many come before this one of those that are due."""

@@ -26,7 +26,7 @@ from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from ..rules.metering import Limits
-from ..rules.standing import About, Standing
+from ..rules.standing import About, Room, Standing
 from .states import States
 from .terms import Terms
 
@@ -192,6 +192,9 @@ class Store(Protocol):
             uid: Its id.
             limits: Under which it is claimed; None: those of the workers that are at work.
         """
+
+    async def usage(self, limits: Limits | None = None) -> list[Room]:
+        """What is taken of limits, but of those that each key has; likewise if None are given."""
 
     async def claim(
         self,

@@ -12,7 +12,7 @@ from ...errors import NotFoundError
 from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
 from ...rules.metering import Limits
-from ...rules.standing import About, Standing
+from ...rules.standing import About, Room, Standing
 from ..alarm import Alarm
 from ..bells import Ringing
 from ..contract import Cancelled, Named
@@ -29,7 +29,7 @@ from .leasing import Discharge, Enlist, attended
 from .link import Db
 from .news import CANCEL, ENDED, READY
 from .roster import workers
-from .turn import standing
+from .turn import standing, usage
 from .upkeep import bring_up_to_date, outside, schema_of
 
 __all__ = ("Manage",)
@@ -287,6 +287,10 @@ class Manage(Base, Ringing):
     async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         leaving = frozenset(self._leaving)
         return await self._read(lambda db: standing(db, uid, limits, leaving))
+
+    async def usage(self, limits: Limits | None = None) -> list[Room]:
+        leaving = frozenset(self._leaving)
+        return await self._read(lambda db: usage(db, limits, leaving))
 
     # -- upkeep ------------------------------------------------------------------------------
 

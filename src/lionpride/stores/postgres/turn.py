@@ -18,7 +18,7 @@ from ..sql.records import about_of, standing_of
 from . import reading
 from .link import Db
 
-__all__ = ("standing",)
+__all__ = ("standing", "usage")
 
 _AHEAD: Final = """
 SELECT (SELECT count(*) FROM {ready} WHERE queue = $2 AND due = 0 AND (priority, number) < ($3, $4))
@@ -65,6 +65,16 @@ async def standing(
             workers=workers,
             holder=await db.value(query, found.number),
         )
+
+
+async def usage(db: Db, limits: Limits | None, but: Collection[str]) -> list[Room]:
+    """What is taken of limits; the arguments are those of ``standing``."""
+    async with db.snapshot():
+        now: float = await db.value("SELECT {now}", db.now)
+        workers = await _workers(db, await db.known_queue(), but)
+        under, held = limits_at_work(workers) if limits is None else limits, await _held(db)
+        shared = [each for each in (under or {}).values() if not each.per_key]
+        return [await _room(db, limit, None, 0.0, now, held) for limit in shared]
 
 
 async def _workers(db: Db, queue: int, but: Collection[str]) -> list[Worker]:

@@ -14,7 +14,7 @@ from ...model import registry
 from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
 from ...rules.metering import Limits
-from ...rules.standing import About, Standing
+from ...rules.standing import About, Room, Standing
 from ..alarm import Alarm
 from ..contract import Cancelled, Named
 from ..record import Record
@@ -269,6 +269,10 @@ class Manage(Base):
     async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         alive = self._wall() - self._lease
         return self._open.reader.standing(uid, limits, self._clock(), alive, but=self._leaving)
+
+    async def usage(self, limits: Limits | None = None) -> list[Room]:
+        alive = self._wall() - self._lease
+        return self._open.reader.usage(limits, self._clock(), alive, but=self._leaving)
 
     # -- upkeep ------------------------------------------------------------------------------
 

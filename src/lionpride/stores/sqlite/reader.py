@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from ...model.costs import REQUEST
 from ...model.execution import EventStatus
 from ...model.live import Progress
 from ...model.packing import unpack_result
+from ...rules.limits import Limit
 from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker, limits_at_work, room_of
 from ..record import Record
@@ -145,14 +147,29 @@ class Reader:
 
     def _rooms(self, found: Found, limits: Limits, now: float) -> list[Room]:
         """What an event needs of limits, and what there is."""
-        costs = REQUEST if found.costs is None else json.loads(found.costs)
-        held, rooms = self._takings.held(), []
-        for limit, cost in limits.amounts(costs, found.key):
-            pool = pool_of(limit, found.key)
-            taken = list(self._takings.leaving(pool))
-            paused = self._takings.paused(pool)
-            room = room_of(limit, found.key, cost, now, held=held[pool], paused=paused, taken=taken)
-            rooms.append(room)
+        costs, held = REQUEST, self._takings.held()
+        if found.costs is not None:
+            costs = json.loads(found.costs)
+        amounts = limits.amounts(costs, found.key)
+        return [self._room(limit, found.key, cost, now, held) for limit, cost in amounts]
+
+    def _room(
+        self, limit: Limit, key: str | None, cost: float, now: float, held: Counter[str]
+    ) -> Room:
+        pool = pool_of(limit, key)
+        paused, taken = self._takings.paused(pool), list(self._takings.leaving(pool))
+        return room_of(limit, key, cost, now, held=held[pool], paused=paused, taken=taken)
+
+    def usage(
+        self, limits: Limits | None, now: float, since: float, but: Container[str] = ()
+    ) -> list[Room]:
+        """What is taken of limits; see ``Store.usage``, and ``is_attended`` for the rest."""
+        rooms: list[Room] = []
+        with self._db:  # one view of all the tables
+            under = limits_at_work(self.crew(since, but)) if limits is None else limits
+            held = self._takings.held()
+            shared = [each for each in (under or {}).values() if not each.per_key]
+            rooms += [self._room(limit, None, 0.0, now, held) for limit in shared]
         return rooms
 
     def waiting_kinds(self) -> set[str]:

@@ -1,0 +1,78 @@
+"""What a collector may ask of an executor, from whatever thread it does so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, TypeVar
+from weakref import ref
+
+from ..core import EventStatus, Executor
+from ..errors import LionprideError
+from ..rules.standing import Room
+
+__all__ = ("Asked",)
+
+T = TypeVar("T")
+
+_PATIENCE: Final = 2.0
+"""Seconds that another thread waits for the event loop to answer."""
+
+
+class Asked:
+    """Counts and limits of an executor as they are, or as they were when they were known last.
+
+    A collector calls in a thread of its own, or in the event loop's. It never keeps the executor.
+
+    Args:
+        executor: Whose.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = ref(executor)
+        self._counts: Mapping[EventStatus, int] = {}
+        self._rooms: list[Room] = []
+
+    def counts(self) -> Mapping[EventStatus, int]:
+        """How many events of the store are in each status."""
+        executor = self._executor()
+        if executor is not None:
+            self._counts = self._ask(executor, executor.store.counts(), self._counts)
+        return self._counts
+
+    def rooms(self) -> list[Room]:
+        """What is taken of the limits."""
+        executor = self._executor()
+        if executor is not None and executor.limits:
+            asked = executor.store.usage(executor.limits)  # type: ignore[arg-type]
+            self._rooms = self._ask(executor, asked, self._rooms)
+        return self._rooms
+
+    def lost(self) -> int:
+        """How many outcomes were refused."""
+        executor = self._executor()
+        return 0 if executor is None else executor.observers.lost
+
+    def _ask(self, executor: Executor, question: Coroutine[Any, Any, T], otherwise: T) -> T:
+        """The answer; what was known before, if it cannot be had now."""
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        try:
+            if running is not None:  # nobody can wait here: in memory and over a file nothing does
+                return _at_once(question, otherwise)
+            return executor.run_threadsafe(question).result(_PATIENCE)
+        except (LionprideError, TimeoutError, RuntimeError):
+            question.close()
+            return otherwise
+
+
+def _at_once(question: Coroutine[Any, Any, T], otherwise: T) -> T:
+    try:
+        question.send(None)
+    except StopIteration as answer:
+        value: T = answer.value
+        return value
+    question.close()
+    return otherwise

@@ -1,0 +1,160 @@
+"""Metrics: how much waits and runs, what came of it, how long it took, and what limits allow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from opentelemetry.metrics import CallbackOptions, Histogram, MeterProvider, Observation, get_meter
+
+from .. import __version__
+from ..core import EventStatus, Executor, Transition
+from ..model import registry
+from ..stores.contract import Immediate
+from .asking import Asked
+
+__all__ = ("Metrics",)
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 60)
+"""Bounds of durations: those of the semantic conventions, and a minute."""
+
+_PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
+
+Seen = Iterable[Observation]
+
+
+class Metrics:
+    """The measurements of one executor.
+
+    What waits and runs, and what is taken of limits, is asked for when somebody collects. What has
+    ended is counted, all of it; times are measured of all events as long as those are few, and of
+    some of the plain ones where more than about 1,000 a second start (see ``Executor.observe``).
+
+    Args:
+        executor: Whose.
+        provider: Where measurements go; None for the global one.
+    """
+
+    def __init__(self, executor: Executor, provider: MeterProvider | None) -> None:
+        self._observe = executor.observe  # until it begins: a meter keeps what it calls for good
+        self._asked = Asked(executor)
+        queue = executor.store.queue
+        self._own = {"messaging.system": "lionpride", "messaging.destination.name": queue}
+        self._waits = not isinstance(executor.store, Immediate)
+        self._settled: Counter[tuple[str, str]] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._quick = executor.observers.quick
+        self._quick_before, self._lost_before = Counter(self._quick), executor.observers.lost
+        self._began: dict[int, float] = {}  # attempts that are not on record yet, by number
+        self._going = True
+        meter = get_meter("lionpride", __version__, meter_provider=provider)
+
+        def histogram(name: str, description: str) -> Histogram:
+            return meter.create_histogram(
+                name, "s", description, explicit_bucket_boundaries_advisory=_SECONDS
+            )
+
+        self._duration = histogram("messaging.process.duration", "Of attempts")
+        self._wait = histogram(
+            "lionpride.event.queue_wait", "For which events could have started, and had not"
+        )
+        self._latency = histogram(
+            "lionpride.store.duration", "From the end of an attempt until it was on record"
+        )
+        up_down, counter = (
+            meter.create_observable_up_down_counter,
+            meter.create_observable_counter,
+        )
+        up_down("lionpride.event.waiting", [self._see(self._waiting)], "{event}", "Pending")
+        up_down("lionpride.event.running", [self._see(self._running)], "{event}", "Processing")
+        counter("lionpride.event.settled", [self._see(self._ended)], "{event}", "Ended")
+        counter(
+            "lionpride.event.returned",
+            [self._see(self._returned)],
+            "{event}",
+            "Sent back to wait: denied, retried, interrupted",
+        )
+        counter("lionpride.lease.lost", [self._see(self._lost)], "{lease}", "Outcomes refused")
+        up_down("lionpride.limit.used", [self._see(self._used)], "1", "Taken of each limit")
+        up_down("lionpride.limit.amount", [self._see(self._amounts)], "1", "There is of each limit")
+
+    def begin(self) -> Callable[[], None]:
+        """Measure from now on; returns how to stop."""
+        leave = self._observe(self._note, light=True)
+        del self._observe
+
+        def stop() -> None:
+            self._going = False
+            leave()
+
+        return stop
+
+    # -- what is heard -------------------------------------------------------------------------
+
+    def _note(self, step: Transition) -> None:
+        before, after, number = step.before, step.after, id(step.event)
+        if after is _PROCESSING:
+            self._began[number] = step.at
+            if step.waited is not None:
+                self._wait.record(step.waited, self._of(step))
+            return
+        began = self._began.pop(number, None)
+        if step.reason:
+            self._reasons[step.reason] += 1
+        elif before in (_PENDING, _PROCESSING) and after is not None and after is not _PENDING:
+            self._settled[registry.key_of(type(step.event)), after.value] += 1
+        if before is _PROCESSING and step.duration is not None:
+            self._measure(step, step.duration, began)
+
+    def _measure(self, step: Transition, duration: float, began: float | None) -> None:
+        """Note how long an attempt took, and its way to the record."""
+        attributes = self._of(step)
+        if step.is_failure:
+            attributes["error.type"] = type(step.error).__qualname__
+        self._duration.record(duration, attributes)
+        if self._waits and began is not None:
+            latency = max(0.0, step.at - began - duration)
+            self._latency.record(latency, self._own | {"lionpride.store.operation": "settle"})
+
+    def _of(self, step: Transition) -> dict[str, Any]:
+        kind = registry.key_of(type(step.event))
+        return self._own | {"messaging.operation.name": "attempt", "lionpride.event.class": kind}
+
+    # -- what is asked -------------------------------------------------------------------------
+
+    def _see(self, seen: Callable[[], Seen]) -> Callable[[CallbackOptions], Seen]:
+        return lambda _: seen() if self._going else ()
+
+    def _waiting(self) -> Seen:
+        yield Observation(self._asked.counts().get(_PENDING, 0), self._own)
+
+    def _running(self) -> Seen:
+        yield Observation(self._asked.counts().get(_PROCESSING, 0), self._own)
+
+    def _ended(self) -> Seen:
+        for (kind, status), count in self.settled().items():
+            of = {"lionpride.event.class": kind, "lionpride.event.status": status}
+            yield Observation(count, self._own | of)
+
+    def settled(self) -> Mapping[tuple[str, str], int]:
+        """How many events of each class have ended in each status, since it began."""
+        settled = Counter(self._settled)
+        for kind, count in (self._quick - self._quick_before).items():
+            settled[registry.key_of(kind), "completed"] += count
+        return settled
+
+    def _returned(self) -> Seen:
+        for reason, count in tuple(self._reasons.items()):
+            yield Observation(count, self._own | {"lionpride.event.reason": reason})
+
+    def _lost(self) -> Seen:
+        yield Observation(self._asked.lost() - self._lost_before, self._own)
+
+    def _used(self) -> Seen:
+        for room in self._asked.rooms():
+            yield Observation(room.used, self._own | {"lionpride.limit.name": room.limit})
+
+    def _amounts(self) -> Seen:
+        for room in self._asked.rooms():
+            yield Observation(room.amount, self._own | {"lionpride.limit.name": room.limit})
