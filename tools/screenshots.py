@@ -7,8 +7,10 @@ of real time while a browser looks at it. It needs a Chromium.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -20,12 +22,16 @@ from typing import Any, ClassVar
 import uvicorn
 from playwright.async_api import Browser, async_playwright
 from pydantic import SecretStr
+from rich.console import Console
 
 from lionpride import web
+from lionpride.cli.board import Choice
+from lionpride.cli.top import Top
 from lionpride.core import Event, Executor, Processor, Retry, Skip
 from lionpride.rules.limits import Limit
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.testing import run_virtual
+from lionpride.view.office import Office
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 MINUTES = 14
@@ -112,11 +118,27 @@ async def present(path: Path, look: Callable[[str, Crawler], Awaitable[None]]) -
     async with crawler:
         feeding = asyncio.create_task(feed(crawler, over.is_set))
         await asyncio.sleep(12.0)
+        await of_top(crawler)
         await look(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", crawler)
         over.set()
         await feeding
     server.should_exit = True
     await serving
+
+
+async def of_top(crawler: Crawler) -> None:
+    """The terminal, as rich draws it."""
+    top = Top(Office(crawler), "crawler.db")
+    top.choice = Choice("failures", 1)
+    await top.look()
+    await asyncio.sleep(2.0)  # what ended before is counted meanwhile
+    await top.look()
+    console = Console(width=80, height=24, record=True, file=io.StringIO(), highlight=False)
+    console.print(top.drawn(), height=24)
+    svg = console.export_svg(title="lionpride top", unique_id="top")
+    svg = re.sub(r"@font-face {.*?}", "", svg, flags=re.DOTALL)  # it would load fonts
+    (PICTURES / "top.svg").write_text(svg, "utf-8")
+    await top.history.close()
 
 
 async def of_pages(browser: Browser, url: str) -> None:

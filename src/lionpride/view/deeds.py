@@ -18,6 +18,7 @@ __all__ = ["cancel", "cancel_all", "doable", "retry", "retry_all"]
 
 PAGE = 500
 
+FAILED = EventStatus.FAILED
 OPEN = (EventStatus.PENDING, EventStatus.PROCESSING)
 
 

@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from ..core import EventStatus
 from ..stores.record import Record
-from ..stores.seen import Sought
 from ..view.deeds import OPEN, doable
 from ..view.limits import slots_of
 from ..view.records import created_of, error_of, seconds_of
+from ..view.scene import BADLY, failures
 from . import charts, details
 from .asked import SPANS, Asked, link
 from .desk import Desk, desk_of
@@ -28,7 +28,6 @@ __all__ = ["event", "events", "overview", "timeline", "workers"]
 
 PAGE: Final = 50
 RECENT: Final = 6  # failures and running events on the overview
-BADLY: Final = (EventStatus.FAILED, EventStatus.ABORTED, EventStatus.CANCELLED)
 
 
 async def overview(request: Request) -> Response:
@@ -43,20 +42,11 @@ async def overview(request: Request) -> Response:
         "charts": charts.overview(moments, desk.history.width),
         "gauges": await _gauges(desk, counts),
         "running": await desk.office.runs(RECENT),
-        "failures": await _failures(desk),
+        "failures": await failures(desk.office, RECENT),
         "ran_for": lambda one: None if one.since is None else max(0.0, time() - one.since),
         "error_of": error_of,
     }
     return await page(request, desk, "overview.html", shown, view="")
-
-
-async def _failures(desk: Desk) -> list[Record]:
-    """The latest that did not end well."""
-    found: list[Record] = []
-    for status in BADLY:
-        found += await desk.office.sought(None, Sought(status), limit=RECENT)
-    found.sort(key=lambda one: one.ended or float(one.number), reverse=True)
-    return found[:RECENT]
 
 
 async def _gauges(desk: Desk, counts: dict[EventStatus, int]) -> list[dict[str, Any]]:

@@ -1,0 +1,260 @@
+"""``lionpride top``: what is going on in a store, live, with keys to cancel and to retry."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+from ..drawing.text import plural
+from ..errors import LionprideError
+from ..stores.record import Record
+from ..stores.seen import Sought
+from ..view import deeds
+from ..view.history import History
+from ..view.office import Office
+from ..view.scene import Scene, look
+from .durable import Commands, finish
+from .place import STORE, place_of
+from .streams import tell
+from .usage import UsageError
+
+if TYPE_CHECKING:
+    from .board import Choice
+
+__all__ = ["Top", "add"]
+
+Deed = Callable[[], Awaitable[str | None]]
+"""Something that is done when it was answered with yes; what it gives is said."""
+
+EVERY = 0.5  # seconds between two looks
+
+KEYS = {"\x1b[A": "up", "\x1b[B": "down", "k": "up", "j": "down", "\t": "tab"}
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "top",
+        help="watch a store in the terminal",
+        description="Show what is going on in a store, live: counts, throughput, what runs, "
+        "limits, workers, the latest failures. Keys cancel and retry. It needs the extra [cli].",
+    )
+    parser.add_argument("--store", metavar="STORE", required=True, help=STORE)
+    parser.add_argument("--once", action="store_true", help="draw it once, and end")
+    parser.set_defaults(run=lambda options: finish(_top(options)))
+
+
+async def _top(options: argparse.Namespace) -> int:
+    """Watch until q is pressed.
+
+    Raises:
+        UsageError: if there is no such store, no terminal, or the extra is missing.
+    """
+    place = place_of(options.store)
+    await place.check_made()
+    once = options.once or not (sys.stdout.isatty() and sys.stdin.isatty())
+    async with Top(Office(place.url), place.name) as top:
+        await (top.draw_once() if once else top.watch())
+    return 0
+
+
+class Top:
+    """Watches a store, and does what keys say.
+
+    Args:
+        office: What is looked at; it is closed at the end.
+        name: What it is called.
+    """
+
+    def __init__(self, office: Office, name: str) -> None:
+        try:
+            from . import board  # late: rich is an extra, and slow to import
+        except ImportError as error:
+            raise UsageError(
+                "top needs the extra [cli]: pip install 'lionpride-core[cli]'"
+            ) from error
+        self._board = board
+        self.office = office
+        self.name = name
+        self.history = History(office)
+        self.choice: Choice = board.Choice()
+        self.scene: Scene | None = None
+        self.over = False
+        self._deed: Deed | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.history.close()
+        await self.office.close()
+
+    # -- drawing -----------------------------------------------------------------------------
+
+    async def draw_once(self) -> None:
+        """Look, and print what there is."""
+        from rich.console import Console  # late: as above
+
+        await self.look()
+        console = Console(highlight=False)
+        tell()
+        height = max(24, console.height if console.is_terminal else 40)
+        console.print(self.drawn(), height=height)
+
+    async def watch(self) -> None:
+        """Draw again and again, until q is pressed."""
+        from rich.console import Console  # late: as above
+        from rich.live import Live  # late: as above
+
+        pressed: asyncio.Queue[str] = asyncio.Queue()
+        await self.look()
+        console = Console(highlight=False)
+        with (
+            keys(pressed),
+            Live(self.drawn(), console=console, screen=True, auto_refresh=False) as live,
+        ):
+            while not self.over:
+                try:
+                    async with asyncio.timeout(EVERY):
+                        await self.press(await pressed.get())
+                except TimeoutError:
+                    await self.look()
+                live.update(self.drawn(), refresh=True)
+
+    async def look(self) -> None:
+        """See what is going on; if the store does not answer now, say so."""
+        try:
+            self.scene = await look(self.office, self.history)
+        except LionprideError as error:
+            if self.scene is None:
+                raise
+            self.choice = replace(self.choice, says=str(error))
+        executor = self.office.executor
+        self.choice = replace(self.choice, paused=None if executor is None else executor.paused)
+
+    def drawn(self) -> Any:
+        """What there is to see now."""
+        assert self.scene is not None
+        return self._board.Board(self.name, self.scene, self.choice)
+
+    # -- keys --------------------------------------------------------------------------------
+
+    async def press(self, key: str) -> None:
+        """Do what a key says; what changes something is asked about first."""
+        key = KEYS.get(key, key)
+        choice = self.choice
+        self.choice = replace(choice, says="", asks="")
+        if choice.asks:
+            deed, self._deed = self._deed, None
+            if key in ("y", "Y") and deed is not None:
+                await self._do(deed)
+        elif key == "q":
+            self.over = True
+        elif key == "tab":
+            other = "failures" if choice.list == "running" else "running"
+            self.choice = replace(self.choice, list=other, index=0)
+        elif key in ("up", "down"):
+            last = len(self._rows()) - 1
+            index = choice.index + (1 if key == "down" else -1)
+            self.choice = replace(self.choice, index=max(0, min(last, index)))
+        elif key in ("c", "r", "R", "p"):
+            await self._ask(key)
+
+    def _rows(self) -> list[Record]:
+        assert self.scene is not None
+        if self.choice.list == "failures":
+            return list(self.scene.failures)
+        return [one.record for one in self.scene.runs]
+
+    async def _ask(self, key: str) -> None:
+        """Ask whether it is to be done, and say how many it concerns."""
+        rows = self._rows()
+        if key == "p":
+            self._ask_to_pause()
+        elif key == "R":
+            await self._ask_to_retry_all()
+        elif self.choice.index < len(rows):
+            self._ask_about(rows[self.choice.index], "cancel" if key == "c" else "retry")
+
+    def _ask_to_pause(self) -> None:
+        executor = self.office.executor
+        if executor is None:
+            self._say("a pause is for the process that runs: this one only looks")
+        elif executor.paused:
+            self._question("Start events again?", executor.resume)
+        else:
+            self._question("Start no more events?", executor.pause)
+
+    async def _ask_to_retry_all(self) -> None:
+        what = Sought(deeds.FAILED)
+        number = await self.office.how_many(None, what)
+        if not number:
+            self._say("nothing has failed")
+            return
+
+        async def deed() -> str:
+            done = await deeds.retry_all(self.office, None, what)
+            return f"{plural(done, 'event')} {'waits' if done == 1 else 'wait'} again"
+
+        self._question(f"Retry {plural(number, 'failed event')}?", deed)
+
+    def _ask_about(self, record: Record, word: str) -> None:
+        if word not in deeds.doable(record):
+            self._say(f"event {record.number} is {record.status.value}: no way to {word} it")
+            return
+
+        async def deed() -> str:
+            one = deeds.cancel if word == "cancel" else deeds.retry
+            done = await one(self.office, record)
+            return f"event {record.number}: " + (_DONE[word] if done else "it had ended before")
+
+        self._question(f"{word.capitalize()} event {record.number}?", deed)
+
+    def _question(self, words: str, deed: Deed) -> None:
+        self._deed = deed
+        self.choice = replace(self.choice, asks=words)
+
+    def _say(self, words: str) -> None:
+        self.choice = replace(self.choice, says=words)
+
+    async def _do(self, deed: Deed) -> None:
+        try:
+            says = await deed()
+        except LionprideError as error:
+            says = str(error)
+        await self.look()
+        self._say(says or "")
+
+
+_DONE = {"cancel": "cancelled, or asked to be", "retry": "retried"}
+
+
+@contextmanager
+def keys(pressed: asyncio.Queue[str]) -> Iterator[None]:
+    """Put what is pressed into a queue, key by key, without waiting for a line's end."""
+    import termios  # late: there is none on Windows
+    import tty  # late: the same
+
+    loop, fd = asyncio.get_running_loop(), sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+
+    def read() -> None:
+        text = os.read(fd, 64).decode("utf-8", "ignore")
+        while text:
+            length = 3 if text.startswith("\x1b[") else 1
+            pressed.put_nowait(text[:length])
+            text = text[length:]
+
+    tty.setcbreak(fd)
+    loop.add_reader(fd, read)
+    try:
+        yield
+    finally:
+        loop.remove_reader(fd)
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

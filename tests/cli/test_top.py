@@ -1,0 +1,140 @@
+"""Keys, what they ask and what they do; and the command in a terminal."""
+
+import asyncio
+import os
+import pty
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from lionpride.cli import main
+from lionpride.cli.top import Top
+from lionpride.core import Event, EventStatus, Executor, Processor
+from lionpride.view.office import Office
+
+
+class Page(Event):
+    ends: str = "well"
+
+    async def _invoke(self) -> str:
+        if self.ends == "badly":
+            raise ValueError("no luck")
+        if self.ends == "never":
+            await asyncio.Event().wait()
+        return self.ends
+
+
+class Pages(Processor):
+    event_type = Page
+
+
+class Desk(Executor):
+    processor_type = Pages
+
+
+async def pressed(top: Top, *keys: str) -> str:
+    """What is said after these keys."""
+    for key in keys:
+        await top.press(key)
+    return top.choice.asks or top.choice.says
+
+
+async def test_keys_ask_before_they_change_anything() -> None:
+    desk = Desk(grace=0.0)
+    async with desk, Top(Office(desk), "here") as top:
+        await top.look()
+        bad = await desk.append_many([Page(ends="badly") for _ in range(3)])
+        await desk.join()
+        hanging = await desk.append(Page(ends="never"))
+        while hanging.status is not EventStatus.PROCESSING:
+            await asyncio.sleep(0)
+        await top.look()
+        assert await pressed(top, "c") == "Cancel event 4?"
+        assert await pressed(top, "n") == ""
+        assert hanging.status is EventStatus.PROCESSING
+        assert await pressed(top, "r") == "event 4 is processing: no way to retry it"
+        assert await pressed(top, "c", "y") == "event 4: cancelled, or asked to be"
+        while hanging.status is not EventStatus.CANCELLED:
+            await asyncio.sleep(0)
+        await top.look()
+        assert await pressed(top, "\t", "\x1b[B", "r") == "Retry event 3?"
+        assert await pressed(top, "y") == "event 3: retried"
+        await desk.join()
+        assert bad[2].execution.attempt == 2
+        assert await pressed(top, "R") == "Retry 3 failed events?"
+        assert await pressed(top, "y") == "3 events wait again"
+        await desk.join()
+        assert await pressed(top, "p") == "Start no more events?"
+        await top.press("y")
+        assert desk.paused
+        assert top.choice.paused
+        assert await pressed(top, "p") == "Start events again?"
+        await top.press("y")
+        assert not desk.paused
+        await top.press("q")
+        assert top.over
+
+
+async def test_of_a_store_that_others_run_nothing_is_paused(tmp_path: Path) -> None:
+    desk = Desk(store=f"sqlite:///{tmp_path / 'run.db'}")
+    await desk.append(Page())
+    async with Top(Office(str(tmp_path / "run.db")), "run.db") as top:
+        await top.look()
+        assert "only looks" in await pressed(top, "p")
+        assert await pressed(top, "R") == "nothing has failed"
+        assert await pressed(top, "c") == ""  # nothing runs, so nothing is chosen
+    await desk.store.close()
+
+
+async def test_it_draws_in_a_terminal_and_ends_with_q(tmp_path: Path) -> None:
+    desk = Desk(store=f"sqlite:///{tmp_path / 'run.db'}")
+    async with desk:
+        await desk.append(Page(ends="badly"))
+        await desk.join()
+    ours, theirs = pty.openpty()
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "lionpride", "top", "--store", str(tmp_path / "run.db")),
+        stdin=theirs,
+        stdout=theirs,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"},
+    )
+    os.close(theirs)
+    seen, text = bytearray(), asyncio.Event()
+
+    def read() -> None:
+        try:
+            seen.extend(os.read(ours, 65536))
+        except OSError:
+            asyncio.get_running_loop().remove_reader(ours)
+        if b"no luck" in seen:
+            text.set()
+
+    asyncio.get_running_loop().add_reader(ours, read)
+    await text.wait()
+    os.write(ours, b"q")
+    assert await command.wait() == 0
+    asyncio.get_running_loop().remove_reader(ours)
+    os.close(ours)
+    plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", bytes(seen)).decode()
+    assert "1 worker" in plain or "0 workers" in plain
+    assert "ValueError: no luck" in plain
+
+
+async def test_without_a_terminal_it_is_drawn_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk = Desk(store=f"sqlite:///{tmp_path / 'run.db'}")
+    await desk.append(Page())
+    await desk.store.close()
+    status = await asyncio.to_thread(main, ["top", "--store", str(tmp_path / "run.db")])
+    assert status == 0
+    said = capsys.readouterr().out
+    assert "lionpride top" in said
+    assert "pending" in said
+
+
+def test_what_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", "--store", str(tmp_path / "none.db")]) == 2
+    assert "no such file" in capsys.readouterr().err
