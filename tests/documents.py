@@ -1,10 +1,13 @@
 """Reads the fenced blocks of the project's documents, and runs a Python one as a user would."""
 
+import os
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from kept import url_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,13 +71,20 @@ def blocks_of(path: Path) -> list[Block]:
 
 
 def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a block in a process of its own that stands in an empty folder; warnings are errors."""
+    """Run a block in a process of its own that stands in an empty folder; warnings are errors.
+
+    One that names ``DATABASE_URL`` finds there a PostgreSQL server, with a schema of its own.
+    """
+    environment = dict(os.environ)
+    if "DATABASE_URL" in block.text:
+        environment["DATABASE_URL"] = url_of("postgres", folder)
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", _RUNNER, block.document],
         input="\n" * (block.line - 1) + block.text,
         capture_output=True,
         text=True,
         cwd=folder,
+        env=environment,
         timeout=60,
         check=False,
     )
