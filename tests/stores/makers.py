@@ -77,6 +77,7 @@ def postgres_in(home: Home, clock: Callable[[], float], **how: Any) -> PostgresS
 STORES: dict[str, Make] = {
     "memory": lambda clock: MemoryStore(QUEUE, clock=clock),
     "sqlite": sqlite,
+    "postgres": postgres,
 }
 
 

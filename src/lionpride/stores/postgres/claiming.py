@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,7 @@ from ..sql.forms import STATE, Kept, Waits
 from .expiring import Expire, Expired
 from .link import Db
 
-__all__ = ("Claim", "Claimed", "Gate")
+__all__ = ("Claim", "Claimed", "Gate", "gate_of", "is_known", "mature", "wait_of")
 
 BUSY: Final = 0.005
 """Seconds until a claim looks again that has passed over what others hold just now."""
@@ -64,6 +64,7 @@ class Claimed(NamedTuple):
     Attributes:
         now: The time of the claim.
         expired: What was ended, since it was not started in time.
+        rationed: What they took of the limits, if there are any.
     """
 
     rows: Sequence[Waits]
@@ -72,6 +73,7 @@ class Claimed(NamedTuple):
     now: float
     expired: Expired
     new: Sequence[tuple[float, int]] = ()
+    rationed: Any = None
 
 
 @dataclass(slots=True)
@@ -84,6 +86,7 @@ class Claim:
         until, skip, denied: Which events; see ``Store.claim``.
         start: Whether they start at once, which ends a row of denials.
         missing: The kinds of events that this process has no class for.
+        met: More of them that were met.
         whole: Whether to bring what never changes of each event along.
         expire: Ends what was not started in time.
     """
@@ -98,12 +101,13 @@ class Claim:
     missing: Collection[str]
     whole: bool
     expire: Expire
+    met: set[str] = field(default_factory=set)
 
     async def __call__(self, db: Db) -> Claimed:
         queue = await db.queue()
         gate, rows, kept = await self._take(db, queue)
         if gate.due is not None and gate.due <= gate.now and gate.paused <= gate.now:
-            await db.run(_MATURE, db.now, queue)
+            await mature(db, queue)
             gate, rows, kept = await self._take(db, queue)
         expired = Expired([], gate.expires)
         if gate.expires is not None and gate.expires <= gate.now:
@@ -130,6 +134,16 @@ class Claim:
                 if self.whole:
                     kept[one[5]] = (one[17].bytes, *one[18:])
         return gate, rows, kept
+
+
+async def gate_of(db: Db, queue: int) -> Gate:
+    """What there is to know of a queue before a claim."""
+    return Gate._make(await db.row(f"{_GATE} SELECT *, false FROM gate", db.now, queue))
+
+
+async def mature(db: Db, queue: int) -> None:
+    """Make ready what has become due."""
+    await db.run(_MATURE, db.now, queue)
 
 
 def wait_of(gate: Gate, taken: int, n: int) -> float | None:

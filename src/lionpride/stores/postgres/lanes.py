@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-__all__ = ("Asked", "Lane")
+from .link import Db, Link
+
+__all__ = ("Asked", "Lane", "take")
 
 T = TypeVar("T")
 
@@ -42,6 +44,16 @@ class Asked(NamedTuple):
         else:
             if not self.future.done():
                 self.future.set_result(value)
+
+
+async def take(link: Link, step: Callable[[Db], Awaitable[Any]], asked: Asked) -> None:
+    """Take a step, and tell who asked for it."""
+    try:
+        answer = await link.run(step)
+    except Exception as error:
+        asked.fail(error)
+    else:
+        await asked.tell(answer)
 
 
 class Lane(Generic[T]):

@@ -15,6 +15,7 @@ from ..sql.forms import PENDING, PROCESSING, STATE
 from ..sql.host import born, host, is_dead
 from .link import Db
 from .placing import count, finish, let_wait
+from .takings import read_held, spend_held, tidy
 
 __all__ = ("BEAT", "Discharge", "Enlist", "Extend", "Sweep", "attended")
 
@@ -34,7 +35,7 @@ FROM unnest($3::text[], $4::text[]) AS given (name, about) WHERE w.name = given.
 """Gives a sign of life of workers, and what they say; all that they hold is held for so long."""
 
 _LAPSED: Final = f"""
-SELECT l.number, l.due, l.priority, {", ".join(f"l.{each.strip()}" for each in STATE.split(","))}
+SELECT l.held, l.number, l.priority, {", ".join(f"l.{each.strip()}" for each in STATE.split(","))}
 FROM {{lease}} l LEFT JOIN {{worker}} w ON w.name = l.worker
 WHERE l.queue = $2 AND l.until < {{now}} AND (w.until IS NULL OR w.until < {{now}})
 ORDER BY l.number LIMIT $3 FOR UPDATE OF l SKIP LOCKED
@@ -103,33 +104,39 @@ class Sweep:
 
     Attributes:
         mine: The workers of this process.
+        now: The time when it was asked for; None for the server's own when it is done.
         limit: How many at most.
     """
 
     mine: Collection[str]
+    now: float | None
     limit: int = 1000
 
     async def __call__(self, db: Db) -> tuple[list[int], bool]:
         queue = await db.queue()
         await lapse_dead(db, queue, self.mine)
+        await tidy(db)
         async with db.transaction():
-            lapsed = await db.rows(_LAPSED, db.now, queue, self.limit)
+            lapsed = await db.rows(_LAPSED, self.now, queue, self.limit)
             if lapsed:
                 await self._give_back(db, queue, lapsed)
         others = "SELECT DISTINCT worker FROM {lease} WHERE queue = $1"
         holders = {name for (name,) in await db.rows(others, queue)}
-        return [one[0] for one in lapsed], bool(holders - set(self.mine))
+        return [one[1] for one in lapsed], bool(holders - set(self.mine))
 
     async def _give_back(self, db: Db, queue: int, lapsed: Sequence[Any]) -> None:
         back, ended = [], []
-        for number, _, priority, *state in lapsed:
+        now: float = await db.value("SELECT {now}", self.now)
+        for held, number, priority, *state in lapsed:
+            if held is not None:
+                await spend_held(db, read_held(held), now)
             ending = after_interruption(state[3])
             after, status = packed_ending(ending, tuple(state)), ending.status.value
             if status == PENDING:
                 back.append((0.0, priority, number, after))
             else:
                 ended.append((number, status, 0.0, after))
-        numbers = [one[0] for one in lapsed]
+        numbers = [one[1] for one in lapsed]
         await db.run("DELETE FROM {lease} WHERE number = ANY($1::bigint[])", numbers)
         await let_wait(db, queue, back)
         await finish(db, queue, ended)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from random import random
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -94,6 +94,14 @@ class Db:
     async def value(self, text: str, *bound: Any) -> Any:
         """The first column of the first row; None if there is none."""
         return await self._connection.fetchval(self.names.fill(text), *bound)
+
+    async def line(self, text: str, *bound: Any, size: int) -> AsyncIterator[list[Any]]:
+        """The rows that a statement gives, so many at a time, within a transaction."""
+        cursor = await self._connection.cursor(self.names.fill(text), *bound)
+        while page := await cursor.fetch(size):
+            yield page
+            if len(page) < size:
+                return
 
     async def run(self, text: str, *bound: Any) -> int:
         """How many rows a statement has written."""

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from ...errors import OperationError
 from ..sql.forks import forks
 from ..sql.forms import Entry, Exit
-from .lanes import Asked, Lane
+from .lanes import Asked, Lane, take
 from .link import SHARDS, Db, Link
 from .names import Names
 from .pool import Door, Pool
@@ -145,10 +145,5 @@ class Opened:
 async def _take(link: Link, some: Sequence[Asked]) -> bool:
     """Take steps, one after another."""
     for asked in some:
-        try:
-            answer = await link.run(asked.step)
-        except Exception as error:
-            asked.fail(error)
-        else:
-            await asked.tell(answer)
+        await take(link, asked.step, asked)
     return True

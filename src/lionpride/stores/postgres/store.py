@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from ...model.execution import EventStatus, Execution
 from ...model.packing import packed_result
 from ...model.work import Work
-from ...rules.lifecycle import RELEASED
+from ...rules.lifecycle import RELEASED, Ending, Pause
 from ...rules.metering import Limits
 from ..contract import Claim, Extended, Settled, Settlement
 from ..sql.forms import Exit
 from ..sql.holding import Taken
-from . import claiming, reading, settling
+from ..sql.metering import Deed, Halt, TableMeter
+from ..sql.rationing import Ration
+from . import claiming, metering, reading, settling
 from .base import CHUNK, heard
 from .by_hand import Retain
 from .expiring import Expire
-from .lanes import Asked
+from .lanes import Asked, take
 from .leasing import Extend, Sweep
 from .news import ENDED, READY
+from .rationing import Rationed
 from .taking_in import TakingIn
 
 __all__ = ("PostgresStore",)
@@ -65,6 +69,9 @@ class PostgresStore(TakingIn):
         super().__init__(*args, **kwargs)
         self._swept = -SWEEP
         self._others = False  # others hold leases
+        self._deeds: set[asyncio.Future[Any]] = set()  # that are under way
+        self._notes = 0  # of steps that may have let go of something
+        self._blocked = False  # a claim found nothing that limits allow
         self._strangers = False  # what is claimed here has mostly been appended elsewhere
 
     # -- claiming ----------------------------------------------------------------------------
@@ -84,7 +91,7 @@ class PostgresStore(TakingIn):
         opened = self._open
         self._names.add(worker)
         self._tidy()
-        step = claiming.Claim(
+        step: Any = claiming.Claim(
             worker,
             n,
             self._lease if lease is None else lease,
@@ -96,10 +103,14 @@ class PostgresStore(TakingIn):
             self._strangers,
             Expire(),
         )
-        taken = Taken()
+        if limits is not None:
+            if self._deeds:  # what is given back may be had at once
+                await asyncio.wait(self._deeds)
+            step = Rationed(step, Ration(limits, self._clock, start))
+        taken, notes = Taken(), self._notes
         try:
             wait: float | None = await opened.ask(
-                opened.claim, step, lambda answer: self._claimed(answer, start, taken)
+                opened.claim, step, lambda answer: self._claimed(answer, step, taken, limits, notes)
             )
         except asyncio.CancelledError:
             taken.wanted = False  # nobody waits for them any more
@@ -109,17 +120,62 @@ class PostgresStore(TakingIn):
             wait = SWEEP  # another process may die
         return taken.claims, wait
 
-    async def _claimed(self, answer: claiming.Claimed, start: bool, taken: Taken) -> float | None:
+    async def _claimed(
+        self,
+        answer: claiming.Claimed,
+        step: claiming.Claim | Rationed,
+        taken: Taken,
+        limits: Limits | None,
+        notes: int,
+    ) -> float | None:
+        claim = step.claim if isinstance(step, Rationed) else step
+        self.missing |= claim.met
         await self._expired(answer.expired)
         held: Sequence[Work | None] = ()  # at rest they are nobody's: kept until that is noted
         if answer.rows:
             answer, held = await self._with_kept(answer)
         self._sights.moved([one[0] for one in answer.rows])
-        wait = self._holding.claimed(answer, start, taken)
+        wait = self._holding.claimed(answer, claim.start, taken)
         del held
         self._warn_of_missing()
+        if limits is not None and answer.rationed is not None:
+            self._meter(taken, limits, answer.rationed)
+            if self._blocked and notes != self._notes:
+                wait = 0.0  # somebody has let go of something since the claim was asked for
         self._release(taken)
         return wait
+
+    def _meter(self, taken: Taken, limits: Limits, rationed: Any) -> None:
+        """Put its meter on each event that was claimed under limits."""
+        self._blocked = rationed.is_blocked
+        if self._blocked:
+            for limit in limits.values():
+                limit.account(None).on_change(self._bells.ring_ready)
+        for event, attempt in taken.claims:
+            number = event.__dict__["_arrival"]
+            event.__dict__["_meter"] = TableMeter(
+                self._do,
+                self._clock,
+                limits,
+                (number, attempt, rationed.keys[number]),
+                rationed.parts[number],
+                rationed.refusals.get(number),
+            )
+
+    def _do(self, deed: Deed) -> None:
+        """Have a deed of a meter done before its claim is settled."""
+        opened = self._open
+        asked = opened.ask(opened.settle, deed, lambda _: self._note())
+        self._deeds.add(asked)
+        asked.add_done_callback(self._deeds.discard)
+        asked.add_done_callback(heard)
+
+    def _note(self) -> None:
+        """Something has changed: have those look again who found nothing that limits allow."""
+        self._notes += 1
+        if self._blocked:
+            self._blocked = False
+            self._bells.ring_ready()
 
     async def _with_kept(
         self, answer: claiming.Claimed
@@ -173,6 +229,8 @@ class PostgresStore(TakingIn):
 
     def start(self, event: Work) -> None:
         self._holding.start(event)
+        if "_meter" in event.__dict__:
+            event.__dict__["_meter"].begin()
 
     # -- settling ----------------------------------------------------------------------------
 
@@ -182,6 +240,7 @@ class PostgresStore(TakingIn):
         number: int = own.get("_arrival", 0)
         if not self._holding.has(number, event, attempt):
             return
+        own.pop("_meter", None)
         if response is None:
             result: str | None = _NOTHING
         else:
@@ -204,9 +263,18 @@ class PostgresStore(TakingIn):
         return answers
 
     def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
+        for event, attempt, outcome in settlements:
+            if isinstance(outcome, Ending) and outcome.pause is not None:
+                self._pause(event, attempt, outcome.pause)
         rows = [self._holding.settling(each, 0.0) for each in settlements]
         opened = self._open
         return opened.ask(opened.settle, rows, lambda answers: self._settled(settlements, answers))
+
+    def _pause(self, event: Work, attempt: int, pause: Pause) -> None:
+        """Have nothing claimed of what a service has too many of, before the claim is settled."""
+        meter: TableMeter | None = event.__dict__.get("_meter")
+        pool = None if meter is None else meter.pool(pause)
+        self._do(Halt(self._number(event), attempt, pool, self._clock() + pause.seconds))
 
     async def _settled(
         self, settlements: Sequence[Settlement], answers: list[Settled]
@@ -222,16 +290,24 @@ class PostgresStore(TakingIn):
         self._sights.moved(event.__dict__.get("_arrival", 0) for event, _, _ in settlements)
         self._holding.settled(settlements, answers)
         back = False
-        for event, _, outcome in settlements:
+        for (event, _, outcome), answer in zip(settlements, answers, strict=True):
+            if answer is Settled.APPLIED:
+                event.__dict__.pop("_meter", None)
             if outcome.status is EventStatus.PENDING:
                 back = True
                 self._alarm.set(event.execution.expires)
         self._herald.tell(READY if back else ENDED)
         self._ring_if_idle()
+        self._note()
         return answers
 
     async def _settle_all(self, items: Sequence[Exit | Asked]) -> bool:
-        asked = [one for one in items if isinstance(one, Asked)]
+        asked = []
+        for one in items:  # what an attempt spends, it spends before it ends
+            if isinstance(one, Asked) and isinstance(one.step, Deed):
+                await take(self._open.settling, partial(metering.do, deed=one.step), one)
+            elif isinstance(one, Asked):
+                asked.append(one)
         exits = [one for one in items if not isinstance(one, Asked)]
         fine = not exits or await self._exit(exits)
         await self._answer(asked)
@@ -260,6 +336,7 @@ class PostgresStore(TakingIn):
         self._holding.exited(exits, applied)
         self._herald.tell(ENDED)
         self._ring_if_idle()
+        self._note()
         return True
 
     async def _answer(self, asked: Sequence[Asked]) -> None:
@@ -286,8 +363,12 @@ class PostgresStore(TakingIn):
         return answers
 
     async def sweep(self, limit: int = 1000) -> int:
-        count: int = await self._ask(Sweep(frozenset(self._names), limit), self._swept_up)
+        count: int = await self._ask(self._sweep(limit), self._swept_up)
         return count
+
+    def _sweep(self, limit: int) -> Sweep:
+        now = None if self._given is None else self._given()
+        return Sweep(frozenset(self._names), now, limit)
 
     async def _swept_up(self, answer: tuple[list[int], bool]) -> int:
         numbers, self._others = answer
@@ -303,7 +384,7 @@ class PostgresStore(TakingIn):
         if now - self._swept < SWEEP:
             return
         self._swept = now
-        self._ask(Sweep(frozenset(self._names)), self._swept_up).add_done_callback(heard)
+        self._ask(self._sweep(1000), self._swept_up).add_done_callback(heard)
         if self._retain is not None:
             keep = self._retain if isinstance(self._retain, int) else None
             age = self._retain if isinstance(self._retain, timedelta) else None

@@ -111,9 +111,13 @@ class Watching(Manage):
                 await self._see_endings(awaited, PUBLISHED in news)
             self._bells.ring_idle()
             self._bells.ring_room()
+            self._note()
         if READY in news:
             self._alarm.set(await self._read(reading.next_expiry))
             self._bells.ring_room()
+
+    def _note(self) -> None:
+        """Somebody may have let go of something."""
 
     async def _see_endings(self, awaited: list[int], published: bool) -> None:
         """Show what has become of those whose endings somebody waits for."""

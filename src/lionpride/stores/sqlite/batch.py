@@ -18,7 +18,7 @@ from ..sql.forms import Entry, Exit, Fresh
 from .bulk import Bulk
 from .entering import exists
 from .merging import claim_first
-from .metering import BEFORE
+from .metering import Meter
 from .retaining import Prune, Retain
 from .steps import Claim, Settle, Step
 
@@ -180,7 +180,7 @@ def _rank(step: Step) -> int:
 
 def _before(rows: Bulk, steps: Sequence[Step], answers: dict[int, Answer]) -> None:
     """What an attempt spends, it spends before it ends."""
-    spent = [(at, step) for at, step in enumerate(steps) if isinstance(step, BEFORE)]
+    spent = [(at, step) for at, step in enumerate(steps) if isinstance(step, Meter)]
     done = _together(rows, lambda: [Answer(step(rows)) for _, step in spent])
     answers |= {at: done[n] if done else _one(rows, step) for n, (at, step) in enumerate(spent)}
 

@@ -24,10 +24,11 @@ from ..roster import Held, WorkerRecord
 from ..sql.forms import Found
 from ..sql.host import is_dead
 from ..sql.records import about_of, record_of, standing_of
+from ..sql.takings import pool_of
 from ..upkeep import Finding
 from .examining import examine
 from .look import Look
-from .takings import Takings, pool_of
+from .takings import Takings
 
 __all__ = ("Reader",)
 

@@ -19,9 +19,9 @@ from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_
 from ..contract import Cancelled, Extended, Settled
 from ..sql.forms import Kept, Settling, State, Waits
 from ..sql.host import born, host, is_dead
+from ..sql.rationing import Ration, Rationed
 from .bulk import Bulk
 from .expiring import Expire, Expired
-from .rationing import Ration, Rationed
 from .rows import Rows
 
 __all__ = (
@@ -173,7 +173,8 @@ class Claim:
     def _within(self, rows: Rows, expired: Expired, ration: Ration) -> Claimed:
         """Claim within limits."""
         line = rows.in_line(self.bound, self.skip, self.denied, self.now)
-        found, holds, rationed = ration.choose(rows, self.n, line, self._is_known)
+        ration.choose(rows.takings, self.n, line, self._is_known)
+        found, holds, rationed = ration.chosen, ration.holds, ration.rationed
         every = self.bound is None and not self.skip and not self.denied
         if found and every and rationed.is_first and not expired.leaves(self.now):
             rows.lease_first(found, self.worker, self.lapse(), self.start)

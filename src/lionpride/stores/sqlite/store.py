@@ -25,13 +25,14 @@ from ..sql.columns import (
 )
 from ..sql.forms import Place
 from ..sql.holding import Taken
+from ..sql.metering import Halt, TableMeter
+from ..sql.rationing import Ration, Rationed
 from ..terms import Terms
 from . import steps
 from .base import CHUNK, heard
 from .entering import Append, Enter
 from .manage import Manage
-from .metering import FileMeter, Halt
-from .rationing import Ration, Rationed
+from .metering import Meter
 from .retaining import Retain
 
 __all__ = ("SqliteStore",)
@@ -215,8 +216,8 @@ class SqliteStore(Manage):
                 limit.account(None).on_change(self._bells.ring_ready)
         for event, attempt in taken.claims:
             number = event.__dict__["_arrival"]
-            event.__dict__["_meter"] = FileMeter(
-                lambda step: self._ask(step).add_done_callback(heard),
+            event.__dict__["_meter"] = TableMeter(
+                lambda deed: self._ask(Meter(deed)).add_done_callback(heard),
                 self._clock,
                 limits,
                 (number, attempt, rationed.keys[number]),
@@ -281,10 +282,10 @@ class SqliteStore(Manage):
 
     def _pause(self, event: Work, attempt: int, pause: Pause) -> None:
         """Have nothing claimed of what a service has too many of, with the commit to come."""
-        meter: FileMeter | None = event.__dict__.get("_meter")
+        meter: TableMeter | None = event.__dict__.get("_meter")
         pool = None if meter is None else meter.pool(pause)
         halt = Halt(self._number(event), attempt, pool, self._clock() + pause.seconds)
-        self._ask(halt).add_done_callback(heard)
+        self._ask(Meter(halt)).add_done_callback(heard)
 
     def _settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
         self._holding.settled(settlements, answers)

@@ -1,7 +1,4 @@
-"""What the file says of limits: how much of each pool was taken when, and what leases hold.
-
-A pool is a limit by its name in the file, or one key's share of it.
-"""
+"""What the file says of limits: how much of each pool was taken when, and what leases hold."""
 
 from __future__ import annotations
 
@@ -9,49 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from math import fsum
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import apsw
 
-from ...rules.limits import Limit
+from ..sql.takings import AHEAD, FINE, Held, Pool
 
-__all__ = ("Held", "Pool", "Takings", "instant", "pool_of")
-
-_FINE: Final = 4096
-"""Parts of a window: what is taken in one of them after another shares an instant."""
-
-_AHEAD: Final = 1.0
-"""Seconds by which an instant may lie ahead: clocks differ, but if by more, one was set back."""
-
-
-def pool_of(limit: Limit, key: str | None) -> str:
-    """The name in the file."""
-    return f"{limit.pool}\x1f{key}" if limit.per_key else limit.pool
-
-
-def instant(per: float, at: float, last: float) -> float:
-    """When what is taken at an instant counts as taken, after the last that was so.
-
-    In a crowd that is the later edge of a small part of the window, never an earlier instant.
-    """
-    if at <= last:
-        return last
-    return at + per / _FINE if at - last < per / _FINE else at
-
-
-class Pool(NamedTuple):
-    """How much of a pool counts now, and before when nothing more is to be had."""
-
-    used: float
-    paused: float
-    last: float
-
-
-class Held(NamedTuple):
-    """What a lease holds: so much until it ends, or, with a length of window, until the start."""
-
-    amount: float
-    per: float | None
+__all__ = ("Takings",)
 
 
 class Takings:
@@ -60,6 +21,8 @@ class Takings:
     Args:
         connection: Where they are.
     """
+
+    fine = FINE
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
@@ -75,7 +38,7 @@ class Takings:
         used, paused, last = row
         if per is None:
             return Pool(0.0, paused, last)
-        if last > now + _AHEAD + per / _FINE:
+        if last > now + AHEAD + per / FINE:
             self._set_back(name, now)
         query = "SELECT at, amount FROM taken WHERE pool = ? AND at <= ? ORDER BY at"
         gone = [

@@ -147,7 +147,7 @@ CREATE TABLE {worker} (
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 
 -- What starts have taken of limits in a time: of each pool, which is a limit or one key's share
--- of it, how much at which instant, until that has left the window; and the sum of it.
+-- of it, how much at which instant, until that has left the window.
 CREATE TABLE {taken} (
     pool   text NOT NULL,
     at     double precision NOT NULL,
@@ -157,7 +157,6 @@ CREATE TABLE {taken} (
 
 CREATE TABLE {pool} (
     name   text PRIMARY KEY,
-    used   double precision NOT NULL,
     per    double precision NOT NULL,  -- the length of its window in seconds
     last   double precision NOT NULL,  -- the last instant at which something was taken
     paused double precision NOT NULL   -- nothing is to be had before this time

@@ -1,24 +1,23 @@
-"""Claims of the store in a file under limits: all that an event costs is reserved, or none."""
+"""Claims of a store over tables under limits: all that an event costs is reserved, or none."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ...model.costs import REQUEST
 from ...rules.guards import Guard
 from ...rules.limits import Account, Limit
 from ...rules.metering import Limits, Share, excess
-from ..sql.forms import Waits
+from .forms import Waits
 from .metering import Part
-from .rows import Rows
-from .takings import Held, Takings, instant, pool_of
+from .takings import Held, Pool, instant, pool_of
 
-__all__ = ("Ration", "Rationed")
+__all__ = ("Ration", "Rationed", "Takings")
 
 _DEPTH: Final = 300
 """How many are looked at that may not start, in one claim, but for those of a key."""
@@ -31,8 +30,30 @@ _read = lru_cache(maxsize=1024)(json.loads)
 """Costs of their text; many events cost the same."""
 
 
-class FileAccount(Account):
-    """What is taken of a pool of the file, in one transaction.
+class Takings(Protocol):
+    """What the tables say of pools, in one transaction.
+
+    Attributes:
+        fine: Parts of a window: what is taken in one of them after another shares an instant.
+    """
+
+    fine: int
+
+    def pool(self, name: str, per: float | None, now: float) -> Pool:
+        """What counts of a pool now."""
+
+    def leaving(self, name: str) -> Iterator[tuple[float, float]]:
+        """When so much was taken of a pool, the oldest first."""
+
+    def stamp_at(self, name: str, per: float, at: float, amount: float) -> None:
+        """Take so much of a pool at this very instant."""
+
+    def held(self) -> Mapping[str, float]:
+        """What all leases hold together, by pool; 0 of those that are not named."""
+
+
+class TableAccount(Account):
+    """What is taken of a pool, in one transaction.
 
     Args:
         limit: Whose pool it is.
@@ -74,7 +95,7 @@ class FileAccount(Account):
             self.held += amount
             return None, Held(amount, per)
         if not self._taken:
-            self._at = instant(per, now, self.last_stamp)
+            self._at = instant(per, now, self.last_stamp, self._takings.fine)
         self._taken += amount
         self.stamped += amount
         return self._at, None
@@ -117,64 +138,87 @@ class Ration:
         clock: The time; asked once the transaction has begun, perhaps in another thread.
         start: Whether they start at once.
         now: What it said.
+        chosen: Those that may start, each as it waited.
+        holds: What the leases of some are to hold, by number.
+        rationed: The rest of what came of it.
     """
 
     limits: Limits
     clock: Callable[[], float]
     start: bool
     now: float = 0.0
-    _accounts: dict[str, FileAccount] = field(default_factory=dict)
+    chosen: list[Waits] = field(default_factory=list)
+    holds: dict[int, dict[str, Held]] = field(default_factory=dict)
+    rationed: Rationed = field(default_factory=Rationed)
+    _accounts: dict[str, TableAccount] = field(default_factory=dict)
     _shares: dict[tuple[str | None, str | None], list[Share]] = field(default_factory=dict)
     _guards: list[Guard] = field(default_factory=list)
     _guarded: set[str] = field(default_factory=set)
     _closed: set[str | None] = field(default_factory=set)
+    _takings: Any = None
     _held: Any = None
+    _n: int = 0
+    _looked: int = 0
+    _blocked: int = 0
+    _at_best: float = inf
+
+    def begin(self, takings: Takings, n: int, now: float | None = None) -> None:
+        """Choose so many at most; the transaction has begun."""
+        self.now = self.clock() if now is None else now
+        self._takings, self._n = takings, n
 
     def choose(
-        self, rows: Rows, n: int, found: Iterator[Any], is_known: Callable[[str], bool]
-    ) -> tuple[list[Waits], dict[int, dict[str, Held]], Rationed]:
-        """Of those that wait, in order, who may start now; what its lease is to hold; the rest.
+        self, takings: Takings, n: int, found: Iterator[Any], is_known: Callable[[str], bool]
+    ) -> None:
+        """Of those that wait, in order, choose who may start now.
 
         Args:
-            rows: The tables.
+            takings: What the tables say of pools.
             n: How many at most.
             found: Rows of what waits, each with kind, key and costs at its end.
             is_known: Whether this process has the class of a kind.
         """
-        self.now = self.clock()
-        chosen: list[Waits] = []
-        holds: dict[int, dict[str, Held]] = {}
-        rationed, blocked, looked, at_best = Rationed(), 0, 0, inf
+        self.begin(takings, n)
         for row in found:
-            *waits, kind, key, costs = row
-            number, looked = waits[0], looked + 1
-            if len(chosen) == n or blocked == _DEPTH or looked == _BREADTH:
-                rationed.is_cut = len(chosen) == n
+            if not self.consider(row, is_known):
                 break
-            if key in self._closed or not is_known(kind):
-                rationed.is_first = False
-                continue
-            shares = self._shares.get((key, costs))
-            if shares is None:
-                shares = self._shares[key, costs] = self._shares_of(rows, key, costs)
-            over = next((one for one in shares if one[1] > one[0].limit.amount), None)
-            if over is not None:
-                rationed.refusals[number] = excess(over[0].limit, over[1])
-                rationed.parts[number], shares = [], []
-            elif (at := self._may_start_at(key, shares)) > self.now:
-                at_best = min(at_best, at)
-                blocked += 1
-                continue
-            rationed.is_first = rationed.is_first and not blocked
-            chosen.append(tuple(waits))
-            rationed.keys[number] = key
-            self._take(number, shares, rationed, holds)
+        self.end()
+
+    def consider(self, row: Sequence[Any], is_known: Callable[[str], bool]) -> bool:
+        """Choose the next of those that wait, if it may start now; whether to go on."""
+        *waits, kind, key, costs = row
+        number, self._looked = waits[0], self._looked + 1
+        full = len(self.chosen) == self._n
+        if full or self._blocked == _DEPTH or self._looked == _BREADTH:
+            self.rationed.is_cut = full
+            return False
+        if key in self._closed or not is_known(kind):
+            self.rationed.is_first = False
+            return True
+        shares = self._shares.get((key, costs))
+        if shares is None:
+            shares = self._shares[key, costs] = self._shares_of(key, costs)
+        over = next((one for one in shares if one[1] > one[0].limit.amount), None)
+        if over is not None:
+            self.rationed.refusals[number] = excess(over[0].limit, over[1])
+            shares = []
+        elif (at := self._may_start_at(key, shares)) > self.now:
+            self._at_best = min(self._at_best, at)
+            self._blocked += 1
+            return True
+        self.rationed.is_first = self.rationed.is_first and not self._blocked
+        self.chosen.append(tuple(waits))
+        self.rationed.keys[number] = key
+        self._take(number, shares)
+        return True
+
+    def end(self) -> None:
+        """No more are considered."""
         for account in self._accounts.values():
             account.write()
-        rationed.is_blocked = blocked > 0
-        if at_best < inf:
-            rationed.wait = max(1e-9, at_best - self.now)
-        return chosen, holds, rationed
+        self.rationed.is_blocked = self._blocked > 0
+        if self._at_best < inf:
+            self.rationed.wait = max(1e-9, self._at_best - self.now)
 
     def _may_start_at(self, key: str | None, shares: Sequence[Share]) -> float:
         """When an event may start: now; later; inf where that is unknown, or as who waits."""
@@ -185,7 +229,7 @@ class Ration:
         allowed = all(guard.allows(shares, self.now) for guard in self._guards)
         if account is None:
             return at if allowed else inf
-        assert isinstance(account, FileAccount), "every share is of the file"
+        assert isinstance(account, TableAccount), "every share is of the tables"
         if account.limit.per_key:
             self._closed.add(key)
         elif account.name not in self._guarded:
@@ -194,37 +238,30 @@ class Ration:
             return at
         return at if allowed else inf
 
-    def _shares_of(self, rows: Rows, key: str | None, costs: str | None) -> list[Share]:
+    def _shares_of(self, key: str | None, costs: str | None) -> list[Share]:
         read = REQUEST if costs is None else _read(costs)
         return [
-            (self._account(rows, limit, key), amount)
-            for limit, amount in self.limits.amounts(read, key)
+            (self._account(limit, key), amount) for limit, amount in self.limits.amounts(read, key)
         ]
 
-    def _account(self, rows: Rows, limit: Limit, key: str | None) -> FileAccount:
+    def _account(self, limit: Limit, key: str | None) -> TableAccount:
         name = pool_of(limit, key)
         account = self._accounts.get(name)
         if account is None:
             if self._held is None:
-                self._held = rows.takings.held()
-            account = self._accounts[name] = FileAccount(
-                limit, name, rows.takings, self._held[name], self.now
+                self._held = self._takings.held()
+            account = self._accounts[name] = TableAccount(
+                limit, name, self._takings, self._held.get(name, 0.0), self.now
             )
         return account
 
-    def _take(
-        self,
-        number: int,
-        shares: Sequence[Share],
-        rationed: Rationed,
-        holds: dict[int, dict[str, Held]],
-    ) -> None:
-        parts = rationed.parts[number] = []
+    def _take(self, number: int, shares: Sequence[Share]) -> None:
+        parts = self.rationed.parts[number] = []
         for account, amount in shares:
-            assert isinstance(account, FileAccount), "every share is of the file"
+            assert isinstance(account, TableAccount), "every share is of the tables"
             at, held = account.reserve(amount, self.now, self.start)
             parts.append(Part(account.limit.name, at, amount))
             if held is not None:
-                holds.setdefault(number, {})[account.name] = held
+                self.holds.setdefault(number, {})[account.name] = held
         for guard in self._guards:
             guard.note(shares, self.now)

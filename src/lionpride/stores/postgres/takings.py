@@ -1,0 +1,191 @@
+"""What the tables say of limits: read before a claim chooses, and written when it has chosen."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from math import fsum
+from typing import Final
+
+from ..sql.takings import AHEAD, Held, Pool
+from .link import Db
+
+__all__ = ("Ledger", "held_by", "hold", "pause", "spend_held", "stamp", "take_back", "tidy")
+
+FINE: Final = 512
+"""Parts of a window: what is taken in one of them after another shares an instant."""
+
+_POOLS: Final = "SELECT name, last, paused FROM {pool} WHERE name = ANY($1::text[])"
+_TAKEN: Final = """
+SELECT pool, at, amount FROM {taken} WHERE pool = ANY($1::text[]) ORDER BY pool, at
+"""
+_HELD: Final = """
+SELECT key, sum((value ->> 0)::float8) FROM {lease}, json_each(held::json)
+WHERE held IS NOT NULL AND key = ANY($1::text[]) GROUP BY key
+"""
+_STAMP: Final = """
+INSERT INTO {taken} AS t (pool, at, amount)
+SELECT * FROM unnest($1::text[], $2::float8[], $3::float8[])
+ON CONFLICT (pool, at) DO UPDATE SET amount = t.amount + excluded.amount
+"""
+_LAST: Final = """
+INSERT INTO {pool} AS p (name, per, last, paused)
+SELECT name, per, last, 0 FROM unnest($1::text[], $2::float8[], $3::float8[]) g (name, per, last)
+ON CONFLICT (name) DO UPDATE SET per = excluded.per, last = greatest(p.last, excluded.last)
+"""
+_SET_BACK: Final = """
+WITH gone AS (DELETE FROM {taken} WHERE pool = $1 AND at >= $2 RETURNING amount),
+known AS (UPDATE {pool} SET last = $2 WHERE name = $1)
+INSERT INTO {taken} (pool, at, amount) SELECT $1, $2, coalesce(sum(amount), 0) FROM gone
+"""
+
+
+class Ledger:
+    """What counts of pools in one transaction, which has locked them.
+
+    It is read by ``load`` before somebody asks, and written by ``write`` after all have chosen.
+
+    Args:
+        db: The tables.
+    """
+
+    fine = FINE
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+        self._pools: dict[str, tuple[float, float]] = {}  # last, paused
+        self._taken: dict[str, list[tuple[float, float]]] = {}
+        self._held: Counter[str] = Counter()
+        self._known: set[str] = set()
+        self._new: list[tuple[str, float, float, float]] = []
+        self._gone: dict[str, float] = {}
+
+    async def load(self, names: Sequence[str]) -> None:
+        """Read what there is of these pools, unless that is done."""
+        wanted = [name for name in names if name not in self._known]
+        if not wanted:
+            return
+        self._known.update(wanted)
+        for name, last, paused in await self._db.rows(_POOLS, wanted):
+            self._pools[name] = last, paused
+        for pool, at, amount in await self._db.rows(_TAKEN, wanted):
+            self._taken.setdefault(pool, []).append((at, amount))
+        for name, amount in await self._db.rows(_HELD, wanted):
+            self._held[name] = amount
+
+    async def set_back(self, now: float) -> None:
+        """What was taken in a time to come counts as taken now: the clock was set back."""
+        late = [name for name, (last, _) in self._pools.items() if last > now + AHEAD]
+        for name in late:
+            await self._db.run(_SET_BACK, name, now)
+        if late:
+            self._known.difference_update(late)
+            for name in late:
+                self._taken.pop(name, None)
+            await self.load(late)
+
+    # -- as ``sql.rationing.Takings`` --------------------------------------------------------
+
+    def pool(self, name: str, per: float | None, now: float) -> Pool:
+        """What counts of a pool now."""
+        last, paused = self._pools.get(name, (0.0, 0.0))
+        if per is None:
+            return Pool(0.0, paused, last)
+        taken = self._taken.get(name, [])
+        counts = [one for one in taken if fsum((one[0], per, -now)) > 0.0]
+        if len(counts) < len(taken):
+            self._gone[name] = taken[len(taken) - len(counts) - 1][0]
+            self._taken[name] = counts
+        return Pool(fsum(amount for _, amount in counts), paused, last)
+
+    def leaving(self, name: str) -> Iterator[tuple[float, float]]:
+        """When so much was taken of a pool, the oldest first."""
+        yield from self._taken.get(name, ())
+
+    def stamp_at(self, name: str, per: float, at: float, amount: float) -> None:
+        """Take so much of a pool at this very instant."""
+        self._new.append((name, per, at, amount))
+
+    def held(self) -> Mapping[str, float]:
+        """What all leases hold together, of the pools that were loaded."""
+        return self._held
+
+    # -- when all have chosen ----------------------------------------------------------------
+
+    async def write(self) -> None:
+        """Put on record what was taken, and forget what has left its window."""
+        for name, at in self._gone.items():
+            await self._db.run("DELETE FROM {taken} WHERE pool = $1 AND at <= $2", name, at)
+        await stamp(self._db, self._new)
+
+
+async def stamp(db: Db, rows: Sequence[tuple[str, float, float, float]]) -> None:
+    """Take of pools at their instants: pool, length of its window, when, amount."""
+    if rows:
+        last: dict[str, tuple[float, float]] = {}
+        for name, per, at, _ in rows:
+            last[name] = per, max(at, last.get(name, (per, at))[1])
+        names = sorted(last)
+        bound = [last[name][0] for name in names], [last[name][1] for name in names]
+        await db.run(_LAST, names, *bound)
+        pools, _, ats, amounts = zip(*sorted(rows), strict=True)
+        await db.run(_STAMP, pools, ats, amounts)
+
+
+async def take_back(db: Db, name: str, at: float, amount: float) -> None:
+    """Give back what was taken at an instant, unless that has left the window."""
+    query = "UPDATE {taken} SET amount = amount - $3 WHERE pool = $1 AND at = $2"
+    await db.run(query, name, at, amount)
+
+
+async def pause(db: Db, name: str, until: float) -> None:
+    """Let nothing be had of a pool before this time, or a later one if that is so already."""
+    await db.run(
+        "INSERT INTO {pool} AS p (name, per, last, paused) VALUES ($1, 0, 0, $2) "
+        "ON CONFLICT (name) DO UPDATE SET paused = greatest(p.paused, excluded.paused)",
+        name,
+        until,
+    )
+
+
+async def tidy(db: Db) -> None:
+    """Forget pools of which nothing counts any more."""
+    await db.run(
+        "WITH gone AS (DELETE FROM {pool} WHERE last + per < {now} - 1 AND paused < {now} - 1 "
+        "RETURNING name) DELETE FROM {taken} WHERE pool IN (SELECT name FROM gone)",
+        db.now,
+    )
+
+
+# -- what leases hold --------------------------------------------------------------------------
+
+
+async def held_by(db: Db, number: int, attempt: int) -> dict[str, Held] | None:
+    """What the lease of an attempt holds; None if there is no such lease any more."""
+    query = "SELECT held FROM {lease} WHERE number = $1 AND attempt = $2 FOR UPDATE"
+    row = await db.row(query, number, attempt)
+    return None if row is None else read_held(row[0])
+
+
+def read_held(text: str | None) -> dict[str, Held]:
+    """What a lease holds, from its column."""
+    return {pool: Held(*held) for pool, held in json.loads(text or "{}").items()}
+
+
+def write_held(held: Mapping[str, Held]) -> str | None:
+    """The column of a lease that holds this and nothing else."""
+    return json.dumps(held, separators=(",", ":")) if held else None
+
+
+async def hold(db: Db, number: int, held: Mapping[str, Held]) -> None:
+    """Have a lease hold this and nothing else."""
+    query = "UPDATE {lease} SET held = $2 WHERE number = $1"
+    await db.run(query, number, write_held(held))
+
+
+async def spend_held(db: Db, held: Mapping[str, Held], at: float) -> None:
+    """What a lease held for a start counts as taken: perhaps it has started."""
+    await stamp(
+        db, [(pool, one.per, at, one.amount) for pool, one in held.items() if one.per is not None]
+    )
