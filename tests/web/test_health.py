@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
 from web.asgi import client
 from web.kit import Desk, Job
 
@@ -41,3 +42,17 @@ async def test_an_executor_whose_run_has_ended_while_events_wait_is_not() -> Non
     await desk.pause()
     assert shown.idle_for(1, 1900.0) == 0.0
     await shown.close()
+
+
+async def test_its_figures_are_there_for_prometheus(tmp_path: Path) -> None:
+    desk = Desk(store=f"sqlite:///{tmp_path / 'run.db'}")
+    await desk.append(Job())
+    for source in (desk, desk.store):
+        async with client(web.app(source)) as http:
+            answer = await http.get("/metrics")
+            assert answer.status_code == 200
+            assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+            families = {each.name for each in text_string_to_metric_families(answer.text)}
+            assert "lionpride_events" in families
+            assert ("lionpride_attempt_seconds" in families) is (source is desk)
+    await desk.store.close()

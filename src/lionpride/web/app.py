@@ -68,6 +68,7 @@ def app(
             Route("/live", live.live),
             Route("/version", live.version),
             Route("/healthz", health.healthz),
+            Route("/metrics", health.metrics),
             Mount("/static", StaticFiles(directory=static)),
         ],
         exception_handlers={LionprideError: trouble},

@@ -12,6 +12,7 @@ from ..core import Executor
 from ..stores.contract import Store
 from ..view.history import History
 from ..view.office import Office
+from ..view.prometheus import Prometheus
 from .access import Access, Authorize
 
 __all__ = ["ACTIONS", "Desk", "desk_of"]
@@ -37,6 +38,7 @@ class Desk:
         self.access = Access(authorize)
         self.closing = asyncio.Event()
         self._history: History | None = None
+        self._prometheus: Prometheus | None = None
         self._at_work: float | None = None
 
     def idle_for(self, waiting: int, now: float) -> float:
@@ -66,6 +68,13 @@ class Desk:
         return self._history
 
     @property
+    def prometheus(self) -> Prometheus:
+        """Its figures; of an executor, counted since they were first asked for."""
+        if self._prometheus is None:
+            self._prometheus = Prometheus(self.office)
+        return self._prometheus
+
+    @property
     def executor(self) -> Executor | None:
         """The executor, if it is seen from inside."""
         return self.office.executor
@@ -86,6 +95,8 @@ class Desk:
         self.closing.set()
         if self._history is not None:
             await self._history.close()
+        if self._prometheus is not None:
+            self._prometheus.close()
         await self.office.close()
 
 

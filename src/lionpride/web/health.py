@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from ..core import EventStatus
 from ..errors import LionprideError
+from ..view.prometheus import CONTENT_TYPE
 from .desk import desk_of
 from .render import plain
 
-__all__ = ["healthz"]
+__all__ = ["healthz", "metrics"]
 
 PATIENCE: Final = 5.0  # seconds that a store has to answer
 
@@ -31,3 +32,14 @@ async def healthz(request: Request) -> Response:
     if seconds := desk.idle_for(waiting, monotonic()):
         return plain(f"{waiting} events wait, and nothing has run them for {seconds:.0f} s\n", 503)
     return plain("ok\n")
+
+
+async def metrics(request: Request) -> Response:
+    """How things stand, in the text format of Prometheus; 503 if the store does not answer."""
+    desk = desk_of(request)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            text = await desk.prometheus.text()
+    except (LionprideError, OSError, TimeoutError) as error:
+        return plain(f"the store does not answer: {error}\n", 503)
+    return Response(text, media_type=CONTENT_TYPE)

@@ -1,0 +1,170 @@
+"""What ``/metrics`` says, in the text format of Prometheus.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from ..core import EventStatus
+from ..stores.contract import Store
+from .figures import Figures, Histogram
+from .office import Office
+from .records import created_of
+
+__all__ = ["CONTENT_TYPE", "Prometheus"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_PAGE: Final = 100
+"""Records that are looked at for the one that has waited longest; ..."""
+
+_PAGES: Final = 20
+"""... and how often, where those that came first are not due yet."""
+
+Labels: TypeAlias = Mapping[str, str]
+Samples: TypeAlias = Sequence[tuple[Labels, float]]
+
+
+class Prometheus:
+    """Says how things stand whenever somebody asks.
+
+    Of whatever is looked at it says what its stores know; of an executor also what has happened
+    since this was made.
+
+    Args:
+        office: What is looked at.
+    """
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        executor = office.executor
+        self._figures = None if executor is None else Figures(executor)
+
+    def close(self) -> None:
+        """Count no more."""
+        if self._figures is not None:
+            self._figures.close()
+
+    async def text(self) -> str:
+        """All of it.
+
+        Raises:
+            StoreError: if the store cannot be read.
+        """
+        parts = [each async for each in self._parts()]
+        return "".join(f"{line}\n" for part in parts for line in part)
+
+    async def _parts(self) -> AsyncIterator[list[str]]:
+        office = self._office
+        counts = await office.counts()
+        yield _gauge(
+            "events",
+            "Events that are kept, by status.",
+            [
+                ({"queue": queue, "status": status.value}, each[status])
+                for queue, each in counts.items()
+                for status in EventStatus
+            ],
+        )
+        ages = [({"queue": each}, await oldest_waiting(office.store(each))) for each in counts]
+        yield _gauge(
+            "oldest_waiting_seconds",
+            "For how long the oldest event that is due has waited; 0 if none is.",
+            ages,
+        )
+        alive = [each.queue for each in await office.workers() if each.alive]
+        yield _gauge(
+            "workers",
+            "Workers that are at work.",
+            [({"queue": queue}, alive.count(queue)) for queue in counts],
+        )
+        usage = await office.usage()
+        taken = [({"limit": each.name}, each.used) for each in usage]
+        yield _gauge("limit_used", "What is taken of each limit.", taken)
+        amounts = [({"limit": one.name}, one.amount) for one in usage if one.amount is not None]
+        yield _gauge("limit_amount", "How much there is of each limit.", amounts)
+        if self._figures is not None and office.executor is not None:
+            for part in _of_executor(self._figures, office.executor.store.queue):
+                yield part
+
+
+def _of_executor(figures: Figures, queue: str) -> Iterator[list[str]]:
+    """What an executor has done since somebody began to count."""
+    settled = [
+        ({"queue": queue, "class": kind, "status": status.value}, count)
+        for (kind, status), count in sorted(figures.settled().items())
+    ]
+    yield _counter("settled", "Events that have ended here, by class and status.", settled)
+    returned = [
+        ({"queue": queue, "reason": reason}, count)
+        for reason, count in sorted(figures.returned.items())
+    ]
+    yield _counter("returned", "Events that went back to wait here, by reason.", returned)
+    own = {"queue": queue}
+    lost = "Outcomes that were refused, since another worker had been given the event."
+    yield _counter("leases_lost", lost, [(own, figures.lost)])
+    yield _counter(
+        "observer_failures", "Exceptions that observers have raised.", [(own, figures.failures)]
+    )
+    waited = "For how long events could have started, and had not."
+    yield _histogram("queue_wait_seconds", waited, own, figures.waited)
+    yield _histogram("attempt_seconds", "How long attempts took.", own, figures.took)
+
+
+async def oldest_waiting(store: Store) -> float:
+    """Seconds for which the oldest event that waits and is due has waited; 0.0 if none is.
+
+    Since it was made, or was due. Of very many that were put off, the first are looked at.
+    """
+    now, after, oldest = store.time(), 0, 0.0
+    for _ in range(_PAGES):
+        page = await store.events(EventStatus.PENDING, after=after, limit=_PAGE)
+        for record in page:
+            since = max(created_of(record.payload).timestamp(), record.due or 0.0)
+            oldest = max(oldest, now - since)
+        if oldest or len(page) < _PAGE:
+            break
+        after = page[-1].number
+    return max(0.0, oldest)
+
+
+# -- the format ------------------------------------------------------------------------------
+
+
+def _gauge(name: str, says: str, samples: Samples) -> list[str]:
+    return _family(name, "gauge", says, [("", labels, value) for labels, value in samples])
+
+
+def _counter(name: str, says: str, samples: Samples) -> list[str]:
+    name = f"{name}_total"
+    return _family(name, "counter", says, [("", labels, value) for labels, value in samples])
+
+
+def _histogram(name: str, says: str, labels: Labels, histogram: Histogram) -> list[str]:
+    samples, count = list[tuple[str, Labels, float]](), 0
+    for bound, more in zip((*histogram.bounds, None), histogram.counts, strict=True):
+        count += more
+        upto = "+Inf" if bound is None else _number(bound)
+        samples.append(("_bucket", {**labels, "le": upto}, count))
+    samples += [("_sum", labels, histogram.sum), ("_count", labels, count)]
+    return _family(name, "histogram", says, samples)
+
+
+def _family(name: str, kind: str, says: str, samples: list[tuple[str, Labels, float]]) -> list[str]:
+    name = f"lionpride_{name}"
+    lines = [f"# HELP {name} {says}", f"# TYPE {name} {kind}"]
+    for suffix, labels, value in samples:
+        inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+        lines.append(f"{name}{suffix}{{{inside}}} {_number(value)}")
+    return lines
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def _number(value: float) -> str:
+    return repr(float(value)) if value != int(value) else str(int(value))

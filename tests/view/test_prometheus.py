@@ -1,0 +1,156 @@
+"""What ``/metrics`` says, as the official client's parser reads it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from engine.kit import Hold, Job, answers, background, raises
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from lionpride.core import Event, Executor, Limit, Processor, Retry
+from lionpride.view.office import Office
+from lionpride.view.prometheus import Prometheus
+
+
+class Jobs(Processor):
+    event_type: ClassVar[type[Event]] = Job
+
+    async def request_permission(self, *, event: Job, **_: Any) -> bool:
+        return True if event.ask is None else await event.ask(event)
+
+
+class Desk(Executor):
+    processor_type: ClassVar[type[Processor]] = Jobs
+
+
+async def read(prometheus: Prometheus) -> dict[str, Metric]:
+    """By the name of each family what the parser has found in it."""
+    text = await prometheus.text()
+    assert text.endswith("\n")
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert all(family.documentation for family in families.values())
+    assert all(name.startswith("lionpride_") for name in families)
+    return families
+
+
+def values(family: Metric, *labels: str) -> dict[Any, float]:
+    found = {}
+    for sample in family.samples:
+        key = tuple(sample.labels[each] for each in labels)
+        found[key[0] if len(key) == 1 else key] = sample.value
+    return found
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
+    return None if request.param == "memory" else f"sqlite:///{tmp_path}/run.db"
+
+
+async def test_what_an_executor_has_and_has_done(url: str | None) -> None:
+    executor = Desk({"denial_backoff": 0.001}, store=url)
+    office = Office(executor)
+    prometheus = Prometheus(office)
+    async with executor:
+        await executor.append_many([Job(), Job(), Job(do=raises(ValueError("no")))])
+        await executor.append(Job(ask=answers(False, True)))
+        again = Retry(attempts=2, backoff=0.001)
+        await executor.append(Job(do=raises(ValueError("no"))), retry=again)
+        await executor.join()
+        found = await read(prometheus)
+        queue = executor.store.queue
+        assert found["lionpride_events"].type == "gauge"
+        assert values(found["lionpride_events"], "queue", "status") == {
+            (queue, status): {"completed": 3, "failed": 2}.get(status, 0)
+            for status in (
+                "pending",
+                "processing",
+                "completed",
+                "failed",
+                "cancelled",
+                "skipped",
+                "aborted",
+            )
+        }
+        assert found["lionpride_settled"].type == "counter"
+        assert values(found["lionpride_settled"], "class", "status") == {
+            ("engine.kit.Job", "completed"): 3,
+            ("engine.kit.Job", "failed"): 2,
+        }
+        assert values(found["lionpride_returned"], "reason") == {"denied": 1, "retry": 1}
+        assert values(found["lionpride_workers"], "queue") == {queue: 1}
+        assert values(found["lionpride_leases_lost"], "queue") == {queue: 0}
+        assert values(found["lionpride_observer_failures"], "queue") == {queue: 0}
+        for name in ("lionpride_queue_wait_seconds", "lionpride_attempt_seconds"):
+            assert found[name].type == "histogram"
+            buckets = [each for each in found[name].samples if each.name.endswith("_bucket")]
+            assert [each.value for each in buckets] == sorted(each.value for each in buckets)
+            assert (buckets[-1].labels["le"], buckets[-1].value) == ("+Inf", 6)
+            (count,) = [each for each in found[name].samples if each.name.endswith("_count")]
+            assert count.value == 6
+        prometheus.close()
+        await office.close()
+
+
+async def test_how_long_the_oldest_has_waited(url: str | None) -> None:
+    executor = Desk(store=url)
+    office = Office(executor)
+    prometheus = Prometheus(office)
+    try:
+        name = "lionpride_oldest_waiting_seconds"
+        assert list(values((await read(prometheus))[name], "queue").values()) == [0]
+        for _ in range(150):
+            await executor.append(Job(), delay=60)
+        assert list(values((await read(prometheus))[name], "queue").values()) == [0]
+        await executor.append(Job(created_at=executor.store.time() - 100))
+        await executor.append(Job(created_at=executor.store.time() - 50))
+        (age,) = values((await read(prometheus))[name], "queue").values()
+        assert 100 <= age < 110
+    finally:
+        prometheus.close()
+        await office.close()
+        await executor.store.close()
+
+
+async def test_what_is_taken_of_limits(url: str | None) -> None:
+    hold = Hold()
+    executor = Desk({"limits": [Limit("requests", 10, per=60)]}, store=url)
+    office = Office(executor)
+    prometheus = Prometheus(office)
+    async with background(executor):
+        await executor.append_many([Job(do=hold) for _ in range(3)])
+        await hold.has(3)
+        found = await read(prometheus)
+        assert values(found["lionpride_limit_used"], "limit") == {"requests": 3}
+        assert values(found["lionpride_limit_amount"], "limit") == {"requests": 10}
+        hold.let_go()
+        await executor.join()
+    prometheus.close()
+    await office.close()
+    await executor.store.close()
+
+
+async def test_of_a_store_is_said_what_it_knows(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    for queue in ("a", 'b"\\\n'):
+        executor = Desk(store=f"sqlite:///{path}", queue=queue)
+        await executor.append(Job())
+        await executor.store.close()
+    office = Office(str(path))
+    found = await read(Prometheus(office))
+    waiting = values(found["lionpride_events"], "queue", "status")
+    assert waiting["a", "pending"] == waiting['b"\\\n', "pending"] == 1
+    assert values(found["lionpride_workers"], "queue") == {"a": 0, 'b"\\\n': 0}
+    assert "lionpride_settled" not in found
+    await office.close()
+
+
+async def test_whoever_is_not_asked_any_more_counts_no_more() -> None:
+    executor = Desk()
+    office = Office(executor)
+    prometheus = Prometheus(office)
+    prometheus.close()
+    await office.close()
+    assert not executor.observers.active
+    await asyncio.sleep(0)
