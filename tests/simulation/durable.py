@@ -2,8 +2,10 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +13,11 @@ from simulation.reference import Row
 from simulation.shown import Shown, Token
 from simulation.story import Broken, Step
 from simulation.world import WEIGHTS, Process, World
-from stores.makers import FOLDERS, Folder, Job, sqlite_in
+from stores.makers import FOLDERS, HOMES, Folder, Job, postgres_in, sqlite_in
 
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import MAX_INTERRUPTIONS
-from lionpride.stores.contract import Cancelled, Settled
+from lionpride.stores.contract import Cancelled, Settled, Store
 from lionpride.stores.record import Record
 
 S = EventStatus
@@ -40,9 +42,37 @@ class Building(World):
         self.count = 1
         self.history.partial = True
 
+    # -- where it is -------------------------------------------------------------------------
+
     @property
-    def folder(self) -> Folder:
+    def folder(self) -> Any:
+        """Where the store is."""
         return FOLDERS[self.main.store]
+
+    def beside(self, folder: Any) -> Store:
+        """One more store there."""
+        return sqlite_in(folder, self.clock)
+
+    async def killed_in(self, deed: Callable[[], Awaitable[None]], done: bool) -> Any:
+        """Where it is after all were killed while a deed was committed: before that, or after."""
+        commits: Any = self.main.store._open.commits  # type: ignore[attr-defined]
+        rows, folder = commits._rows, Folder()
+        commit, source = rows.commit, self.folder
+
+        def cut() -> None:
+            if done:
+                commit()
+            for name in ("run.db", "run.db-wal"):
+                if (source.path / name).exists():
+                    shutil.copy(source.path / name, folder.path / name)
+            if not done:
+                commit()
+
+        rows.commit = cut
+        await deed()
+        return folder
+
+    # -- what happens ------------------------------------------------------------------------
 
     def weights(self) -> dict[str, int]:
         return WEIGHTS | DURABLE
@@ -156,18 +186,18 @@ class Building(World):
 
     # -- steps of its own --------------------------------------------------------------------
 
-    def _opened(self, folder: Folder) -> Process:
+    def _opened(self, folder: Any) -> Process:
         self.count += 1
-        return Process(self.count, sqlite_in(folder, self.clock))
+        return Process(self.count, self.beside(folder))
 
-    def _begin(self, folder: Folder) -> None:
+    def _begin(self, folder: Any) -> None:
         """A new first process."""
         self.main = self.actor = self._opened(folder)
         self.processes.insert(0, self.main)
 
     async def _dump(self) -> list[Record]:
         """What the file says to somebody who has nothing to do with it."""
-        reader = sqlite_in(self.folder, self.clock)
+        reader = self.beside(self.folder)
         try:
             return await reader.events(limit=10_000)
         finally:
@@ -200,21 +230,7 @@ class Building(World):
     async def cut(self, step: Step) -> None:
         """All processes are killed while one commits: before that is done, or before it is told."""
         done = step.given["done"] = self.rng.random() < 0.5
-        commits: Any = self.main.store._open.commits  # type: ignore[attr-defined]
-        rows, folder = commits._rows, Folder()
-        commit, source = rows.commit, self.folder
-
-        def cut() -> None:
-            if done:
-                commit()
-            for name in ("run.db", "run.db-wal"):
-                if (source.path / name).exists():
-                    shutil.copy(source.path / name, folder.path / name)
-            if not done:
-                commit()
-
-        rows.commit = cut
-        await self._last_deed(step, done)
+        folder = await self.killed_in(lambda: self._last_deed(step, done), done)
         await self.close()
         self.processes.clear()
         self._begin(folder)
@@ -279,3 +295,41 @@ class Building(World):
         self.clock.advance(step.given["seconds"])
         await self.expire(step)
         await self.sweep(step)
+
+
+class RolledBack(Exception):
+    """The transaction of a killed process."""
+
+
+class Estate(Building):
+    """A schema of a PostgreSQL server, the processes that use it, and the reference."""
+
+    @property
+    def folder(self) -> Any:
+        return HOMES[self.main.store]
+
+    def beside(self, folder: Any) -> Store:
+        return postgres_in(folder, self.clock)
+
+    async def killed_in(self, deed: Callable[[], Awaitable[None]], done: bool) -> Any:
+        home = self.folder
+        if not done:
+            opened: Any = self.main.store._open  # type: ignore[attr-defined]
+            for link in {opened.entering, opened.settling}:
+                link.run = partial(rolled_back, link.run)
+        await deed()
+        return home
+
+
+async def rolled_back(run: Any, step: Any, *args: Any) -> Any:
+    """What a step answers whose transaction comes to nothing."""
+    answers = []
+
+    async def spoilt(db: Any) -> None:
+        async with db.transaction():
+            answers.append(await step(db))
+            raise RolledBack
+
+    with suppress(RolledBack):
+        await run(spoilt, *args)
+    return answers[-1]

@@ -1,15 +1,18 @@
-"""A SQLite store whose commits take their time, in turns of the loop instead of a thread.
+"""Stores whose steps take their time, of which no virtual time passes.
 
-So what may happen while a commit is under way happens, and the same seed gives the same history.
-No virtual time passes meanwhile: a loop with something to call does not jump.
+A SQLite store's commits take turns of the loop instead of a thread: what may happen while one is
+under way happens, and the same seed gives the same history. A loop with something to call does
+not jump. For the answers of a server virtual time stands still.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any
 
-from stores.makers import STORES, Folder, Make, sqlite_in
+from stores.homes import Home
+from stores.makers import STORES, Folder, Make, postgres_in, sqlite_in
 
 from lionpride.stores.contract import Store
 
@@ -45,5 +48,28 @@ def unhurried(clock: Callable[[], float]) -> Store:
     return store
 
 
-SIMULATED: dict[str, Make] = {**STORES, "sqlite": unhurried}
+def waited_for(clock: Callable[[], float]) -> Store:
+    """A store in a database for whose answers virtual time stands still."""
+    store = postgres_in(Home(), clock, lease=1e9, poll=60.0, connections=3)
+    pool: Any = store._open._pool
+    loop: Any = asyncio.get_running_loop()
+    take, give, drop = pool.take, pool.give, pool.drop
+
+    async def taken() -> Any:
+        loop.threads += 1
+        try:
+            return await take()
+        except BaseException:
+            loop.threads -= 1
+            raise
+
+    def given(then: Callable[[Any], None], connection: Any) -> None:
+        loop.threads -= 1
+        then(connection)
+
+    pool.take, pool.give, pool.drop = taken, partial(given, give), partial(given, drop)
+    return store
+
+
+SIMULATED: dict[str, Make] = {"memory": STORES["memory"], "sqlite": unhurried}
 """The stores that executors are simulated over."""

@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection
 from random import Random
 
-from simulation.durable import Building
+from simulation.durable import Building, Estate
 from simulation.invariants import ALL
 from simulation.world import World
 from stores.makers import Make
@@ -18,7 +18,7 @@ class Failed(AssertionError):
     """A seed has failed; the text says which, and how to see it again."""
 
 
-WORLDS: dict[str, type[World]] = {"memory": World, "sqlite": Building}
+WORLDS: dict[str, type[World]] = {"memory": World, "sqlite": Building, "postgres": Estate}
 """Where each kind of store is walked."""
 
 

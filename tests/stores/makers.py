@@ -68,7 +68,7 @@ def postgres(clock: Callable[[], float]) -> PostgresStore:
 
 def postgres_in(home: Home, clock: Callable[[], float], **how: Any) -> PostgresStore:
     """One more store over the tables of a schema; it listens to nobody, which costs time."""
-    how = {"listen": False, "patience": 10.0, **how}
+    how = {"listen": False, "patience": 10.0, "connections": 1, **how}
     store = PostgresStore(home.url, QUEUE, schema=home.schema, clock=clock, **how)
     HOMES[store] = home
     return store

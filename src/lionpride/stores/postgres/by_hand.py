@@ -68,7 +68,7 @@ class Cancel:
     async def __call__(self, db: Db) -> list[Cancelled]:
         answers: dict[int, Cancelled] = {}
         async with db.transaction():
-            queue = await db.queue()
+            queue = db.queue
             await _check_here(db, self.numbers)
             while left := [number for number in self.numbers if number not in answers]:
                 answers |= await self._some(db, queue, left)
@@ -107,7 +107,7 @@ class Requeue:
 
     async def __call__(self, db: Db) -> None:
         async with db.transaction():
-            queue = await db.queue()
+            queue = db.queue
             await _check_here(db, self.numbers)
             rows = await db.rows(_REOPEN, list(self.numbers), queue, _RETRYABLE)
             if len(rows) < len(self.numbers):
@@ -138,7 +138,7 @@ class Remove:
     async def __call__(self, db: Db) -> None:
         numbers = list(self.numbers)
         async with db.transaction():
-            queue = await db.queue()
+            queue = db.queue
             await _check_here(db, numbers)
             waited = await _leave(db, queue, numbers)
             gone = await _forget(db, queue, [n for n in numbers if n not in waited])
@@ -188,7 +188,7 @@ class Prune:
     async def __call__(self, db: Db) -> list[int]:
         gone: list[int] = []
         async with db.transaction():
-            queue = await db.queue()
+            queue = db.queue
             for status in self.statuses:
                 if len(gone) < self.limit:
                     rows = await _oldest(db, queue, status, self.limit - len(gone), float("inf"))
@@ -214,7 +214,7 @@ class Retain:
 
     async def __call__(self, db: Db) -> list[int]:
         async with db.transaction():
-            queue, limit, before = await db.queue(), self.limit, float("inf")
+            queue, limit, before = db.queue, self.limit, float("inf")
             if self.keep is not None:
                 now = await counts(db)
                 limit = min(limit, sum(now[each] for each in TERMINAL) - self.keep)

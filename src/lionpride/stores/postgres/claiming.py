@@ -104,7 +104,7 @@ class Claim:
     met: set[str] = field(default_factory=set)
 
     async def __call__(self, db: Db) -> Claimed:
-        queue = await db.queue()
+        queue = db.queue
         gate, rows, kept = await self._take(db, queue)
         if gate.due is not None and gate.due <= gate.now and gate.paused <= gate.now:
             await mature(db, queue)

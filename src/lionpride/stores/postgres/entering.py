@@ -81,7 +81,7 @@ def _columns(fresh: Sequence[Fresh]) -> list[Any]:
 
 async def enter(db: Db, fresh: Sequence[Fresh]) -> list[int | ExistsError]:
     """Take in events with nothing on record; of each its number, or why it was not taken in."""
-    queue = await db.queue()
+    queue = db.queue
     numbers: list[int] = await db.value(_ENTER, queue, db.shard, *_columns(fresh)) or []
     if len(numbers) == len(fresh):
         return list(numbers)
@@ -142,7 +142,7 @@ class Enter:
 
     async def __call__(self, db: Db) -> list[int]:
         async with db.transaction():
-            queue = await db.queue()
+            queue = db.queue
             if self.room is not None:
                 await self._check_room(db, queue, self.room)
             numbers: list[int] = []
@@ -195,7 +195,7 @@ class Append:
                 continue  # somebody has taken one of them in meanwhile: look again
 
     async def _all(self, db: Db) -> list[tuple[int, bool]]:
-        queue = await db.queue()
+        queue = db.queue
         if (there := await self._standing_for(db, queue)) is not None:
             return [(there, False)]
         if self.room is not None:

@@ -37,7 +37,7 @@ class Expire:
 
     async def __call__(self, db: Db) -> Expired:
         async with db.transaction():
-            queue = await db.queue()
+            queue = db.queue
             late = sorted(await db.rows(_LATE, db.now, queue, MOST))
             ended = []
             for _, number, *state in late:

@@ -1,4 +1,4 @@
-"""Leases: who is at work, and what is given back of those who are not any more."""
+"""Leases: who is at work, and for how long what it holds is held."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ import os
 import platform
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from ...rules.lifecycle import after_interruption
 from ..contract import Extended
-from ..sql.columns import packed_ending
-from ..sql.forms import PENDING, PROCESSING, STATE
 from ..sql.host import born, host, is_dead
 from .link import Db
-from .placing import count, finish, let_wait
-from .takings import read_held, spend_held, tidy
 
-__all__ = ("BEAT", "Discharge", "Enlist", "Extend", "Sweep", "attended")
+__all__ = ("BEAT", "Discharge", "Enlist", "Extend", "attended", "lapse")
 
 GONE: Final = 3600.0
 """Seconds after which a worker is forgotten that gave no sign of life, and did not take leave."""
@@ -34,12 +29,6 @@ FROM unnest($3::text[], $4::text[]) AS given (name, about) WHERE w.name = given.
 """
 """Gives a sign of life of workers, and what they say; all that they hold is held for so long."""
 
-_LAPSED: Final = f"""
-SELECT l.held, l.number, l.priority, {", ".join(f"l.{each.strip()}" for each in STATE.split(","))}
-FROM {{lease}} l LEFT JOIN {{worker}} w ON w.name = l.worker
-WHERE l.queue = $2 AND l.until < {{now}} AND (w.until IS NULL OR w.until < {{now}})
-ORDER BY l.number LIMIT $3 FOR UPDATE OF l SKIP LOCKED
-"""
 _EXTEND: Final = """
 UPDATE {lease} l SET until = {now} + $2
 FROM unnest($3::bigint[], $4::int[]) AS given (number, attempt)
@@ -62,8 +51,11 @@ class Enlist:
     about: str | None = None
 
     async def __call__(self, db: Db) -> None:
-        queue, pid = await db.queue(), os.getpid()
-        await lapse_dead(db, queue, ())
+        queue, pid = db.queue, os.getpid()
+        query = "SELECT name, host, pid, born FROM {worker} WHERE queue = $1 AND host = $2"
+        for name, *process in await db.rows(query, queue, host()):
+            if is_dead(*process):
+                await lapse(db, name)
         await db.run("DELETE FROM {worker} WHERE until < {now} - $2", db.now, GONE)
         machine = platform.node()
         bound = self.worker, queue, machine, host(), pid, born(pid), self.length, self.about
@@ -80,13 +72,10 @@ class Discharge:
         await db.run("DELETE FROM {worker} WHERE name = $1", self.worker)
 
 
-async def lapse_dead(db: Db, queue: int, mine: Collection[str]) -> None:
-    """End the leases of workers of this machine whose process is certainly dead."""
-    query = "SELECT name, host, pid, born FROM {worker} WHERE queue = $1 AND host = $2"
-    for name, *process in await db.rows(query, queue, host()):
-        if name not in mine and is_dead(*process):
-            await db.run("UPDATE {lease} SET until = 0 WHERE worker = $1", name)
-            await db.run("DELETE FROM {worker} WHERE name = $1", name)
+async def lapse(db: Db, worker: str) -> None:
+    """End the leases of a worker, whose process is dead, and forget it."""
+    await db.run("UPDATE {lease} SET until = 0 WHERE worker = $1", worker)
+    await db.run("DELETE FROM {worker} WHERE name = $1", worker)
 
 
 async def attended(db: Db, but: Collection[str]) -> bool:
@@ -94,63 +83,6 @@ async def attended(db: Db, but: Collection[str]) -> bool:
     query = "SELECT name, host, pid, born FROM {worker} WHERE queue = $2 AND until >= {now}"
     rows = await db.rows(query, db.now, await db.known_queue())
     return any(name not in but and not is_dead(*process) for name, *process in rows)
-
-
-@dataclass(slots=True)
-class Sweep:
-    """Give back what is held under a lapsed lease, or by a process that is dead.
-
-    It answers their numbers, and whether others than ``mine`` hold leases still.
-
-    Attributes:
-        mine: The workers of this process.
-        now: The time when it was asked for; None for the server's own when it is done.
-        limit: How many at most.
-    """
-
-    mine: Collection[str]
-    now: float | None
-    limit: int = 1000
-
-    async def __call__(self, db: Db) -> tuple[list[int], bool]:
-        queue = await db.queue()
-        await lapse_dead(db, queue, self.mine)
-        await tidy(db)
-        async with db.transaction():
-            lapsed = await db.rows(_LAPSED, self.now, queue, self.limit)
-            if lapsed:
-                await self._give_back(db, queue, lapsed)
-        others = "SELECT DISTINCT worker FROM {lease} WHERE queue = $1"
-        holders = {name for (name,) in await db.rows(others, queue)}
-        return [one[1] for one in lapsed], bool(holders - set(self.mine))
-
-    async def _give_back(self, db: Db, queue: int, lapsed: Sequence[Any]) -> None:
-        back, ended = [], []
-        now: float = await db.value("SELECT {now}", self.now)
-        for held, number, priority, *state in lapsed:
-            if held is not None:
-                await spend_held(db, read_held(held), now)
-            ending = after_interruption(state[3])
-            after, status = packed_ending(ending, tuple(state)), ending.status.value
-            if status == PENDING:
-                back.append((0.0, priority, number, after))
-            else:
-                ended.append((number, status, 0.0, after))
-        numbers = [one[1] for one in lapsed]
-        await db.run("DELETE FROM {lease} WHERE number = ANY($1::bigint[])", numbers)
-        await let_wait(db, queue, back)
-        await finish(db, queue, ended)
-        await count(db, queue, {PROCESSING: -len(lapsed)})
-        await clear_orphans(db)
-
-
-async def clear_orphans(db: Db) -> None:
-    """Take away what was published of attempts whose process did not live to do so."""
-    for table in ("live", "chunk"):
-        await db.run(
-            f"DELETE FROM {{{table}}} p WHERE NOT EXISTS (SELECT FROM {{lease}} l "
-            "WHERE l.number = p.number AND l.attempt = p.attempt)"
-        )
 
 
 @dataclass(slots=True)

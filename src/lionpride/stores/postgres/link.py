@@ -54,17 +54,17 @@ class Db:
         """The time for an ending, later than any before; None for the server's own."""
         return self._link.ending()
 
-    async def queue(self) -> int:
-        """The number of the queue, which is made if there is none of this name."""
-        link = self._link
-        if not link.queue:
-            link.queue = await self.value(_FIND, link.name) or await self._make_queue(link.name)
-        return link.queue
+    @property
+    def queue(self) -> int:
+        """The number of the queue, for who may write."""
+        return self._link.queue
 
-    async def _make_queue(self, name: str) -> int:
-        await self.run(_MAKE, name, SHARDS)
-        number: int = await self.value(_FIND, name)
-        return number
+    async def make_queue(self) -> int:
+        """The number of the queue, which is made if there is none of this name."""
+        if number := await self.known_queue():
+            return number
+        await self.run(_MAKE, self._link.name, SHARDS)
+        return await self.known_queue()
 
     @property
     def queue_name(self) -> str:
@@ -148,6 +148,7 @@ class Link:
         patience: Seconds for which a step is tried again while the server cannot be had.
         clock: The time, in place of the server's; None: the server's.
         shard: Which row of the counts it writes.
+        writes: Whether its steps may write, so that there has to be a queue.
     """
 
     def __init__(
@@ -160,12 +161,14 @@ class Link:
         patience: float,
         clock: Callable[[], float] | None,
         shard: int,
+        writes: bool,
     ) -> None:
         self.pool = pool
         self.names = names
         self.name = name
         self.shard = shard
         self.queue = 0
+        self._writes = writes
         self._where = where
         self._patience = patience
         self._clock = clock
@@ -198,7 +201,10 @@ class Link:
             connection = None
             try:
                 connection = await self.pool.take()
-                return await step(Db(connection, self, again))
+                db = Db(connection, self, again)
+                if self._writes and not self.queue:  # outside of any transaction of the step's
+                    await db.make_queue()
+                return await step(db)
             except Exception as error:
                 if not isinstance(error, ANEW):
                     if not lost(error):

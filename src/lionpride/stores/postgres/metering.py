@@ -25,7 +25,7 @@ async def do(db: Db, deed: Deed) -> None:
                 await _spend(db, deed, held)
             case Halt(pool=None):
                 query = "UPDATE {queue} SET paused = greatest(paused, $2) WHERE number = $1"
-                await db.run(query, await db.queue(), deed.until)
+                await db.run(query, db.queue, deed.until)
             case Halt(pool=str(name)):
                 await pause(db, name, deed.until)
 

@@ -72,7 +72,7 @@ class Opened:
         self._pool = Pool(door, connections)
         first = randrange(SHARDS)  # noqa: S311
 
-        def link(shard: int) -> Link:
+        def link(shard: int, writes: bool = True) -> Link:
             return Link(
                 self._pool,
                 names,
@@ -81,9 +81,10 @@ class Opened:
                 patience=patience,
                 clock=clock,
                 shard=(first + shard) % SHARDS,
+                writes=writes,
             )
 
-        self.entering, self.settling, self.reading = link(0), link(1), link(3)
+        self.entering, self.settling, self.reading = link(0), link(1), link(3, writes=False)
         self.enter: Lane[Entry] = Lane(lanes.enter, MANY)
         self.settle: Lane[Exit | Asked] = Lane(lanes.settle, MANY)
         self.claim: Lane[Asked] = Lane(partial(_take, link(2)), 1)

@@ -70,7 +70,7 @@ class Rationed:
 
     async def __call__(self, db: Db) -> Claimed:
         async with db.transaction():
-            queue = await db.queue()
+            queue = db.queue
             for pool in sorted({limit.pool for limit in self.ration.limits.values()}):
                 await db.lock(f"pool {pool}")
             gate = await gate_of(db, queue)

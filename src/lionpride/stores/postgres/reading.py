@@ -54,7 +54,6 @@ LEFT JOIN {{lease}} l ON l.number = e.number
 LEFT JOIN {{ready}} r ON r.queue = e.queue AND r.due = 0 AND r.priority = e.priority
     AND r.number = e.number
 LEFT JOIN {{ready}} d ON d.number = e.number AND d.due > 0
-WHERE e.number = ANY($1::bigint[])
 """
 _STANDING: Final = """
 SELECT e.number, coalesce(f.status, CASE WHEN l.number IS NULL THEN 'pending'
@@ -95,7 +94,11 @@ _PIECES: Final = 8
 
 async def find(db: Db, numbers: Sequence[int]) -> dict[int, Found]:
     """All that is known of events, in whatever queue."""
-    rows = await db.rows(_FIND, list(numbers)) if numbers else []
+    rows = (
+        await db.rows(f"{_FIND} WHERE e.number = ANY($1::bigint[])", list(numbers))
+        if numbers
+        else []
+    )
     return {row[0]: _found(row) for row in rows}
 
 
@@ -166,11 +169,9 @@ async def page(db: Db, status: EventStatus | None, after: int, limit: int) -> li
     """The next events of a status, by number."""
     wanted = None if status is None else status.value
     where = _PAGES.get(wanted) or _TROUBLE.format(wanted)
-    query = f"SELECT number FROM {where} AND number > $2 ORDER BY number LIMIT $3"
-    async with db.snapshot():
-        rows = await db.rows(query, await db.known_queue(), after, limit)
-        found = await find(db, [number for (number,) in rows])
-    return [found[number] for number in sorted(found)]
+    numbers = f"SELECT number FROM {where} AND number > $2 ORDER BY number LIMIT $3"
+    query = f"{_FIND} WHERE e.number = ANY(ARRAY({numbers})) ORDER BY e.number"
+    return [_found(row) for row in await db.rows(query, await db.known_queue(), after, limit)]
 
 
 async def records(db: Db, found: Sequence[Found]) -> list[Record]:

@@ -80,7 +80,7 @@ async def complete(db: Db, ended: Sequence[Ended]) -> list[bool]:
     first = {one[:2]: one for one in reversed(ended)}
     columns = sorted((one[0], one[1], one[3], one[4]) for one in first.values())
     bound = zip(*columns, strict=True)
-    gone: list[int] = await db.value(_COMPLETE, db.ending, await db.queue(), db.shard, *bound) or []
+    gone: list[int] = await db.value(_COMPLETE, db.ending, db.queue, db.shard, *bound) or []
     if len(gone) == len(ended):
         return [True] * len(ended)
     applied = set(gone)
@@ -120,5 +120,5 @@ async def _settle(db: Db, settlings: Sequence[Settling]) -> list[int]:
         rows.append((number, attempt, status, due, priority, *state[1:]))
     rows.sort(key=lambda row: row[0])
     bound = zip(*rows, strict=True)
-    gone: list[int] | None = await db.value(_SETTLE, db.ending, await db.queue(), db.shard, *bound)
+    gone: list[int] | None = await db.value(_SETTLE, db.ending, db.queue, db.shard, *bound)
     return gone or []

@@ -23,9 +23,10 @@ from .base import CHUNK, heard
 from .by_hand import Retain
 from .expiring import Expire
 from .lanes import Asked, take
-from .leasing import Extend, Sweep
+from .leasing import Extend
 from .news import ENDED, READY
 from .rationing import Rationed
+from .sweeping import Sweep, Swept
 from .taking_in import TakingIn
 
 __all__ = ("PostgresStore",)
@@ -363,28 +364,35 @@ class PostgresStore(TakingIn):
         return answers
 
     async def sweep(self, limit: int = 1000) -> int:
-        count: int = await self._ask(self._sweep(limit), self._swept_up)
+        opened = self._open
+        count: int = await opened.ask(opened.claim, self._sweep(limit), self._swept_up)
         return count
 
     def _sweep(self, limit: int) -> Sweep:
         now = None if self._given is None else self._given()
         return Sweep(frozenset(self._names), now, limit)
 
-    async def _swept_up(self, answer: tuple[list[int], bool]) -> int:
-        numbers, self._others = answer
-        await self._refresh(numbers)
-        if numbers:
+    async def _swept_up(self, swept: Swept) -> int:
+        self._others = swept.others
+        await self._refresh(swept.numbers)
+        if swept.numbers:
             self._bells.ring_ready()
             self._herald.tell(READY + ENDED)
-        return len(numbers)
+        for worker in self._workers.keys() - self._leaving:
+            if worker not in swept.known and worker in self._enlisted:
+                self._enlist(worker)  # it was gone for so long that others have forgotten it
+        return len(swept.numbers)
 
     def _tidy(self) -> None:
-        """Look now and then for leases that have lapsed, and for endings that are too old."""
+        """Look now and then for leases that have lapsed, and for endings that are too old.
+
+        It comes before the claim that it goes with, which may take what is given back.
+        """
         now = self._clock()
         if now - self._swept < SWEEP:
             return
-        self._swept = now
-        self._ask(self._sweep(1000), self._swept_up).add_done_callback(heard)
+        self._swept, opened = now, self._open
+        opened.ask(opened.claim, self._sweep(1000), self._swept_up).add_done_callback(heard)
         if self._retain is not None:
             keep = self._retain if isinstance(self._retain, int) else None
             age = self._retain if isinstance(self._retain, timedelta) else None

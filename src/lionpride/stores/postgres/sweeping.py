@@ -1,0 +1,111 @@
+"""What is held under a lapsed lease, or by a dead process, is given back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...rules.lifecycle import after_interruption
+from ..sql.columns import packed_ending
+from ..sql.forms import PENDING, PROCESSING, STATE
+from ..sql.host import host, is_dead
+from .leasing import lapse
+from .link import Db
+from .placing import count, finish, let_wait
+from .takings import read_held, spend_held, tidy
+
+__all__ = ("Sweep", "Swept")
+
+_IS_LAPSED: Final = """
+FROM {lease} l LEFT JOIN {worker} w ON w.name = l.worker
+WHERE l.queue = $2 AND l.until < {now} AND (w.until IS NULL OR w.until < {now})
+"""
+_LOOK: Final = f"""
+SELECT EXISTS (SELECT {_IS_LAPSED}),
+    EXISTS (SELECT FROM {{lease}} WHERE queue = $2 AND worker <> ALL($3::text[])),
+    EXISTS (SELECT FROM {{pool}} WHERE last + per < {{now}} - 1 AND paused < {{now}} - 1),
+    (SELECT array_agg(name) FROM {{worker}} WHERE name = ANY($3::text[])),
+    (SELECT array_agg(ARRAY[name, pid::text, born]) FROM {{worker}}
+     WHERE queue = $2 AND host = $4 AND name <> ALL($3::text[]))
+"""
+_LAPSED: Final = f"""
+SELECT l.held, l.number, l.priority, {", ".join(f"l.{each.strip()}" for each in STATE.split(","))}
+{_IS_LAPSED} ORDER BY l.number LIMIT $3 FOR UPDATE OF l SKIP LOCKED
+"""
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep has found.
+
+    Attributes:
+        numbers: What was given back.
+        others: Whether others hold leases still.
+        known: The workers of this process that are in the table.
+    """
+
+    numbers: list[int]
+    others: bool
+    known: Collection[str]
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Give back what is held under a lapsed lease, or by a process that is dead.
+
+    Attributes:
+        mine: The workers of this process.
+        now: The time when it was asked for; None for the server's own when it is done.
+        limit: How many at most.
+    """
+
+    mine: Collection[str]
+    now: float | None
+    limit: int = 1000
+
+    async def __call__(self, db: Db) -> Swept:
+        bound = self.now, db.queue, list(self.mine), host()
+        lapsed, others, old, known, beside = await db.row(_LOOK, *bound)
+        for name, pid, birth in beside or ():
+            if is_dead(host(), int(pid), birth):
+                await lapse(db, name)
+                lapsed = True
+        if old:
+            await tidy(db)
+        numbers = await self._give_back(db) if lapsed else []
+        return Swept(numbers, others, known or ())
+
+    async def _give_back(self, db: Db) -> list[int]:
+        async with db.transaction():
+            rows = await db.rows(_LAPSED, self.now, db.queue, self.limit)
+            await self._place(db, rows)
+            return [row[1] for row in rows]
+
+    async def _place(self, db: Db, rows: Sequence[Any]) -> None:
+        back, ended = [], []
+        now: float = await db.value("SELECT {now}", self.now)
+        for held, number, priority, *state in rows:
+            if held is not None:
+                await spend_held(db, read_held(held), now)
+            ending = after_interruption(state[3])
+            after, status = packed_ending(ending, tuple(state)), ending.status.value
+            if status == PENDING:
+                back.append((0.0, priority, number, after))
+            else:
+                ended.append((number, status, 0.0, after))
+        numbers = [row[1] for row in rows]
+        await db.run("DELETE FROM {lease} WHERE number = ANY($1::bigint[])", numbers)
+        await let_wait(db, db.queue, back)
+        await finish(db, db.queue, ended)
+        await count(db, db.queue, {PROCESSING: -len(rows)})
+        await _clear_orphans(db)
+
+
+async def _clear_orphans(db: Db) -> None:
+    """Take away what was published of attempts whose process did not live to do so."""
+    for table in ("live", "chunk"):
+        await db.run(
+            f"DELETE FROM {{{table}}} p WHERE NOT EXISTS (SELECT FROM {{lease}} l "
+            "WHERE l.number = p.number AND l.attempt = p.attempt)"
+        )
