@@ -181,8 +181,13 @@ def _rank(step: Step) -> int:
 def _before(rows: Bulk, steps: Sequence[Step], answers: dict[int, Answer]) -> None:
     """What an attempt spends, it spends before it ends."""
     spent = [(at, step) for at, step in enumerate(steps) if isinstance(step, Meter)]
-    done = _together(rows, lambda: [Answer(step(rows)) for _, step in spent])
+    done = _together(rows, lambda: [_done(rows, step) for _, step in spent])
     answers |= {at: done[n] if done else _one(rows, step) for n, (at, step) in enumerate(spent)}
+
+
+def _done(rows: Bulk, step: Meter) -> Answer:
+    step(rows)
+    return Answer(None)
 
 
 def _exits(rows: Bulk, exits: Sequence[Exit]) -> Sequence[bool]:

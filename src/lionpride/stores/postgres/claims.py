@@ -1,0 +1,204 @@
+"""Claiming events, and starting them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from ...model.work import Work
+from ...rules.lifecycle import RELEASED
+from ...rules.metering import Limits
+from ..contract import Claim, Settlement
+from ..sql.holding import Taken
+from ..sql.metering import Deed, TableMeter
+from ..sql.rationing import Ration
+from . import claiming, reading, settling
+from .base import heard
+from .expiring import Expire
+from .rationing import Rationed
+from .taking_in import TakingIn
+
+__all__ = ("SWEEP", "Claims")
+
+SWEEP: Final = 1.0
+"""Seconds between two looks for leases that have lapsed."""
+
+
+class Claims(TakingIn):
+    """The part of ``PostgresStore`` that claims."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._swept = -SWEEP
+        self._others = False  # others hold leases
+        self._deeds: set[asyncio.Future[Any]] = set()  # that are under way
+        self._notes = 0  # of steps that may have let go of something
+        self._blocked = False  # a claim found nothing that limits allow
+        self._strangers = False  # what is claimed here has mostly been appended elsewhere
+
+    # -- claiming ----------------------------------------------------------------------------
+
+    async def claim(
+        self,
+        worker: str,
+        n: int = 1,
+        *,
+        lease: float | None = None,
+        until: int | None = None,
+        skip: Collection[int] = (),
+        denied: bool = False,
+        start: bool = False,
+        limits: Limits | None = None,
+    ) -> tuple[list[Claim], float | None]:
+        opened = self._open
+        self._names.add(worker)
+        self._tidy()
+        step: Any = claiming.Claim(
+            worker,
+            n,
+            self._lease if lease is None else lease,
+            until,
+            skip,
+            denied,
+            start,
+            tuple(self._still_missing()),
+            self._strangers,
+            Expire(),
+        )
+        if limits is not None:
+            if self._deeds:  # what is given back may be had at once
+                await asyncio.wait(self._deeds)
+            step = Rationed(step, Ration(limits, self._clock, start))
+        taken, notes = Taken(), self._notes
+        try:
+            wait: float | None = await opened.ask(
+                opened.claim, step, lambda answer: self._claimed(answer, step, taken, limits, notes)
+            )
+        except asyncio.CancelledError:
+            taken.wanted = False  # nobody waits for them any more
+            self._release(taken)
+            raise
+        if self._others and (wait is None or wait > SWEEP):
+            wait = SWEEP  # another process may die
+        return taken.claims, wait
+
+    async def _claimed(
+        self,
+        answer: claiming.Claimed,
+        step: claiming.Claim | Rationed,
+        taken: Taken,
+        limits: Limits | None,
+        notes: int,
+    ) -> float | None:
+        claim = step.claim if isinstance(step, Rationed) else step
+        self.missing |= claim.met
+        await self._expired(answer.expired)
+        held: Sequence[Work | None] = ()  # at rest they are nobody's: kept until that is noted
+        if answer.rows:
+            answer, held = await self._with_kept(answer)
+        self._sights.moved([one[0] for one in answer.rows])
+        wait = self._holding.claimed(answer, claim.start, taken)
+        del held
+        self._warn_of_missing()
+        if limits is not None and answer.rationed is not None:
+            self._meter(taken, limits, answer.rationed)
+            if self._blocked and notes != self._notes:
+                wait = 0.0  # somebody has let go of something since the claim was asked for
+        self._release(taken)
+        return wait
+
+    def _meter(self, taken: Taken, limits: Limits, rationed: Any) -> None:
+        """Put its meter on each event that was claimed under limits."""
+        self._blocked = rationed.is_blocked
+        if self._blocked:
+            for limit in limits.values():
+                limit.account(None).on_change(self._bells.ring_ready)
+        for event, attempt in taken.claims:
+            number = event.__dict__["_arrival"]
+            event.__dict__["_meter"] = TableMeter(
+                self._do,
+                self._clock,
+                limits,
+                (number, attempt, rationed.keys[number]),
+                rationed.parts[number],
+                rationed.refusals.get(number),
+            )
+
+    def _do(self, deed: Deed) -> None:
+        """Have a deed of a meter done before its claim is settled."""
+        opened = self._open
+        asked = opened.ask(opened.settle, deed, lambda _: self._note())
+        self._deeds.add(asked)
+        asked.add_done_callback(self._deeds.discard)
+        asked.add_done_callback(heard)
+
+    def _note(self) -> None:
+        """Something has changed: have those look again who found nothing that limits allow."""
+        self._notes += 1
+        if self._blocked:
+            self._blocked = False
+            self._bells.ring_ready()
+
+    async def _with_kept(
+        self, answer: claiming.Claimed
+    ) -> tuple[claiming.Claimed, list[Work | None]]:
+        """The same with what is needed to build the events that this process has not; those it has.
+
+        What is noted of them here has to be noted first: they may have been appended, or sent
+        back to wait, by steps whose answers are on their way.
+        """
+        opened, find = self._open, self._holding.shown.find
+        if any(find(one[0]) is None for one in answer.rows):
+            await opened.enter.passed()
+        if any(one[3] and one[0] in self._holding.claims for one in answer.rows):
+            await opened.settle.passed()
+            await opened.rest.passed()
+        held = [find(one[0]) for one in answer.rows]
+        new = [one[0] for one, event in zip(answer.rows, held, strict=True) if event is None]
+        self._strangers = 2 * len(new) > len(held)
+        unknown = [number for number in new if number not in answer.kept]
+        kept = dict(answer.kept)
+        if unknown:
+            kept |= await self._read(lambda db: reading.kept(db, unknown))
+        if any(kept[number][0] in self._large_ids for number in new):
+            await opened.large.passed()
+        foreign = {kept[number][1] for number in new}
+        missing = {kind for kind in foreign if not claiming.is_known(kind)}
+        if missing:
+            answer = self._without(answer, kept, missing)
+        return answer._replace(kept=kept), held
+
+    def _without(
+        self, answer: claiming.Claimed, kept: dict[int, Any], missing: set[str]
+    ) -> claiming.Claimed:
+        """The claim without events that this process has no class for, which go back."""
+        self.missing |= missing
+        back, rows = [], []
+        for one in answer.rows:
+            if one[0] in kept and kept[one[0]][1] in missing:
+                state: Any = (one[3] + 1, *one[4:])
+                back.append((one[0], one[3] + 1, "pending", one[1], 0.0, one[2], state))
+            else:
+                rows.append(one)
+        self._ask(lambda db: settling.settle(db, back)).add_done_callback(heard)
+        return answer._replace(rows=rows, wait=0.0)
+
+    def _release(self, taken: Taken) -> None:
+        """Give back what nobody waits for."""
+        if taken.claims and not taken.wanted:
+            self._settle([(*claim, RELEASED) for claim in taken.claims]).add_done_callback(heard)
+            taken.claims = []
+
+    def start(self, event: Work) -> None:
+        self._holding.start(event)
+        if "_meter" in event.__dict__:
+            event.__dict__["_meter"].begin()
+
+    def _tidy(self) -> None:
+        """Look now and then for leases that have lapsed, before a claim."""
+        raise NotImplementedError
+
+    def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
+        """Put on record what came of claims."""
+        raise NotImplementedError
