@@ -65,7 +65,6 @@ UNTESTED: dict[str, str] = {
     "stores/sql/options.py": "tests/stores/sqlite/test_options.py",
     "stores/postgres/metering.py": "tests/stores/test_contract_limits.py: the true cost",
     "stores/postgres/rationing.py": "tests/stores/test_contract_limits.py: what is reserved",
-    "stores/postgres/roster.py": "tests/stores/test_contract_standing.py: a worker is known",
     "stores/postgres/sweeping.py": "tests/simulation: what lapses, against the reference",
     "stores/postgres/takings.py": "tests/stores/test_contract_limits.py",
     "stores/postgres/base.py": "tests/stores/test_contract.py: every verb stands on it",

@@ -47,6 +47,7 @@ class Manage(Base, Ringing):
         self._alarm = Alarm(self._clock, self._expire)
         self._hearers: list[Callable[[Work], object]] = []
         self._about: dict[str, Callable[[], str | None]] = {}
+        self._enlisted: set[str] = set()  # workers that are in the table, as far as is known
         self._warned: set[str] = set()
 
     async def close(self) -> None:
@@ -265,13 +266,18 @@ class Manage(Base, Ringing):
     ) -> None:
         self._workers[worker] = cancel
         self._about[worker] = partial(said, about)
-        self._ask(Enlist(worker, self._lease, said(about))).add_done_callback(heard)
+        self._enlist(worker)
         self._keep_alive()
+
+    def _enlist(self, worker: str) -> None:
+        step = Enlist(worker, self._lease, self._about[worker]())
+        self._ask(step, lambda _: self._enlisted.add(worker)).add_done_callback(heard)
 
     def discharge(self, worker: str) -> None:
         self._about.pop(worker, None)
         if self._workers.pop(worker, None) is not None:
             self._leaving.add(worker)
+            self._enlisted.discard(worker)
             self._names.discard(worker)
             asked = self._ask(Discharge(worker), lambda _: self._leaving.discard(worker))
             asked.add_done_callback(heard)
