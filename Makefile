@@ -8,8 +8,9 @@ READY := $(VENV)/.ready
 # python3.11 if it answers, else python3, whose version is asked when the environment is made.
 PYTHON ?= $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
 
-# How many `make torture` kills.
+# How many `make torture` kills, and on which store: sqlite or postgres.
 KILLS ?= 1000
+STORE ?= sqlite
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check browser torture bench fmt screenshots notebook clean
@@ -37,8 +38,8 @@ check: $(READY) browser ## the whole gate: format, lint, types, walls, tests
 browser: ## install Chromium for the tests of the page, where that can be done
 	@sh tools/install_chromium.sh
 
-torture: $(READY) ## kill workers on one SQLite file KILLS times (1000): nothing may be lost
-	PYTHONPATH=tests $(PY) -m crash.torture --kills $(KILLS)
+torture: $(READY) ## kill workers on one STORE (sqlite) KILLS times (1000): nothing may be lost
+	PYTHONPATH=tests $(PY) -m crash.torture --store $(STORE) --kills $(KILLS)
 
 bench: $(READY) ## measure against the peers: one table
 	$(PY) -m benchmarks

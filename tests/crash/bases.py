@@ -1,15 +1,20 @@
 """Where the workers of the crash tests meet: one of each kind of store that processes can share."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from crash.facts import Facts
+from crash.on_postgres import OnPostgres
 from crash.on_sqlite import OnSqlite
 
 
 class Base(Protocol):
-    """A store of its own, with an audit in it."""
+    """A store of its own, with an audit in it.
+
+    Attributes:
+        points: Where a worker on it can be made to die.
+    """
+
+    points: tuple[str, ...]
 
     def url(self, lease: float | None = None) -> str:
         """How to open it, with leases of so many seconds."""
@@ -21,5 +26,8 @@ class Base(Protocol):
         """What the store says, on which nobody works any more."""
 
 
-BASES: dict[str, Callable[[Path, str], Base]] = {"sqlite": OnSqlite}
+BASES: dict[str, type[Base]] = {
+    "sqlite": OnSqlite,
+    "postgres": OnPostgres,
+}
 """Makes one, in a folder and of a name."""

@@ -15,7 +15,6 @@ from crash.audit import Findings, audit
 from crash.bases import Base
 from crash.deeds import QUEUE, Deed, Doer
 from crash.journal import Journal, read
-from crash.points import POINTS
 from crash.workers import Nursery, Worker
 
 from lionpride.model.execution import EventStatus
@@ -23,8 +22,8 @@ from lionpride.model.execution import EventStatus
 RANDOM = "at random"
 """Killed by the parent, whatever it was at."""
 
-RARE = ("takeover: before", "takeover: after", "renewal")
-"""Points that a worker passes seldom: it dies the first time."""
+RARE = ("takeover", "sweep", "renewal")
+"""Beginnings of points that a worker passes seldom: it dies the first time."""
 
 PATIENCE = 1.0
 """Seconds that a worker has to reach its point; then the parent kills it as it is."""
@@ -65,7 +64,7 @@ class Campaign:
         seed: int,
         *,
         kills: int,
-        points: tuple[str, ...] = (*POINTS, RANDOM, RANDOM, RANDOM),
+        points: tuple[str, ...] | None = None,
         crowd: int = 3,
         mutant: str | None = None,
     ) -> None:
@@ -75,7 +74,7 @@ class Campaign:
         self._nursery = nursery
         self._rng = Random(seed)
         self._wanted = kills
-        self._points = points
+        self._points = points or (*base.points, RANDOM, RANDOM, RANDOM)
         self._crowd = crowd
         self._mutant = mutant
         self._bag: list[str] = []
@@ -114,7 +113,7 @@ class Campaign:
             "url": self.base.url(1.5 if point == "renewal" else None),
             "journal": str(self.journal),
             "point": point,
-            "nth": 1 if point in RARE else rng.randint(1, 5),
+            "nth": 1 if (point or "").startswith(RARE) else rng.randint(1, 5),
             "concurrency": rng.choice((1, 3, 16)),
             "batches": [rng.randint(1, 12) for _ in range(rng.randint(0, 4))] + [6] * appends,
             "pause": rng.choice((0.0, 0.0, 0.01)),

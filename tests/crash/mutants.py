@@ -5,6 +5,8 @@ from typing import Any
 
 from crash.deeds import Doer
 
+from lionpride.stores.postgres import settling
+from lionpride.stores.postgres.pulse import Pulse as PulseOfPostgres
 from lionpride.stores.sqlite import steps
 from lionpride.stores.sqlite.pulse import Pulse
 from lionpride.stores.sqlite.rows import Rows
@@ -12,6 +14,11 @@ from lionpride.stores.sqlite.rows import Rows
 
 def guard_by_id() -> None:
     """A settle ends the lease of its event, whoever has it by now."""
+    guard = " AND l.attempt = given.attempt"
+    for name in ("_COMPLETE", "_SETTLE"):
+        text = getattr(settling, name)
+        assert guard in text
+        setattr(settling, name, text.replace(guard, ""))
     end_leases_of = Rows.end_leases_of
 
     def of_today(self: Rows, number: int, attempt: int) -> int:
@@ -26,7 +33,8 @@ def guard_by_id() -> None:
 
 def no_pulse() -> None:
     """Nobody renews the leases."""
-    Pulse.beat_for = lambda self, workers: None  # type: ignore[method-assign]
+    for pulse in (Pulse, PulseOfPostgres):
+        pulse.beat_for = lambda self, workers: None  # type: ignore[method-assign]
 
 
 def dead_or_alive() -> None:

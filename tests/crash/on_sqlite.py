@@ -10,6 +10,7 @@ from uuid import UUID
 
 import apsw
 from crash.facts import ENDS, Facts, Finished
+from crash.points_on_sqlite import POINTS
 
 # The product counts what its statements on `finished`, and deletions from `lease`, have changed:
 # no trigger there.
@@ -31,6 +32,8 @@ _TABLES = {"pending": "waiting", "processing": "lease"}
 
 class OnSqlite:
     """One file."""
+
+    points = tuple(POINTS)
 
     def __init__(self, folder: Path, name: str) -> None:
         self._path = folder / f"{name}.db"

@@ -109,7 +109,7 @@ async def stopped_past_its_lease(made: Scene) -> None:
     late.send(signal.SIGCONT)  # it comes to its end while the other has the lease
     await made.until("finish", 2)
     found = await made.end()
-    assert not found.troubles()
+    assert not found.troubles(), found.troubles()
     assert (found.attempts, found.interrupted) == (2, 1)
     assert [line.attempt for line in made.lines("finish")] == [1, 2], "both got to their end"
     assert [line.attempt for line in made.lines("settled")] == [2], "one was put on record"
@@ -123,5 +123,5 @@ async def blocked_past_its_lease(made: Scene) -> None:
     await made.start()
     await until(lambda: bool(made.lines("finish")) or len(made.lines("start")) > 1, 20.0)
     found = await made.end(limit=1.0)
-    assert not found.troubles()
+    assert not found.troubles(), found.troubles()
     assert (found.attempts, found.interrupted) == (1, 0)

@@ -9,7 +9,7 @@ from crash.bases import Base
 from crash.campaign import RANDOM, Campaign
 from crash.deeds import Deed
 from crash.on_sqlite import OnSqlite
-from crash.points import POINTS
+from crash.points_on_sqlite import POINTS
 from crash.scene import Scene, blocked_past_its_lease, scene, stopped_past_its_lease
 from crash.workers import nursery
 

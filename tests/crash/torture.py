@@ -11,7 +11,6 @@ from random import Random
 
 from crash.bases import BASES
 from crash.campaign import RANDOM, Campaign, Result, folder
-from crash.points import POINTS
 from crash.workers import nursery
 
 EACH = 25
@@ -29,7 +28,7 @@ def main() -> int:
     seed = Random().randrange(10**6) if given.seed is None else given.seed
     began = time.monotonic()
     results = asyncio.run(_torture(given.store, given.kills, seed, given.keep))
-    return _print(results, time.monotonic() - began)
+    return _print(results, BASES[given.store].points, time.monotonic() - began)
 
 
 async def _torture(store: str, kills: int, seed: int, keep: Path | None) -> list[Result]:
@@ -55,7 +54,7 @@ async def _torture(store: str, kills: int, seed: int, keep: Path | None) -> list
     return results
 
 
-def _print(results: list[Result], seconds: float) -> int:
+def _print(results: list[Result], points: tuple[str, ...], seconds: float) -> int:
     kills: Counter[str] = sum((each.kills for each in results), Counter())
     found = [each.findings for each in results]
     rows: list[tuple[str, object]] = [
@@ -65,7 +64,7 @@ def _print(results: list[Result], seconds: float) -> int:
         ("interrupted", sum(each.interrupted for each in found)),
         ("starts of workers", sum(each.starts for each in results)),
         ("kills", sum(kills.values())),
-        *((f"  {point}", kills[point]) for point in (*POINTS, RANDOM)),
+        *((f"  {point}", kills[point]) for point in (*points, RANDOM)),
         ("lost", sum(len(each.lost) for each in found)),
         ("completed twice on record", sum(len(each.twice) for each in found)),
         ("overlapping attempts", sum(len(each.overlapping) for each in found)),

@@ -4,10 +4,10 @@ import asyncio
 import os
 import signal
 
-from crash import mutants
+from crash import mutants, on_postgres, points_on_sqlite
 from crash.deeds import QUEUE, Deed, Doer
 from crash.journal import Journal
-from crash.points import Fuse, Reached, watch, watch_answers
+from crash.points import Fuse, Reached, watch_answers
 from pydantic import BaseModel, ConfigDict
 
 LONGEST = 120
@@ -46,7 +46,11 @@ def work(orders: Orders) -> None:
     journal = Journal(orders.journal)
     Deed.journal = journal
     fuse = Fuse(orders.point, orders.nth, journal) if orders.point else _pass
-    watch(fuse, orders.point)
+    Deed.reached = fuse
+    if orders.point and orders.url.startswith("postgresql:"):
+        on_postgres.watch(fuse)
+    elif orders.point:
+        points_on_sqlite.watch(fuse, orders.point)
     if orders.mutant:
         mutants.MUTANTS[orders.mutant]()
     asyncio.run(_run(orders, journal, fuse))

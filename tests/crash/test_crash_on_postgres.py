@@ -1,0 +1,79 @@
+"""Workers on one PostgreSQL server are killed, frozen and held up: nothing is lost."""
+
+from pathlib import Path
+
+import pytest
+from crash.bases import Base
+from crash.campaign import Campaign
+from crash.deeds import Deed
+from crash.on_postgres import OnPostgres
+from crash.scene import Scene, blocked_past_its_lease, scene, stopped_past_its_lease
+from crash.test_crash import LEASE, Play
+from crash.workers import nursery
+
+pytestmark = pytest.mark.guard(90)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Base:
+    return OnPostgres(tmp_path, "run")
+
+
+# -- killed ----------------------------------------------------------------------------------------
+
+
+async def test_workers_that_die_at_each_point_and_at_any_time_lose_nothing(
+    base: Base, tmp_path: Path
+) -> None:
+    async with nursery() as workers:
+        run = Campaign(workers, base, tmp_path, 104, kills=len(base.points))
+        await run.run()
+    assert not run.result.findings.troubles()
+    assert run.result.findings.interrupted
+    assert sum(run.result.kills.values()) == len(base.points)
+
+
+# -- who takes over, and when ----------------------------------------------------------------------
+
+
+async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(
+    base: Base, tmp_path: Path
+) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path) as made:
+        await made.append(Deed(pause=0.2))
+        first = await made.start()
+        await made.until("start", 1)
+        await made.start()
+        await made.until("up", 2)
+        await made.kill(first)
+        (death,) = made.lines("kill")
+        again = await made.until("start", 2)
+        assert again.at - death.at < 8.0, "the lease is 10 s"
+        assert not (await made.end()).troubles()
+
+
+@pytest.mark.parametrize("play", [stopped_past_its_lease, blocked_past_its_lease])
+async def test_one_that_is_late_is_fenced_and_one_that_is_blocked_is_not(
+    play: Play, base: Base, tmp_path: Path
+) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path, LEASE) as made:
+        await play(made)
+
+
+# -- tests of the tests ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mutant", "play"),
+    [
+        ("guard_by_id", stopped_past_its_lease),
+        ("no_pulse", blocked_past_its_lease),
+    ],
+)
+async def test_a_spoilt_store_is_caught(
+    mutant: str, play: Play, base: Base, tmp_path: Path
+) -> None:
+    made: Scene
+    async with nursery() as workers, scene(workers, base, tmp_path, LEASE, mutant) as made:
+        with pytest.raises(AssertionError):
+            await play(made)
