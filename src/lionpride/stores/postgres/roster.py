@@ -6,12 +6,13 @@ from typing import Final
 
 from ..roster import Held, WorkerRecord
 from ..sql.host import is_dead
+from ..sql.records import about_of
 from .link import Db
 
 __all__ = ("workers",)
 
 _WORKERS: Final = """
-SELECT name, machine, host, pid, born, began, seen, until, {now} AS now
+SELECT name, machine, host, pid, born, began, seen, until, {now} AS now, about
 FROM {worker} WHERE queue = $2 ORDER BY began, name
 """
 _HELD: Final = """
@@ -40,6 +41,7 @@ async def workers(db: Db) -> list[WorkerRecord]:
             silent=max(0.0, now - seen),
             alive=until >= now and not is_dead(host, pid, born),
             held=tuple(held.get(name, ())),
+            about=about_of(about),
         )
-        for name, machine, host, pid, born, began, seen, until, now in rows
+        for name, machine, host, pid, born, began, seen, until, now, about in rows
     ]
