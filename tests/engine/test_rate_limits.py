@@ -432,3 +432,23 @@ async def test_who_needs_all_of_it_has_it_when_fractions_were_spent(seed: int) -
         await desk.append_many(events)
         async with asyncio.timeout(30 * 11):
             assert [await desk.result(each) for each in events] == [e.tokens for e in events]
+
+
+class Spending(Call):
+    said: tuple[int, ...] = ()
+
+    async def _invoke(self) -> int:
+        STARTS.append((round(now() - BEGAN[-1], 6), self.tokens))
+        for total in self.said:
+            self.spend(tokens=total)
+        return self.tokens
+
+
+async def test_what_one_event_has_spent_is_not_the_next_ones_in_its_slot() -> None:
+    desk = executor(
+        Limit("requests", 10**6, per=10), Limit("tokens", 100, per=10), concurrency_limit=1
+    )
+    owing, saving = Spending(tokens=10, said=(40, 30)), Spending(tokens=10, said=(9, 5))
+    silent, rest, late = tokens(5, 60, 1)
+    await run(desk, owing, saving, silent, rest, late)
+    assert STARTS == [(0.0, 10), (0.0, 10), (0.0, 5), (0.0, 60), (10.0, 1)]
