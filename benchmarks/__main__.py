@@ -32,6 +32,7 @@ from benchmarks import (
     stream,
     throughput,
     transitions,
+    web,
 )
 from benchmarks.filled import Setting
 from benchmarks.isolate import MeasurementError
@@ -53,6 +54,7 @@ ON_DISK: dict[str, Callable[[Setting], Section]] = {
     "settled": settled.report,
     "recovery": recovery.report,
     "stall": stall.report,
+    "web": web.report,
 }
 ON_POSTGRES: dict[str, Callable[[Setting, Stage], Section]] = {
     "postgres": postgres.report,

@@ -56,6 +56,8 @@ SETTLED_GROWTH = at_most(1.5)
 RESIDENT = at_most(50, " MB")
 STALL = at_most(5, " ms")
 RECOVERY = at_most(1, " s")
+FIRST_BYTE = at_most(100, " ms")
+LOOKED_AT = at_most(1.05)
 
 OF_RAW_POSTGRES = Bar(0.7, floor=0.5)
 THAN_PGQUEUER = Bar(2.0, floor=1.3)

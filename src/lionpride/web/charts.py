@@ -20,7 +20,7 @@ from .window import Window
 
 __all__ = ["gauge_for", "gauge_of", "overview", "timeline"]
 
-MOST: Final = 2_000
+MOST: Final = 1_500
 """Bars of one picture: more of them are no longer told apart."""
 
 LANES: Final = 60
@@ -70,28 +70,25 @@ def timeline(
 ) -> dict[str, Any]:
     """A bar for each event that ran in a window, in lanes; the latest ones if there are many."""
     now = time()
-    spans: list[tuple[Span, str, str]] = []
-    for stay in stays:
-        if stay.duration is not None and stay.ended - stay.duration <= window.end:
-            began = stay.ended - stay.duration
-            label = f"{stay.kind}, {stay.status.value}, ran {duration(stay.duration)}"
-            if stay.waited is not None:
-                label += f", waited {duration(stay.waited)}"
-            span = Span(began, began, stay.ended, stay.status.value, label)
-            spans.append((span, f"s-{stay.status.value}", link(stay.id)))
-    for one in running:
-        if one.since is not None and one.since <= window.end:
-            ran = duration(max(0.0, now - one.since))
-            label = f"{one.record.kind}, runs for {ran}"
-            span = Span(one.since, one.since, max(now, one.since), "processing", label)
-            spans.append((span, "s-processing", link(one.record.id)))
-    spans.sort(key=lambda item: item[0].last)
-    shown = spans[-MOST:]
-    extra = {id(span): (kind, url) for span, kind, url in shown}
-    bars = assign_lanes([span for span, _, _ in shown], now)
+    ran = [s for s in stays if s.duration is not None and s.ended - s.duration <= window.end]
+    run = [one for one in running if one.since is not None and one.since <= window.end]
+    shown: dict[int, tuple[str, str, str]] = {}
+    spans = []
+    for stay in ran[-(MOST - len(run)) :]:
+        began = stay.ended - (stay.duration or 0.0)
+        span = Span(began, began, stay.ended, stay.status.value)
+        spans.append(span)
+        shown[id(span)] = f"s-{stay.status.value}", _told(stay), link(stay.id)
+    for one in run:
+        began = one.since or now
+        span = Span(began, began, max(now, began), "processing")
+        spans.append(span)
+        words = f"{one.record.kind}, runs for {duration(max(0.0, now - began))}"
+        shown[id(span)] = "s-processing", words, link(one.record.id)
+    bars = assign_lanes(spans, now)
     lanes = min(LANES, 1 + max((bar.lane for bar in bars), default=0))
     drawn = [
-        Block(bar.start, bar.end, bar.lane, *_with(extra[id(bar.span)], bar.span.label))
+        Block(bar.start, bar.end, bar.lane, *shown[id(bar.span)])
         for bar in bars
         if bar.lane < LANES
     ]
@@ -101,13 +98,14 @@ def timeline(
     return {
         "svg": Markup(blocks(drawn, lanes, axis, f"Timeline: {words}", pitch=pitch, least=5)),
         "shown": len(drawn),
-        "all": len(spans),
+        "all": len(ran) + len(run),
     }
 
 
-def _with(extra: tuple[str, str], label: str) -> tuple[str, str, str]:
-    kind, url = extra
-    return kind, label, url
+def _told(stay: Stay) -> str:
+    """What a bar says of its event."""
+    words = f"{stay.kind}, {stay.status.value}, ran {duration(stay.duration or 0.0)}"
+    return words if stay.waited is None else f"{words}, waited {duration(stay.waited)}"
 
 
 def gauge_of(usage: Usage, can_change: bool) -> dict[str, Any]:

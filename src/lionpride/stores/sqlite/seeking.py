@@ -99,8 +99,10 @@ def _query(what: Sought, queue: int) -> tuple[str, dict[str, Any]]:
 
 def _source(what: Sought, by_error: bool) -> str:
     """The table of a status; where an error is looked for, what can have one."""
-    if what.status is None and by_error:
+    if by_error and what.status is None:
         return _WITH_ERROR
+    if by_error and what.status is EventStatus.COMPLETED:
+        return "SELECT number, result FROM finished WHERE 0"
     found = _SOURCES.get(what.status)
     if found is None:
         assert what.status is not None
