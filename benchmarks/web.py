@@ -25,7 +25,7 @@ from benchmarks.isolate import Figures, MeasurementError
 from benchmarks.rounds import Ask, alternate
 from benchmarks.table import Row, Section, absent, figure, held
 
-N = 60_000
+N = 200_000
 ASKED = 40
 """How often each page is asked for in one round."""
 

@@ -97,6 +97,8 @@ UNTESTED: dict[str, str] = {
     "stores/waiting.py": "tests/simulation compares its order with a naive reference",
     "stores/seen.py": "tests/view/test_office.py asks every store",
     "stores/sqlite/glance.py": "tests/view/test_office.py: every question against the naive answer",
+    "stores/postgres/glance.py": "tests/view/test_office.py: every question against the naive answer",
+    "stores/postgres/seeking.py": "tests/view/test_office.py: filters, counts and pages",
     "stores/sqlite/seeking.py": "tests/view/test_office.py: filters, counts and pages",
     "view/held.py": "tests/view/test_office.py: a store in memory is asked the same",
     "view/scene.py": "tests/cli/test_top.py: what is seen; tests/cli/test_board.py draws it",

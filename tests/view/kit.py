@@ -1,7 +1,10 @@
 """An executor over each kind of store, with events to look at."""
 
 from pathlib import Path
+from time import time
 from typing import Any
+
+from stores.makers import QUEUE, postgres
 
 from lionpride.core import Event, Executor, Processor, Skip
 
@@ -29,10 +32,12 @@ class Desk(Executor):
     processor_type = Sums
 
 
-KINDS = ("memory", "sqlite")
+KINDS = ("memory", "sqlite", "postgres")
 
 
 def desk_over(kind: str, folder: Path) -> Desk:
+    if kind == "postgres":
+        return Desk(store=postgres(time), queue=QUEUE)
     return Desk(store=None if kind == "memory" else f"sqlite:///{folder / 'run.db'}")
 
 

@@ -22,6 +22,7 @@ from .office import Office
 __all__ = ["History", "Moment"]
 
 KEPT = 20_000  # attempts that are remembered
+AT_ONCE = 1_000  # of them at one look: the latest, if there are more
 STALE = 15.0  # seconds without a look after which the counts say nothing of when
 SHARES = (0.5, 0.95)
 
@@ -57,6 +58,8 @@ class History:
         self.moments = moments
         self._office = office
         self._stays: deque[Stay] = deque(maxlen=KEPT)
+        self._waited: dict[int, _Sample] = {}
+        self._ran: dict[int, _Sample] = {}
         self._tally: Counter[tuple[int, EventStatus]] = Counter()
         self._counts: dict[EventStatus, int] | None = None
         self._looked = 0.0
@@ -84,7 +87,7 @@ class History:
                 self._count(now, self._counts, counts)
             begin = now - self.width * self.moments
             since = max(begin, self._stays[-1].ended if self._stays else begin)
-            self._stays.extend(await self._office.ended(since, KEPT // 4))
+            self._note(await self._office.ended(since, AT_ONCE if self._stays else KEPT // 4))
             self._looked = now
             self._counts = {status: counts[status] for status in EventStatus}
             return self._counts
@@ -117,26 +120,31 @@ class History:
         stays = list(self._stays)
         return stays[bisect_left(stays, since, key=lambda stay: stay.ended) :]
 
+    def _note(self, stays: Sequence[Stay]) -> None:
+        """Remember what ended, each in its span of time."""
+        self._stays.extend(stays)
+        for stay in stays:
+            span = int(stay.ended / self.width)
+            if stay.waited is not None:
+                self._waited.setdefault(span, _Sample()).add(stay.waited)
+            if stay.duration is not None:
+                self._ran.setdefault(span, _Sample()).add(stay.duration)
+        oldest = int(time() / self.width) - self.moments
+        for samples in (self._waited, self._ran):
+            for span in [span for span in samples if span < oldest]:
+                del samples[span]
+
     def series(self) -> list[Moment]:
         """The moments, the oldest first; the last one is not over."""
         last = int(time() / self.width)
-        spans = range(last - self.moments + 1, last + 1)
-        waited: dict[int, list[float]] = {}
-        ran: dict[int, list[float]] = {}
-        for stay in self._stays:
-            span = int(stay.ended / self.width)
-            if stay.waited is not None:
-                waited.setdefault(span, []).append(stay.waited)
-            if stay.duration is not None:
-                ran.setdefault(span, []).append(stay.duration)
         return [
             Moment(
                 span * self.width,
                 {s: n for s in EventStatus if (n := self._tally.get((span, s), 0))},
-                _percentiles(waited.get(span)),
-                _percentiles(ran.get(span)),
+                self._waited[span].percentiles() if span in self._waited else None,
+                self._ran[span].percentiles() if span in self._ran else None,
             )
-            for span in spans
+            for span in range(last - self.moments + 1, last + 1)
         ]
 
     def rate(self, over: float = 60.0) -> float:
@@ -147,8 +155,21 @@ class History:
         return number / max(1.0, now - first * self.width)
 
 
-def _percentiles(values: list[float] | None) -> tuple[float, ...] | None:
-    if not values:
-        return None
-    values.sort()
-    return tuple(percentile(values, share) for share in SHARES)
+class _Sample:
+    """Seconds of one span of time; they are sorted when somebody asks, and more have come."""
+
+    __slots__ = ("_known", "_values")
+
+    def __init__(self) -> None:
+        self._values: list[float] = []
+        self._known: tuple[float, ...] | None = None
+
+    def add(self, value: float) -> None:
+        self._values.append(value)
+        self._known = None
+
+    def percentiles(self) -> tuple[float, ...]:
+        if self._known is None:
+            self._values.sort()
+            self._known = tuple(percentile(self._values, share) for share in SHARES)
+        return self._known

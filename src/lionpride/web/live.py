@@ -36,7 +36,7 @@ async def _changes(desk: Desk) -> AsyncIterator[str]:
     yield "retry: 2000\n\n"
     while not desk.closing.is_set():
         with suppress(LionprideError):  # the next page that is asked for says what is wrong
-            await desk.history.look()
+            await desk.history.look(at_most=2.0)
             now = await desk.version()
             if now != before:
                 before, silent = now, 0.0

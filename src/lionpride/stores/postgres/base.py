@@ -20,6 +20,7 @@ from ..sql.options import check_options
 from ..states import States
 from . import reading, settling
 from .clock import ServerClock
+from .glance import Glance
 from .lanes import Asked
 from .link import Db
 from .names import Names
@@ -139,6 +140,11 @@ class Base:
 
     async def _read(self, step: Callable[[Db], Awaitable[T]]) -> T:
         return await self._open.read(step)
+
+    @property
+    def seen(self) -> Glance:
+        """Answers for those who look at the queue from outside: see ``Seen``."""
+        return Glance(self._read, self._clock)
 
     async def _find(self, numbers: Sequence[int]) -> dict[int, Found]:
         return await self._read(lambda db: reading.find(db, numbers))

@@ -30,7 +30,7 @@ __all__ = ("Glance",)
 
 T = TypeVar("T")
 
-TAIL: Final = 10_000
+TAIL: Final = 5_000
 """Ended events that are looked at for what has ended lately: those that arrived last."""
 
 _LATELY: Final = (

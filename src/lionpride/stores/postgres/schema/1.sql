@@ -86,7 +86,8 @@ CREATE TABLE {lease} (
     worker        text    NOT NULL,
     until         double precision NOT NULL,  -- it lapses then, unless its worker lives longer
     cancel        boolean NOT NULL DEFAULT false,
-    held          text                        -- what it holds of limits, by pool, as JSON
+    held          text,                       -- what it holds of limits, by pool, as JSON
+    since         double precision NOT NULL DEFAULT date_part('epoch', now())  -- when it was claimed
 ) WITH (
     fillfactor = 80, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_vacuum_cost_delay = 0
