@@ -16,6 +16,8 @@ from ..sql.rationing import Ration
 from . import claiming, reading, settling
 from .base import heard
 from .expiring import Expire
+from .leasing import disown
+from .link import Db
 from .rationing import Rationed
 from .taking_in import TakingIn
 
@@ -73,7 +75,9 @@ class Claims(TakingIn):
         taken, notes = Taken(), self._notes
         try:
             wait: float | None = await opened.ask(
-                opened.claim, step, lambda answer: self._claimed(answer, step, taken, limits, notes)
+                opened.claim,
+                lambda db: self._take(db, step),
+                lambda answer: self._claimed(answer, step, taken, limits, notes),
             )
         except asyncio.CancelledError:
             taken.wanted = False  # nobody waits for them any more
@@ -82,6 +86,14 @@ class Claims(TakingIn):
         if self._others and (wait is None or wait > SWEEP):
             wait = SWEEP  # another process may die
         return taken.claims, wait
+
+    async def _take(self, db: Db, step: claiming.Claim | Rationed) -> claiming.Claimed:
+        """Claim; first let go of what a claim has taken whose answer was lost on the way."""
+        if db.unheard:
+            await disown(db, self._names, self._holding.claims)
+            db.settled()
+            self._others = True  # for a sweep to see
+        return await step(db)
 
     async def _claimed(
         self,

@@ -67,6 +67,15 @@ class Db:
         return await self.known_queue()
 
     @property
+    def unheard(self) -> bool:
+        """Whether a step before, over the same link, may have done what nobody was told of."""
+        return self._link.unheard
+
+    def settled(self) -> None:
+        """What may have been done then is dealt with."""
+        self._link.unheard = False
+
+    @property
     def queue_name(self) -> str:
         """The name of the queue."""
         return self._link.name
@@ -168,6 +177,7 @@ class Link:
         self.name = name
         self.shard = shard
         self.queue = 0
+        self.unheard = False  # what a step before has done, if anything, nobody was told
         self._writes = writes
         self._where = where
         self._patience = patience
@@ -213,13 +223,13 @@ class Link:
                         raise explained(error, self._where) from error
                     if connection is not None:
                         self.pool.drop(connection)
-                        connection, again = None, True
+                        connection, again, self.unheard = None, True, True
                 if monotonic() > latest:
                     raise explained(error, self._where) from error
             except BaseException:  # in the midst of an answer
                 if connection is not None:
                     self.pool.drop(connection)
-                    connection = None
+                    connection, self.unheard = None, True
                 raise
             finally:
                 if connection is not None:

@@ -1,0 +1,174 @@
+"""A server that goes, connections that go, answers that are lost: nothing is lost of the events."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any, ClassVar
+
+import asyncpg
+import pytest
+from stores.postgres.wire import wire_to
+
+from lionpride.core import Event, EventStatus, Executor, Processor
+from tools.postgres_server import Server
+
+pytestmark = pytest.mark.guard(60)
+
+schemas = (f"fault_{number}" for number in count(1))
+
+
+class Errand(Event):
+    """Notes that it has run, by its number."""
+
+    number: int = 0
+    pause: float = 0.0
+    runs: ClassVar[Counter[int]] = Counter()
+
+    async def _invoke(self) -> int:
+        await asyncio.sleep(self.pause)
+        self.runs[self.number] += 1
+        return self.number
+
+
+class Boy(Processor):
+    event_type = Errand
+
+
+class Errands(Executor):
+    processor_type = Boy
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server of this module's own, which may be stopped."""
+    with Server({"fsync": "on", "max_connections": "30"}) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def nothing_has_run() -> None:
+    Errand.runs.clear()
+
+
+@asynccontextmanager
+async def running(url: str, lease: float = 2.0, **config: Any) -> AsyncIterator[Errands]:
+    """An executor on tables of its own."""
+    store = f"{url}&lionpride_schema={next(schemas)}&lionpride_lease={lease}"
+    async with Errands({"concurrency_limit": 20, **config}, store=store) as executor:
+        yield executor
+
+
+async def expect(executor: Errands, n: int) -> None:
+    """All are completed, and none is more than that."""
+    await executor.join()
+    counts = {status: n for status, n in (await executor.store.counts()).items() if n}
+    assert counts == {EventStatus.COMPLETED: n}
+    assert set(Errand.runs) == set(range(n))
+
+
+async def storm(url: str, seconds: float) -> int:
+    """Terminate all connections of the library again and again."""
+    connection = await asyncpg.connect(url)
+    gone = 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                gone += await connection.fetchval(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                    "WHERE application_name = 'lionpride' AND pid <> pg_backend_pid()"
+                )
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        return gone
+    finally:
+        await connection.close()
+
+
+async def append_slowly(executor: Errands, n: int, pause: float = 0.002) -> None:
+    for number in range(0, n, 10):
+        await executor.append_many([Errand(number=number + i, pause=pause) for i in range(10)])
+        await asyncio.sleep(0.01)
+
+
+async def test_a_storm_of_terminated_connections_loses_nothing(server: Server) -> None:
+    async with running(server.url) as executor:
+        appending = asyncio.create_task(append_slowly(executor, 600))
+        assert await storm(server.url, 2.0) > 20
+        await appending
+        await expect(executor, 600)
+
+
+async def test_a_server_that_crashes_under_load_goes_on_where_it_was(server: Server) -> None:
+    async with running(server.url) as executor:
+        appending = asyncio.create_task(append_slowly(executor, 400))
+        for _ in range(2):
+            await asyncio.sleep(0.2)
+            await asyncio.to_thread(server.stop, "immediate")
+            await asyncio.to_thread(server.start)
+        await appending
+        await expect(executor, 400)
+
+
+@pytest.mark.parametrize(
+    ("step", "statement"),
+    [
+        ("append", r'INSERT INTO "\w+"\."event"'),
+        ("claim", r'INSERT INTO "\w+"\."lease"'),
+        ("settle", r'INSERT INTO "\w+"\."finished"'),
+    ],
+)
+async def test_a_step_whose_answer_is_lost_is_done_once(
+    step: str, statement: str, server: Server
+) -> None:
+    async with wire_to(server.url) as wire, running(wire.url, lease=1.0) as executor:
+        await executor.append(Errand(number=0))
+        await executor.join()
+        wire.lose(statement)
+        await executor.append_many([Errand(number=number) for number in range(1, 40)])
+        await executor.append(Errand(number=40))
+        await expect(executor, 41)
+        assert wire.lost == 1, step
+    assert max(Errand.runs.values()) == 1
+
+
+async def test_a_server_without_room_for_one_more_is_waited_for(server: Server) -> None:
+    hogs = []
+    try:
+        while True:
+            try:
+                hogs.append(await asyncpg.connect(server.url))
+            except asyncpg.TooManyConnectionsError:
+                break
+        async with running(server.url) as executor:
+            appending = asyncio.create_task(append_slowly(executor, 100))
+            await asyncio.sleep(0.3)
+            assert not appending.done()
+            for hog in hogs[:10]:
+                await hog.close()
+            await appending
+            await expect(executor, 100)
+    finally:
+        for hog in hogs:
+            await hog.close()
+
+
+async def test_one_connection_is_enough(server: Server) -> None:
+    async with running(f"{server.url}&lionpride_connections=1") as executor:
+        await append_slowly(executor, 200)
+        await expect(executor, 200)
+
+
+async def test_an_idle_transaction_elsewhere_holds_nobody_up(server: Server) -> None:
+    other = await asyncpg.connect(server.url)
+    try:
+        async with running(server.url) as executor:
+            await executor.append(Errand(number=0))
+            await other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            await other.fetchval("SELECT count(*) FROM pg_class")  # it has its snapshot
+            await executor.append_many([Errand(number=number) for number in range(1, 1000)])
+            await expect(executor, 1000)
+            await other.execute("COMMIT")
+    finally:
+        await other.close()

@@ -1,0 +1,86 @@
+"""A wire to a server that can be cut when the server has done what was asked, before it is heard.
+
+Nothing else shows whether a step is safe to try again: the commit is there, and nobody was told.
+"""
+
+import asyncio
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+SOCKET = ".s.PGSQL.5432"
+PARSE = re.compile(rb"P....(__asyncpg_\w+__)\0([^\0]*)\0", re.DOTALL)
+BIND = re.compile(rb"B....\0(__asyncpg_\w+__)\0", re.DOTALL)
+"""Messages of the protocol that name a prepared statement, as asyncpg does."""
+
+
+class Wire:
+    """Passes on what clients and the server say, until an answer is to be lost.
+
+    Attributes:
+        url: Where clients find it.
+        lost: How many answers were lost.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="lionpride-wire-")
+        (self._host,) = parse_qs(urlsplit(url).query)["host"]
+        self.url = url.replace(self._host, self._folder.name)
+        self._pattern: re.Pattern[bytes] | None = None
+        self.lost = 0
+
+    def lose(self, statement: str) -> None:
+        """Lose the next answer to a statement in whose text this pattern is found."""
+        self._pattern = re.compile(statement.encode())
+
+    async def serve(self) -> asyncio.Server:
+        return await asyncio.start_unix_server(self._pass, Path(self._folder.name, SOCKET))
+
+    async def _pass(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        server, to = await asyncio.open_unix_connection(Path(self._host, SOCKET))
+        texts: dict[bytes, bytes] = {}  # of prepared statements, by name
+        cut = asyncio.Event()
+        told = asyncio.create_task(self._answer(server, back, cut))
+        try:
+            while data := await client.read(1 << 16):
+                texts |= dict(PARSE.findall(data))
+                for name in BIND.findall(data):
+                    if self._pattern is not None and self._pattern.search(texts.get(name, b"")):
+                        self._pattern = None
+                        cut.set()
+                to.write(data)
+        finally:
+            told.cancel()
+            to.close()
+            back.close()
+            with suppress(OSError):
+                await to.wait_closed()
+
+    async def _answer(
+        self, server: asyncio.StreamReader, back: asyncio.StreamWriter, cut: asyncio.Event
+    ) -> None:
+        while data := await server.read(1 << 16):
+            if cut.is_set():
+                self.lost += 1
+                back.transport.abort()
+                return
+            back.write(data)
+        back.close()
+
+    def close(self) -> None:
+        self._folder.cleanup()
+
+
+@asynccontextmanager
+async def wire_to(url: str) -> AsyncIterator[Wire]:
+    """A wire to the server of a URL, which has it on a Unix socket."""
+    wire = Wire(url)
+    serving = await wire.serve()
+    try:
+        yield wire
+    finally:
+        serving.close()
+        wire.close()
