@@ -38,6 +38,21 @@ def test_a_bell_that_is_hung_anew_while_it_rings_rings_the_next_time() -> None:
         assert bells.ready == [again]
 
 
+def test_one_that_stays_rings_each_time_until_it_is_taken_off() -> None:
+    bells, rung = Bells(), list[str]()
+    stays = bell(rung, "stays")
+    bells.new.append(stays)
+    bells.ready.append(bell(rung, "once"))
+    bells.ring_ready()
+    bells.ring_ready()
+    assert rung == ["once", "stays", "stays"]
+    assert bells.any()
+    bells.off(stays)
+    bells.ring_ready()
+    assert rung == ["once", "stays", "stays"]
+    assert not bells.any()
+
+
 def test_what_is_taken_off_does_not_ring() -> None:
     bells, rung = Bells(), list[str]()
     mine, other = bell(rung, "mine"), bell(rung, "other")

@@ -69,6 +69,34 @@ async def test_append_now_takes_what_is_certainly_new(memory: MemoryStore) -> No
     assert (await record(memory, first)).priority == 2.0
 
 
+async def test_a_bell_that_stays_rings_for_the_first_that_no_claim_has_looked_at(
+    memory: MemoryStore,
+) -> None:
+    rung = list[int]()
+
+    def bell() -> None:
+        rung.append(len(memory.states.lane(S.PENDING)))
+
+    memory.on_new(bell)
+    for priority in (2.0, 1.0):
+        assert memory.append_now(Job(), priority)
+    assert rung == [1]
+    assert memory.claim_now() is not None  # it has seen both
+    assert memory.append_now(Job(), 3.0)
+    assert rung == [1, 2]
+    for pending in (2, 1):
+        assert memory.claim_now() is not None
+        assert len(memory.states.lane(S.PENDING)) == pending - 1
+    assert memory.claim_now() is None
+    assert memory.append_now(Job(), 1.0)
+    assert memory.append_all_now([Job(), Job()], [1.0, 1.0])
+    await memory.append([(Job(), 1.0)])
+    assert rung == [1, 2, 1, 3, 4]
+    memory.off(bell)
+    await memory.append([(Job(), 1.0)])
+    assert len(rung) == 5
+
+
 async def test_append_now_leaves_the_rest_to_append(memory: MemoryStore) -> None:
     (held,) = await put(memory, 1.0)
     ended, named = Job(), Job()

@@ -63,7 +63,6 @@ class Control(Intake):
     async def start(self) -> None:
         """Make the processor, if there is none, and allow it to run. It starts nothing yet."""
         self._loop = asyncio.get_running_loop()
-        self._open_door()
         if self.processor is None:
             given = {"pile": self.states.items, "executor": self}
             kind = self.processor_type
@@ -73,6 +72,7 @@ class Control(Intake):
             self._limits = processor.limits_by_name
             self._usual_type = None if self._limits else self._event_type
             self.processor = processor
+        self._open_door()
         await self.processor.start()
 
     async def stop(self) -> None:

@@ -80,14 +80,9 @@ class Crew(Exchange):
 
     def _ring(self) -> None:
         """There may be something new to claim."""
-        if self.lost:
-            return
         self._armed = False
         self._more = True
-        if self._asleep is not None and not self._asleep.done():
-            self._asleep.set_result(None)  # `_wake`; and while somebody looks, nobody is called
-        else:
-            self._call()
+        self._rouse()
 
     @abstractmethod
     async def _next(self, worker: Worker) -> Claim | None:
@@ -101,8 +96,9 @@ class Crew(Exchange):
         If it is cancelled, what runs goes back to PENDING as interrupted. If a user's code
         raised KeyboardInterrupt or SystemExit, that is raised once all others have ended.
         """
-        self._hire()
         try:
+            self._listen()
+            self._hire()
             await asyncio.shield(self._over)
         except asyncio.CancelledError:
             self.interrupt()
@@ -112,6 +108,9 @@ class Crew(Exchange):
             self.shop.store.off(self._bell)
         if self.fatal is not None:
             raise self.fatal
+
+    def _listen(self) -> None:
+        """Hang the bell, if it is one that stays."""
 
     async def _wait_out(self) -> None:
         """Wait for the last worker, however often one is cancelled meanwhile."""
@@ -192,7 +191,9 @@ class Crew(Exchange):
         self._called = False
         try:
             while not self._closing and not self._is_spent(worker):
-                claim = None if self._take is None else await self._stretch(worker)
+                claim = None  # while it waits it keeps no event
+                if self._take is not None:
+                    claim = await self._stretch(worker)
                 if claim is None and not self._is_spent(worker):
                     claim = await self._seek(worker)
                 if claim is not None:

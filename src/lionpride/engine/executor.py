@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar, Unpack
 
@@ -128,14 +127,14 @@ class Executor(Control):
         """
         if type(event) is not self._usual_type:
             self._check(event)
-        if type(priority) is not float or not _LEAST <= priority <= _MOST:
+        if type(priority) is not float or priority - priority != 0.0:  # infinite, or not a number
             priority = checked_priority(event, priority)
         quiet = not self._observers.active or self._observers.passes(event)  # nobody is told of it
         if terms:  # keywords of their own, with a default each, cost four times as much
             asked = terms_of(self._store.time(), **terms)
             return await self._append_on(asked, event, priority, exist_ok, wait)
         now = self._now
-        if now is not None and self._room is None and quiet and now.append_now(event, priority):
+        if now is not None and quiet and now.append_now(event, priority):
             return event
         if (
             self._prompt is not None
@@ -149,7 +148,8 @@ class Executor(Control):
         return await self._append_on(None, event, priority, exist_ok, wait)
 
     def _open_door(self) -> None:
-        self._now = self._store if isinstance(self._store, Immediate) else None
+        now = self._store if isinstance(self._store, Immediate) else None
+        self._now = now if self._room is None else None
         self._prompt = self._store if isinstance(self._store, Prompt) else None
         self._refusing = False
 
@@ -170,9 +170,6 @@ class Executor(Control):
         if self.processor is not None:
             return self.processor.concurrency_limit
         return int(self.processor_config.get("concurrency_limit", CONCURRENCY))
-
-
-_LEAST, _MOST = -sys.float_info.max, sys.float_info.max
 
 
 def _event_type(kind: type[Executor]) -> type[Event]:

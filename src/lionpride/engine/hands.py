@@ -78,6 +78,7 @@ class Hands(ABC):
         self._called = False  # a worker is on its way to look
         self._closing = False
         self._asleep: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None  # will wake the one who sleeps
         self._over = self._loop.create_future()
 
     @property
@@ -137,18 +138,41 @@ class Hands(ABC):
         if self._asleep is not None and not self._asleep.done() and not self.lost:
             self._asleep.set_result(None)
 
+    def _rouse(self) -> None:
+        """Have somebody look: the one who sleeps over it, or another who is called."""
+        asleep = self._asleep
+        if asleep is not None and not asleep.done():
+            try:  # `_wake`, written out: an idle crew feels each step of this
+                asleep.set_result(None)
+            except RuntimeError:
+                if not self.lost:
+                    raise
+        elif not self.lost:
+            self._call()
+
     async def _sleep(self, seconds: float | None) -> None:
         """Sleep until woken, or for so long; only the one who looks does."""
         if self._closing:
             return
-        self._asleep = self._loop.create_future()
-        timer = None if seconds is None else self._loop.call_later(seconds, self._wake)
         try:
-            await self._asleep
+            await self._lie_down(seconds)
         finally:
             self._asleep = None
-            if timer is not None:
-                timer.cancel()
+            if self._timer is not None:
+                self._get_up()
+
+    def _lie_down(self, seconds: float | None) -> asyncio.Future[None]:
+        """What the one who looks sleeps on: until woken, or for so long."""
+        self._asleep = self._loop.create_future()
+        if seconds is not None:
+            self._timer = self._loop.call_later(seconds, self._wake)
+        return self._asleep
+
+    def _get_up(self) -> None:
+        """The timer need not wake the one who slept."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _rest(self) -> None:
         """Rest until called; not where all have been sent home meanwhile."""

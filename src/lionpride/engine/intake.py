@@ -36,7 +36,7 @@ class Intake(Results):
     _usual_type: type[Event] | None  # what need not be looked at any closer: there are no limits
     _limits: Limits
     _fitting: set[type]  # classes whose events are taken
-    _now: Immediate | None
+    _now: Immediate | None  # None also if there is only so much room
     _strict: bool
     _room: int | None
     _line: Line
@@ -93,12 +93,7 @@ class Intake(Results):
         terms = None
         if not (delay is None and at is None and ttl is None and retry is None):
             terms = terms_of(self._store.time(), delay=delay, at=at, ttl=ttl, retry=retry)
-        elif (
-            self._now is not None
-            and self._room is None
-            and quiet
-            and self._now.append_all_now(events, checked)
-        ):
+        elif self._now is not None and quiet and self._now.append_all_now(events, checked):
             return events
         for event in events:
             if "_status" in event.__dict__ and not (exist_ok and event in self):
@@ -200,6 +195,8 @@ class Intake(Results):
             pair = self._limits.pair  # a frame shorter, for the usual case
             if pair is None or not pair.allows(event):
                 self._limits.check(event)
+        else:
+            self._usual_type = type(event)  # the next will mostly be of the same
 
     def _check_type(self, event: object) -> None:
         kind = self._event_type

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Sized
 from operator import methodcaller
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from ..model.execution import EventStatus
 from ..rules.lifecycle import RELEASED, Completion, Outcome
 from ..stores.contract import Claim, Started
+from .attempt import SLICE
 from .hands import Worker
 from .permission import Admission
 from .workshop import Workshop
@@ -18,20 +18,53 @@ from .workshop import Workshop
 __all__ = ("Loop", "Round")
 
 Code: TypeAlias = Callable[[Any], Awaitable[Any]]
+Take: TypeAlias = Callable[[], Started | None]
+Complete: TypeAlias = Callable[[Any, int, Any, float], object]
 
 
-def _code_of(kind: Any) -> Code:
-    """What runs an event of a class: its function itself, which saves making a method of it."""
-    code = kind._invoke
-    usual = _has_method(kind) and isinstance(code, FunctionType)
-    return code if usual else methodcaller("_invoke")
+class Above:
+    """What a class inherits, by name, as it is now."""
+
+    def __init__(self, kind: type) -> None:
+        self._homes = [vars(base) for base in kind.__mro__]
+
+    def __contains__(self, name: str) -> bool:
+        return any(name in home for home in self._homes)
+
+    def __getitem__(self, name: str) -> Any:
+        return next(home[name] for home in self._homes if name in home)
 
 
-@lru_cache(maxsize=1024)
-def _has_method(kind: Any) -> bool:
-    """Whether ``_invoke`` is a usual method, and neither static nor the class's; looked at once."""
-    found = next(vars(base)["_invoke"] for base in kind.__mro__ if "_invoke" in vars(base))
-    return isinstance(found, FunctionType)
+class Known(NamedTuple):
+    """What runs the events of a class.
+
+    Attributes:
+        code: Its function itself, which saves making a method of it; None if more than the event
+            has to be looked at.
+        found: What the class had for an ``_invoke``.
+        home: Where that stood. Somebody may put other code there, and is to be noticed at a price
+            that an idle crew does not feel: to ask the class itself is dear, as pydantic has its
+            hand in that.
+    """
+
+    code: Code | None
+    found: Any
+    home: Any
+
+    @classmethod
+    def of(cls, kind: Any) -> Known:
+        """Look at a class."""
+        home = vars(kind) if "_invoke" in vars(kind) else Above(kind)
+        found = home["_invoke"]
+        usual = isinstance(found, FunctionType)  # it is neither static nor the class's
+        return cls(found if usual else methodcaller("_invoke"), found, home)
+
+    def holds(self) -> bool:
+        """Whether the class has the same code still."""
+        return "_invoke" in self.home and self.home["_invoke"] is self.found
+
+
+_NOT_PLAIN = Known(None, None, {})
 
 
 class Loop(Admission):
@@ -39,27 +72,38 @@ class Loop(Admission):
 
     def __init__(self, shop: Workshop) -> None:
         super().__init__(shop)
-        self._codes: dict[type, Code] = {}  # of plain classes, since the last turn
+        self._codes: dict[type, Known] = {}  # of plain classes
         self._pass_on: Callable[[Started, Any, float], Started | None] = self._complete_and_take
         if shop.now is not None and not self._formal:
             now, limits = shop.now, shop.limits
             plain = now.claim_now, now.complete_now, now.next_now
             ways = plain if limits is None else now.within(limits)
             self._take, self._complete, self._pass_on = ways
-        # What `_take` finds nothing in need not be asked again by a claim.
+        # What `_take` finds nothing in need not be asked again by a claim; and a bell says when.
         self._all_taken = self._take is not None and shop.limits is None
         pending = shop.store.states.lane(EventStatus.PENDING)
-        self._pending = pending if self._all_taken else None
+        self._pending: Sized | bool = pending if self._all_taken else True  # whether more may be
+
+    def _listen(self) -> None:
+        if self._all_taken and self.shop.now is not None:
+            self._bell = self._rouse
+            self.shop.now.on_new(self._bell)
 
     async def _stretch(self, worker: Worker) -> Claim | None:
-        shop, take = self.shop, self._take
+        shop, take, complete = self.shop, self._take, self._complete
         assert take is not None, "it is called for what can be taken"
+        claim: Started | None
         while shop.running < shop.slots and not self._closing:
             claim = take()
             if claim is None:
-                break
-            if self._complete is not None and self._code_of(type(claim[0])) is not None:
-                claim = await self._series(worker, claim)
+                claim = await self._doze(worker, take)
+                if claim is None:
+                    break
+                self._turn = self._now() + SLICE
+            if complete is not None and self._code_of(type(claim[0])).code is not None:
+                series = self._series(worker, claim, take, complete)
+                claim = None  # it may sleep, and who sleeps keeps no event
+                claim = await series
             if claim is not None:
                 self._more = True
                 return claim[:2]
@@ -67,11 +111,36 @@ class Loop(Admission):
                 break
             if self._now() > self._turn:
                 await self._give_turn()
-                self._codes.clear()  # somebody may have put other code there
         return None
 
-    async def _series(self, worker: Worker, first: Started) -> Started | None:
-        """Run plain events one after another, in one slot and one frame.
+    async def _doze(self, worker: Worker, take: Take) -> Started | None:
+        """As the looker, sleep until there is something to take; None if it is not to sleep.
+
+        In an idle crew an event is waited for here. So there is no more than has to be between
+        the end of the sleep and the start of the event.
+        """
+        shop, claim = self.shop, None
+        while claim is None and self._may_doze():
+            self._looker = worker
+            try:
+                _, wait = await self._claim(0)
+                await self._lie_down(wait)
+            finally:
+                self._looker = self._asleep = None
+                if self._timer is not None:
+                    self._get_up()
+            if self._closing or shop.running >= shop.slots:
+                break
+            claim = take()
+        return claim
+
+    def _may_doze(self) -> bool:
+        return self._all_taken and self._looker is None and not self._closing
+
+    async def _series(  # noqa: C901, PLR0912 - the hot path, written out
+        self, worker: Worker, claim: Any, take: Take, complete: Complete
+    ) -> Any:
+        """Run plain events one after another, in one slot and one frame, and sleep in between.
 
         The hot path, written out: it does for them what `_attempt` and `_conclude` do for any.
 
@@ -79,16 +148,13 @@ class Loop(Admission):
             A claim that takes more than that; None if there is none, or it is time for others.
         """
         shop, guard, observers, clock = self.shop, worker.guard, self.shop.observers, self._now
-        complete, pass_on, cancelling = self._complete, self._pass_on, worker.task.cancelling
-        assert complete is not None, "it is called for what can be handed over"
-        if observers.counts:
+        pass_on, cancelling = self._pass_on, worker.task.cancelling
+        if counts := observers.counts:
             complete, pass_on = observers.counted(complete, pass_on)
         context, clean = worker.context, worker.clean
-        claim: Started | None = first
-        kind, code = None, None
+        response, kind, code, found, home = None, None, *_NOT_PLAIN
         outcome: Outcome | None = None
-        event: Any
-        held = True  # the slot
+        held: Any = True  # the slot
         shop.running += 1
         began = clock()
         try:
@@ -96,18 +162,17 @@ class Loop(Admission):
                 event, attempt, own = claim
                 if type(event) is not kind:
                     kind = type(event)
-                    code = self._code_of(kind)
-                if code is None or own["timeout"] is not None or own["streaming"]:
+                    code, found, home = self._code_of(kind)
+                more = own["timeout"] is not None or own["streaming"] or "_invoke" in own
+                if more or code is None or observers.counts is not counts:
                     return claim
-                if "_invoke" in own or (
-                    observers.active
-                    and ("_picked" in own or began >= observers.next or observers.picks(event))
+                if observers.active and (
+                    "_picked" in own or began >= observers.next or observers.picks(event)
                 ):
                     return claim
-                if not self._called:
-                    self._call_for_more()
+                if not self._called and self._pending:
+                    self._call()
                 worker.claim = claim
-                response: Any = None
                 try:
                     response = await code(event)
                     if guard.cause is not None:
@@ -116,8 +181,7 @@ class Loop(Admission):
                     outcome = self._explain(worker, event, error)
                 ended = clock()
                 if outcome is not None or worker.left or cancelling() or observers.active > 1:
-                    held = False
-                    outcome = outcome or Completion(response, 0.0)
+                    held, outcome = False, outcome or Completion(response, 0.0)
                     await self._conclude(worker, claim[:2], outcome, ended - began)
                     return None
                 worker.claim = None
@@ -127,6 +191,13 @@ class Loop(Admission):
                     return None
                 claim = pass_on(claim, response, ended - began)
                 began = ended  # less than a microsecond ago: a clock costs a twentieth of it all
+                if claim is None:
+                    held = event = own = response = None  # as above
+                    self._free_slot()
+                    claim = await self._doze(worker, take)
+                    shop.running += (held := claim is not None)
+                    self._turn = (began := clock()) + SLICE
+                    kind = kind if "_invoke" in home and home["_invoke"] is found else None
         finally:
             if held and not worker.left:
                 self._free_slot()
@@ -144,19 +215,14 @@ class Loop(Admission):
         finally:
             self.shop.running += 1
 
-    def _code_of(self, kind: type) -> Code | None:
+    def _code_of(self, kind: type) -> Known:
         """What runs an event of a class, if nothing but the event has to be looked at for it."""
-        code = self._codes.get(kind)
-        if code is None and kind in self._plain:
-            code = self._codes[kind] = _code_of(kind)
-        return code
-
-    def _call_for_more(self) -> None:
-        """Have somebody look for more; if nothing waits, that is for the bell to do."""
-        if self._pending is None or self._pending:
-            self._call()
-        else:
-            self._arm()
+        known = self._codes.get(kind)
+        if known is None or not known.holds():
+            if kind not in self._plain:
+                return _NOT_PLAIN
+            known = self._codes[kind] = Known.of(kind)
+        return known
 
     def _arm(self) -> None:
         """Have the store's bell call when there may be something new to claim."""
@@ -164,19 +230,10 @@ class Loop(Admission):
             self._armed = True
             self.shop.store.on_ready(self._bell)
 
-    async def _until_more(self) -> None:
-        """Sleep until there may be something to take, or a slot to run it in."""
-        if self.shop.running + self.shop.promised >= self.shop.slots:
-            await self._until_slot()
-            return
-        self._arm()
-        _, wait = await self._claim(0)
-        await self._sleep(wait)
-
     async def _next(self, worker: Worker) -> Claim | None:
         shop = self.shop
         if self._all_taken:
-            await self._until_more()
+            await self._until_slot()
             return None
         while not self._closing and not worker.left:
             if shop.window is not None or shop.running + shop.promised >= shop.slots:

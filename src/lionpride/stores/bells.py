@@ -11,19 +11,21 @@ Bell: TypeAlias = Callable[[], None]
 
 
 class Bells:
-    """The four kinds of a store's bells; each rings once, and is hung anew by who wants more.
+    """The kinds of a store's bells; most ring once, and are hung anew by who wants more.
 
     Attributes:
         ready: Those that ring when a claim may find something new.
+        new: Those that ring then too, each time: they stay until they are taken off.
         idle: Those that ring when nothing may be pending or claimed any more.
         room: Those that ring when fewer events may wait than before.
         ended: Those that ring when the event of a number may have ended.
     """
 
-    __slots__ = ("_numbers", "ended", "idle", "ready", "room")
+    __slots__ = ("_numbers", "ended", "idle", "new", "ready", "room")
 
     def __init__(self) -> None:
         self.ready: list[Bell] = []
+        self.new: list[Bell] = []
         self.idle: list[Bell] = []
         self.room: list[Bell] = []
         self.ended: dict[int, list[Bell]] = {}
@@ -31,7 +33,7 @@ class Bells:
 
     def any(self) -> bool:
         """Whether one hangs."""
-        return bool(self.ready or self.idle or self.room or self.ended)
+        return bool(self.ready or self.new or self.idle or self.room or self.ended)
 
     def on_ended(self, number: int, bell: Bell) -> None:
         """Ring when the event of a number may have ended."""
@@ -40,7 +42,7 @@ class Bells:
 
     def off(self, bell: Bell) -> None:
         """Take off a bell, if it hangs."""
-        for bells in (self.ready, self.idle, self.room):
+        for bells in (self.ready, self.new, self.idle, self.room):
             if bell in bells:
                 bells.remove(bell)
         for number in self._numbers.pop(bell, ()):
@@ -51,7 +53,7 @@ class Bells:
 
     def ring_ready(self) -> None:
         """A claim may find something new."""
-        bells, self.ready = self.ready, []
+        bells, self.ready = (*self.ready, *self.new), []
         for bell in bells:
             bell()
 

@@ -305,6 +305,9 @@ class ByHand(Ringing):
 
     # -- bells -------------------------------------------------------------------------------
 
+    def on_new(self, bell: Callable[[], None]) -> None:
+        self._bells.new.append(bell)
+
     def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
         self._bells.on_ended(self._number(event), bell)
 

@@ -334,8 +334,7 @@ class Store(Protocol):
 class Immediate(Protocol):
     """What a store offers beside, if none of its steps ever waits: one event at a time.
 
-    They do what the verbs do, and save the coroutine and the lists of each, which is half of
-    what a store in memory costs.
+    They do what the verbs do, without the coroutine and the lists of each: half of what it costs.
     """
 
     def append_now(self, event: Work, priority: float) -> bool:
@@ -343,6 +342,9 @@ class Immediate(Protocol):
 
     def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
         """``append_now`` of all of them in this order, or of none: False."""
+
+    def on_new(self, bell: Callable[[], None]) -> None:
+        """``on_ready``, each time until ``off``; once for all that come between two claims."""
 
     def claim_now(self) -> Started | None:
         """``claim`` of one event that is started at once; None if none is due."""

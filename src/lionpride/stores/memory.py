@@ -81,10 +81,15 @@ class MemoryStore(ByHand):
         own["_arrival"] = number
         own["_priority"] = priority
         self._pending[number] = event
-        self._new.append(number)
+        new, bells = self._new, self._bells
+        first = not new
+        new.append(number)
         self._new_at.append(priority)
-        if self._bells.ready:
-            self._bells.ring_ready()
+        if bells.ready:
+            bells.ring_ready()
+        elif first:
+            for bell in bells.new:
+                bell()
         return True
 
     def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
@@ -210,23 +215,27 @@ class MemoryStore(ByHand):
         return claims, waiting.seconds()
 
     def claim_now(self) -> Started | None:
-        waiting, ready = self._waiting, self._ready
+        new, ready = self._new, self._ready
         number: int | None
-        if waiting.mixed:
+        if self._waiting.mixed:
             self._lapse()
-            number = waiting.next()
-        elif ready.new or ready.heap:
-            number = waiting.next()
+            number = self._waiting.next()
+        elif ready.heap or (new and (ready.run or len(new) > 1)):
+            number = self._waiting.next()
+        elif new:  # it alone waits: `Order.pop`, two calls shorter
+            self._new_at.clear()
+            number = new.pop()
         else:
             number = ready.run.popleft() if ready.run else None
         if number is None:
             return None
         event = self._processing[number] = self._pending.pop(number)
-        own = event.__dict__
+        own, attempt = event.__dict__, 1
         own["_status"] = "processing"
-        own["_attempt"] = attempt = own["_attempt"] + 1 if "_attempt" in own else 1
-        if attempt > 1 and "_denials" in own:
-            del own["_denials"]
+        if "_attempt" in own:
+            attempt += own["_attempt"]
+            own.pop("_denials", None)
+        own["_attempt"] = attempt
         if self._bells.room:
             self._bells.ring_room()
         return event, attempt, own
