@@ -23,12 +23,15 @@ _RETRYABLE: Final = sorted(status.value for status in RETRYABLE)
 
 _LEAVE: Final = f"""
 DELETE FROM {{ready}} WHERE ctid = ANY(ARRAY(
-    SELECT coalesce(r.ctid, d.ctid) FROM {{event}} e
-    LEFT JOIN {{ready}} r ON r.queue = e.queue AND r.due = 0 AND r.priority = e.priority
-        AND r.number = e.number
+    SELECT coalesce(r.place, d.ctid) FROM {{event}} e
+    LEFT JOIN LATERAL (
+        SELECT w.ctid AS place FROM {{ready}} w
+        WHERE w.queue = e.queue AND w.due = 0 AND w.priority = e.priority AND w.number = e.number
+        LIMIT 1
+    ) r ON true
     LEFT JOIN {{ready}} d ON d.number = e.number AND d.due > 0
     WHERE e.number = ANY($1::bigint[]) AND e.queue = $2
-    AND coalesce(r.ctid, d.ctid) IS NOT NULL
+    AND coalesce(r.place, d.ctid) IS NOT NULL
 )) RETURNING number, {STATE}
 """
 _REOPEN: Final = """

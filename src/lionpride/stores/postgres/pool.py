@@ -26,6 +26,7 @@ _PLANS: Final[Mapping[str, str]] = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_bitmapscan": "off",
+    "enable_material": "off",
     "jit": "off",
     "default_transaction_isolation": "read committed",
     "synchronous_commit": "on",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import random
+from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
 
@@ -89,39 +90,41 @@ class Watching(Manage):
 
     async def _look(self) -> None:
         """See what others have done, and pass on what that means."""
-        loop = asyncio.get_running_loop()
         try:
             while self._news:
-                news, began = frozenset(self._news), loop.time()
+                news = frozenset(self._news)
                 self._news.clear()
-                await self._look_once(news)
-                await asyncio.sleep(REST * (loop.time() - began))
+                await asyncio.sleep(REST * await self._look_once(news))
         except Exception:  # noqa: S110  # the next look comes; who waits for a step hears of it
             pass
         finally:
             self._looking = None
 
-    async def _look_once(self, news: frozenset[str]) -> None:
-        claims = self._holding.claims
+    async def _look_once(self, news: frozenset[str]) -> float:
+        """Look; the seconds that it took, but for what was found, which is worth its time."""
+        claims, took = self._holding.claims, 0.0
         if CANCEL in news and claims:
             self._ask_holders([n for n in await self._read(reading.unwanted) if n in claims])
         if ENDED in news or PUBLISHED in news:
             awaited = [number for number in self._bells.ended if number not in claims]
             if awaited:
-                await self._see_endings(awaited, PUBLISHED in news)
+                took = await self._see_endings(awaited, PUBLISHED in news)
             self._bells.ring_idle()
             self._bells.ring_room()
             self._note()
         if READY in news:
             self._alarm.set(await self._read(reading.next_expiry))
             self._bells.ring_room()
+        return took
 
     def _note(self) -> None:
         """Somebody may have let go of something."""
 
-    async def _see_endings(self, awaited: list[int], published: bool) -> None:
-        """Show what has become of those whose endings somebody waits for."""
+    async def _see_endings(self, awaited: list[int], published: bool) -> float:
+        """Show what has become of those whose endings somebody waits for; how long a look took."""
+        began = monotonic()
         stands = await self._read(lambda db: reading.standing(db, awaited))
+        took = monotonic() - began
         find, changed, running = self._holding.shown.find, [], []
         for number in awaited:
             event = find(number)
@@ -133,6 +136,7 @@ class Watching(Manage):
                 running.append(number)
         await self._refresh(number for number in changed if number not in self._holding.claims)
         self._bells.ring_ended(running)
+        return took
 
     # -- who makes it wanted -----------------------------------------------------------------
 
