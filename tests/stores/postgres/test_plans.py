@@ -1,0 +1,143 @@
+"""Each hot statement goes by the index that was meant, whatever the statistics of the tables say.
+
+A hundred thousand events wait, a tenth of them for their time, as many have finished, and a
+hundred are leased. The plans are those of the library's own connections, whose planner switches
+pin them.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+from stores.homes import Home, aside
+
+from lionpride.stores.postgres import claiming, entering, leasing, settling, sweeping
+from lionpride.stores.postgres.names import Names
+from lionpride.stores.postgres.pool import Door
+
+N = 100_000
+FILL = """
+INSERT INTO {queue} (name) VALUES ('plans');
+INSERT INTO {tally} (queue, shard) SELECT 1, n FROM generate_series(0, 31) n;
+INSERT INTO {event} (id, queue, kind, created, priority, payload)
+SELECT gen_random_uuid(), 1, 'tests:Kind', 0, random(), '{{}}'
+FROM generate_series(1, 2 * $N + 100);
+INSERT INTO {ready} (queue, priority, number)
+SELECT 1, priority, number FROM {event} WHERE number <= $N;
+UPDATE {ready} SET due = number WHERE number <= $N / 10;
+INSERT INTO {finished} (number, queue, status, ended, attempt, tries, denials, interruptions)
+SELECT number, 1, 'completed', number, 1, 0, 0, 0 FROM {event}
+WHERE number > $N AND number <= 2 * $N;
+INSERT INTO {lease} (number, queue, due, priority, attempt, tries, denials, interruptions, worker,
+    until)
+SELECT number, 1, 0, priority, 1, 0, 0, 0, 'somebody', 0 FROM {event} WHERE number > 2 * $N;
+INSERT INTO {worker} (name, queue, machine, host, pid, born, began, seen, until)
+VALUES ('somebody', 1, 'm', 'h', 1, '1', 0, 0, 0);
+"""
+
+
+@dataclass(frozen=True)
+class Hot:
+    """A statement, the indexes it has to go by, and tables that it may read whole: small ones."""
+
+    text: str
+    indexes: tuple[str, ...]
+    whole: tuple[str, ...] = ("queue", "tally", "worker", "pool")
+
+
+NEXT = "ready_next"
+PLAIN = (False, False, False, False)
+HOT = {
+    "append": Hot(entering._ENTER, ("tally_pkey",)),
+    "claim": Hot(claiming.statement(*PLAIN, False), (NEXT, "tally_pkey")),
+    "claim, with what it is": Hot(claiming.statement(*PLAIN, True), (NEXT, "event_pkey")),
+    "claim of a round": Hot(claiming.statement(True, True, False, False, False), (NEXT,)),
+    "claim with the denied": Hot(claiming.statement(True, True, True, False, False), (NEXT,)),
+    "claim without some kinds": Hot(
+        claiming.statement(False, False, False, True, False), (NEXT, "event_pkey")
+    ),
+    "complete": Hot(settling._COMPLETE, ("lease_pkey", "tally_pkey")),
+    "settle": Hot(settling._SETTLE, ("lease_pkey", "tally_pkey")),
+    "sign of life": Hot(leasing.BEAT, ("worker_pkey",)),
+    "extend": Hot(leasing._EXTEND, ("lease_pkey",)),
+    "sweep": Hot(sweeping._LAPSED, ("lease_pkey",)),
+    "due": Hot(claiming._MATURE, ("ready_due",)),
+}
+
+
+class Tables:
+    """The filled tables, and a connection as the library opens it."""
+
+    def __init__(self) -> None:
+        self.home = Home()
+        self.names = Names(self.home.schema, "")
+        one = aside()
+        one.do(one.connection.execute(self.names.fill(FILL.replace("$N", str(N)))))
+        door = Door(self.home.url, self.names, pgbouncer=False, patience=10.0)
+        self.connection: asyncpg.Connection = one.do(door.open())
+
+    def nodes(self, text: str) -> list[dict[str, object]]:
+        """The nodes of the plan of a statement, whatever its arguments are."""
+        return aside().do(self._nodes(self.names.fill(text)))
+
+    async def _nodes(self, text: str) -> list[dict[str, object]]:
+        places = max(map(int, re.findall(r"\$(\d+)", text)))
+        nothing = ", ".join(["NULL"] * places)
+        await self.connection.execute(f"PREPARE asked AS {text}")
+        try:
+            said = await self.connection.fetchval(
+                f"EXPLAIN (FORMAT JSON) EXECUTE asked ({nothing})"
+            )
+        finally:
+            await self.connection.execute("DEALLOCATE asked")
+        return list(walk(json.loads(said)[0]["Plan"]))
+
+    def analyze(self) -> None:
+        for table in ("event", "ready", "lease", "finished", "worker"):
+            one = aside()
+            one.do(one.connection.execute(self.names.fill(f"ANALYZE {{{table}}}")))
+
+    def close(self) -> None:
+        aside().do(self.connection.close())
+
+
+def walk(node: dict[str, object]) -> Iterator[dict[str, object]]:
+    yield node
+    for below in node.get("Plans", ()):  # type: ignore[attr-defined]
+        yield from walk(below)
+
+
+@pytest.fixture(scope="module")
+def tables() -> Iterator[Tables]:
+    made = Tables()
+    yield made
+    made.close()
+
+
+def check(tables: Tables, hot: Hot) -> None:
+    nodes = tables.nodes(hot.text)
+    used = {str(node["Index Name"]) for node in nodes if "Index Name" in node}
+    assert used >= set(hot.indexes), f"it goes by {used}"
+    scanned = {str(n["Relation Name"]) for n in nodes if n["Node Type"] == "Seq Scan"}
+    assert scanned <= set(hot.whole), f"it reads {scanned} from end to end"
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_without_statistics_it_goes_by_its_index(name: str, tables: Tables) -> None:
+    check(tables, HOT[name])
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_with_statistics_it_goes_by_its_index(name: str, tables: Tables) -> None:
+    tables.analyze()
+    check(tables, HOT[name])
+
+
+def test_a_claim_reads_what_waits_in_its_order_and_sorts_nothing_of_it(tables: Tables) -> None:
+    nodes = tables.nodes(HOT["claim"].text)
+    picked = [node for node in nodes if node.get("Index Name") == NEXT]
+    assert all(node["Node Type"] in ("Index Scan", "Index Only Scan") for node in picked)
+    assert not any(node["Node Type"] in ("Hash Join", "Merge Join") for node in nodes)
