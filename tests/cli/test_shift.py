@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from lionpride.cli import shift
 from lionpride.cli.shift import Shift
 from lionpride.cli.target import executor_for
 from lionpride.core import Event, EventStatus
@@ -76,6 +77,16 @@ async def test_a_failure_is_said_when_it_happens_and_makes_the_status(capsys):
     (failed,) = desk.failed_events
     assert out == ""
     assert f"failed  {key_of(Task)}  {failed.id}  ValueError: told to" in err
+
+
+@pytest.mark.virtual
+async def test_a_worker_that_runs_for_long_remembers_the_times_of_the_last(monkeypatch, capsys):
+    monkeypatch.setattr(shift, "REMEMBERED", 10)
+    desk = await desk_of(*[""] * 95)
+    working = Shift([desk], "run.db", until_empty=True, quiet=False)
+    assert await working.run() == 0
+    assert "95 events in " in capsys.readouterr().out
+    assert 10 <= len(working.tally.durations[EventStatus.COMPLETED]) < 20
 
 
 @pytest.mark.virtual

@@ -7,6 +7,8 @@ import textwrap
 import pytest
 from kept import over_kept
 
+from tools.postgres_server import Server
+
 JOBS = """
     from lionpride.core import Event, Executor, Processor
 
@@ -181,3 +183,24 @@ def test_a_store_has_to_be_named(place):
     done = place.run("work", "job.py:Work")
     assert done.returncode == 2
     assert "--store" in done.stderr
+
+
+def test_a_server_that_goes_and_comes_back_ends_no_worker(place):
+    with Server() as server:
+        place.url = place.kept = f"{server.url}&lionpride_patience=0.2"
+        put(place, "job.py:Work", 2)
+        with working(place, "job.py:Work") as process:
+            while counts(place) != {"job.Work": {"completed": 2}}:
+                assert process.poll() is None
+            server.stop("immediate")
+            while "cannot be reached" not in (said := process.stderr.readline()):
+                assert said
+            assert "going on in" in said
+            server.start()
+            put(place, "job.py:Work", 3)
+            while counts(place) != {"job.Work": {"completed": 5}}:
+                assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert out.startswith("5 events in ")

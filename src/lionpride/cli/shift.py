@@ -20,6 +20,7 @@ from .together import background, first_of
 __all__ = ["Shift", "Worked"]
 
 SOON: Final = 0.05  # seconds between two looks whether the work has begun
+REMEMBERED: Final = 10_000  # events of a status whose times are summed up at the end, at least
 FIRST, LONGEST = 1.0, 30.0  # seconds before a store that failed is tried again: twice as long each
 
 
@@ -41,6 +42,13 @@ class Worked(Tally):
             event = step.event
             why = shorten(error_text(event), 200)
             self._say(f"{step.after.value}  {key_of(type(event))}  {event.id}  {why}".rstrip())
+
+    def _took(self, status: EventStatus, seconds: float) -> None:
+        """Remember how long the last events took: a worker may run for months."""
+        super()._took(status, seconds)
+        times = self.durations[status]
+        if len(times) >= 2 * REMEMBERED:
+            del times[:-REMEMBERED]
 
     def _count(self, before: EventStatus | None, after: EventStatus | None) -> None:
         """Leave out what waits: it is counted by the store, and may be run by another."""
