@@ -30,7 +30,6 @@ UNTESTED: dict[str, str] = {
     "stores/record.py": "tests/stores/test_contract.py: records, pages and counts",
     "stores/terms.py": "tests/stores/test_contract_terms.py",
     "stores/postgres/roster.py": "tests/cli/test_workers.py: who works, and what each holds",
-    "stores/postgres/upkeep.py": "tests/cli/test_migrate.py: made, checked and brought up to date",
     "stores/postgres/publishing.py": "tests/engine/test_producers.py: chunks and progress",
     "stores/upkeep.py": "tests/cli/test_migrate.py, tests/cli/test_doctor.py: what is said of it",
     "cli/checks.py": "tests/cli/test_doctor.py: each thing that it finds",

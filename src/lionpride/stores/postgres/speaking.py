@@ -31,6 +31,8 @@ ANEW: Final[tuple[type[BaseException], ...]] = (
 
 def lost(error: BaseException) -> bool:
     """Whether an error says that the connection is no good, and that another may be."""
+    if isinstance(error, StoreError):
+        return error.retryable  # it is an OSError too, and says itself whether to try again
     if isinstance(error, asyncpg.QueryCanceledError):
         return False  # somebody has cancelled this one statement, or it took longer than is allowed
     if isinstance(error, asyncpg.InterfaceError):
