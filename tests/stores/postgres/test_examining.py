@@ -1,11 +1,14 @@
 """What is wrong or slow with a database and its server."""
 
+import os
+
 import asyncpg
 import pytest
 from stores.homes import Home
 from stores.makers import Clock, Job, postgres_in
 
-from lionpride.stores.postgres import examining
+from lionpride.stores.postgres import PostgresStore, examining
+from tools.postgres_server import GIVEN
 
 
 @pytest.fixture
@@ -73,3 +76,24 @@ async def test_leases_of_workers_that_are_gone(home, opened):
     assert await found(store) == []
     (one,) = await found(later)
     assert (one.check, one.level) == ("leases", "wrong")
+
+
+@pytest.mark.skipif(GIVEN in os.environ, reason="needs a server whose users it may make")
+async def test_a_user_who_sees_little_is_told_so(home):
+    connection = await asyncpg.connect(home.url)
+    role = f"user_of_{home.schema}"
+    await connection.execute(
+        f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {home.schema} TO {role}; "
+        f"GRANT ALL ON ALL TABLES IN SCHEMA {home.schema} TO {role}"
+    )
+    url = home.url.replace("://postgres@", f"://{role}@")
+    store = PostgresStore(url, "questions", schema=home.schema, listen=False)
+    try:
+        (one,) = await found(store)
+        assert (one.check, one.level) == ("rights", "note")
+        await connection.execute(one.remedy)
+        assert await found(store) == []
+    finally:
+        await store.close()
+        await connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+        await connection.close()
