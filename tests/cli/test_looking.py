@@ -32,6 +32,28 @@ def test_a_file_that_is_no_store_is_an_error_and_left_as_it_is(place, command):
     assert (place.path / "run.db").read_text() == "nothing of the kind\n"
 
 
+NOWHERE = "postgresql://me:secret@127.0.0.1:1/events"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *((command[0], NOWHERE, *command[2:]) for command in COMMANDS),
+        *((name, NOWHERE) for name in ("workers", "doctor", "migrate")),
+        ("work", "job.py:Work", "--store", NOWHERE),
+        ("run", "job.py:Work", "--input", "events.jsonl", "--store", NOWHERE),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_server_that_is_not_there_is_named_at_once_and_no_password_is(place, command):
+    place.write({})
+    done = place.run(*command)
+    assert done.returncode in (1, 2)
+    assert "postgresql://127.0.0.1:1/events cannot be reached" in done.stderr
+    assert "secret" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @over_kept
 def test_nobodys_code_is_imported(place):
     (place.path / "loud.py").write_text(

@@ -77,6 +77,8 @@ async def start(target: Target, executor: Executor, place: Place | None) -> None
     Raises:
         UsageError: if one of them cannot be.
     """
+    if place is not None and place.path is None:
+        await place.is_made()  # a server that is not there is named at once, not waited for
     try:
         await executor.start()
     except Exception as error:  # the user's own processor may raise anything
