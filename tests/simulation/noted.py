@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from simulation.ledger import Book
-from simulation.tasks import Task
+from simulation.tasks import CREW, Task
 from simulation.wrapped import Wrapped
 
 from lionpride.model.execution import EventStatus
@@ -23,12 +23,15 @@ class Noted(Wrapped):
     Attributes:
         book: The ledger.
         touched: How often something has been done to an event.
+        leaving: How much is done to an event just now: until that is answered, nobody knows
+            whether a claim finds it.
     """
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
         self.book: Book
         self.touched: Counter[UUID] = Counter()
+        self.leaving: Counter[UUID] = Counter()
 
     async def claim(self, worker: str, n: int = 1, **how: Any) -> tuple[list[Claim], float | None]:
         asked = self._waiting(**how)
@@ -36,15 +39,18 @@ class Noted(Wrapped):
         self._judge(asked, claims)
         return claims, wait
 
+    async def last_arrival(self) -> int:
+        number = await self.inner.last_arrival()
+        crew = CREW.get(None)
+        if crew is not None:
+            crew.until = number
+        return number
+
     async def settle(self, settlements: Any) -> Any:
         ids = [task.id for task, _, _ in settlements]
-        self._touch(ids)
         for uid in ids:
             self.book.claimed.pop(uid, None)
-        try:
-            return await self.inner.settle(settlements)
-        finally:
-            self._touch(ids)
+        return await self._with(ids, self.inner.settle(settlements))
 
     async def cancel(self, events: Any) -> Any:
         return await self._with([event.id for event in events], self.inner.cancel(events))
@@ -52,10 +58,16 @@ class Noted(Wrapped):
     async def requeue(self, events: Any) -> Any:
         return await self._with([event.id for event in events], self.inner.requeue(events))
 
+    async def remove(self, events: Any) -> Any:
+        return await self._with([event.id for event in events], self.inner.remove(events))
+
     async def _with(self, ids: list[UUID], asked: Awaitable[Any]) -> Any:
+        self._touch(ids)
+        self.leaving.update(ids)
         try:
             return await asked
         finally:
+            self.leaving.subtract(ids)
             self._touch(ids)
 
     def _touch(self, ids: Iterable[UUID]) -> None:
@@ -76,7 +88,8 @@ class Noted(Wrapped):
             is_due = state.due is None or state.due <= book.now()
             number = state.arrival or 0
             is_its = (until is None or number <= until) and number not in skip
-            if is_its and (is_due or (denied and state.denials)) and task.id not in book.claimed:
+            is_here = task.id not in book.claimed and not self.leaving[task.id]
+            if is_its and (is_due or (denied and state.denials)) and is_here:
                 found.append((task, self.touched[task.id]))
         return found
 

@@ -166,7 +166,9 @@ class Office:
         assert processor is not None
         caller = asyncio.current_task()
         assert caller is not None
-        crew = Crew(book, kind, await self.executor.store.last_arrival(), caller)
+        noted = isinstance(self.executor.store, Noted)  # it tells the crew what the round is told
+        until = 0 if noted else await self.executor.store.last_arrival()
+        crew = Crew(book, kind, until, caller)
         CREW.set(crew)
         book.crews.add(crew)
         try:
@@ -271,8 +273,10 @@ class Office:
                 await self.executor.remove(task)
         except OperationError:
             self.book.accepted[task.id] = task
-            claimed = record is not None and record.status is S.PROCESSING
-            self.book.demand(claimed, f"{task.label} is free and cannot be removed")
+            (now,) = await self.executor.store.get([task.id])
+            claimed = any(one is not None and one.status is S.PROCESSING for one in (record, now))
+            came = record is not None and now is not None and now.attempt > record.attempt
+            self.book.demand(claimed or came, f"{task.label} is free and cannot be removed")
         else:
             self.book.shown.pop(task.id, None)
 

@@ -25,7 +25,7 @@ from lionpride.testing import VirtualLoop
 ENOUGH = 60
 """Seeds within which each mutant has to be caught."""
 
-SEEDS = {"memory": 300, "sqlite": 120, "postgres": 25}
+SEEDS = {"memory": 300, "sqlite": 120, "postgres": 15}
 """Walks over each kind of store."""
 
 PATIENCE = 10_000.0

@@ -24,7 +24,7 @@ from lionpride.stores.contract import Cancelled, Settled, Store
 ENOUGH = 40
 """Seeds within which each mutant has to be caught."""
 
-SEEDS = {"memory": 300, "sqlite": 100, "postgres": 20}
+SEEDS = {"memory": 300, "sqlite": 100, "postgres": 12}
 """Walks over each kind of store."""
 
 REFUSALS = ("ExistsError", "NotFoundError", "OperationError", "QueueFullError")

@@ -71,5 +71,5 @@ def waited_for(clock: Callable[[], float]) -> Store:
     return store
 
 
-SIMULATED: dict[str, Make] = {"memory": STORES["memory"], "sqlite": unhurried}
+SIMULATED: dict[str, Make] = {**STORES, "sqlite": unhurried, "postgres": waited_for}
 """The stores that executors are simulated over."""

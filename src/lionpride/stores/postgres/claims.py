@@ -34,7 +34,7 @@ class Claims(TakingIn):
         super().__init__(*args, **kwargs)
         self._swept = -SWEEP
         self._others = False  # others hold leases
-        self._deeds: set[asyncio.Future[Any]] = set()  # that are under way
+        self._deeds: set[asyncio.Future[Any]] = set()  # under way, and before the next claim
         self._notes = 0  # of steps that may have let go of something
         self._blocked = False  # a claim found nothing that limits allow
         self._strangers = False  # what is claimed here has mostly been appended elsewhere
@@ -68,9 +68,9 @@ class Claims(TakingIn):
             self._strangers,
             Expire(),
         )
+        if self._deeds:  # what is given back may be had at once
+            await asyncio.wait(self._deeds)
         if limits is not None:
-            if self._deeds:  # what is given back may be had at once
-                await asyncio.wait(self._deeds)
             step = Rationed(step, Ration(limits, self._clock, start))
         taken, notes = Taken(), self._notes
         try:
@@ -140,10 +140,7 @@ class Claims(TakingIn):
     def _do(self, deed: Deed) -> None:
         """Have a deed of a meter done before its claim is settled."""
         opened = self._open
-        asked = opened.ask(opened.settle, deed, lambda _: self._note())
-        self._deeds.add(asked)
-        asked.add_done_callback(self._deeds.discard)
-        asked.add_done_callback(heard)
+        self._before_claims(opened.ask(opened.settle, deed, lambda _: self._note()))
 
     def _note(self) -> None:
         """Something has changed: have those look again who found nothing that limits allow."""
@@ -161,13 +158,14 @@ class Claims(TakingIn):
         back to wait, by steps whose answers are on their way.
         """
         opened, find = self._open, self._holding.shown.find
-        if any(find(one[0]) is None for one in answer.rows):
+        numbers = [one[0] for one in answer.rows]
+        if any(find(number) is None for number in numbers):
             await opened.enter.passed()
-        if any(one[3] and one[0] in self._holding.claims for one in answer.rows):
+        if any(event.__dict__["_status"] != "pending" for event in map(find, numbers) if event):
             await opened.settle.passed()
             await opened.rest.passed()
-        held = [find(one[0]) for one in answer.rows]
-        new = [one[0] for one, event in zip(answer.rows, held, strict=True) if event is None]
+        held = [find(number) for number in numbers]
+        new = [number for number, event in zip(numbers, held, strict=True) if event is None]
         self._strangers = 2 * len(new) > len(held)
         unknown = [number for number in new if number not in answer.kept]
         kept = dict(answer.kept)
@@ -199,8 +197,14 @@ class Claims(TakingIn):
     def _release(self, taken: Taken) -> None:
         """Give back what nobody waits for."""
         if taken.claims and not taken.wanted:
-            self._settle([(*claim, RELEASED) for claim in taken.claims]).add_done_callback(heard)
+            self._before_claims(self._settle([(*claim, RELEASED) for claim in taken.claims]))
             taken.claims = []
+
+    def _before_claims(self, asked: asyncio.Future[Any]) -> None:
+        """Have the next claim wait for something that nobody else waits for."""
+        self._deeds.add(asked)
+        asked.add_done_callback(self._deeds.discard)
+        asked.add_done_callback(heard)
 
     def start(self, event: Work) -> None:
         self._holding.start(event)

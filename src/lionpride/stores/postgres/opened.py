@@ -144,7 +144,8 @@ class Opened:
 
 
 async def _take(link: Link, some: Sequence[Asked]) -> bool:
-    """Take steps, one after another."""
+    """Take steps, one after another; not those that nobody waits for any more."""
     for asked in some:
-        await take(link, asked.step, asked)
+        if not asked.future.cancelled():
+            await take(link, asked.step, asked)
     return True
