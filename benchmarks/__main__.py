@@ -21,6 +21,7 @@ from benchmarks import (
     latency,
     limits,
     memory,
+    observing,
     postgres,
     postgres_history,
     postgres_limit,
@@ -47,6 +48,7 @@ QUESTIONS: dict[str, Callable[[int], Section]] = {
     "imports": imports.report,
     "stream": stream.report,
     "limits": limits.report,
+    "observing": observing.report,
 }
 ON_DISK: dict[str, Callable[[Setting], Section]] = {
     "durable": durable.report,

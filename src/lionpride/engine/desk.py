@@ -227,7 +227,7 @@ class Desk(Statuses):
             observer: A plain function.
             light: Whether plain events may go by the quick way, which tells nobody and takes a
                 tenth of the time. Those that complete so are counted by their class in
-                ``executor.observers.quick``; up to about 1,000 a second of them are told of from
+                ``executor.observers.quick``; up to about 200 a second of them are told of from
                 their start on all the same. Whatever fails, streams, is denied, … is told of.
         """
         return self._observers.add(observer, light=light)

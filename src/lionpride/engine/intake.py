@@ -179,6 +179,10 @@ class Intake(Results):
 
         async def append() -> list[Work]:
             self._check_door()
+            if self._now is not None and room is None and terms is None:
+                events, priorities = zip(*entries, strict=True)
+                if self._now.append_all_now(events, priorities):
+                    return list(events)
             return await store.append(entries, room=room, exist_ok=exist_ok, terms=terms)
 
         with self._observers.appending(event for event, _ in entries):

@@ -167,7 +167,9 @@ class Loop(Admission):
                 if more or code is None or observers.counts is not counts:
                     return claim
                 if observers.active and (
-                    "_picked" in own or began >= observers.next or observers.picks(event)
+                    "_picked" in own
+                    or began >= observers.next
+                    or (observers.asks and observers.picks(event))
                 ):
                     return claim
                 if not self._called and self._pending:

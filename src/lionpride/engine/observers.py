@@ -32,13 +32,14 @@ Picks: TypeAlias = Callable[[Any, bool], bool]
 Listener: TypeAlias = Callable[[Any, Progress], object]
 """Is called with an event, and what it has said of how far it is."""
 
-_INTERVAL: Final = 0.001
+_INTERVAL: Final = 0.005
 """Seconds between two starts that a light observer is told of, of those that might go quickly."""
 
 _BURST: Final = 100
 """Of which so many may come at once (the generic cell rate algorithm, ITU-T I.371)."""
 
 _PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
+_COMPLETED = EventStatus.COMPLETED
 
 
 class Observers(Harmless):
@@ -55,6 +56,8 @@ class Observers(Harmless):
             quick way, 0 of none.
         listening: Whether anybody is to be told of progress.
         wraps: Whether anything is put around attempts.
+        asks: Whether it is asked of an event that starts whether it is picked; in memory that was
+            asked at its append.
         counts: Whether what completes by the quick way, which tells nobody, is to be counted.
         quick: How many of each class have.
         next: The event loop's time from which on one that might go by it is told of.
@@ -64,7 +67,7 @@ class Observers(Harmless):
     def __init__(self, store: Store | None = None) -> None:
         super().__init__()
         self.active = 0
-        self.listening = self.wraps = self.counts = False
+        self.listening = self.wraps = self.asks = self.counts = False
         self.quick: Counter[type] = Counter()
         self.next = inf
         self.lost = 0
@@ -77,7 +80,7 @@ class Observers(Harmless):
         self._wrappers: list[tuple[Wrapper, Picks | None]] = []
         self._appends: list[tuple[AppendWrapper, Picks | None]] = []
         self._pickers: list[Picks] = []
-        self._logs = False
+        self._logs = self._hears = False
         self._even = -inf  # when so many were told of as may be in a time
 
     @classmethod
@@ -101,6 +104,8 @@ class Observers(Harmless):
             self.active = 2
         else:
             self.active = 1 if self._light or self._pickers else 0
+        self._hears = self._logs or bool(self._callbacks or self._light)
+        self.asks = self._waits and bool(self._pickers)
         self.counts = self.active == 1 and bool(self._light)
         self._set_next()
 
@@ -168,8 +173,10 @@ class Observers(Harmless):
         before: EventStatus | None,
         after: EventStatus | None,
         outcome: Outcome | None = None,
-    ) -> Transition:
+    ) -> Transition | None:
         """Tell of one step; call it only while ``active``, or if it ends an event badly.
+
+        None if nobody is to be told, as where there are wrappers alone; a start is always given.
 
         Args:
             event: Whose step it was.
@@ -178,7 +185,11 @@ class Observers(Harmless):
             outcome: What came of its claim, if the step settles one.
         """
         if outcome is None:
+            if not self._hears and after is not _PROCESSING:
+                return None
             return self._tell_of(event, before, after)
+        if not self._hears and outcome.status is _COMPLETED:
+            return None
         error, duration = outcome.error, outcome.duration
         return self._tell_of(
             event,
@@ -295,8 +306,8 @@ class Observers(Harmless):
         return self.active > 1 or "_picked" in event.__dict__
 
     def picks(self, event: Work) -> bool:
-        """Whether an event is picked as it starts; in memory that was asked at its append."""
-        return self._waits and any(self._picked(picks, event) for picks in self._pickers)
+        """Whether an event is picked as it starts; call it only while that ``asks``."""
+        return any(self._picked(picks, event) for picks in self._pickers)
 
     def _picked(self, picks: Picks, event: Work) -> bool:
         return bool(self._guarded(picks, event, partial(picks, event, True)))

@@ -29,7 +29,7 @@ class Metrics:
 
     What waits and runs, and what is taken of limits, is asked for when somebody collects. What has
     ended is counted, all of it; times are measured of all events as long as those are few, and of
-    some of the plain ones where more than about 1,000 a second start (see ``Executor.observe``).
+    some of the plain ones where more than about 200 a second start (see ``Executor.observe``).
 
     Args:
         executor: Whose.
