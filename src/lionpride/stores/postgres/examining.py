@@ -42,6 +42,10 @@ WHERE prepared < clock_timestamp() - make_interval(secs => $1) ORDER BY prepared
 _SLOTS: Final = """
 SELECT slot_name, age(xmin) FROM pg_replication_slots WHERE xmin IS NOT NULL AND age(xmin) > $1
 """
+_STANDBYS: Final = """
+SELECT coalesce(application_name, ''), age(backend_xmin) FROM pg_stat_replication
+WHERE age(backend_xmin) > $1
+"""
 _SETTINGS: Final = """
 SELECT current_setting('autovacuum'), current_setting('track_counts'), current_setting('fsync'),
     pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), current_user::text,
@@ -101,15 +105,23 @@ async def _prepared(db: Db) -> Iterable[Finding]:
 
 
 async def _slots(db: Db) -> Iterable[Finding]:
+    slots = [
+        (f"replication slot {name!r}", behind, f"SELECT pg_drop_replication_slot('{name}')")
+        for name, behind in await db.rows(_SLOTS, BEHIND)
+    ]
+    standbys = [
+        (f"standby {name!r}", behind, "hot_standby_feedback = off, on the standby")
+        for name, behind in await db.rows(_STANDBYS, BEHIND)
+    ]
     return [
         Finding(
             "horizon",
             "slow",
-            f"the replication slot {name!r} is {behind:,} transactions behind: no row that has "
-            "died since can be removed",
-            f"bring its reader back, or: SELECT pg_drop_replication_slot('{name}')",
+            f"the {what} holds back {behind:,} transactions: no row that has died since can be "
+            "removed",
+            f"bring its reader back or end its old query; or: {remedy}",
         )
-        for name, behind in await db.rows(_SLOTS, BEHIND)
+        for what, behind, remedy in (*slots, *standbys)
     ]
 
 
