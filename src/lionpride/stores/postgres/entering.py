@@ -95,8 +95,7 @@ async def _some(
     known = await _known(db, [one[0] for one in fresh])
     same: dict[int, int] = {}
     if db.again:  # the first try may have taken them in, and its answer was lost
-        rows = await db.rows(_SAME, queue, *_columns(fresh))
-        same = {place - 1: number for number, place in rows}
+        same = await _same_by_place(db, queue, fresh)
     answers: list[int | ExistsError] = []
     for at, one in enumerate(fresh):
         number = known[one[0]][0]
@@ -106,6 +105,19 @@ async def _some(
         else:
             answers.append(same.pop(at) if at in same else exists(db, one[0], known))
     return answers
+
+
+async def _same_by_place(db: Db, queue: int, fresh: Sequence[Fresh]) -> dict[int, int]:
+    """The numbers of those that are here already, with all that they say."""
+    columns = _columns([one[:5] for one in fresh])
+    rows = await db.rows(_SAME, queue, *columns)
+    return {place - 1: number for number, place in rows}
+
+
+async def _same(db: Db, queue: int, fresh: Sequence[Fresh]) -> list[int]:
+    """The numbers of all of them, if they are here already; else none."""
+    same = await _same_by_place(db, queue, fresh)
+    return [same[at] for at in range(len(fresh))] if len(same) == len(fresh) else []
 
 
 async def _known(db: Db, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, str]]:
@@ -143,6 +155,8 @@ class Enter:
     async def __call__(self, db: Db) -> list[int]:
         async with db.transaction():
             queue = db.queue
+            if db.again and (taken := await _same(db, queue, self.fresh)):
+                return taken  # by the first try, whose answer was lost
             if self.room is not None:
                 await self._check_room(db, queue, self.room)
             numbers: list[int] = []
@@ -196,6 +210,8 @@ class Append:
 
     async def _all(self, db: Db) -> list[tuple[int, bool]]:
         queue = db.queue
+        if db.again and (taken := await self._taken(db, queue)):
+            return taken  # by the first try, whose answer was lost
         if (there := await self._standing_for(db, queue)) is not None:
             return [(there, False)]
         if self.room is not None:
@@ -217,6 +233,14 @@ class Append:
             (known[place.id][0], False) if place.id in known else (new[place.id], True)
             for place in self.places
         ]
+
+    async def _taken(self, db: Db, queue: int) -> list[tuple[int, bool]]:
+        """The answer of a first try that has taken them in; nothing if it has not."""
+        fresh: list[Fresh] = [
+            (one.id, one.kind, one.payload, one.created, one.priority) for one in self.places
+        ]
+        same = await _same(db, queue, fresh)
+        return [(number, True) for number in same]
 
     async def _standing_for(self, db: Db, queue: int) -> int | None:
         """The event that stands for the one to append; None if there is none."""
