@@ -126,6 +126,14 @@ async def present(path: Path, look: Callable[[str, Crawler], Awaitable[None]]) -
     await serving
 
 
+async def of_notebook() -> None:
+    """What a notebook shows of a run in memory."""
+    async with Crawler({"concurrency_limit": 8}) as crawler:
+        await crawler.append_many([page() for _ in range(40)])
+        await crawler.join()
+        crawler.timeline("40 pages").save(str(PICTURES / "timeline.svg"))
+
+
 async def of_top(crawler: Crawler) -> None:
     """The terminal, as rich draws it."""
     top = Top(Office(crawler), "crawler.db")
@@ -187,6 +195,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         path = Path(folder) / "crawler.db"
         run_virtual(past(path))
+        asyncio.run(of_notebook())
         asyncio.run(pictures(path, chromium))
 
 

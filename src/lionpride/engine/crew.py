@@ -247,6 +247,7 @@ class Crew(Exchange):
         worker.claim = claim  # first, since who is told may cancel it
         step = observers.tell(event, _PENDING, _PROCESSING) if observers.active else None
         own = event.__dict__  # pydantic makes `event.timeout` three times as slow
+        own["_began"] = began
         outcome: Outcome | None = None
         response: Any = None
         try:

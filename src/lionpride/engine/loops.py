@@ -174,7 +174,7 @@ class Loop(Admission):
                     return claim
                 if not self._called and self._pending:
                     self._call()
-                worker.claim = claim
+                worker.claim, own["_began"] = claim, began
                 try:
                     response = await code(event)
                     if guard.cause is not None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
+from itertools import chain, islice
+from time import time
+from typing import TYPE_CHECKING
 
 from ..model.element import as_id
 from ..model.execution import EventStatus
 from ..stores.states import Events, States
+
+if TYPE_CHECKING:
+    from ..model.picturing import Picture
 
 __all__ = ("Statuses",)
 
@@ -71,6 +78,39 @@ class Statuses(ABC):
         lines = [f"Executor State ({self.states.name}):"]
         lines += [f"  {status}: {count} events" for status, count in self.status_counts().items()]
         return "\n".join(lines)
+
+    def timeline(self, title: str | None = None) -> Picture:
+        """A picture of how the events ran that this process holds, a bar for each attempt.
+
+        A notebook shows it; ``save(path)`` writes it as SVG. Of very many events the newest
+        10,000 are drawn. An event that another process ran is in it as far as its record says
+        when: with its attempts that failed.
+
+        Args:
+            title: What stands above; by default the name of the executor's states.
+        """
+        from ..model.picturing import MOST, picture_of  # late: who draws nothing needs it not
+
+        title = title or self.states.name or type(self).__name__
+        lanes = self.states.lanes.values()
+        newest = chain.from_iterable(islice(reversed(lane.values()), MOST) for lane in lanes)
+        events = sorted(newest, key=lambda event: event.execution.arrival or 0)
+        return picture_of(events, title, self._ahead())
+
+    def _ahead(self) -> float | None:
+        """By how much Unix time is ahead of the loop's clock, if a loop runs here."""
+        try:
+            return time() - asyncio.get_running_loop().time()
+        except RuntimeError:
+            return None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the counts, and how the events ran."""
+        from ..model.picturing import html_of  # late: who draws nothing needs it not
+
+        title = f"{type(self).__name__} {self.states.name or ''}".strip()
+        picture = self.timeline(title) if len(self.states.items) else None
+        return html_of(title, self.status_counts(), picture)
 
     def __contains__(self, event: object) -> bool:
         try:

@@ -217,6 +217,17 @@ class Flow(Container, Generic[E, P]):
         flow._verify()
         return flow
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the events by status, and how they ran; other items by class."""
+        from .picturing import counted, html_of, picture_of  # late: who draws nothing needs it not
+        from .work import Work  # late: the same
+
+        title = f"{self.class_name()} {self.name or ''}".strip()
+        items: list[Any] = list(self.items)
+        if not items or not all(isinstance(each, Work) for each in items):
+            return html_of(title, Counter(type(each).__name__ for each in items), None)
+        return html_of(title, counted(items), picture_of(items, title))
+
     def __repr__(self) -> str:
         named = f", name={self.name!r}" if self.name else ""
         return (

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-__all__ = ("ENTRY", "Live", "Progress")
+__all__ = ("BEGAN", "ENTRY", "Live", "Progress")
 
 ENTRY: Final = "_live"
 """The entry that it has in an event's ``__dict__``; no copy and no dump has it."""
+
+
+BEGAN: Final = "_began"
+"""The entry that says when this process entered its code last, in seconds of the loop's clock."""
 
 
 class Progress(NamedTuple):

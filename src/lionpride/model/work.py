@@ -14,7 +14,7 @@ from .codec import Encoder
 from .costs import REQUEST, check_costs
 from .element import Element
 from .execution import KEYS, USUAL_KEYS, EventStatus, Execution
-from .live import ENTRY
+from .live import BEGAN, ENTRY
 from .unset import MaybeUnset
 
 __all__ = ("Work",)
@@ -39,7 +39,7 @@ _RESERVED: Mapping[str, str] = {
     "as_fresh_event": "the same work to do again",
 }
 
-_OURS = {"_meter", "_picked", "_since", "_solo", "_told", ENTRY}
+_OURS = {BEGAN, "_meter", "_picked", "_since", "_solo", "_told", ENTRY}
 
 
 class Work(Element):
@@ -76,7 +76,7 @@ class Work(Element):
 
     @classmethod
     def _entries(cls) -> tuple[str, ...]:
-        return (*super()._entries(), *USUAL_KEYS)
+        return (*super()._entries(), *USUAL_KEYS, BEGAN)
 
     @classmethod
     def reserved(cls) -> Mapping[str, str]:

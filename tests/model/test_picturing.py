@@ -1,0 +1,103 @@
+"""What a notebook shows of events."""
+
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from lionpride.core import Element, Event, Executor, Flow, Processor, Progression, Retry
+
+EVIL = "<script>window.stolen = 1</script>"
+
+
+class Job(Event):
+    name: str = ""
+    ends: str = "well"
+
+    async def _invoke(self) -> Any:
+        if self.ends == "badly":
+            raise ValueError(EVIL)
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name})"
+
+
+class Jobs(Processor):
+    event_type = Job
+
+
+class Desk(Executor):
+    processor_type = Jobs
+
+
+def bars(svg: str) -> list[str]:
+    """What the tooltips say."""
+    root = ET.fromstring(svg)  # our own text
+    titles = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}title")]
+    return titles[1:]
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_an_executor_draws_what_it_ran(kind: str, tmp_path: Path) -> None:
+    desk = Desk(store=None if kind == "memory" else f"sqlite:///{tmp_path / 'run.db'}")
+    async with desk:
+        await desk.append_many([Job(name=f"n{n}") for n in range(5)])
+        await desk.append(Job(name="bad", ends="badly"), retry=Retry(attempts=2, backoff=0.0))
+        await desk.join()
+        picture = desk.timeline("what ran")
+        shown = bars(picture.svg)
+        assert [text.partition("\n")[0] for text in shown if "completed" in text] == [
+            f"Job(n{n})" for n in range(5)
+        ]
+        assert sum("failed" in text for text in shown) == 1
+        assert sum("went back" in text for text in shown) == 1
+        assert picture._repr_svg_() == str(picture) == picture.svg
+        assert "characters of SVG" in repr(picture)
+        picture.save(str(tmp_path / "run.svg"))
+        assert (tmp_path / "run.svg").read_text() == picture.svg
+        html = desk._repr_html_()
+    assert "<b>5</b> completed" in html
+    assert "<b>1</b> failed" in html
+    assert "<svg" in html
+    assert "Desk executor_states" in html
+
+
+async def test_nothing_starts_before_it_was_made() -> None:
+    desk = Desk()
+    async with desk:
+        events = await desk.append_many([Job(name=str(n)) for n in range(3)])
+        await desk.join()
+    html = desk.states._repr_html_()  # outside of its loop, or without one, it is the same
+    assert html.count("waited") == len(events)
+    assert not re.search(r"waited -", html)
+
+
+def test_texts_are_no_markup() -> None:
+    flow: Any = Flow([Job(name=EVIL)], name=EVIL)
+    html = flow._repr_html_()
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_a_flow_of_other_things_is_counted_by_class() -> None:
+    flow: Any = Flow([Element(), Element()], [Progression(name="p")], name="things")
+    html = flow._repr_html_()
+    assert "<b>2</b> Element" in html
+    assert "<svg" not in html
+    assert "0 events" in Desk()._repr_html_()
+
+
+def test_what_was_read_back_draws_the_attempts_that_are_on_record() -> None:
+    job = Job(name="old")
+    data = job.to_dict("json")
+    began = job.created_timestamp + 1.0
+    data["execution"] |= {
+        "status": "failed",
+        "duration": 0.5,
+        "attempts": [{"number": 1, "started": began, "duration": 0.5, "error": "ValueError"}],
+    }
+    flow: Any = Flow([Event.from_dict(data)])
+    assert "went back" in flow._repr_html_()
