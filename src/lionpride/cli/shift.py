@@ -27,13 +27,28 @@ FIRST, LONGEST = 1.0, 30.0  # seconds before a store that failed is tried again:
 class Worked(Tally):
     """Counts what runs in this process, whoever has appended it.
 
+    As a light observer it hears of some of those that complete without more ado; how many did so
+    in all is looked up.
+
     Args:
         say: Is told of each event that did not complete.
+        quick: Tells how many completed that it has not heard of.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], quick: Callable[[], int]) -> None:
         super().__init__({})
         self._say = say
+        self._quick = quick
+
+    @property
+    def counts(self) -> dict[EventStatus, int]:
+        """How many events are in each status."""
+        completed = self._counts[EventStatus.COMPLETED] + self._quick()
+        return self._counts | {EventStatus.COMPLETED: completed}
+
+    @counts.setter
+    def counts(self, counts: dict[EventStatus, int]) -> None:
+        self._counts = counts
 
     def __call__(self, step: Transition) -> None:
         """Count one step."""
@@ -54,9 +69,9 @@ class Worked(Tally):
         """Leave out what waits: it is counted by the store, and may be run by another."""
         waits = EventStatus.PENDING
         if before is EventStatus.PROCESSING:
-            self.counts[before] -= 1
+            self._counts[before] -= 1
         if after is not None and after is not waits:
-            self.counts[after] += 1
+            self._counts[after] += 1
 
 
 class Shift:
@@ -84,9 +99,9 @@ class Shift:
         self.store = store
         self.until_empty = until_empty
         self.quiet = quiet
-        self.tally = Worked(self._say_always)
+        self.tally = Worked(self._say_always, self._quickly)
         for executor in executors:
-            executor.observe(self.tally)
+            executor.observe(self.tally, light=True)
         self.screen = self._screen()
         self.stopping = asyncio.Event()  # nothing more is to be started
         self.broken = asyncio.Event()  # something outside the events went wrong
@@ -100,6 +115,10 @@ class Shift:
             return PlainScreen()
         title = ", ".join(executor.store.queue for executor in self.executors)
         return LiveScreen(self.tally, title, asyncio.Event(), "waiting for more")
+
+    def _quickly(self) -> int:
+        """How many events completed that nobody is told of."""
+        return sum(sum(executor.observers.quick.values()) for executor in self.executors)
 
     async def run(self) -> int:
         """Work until asked to stop, or until nothing is left.
