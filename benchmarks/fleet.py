@@ -150,10 +150,24 @@ def one(command: list[str]) -> None:
         raise MeasurementError(last_line(done.stderr) or f"exit status {done.returncode}")
 
 
-def together(commands: Sequence[list[str]], n: int, server: int | None = None) -> Figures:
-    """Let all begin at once; the time from the first start to the last end, an event."""
+def together(
+    commands: Sequence[list[str]],
+    n: int,
+    server: int | None = None,
+    fill: list[str] | None = None,
+) -> Figures:
+    """Let all begin at once; the time from the first start to the last end, an event.
+
+    Args:
+        commands: Of the members.
+        n: Events.
+        server: A process whose children's use of the processors is told too.
+        fill: Run when all are ready, before they begin.
+    """
     with Members(commands) as members:
         members.all_ready()
+        if fill is not None:
+            one(fill)
         before = cpu_of_tree(server)
         members.begin()
         ends = members.all_finished()

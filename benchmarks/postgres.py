@@ -68,7 +68,7 @@ def by(workers: int) -> str:
 def ask_own(stage: Stage, module: str, way: str, n: int, workers: int) -> Figures:
     """So many processes put in and run n together; the tables are there."""
     with stage.database() as url:
-        one(ours(module, way="fill", url=url, n=0))
+        one(ours(module, way="make", url=url, n=0))
         share = ours(module, way=way, url=url, n=n // workers)
         return together([share] * workers, n, stage.postmaster)
 

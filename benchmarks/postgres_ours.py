@@ -16,9 +16,10 @@ WARM_UP = 2_000
 def child(way: str, url: str, n: int) -> None:
     """A member: `batches` and `callers` append n and work; `drain` works until nothing is left.
 
-    `fill` makes the tables and appends n, which is no measurement.
+    `make` makes the tables, and `fill` appends n, which is no measurement.
     """
-    asyncio.run({"batches": flow, "callers": flow, "drain": drain, "fill": fill}[way](way, url, n))
+    run = {"batches": flow, "callers": flow, "drain": drain, "make": fill, "fill": fill}[way]
+    asyncio.run(run(way, url, n))
 
 
 async def flow(way: str, url: str, n: int) -> None:
@@ -37,12 +38,15 @@ async def flow(way: str, url: str, n: int) -> None:
 
 
 async def drain(_way: str, url: str, _n: int) -> None:
+    """It is warm and idle when it is told to begin."""
     gate = Gate()
-    executor = make_executor(store=url)
-    await executor.store.counts()  # it is connected now
-    gc.collect()
-    await asyncio.to_thread(gate.wait)
-    async with executor:
+    async with make_executor(store=url) as executor:
+        await append_batches(executor, shuffled_priorities(WARM_UP))
+        await executor.join()
+        await executor.pause()
+        gc.collect()
+        await asyncio.to_thread(gate.wait)
+        await executor.resume()
         await executor.join()
         await asyncio.to_thread(gate.finish)
 
@@ -50,7 +54,8 @@ async def drain(_way: str, url: str, _n: int) -> None:
 async def fill(_way: str, url: str, n: int) -> None:
     executor = make_executor(store=url)
     await executor.store.counts()
-    await append_batches(executor, shuffled_priorities(n))
+    if n:
+        await append_batches(executor, shuffled_priorities(n))
     await executor.store.close()
 
 

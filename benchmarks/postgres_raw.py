@@ -98,9 +98,9 @@ RESULT = json.dumps({"status": "completed", "duration": 1.2345e-05, "response": 
 def child(way: str, url: str, n: int) -> None:
     """`flow`: put n through, from insert to completion; `drain`: claim and complete all there are.
 
-    `fill` makes the tables and inserts n, which is no measurement.
+    `make` makes the tables, and `fill` inserts n, which is no measurement.
     """
-    run = {"flow": flow, "drain": drain, "fill": fill}[way]
+    run = {"flow": flow, "drain": drain, "make": make, "fill": fill}[way]
     asyncio.run(run(url, n))
 
 
@@ -129,9 +129,13 @@ async def vacuum_often(connection: Any) -> None:
         await connection.execute("VACUUM lease")
 
 
-async def fill(url: str, n: int) -> None:
+async def make(url: str, _n: int) -> None:
     async with connected(url) as connection:
         await connection.execute(SCHEMA)
+
+
+async def fill(url: str, n: int) -> None:
+    async with connected(url) as connection:
         insert = await connection.prepare(INSERT)
         for batch in batches(n):
             await insert.fetch(*batch)
@@ -172,7 +176,10 @@ async def flow(url: str, n: int) -> None:
 async def drain(url: str, _n: int) -> None:
     """Claims and completions until there is nothing to claim."""
     async with connected(url) as connection:
-        _, claim, complete = await prepared(connection)
+        cycles = await prepared(connection)
+        for batch in batches(WARM_UP):
+            await cycle(*cycles, batch)
+        _, claim, complete = cycles
         gate = Gate()
         gc.collect()
         gate.wait()

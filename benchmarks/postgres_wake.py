@@ -121,7 +121,7 @@ async def bare_worker(url: str) -> None:
 def ask(stage: Stage, who: str) -> Figures:
     fill = {"ours": "postgres_ours", "bare": "postgres_raw"}[who]
     with stage.database() as url:
-        one(ours(fill, way="fill", url=url, n=0))
+        one(ours(fill, way="make", url=url, n=0))
         commands = [ours("postgres_wake", who=f"{who}_{part}", url=url) for part in PARTS]
         with Members(commands) as members:
             members.all_ready()

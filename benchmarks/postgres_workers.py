@@ -23,9 +23,10 @@ MODULES = {OURS: "postgres_ours", RAW: "postgres_raw"}
 
 def ask(stage: Stage, module: str, workers: int) -> Figures:
     with stage.database() as url:
-        one(ours(module, way="fill", url=url, n=N))
+        one(ours(module, way="make", url=url, n=0))
+        fill = ours(module, way="fill", url=url, n=N)
         worker = ours(module, way="drain", url=url, n=N)
-        return together([worker] * workers, N, stage.postmaster)
+        return together([worker] * workers, N, stage.postmaster, fill)
 
 
 def report(setting: Setting, stage: Stage) -> Section:
