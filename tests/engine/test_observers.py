@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from engine.kit import (
+    Contract,
     Hold,
     Job,
     answers,
@@ -21,6 +22,7 @@ from engine.kit import (
 )
 
 from lionpride.core import EventStatus, Executor, Retry, Skip, Transition
+from lionpride.stores.contract import Settled
 
 pytestmark = pytest.mark.virtual
 
@@ -297,6 +299,23 @@ async def test_one_that_is_slow_is_warned_of_once_and_counted(
     said = [each for each in caplog.records if "held up the event loop" in each.getMessage()]
     assert len(said) == 1
     assert executor.observers.delays == 3
+
+
+class Refusing(Contract):
+    """A store that has given every event to another worker meanwhile."""
+
+    async def settle(self, settlements: Any) -> list[Settled]:
+        return [Settled.FENCED for _ in settlements]
+
+
+async def test_an_outcome_that_is_refused_is_counted_as_lost_and_told_to_nobody() -> None:
+    executor = desk(store=Refusing(desk().store))
+    told: list[Transition] = []
+    executor.observe(told.append)
+    await executor.append(Job(do=raises(ValueError("no"))))
+    await executor.forward()
+    assert executor.observers.lost == 1
+    assert [step.after for step in told] == ["pending", "processing"]
 
 
 async def test_an_observer_may_have_an_event_cancelled_as_it_starts() -> None:

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 
 import pytest
 from engine.kit import Hold, Job, answers, labels, raises
+from stores.homes import Home
 
 from lionpride.core import Event, EventStatus, Executor, Limit, Processor, RateLimited, Retry
 from lionpride.errors import NotFoundError
 from lionpride.rules.why import Why
+from lionpride.stores.contract import Immediate
 
 Make = Callable[..., Executor]
 
@@ -46,13 +48,16 @@ class AskingDesk(Executor):
     processor_type: ClassVar[type[Processor]] = AskingCalls
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Makes an executor; several of them over one store. Whoever leaves it, closes it."""
     made: list[Executor] = []
+    home: Any = Home() if request.param == "postgres" else None
 
     def make(*, asks: bool = False, **config: Any) -> Executor:
         store: Any = f"sqlite:///{tmp_path}/run.db?synchronous=NORMAL"
+        if request.param == "postgres":
+            store = f"{home.url}&lionpride_schema={home.schema}"
         if request.param == "memory":
             store = made[0].store if made else None
         made.append((AskingDesk if asks else CallDesk)(config, store=store, grace=0))
@@ -237,7 +242,7 @@ async def test_another_executor_of_the_same_store_knows_as_much(make: Make) -> N
     async with executor, idle(other):
         await settled(executor, await executor.append(Call(tokens=4)))
         job = await executor.append(Call(tokens=2))
-        if not hasattr(other.store, "path"):
+        if isinstance(other.store, Immediate):
             pytest.skip("in memory the limits are those that who asks goes by")
         assert kinds(await other.why(job.id)) == ["limit"], "the worker has told its limits"
         await executor.pause()
