@@ -111,6 +111,29 @@ async def test_the_level_is_looked_at_anew_when_a_run_begins(
     assert not executor.observers.active
 
 
+async def test_no_record_is_made_that_no_handler_would_see(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    factory = logging.getLogRecordFactory()
+
+    def counted(*args: Any, **how: Any) -> logging.LogRecord:
+        made.append(args[0])
+        return factory(*args, **how)
+
+    monkeypatch.setattr(logging.root, "handlers", [])
+    logging.setLogRecordFactory(counted)
+    try:
+        caplog.set_level(logging.DEBUG, NAME)
+        executor = desk()
+        await executor.append(Job(do=raises(ValueError("no"))))
+        await executor.forward()
+        assert not executor.observers.active
+    finally:
+        logging.setLogRecordFactory(factory)
+    assert NAME not in made
+
+
 SILENT = """
 import asyncio, logging
 before = (logging.root.level, list(logging.root.handlers), logging.getLogger("lionpride").level)

@@ -19,13 +19,23 @@ logger.addHandler(logging.NullHandler())
 
 def is_wanted() -> bool:
     """Whether every step is to be logged."""
-    return logger.isEnabledFor(logging.DEBUG)
+    return logger.isEnabledFor(logging.DEBUG) and _has_reader()
+
+
+def _has_reader() -> bool:
+    """Whether any handler but the one that does nothing would see a record."""
+    each: logging.Logger | None = logger
+    while each is not None:
+        if any(type(handler) is not logging.NullHandler for handler in each.handlers):
+            return True
+        each = each.parent if each.propagate else None
+    return False
 
 
 def note(step: Transition) -> None:
     """Log a step, if anybody wants to read of it."""
     level = logging.WARNING if step.is_failure else logging.DEBUG
-    if logger.isEnabledFor(level):
+    if logger.isEnabledFor(level) and _has_reader():  # a record costs as much as the event
         logger.log(level, "%s", _line(step), extra=_fields(step))
 
 
