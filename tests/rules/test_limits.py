@@ -1,6 +1,6 @@
 """Limits: an exact account of what was taken, however it was (C3)."""
 
-from math import fsum, inf
+from math import fsum, inf, nextafter
 from typing import Any
 
 import pytest
@@ -84,6 +84,21 @@ def test_when_there_will_be_so_much() -> None:
     assert [tokens.free_at(n, 30.0) for n in (3, 4, 6, 7, 10)] == [60.0, 70.0, 70.0, 80.0, 80.0]
     assert tokens.free_at(11, 30.0) == inf
     assert [tokens.used_at(t, 30.0) for t in (30.0, 60.0, 70.0, 80.0)] == [10, 7, 4, 0]
+
+
+@given(st.floats(0, 1e10), st.floats(1e-3, 1e5))
+def test_when_there_will_be_so_much_is_no_instant_too_early(at: float, per: float) -> None:
+    tokens = account(10, per)
+    tokens.stamp(10, at)
+    free = tokens.free_at(1, at)
+    assert tokens.take(1, nextafter(free, -inf)) is None, "nor later than it has to be"
+    assert tokens.take(1, free) is not None
+
+
+def test_a_sum_that_is_rounded_down_has_not_left_yet() -> None:
+    tokens = account(10, 10.0)
+    tokens.stamp(10, 1017.0775565736882)
+    assert tokens.free_at(1, 1027.077556573688) > 1027.077556573688
 
 
 def test_all_is_there_again_whatever_rounding_has_left() -> None:

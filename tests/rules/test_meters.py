@@ -1,10 +1,11 @@
 """Meters: what a claim has taken of the limits, and gives back, from then to its end."""
 
 import pytest
-from rules.kit import Call, bench
+from rules.kit import Bench, Call, bench
 
 from lionpride.errors import OperationError, ValidationError
 from lionpride.model.work import Work
+from lionpride.rules.limits import Limit
 from lionpride.rules.meters import end_meter, refusal_of
 
 # -- from the claim to the end ---------------------------------------------------------------------
@@ -72,6 +73,25 @@ def test_what_was_not_reserved_can_be_spent_and_what_is_no_limit_is_left_alone()
     meter.begin()
     meter.spend({"tokens": 12, "host": 3, "dollars": 5})
     assert here.used("tokens") == 12
+
+
+def test_a_debt_is_its_keys_though_the_key_had_nothing_on_its_account_meanwhile() -> None:
+    here = Bench(Limit("tokens", 10, per=1, per_key=True), Limit("host", 2, per_key=True))
+    meter = here.meter(Call(tokens=10, tenant="a"))
+    meter.begin()
+    meter.spend({"host": 0})
+    for number in range(2_000):  # so many keys that those with nothing are forgotten
+        here.now += 0.01
+        for limit in here.limits.values():
+            assert limit.account(str(number)).take(1, here.now) is not None
+    assert "a" not in here.limits["tokens"].accounts
+    meter.spend({"tokens": 15, "host": 1})
+    assert (here.used("tokens", "a"), here.used("host", "a")) == (5, 1)
+    assert not here.limits["tokens"].account("a").fits(6, here.now)
+    meter.spend({"tokens": 0})
+    assert here.used("tokens", "a") == 0, "and nothing is minted"
+    meter.end()
+    assert here.used("host", "a") == 0
 
 
 def test_what_counts_at_once_can_be_spent_too() -> None:

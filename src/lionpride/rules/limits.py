@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from math import fsum, inf, isfinite
+from math import fsum, inf, isfinite, nextafter
 from typing import Any, Final, TypeAlias
 
 from ..errors import ValidationError
@@ -305,35 +305,43 @@ class Account:
 
     def free_at(self, amount: float, now: float) -> float:
         """The earliest instant at which so much may be taken, if nothing else is; inf: unknown."""
-        over = self.used(now) + amount - self.limit.amount
+        over, per = self.used(now) + amount - self.limit.amount, self.limit.per
         at = now
         if over > 0.0:
-            for instant, gone in self._leaving():
+            last = NEVER  # when that was taken which has to leave
+            for taken, gone in self._taken_at():
                 over -= gone
-                at = instant
+                last = taken
                 if over <= 0.0:
                     break
             else:
                 # Only what is held stays; else it is rounding that says that all is not enough.
                 if self.held + amount > self.limit.amount:
                     return inf
+            if per is not None and last > NEVER:
+                at = _gone_at(last, per)
         return max(at, self.paused)
 
     def used_at(self, at: float, now: float) -> float:
         """What will count at a later instant, if nothing more is taken."""
-        used = self.used(now)
-        for instant, gone in self._leaving():
-            if instant > at:
-                break
-            used -= gone
+        used, per = self.used(now), self.limit.per
+        if per is not None:
+            for taken, gone in self._taken_at():
+                if taken + per > at:
+                    break
+                used -= gone
         return used
 
-    def _leaving(self) -> Iterator[tuple[float, float]]:
-        """What will leave the window when."""
-        per = self.limit.per
-        if per is not None:
-            for instant, amount, _ in self.log:
-                yield instant + per, amount
+    def _taken_at(self) -> Iterator[tuple[float, float]]:
+        """When so much was taken that counts in the window, the oldest first."""
+        for instant, amount, _ in self.log:
+            yield instant, amount
+
+
+def _gone_at(instant: float, per: float) -> float:
+    """The first instant at which what was taken at one has left the window."""
+    at = instant + per
+    return nextafter(at, inf) if _left(instant, per, at) > 0.0 else at  # it was rounded down
 
 
 def _left(instant: float, per: float, now: float) -> float:

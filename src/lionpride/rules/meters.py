@@ -139,7 +139,15 @@ class Meter:
             if more < 0 and not self._beyond and account.limit.per is not None:
                 account.return_to(entries[at], -more)
             elif more:
+                if account.limit.per_key:
+                    account = self._known_now(at)
                 self._change(account, entries[at], more)
+
+    def _known_now(self, at: int) -> Account:
+        """The account of its key as it is now: one with nothing on it may have been forgotten."""
+        account = self.accounts[at].limit.account(self._key)
+        self.accounts = [*self.accounts[:at], account, *self.accounts[at + 1 :]]
+        return account
 
     def _begin_with(self, name: str) -> bool:
         """Take of one more limit, nothing yet; False if there is none of that name."""

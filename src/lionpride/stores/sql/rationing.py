@@ -80,13 +80,11 @@ class TableAccount(Account):
     def used(self, now: float) -> float:
         return self.held if self.limit.per is None else self.stamped + self.held
 
-    def _leaving(self) -> Iterator[tuple[float, float]]:
-        per = self.limit.per
-        if per is not None:
-            for at, amount in self._takings.leaving(self.name):
-                yield at + per, amount
+    def _taken_at(self) -> Iterator[tuple[float, float]]:
+        if self.limit.per is not None:
+            yield from self._takings.leaving(self.name)
             if self._taken:
-                yield self._at + per, self._taken
+                yield self._at, self._taken
 
     def reserve(self, amount: float, now: float, start: bool) -> tuple[float | None, Held | None]:
         """Take so much: when it counts as taken, or what the lease has to hold."""
