@@ -1,5 +1,6 @@
 """`lionpride doctor`: what is wrong with a store, each with what to do about it."""
 
+import re
 import signal
 import textwrap
 
@@ -69,6 +70,8 @@ def test_a_class_that_no_worker_has(place):
         (stuck,) = findings(place, status=1)
     assert stuck["check"] == "stuck"
     assert "its workers have nothing to do: job.Work" in stuck["what"]
+    command = re.search(r"lionpride (why \S+ --store) \S+ says", stuck["remedy"])[1].split()
+    assert place.run(*command, place.kept).returncode == 0
 
 
 def test_an_old_schema_is_named_and_left(place):

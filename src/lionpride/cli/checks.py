@@ -41,7 +41,7 @@ async def check_queue(store: Durable, name: str, *, knows_classes: bool) -> list
         if knows_classes:
             found += _unknown(store.queue, page)
         if alive and not any(worker.held for worker in alive):
-            found.append(await _stuck(store, page))
+            found.append(await _stuck(store, page, name))
     return [each for each in found if each is not None]
 
 
@@ -86,7 +86,7 @@ def _unknown(queue: str, page: Sequence[Record]) -> Iterable[Finding]:
             )
 
 
-async def _stuck(store: Durable, page: Sequence[Record]) -> Finding | None:
+async def _stuck(store: Durable, page: Sequence[Record], name: str) -> Finding | None:
     """Whether events that are due wait, though workers have nothing to do."""
     before = _due(page, store.time())
     await asyncio.sleep(GLANCE)
@@ -100,8 +100,8 @@ async def _stuck(store: Durable, page: Sequence[Record]) -> Finding | None:
         "wrong",
         f"{plural(len(still), 'event')} of queue {store.queue!r} are due and wait, though its "
         f"workers have nothing to do: {shorten(kinds, 200)}",
-        "look at the workers' logs: they have not imported these classes (--target tells), or a "
-        "limit, a pause or a permission holds the events back",
+        f"lionpride why {next(iter(still))} --store {name} says what holds one of them; as a "
+        "rule the workers have not imported the class (--target tells)",
     )
 
 
