@@ -2,10 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from time import time
 
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from stores.makers import postgres
 from web.asgi import client
 from web.kit import Desk, Job
 
@@ -41,6 +43,20 @@ async def test_a_store_or_its_url_will_do(tmp_path: Path) -> None:
             assert (await http.get("/workers")).status_code == 200
         await page.aclose()
     await desk.store.close()
+
+
+async def test_a_database_will_do_too() -> None:
+    store = postgres(time)
+    desk = Desk(store=store, queue=store.queue)
+    job = await desk.append(Job(name="on a server"))
+    page = web.app(store)
+    async with client(page) as http:
+        assert str(job.id) in (await http.get("/events?status=pending")).text
+        assert "on a server" in (await http.get(f"/events/{job.id}")).text
+        for path in ("/", "/timeline", "/workers", "/healthz", "/version", "/events?q=a&kind=b"):
+            assert (await http.get(path)).status_code == 200, path
+    await page.aclose()
+    await store.close()
 
 
 async def test_the_list_begins_before_it_is_counted() -> None:

@@ -9,7 +9,6 @@ from typing import Final
 from ..drawing.chart import Span
 from ..drawing.text import one_line, plural
 from ..drawing.timeline import COLOURS, draw
-from .codec import safe_str
 from .execution import TERMINAL, EventStatus
 from .live import BEGAN
 from .work import Work
@@ -63,7 +62,7 @@ def picture_of(events: Sequence[Work], title: str, ahead: float | None = None) -
 
 def _spans(event: Work, ahead: float) -> Iterable[Span]:
     """The stays of an event: until each attempt that failed, and until now."""
-    state, label = event.execution, one_line(_label(event))
+    state, label = event.execution, _label(event)
     since = event.created_timestamp
     began = event.__dict__.get(BEGAN)
     last = None if began is None else began + ahead
@@ -84,10 +83,12 @@ def _spans(event: Work, ahead: float) -> Iterable[Span]:
 
 
 def _label(event: Work) -> str:
-    try:
-        return repr(event)
-    except Exception as error:  # a user's repr may raise anything
-        return f"{type(event).__name__}: {safe_str(error)}"
+    """What to call an event in one line: the first text among its own fields, or its class."""
+    for name, field in type(event).model_fields.items():
+        value = event.__dict__.get(name)
+        if isinstance(value, str) and value and field.repr:
+            return one_line(value[:400])
+    return type(event).__name__
 
 
 def counted(events: Iterable[Work]) -> dict[str, int]:
