@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from heapq import nsmallest
+from itertools import islice
 from time import time
 from typing import Any, Final
 
-from ..engine.observers import Observers
 from ..model import registry
 from ..model.execution import TERMINAL, EventStatus
+from ..model.live import BEGAN
 from ..model.work import Work
-from ..rules.transition import Transition
 from ..stores.contract import Store
 from ..stores.record import Record
 from ..stores.seen import Runs, Sought, Stay, Usage
 from .records import error_of
 
 __all__ = ["Held"]
-
-KEPT: Final = 10_000
-"""Ended attempts that are remembered."""
 
 FEW: Final = 20_000
 """Events that may be sorted at once; of more, each number is looked up in turn."""
@@ -35,7 +32,7 @@ _PROCESSING = EventStatus.PROCESSING
 
 
 class Held:
-    """See ``Seen``. It observes the store from now on, for no event in memory knows when it ran.
+    """See ``Seen``. Every event that ran in this process says when: nobody observes anything.
 
     Args:
         store: Whose events they are.
@@ -44,40 +41,28 @@ class Held:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._states = store.states
-        self._steps = 0
-        self._stays: deque[Stay] = deque(maxlen=KEPT)
-        self._began: dict[int, float] = {}
-        self._ended: dict[int, float] = {}
-        self._offset = time() - asyncio.get_running_loop().time()
-        self._stop: Callable[[], None] = Observers.of(store).add(self._note)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lead = 0.0
 
-    async def close(self) -> None:
-        """Observe no longer."""
-        self._stop()
+    def _ahead(self) -> float:
+        """By how much Unix time is ahead of the loop's clock, which says when events began.
 
-    def _note(self, step: Transition) -> None:
-        self._steps += 1
-        event, at = step.event, step.at + self._offset
-        number = event.execution.arrival or 0
-        if step.after is _PROCESSING:
-            self._began[number] = at
-            return
-        self._began.pop(number, None)
-        if step.after in TERMINAL:
-            status = EventStatus(step.after)
-            kind = registry.key_of(type(event))
-            stay = Stay(number, event.id, kind, status, at, step.waited, step.duration)
-            if len(self._stays) == KEPT:
-                self._ended.pop(self._stays[0].number, None)
-            self._stays.append(stay)
-            self._ended[number] = at
+        It stays as it is in one loop, so that an event is told to have ended at one time.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._lead = loop, time() - loop.time()
+        return self._lead
 
     # -- the questions: see Seen -------------------------------------------------------------
 
     async def version(self) -> object:
-        lanes = self._states.lanes.values()
-        live = [(len(e.execution.chunks), e.execution.progress) for e in self._running(50)]
-        return self._steps, tuple(map(len, lanes)), str(live)
+        lanes = tuple(map(len, self._states.lanes.values()))
+        live = [
+            (state.arrival, state.attempt, len(state.chunks), state.progress)
+            for state in (event.execution for event in self._running(50))
+        ]
+        return await self._store.last_arrival(), lanes, str(live)
 
     async def sought(
         self, what: Sought, *, before: int | None = None, after: int | None = None, limit: int = 50
@@ -145,27 +130,46 @@ class Held:
         return record if text in error_of(record).lower() else None
 
     def dated(self, record: Record) -> Record:
-        """A record, with the time at which its event ended, if that was observed."""
-        ended = self._ended.get(record.number) if record.status in TERMINAL else None
+        """A record, with the time at which its event ended, if it has."""
+        event = self._states.by_number.get(record.number)
+        ended = (
+            None if event is None or record.status not in TERMINAL else _ended(event, self._ahead())
+        )
         return record if ended is None else replace(record, ended=ended)
 
     async def ended(self, since: float, limit: int = 2000) -> Sequence[Stay]:
-        found: list[Stay] = []
-        for stay in reversed(self._stays):
-            if stay.ended <= since or len(found) == limit:
-                break
-            found.append(stay)
-        return found[::-1]
+        ahead, found = self._ahead(), list[Stay]()
+        for status in TERMINAL:
+            newest = islice(reversed(self._states.lane(status).values()), limit)
+            for event in newest:  # the latest ending comes first
+                at = _ended(event, ahead)
+                if at is not None:
+                    if at <= since:
+                        break
+                    found.append(_stay(event, status, at, ahead))
+        return sorted(found, key=lambda stay: stay.ended)[-limit:]
 
     async def tallied(self, since: float, width: float) -> Mapping[tuple[int, EventStatus], int]:
-        return Counter((int(s.ended / width), s.status) for s in self._stays if s.ended >= since)
+        ahead, tally = self._ahead(), Counter[tuple[int, EventStatus]]()
+        for status in TERMINAL:
+            events = list(self._states.lane(status).values())
+            for i, event in enumerate(reversed(events)):
+                if i % SLICE == SLICE - 1:
+                    await asyncio.sleep(0)
+                at = _ended(event, ahead)
+                if at is not None:
+                    if at < since:
+                        break
+                    tally[int(at / width), status] += 1
+        return tally
 
     async def runs(self, limit: int = 200) -> Sequence[Runs]:
+        ahead = self._ahead()
         return [
             Runs(
                 Record.of(event, self._store.queue, _PROCESSING),
                 "this process",
-                self._began.get(event.execution.arrival or 0),
+                None if (began := event.__dict__.get(BEGAN)) is None else began + ahead,
             )
             for event in self._running(limit)
         ]
@@ -180,3 +184,17 @@ class Held:
     async def chunks(self, record: Record, first: int) -> Sequence[Any]:
         event = self._states.find(record.id)
         return [] if event is None else event.execution.chunks[first:]
+
+
+def _ended(event: Work, ahead: float) -> float | None:
+    """When an event ended that ran here."""
+    began, ran = event.__dict__.get(BEGAN), event.__dict__.get("_duration")
+    return None if began is None or ran is None else began + ran + ahead
+
+
+def _stay(event: Work, status: EventStatus, at: float, ahead: float) -> Stay:
+    state, began = event.execution, event.__dict__[BEGAN] + ahead
+    ready = max(event.created_timestamp, state.due or 0.0)
+    waited = max(0.0, began - ready) if state.attempt == 1 else None
+    kind = registry.key_of(type(event))
+    return Stay(state.arrival or 0, event.id, kind, status, at, waited, event.__dict__["_duration"])

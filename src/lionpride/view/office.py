@@ -60,8 +60,6 @@ class Office:
 
     async def close(self) -> None:
         """Give back what was opened here."""
-        for held in self._held.values():
-            await held.close()
         self._held.clear()
         if self._url is not None:
             for store in self._stores.values():
