@@ -193,13 +193,17 @@ def _pick(where: str) -> str:
 
 def _rest(plain: bool, known: str, whole: bool) -> str:
     """From what is picked to the answer."""
-    beyond = (
-        # What is picked is the first of all: more can only stand behind.
-        "coalesce((r.priority, r.number) > (SELECT priority, number FROM picked "
-        "ORDER BY priority DESC, number DESC LIMIT 1), true)"
-        if plain
-        else "r.number <> ALL(ARRAY(SELECT number FROM picked))"
-    )
+    left = f"SELECT FROM {{ready}} r WHERE r.queue = $2 AND r.due = 0 AND {_IN_TIME} AND {known}"
+    if plain:
+        # What is picked is the first of all: more can only stand behind, and there it is looked
+        # for, at once. Where nothing could be picked, others have all that there is.
+        more = f"""CASE WHEN EXISTS (SELECT FROM picked) THEN EXISTS (
+        {left} AND (r.priority, r.number) > (
+            SELECT priority, number FROM picked ORDER BY priority DESC, number DESC LIMIT 1
+        )
+    ) ELSE EXISTS ({left}) END"""
+    else:
+        more = f"EXISTS ({left} AND r.number <> ALL(ARRAY(SELECT number FROM picked)))"
     return f""", taken AS (
     DELETE FROM {{ready}} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
     RETURNING number, due, priority, {STATE}
@@ -213,10 +217,7 @@ def _rest(plain: bool, known: str, whole: bool) -> str:
     FROM (SELECT count(*) AS n FROM taken) AS taken WHERE t.queue = $2 AND t.shard = $3 AND n > 0
 )
 SELECT gate.now, gate.paused, gate.due, gate.expires,
-    EXISTS (
-        SELECT FROM {{ready}} r WHERE r.queue = $2 AND r.due = 0 AND {_IN_TIME} AND {known}
-        AND {beyond}
-    ),
+    {more},
     taken.*{", e.id, e.kind, e.created, e.payload, e.retry, e.single, e.since" if whole else ""}
 FROM gate LEFT JOIN taken ON true
 {"LEFT JOIN {event} e ON e.number = taken.number" if whole else ""}

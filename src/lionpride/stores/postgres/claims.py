@@ -15,6 +15,7 @@ from ..sql.metering import Deed, TableMeter
 from ..sql.rationing import Ration
 from . import claiming, reading, settling
 from .base import heard
+from .cleaning import Cleaning
 from .expiring import Expire
 from .leasing import disown
 from .link import Db
@@ -32,6 +33,7 @@ class Claims(TakingIn):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._cleaning = Cleaning()
         self._swept = -SWEEP
         self._others = False  # others hold leases
         self._deeds: set[asyncio.Future[Any]] = set()  # under way, and before the next claim
@@ -112,6 +114,8 @@ class Claims(TakingIn):
         self._sights.moved([one[0] for one in answer.rows])
         wait = self._holding.claimed(answer, claim.start, taken)
         del held
+        if self._cleaning.is_due(len(answer.rows)):
+            self._open.ask(self._open.clean, self._cleaning).add_done_callback(heard)
         self._warn_of_missing()
         if limits is not None and answer.rationed is not None:
             self._meter(taken, limits, answer.rationed)

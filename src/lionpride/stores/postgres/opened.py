@@ -90,6 +90,7 @@ class Opened:
         self.claim: Lane[Asked] = Lane(partial(_take, link(2)), 1)
         self.large: Lane[Asked] = Lane(partial(_take, link(4)), 1)
         self.rest: Lane[Asked] = Lane(partial(_take, link(3)), 1)
+        self.clean: Lane[Asked] = Lane(partial(_take, link(3)), 1)
 
     @property
     def is_ours(self) -> bool:
@@ -130,7 +131,7 @@ class Opened:
 
     async def quiet(self) -> None:
         """Return when nothing is under way."""
-        lanes = (self.enter, self.large, self.claim, self.rest, self.settle)
+        lanes = (self.enter, self.large, self.claim, self.rest, self.clean, self.settle)
         while any(not lane.idle for lane in lanes):
             for lane in lanes:
                 lane.go()

@@ -1,0 +1,43 @@
+"""Those who claim vacuum the hot tables, and not too often."""
+
+import asyncio
+
+import pytest
+from stores.asking import claim_one, put
+from stores.homes import Home, aside
+from stores.makers import QUEUE
+
+from lionpride.stores.postgres import PostgresStore, cleaning
+from lionpride.stores.postgres.cleaning import Cleaning
+
+LAST = "SELECT max(last_vacuum)::text FROM pg_stat_all_tables WHERE schemaname = $1"
+
+
+async def test_after_many_claims_the_hot_tables_are_vacuumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cleaning, "MANY", 3)
+    home, one = Home(), aside()
+    ask = lambda: one.do(one.connection.fetchval(LAST, home.schema))  # noqa: E731
+    before = ask()
+    store = PostgresStore(home.url, QUEUE, schema=home.schema)
+    try:
+        await put(store, *map(float, range(6)))
+        for _ in range(5):
+            await claim_one(store)
+    finally:
+        await store.close()
+    async with asyncio.timeout(10):
+        while ask() == before:
+            await asyncio.sleep(0.05)
+
+
+def test_it_is_due_after_so_many_claims_and_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(cleaning, "monotonic", lambda: now)
+    one = Cleaning()
+    assert not one.is_due(cleaning.MANY - 1)
+    assert one.is_due(1)
+    assert not one.is_due(cleaning.MANY), "it was done a moment ago"
+    now += cleaning.REST
+    assert one.is_due(0)
