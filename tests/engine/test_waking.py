@@ -6,6 +6,7 @@ the long one of an event that has a timeout or a ``request`` of its own.
 
 import asyncio
 import gc
+import threading
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -178,3 +179,18 @@ async def test_other_code_in_the_class_is_run_by_the_next_that_comes() -> None:
                 else:
                     del Child._invoke
                 assert await run(executor, kind) == "base"
+
+
+async def test_code_put_in_the_class_may_be_plain_and_async_again() -> None:
+    def plain(event: Job) -> str:
+        return "from a thread" if threading.current_thread() is not main else "blocks the loop"
+
+    main = threading.current_thread()
+    async with idle(Plain) as executor:
+        for _ in range(2):
+            assert await executor.result(await executor.append(Plain(label="own"))) == "own"
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(Plain, "_invoke", plain)
+                for _ in range(2):
+                    job = await executor.append(Plain())
+                    assert await executor.result(job) == "from a thread"

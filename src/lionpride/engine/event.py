@@ -246,10 +246,16 @@ class Solo:
             raise error
 
 
-@lru_cache(maxsize=1024)
 def runs_in_thread(kind: type[Event]) -> bool:
-    """Whether the ``_invoke`` of a class is a plain function; looked at once."""
-    return is_plain(kind._invoke)
+    """Whether the ``_invoke`` that a class has now is a plain function."""
+    code = kind._invoke
+    try:
+        return _is_plain(code)
+    except TypeError:  # it cannot be hashed
+        return is_plain(code)
+
+
+_is_plain: Final = lru_cache(maxsize=1024)(is_plain)
 
 
 async def perform(

@@ -220,7 +220,10 @@ class Loop(Admission):
     def _code_of(self, kind: type) -> Known:
         """What runs an event of a class, if nothing but the event has to be looked at for it."""
         known = self._codes.get(kind)
-        if known is None or not known.holds():
+        if known is not None and not known.holds():
+            known = None
+            self._plain.discard(kind)  # what is there now may not even be async
+        if known is None:
             if kind not in self._plain:
                 return _NOT_PLAIN
             known = self._codes[kind] = Known.of(kind)
