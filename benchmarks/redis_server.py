@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from benchmarks.isolate import MeasurementError, last_line
 
 INSTALL = Path(__file__).with_name("install-redis.sh")
 PATIENCE = 10.0
+PR_SET_PDEATHSIG = 1
 FLUSH = b"FLUSHALL\r\n"
 
 
@@ -47,6 +51,7 @@ def redis(home: Path) -> Iterator[Path]:
         server = subprocess.Popen(
             [command, "--port", "0", "--unixsocket", str(path), "--dir", folder],
             stdout=subprocess.DEVNULL,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - nothing else runs in this process
         )
         try:
             wait_for(path, server)
@@ -54,6 +59,12 @@ def redis(home: Path) -> Iterator[Path]:
         finally:
             server.kill()
             server.wait()
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process with the one that started it, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def wait_for(path: Path, server: subprocess.Popen[bytes]) -> None:
