@@ -100,7 +100,6 @@ UNTESTED: dict[str, str] = {
     "stores/sqlite/seeking.py": "tests/view/test_office.py: filters, counts and pages",
     "view/held.py": "tests/view/test_office.py: a store in memory is asked the same",
     "view/scene.py": "tests/cli/test_top.py: what is seen; tests/cli/test_board.py draws it",
-    "view/records.py": "tests/cli/test_show.py and tests/cli/test_ls.py say them",
     "web/charts.py": "tests/web/test_pages.py looks at them; tests/drawing/test_plots.py measures",
     "web/desk.py": "tests/web/test_health.py, tests/web/test_access.py",
     "web/details.py": "tests/web/test_pages.py: an event's page",

@@ -8,9 +8,10 @@ from cli.shelves import fill
 
 from lionpride.cli.durable import Shelf
 from lionpride.cli.place import place_of
-from lionpride.cli.records import created_of, exported, listed, read_record, seconds_of
+from lionpride.cli.records import exported, listed, read_record
 from lionpride.core import EventStatus
 from lionpride.errors import ValidationError
+from lionpride.view.records import seconds_of
 
 PENDING, PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
 
@@ -94,10 +95,3 @@ def test_what_is_missing_in_a_payload_is_named(records, field):
     data["payload"] = {k: v for k, v in data["payload"].items() if k != field}
     with pytest.raises(ValidationError, match=rf"^payload\.{field}: is required"):
         read_record(data)
-
-
-@pytest.mark.parametrize(
-    "value", ["2020-01-02T03:04:05+00:00", "2020-01-02T03:04:05", 1577934245, 1577934245.0]
-)
-def test_the_time_of_creation(value):
-    assert created_of({"created_at": value}).isoformat() == "2020-01-02T03:04:05+00:00"
