@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
+from typing import Any
 
 from benchmarks import bars
 from benchmarks.filled import Setting
@@ -18,6 +19,7 @@ STARTS = 200
 """How many may start in any second, over all workers."""
 WORKERS = 4
 SECONDS = 20.0
+WAYS = {"named": "(i) ours, a named Limit", "capacity": "(i) ours, the fleet's queue_capacity"}
 SETTLE = 2.0
 """Seconds at the beginning that are not counted as used: the workers connect."""
 WAITING = 10_000
@@ -42,17 +44,21 @@ FOR EACH STATEMENT EXECUTE FUNCTION public.note();
 # --- the measured side ----------------------------------------------------------------
 
 
-def child(url: str) -> None:
-    asyncio.run(worker(url))
+def child(url: str, way: str) -> None:
+    asyncio.run(worker(url, way))
 
 
-async def worker(url: str) -> None:
+async def worker(url: str, way: str) -> None:
     """Runs what the limit lets through, until the time is over."""
     from benchmarks.ours import make_executor
+    from lionpride.core import Limit
 
-    config = {"queue_capacity": STARTS, "capacity_refresh_time": 1.0, "scope": "fleet"}
+    ways: dict[str, dict[str, Any]] = {
+        "named": {"limits": [Limit("requests", STARTS, per=1.0)]},
+        "capacity": {"queue_capacity": STARTS, "capacity_refresh_time": 1.0, "scope": "fleet"},
+    }
     gate = Gate()
-    executor = make_executor(store=url, **config)
+    executor = make_executor(store=url, **ways[way])
     await executor.store.counts()
     await asyncio.to_thread(gate.wait)
     async with executor:
@@ -64,11 +70,11 @@ async def worker(url: str) -> None:
 # --- the asking side ------------------------------------------------------------------
 
 
-def ask(stage: Stage, lease: str) -> Figures:
+def ask(stage: Stage, way: str) -> Figures:
     with stage.database() as url:
         one(ours("postgres_ours", way="fill", url=url, n=WAITING))
-        tell(url, WATCH, TRIGGER.format(lease=lease))
-        with Members([ours("postgres_limit", url=url)] * WORKERS) as members:
+        tell(url, WATCH, TRIGGER.format(lease=LEASE))
+        with Members([ours("postgres_limit", url=url, way=way)] * WORKERS) as members:
             members.all_ready()
             members.begin()
             members.all_finished()
@@ -94,19 +100,19 @@ def report(_setting: Setting, stage: Stage) -> Section:
         f"FLEET: {STARTS} starts in any second over {WORKERS} workers, {SECONDS:g} s of more work "
         "than that, by the database's clock",
     )
-    progress("a limit of the fleet")
-    try:
-        figures = ask(stage, LEASE)
-    except MeasurementError as error:
-        section.rows.append(absent("(i) ours", str(error)))
-        return section
-    for what, key, bar in (
-        ("most starts in a second", "most", bars.STARTS_IN_A_WINDOW),
-        ("of the limit used", "used", bars.LIMIT_USED),
-    ):
-        value = figures[key]
-        unit = "%" if key == "used" else ""
-        row = Row(f"(i) ours, {what}", None, value, value, unit)
-        row.bar, row.verdict = str(bar), bar.verdict(value)
-        section.rows.append(row)
+    for way, label in WAYS.items():
+        progress(f"a limit of the fleet: {label}")
+        try:
+            section.rows += rows(label, ask(stage, way))
+        except MeasurementError as error:
+            section.rows.append(absent(label, str(error)))
     return section
+
+
+def rows(label: str, figures: Figures) -> list[Row]:
+    most = Row(f"{label}, most starts in a second", None, figures["most"], figures["most"])
+    most.bar = str(bars.STARTS_IN_A_WINDOW)
+    most.verdict = bars.STARTS_IN_A_WINDOW.verdict(figures["most"])
+    used = Row(f"{label}, of it used", None, figures["used"], figures["used"], "%")
+    used.bar, used.verdict = str(bars.LIMIT_USED), bars.LIMIT_USED.verdict(figures["used"])
+    return [most, used]
