@@ -7,7 +7,7 @@ the gate warns of an ignore that is not needed.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar, assert_type
 from uuid import UUID, uuid4
@@ -29,6 +29,8 @@ from lionpride.core import (
     Unset,
 )
 from lionpride.errors import LionprideError, NotFoundError, QueueFullError
+from lionpride.otel import instrument
+from lionpride.rules.why import Why
 from lionpride.stores.memory import MemoryStore
 from lionpride.testing import Faults, fail, inline, virtual_time
 
@@ -268,3 +270,39 @@ async def errors_are_caught_by_their_base_or_by_the_builtin() -> None:
         print(error.to_dict())
     except (KeyError, LionprideError):
         pass
+
+
+def picks(event: Any, starting: bool) -> bool:
+    return starting
+
+
+@contextmanager
+def around_append(event: Fetch) -> Iterator[None]:
+    event.metadata["by"] = "me"
+    yield
+
+
+@contextmanager
+def around_attempt(start: Transition) -> Iterator[None]:
+    assert_type(start.waited, float | None)
+    assert_type(start.duration, float | None)
+    assert_type(start.error, BaseException | None)
+    assert_type(start.reason, str)
+    assert_type(start.is_failure, bool)
+    yield
+
+
+async def seeing(desk: Executor, event: Fetch) -> None:
+    why = await desk.why(event)
+    assert_type(why.position, int | None)
+    assert_type(why.expected, float | None)
+    assert_type([(hold.kind, hold.until) for hold in why.holds], list[tuple[str, float | None]])
+    assert_type(await desk.why(event.id), Why)
+    desk.observe(lambda step: None, light=True)
+    stop = desk.observe_attempts(around_attempt)
+    stop()
+    desk.observe_appends(around_append, picks=picks)
+    desk.observe_attempts(picks)  # type: ignore[arg-type]
+    assert_type(desk.observers.failures, int)
+    stop = instrument(desk, sample=0.01)
+    stop()
