@@ -19,7 +19,7 @@ async def test_what_ends_is_counted_as_it_ends(kind: str, tmp_path: Path) -> Non
     assert await history.look() == dict.fromkeys(EventStatus, 0)
     await asyncio.sleep(0)
     await filled(desk)
-    counts = await history.look(at_most=0.0)
+    counts = await history.look()
     assert counts[EventStatus.FAILED] == 10
     assert counts[EventStatus.PENDING] == 10
     moments = history.series()
@@ -29,7 +29,7 @@ async def test_what_ends_is_counted_as_it_ends(kind: str, tmp_path: Path) -> Non
     assert any(one.waited is not None and one.ran is not None for one in moments)
     assert history.rate() > 0
     assert len(history.stays(0.0)) == 50
-    await history.look(at_most=0.0)
+    await history.look()
     assert len(history.stays(0.0)) == 50
     await history.close()
     await office.close()
@@ -47,7 +47,7 @@ async def test_what_a_file_knows_of_before_is_counted_too(tmp_path: Path) -> Non
     await desk.append(Sum(n=0))
     async with desk:
         await desk.join()
-    await history.look(at_most=0.0)
+    await history.look()
     assert sum(sum(one.ended.values()) for one in history.series()) == 61
     await history.close()
     await office.close()

@@ -63,6 +63,7 @@ class History:
         self._tally: Counter[tuple[int, EventStatus]] = Counter()
         self._counts: dict[EventStatus, int] | None = None
         self._looked = 0.0
+        self._version = ""
         self._lock = asyncio.Lock()
         self._tallying: asyncio.Task[None] | None = None
 
@@ -72,12 +73,20 @@ class History:
             self._tallying.cancel()
             await asyncio.wait([self._tallying])
 
-    async def look(self, at_most: float = 0.8) -> dict[EventStatus, int]:
-        """See what is new, unless that was done less than ``at_most`` seconds ago; the counts."""
+    async def look(self, at_most: float = 0.0) -> dict[EventStatus, int]:
+        """See what is new, if there may be anything; the counts.
+
+        Args:
+            at_most: Not if that was done less than so many seconds ago.
+        """
         async with self._lock:
-            now = time()
-            if self._counts is not None and now - self._looked < at_most:
+            now, version = time(), await self._office.version()
+            if self._counts is not None and (
+                now - self._looked < at_most
+                or (version == self._version and now - self._looked < STALE / 2)
+            ):
                 return self._counts
+            self._version = version
             counts = Counter[EventStatus]()
             for each in (await self._office.counts()).values():
                 counts.update(each)

@@ -20,7 +20,7 @@ from .window import Window
 
 __all__ = ["gauge_for", "gauge_of", "overview", "timeline"]
 
-MOST: Final = 1_500
+MOST: Final = 1_200
 """Bars of one picture: more of them are no longer told apart."""
 
 LANES: Final = 60

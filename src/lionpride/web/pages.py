@@ -73,16 +73,16 @@ async def _gauges(desk: Desk, counts: dict[EventStatus, int]) -> list[dict[str, 
 async def timeline(request: Request) -> Response:
     """What ran in the last minutes, a bar for each event."""
     desk = desk_of(request)
-    await desk.history.look()
     window = Window.of(request.query_params, time())
-    stays = desk.history.stays(window.begin)
-    running = await desk.office.runs()
     root = request.scope.get("root_path", "")
-    shown = {
-        "window": window,
-        "picture": charts.timeline(stays, running, window, lambda uid: link(root, f"events/{uid}")),
-    }
-    return await page(request, desk, "timeline.html", shown, view="timeline")
+
+    async def drawn() -> dict[str, Any]:
+        await desk.history.look()
+        stays, running = desk.history.stays(window.begin), await desk.office.runs()
+        return charts.timeline(stays, running, window, lambda uid: link(root, f"events/{uid}"))
+
+    shown = {"window": window, "drawn": drawn}
+    return await page(request, desk, "timeline.html", shown, view="timeline", stream=True)
 
 
 async def events(request: Request) -> Response:

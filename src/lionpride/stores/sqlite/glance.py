@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import time
+from time import time, time_ns
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -60,6 +60,7 @@ class Glance:
     def __init__(self, path: Path, queue: str) -> None:
         self._path = path
         self._queue = queue
+        self._made = time_ns()
         self._thread = ThreadPoolExecutor(1, f"glance {queue}")
         self._db: apsw.Connection | None = None
 
@@ -96,7 +97,8 @@ class Glance:
     # -- the questions: see Seen -------------------------------------------------------------
 
     async def version(self) -> object:
-        return await self._ask(lambda db: db.execute("PRAGMA data_version").get)
+        # The number means something to one connection alone.
+        return self._made, await self._ask(lambda db: db.execute("PRAGMA data_version").get)
 
     async def sought(
         self, what: Sought, *, before: int | None = None, after: int | None = None, limit: int = 50

@@ -131,6 +131,11 @@
     setTimeout(poll, 3000);
   }
 
+  // Of a stream that goes on, the last chunks are what one wants to see.
+  if (document.querySelector("#title .s-processing")) {
+    for (const list of document.querySelectorAll(".chunks")) list.scrollTop = list.scrollHeight;
+  }
+
   if (document.querySelector("[data-live]")) {
     button.hidden = false;
     button.addEventListener("click", () => {
