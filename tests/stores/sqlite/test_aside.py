@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import weakref
+from functools import partial
 
 import pytest
 
@@ -31,4 +33,17 @@ async def test_virtual_time_goes_on_after_what_failed() -> None:
         await aside.finish(lambda: 1 // 0 and None)
     await asyncio.sleep(5.0)
     assert loop.time() == began + 5.0
+    aside.close()
+
+
+async def test_what_it_has_done_is_let_go_of() -> None:
+    class Batch:
+        """Whatever it was about."""
+
+    batch, aside = Batch(), Aside()
+    gone = weakref.ref(batch)
+    await aside.finish(partial(setattr, batch, "done", True))
+    aside.wait()
+    del batch
+    assert gone() is None, "it waits for more, and keeps nothing"
     aside.close()

@@ -56,6 +56,7 @@ class Aside:
     def _run(self) -> None:
         while (work := self._calls.get()) is not None:
             work()
+            work = None  # while it waits it keeps nothing of it
             self._free.set()
 
     async def finish(self, work: Callable[[], None]) -> bool:
