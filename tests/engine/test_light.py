@@ -40,6 +40,10 @@ async def run(executor: Executor, events: list[Plain], *, each: bool = False) ->
         await executor.join()
 
 
+def url(folder: Path, durable: bool) -> str | None:
+    return f"sqlite:///{folder}/run.db" if durable else None
+
+
 def made(count: int) -> list[Plain]:
     return [Plain(number=number) for number in range(count)]
 
@@ -49,7 +53,7 @@ def made(count: int) -> list[Plain]:
 async def test_what_goes_the_quick_way_is_counted_and_the_rest_told(
     tmp_path: Path, durable: bool, each: bool
 ) -> None:
-    executor = Desk(store=f"sqlite:///{tmp_path}/run.db" if durable else None)
+    executor = Desk(store=url(tmp_path, durable))
     told: Counter[tuple[str | None, str | None]] = Counter()
     executor.observe(lambda step: told.update([(step.before, step.after)]), light=True)
     events = [*made(1000), Plain(do=raises(ValueError("no")))]
@@ -74,6 +78,25 @@ async def test_whoever_wants_each_step_is_told_each_beside_a_light_one() -> None
     await run(executor, made(500))
     assert len(full) == 1500
     assert len(light) < 3000
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_the_last_one_who_is_told_each_step_may_leave_between_a_claim_and_its_start(
+    tmp_path: Path, durable: bool
+) -> None:
+    executor = Desk({"concurrency_limit": 3}, store=url(tmp_path, durable))
+    told: list[Transition] = []
+
+    def note(step: Transition) -> None:
+        told.append(step)
+        if step.after == "processing":
+            stop()
+
+    stop = executor.observe(note)
+    events = made(9)
+    await run(executor, events)
+    assert [event.response for event in events] == list(range(9))
+    assert [step.after for step in told] == ["pending"] * 9 + ["processing"]
 
 
 class Marks:
@@ -104,7 +127,7 @@ class Marks:
 async def test_what_is_picked_is_wrapped_and_nothing_else(
     tmp_path: Path, durable: bool, each: bool
 ) -> None:
-    executor = Desk(store=f"sqlite:///{tmp_path}/run.db" if durable else None)
+    executor = Desk(store=url(tmp_path, durable))
     marks, events = Marks(), made(200)
     executor.observe_appends(marks.append, picks=marks.picks)
     executor.observe_attempts(marks.attempt, picks=marks.picks)

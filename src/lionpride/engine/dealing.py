@@ -87,7 +87,10 @@ class Dealing(Loop):
         if self._owed:  # `_promise(-1)`, a call shorter
             self._owed -= 1
             shop.promised -= 1
-        return *claim, claim[0].__dict__
+        own = claim[0].__dict__
+        if own["_status"] == "pending":
+            self._start_late(claim)
+        return *claim, own
 
     def _complete_and_deal(self, done: Started, response: Any, duration: float) -> Started | None:
         """As ``_complete_and_take``, where who calls has seen that the slot may be used again."""
@@ -100,7 +103,18 @@ class Dealing(Loop):
         if self._owed:  # `_promise(-1)`, a call shorter
             self._owed -= 1
             self.shop.promised -= 1
-        return event, attempt, event.__dict__
+        own = event.__dict__
+        if own["_status"] == "pending":
+            self._start_late((event, attempt))
+        return event, attempt, own
+
+    def _start_late(self, claim: Claim) -> None:
+        """Show as started what was not with its claim, as somebody observed: perhaps none does now.
+
+        Else the quick way would run it while it waits.
+        """
+        if self._complete is not None:
+            self.shop.store.start(claim[0])
 
     def _break(self, promises: int) -> None:
         """So many starts will not be made after all: others may."""
