@@ -88,7 +88,7 @@ class Base:
         self._server_clock = ServerClock()
         self._clock = clock or self._server_clock
         self._bells = Bells()
-        self._sights = Sights(self._find)
+        self._sights = Sights(self._stands, self._find)
         self._holding = Holding(
             Shown(self.states, shown),
             self._bells,
@@ -145,6 +145,9 @@ class Base:
     def seen(self) -> Glance:
         """Answers for those who look at the queue from outside: see ``Seen``."""
         return Glance(self._read, self._clock)
+
+    async def _stands(self, numbers: Sequence[int]) -> dict[int, Found]:
+        return await self._read(lambda db: reading.stands(db, numbers))
 
     async def _find(self, numbers: Sequence[int]) -> dict[int, Found]:
         return await self._read(lambda db: reading.find(db, numbers))

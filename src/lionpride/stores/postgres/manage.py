@@ -242,7 +242,7 @@ class Manage(Base, Ringing):
         found = await self._read(lambda db: reading.numbers_of(db, [uid]))
         if number := found.get(UUID(bytes=uid.bytes)):
             if self._holding.shown.find(number) is None:
-                await self._sights.see([number])
+                await self._sights.see([number], whole=True)
             return self._holding.find(number)
         gone = self.states.find(uid)  # another process has removed it
         if gone is not None and gone.execution.arrival is not None:

@@ -34,6 +34,9 @@ _PLANS: Final[Mapping[str, str]] = {
 _STATEMENTS: Final = 500
 """Statements that a connection keeps prepared."""
 
+_HALF: Final = 1.0
+"""Seconds for which a connection that nobody wants any more may still be opened."""
+
 _CLOSING: Final = 2.0
 """Seconds that a connection gets to say goodbye."""
 
@@ -56,7 +59,22 @@ class Door:
         self._statements = 0 if pgbouncer else _STATEMENTS
 
     async def open(self) -> Connection:
-        """One more connection; nothing is looked at."""
+        """One more connection; nothing is looked at.
+
+        Who is cancelled meanwhile waits a little: half a connection cannot be closed.
+        """
+        opening = asyncio.get_running_loop().create_task(self._connect())
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if not (await asyncio.wait([opening], timeout=_HALF))[0]:
+                opening.cancel()
+                await asyncio.wait([opening])
+            if not opening.cancelled() and opening.exception() is None:
+                opening.result().terminate()
+            raise
+
+    async def _connect(self) -> Connection:
         connection: Connection = await asyncpg.connect(
             self._url,
             timeout=min(self._patience, 10.0),

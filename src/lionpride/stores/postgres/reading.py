@@ -13,7 +13,7 @@ from ...model.execution import EventStatus
 from ...model.live import Progress
 from ...model.packing import unpack_result
 from ..record import Record
-from ..sql.forms import PENDING, PROCESSING, STATE, Found, Kept
+from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Found, Kept
 from ..sql.records import record_of
 from .link import Db
 
@@ -29,6 +29,7 @@ __all__ = (
     "queues",
     "records",
     "standing",
+    "stands",
     "unwanted",
     "waiting_kinds",
 )
@@ -66,6 +67,10 @@ LEFT JOIN {{lease}} l ON l.number = e.number
 {AT_ONCE}
 LEFT JOIN {{ready}} d ON d.number = e.number AND d.due > 0
 """
+_ENDED: Final = f"""
+SELECT number, status, ended, {ENDED} FROM {{finished}} WHERE number = ANY($1::bigint[])
+"""
+_UNREAD: Final = (b"", "", "", 0.0, 0.0, None, None, None, None, None, "")
 _STANDING: Final = f"""
 SELECT e.number, coalesce(f.status, CASE WHEN l.number IS NULL THEN 'pending'
     ELSE 'processing' END), coalesce(f.attempt, l.attempt, r.attempt, d.attempt)
@@ -110,6 +115,14 @@ async def find(db: Db, numbers: Sequence[int]) -> dict[int, Found]:
         else []
     )
     return {row[0]: _found(row) for row in rows}
+
+
+async def stands(db: Db, numbers: Sequence[int]) -> dict[int, Found]:
+    """How events stand, and little else of those that have ended: neither id nor payload."""
+    rows = await db.rows(_ENDED, list(numbers)) if numbers else []
+    found = {row[0]: Found._make((row[0], *_UNREAD, row[1], 0.0, row[2], (*row[3:], None)))
+             for row in rows}  # fmt: skip
+    return found | await find(db, [number for number in numbers if number not in found])
 
 
 def _found(row: Any) -> Found:

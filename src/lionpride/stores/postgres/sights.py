@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeAlias
 
 from ..sql.forms import Found
 
 __all__ = ("Sights",)
+
+Read: TypeAlias = Callable[[Sequence[int]], Awaitable[dict[int, Found]]]
 
 
 class Sights:
@@ -16,11 +19,13 @@ class Sights:
     that one is out of date then, and is read again.
 
     Args:
-        read: Asks the server.
+        read: Asks the server how they stand.
+        read_all: Asks for all that there is to know of them.
     """
 
-    def __init__(self, read: Callable[[Sequence[int]], Awaitable[dict[int, Found]]]) -> None:
+    def __init__(self, read: Read, read_all: Read) -> None:
         self._read = read
+        self._read_all = read_all
         self._seen: dict[int, Found] = {}
         self._asking: list[set[int]] = []
 
@@ -29,14 +34,20 @@ class Sights:
         for each in self._asking:
             each.update(numbers)
 
-    async def see(self, numbers: Iterable[int]) -> None:
-        """Read how these stand; until the next ``await`` it can be asked for."""
+    async def see(self, numbers: Iterable[int], *, whole: bool = False) -> None:
+        """Read how these stand; until the next ``await`` it can be asked for.
+
+        Args:
+            numbers: Which.
+            whole: Whether all is asked that an event is built of.
+        """
+        read = self._read_all if whole else self._read
         wanted, seen = list(dict.fromkeys(numbers)), dict[int, Found]()
         while wanted:
             moved = set[int]()
             self._asking.append(moved)
             try:
-                seen |= await self._read(wanted)
+                seen |= await read(wanted)
             finally:
                 self._asking.remove(moved)
             wanted = [number for number in wanted if number in moved]

@@ -107,7 +107,7 @@ class TakingIn(Publishing):
             if event is None and not is_new
         ]
         if unknown:
-            await self._sights.see(unknown)
+            await self._sights.see(unknown, whole=True)
         held = self._holding.appended(entries, answer, terms)
         self._herald.tell(READY)
         return held
