@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from stores.homes import Home, aside
 
-from lionpride.stores.postgres import claiming, entering, leasing, settling, sweeping
+from lionpride.stores.postgres import claiming, entering, leasing, rationing, settling, sweeping
 from lionpride.stores.postgres.names import Names
 from lionpride.stores.postgres.pool import Door
 
@@ -59,6 +59,7 @@ HOT = {
     "claim without some kinds": Hot(
         claiming.statement(False, False, False, True, False), (NEXT, "event_pkey")
     ),
+    "claim under limits": Hot(rationing._TAKE, (NEXT, "ready_later")),
     "complete": Hot(settling._COMPLETE, ("lease_pkey", "tally_pkey")),
     "settle": Hot(settling._SETTLE, ("lease_pkey", "tally_pkey")),
     "sign of life": Hot(leasing.BEAT, ("worker_pkey",)),
@@ -104,6 +105,11 @@ class Tables:
         aside().do(self.connection.close())
 
 
+def tables_of(node: dict[str, object]) -> set[str]:
+    """The tables that a node reads, and those below it."""
+    return {str(each["Relation Name"]) for each in walk(node) if "Relation Name" in each}
+
+
 def walk(node: dict[str, object]) -> Iterator[dict[str, object]]:
     yield node
     for below in node.get("Plans", ()):  # type: ignore[attr-defined]
@@ -123,6 +129,10 @@ def check(tables: Tables, hot: Hot) -> None:
     assert used >= set(hot.indexes), f"it goes by {used}"
     scanned = {str(n["Relation Name"]) for n in nodes if n["Node Type"] == "Seq Scan"}
     assert scanned <= set(hot.whole), f"it reads {scanned} from end to end"
+    filters = [
+        n["Join Filter"] for n in nodes if "Join Filter" in n and tables_of(n) - {*hot.whole}
+    ]
+    assert not filters, f"it holds each against each: {filters}"
 
 
 @pytest.mark.parametrize("name", HOT)

@@ -29,11 +29,23 @@ FROM {{ready}} r JOIN {{event}} e ON e.number = r.number
 WHERE r.queue = $1 AND (r.expires IS NULL OR r.expires > $2)
     AND ($3::bigint IS NULL OR r.number <= $3) AND r.number <> ALL($4::bigint[])
 """
+# What is ready and what is not due yet are in an index each. LIMIT keeps the planner from joining
+# in any other way than by looking each of them up there, which it does where it knows no better.
 _TAKE: Final = f"""
-DELETE FROM {{ready}} r USING unnest($2::bigint[], $3::float8[], $4::float8[])
-    AS given (number, priority, due)
-WHERE r.queue = $1 AND r.priority = given.priority AND r.number = given.number
-    AND (r.due = 0) = (given.due = 0)
+WITH given AS (
+    SELECT * FROM unnest($2::bigint[], $3::float8[], $4::float8[]) g (number, priority, due)
+), found AS (
+    SELECT one.at FROM given CROSS JOIN LATERAL (
+        SELECT r.ctid AS at FROM {{ready}} r WHERE r.queue = $1 AND r.due = 0
+            AND r.priority = given.priority AND r.number = given.number LIMIT 1
+    ) one WHERE given.due = 0
+    UNION ALL
+    SELECT one.at FROM given CROSS JOIN LATERAL (
+        SELECT r.ctid AS at FROM {{ready}} r WHERE r.queue = $1 AND r.due > 0
+            AND r.number = given.number LIMIT 1
+    ) one WHERE given.due > 0
+)
+DELETE FROM {{ready}} r WHERE r.ctid = ANY(ARRAY(SELECT at FROM found))
 RETURNING r.number, r.due, r.priority, {_STATE}
 """
 _LEASE: Final = f"""
@@ -104,9 +116,10 @@ class Rationed:
             await ledger.set_back(gate.now)
             if not all(ration.consider(tuple(row), self._is_known) for row in page):
                 break
-        ration.end()
+        rows = await self._lease(db, queue, gate.now)
+        ration.end(await db.value("SELECT {now}", db.now))
         await ledger.write()
-        return await self._lease(db, queue, gate.now)
+        return rows
 
     def _pools(self, page: Sequence[Any]) -> list[str]:
         """The pools that events take of."""

@@ -98,6 +98,13 @@ class TableAccount(Account):
         self.stamped += amount
         return self._at, None
 
+    def move(self, now: float) -> float:
+        """What was taken in this claim counts from this instant on, not from an earlier one."""
+        if self._taken and self.limit.per is not None:
+            later = instant(self.limit.per, now, self.last_stamp, self._takings.fine)
+            self._at = max(self._at, later)
+        return self._at
+
     def write(self) -> None:
         """Put on record what was taken."""
         if self._taken and self.limit.per is not None:
@@ -210,13 +217,32 @@ class Ration:
         self._take(number, shares)
         return True
 
-    def end(self) -> None:
-        """No more are considered."""
+    def end(self, now: float | None = None) -> None:
+        """No more are considered.
+
+        Args:
+            now: From when it counts, if that is later than when it was decided: who decides by
+                an instant before the starts, and has them count from one after, never lets more
+                start in any window than he may.
+        """
+        if now is not None:
+            self._count_from(now)
         for account in self._accounts.values():
             account.write()
         self.rationed.is_blocked = self._blocked > 0
         if self._at_best < inf:
             self.rationed.wait = max(1e-9, self._at_best - self.now)
+
+    def _count_from(self, now: float) -> None:
+        at = {name: account.move(now) for name, account in self._accounts.items()}
+        for number, parts in self.rationed.parts.items():
+            key = self.rationed.keys[number]
+            self.rationed.parts[number] = [
+                part
+                if part.at is None
+                else part._replace(at=at[pool_of(self.limits[part.name], key)])
+                for part in parts
+            ]
 
     def _may_start_at(self, key: str | None, shares: Sequence[Share]) -> float:
         """When an event may start: now; later; inf where that is unknown, or as who waits."""
