@@ -31,6 +31,11 @@ def test_anything_else_is_refused(text):
         place_of(text)
 
 
+def test_options_behind_a_plain_path_are_refused_and_not_taken_for_its_name():
+    with pytest.raises(UsageError, match=r"options need the URL: 'sqlite:///r2\.db\?retain=7d'"):
+        place_of("r2.db?retain=7d")
+
+
 async def test_what_is_not_there_is_not_made(tmp_path):
     path = tmp_path / "run.db"
     with pytest.raises(UsageError, match="no such file"):

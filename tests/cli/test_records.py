@@ -70,6 +70,12 @@ def test_what_is_wrong_is_named(records, field, value):
         read_record({**exported(records[0]), field: value})
 
 
+@pytest.mark.parametrize("costs", [{"requests": 1}, {"requests": 1.0, "tokens": 2.5}, {}])
+def test_costs_are_the_same_text_out_and_back(records, costs):
+    data = {**exported(records[0]), "costs": costs}
+    assert json.dumps(exported(read_record(data))) == json.dumps(data)
+
+
 def test_the_time_of_ending_is_of_what_has_ended(records):
     for record in records:
         assert (record.ended is None) == (record.status in (PENDING, PROCESSING))

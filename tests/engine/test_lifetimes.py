@@ -101,9 +101,27 @@ async def test_how_many_are_left_is_logged(caplog: pytest.LogCaptureFixture) -> 
         async with executor:
             await executor.append_many([Job(do=sleeps(1)) for _ in range(4)])
             await asyncio.sleep(0.5)
-    assert [record.getMessage() for record in caplog.records] == [
-        "'executor_states': 3 events are left pending"
-    ]
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING, "in memory they are gone with the process"
+    assert record.getMessage() == (
+        "'executor_states': 3 events are left pending, in memory only: await join() before the end "
+        "of `async with` to have them run"
+    )
+
+
+async def test_what_an_error_leaves_behind_is_no_mistake(caplog: pytest.LogCaptureFixture) -> None:
+    executor = desk(concurrency_limit=1)
+
+    async def fail() -> None:
+        async with executor:
+            await executor.append(Job())
+            raise ValueError("its own")
+
+    with caplog.at_level(logging.INFO, "lionpride"), pytest.raises(ValueError, match="own"):
+        await fail()
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    assert record.getMessage() == "'executor_states': 1 event is left pending"
 
 
 async def test_it_may_be_entered_again() -> None:

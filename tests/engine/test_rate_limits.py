@@ -452,3 +452,52 @@ async def test_what_one_event_has_spent_is_not_the_next_ones_in_its_slot() -> No
     silent, rest, late = tokens(5, 60, 1)
     await run(desk, owing, saving, silent, rest, late)
     assert STARTS == [(0.0, 10), (0.0, 10), (0.0, 5), (0.0, 60), (10.0, 1)]
+
+
+# -- costs that count for nothing ------------------------------------------------------------------
+
+
+class Misspelt(Call):
+    @property
+    def costs(self) -> Mapping[str, float]:
+        return {"reqests": 1}
+
+
+class Free(Call):
+    @property
+    def costs(self) -> Mapping[str, float]:
+        return {}
+
+
+class CallLimited(CallProcessor):
+    limits = (Limit("requests", 5, per=1),)
+
+
+class SlotsLimited(CallProcessor):
+    limits = (Limit("slots", 5), Limit("calls", 5, per=1))
+
+
+def strange(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [text for text in caplog.messages if "no limit has such a name" in text]
+
+
+async def test_costs_that_no_limit_knows_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    executor = type("Limited", (CallExecutor,), {"processor_type": CallLimited})()
+    await executor.append(Call())
+    await executor.append_many([Free(), Call()])
+    assert not strange(caplog)
+    await executor.append_many([Misspelt(), Misspelt()])
+    async with executor:
+        await executor.append(Misspelt())
+        await executor.join()
+    (told,) = strange(caplog)
+    assert told.startswith("Misspelt costs 'reqests', and no limit has such a name: ")
+    assert "Limit('requests'" in told
+
+
+async def test_a_limit_of_what_runs_at_once_counts_every_event(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    executor = type("Slots", (CallExecutor,), {"processor_type": SlotsLimited})()
+    await executor.append(Misspelt())
+    assert not strange(caplog)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,7 @@ STORE = "a file, run.db or sqlite:///run.db, or a database, postgresql://host/na
 
 _SQLITE = "sqlite:///"
 _SERVERS = ("postgresql://", "postgres://")
+_OPTIONS = re.compile(r"\?[a-z_]+=")
 
 
 class Durable(Store, Roster, Upkeep, Protocol):
@@ -107,6 +109,11 @@ def place_of(text: str) -> Place:
     elif text.startswith(_SERVERS):
         return Place(shown_url(text), text, None)
     elif text and "://" not in text and not text.startswith("sqlite:"):
+        if _OPTIONS.search(text):
+            raise UsageError(
+                f"STORE {text!r}: options need the URL: '{_SQLITE}{text}'; a file of that very "
+                f"name is '{_SQLITE}{quote(text)}'"
+            )
         return Place(text, _SQLITE + quote(text), Path(text))
     raise UsageError(
         f"STORE {text!r}: write the path of a file, such as run.db, or its URL: "

@@ -121,7 +121,9 @@ def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _costs(value: Any) -> dict[str, float]:
-    return {_text(name): _number(cost) for name, cost in value.items()}
+    for cost in value.values():
+        _number(cost)
+    return {_text(name): cost for name, cost in value.items()}  # 1 stays 1, and 1.0 stays 1.0
 
 
 def _mapping(value: Any) -> dict[str, Any]:

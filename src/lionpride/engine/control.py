@@ -12,9 +12,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
+from ..drawing.text import plural
 from ..errors import OperationError, StoreError
 from ..model.execution import EventStatus
-from ..stores.contract import Foreign, Store
+from ..stores.contract import Foreign, Immediate, Store
 from .background import Background
 from .intake import Intake
 from .processor import Processor
@@ -231,15 +232,24 @@ class Control(Intake):
         background, self._background = self._background, None
         assert background is not None
         await background.leave()
-        await self._tell_what_is_left()
+        await self._tell_what_is_left(left_well=kind is None)
         if self._owns_store:
             await self._store.close()
         background.conclude(error)
 
-    async def _tell_what_is_left(self) -> None:
+    async def _tell_what_is_left(self, *, left_well: bool) -> None:
         with suppress(StoreError, OperationError):  # whatever is wrong with it, it is closed next
             if left := (await self._store.counts())[EventStatus.PENDING]:
-                logger.info("%r: %d events are left pending", self.states.name, left)
+                name, what = self.states.name, plural(left, "event")
+                are = "is" if left == 1 else "are"
+                if left_well and isinstance(self._store, Immediate) and self._owns_store:
+                    logger.warning(
+                        "%r: %s %s left pending, in memory only: await join() before the end of "
+                        "`async with` to have them run",
+                        *(name, what, are),
+                    )
+                else:
+                    logger.info("%r: %s %s left pending", name, what, are)
         if isinstance(self._store, Foreign) and (kinds := sorted(self._store.missing)):
             logger.warning(
                 "%r: events are left pending since this process has not defined %s: import what "

@@ -70,7 +70,7 @@ class Executor(Control):
         self._limits = Limits(self.processor_type.limits_of(config))
         # What append need not look at any closer than this.
         self._usual_type = None if self._limits else event_type
-        self._fitting = {event_type}
+        self._fitting = set() if self._limits else {event_type}
         self._strict = strict_event_type
         self._line = Line(self._store)
         self._open_door()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -27,6 +28,8 @@ __all__ = ("Intake",)
 E = TypeVar("E", bound=Event)
 
 _PENDING = EventStatus.PENDING
+
+logger = logging.getLogger("lionpride")
 
 
 class Intake(Results):
@@ -194,6 +197,8 @@ class Intake(Results):
         """Refuse what is of another type, or costs more than there can be."""
         if type(event) not in self._fitting:
             self._check_type(event)
+            if self._limits:
+                self._check_names(event)
             self._fitting.add(type(event))
         if self._usual_type is None:
             pair = self._limits.pair  # a frame shorter, for the usual case
@@ -201,6 +206,18 @@ class Intake(Results):
                 self._limits.check(event)
         else:
             self._usual_type = type(event)  # the next will mostly be of the same
+
+    def _check_names(self, event: Event) -> None:
+        """Warn of costs that count for nothing, at the first event of a class."""
+        self._limits.check(event)
+        kind = type(event)
+        fixed = kind.has_own_costs() or kind.has_usual_costs()  # a `request` may name more later
+        if fixed and self._limits.are_strange(costs := event.costs):
+            logger.warning(
+                "%s costs %s, and no limit has such a name: %r never hold its events up; name one "
+                "of them in its `costs`, or let that be {}",
+                *(kind.__name__, ", ".join(map(repr, costs)), self._limits),
+            )
 
     def _check_type(self, event: object) -> None:
         kind = self._event_type

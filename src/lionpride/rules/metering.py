@@ -150,6 +150,11 @@ class Limits(Mapping[str, Limit]):
                 found.append((limit, amount))
         return found
 
+    def are_strange(self, costs: Mapping[str, float]) -> bool:
+        """Whether costs name some limits, and none of these: a slip of the pen, most likely."""
+        counted = any(otherwise or name in costs for name, otherwise, *_ in self._each)
+        return bool(costs) and not counted
+
     def _note_kind(self, kind: type[Work]) -> Asked | None:
         """What every event of a class asks for; None if each says so itself."""
         usual: Asked | None = None
