@@ -14,7 +14,15 @@ import asyncpg
 import pytest
 from stores.homes import Home, aside
 
-from lionpride.stores.postgres import claiming, entering, leasing, rationing, settling, sweeping
+from lionpride.stores.postgres import (
+    claiming,
+    entering,
+    leasing,
+    rationing,
+    reading,
+    settling,
+    sweeping,
+)
 from lionpride.stores.postgres.names import Names
 from lionpride.stores.postgres.pool import Door
 
@@ -60,6 +68,11 @@ HOT = {
         claiming.statement(False, False, False, True, False), (NEXT, "event_pkey")
     ),
     "claim under limits": Hot(rationing._TAKE, (NEXT, "ready_later")),
+    "who is in the line of a limit": Hot(rationing._line(False), (NEXT, "event_pkey")),
+    "... with the denied": Hot(rationing._line(True), (NEXT, "event_pkey")),
+    "what is known of some": Hot(reading._KEPT, ("event_pkey",)),
+    "where some stand": Hot(reading._STANDING, ("lease_pkey", "finished_pkey")),
+    "ids that are known": Hot(entering._KNOWN, ("event_id",)),
     "complete": Hot(settling._COMPLETE, ("lease_pkey", "tally_pkey")),
     "settle": Hot(settling._SETTLE, ("lease_pkey", "tally_pkey")),
     "sign of life": Hot(leasing.BEAT, ("worker_pkey",)),
