@@ -13,6 +13,7 @@ from uuid import uuid4
 from ..errors import OperationError
 from ..model.execution import EventStatus
 from ..model.pile import Pile
+from ..rules.fleet import checked_scope, fleet_limits
 from ..rules.lifecycle import Cause, Defer
 from ..rules.limits import Limit
 from ..rules.metering import Limits
@@ -60,6 +61,9 @@ class Processor(Alone):
         blocked_after: Seconds for which code may hold up the event loop before a warning names
             it; None: no warning.
         limits: What its events may cost, each a ``Limit``; by default those of the class.
+        scope: ``"worker"``: ``queue_capacity`` and ``concurrency_limit`` are this processor's
+            own. ``"fleet"``: they hold for all that work on the queue of the store together,
+            and every claim asks what the others have taken. Rounds are held back then too.
 
     Raises:
         ValidationError: names the setting that is out of bounds.
@@ -82,6 +86,7 @@ class Processor(Alone):
         denial_backoff: float = 1.0,
         blocked_after: float | None = 1.0,
         limits: Iterable[Limit] | None = None,
+        scope: str = "worker",
     ) -> None:
         check_settings(
             {
@@ -102,6 +107,7 @@ class Processor(Alone):
         self.max_denial_tracking = max_denial_tracking
         self.denial_backoff = denial_backoff
         self.blocked_after = blocked_after
+        self.scope = checked_scope(scope)
         self.limits_by_name = Limits(type(self).limits if limits is None else limits)
         self._executor = None if executor is None else weakref.ref(executor)
         self._shop: Workshop | None = None
@@ -121,8 +127,11 @@ class Processor(Alone):
         """
         if self._shop is not None:
             raise OperationError("the processor stands over a store already: make another one")
-        window = None
-        if self.queue_capacity is not None:
+        window, limits = None, self.limits_by_name
+        if self.scope == "fleet":
+            settings = self.queue_capacity, self.capacity_refresh_time, self.concurrency_limit
+            limits = Limits([*limits.values(), *fleet_limits(store.queue, *settings)])
+        elif self.queue_capacity is not None:
             window = Window(self.queue_capacity, self.capacity_refresh_time)
         self._shop = Workshop(
             store,
@@ -130,7 +139,7 @@ class Processor(Alone):
             name=_worker_name(),
             slots=self.concurrency_limit,
             window=window,
-            limits=self.limits_by_name or None,
+            limits=limits or None,
             permission=self.request_permission if self.asks() else None,
             halt=self._halt,
             backoff=self.denial_backoff,
@@ -290,12 +299,11 @@ class Processor(Alone):
 
     @property
     def available_capacity(self) -> int | None:
-        """Starts that the window allows now; None: any number."""
+        """Starts that the window allows now; None: any number, or as many as the fleet has."""
         if self.queue_capacity is None:
             return None
         window = self._bench.window
-        assert window is not None
-        return window.free(asyncio.get_running_loop().time())
+        return None if window is None else window.free(asyncio.get_running_loop().time())
 
     @property
     def executor(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from math import fsum, inf, isfinite, nextafter
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from ..errors import ValidationError
 
@@ -65,6 +65,9 @@ class Limit:
     """
 
     __slots__ = ("_many", "accounts", "amount", "name", "per", "per_key", "pool")
+
+    each: ClassVar[int | None] = None
+    """What an event takes that does not name it; None: 1 of what counts at once, else nothing."""
 
     def __init__(
         self,

@@ -63,14 +63,15 @@ class Limits(Mapping[str, Limit]):
         self._each = [
             (
                 limit.name,
-                1 if limit.per is None else 0,
+                (1 if limit.per is None else 0) if limit.each is None else limit.each,
                 limit,
                 None if limit.per_key else limit.account(None),
             )
             for limit in limits
         ]
         self._usual.clear()
-        is_pair = len(limits) in (1, 2) and not (self.holds or self._by_key)
+        is_usual = all(limit.each is None for limit in limits)
+        is_pair = is_usual and len(limits) in (1, 2) and not (self.holds or self._by_key)
         self.pair = Pair(tuple(limits)) if is_pair else None
 
     def __getitem__(self, name: str) -> Limit:
