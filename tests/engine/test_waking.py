@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from engine.kit import Hold, Job, agree, background, desk, labels, statuses
+from engine.kit import Hold, Job, agree, background, desk, labels, sleeps, statuses
 
 from lionpride.core import Event, EventStatus, Executor
 
@@ -194,3 +194,12 @@ async def test_code_put_in_the_class_may_be_plain_and_async_again() -> None:
                 for _ in range(2):
                     job = await executor.append(Plain())
                     assert await executor.result(job) == "from a thread"
+
+
+async def test_how_long_the_crew_was_idle_is_no_part_of_how_long_an_event_took() -> None:
+    async with idle(Plain) as executor:
+        for _ in range(2):
+            await asyncio.sleep(100)
+            job = await executor.append(Plain(do=sleeps(3)))
+            await executor.join()
+            assert job.execution.duration == 3
