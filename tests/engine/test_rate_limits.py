@@ -448,10 +448,15 @@ async def test_what_one_event_has_spent_is_not_the_next_ones_in_its_slot() -> No
     desk = executor(
         Limit("requests", 10**6, per=10), Limit("tokens", 100, per=10), concurrency_limit=1
     )
-    owing, saving = Spending(tokens=10, said=(40, 30)), Spending(tokens=10, said=(9, 5))
-    silent, rest, late = tokens(5, 60, 1)
-    await run(desk, owing, saving, silent, rest, late)
-    assert STARTS == [(0.0, 10), (0.0, 10), (0.0, 5), (0.0, 60), (10.0, 1)]
+    opening = Spending(tokens=1)
+    owing, saving = Spending(tokens=10, said=(40, 30)), Spending(tokens=20, said=(9, 5))
+    equal, silent, rest, late = Spending(tokens=7, said=(5,)), *tokens(4, 55, 2)
+    # The first of a class is looked at closely, and the next is claimed by itself; after that, one
+    # is handed the slot of the one before.
+    await run(desk, opening, owing, saving, equal, silent, rest, late)
+    amounts = [1, 10, 20, 7, 4, 55]
+    assert STARTS[:-1] == [(0.0, amount) for amount in amounts]
+    assert STARTS[-1] == (10.0, 2)
 
 
 # -- costs that count for nothing ------------------------------------------------------------------
