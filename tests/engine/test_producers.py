@@ -83,6 +83,17 @@ async def test_many_results_come_as_the_events_end(shop):
     await desk.store.close()
 
 
+@pytest.mark.guard(20)
+async def test_results_that_are_there_are_given_at_once(shop):
+    """One after another: each has ended before it is waited for."""
+    desk = shop.desk
+    with shop.worker():
+        events = await desk.append_many([Square(number=n) for n in range(200)])
+        for number, event in enumerate(events):
+            assert await desk.result(event) == number**2
+    await desk.store.close()
+
+
 async def test_chunks_come_while_another_process_makes_them(shop):
     with shop.worker():
         event = await shop.desk.append(Pages(path=str(shop.gate)))

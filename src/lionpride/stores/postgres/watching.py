@@ -33,6 +33,9 @@ class Watching(Manage):
         self._herald.mark = f"{self._origin}/{self.queue}"
         self._news: set[str] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._is_shared = False  # other processes have made themselves heard, or seen
+        self._doubtful: set[int] = set()  # waited for, and shown as they were before, perhaps
+        self._checking: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -40,10 +43,12 @@ class Watching(Manage):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        looking, self._looking = self._looking, None
-        if looking is not None:
-            looking.cancel()
-            await asyncio.wait([looking])
+        tasks = [task for task in (self._looking, self._checking) if task is not None]
+        self._looking = self._checking = None
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         await super().close()
 
     # -- when to look ------------------------------------------------------------------------
@@ -59,7 +64,8 @@ class Watching(Manage):
         """Listen, and look now and then, if that is wanted and not done already."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # a loop that is over took its timers with it
-            self._timer, self._looking, self._loop = None, None, loop
+            self._timer = self._looking = self._checking = None
+            self._loop = loop
         if self._timer is None and self._is_wanted():
             if self._listen:
                 self._ear.open()
@@ -75,7 +81,10 @@ class Watching(Manage):
     def _hear(self, said: str) -> None:
         mark, _, news = said.rpartition("/")
         origin, _, queue = mark.partition("/")
-        if origin != self._origin and (not mark or queue == self.queue) and self._is_wanted():
+        if origin == self._origin or (mark and queue != self.queue):
+            return
+        self._is_shared = self._is_shared or bool(mark)
+        if self._is_wanted():
             self._learn(news)
 
     def _learn(self, news: str) -> None:
@@ -134,6 +143,8 @@ class Watching(Manage):
                 changed.append(number)
             elif published and stands[number][0] == "processing":
                 running.append(number)
+        if changed:
+            self._is_shared = True
         await self._refresh(number for number in changed if number not in self._holding.claims)
         self._bells.ring_ended(running)
         return took
@@ -159,3 +170,21 @@ class Watching(Manage):
     def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
         super().on_ended(event, bell)
         self._watch()
+        number = self._number(event)
+        if (self._is_shared or not self._workers) and number not in self._holding.claims:
+            self._doubtful.add(number)
+            if self._checking is None:
+                self._checking = asyncio.get_running_loop().create_task(self._check())
+
+    async def _check(self) -> None:
+        """See whether what is waited for has ended before anybody waited for it."""
+        try:
+            while self._doubtful:
+                doubtful, self._doubtful = self._doubtful, set()
+                claims, awaited = self._holding.claims, self._bells.ended
+                if numbers := [n for n in doubtful if n in awaited and n not in claims]:
+                    await self._see_endings(numbers, False)
+        except Exception:  # noqa: S110  # the next look comes; who waits for a step hears of it
+            pass
+        finally:
+            self._checking = None

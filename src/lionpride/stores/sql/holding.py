@@ -336,17 +336,6 @@ class Holding:
 
     # -- what others do ----------------------------------------------------------------------
 
-    def outdated(self, numbers: Iterable[int]) -> list[int]:
-        """Those of the events that stand elsewhere in the file than is shown here."""
-        outdated, numbers = [], [number for number in numbers if number not in self.claims]
-        for number, found in zip(numbers, self._look_up(numbers), strict=True):
-            event = self.shown.find(number)
-            state = None if event is None else event.execution
-            shown = None if state is None else (state.status.value, state.attempt)
-            if shown != (found and (found.status, found.state[0])):
-                outdated.append(number)
-        return outdated
-
     def other_than(
         self, stands: Mapping[int, tuple[str, int]], numbers: Iterable[int]
     ) -> list[int]:

@@ -353,7 +353,9 @@ class Manage(Base):
     def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
         (number,) = self._numbers((event,))
         self._bells.on_ended(number, bell)
-        if self._is_shared and number not in self._holding.claims:
+        if (self._is_shared or not self._workers) and number not in self._holding.claims:
+            if not self._doubtful:
+                asyncio.get_running_loop().call_soon(self._check)
             self._doubtful.add(number)
         self._watch.look()
 
@@ -371,26 +373,27 @@ class Manage(Base):
 
     def _look(self) -> None:
         """See whether others have written, and pass on what that means."""
-        doubtful, self._doubtful = self._doubtful, set()
         if not self._open.has_changed():
-            if doubtful:
-                self._holding.refresh(self._holding.outdated(doubtful))
             return
         self._is_shared = True
         self._alarm.set(self._open.reader.next_expiry())
-        self._see_endings()
+        if self._see(self._bells.ended):
+            self._bells.ring_ended(self._open.reader.publishing() & self._bells.ended.keys())
         self._ask_holders([n for n in self._open.reader.unwanted() if n in self._holding.claims])
         self._bells.ring_ready()
         self._bells.ring_idle()
         self._bells.ring_room()
 
-    def _see_endings(self) -> None:
-        """Show what has become of those whose endings somebody waits for.
+    def _check(self) -> None:
+        """See whether what is waited for has ended before anybody waited for it."""
+        doubtful, self._doubtful = self._doubtful, set()
+        if self._file is not None:
+            self._see(doubtful & self._bells.ended.keys())
 
-        There may be thousands: only those are woken for whom there is something new.
-        """
-        awaited = [n for n in self._bells.ended if n not in self._holding.claims]
+    def _see(self, numbers: Iterable[int]) -> bool:
+        """Show what has become of events, which may be thousands; whether others may have any."""
+        awaited = [number for number in numbers if number not in self._holding.claims]
         if awaited:
-            reader = self._open.reader
-            self._holding.refresh(self._holding.other_than(reader.standings(awaited), awaited))
-            self._bells.ring_ended(reader.publishing() & self._bells.ended.keys())
+            stands = self._open.reader.standings(awaited)
+            self._holding.refresh(self._holding.other_than(stands, awaited))
+        return bool(awaited)
