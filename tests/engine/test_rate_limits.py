@@ -459,6 +459,22 @@ async def test_what_one_event_has_spent_is_not_the_next_ones_in_its_slot() -> No
     assert STARTS[-1] == (10.0, 2)
 
 
+class Exhausted(Call):
+    async def _invoke(self) -> int:
+        raise RateLimited(retry_after=10)
+
+
+async def test_a_pause_of_all_holds_for_who_comes_while_nobody_waits() -> None:
+    desk = executor()
+    async with background(desk):
+        gone = await desk.append(Exhausted())
+        await asyncio.sleep(1)
+        await desk.cancel(gone)
+        await desk.append(Call(tokens=7))
+        await desk.join()
+    assert STARTS == [(10.0, 7)]
+
+
 # -- costs that count for nothing ------------------------------------------------------------------
 
 
