@@ -77,6 +77,7 @@ UNTESTED: dict[str, str] = {
     "stores/postgres/opened.py": "tests/stores/test_contract.py: every verb stands on it",
     "stores/postgres/placing.py": "tests/stores/test_contract.py: counts equal listings",
     "stores/postgres/settling.py": "tests/stores/test_contract_settle.py",
+    "stores/joining.py": "tests/stores/postgres/test_joining.py: who offers it, and who does not",
     "stores/sharing.py": "tests/engine/test_streams_beside.py follows what another store runs",
     "stores/sqlite/published.py": "tests/stores/sql/test_telling.py: what is in its tables",
     "stores/sqlite/reader.py": "tests/stores/test_contract.py: records, pages and counts",

@@ -99,6 +99,7 @@ class Executor(Control):
         *,
         exist_ok: bool = False,
         wait: bool = False,
+        connection: Any = None,
         **terms: Unpack[Asked],
     ) -> E:
         """Take an event in: it is accepted when this returns, or not at all.
@@ -111,6 +112,10 @@ class Executor(Control):
             wait: Whether to wait for room where as many as ``max_queue_size`` wait: first come,
                 first served, among those who wait here. Nothing is taken in if one is cancelled
                 meanwhile. It waits for ever if nothing runs the executor.
+            connection: A connection to the PostgreSQL database of the store, of asyncpg, psycopg
+                or SQLAlchemy's async engine: the event is appended in the transaction that it is
+                in, and there if that commits. The event itself stays free then: ask for it by its
+                id. ``max_queue_size`` is not asked.
             terms: Any of the keywords of ``Asked``: ``delay`` or ``at``, not before; ``ttl``, not
                 after; ``retry``, a policy; ``unique`` and ``unique_for``, only once.
 
@@ -130,6 +135,8 @@ class Executor(Control):
         if type(priority) is not float or priority - priority != 0.0:  # infinite, or not a number
             priority = checked_priority(event, priority)
         quiet = not self._observers.active or self._observers.passes(event)  # nobody is told of it
+        if connection is not None:
+            return await self._append_within(connection, event, priority, terms)
         if terms:  # keywords of their own, with a default each, cost four times as much
             asked = terms_of(self._store.time(), **terms)
             return await self._append_on(asked, event, priority, exist_ok, wait)

@@ -16,6 +16,7 @@ from ..model.policy import Retry
 from ..model.work import Work
 from ..rules.metering import Limits
 from ..stores.contract import Entry, Immediate
+from ..stores.joining import Joining
 from ..stores.terms import Terms
 from .event import Event
 from .line import Line
@@ -174,6 +175,22 @@ class Intake(Results):
         held = await self._take_in(((event, priority),), exist_ok, wait, terms)
         self._tell_taken(fresh, _PENDING)
         return cast("E", held[0])
+
+    async def _append_within(
+        self, connection: Any, event: E, priority: float, terms: Mapping[str, Any]
+    ) -> E:
+        """Take an event in within a transaction of the caller's own."""
+        store = self._store
+        if not isinstance(store, Joining):
+            raise OperationError(
+                "connection= appends in a transaction of yours, which only a store in PostgreSQL "
+                "can: leave it out, or give the executor store='postgresql://...'"
+            )
+        _check_pending(event)
+        self._check_door()
+        asked = terms_of(store.time(), **terms) if terms else None
+        await store.append_within(connection, event, priority, asked)
+        return event
 
     async def _take_in(
         self, entries: Sequence[Entry], exist_ok: bool, wait: bool, terms: Terms | None

@@ -27,8 +27,18 @@ SELECT EXISTS (SELECT {_IS_LAPSED}),
     EXISTS (SELECT FROM {{pool}} WHERE last + per < {{now}} - 1 AND paused < {{now}} - 1),
     (SELECT array_agg(name) FROM {{worker}} WHERE name = ANY($3::text[])),
     (SELECT array_agg(ARRAY[name, pid::text, born]) FROM {{worker}}
-     WHERE queue = $2 AND host = $4 AND name <> ALL($3::text[]))
+     WHERE queue = $2 AND host = $4 AND name <> ALL($3::text[])),
+    EXISTS (SELECT FROM {{tally}} WHERE queue = $2 AND shard < 0)
 """
+_ADD_UP: Final = """
+WITH loose AS (
+    DELETE FROM {tally} WHERE queue = $1 AND shard < 0 RETURNING pending
+)
+UPDATE {tally} SET pending = pending + (SELECT sum(loose.pending) FROM loose)
+WHERE queue = $1 AND shard = $2 AND EXISTS (SELECT FROM loose)
+"""
+"""Adds what was counted in transactions of others to the other counts."""
+
 _LAPSED: Final = f"""
 SELECT l.held, l.number, l.priority, {", ".join(f"l.{each.strip()}" for each in STATE.split(","))}
 {_IS_LAPSED} ORDER BY l.number LIMIT $3 FOR UPDATE OF l SKIP LOCKED
@@ -66,13 +76,15 @@ class Sweep:
 
     async def __call__(self, db: Db) -> Swept:
         bound = self.now, db.queue, list(self.mine), host()
-        lapsed, others, old, known, beside = await db.row(_LOOK, *bound)
+        lapsed, others, old, known, beside, loose = await db.row(_LOOK, *bound)
         for name, pid, birth in beside or ():
             if is_dead(host(), int(pid), birth):
                 await lapse(db, name)
                 lapsed = True
         if old:
             await tidy(db)
+        if loose:
+            await db.run(_ADD_UP, db.queue, db.shard)
         numbers = await self._give_back(db) if lapsed else []
         return Swept(numbers, others, known or ())
 

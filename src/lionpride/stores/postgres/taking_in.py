@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+from ...errors import OperationError
 from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import after_interruption
@@ -18,6 +19,7 @@ from ..terms import Terms
 from . import reading
 from .base import CHUNK
 from .entering import Append, Enter, enter
+from .joining import insert_within
 from .news import READY
 from .publishing import Publishing
 
@@ -25,6 +27,9 @@ __all__ = ("TakingIn",)
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+HINTS: Final = (0.02, 0.2, 1.0)
+"""Seconds after an append in another's transaction at which workers are told to look."""
 
 
 class Entered:
@@ -111,6 +116,26 @@ class TakingIn(Publishing):
         held = self._holding.appended(entries, answer, terms)
         self._herald.tell(READY)
         return held
+
+    async def append_within(
+        self, connection: Any, event: Work, priority: float, terms: Terms | None
+    ) -> None:
+        """See ``Joining``."""
+        if terms is not None and terms.unique is not None:
+            raise OperationError(
+                "unique= cannot be decided in another's transaction: leave connection= out"
+            )
+        place = place_of(event, priority, terms=terms)
+        queue = await self._read(lambda db: db.make_queue())
+        await insert_within(connection, self.names, queue, place)
+        for later in HINTS:  # nobody tells when it commits
+            self._open.loop.call_later(later, self._hint)
+
+    def _hint(self) -> None:
+        """What was appended in another's transaction may be there by now."""
+        if self._opened is not None:
+            self._bells.ring_ready()
+            self._herald.tell(READY)
 
     async def load(self, events: Sequence[Work]) -> int:
         if events:

@@ -1,0 +1,159 @@
+"""Append in a transaction of the caller's own: there if it commits, and never else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+from stores.homes import Home
+from stores.makers import QUEUE
+
+from lionpride.core import Event, EventStatus, Executor, Processor
+from lionpride.errors import ConfigurationError, ExistsError, OperationError
+from lionpride.stores.postgres import PostgresStore
+
+S = EventStatus
+
+
+class Mail(Event):
+    to: str = ""
+
+    async def _invoke(self) -> str:
+        return f"to {self.to}"
+
+
+class Mailer(Processor):
+    event_type = Mail
+
+
+class Desk(Executor):
+    processor_type = Mailer
+
+
+@pytest.fixture
+def home() -> Home:
+    return Home()
+
+
+@pytest.fixture
+def desk(home: Home) -> Desk:
+    return Desk(store=PostgresStore(home.url, QUEUE, schema=home.schema))
+
+
+async def pending(desk: Desk) -> int:
+    return (await desk.store.counts())[S.PENDING]
+
+
+async def asyncpg_one(url: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(url)
+    begun = connection.transaction()
+    await begun.start()
+    yield connection, begun.commit, begun.rollback
+    await connection.close()
+
+
+async def psycopg_one(url: str) -> AsyncIterator[Any]:
+    connection = await psycopg.AsyncConnection.connect(url)
+    yield connection, connection.commit, connection.rollback
+    await connection.close()
+
+
+async def sqlalchemy_one(url: str) -> AsyncIterator[Any]:
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url)
+    )
+    connection = await engine.connect()
+    await connection.begin()
+    yield connection, connection.commit, connection.rollback
+    await connection.close()
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("driver", [asyncpg_one, psycopg_one, sqlalchemy_one])
+@pytest.mark.parametrize("ends", ["commit", "roll back"])
+async def test_it_is_there_if_and_only_if_the_transaction_commits(
+    desk: Desk, home: Home, driver: Any, ends: str
+) -> None:
+    try:
+        async for connection, commit, roll_back in driver(home.url):
+            mail = await desk.append(Mail(to="you"), 1.0, connection=connection)
+            assert await pending(desk) == 0, "nobody sees it before"
+            await (commit if ends == "commit" else roll_back)()
+        assert await pending(desk) == (1 if ends == "commit" else 0)
+        assert mail.execution.arrival is None, "the object is free"
+        if ends == "commit":
+            async with desk:
+                assert await desk.result(mail.id) == "to you"
+    finally:
+        await desk.store.close()
+
+
+async def test_a_blocking_connection_of_psycopg_will_do_too(desk: Desk, home: Home) -> None:
+    try:
+        await pending(desk)
+        with psycopg.connect(home.url) as connection:
+            await desk.append(Mail(to="you"), connection=connection)
+        assert await pending(desk) == 1
+    finally:
+        await desk.store.close()
+
+
+async def test_a_known_id_is_refused_and_their_transaction_goes_on(desk: Desk, home: Home) -> None:
+    connection = await asyncpg.connect(home.url)
+    try:
+        known = await desk.append(Mail())
+        async with connection.transaction():
+            with pytest.raises(ExistsError):
+                await desk.append(Mail(id=known.id), connection=connection)
+            await desk.append(Mail(), connection=connection)
+        assert await pending(desk) == 2
+    finally:
+        await connection.close()
+        await desk.store.close()
+
+
+async def test_what_was_counted_there_is_added_up(desk: Desk, home: Home) -> None:
+    connection = await asyncpg.connect(home.url)
+    store: Any = desk.store
+    try:
+        for _ in range(3):
+            await desk.append(Mail(), connection=connection)
+        await store.sweep()
+        loose = f'SELECT count(*) FROM "{home.schema}".tally WHERE shard < 0'
+        assert await connection.fetchval(loose) == 0
+        assert await pending(desk) == 3
+    finally:
+        await connection.close()
+        await desk.store.close()
+
+
+async def test_what_cannot_be_is_refused(desk: Desk, home: Home) -> None:
+    connection = await asyncpg.connect(home.url)
+    try:
+        with pytest.raises(OperationError, match="unique"):
+            await desk.append(Mail(), connection=connection, unique="a")
+        with pytest.raises(ConfigurationError, match="asyncpg or psycopg"):
+            await desk.append(Mail(), connection=object())
+        with pytest.raises(OperationError, match="PostgreSQL"):
+            await Desk().append(Mail(), connection=connection)
+    finally:
+        await connection.close()
+        await desk.store.close()
+
+
+async def test_an_idle_worker_comes_to_it_without_being_told(desk: Desk, home: Home) -> None:
+    other = Desk(store=PostgresStore(home.url, QUEUE, schema=home.schema))
+    connection = await asyncpg.connect(home.url)
+    try:
+        async with other:
+            async with connection.transaction():
+                mail = await desk.append(Mail(to="me"), connection=connection)
+            async with asyncio.timeout(20):
+                assert await desk.result(mail.id) == "to me"
+    finally:
+        await connection.close()
+        await desk.store.close()
+        await other.store.close()
