@@ -16,6 +16,9 @@ JOB = """
     class Resize(Event):
         path: str = ""
 
+        async def _invoke(self):
+            pass
+
     class ResizeProcessor(Processor):
         event_type = Resize
 
@@ -27,7 +30,8 @@ JOB = """
 
     class Plain:
         class Nested(Event):
-            pass
+            async def _invoke(self):
+                pass
 
     thing = 3
 """
@@ -153,3 +157,12 @@ def test_a_module_with_nothing_to_run_is_no_target(job, tmp_path):
     (tmp_path / "helper_of_job_for_target.py").write_text("from lionpride.core import Event\n")
     with pytest.raises(UsageError, match="defines no Event that does something"):
         load_targets("helper_of_job_for_target.py")
+
+
+def test_an_event_that_does_nothing_is_no_target_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    path = tmp_path / "idle_for_target.py"
+    path.write_text("from lionpride.core import Event\n\nclass Idle(Event):\n    pass\n")
+    with pytest.raises(UsageError, match=r"Idle does nothing: write `async def _invoke"):
+        load_target(f"{path}:Idle")
+    sys.modules.pop("idle_for_target")

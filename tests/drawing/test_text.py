@@ -1,7 +1,10 @@
 """Numbers and names as people read them."""
 
+import json
+
 import pytest
 
+from lionpride.core import Event
 from lionpride.drawing.text import (
     clock,
     columns,
@@ -14,6 +17,7 @@ from lionpride.drawing.text import (
     text_width,
     trouble,
 )
+from lionpride.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
@@ -102,6 +106,15 @@ def test_trouble_says_where_what_and_why_in_one_line():
     assert trouble(caught.value).endswith(": ValueError: no such size")
     assert trouble(KeyboardInterrupt()) == "KeyboardInterrupt"
     assert len(trouble(ValueError("x" * 10_000))) == 300
+
+
+def test_trouble_in_a_library_is_placed_where_it_was_called():
+    with pytest.raises(ConfigurationError) as ours:
+        type("Bad", (Event,), {"__annotations__": {"status": str}, "__module__": __name__})
+    with pytest.raises(ValueError, match="Expecting") as pythons:
+        json.loads("{")
+    for caught in (ours, pythons):
+        assert trouble(caught.value).startswith("test_text.py line ")
 
 
 def test_trouble_with_a_syntax_is_placed_in_the_file_that_has_it():

@@ -209,3 +209,10 @@ async def test_a_bound_that_the_subclass_sets_itself_holds_from_the_start_on() -
     await executor.append_many([Job(), Job()])
     with pytest.raises(QueueFullError):
         await executor.append(Job())
+
+
+@pytest.mark.parametrize("wrong", ["sqlite:///g.db", [1], 5, "fast"])
+def test_settings_that_are_no_mapping_are_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="processor_config must be a mapping") as caught:
+        JobExecutor(wrong)
+    assert ("store=" in str(caught.value)) == (wrong == "sqlite:///g.db")

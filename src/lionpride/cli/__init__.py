@@ -7,7 +7,7 @@ handled here and nowhere else in the library.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Sequence
 
 from .. import __version__
@@ -29,6 +29,7 @@ from . import (
     work,
     workers,
 )
+from .grammar import Parser, as_meant, refuse
 from .streams import prepare, tell, warn
 from .usage import UsageError
 
@@ -56,16 +57,17 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line and return its exit status; ``docs/cli.md`` lists them."""
     prepare()
-    parser = argparse.ArgumentParser(
-        prog="lionpride", description="Run asyncio work as events, and look after it."
-    )
+    parser = Parser(prog="lionpride", description="Run asyncio work as events, and look after it.")
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:
         module.add(commands)
     try:
         try:
-            options = parser.parse_args(arguments)
+            words = as_meant(sys.argv[1:] if arguments is None else arguments, commands.choices)
+            options, unknown = parser.parse_known_args(words)
+            if unknown:
+                refuse(unknown, commands.choices.get(words[0], parser))
             if "run" not in options:  # no command: say which there are
                 warn(parser.format_help().rstrip())
                 return 2

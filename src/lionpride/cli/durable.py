@@ -12,7 +12,8 @@ from ..core import EventStatus
 from ..drawing.text import one_line
 from ..errors import LionprideError
 from ..stores.record import Record
-from .place import STORE, Durable, Place
+from .grammar import Parser, add_store
+from .place import Durable, Place
 from .streams import warn
 from .usage import UsageError
 
@@ -20,7 +21,6 @@ __all__ = [
     "Commands",
     "Shelf",
     "add_command",
-    "add_store",
     "finish",
     "told_counts",
 ]
@@ -108,18 +108,11 @@ def add_command(
     epilog: str | None = None,
 ) -> argparse.ArgumentParser:
     """Add a command that looks at a store which is there, or changes what is in it."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=description, epilog=epilog
-    )
+    parser: Parser = commands.add_parser(name, help=summary, description=description, epilog=epilog)
     add_store(parser)
     parser.add_argument("--queue", metavar="Q", help="only one queue; by default all")
     parser.set_defaults(run=lambda options: finish(work(options)))
     return parser
-
-
-def add_store(parser: argparse.ArgumentParser) -> None:
-    """Add the place of the store to a command's arguments."""
-    parser.add_argument("store", metavar="STORE", help=STORE)
 
 
 def finish(work: Coroutine[Any, Any, int]) -> int:

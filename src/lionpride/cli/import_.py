@@ -18,7 +18,8 @@ from ..drawing.text import one_line, plural
 from ..errors import ExistsError, LionprideError
 from ..stores.record import Record
 from .bundle import Bundle, open_bundle
-from .durable import Commands, Shelf, add_store, finish, told_counts
+from .durable import Commands, Shelf, finish, told_counts
+from .grammar import add_store
 from .outputs import is_same_file
 from .place import Place, place_of
 from .streams import tell, warn
@@ -47,7 +48,7 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="what `export` wrote, or a Flow's to_dict as JSON; - is standard input",
     )
-    add_store(parser)
+    add_store(parser, -1)
     parser.add_argument("--queue", metavar="Q", help="where all of them go, whatever the file says")
     parser.add_argument(
         "--exist-ok", action="store_true", help="leave events that are known as they stand"

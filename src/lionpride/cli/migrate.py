@@ -7,7 +7,8 @@ import argparse
 from ..drawing.text import one_line
 from ..errors import LionprideError
 from ..stores.upkeep import Schema
-from .durable import Commands, add_store, finish
+from .durable import Commands, finish
+from .grammar import add_store
 from .place import Place, place_of
 from .streams import tell
 

@@ -64,6 +64,7 @@ def load_target(text: str, *, any_event: bool = False) -> Target:
     if found is Event:
         raise UsageError(f"{text} is the base class, which does nothing: name a subclass of Event")
     if issubclass(found, Event):
+        _check_does_something(text, found)
         return Target(text, found, executor_for(found), is_plain=True)
     if issubclass(found, Processor):
         raise UsageError(
@@ -113,6 +114,12 @@ def _does_something(event_type: type[Event]) -> bool:
     return any(getattr(event_type, name) is not getattr(Event, name) for name in names)
 
 
+def _check_does_something(text: str, event_type: type[Event]) -> None:
+    if not _does_something(event_type):
+        name = event_type.__name__
+        raise UsageError(f"{text}: {name} does nothing: write `async def _invoke(self)` in it")
+
+
 def executor_for(event_type: type[Event]) -> type[Executor]:
     """Build the plain Processor and Executor classes around one class of events."""
     name, where = event_type.__name__, {"__module__": event_type.__module__}
@@ -133,6 +140,8 @@ def _event_type(text: str, executor_type: type[Executor], any_event: bool) -> ty
         raise UsageError(problem)
     if event_type is Event and not any_event:
         raise UsageError(problem)
+    if not any_event:
+        _check_does_something(text, event_type)
     return event_type
 
 

@@ -20,7 +20,8 @@ from ..view.history import History
 from ..view.office import Office
 from ..view.scene import Scene, look
 from .durable import Commands, finish
-from .place import STORE, place_of
+from .grammar import add_store
+from .place import place_of
 from .streams import tell
 from .usage import UsageError
 
@@ -45,7 +46,7 @@ def add(commands: Commands) -> None:
         description="Show what is going on in a store, live: counts, throughput, what runs, "
         "limits, workers, the latest failures. Keys cancel and retry. It needs the extra [cli].",
     )
-    parser.add_argument("--store", metavar="STORE", required=True, help=STORE)
+    add_store(parser)
     parser.add_argument("--once", action="store_true", help="draw it once, and end")
     parser.set_defaults(run=lambda options: finish(_top(options)))
 

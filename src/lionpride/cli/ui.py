@@ -9,7 +9,8 @@ from contextlib import closing
 from typing import Any
 
 from .durable import Commands
-from .place import STORE, Place, place_of
+from .grammar import add_store
+from .place import Place, place_of
 from .streams import tell
 from .usage import UsageError
 
@@ -27,7 +28,7 @@ def add(commands: Commands) -> None:
         description="Serve a page that shows what is going on in a store, to this machine alone, "
         "until Ctrl-C. It needs the extra [web].",
     )
-    parser.add_argument("--store", metavar="STORE", required=True, help=STORE)
+    add_store(parser)
     parser.add_argument(
         "--port", metavar="N", type=_port, default=PORT, help=f"where ({PORT}); 0: any free one"
     )

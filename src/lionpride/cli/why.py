@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from ..rules.why import Why, explain
-from .durable import Commands, Shelf, finish
+from .durable import Commands, Shelf, add_command
 from .find import find_all
-from .place import STORE, place_of
+from .place import place_of
 from .streams import tell
 from .table import json_line
 
@@ -17,17 +17,16 @@ __all__ = ["add"]
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "why",
-        help="say why an event of a store waits",
+        why,
+        summary="say why an event of a store waits",
         description="Say why events of a store wait: their place in the order, what holds them "
         "and until when, and when they may start.",
     )
     parser.add_argument("ids", metavar="ID", nargs="+", help="an id, or how it begins")
-    parser.add_argument("--store", metavar="STORE", required=True, help=STORE)
-    parser.add_argument("--queue", metavar="Q", help="only one queue; by default all")
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
-    parser.set_defaults(run=lambda options: finish(why(options)))
 
 
 async def why(options: argparse.Namespace) -> int:

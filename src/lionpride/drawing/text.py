@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sysconfig
 import traceback
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -21,6 +23,12 @@ __all__ = [
     "trouble",
 ]
 
+_OURS = str(Path(__file__).parent.parent) + os.sep
+_INSTALLED = (
+    _OURS,
+    "<frozen ",
+    *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+)
 _BLANKS = re.compile(r"\s+")
 
 # Widths of letters in a wide sans-serif, as shares of its size; a narrower font leaves some air.
@@ -135,11 +143,16 @@ def fitting(text: str, width: float, size: float) -> str:
 
 
 def trouble(error: BaseException) -> str:
-    """An error in one line, and where it was raised: job.py line 3: ValueError: no such size."""
+    """An error in one line, and where it was raised: job.py line 3: ValueError: no such size.
+
+    The line is the user's own, if there is one: not that of a library which it has called.
+    """
     name = type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name} line {error.lineno}: {name}: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
+    frames: list[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
+    for others in (_INSTALLED, _OURS):
+        frames = [each for each in frames if not each.filename.startswith(others)] or frames
     where = ""
     if frames and "importlib" not in frames[-1].filename:
         where = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}: "

@@ -16,7 +16,7 @@ from .control import Control
 from .event import Event
 from .line import Line
 from .processor import CONCURRENCY, GRACE, Processor
-from .settings import check_keys, check_settings, checked_priority, seconds
+from .settings import check_keys, check_settings, checked_config, checked_priority, seconds
 from .terms import Asked, terms_of
 
 __all__ = ("Executor",)
@@ -58,7 +58,7 @@ class Executor(Control):
         grace: float = GRACE,
     ) -> None:
         event_type = _event_type(type(self))
-        config = dict(processor_config or {})
+        config = checked_config(processor_config)
         check_keys(self.processor_type, config)
         check_settings(config)
         seconds("grace", grace, 0.0, 86400.0, "Grace must be >= 0 s.", "Grace must be <= 86400 s.")

@@ -10,7 +10,14 @@ from typing import Any
 from ..errors import ConfigurationError, ValidationError
 from ..model.work import Work
 
-__all__ = ("arguments", "check_keys", "check_settings", "checked_priority", "seconds")
+__all__ = (
+    "arguments",
+    "check_keys",
+    "check_settings",
+    "checked_config",
+    "checked_priority",
+    "seconds",
+)
 
 
 def _whole(name: str, value: Any, most: int | None, too_low: str, too_high: str) -> None:
@@ -31,6 +38,24 @@ def seconds(name: str, value: Any, least: float, most: float, low: str, high: st
         raise ValidationError(f"{low} ({name}={value})")
     if value > most:
         raise ValidationError(f"{high} ({name}={value})")
+
+
+def checked_config(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The settings of a processor as a dictionary of their own.
+
+    Raises:
+        ConfigurationError: if they are no mapping; a URL belongs elsewhere.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return dict(given)
+    remedy = "give a mapping such as {'concurrency_limit': 10}, or leave it out"
+    if isinstance(given, str) and ":" in given:
+        remedy = "where events are kept is said by name: store=…"
+    elif hasattr(given, "states"):
+        remedy, given = "a store is given by name: store=…", type(given)
+    raise ConfigurationError(f"processor_config must be a mapping, not {given!r}: {remedy}")
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
