@@ -24,6 +24,7 @@ demo: $(READY) ## measure the standard library's files; stop it, and the next on
 		--input build/events.jsonl --output build/results.jsonl --timeline build/run.svg \
 		--store build/demo.db --fresh-if-done \
 		--concurrency 16 --capacity 500 --refresh 1
+	@echo "What ran when: open build/run.svg in a browser. Each event: $(VENV)/bin/lionpride ui --store build/demo.db"
 
 test: $(READY) browser ## run the tests
 	$(PY) -m pytest -q
@@ -63,6 +64,7 @@ clean: ## remove what make and the tools made
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=... $(MAKECMDGOALS)"; exit 1; }
+	@echo "Making $(VENV) with all that the tests need, some 500 MB, once: a minute or more."
 	$(PYTHON) -m venv --clear $(VENV)
 	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 		$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

@@ -18,6 +18,7 @@ _MAKE = re.compile(r"^(?:\$ )?make ((?:[a-z]+ ?)+)", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 _ANCHOR = re.compile(r"\]\((?!\w+:)([^)#\s]*)#([^)\s]+)")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+_LINKED_TEST = re.compile(r"\[([\w ]+)\]\((tests/[\w/]+\.py)\)")
 
 
 def test_the_readme_shows_python() -> None:
@@ -68,6 +69,28 @@ def test_links_into_a_document_find_their_heading(document: str) -> None:
         for file, anchor in found
         if anchor not in anchors(path.parent / file if file else path)
     ]
+
+
+def test_the_readme_leads_to_each_page() -> None:
+    links = set(_LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")}
+    assert not pages - {link.partition("#")[0] for link in links}
+
+
+def test_each_row_of_the_table_on_the_notebook_links_tests_by_their_names() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    heading = r"^\| what the notebook promises .*\n\|[-|]+\n"
+    table = re.search(heading + r"((?:\|.*\n)+)", text, re.MULTILINE)
+    assert table
+    rows = [_LINKED_TEST.findall(row) for row in table[1].splitlines()]
+    assert len(rows) >= 15
+    assert all(rows)
+    missing = []
+    for name, file in (test for row in rows for test in row):
+        source = (ROOT / file).read_text(encoding="utf-8")
+        if f"def test_{name.replace(' ', '_')}(" not in source:
+            missing.append(f"{file}: {name}")
+    assert not missing
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
