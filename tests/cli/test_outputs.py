@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -110,3 +112,15 @@ def test_only_a_file_can_be_emptied(here):
     null = open_output("--output", os.devnull)
     assert not null.start_over()
     null.close()
+
+
+def test_two_runs_cannot_write_one_file(here):
+    output = open_output("--output", "results.jsonl")
+    code = "from lionpride.cli.outputs import open_output; open_output('--output', 'results.jsonl')"
+    command = [sys.executable, "-c", code]
+    other = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "results.jsonl is being written by another run: give each a file of its own" in (
+        other.stderr
+    )
+    output.close()
+    subprocess.run(command, timeout=60, check=True)

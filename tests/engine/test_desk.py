@@ -319,3 +319,26 @@ async def test_an_event_that_is_not_here_is_not_found(verb: str) -> None:
     with pytest.raises(ValueError, match="no id"):
         await getattr(executor, verb)("no id")
     assert elsewhere.status is PENDING
+
+
+async def test_a_result_that_nobody_works_on_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    executor = desk()
+    job = await executor.append(Job())
+    waiting = [asyncio.create_task(executor.result(job)) for _ in range(2)]
+    await asyncio.sleep(60)
+    (told,) = [text for text in caplog.messages if "nothing is running it" in text]
+    assert told.startswith(f"result() waits for {job!r}, ")
+    await forward(executor)
+    assert await asyncio.gather(*waiting) == [job.response] * 2
+
+
+async def test_a_result_is_not_warned_of_that_is_worked_on_by_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    executor = desk()
+    job = await executor.append(Job(do=sleeps(60)))
+    waiting = asyncio.create_task(executor.result(job))
+    await asyncio.sleep(1)
+    async with background(executor):
+        await waiting
+    assert not caplog.messages

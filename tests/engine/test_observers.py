@@ -301,6 +301,25 @@ async def test_one_that_is_slow_is_warned_of_once_and_counted(
     assert executor.observers.delays == 3
 
 
+async def test_one_that_takes_its_time_knowingly_is_only_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lionpride.engine.harmless.SLOW", -1.0)
+
+    class Patient:
+        takes_its_time = True
+
+        def __call__(self, step: Transition) -> None:
+            pass
+
+    executor = desk()
+    executor.observe(Patient())
+    await executor.append(Job())
+    await executor.forward()
+    assert not caplog.records
+    assert executor.observers.delays == 3
+
+
 class Refusing(Contract):
     """A store that has given every event to another worker meanwhile."""
 

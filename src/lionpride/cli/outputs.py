@@ -10,6 +10,11 @@ from pathlib import Path
 
 from .usage import UsageError
 
+try:
+    import fcntl
+except ImportError:  # there is none on Windows
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ["Output", "is_same_file", "open_output"]
 
 
@@ -66,7 +71,7 @@ def open_output(option: str, path: str, taken: Iterable[tuple[str, str]] = ()) -
         taken: The option and the name of the other files; none of them may be the same file.
 
     Raises:
-        UsageError: if it cannot be written, or is one of the others.
+        UsageError: if it cannot be written, is one of the others, or another run writes it.
     """
     for other, name in taken:
         if is_same_file(path, name):
@@ -75,11 +80,34 @@ def open_output(option: str, path: str, taken: Iterable[tuple[str, str]] = ()) -
     if not parent.is_dir():
         raise UsageError(f"{option} {path}: no directory {parent}; make it with: mkdir -p {parent}")
     try:
-        return Output(io.FileIO(path, "a"), option, path)
+        raw = io.FileIO(path, "a")
     except IsADirectoryError as error:
         raise UsageError(f"{option} {path} is a directory: name a file in it") from error
     except OSError as error:
         raise UsageError(f"{option} {path} cannot be written: {error.strerror or error}") from error
+    if _is_locked(raw):
+        raw.close()
+        raise UsageError(
+            f"{option} {path} is being written by another run: give each a file of its own"
+        )
+    return Output(raw, option, path)
+
+
+def _is_locked(raw: io.FileIO) -> bool:
+    """Whether another process has locked a file; else it is locked now, until it is closed.
+
+    The lock is of a kind that a forked child does not have, so that none can outlive the run.
+    """
+    if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        return False
+    if fcntl is not None:
+        try:
+            fcntl.lockf(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return True
+        except OSError:  # it is of a file system that knows no locks
+            return False
+    return False
 
 
 def is_same_file(path: str, other: str) -> bool:

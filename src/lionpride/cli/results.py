@@ -31,6 +31,8 @@ class Results:
         on_error: Called once if writing fails; nothing more is written then.
     """
 
+    takes_its_time = True  # for large results: nobody is to be warned of it
+
     def __init__(
         self, output: Output, lines: Mapping[UUID, int], on_error: Callable[[OSError], None]
     ) -> None:

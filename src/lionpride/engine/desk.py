@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
 from uuid import UUID
@@ -26,8 +28,13 @@ from .statuses import Statuses
 __all__ = ("Desk", "answer")
 
 _PENDING = EventStatus.PENDING
+_DOUBT: Final = 5.0
+"""Seconds that result() waits before it asks whether anything runs the event."""
+
 _PAGE: Final = 500
 """Events that are sent back in one step over a durable store."""
+
+logger = logging.getLogger("lionpride")
 
 _CLEANED = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
@@ -43,6 +50,7 @@ class Desk(Statuses):
 
     def __init__(self, store: Store) -> None:
         self.processor: Processor | None = None
+        self._has_doubted = False
         self._store = store
         self._observers = Observers.of(store)
 
@@ -59,7 +67,8 @@ class Desk(Statuses):
     async def result(self, event: Event | IdLike) -> Any:
         """Wait until an event has ended, and return its response.
 
-        It waits for ever if nothing runs the executor; ``join()`` would say so.
+        It waits for ever if nothing runs the executor; in memory, where nobody else can run it,
+        a warning says so after some seconds.
 
         Raises:
             Exception: the event's own error, if it FAILED; Skip, if it was SKIPPED;
@@ -79,10 +88,31 @@ class Desk(Statuses):
         ended = asyncio.Event()
         self._store.on_ended(event, ended.set)
         try:
+            if not (self.processor is not None and self.processor.working):
+                await self._doubt(ended, event)
             await ended.wait()
         finally:
             if not ended.is_set():
                 self._store.off(ended.set)
+
+    async def _doubt(self, ended: asyncio.Event, event: Event) -> None:
+        """Warn, once, if nothing can run an event after some seconds of waiting for it."""
+        if self._has_doubted or not isinstance(self._store, Immediate):
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DOUBT):
+                await ended.wait()
+                return
+        if not await self._store.attended() and self._begins_to_doubt():
+            logger.warning(
+                "result() waits for %r, and nothing is running it: use `async with executor:`, run "
+                "processor.execute() in a task, or call forward()",
+                event,
+            )
+
+    def _begins_to_doubt(self) -> bool:
+        before, self._has_doubted = self._has_doubted, True
+        return not before
 
     async def cancel(self, event: Event | IdLike) -> bool:
         """Cancel an event: one that waits at once, one that runs at its next ``await``.

@@ -60,6 +60,8 @@ class Harmless:
 
     def _note_delay(self, observer: object, seconds: float) -> None:
         self.delays += 1
+        if getattr(observer, "takes_its_time", False):  # it knows, and cannot do otherwise
+            return
         if not any(observer is each for each in self._slow):
             self._slow.append(observer)
             logger.warning(

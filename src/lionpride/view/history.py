@@ -24,6 +24,7 @@ __all__ = ["History", "Moment"]
 KEPT = 20_000  # attempts that are remembered
 AT_ONCE = 1_000  # of them at one look: the latest, if there are more
 STALE = 15.0  # seconds without a look after which the counts say nothing of when
+PATIENCE = 0.5  # seconds that the first look waits for what happened before
 SHARES = (0.5, 0.95)
 
 
@@ -90,13 +91,16 @@ class History:
             counts = Counter[EventStatus]()
             for each in (await self._office.counts()).values():
                 counts.update(each)
-            if self._counts is None or now - self._looked > STALE:
+            first = self._counts is None or now - self._looked > STALE
+            if first:
                 self._begin(now)
-            else:
+            elif self._counts is not None:
                 self._count(now, self._counts, counts)
             begin = now - self.width * self.moments
             since = max(begin, self._stays[-1].ended if self._stays else begin)
             self._note(await self._office.ended(since, AT_ONCE if self._stays else KEPT // 4))
+            if first and self._tallying is not None:  # mostly it is there by now
+                await asyncio.wait([self._tallying], timeout=PATIENCE)
             self._looked = now
             self._counts = {status: counts[status] for status in EventStatus}
             return self._counts
