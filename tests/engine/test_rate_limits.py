@@ -262,25 +262,60 @@ async def test_what_has_become_too_much_fails_and_says_so() -> None:
         assert await desk.result(large) == 90
 
 
-async def test_costs_that_raise_fail_their_event_alone() -> None:
+@pytest.mark.parametrize("error", [LookupError, GeneratorExit, asyncio.CancelledError])
+@pytest.mark.parametrize("more", [(), ("requests",), ("requests", "turns")])
+async def test_costs_that_raise_fail_their_event_alone(
+    error: type[BaseException], more: tuple[str, ...]
+) -> None:
     class Broken(Call):
         broken: bool = False
 
         @property
         def costs(self) -> Mapping[str, float]:
             if self.broken:
-                raise LookupError("no price")
+                raise error("no price")
             return {"tokens": 1}
 
     if FILE:
         pytest.skip("a file has the costs that an event had when it was appended")
-    desk = executor(Limit("tokens", 100, per=10))
+    desk = executor(Limit("tokens", 100, per=10), *(Limit(name, 100, per=10) for name in more))
     bad, good = Broken(), Broken()
     await desk.append_many([bad, good])
     bad.broken = True
     async with background(desk):
         await desk.join()
-    assert isinstance(bad.execution.error, LookupError)
+    assert bad.status is EventStatus.FAILED
+    assert isinstance(bad.execution.error, error)
+    assert good.status is EventStatus.COMPLETED
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+async def test_costs_that_want_to_exit_end_the_run_and_no_other_event(
+    error: type[BaseException],
+) -> None:
+    class Leaving(Call):
+        leaving: bool = False
+
+        @property
+        def costs(self) -> Mapping[str, float]:
+            if self.leaving:
+                raise error
+            return {"tokens": 1}
+
+    if FILE:
+        pytest.skip("a file has the costs that an event had when it was appended")
+    desk = executor(Limit("tokens", 100, per=10))
+    bad, good = Leaving(), Leaving()
+    await desk.append_many([bad, good])
+    bad.leaving = True
+    await desk.start()
+    with pytest.raises(error):
+        await desk.processor.execute()
+    assert bad.status is EventStatus.FAILED
+    assert good.status in (EventStatus.PENDING, EventStatus.COMPLETED)
+    await desk.start()
+    async with background(desk):
+        await desk.join()
     assert good.status is EventStatus.COMPLETED
 
 

@@ -24,7 +24,7 @@ def own_bill(event: Work) -> tuple[str | None, Mapping[str, float] | None]:
 
     Raises:
         ValidationError: names what makes no sense.
-        Exception: whatever its own code raises.
+        BaseException: whatever its own code raises.
     """
     kind = type(event)
     key = None if kind.key is Work.key else event.key
@@ -37,7 +37,7 @@ def bill_on_record(event: Work) -> tuple[str | None, dict[str, float]]:
     """The key and the costs of an event, as a record has them: its own, if they can be read."""
     try:
         key, costs = own_bill(event)
-    except Exception:  # its own code's: a listing is no place to fail
+    except BaseException:  # its own code's: a listing is no place to fail
         return None, {}
     return key, dict(costs or {})
 

@@ -63,7 +63,7 @@ class Meter:
         self._beyond: Sequence[Part] = ()  # in the order of time
 
     @property
-    def refusal(self) -> Exception | None:
+    def refusal(self) -> BaseException | None:
         """Why the event is not to be run at all; None if it is."""
         return None
 
@@ -192,16 +192,16 @@ class Refused(Meter):
 
     __slots__ = ("_refusal",)
 
-    def __init__(self, source: Source, refusal: Exception) -> None:
+    def __init__(self, source: Source, refusal: BaseException) -> None:
         super().__init__(source, None, (), None)
         self._refusal = refusal
 
     @property
-    def refusal(self) -> Exception:
+    def refusal(self) -> BaseException:
         return self._refusal
 
 
-def refusal_of(event: Work) -> Exception | None:
+def refusal_of(event: Work) -> BaseException | None:
     """Why a claimed event is not to be run at all; None if it is."""
     meter: Meter | None = event.__dict__.get("_meter")
     return None if meter is None else meter.refusal

@@ -96,7 +96,7 @@ class Pair:
             return fits and type(one) in _NUMBERS and type(other) in _NUMBERS
         except KeyError:
             self._read_others()
-        except Exception:
+        except BaseException:
             return False
         return False
 
@@ -123,7 +123,7 @@ class Pair:
                 return bill
         except KeyError:
             self._read_others()
-        except Exception:  # the event's own code's, or what it gives is no number
+        except BaseException:  # the event's own code's, or what it gives is no number
             return None
         return None
 

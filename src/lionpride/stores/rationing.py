@@ -161,7 +161,7 @@ class Rationing:
         try:
             key, shares = self.limits.asked(event)
             entries = take_all(shares, self.clock())
-        except Exception:  # the event's own code's, and no matter here
+        except BaseException:  # the event's own code's, and no matter here
             entries = None
         if entries is None:
             ready.push(event.execution.priority or 0.0, number)
@@ -219,7 +219,7 @@ class Rationing:
                     raise excess(each.limit, amount)  # the limit has been changed since
                 if (free_at := each.free_at(amount, now)) > at:
                     at, account = free_at, each
-        except Exception as error:  # the event's own code's, too
+        except BaseException as error:  # the event's own code's, too
             event.__dict__["_meter"] = Refused(self, error)
             look.found.append(place[1])
             return
