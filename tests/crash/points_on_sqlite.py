@@ -32,6 +32,7 @@ POINTS = {
 _DOES = {
     "INSERT INTO event ": "append",
     "INSERT INTO lease ": "claim",
+    "INSERT INTO span ": "claim",
     "INSERT INTO finished ": "settle",
     "UPDATE lease SET until = 0 ": "takeover",
     "UPDATE lease SET until = ? ": "renewal",

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from simulation.beside import PRIORITIES, RESPONSES
 from simulation.reference import Row
 from simulation.shown import Shown, Token
 from simulation.story import Broken, Step
@@ -16,8 +17,8 @@ from simulation.world import WEIGHTS, Process, World
 from stores.makers import FOLDERS, HOMES, Folder, Job, postgres_in, sqlite_in
 
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import MAX_INTERRUPTIONS
-from lionpride.stores.contract import Cancelled, Settled, Store
+from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, Completion
+from lionpride.stores.contract import Cancelled, Prompt, Settled, Store
 from lionpride.stores.record import Record
 
 S = EventStatus
@@ -27,6 +28,9 @@ TICK = 2.0**-10
 
 DURABLE = {"reopen": 1, "crash": 2, "cut": 2, "another": 2, "sweep": 3, "lapse": 3, "late": 3}
 """The steps of which a store in memory knows nothing."""
+
+AT_ONCE = {"arrive": 8, "together": 8}
+"""The steps of which one transaction makes more than their parts would come to."""
 
 ALONE = {"restart", "reopen", "crash", "cut", "another", "export"}
 """What the first process alone does; any other step is any process's."""
@@ -75,13 +79,15 @@ class Building(World):
     # -- what happens ------------------------------------------------------------------------
 
     def weights(self) -> dict[str, int]:
-        return WEIGHTS | DURABLE
+        return WEIGHTS | DURABLE | AT_ONCE
 
     async def step(self, verb: str | None = None) -> None:
         self.clock.advance(TICK)
         if verb is None:
             pick = self.rng.choices(list(self.weights()), list(self.weights().values()))[0]
             verb = pick if self.history.here else "append"
+            if self._has_arrived() and self.rng.random() < 0.6:  # nothing has come in between
+                verb = self.rng.choice(("together", "complete"))
         if len(self.processes) > 1 and verb not in ALONE and self.rng.random() < 0.4:
             self.actor = self.rng.choice(self.processes[1:])
         await super().step(verb)
@@ -132,7 +138,7 @@ class Building(World):
         return shown
 
     def _leases(self, held: list[Token]) -> dict[Token, tuple[Any, float]]:
-        if self.rng.random() < 0.6:
+        if self.rng.random() < (0.9 if self._has_arrived() else 0.6):
             return {}
         now, found = self.clock(), dict[Token, tuple[Any, float]]()
         for token in held:
@@ -161,10 +167,60 @@ class Building(World):
         return [uid for uid in super().returning() if uid in self.events] if alone else ()
 
     async def claim(self, step: Step) -> None:
-        if self.clock() - self.actor.swept >= 1.0:
+        if self._sweeps():
             self.actor.swept = self.clock()
             step.swept = self.reference.sweep(1000)
         await super().claim(step)
+
+    def _sweeps(self) -> bool:
+        """Whether a claim of who acts sweeps first."""
+        return self.clock() - self.actor.swept >= 1.0
+
+    async def arrive(self, step: Step) -> None:
+        """Append some, and claim in the very transaction."""
+        if self._sweeps():  # then it takes one step after another
+            step.verb = "claim"
+            await self.claim(step)
+            return
+        rng, store, holder, lease = self.rng, self.store, self.actor.number, self.lease()
+        assert isinstance(store, Prompt), "a durable store is one"
+        jobs = [self.newcomer(number) for number in range(rng.randint(2, 4))]
+        new = [(job, rng.choice(PRIORITIES)) for job in jobs if "_status" not in vars(job)]
+        given = [(job.id, priority) for job, priority in new]
+        n, start = rng.choice((2, 9, 99)), rng.random() < 0.7
+        bounds: dict[str, Any] = {"until": None, "skip": [], "denied": False}
+        step.given = {"new": given, "n": n, "start": start, "lease": lease, **bounds}
+        step.verb = "claim"
+
+        async def asked() -> Any:
+            entering = [store.append_soon(*each) for each in new]
+            claimed = await self.store.claim(f"worker {holder}", n, lease=lease, start=start)
+            await asyncio.gather(*entering)
+            return claimed
+
+        def expected() -> Any:
+            self.reference.append(given, None, False)
+            step.eligible = [row.id for row in self.reference.eligible(**bounds)]
+            return self.reference.claim(n, **bounds, start=start, holder=holder, lease=lease)
+
+        await self.both(step, asked(), expected, lambda answer: self._taken(step, answer))
+
+    def _note(self, step: Step) -> None:
+        super()._note(step)
+        self.history.here.update(uid for uid, _ in step.given.get("new", ()))
+
+    async def together(self, step: Step) -> None:
+        """Complete all that who acts has started, or thinks it has, in one transaction."""
+        mine = [
+            (uid, attempt, Completion(self.rng.choice(RESPONSES), 0.1))
+            for uid, attempt in self.actor.claims.items()
+            if self.reference.knows(uid) and self.events[uid].status is S.PROCESSING
+        ]
+        await (self._settle(step, mine) if mine else self.arrive(step))
+
+    def _has_arrived(self) -> bool:
+        """Whether some were claimed in the last transaction that were new in it."""
+        return bool(self.steps) and "new" in self.steps[-1].given
 
     async def find(self, step: Step) -> None:
         gone = {uid for uid in self.events if not self.reference.knows(uid)}
@@ -307,6 +363,9 @@ class Estate(Building):
     @property
     def folder(self) -> Any:
         return HOMES[self.main.store]
+
+    def weights(self) -> dict[str, int]:
+        return WEIGHTS | DURABLE  # its claims and appends go over connections of their own
 
     def beside(self, folder: Any) -> Store:
         return postgres_in(folder, self.clock)

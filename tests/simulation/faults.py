@@ -19,6 +19,7 @@ from lionpride.stores.sqlite.entering import Append
 from lionpride.stores.sqlite.expiring import Expire, Expired
 from lionpride.stores.sqlite.look import Look
 from lionpride.stores.sqlite.rows import Rows
+from lionpride.stores.sqlite.spans import Spans
 
 Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 
@@ -270,6 +271,18 @@ def completions_forget_what_went_before(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Bulk, "complete")
     def complete(old: Any, self: Bulk, ended: Any) -> Any:
         return old(self, [(*one[:5], 0, 0, *one[7:]) for one in ended])
+
+
+@fault("S1")
+def a_span_ends_with_one_of_its_events(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Spans, "_whole")
+    def whole(old: Any, self: Spans, numbers: Any) -> Any:
+        return [span for span in self._known if any(span[0] <= n <= span[1] for n in numbers)]
+
+
+@fault("C4")
+def spans_are_not_unfolded(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Spans, "unfold", Spans.forget)
 
 
 # -- by hand ---------------------------------------------------------------------------------------

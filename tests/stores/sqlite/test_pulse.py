@@ -1,5 +1,6 @@
 """The pulse: what it does to the tables, seen through a connection of one's own."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ class Eye:
         self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
 
     def leases(self) -> dict[str, float]:
-        rows: Any = self._db.execute("SELECT worker, max(until) FROM lease GROUP BY worker")
+        rows: Any = self._db.execute("SELECT worker, max(until) FROM leased GROUP BY worker")
         return dict(rows)
 
     def seen(self) -> dict[str, float]:
@@ -84,6 +85,18 @@ async def test_a_blocked_loop_keeps_its_leases(path: Path, eye: Eye) -> None:
     assert await other.claim("other") == ([], 1.0)
     assert await store.extend("w", [one]) == [Extended.OK]
     await other.close()
+    await store.close()
+
+
+async def test_a_claim_of_what_is_new_is_kept_as_well(path: Path, eye: Eye) -> None:
+    store = SqliteStore(path, lease=0.3)
+    store.enlist("w", lambda event: None)
+    await store.claim("w", 0)
+    entering = [store.append_soon(Job(), 1.0) for _ in range(2)]
+    await store.claim("w", 2)
+    await asyncio.gather(*entering)
+    first = eye.leases()
+    assert eye.until(eye.leases, first)["w"] > first["w"]
     await store.close()
 
 

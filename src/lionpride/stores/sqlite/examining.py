@@ -116,8 +116,8 @@ def _empty(path: Path, connection: apsw.Connection) -> Finding | None:
 def _orphans(connection: apsw.Connection, before: float) -> Finding | None:
     """Leases that have lapsed for long, whose worker is not even on the list any more."""
     query = (
-        "SELECT count(*) FROM lease WHERE until < ? "
-        "AND NOT EXISTS (SELECT 1 FROM worker WHERE name = lease.worker)"
+        "SELECT count(*) FROM leased WHERE until < ? "
+        "AND NOT EXISTS (SELECT 1 FROM worker WHERE name = leased.worker)"
     )
     count: int = connection.execute(query, (before,)).get
     if not count:

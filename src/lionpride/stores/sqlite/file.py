@@ -31,7 +31,7 @@ __all__ = (
 APPLICATION: Final = 0x4C696F6E
 """SQLite's ``application_id`` of our files: "Lion"."""
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The newest schema that this version of the library knows: the last file in ``schema/``."""
 
 PATIENCE: Final = 30.0

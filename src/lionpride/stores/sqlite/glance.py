@@ -144,7 +144,8 @@ class Glance:
 
     async def runs(self, limit: int = 200) -> Sequence[Runs]:
         query = (
-            "SELECT number, worker, since FROM lease WHERE queue = ? ORDER BY since, number LIMIT ?"
+            "SELECT number, worker, since FROM leased WHERE queue = ? "
+            "ORDER BY since, number LIMIT ?"
         )
 
         def look(db: apsw.Connection) -> list[Runs]:

@@ -17,7 +17,7 @@ __all__ = ("Glance", "Look")
 _TABLES: Final[dict[str | None, str]] = {
     None: "event",
     PENDING: "waiting",
-    PROCESSING: "lease",
+    PROCESSING: "leased",
     EventStatus.COMPLETED.value: "finished NOT INDEXED",
 }
 _AT_ONCE: Final = 128
@@ -26,7 +26,7 @@ _AT_ONCE: Final = 128
 _GIVEN: Final = f"IN ({', '.join(f'?{n}' for n in range(1, _AT_ONCE + 1))})"
 _STANDINGS: Final = (
     f"SELECT number, status, attempt FROM finished WHERE number {_GIVEN} UNION ALL "
-    f"SELECT number, '{PROCESSING}', attempt FROM lease WHERE number {_GIVEN} UNION ALL "
+    f"SELECT number, '{PROCESSING}', attempt FROM leased WHERE number {_GIVEN} UNION ALL "
     f"SELECT number, '{PENDING}', attempt FROM waiting INDEXED BY later "
     f"WHERE due > 0 AND number {_GIVEN} UNION ALL "
     f"SELECT e.number, '{PENDING}', w.attempt FROM event e CROSS JOIN waiting w "
@@ -167,9 +167,9 @@ class Look:
     def held(self) -> list[tuple[str, int, bytes, str, int, float]]:
         """What is leased: worker, number, id, kind, attempt and when the lease lapses."""
         query = (
-            "SELECT l.worker, l.number, e.id, e.kind, l.attempt, l.until FROM lease l "
-            "JOIN event e ON e.number = l.number WHERE l.queue = ? ORDER BY l.number"
-        )
+            "SELECT l.worker, l.number, e.id, e.kind, l.attempt, l.until FROM leased l "
+            "CROSS JOIN event e ON e.number = l.number WHERE l.queue = ? ORDER BY l.number"
+        )  # CROSS: else all events are gone through for the few that are leased
         rows: Any = self._db.execute(query, (self._number(),))
         return list(rows)
 
@@ -177,7 +177,7 @@ class Look:
         """The workers of this queue: name, process, last sign of life, what it says, its claims."""
         query = (
             "SELECT w.name, w.host, w.pid, w.born, w.seen, w.about, count(l.number) "
-            "FROM worker w LEFT JOIN lease l ON l.worker = w.name WHERE w.queue = ? "
+            "FROM worker w LEFT JOIN leased l ON l.worker = w.name WHERE w.queue = ? "
             "GROUP BY w.name ORDER BY w.name"
         )
         rows: Any = self._db.execute(query, (self._number(),))
@@ -185,7 +185,7 @@ class Look:
 
     def holder(self, number: int) -> str | None:
         """The worker that has claimed an event."""
-        query = "SELECT worker FROM lease WHERE number = ?"
+        query = "SELECT worker FROM leased WHERE number = ?"
         return self._db.execute(query, (number,)).get  # type: ignore[no-any-return]
 
     def ahead(self, priority: float, number: int, now: float) -> int:
@@ -270,7 +270,7 @@ class Look:
         """Status, due time, time of ending (0: not yet) and state of an event."""
         at: Any = self._db.execute(
             f"SELECT status, 0.0, ended, {ENDED}, NULL FROM finished WHERE number = ?1 UNION ALL "
-            f"SELECT '{PROCESSING}', due, 0.0, {STATE} FROM lease WHERE number = ?1 UNION ALL "
+            f"SELECT '{PROCESSING}', due, 0.0, {STATE} FROM leased WHERE number = ?1 UNION ALL "
             f"SELECT '{PENDING}', due, 0.0, {STATE} FROM waiting "
             "WHERE queue = ?2 AND due = 0 AND priority = ?3 AND number = ?1 UNION ALL "
             f"SELECT '{PENDING}', due, 0.0, {STATE} FROM waiting INDEXED BY later "

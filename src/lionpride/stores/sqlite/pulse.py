@@ -82,9 +82,11 @@ class Pulse:
             try:
                 now = self._clock()
                 for worker, about in self._workers.items():
-                    connection.execute(
-                        "UPDATE lease SET until = ? WHERE worker = ?", (now + self._lease, worker)
-                    )
+                    for table in ("lease", "span"):
+                        connection.execute(
+                            f"UPDATE {table} SET until = ? WHERE worker = ?",
+                            (now + self._lease, worker),
+                        )
                     connection.execute(
                         "UPDATE worker SET seen = ?, about = ? WHERE name = ?",
                         (now, about(), worker),

@@ -7,10 +7,13 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+import apsw
+
 from ...rules.lifecycle import RETRYABLE
 from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Place, Stands, State, Waits
 from .look import Look
 from .many import each_of
+from .spans import Spans
 
 __all__ = ("Rows",)
 
@@ -19,7 +22,14 @@ _ANY: Final = 2**62
 
 
 class Rows(Look):
-    """The rows of a queue, over a connection that is inside a transaction."""
+    """The rows of a queue, over a connection that is inside a transaction.
+
+    Every step but those of ``Bulk`` finds all claims in ``lease``: the spans are unfolded before.
+    """
+
+    def __init__(self, connection: apsw.Connection, queue: str) -> None:
+        super().__init__(connection, queue)
+        self.spans = Spans(connection)
 
     # -- the transaction ---------------------------------------------------------------------
 
@@ -56,6 +66,7 @@ class Rows(Look):
     def roll_back(self) -> None:
         """Undo all, if SQLite has not done so by itself."""
         self._queue = 0  # it may have been made in this transaction
+        self.spans.forget()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
@@ -299,7 +310,7 @@ class Rows(Look):
             by_attempt.setdefault(attempt, []).append(number)
         return all(self.end_leases_of(numbers, each) for each, numbers in by_attempt.items())
 
-    def end_leases_of(self, numbers: Sequence[int], attempt: int) -> bool:
+    def end_leases_of(self, numbers: list[int], attempt: int) -> bool:
         """End leases of one attempt number; False if one was not there: then undo this."""
         before = self._db.total_changes()
         each_of(self._db, "DELETE FROM lease WHERE attempt = ? AND number", numbers, attempt)

@@ -18,7 +18,7 @@ _ENDED_BADLY: Final = (
 _SOURCES: Final[dict[EventStatus | None, str]] = {
     None: "SELECT number FROM event WHERE queue = :queue",
     EventStatus.PENDING: "SELECT number, result FROM waiting WHERE queue = :queue",
-    EventStatus.PROCESSING: "SELECT number, result FROM lease WHERE queue = :queue",
+    EventStatus.PROCESSING: "SELECT number, result FROM leased WHERE queue = :queue",
     EventStatus.COMPLETED: (
         "SELECT number, result FROM finished NOT INDEXED "
         "WHERE queue = :queue AND status = 'completed'"

@@ -70,8 +70,7 @@ CREATE TABLE lease (
     worker        TEXT    NOT NULL,
     until         REAL    NOT NULL,  -- it lapses then
     cancel        INTEGER NOT NULL DEFAULT 0,
-    held          TEXT,              -- what it holds of limits, by pool, as JSON
-    since         REAL    NOT NULL DEFAULT (unixepoch('subsec'))  -- when it was claimed
+    held          TEXT               -- what it holds of limits, by pool, as JSON
 ) STRICT;
 
 CREATE INDEX holding ON lease (number) WHERE held IS NOT NULL;
