@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 from stores.asking import claim_one, put, settle
 from stores.homes import Home
@@ -49,3 +50,20 @@ async def test_what_one_process_appends_another_claims_and_the_first_hears_of_it
     finally:
         await producer.close()
         await worker.close()
+
+
+async def test_it_knows_the_servers_time(home: Home) -> None:
+    store = beside(home)
+    connection = await asyncpg.connect(home.url)
+    try:
+        await store.counts()
+        while store._server_clock._error > 60:  # nobody has been told yet
+            await asyncio.sleep(0.01)
+        before = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+        said = store.time()
+        after = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+        error = store._server_clock._error
+        assert before - error - 0.01 <= said <= after + error + 0.01
+    finally:
+        await connection.close()
+        await store.close()

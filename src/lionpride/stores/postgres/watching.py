@@ -12,6 +12,7 @@ from uuid import uuid4
 from ...model.work import Work
 from ..bells import Bell
 from . import reading
+from .link import Db
 from .manage import Manage
 from .news import ALL, CANCEL, ENDED, PUBLISHED, READY
 
@@ -32,6 +33,8 @@ class Watching(Manage):
         self._origin = uuid4().hex[:12]
         self._herald.mark = f"{self._origin}/{self.queue}"
         self._news: set[str] = set()
+        self._closing = False
+        self._timed = 0.0  # when the server was asked for its time
         self._looking: asyncio.Task[None] | None = None
         self._is_shared = False  # other processes have made themselves heard, or seen
         self._doubtful: set[int] = set()  # waited for, and shown as they were before, perhaps
@@ -40,6 +43,13 @@ class Watching(Manage):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def close(self) -> None:
+        self._closing = True  # what is noted meanwhile makes nobody look
+        try:
+            await self._close()
+        finally:
+            self._closing = False
+
+    async def _close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -55,10 +65,25 @@ class Watching(Manage):
 
     def _is_wanted(self) -> bool:
         """Whether anybody here wants to know what others do."""
-        return self._opened is not None and (self._bells.any() or bool(self._workers))
+        is_open = self._opened is not None and not self._closing
+        return is_open and (self._bells.any() or bool(self._workers))
 
     def _has_opened(self) -> None:
+        if self._closing or self._opened is None:
+            return
+        self._timed = -SELDOM
         self._watch()
+        if self._given is None and self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def _set_clock(self, db: Db) -> None:
+        """Learn the server's time; once in a while."""
+        time = asyncio.get_running_loop().time
+        asked = time()
+        if asked - self._timed >= SELDOM:
+            now = await db.value("SELECT {now}", None)
+            self._timed = time()
+            self._server_clock.note(now, asked, self._timed)
 
     def _watch(self) -> None:
         """Listen, and look now and then, if that is wanted and not done already."""
@@ -100,6 +125,8 @@ class Watching(Manage):
     async def _look(self) -> None:
         """See what others have done, and pass on what that means."""
         try:
+            if self._given is None:
+                await self._read(self._set_clock)
             while self._news:
                 news = frozenset(self._news)
                 self._news.clear()

@@ -1,0 +1,24 @@
+"""What is read of an event that moves on meanwhile is read again."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lionpride.stores.postgres.sights import Sights
+
+
+async def test_what_moves_on_while_the_server_answers_is_read_again() -> None:
+    asked: list[list[int]] = []
+
+    async def read(numbers: Sequence[int]) -> dict[int, Any]:
+        asked.append(list(numbers))
+        if len(asked) == 1:
+            sights.moved([2])
+        return {number: f"as of {len(asked)}" for number in numbers if number != 3}
+
+    sights = Sights(read, read)
+    await sights.see([1, 2, 3, 1])
+    assert asked == [[1, 2, 3], [2]]
+    assert sights([1, 2, 3]) == ["as of 1", "as of 2", None]
+    sights.moved([1])  # nobody is asked now
+    await sights.see([])
+    assert sights([1]) == [None]
