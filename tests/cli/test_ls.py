@@ -27,6 +27,7 @@ def test_all_queues_in_order_of_arrival(store, capsys):
         "id",
         "queue",
         "kind",
+        "about",
         "status",
         "created",
         "tries",

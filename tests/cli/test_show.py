@@ -5,6 +5,7 @@ import json
 import re
 
 from cli.shelves import fill, while_it_runs
+from pydantic import Field, SecretStr
 
 from lionpride.cli import main
 from lionpride.core import Event, Executor, Processor, Retry
@@ -133,3 +134,39 @@ def test_an_id_that_is_not_there(kept, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "no event of this id in" in err
+
+
+class Login(Event):
+    user: str = "ada"
+    password: str = Field("one-secret", repr=False)
+    token: SecretStr = SecretStr("two-secret")
+
+    async def _invoke(self):
+        return self.token
+
+
+class LoginProcessor(Processor):
+    event_type = Login
+
+
+class LoginExecutor(Executor):
+    processor_type = LoginProcessor
+
+
+def test_secrets_are_hidden_unless_they_are_asked_for(tmp_path, capsys):
+    url = f"sqlite:///{tmp_path}/run.db"
+
+    async def log_in():
+        async with LoginExecutor(store=url) as executor:
+            login = await executor.append(Login())
+            await executor.join()
+            return str(login.id)
+
+    uid = asyncio.run(log_in())
+    assert main(["show", url, uid]) == main(["ls", url]) == 0
+    said = capsys.readouterr().out
+    assert ("secret" in said, "ada" in said) == (False, True)
+    assert main(["show", url, uid, "--reveal"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("one-secret") == 1
+    assert said.count("two-secret") == 2, "as a field, and as the response"

@@ -17,6 +17,7 @@ from ..drawing.text import duration, how_far, one_line, rate, shorten
 from ..stores.record import Record
 from ..stores.seen import Runs, Usage
 from ..view.records import error_of
+from ..view.redact import called
 from ..view.scene import Scene
 from .progress import STYLES
 
@@ -220,7 +221,7 @@ def _two(values: tuple[float, ...] | None) -> Text:
 
 
 def _name(record: Record) -> Text:
-    return Text(one_line(f"{record.kind.rpartition('.')[2]} {record.number}"))
+    return Text(called(record) or one_line(f"{record.kind.rpartition('.')[2]} {record.number}"))
 
 
 def _gauge_columns(width: int) -> int:

@@ -8,6 +8,7 @@ from ..core import EventStatus
 from ..drawing.text import duration, how_far, shorten
 from ..stores.record import Record
 from ..view.records import created_of, error_of, seconds_of
+from ..view.redact import called
 from .durable import Commands, Shelf, add_command
 from .place import place_of
 from .records import listed
@@ -71,13 +72,25 @@ async def ls(options: argparse.Namespace) -> int:
 
 
 def _show(found: list[Record], several: bool) -> None:
-    headings = ["number", "id", "queue", "kind", "status", "created", "tries", "ran", "why"]
+    headings = [
+        "number",
+        "id",
+        "queue",
+        "kind",
+        "about",
+        "status",
+        "created",
+        "tries",
+        "ran",
+        "why",
+    ]
     rows = [
         [
             str(record.number),
             str(record.id),
             record.queue,
             record.kind,
+            shorten(called(record), 40),
             record.status.value,
             f"{created_of(record.payload):%Y-%m-%d %H:%M:%S}",
             str(record.tries),

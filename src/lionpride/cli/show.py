@@ -11,6 +11,7 @@ from ..drawing.text import duration, how_far, one_line
 from ..model.attempts import Attempt, attempts_of
 from ..stores.record import Record
 from ..view.records import created_of, error_of, seconds_of
+from ..view.redact import HEAD, HIDDEN_TEXT, hidden_of, redacted
 from .durable import Commands, Shelf, add_command
 from .find import find_all
 from .place import place_of
@@ -20,8 +21,6 @@ from .table import json_line, show_fields
 
 __all__ = ["add"]
 
-HEAD = ("id", "created_at", "metadata", "execution")  # of a payload: the rest is the event's own
-
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
@@ -30,10 +29,11 @@ def add(commands: Commands) -> None:
         "show",
         show,
         summary="show an event of a store",
-        description="Show all that a store has on record of events.",
+        description="Show what a store has on record of events: all with --json, else but secrets.",
     )
     parser.add_argument("ids", metavar="ID", nargs="+", help="an id, or how it begins")
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
+    parser.add_argument("--reveal", action="store_true", help="show fields that are secrets, too")
 
 
 async def show(options: argparse.Namespace) -> int:
@@ -46,11 +46,11 @@ async def show(options: argparse.Namespace) -> int:
         else:
             if i:
                 tell("\n")
-            show_fields(_fields(record))
+            show_fields(_fields(record, options.reveal))
     return 0
 
 
-def _fields(record: Record) -> dict[str, str]:
+def _fields(record: Record, reveal: bool) -> dict[str, str]:
     payload, state = record.payload, record.payload["execution"]
     fields = {
         "id": str(record.id),
@@ -80,13 +80,21 @@ def _fields(record: Record) -> dict[str, str]:
         fields["error"] = error
     if attempts := attempts_of(state.get("attempts", ())):
         fields["failed"] = "\n".join(map(_attempt, attempts))
-    own = {name: value for name, value in payload.items() if name not in HEAD}
-    fields |= {f".{name}": _json(value) for name, value in own.items()}
+    return fields | _own(record, reveal)
+
+
+def _own(record: Record, reveal: bool) -> dict[str, str]:
+    """What the user's code has put into it: fields, metadata, the response."""
+    payload, fields = record.payload, dict[str, str]()
+    hidden, write = ((), _json) if reveal else (hidden_of(record), _clean)
+    for name, value in payload.items():
+        if name not in HEAD:
+            fields[f".{name}"] = HIDDEN_TEXT if name in hidden else write(value)
     meta = {n: v for n, v in payload.get("metadata", {}).items() if not n.startswith("lion_")}
     if meta:
-        fields["metadata"] = _json(meta)
-    if "response" in state:
-        fields["response"] = _json(state["response"])
+        fields["metadata"] = write(meta)
+    if "response" in payload["execution"]:
+        fields["response"] = write(payload["execution"]["response"])
     return fields
 
 
@@ -116,6 +124,12 @@ def _live(record: Record) -> dict[str, Any]:
     if record.chunks:
         live["chunks"] = record.chunks
     return live
+
+
+def _clean(value: Any) -> str:
+    """A value as JSON, without what is tagged as a secret."""
+    shown = redacted(value)
+    return HIDDEN_TEXT if shown == HIDDEN_TEXT else _json(shown)
 
 
 def _json(value: Any) -> str:

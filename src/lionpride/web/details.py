@@ -15,8 +15,8 @@ from ..model.attempts import attempts_of
 from ..model.codec import encode
 from ..stores.record import Record
 from ..view.records import created_of, error_of, seconds_of
+from ..view.redact import fields_of, pretty
 from .desk import Desk
-from .redact import fields_of, pretty
 from .render import clock
 
 __all__ = ["of"]

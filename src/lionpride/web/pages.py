@@ -16,11 +16,11 @@ from ..stores.record import Record
 from ..view.deeds import OPEN, doable
 from ..view.limits import slots_of
 from ..view.records import created_of, error_of, seconds_of
+from ..view.redact import called, gist
 from ..view.scene import BADLY, failures
 from . import charts, details
 from .asked import SPANS, Asked, link
 from .desk import Desk, desk_of
-from .redact import gist
 from .render import page
 from .window import Window
 
@@ -44,6 +44,7 @@ async def overview(request: Request) -> Response:
         "running": await desk.office.runs(RECENT),
         "failures": await failures(desk.office, RECENT),
         "ran_for": lambda one: None if one.since is None else max(0.0, time() - one.since),
+        "called": called,
         "error_of": error_of,
     }
     return await page(request, desk, "overview.html", shown, view="")

@@ -5,7 +5,7 @@ from pydantic import BaseModel, Field, SecretBytes, SecretStr
 from lionpride.core import Event, EventStatus
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.record import Record
-from lionpride.web.redact import fields_of, gist, pretty
+from lionpride.view.redact import called, fields_of, gist, pretty
 
 
 class Key(BaseModel):
@@ -31,6 +31,13 @@ async def test_what_is_kept_out_of_the_repr_or_a_secret_is_hidden() -> None:
     assert "secret" not in text
     assert fields_of(record)["user"] == '"ada"'
     assert gist(record).startswith('user="ada"')
+
+
+async def test_it_is_called_by_the_first_text_that_may_be_shown() -> None:
+    record = await record_of(Login())
+    assert called(record) == "ada"
+    assert called(await record_of(Login(user=""))) == ""
+    assert called(await record_of(Login(user="two\nlines"))) == "two lines"
 
 
 async def test_a_record_without_its_class_says_so_itself() -> None:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from ..drawing.text import one_line
 from ..errors import LionprideError
 from ..model import registry
 from ..model.marks import HIDDEN, hidden_fields
 from ..stores.record import Record
 
-__all__ = ["HIDDEN_TEXT", "fields_of", "gist", "pretty", "redacted"]
+__all__ = ["HEAD", "HIDDEN_TEXT", "called", "fields_of", "gist", "hidden_of", "pretty", "redacted"]
 
 HIDDEN_TEXT: Final = "••••••"
 
@@ -24,12 +25,21 @@ _MOST: Final = 20_000  # characters of one value that are shown
 
 def fields_of(record: Record) -> dict[str, str]:
     """The fields of an event as text, secrets hidden."""
-    hidden = _hidden(record)
+    hidden = hidden_of(record)
     return {
         name: HIDDEN_TEXT if name in hidden else pretty(value)
         for name, value in record.payload.items()
         if name not in HEAD
     }
+
+
+def called(record: Record) -> str:
+    """What to call an event in one line: the first text among its own fields that may be shown."""
+    hidden = hidden_of(record)
+    for name, value in record.payload.items():
+        if isinstance(value, str) and value and name not in HEAD and name not in hidden:
+            return one_line(value[:400])
+    return ""
 
 
 def gist(record: Record) -> str:
@@ -62,7 +72,7 @@ def redacted(value: Any) -> Any:
     return value
 
 
-def _hidden(record: Record) -> Collection[str]:
+def hidden_of(record: Record) -> Collection[str]:
     """The fields that are not to be shown, as the record says, and the class where it is here."""
     metadata = record.payload.get("metadata") or {}
     said = metadata.get(HIDDEN) if isinstance(metadata, Mapping) else None
