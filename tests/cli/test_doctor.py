@@ -8,6 +8,8 @@ from cli.test_migrate import make_old
 from cli.test_work import put, working
 from kept import over_kept
 
+from lionpride.cli import main
+
 
 def findings(place, *options, status):
     """What it finds; the tests' server does not wait for its disk, which is noted, and right."""
@@ -86,3 +88,10 @@ def test_what_is_not_there_is_not_made(place):
     done = place.run("doctor", "gone.db")
     assert done.returncode == 2
     assert "no such file" in done.stderr
+
+
+def test_what_cannot_be_looked_at_is_not_a_finding(tmp_path, capsys):
+    path = tmp_path / "jobs.py"
+    path.write_text("print('no database')\n" * 100)
+    assert main(["doctor", str(path)]) == 2
+    assert "jobs.py" in capsys.readouterr().err

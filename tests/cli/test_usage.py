@@ -4,7 +4,13 @@ import argparse
 
 import pytest
 
-from lionpride.cli.usage import UsageError, count_from_zero, positive_seconds, whole_number
+from lionpride.cli.usage import (
+    UsageError,
+    count_from_zero,
+    positive_seconds,
+    queue_name,
+    whole_number,
+)
 from lionpride.errors import LionprideError
 
 
@@ -59,3 +65,10 @@ def test_without_a_command_those_that_there_are_are_named(place):
     assert (done.returncode, done.stdout) == (2, "")
     for command in ("run", "ls", "show", "counts", "retry", "cancel", "export", "import"):
         assert f"\n    {command} " in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_a_queue_without_a_name_is_not_the_default_one(text):
+    assert queue_name("jobs") == "jobs"
+    with pytest.raises(argparse.ArgumentTypeError, match="leave the option out"):
+        queue_name(text)

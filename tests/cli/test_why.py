@@ -15,8 +15,8 @@ def test_what_holds_an_event_is_a_line_each(kept, capsys):
     first, *held, last = capsys.readouterr().out.splitlines()
     assert first.endswith(f"{pending} is pending in queue deeds, 1 in the order of what is due")
     (line,) = held
-    assert line.startswith("- nothing is running queue deeds: use `async with executor:`")
-    assert last == "expected to start when nobody can know"
+    assert line.startswith("- nothing is running queue deeds: start a worker (`lionpride work`)")
+    assert last == "nobody can know when it starts"
 
 
 def test_several_may_be_asked_for_also_by_how_they_begin(kept, capsys):

@@ -176,7 +176,7 @@ async def test_join_does_not_wait_for_another_worker_that_has_stopped() -> None:
         await asyncio.sleep(1)
     complaint = await joining
     assert isinstance(complaint, OperationError)
-    assert "1 events are pending" in str(complaint)
+    assert "1 event is pending" in str(complaint)
 
 
 async def test_two_workers_of_one_store_share_its_events() -> None:

@@ -116,7 +116,7 @@ def test_it_is_frozen_and_says_all_of_it_in_a_few_lines() -> None:
             {"workers": (worker(paused=True),)},
             [
                 "- worker w is paused: resume() lets events start again",
-                "expected to start when nobody can know",
+                "nobody can know when it starts",
             ],
         ),
         ({"status": S.SKIPPED}, ["- it has ended: skipped"]),

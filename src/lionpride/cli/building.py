@@ -62,13 +62,14 @@ def build(target: Target, limits: Limits, place: Place | None, queue: str | None
     try:
         return target.executor_type(**how)
     except Exception as error:  # the user's own class may raise anything
-        what = " ".join(f"{key}={value}" for key, value in limits.items()) or "no limits"
+        given = " ".join(f"{key}={value}" for key, value in limits.items())
+        made = f"made with {given}" if given else "made"
         why = one_line(str(error)) if isinstance(error, LionprideError) else trouble(error)
         name = target.executor_type.__name__
         for key in ("store", "queue"):
             if key in how and isinstance(error, TypeError) and f"argument '{key}'" in str(error):
                 why = f"let __init__ of {name} take `{key}`, and hand it to super().__init__()"
-        raise UsageError(f"{target.name} cannot be made with {what}: {why}") from error
+        raise UsageError(f"{target.name} cannot be {made}: {why}") from error
 
 
 async def start(target: Target, executor: Executor, place: Place | None) -> None:

@@ -48,7 +48,8 @@ async def check_queue(store: Durable, name: str, *, knows_classes: bool) -> list
 def _nobody(queue: str, waiting: int, alive: Sequence[WorkerRecord], name: str) -> Finding | None:
     if alive or not waiting:
         return None
-    what = f"nobody works on queue {queue!r}, and {plural(waiting, 'event')} in it wait"
+    wait = "waits" if waiting == 1 else "wait"
+    what = f"nobody works on queue {queue!r}, and {plural(waiting, 'event')} in it {wait}"
     return Finding("worker", "wrong", what, f"start one: lionpride work TARGET --store {name}")
 
 

@@ -15,6 +15,7 @@ from .place import Place, place_of
 from .streams import tell
 from .table import json_line
 from .target import load_targets
+from .usage import UsageError
 
 __all__ = ["add"]
 
@@ -28,7 +29,8 @@ def add(commands: Commands) -> None:
         summary="say what is wrong or slow with a store",
         description="Say what is wrong or slow with a store, and what to do about it. Nothing is "
         "changed.",
-        epilog="exit status: 0 if nothing is wrong or slow, 1 if something is",
+        epilog="exit status: 0 if nothing is wrong or slow, 1 if something is, 2 if it cannot be "
+        "looked at",
     )
     parser.add_argument(
         "--target",
@@ -57,7 +59,7 @@ async def doctor(options: argparse.Namespace) -> int:
                         shelf.of(queue), place.name, knows_classes=bool(options.targets)
                     )
             except LionprideError as error:
-                raise LionprideError(one_line(str(error))) from error
+                raise UsageError(one_line(str(error))) from error
     _tell(found, options.json)
     return 1 if any(each.level != "note" for each in found) else 0
 
@@ -68,7 +70,7 @@ async def _schema(place: Place) -> list[Finding]:
     try:
         schema = await store.schema()
     except LionprideError as error:
-        raise LionprideError(one_line(str(error))) from error
+        raise UsageError(one_line(str(error))) from error
     finally:
         await store.close()
     if schema.is_current:

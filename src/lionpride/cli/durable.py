@@ -15,7 +15,7 @@ from ..stores.record import Record
 from .grammar import Parser, add_store
 from .place import Durable, Place
 from .streams import warn
-from .usage import UsageError
+from .usage import UsageError, queue_name
 
 __all__ = [
     "Commands",
@@ -110,7 +110,9 @@ def add_command(
     """Add a command that looks at a store which is there, or changes what is in it."""
     parser: Parser = commands.add_parser(name, help=summary, description=description, epilog=epilog)
     add_store(parser)
-    parser.add_argument("--queue", metavar="Q", help="only one queue; by default all")
+    parser.add_argument(
+        "--queue", metavar="Q", type=queue_name, help="only one queue; by default all"
+    )
     parser.set_defaults(run=lambda options: finish(work(options)))
     return parser
 

@@ -23,7 +23,7 @@ from .grammar import add_store
 from .outputs import is_same_file
 from .place import Place, place_of
 from .streams import tell, warn
-from .usage import UsageError
+from .usage import UsageError, queue_name
 
 __all__ = ["add"]
 
@@ -49,7 +49,9 @@ def add(commands: Commands) -> None:
         help="what `export` wrote, or a Flow's to_dict as JSON; - is standard input",
     )
     add_store(parser, -1)
-    parser.add_argument("--queue", metavar="Q", help="where all of them go, whatever the file says")
+    parser.add_argument(
+        "--queue", metavar="Q", type=queue_name, help="where all of them go, whatever the file says"
+    )
     parser.add_argument(
         "--exist-ok", action="store_true", help="leave events that are known as they stand"
     )

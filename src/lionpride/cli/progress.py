@@ -125,7 +125,7 @@ class LiveScreen:
         tally = self._tally
         known = self._read.is_set()
         total, settled = tally.total, tally.settled
-        share = f"{settled / total:.0%}" if known and total else ""
+        share = f"{settled * 100 // total}%" if known and total else ""
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(no_wrap=True)
         grid.add_column(ratio=1)

@@ -18,7 +18,7 @@ from .resume import Fresh
 from .source import open_source
 from .streams import claim_stdout, tell
 from .target import load_target
-from .usage import UsageError, positive_seconds
+from .usage import UsageError, positive_seconds, queue_name
 
 __all__ = ["add"]
 
@@ -80,7 +80,10 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
         help=f"keep events, and go on where a run ended: {STORE}",
     )
     parser.add_argument(
-        "--queue", metavar="Q", help="the queue in the store; by default the event class's"
+        "--queue",
+        metavar="Q",
+        type=queue_name,
+        help="the queue in the store; by default the event class's",
     )
     anew = parser.add_mutually_exclusive_group()
     anew.add_argument(

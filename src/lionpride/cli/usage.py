@@ -8,13 +8,20 @@ import math
 from ..drawing.text import shorten
 from ..errors import LionprideError
 
-__all__ = ["UsageError", "count_from_zero", "positive_seconds", "whole_number"]
+__all__ = ["UsageError", "count_from_zero", "positive_seconds", "queue_name", "whole_number"]
 
 
 class UsageError(LionprideError):
     """The command cannot be carried out as given; nothing was run. One line, with the remedy."""
 
     default_message = "cannot do that"
+
+
+def queue_name(text: str) -> str:
+    """Read the name of a queue, for argparse."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a queue has a name: leave the option out for the default")
+    return text
 
 
 def whole_number(text: str) -> int:

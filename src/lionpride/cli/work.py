@@ -16,7 +16,7 @@ from .place import STORE, Place, place_of
 from .shift import Shift
 from .streams import tell
 from .target import Target, executor_for, load_targets
-from .usage import UsageError
+from .usage import UsageError, queue_name
 
 __all__ = ["add"]
 
@@ -57,6 +57,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--queue",
         metavar="Q",
+        type=queue_name,
         dest="queues",
         action="append",
         default=[],

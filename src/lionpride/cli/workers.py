@@ -34,14 +34,17 @@ def add(commands: Commands) -> None:
 
 async def workers(options: argparse.Namespace) -> int:
     """Say who works."""
-    async with Shelf(place_of(options.store), options.queue) as shelf:
+    place = place_of(options.store)
+    async with Shelf(place, options.queue) as shelf:
         found = [each for queue in shelf.queues for each in await shelf.of(queue).workers()]
     if options.json:
         for each in found:
             tell(json_line(_plain(each)))
         return 0
     if not found:
-        tell("nobody works on it; what waits is run by: lionpride work TARGET --store STORE")
+        tell(
+            f"nobody works on it; what waits is run by: lionpride work TARGET --store {place.name}"
+        )
         return 0
     _show(found)
     return 0

@@ -335,9 +335,9 @@ class Processor(Alone):
         waiting = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
         running = counts[EventStatus.PROCESSING]
         if waiting and not await store.attended():
-            are = "are pending or claimed" if running else "are pending"
+            what = "pending or claimed" if running else "pending"
             raise OperationError(
-                f"{waiting} events {are} and nothing is running them: use `async with "
+                f"{_are(waiting)} {what} and nothing is running them: use `async with "
                 "executor:`, run processor.execute() in a task, or call forward()"
             )
         if waiting and not running and isinstance(store, Foreign):
@@ -347,7 +347,7 @@ class Processor(Alone):
     async def _check_not_stuck(self, store: Foreign, waiting: int) -> None:
         if kinds := await store.stuck():
             raise OperationError(
-                f"{waiting} events are pending and none of them can run: this process has not "
+                f"{_are(waiting)} pending and none of them can run: this process has not "
                 f"defined {', '.join(kinds)}: import what defines them, and join again"
             )
 
@@ -359,3 +359,7 @@ class Processor(Alone):
 def _worker_name() -> str:
     """A new name for a store to know a worker by."""
     return f"{os.getpid()}-{uuid4().hex[:8]}"
+
+
+def _are(waiting: int) -> str:
+    return "1 event is" if waiting == 1 else f"{waiting} events are"

@@ -76,7 +76,9 @@ class Why(NamedTuple):
         lines += [f"- {each.text}" for each in self.holds]
         if self.status is _S.PENDING:
             lines += ["- nothing holds it"] if not self.holds else []
-            lines += [f"expected to start {_when(self.expected, self.now)}"]
+            known = self.expected is not None
+            starts = f"expected to start {_when(self.expected, self.now)}"
+            lines += [starts if known else "nobody can know when it starts"]
         return "\n".join(lines)
 
 
@@ -154,8 +156,8 @@ def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:
     if not live:
         yield Hold(
             "no worker",
-            f"nothing is running queue {at.queue}: use `async with executor:`, call forward(), "
-            "or start a worker",
+            f"nothing is running queue {at.queue}: start a worker (`lionpride work`), or use "
+            "`async with executor:`",
         )
     known = [worker for worker in live if worker.about is not None]
     going = [worker for worker in known if worker.about and not worker.about.paused]

@@ -92,6 +92,20 @@ async def test_a_newer_one_is_left_alone(home, store):
         await connection.close()
 
 
+async def test_a_server_that_is_waited_for_is_told_of_once(opened, caplog, monkeypatch):
+    monkeypatch.setattr("lionpride.stores.postgres.link.SILENT", 0.0)
+    home = Home()
+    home.url = "postgresql://me:secret@127.0.0.1:1/nothing"
+    store = postgres_in(home, None, patience=0.2)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="cannot be reached"):
+            await store.counts()
+    (told,) = [text for text in caplog.messages if "cannot be reached" in text]
+    assert told.endswith("; it is tried for 0 s more")
+    assert "secret" not in told
+    await store.close()
+
+
 async def test_a_server_that_is_not_there_is_named(opened):
     home = Home()
     home.url = "postgresql://me:secret@127.0.0.1:1/nothing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from random import random
 from time import monotonic
@@ -19,8 +20,16 @@ __all__ = ("SHARDS", "Db", "Link", "Step")
 
 T = TypeVar("T")
 
+logger = logging.getLogger("lionpride")
+
 SHARDS: Final = 32
 """Rows over which the counts of a queue are spread."""
+
+SILENT: Final = 1.0
+"""Seconds of trying after which it is said that the server cannot be had."""
+
+QUIET: Final = 30.0
+"""Seconds in which that is said once."""
 
 _SOON, _LATER = 0.02, 1.0
 """Seconds until the next try, at first and at last."""
@@ -205,7 +214,8 @@ class Link:
         Raises:
             StoreError: if the server cannot be had, or refuses.
         """
-        latest = monotonic() + (self._patience if patience is None else patience)
+        began = monotonic()
+        latest = began + (self._patience if patience is None else patience)
         again, delay = False, _SOON
         while True:
             connection = None
@@ -226,6 +236,7 @@ class Link:
                         connection, again, self.unheard = None, True, True
                 if monotonic() > latest:
                     raise explained(error, self._where) from error
+                self._tell(error, monotonic() - began, latest - monotonic())
             except BaseException:  # in the midst of an answer
                 if connection is not None:
                     self.pool.drop(connection)
@@ -236,6 +247,12 @@ class Link:
                     self.pool.give(connection)
             await asyncio.sleep(delay * (0.5 + random()))  # noqa: S311
             delay = min(2 * delay, _LATER)
+
+    def _tell(self, error: Exception, tried: float, left: float) -> None:
+        """Warn that the server cannot be had: once in a while, whichever step finds out."""
+        if lost(error) and tried >= SILENT and monotonic() - self.pool.told > QUIET:
+            self.pool.told = monotonic()
+            logger.warning("%s; it is tried for %.0f s more", explained(error, self._where), left)
 
 
 def _is_the_servers(error: Exception) -> bool:

@@ -102,11 +102,15 @@ class Pool:
     Args:
         door: How they are opened.
         size: How many at most.
+
+    Attributes:
+        told: When it was last said that the server cannot be had, by ``monotonic``.
     """
 
     def __init__(self, door: Door, size: int) -> None:
         self._door = door
         self._size = size
+        self.told = float("-inf")
         self._free: list[Connection] = []
         self._count = 0
         self._known = False  # the tables are there
