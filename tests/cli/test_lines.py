@@ -77,7 +77,10 @@ def test_a_name_that_is_a_field_of_the_class_is_the_classs():
         ('"delay": -1', "line 7: delay must be >= 0 s"),
         ('"delay": "soon"', "line 7: delay must be a finite number of seconds, not 'soon'"),
         ('"at": "noon"', 'line 7: at: is no time in ISO 8601: "noon"'),
-        ('"at": "2099-01-01"', "line 7: at must have a time zone"),
+        (
+            '"at": "2099-01-01"',
+            'line 7: at: has no time zone: "2099-01-01": write 2099-01-01T00:00:00Z',
+        ),
         ('"delay": 5, "ttl": 3', "line 7: ttl=3 is over before the event may start"),
         ('"unique": ["a"]', "line 7: unique must be a text"),
         ('"unique_for": 5', "line 7: unique_for=5 says for how long: give unique"),

@@ -174,12 +174,15 @@ def test_fresh_removes_what_waits_and_what_a_killed_process_held(place):
     assert [e["payload"]["n"] for e in place.store("ls", place.url, "--json")] == [1000]
 
 
+OTHER = ("--output", "other.jsonl")  # one file cannot be written by two
+
+
 @over_kept
 def test_fresh_leaves_alone_what_another_process_runs(place):
     place.write({}, {})
     with place.start("run", "job.py:Held", *place.keeping) as process:
         assert process.stdout.readline() == "running\n"
-        done = place.run("run", "job.py:Held", *place.keeping, "--fresh")
+        done = place.run("run", "job.py:Held", *place.keeping, *OTHER, "--fresh")
         assert done.returncode == 2
         assert "another process works on queue 'job.Held'" in done.stderr
         (place.path / "release").touch()

@@ -131,8 +131,10 @@ async def test_without_a_terminal_it_is_drawn_once(
     status = await asyncio.to_thread(main, ["top", "--store", str(tmp_path / "run.db")])
     assert status == 0
     said = capsys.readouterr().out
-    assert "lionpride top" in said
+    assert said.startswith("lionpride top")
     assert "pending" in said
+    assert all(line.strip() for line in said.splitlines()), "it is not padded"
+    assert "quit" not in said, "there is nobody to press a key"
 
 
 def test_what_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError as PydanticError
 
 from ..core import Event
 from ..drawing.text import one_line, shorten
-from .lines import own_fields
+from .lines import TERMS, own_fields
 from .usage import UsageError
 
 __all__ = ["read_defaults"]
@@ -37,6 +37,8 @@ def _read(event_type: type[Event], text: str) -> tuple[str, Any]:
     if name not in settable:
         close = difflib.get_close_matches(name, settable, n=1)
         hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(settable)}"
+        if name in ("id", "priority", *TERMS):
+            hint = "the lines of the input say it, each its own"
         raise UsageError(f"--set {name}: is not a field of {event_type.__name__}: {hint}")
     return name, _value(event_type, name, value)
 

@@ -20,7 +20,7 @@ from ..engine.terms import terms_of
 from ..errors import LionprideError
 from ..model.work import Work
 
-__all__ = ["Asked", "BadLine", "EventReader", "label"]
+__all__ = ["TERMS", "Asked", "BadLine", "EventReader", "label"]
 
 
 Asked: TypeAlias = dict[str, Any]
@@ -140,8 +140,14 @@ class EventReader:
             return asked
         try:
             if isinstance(asked.get("at"), str):
-                asked["at"] = datetime.fromisoformat(asked["at"])
+                at = datetime.fromisoformat(asked["at"])
+                if at.tzinfo is None:
+                    said = f"{_quote(asked['at'])}: write {at:%Y-%m-%dT%H:%M:%S}Z for UTC"
+                    raise BadLine(number, f"at: has no time zone: {said}")
+                asked["at"] = at
             terms_of(time(), **asked)
+        except BadLine:
+            raise
         except LionprideError as error:
             raise BadLine(number, shorten(one_line(str(error)), 200)) from error
         except ValueError as error:

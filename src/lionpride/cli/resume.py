@@ -128,10 +128,12 @@ class Resumption:
         """Say what was done before, if anything was there."""
         ledger = self._ledger
         if ledger.known:
-            failed = sum(n for status, n in ledger.counts.items() if is_failure(status))
+            bad = {status: n for status, n in ledger.counts.items() if is_failure(status)}
+            bad |= {EventStatus.FAILED: bad.get(EventStatus.FAILED, 0)}
+            told = [f"{n:,} {s.value}" for s, n in bad.items() if n or s is EventStatus.FAILED]
+            done, left = ledger.earlier - sum(bad.values()), ledger.total - ledger.earlier
             self._say(
-                f"resuming from {self._place.name}: {ledger.earlier - failed:,} done, "
-                f"{failed:,} failed, {ledger.total - ledger.earlier:,} left"
+                f"resuming from {self._place.name}: {done:,} done, {', '.join(told)}, {left:,} left"
             )
 
     # -- the end -----------------------------------------------------------------------------

@@ -104,9 +104,11 @@ class Top:
 
         await self.look()
         console = Console(highlight=False)
-        tell()
         height = max(24, console.height if console.is_terminal else 40)
-        console.print(self.drawn(), height=height)
+        with console.capture() as drawn:
+            console.print(self.drawn(), height=height)
+        *lines, _keys = drawn.get().splitlines()  # nobody can press them
+        tell("\n".join(line for line in lines if line.strip()))
 
     async def watch(self) -> None:
         """Draw again and again, until q is pressed."""
