@@ -27,6 +27,7 @@ from lionpride.stores.postgres.names import Names
 from lionpride.stores.postgres.pool import Door
 
 N = 100_000
+TABLES = ("event", "ready", "lease", "finished", "worker")
 FILL = """
 INSERT INTO {queue} (name) VALUES ('plans');
 INSERT INTO {tally} (queue, shard) SELECT 1, n FROM generate_series(0, 31) n;
@@ -89,6 +90,9 @@ class Tables:
         self.home = Home()
         self.names = Names(self.home.schema, "")
         one = aside()
+        for table in TABLES:  # statistics are gathered when the test says so
+            off = f"ALTER TABLE {{{table}}} SET (autovacuum_enabled = off)"
+            one.do(one.connection.execute(self.names.fill(off)))
         one.do(one.connection.execute(self.names.fill(FILL.replace("$N", str(N)))))
         door = Door(self.home.url, self.names, pgbouncer=False, patience=10.0)
         self.connection: asyncpg.Connection = one.do(door.open())
@@ -110,7 +114,7 @@ class Tables:
         return list(walk(json.loads(said)[0]["Plan"]))
 
     def analyze(self) -> None:
-        for table in ("event", "ready", "lease", "finished", "worker"):
+        for table in TABLES:
             one = aside()
             one.do(one.connection.execute(self.names.fill(f"ANALYZE {{{table}}}")))
 
