@@ -12,7 +12,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
-from ..drawing.text import plural
 from ..errors import OperationError, StoreError
 from ..model.execution import EventStatus
 from ..stores.contract import Foreign, Immediate, Store
@@ -240,7 +239,7 @@ class Control(Intake):
     async def _tell_what_is_left(self, *, left_well: bool) -> None:
         with suppress(StoreError, OperationError):  # whatever is wrong with it, it is closed next
             if left := (await self._store.counts())[EventStatus.PENDING]:
-                name, what = self.states.name, plural(left, "event")
+                name, what = self.states.name, "1 event" if left == 1 else f"{left:,} events"
                 are = "is" if left == 1 else "are"
                 if left_well and isinstance(self._store, Immediate) and self._owns_store:
                     logger.warning(

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from ..errors import ExecutionError, NotFoundError, OperationError
@@ -17,13 +17,15 @@ from ..model.execution import TERMINAL, EventStatus
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.metering import Limits
-from ..rules.why import Why, explain
 from ..stores.contract import Cancelled, Immediate, Named, Store
 from ..stores.states import States
 from .event import Event
 from .observers import AppendWrapper, Listener, Observer, Observers, Picks, Wrapper
 from .processor import Processor
 from .statuses import Statuses
+
+if TYPE_CHECKING:
+    from ..rules.why import Why
 
 __all__ = ("Desk", "answer")
 
@@ -222,6 +224,8 @@ class Desk(Statuses):
         """
         uid = event.id if isinstance(event, Event) else as_id(event)
         await asyncio.sleep(0)  # a task just made for execute() may not have begun
+        from ..rules.why import explain  # late: who asks nothing needs it not
+
         standing = await self._store.standing(uid, self._limits or None)
         if standing is None:
             raise NotFoundError(f"{event!r} is not in this executor: append it first")

@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 from ..errors import OperationError
@@ -17,8 +17,6 @@ from ..rules.fleet import checked_scope, fleet_limits
 from ..rules.lifecycle import Cause, Defer
 from ..rules.limits import Limit
 from ..rules.metering import Limits
-from ..rules.standing import Standing
-from ..rules.why import Near
 from ..rules.window import Window
 from ..stores.contract import Foreign, Store
 from ..stores.memory import MemoryStore
@@ -31,6 +29,10 @@ from .loops import Loop, Round
 from .observers import Observers
 from .settings import check_settings
 from .workshop import INSIDE, Workshop
+
+if TYPE_CHECKING:
+    from ..rules.standing import Standing
+    from ..rules.why import Near
 
 __all__ = ("CONCURRENCY", "GRACE", "Processor")
 

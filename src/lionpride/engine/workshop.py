@@ -8,20 +8,22 @@ from concurrent.futures import Future
 from contextvars import ContextVar
 from random import Random
 from threading import get_ident
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..model import registry
 from ..model.execution import EventStatus
 from ..rules.lifecycle import Defer, Ending
 from ..rules.metering import Limits
 from ..rules.retry import judge
-from ..rules.standing import About, Standing
-from ..rules.why import Near
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
 from ..stores.sharing import Shared
 from .observers import Observers
 from .threads import Threads
+
+if TYPE_CHECKING:
+    from ..rules.standing import About, Standing
+    from ..rules.why import Near
 
 __all__ = ("INSIDE", "Badge", "Workshop")
 
@@ -140,6 +142,8 @@ class Workshop:
 
     def about(self) -> About:
         """What a worker says of itself to whoever looks at its store."""
+        from ..rules.standing import About  # late: who asks nothing needs it not
+
         window, limits = self.window, () if self.limits is None else self.limits.values()
         return About(
             self.most,
@@ -152,6 +156,8 @@ class Workshop:
 
     def near(self, standing: Standing) -> Near:
         """What only this process knows of an event's turn."""
+        from ..rules.why import Near  # late: as above
+
         event, window_at = self.store.states.find(standing.id), None
         if self.window is not None:
             now = asyncio.get_running_loop().time()

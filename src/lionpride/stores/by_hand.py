@@ -22,9 +22,7 @@ from ..rules.lifecycle import (
 )
 from ..rules.limits import Limit
 from ..rules.metering import Limits
-from ..rules.standing import About, Room, Standing
 from .alarm import Alarm
-from .asked import count_ahead, rooms_here, usage_here, workers_here
 from .bells import Bells, Ringing
 from .clock import LoopClock, time_of_loop
 from .contract import Cancelled, Named
@@ -33,6 +31,7 @@ from .states import States
 from .waiting import Waiting
 
 if TYPE_CHECKING:
+    from ..rules.standing import About, Room, Standing
     from .record import Record
     from .roster import WorkerRecord
 
@@ -239,6 +238,9 @@ class ByHand(Ringing):
         return Record.of(event, self.queue, self._status(self._number(event), event))
 
     async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
+        from ..rules.standing import Standing  # late: running needs neither
+        from .asked import rooms_here, workers_here  # late: as above
+
         event = self.states.find(uid)
         if event is None:
             return None
@@ -266,11 +268,15 @@ class ByHand(Ringing):
         )
 
     async def usage(self, limits: Limits | None = None) -> list[Room]:
+        from .asked import usage_here  # late: as above
+
         known: Mapping[str, Limit] = self._pools if limits is None else limits
         return usage_here(known, self._given_clock, self._clock())
 
     async def _ahead(self, priority: float, number: int) -> int:
         """How many come before this one of those that are due."""
+        from .asked import count_ahead  # late: as above
+
         return await count_ahead(self._pending, self._held, (priority, number), self._clock())
 
     async def find(self, uid: UUID) -> Work | None:

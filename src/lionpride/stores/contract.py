@@ -26,11 +26,11 @@ from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from ..rules.metering import Limits
-from ..rules.standing import About, Room, Standing
 from .states import States
 from .terms import Terms
 
 if TYPE_CHECKING:
+    from ..rules.standing import About, Room, Standing
     from .record import Record
 
 __all__ = (

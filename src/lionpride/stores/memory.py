@@ -21,7 +21,6 @@ from ..rules.lifecycle import (
 )
 from ..rules.metering import Limits
 from ..rules.meters import Meter, end_meter, refusal_of
-from ..rules.standing import About
 from .by_hand import ByHand
 from .contract import Claim, Entry, Extended, Settled, Settlement, Started, Within
 from .intake import are_new, check_room, resolve
@@ -29,6 +28,7 @@ from .terms import Terms
 from .ways import ways
 
 if TYPE_CHECKING:
+    from ..rules.standing import About
     from .record import Record
 
 __all__ = ("MemoryStore",)
