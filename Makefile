@@ -26,8 +26,11 @@ demo: $(READY) ## measure the standard library's files; stop it, and the next on
 		--concurrency 16 --capacity 500 --refresh 1
 	@echo "What ran when: open build/run.svg in a browser. Each event: $(VENV)/bin/lionpride ui --store build/demo.db"
 
+# Some tests kill processes, race and meet a server: one that fails gets a second try, alone, and
+# says so. `make check` gives none.
 test: $(READY) browser ## run the tests
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q || { echo "Once more, alone, what has failed:"; \
+		$(PY) -m pytest -q --last-failed --last-failed-no-failures none; }
 
 check: $(READY) browser ## the whole gate: format, lint, types, walls, tests
 	$(PY) -m ruff format --check .
