@@ -64,8 +64,9 @@ def test_killed_again_and_again_it_ends_with_each_line_once(place, seed):
     ended = journal(place)
     assert all(ended[f"end {n}"] for n in range(300)), "every event has run to its end"
     twice = sum(ended[f"start {n}"] > 1 for n in range(300))
-    # What ran at a kill, and what had ended but was not on record yet: its slot goes on meanwhile.
-    assert twice <= 3 * 8 * kills, "only what ran at a kill runs again"
+    # Over a server, also what had ended and was not on record yet: its slot goes on meanwhile.
+    each = 3 * 8 if place.url.startswith("postgresql") else 8
+    assert twice <= each * kills, "only what ran at a kill runs again"
     (counts,) = place.store("counts", place.url, "--json")
     assert (counts["completed"], counts["failed"]) == (270, 30)
     assert counts["pending"] == counts["processing"] == 0
