@@ -53,3 +53,31 @@ def test_a_run_and_newcomers_beside_it(different: int, share: float) -> None:
             assert order.pop() == heappop(model)[1]
     assert [order.pop() for _ in model] == [number for _, number in sorted(model)]
     assert order.pop() is None
+
+
+def test_the_sorted_may_be_taken_by_hand_up_to_where_the_far_ones_begin() -> None:
+    order, chance = Order(), random.Random(5)
+    priorities = [chance.random() for _ in range(1_000)]
+    order.new.extend(range(1_000))
+    order.new_at.extend(priorities)
+    taken = [order.pop()]
+    assert order.far, "there are more than a run has"
+    while order:
+        while order.run:
+            taken.append(order.run.popleft())
+        taken.append(order.pop())
+    assert [n for n in taken if n is not None] == sorted(range(1_000), key=priorities.__getitem__)
+
+
+@pytest.mark.parametrize(("count", "told"), [(1_000, False), (70_000, True)])
+def test_what_follows_is_told_of_in_advance_where_there_are_very_many(
+    count: int, told: bool
+) -> None:
+    ahead: list[int] = []
+    order = Order([(-float(number), number) for number in range(count)], ahead=ahead.extend)
+    taken = []
+    for _ in range(500):
+        taken.append(order.pop())
+        assert not told or len(taken) <= 128 or taken[-1] in ahead
+    assert taken == [*range(count - 1, count - 501, -1)]
+    assert bool(ahead) is told

@@ -220,13 +220,15 @@ class MemoryStore(ByHand):
         if self._waiting.mixed:
             self._lapse()
             number = self._waiting.next()
-        elif ready.heap or (new and (ready.run or len(new) > 1)):
+        elif ready.heap or (new and (ready.run or ready.far or len(new) > 1)):
             number = self._waiting.next()
         elif new:  # it alone waits: `Order.pop`, two calls shorter
             self._new_at.clear()
             number = new.pop()
+        elif ready.run:
+            number = ready.run.popleft()
         else:
-            number = ready.run.popleft() if ready.run else None
+            number = ready.pop() if ready.far else None
         if number is None:
             return None
         event = self._processing[number] = self._pending.pop(number)

@@ -154,7 +154,7 @@ class Rationing:
         if waiting.mixed or ready.new or ready.heap:
             number = waiting.next()
         else:
-            number = ready.run.popleft() if ready.run else None
+            number = ready.run.popleft() if ready.run else ready.pop()
         if number is None:
             return None
         event, key, shares = self._pending[number], None, _NOTHING

@@ -54,7 +54,7 @@ class Waiting:
         self._pending = pending
         self._held = held
         self._clock = clock
-        self.ready = Order()
+        self.ready = Order(ahead=lambda numbers: [*map(pending.get, numbers)])
         self.on_refill: list[Callable[[], None]] = []
         self._later: list[tuple[float, int]] = []  # a heap of (due, number)
         self._expiring: list[tuple[float, int]] = []  # a heap of (expires, number)
