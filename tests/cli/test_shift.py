@@ -76,7 +76,22 @@ async def test_a_failure_is_said_when_it_happens_and_makes_the_status(capsys):
     out, err = capsys.readouterr()
     (failed,) = desk.failed_events
     assert out == ""
-    assert f"failed  {key_of(Task)}  {failed.id}  ValueError: told to" in err
+    assert err == f"failed  {key_of(Task)}  {failed.id}  ValueError: told to\n"
+
+
+@pytest.mark.virtual
+async def test_the_end_does_not_tell_once_more_of_what_failed(capsys):
+    desk = await desk_of(*["fail"] * 7, "")
+    assert await work(desk) == 1
+    out, err = capsys.readouterr()
+    assert err.count("ValueError: told to") == 7
+    assert "told to" not in out
+    assert "more that did not complete" not in out
+    head, _, completed, failed, store = out.splitlines()
+    assert head.startswith("8 events in ")
+    assert completed.split()[:2] == ["completed", "1"]
+    assert failed.split()[:2] == ["failed", "7"]
+    assert store.split() == ["store", "run.db"]
 
 
 @pytest.mark.virtual

@@ -23,6 +23,7 @@ from engine.kit import (
 )
 
 from lionpride.core import EventStatus, Executor
+from lionpride.errors import OperationError
 from lionpride.testing import run_virtual
 
 PENDING = EventStatus.PENDING
@@ -78,6 +79,20 @@ async def test_stop_at_any_turn_after_the_task_is_made(
     assert late.status is PENDING, "nothing runs any more"
     assert await execute(executor) is None
     assert set(statuses([*waiting, late])) == {"completed"}
+
+
+async def test_execute_before_start_says_what_to_do() -> None:
+    executor = desk()
+    job = await executor.append(Job())
+    with pytest.raises(OperationError, match=r"was not started.*await executor\.start\(\)"):
+        await executor.execute()
+    assert (executor.processor, job.status) == (None, PENDING), "nothing has changed"
+    await executor.start()
+    task = asyncio.create_task(executor.execute())
+    await executor.join()
+    assert job.status is EventStatus.COMPLETED
+    await executor.stop()
+    await task
 
 
 async def test_a_stop_that_start_takes_back_was_none() -> None:

@@ -175,6 +175,7 @@ async def an_executor_runs() -> None:
         await executor.join()
     await executor.start()
     await executor.forward()
+    assert_type(await executor.execute(), None)
     if executor.processor is not None:
         running = asyncio.create_task(executor.processor.execute())
         assert_type(await running, None)

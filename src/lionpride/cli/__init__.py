@@ -1,8 +1,11 @@
 """The command line: ``lionpride COMMAND``, one module of this package for each command.
 
 A command is a module with ``add(commands)``: it adds its parser and sets the parser's default
-``run`` to a function that takes the parsed arguments and returns the exit status. Signals are
-handled here and nowhere else in the library.
+``run`` to a function that takes the parsed arguments and returns the exit status. ``COMMANDS``
+lists them. One about a store takes STORE by ``grammar.add_store``: by its place, or as ``--store
+STORE``. ``grammar`` takes ``help COMMAND`` too, and guesses what was meant by a slip. What is said
+goes through ``streams``, signals through ``interrupt``: nothing else in the library prints or
+handles them.
 """
 
 from __future__ import annotations

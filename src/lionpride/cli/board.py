@@ -106,17 +106,18 @@ class Board:
         table.add_row(*(Text(f"{scene.counts[s]:,}", f"{style[s]} bold") for s in EventStatus))
         table.add_row(*(Text(s.value, style[s]) for s in EventStatus))
         yield table
-        span = max(10, width - 40)
+        span = max(10, width - 36)
         well = [sum(one.values()) - _failed(one) for one in scene.ended]
         badly = [_failed(one) for one in scene.ended]
         line = Text(no_wrap=True, overflow="crop")
-        line.append("throughput ", "dim").append(f"{rate(scene.rate):>9}  ", "bold")
+        line.append("throughput ", "dim").append(f"{rate(scene.rate):>9}", "bold")
+        line.append(" over 1 min   ", "dim")
         line.append(sparkline(well, span), "green")
         yield line
         line = Text(no_wrap=True, overflow="crop")
-        line.append("failed     ", "dim").append(
-            f"{sum(badly):>9,}  ", "bold red" if sum(badly) else ""
-        )
+        line.append("failed     ", "dim")
+        line.append(f"{sum(badly):>9,}", "bold red" if sum(badly) else "")
+        line.append(" in 15 min    ", "dim")
         line.append(sparkline(badly, span), "red")
         yield line
         line = Text(no_wrap=True, overflow="ellipsis")

@@ -7,14 +7,15 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ..core import EventStatus, Executor, Transition
+from ..core import EventStatus, Executor
 from ..drawing.text import duration, shorten
 from ..errors import OperationError, StoreError
 from ..model.registry import key_of
+from ..model.work import Work
 from .interrupt import Interrupts
 from .screen import PlainScreen, Screen
 from .summary import summarize
-from .tally import Tally, error_text, is_failure
+from .tally import Tally, error_text
 from .together import background, first_of
 
 __all__ = ["Shift", "Worked"]
@@ -50,13 +51,10 @@ class Worked(Tally):
     def counts(self, counts: dict[EventStatus, int]) -> None:
         self._counts = counts
 
-    def __call__(self, step: Transition) -> None:
-        """Count one step."""
-        super().__call__(step)
-        if step.after is not None and is_failure(step.after):
-            event = step.event
-            why = shorten(error_text(event), 200)
-            self._say(f"{step.after.value}  {key_of(type(event))}  {event.id}  {why}".rstrip())
+    def _note_failure(self, event: Work, line: int | None, status: EventStatus) -> None:
+        """Say it now, when it happens, and not once more at the end."""
+        why = shorten(error_text(event), 200)
+        self._say(f"{status.value}  {key_of(type(event))}  {event.id}  {why}".rstrip())
 
     def _took(self, status: EventStatus, seconds: float) -> None:
         """Remember how long the last events took: a worker may run for months."""

@@ -70,7 +70,7 @@ def summarize(
     if twice:
         notes.append(f"{plural(twice, 'line')} stood for an event that was there (unique): not run")
     wrong += [_failure(failure) for failure in tally.failures]
-    if tally.failed > FIRST_FAILURES:
+    if tally.failures and tally.failed > FIRST_FAILURES:
         wrong.append(f"…and {tally.failed - FIRST_FAILURES:,} more that did not complete")
     if tally.others:
         failed = f", and {tally.others_failed:,} of them failed" if tally.others_failed else ""

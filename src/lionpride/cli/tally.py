@@ -38,7 +38,7 @@ class Tally:
         counts: How many events are in each status; `settled` and `total` are sums of it.
         running: When each event that runs now was started, in order of start.
         durations: The seconds that the events which ended in a status had run.
-        failures: The first few events that did not complete.
+        failures: The first few events that did not complete, unless each was told of at once.
         room: Set whenever an event has left the queue.
         earlier: How many of the settled ones had settled before this run.
         others: How many events ran that are no lines of the input, as far as they are told apart.

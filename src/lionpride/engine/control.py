@@ -87,6 +87,24 @@ class Control(Intake):
         """
         await (await self._ready()).process()
 
+    async def execute(self) -> None:
+        """Run events as they come, until ``stop()``; then what runs still ends.
+
+        It is ``executor.processor.execute()``; mostly it runs in a task, or ``async with
+        executor:`` does it all.
+
+        Raises:
+            OperationError: if the executor was not started.
+            KeyboardInterrupt, SystemExit: if an event's code raised it; nothing more is
+                started then, and what runs gets its grace time first.
+        """
+        if self.processor is None:  # it is not started here: a stop() before this would be lost
+            raise OperationError(
+                f"{self.states.name!r} was not started, so it has no processor yet: await "
+                "executor.start() before execute(), or use `async with executor:`"
+            )
+        await self.processor.execute()
+
     async def join(self) -> None:
         """Return at an instant when nothing is pending or running.
 

@@ -31,7 +31,7 @@ class Executor(Control):
 
     Subclass it to name the ``processor_type``. Simplest is ``async with executor:``, which runs
     events in the background; or call ``start()`` and then ``forward()`` for one round at a
-    time, or ``asyncio.create_task(executor.processor.execute())``.
+    time, or ``asyncio.create_task(executor.execute())`` to run until ``stop()``.
 
     Args:
         processor_config: Settings for the processor's ``__init__``.
