@@ -83,7 +83,7 @@ lionpride top  crawler.db   1 worker, 1 gone
      1,204              3      987,654       12            0         40        0
    pending     processing    completed   failed    cancelled    skipped  aborted
 throughput    41.7/s over 1 min   ▁▂▃▄▅▆▇█ ▁▂▃▄▅▆▇█ ▁▂▃▄▅▆▇█ ▁▂▃▄▅▆▇█ ▁▂▃▄▅▆▇█
-failed            22 in 15 min        █   █   █   █   █   █   █   █   █   █   █
+failed            22 in 15 min     █   █   █   █   █   █   █   █   █   █   █
 queue wait 420 ms / 1.50 s   duration 1.24 s / 9.10 s   p50 / p95
 slots ━━━━━━━━━━━━━━━━━━━━━━━━━━ 3/12   requests ━━━━━━━━━━━━ 58/60 in 10.0 s
 unheard  2
