@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from ..sql.forms import Entry, Exit, Fresh
+from ..sql.replies import answer
 from .bulk import Bulk
 from .entering import exists
 from .merging import claim_first
@@ -133,13 +134,11 @@ class Batch:
 
     def tell(self, answers: Answers) -> None:
         """All is committed: tell who waits, in order."""
-        for one, number in zip(self.entries, answers.numbers, strict=True):
-            future = one[2]
-            if not future.done():
-                if type(number) is int:
-                    future.set_result(None)
-                else:
-                    future.set_exception(number)
+        if type(answers.numbers) is not range:
+            for one, number in zip(self.entries, answers.numbers, strict=True):
+                if isinstance(number, Exception):
+                    one[2].fail(number)
+        answer([one[2] for one in self.entries])
         for at in self.order():
             _, then, future = self.steps[at]
             value, error = _noted(then, answers.steps[at])
@@ -152,7 +151,11 @@ class Batch:
 
     def fail(self, error: Callable[[], Exception]) -> None:
         """Nothing of it was done: give each who waits an error of his own."""
-        for future in [one[2] for one in self.entries] + [one[2] for one in self.steps]:
+        replies = [one[2] for one in self.entries]
+        for reply in replies:
+            reply.fail(error())
+        answer(replies)
+        for _, _, future in self.steps:
             if not future.done():
                 future.set_exception(error())
 

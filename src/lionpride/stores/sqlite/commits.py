@@ -22,6 +22,7 @@ from ...errors import OperationError
 from ..sql.forks import forks
 from ..sql.forms import Exit
 from ..sql.holding import Holding
+from ..sql.replies import Reply
 from .aside import Aside, tell
 from .batch import Answers, Batch
 from .bulk import Bulk
@@ -108,16 +109,16 @@ class Commits:
             self._schedule(loop)
         return future
 
-    def enter(self, event: Any, fresh: Any) -> asyncio.Future[None]:
+    def enter(self, event: Any, fresh: Any) -> Reply:
         """Have an event with nothing on record taken in."""
         loop = self._loop
         if loop is None or loop is not get_running_loop() or forks.count != self._process:
             loop = self._here()
-        future: asyncio.Future[None] = asyncio.Future(loop=loop)  # create_future does the same
-        self._batch.entries.append((event, fresh, future))
+        reply = Reply(loop)
+        self._batch.entries.append((event, fresh, reply))
         if not self._busy and not self._scheduled:
             self._schedule(loop)
-        return future
+        return reply
 
     def exit(self, gone: Exit) -> None:
         """Have a completion put on record; it is tried until that is done."""

@@ -27,6 +27,7 @@ from ..sql.forms import Place
 from ..sql.holding import Taken
 from ..sql.metering import Halt, TableMeter
 from ..sql.rationing import Ration, Rationed
+from ..sql.replies import Reply
 from ..terms import Terms
 from . import steps
 from .base import CHUNK, heard
@@ -255,7 +256,7 @@ class SqliteStore(Manage):
         file = self._open if self._file is None else self._file
         file.commits.exit((event, response, columns))
 
-    def append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:
+    def append_soon(self, event: Work, priority: float) -> Reply:
         """See ``Prompt``."""
         fresh = fresh_of(event, priority)
         if self._bells.ready:  # now, so that a claim comes in time for the same commit
