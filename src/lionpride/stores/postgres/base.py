@@ -9,15 +9,12 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from ...model.execution import EventStatus
-from ...model.work import Work
 from ...rules.lifecycle import Ending
-from ..bells import Bells
-from ..shown import MOST, Shown
+from ..shown import MOST
 from ..sql.columns import after, entries_of
 from ..sql.forms import Entry, Exit, Found, Waits
-from ..sql.holding import Holding
+from ..sql.local import Local, heard
 from ..sql.options import check_options
-from ..states import States
 from . import reading, settling
 from .clock import ServerClock
 from .glance import Glance
@@ -31,7 +28,7 @@ from .pool import Door
 from .pulse import Pulse
 from .sights import Sights
 
-__all__ = ("CHUNK", "Base", "heard")
+__all__ = ("Base",)
 
 T = TypeVar("T")
 
@@ -47,11 +44,8 @@ CONNECTIONS: Final = 4
 POLL: Final = 0.25
 """Seconds between two looks at the tables, about, where nothing is heard of other processes."""
 
-CHUNK: Final = 500
-"""Events that one step prunes, or one look reads."""
 
-
-class Base:
+class Base(Local):
     """The part of ``PostgresStore`` that the others stand on; its arguments are those."""
 
     def __init__(
@@ -76,30 +70,17 @@ class Base:
         check_options(lease=lease, patience=patience, shown=shown, retain=retain)
         check_ways(connections=connections, listen=listen, poll=poll, pgbouncer=pgbouncer)
         self.place = place_of(url)
-        self.queue = queue
-        self.states = States(name=name or queue)
+        self._given, self._lease = clock, lease
+        self._server_clock = ServerClock()
+        self._sights = Sights(self._stands, self._find)
+        super().__init__(self.place, queue, name, shown, clock or self._server_clock, self._sights)
         self.names = Names(schema, prefix)
         self._door = Door(url, self.names, pgbouncer=pgbouncer, patience=patience)
-        self._given, self._lease = clock, lease
         self._patience = patience
         self._connections = connections
         self._listen, self._poll = listen and not pgbouncer, poll
         self._retain = retain
-        self._server_clock = ServerClock()
-        self._clock = clock or self._server_clock
-        self._bells = Bells()
-        self._sights = Sights(self._stands, self._find)
-        self._holding = Holding(
-            Shown(self.states, shown),
-            self._bells,
-            clock=self._clock,
-            look_up=self._sights,
-            refuse=self._refuse,
-        )
-        self._workers: dict[str, Callable[[Work], object]] = {}
         self._names: set[str] = set()  # under which is claimed here
-        self._leaving: set[str] = set()  # workers that are discharged, but for their row
-        self.missing: set[str] = set()  # kinds that this process has no class for
         self._opened: Opened | None = None
         self._pulse = Pulse(self._door, self.names, lease, clock)
         self._ear = Ear(self._door, self.names.channel, self._hear)
@@ -137,6 +118,9 @@ class Base:
         """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
         opened = self._open
         return opened.ask(opened.rest, step, then)
+
+    def _is_open(self) -> bool:
+        return self._opened is not None
 
     async def _read(self, step: Callable[[Db], Awaitable[T]]) -> T:
         return await self._open.read(step)
@@ -206,9 +190,3 @@ def place_of(url: str) -> str:
     host = parts.hostname or "localhost"
     port = f":{parts.port}" if parts.port else ""
     return f"postgresql://{host}{port}{parts.path}"
-
-
-def heard(asked: asyncio.Future[Any]) -> None:
-    """Nobody awaits this step: what hinders it, hinders the claims too, and is raised there."""
-    if not asked.cancelled():
-        asked.exception()

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from ...errors import NotFoundError
-from ...model import registry
 from ..sql.forms import STATE, Kept, Waits
 from .expiring import Expire, Expired
 from .link import Db
 
-__all__ = ("Claim", "Claimed", "Gate", "gate_of", "is_known", "mature", "wait_of")
+__all__ = ("Claim", "Claimed", "Gate", "gate_of", "mature", "wait_of")
 
 BUSY: Final = 0.005
 """Seconds until a claim looks again that has passed over what others hold just now."""
@@ -223,12 +221,3 @@ FROM gate LEFT JOIN taken ON true
 {"LEFT JOIN {event} e ON e.number = taken.number" if whole else ""}
 ORDER BY taken.priority, taken.number
 """
-
-
-def is_known(kind: str) -> bool:
-    """Whether this process has the class of a kind."""
-    try:
-        registry.find(kind)
-    except NotFoundError:
-        return False
-    return True

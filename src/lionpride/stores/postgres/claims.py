@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
+from ...model import registry
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
 from ..contract import Claim, Settlement
 from ..sql.holding import Taken
+from ..sql.local import heard
 from ..sql.metering import Deed, TableMeter
 from ..sql.rationing import Ration
 from . import claiming, reading, settling
-from .base import heard
 from .cleaning import Cleaning
 from .expiring import Expire
 from .leasing import disown
@@ -178,7 +179,7 @@ class Claims(TakingIn):
         if any(kept[number][0] in self._large_ids for number in new):
             await opened.large.passed()
         foreign = {kept[number][1] for number in new}
-        missing = {kind for kind in foreign if not claiming.is_known(kind)}
+        missing = {kind for kind in foreign if not registry.is_defined(kind)}
         if missing:
             answer = self._without(answer, kept, missing)
         return answer._replace(kept=kept), held

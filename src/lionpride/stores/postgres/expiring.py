@@ -7,13 +7,11 @@ from typing import Final, NamedTuple
 
 from ..sql.columns import packed_expiry
 from ..sql.forms import STATE
+from ..sql.local import EXPIRE
 from .link import Db
 from .placing import count, finish
 
-__all__ = ("MOST", "Expire", "Expired")
-
-MOST: Final = 500
-"""Events that one step ends: many may expire at one instant, and the event loop waits."""
+__all__ = ("Expire", "Expired")
 
 _LATE: Final = f"""
 DELETE FROM {{ready}} WHERE ctid = ANY(ARRAY(
@@ -33,12 +31,12 @@ class Expired(NamedTuple):
 
 @dataclass(slots=True)
 class Expire:
-    """End what waits and was not started in time: ``MOST`` events at most, the first ones."""
+    """End what waits and was not started in time: ``EXPIRE`` events at most, the first ones."""
 
     async def __call__(self, db: Db) -> Expired:
         async with db.transaction():
             queue = db.queue
-            late = sorted(await db.rows(_LATE, db.now, queue, MOST))
+            late = sorted(await db.rows(_LATE, db.now, queue, EXPIRE))
             ended = []
             for _, number, *state in late:
                 status, after = packed_expiry(tuple(state))

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
-from ...errors import NotFoundError
-from ...model.execution import TERMINAL, EventStatus
+from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.metering import Limits
-from ...rules.standing import About, Room, Standing
-from ..alarm import Alarm
+from ...rules.standing import Room, Standing
 from ..bells import Ringing
 from ..contract import Cancelled, Named
 from ..record import Record
 from ..roster import WorkerRecord
-from ..sql.records import said
+from ..sql.local import heard
 from ..upkeep import Finding, Schema
 from . import by_hand, reading
-from .base import CHUNK, Base, heard
-from .claiming import is_known
+from .base import Base
 from .examining import examine
-from .expiring import MOST, Expire, Expired
+from .expiring import Expire, Expired
 from .leasing import Discharge, Enlist, attended
 from .link import Db
 from .news import CANCEL, ENDED, READY
@@ -34,21 +29,13 @@ from .upkeep import bring_up_to_date, outside, schema_of
 
 __all__ = ("Manage",)
 
-logger = logging.getLogger("lionpride")
-
-_EVERYTHING: Final = 2**62
-
 
 class Manage(Base, Ringing):
     """The part of ``PostgresStore`` that needs no claim."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._alarm = Alarm(self._clock, self._expire)
-        self._hearers: list[Callable[[Work], object]] = []
-        self._about: dict[str, Callable[[], str | None]] = {}
         self._enlisted: set[str] = set()  # workers that are in the table, as far as is known
-        self._warned: set[str] = set()
 
     async def close(self) -> None:
         self._alarm.off()
@@ -56,30 +43,15 @@ class Manage(Base, Ringing):
 
     # -- what is not started in time ---------------------------------------------------------
 
-    async def expire(self) -> int:
-        count, some = 0, MOST
-        while some == MOST:
-            some = await self._ask(Expire(), self._expired)
-            count += some
-        return count
-
-    def on_expired(self, hear: Callable[[Work], object]) -> None:
-        self._hearers.append(hear)
-
-    def _expire(self) -> None:
-        if self._opened is not None:
-            self._ask(Expire(), self._expired).add_done_callback(heard)
+    def _expiring(self) -> Expire:
+        return Expire()
 
     async def _expired(self, expired: Expired) -> int:
         """Show what was ended, and look again when more may have to be."""
         if expired.numbers:
-            held = {n: self._holding.shown.find(n) for n in expired.numbers}
-            mine = {number: event for number, event in held.items() if event is not None}
+            mine = self._held(expired.numbers)
             await self._refresh(mine)
-            self._bells.ring_ended(expired.numbers)
-            for event in mine.values():
-                for hear in self._hearers:
-                    hear(event)
+            self._tell_expired(expired.numbers, mine)
             self._ring_if_idle()
             self._herald.tell(ENDED)
         self._alarm.set(expired.next)
@@ -108,14 +80,6 @@ class Manage(Base, Ringing):
         self._herald.tell(CANCEL + ENDED)
         return answers
 
-    def _ask_holders(self, numbers: Iterable[int]) -> None:
-        """Ask the workers here to cancel the attempts of events."""
-        for number in numbers:
-            event = self._holding.shown.find(number)
-            if event is not None:
-                for cancel in tuple(self._workers.values()):
-                    cancel(event)
-
     async def requeue(self, events: Sequence[Named]) -> None:
         numbers = list(dict.fromkeys(await self._numbers(events)))
         await self._ask(by_hand.Requeue(numbers), lambda _: self._requeued(numbers))
@@ -125,23 +89,8 @@ class Manage(Base, Ringing):
         self._bells.ring_ready()
         self._herald.tell(READY)
 
-    async def prune(
-        self, statuses: Collection[EventStatus], *, limit: int | None = None
-    ) -> list[Work]:
-        wanted = [each.value for each in EventStatus if each in TERMINAL and each in statuses]
-        gone: list[Work] = []
-        left = _EVERYTHING if limit is None else limit
-        while left > 0:
-            step = by_hand.Prune(wanted, min(left, CHUNK))
-            numbers = await self._ask(step, lambda numbers: self._pruned(numbers, gone))
-            left -= len(numbers)
-            if len(numbers) < CHUNK:
-                break
-        return gone
-
-    def _pruned(self, numbers: list[int], gone: list[Work]) -> list[int]:
-        gone += self._drop(numbers)
-        return numbers
+    def _pruning(self, statuses: list[str], limit: int) -> by_hand.Prune:
+        return by_hand.Prune(statuses, limit)
 
     def _drop(self, numbers: Sequence[int]) -> list[Work]:
         self._sights.moved(numbers)
@@ -172,18 +121,7 @@ class Manage(Base, Ringing):
             numbers.append(number)
         return numbers
 
-    def _not_here(self, event: Named) -> NotFoundError:
-        return NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
-
-    def _number(self, event: Work) -> int:
-        """The number of an event that this store has; 0 for any other."""
-        number = event.execution.arrival or 0
-        return number if self._holding.shown.find(number) is event else 0
-
     # -- asking ------------------------------------------------------------------------------
-
-    def time(self) -> float:
-        return self._clock()
 
     async def counts(self) -> dict[EventStatus, int]:
         counts = await self._read(reading.counts)
@@ -193,28 +131,13 @@ class Manage(Base, Ringing):
 
     async def _show_endings(self) -> None:
         """Show what has become of events that others have ended: nothing is left to be done."""
-        lanes = (self.states.lane(EventStatus.PENDING), self.states.lane(EventStatus.PROCESSING))
-        claims = self._holding.claims
-        await self._refresh(number for lane in lanes for number in lane if number not in claims)
+        await self._refresh(self._left_to_others())
 
-    async def events(
-        self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
-    ) -> list[Record]:
-        found: list[Record] = []
-        last = after or 0
-        while len(found) < limit:
-            size = min(CHUNK, limit - len(found))
-            page = await self._read(partial(self._page, status, last, size))
-            found += map(self._as_known, page)
-            if len(page) < size:
-                break
-            last = page[-1].number
-        return found
+    async def _page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
+        async def page(db: Db) -> list[Record]:
+            return await reading.records(db, await reading.page(db, status, after, limit))
 
-    async def _page(
-        self, status: EventStatus | None, after: int, limit: int, db: Db
-    ) -> list[Record]:
-        return await reading.records(db, await reading.page(db, status, after, limit))
+        return await self._read(page)
 
     async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
         wanted = list(ids)
@@ -227,16 +150,6 @@ class Manage(Base, Ringing):
     async def _records(self, db: Db, ids: Sequence[UUID]) -> list[Record]:
         numbers = (await reading.numbers_of(db, ids)).values()
         return await reading.records(db, list((await reading.find(db, list(numbers))).values()))
-
-    def _as_known(self, record: Record) -> Record:
-        """A record, with what only this process knows: whether what it claimed has started."""
-        holding = self._holding
-        is_mine = (
-            record.status is EventStatus.PROCESSING
-            and holding.claims.get(record.number) == record.attempt
-        )
-        event = holding.shown.find(record.number) if is_mine else None
-        return record if event is None else Record.of(event, self.queue, record.status)
 
     async def find(self, uid: UUID) -> Work | None:
         found = await self._read(lambda db: reading.numbers_of(db, [uid]))
@@ -258,30 +171,14 @@ class Manage(Base, Ringing):
 
     # -- workers -----------------------------------------------------------------------------
 
-    def enlist(
-        self,
-        worker: str,
-        cancel: Callable[[Work], object],
-        about: Callable[[], About] | None = None,
-    ) -> None:
-        self._workers[worker] = cancel
-        self._about[worker] = partial(said, about)
-        self._enlist(worker)
-        self._keep_alive()
-
     def _enlist(self, worker: str) -> None:
         step = Enlist(worker, self._lease, self._about[worker]())
         self._ask(step, lambda _: self._enlisted.add(worker)).add_done_callback(heard)
 
-    def discharge(self, worker: str) -> None:
-        self._about.pop(worker, None)
-        if self._workers.pop(worker, None) is not None:
-            self._leaving.add(worker)
-            self._enlisted.discard(worker)
-            self._names.discard(worker)
-            asked = self._ask(Discharge(worker), lambda _: self._leaving.discard(worker))
-            asked.add_done_callback(heard)
-            self._keep_alive()
+    def _discharging(self, worker: str) -> Discharge:
+        self._enlisted.discard(worker)
+        self._names.discard(worker)
+        return Discharge(worker)
 
     def _keep_alive(self) -> None:
         self._pulse.beat_for(dict(self._about))
@@ -317,24 +214,6 @@ class Manage(Base, Ringing):
         return await self._read(examine)
 
     # -- classes that are not here -----------------------------------------------------------
-
-    def _still_missing(self) -> set[str]:
-        """The kinds that this process has no class for; a class may be defined meanwhile."""
-        for kind in tuple(self.missing):
-            if is_known(kind):
-                self.missing.discard(kind)
-                self._warned.discard(kind)
-        return self.missing
-
-    def _warn_of_missing(self) -> None:
-        for kind in sorted(self.missing - self._warned):
-            self._warned.add(kind)
-            logger.warning(
-                "%s: class %r is not defined in this process, and its events stay pending: "
-                "import the module that defines it",
-                self.place,
-                kind,
-            )
 
     async def stuck(self) -> list[str]:
         """See ``Foreign``."""

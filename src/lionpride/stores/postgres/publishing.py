@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...model.work import Work
 from ..sql.forms import News
-from ..sql.telling import Telling
 from . import reading
 from .link import Db
 from .news import PUBLISHED
@@ -74,10 +72,6 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 class Publishing(Watching):
     """The part of ``PostgresStore`` that lets others follow what runs here."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._telling = Telling(self._holding.claims, self._publish)
-
     def _publish(
         self, news: Sequence[News], over: Sequence[tuple[int, int]]
     ) -> asyncio.Future[Any]:
@@ -88,17 +82,5 @@ class Publishing(Watching):
             await self._telling.stop()
         await super().close()
 
-    def publish(self, event: Work, attempt: int) -> None:
-        """See ``Shared``."""
-        number = self._number(event)
-        if number and self._holding.has(number, event, attempt):
-            self._telling.tell(number, event, attempt)
-
-    async def published(
-        self, event: Work, attempt: int, first: int
-    ) -> tuple[int, list[Any]] | None:
-        """See ``Shared``."""
-        number = self._number(event)
-        if not number or number in self._holding.claims:
-            return None  # it runs here, if at all
+    async def _chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
         return await self._read(lambda db: reading.published_chunks(db, number, attempt, first))

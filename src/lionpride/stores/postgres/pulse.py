@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from ..sql import pulse
 from .leasing import BEAT
 from .names import Names
 from .pool import Door
@@ -19,12 +19,9 @@ __all__ = ("Pulse",)
 
 logger = logging.getLogger("lionpride")
 
-_JOIN: Final = 1.0
-"""Seconds to wait for the end of the thread."""
 
-
-class Pulse:
-    """Gives a sign of life of the workers of this process, three times in a lease.
+class Pulse(pulse.Pulse):
+    """Keeps the rows of the workers of this process alive, by a connection of its own.
 
     Args:
         door: How its connection is opened.
@@ -36,40 +33,16 @@ class Pulse:
     def __init__(
         self, door: Door, names: Names, lease: float, clock: Callable[[], float] | None
     ) -> None:
+        super().__init__(lease, "lionpride-postgres-pulse")
         self._door = door
         self._text = names.fill(BEAT)
-        self._lease = lease
         self._clock = clock
-        self._workers: dict[str, Callable[[], str | None]] = {}
-        self._end = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def beat_for(self, workers: dict[str, Callable[[], str | None]]) -> None:
-        """Keep these alive from now on; the thread runs while there are any.
-
-        Args:
-            workers: By name what each says of itself; asked in the thread.
-        """
-        self._workers = workers
-        if workers and self._thread is None:
-            self._end.clear()
-            self._thread = threading.Thread(
-                target=self._run, name="lionpride-postgres-pulse", daemon=True
-            )
-            self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread; its connection is closed."""
-        self._end.set()
-        if self._thread is not None:
-            self._thread.join(_JOIN)
-            self._thread = None
 
     def _run(self) -> None:
         with asyncio.Runner() as runner:  # a loop of its own, which only turns for a beat
             connection: Connection | None = None
             try:
-                while not self._end.wait(self._lease / 3):
+                while not self._is_over():
                     connection = runner.run(self._beat(connection))
             finally:
                 if connection is not None:
@@ -97,6 +70,6 @@ class Pulse:
 
 async def _close(connection: Connection) -> None:
     try:
-        await connection.close(timeout=_JOIN / 2)
+        await connection.close(timeout=pulse.JOIN / 2)
     except Exception:
         connection.terminate()

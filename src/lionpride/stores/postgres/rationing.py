@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...model import registry
 from ...model.costs import REQUEST
 from ..sql.forms import PENDING, PROCESSING, STATE, Waits
 from ..sql.rationing import Ration
 from ..sql.takings import pool_of
-from .claiming import Claim, Claimed, Gate, gate_of, is_known, mature, wait_of
+from .claiming import Claim, Claimed, Gate, gate_of, mature, wait_of
 from .expiring import Expired
 from .link import Db
 from .placing import count
@@ -132,7 +133,7 @@ class Rationed:
 
     def _is_known(self, kind: str) -> bool:
         """Whether this process has a class; else it is noted as missing."""
-        if is_known(kind):
+        if registry.is_defined(kind):
             return True
         self.claim.met.add(kind)
         return False

@@ -14,9 +14,9 @@ from ...model.work import Work
 from ...rules.lifecycle import Ending, Pause
 from ..contract import Claim, Extended, Settled, Settlement
 from ..sql.forms import Exit
+from ..sql.local import CHUNK, heard
 from ..sql.metering import Deed, Halt, TableMeter
 from . import metering, settling
-from .base import CHUNK, heard
 from .by_hand import Retain
 from .claims import SWEEP, Claims
 from .lanes import Asked, take

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from ...errors import OperationError
-from ...model.execution import EventStatus
 from ...model.work import Work
-from ...rules.lifecycle import after_interruption
 from ..contract import Entry
 from ..record import Record
-from ..sql.columns import after, fresh_of, is_plain, place_of, place_of_record
+from ..sql.columns import fresh_of, is_plain, place_of, place_of_any, place_of_record
 from ..sql.forms import Entry as Entering
-from ..sql.forms import Place
+from ..sql.local import by_and_by
 from ..terms import Terms
 from . import reading
-from .base import CHUNK
 from .entering import Append, Enter, enter
 from .joining import insert_within
 from .news import READY
 from .publishing import Publishing
 
 __all__ = ("TakingIn",)
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 HINTS: Final = (0.02, 0.2, 1.0)
 """Seconds after an append in another's transaction at which workers are told to look."""
@@ -65,7 +59,7 @@ class TakingIn(Publishing):
             await self._enter(entries, room)  # nobody has had them
             return [event for event, _ in entries]
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
-        places = await _by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
+        places = await by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
         step = Append(places, frozenset(foreign), room, exist_ok, terms)
         held: list[Work] = await self._append(
             [place.id for place in places],
@@ -82,7 +76,7 @@ class TakingIn(Publishing):
             ((event, priority),) = entries
             await self.append_soon(event, priority)
             return
-        fresh = await _by_and_by(entries, lambda entry: fresh_of(*entry))
+        fresh = await by_and_by(entries, lambda entry: fresh_of(*entry))
 
         def entered(numbers: list[int]) -> None:
             self._holding.entered_all(entries, numbers)
@@ -139,7 +133,7 @@ class TakingIn(Publishing):
 
     async def load(self, events: Sequence[Work]) -> int:
         if events:
-            places = await _by_and_by(events, self._place_of_any)
+            places = await by_and_by(events, place_of_any)
             foreign = [event.id.bytes for event in events if event.execution.arrival is not None]
 
             def loaded(answer: list[tuple[int, bool]]) -> None:
@@ -151,19 +145,9 @@ class TakingIn(Publishing):
             self._alarm.set(await self._read(reading.next_expiry))
         return len(events)
 
-    def _place_of_any(self, event: Work) -> Place:
-        """Where an event goes that is in whatever status; it is written when that is safe."""
-        state = event.execution
-        priority = event.created_timestamp if state.priority is None else state.priority
-        place = place_of(event, priority)
-        if state.status is EventStatus.PROCESSING:
-            ending = after_interruption(state.interruptions)
-            place = place._replace(status=ending.status.value, state=after(ending, event.__dict__))
-        return place
-
     async def restore(self, records: Sequence[Record]) -> int:
         if records:
-            places = await _by_and_by(records, lambda record: place_of_record(record, 0.0))
+            places = await by_and_by(records, lambda record: place_of_record(record, 0.0))
 
             def restored(_: object) -> None:
                 self._bells.ring_ready()
@@ -211,13 +195,3 @@ class TakingIn(Publishing):
                 else:
                     one[2].set_exception(number)
         return True
-
-
-async def _by_and_by(items: Sequence[T], make: Callable[[T], R]) -> list[R]:
-    """Make something of each, with a turn of the loop now and then."""
-    made: list[R] = []
-    for at in range(0, len(items), CHUNK):
-        made += map(make, items[at : at + CHUNK])
-        if len(made) < len(items):
-            await asyncio.sleep(0)
-    return made

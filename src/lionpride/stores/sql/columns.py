@@ -42,6 +42,7 @@ __all__ = (
     "packed_ending",
     "packed_expiry",
     "place_of",
+    "place_of_any",
     "place_of_record",
     "state_of",
 )
@@ -206,6 +207,20 @@ def event_of_found(found: Found) -> Work:
     kept = kept_of(found)
     entries = entries_of(found.status, found.state)
     return event_of(found.number, kept, found.priority, found.due, entries)
+
+
+def place_of_any(event: Work, ended: float = 0.0) -> Place:
+    """Where an event goes that is in whatever status; one that ran was interrupted.
+
+    The event itself is written when that is safe.
+    """
+    state = event.execution
+    priority = event.created_timestamp if state.priority is None else state.priority
+    place = place_of(event, priority, ended)
+    if state.status is EventStatus.PROCESSING:
+        ending = after_interruption(state.interruptions)
+        place = place._replace(status=ending.status.value, state=after(ending, event.__dict__))
+    return place
 
 
 def place_of_record(record: Record, now: float) -> Place:

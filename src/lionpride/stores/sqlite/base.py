@@ -10,22 +10,19 @@ from time import time
 from typing import Any, Final
 
 from ...model.execution import EventStatus
-from ...model.work import Work
 from ...rules.lifecycle import Ending
-from ..bells import Bells
 from ..clock import LoopClock
-from ..shown import MOST, Shown
+from ..shown import MOST
 from ..sql.columns import after, entries_of
 from ..sql.forms import Found, Waits
-from ..sql.holding import Holding
-from ..states import States
+from ..sql.local import Local, heard
 from . import steps
 from .file import PATIENCE
 from .glance import Glance
 from .opened import Opened
 from .options import check_options
 
-__all__ = ("CHUNK", "LEASE", "Base", "heard")
+__all__ = ("LEASE", "Base")
 
 LEASE: Final = 10.0
 """Seconds that a claim holds without a sign of life from its process."""
@@ -33,11 +30,8 @@ LEASE: Final = 10.0
 _OWN: Final = 2
 """What ``_blocked`` is after the commit of a claim that found nothing allowed."""
 
-CHUNK: Final = 500
-"""Events that one step prunes, or one look reads."""
 
-
-class Base:
+class Base(Local):
     """The part of ``SqliteStore`` that the others stand on; its arguments are those."""
 
     def __init__(
@@ -61,25 +55,12 @@ class Base:
             retain=retain,
         )
         self.path = Path(path).absolute()
-        self.queue = queue
-        self.states = States(name=name or queue)
+        super().__init__(self.path, queue, name, shown, clock or LoopClock(), self._look_up)
         self._synchronous = synchronous
         self._lease = lease
         self._patience = patience
-        self._clock = clock or LoopClock()
         self._wall = clock or time
         self._retain = retain
-        self._bells = Bells()
-        self._holding = Holding(
-            Shown(self.states, shown),
-            self._bells,
-            clock=self._clock,
-            look_up=self._look_up,
-            refuse=self._refuse,
-        )
-        self._workers: dict[str, Callable[[Work], object]] = {}
-        self._leaving: set[str] = set()  # workers that are discharged, but for their row
-        self.missing: set[str] = set()  # kinds that this process has no class for
         self._file: Opened | None = None
         self._glance: Glance | None = None
         self._last_ending = 0.0
@@ -113,6 +94,9 @@ class Base:
     ) -> asyncio.Future[Any]:
         """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
         return self._open.commits.ask(step, then)
+
+    def _is_open(self) -> bool:
+        return self._file is not None
 
     def _committed(self, idle: bool) -> None:
         if self._blocked:
@@ -162,9 +146,3 @@ class Base:
         state = after(ending, entries_of("pending", (attempt, *one[4:])))
         failed = (one[0], attempt, "failed", 0.0, self._ending(), one[2], state)
         self._ask(steps.Settle([failed])).add_done_callback(heard)
-
-
-def heard(asked: asyncio.Future[Any]) -> None:
-    """Nobody awaits this step: what hinders it, hinders the claims too, and is raised there."""
-    if not asked.cancelled():
-        asked.exception()

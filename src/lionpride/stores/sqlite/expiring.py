@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..sql.forms import State
+from ..sql.local import EXPIRE
 from .rows import Rows
 
-__all__ = ("MOST", "Expire", "Expired", "Lapse")
+__all__ = ("Expire", "Expired", "Lapse")
 
 Lapse: TypeAlias = Callable[[State], tuple[str, State]]
 """The status and the state of an event that waited in this state, and expired."""
-
-
-MOST: Final = 500
-"""Events that one step ends: many may expire at one instant, and the event loop waits."""
 
 
 class Expired(NamedTuple):
@@ -32,7 +29,7 @@ class Expired(NamedTuple):
 
 @dataclass(slots=True)
 class Expire:
-    """End what waits and was not started in time: ``MOST`` events at most, the first ones.
+    """End what waits and was not started in time: ``EXPIRE`` events at most, the first ones.
 
     Attributes:
         now: The time, for what becomes due and what expires.
@@ -48,7 +45,7 @@ class Expire:
         first = rows.next_expiry()
         if first is None or first > self.now:
             return Expired([], first)
-        late = rows.late(self.now, MOST)
+        late = rows.late(self.now, EXPIRE)
         for one in late:
             rows.leave(one)
             status, state = self.lapse(one.state)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import apsw
 
+from ..sql import pulse
 from .file import PATIENCE, connect
 from .lock import Turn
 
@@ -17,7 +17,7 @@ __all__ = ("Pulse",)
 logger = logging.getLogger("lionpride")
 
 
-class Pulse:
+class Pulse(pulse.Pulse):
     """Renews what the workers of this process hold, three times in a lease.
 
     Args:
@@ -30,34 +30,10 @@ class Pulse:
     def __init__(
         self, path: Path, synchronous: str, lease: float, clock: Callable[[], float]
     ) -> None:
+        super().__init__(lease, "lionpride-sqlite-pulse")
         self._path = path
         self._synchronous = synchronous
-        self._lease = lease
         self._clock = clock
-        self._workers: dict[str, Callable[[], str | None]] = {}
-        self._end = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def beat_for(self, workers: dict[str, Callable[[], str | None]]) -> None:
-        """Renew the leases of these from now on; the thread runs while there are any.
-
-        Args:
-            workers: By name what each says of itself; asked in the thread.
-        """
-        self._workers = workers
-        if workers and self._thread is None:
-            self._end.clear()
-            self._thread = threading.Thread(
-                target=self._run, name="lionpride-sqlite-pulse", daemon=True
-            )
-            self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread; what it holds open is closed."""
-        self._end.set()
-        if self._thread is not None:
-            self._thread.join(1.0)
-            self._thread = None
 
     def _run(self) -> None:
         connection, turn = (
@@ -66,7 +42,7 @@ class Pulse:
         )
         connection.set_busy_timeout(round(min(self._lease, PATIENCE) * 1000))
         try:
-            while not self._end.wait(self._lease / 3):
+            while not self._is_over():
                 try:
                     self._beat(connection, turn)
                 except apsw.Error as error:

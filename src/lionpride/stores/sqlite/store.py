@@ -5,41 +5,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from ...model.execution import EventStatus, Execution
 from ...model.packing import packed_result
 from ...model.work import Work
-from ...rules.lifecycle import RELEASED, Ending, Pause, after_interruption
+from ...rules.lifecycle import RELEASED, Ending, Pause
 from ...rules.metering import Limits
 from ..clock import steady
 from ..contract import Claim, Entry, Extended, Settled, Settlement
 from ..record import Record
 from ..sql.columns import (
-    after,
     fresh_of,
     packed_attempts,
     packed_ending,
     place_of,
+    place_of_any,
     place_of_record,
 )
-from ..sql.forms import Place
 from ..sql.holding import Taken
+from ..sql.local import CHUNK, by_and_by, heard
 from ..sql.metering import Halt, TableMeter
 from ..sql.rationing import Ration, Rationed
 from ..sql.replies import Reply
 from ..terms import Terms
 from . import steps
-from .base import CHUNK, heard
 from .entering import Append, Enter
 from .manage import Manage
 from .metering import Meter
 from .retaining import Retain
 
 __all__ = ("SqliteStore",)
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _SWEEP: Final = 1.0
 """Seconds between two looks for leases that have lapsed."""
@@ -89,7 +85,7 @@ class SqliteStore(Manage):
             await self._enter(entries, room)  # nobody has had them
             return [event for event, _ in entries]
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
-        places = await _by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
+        places = await by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
         step = Append(places, frozenset(foreign), room, exist_ok, terms)
         held: list[Work] = await self._append(
             len(places), step, lambda answer: self._holding.appended(entries, answer, terms)
@@ -104,7 +100,7 @@ class SqliteStore(Manage):
             ((event, priority),) = entries
             await self.append_soon(event, priority)
         elif entries:
-            fresh = await _by_and_by(entries, lambda entry: fresh_of(*entry))
+            fresh = await by_and_by(entries, lambda entry: fresh_of(*entry))
             await self._append(
                 len(fresh),
                 Enter(fresh, room),
@@ -119,7 +115,7 @@ class SqliteStore(Manage):
 
     async def load(self, events: Sequence[Work]) -> int:
         if events:
-            places = await _by_and_by(events, self._place_of_any)
+            places = await by_and_by(events, lambda event: place_of_any(event, self._ending()))
             held = [event.id.bytes for event in events if event.execution.arrival is not None]
             step = Append(places, frozenset(held))
             await self._append(
@@ -128,19 +124,9 @@ class SqliteStore(Manage):
             self._alarm.set(self._open.reader.next_expiry())
         return len(events)
 
-    def _place_of_any(self, event: Work) -> Place:
-        """Where an event goes that is in whatever status; it is written when that is safe."""
-        state = event.execution
-        priority = event.created_timestamp if state.priority is None else state.priority
-        place = place_of(event, priority, self._ending())
-        if state.status is EventStatus.PROCESSING:
-            ending = after_interruption(state.interruptions)
-            place = place._replace(status=ending.status.value, state=after(ending, event.__dict__))
-        return place
-
     async def restore(self, records: Sequence[Record]) -> int:
         if records:
-            places = await _by_and_by(
+            places = await by_and_by(
                 records, lambda record: place_of_record(record, self._ending())
             )
             await self._append(len(places), Append(places), lambda _: self._bells.ring_ready())
@@ -337,13 +323,3 @@ class SqliteStore(Manage):
         self._holding.drop(numbers)
         if len(numbers) == CHUNK:
             self._swept = 0.0  # there may be more: go on with the next claim
-
-
-async def _by_and_by(items: Sequence[T], make: Callable[[T], R]) -> list[R]:
-    """Make something of each, with a turn of the loop now and then."""
-    made: list[R] = []
-    for at in range(0, len(items), CHUNK):
-        made += map(make, items[at : at + CHUNK])
-        if len(made) < len(items):
-            await asyncio.sleep(0)
-    return made

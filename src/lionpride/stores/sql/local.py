@@ -1,0 +1,326 @@
+"""What a store over a database is in its own process, whichever database that is.
+
+The verbs here are alike for all of them: what they ask of the rows is a step of each store's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from ...errors import NotFoundError
+from ...model import registry
+from ...model.execution import TERMINAL, EventStatus
+from ...model.work import Work
+from ...rules.standing import About
+from ..alarm import Alarm
+from ..bells import Bells
+from ..contract import Named
+from ..record import Record
+from ..shown import Shown
+from ..states import States
+from .forms import Found, News, Waits
+from .holding import Holding
+from .records import said
+from .telling import Telling
+
+__all__ = ("CHUNK", "EXPIRE", "Local", "by_and_by", "heard")
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CHUNK: Final = 500
+"""Events that one step prunes, or one look reads."""
+
+EXPIRE: Final = 500
+"""Events that one step ends which were not started in time: many may expire at one instant, and
+the event loop waits."""
+
+_EVERYTHING: Final = 2**62
+
+logger = logging.getLogger("lionpride")
+
+
+class Local(ABC):
+    """The part of a store over a database that is about this process.
+
+    Args:
+        place: What messages call the database.
+        queue: The queue's name.
+        name: The name of the States; the queue's by default.
+        shown: How many events at rest the ``states`` show.
+        clock: The time for what becomes due.
+        look_up: Reads what the database says of events, by number.
+    """
+
+    def __init__(
+        self,
+        place: object,
+        queue: str,
+        name: str | None,
+        shown: int,
+        clock: Callable[[], float],
+        look_up: Callable[[Sequence[int]], list[Found | None]],
+    ) -> None:
+        self.queue = queue
+        self.states = States(name=name or queue)
+        self.missing: set[str] = set()  # kinds that this process has no class for
+        self._where = place
+        self._clock = clock
+        self._bells = Bells()
+        self._holding = Holding(
+            Shown(self.states, shown),
+            self._bells,
+            clock=clock,
+            look_up=look_up,
+            refuse=self._refuse,
+        )
+        self._alarm = Alarm(clock, self._expire)
+        self._telling = Telling(self._holding.claims, self._publish)
+        self._hearers: list[Callable[[Work], object]] = []
+        self._workers: dict[str, Callable[[Work], object]] = {}
+        self._about: dict[str, Callable[[], str | None]] = {}
+        self._leaving: set[str] = set()  # workers that are discharged, but for their row
+        self._warned: set[str] = set()
+
+    # -- what each store does in its own way -------------------------------------------------
+
+    @abstractmethod
+    def _ask(self, step: Any, then: Callable[[Any], Any] | None = None) -> asyncio.Future[Any]:
+        """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
+
+    @abstractmethod
+    def _is_open(self) -> bool:
+        """Whether the database is open here."""
+
+    @abstractmethod
+    def _refuse(self, one: Waits, error: Exception) -> None:
+        """A record that no longer fits its class has FAILED, and says with which field."""
+
+    @abstractmethod
+    def _expiring(self) -> Any:
+        """A step: end what waits and was not started in time, ``EXPIRE`` events at most."""
+
+    @abstractmethod
+    def _expired(self, expired: Any) -> Any:
+        """Show what was ended, and how many; look again when more may have to be."""
+
+    @abstractmethod
+    def _pruning(self, statuses: list[str], limit: int) -> Any:
+        """A step: remove so many ended events; their numbers."""
+
+    @abstractmethod
+    async def _page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
+        """The records behind a number, in order."""
+
+    @abstractmethod
+    def _enlist(self, worker: str) -> None:
+        """Have a worker in the table, with what it says of itself."""
+
+    @abstractmethod
+    def _discharging(self, worker: str) -> Any:
+        """A step: take a worker out of the table."""
+
+    @abstractmethod
+    def _keep_alive(self) -> None:
+        """Give signs of life of the workers that there are by now."""
+
+    @abstractmethod
+    def _publish(
+        self, news: Sequence[News], over: Sequence[tuple[int, int]]
+    ) -> asyncio.Future[Any]:
+        """Write what is new of attempts, and take away what was written of those that ended."""
+
+    @abstractmethod
+    async def _chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
+        """What another process has written of an attempt."""
+
+    # -- what is not started in time ---------------------------------------------------------
+
+    async def expire(self) -> int:
+        """As ``Store.expire``."""
+        count, some = 0, EXPIRE
+        while some == EXPIRE:
+            some = await self._ask(self._expiring(), self._expired)
+            count += some
+        return count
+
+    def on_expired(self, hear: Callable[[Work], object]) -> None:
+        """As ``Store.on_expired``."""
+        self._hearers.append(hear)
+
+    def _expire(self) -> None:
+        if self._is_open():
+            self._ask(self._expiring(), self._expired).add_done_callback(heard)
+
+    def _held(self, numbers: Iterable[int]) -> dict[int, Work]:
+        """Those of the events that this process has."""
+        held = {number: self._holding.shown.find(number) for number in numbers}
+        return {number: event for number, event in held.items() if event is not None}
+
+    def _tell_expired(self, numbers: Iterable[int], mine: Mapping[int, Work]) -> None:
+        """Tell who waits for events that were not started in time, and who hears of all."""
+        self._bells.ring_ended(numbers)
+        for event in mine.values():
+            for hear in self._hearers:
+                hear(event)
+
+    # -- by hand -----------------------------------------------------------------------------
+
+    def _ask_holders(self, numbers: Iterable[int]) -> None:
+        """Ask the workers here to cancel the attempts of events."""
+        for number in numbers:
+            event = self._holding.shown.find(number)
+            if event is not None:
+                for cancel in tuple(self._workers.values()):
+                    cancel(event)
+
+    async def prune(
+        self, statuses: Collection[EventStatus], *, limit: int | None = None
+    ) -> list[Work]:
+        """As ``Store.prune``."""
+        wanted = [each.value for each in EventStatus if each in TERMINAL and each in statuses]
+        gone: list[Work] = []
+
+        def pruned(numbers: list[int]) -> list[int]:
+            gone.extend(self._drop(numbers))
+            return numbers
+
+        left = _EVERYTHING if limit is None else limit
+        while left > 0:
+            numbers = await self._ask(self._pruning(wanted, min(left, CHUNK)), pruned)
+            left -= len(numbers)
+            if len(numbers) < CHUNK:
+                break
+        return gone
+
+    def _drop(self, numbers: Sequence[int]) -> list[Work]:
+        """Let go of events that are removed; those that this process had."""
+        return self._holding.drop(numbers)
+
+    def _number(self, event: Work) -> int:
+        """The number of an event that this store has; 0 for any other."""
+        number = event.execution.arrival or 0
+        return number if self._holding.shown.find(number) is event else 0
+
+    def _not_here(self, event: Named) -> NotFoundError:
+        return NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
+
+    # -- asking ------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """As ``Store.time``."""
+        return self._clock()
+
+    async def events(
+        self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
+    ) -> list[Record]:
+        """As ``Store.events``."""
+        found: list[Record] = []
+        last = after or 0
+        while len(found) < limit:
+            size = min(CHUNK, limit - len(found))
+            page = await self._page(status, last, size)
+            found += map(self._as_known, page)
+            if len(page) < size:
+                break
+            last = page[-1].number
+            await asyncio.sleep(0)  # a large page is no reason to hold up the loop
+        return found
+
+    def _as_known(self, record: Record) -> Record:
+        """A record, with what only this process knows: whether what it claimed has started."""
+        holding = self._holding
+        is_mine = (
+            record.status is EventStatus.PROCESSING
+            and holding.claims.get(record.number) == record.attempt
+        )
+        event = holding.shown.find(record.number) if is_mine else None
+        return record if event is None else Record.of(event, self.queue, record.status)
+
+    def _left_to_others(self) -> list[int]:
+        """What is shown as pending or running, and is not claimed here."""
+        lanes = (self.states.lane(EventStatus.PENDING), self.states.lane(EventStatus.PROCESSING))
+        claims = self._holding.claims
+        return [number for lane in lanes for number in lane if number not in claims]
+
+    # -- workers -----------------------------------------------------------------------------
+
+    def enlist(
+        self,
+        worker: str,
+        cancel: Callable[[Work], object],
+        about: Callable[[], About] | None = None,
+    ) -> None:
+        """As ``Store.enlist``."""
+        self._workers[worker] = cancel
+        self._about[worker] = partial(said, about)
+        self._enlist(worker)
+        self._keep_alive()
+
+    def discharge(self, worker: str) -> None:
+        """As ``Store.discharge``."""
+        self._about.pop(worker, None)
+        if self._workers.pop(worker, None) is not None:
+            self._leaving.add(worker)
+            step = self._discharging(worker)
+            asked = self._ask(step, lambda _: self._leaving.discard(worker))
+            asked.add_done_callback(heard)
+            self._keep_alive()
+
+    # -- classes that are not here -----------------------------------------------------------
+
+    def _still_missing(self) -> set[str]:
+        """The kinds that this process has no class for; a class may be defined meanwhile."""
+        for kind in tuple(self.missing):
+            if registry.is_defined(kind):
+                self.missing.discard(kind)
+                self._warned.discard(kind)
+        return self.missing
+
+    def _warn_of_missing(self) -> None:
+        for kind in sorted(self.missing - self._warned):
+            self._warned.add(kind)
+            logger.warning(
+                "%s: class %r is not defined in this process, and its events stay pending: "
+                "import the module that defines it",
+                self._where,
+                kind,
+            )
+
+    # -- what runs ---------------------------------------------------------------------------
+
+    def publish(self, event: Work, attempt: int) -> None:
+        """See ``Shared``."""
+        number = self._number(event)
+        if number and self._holding.has(number, event, attempt):
+            self._telling.tell(number, event, attempt)
+
+    async def published(
+        self, event: Work, attempt: int, first: int
+    ) -> tuple[int, list[Any]] | None:
+        """See ``Shared``."""
+        number = self._number(event)
+        if not number or number in self._holding.claims:
+            return None  # it runs here, if at all
+        return await self._chunks(number, attempt, first)
+
+
+def heard(asked: asyncio.Future[Any]) -> None:
+    """Nobody awaits this step: what hinders it, hinders the claims too, and is raised there."""
+    if not asked.cancelled():
+        asked.exception()
+
+
+async def by_and_by(items: Sequence[T], make: Callable[[T], R]) -> list[R]:
+    """Make something of each, with a turn of the loop now and then."""
+    made: list[R] = []
+    for at in range(0, len(items), CHUNK):
+        made += map(make, items[at : at + CHUNK])
+        if len(made) < len(items):
+            await asyncio.sleep(0)
+    return made

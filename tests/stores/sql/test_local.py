@@ -1,0 +1,94 @@
+"""What stores over a database do alike: in pieces, and for what this process knows."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from stores.asking import claim, claim_one, put
+from stores.makers import STORES, Clock, Job
+
+from lionpride.errors import StoreError
+from lionpride.model.execution import EventStatus
+from lionpride.rules.lifecycle import Completion
+from lionpride.stores.contract import Store
+from lionpride.stores.sql.local import CHUNK, EXPIRE, by_and_by, heard
+from lionpride.stores.terms import Terms
+
+S = EventStatus
+MORE = CHUNK + 7
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def make(request: pytest.FixtureRequest, clock: Clock, opened: list[Store]) -> Callable[[], Store]:
+    """Makes one more empty store over a database."""
+
+    def make() -> Store:
+        store = STORES[request.param](clock)
+        opened.append(store)
+        return store
+
+    return make
+
+
+async def test_more_than_a_piece_is_read_in_order_and_pruned(store: Store) -> None:
+    jobs = await put(store, *map(float, range(MORE)))
+    claims = await claim(store, MORE, start=True)
+    assert [record.number for record in await store.events(limit=MORE)] == sorted(
+        job.execution.arrival or 0 for job in jobs
+    )
+    assert len(await store.events(limit=CHUNK)) == CHUNK
+    await store.settle([(*one, Completion(None, 0.1)) for one in claims])
+    assert len(await store.prune({S.COMPLETED}, limit=CHUNK + 1)) == CHUNK + 1
+    assert len(await store.prune({S.COMPLETED})) == MORE - CHUNK - 1
+    assert await store.events(limit=MORE) == []
+
+
+async def test_more_than_a_piece_expires_and_each_is_told_of_once(
+    store: Store, clock: Clock
+) -> None:
+    told: list[Any] = []
+    store.on_expired(told.append)
+    jobs = [Job() for _ in range(EXPIRE + 7)]
+    await store.append([(job, 1.0) for job in jobs], terms=Terms(expires=clock() + 5))
+    clock.advance(6.0)
+    await store.expire()
+    assert sorted(map(id, told)) == sorted(map(id, jobs))
+    assert {job.status for job in jobs} == {S.CANCELLED}
+    assert await store.expire() == 0
+
+
+async def test_who_was_discharged_is_asked_nothing_more(store: Store) -> None:
+    asked: list[Any] = []
+    await put(store, 1.0)
+    event, _ = await claim_one(store, start=True)
+    store.enlist("worker", asked.append)
+    await store.cancel([event])
+    assert asked == [event]
+    store.discharge("worker")
+    store.discharge("worker")
+    await store.cancel([event])
+    assert asked == [event]
+    assert not await store.attended()
+
+
+async def test_what_is_made_of_many_lets_others_have_their_turn() -> None:
+    turns: list[int] = []
+    loop = asyncio.get_running_loop()
+    loop.call_soon(turns.append, 1)
+    assert await by_and_by(range(CHUNK), str) == [str(n) for n in range(CHUNK)]
+    assert turns == [], "a piece is made at once"
+    made = await by_and_by(range(2 * CHUNK + 1), lambda n: (n, len(turns)))
+    assert [n for n, _ in made] == list(range(2 * CHUNK + 1))
+    assert made[0][1] == 0
+    assert made[-1][1] == 1
+
+
+async def test_a_failure_that_nobody_waits_for_is_no_unheard_one() -> None:
+    loop = asyncio.get_running_loop()
+    failed: asyncio.Future[None] = loop.create_future()
+    failed.set_exception(StoreError("the disk is full"))
+    heard(failed)
+    cancelled: asyncio.Future[None] = loop.create_future()
+    cancelled.cancel()
+    heard(cancelled)
