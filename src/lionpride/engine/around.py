@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from types import TracebackType
 from typing import Any
 
 from ..model.work import Work
@@ -38,6 +39,17 @@ class Around:
         manager = self._guarded(wrapper, event, partial(_enter, wrapper, what))
         if manager is not None:
             self._entered.append((wrapper, manager, event))
+
+    def __enter__(self) -> None:
+        """Nothing is left to do: what there is was entered one by one."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.leave(error)
 
     def leave(self, error: BaseException | None) -> None:
         """Leave all of them, with an error or with none."""

@@ -245,14 +245,14 @@ class Crew(Exchange):
             self._enter(event, began)
         shop.running += 1
         worker.claim = claim  # first, since who is told may cancel it
-        step = observers.tell(event, _PENDING, _PROCESSING) if observers.active else None
+        step = observers.active and observers.tell(event, _PENDING, _PROCESSING, now=began)
         own = event.__dict__  # pydantic makes `event.timeout` three times as slow
         own["_began"] = began
         outcome: Outcome | None = None
         response: Any = None
         try:
             apart = type(event) not in self._plain and self._look_at(event)
-            inside = step if observers.wraps else None
+            inside = step if step and observers.wraps else None
             if own["timeout"] is None and not (own["streaming"] or apart or inside):
                 response = await event._invoke()  # `perform`, a frame shorter
             else:

@@ -203,15 +203,17 @@ class Solo:
         task = asyncio.current_task()  # not `self._task`: an eager task is not made yet
         assert task is not None
         guard = self._guard = Guard(task, self._leave_behind)
-        self._record(
-            await perform(
-                self._event,
-                guard,
-                lambda event, error: explain(event, error, guard.over()),
-                _ALONE,
-                apart=runs_in_thread(type(self._event)),
-            )
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        outcome = await perform(
+            self._event,
+            guard,
+            lambda event, error: explain(event, error, guard.over()),
+            _ALONE,
+            apart=runs_in_thread(type(self._event)),
         )
+        outcome.duration = clock() - began
+        self._record(outcome)
 
     def _record(self, outcome: Outcome) -> None:
         if not self._done.done():
@@ -267,7 +269,7 @@ async def perform(
     apart: bool,
     share: Callable[[Work, int], None] | None = None,
 ) -> Outcome:
-    """Run an event's code under its timeout, whatever it does.
+    """Run an event's code under its timeout, whatever it does; how long it took is not noted.
 
     Args:
         event: Whose code it is.
@@ -279,8 +281,6 @@ async def perform(
     """
     chunks: list[Any] | None = None
     outcome: Outcome
-    clock = asyncio.get_running_loop().time
-    began = clock()
     try:
         if event.timeout is not None:
             guard.limit(event.timeout)
@@ -295,10 +295,9 @@ async def perform(
         outcome = explained(event, error)
         if chunks:
             outcome.response = chunks
-        outcome.duration = clock() - began
     else:
         guard.over()
-        outcome = Completion(response, clock() - began)
+        outcome = Completion(response, 0.0)
     return outcome
 
 

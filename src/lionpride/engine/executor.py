@@ -11,6 +11,7 @@ from ..model.execution import EventStatus
 from ..rules.limits import Limit
 from ..rules.metering import Limits
 from ..stores.contract import Immediate, Prompt, Store
+from ..stores.intake import are_new
 from ..stores.open import open_store
 from .control import Control
 from .event import Event
@@ -134,15 +135,25 @@ class Executor(Control):
             self._check(event)
         if type(priority) is not float or priority - priority != 0.0:  # infinite, or not a number
             priority = checked_priority(event, priority)
-        quiet = not self._observers.active or self._observers.passes(event)  # nobody is told of it
+        observers = self._observers
+        if quiet := not observers.active:  # nobody is told of it
+            pass
+        elif (sample := observers.sample) is not None and sample.left and not sample.maybe():
+            sample.left -= 1  # `passes`, written out
+            quiet = True
+        else:
+            quiet = observers.passes(event)
         if connection is not None:
             return await self._append_within(connection, event, priority, terms)
         if terms:  # keywords of their own, with a default each, cost four times as much
             asked = terms_of(self._store.time(), **terms)
             return await self._append_on(asked, event, priority, exist_ok, wait)
         now = self._now
-        if now is not None and quiet and now.append_now(event, priority):
-            return event
+        if now is not None:
+            if not quiet and are_new((event,)):
+                return await self._append_seen(now, event, priority)
+            if quiet and now.append_now(event, priority):
+                return event
         if (
             self._prompt is not None
             and not exist_ok

@@ -150,7 +150,7 @@ class Intake(Results):
         fresh = {
             id(event): event
             for event in events
-            if event.execution.arrival is None and observers.hears_of(event)
+            if observers.hears_of(event) and event.execution.arrival is None
         }
         return list(fresh.values())
 
@@ -175,6 +175,14 @@ class Intake(Results):
         held = await self._take_in(((event, priority),), exist_ok, wait, terms)
         self._tell_taken(fresh, _PENDING)
         return cast("E", held[0])
+
+    async def _append_seen(self, now: Immediate, event: E, priority: float) -> E:
+        """Take in an event that is new, with what observers put around it."""
+        with self._observers.appending((event,)):
+            if not now.append_now(event, priority):  # who was put around it has asked for its id
+                await self._store.append(((event, priority),))
+        self._observers.tell(event, None, _PENDING)
+        return event
 
     async def _append_within(
         self, connection: Any, event: E, priority: float, terms: Mapping[str, Any]

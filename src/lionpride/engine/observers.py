@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from math import inf
 from typing import Any, Final, TypeAlias
@@ -21,6 +21,7 @@ from ..stores.contract import Immediate, Started, Store
 from .around import Around
 from .harmless import Harmless
 from .journal import is_wanted, note
+from .sample import Sample
 
 __all__ = ("AppendWrapper", "Listener", "Observer", "Observers", "Picks", "Wrapper")
 
@@ -61,6 +62,7 @@ class Observers(Harmless):
         counts: Whether what completes by the quick way, which tells nobody, is to be counted.
         quick: How many of each class have.
         next: The event loop's time from which on one that might go by it is told of.
+        sample: What picks of those that are appended, if nobody else is to be told of any.
         lost: Outcomes that were refused, since another worker had been given the event.
     """
 
@@ -70,6 +72,7 @@ class Observers(Harmless):
         self.listening = self.wraps = self.asks = self.counts = False
         self.quick: Counter[type] = Counter()
         self.next = inf
+        self.sample: Sample | None = None
         self.lost = 0
         self._store = None if store is None else ref(store)
         self._waits = not isinstance(store, Immediate)
@@ -104,6 +107,8 @@ class Observers(Harmless):
             self.active = 2
         else:
             self.active = 1 if self._light or self._pickers else 0
+        only = self._pickers[0] if len(self._pickers) == 1 and self.active == 1 else None
+        self.sample = only if isinstance(only, Sample) else None
         self._hears = self._logs or bool(self._callbacks or self._light)
         self.asks = self._waits and bool(self._pickers)
         self.counts = self.active == 1 and bool(self._light)
@@ -173,6 +178,7 @@ class Observers(Harmless):
         before: EventStatus | None,
         after: EventStatus | None,
         outcome: Outcome | None = None,
+        now: float | None = None,
     ) -> Transition | None:
         """Tell of one step; call it only while ``active``, or if it ends an event badly.
 
@@ -183,11 +189,13 @@ class Observers(Harmless):
             before: As in ``Transition``.
             after: Likewise.
             outcome: What came of its claim, if the step settles one.
+            now: The event loop's time, where it is known: to ask for the loop may take a call of
+                the system.
         """
         if outcome is None:
             if not self._hears and after is not _PROCESSING:
                 return None
-            return self._tell_of(event, before, after)
+            return self._tell_of(event, before, after, now=now)
         if not self._hears and outcome.status is _COMPLETED:
             return None
         error, duration = outcome.error, outcome.duration
@@ -198,6 +206,7 @@ class Observers(Harmless):
             duration if before is _PROCESSING and isinstance(duration, float) else None,
             error if isinstance(error, BaseException) else None,
             reason_of(outcome),
+            now,
         )
 
     def _tell_of(
@@ -208,8 +217,11 @@ class Observers(Harmless):
         duration: float | None = None,
         error: BaseException | None = None,
         reason: str = "",
+        now: float | None = None,
     ) -> Transition:
-        now, own = asyncio.get_running_loop().time(), event.__dict__
+        if now is None:
+            now = asyncio.get_running_loop().time()
+        own = event.__dict__
         waited = self._waited(own, before, after, now) if self.active else None
         attempt = own.get("_attempt", 0)
         step = Transition(
@@ -294,9 +306,14 @@ class Observers(Harmless):
                 self._note_failure(picks, event, error)
         return self.active < 2
 
-    def pass_all(self, events: Iterable[Work]) -> bool:
+    def pass_all(self, events: Sequence[Work]) -> bool:
         """The same of many."""
-        passed = True
+        passed, sample = True, self.sample
+        if sample is not None and not sample.maybe():
+            picked = sample.among(len(events))
+            for number in picked:
+                events[number].__dict__["_picked"] = True
+            return not picked
         for event in events if self._pickers else ():
             passed &= self.passes(event)
         return passed and self.active < 2
@@ -314,9 +331,8 @@ class Observers(Harmless):
 
     # -- what is put around --------------------------------------------------------------------
 
-    @contextmanager
-    def appending(self, events: Iterable[Work]) -> Iterator[None]:
-        """What is to be put around the append of events."""
+    def appending(self, events: Iterable[Work]) -> Around:
+        """What is put around the append of events: entered, and to be left."""
         around = Around(self._guarded)
         if self._appends:
             for event in events:
@@ -324,19 +340,15 @@ class Observers(Harmless):
                 for wrapper, picks in self._appends:
                     if picks is None or picked:
                         around.enter(wrapper, event, event)
-        try:
-            yield
-        except BaseException as error:
-            around.leave(error)
-            raise
-        around.leave(None)
+        return around
 
     async def around(self, start: Transition, attempt: Awaitable[Outcome]) -> Outcome:
         """Run the attempt that has started so, inside all that is to be put around it."""
         event = start.event
         around = Around(self._guarded)
+        known = self.sample is not None and "_picked" in event.__dict__
         for wrapper, picks in tuple(self._wrappers):
-            if picks is None or self._picked(picks, event):
+            if picks is None or known or self._picked(picks, event):
                 around.enter(wrapper, start, event)
         error: Any = None
         try:

@@ -6,14 +6,15 @@ The names are those of the semantic conventions for messaging
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from random import Random
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from opentelemetry import propagate
-from opentelemetry.context import attach, detach, get_current
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import (
     Link,
     Span,
@@ -27,8 +28,10 @@ from opentelemetry.trace import (
 
 from .. import __version__
 from ..core import Event, Executor, RateLimited, Skip, Transition
+from ..engine.sample import Sample
 from ..errors import EventCancelledError
 from ..model import registry
+from ..model.work import Work
 
 __all__ = ("Traces",)
 
@@ -51,16 +54,19 @@ class Traces:
 
     def __init__(self, executor: Executor, sample: float, provider: TracerProvider | None) -> None:
         self._executor = executor
-        self._sample = sample
+        self._sample = Sample(sample, maybe=_asked(), must=_is_sampled, knows=_came_from_a_span)
         self._tracer = get_tracer("lionpride", __version__, tracer_provider=provider)
-        self._random = Random().random  # noqa: S311 - it chooses what is traced
         self._queue = executor.store.queue
+        self._names = f"append {self._queue}", f"process {self._queue}"
+        self._said: WeakKeyDictionary[type, tuple[dict[str, Any], dict[str, Any]]] = (
+            WeakKeyDictionary()
+        )
 
     def begin(self) -> Callable[[], None]:
         """Make spans from now on; returns how to stop."""
         stops = [
-            self._executor.observe_appends(self.append, picks=self.picks),
-            self._executor.observe_attempts(self.attempt, picks=self.picks),
+            self._executor.observe_appends(self.append, picks=self._sample),
+            self._executor.observe_attempts(self.attempt, picks=self._sample),
         ]
 
         def stop() -> None:
@@ -69,59 +75,79 @@ class Traces:
 
         return stop
 
-    def picks(self, event: Event, starting: bool) -> bool:
-        """Whether an event is traced."""
-        if starting:
-            return self._sample >= 1 or _PARENT in event.metadata
-        if self._random() < self._sample:
-            return True
-        return bool(get_current()) and get_current_span().get_span_context().trace_flags.sampled
-
-    @contextmanager
-    def append(self, event: Event) -> Iterator[None]:
+    def append(self, event: Event) -> Appended:
         """The span of an append; its context goes with the event."""
         span = self._tracer.start_span(
-            f"append {self._queue}",
-            kind=SpanKind.PRODUCER,
-            attributes=self._attributes(event, "append", "send"),
+            self._names[0], kind=SpanKind.PRODUCER, attributes=self._said_of(event)[0]
         )
         if span.get_span_context().is_valid:  # else there is no SDK, or none that samples
             propagate.inject(event.metadata, set_span_in_context(span))
-        try:
-            yield
-        except BaseException as error:
-            _fail(span, error)
-            raise
-        finally:  # after the append: what has an id before is looked for among all that is here
-            span.set_attribute(_ID, str(event.id))
-            span.end()
+        return Appended(span, event)
 
     def attempt(self, start: Transition) -> Current:
         """The span of an attempt, which is the current one within the event's code."""
         event: Any = start.event
         producer = propagate.extract(event.metadata)
         origin = get_current_span(producer).get_span_context()
-        attributes = self._attributes(event, "attempt", "process")
-        attributes |= {_ID: str(event.id), "lionpride.event.attempt": start.attempt}
+        attributes = {
+            **self._said_of(event)[1],
+            _ID: str(event.id),
+            "lionpride.event.attempt": start.attempt,
+        }
         if start.waited is not None:
             attributes["lionpride.event.queue_wait"] = start.waited
         span = self._tracer.start_span(
-            f"process {self._queue}",
+            self._names[1],
             producer,
             kind=SpanKind.CONSUMER,
             attributes=attributes,
-            links=[Link(origin)] if origin.is_valid else None,
+            links=(Link(origin),) if origin.is_valid else None,
         )
         return Current(span)
 
-    def _attributes(self, event: Event, operation: str, kind: str) -> dict[str, Any]:
+    def _said_of(self, event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What is said of each append, and of each attempt, of an event's class."""
+        kind = type(event)
+        if kind not in self._said:
+            self._said[kind] = (
+                self._attributes(kind, "append", "send"),
+                self._attributes(kind, "attempt", "process"),
+            )
+        return self._said[kind]
+
+    def _attributes(self, kind: type[Event], operation: str, sort: str) -> dict[str, Any]:
         return {
             "messaging.system": "lionpride",
             "messaging.destination.name": self._queue,
             "messaging.operation.name": operation,
-            "messaging.operation.type": kind,
-            "lionpride.event.class": registry.key_of(type(event)),
+            "messaging.operation.type": sort,
+            "lionpride.event.class": registry.key_of(kind),
         }
+
+
+class Appended:
+    """Ends the span of an append; by hand, as ``Current``."""
+
+    __slots__ = ("_event", "_span")
+
+    def __init__(self, span: Span, event: Event) -> None:
+        self._span = span
+        self._event = event
+
+    def __enter__(self) -> None:
+        """The span has begun."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            _fail(self._span, error)
+        # After the append: what has an id before is looked for among all that is here.
+        self._span.set_attribute(_ID, str(self._event.id))
+        self._span.end()
 
 
 class Current:
@@ -145,6 +171,29 @@ class Current:
         if error is not None:
             _note(self._span, error)
         self._span.end()
+
+
+def _asked() -> Callable[[], object]:
+    """What is true while there is anything in the current context.
+
+    It is asked at each append, so it is the method of the context variable itself, where the
+    API keeps its contexts in one: then the one that holds what has just been attached.
+    """
+    mark = Context()
+    token = attach(mark)
+    try:
+        holds = [variable for variable, value in copy_context().items() if value is mark]
+    finally:
+        detach(token)
+    return partial(holds[0].get, None) if holds else get_current
+
+
+def _is_sampled() -> bool:
+    return get_current_span().get_span_context().trace_flags.sampled
+
+
+def _came_from_a_span(event: Work) -> bool:
+    return _PARENT in event.metadata
 
 
 def _note(span: Span, error: BaseException) -> None:
