@@ -1,11 +1,14 @@
 """Ctrl-C: once to drain, twice to stop at once; nothing is lost without being named."""
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,8 +22,19 @@ def running(place, target, number=3, *options):
     """A run of events, begun: the first of them has said so."""
     place.write(*[{}] * number)
     process = place.start("run", f"job.py:{target}", *RUN, "--concurrency", "1", *options)
-    try:
+    with killed_at_last(process):
         assert process.stdout.readline() == "running\n", process.communicate()
+        yield process
+
+
+def spoken_to(command, **how):
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, **both, **how)
+
+
+@contextlib.contextmanager
+def killed_at_last(process):
+    try:
         yield process
     finally:
         process.kill()
@@ -155,6 +169,77 @@ def test_a_thread_that_was_left_behind_is_waited_for_until_a_signal(place):
     assert process.returncode == 130
     assert err == "lionpride: stopped; the code of an event did not let go\n"
     assert [r["status"] for r in place.results()] == ["cancelled"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_background_job_of_a_script_hears_a_signal_at_its_end_too(place, number):
+    """A shell without job control starts it with SIGINT ignored."""
+    place.write({})
+    command = " ".join(place.command("run", "job.py:InThread", *RUN, "--timeout", "0.1"))
+    process = spoken_to(["sh", "-c", f"trap '' INT; exec {command}"], cwd=place.path, env=place.env)
+    with killed_at_last(process):
+        while not process.stdout.readline().startswith("timeline"):
+            pass
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert err == "lionpride: stopped; the code of an event did not let go\n"
+
+
+FILLING = """
+import asyncio, fcntl, time
+from lionpride.core import Event
+
+class Filling(Event):
+    async def _invoke(self):
+        # no room is left in the pipe for what is said after it, and a thread is left behind
+        print("x" * (fcntl.fcntl(1, fcntl.F_GETPIPE_SZ) - 1), flush=True)
+        await asyncio.to_thread(time.sleep, 1000)
+"""
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="needs a pipe whose size is known")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_end_is_told_is_the_only_one_that_is_needed(place, number):
+    """It comes after the last event and before the wait for the thread."""
+    (place.path / "filling.py").write_text(FILLING)
+    place.write({})
+    process = place.start("run", "filling.py:Filling", *RUN, "--timeout", "0.1")
+    with killed_at_last(process):
+        drawn = place.path / "run.svg"
+        while not (drawn.exists() and drawn.stat().st_size):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)  # the summary waits for somebody to read it
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert "1 event in" in out
+    assert err == "lionpride: stopped; the code of an event did not let go\n"
+
+
+CLOSING = """
+import asyncio
+from lionpride.cli.interrupt import Interrupts
+
+async def main(interrupts):
+    with interrupts.listen():
+        pass
+    print("over", flush=True)
+    await asyncio.Event().wait()  # a server that cannot be reached
+
+with Interrupts() as interrupts:
+    asyncio.run(main(interrupts))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_is_enough_for_a_store_that_does_not_close(place, number):
+    with killed_at_last(spoken_to([sys.executable, "-c", CLOSING], env=place.env)) as process:
+        assert process.stdout.readline() == "over\n"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert err == "lionpride: stopped; the store did not close\n"
 
 
 def test_a_task_of_an_events_own_is_cancelled_at_the_end(place):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lionpride.cli.interrupt import Interrupts
 from lionpride.cli.job import Job, Plan
 from lionpride.cli.outputs import open_output
 from lionpride.cli.source import open_source
@@ -66,7 +67,8 @@ class Place:
         await self.executor.start()
         try:
             self.job = Job(Plan(target, source, results, drawing, timeout, False), self.executor)
-            return await self.job.run()
+            with Interrupts() as interrupts:
+                return await self.job.run(interrupts)
         finally:
             for file in (source, results, drawing):
                 if file is not None:

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from lionpride.cli import shift
+from lionpride.cli.interrupt import Interrupts
 from lionpride.cli.shift import Shift
 from lionpride.cli.target import executor_for
 from lionpride.core import Event, EventStatus
@@ -40,7 +41,12 @@ async def desk_of(*hows, faults=None, **settings):
 
 
 async def work(*desks, until_empty=True, quiet=False):
-    return await Shift(desks, "run.db", until_empty=until_empty, quiet=quiet).run()
+    return await run(Shift(desks, "run.db", until_empty=until_empty, quiet=quiet))
+
+
+async def run(working):
+    with Interrupts() as interrupts:
+        return await working.run(interrupts)
 
 
 @pytest.mark.virtual
@@ -99,7 +105,7 @@ async def test_a_worker_that_runs_for_long_remembers_the_times_of_the_last(monke
     monkeypatch.setattr(shift, "REMEMBERED", 10)
     desk = await desk_of(*[""] * 95)
     working = Shift([desk], "run.db", until_empty=True, quiet=False)
-    assert await working.run() == 0
+    assert await run(working) == 0
     assert "95 events in " in capsys.readouterr().out
     assert 10 <= len(working.tally.durations[EventStatus.COMPLETED]) < 20
 

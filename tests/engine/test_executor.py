@@ -59,7 +59,7 @@ async def test_append_returns_the_event_once_it_is_accepted() -> None:
     agree(executor)
 
 
-@pytest.mark.parametrize("thing", [Other(), "an event", None, Job, 5], ids=repr)
+@pytest.mark.parametrize("thing", [Other(), "an event", None, Job, 5], ids=type)
 async def test_what_is_not_of_the_event_type_is_refused(thing: Any) -> None:
     executor = desk()
     with pytest.raises(TypeError, match="JobExecutor takes events of Job"):

@@ -7,22 +7,23 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-__all__ = ["Interrupts", "last_call"]
+__all__ = ["Interrupts"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 2.0  # seconds that a stop at once, or the end, may take before the process is ended
 
 
 class Interrupts:
-    """Turns signals into two events of the running loop while it is entered.
+    """Turns signals into two events of a run; entered around its loop, which may be slow to close.
 
     The handler does not run in the loop, so it is heard even while an event's code keeps the
     loop busy; and if that code does not let go after the second signal, the process is ended
-    from another thread.
+    from another thread. It stays until the loop is closed: no signal is lost between the run and
+    that, and none raises a KeyboardInterrupt where asyncio would go on to wait for a thread.
 
     Attributes:
         drain: Set at the first signal: start nothing more, let finish what runs.
@@ -34,13 +35,15 @@ class Interrupts:
         self.drain = asyncio.Event()
         self.halt = asyncio.Event()
         self.status = 0
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._over = False  # nothing runs any more: the store is being closed
+        self._called = False  # and that is done, too
+        self._last: threading.Timer | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                self._before[number] = signal.signal(number, self._heard)
+            self._before = {number: signal.getsignal(number) for number in SIGNALS}
         return self
 
     def __exit__(
@@ -49,9 +52,34 @@ class Interrupts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._last is not None:
+            self._last.cancel()
         if not self.halt.is_set():  # else the last moments are left to the handler and its timer
             for number, handler in self._before.items():
                 signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def listen(self) -> Iterator[None]:
+        """Hear signals from now on; the block is the run."""
+        self._loop = asyncio.get_running_loop()
+        for number in self._before:
+            signal.signal(number, self._heard)
+        try:
+            yield
+        finally:
+            self._over = True
+
+    def last_call(self, status: int) -> None:
+        """Say, with the exit status, that all is done but the end of the loop.
+
+        Tasks that are left then are code that ignored its cancellation. Closing the loop waits for
+        them, for ever if need be; the process is ended when that takes too long. It waits for
+        threads too, which may be doing something useful: until a signal, or for a moment if there
+        was one.
+        """
+        self._called = True
+        if self.status or len(asyncio.all_tasks()) > 1:
+            self._last = self._end_soon(self.status or status)
 
     @property
     def again(self) -> str:
@@ -59,55 +87,31 @@ class Interrupts:
         return "SIGTERM again" if self.status == 128 + signal.SIGTERM else "Ctrl-C again"
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        if not self.status:
-            self.status = 128 + number
+        first = not self.status
+        self.status = self.status or 128 + number
+        if self._called:
+            self._end(128 + number)
+        elif first and not self._over:
             self._tell(self.drain)
         elif not self.halt.is_set():
             self._tell(self.halt)
-            _timer(self.status).start()
+            self._end_soon(self.status)
 
     def _tell(self, event: asyncio.Event) -> None:
+        assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed: the run is over
             self._loop.call_soon_threadsafe(event.set)
 
+    def _end_soon(self, status: int) -> threading.Timer:
+        timer = threading.Timer(PATIENCE, self._end, (status,))
+        timer.daemon = True
+        timer.start()
+        return timer
 
-@contextlib.contextmanager
-def last_call() -> Iterator[Callable[[int], None]]:
-    """Give a function that is called with the exit status when all but the end of a block is done.
-
-    Tasks that are left then are code that ignored its cancellation. Closing the loop waits for
-    them, for ever if need be; the process is ended when that takes too long. It waits for threads
-    too, which may be doing something useful: until Ctrl-C.
-    """
-    timers: list[threading.Timer] = []
-    called = False
-
-    def call(status: int) -> None:
-        nonlocal called
-        called = True
-        if len(asyncio.all_tasks()) > 1:
-            timers.append(_timer(status))
-            timers[-1].start()
-
-    try:
-        yield call
-    except KeyboardInterrupt:
-        if called:
-            _end(128 + signal.SIGINT)
-        raise
-    finally:
-        for timer in timers:
-            timer.cancel()
-
-
-def _timer(status: int) -> threading.Timer:
-    timer = threading.Timer(PATIENCE, _end, (status,))
-    timer.daemon = True
-    return timer
-
-
-def _end(status: int) -> None:
-    """End the process without waiting for anything; give a terminal its cursor back."""
-    cursor = b"\x1b[?25h" if os.isatty(2) else b""
-    os.write(2, cursor + b"lionpride: stopped; the code of an event did not let go\n")
-    os._exit(status)
+    def _end(self, status: int) -> None:
+        """End the process without waiting for anything; give a terminal its cursor back."""
+        closing = self._over and not self._called
+        what = "the store did not close" if closing else "the code of an event did not let go"
+        cursor = b"\x1b[?25h" if os.isatty(2) else b""
+        os.write(2, cursor + f"lionpride: stopped; {what}\n".encode())
+        os._exit(status)

@@ -119,8 +119,11 @@ class Job:
 
     # ------------------------------------------------------------------- from first to last
 
-    async def run(self) -> int:
+    async def run(self, interrupts: Interrupts) -> int:
         """Run all of it.
+
+        Args:
+            interrupts: What asks it to stop; entered.
 
         Returns:
             The exit status.
@@ -130,7 +133,7 @@ class Job:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        with Interrupts() as interrupts:
+        with interrupts.listen():
             with self.screen:
                 async with background(self.screen.show()), background(self._feed()):
                     await self._work(interrupts)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 
 from .building import Limits, add_limits, build, limits_of, start
 from .defaults import read_defaults
 from .durable import Commands
-from .interrupt import last_call
+from .interrupt import Interrupts
 from .job import Job, Plan
 from .outputs import Output, open_output
 from .place import STORE, Place, place_of
@@ -146,8 +145,8 @@ def run(options: argparse.Namespace) -> int:
             fresh=options.fresh,
             defaults=defaults,
         )
-        with last_call() as call:
-            return asyncio.run(_run(plan, limits, options.queue, call))
+        with Interrupts() as interrupts:
+            return asyncio.run(_run(plan, limits, options.queue, interrupts))
 
 
 def _place(options: argparse.Namespace) -> Place | None:
@@ -164,13 +163,13 @@ def _place(options: argparse.Namespace) -> Place | None:
     return None
 
 
-async def _run(plan: Plan, limits: Limits, queue: str | None, call: Callable[[int], None]) -> int:
+async def _run(plan: Plan, limits: Limits, queue: str | None, interrupts: Interrupts) -> int:
     executor = build(plan.target, limits, plan.place, queue)
     try:
         await start(plan.target, executor, plan.place)
-        status = await Job(plan, executor).run()
+        status = await Job(plan, executor).run(interrupts)
     finally:
         await executor.store.close()
     tell()  # what has been printed; should the process be ended, nobody else does
-    call(status)
+    interrupts.last_call(status)
     return status

@@ -118,15 +118,18 @@ class Shift:
         """How many events completed that nobody is told of."""
         return sum(sum(executor.observers.quick.values()) for executor in self.executors)
 
-    async def run(self) -> int:
+    async def run(self, interrupts: Interrupts) -> int:
         """Work until asked to stop, or until nothing is left.
+
+        Args:
+            interrupts: What asks it to stop; entered.
 
         Returns:
             The exit status.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        with Interrupts() as interrupts:
+        with interrupts.listen():
             with self.screen:
                 async with background(self.screen.show()):
                     await self._work(interrupts)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from ..core import Event, Executor
 from ..errors import LionprideError
 from .building import Limits, add_limits, build, limits_of, start
 from .durable import Commands
-from .interrupt import last_call
+from .interrupt import Interrupts
 from .place import STORE, Place, place_of
 from .shift import Shift
 from .streams import tell
@@ -83,8 +83,8 @@ def work(options: argparse.Namespace) -> int:
     limits, place = limits_of(options), place_of(options.store)
     targets = [target for text in options.targets for target in load_targets(text)]
     jobs = _jobs(targets, list(dict.fromkeys(options.queues)))
-    with last_call() as call:
-        return asyncio.run(_work(jobs, limits, place, options, call))
+    with Interrupts() as interrupts:
+        return asyncio.run(_work(jobs, limits, place, options, interrupts))
 
 
 def _jobs(targets: Sequence[Target], queues: Sequence[str]) -> list[Job]:
@@ -110,7 +110,7 @@ async def _work(
     limits: Limits,
     place: Place,
     options: argparse.Namespace,
-    call: Callable[[int], None],
+    interrupts: Interrupts,
 ) -> int:
     executors: list[Executor] = []
     try:
@@ -120,13 +120,13 @@ async def _work(
         for (target, _), executor in zip(jobs, executors, strict=True):
             await start(target, executor, place)
         shift = Shift(executors, place.name, until_empty=options.until_empty, quiet=options.quiet)
-        status = await shift.run()
+        status = await shift.run(interrupts)
     finally:
         for executor in executors:
             with suppress(LionprideError):  # what it held lapses
                 await executor.store.close()
     tell()  # what has been printed; should the process be ended, nobody else does
-    call(status)
+    interrupts.last_call(status)
     return status
 
 
