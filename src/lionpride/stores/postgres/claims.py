@@ -13,8 +13,8 @@ from ...rules.metering import Limits
 from ..contract import Claim, Settlement
 from ..sql.holding import Taken
 from ..sql.local import heard
-from ..sql.metering import Deed, TableMeter
-from ..sql.rationing import Ration
+from ..sql.metering import Deed
+from ..sql.rationing import Ration, put_meters
 from . import claiming, reading, settling
 from .cleaning import Cleaning
 from .expiring import Expire
@@ -131,16 +131,7 @@ class Claims(TakingIn):
         if self._blocked:
             for limit in limits.values():
                 limit.account(None).on_change(self._bells.ring_ready)
-        for event, attempt in taken.claims:
-            number = event.__dict__["_arrival"]
-            event.__dict__["_meter"] = TableMeter(
-                self._do,
-                self._clock,
-                limits,
-                (number, attempt, rationed.keys[number]),
-                rationed.parts[number],
-                rationed.refusals.get(number),
-            )
+        put_meters(taken.claims, limits, rationed, self._do, self._clock)
 
     def _do(self, deed: Deed) -> None:
         """Have a deed of a meter done before its claim is settled."""

@@ -11,8 +11,9 @@ from asyncpg.pgproto.pgproto import UUID
 
 from ...errors import ExistsError
 from ..intake import check_room
-from ..sql.forms import PENDING, PROCESSING, Fresh, Place
-from ..terms import Terms
+from ..sql import appending
+from ..sql.appending import Appending
+from ..sql.forms import PENDING, Fresh, Place
 from .link import Db
 from .placing import finish, let_wait
 from .reading import standing
@@ -129,15 +130,8 @@ async def _known(db: Db, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, st
 def exists(db: Db, uid: bytes, known: dict[bytes, tuple[int, int, str]]) -> ExistsError:
     """Says that an id is known, and in which queue if that is another one."""
     there = known.get(uid)
-    if there is not None and not db.is_own(there[1]):
-        return ExistsError(
-            f"an event of id {UUID(uid)} is known in queue {there[2]!r} of this schema: nothing "
-            "was appended; append event.as_fresh_event(), or look for it in that queue"
-        )
-    return ExistsError(
-        f"an event of id {UUID(uid)} is known here already: nothing was appended; append "
-        "event.as_fresh_event(), or pass exist_ok=True"
-    )
+    is_own = there is None or db.is_own(there[1])
+    return appending.exists(uid, None if is_own or there is None else there[2], "schema")
 
 
 @dataclass(slots=True)
@@ -182,23 +176,10 @@ class Enter:
         return exists(db, there[0] if there else Counter(ids).most_common(1)[0][0], known)
 
 
-@dataclass(slots=True)
-class Append:
-    """Take events in, all or none; the number of each, and whether it is new.
+class Append(Appending):
+    """Takes events in, all or none; the number of each, and whether it is new."""
 
-    Attributes:
-        places: The events.
-        foreign: Those of them that another store holds.
-        room: How many may wait afterwards.
-        exist_ok: Whether a known id is left as it stands.
-        terms: What else is asked.
-    """
-
-    places: Sequence[Place]
-    foreign: frozenset[bytes] = frozenset()
-    room: int | None = None
-    exist_ok: bool = False
-    terms: Terms | None = None
+    __slots__ = ()
 
     async def __call__(self, db: Db) -> list[tuple[int, bool]]:
         while True:
@@ -220,7 +201,7 @@ class Append:
         for uid, (_, other, _) in known.items():
             if other != queue:
                 raise exists(db, uid, known)
-        fresh = self._fresh(db, known)
+        fresh = self.fresh(known, lambda uid: exists(db, uid, known))
         if self.room is not None:
             check_room(await db.value(_WAITING, queue), len(fresh), self.room)
         new: dict[bytes, int] = {}
@@ -229,10 +210,7 @@ class Append:
             piece = places[at : at + PIECE]
             numbers = await insert(db, queue, piece)
             new |= zip((place.id for place in piece), numbers, strict=True)
-        return [
-            (known[place.id][0], False) if place.id in known else (new[place.id], True)
-            for place in self.places
-        ]
+        return self.answer({uid: number for uid, (number, *_) in known.items()}, new)
 
     async def _taken(self, db: Db, queue: int) -> list[tuple[int, bool]]:
         """The answer of a first try that has taken them in; nothing if it has not."""
@@ -244,34 +222,15 @@ class Append:
 
     async def _standing_for(self, db: Db, queue: int) -> int | None:
         """The event that stands for the one to append; None if there is none."""
-        if self.terms is None or self.terms.unique is None:
+        if self.single is None:
             return None
-        single, _ = self.terms.unique
-        await db.lock(f"unique {queue} {single}")
-        newest = await db.row(_NEWEST, queue, single)
+        await db.lock(f"unique {queue} {self.single}")
+        newest = await db.row(_NEWEST, queue, self.single)
         stands = None if newest is None else (await standing(db, [newest[0]])).get(newest[0])
         if newest is None or stands is None:
             return None
-        waits = stands[0] in (PENDING, PROCESSING)
-        number: int = newest[0]
-        return number if self.terms.are_met_by((single, newest[1]), waits) else None
-
-    def _fresh(self, db: Db, known: dict[bytes, tuple[int, int, str]]) -> dict[bytes, Place]:
-        """The events that are not here yet, each once."""
-        fresh: dict[bytes, Place] = {}
-        for place in self.places:
-            if place.id in known or place.id in fresh:
-                if not self.exist_ok:
-                    raise exists(db, place.id, known)
-            elif place.id in self.foreign:
-                raise ExistsError(
-                    f"the event of id {UUID(place.id)} is held by another executor: append "
-                    "event.as_fresh_event(), or load(executor.states.to_dict()) to take over "
-                    "copies of all"
-                )
-            else:
-                fresh[place.id] = place
-        return fresh
+        number, since = newest
+        return number if self.is_stood_for(since, stands[0]) else None
 
 
 class _Overtaken(Exception):

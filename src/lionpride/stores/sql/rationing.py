@@ -13,11 +13,12 @@ from ...model.costs import REQUEST
 from ...rules.guards import Guard
 from ...rules.limits import Account, Limit
 from ...rules.metering import Limits, Share, excess
+from ..contract import Claim
 from .forms import Waits
-from .metering import Part
+from .metering import Deed, Part, TableMeter
 from .takings import Held, Pool, instant, pool_of
 
-__all__ = ("Ration", "Rationed", "Takings")
+__all__ = ("Ration", "Rationed", "Takings", "put_meters")
 
 _DEPTH: Final = 300
 """How many are looked at that may not start, in one claim, but for those of a key."""
@@ -132,6 +133,33 @@ class Rationed:
     is_cut: bool = False
     is_blocked: bool = False
     is_first: bool = True
+
+
+def put_meters(
+    claims: Sequence[Claim],
+    limits: Limits,
+    rationed: Rationed,
+    ask: Callable[[Deed], object],
+    clock: Callable[[], float],
+) -> None:
+    """Put its meter on each event that was claimed under limits.
+
+    Args:
+        claims: What was claimed.
+        limits: Those under which.
+        rationed: What each took of them.
+        ask, clock: As for ``TableMeter``.
+    """
+    for event, attempt in claims:
+        number = event.__dict__["_arrival"]
+        event.__dict__["_meter"] = TableMeter(
+            ask,
+            clock,
+            limits,
+            (number, attempt, rationed.keys[number]),
+            rationed.parts[number],
+            rationed.refusals.get(number),
+        )
 
 
 @dataclass(slots=True)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from uuid import UUID
 
 from ...errors import ExistsError
 from ..intake import check_room
-from ..sql.forms import PENDING, PROCESSING, Fresh, Place
-from ..terms import Terms
+from ..sql import appending
+from ..sql.appending import Appending
+from ..sql.forms import PENDING, Fresh
 from .bulk import Bulk
 from .rows import Rows
 
@@ -20,23 +20,10 @@ __all__ = ("Append", "Enter", "exists")
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Append:
-    """Take events in; the number of each, and whether it is new.
+class Append(Appending):
+    """Takes events in; the number of each, and whether it is new."""
 
-    Attributes:
-        places: The events.
-        foreign: Those of them that another store holds.
-        room: How many may wait afterwards.
-        exist_ok: Whether a known id is left as it stands.
-        terms: What else is asked.
-    """
-
-    places: Sequence[Place]
-    foreign: frozenset[bytes] = frozenset()
-    room: int | None = None
-    exist_ok: bool = False
-    terms: Terms | None = None
+    __slots__ = ()
 
     def __call__(self, rows: Rows) -> list[tuple[int, bool]]:
         return _at_once(self.by_and_by(rows, len(self.places)))
@@ -53,7 +40,7 @@ class Append:
                     raise exists(rows, uid)
             known |= found
             yield
-        fresh = self._fresh(rows, known)
+        fresh = self.fresh(known, lambda uid: exists(rows, uid))
         _check_room(rows, self.room, len(fresh))
         new: dict[bytes, int] = {}
         for places in _pieces(list(fresh.values()), size):
@@ -61,39 +48,16 @@ class Append:
             assert numbers is not None, "every known id has been looked for"
             new |= zip((place.id for place in places), numbers, strict=True)
             yield
-        return [
-            (known[place.id], False) if place.id in known else (new[place.id], True)
-            for place in self.places
-        ]
+        return self.answer(known, new)
 
     def _standing_for(self, rows: Rows) -> int | None:
         """The event that stands for the one to append; None if there is none."""
-        if self.terms is None or self.terms.unique is None:
-            return None
-        single, _ = self.terms.unique
-        newest = rows.newest_of(single)
+        newest = None if self.single is None else rows.newest_of(self.single)
         standing = None if newest is None else rows.standing(newest[0])
         if newest is None or standing is None:
             return None
-        waits = standing[0] in (PENDING, PROCESSING)
-        return newest[0] if self.terms.are_met_by((single, newest[1]), waits) else None
-
-    def _fresh(self, rows: Rows, known: Mapping[bytes, int]) -> dict[bytes, Place]:
-        """The events that are not here yet, each once."""
-        fresh: dict[bytes, Place] = {}
-        for place in self.places:
-            if place.id in known or place.id in fresh:
-                if not self.exist_ok:
-                    raise exists(rows, place.id)
-            elif place.id in self.foreign:
-                raise ExistsError(
-                    f"the event of id {UUID(bytes=place.id)} is held by another executor: append "
-                    "event.as_fresh_event(), or load(executor.states.to_dict()) to take over "
-                    "copies of all"
-                )
-            else:
-                fresh[place.id] = place
-        return fresh
+        number, since = newest
+        return number if self.is_stood_for(since, standing[0]) else None
 
 
 @dataclass(slots=True)
@@ -146,15 +110,7 @@ def _at_once(work: Generator[None, None, T]) -> T:
 def exists(rows: Rows, uid: bytes) -> ExistsError:
     """Says that an id is known, and in which queue if that is another one."""
     queue = rows.queue_of(uid)
-    if queue not in (None, rows.name):
-        return ExistsError(
-            f"an event of id {UUID(bytes=uid)} is known in queue {queue!r} of this file: nothing "
-            "was appended; append event.as_fresh_event(), or look for it in that queue"
-        )
-    return ExistsError(
-        f"an event of id {UUID(bytes=uid)} is known here already: nothing was appended; append "
-        "event.as_fresh_event(), or pass exist_ok=True"
-    )
+    return appending.exists(uid, None if queue == rows.name else queue, "file")
 
 
 def _check_room(rows: Rows, room: int | None, more: int) -> None:

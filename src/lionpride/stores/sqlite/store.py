@@ -25,8 +25,8 @@ from ..sql.columns import (
 )
 from ..sql.holding import Taken
 from ..sql.local import CHUNK, by_and_by, heard
-from ..sql.metering import Halt, TableMeter
-from ..sql.rationing import Ration, Rationed
+from ..sql.metering import Deed, Halt, TableMeter
+from ..sql.rationing import Ration, Rationed, put_meters
 from ..sql.replies import Reply
 from ..terms import Terms
 from . import steps
@@ -201,16 +201,11 @@ class SqliteStore(Manage):
         if self._blocked:
             for limit in limits.values():
                 limit.account(None).on_change(self._bells.ring_ready)
-        for event, attempt in taken.claims:
-            number = event.__dict__["_arrival"]
-            event.__dict__["_meter"] = TableMeter(
-                lambda deed: self._ask(Meter(deed)).add_done_callback(heard),
-                self._clock,
-                limits,
-                (number, attempt, rationed.keys[number]),
-                rationed.parts[number],
-                rationed.refusals.get(number),
-            )
+        put_meters(taken.claims, limits, rationed, self._do, self._clock)
+
+    def _do(self, deed: Deed) -> None:
+        """Have a deed of a meter done with the commit to come."""
+        self._ask(Meter(deed)).add_done_callback(heard)
 
     def start(self, event: Work) -> None:
         self._holding.start(event)
@@ -271,8 +266,7 @@ class SqliteStore(Manage):
         """Have nothing claimed of what a service has too many of, with the commit to come."""
         meter: TableMeter | None = event.__dict__.get("_meter")
         pool = None if meter is None else meter.pool(pause)
-        halt = Halt(self._number(event), attempt, pool, self._clock() + pause.seconds)
-        self._ask(Meter(halt)).add_done_callback(heard)
+        self._do(Halt(self._number(event), attempt, pool, self._clock() + pause.seconds))
 
     def _settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
         self._holding.settled(settlements, answers)
