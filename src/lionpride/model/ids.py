@@ -14,22 +14,28 @@ from uuid import UUID, SafeUUID
 
 __all__ = ("bytes_of", "made_id")
 
-_VERSION: Final = 0x7 << 12
-_VARIANT: Final = 0b10 << 62
 _TICKS: Final = 1000.0 * 4096.0
-"""The parts of a second that an id tells apart."""
+"""The parts of a second that an id tells apart: a 4096th of a millisecond."""
 
-_MOST_TICKS: Final = (1 << 60) - 1
+_LAST: Final = 2.0**38
+"""A time in seconds whose milliseconds would fit into their 48 bits still."""
+
+_VERSION: Final = 0x7000
+_GAP: Final = 0x10000 - 0x1000
+"""What the version's four bits make of each millisecond in front of them."""
+
+_VARIANT: Final = bytes(each & 0x3F | 0x80 for each in range(256))
+"""A byte of chance, as one that has the variant in it."""
 
 _DRAWN: Final = 256
 """Ids whose chance is drawn at once: the kernel takes longer to be asked than to answer."""
 
 _UNKNOWN: Final = SafeUUID.unknown  # an enum's member takes its time to be asked for
-_pack = Struct(">QQ").pack
+_pack = Struct(">Q8s").pack
 _new = object.__new__
 _set_int = vars(UUID)["int"].__set__
 _set_is_safe = vars(UUID)["is_safe"].__set__
-_chances: list[int] = []
+_chances: list[bytes] = []
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
     os.register_at_fork(after_in_child=_chances.clear)  # or both processes would make the same ids
@@ -49,10 +55,9 @@ def bytes_of(own: dict[str, Any], created: float) -> bytes:
         uid: UUID | None = own.get("id")
         if uid is not None:
             return uid.bytes
-        ticks = int(created * _TICKS) & _MOST_TICKS if created > 0.0 else 0
-        fraction = ticks & 0xFFF
+        ticks = int(created * _TICKS) if 0.0 < created < _LAST else 0
         chance = _chances.pop() if _chances else _draw()
-        made = own["_id"] = _pack((ticks ^ fraction) << 4 | _VERSION | fraction, chance)
+        made = own["_id"] = _pack((ticks >> 12) * _GAP + ticks + _VERSION, chance)
     return made
 
 
@@ -69,8 +74,9 @@ def _uuid(number: int) -> UUID:
     return uid
 
 
-def _draw() -> int:
+def _draw() -> bytes:
     """62 bits of chance, behind the variant; the next ones are at hand then."""
-    drawn: tuple[int, ...] = unpack(f"{_DRAWN}Q", urandom(_DRAWN * 8))
-    _chances.extend([each >> 2 | _VARIANT for each in drawn[1:]])
-    return drawn[0] >> 2 | _VARIANT
+    drawn = bytearray(urandom(_DRAWN * 8))
+    drawn[::8] = drawn[::8].translate(_VARIANT)
+    _chances.extend(unpack("8s" * _DRAWN, drawn))
+    return _chances.pop()
