@@ -34,7 +34,7 @@ _OPEN: Final = "(SELECT paused <= now AND coalesce(due > now, true) FROM gate)"
 _IN_TIME: Final = "(r.expires IS NULL OR r.expires > (SELECT now FROM gate))"
 
 _MATURE: Final = """
-UPDATE {ready} SET due = 0 WHERE queue = $2 AND due > 0 AND due <= {now}
+UPDATE {ready} SET due = 0 WHERE queue = $2 AND due > 0 AND due <= (SELECT {now})
 """
 
 

@@ -38,7 +38,8 @@ UPDATE {lease} l SET until = 0, worker = '' WHERE l.worker = ANY($1::text[]) AND
 _EXTEND: Final = """
 UPDATE {lease} l SET until = {now} + $2
 FROM unnest($3::bigint[], $4::int[]) AS given (number, attempt)
-WHERE l.number = given.number AND l.attempt = given.attempt RETURNING l.number, l.attempt, l.cancel
+WHERE l.number BETWEEN given.number AND given.number AND l.attempt = given.attempt
+RETURNING l.number, l.attempt, l.cancel
 """
 
 

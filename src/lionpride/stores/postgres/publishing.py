@@ -20,19 +20,19 @@ INSERT INTO {live} (number, attempt, fraction, note, chunks)
 SELECT n.number, n.attempt, n.fraction, n.note, n.chunks
 FROM unnest($1::bigint[], $2::int[], $3::float8[], $4::text[], $5::int[])
     AS n (number, attempt, fraction, note, chunks)
-JOIN {lease} l ON l.number = n.number AND l.attempt = n.attempt
+JOIN {lease} l ON l.number BETWEEN n.number AND n.number AND l.attempt = n.attempt
 ON CONFLICT (number) DO UPDATE SET attempt = excluded.attempt, fraction = excluded.fraction,
     note = excluded.note, chunks = excluded.chunks
 """
 _CHUNK: Final = """
 INSERT INTO {chunk} (number, attempt, first, chunks) SELECT n.number, n.attempt, n.first, n.chunks
 FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]) AS n (number, attempt, first, chunks)
-JOIN {lease} l ON l.number = n.number AND l.attempt = n.attempt
+JOIN {lease} l ON l.number BETWEEN n.number AND n.number AND l.attempt = n.attempt
 ON CONFLICT (number, attempt, first) DO UPDATE SET chunks = excluded.chunks
 """
 _OVER: Final = (
     "DELETE FROM {{{0}}} p USING unnest($1::bigint[], $2::int[]) AS n (number, attempt) "
-    "WHERE p.number = n.number AND p.attempt = n.attempt"
+    "WHERE p.number BETWEEN n.number AND n.number AND p.attempt = n.attempt"
 )
 
 

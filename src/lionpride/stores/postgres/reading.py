@@ -42,16 +42,20 @@ def _state(name: str) -> str:
     return f"coalesce({', '.join(f'{each}.{name}' for each in tables)})"
 
 
-AT_ONCE: Final = """\
+PLACES: Final = """\
+LEFT JOIN LATERAL (SELECT * FROM {finished} w WHERE w.number = e.number LIMIT 1) f ON true
+LEFT JOIN LATERAL (SELECT * FROM {lease} w WHERE w.number = e.number LIMIT 1) l ON true
 LEFT JOIN LATERAL (
     SELECT * FROM {ready} w
     WHERE w.queue = e.queue AND w.due = 0 AND w.priority = e.priority AND w.number = e.number
     LIMIT 1
-) r ON true"""
-"""Joins the row of an event that is due at once, as ``r``; each is looked up by its whole key.
+) r ON true
+LEFT JOIN LATERAL (SELECT * FROM {ready} w WHERE w.number = e.number AND w.due > 0 LIMIT 1) d
+    ON true"""
+"""Joins the one row that says where an event stands: as ``f``, ``l``, ``r``, or ``d``.
 
-LATERAL and LIMIT keep the planner from reading all that waits anew for each event, which looks
-as cheap to it as long as it believes the table to be nearly empty.
+Each is looked up by its whole key. LATERAL and LIMIT keep the planner from reading all of a table
+anew for each event, which looks as cheap to it as long as it believes the table to be nearly empty.
 """
 
 _FIND: Final = f"""
@@ -62,10 +66,7 @@ SELECT e.number, e.id, q.name, e.kind, e.created, e.priority, e.key, e.costs, e.
     coalesce(l.due, r.due, d.due, 0), coalesce(f.ended, 0), {", ".join(map(_state, _STATES))}
 FROM {{event}} e
 JOIN {{queue}} q ON q.number = e.queue
-LEFT JOIN {{finished}} f ON f.number = e.number
-LEFT JOIN {{lease}} l ON l.number = e.number
-{AT_ONCE}
-LEFT JOIN {{ready}} d ON d.number = e.number AND d.due > 0
+{PLACES}
 """
 _ENDED: Final = f"""
 SELECT number, status, ended, {ENDED} FROM {{finished}} WHERE number = ANY($1::bigint[])
@@ -75,10 +76,7 @@ _STANDING: Final = f"""
 SELECT e.number, coalesce(f.status, CASE WHEN l.number IS NULL THEN 'pending'
     ELSE 'processing' END), coalesce(f.attempt, l.attempt, r.attempt, d.attempt)
 FROM {{event}} e
-LEFT JOIN {{finished}} f ON f.number = e.number
-LEFT JOIN {{lease}} l ON l.number = e.number
-{AT_ONCE}
-LEFT JOIN {{ready}} d ON d.number = e.number AND d.due > 0
+{PLACES}
 WHERE e.number = ANY($1::bigint[]) AND e.queue = $2
 """
 _KEPT: Final = """

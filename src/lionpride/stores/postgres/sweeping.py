@@ -18,7 +18,8 @@ from .takings import read_held, spend_held, tidy
 __all__ = ("Sweep", "Swept")
 
 _IS_LAPSED: Final = """
-FROM {lease} l LEFT JOIN {worker} w ON w.name = l.worker
+FROM {lease} l
+LEFT JOIN LATERAL (SELECT w.until FROM {worker} w WHERE w.name = l.worker LIMIT 1) w ON true
 WHERE l.queue = $2 AND l.until < {now} AND (w.until IS NULL OR w.until < {now})
 """
 _LOOK: Final = f"""

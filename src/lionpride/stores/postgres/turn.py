@@ -22,7 +22,7 @@ __all__ = ("standing", "usage")
 
 _AHEAD: Final = """
 SELECT (SELECT count(*) FROM {ready} WHERE queue = $2 AND due = 0 AND (priority, number) < ($3, $4))
-    + (SELECT count(*) FROM {ready} WHERE queue = $2 AND due > 0 AND due <= {now}
+    + (SELECT count(*) FROM {ready} WHERE queue = $2 AND due > 0 AND due <= (SELECT {now})
         AND (priority, number) < ($3, $4))
 """
 _WORKERS: Final = """
