@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 # python3.11 if it answers, else python3, whose version is asked when the environment is made.
 PYTHON ?= $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
 
+# A process for each core, two at least; who has nothing left to do takes from another.
+BESIDE := -n auto --dist worksteal
+
 # How many `make torture` kills, and on which store: sqlite or postgres.
 KILLS ?= 1000
 STORE ?= sqlite
@@ -26,18 +29,15 @@ demo: $(READY) ## measure the standard library's files; stop it, and the next on
 		--concurrency 16 --capacity 500 --refresh 1
 	@echo "What ran when: open build/run.svg in a browser. Each event: $(VENV)/bin/lionpride ui --store build/demo.db"
 
-# Some tests kill processes, race and meet a server: one that fails gets a second try, alone, and
-# says so. `make check` gives none.
 test: $(READY) browser ## run the tests
-	$(PY) -m pytest -q || { echo "Once more, alone, what has failed:"; \
-		$(PY) -m pytest -q --last-failed --last-failed-no-failures none; }
+	$(PY) -m pytest -q $(BESIDE)
 
 check: $(READY) browser ## the whole gate: format, lint, types, walls, tests
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q $(BESIDE)
 
 browser: ## install Chromium for the tests of the page, where that can be done
 	@sh tools/install_chromium.sh

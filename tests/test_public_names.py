@@ -64,10 +64,26 @@ print(*sorted(name for name in ("rich", "sqlite3", "psycopg", "asyncpg") if name
 
 EACH_FIRST = """
 import importlib, sys
-for first in sys.argv[1:]:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "lionpride"]:
+from itertools import groupby
+
+def ours():
+    return {name for name in sys.modules if name.partition(".")[0] == "lionpride"}
+
+def forget(names):
+    for name in names:
         del sys.modules[name]
-    importlib.import_module(first)
+        package, _, module = name.rpartition(".")
+        if package in sys.modules:
+            vars(sys.modules[package]).pop(module, None)
+
+package_of = lambda name: name.rpartition(".")[0]
+for package, modules in groupby(sorted(sys.argv[1:], key=package_of), package_of):
+    forget(ours())
+    importlib.import_module(package)  # whichever of its modules comes first, it comes before
+    known = ours()
+    for first in modules:
+        importlib.import_module(first)
+        forget(ours() - known)
 """
 
 

@@ -95,7 +95,7 @@ class Tables:
     """The filled tables, and a connection as the library opens it."""
 
     def __init__(self) -> None:
-        self.home = Home()
+        self.home = Home(new=True)
         self.names = Names(self.home.schema, "")
         one = aside()
         for table in TABLES:  # statistics are gathered when the test says so
@@ -148,9 +148,11 @@ def walk(node: dict[str, object]) -> Iterator[dict[str, object]]:
         yield from walk(below)
 
 
-@pytest.fixture(scope="module")
-def tables() -> Iterator[Tables]:
+@pytest.fixture(scope="module", params=["without statistics", "with statistics"])
+def tables(request: pytest.FixtureRequest) -> Iterator[Tables]:
     made = Tables()
+    if request.param == "with statistics":
+        made.analyze()
     yield made
     made.close()
 
@@ -176,13 +178,7 @@ def check(tables: Tables, hot: Hot) -> None:
 
 
 @pytest.mark.parametrize("name", HOT)
-def test_without_statistics_it_goes_by_its_index(name: str, tables: Tables) -> None:
-    check(tables, HOT[name])
-
-
-@pytest.mark.parametrize("name", HOT)
-def test_with_statistics_it_goes_by_its_index(name: str, tables: Tables) -> None:
-    tables.analyze()
+def test_it_goes_by_its_index(name: str, tables: Tables) -> None:
     check(tables, HOT[name])
 
 
