@@ -73,11 +73,13 @@ def blocks_of(path: Path) -> list[Block]:
 def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a block in a process of its own that stands in an empty folder; warnings are errors.
 
-    One that names ``DATABASE_URL`` finds there a PostgreSQL server, with a schema of its own.
+    One that names ``DATABASE_URL`` finds there a PostgreSQL server, with a schema of its own;
+    and ``SAME_DATABASE`` is that server in words that any driver understands.
     """
     environment = dict(os.environ)
     if "DATABASE_URL" in block.text:
-        environment["DATABASE_URL"] = url_of("postgres", folder)
+        url = environment["DATABASE_URL"] = url_of("postgres", folder)
+        environment["SAME_DATABASE"] = re.sub(r"[?&]lionpride_\w+=\w+", "", url)
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", _RUNNER, block.document],
         input="\n" * (block.line - 1) + block.text,

@@ -116,7 +116,7 @@ class Executor(Control):
             connection: A connection to the PostgreSQL database of the store, of asyncpg, psycopg
                 or SQLAlchemy's async engine: the event is appended in the transaction that it is
                 in, and there if that commits. The event itself stays free then: ask for it by its
-                id. ``max_queue_size`` is not asked.
+                id. ``max_queue_size`` is not asked, and ``exist_ok`` is refused.
             terms: Any of the keywords of ``Asked``: ``delay`` or ``at``, not before; ``ttl``, not
                 after; ``retry``, a policy; ``unique`` and ``unique_for``, only once.
 
@@ -144,7 +144,9 @@ class Executor(Control):
         else:
             quiet = observers.passes(event)
         if connection is not None:
-            return await self._append_within(connection, event, priority, terms)
+            asked = terms_of(self._store.time(), **terms)
+            await self._append_within(connection, ((event, priority),), asked, exist_ok)
+            return event
         if terms:  # keywords of their own, with a default each, cost four times as much
             asked = terms_of(self._store.time(), **terms)
             return await self._append_on(asked, event, priority, exist_ok, wait)

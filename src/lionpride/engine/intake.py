@@ -60,6 +60,7 @@ class Intake(Results):
         at: datetime | float | None = None,
         ttl: float | None = None,
         retry: Retry | None = None,
+        connection: Any = None,
     ) -> list[E]:
         """Take events in as one batch: all of them or none, in this order of arrival.
 
@@ -69,20 +70,13 @@ class Intake(Results):
             exist_ok: As for ``append``.
             wait: As for ``append``: until there is room for all of them.
             delay, at, ttl, retry: As for ``append``, and for all of them.
+            connection: As for ``append``: all are appended in the transaction that it is in.
 
         Raises:
             ValidationError: if there are more or fewer priorities than events; and as ``append``.
             QueueFullError: with ``wait``, if there are more than ``max_queue_size`` of them.
         """
-        if isinstance(events, Work):  # a model can be iterated over: its fields would come
-            raise TypeError(f"append_many takes several events, not {events!r}: append() takes one")
-        events = list(events)
-        given = [None] * len(events) if priorities is None else list(priorities)
-        if len(given) != len(events):
-            raise ValidationError(
-                f"priorities: there are {len(given)} for {len(events)} events: give one for each, "
-                "None for the default"
-            )
+        events, given = _several(events, priorities)
         if not events:
             return []
         usual, checked = self._usual_type, list[float]()
@@ -97,7 +91,16 @@ class Intake(Results):
         terms = None
         if not (delay is None and at is None and ttl is None and retry is None):
             terms = terms_of(self._store.time(), delay=delay, at=at, ttl=ttl, retry=retry)
-        elif self._now is not None and quiet and self._now.append_all_now(events, checked):
+        if connection is not None:
+            entries = list(zip(events, checked, strict=True))
+            await self._append_within(connection, entries, terms, exist_ok)
+            return events
+        if (
+            terms is None
+            and self._now is not None
+            and quiet
+            and self._now.append_all_now(events, checked)
+        ):
             return events
         for event in events:
             if "_status" in event.__dict__ and not (exist_ok and event in self):
@@ -185,20 +188,24 @@ class Intake(Results):
         return event
 
     async def _append_within(
-        self, connection: Any, event: E, priority: float, terms: Mapping[str, Any]
-    ) -> E:
-        """Take an event in within a transaction of the caller's own."""
+        self, connection: Any, entries: Sequence[Entry], terms: Terms | None, exist_ok: bool
+    ) -> None:
+        """Take events in within a transaction of the caller's own."""
         store = self._store
         if not isinstance(store, Joining):
             raise OperationError(
                 "connection= appends in a transaction of yours, which only a store in PostgreSQL "
                 "can: leave it out, or give the executor store='postgresql://...'"
             )
-        _check_pending(event)
+        if exist_ok:
+            raise OperationError(
+                "exist_ok= cannot be kept in a transaction of yours, where nobody can tell what is "
+                "there in the end: leave it out, or leave connection= out"
+            )
+        for event, _ in entries:
+            _check_pending(event)
         self._check_door()
-        asked = terms_of(store.time(), **terms) if terms else None
-        await store.append_within(connection, event, priority, asked)
-        return event
+        await store.append_within(connection, entries, terms)
 
     async def _take_in(
         self, entries: Sequence[Entry], exist_ok: bool, wait: bool, terms: Terms | None
@@ -252,6 +259,23 @@ class Intake(Results):
             raise TypeError(
                 f"{type(self).__name__} takes events of {kind.__name__}{only}, not {event!r}"
             )
+
+
+def _several(
+    events: Iterable[E], priorities: Iterable[float | None] | None
+) -> tuple[list[E], list[float | None]]:
+    """The events of a batch, and a priority for each."""
+    if isinstance(events, Work):  # a model can be iterated over: its fields would come
+        raise TypeError(f"append_many takes several events, not {events!r}: append() takes one")
+    events = list(events)
+    given: list[float | None]
+    given = [None] * len(events) if priorities is None else list(priorities)
+    if len(given) != len(events):
+        raise ValidationError(
+            f"priorities: there are {len(given)} for {len(events)} events: give one for each, "
+            "None for the default"
+        )
+    return events, given
 
 
 def _check_pending(event: Work) -> None:

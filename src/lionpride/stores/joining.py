@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from ..model.work import Work
+from .contract import Entry
 from .terms import Terms
 
 __all__ = ("Joining",)
@@ -15,14 +16,14 @@ class Joining(Protocol):
     """Takes events in within a transaction of the caller's own."""
 
     async def append_within(
-        self, connection: Any, event: Work, priority: float, terms: Terms | None
+        self, connection: Any, entries: Sequence[Entry], terms: Terms | None
     ) -> None:
-        """Take an event in on a connection: it is there if its transaction commits.
+        """Take events in on a connection, all or none: they are there if its transaction commits.
 
-        The event object stays free, as nobody knows whether it does.
+        The event objects stay free, as nobody knows whether it does.
 
         Raises:
             ConfigurationError: if it is no connection that the store can use.
-            ExistsError: if its id is known.
+            ExistsError: if an id is known, or is there twice.
             OperationError: if the terms ask for what cannot be decided there.
         """

@@ -130,11 +130,91 @@ async def test_what_was_counted_there_is_added_up(desk: Desk, home: Home) -> Non
         await desk.store.close()
 
 
+@pytest.mark.parametrize("driver", [asyncpg_one, psycopg_one, sqlalchemy_one])
+@pytest.mark.parametrize("ends", ["commit", "roll back"])
+async def test_a_batch_is_there_as_a_whole_if_and_only_if_the_transaction_commits(
+    desk: Desk, home: Home, driver: Any, ends: str
+) -> None:
+    mails = [Mail(to=str(n)) for n in range(2_500)]
+    priorities = [float(n % 7) for n in range(2_500)]
+    try:
+        async for connection, commit, roll_back in driver(home.url):
+            held = await desk.append_many(mails, priorities, connection=connection, ttl=3600.0)
+            assert held == mails
+            assert await pending(desk) == 0, "nobody sees them before"
+            await (commit if ends == "commit" else roll_back)()
+        assert all(mail.execution.arrival is None for mail in mails), "the objects are free"
+        records = await desk.store.events(limit=3_000)
+        if ends == "roll back":
+            assert records == []
+            return
+        assert [record.id for record in records] == [mail.id for mail in mails]
+        assert [record.priority for record in records] == priorities
+        assert {"expires"} <= records[0].payload["execution"].keys()
+        assert await pending(desk) == 2_500
+    finally:
+        await desk.store.close()
+
+
+async def test_no_event_of_a_batch_with_a_known_id_is_taken_in(desk: Desk, home: Home) -> None:
+    connection = await asyncpg.connect(home.url)
+    try:
+        known = await desk.append(Mail())
+        twice = Mail()
+        async with connection.transaction():
+            with pytest.raises(ExistsError, match=str(known.id)):
+                await desk.append_many([Mail(), Mail(id=known.id)], connection=connection)
+            with pytest.raises(ExistsError, match=str(twice.id)):
+                await desk.append_many([twice, Mail(), twice], connection=connection)
+            assert await desk.append_many([], connection=connection) == []
+            await desk.append_many([Mail(), Mail()], connection=connection)
+        assert await pending(desk) == 3
+    finally:
+        await connection.close()
+        await desk.store.close()
+
+
+async def test_a_batch_that_loses_a_race_for_an_id_is_taken_back(desk: Desk, home: Home) -> None:
+    first, second = await asyncpg.connect(home.url), await asyncpg.connect(home.url)
+    is_waiting = (
+        "SELECT wait_event_type = 'Lock' FROM pg_stat_activity "
+        f"WHERE pid = {second.get_server_pid()}"
+    )
+    contested = Mail()
+    try:
+        begun = first.transaction()
+        await begun.start()
+        await desk.append(Mail(id=contested.id), connection=first)
+        async with second.transaction():
+            batch = [Mail(), contested, Mail()]
+            late = asyncio.create_task(desk.append_many(batch, connection=second))
+            while not await first.fetchval(is_waiting):
+                assert not late.done()
+            await begun.commit()
+            with pytest.raises(ExistsError, match=str(contested.id)):
+                await late
+            await desk.append(Mail(), connection=second)
+        assert await pending(desk) == 2
+        assert len(await desk.store.events()) == 2
+    finally:
+        await first.close()
+        await second.close()
+        await desk.store.close()
+
+
 async def test_what_cannot_be_is_refused(desk: Desk, home: Home) -> None:
     connection = await asyncpg.connect(home.url)
     try:
         with pytest.raises(OperationError, match="unique"):
             await desk.append(Mail(), connection=connection, unique="a")
+        with pytest.raises(OperationError, match="exist_ok"):
+            await desk.append(Mail(), connection=connection, exist_ok=True)
+        with pytest.raises(OperationError, match="exist_ok"):
+            await desk.append_many([Mail()], connection=connection, exist_ok=True)
+        ran = Mail()
+        await ran.invoke()
+        with pytest.raises(OperationError, match="cannot be appended"):
+            await desk.append_many([Mail(), ran], connection=connection)
         with pytest.raises(ConfigurationError, match="asyncpg or psycopg"):
             await desk.append(Mail(), connection=object())
         with pytest.raises(OperationError, match="PostgreSQL"):

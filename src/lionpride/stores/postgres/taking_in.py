@@ -112,16 +112,16 @@ class TakingIn(Publishing):
         return held
 
     async def append_within(
-        self, connection: Any, event: Work, priority: float, terms: Terms | None
+        self, connection: Any, entries: Sequence[Entry], terms: Terms | None
     ) -> None:
         """See ``Joining``."""
         if terms is not None and terms.unique is not None:
             raise OperationError(
                 "unique= cannot be decided in another's transaction: leave connection= out"
             )
-        place = place_of(event, priority, terms=terms)
+        places = await by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
         queue = await self._read(lambda db: db.make_queue())
-        await insert_within(connection, self.names, queue, place)
+        await insert_within(connection, self.names, queue, places)
         for later in HINTS:  # nobody tells when it commits
             self._open.loop.call_later(later, self._hint)
 
