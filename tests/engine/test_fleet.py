@@ -1,8 +1,11 @@
 """`scope="fleet"`: capacity and concurrency that all workers on a queue share."""
 
 import asyncio
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from kept import url_of
 from stores.asking import put
 from stores.homes import Home
 from stores.makers import QUEUE, Clock, postgres_in
@@ -11,6 +14,7 @@ from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import ValidationError
 from lionpride.rules.fleet import fleet_limits
 from lionpride.rules.metering import Limits
+from lionpride.rules.why import Hold, Why
 from lionpride.stores.postgres import PostgresStore
 
 
@@ -86,3 +90,84 @@ async def test_the_starts_of_all_together_fit_the_window_and_use_it() -> None:
     finally:
         await one.close()
         await other.close()
+
+
+class Long(Event):
+    begun: ClassVar[asyncio.Event]
+    over: ClassVar[asyncio.Event]
+
+    async def _invoke(self) -> None:
+        Long.begun.set()
+        await Long.over.wait()
+
+
+class LongRunner(Processor):
+    event_type = Long
+
+
+class Longs(Executor):
+    processor_type = LongRunner
+
+
+def urls(kind: str, folder: Path) -> str | None:
+    return None if kind == "memory" else url_of(kind, folder)
+
+
+def holds_of(why: Why, limit: str) -> Hold:
+    """The one hold by a limit, which is this one."""
+    (hold,) = [each for each in why.holds if each.kind == "limit"]
+    assert hold.text.startswith(f"{limit} of all workers together has 1 of 1")
+    return hold
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
+@pytest.mark.parametrize(
+    ("config", "limit"),
+    [
+        ({"concurrency_limit": 1}, "concurrency_limit"),
+        ({"queue_capacity": 1, "capacity_refresh_time": 3600.0}, "queue_capacity"),
+    ],
+    ids=["concurrency", "capacity"],
+)
+async def test_why_names_what_holds_an_event_and_when_there_is_room(
+    tmp_path: Path, kind: str, config: dict[str, Any], limit: str
+) -> None:
+    Long.begun, Long.over = asyncio.Event(), asyncio.Event()
+    url = urls(kind, tmp_path)
+    desk = Longs({**config, "scope": "fleet"}, store=url, queue=QUEUE)
+    others = []
+    if url is not None:  # another worker, one that is not started, one that knows of no limit
+        others = [Longs({**config, "scope": "fleet"}, store=url, queue=QUEUE) for _ in range(2)]
+        others.append(Longs(store=url, queue=QUEUE))
+    try:
+        _, waits = await desk.append_many([Long(), Long()], [1.0, 2.0])
+        async with desk:
+            await Long.begun.wait()
+            for each in others[:1]:
+                await each.start()
+            for asked in (desk, *others):
+                why = await asked.why(waits.id)
+                hold = holds_of(why, limit)
+                if limit == "queue_capacity":
+                    assert hold.until is not None
+                    assert 3500.0 < hold.until - why.now <= 3602.0
+                    assert "in 3600 s taken" in hold.text
+                    assert why.expected == hold.until
+                else:
+                    assert hold.until is None
+                    assert "there is room when one ends" in hold.text
+                    assert why.expected is None
+            Long.over.set()
+    finally:
+        for each in (desk, *others):
+            await each.store.close()
+
+
+async def test_why_of_a_config_says_so_before_anybody_works(tmp_path: Path) -> None:
+    config = {"queue_capacity": 1, "capacity_refresh_time": 60.0, "scope": "fleet"}
+    desk = Longs(config, store=urls("sqlite", tmp_path))
+    try:
+        why = await desk.why(await desk.append(Long()))
+        assert [hold.kind for hold in why.holds] == ["no worker"]
+    finally:
+        await desk.store.close()

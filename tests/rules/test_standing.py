@@ -48,6 +48,17 @@ ABOUT = About(3, 1, True, 5, 2.0, (("tokens", 90, 60.0, False, "tokens"),))
 def test_what_a_worker_says_is_read_back_from_json() -> None:
     assert About.of(json.loads(json.dumps(ABOUT._asdict()))) == ABOUT
     assert About.of({"slots": 3, "of a later version": 1}) == About(3)
+    fleet = About(3, limits=(("queue_capacity", 5, 1.0, False, "q"),), starts=("queue_capacity",))
+    assert About.of(json.loads(json.dumps(fleet._asdict()))) == fleet
+
+
+def test_what_every_start_takes_one_of_is_told_apart_from_what_events_cost() -> None:
+    limits = (("queue_capacity", 5, 1.0, False, "q"), ("tokens", 9, 1.0, False, "t"))
+    about = About(3, limits=limits, starts=("queue_capacity",))
+    under = limits_at_work([Worker("w", True, 0, about)])
+    assert under is not None
+    amounts = {limit.name: n for limit, n in under.amounts({}, None)}
+    assert amounts == {"queue_capacity": 1}
 
 
 def test_the_limits_at_work_are_those_of_live_workers() -> None:

@@ -119,6 +119,16 @@ def test_it_is_frozen_and_says_all_of_it_in_a_few_lines() -> None:
                 "nobody can know when it starts",
             ],
         ),
+        (
+            {"rooms": (Room("concurrency_limit", None, 8, None, 1, 8, inf),)},
+            [
+                (
+                    "- concurrency_limit of all workers together has 8 of 8 taken, and it needs 1: "
+                    "there is room when one ends"
+                ),
+                "nobody can know when it starts",
+            ],
+        ),
         ({"status": S.SKIPPED}, ["- it has ended: skipped"]),
         (
             {"status": S.PROCESSING, "attempt": 3, "holder": "w"},

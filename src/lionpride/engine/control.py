@@ -14,10 +14,12 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from ..errors import OperationError, StoreError
 from ..model.execution import EventStatus
+from ..rules.fleet import fleet_limits
+from ..rules.metering import Limits
 from ..stores.contract import Foreign, Immediate, Store
 from .background import Background
 from .intake import Intake
-from .processor import Processor
+from .processor import CONCURRENCY, Processor
 from .settings import arguments, seconds
 
 __all__ = ("Control",)
@@ -119,6 +121,20 @@ class Control(Intake):
             await self.start()
         assert self.processor is not None
         return self.processor
+
+    def _claims_under(self) -> Limits | None:
+        """The limits under which its events are claimed, those of a fleet among them."""
+        if self.processor is not None:
+            return self.processor.claims_under
+        config, limits = self.processor_config, list(self._limits.values())
+        if config.get("scope") == "fleet":
+            limits += fleet_limits(
+                self._store.queue,
+                config.get("queue_capacity"),
+                config.get("capacity_refresh_time", 1.0),
+                config.get("concurrency_limit", CONCURRENCY),
+            )
+        return Limits(limits) or None
 
     # -- holding and letting go --------------------------------------------------------------
 

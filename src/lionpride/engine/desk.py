@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -226,13 +227,17 @@ class Desk(Statuses):
         await asyncio.sleep(0)  # a task just made for execute() may not have begun
         from ..rules.why import explain  # late: who asks nothing needs it not
 
-        standing = await self._store.standing(uid, self._limits or None)
+        standing = await self._store.standing(uid, self._claims_under())
         if standing is None:
             raise NotFoundError(f"{event!r} is not in this executor: append it first")
         near, processor = None, self.processor
         if processor is not None and processor.working:
             near = processor.near(standing)
         return explain(standing, near)
+
+    @abstractmethod
+    def _claims_under(self) -> Limits | None:
+        """The limits under which its events are claimed; None for none of its own."""
 
     async def _find(self, event: Event | IdLike) -> Event:
         if isinstance(event, Event) and self.states.by_number.get(_number(event)) is event:

@@ -276,6 +276,11 @@ class Processor(Alone):
         """Whether ``pause()`` was the last word."""
         return self._bench.paused
 
+    @property
+    def claims_under(self) -> Limits | None:
+        """The limits under which it claims, those of its fleet among them; None for none."""
+        return self._bench.limits
+
     def near(self, standing: Standing) -> Near:
         """What only this process knows of an event's turn."""
         return self._bench.near(standing)

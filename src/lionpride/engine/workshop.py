@@ -152,6 +152,7 @@ class Workshop:
             None if window is None else window.capacity,
             1.0 if window is None else window.span,
             tuple((each.name, each.amount, each.per, each.per_key, each.pool) for each in limits),
+            tuple(each.name for each in limits if each.each),
         )
 
     def near(self, standing: Standing) -> Near:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from ..model.execution import EventStatus
+from .fleet import Starts
 from .limits import Account, Limit
 from .metering import Limits
 
@@ -24,6 +25,7 @@ class About(NamedTuple):
         capacity: Starts in any ``refresh`` seconds; None for any number.
         refresh: Seconds.
         limits: Of each limit what ``Limit`` takes: name, amount, per, per_key, pool.
+        starts: The names of those that every start takes one of, whatever its event costs.
     """
 
     slots: int
@@ -32,12 +34,14 @@ class About(NamedTuple):
     capacity: int | None = None
     refresh: float = 1.0
     limits: tuple[tuple[str, float, float | None, bool, str], ...] = ()
+    starts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> About:
         """Read back from what ``_asdict`` gave, through JSON."""
         known = {name: data[name] for name in cls._fields if name in data}
-        return cls(**known | {"limits": tuple(map(tuple, data.get("limits", ())))})
+        limits = tuple(map(tuple, data.get("limits", ())))
+        return cls(**known | {"limits": limits, "starts": tuple(data.get("starts", ()))})
 
 
 class Worker(NamedTuple):
@@ -161,4 +165,5 @@ def _each(workers: Iterable[Worker]) -> Iterator[Limit]:
         for name, amount, per, per_key, pool in worker.about.limits:
             if name not in seen:
                 seen.add(name)
-                yield Limit(name, amount, per, per_key=per_key, pool=pool)
+                kind = Starts if name in worker.about.starts else Limit
+                yield kind(name, amount, per, per_key=per_key, pool=pool)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from ..model.execution import TERMINAL, EventStatus
+from .fleet import CAPACITY, CONCURRENCY
 from .lifecycle import MAX_DENIALS
 from .standing import Room, Standing, Worker
 
@@ -181,8 +182,11 @@ def _of_limit(room: Room, now: float) -> Iterator[Hold]:
         until = None if room.at == inf else room.at
         there = "when one ends" if until is None else _when(until, now)
         whose = "" if room.key is None else f" of key {room.key}"
+        name = f"limit {room.limit}{whose}"
+        if room.limit in (CAPACITY, CONCURRENCY):
+            name = f"{room.limit} of all workers together"
         text = (
-            f"limit {room.limit}{whose} has {room.used:g} of {much} taken, and it needs "
+            f"{name} has {room.used:g} of {much} taken, and it needs "
             f"{room.cost:g}: there is room {there}"
         )
         yield Hold("limit" if room.key is None else "key", text, until)
