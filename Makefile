@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 # python3.11 if it answers, else python3, whose version is asked when the environment is made.
 PYTHON ?= $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
 
+# The tests start hundreds of interpreters: each would compile the library anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 # A process for each core, two at least; who has nothing left to do takes from another.
 BESIDE := -n auto --dist worksteal
 
