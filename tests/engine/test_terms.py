@@ -83,6 +83,10 @@ SINGLE: list[tuple[dict[str, Any], str]] = [
     ({"unique": 1.5}, "not 1.5"),
     ({"unique": ("a", 1)}, "not .'a', 1."),
     ({"unique": b"a"}, "not b'a'"),
+    (
+        {"unique": "a\0b"},
+        r"unique must have no NUL character, which PostgreSQL cannot keep, not 'a",
+    ),
     ({"unique_for": 5}, "unique_for=5 says for how long: give unique"),
     ({"unique": "a", "unique_for": -1}, "unique_for must be >= 0"),
     ({"unique": "a", "unique_for": "5"}, "unique_for must be a finite number"),

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from ..errors import ValidationError
 from ..model.policy import Retry
+from ..rules.texts import check_text
 from ..stores.terms import Terms
 from .settings import seconds
 
@@ -95,6 +96,7 @@ def _text(value: Any) -> str:
             f"unique must be a text that is not empty, a whole number or a UUID, not {value!r}: "
             'write one, as f"{name}/{day}"'
         )
+    check_text("unique", str(value))
     return str(value)
 
 

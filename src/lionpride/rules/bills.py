@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ..errors import ValidationError
 from ..model.costs import check_costs
 from ..model.work import Work
+from .texts import check_text
 
 __all__ = ("bill_on_record", "check_bill", "has_own_bill", "own_bill")
 
@@ -51,3 +52,5 @@ def check_bill(kind: type[Work], costs: object, key: object) -> None:
     check_costs(f"{kind.__name__}.costs", costs)
     if key is not None and not isinstance(key, str):
         raise ValidationError(f"{kind.__name__}.key must be a text or None, not {key!r}")
+    if key is not None and not key.isprintable():
+        check_text(f"{kind.__name__}.key", key)

@@ -8,6 +8,7 @@ from math import fsum, inf, isfinite, nextafter
 from typing import Any, ClassVar, Final, TypeAlias
 
 from ..errors import ValidationError
+from .texts import check_text
 
 __all__ = ("NEVER", "Account", "Bell", "Entry", "Limit")
 
@@ -81,6 +82,8 @@ class Limit:
         for what, text in (("name", name), ("pool", pool)):
             if (text is not None or what == "name") and (not isinstance(text, str) or not text):
                 raise ValidationError(f"Limit.{what} must be a text, not {text!r}: give it a word")
+            if text is not None:
+                check_text(f"Limit.{what}", text)
         if not isinstance(per_key, bool):
             raise ValidationError(f"Limit.per_key must be True or False, not {per_key!r}")
         self.name = name

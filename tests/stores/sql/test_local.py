@@ -2,17 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from stores.asking import claim, claim_one, put
 from stores.makers import STORES, Clock, Job
 
-from lionpride.errors import StoreError
+from lionpride.errors import StoreError, ValidationError
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion
 from lionpride.stores.contract import Store
+from lionpride.stores.seen import Sought
 from lionpride.stores.sql.local import CHUNK, EXPIRE, by_and_by, heard
+from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -56,6 +61,48 @@ async def test_more_than_a_piece_expires_and_each_is_told_of_once(
     assert sorted(map(id, told)) == sorted(map(id, jobs))
     assert {job.status for job in jobs} == {S.CANCELLED}
     assert await store.expire() == 0
+
+
+class Keyed(Job):
+    """Its label is its key."""
+
+    @property
+    def key(self) -> str:
+        return self.label
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+async def test_a_key_that_cannot_be_kept_is_refused_before_anything_changes(
+    store: Store, text: str
+) -> None:
+    with pytest.raises(ValidationError, match=r"Keyed\.key must"):
+        await store.append([(Keyed(label=text), 1.0)])
+    bad = Keyed(label=text)
+    with pytest.raises(ValidationError, match=r"Keyed\.key must"):
+        await store.append([(Job(), 1.0), (bad, 1.0), (Keyed(label="a"), 1.0)])
+    assert await store.events() == []
+    assert bad.execution.arrival is None
+    fine = Job(label=text)  # what is no column is kept, whatever it is
+    await store.append([(fine, 1.0)])
+    (record,) = await store.events()
+    assert record.payload["label"] == text
+    for name in ("kind", "key"):
+        other = replace(record, id=uuid4(), **{name: text})
+        with pytest.raises(ValidationError, match=f"{name} of the record of {other.id} must"):
+            await store.restore([other])
+    assert (await store.counts())[S.PENDING] == 1
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+async def test_a_queue_s_name_can_be_kept_and_what_cannot_be_is_nowhere_found(
+    make: Callable[[], Any], text: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValidationError, match="queue must"):
+        SqliteStore(tmp_path / "run.db", text)
+    store = make()
+    await put(store, 1.0)
+    assert await store.seen.how_many(Sought(text=text)) == 0
+    assert await store.seen.how_many(Sought(kind=text)) == 0
 
 
 async def test_who_was_discharged_is_asked_nothing_more(store: Store) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ...model.execution import EventStatus
+from ...rules.texts import findable
 from ..seen import Sought
 from .link import Db
 
@@ -67,7 +68,7 @@ class _Query:
 
     def __init__(self, what: Sought, queue: int) -> None:
         self.bound: list[Any] = [queue]
-        digits, text = what.id_digits, what.text.strip()
+        digits, text = what.id_digits, findable(what.text.strip())
         by_error = bool(text and not digits)
         of_event = "s"
         if what.status is None and not by_error:
@@ -82,7 +83,7 @@ class _Query:
             self.where(f"{of_event}.id >= {{}}", UUID(digits.ljust(32, "0")))
             self.where(f"{of_event}.id <= {{}}", UUID(digits.ljust(32, "f")))
         if what.kind:
-            self.where(f"{of_event}.kind = {{}}", what.kind)
+            self.where(f"{of_event}.kind = {{}}", findable(what.kind))
         if what.since is not None:
             self.where(f"{of_event}.created >= {{}}", what.since)
         if by_error:

@@ -25,6 +25,7 @@ from ...rules.lifecycle import (
     after_interruption,
     apply,
 )
+from ...rules.texts import check_text
 from ..record import Record
 from ..terms import Terms
 from .forms import NEW, Found, Fresh, Kept, Place, State
@@ -229,11 +230,17 @@ def place_of_record(record: Record, now: float) -> Place:
     Args:
         record: Its record.
         now: When it ended, if it has and the record does not say.
+
+    Raises:
+        ValidationError: if a text of it is none that a database can keep.
     """
     payload = dict(record.payload)
     payload.pop("id", None)
     created = datetime.fromisoformat(payload.pop("created_at")).timestamp()
     execution = Execution.from_dict(payload.pop("execution", {}), encoded=True)
+    unique, since = execution.unique or _NONE
+    for what, text in (("kind", record.kind), ("key", record.key), ("unique", unique)):
+        check_text(f"{what} of the record of {record.id}", text or "")
     execution.become(record.status)
     if record.status is EventStatus.PROCESSING:
         apply(execution, after_interruption(execution.interruptions))
@@ -245,8 +252,8 @@ def place_of_record(record: Record, now: float) -> Place:
         record.key,
         json.dumps(record.costs) if record.costs else None,
         _retry_of(execution.own),
-        (execution.unique or _NONE)[0],
-        (execution.unique or _NONE)[1],
+        unique,
+        since,
         json.dumps(payload, separators=(",", ":")),
         execution.status.value,
         record.due or 0.0,

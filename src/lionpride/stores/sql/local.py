@@ -17,6 +17,7 @@ from ...model import registry
 from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
 from ...rules.standing import About
+from ...rules.texts import check_text
 from ..alarm import Alarm
 from ..bells import Bells
 from ..contract import Named
@@ -55,6 +56,9 @@ class Local(ABC):
         shown: How many events at rest the ``states`` show.
         clock: The time for what becomes due.
         look_up: Reads what the database says of events, by number.
+
+    Raises:
+        ValidationError: if the queue's name is no text that a database can keep.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Local(ABC):
         clock: Callable[[], float],
         look_up: Callable[[Sequence[int]], list[Found | None]],
     ) -> None:
+        check_text("queue", queue)
         self.queue = queue
         self.states = States(name=name or queue)
         self.missing: set[str] = set()  # kinds that this process has no class for

@@ -7,6 +7,7 @@ from typing import Any, Final
 import apsw
 
 from ...model.execution import EventStatus
+from ...rules.texts import findable
 from ..seen import Sought
 
 __all__ = ("count_of", "numbers_of")
@@ -64,7 +65,7 @@ def count_of(db: apsw.Connection, queue: int, what: Sought) -> int:
 def _query(what: Sought, queue: int) -> tuple[str, dict[str, Any]]:
     """FROM and WHERE for what is meant, over ``s``; and what is bound in them."""
     bound: dict[str, Any] = {"queue": queue}
-    digits, text = what.id_digits, what.text.strip()
+    digits, text = what.id_digits, findable(what.text.strip())
     source = _source(what, bool(text and not digits))
     wheres = []
     if digits:  # by the index on ids, whatever the status
@@ -84,7 +85,7 @@ def _query(what: Sought, queue: int) -> tuple[str, dict[str, Any]]:
         of_event, joined = "s", f"({source}) s WHERE 1"
     if what.kind:
         wheres.append(f"{of_event}.kind = :kind")
-        bound["kind"] = what.kind
+        bound["kind"] = findable(what.kind)
     if what.since is not None:
         wheres.append(f"{of_event}.created >= :since")
         bound["since"] = what.since
