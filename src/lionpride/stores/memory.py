@@ -337,18 +337,20 @@ class MemoryStore(ByHand):
         if not usual or ready.new or ready.heap or not ready.run or self._waiting.mixed:
             self.complete_now(event, attempt, response, duration)
             return self.claim_now()
-        del self._processing[own["_arrival"]]
+        number = own["_arrival"]
+        del self._processing[number]
         own["_status"] = "completed"
         own["_response"] = response
         own["_duration"] = duration
-        self._completed[own["_arrival"]] = event
+        self._completed[number] = event
         number = ready.run.popleft()
         event = self._processing[number] = self._pending.pop(number)
         own = event.__dict__
-        own["_status"] = "processing"
-        own["_attempt"] = attempt = own["_attempt"] + 1 if "_attempt" in own else 1
-        if attempt > 1 and "_denials" in own:
-            del own["_denials"]
+        own["_status"], attempt = "processing", 1
+        if "_attempt" in own:
+            attempt += own["_attempt"]
+            own.pop("_denials", None)
+        own["_attempt"] = attempt
         if bells.room:
             bells.ring_room()
         return event, attempt, own
