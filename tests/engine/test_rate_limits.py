@@ -143,6 +143,32 @@ async def test_a_large_one_is_not_starved() -> None:
     assert (10, 100) in STARTS
 
 
+class Slow(Call):
+    """Gives others some turns of the loop."""
+
+    turns: int = 0
+
+    async def _invoke(self) -> int:
+        STARTS.append((round(now() - BEGAN[-1], 6), self.tokens))
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        return self.tokens
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_slot_that_is_passed_on_starves_no_large_one(turns: int) -> None:
+    """It is free while somebody still looks at the many that wait behind the large one."""
+    desk = executor(Limit("tokens", 100, per=10), concurrency_limit=2)
+    async with background(desk):
+        await desk.append(Slow(tokens=60))
+        await asyncio.sleep(3)
+        few = [Slow(turns=turns) for _ in range(3)]
+        await desk.append_many([*few, *tokens(100, *[10] * 1000)])
+        await asyncio.sleep(8)  # nobody is told of any end: else it is not passed on like that
+    # Any that started at 3 would count until 13.
+    assert [(0, 60), *[(3, 0)] * 3, (10, 100)] == STARTS
+
+
 async def test_an_urgent_one_goes_before_a_large_one_that_waits() -> None:
     desk = executor(Limit("tokens", 100, per=10))
     async with background(desk):
