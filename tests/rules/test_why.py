@@ -44,6 +44,7 @@ CASES: list[tuple[Any, Near | None, list[tuple[str, float | None]], float | None
     ({"paused": NOW - 1}, None, [], NOW),
     ({"workers": ()}, None, [("no worker", None)], None),
     ({"workers": (worker(live=False),)}, None, [("no worker", None)], None),
+    ({"workers": ()}, Near(), [], NOW),
     ({"workers": (worker(paused=True),)}, None, [("paused", None)], None),
     ({"workers": (worker(paused=True), worker())}, None, [], NOW),
     ({"workers": (worker(2),)}, None, [("slots", None)], None),

@@ -42,11 +42,13 @@ class Near(NamedTuple):
             its window does not hold it.
         is_starting: Whether it has claimed the event, and not started it.
         is_missing: Whether it has no class for it.
+        works: Whether it does run the queue, also where its store is still to hear of it.
     """
 
     window_at: float | None = None
     is_starting: bool = False
     is_missing: bool = False
+    works: bool = True
 
 
 class Why(NamedTuple):
@@ -90,7 +92,7 @@ def explain(standing: Standing, near: Near | None = None) -> Why:
         standing: What its store knows.
         near: What this process knows, if it is the one that runs the queue, or is to run it.
     """
-    near = near or Near()
+    near = near or Near(works=False)
     holds = tuple(_holds(standing, near))
     is_due = standing.due is None or standing.due <= standing.now
     waits = standing.status is _S.PENDING
@@ -154,7 +156,7 @@ def _of_its_own(at: Standing) -> Iterator[Hold]:
 def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:
     """Whether anybody can start it."""
     live = [worker for worker in at.workers if worker.is_live]
-    if not live:
+    if not live and not near.works:
         yield Hold(
             "no worker",
             f"nothing is running queue {at.queue}: start a worker (`lionpride work`), or use "
