@@ -2,38 +2,54 @@
 
 Pages are asked for one after another, over a socket, as `lionpride ui` serves them. For the run,
 a browser is played beside it: it hears of changes, and asks for the overview every two seconds, as
-the page's own script does.
+the page's own script does. It comes and goes while one executor runs on, so that each span of time
+with it stands between two without.
 """
 
 from __future__ import annotations
 
 import asyncio
 import http.client
+import os
+import random
 import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import bars, disk
-from benchmarks.filled import Setting
+from benchmarks.filled import SEED, Setting
 from benchmarks.isolate import Figures, MeasurementError
 from benchmarks.rounds import Ask, alternate
-from benchmarks.table import Row, Section, absent, figure, held
+from benchmarks.table import Row, Samples, Section, absent, figure, held
+from lionpride.core import EventStatus
 
-N = 100_000
+if TYPE_CHECKING:
+    from benchmarks.ours import NoOpExecutor
+
+SPANS = 9
+"""In how many spans of time a run is measured: every other one with a browser."""
+
+SECONDS = 4.0
+"""How long each is."""
+
+SETTLES = 1.5
+"""Seconds that are left out before each, in which the browser comes or goes."""
+
 ASKED = 40
 """How often each page is asked for in one round."""
 
 EVERY = 2.0
 SHARE = 0.95
-MOST_ROUNDS = 5
-ALONE = "(e) ours, nobody looks"
-WATCHED = "(e) ours, a browser looks"
+MOST_ROUNDS = 3
+RUN = "(e) ours"
 PAGES = {
     "overview": "/",
     "timeline": "/timeline",
@@ -53,16 +69,16 @@ PAGES = {
 # --- the measured side ----------------------------------------------------------------
 
 
-def child(way: str, folder: str, source: str, n: int = N, watched: bool = False) -> Figures:
+def child(way: str, folder: str, source: str) -> Figures:
     if way == "pages":
         return pages(source)
-    return run(folder, source, n, watched)
+    return run(folder, source)
 
 
 def pages(source: str) -> Figures:
     """The 95th percentile of the time to the first byte, and to the last, of each page: ms."""
     figures: Figures = {}
-    with served(source) as port:
+    with served(source) as (port, _):
         newest = re.search(rb"/events/[0-9a-f-]{36}", ask(port, "/events")[2])
         assert newest is not None
         for name, path in PAGES.items():
@@ -73,46 +89,76 @@ def pages(source: str) -> Figures:
     return figures
 
 
-def run(folder: str, source: str, n: int, watched: bool) -> Figures:
-    """What an event takes that goes through a copy of the file, from append to its end."""
-    from benchmarks.candidates import shuffled_priorities
-    from benchmarks.ours_on_disk import WARM_UP, appenders, url
-
+def run(folder: str, source: str) -> Figures:
+    """What an event takes that goes through a copy of the file, in each span of time: ns."""
     path = str(Path(folder, "measured.db"))
     disk.copy_database(source, path)
-    before = count(path)
-    asyncio.run(appenders(url(folder, "measured"), shuffled_priorities(WARM_UP), before))
-    with ExitStack() as stack:
-        if watched:
-            stack.enter_context(looking(stack.enter_context(served(path))))
-        store, used = url(folder, "measured"), time.process_time_ns()
-        took = asyncio.run(appenders(store, shuffled_priorities(n), before + WARM_UP))
-        used = time.process_time_ns() - used
-    return {"ns": took / n, "cpu": used / n}
+    with served(path) as page:
+        return asyncio.run(spans(path, page))
 
 
-def count(path: str) -> int:
-    """How many have completed in a file."""
+async def spans(path: str, page: Page) -> Figures:
+    """Have events run without an end, and measure them while a browser comes and goes."""
     from benchmarks.ours import make_executor
-    from benchmarks.ours_on_disk import on_record
+    from benchmarks.ours_on_disk import append_each
 
-    async def ask() -> int:
-        async with make_executor(store=f"sqlite:///{path}") as executor:
-            return await on_record(executor)
+    took, used, shares = list[float](), list[float](), list[float]()
+    chance = random.Random(SEED)
+    async with make_executor(store=f"sqlite:///{path}") as executor:
+        go_on = True
+        appending = asyncio.create_task(
+            append_each(executor, iter(lambda: chance.random() if go_on else 1.0, 1.0))
+        )
+        with looking(page.port):  # the first look counts the last quarter of an hour
+            await asyncio.sleep(2 * SETTLES)
+        for number in range(SPANS):
+            with looking(page.port) if number % 2 else nullcontext():
+                await asyncio.sleep(SETTLES)
+                before = [*await reading(executor), page.used()]
+                await asyncio.sleep(SECONDS)
+                after = [*await reading(executor), page.used()]
+            done, wall, cpu, its = (now - then for now, then in zip(after, before, strict=True))
+            took.append(wall / done)
+            used.append(cpu / done)
+            shares.append(1e11 * its / wall)
+        go_on = False
+        await appending
+        await executor.join()
+    return {"ns": took, "cpu": used, "share": shares}
 
-    return asyncio.run(ask())
+
+async def reading(executor: NoOpExecutor) -> tuple[float, int, int]:
+    """How many events have gone through, an append being half; the time, and what was used."""
+    counts = await executor.store.counts()
+    gone = (sum(counts.values()) + counts[EventStatus.COMPLETED]) / 2
+    return gone, time.perf_counter_ns(), time.process_time_ns()
+
+
+class Page(NamedTuple):
+    """A page that is served: where, and by which process."""
+
+    port: int
+    pid: int
+
+    def used(self) -> float:
+        """Seconds of processor time that the process has taken; 0.0 where nobody says it."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def served(path: str) -> Iterator[int]:
-    """The port of the page of a file."""
+def served(path: str) -> Iterator[Page]:
+    """The page of a file."""
     command = [sys.executable, "-m", "lionpride", "ui", "--store", path, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             found = re.search(r":(\d+)/", process.stdout.readline())
             assert found is not None
-            yield int(found[1])
+            yield Page(int(found[1]), process.pid)
         finally:
             process.terminate()
             process.wait()
@@ -123,7 +169,6 @@ def looking(port: int) -> Iterator[None]:
     """A browser of sorts, in a process of its own."""
     with subprocess.Popen([sys.executable, "-m", "benchmarks.web", str(port)]) as process:
         try:
-            time.sleep(3.0)  # the first look counts the last quarter of an hour
             yield
         finally:
             process.kill()
@@ -178,22 +223,27 @@ def report(setting: Setting) -> Section:
         section.rows += list(of_pages(answers.figures["pages"]))
     else:
         section.rows.append(absent("pages", answers.failures["pages"]))
-    questions: dict[str, Ask] = {
-        ALONE: partial(asking, way="run"),
-        WATCHED: partial(asking, way="run", watched=True),
-    }
+    questions: dict[str, Ask] = {RUN: partial(asking, way="run")}
     answers = alternate("web", questions, rounds)
-    for label in questions:
-        if label in answers:
-            section.rows.append(figure(label, answers.samples(label, "ns"), "ns", N))
-        else:
-            section.rows.append(absent(label, answers.failures[label], N))
-    if ALONE in answers and WATCHED in answers:
-        ratio = answers.samples(WATCHED, "ns").least / answers.samples(ALONE, "ns").least
-        section.rows.append(held("    looked at, over alone", ratio, bars.LOOKED_AT, N))
-        ratio = answers.samples(WATCHED, "cpu").median / answers.samples(ALONE, "cpu").median
-        section.rows.append(held("    the same in its processor time", ratio, bars.LOOKED_AT, N))
+    if RUN not in answers:
+        section.rows.append(absent(RUN, answers.failures[RUN]))
+        return section
+    found = answers.figures[RUN]
+    for label, first in ((f"{RUN}, nobody looks", 0), (f"{RUN}, a browser looks", 1)):
+        each = Samples(ns for figures in found for ns in figures["ns"][first::2])
+        section.rows.append(figure(label, each, "ns", setting.settled))
+    for label, key in (("looked at, over alone", "ns"), ("the same in its processor time", "cpu")):
+        ratio = median(one for figures in found for one in against(figures[key]))
+        section.rows.append(held(f"    {label}", ratio, bars.LOOKED_AT, setting.settled))
+    share = median(one for figures in found for one in figures["share"][1::2])
+    section.rows.append(Row("    the page's own share of a processor", None, share, share, "%"))
     return section
+
+
+def against(spans: list[float]) -> Iterator[float]:
+    """Each span with a browser, against the two beside it."""
+    for at in range(1, len(spans) - 1, 2):
+        yield 2 * spans[at] / (spans[at - 1] + spans[at + 1])
 
 
 def of_pages(rounds: list[Figures]) -> Iterator[Row]:

@@ -107,6 +107,10 @@ def test_it_shows_each_attempt_that_failed_and_what_was_asked(kept, capsys):
     told = r" +attempt \d, \d{4}-\d\d-\d\d [\d:]{8} UTC, [<\d.]+ \w+: ValueError: told to .31mfail"
     assert re.search(rf"failed{told}\n{told}\n", out), out
     assert re.search(r'retry +attempts 2, backoff 0.0, on \["builtins.ValueError"\]', out)
+    trace = out.partition("\ntraceback   ")[2].splitlines()
+    assert trace[0] == "Traceback (most recent call last):"
+    assert trace[1].endswith("in Flaky._invoke")
+    assert trace[3].strip() == "ValueError"
     assert main(["show", kept, waits]) == 0
     out = capsys.readouterr().out
     assert re.search(r"due +2096-10-02 07:06:40 UTC\n", out)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lionpride.errors import ValidationError
-from lionpride.model.attempts import MOST, TEXT, Attempt, and_this, attempts_of, told
+from lionpride.model.attempts import MOST, TEXT, TRACE, Attempt, and_this, attempts_of, told
 
 ONE = Attempt(3, 1_000.5, 0.25, "ValueError: no")
 
@@ -37,9 +37,25 @@ def test_the_last_attempts_are_kept() -> None:
     assert [each.number for each in kept] == list(range(5, MOST + 5))
 
 
+def test_the_last_tracebacks_are_kept_as_far_as_there_is_room() -> None:
+    kept: tuple[Attempt, ...] = ()
+    for number in range(6):
+        kept = and_this(kept, ONE._replace(number=number, traceback="x" * (TRACE // 3)))
+    assert [bool(each.traceback) for each in kept] == [False] * 3 + [True] * 3
+    kept = and_this(kept, ONE._replace(traceback="x" * TRACE))
+    assert [len(each.traceback) for each in kept] == [0] * 6 + [TRACE]
+
+
+def test_what_was_written_before_tracebacks_were_kept_is_read() -> None:
+    old = ONE._asdict()
+    del old["traceback"]
+    assert attempts_of([old, list(ONE)[:4]]) == (ONE, ONE)
+
+
 def test_they_are_read_back_from_both_ways_of_writing() -> None:
-    for written in ([ONE._asdict()], [list(ONE)], (ONE,)):
-        assert attempts_of(json.loads(json.dumps(written))) == (ONE,)
+    for one in (ONE, ONE._replace(traceback='  File "x.py"\n')):
+        for written in ([one._asdict()], [list(one)], (one,)):
+            assert attempts_of(json.loads(json.dumps(written))) == (one,)
     assert attempts_of([]) == ()
     assert len(attempts_of([ONE] * 50)) == MOST
     (long,) = attempts_of([ONE._replace(error="x" * 10_000)])
@@ -60,6 +76,8 @@ def test_they_are_read_back_from_both_ways_of_writing() -> None:
         [["1", 2.0, 3.0, "x"]],
         [[True, 2.0, 3.0, "x"]],
         [[1, 2.0, 3.0, None]],
+        [[1, 2.0, 3.0, "x", 5]],
+        [[1, 2.0, 3.0, "x", "y", "z"]],
     ],
     ids=str,
 )

@@ -174,7 +174,8 @@ class World(Beside):
         row = self.reference.find(uid) if self.reference.knows(uid) else None
         shown = self.events[uid].status
         error, delay = ExecutionError(f"no {rng.randint(0, 9)}"), rng.choice((None, 0.5, 3.0))
-        attempt = Attempt(rng.randint(1, 9), self.clock(), 0.1, str(error))
+        number = rng.randint(1, 9)
+        attempt = Attempt(number, self.clock(), 0.1, str(error), "  File x\n" * (number % 2))
         common: list[Outcome] = [
             RELEASED,
             Ending(S.PENDING, delay=delay, tries=1, error=error, attempt=attempt),

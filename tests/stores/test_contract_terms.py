@@ -148,7 +148,9 @@ async def test_an_append_of_what_is_due_later_rings_so_that_who_sleeps_looks_aga
 # -- retry -----------------------------------------------------------------------------------------
 
 POLICY = Retry(attempts=7, on=OSError)
-TRIED = Attempt(1, 999.0, 0.5, "ValueError: no")
+TRIED = Attempt(
+    1, 999.0, 0.5, "ValueError: no", '  File "x.py", line 1, in f\n    "\u201cthere\u201d"\n'
+)
 
 
 def again(**how: Any) -> Ending:

@@ -111,3 +111,17 @@ async def test_a_store_that_does_not_answer_is_said_to(tmp_path: Path) -> None:
 def test_anything_else_is_refused() -> None:
     with pytest.raises(ConfigurationError):
         web.app(object())  # type: ignore[arg-type]
+
+
+async def test_another_process_shows_the_traceback_of_each_attempt(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'run.db'}"
+    desk = Desk(store=url)
+    job = await desk.append(Job(name="bad", ends="badly"))
+    async with desk:
+        await desk.join()
+    page = web.app(url)
+    async with client(page) as http:
+        text = (await http.get(f"/events/{job.id}")).text
+    assert text.count("<summary>Traceback</summary>") == len(job.execution.attempts) == 2
+    assert "in Job._invoke" in text
+    await page.aclose()

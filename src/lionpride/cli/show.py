@@ -80,6 +80,8 @@ def _fields(record: Record, reveal: bool) -> dict[str, str]:
         fields["error"] = error
     if attempts := attempts_of(state.get("attempts", ())):
         fields["failed"] = "\n".join(map(_attempt, attempts))
+        if trace := attempts[-1].traceback:
+            fields["traceback"] = trace
     return fields | _own(record, reveal)
 
 
@@ -100,8 +102,8 @@ def _own(record: Record, reveal: bool) -> dict[str, str]:
 
 def _attempt(attempt: Attempt) -> str:
     """An attempt that failed, in a line."""
-    number, started, seconds, error = attempt
-    return f"attempt {number}, {_at(started)}, {duration(seconds)}: {one_line(error)}"
+    words = f"attempt {attempt.number}, {_at(attempt.started)}, {duration(attempt.duration)}"
+    return f"{words}: {one_line(attempt.error)}"
 
 
 def _at(seconds: float) -> str:

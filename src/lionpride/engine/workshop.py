@@ -18,6 +18,7 @@ from ..rules.retry import judge
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
 from ..stores.sharing import Shared
+from .backtrace import backtrace
 from .observers import Observers
 from .threads import Threads
 
@@ -138,7 +139,10 @@ class Workshop:
     def judged(self, event: Any, ending: Ending) -> Ending:
         """What a failed attempt comes to under the retry policy of its event, or of its class."""
         policy = event.__dict__.get("_retry") or type(event).retry
-        return judge(event, ending, policy, now=self.store.time(), chance=self._chance())
+        error = ending.error
+        trace = backtrace(error) if isinstance(error, BaseException) else ""
+        now, chance = self.store.time(), self._chance()
+        return judge(event, ending, policy, now=now, chance=chance, traceback=trace)
 
     def about(self) -> About:
         """What a worker says of itself to whoever looks at its store."""

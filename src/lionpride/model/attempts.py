@@ -9,13 +9,16 @@ from typing import Any, Final, NamedTuple
 from ..errors import ValidationError
 from .codec import safe_str
 
-__all__ = ("MOST", "TEXT", "Attempt", "and_this", "attempts_of", "told")
+__all__ = ("MOST", "TEXT", "TRACE", "Attempt", "and_this", "attempts_of", "told")
 
 MOST: Final = 20
 """Attempts that are kept of an event: the last ones."""
 
 TEXT: Final = 500
 """Characters that are kept of an error's text."""
+
+TRACE: Final = 8_000
+"""Characters that are kept of tracebacks, of all attempts of an event: the last ones."""
 
 
 class Attempt(NamedTuple):
@@ -26,12 +29,15 @@ class Attempt(NamedTuple):
         started: When its code was entered, a Unix timestamp in seconds.
         duration: Seconds that it took.
         error: The class of its error and what that said, cut to a bounded length.
+        traceback: The code that the error came through, as Python prints it, without what it said
+            and without values; empty if that is not known, or not kept any more.
     """
 
     number: int
     started: float
     duration: float
     error: str
+    traceback: str = ""
 
 
 def told(error: BaseException) -> str:
@@ -43,11 +49,24 @@ def told(error: BaseException) -> str:
 
 def and_this(before: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
     """The attempts before and this one, as many as are kept."""
-    return (*before[1 - MOST :], attempt) if before else (attempt,)
+    return _bounded((*before[1 - MOST :], attempt)) if before else (attempt,)
+
+
+def _bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """The attempts, with as many of the last tracebacks as there is room for."""
+    room = TRACE
+    for at in range(len(attempts) - 1, -1, -1):
+        room -= len(attempts[at].traceback)
+        if room < 0:
+            bare = (each._replace(traceback="") for each in attempts[: at + 1])
+            return (*bare, *attempts[at + 1 :])
+    return attempts
 
 
 def attempts_of(data: Iterable[Any]) -> tuple[Attempt, ...]:
-    """The attempts of what was written of them: dicts, or lists of the four values.
+    """The attempts of what was written of them: dicts, or lists of their values.
+
+    The traceback may be missing: it was not always kept.
 
     Raises:
         ValidationError: if one cannot be read.
@@ -60,14 +79,20 @@ def attempts_of(data: Iterable[Any]) -> tuple[Attempt, ...]:
 def _attempt_of(given: Any) -> Attempt:
     try:
         if isinstance(given, Mapping):
-            given = [given[name] for name in Attempt._fields]
-        number, started, duration, error = given
+            given = [*(given[name] for name in _NEEDED), given.get("traceback", "")]
+        number, started, duration, error, *rest = given
+        (traceback,) = rest or ("",)
     except (TypeError, ValueError, KeyError):
         raise _unreadable(given) from None
     times = all(_is_number(each) for each in (started, duration))
     if type(number) is not int or not times or not isinstance(error, str):
         raise _unreadable(given)
-    return Attempt(number, float(started), float(duration), error[:TEXT])
+    if not isinstance(traceback, str):
+        raise _unreadable(given)
+    return Attempt(number, float(started), float(duration), error[:TEXT], traceback[-TRACE:])
+
+
+_NEEDED: Final = Attempt._fields[:-1]
 
 
 def _is_number(value: Any) -> bool:
@@ -75,5 +100,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _unreadable(given: Any) -> ValidationError:
-    names = ", ".join(Attempt._fields)
+    names = ", ".join(_NEEDED)
     return ValidationError(f"execution.attempts: {given!r} is no attempt with {names}")

@@ -14,7 +14,13 @@ __all__ = ("judge",)
 
 
 def judge(
-    event: Work, ending: Ending, policy: Retry | None, *, now: float, chance: float
+    event: Work,
+    ending: Ending,
+    policy: Retry | None,
+    *,
+    now: float,
+    chance: float,
+    traceback: str = "",
 ) -> Ending:
     """What a failed attempt comes to: its ending, with the attempt on record; or another attempt.
 
@@ -26,12 +32,14 @@ def judge(
         policy: The policy that holds for the event; None: it is not tried again.
         now: The time at which the attempt ended, a Unix timestamp in seconds.
         chance: A random number from 0 to 1, for the wait.
+        traceback: The code that the error came through.
     """
     error = ending.error
     if not ending.tries or not isinstance(error, BaseException):
         return ending
     own, duration = event.__dict__, _seconds(ending.duration)
-    ending.attempt = Attempt(own.get("_attempt", 0), now - duration, duration, told(error))
+    number = own.get("_attempt", 0)
+    ending.attempt = Attempt(number, now - duration, duration, told(error), traceback)
     tries = own.get("_tries", 0) + 1
     if policy is None or tries >= policy.attempts:
         return ending

@@ -48,7 +48,7 @@ async def of(desk: Desk, record: Record) -> dict[str, Any]:
         "state": state,
         "error": error,
         "error_text": error_of(record),
-        "trace": _trace(desk, record),
+        "trace": "" if attempts else _trace(desk, record),
         "attempts": attempts,
         "fields": fields_of(record),
         "metadata": {k: pretty(v) for k, v in metadata.items() if not k.startswith("lion_")},
@@ -86,7 +86,7 @@ async def _chunks(desk: Desk, record: Record) -> tuple[int, list[str]]:
 
 
 def _trace(desk: Desk, record: Record) -> str:
-    """Where its error was raised, if this process has run it."""
+    """Where its error was raised that no attempt has on record, if this process knows it."""
     event = desk.office.store(record.queue).states.find(record.id)
     error = event.execution.error if isinstance(event, Event) else None
     if not isinstance(error, BaseException) or error.__traceback__ is None:
