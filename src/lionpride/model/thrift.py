@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-__all__ = ("Thrift", "keep_dict", "missing", "own_fields_set")
+__all__ = ("Thrift", "is_bare", "keep_dict", "missing", "own_fields_set", "set_fields_set")
 
 _MOST = 64
 """Different sets of fields that a class remembers; more are not shared."""
@@ -30,7 +30,8 @@ _SLOTS: Final[dict[str, Callable[[], Any]]] = {
 """What pydantic keeps beside the ``__dict__``, as it is of an instance that was given nothing."""
 
 _set = {name: BaseModel.__dict__[name].__set__ for name in _SLOTS}
-_set_fields_set = _set["__pydantic_fields_set__"]
+set_fields_set = _set["__pydantic_fields_set__"]
+"""Gives an instance the set of the fields that it was given."""
 _set_dict = BaseModel.__dict__["__dict__"].__set__
 
 
@@ -64,13 +65,17 @@ class Thrift:
         """
         shared = self._sets.get(names)
         if shared is not None:
-            _set_fields_set(instance, shared)
+            set_fields_set(instance, shared)
         elif "created_at" in instance.__dict__:  # code that ran meanwhile has asked for it
             instance.__dict__["_created"] = instance.__dict__["created_at"].timestamp()
         elif self._may_share and len(self._sets) < _MOST:
             self._sets[names] = instance.__pydantic_fields_set__
             if not names:
                 self._note_blank(instance)
+
+    def shared(self, names: tuple[str, ...]) -> set[str] | None:
+        """The set that instances share which were given these fields; None if they do not."""
+        return self._sets.get(names)
 
     def _note_blank(self, instance: BaseModel) -> None:
         """Note the defaults, and have CPython make room for all entries in the shared keys.
@@ -89,8 +94,22 @@ class Thrift:
 def _is_simple(kind: type[BaseModel]) -> bool:
     """Whether the fields that were given decide what pydantic's set holds, and no code runs.
 
-    A validator of the whole model may fill in fields; a default factory may give something
-    else each time; private attributes and extra fields are kept elsewhere.
+    A default factory may give something else each time.
+    """
+    return (
+        is_bare(kind)
+        and not kind.model_config.get("validate_default")
+        and not any(
+            field.default_factory or field.validate_default for field in kind.model_fields.values()
+        )
+    )
+
+
+def is_bare(kind: type[BaseModel]) -> bool:
+    """Whether an instance has its fields and nothing else, and they are validated one by one.
+
+    A validator of the whole model may fill in fields; private attributes and extra fields are
+    kept elsewhere.
     """
     decorators = kind.__pydantic_decorators__
     return (
@@ -100,16 +119,12 @@ def _is_simple(kind: type[BaseModel]) -> bool:
         and kind.model_config.get("extra") == "forbid"
         and kind.model_post_init is BaseModel.model_post_init
         and getattr(kind, "__getattr__", None) is missing
-        and not kind.model_config.get("validate_default")
-        and not any(
-            field.default_factory or field.validate_default for field in kind.model_fields.values()
-        )
     )
 
 
 def own_fields_set(instance: BaseModel) -> None:
     """Give an instance a set of its own, before it changes."""
-    _set_fields_set(instance, set(instance.__pydantic_fields_set__))
+    set_fields_set(instance, set(instance.__pydantic_fields_set__))
 
 
 _usual_missing: Callable[[BaseModel, str], Any] = vars(BaseModel)["__getattr__"]

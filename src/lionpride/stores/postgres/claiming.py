@@ -16,6 +16,9 @@ __all__ = ("Claim", "Claimed", "Gate", "gate_of", "mature", "wait_of")
 BUSY: Final = 0.005
 """Seconds until a claim looks again that has passed over what others hold just now."""
 
+KEPT: Final = "uuid_send(e.id), e.kind, e.created, e.payload, e.retry, e.single, e.since"
+"""What never changes of an event, its id as bytes; see ``sql.forms.Kept``."""
+
 _STATE: Final = [each.strip() for each in STATE.split(",")]
 _AFTER: Final = ", ".join(
     {"attempt": "attempt + 1", "denials": "CASE WHEN $6 THEN 0 ELSE denials END"}.get(each, each)
@@ -128,9 +131,9 @@ class Claim:
         kept: dict[int, Kept] = {}
         for one in found:
             if one[5] is not None:
-                rows.append(tuple(one[5:17]))
+                rows.append(one[5:17])
                 if self.whole:
-                    kept[one[5]] = (one[17].bytes, *one[18:])
+                    kept[one[5]] = one[17:]
         return gate, rows, kept
 
 
@@ -216,7 +219,7 @@ def _rest(plain: bool, known: str, whole: bool) -> str:
 )
 SELECT gate.now, gate.paused, gate.due, gate.expires,
     {more},
-    taken.*{", e.id, e.kind, e.created, e.payload, e.retry, e.single, e.since" if whole else ""}
+    taken.*{f", {KEPT}" if whole else ""}
 FROM gate LEFT JOIN taken ON true
 {"LEFT JOIN {event} e ON e.number = taken.number" if whole else ""}
 ORDER BY taken.priority, taken.number

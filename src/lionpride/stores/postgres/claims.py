@@ -155,19 +155,22 @@ class Claims(TakingIn):
         """
         opened, find = self._open, self._holding.shown.find
         numbers = [one[0] for one in answer.rows]
-        if any(find(number) is None for number in numbers):
+        held = [find(number) for number in numbers]
+        if any(event is None for event in held):
             await opened.enter.passed()
-        if any(event.__dict__["_status"] != "pending" for event in map(find, numbers) if event):
+            held = [find(number) for number in numbers]
+        if any(event.__dict__["_status"] != "pending" for event in held if event is not None):
             await opened.settle.passed()
             await opened.rest.passed()
-        held = [find(number) for number in numbers]
+            held = [find(number) for number in numbers]
         new = [number for number, event in zip(numbers, held, strict=True) if event is None]
         self._strangers = 2 * len(new) > len(held)
-        unknown = [number for number in new if number not in answer.kept]
+        if not new:
+            return answer, held
         kept = dict(answer.kept)
-        if unknown:
+        if unknown := [number for number in new if number not in kept]:
             kept |= await self._read(lambda db: reading.kept(db, unknown))
-        if any(kept[number][0] in self._large_ids for number in new):
+        if not self._large_ids.isdisjoint(kept[number][0] for number in new):
             await opened.large.passed()
         foreign = {kept[number][1] for number in new}
         missing = {kind for kind in foreign if not registry.is_defined(kind)}

@@ -145,7 +145,7 @@ class Watching(Manage):
             awaited = [number for number in self._bells.ended if number not in claims]
             if awaited:
                 took = await self._see_endings(awaited, PUBLISHED in news)
-            self._bells.ring_idle()
+            self._ring_if_idle()  # else what is claimed here does so when it ends
             self._bells.ring_room()
             self._note()
         if READY in news:

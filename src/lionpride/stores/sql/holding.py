@@ -17,7 +17,7 @@ from ..bells import Bells
 from ..contract import Claim, Entry, Settled, Settlement
 from ..shown import Shown
 from ..terms import Terms
-from .columns import after, entries_of, event_of, event_of_found, kept_of
+from .columns import Revive, after, entries_of, event_of, event_of_found, kept_of
 from .forms import Entered, Exit, Found, Gathered, Kept, Settling, State, Waits
 from .forms import Entry as Arriving
 
@@ -178,11 +178,20 @@ class Holding:
         """Events were claimed: gather them, and say in how many seconds there may be more."""
         claims, shown = self.claims, self.shown
         find, shows, begin, take = shown.find, shown.shows, shown.begin, taken.claims.append
+        kept, revive, begun = answer.kept, Revive(), dict[int, Work]()
         for one in answer.rows:
             number, attempt = one[0], one[3] + 1
             event = find(number)
-            if event is None and (event := self._built(one, answer.kept)) is None:
-                continue
+            if event is None:
+                event = revive(one, kept.get(number))
+                if event is not None and start:
+                    event.__dict__.update(_status="processing", _attempt=1)
+                    begun[number] = event
+                    claims[number] = 1
+                    take((event, 1))
+                    continue
+                if event is None and (event := self._built(one, kept)) is None:
+                    continue
             own = event.__dict__
             is_known = own.get("_status") == "pending" and (
                 _is_untried(own) if one[3:7] == _UNTRIED else _agrees(own, one[3:])
@@ -199,6 +208,8 @@ class Holding:
                 if start:
                     self.start(event)
             take((event, attempt))
+        if begun:
+            shown.start(begun)
         if answer.new:
             self._started(answer.new, taken)
             if answer.rows:
