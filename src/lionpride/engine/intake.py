@@ -205,7 +205,8 @@ class Intake(Results):
         for event, _ in entries:
             _check_pending(event)
         self._check_door()
-        await store.append_within(connection, entries, terms)
+        with self._observers.appending(event for event, _ in entries):
+            await store.append_within(connection, entries, terms)
 
     async def _take_in(
         self, entries: Sequence[Entry], exist_ok: bool, wait: bool, terms: Terms | None

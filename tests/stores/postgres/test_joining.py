@@ -1,7 +1,8 @@
 """Append in a transaction of the caller's own: there if it commits, and never else."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
@@ -110,6 +111,35 @@ async def test_a_known_id_is_refused_and_their_transaction_goes_on(desk: Desk, h
                 await desk.append(Mail(id=known.id), connection=connection)
             await desk.append(Mail(), connection=connection)
         assert await pending(desk) == 2
+    finally:
+        await connection.close()
+        await desk.store.close()
+
+
+async def test_what_is_put_around_appends_is_put_around_these(desk: Desk, home: Home) -> None:
+    errors: list[BaseException | None] = []
+
+    @contextmanager
+    def traced(event: Any) -> Iterator[None]:
+        event.metadata["trace"] = "t"
+        try:
+            yield
+        except BaseException as error:
+            errors.append(error)
+            raise
+        errors.append(None)
+
+    connection = await asyncpg.connect(home.url)
+    try:
+        desk.observe_appends(traced)
+        await desk.append(Mail(), connection=connection)
+        mails = await desk.append_many([Mail(), Mail()], connection=connection)
+        assert errors == [None] * 3
+        for record in await desk.store.events():
+            assert record.payload["metadata"]["trace"] == "t"
+        with pytest.raises(ExistsError):
+            await desk.append(Mail(id=mails[0].id), connection=connection)
+        assert isinstance(errors.pop(), ExistsError)
     finally:
         await connection.close()
         await desk.store.close()
