@@ -64,7 +64,6 @@ UNTESTED: dict[str, str] = {
     "stores/postgres/takings.py": "tests/stores/test_contract_limits.py",
     "stores/postgres/base.py": "tests/stores/test_contract.py: every verb stands on it",
     "stores/postgres/by_hand.py": "tests/stores/test_contract_by_hand.py",
-    "stores/postgres/claims.py": "tests/stores/test_contract_claims.py",
     "stores/postgres/claiming.py": "tests/stores/test_contract_claims.py",
     "stores/postgres/entering.py": "tests/stores/test_contract.py: append, load and restore",
     "stores/postgres/expiring.py": "tests/stores/test_contract_terms.py: what expires",

@@ -28,6 +28,12 @@ __all__ = ("SWEEP", "Claims")
 SWEEP: Final = 1.0
 """Seconds between two looks for leases that have lapsed."""
 
+AHEAD: Final = 4
+"""How many times as much as runs at once may have ended and not be on record, and more be claimed.
+
+What a killed process had not on record runs again: that, and what ran.
+"""
+
 
 class Claims(TakingIn):
     """The part of ``PostgresStore`` that claims."""
@@ -73,6 +79,8 @@ class Claims(TakingIn):
         )
         if self._deeds:  # what is given back may be had at once
             await asyncio.wait(self._deeds)
+        if opened.settle.behind and not await self._keeps_up(n):
+            return [], SWEEP
         if limits is not None:
             step = Rationed(step, Ration(limits, self._clock, start))
         taken, notes = Taken(), self._notes
@@ -89,6 +97,19 @@ class Claims(TakingIn):
         if self._others and (wait is None or wait > SWEEP):
             wait = SWEEP  # another process may die
         return taken.claims, wait
+
+    async def _keeps_up(self, n: int) -> bool:
+        """Let the record of what has ended keep up; False if it cannot be written for now.
+
+        Args:
+            n: As for ``claim``: the slots that are free.
+        """
+        lane = self._open.settle
+        most = AHEAD * max(1, n + len(self._holding.claims) - lane.behind)
+        while lane.behind >= most and not lane.stalled:
+            await asyncio.sleep(0)
+            await lane.passed()
+        return lane.behind < most
 
     async def _take(self, db: Db, step: claiming.Claim | Rationed) -> claiming.Claimed:
         """Claim; first let go of what a claim has taken whose answer was lost on the way."""

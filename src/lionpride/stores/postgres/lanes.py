@@ -68,6 +68,7 @@ class Lane(Generic[T]):
         self._make = make
         self._most = most
         self._items: list[T] = []
+        self._under_way = 0
         self._task: asyncio.Task[None] | None = None
         self._turn: asyncio.Future[None] | None = None  # ends with the batch that is under way
         self.stalled = False  # it was not to go on
@@ -93,14 +94,21 @@ class Lane(Generic[T]):
                 await asyncio.sleep(0)  # so that what is asked for in this turn comes along
                 items = self._items[: self._most]
                 del self._items[: self._most]
+                self._under_way = len(items)
                 self._turn = asyncio.get_running_loop().create_future()
                 try:
                     self.stalled = not await self._make(items)
                 finally:
+                    self._under_way = 0
                     self._turn.set_result(None)
                     self._turn = None
         finally:
             self._task = None
+
+    @property
+    def behind(self) -> int:
+        """How many are asked for and not done."""
+        return len(self._items) + self._under_way
 
     @property
     def idle(self) -> bool:
