@@ -77,15 +77,30 @@ async def test_keys_ask_before_they_change_anything() -> None:
         assert top.over
 
 
-async def test_of_a_store_that_others_run_nothing_is_paused(tmp_path: Path) -> None:
+async def test_of_a_store_that_others_run_all_are_paused(tmp_path: Path) -> None:
     desk = Desk(store=f"sqlite:///{tmp_path / 'run.db'}")
-    await desk.append(Page())
+    page = await desk.append(Page())
     async with Top(Office(str(tmp_path / "run.db")), "run.db") as top:
         await top.look()
-        assert "only looks" in await pressed(top, "p")
         assert await pressed(top, "R") == "nothing has failed"
         assert await pressed(top, "c") == ""  # nothing runs, so nothing is chosen
+        assert await pressed(top, "p") == "Start no more events, whoever works here?"
+        await top.press("y")
+        assert top.choice.paused
+        await desk.forward()
+        assert page.status is EventStatus.PENDING
+        assert await pressed(top, "p") == "Start events again, whoever works here?"
+        await top.press("y")
+        assert top.choice.paused is False
+    await desk.forward()
+    assert page.status is EventStatus.COMPLETED
     await desk.store.close()
+
+
+async def test_of_a_store_in_memory_that_nobody_runs_nothing_can_be_paused() -> None:
+    async with Top(Office(Desk().store), "here") as top:
+        await top.look()
+        assert "nothing here that can be paused" in await pressed(top, "p")
 
 
 async def test_it_draws_in_a_terminal_and_ends_with_q(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from lionpride.model.execution import EventStatus
-from lionpride.rules.standing import About, Room, Standing, Worker
+from lionpride.rules.standing import FOR_EVER, About, Room, Standing, Worker
 from lionpride.rules.why import Hold, Near, explain
 
 S = EventStatus
@@ -42,6 +42,7 @@ CASES: list[tuple[Any, Near | None, list[tuple[str, float | None]], float | None
         NOW + 9,
     ),
     ({"paused": NOW - 1}, None, [], NOW),
+    ({"paused": FOR_EVER}, None, [("queue paused", None)], None),
     ({"workers": ()}, None, [("no worker", None)], None),
     ({"workers": (worker(live=False),)}, None, [("no worker", None)], None),
     ({"workers": ()}, Near(), [], NOW),

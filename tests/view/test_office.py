@@ -13,6 +13,7 @@ from lionpride.core import EventStatus
 from lionpride.errors import ConfigurationError
 from lionpride.model import registry
 from lionpride.rules.limits import Limit
+from lionpride.stores.halting import Halting
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.seen import Sought
 from lionpride.view.office import Office
@@ -187,3 +188,25 @@ async def test_what_cannot_be_looked_at_is_refused() -> None:
         Office(7)  # type: ignore[arg-type]
     assert replace(Sought(), upto=3).is_counted is False
     assert Office(MemoryStore("here")).name == "here"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_pause_is_of_the_executor_and_who_resumes_ends_that_of_the_queue_too(
+    kind: str, tmp_path: Path
+) -> None:
+    desk = desk_over(kind, tmp_path)
+    office = Office(desk)
+    assert await office.can_pause()
+    assert not await office.paused()
+    await office.pause()
+    assert desk.paused
+    assert await office.paused()
+    await office.resume()
+    assert not desk.paused
+    if isinstance(desk.store, Halting):
+        await desk.store.halt()
+        assert await office.paused()
+        await office.resume()
+    assert not await office.paused()
+    await office.close()
+    await desk.store.close()

@@ -1,5 +1,6 @@
 """Actions are asked for by our own page alone, and do no more than was asked."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,3 +83,28 @@ async def test_what_is_not_there_is_not_asked_about() -> None:
             assert (await http.get(f"/act?{query}")).status_code == 404
         assert (await http.get("/act?do=limit&limit=none")).status_code == 404
         assert (await http.get("/act?do=explode")).status_code == 403
+
+
+async def test_a_pause_of_a_store_is_for_whoever_works_on_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'run.db'}"
+    desk = Desk(store=url)
+    job = await desk.append(Job())
+    page = web.app(url, authorize=lambda _request, _what: True)
+    async with client(page) as http:
+        assert "Paused" not in (await http.get("/")).text
+        text = (await http.get("/act?do=pause")).text
+        assert "in every process that works on run.db" in text
+        form = {"do": "pause", "token": token_of(text)}
+        assert (await http.post("/act", data=form)).status_code == 303
+        text = (await http.get("/")).text
+        assert "Paused" in text
+        assert "Resume…" in text
+        await desk.forward()
+        assert job.status is EventStatus.PENDING
+        assert (await http.post("/act", data=form | {"do": "resume"})).status_code == 303
+        assert "Pause…" in (await http.get("/")).text
+        assert (await http.get("/act?do=limit&limit=host")).status_code == 403
+    await desk.forward()
+    assert job.status is EventStatus.COMPLETED
+    await page.aclose()
+    await desk.store.close()

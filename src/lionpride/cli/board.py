@@ -38,7 +38,7 @@ class Choice:
         index: The line that is chosen.
         asks: The question that is to be answered; empty: none.
         says: What was done last.
-        paused: Whether the executor is paused; None: it is not one that can be.
+        paused: Whether what is looked at is paused; None: it cannot be.
     """
 
     list: str = "running"

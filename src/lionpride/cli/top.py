@@ -138,8 +138,9 @@ class Top:
             if self.scene is None:
                 raise
             self.choice = replace(self.choice, says=str(error))
-        executor = self.office.executor
-        self.choice = replace(self.choice, paused=None if executor is None else executor.paused)
+            return
+        can_be = await self.office.can_pause()
+        self.choice = replace(self.choice, paused=await self.office.paused() if can_be else None)
 
     def drawn(self) -> Any:
         """What there is to see now."""
@@ -179,20 +180,22 @@ class Top:
         """Ask whether it is to be done, and say how many it concerns."""
         rows = self._rows()
         if key == "p":
-            self._ask_to_pause()
+            await self._ask_to_pause()
         elif key == "R":
             await self._ask_to_retry_all()
         elif self.choice.index < len(rows):
             self._ask_about(rows[self.choice.index], "cancel" if key == "c" else "retry")
 
-    def _ask_to_pause(self) -> None:
-        executor = self.office.executor
-        if executor is None:
-            self._say("a pause is for the process that runs: this one only looks")
-        elif executor.paused:
-            self._question("Start events again?", executor.resume)
+    async def _ask_to_pause(self) -> None:
+        office = self.office
+        if not await office.can_pause():
+            self._say("there is nothing here that can be paused")
+            return
+        words = "" if office.executor is not None else ", whoever works here"
+        if await office.paused():
+            self._question(f"Start events again{words}?", office.resume)
         else:
-            self._question("Start no more events?", executor.pause)
+            self._question(f"Start no more events{words}?", office.pause)
 
     async def _ask_to_retry_all(self) -> None:
         what = Sought(deeds.FAILED)

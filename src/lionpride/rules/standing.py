@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from ..model.execution import EventStatus
@@ -12,7 +12,10 @@ from .fleet import Starts
 from .limits import Account, Limit
 from .metering import Limits
 
-__all__ = ("About", "Room", "Standing", "Worker", "limits_at_work", "room_of")
+__all__ = ("FOR_EVER", "About", "Room", "Standing", "Worker", "limits_at_work", "room_of")
+
+FOR_EVER: Final = 253_402_300_799.0
+"""Until when a queue is paused that somebody has paused by hand: the end of the year 9999."""
 
 
 class About(NamedTuple):

@@ -11,7 +11,7 @@ from uuid import UUID
 from ..model.execution import TERMINAL, EventStatus
 from .fleet import CAPACITY, CONCURRENCY
 from .lifecycle import MAX_DENIALS
-from .standing import Room, Standing, Worker
+from .standing import FOR_EVER, Room, Standing, Worker
 
 __all__ = ("Hold", "Near", "Why", "explain")
 
@@ -149,8 +149,12 @@ def _of_its_own(at: Standing) -> Iterator[Hold]:
         else:
             yield Hold("due", f"it is not due: {when}", at.due)
     if at.paused is not None and at.paused > at.now:
-        text = f"a service has asked the whole queue to wait: on {_when(at.paused, at.now)}"
-        yield Hold("queue paused", text, at.paused)
+        if at.paused >= FOR_EVER:
+            text = "the whole queue is paused by hand: resume it on its page or in `lionpride top`"
+            yield Hold("queue paused", text)
+        else:
+            text = f"a service has asked the whole queue to wait: on {_when(at.paused, at.now)}"
+            yield Hold("queue paused", text, at.paused)
 
 
 def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:

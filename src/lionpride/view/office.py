@@ -13,6 +13,7 @@ from ..core import EventStatus, Executor
 from ..errors import ConfigurationError, NotFoundError
 from ..rules.why import Why, explain
 from ..stores.contract import Store
+from ..stores.halting import FOR_EVER, Halting
 from ..stores.open import open_store
 from ..stores.record import Record
 from ..stores.roster import Roster, WorkerRecord
@@ -108,6 +109,38 @@ class Office:
         known = await self.queues()
         wanted = known if queue is None else [each for each in known if each == queue]
         return [await ask(self.seen(each)) for each in wanted]
+
+    # -- pausing -----------------------------------------------------------------------------
+
+    async def can_pause(self) -> bool:
+        """Whether a pause reaches whoever runs the events."""
+        return self.executor is not None or bool(await self._halting())
+
+    async def paused(self) -> bool:
+        """Whether somebody has paused the executor that is looked at; or, by hand, any queue."""
+        if self.executor is not None and self.executor.paused:
+            return True
+        return any([await each.halted() >= FOR_EVER for each in await self._halting()])
+
+    async def pause(self) -> None:
+        """Have no more events started: by the executor, else by whoever works on the queues."""
+        if self.executor is not None:
+            await self.executor.pause()
+            return
+        for each in await self._halting():
+            await each.halt()
+
+    async def resume(self) -> None:
+        """Let events start again, whoever has paused them."""
+        if self.executor is not None:
+            await self.executor.resume()
+        for each in await self._halting():
+            if await each.halted() >= FOR_EVER:
+                await each.halt(0.0)
+
+    async def _halting(self) -> list[Halting]:
+        stores = [self._stores[queue] for queue in await self.queues()]
+        return [each for each in stores if isinstance(each, Halting)]
 
     # -- what is asked -----------------------------------------------------------------------
 

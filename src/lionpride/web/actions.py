@@ -78,10 +78,9 @@ async def _ask(request: Request, desk: Desk, what: str, given: Any) -> Response:
 
 
 async def _do(request: Request, desk: Desk, what: str, given: Any) -> Response:
-    root, executor = request.scope.get("root_path", ""), desk.executor
+    root = request.scope.get("root_path", "")
     if what in ("pause", "resume"):
-        assert executor is not None
-        await (executor.pause() if what == "pause" else executor.resume())
+        await (desk.office.pause() if what == "pause" else desk.office.resume())
         return _to(link(root, ""))
     if what == "limit":
         return _change(desk, root, given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -81,13 +82,14 @@ class Desk:
 
     async def version(self) -> str:
         """What stands for all that is shown now: another text when something has changed."""
-        paused = self.executor is not None and self.executor.paused
-        text = f"{await self.office.version()} {paused}"
+        text = f"{await self.office.version()} {await self.office.paused()}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     async def allowed(self, request: Request) -> set[str]:
         """The actions that somebody may take here."""
-        possible = ACTIONS if self.executor is not None else ACTIONS[:2]
+        possible: Sequence[str] = ACTIONS
+        if self.executor is None:  # a limit is known to the process that keeps it alone
+            possible = ACTIONS[:-1] if await self.office.can_pause() else ACTIONS[:2]
         return {what for what in possible if await self.access.may(request, what)}
 
     async def close(self) -> None:

@@ -114,7 +114,7 @@ async def page(
         "version": await desk.version(),
         "may": await desk.allowed(request),
         "token": desk.access.token(session),
-        "paused": executor is not None and executor.paused,
+        "paused": await desk.office.paused(),
         "inside": executor is not None,
     }
     template, values = _TEMPLATES.get_template(name), own | dict(context)

@@ -133,6 +133,16 @@ class Requeue:
 
 
 @dataclass(slots=True)
+class Halt:
+    """Let nothing of the queue be claimed before a time."""
+
+    until: float
+
+    async def __call__(self, db: Db) -> None:
+        await db.run("UPDATE {queue} SET paused = $2 WHERE number = $1", db.queue, self.until)
+
+
+@dataclass(slots=True)
 class Remove:
     """Remove events that no worker has."""
 

@@ -12,6 +12,7 @@ from ...rules.metering import Limits
 from ...rules.standing import Room, Standing
 from ..bells import Ringing
 from ..contract import Cancelled, Named
+from ..halting import FOR_EVER
 from ..record import Record
 from ..roster import WorkerRecord
 from ..sql.local import heard
@@ -88,6 +89,18 @@ class Manage(Base, Ringing):
         await self._refresh(numbers)
         self._bells.ring_ready()
         self._herald.tell(READY)
+
+    async def halt(self, until: float = FOR_EVER) -> None:
+        """See ``Halting``."""
+        await self._ask(by_hand.Halt(until), lambda _: self._halted())
+
+    async def _halted(self) -> None:
+        self._bells.ring_ready()
+        self._herald.tell(READY)
+
+    async def halted(self) -> float:
+        """See ``Halting``."""
+        return await self._read(reading.paused)
 
     def _pruning(self, statuses: list[str], limit: int) -> by_hand.Prune:
         return by_hand.Prune(statuses, limit)

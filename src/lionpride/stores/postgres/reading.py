@@ -153,6 +153,12 @@ async def counts(db: Db) -> dict[EventStatus, int]:
     return dict(zip(EventStatus, row, strict=True))
 
 
+async def paused(db: Db) -> float:
+    """The time before which nothing of the queue is claimed."""
+    query = "SELECT paused FROM {queue} WHERE number = $1"
+    return await db.value(query, await db.known_queue()) or 0.0
+
+
 async def queues(db: Db) -> list[str]:
     """The names of all queues, in order of their making."""
     return [name for (name,) in await db.rows("SELECT name FROM {queue} ORDER BY number")]

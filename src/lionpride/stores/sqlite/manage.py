@@ -13,6 +13,7 @@ from ...rules.metering import Limits
 from ...rules.standing import Room, Standing
 from ..bells import Ringing
 from ..contract import Cancelled, Named
+from ..halting import FOR_EVER
 from ..record import Record
 from ..roster import WorkerRecord
 from ..sql.columns import packed_ending, packed_expiry
@@ -22,6 +23,7 @@ from ..upkeep import Finding, Schema
 from . import steps
 from .base import Base
 from .expiring import Expire, Expired
+from .metering import HaltQueue
 from .published import Publish
 from .retaining import Prune
 from .upgrading import schema_of, upgrade
@@ -107,6 +109,14 @@ class Manage(Base, Ringing):
                 raise self._not_here(event)
             numbers.append(number)
         return numbers
+
+    async def halt(self, until: float = FOR_EVER) -> None:
+        """See ``Halting``."""
+        await self._ask(HaltQueue(until), lambda _: self._bells.ring_ready())
+
+    async def halted(self) -> float:
+        """See ``Halting``."""
+        return self._open.reader.paused()
 
     # -- asking ------------------------------------------------------------------------------
 

@@ -8,7 +8,17 @@ from ..sql.metering import Begin, Deed, Halt, Spend
 from ..sql.takings import Held
 from .rows import Rows
 
-__all__ = ("Meter",)
+__all__ = ("HaltQueue", "Meter")
+
+
+@dataclass(slots=True)
+class HaltQueue:
+    """Let nothing of the queue be claimed before a time."""
+
+    until: float
+
+    def __call__(self, rows: Rows) -> None:
+        rows.takings.halt_queue(rows.name, self.until)
 
 
 @dataclass(slots=True)

@@ -127,6 +127,10 @@ class Reader:
                 standing = self._standing(found, limits, now, self.crew(since, but))
         return standing
 
+    def paused(self) -> float:
+        """The time before which nothing of the queue is claimed."""
+        return self._takings.queue_paused(self._queue) or 0.0
+
     def _standing(
         self, found: Found, limits: Limits | None, now: float, workers: list[Worker]
     ) -> Standing:

@@ -106,6 +106,10 @@ class Takings:
         """Let nothing of a queue be claimed before this time, or a later one if that is so."""
         self._db.execute("UPDATE queue SET paused = max(paused, ?) WHERE name = ?", (until, name))
 
+    def halt_queue(self, name: str, until: float) -> None:
+        """Let nothing of a queue be claimed before this time, whatever was said before."""
+        self._db.execute("UPDATE queue SET paused = ? WHERE name = ?", (until, name))
+
     def queue_paused(self, name: str) -> float:
         """The time before which nothing of a queue is to be claimed."""
         query = "SELECT paused FROM queue WHERE name = ?"

@@ -1,0 +1,29 @@
+"""What a store offers beside, if all who work on its queue can be told to start nothing."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from ..rules.standing import FOR_EVER
+
+__all__ = ("FOR_EVER", "Halting")
+
+
+@runtime_checkable
+class Halting(Protocol):
+    """Holds back the whole queue, for whoever works on it, in whatever process, now or later.
+
+    It is where claims look anyway, since a service may have asked the queue to wait
+    (``RateLimited``): so it costs them nothing. What runs, runs on.
+    """
+
+    async def halt(self, until: float = FOR_EVER) -> None:
+        """Have nothing claimed before this time.
+
+        Args:
+            until: A Unix timestamp in seconds; 0.0: let it go on, also if it was a service that
+                asked it to wait.
+        """
+
+    async def halted(self) -> float:
+        """The time before which nothing is claimed; one that is over, or 0.0, if it may be."""
