@@ -50,7 +50,6 @@ UNTESTED: dict[str, str] = {
     "stores/postgres/turn.py": "tests/stores/test_contract_standing.py",
     "stores/postgres/link.py": "tests/stores/test_contract.py: every verb goes by one",
     "stores/postgres/migrating.py": "tests/stores/postgres/test_store.py: a schema is made",
-    "stores/postgres/news.py": "tests/stores/postgres/test_store.py: one process hears of another",
     "stores/postgres/options.py": "tests/stores/test_open.py",
     "stores/postgres/pool.py": "tests/stores/test_contract.py: every verb goes by one",
     "stores/postgres/pulse.py": "tests/stores/postgres/test_store.py",

@@ -1,0 +1,89 @@
+"""News between processes: told together, and heard again when the listener was cut off."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from stores.asking import put
+from stores.homes import Home
+from stores.makers import QUEUE
+
+from lionpride.stores.postgres import PostgresStore
+from lionpride.stores.postgres.news import ENDED, INTERVAL, READY, Herald
+
+
+class Wire:
+    """Takes down what is sent, and when; it fails as often as it is told to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.sent: list[tuple[float, str]] = []
+        self.failures = failures
+
+    async def send(self, step: Callable[[Any], Awaitable[Any]]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("cut")
+        await step(self)
+
+    async def run(self, text: str, channel: str, payload: str) -> None:
+        self.sent.append((asyncio.get_running_loop().time(), payload))
+
+
+@pytest.mark.virtual
+async def test_the_first_news_go_at_once_and_what_comes_after_them_together() -> None:
+    wire = Wire()
+    herald = Herald(wire.send, "channel")
+    herald.mark = "me"
+    began = asyncio.get_running_loop().time()
+    herald.tell(READY)
+    await asyncio.sleep(0)
+    for news in (ENDED, READY, ENDED, READY, READY):
+        herald.tell(news)
+    await asyncio.sleep(1.0)
+    herald.tell(ENDED)
+    await asyncio.sleep(1.0)
+    times = [at - began for at, _ in wire.sent]
+    assert times == pytest.approx([0.0, INTERVAL, 1.0])
+    assert [said for _, said in wire.sent] == [f"me/{READY}", f"me/{ENDED}{READY}", f"me/{ENDED}"]
+
+
+@pytest.mark.virtual
+async def test_news_that_cannot_be_told_are_let_go_and_the_next_are_told() -> None:
+    wire = Wire(failures=1)
+    herald = Herald(wire.send, "channel")
+    herald.tell(READY)
+    await asyncio.sleep(1.0)
+    herald.tell(ENDED)
+    await asyncio.sleep(1.0)
+    assert [said for _, said in wire.sent] == [f"/{ENDED}"]
+
+
+LISTENERS = "SELECT pid FROM pg_stat_activity WHERE query ILIKE 'LISTEN%' AND pid <> ALL($1)"
+
+
+async def test_who_was_cut_off_from_the_news_looks_and_hears_again() -> None:
+    home, rung = Home(), asyncio.Event()
+    connection = await asyncpg.connect(home.url)
+    before = [row["pid"] for row in await connection.fetch(LISTENERS, [])]
+    producer = PostgresStore(home.url, QUEUE, schema=home.schema, listen=False)
+    worker = PostgresStore(home.url, QUEUE, schema=home.schema, poll=60.0)
+    try:
+        await worker.counts()
+        worker.on_ready(rung.set)
+        await rung.wait()  # it listens: until now something may have been missed
+        rows = await connection.fetch(LISTENERS, before)
+        assert len(rows) == 1
+        for said in range(2):
+            rung.clear()
+            worker.on_ready(rung.set)
+            if said == 0:
+                await connection.execute("SELECT pg_terminate_backend($1)", rows[0]["pid"])
+            else:
+                await put(producer, 1.0)
+            await rung.wait()
+    finally:
+        await connection.close()
+        await producer.close()
+        await worker.close()
