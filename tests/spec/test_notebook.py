@@ -6,6 +6,8 @@ from typing import Any
 import nbformat
 import pytest
 from answers import answer, plain
+from documents import blocks
+from nbclient import NotebookClient
 from spec_cells import Cell, read_cells
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "processor_executor.ipynb"
@@ -43,3 +45,20 @@ def test_it_says_nothing_of_the_machine_that_ran_it(notebook: Any) -> None:
     assert set(notebook.metadata.language_info) == {"name"}
     assert all(cell.metadata == {} for cell in notebook.cells)
     assert [cell.id for cell in notebook.cells] == [f"cell-{i:02}" for i in range(len(CELLS))]
+
+
+@pytest.mark.parametrize("library", ["rich", "tqdm"])
+def test_a_progress_bar_of_the_document_is_drawn_in_a_cell(library: str) -> None:
+    (block,) = [
+        each
+        for each in blocks("python")
+        if each.document == "docs/notebook.md" and f"from {library}." in each.text
+    ]
+    cell = nbformat.v4.new_code_cell(block.text)
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    quiet = ["--log-level=ERROR"]  # as in tools/build_notebook.py
+    NotebookClient(notebook, timeout=60, kernel_name="python3", extra_arguments=quiet).execute()
+    (cell,) = notebook.cells
+    assert any(
+        "application/vnd.jupyter.widget-view+json" in each.get("data", {}) for each in cell.outputs
+    )
