@@ -77,7 +77,9 @@ HOT = {
         claiming.statement(False, False, False, True, False), (NEXT, "event_pkey")
     ),
     "claim under limits": Hot(rationing._TAKE, (NEXT, "ready_later")),
-    "who is in the line of a limit": Hot(rationing._line(False), (NEXT, "event_pkey")),
+    "who is in the line of a limit": Hot(
+        f"{rationing._line(False)} LIMIT 100", (NEXT, "event_pkey")
+    ),
     "... with the denied": Hot(rationing._line(True), (NEXT, "event_pkey")),
     "what is known of some": Hot(reading._KEPT, ("event_pkey",)),
     "where some stand": Hot(reading._STANDING, ("lease_pkey", "finished_pkey")),

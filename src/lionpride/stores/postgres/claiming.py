@@ -11,7 +11,7 @@ from ..sql.forms import STATE, Kept, Waits
 from .expiring import Expire, Expired
 from .link import Db
 
-__all__ = ("Claim", "Claimed", "Gate", "gate_of", "mature", "wait_of")
+__all__ = ("AFTER", "Claim", "Claimed", "Gate", "gate_of", "mature", "wait_of")
 
 BUSY: Final = 0.005
 """Seconds until a claim looks again that has passed over what others hold just now."""
@@ -20,10 +20,11 @@ KEPT: Final = "uuid_send(e.id), e.kind, e.created, e.payload, e.retry, e.single,
 """What never changes of an event, its id as bytes; see ``sql.forms.Kept``."""
 
 _STATE: Final = [each.strip() for each in STATE.split(",")]
-_AFTER: Final = ", ".join(
+AFTER: Final = ", ".join(
     {"attempt": "attempt + 1", "denials": "CASE WHEN $6 THEN 0 ELSE denials END"}.get(each, each)
     for each in _STATE
 )
+"""The state of an event as it is leased; $6 says whether it starts at once."""
 
 _GATE: Final = """
 WITH gate AS MATERIALIZED (
@@ -210,7 +211,7 @@ def _rest(plain: bool, known: str, whole: bool) -> str:
     RETURNING number, due, priority, {STATE}
 ), leased AS (
     INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, until)
-    SELECT number, $2, CASE WHEN $6 THEN 0 ELSE taken.due END, priority, {_AFTER}, $5,
+    SELECT number, $2, CASE WHEN $6 THEN 0 ELSE taken.due END, priority, {AFTER}, $5,
         gate.now + $7::float8
     FROM taken, (SELECT now FROM gate) gate
 ), counted AS (

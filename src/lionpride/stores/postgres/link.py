@@ -139,10 +139,13 @@ class Db:
         """All that is asked within is answered as of one moment."""
         return self._connection.transaction(isolation="repeatable_read", readonly=True)
 
-    async def lock(self, what: str) -> None:
-        """Have what is named here for oneself, until the transaction ends."""
-        key = f"{self.names.schema}.{self.names.prefix}{what}"
-        await self.run("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", key)
+    async def lock(self, *what: str) -> None:
+        """Have what is named here for oneself, in this order, until the transaction ends."""
+        keys = [f"{self.names.schema}.{self.names.prefix}{each}" for each in what]
+        await self.run(
+            "SELECT pg_advisory_xact_lock(hashtextextended(key, 7)) FROM unnest($1::text[]) key",
+            keys,
+        )
 
 
 Step = Callable[[Db], Awaitable[Any]]

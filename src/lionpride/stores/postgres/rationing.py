@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 
 from ...model import registry
 from ...model.costs import REQUEST
-from ..sql.forms import PENDING, PROCESSING, STATE, Waits
+from ..sql.forms import STATE, Waits
 from ..sql.rationing import Ration
 from ..sql.takings import pool_of
-from .claiming import Claim, Claimed, Gate, gate_of, mature, wait_of
+from .claiming import AFTER, Claim, Claimed, Gate, gate_of, mature, wait_of
 from .expiring import Expired
 from .link import Db
-from .placing import count
 from .takings import Ledger, write_held
 
 __all__ = ("Rationed",)
@@ -45,16 +45,19 @@ WITH given AS (
         SELECT r.ctid AS at FROM {{ready}} r WHERE r.queue = $1 AND r.due > 0
             AND r.number = given.number LIMIT 1
     ) one WHERE given.due > 0
+), taken AS (
+    DELETE FROM {{ready}} r WHERE r.ctid = ANY(ARRAY(SELECT at FROM found))
+    RETURNING r.number, r.due, r.priority, {_STATE}
+), leased AS (
+    INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, until, held)
+    SELECT number, $1, CASE WHEN $6 THEN 0 ELSE due END, priority, {AFTER}, $7, $8,
+        ($5::text[])[array_position($2::bigint[], number)]
+    FROM taken
+), counted AS (
+    UPDATE {{tally}} t SET pending = t.pending - n, processing = t.processing + n
+    FROM (SELECT count(*) AS n FROM taken) AS taken WHERE t.queue = $1 AND t.shard = $9 AND n > 0
 )
-DELETE FROM {{ready}} r WHERE r.ctid = ANY(ARRAY(SELECT at FROM found))
-RETURNING r.number, r.due, r.priority, {_STATE}
-"""
-_LEASE: Final = f"""
-INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, until, held)
-SELECT number, $1, due, priority, {STATE}, $2, $3, held FROM unnest(
-    $4::bigint[], $5::float8[], $6::float8[], $7::int[], $8::int[], $9::int[], $10::int[],
-    $11::float8[], $12::int[], $13::text[], $14::text[], $15::float8[], $16::text[]
-) AS given (number, due, priority, {STATE}, held)
+SELECT * FROM taken
 """
 
 
@@ -84,19 +87,34 @@ class Rationed:
     async def __call__(self, db: Db) -> Claimed:
         async with db.transaction():
             queue = db.queue
-            for pool in sorted({limit.pool for limit in self.ration.limits.values()}):
-                await db.lock(f"pool {pool}")
-            gate = await gate_of(db, queue)
+            pools = sorted({limit.pool for limit in self.ration.limits.values()})
+            await db.lock(*(f"pool {pool}" for pool in pools))
+            ledger = await self._ledger(db)
+            gate, asked = await gate_of(db, queue), monotonic()
             if gate.due is not None and gate.due <= gate.now:
                 await mature(db, queue)
-                gate = await gate_of(db, queue)
+                gate, asked = await gate_of(db, queue), monotonic()
             rows: Sequence[Waits] = ()
             if gate.paused <= gate.now:
-                rows = await self._choose(db, queue, gate)
+                rows = await self._choose(db, ledger, queue, gate)
         expired = Expired([], gate.expires)
         if gate.expires is not None and gate.expires <= gate.now:
             expired = await self.claim.expire(db)
-        return Claimed(rows, {}, self._wait(gate), gate.now, expired, rationed=self.ration.rationed)
+        wait = self._wait(gate)
+        if wait and db.now is None:  # it is counted from then, and not from the answer
+            wait = max(1e-9, wait - (monotonic() - asked))
+        return Claimed(rows, {}, wait, gate.now, expired, rationed=self.ration.rationed)
+
+    async def _ledger(self, db: Db) -> Ledger:
+        """What there is of the pools that are known by now.
+
+        It is read before the time is asked for that counts: what is free from then on is had the
+        sooner.
+        """
+        ledger = Ledger(db)
+        limits = self.ration.limits.values()
+        await ledger.load([pool_of(limit, None) for limit in limits if not limit.per_key])
+        return ledger
 
     def _wait(self, gate: Gate) -> float | None:
         rationed = self.ration.rationed
@@ -104,23 +122,29 @@ class Rationed:
         waits = [each for each in (rationed.wait, due) if each is not None]
         return 0.0 if rationed.is_cut else min(waits, default=None)
 
-    async def _choose(self, db: Db, queue: int, gate: Gate) -> list[Waits]:
-        claim, ration, ledger = self.claim, self.ration, Ledger(db)
-        ration.begin(ledger, claim.n, gate.now)
-        usual = [pool_of(limit, None) for limit in ration.limits.values() if not limit.per_key]
-        await ledger.load(usual)
-        line = db.line(
-            _line(claim.denied), queue, gate.now, claim.until, list(claim.skip), size=PAGE
-        )
-        async for page in line:
+    async def _choose(self, db: Db, ledger: Ledger, queue: int, gate: Gate) -> list[Waits]:
+        ration = self.ration
+        ration.begin(ledger, self.claim.n, gate.now)
+        async for page in self._pages(db, queue, gate.now):
             await ledger.load(self._pools(page))
             await ledger.set_back(gate.now)
             if not all(ration.consider(tuple(row), self._is_known) for row in page):
                 break
-        rows = await self._lease(db, queue, gate.now)
-        ration.end(await db.value("SELECT {now}", db.now))
+        rows = await self._lease(db, queue, gate.now) if ration.chosen else []
+        ration.end(await db.value("SELECT {now}", db.now) if rows else None)
         await ledger.write()
         return rows
+
+    async def _pages(self, db: Db, queue: int, now: float) -> AsyncIterator[Sequence[Any]]:
+        """Those that wait, in order: the first in one answer, since they are mostly enough."""
+        claim = self.claim
+        text, bound = _line(claim.denied), (queue, now, claim.until, list(claim.skip))
+        first = await db.rows(f"{text} LIMIT {PAGE}", *bound)
+        yield first
+        if len(first) == PAGE:
+            seen = {row[0] for row in first}
+            async for page in db.line(text, *bound, size=PAGE):
+                yield [row for row in page if row[0] not in seen]
 
     def _pools(self, page: Sequence[Any]) -> list[str]:
         """The pools that events take of."""
@@ -140,21 +164,12 @@ class Rationed:
 
     async def _lease(self, db: Db, queue: int, now: float) -> list[Waits]:
         """Give the worker what was chosen, but for what others have taken meanwhile."""
-        claim, chosen = self.claim, self.ration.chosen
-        if not chosen:
-            return []
+        claim, chosen, holds = self.claim, self.ration.chosen, self.ration.holds
         bound = [one[0] for one in chosen], [one[2] for one in chosen], [one[1] for one in chosen]
-        found = {row[0]: row for row in await db.rows(_TAKE, queue, *bound)}
-        rows: list[Waits] = [tuple(found[one[0]]) for one in chosen if one[0] in found]
-        leases = []
-        for number, due, priority, attempt, tries, denials, *state in rows:
-            at_once = (0.0, 0) if claim.start else (due, denials)
-            held = write_held(self.ration.holds.get(number, {}))
-            leases.append(
-                (number, at_once[0], priority, attempt + 1, tries, at_once[1], *state, held)
-            )
-        if leases:
-            columns = zip(*leases, strict=True)
-            await db.run(_LEASE, queue, claim.worker, now + claim.length, *columns)
-            await count(db, queue, {PENDING: -len(rows), PROCESSING: len(rows)})
-        return rows
+        held = [write_held(holds.get(one[0], {})) for one in chosen]
+        until = now + claim.length
+        taken = await db.rows(
+            _TAKE, queue, *bound, held, claim.start, claim.worker, until, db.shard
+        )
+        found = {row[0]: row for row in taken}
+        return [tuple(found[one[0]]) for one in chosen if one[0] in found]

@@ -16,23 +16,28 @@ __all__ = ("Ledger", "held_by", "hold", "pause", "spend_held", "stamp", "take_ba
 FINE: Final = 512
 """Parts of a window: what is taken in one of them after another shares an instant."""
 
-_POOLS: Final = "SELECT name, last, paused FROM {pool} WHERE name = ANY($1::text[])"
-_TAKEN: Final = """
-SELECT pool, at, amount FROM {taken} WHERE pool = ANY($1::text[]) ORDER BY pool, at
-"""
-_HELD: Final = """
-SELECT key, sum((value ->> 0)::float8) FROM {lease}, json_each(held::json)
+_READ: Final = """
+SELECT 'pool', name, last, paused FROM {pool} WHERE name = ANY($1::text[])
+UNION ALL
+SELECT 'taken', pool, at, amount FROM {taken} WHERE pool = ANY($1::text[])
+UNION ALL
+SELECT 'held', key, sum((value ->> 0)::float8), 0 FROM {lease}, json_each(held::json)
 WHERE held IS NOT NULL AND key = ANY($1::text[]) GROUP BY key
 """
-_STAMP: Final = """
-INSERT INTO {taken} AS t (pool, at, amount)
-SELECT * FROM unnest($1::text[], $2::float8[], $3::float8[])
-ON CONFLICT (pool, at) DO UPDATE SET amount = t.amount + excluded.amount
+_FORGET: Final = """
+DELETE FROM {taken} t USING unnest($1::text[], $2::float8[]) AS gone (pool, at)
+WHERE t.pool = gone.pool AND t.at <= gone.at
 """
-_LAST: Final = """
-INSERT INTO {pool} AS p (name, per, last, paused)
-SELECT name, per, last, 0 FROM unnest($1::text[], $2::float8[], $3::float8[]) g (name, per, last)
-ON CONFLICT (name) DO UPDATE SET per = excluded.per, last = greatest(p.last, excluded.last)
+_STAMP: Final = """
+WITH last AS (
+    INSERT INTO {pool} AS p (name, per, last, paused)
+    SELECT name, per, last, 0
+    FROM unnest($1::text[], $2::float8[], $3::float8[]) g (name, per, last)
+    ON CONFLICT (name) DO UPDATE SET per = excluded.per, last = greatest(p.last, excluded.last)
+)
+INSERT INTO {taken} AS t (pool, at, amount)
+SELECT * FROM unnest($4::text[], $5::float8[], $6::float8[])
+ON CONFLICT (pool, at) DO UPDATE SET amount = t.amount + excluded.amount
 """
 _SET_BACK: Final = """
 WITH gone AS (DELETE FROM {taken} WHERE pool = $1 AND at >= $2 RETURNING amount),
@@ -67,12 +72,15 @@ class Ledger:
         if not wanted:
             return
         self._known.update(wanted)
-        for name, last, paused in await self._db.rows(_POOLS, wanted):
-            self._pools[name] = last, paused
-        for pool, at, amount in await self._db.rows(_TAKEN, wanted):
-            self._taken.setdefault(pool, []).append((at, amount))
-        for name, amount in await self._db.rows(_HELD, wanted):
-            self._held[name] = amount
+        for what, name, one, other in await self._db.rows(_READ, wanted):
+            if what == "pool":
+                self._pools[name] = one, other
+            elif what == "taken":
+                self._taken.setdefault(name, []).append((one, other))
+            else:
+                self._held[name] = one
+        for name in wanted:
+            self._taken.get(name, []).sort()
 
     async def set_back(self, now: float) -> None:
         """What was taken in a time to come counts as taken now: the clock was set back."""
@@ -115,8 +123,8 @@ class Ledger:
 
     async def write(self) -> None:
         """Put on record what was taken, and forget what has left its window."""
-        for name, at in self._gone.items():
-            await self._db.run("DELETE FROM {taken} WHERE pool = $1 AND at <= $2", name, at)
+        if self._gone:
+            await self._db.run(_FORGET, list(self._gone), list(self._gone.values()))
         await stamp(self._db, self._new)
 
 
@@ -128,9 +136,8 @@ async def stamp(db: Db, rows: Sequence[tuple[str, float, float, float]]) -> None
             last[name] = per, max(at, last.get(name, (per, at))[1])
         names = sorted(last)
         bound = [last[name][0] for name in names], [last[name][1] for name in names]
-        await db.run(_LAST, names, *bound)
         pools, _, ats, amounts = zip(*sorted(rows), strict=True)
-        await db.run(_STAMP, pools, ats, amounts)
+        await db.run(_STAMP, names, *bound, pools, ats, amounts)
 
 
 async def take_back(db: Db, name: str, at: float, amount: float) -> None:
