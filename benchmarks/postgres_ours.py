@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from benchmarks.candidates import expect_all_completed, shuffled_priorities
+from benchmarks.candidates import WORKERS, expect_all_completed, shuffled_priorities
 from benchmarks.gate import Gate
 from benchmarks.ours import NoOp, make_executor
 from benchmarks.ours_on_disk import BATCH, append_each, on_record
@@ -13,19 +13,20 @@ from benchmarks.ours_on_disk import BATCH, append_each, on_record
 WARM_UP = 2_000
 
 
-def child(way: str, url: str, n: int) -> None:
+def child(way: str, url: str, n: int, at_once: int = WORKERS) -> None:
     """A member: `batches` and `callers` append n and work; `drain` works until nothing is left.
 
-    `make` makes the tables, and `fill` appends n, which is no measurement.
+    `make` makes the tables, and `fill` appends n, which is no measurement. So many events may run
+    `at_once`, and be claimed together.
     """
     run = {"batches": flow, "callers": flow, "drain": drain, "make": fill, "fill": fill}[way]
-    asyncio.run(run(way, url, n))
+    asyncio.run(run(way, url, n, at_once))
 
 
-async def flow(way: str, url: str, n: int) -> None:
+async def flow(way: str, url: str, n: int, at_once: int) -> None:
     """From the first append to the last completion on record."""
     put = {"batches": append_batches, "callers": append_each}[way]
-    async with make_executor(store=url) as executor:
+    async with make_executor(store=url, concurrency_limit=at_once) as executor:
         await put(executor, shuffled_priorities(WARM_UP))
         await executor.join()
         priorities = shuffled_priorities(n)
@@ -37,10 +38,10 @@ async def flow(way: str, url: str, n: int) -> None:
         await asyncio.to_thread(gate.finish)
 
 
-async def drain(_way: str, url: str, _n: int) -> None:
+async def drain(_way: str, url: str, _n: int, at_once: int) -> None:
     """It is warm and idle when it is told to begin."""
     gate = Gate()
-    async with make_executor(store=url) as executor:
+    async with make_executor(store=url, concurrency_limit=at_once) as executor:
         await append_batches(executor, shuffled_priorities(WARM_UP))
         await executor.join()
         await executor.pause()
@@ -51,7 +52,7 @@ async def drain(_way: str, url: str, _n: int) -> None:
         await asyncio.to_thread(gate.finish)
 
 
-async def fill(_way: str, url: str, n: int) -> None:
+async def fill(_way: str, url: str, n: int, _at_once: int) -> None:
     executor = make_executor(store=url)
     await executor.store.counts()
     if n:
