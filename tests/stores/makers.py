@@ -67,8 +67,11 @@ def postgres(clock: Callable[[], float]) -> PostgresStore:
 
 
 def postgres_in(home: Home, clock: Callable[[], float], **how: Any) -> PostgresStore:
-    """One more store over the tables of a schema; it listens to nobody, which costs time."""
-    how = {"listen": False, "patience": 10.0, "connections": 1, **how}
+    """One more store over the tables of a schema; it listens to nobody, which costs time.
+
+    It is patient, so that a machine with much else to do has no statement asked for twice.
+    """
+    how = {"listen": False, "patience": 60.0, "connections": 1, **how}
     store = PostgresStore(home.url, QUEUE, schema=home.schema, clock=clock, **how)
     HOMES[store] = home
     return store
