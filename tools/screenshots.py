@@ -76,17 +76,20 @@ class Crawler(Executor):
     processor_type = Pages
 
 
-def page() -> FetchPage:
+def page(made: float | None = None) -> FetchPage:
     host = CHANCE.choices(HOSTS, (4, 3, 2, 1))[0]
-    return FetchPage(url=f"https://{host}/{CHANCE.choice('abcdef')}/{CHANCE.randint(1, 9999)}")
+    url = f"https://{host}/{CHANCE.choice('abcdef')}/{CHANCE.randint(1, 9999)}"
+    return FetchPage(url=url, created_at=time() if made is None else made)
 
 
-async def feed(crawler: Crawler, until: Callable[[], bool]) -> None:
-    """Append pages now and then, in waves."""
+async def feed(
+    crawler: Crawler, until: Callable[[], bool], now: Callable[[], float] = time
+) -> None:
+    """Append pages now and then, in waves; ``now`` is the time at which they are made."""
     clock = asyncio.get_running_loop().time
     while not until():
         wave = 1.0 + 0.8 * (int(clock()) // 90 % 2)
-        await crawler.append(page())
+        await crawler.append(page(now()))
         await asyncio.sleep(CHANCE.expovariate(2.2 * wave))
 
 
@@ -102,7 +105,7 @@ async def past(path: Path) -> None:
     crawler = Crawler({"concurrency_limit": 12}, store=store)
     end = loop.time() + 60.0 * MINUTES
     async with crawler:
-        await feed(crawler, lambda: loop.time() > end)
+        await feed(crawler, lambda: loop.time() > end, clock)
     await store.close()
 
 
