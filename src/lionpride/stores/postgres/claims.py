@@ -84,6 +84,7 @@ class Claims(TakingIn):
         if limits is not None:
             step = Rationed(step, Ration(limits, self._clock, start))
         taken, notes = Taken(), self._notes
+        self._claiming += 1
         try:
             wait: float | None = await opened.ask(
                 opened.claim,
@@ -94,6 +95,10 @@ class Claims(TakingIn):
             taken.wanted = False  # nobody waits for them any more
             self._release(taken)
             raise
+        finally:
+            self._claiming -= 1
+            if self._rings_late:
+                self._ring_if_idle()
         if self._others and (wait is None or wait > SWEEP):
             wait = SWEEP  # another process may die
         return taken.claims, wait

@@ -37,6 +37,8 @@ class Manage(Base, Ringing):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._enlisted: set[str] = set()  # workers that are in the table, as far as is known
+        self._claiming = 0  # claims under way
+        self._rings_late = False  # when they are answered, who waits for idleness is to look
 
     async def close(self) -> None:
         self._alarm.off()
@@ -59,8 +61,13 @@ class Manage(Base, Ringing):
         return len(expired.numbers)
 
     def _ring_if_idle(self) -> None:
-        """Have those look who wait for idleness, if nothing is claimed here."""
-        if self._bells.idle and not self._holding.claims:
+        """Have those look who wait for idleness, if nothing is claimed here.
+
+        While a claim is under way they wait for its answer: it knows better, and a look costs as
+        much as a few events.
+        """
+        self._rings_late = self._claiming > 0
+        if self._bells.idle and not self._holding.claims and not self._claiming:
             self._bells.ring_idle()
 
     # -- by hand -----------------------------------------------------------------------------
