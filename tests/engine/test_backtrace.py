@@ -126,6 +126,20 @@ def test_errors_that_came_the_same_way_share_one_text() -> None:
     assert texts[0] is texts[1] is texts[2]
 
 
+def test_errors_that_came_from_however_deep_share_one_text() -> None:
+    texts = [backtrace(raised(fails_deep, deep)) for deep in (2 * FRAMES, 3 * FRAMES, 300)]
+    assert texts[0] is texts[1] is texts[2]
+
+
+def test_members_and_causes_that_were_never_raised_are_named() -> None:
+    def fails_with_a_group() -> None:
+        raise ExceptionGroup(SECRET, [KeyError(SECRET)]) from OSError(SECRET)
+
+    lines = backtrace(raised(fails_with_a_group)).splitlines()
+    assert lines[0] == "OSError"
+    assert lines[-2:] == ["One of the exceptions in it:", "KeyError"]
+
+
 def test_an_error_that_hides_what_it_is_harms_nobody() -> None:
     class Odd(ExceptionGroup[ValueError]):
         @property

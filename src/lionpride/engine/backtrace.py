@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+from collections import deque
 from collections.abc import Iterator
 from types import CodeType, TracebackType
 from typing import Any, Final, NamedTuple
@@ -77,11 +78,10 @@ def _way_of(error: BaseException) -> tuple[tuple[int, ...], list[object]]:
         kind, traceback, cause = type(each), each.__traceback__, each.__cause__
         if isinstance(each, BaseExceptionGroup):
             return (), kept
-        while traceback is not None:
-            code = traceback.tb_frame.f_code
+        for part in _last(traceback):
+            code = part.tb_frame.f_code
             kept.append(code)
-            way += id(code), traceback.tb_lasti
-            traceback = traceback.tb_next
+            way += id(code), part.tb_lasti
         kept.append(kind)
         way += id(kind), cause is None
         each = cause if cause is not None or each.__suppress_context__ else each.__context__
@@ -101,7 +101,7 @@ def _walk(error: BaseException, deep: int, seen: set[int]) -> Iterator[_Step]:
         yield _Step("Traceback (most recent call last):")
         yield from frames
         yield _Step(type(error))
-    elif before is not None:
+    elif before is not None or deep < _DEEP:
         yield _Step(type(error))
     for member in error.exceptions[:_DEEP] if isinstance(error, BaseExceptionGroup) else ():
         if deep > 1 and id(member) not in seen:
@@ -111,14 +111,19 @@ def _walk(error: BaseException, deep: int, seen: set[int]) -> Iterator[_Step]:
 
 def _frames(traceback: TracebackType | None) -> list[_Step]:
     """The last frames of a traceback."""
-    found: list[TracebackType] = []
-    while traceback is not None:
-        found.append(traceback)
-        traceback = traceback.tb_next
     return [
         _Step(each.tb_frame.f_code, each.tb_lineno, each.tb_frame.f_globals)
-        for each in found[-FRAMES:]
+        for each in _last(traceback)
     ]
+
+
+def _last(traceback: TracebackType | None) -> deque[TracebackType]:
+    """The last parts of a traceback: endless recursion has many more."""
+    last = deque[TracebackType](maxlen=FRAMES)
+    while traceback is not None:
+        last.append(traceback)
+        traceback = traceback.tb_next
+    return last
 
 
 def _text(steps: list[_Step]) -> str:
