@@ -174,7 +174,7 @@ def comparisons(answers: Answers, few: Answers, n: int, workers: int) -> list[Ro
     best = min(ours, key=lambda label: answers.samples(label, "ns").median)
     pairs = [(best, *one) for one in wanted]
     if OURS_WIDE in answers:
-        pairs.append((OURS_WIDE, "times pgqueuer", answers, PGQUEUER, bars.THAN_PGQUEUER))
+        pairs.insert(1, (OURS_WIDE, "times pgqueuer", answers, PGQUEUER, bars.THAN_PGQUEUER))
     return [
         held(f"    {words}{by(workers)}", faster(answers, mine, theirs, label), bar, n)
         for mine, words, theirs, label, bar in pairs

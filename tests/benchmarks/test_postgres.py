@@ -42,8 +42,9 @@ def test_ours_is_held_to_everybody_by_the_medians() -> None:
     some = answers(
         **{
             postgres.OURS: (10.0, 20.0, 900.0),
+            postgres.OURS_WIDE: (10.0,),
             postgres.RAW: (13.0, 1.0, 90.0),
-            postgres.PGQUEUER: (25.0,),
+            postgres.PGQUEUER: (12.5,),
         }
     )
     few = answers(**{postgres.PROCRASTINATE: (600.0,), "(m) celery on Redis": (50.0,)})
