@@ -14,6 +14,7 @@ from lionpride.cli.source import open_source
 from lionpride.cli.target import Target, executor_for
 from lionpride.cli.usage import UsageError
 from lionpride.core import Event
+from lionpride.stores.open import open_store
 
 
 class Work(Event):
@@ -57,13 +58,13 @@ class Place:
         Path("events.jsonl").write_text(text)
         self.settings = settings
 
-    async def run(self, *, output="results.jsonl", picture=None, timeout=None) -> int:
+    async def run(self, *, output="results.jsonl", picture=None, timeout=None, store=None) -> int:
         executor_type = executor_for(Work)
         source = open_source("events.jsonl")
         results = open_output("--output", output)
         drawing = open_output("--timeline", picture) if picture else None
         target = Target("job.py:Work", Work, executor_type)
-        self.executor = executor_type(self.settings)
+        self.executor = executor_type(self.settings, store=store)
         await self.executor.start()
         try:
             self.job = Job(Plan(target, source, results, drawing, timeout, False), self.executor)
@@ -113,6 +114,24 @@ async def test_no_line_at_all_is_an_error_and_empties_nothing(here, lines):
     with pytest.raises(UsageError, match=r"events\.jsonl is empty"):
         await Place(*(lines or ("",))).run()
     assert (here / "results.jsonl").read_text() == "kept\n"
+
+
+async def test_a_run_over_a_queue_that_is_paused_by_hand_says_so_and_waits(capsys):
+    store = open_store("sqlite:///run.db", queue="work", name="work")
+    await store.halt()
+    other = open_store("sqlite:///run.db", queue="work", name="other")
+    running = asyncio.create_task(Place({"name": "a"}).run(store=store))
+    said = ""
+    while "queue work is paused by hand: nothing starts until it is resumed" not in said:
+        assert not running.done()
+        await asyncio.sleep(0)
+        said += capsys.readouterr().err
+    assert SEEN == []
+    await other.halt(0.0)
+    assert await running == 0
+    assert SEEN == ["a"]
+    await other.close()
+    await store.close()
 
 
 async def test_an_event_that_asks_to_exit_ends_the_run_and_not_the_process(capsys):

@@ -13,6 +13,7 @@ from lionpride.core import Event, EventStatus
 from lionpride.errors import StoreError
 from lionpride.model.registry import key_of
 from lionpride.stores.memory import MemoryStore
+from lionpride.stores.open import open_store
 from lionpride.testing import Faults, fail
 
 
@@ -57,6 +58,22 @@ async def test_it_ends_when_nothing_is_left_in_any_queue(capsys):
     out, err = capsys.readouterr()
     assert out.startswith("3 events in ")
     assert "working on tasks (2 pending), tasks (1 pending) of run.db" in err
+
+
+async def test_a_queue_that_is_paused_by_hand_is_told_of(tmp_path, capsys):
+    store = open_store(f"sqlite:///{tmp_path / 'run.db'}", queue="tasks", name="tasks")
+    desk = executor_for(Task)(store=store)
+    await desk.append(Task(how="fail"))
+    await desk.start()
+    await store.halt()
+    working, said = asyncio.create_task(work(desk)), ""
+    while "working on tasks (1 pending, paused by hand) of run.db" not in said:
+        assert not working.done()
+        await asyncio.sleep(0)
+        said += capsys.readouterr().err
+    await store.halt(0.0)
+    assert await working == 1
+    await store.close()
 
 
 @pytest.mark.virtual

@@ -13,6 +13,7 @@ from uuid import UUID
 from ..core import EventStatus, Executor
 from ..drawing.timeline import draw
 from ..errors import OperationError, StoreError
+from ..stores.halting import is_halted
 from .intake import Intake
 from .interrupt import Interrupts
 from .ledger import Ledger
@@ -172,6 +173,12 @@ class Job:
 
     async def _execute(self, interrupts: Interrupts) -> None:
         """Run what was and will be taken in, to its end or until asked to stop."""
+        store = self.executor.store
+        if await is_halted(store):
+            self._say(
+                f"queue {store.queue} is paused by hand: nothing starts until it is resumed, on "
+                "its page or in `lionpride top`"
+            )
         async with background(self._process()) as ended:
             async with background(self._settle_all()) as settled:
                 await first_of(settled, ended, interrupts.drain, self.broken)

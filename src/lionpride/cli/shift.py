@@ -12,6 +12,7 @@ from ..drawing.text import duration, shorten
 from ..errors import OperationError, StoreError
 from ..model.registry import key_of
 from ..model.work import Work
+from ..stores.halting import is_halted
 from .interrupt import Interrupts
 from .screen import PlainScreen, Screen
 from .summary import summarize
@@ -229,8 +230,10 @@ class Shift:
             return
         parts = []
         for executor in self.executors:
-            waiting = (await executor.store.counts())[EventStatus.PENDING]
-            parts.append(f"{executor.store.queue} ({waiting:,} pending)")
+            store = executor.store
+            waiting = (await store.counts())[EventStatus.PENDING]
+            paused = ", paused by hand" if await is_halted(store) else ""
+            parts.append(f"{store.queue} ({waiting:,} pending{paused})")
         self.screen.note(f"working on {', '.join(parts)} of {self.store}; Ctrl-C drains")
 
     def _say_always(self, text: str) -> None:

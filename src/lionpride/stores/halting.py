@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from ..rules.standing import FOR_EVER
 
-__all__ = ("FOR_EVER", "Halting")
+__all__ = ("FOR_EVER", "Halting", "is_halted")
 
 
 @runtime_checkable
@@ -27,3 +27,8 @@ class Halting(Protocol):
 
     async def halted(self) -> float:
         """The time before which nothing is claimed; one that is over, or 0.0, if it may be."""
+
+
+async def is_halted(store: object) -> bool:
+    """Whether somebody has paused the queue of a store by hand, for whoever works on it."""
+    return isinstance(store, Halting) and await store.halted() >= FOR_EVER

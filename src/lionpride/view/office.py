@@ -13,7 +13,7 @@ from ..core import EventStatus, Executor
 from ..errors import ConfigurationError, NotFoundError
 from ..rules.why import Why, explain
 from ..stores.contract import Store
-from ..stores.halting import FOR_EVER, Halting
+from ..stores.halting import Halting, is_halted
 from ..stores.open import open_store
 from ..stores.record import Record
 from ..stores.roster import Roster, WorkerRecord
@@ -120,7 +120,7 @@ class Office:
         """Whether somebody has paused the executor that is looked at; or, by hand, any queue."""
         if self.executor is not None and self.executor.paused:
             return True
-        return any([await each.halted() >= FOR_EVER for each in await self._halting()])
+        return any([await is_halted(each) for each in await self._halting()])
 
     async def pause(self) -> None:
         """Have no more events started: by the executor, else by whoever works on the queues."""
@@ -135,7 +135,7 @@ class Office:
         if self.executor is not None:
             await self.executor.resume()
         for each in await self._halting():
-            if await each.halted() >= FOR_EVER:
+            if await is_halted(each):
                 await each.halt(0.0)
 
     async def _halting(self) -> list[Halting]:
