@@ -132,8 +132,15 @@ class Beside:
         self._check(before, step, [each for each in self.checks if each not in ON_ANSWER])
 
     async def take(self, step: Step) -> None:
-        """Do it."""
+        """Do it.
+
+        What it sent back to wait may have been to start before now: a timer of the store's ends
+        that at any turn, also while the store is looked at. It is ended at once.
+        """
         await getattr(self, step.verb)(step)
+        if step.verb in ("settle", "sweep", "lapse") and self.reference.late():
+            await self.store.expire()
+            self.reference.lapse()
 
     async def _look(self) -> Shown:
         """What the store shows to the first process."""
