@@ -14,7 +14,7 @@ from ..contract import Claim, Settlement
 from ..sql.holding import Taken
 from ..sql.local import heard
 from ..sql.metering import Deed
-from ..sql.rationing import Ration, put_meters
+from ..sql.rationing import Ration
 from . import claiming, reading, settling
 from .cleaning import Cleaning
 from .expiring import Expire
@@ -145,19 +145,12 @@ class Claims(TakingIn):
             self._open.ask(self._open.clean, self._cleaning).add_done_callback(heard)
         self._warn_of_missing()
         if limits is not None and answer.rationed is not None:
-            self._meter(taken, limits, answer.rationed)
+            self._blocked = answer.rationed.is_blocked
+            self._meter(taken.claims, limits, answer.rationed)
             if self._blocked and notes != self._notes:
                 wait = 0.0  # somebody has let go of something since the claim was asked for
         self._release(taken)
         return wait
-
-    def _meter(self, taken: Taken, limits: Limits, rationed: Any) -> None:
-        """Put its meter on each event that was claimed under limits."""
-        self._blocked = rationed.is_blocked
-        if self._blocked:
-            for limit in limits.values():
-                limit.account(None).on_change(self._bells.ring_ready)
-        put_meters(taken.claims, limits, rationed, self._do, self._clock)
 
     def _do(self, deed: Deed) -> None:
         """Have a deed of a meter done before its claim is settled."""
@@ -230,11 +223,6 @@ class Claims(TakingIn):
         self._deeds.add(asked)
         asked.add_done_callback(self._deeds.discard)
         asked.add_done_callback(heard)
-
-    def start(self, event: Work) -> None:
-        self._holding.start(event)
-        if "_meter" in event.__dict__:
-            event.__dict__["_meter"].begin()
 
     def _tidy(self) -> None:
         """Look now and then for leases that have lapsed, before a claim."""

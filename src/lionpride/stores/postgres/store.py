@@ -11,11 +11,10 @@ from typing import Any, Final
 from ...model.execution import EventStatus, Execution
 from ...model.packing import packed_result
 from ...model.work import Work
-from ...rules.lifecycle import Ending, Pause
 from ..contract import Claim, Extended, Settled, Settlement
-from ..sql.forms import Exit
+from ..sql.forms import NOTHING, Exit
 from ..sql.local import CHUNK, heard
-from ..sql.metering import Deed, Halt, TableMeter
+from ..sql.metering import Deed
 from . import metering, settling
 from .by_hand import Retain
 from .claims import SWEEP, Claims
@@ -28,9 +27,6 @@ __all__ = ("PostgresStore",)
 
 AGAIN: Final = 1.0
 """Seconds until completions are tried again that could not be written."""
-
-_NOTHING: Final = '{"response":null}'
-"""The result of most events that are made for what they do."""
 
 
 class PostgresStore(Claims):
@@ -68,7 +64,7 @@ class PostgresStore(Claims):
             return
         own.pop("_meter", None)
         if response is None:
-            result: str | None = _NOTHING
+            result: str | None = NOTHING
         else:
             result = packed_result(Execution.over({"_response": response}))
         columns = number, attempt, 0.0, duration, result, 0, 0, None
@@ -89,18 +85,10 @@ class PostgresStore(Claims):
         return answers
 
     def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
-        for event, attempt, outcome in settlements:
-            if isinstance(outcome, Ending) and outcome.pause is not None:
-                self._pause(event, attempt, outcome.pause)
+        self._pause(settlements)
         rows = [self._holding.settling(each, 0.0) for each in settlements]
         opened = self._open
         return opened.ask(opened.settle, rows, lambda answers: self._settled(settlements, answers))
-
-    def _pause(self, event: Work, attempt: int, pause: Pause) -> None:
-        """Have nothing claimed of what a service has too many of, before the claim is settled."""
-        meter: TableMeter | None = event.__dict__.get("_meter")
-        pool = None if meter is None else meter.pool(pause)
-        self._do(Halt(self._number(event), attempt, pool, self._clock() + pause.seconds))
 
     async def _settled(
         self, settlements: Sequence[Settlement], answers: list[Settled]

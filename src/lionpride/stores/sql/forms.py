@@ -12,6 +12,7 @@ __all__ = (
     "ENDED",
     "NEW",
     "NEW_TEXT",
+    "NOTHING",
     "PENDING",
     "PROCESSING",
     "STATE",
@@ -45,6 +46,9 @@ _EMPTY: Final = STATE.count(",") - 3
 NEW: Final[Any] = (0, 0, 0, 0) + (None,) * _EMPTY
 """The state of an event with nothing on record."""
 NEW_TEXT: Final = "0, 0, 0, 0" + ", NULL" * _EMPTY
+NOTHING: Final = '{"response":null}'
+"""The result of most events that are made for what they do."""
+
 PENDING: Final = EventStatus.PENDING.value
 PROCESSING: Final = EventStatus.PROCESSING.value
 

@@ -16,16 +16,20 @@ from ...errors import NotFoundError
 from ...model import registry
 from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
+from ...rules.lifecycle import Ending
+from ...rules.metering import Limits
 from ...rules.standing import About
 from ...rules.texts import check_text
 from ..alarm import Alarm
 from ..bells import Bells
-from ..contract import Named
+from ..contract import Claim, Named, Settlement
 from ..record import Record
 from ..shown import Shown
 from ..states import States
 from .forms import Found, News, Waits
 from .holding import Holding
+from .metering import Deed, Halt, TableMeter
+from .rationing import Rationed, put_meters
 from .records import said
 from .telling import Telling
 
@@ -133,6 +137,10 @@ class Local(ABC):
     @abstractmethod
     def _keep_alive(self) -> None:
         """Give signs of life of the workers that there are by now."""
+
+    @abstractmethod
+    def _do(self, deed: Deed) -> None:
+        """Have a deed of a meter done before its claim is settled."""
 
     @abstractmethod
     def _publish(
@@ -276,6 +284,29 @@ class Local(ABC):
             asked = self._ask(step, lambda _: self._leaving.discard(worker))
             asked.add_done_callback(heard)
             self._keep_alive()
+
+    # -- claims ------------------------------------------------------------------------------
+
+    def start(self, event: Work) -> None:
+        """As ``Store.start``."""
+        self._holding.start(event)
+        if "_meter" in event.__dict__:
+            event.__dict__["_meter"].begin()
+
+    def _meter(self, claims: Sequence[Claim], limits: Limits, rationed: Rationed) -> None:
+        """Put its meter on each event that was claimed under limits."""
+        if rationed.is_blocked:  # it looks again when one of them is set to allow more
+            for limit in limits.values():
+                limit.account(None).on_change(self._bells.ring_ready)
+        put_meters(claims, limits, rationed, self._do, self._clock)
+
+    def _pause(self, settlements: Iterable[Settlement]) -> None:
+        """Have nothing claimed of what a service has too many of, before the claim is settled."""
+        for event, attempt, outcome in settlements:
+            if isinstance(outcome, Ending) and (pause := outcome.pause) is not None:
+                meter: TableMeter | None = event.__dict__.get("_meter")
+                pool = None if meter is None else meter.pool(pause)
+                self._do(Halt(self._number(event), attempt, pool, self._clock() + pause.seconds))
 
     # -- classes that are not here -----------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ...model.execution import EventStatus, Execution
 from ...model.packing import packed_result
 from ...model.work import Work
-from ...rules.lifecycle import RELEASED, Ending, Pause
+from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
 from ..clock import steady
 from ..contract import Claim, Entry, Extended, Settled, Settlement
@@ -23,10 +23,11 @@ from ..sql.columns import (
     place_of_any,
     place_of_record,
 )
+from ..sql.forms import NOTHING
 from ..sql.holding import Taken
 from ..sql.local import CHUNK, by_and_by, heard
-from ..sql.metering import Deed, Halt, TableMeter
-from ..sql.rationing import Ration, Rationed, put_meters
+from ..sql.metering import Deed
+from ..sql.rationing import Ration
 from ..sql.replies import Reply
 from ..terms import Terms
 from . import steps
@@ -39,10 +40,6 @@ __all__ = ("SqliteStore",)
 
 _SWEEP: Final = 1.0
 """Seconds between two looks for leases that have lapsed."""
-
-
-_NOTHING: Final = '{"response":null}'
-"""The result of most events that are made for what they do."""
 
 
 class SqliteStore(Manage):
@@ -185,7 +182,8 @@ class SqliteStore(Manage):
         self._expired(answer.expired)
         wait = self._holding.claimed(answer, start, taken)
         if limits is not None and answer.rationed is not None:
-            self._meter(taken, limits, answer.rationed)
+            self._blocked = int(answer.rationed.is_blocked)
+            self._meter(taken.claims, limits, answer.rationed)
         self._release(taken)
         return wait
 
@@ -195,22 +193,9 @@ class SqliteStore(Manage):
             self._settle([(*claim, RELEASED) for claim in taken.claims]).add_done_callback(heard)
             taken.claims = []
 
-    def _meter(self, taken: Taken, limits: Limits, rationed: Rationed) -> None:
-        """Put its meter on each event that was claimed under limits."""
-        self._blocked = int(rationed.is_blocked)
-        if self._blocked:
-            for limit in limits.values():
-                limit.account(None).on_change(self._bells.ring_ready)
-        put_meters(taken.claims, limits, rationed, self._do, self._clock)
-
     def _do(self, deed: Deed) -> None:
         """Have a deed of a meter done with the commit to come."""
         self._ask(Meter(deed)).add_done_callback(heard)
-
-    def start(self, event: Work) -> None:
-        self._holding.start(event)
-        if "_meter" in event.__dict__:
-            event.__dict__["_meter"].begin()
 
     # -- settling ----------------------------------------------------------------------------
 
@@ -224,7 +209,7 @@ class SqliteStore(Manage):
         if "_meter" in own:
             del own["_meter"]
         if response is None:
-            result: str | None = _NOTHING
+            result: str | None = NOTHING
         else:
             result = packed_result(Execution.over({"_response": response}))
         ended = self._wall()
@@ -254,19 +239,11 @@ class SqliteStore(Manage):
         return answers
 
     def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
-        for event, attempt, outcome in settlements:
-            if isinstance(outcome, Ending) and outcome.pause is not None:
-                self._pause(event, attempt, outcome.pause)
+        self._pause(settlements)
         settling = [self._holding.settling(each, self._ending()) for each in settlements]
         return self._ask(
             steps.Settle(settling), lambda answers: self._settled(settlements, answers)
         )
-
-    def _pause(self, event: Work, attempt: int, pause: Pause) -> None:
-        """Have nothing claimed of what a service has too many of, with the commit to come."""
-        meter: TableMeter | None = event.__dict__.get("_meter")
-        pool = None if meter is None else meter.pool(pause)
-        self._do(Halt(self._number(event), attempt, pool, self._clock() + pause.seconds))
 
     def _settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
         self._holding.settled(settlements, answers)
