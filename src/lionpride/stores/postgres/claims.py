@@ -65,18 +65,9 @@ class Claims(TakingIn):
         opened = self._open
         self._names.add(worker)
         self._tidy()
-        step: Any = claiming.Claim(
-            worker,
-            n,
-            self._lease if lease is None else lease,
-            until,
-            skip,
-            denied,
-            start,
-            tuple(self._still_missing()),
-            self._strangers,
-            Expire(),
-        )
+        length, missing = self._lease if lease is None else lease, tuple(self._still_missing())
+        how = until, skip, denied, start
+        step: Any = claiming.Claim(worker, n, length, *how, missing, self._strangers, Expire())
         if self._deeds:  # what is given back may be had at once
             await asyncio.wait(self._deeds)
         if opened.settle.behind and not await self._keeps_up(n):
