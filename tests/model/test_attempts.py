@@ -46,6 +46,11 @@ def test_the_last_tracebacks_are_kept_as_far_as_there_is_room() -> None:
     assert [len(each.traceback) for each in kept] == [0] * 6 + [TRACE]
 
 
+def test_what_is_read_from_elsewhere_has_no_more_of_them() -> None:
+    written = [ONE._replace(number=number, traceback="x" * TRACE)._asdict() for number in range(3)]
+    assert [len(each.traceback) for each in attempts_of(written)] == [0, 0, TRACE]
+
+
 def test_what_was_written_before_tracebacks_were_kept_is_read() -> None:
     old = ONE._asdict()
     del old["traceback"]

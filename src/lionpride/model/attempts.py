@@ -73,7 +73,7 @@ def attempts_of(data: Iterable[Any]) -> tuple[Attempt, ...]:
     """
     if isinstance(data, str | Mapping) or not isinstance(data, Iterable):
         raise ValidationError(f"execution.attempts must be a list, not {data!r}")
-    return tuple(_attempt_of(each) for each in data)[-MOST:]
+    return _bounded(tuple(_attempt_of(each) for each in data)[-MOST:])
 
 
 def _attempt_of(given: Any) -> Attempt:
