@@ -60,6 +60,35 @@ async def test_news_that_cannot_be_told_are_let_go_and_the_next_are_told() -> No
     assert [said for _, said in wire.sent] == [f"/{ENDED}"]
 
 
+@pytest.mark.virtual
+async def test_who_leaves_has_told_all_that_there_was_to_tell() -> None:
+    wire = Wire()
+    herald = Herald(wire.send, "channel")
+    herald.tell(READY)
+    await herald.leave()
+    assert [said for _, said in wire.sent] == [f"/{READY}"]
+    herald.tell(READY)
+    await asyncio.sleep(0)
+    herald.tell(ENDED)
+    await herald.leave()
+    assert [said for _, said in wire.sent][1:] == [f"/{READY}", f"/{ENDED}"]
+    await herald.leave()  # nothing is left: it waits for nothing
+    await herald.stop()
+
+
+@pytest.mark.virtual
+async def test_who_leaves_does_not_wait_for_a_server_that_is_away() -> None:
+    async def never(step: object) -> None:
+        await asyncio.Event().wait()
+
+    herald = Herald(never, "channel")
+    herald.tell(READY)
+    began = asyncio.get_running_loop().time()
+    await herald.leave()
+    assert asyncio.get_running_loop().time() - began <= 1.0
+    await herald.stop()
+
+
 LISTENERS = "SELECT pid FROM pg_stat_activity WHERE query ILIKE 'LISTEN%' AND pid <> ALL($1)"
 
 
@@ -86,4 +115,21 @@ async def test_who_was_cut_off_from_the_news_looks_and_hears_again() -> None:
     finally:
         await connection.close()
         await producer.close()
+        await worker.close()
+
+
+async def test_what_was_done_just_before_the_store_was_closed_is_heard() -> None:
+    home, rung = Home(), asyncio.Event()
+    worker = PostgresStore(home.url, QUEUE, schema=home.schema, poll=60.0)
+    try:
+        await worker.counts()
+        worker.on_ready(rung.set)
+        await rung.wait()  # it listens
+        rung.clear()
+        worker.on_ready(rung.set)
+        producer = PostgresStore(home.url, QUEUE, schema=home.schema, listen=False)
+        await put(producer, 1.0)
+        await producer.close()
+        await rung.wait()
+    finally:
         await worker.close()

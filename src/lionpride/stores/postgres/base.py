@@ -151,6 +151,7 @@ class Base(Local):
         try:
             if opened.loop is asyncio.get_running_loop():
                 await opened.quiet()
+                await self._herald.leave()
         finally:
             self._opened = None
             await self._herald.stop()

@@ -22,6 +22,9 @@ ALL: Final = READY + ENDED + CANCEL + PUBLISHED
 INTERVAL: Final = 0.01
 """Seconds between two notifications of a process: each takes a lock of the whole server."""
 
+_LEAVING: Final = 0.5
+"""Seconds that who leaves waits at most until what he has done was told."""
+
 _AGAIN: Final = 1.0
 """Seconds until a lost listener tries anew, at first; then longer."""
 _LATEST: Final = 30.0
@@ -47,6 +50,7 @@ class Herald:
         self._channel = channel
         self._news: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        self._is_telling = False
         self.mark = ""
 
     def tell(self, news: str) -> None:
@@ -60,14 +64,21 @@ class Herald:
             while self._news:
                 payload = f"{self.mark}/{''.join(sorted(self._news))}"
                 self._news.clear()
+                self._is_telling = True
                 with suppress(Exception):  # a hint: whoever misses it looks by himself in time
                     await self._send(partial(self._notify, payload))
+                self._is_telling = False
                 await asyncio.sleep(INTERVAL)
         finally:
-            self._task = None
+            self._task, self._is_telling = None, False
 
     async def _notify(self, payload: str, db: Db) -> None:
         await db.run("SELECT pg_notify($1, $2)", self._channel, payload)
+
+    async def leave(self) -> None:
+        """Return when all is told, or when that takes more than a moment."""
+        if self._task is not None and (self._news or self._is_telling):
+            await asyncio.wait([self._task], timeout=_LEAVING)
 
     async def stop(self) -> None:
         """Tell nothing more."""
