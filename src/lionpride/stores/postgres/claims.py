@@ -87,9 +87,7 @@ class Claims(TakingIn):
             self._release(taken)
             raise
         finally:
-            self._claiming -= 1
-            if self._rings_late:
-                self._ring_if_idle()
+            self._answered()
         if self._others and (wait is None or wait > SWEEP):
             wait = SWEEP  # another process may die
         return taken.claims, wait
@@ -106,6 +104,12 @@ class Claims(TakingIn):
             await asyncio.sleep(0)
             await lane.passed()
         return lane.behind < most
+
+    def _answered(self) -> None:
+        """A claim is no longer under way."""
+        self._claiming -= 1
+        if self._rings_late:
+            self._ring_if_idle()
 
     async def _take(self, db: Db, step: claiming.Claim | Rationed) -> claiming.Claimed:
         """Claim; first let go of what a claim has taken whose answer was lost on the way."""
