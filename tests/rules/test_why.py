@@ -142,5 +142,14 @@ def test_each_is_one_line(how: dict[str, Any], lines: list[str]) -> None:
     assert str(explain(standing(**how))).splitlines()[1:] == lines
 
 
+@pytest.mark.parametrize(
+    ("until", "words"),
+    [(NOW + 9, "it goes on in 9 s (at "), (FOR_EVER, "paused by hand: resume it on its page")],
+)
+def test_a_pause_says_when_it_ends_or_who_ends_it(until: float, words: str) -> None:
+    (hold,) = explain(standing(paused=until)).holds
+    assert words in hold.text
+
+
 def test_a_hold_is_a_value() -> None:
     assert Hold("due", "it is not due", 1.0) == ("due", "it is not due", 1.0)

@@ -153,7 +153,10 @@ def _of_its_own(at: Standing) -> Iterator[Hold]:
             text = "the whole queue is paused by hand: resume it on its page or in `lionpride top`"
             yield Hold("queue paused", text)
         else:
-            text = f"a service has asked the whole queue to wait: on {_when(at.paused, at.now)}"
+            text = (
+                "a service, or somebody, has asked the whole queue to wait: it goes on "
+                f"{_when(at.paused, at.now)}"
+            )
             yield Hold("queue paused", text, at.paused)
 
 

@@ -86,11 +86,6 @@ class Look:
         """The names of all queues."""
         return [name for (name,) in self._db.execute("SELECT name FROM queue ORDER BY number")]
 
-    def is_idle(self) -> bool:
-        """Whether nothing waits and nothing is claimed."""
-        counts = self.counts()
-        return not counts[PENDING] and not counts[PROCESSING]
-
     def last(self) -> int:
         """The highest number given so far."""
         return self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").get or 0
