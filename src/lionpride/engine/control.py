@@ -19,7 +19,7 @@ from ..rules.metering import Limits
 from ..stores.contract import Foreign, Immediate, Store
 from .background import Background
 from .intake import Intake
-from .processor import CONCURRENCY, Processor
+from .processor import CONCURRENCY, REFRESH, Processor
 from .settings import arguments, seconds
 
 __all__ = ("Control",)
@@ -131,7 +131,7 @@ class Control(Intake):
             limits += fleet_limits(
                 self._store.queue,
                 config.get("queue_capacity"),
-                config.get("capacity_refresh_time", 1.0),
+                config.get("capacity_refresh_time", REFRESH),
                 config.get("concurrency_limit", CONCURRENCY),
             )
         return Limits(limits) or None

@@ -34,10 +34,13 @@ if TYPE_CHECKING:
     from ..rules.standing import Standing
     from ..rules.why import Near
 
-__all__ = ("CONCURRENCY", "GRACE", "Processor")
+__all__ = ("CONCURRENCY", "GRACE", "REFRESH", "Processor")
 
 CONCURRENCY = 100
 """Events that run at once at most, if nothing else is said."""
+
+REFRESH = 1.0
+"""Seconds of the window of ``queue_capacity``, if nothing else is said."""
 
 GRACE = 30.0
 """Seconds that running events get to end when everything else has."""
@@ -79,7 +82,7 @@ class Processor(Alone):
     def __init__(
         self,
         queue_capacity: int | None = None,
-        capacity_refresh_time: float = 1.0,
+        capacity_refresh_time: float = REFRESH,
         pile: Pile[Any] | None = None,
         executor: Any = None,
         concurrency_limit: int = CONCURRENCY,
