@@ -14,6 +14,7 @@ from engine.kit import AskingExecutor, Hold, Job, JobExecutor, background
 
 from lionpride.core import EventStatus
 from lionpride.engine.blocked import Look
+from lionpride.engine.hands import Hands
 
 LIMIT = 20
 BLOCKED = {"blocked_after": 0.05}
@@ -68,6 +69,34 @@ async def test_an_event_that_blocks_is_named_with_its_line_and_how_long(ears: Ea
     assert "block_until_noticed" in during or "threading.py" in during
     assert "so far" in during
     assert after.startswith(f"{name} has blocked the event loop for ")
+
+
+async def test_who_blocks_after_the_watch_has_gone_to_rest_is_named_too(
+    ears: Ears, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BlocksLate(Job):
+        async def _invoke(self) -> None:
+            block_until_noticed(ears)
+
+    class BlocksLater(BlocksLate): ...
+
+    rests, usual = asyncio.Event(), Hands.when_up
+
+    def when_up(hands: Hands, errand: Any) -> bool:
+        will_be = usual(hands, errand)
+        if will_be:
+            rests.set()
+        return will_be
+
+    monkeypatch.setattr(Hands, "when_up", when_up)
+    executor = JobExecutor(BLOCKED)
+    async with asyncio.timeout(LIMIT), background(executor):
+        for kind in (BlocksLate, BlocksLater):
+            await rests.wait()
+            rests.clear()
+            await executor.result(await executor.append(kind()))
+            assert await asyncio.to_thread(ears.bell.acquire, timeout=LIMIT)
+    assert [words.split("(")[0] for words in ears.heard] == ["BlocksLate"] * 2 + ["BlocksLater"] * 2
 
 
 async def test_an_id_that_is_there_is_said(ears: Ears) -> None:
@@ -190,16 +219,48 @@ class Calls:
         self.calls.append(call)
 
 
-def look(*, busy: bool = True, holder: Any = lambda _: None) -> tuple[Look, Calls]:
+def look(
+    *, busy: bool = True, holder: Any = lambda _: None, when_up: Any = lambda _: False
+) -> tuple[Look, Calls]:
     loop: Any = Calls()
-    return Look(1.0, lambda: busy, holder, loop), loop
+    return Look(1.0, lambda: busy, holder, when_up, loop), loop
 
 
-def test_an_idle_executor_does_not_wake_its_loop() -> None:
+def test_an_idle_executor_wakes_its_loop_once_to_be_let_rest() -> None:
     watch, loop = look(busy=False)
     for now in range(100):
         watch.turn(now, stopped=False)
-    assert loop.calls == []
+    (ask,) = loop.calls
+    ask()
+    assert not watch.rests, "nobody sleeps who could say when there is something to look at"
+
+
+def test_a_look_rests_until_the_crew_gets_up_and_asks_again_when_it_is_quiet_again() -> None:
+    errands: list[Any] = []
+    watch, loop = look(busy=False, when_up=lambda errand: errands.append(errand) or True)
+    called: list[str] = []
+    watch.on_up = lambda: called.append("up")
+    for now in range(10):
+        watch.turn(now, stopped=False)
+    assert not watch.rests
+    loop.calls.pop()()
+    assert watch.rests
+    errands.pop()()
+    assert not watch.rests
+    assert called == ["up"]
+    for now in range(10, 20):
+        watch.turn(now, stopped=False)
+    loop.calls.pop()()
+    assert watch.rests
+
+
+def test_a_look_does_not_rest_once_something_runs() -> None:
+    watch, loop = look(busy=False, when_up=lambda _: True)
+    for now in range(10):
+        watch.turn(now, stopped=False)
+    watch._busy = lambda: True  # since the loop was asked
+    loop.calls.pop()()
+    assert not watch.rests
 
 
 def test_a_loop_that_answers_is_asked_again_and_not_told_of(ears: Ears) -> None:
@@ -234,8 +295,11 @@ async def test_what_is_watched_no_more_is_kept_by_no_thread() -> None:
         def holder(self, _: asyncio.Task[Any]) -> None:
             return None
 
+        def when_up(self, _: Any) -> bool:
+            return False
+
     owner = Owner()
-    look = Look(1.0, owner.busy, owner.holder, asyncio.get_running_loop())
+    look = Look(1.0, owner.busy, owner.holder, owner.when_up, asyncio.get_running_loop())
     gone = weakref.ref(owner)
     look.turn(0.0, stopped=False)
     look.end()

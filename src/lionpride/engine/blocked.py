@@ -2,7 +2,8 @@
 
 One daemon thread for all executors of the process looks twice within the shortest threshold. While
 an event runs it has the loop call back; a call that does not come in time means that something
-holds the loop up: which task, and at which line, is looked up only then.
+holds the loop up: which task, and at which line, is looked up only then. While nothing runs for
+longer the thread rests too, until the crew wakes it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, process_time
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 __all__ = ("QUIET", "Look", "watched")
 
@@ -27,7 +28,12 @@ QUIET: Final = 60.0
 LINGER: Final = 1.0
 """Seconds that the thread stays when nothing is watched: rounds come one after another."""
 
+_QUIET_TURNS: Final = 2
+"""Turns with nothing to look at, after which a look rests."""
+
 _ENGINE: Final = str(Path(__file__).parent) + os.sep
+
+WhenUp: TypeAlias = Callable[[Callable[[], object]], bool]
 
 logger = logging.getLogger("lionpride")
 
@@ -39,7 +45,12 @@ class Look:
         threshold: Seconds after which it counts as blocked.
         busy: Whether an event's code may be running; called in the thread.
         holder: The event that a task runs; called in the thread.
+        when_up: Has a function called when the crew that sleeps now gets up; False if it cannot.
         loop: The loop.
+
+    Attributes:
+        rests: Whether it need not be looked at before `on_up` is called.
+        on_up: Called in the loop when it has to be looked at again.
     """
 
     def __init__(
@@ -47,16 +58,21 @@ class Look:
         threshold: float,
         busy: Callable[[], bool],
         holder: Callable[[asyncio.Task[Any]], Any],
+        when_up: WhenUp,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.threshold = threshold
+        self.rests = False
+        self.on_up: Callable[[], object] = _nothing
         self._busy = busy
         self._holder = holder
+        self._when_up = when_up
         self._loop = loop
         self._thread = threading.get_ident()
         self._sent: float | None = None  # when the call was asked for that has not come yet
         self._came = -1.0
         self._told = ""
+        self._quiet = 0  # turns one after another in which nothing ran
 
     def turn(self, now: float, *, stopped: bool) -> None:
         """Look once; called in the thread.
@@ -74,20 +90,39 @@ class Look:
                 self._tell(now - self._sent)
             return
         if self._busy():
-            self._sent = now
-            try:
-                self._loop.call_soon_threadsafe(self._answer)
-            except RuntimeError:  # the loop is closed
-                self._sent = None
+            self._quiet = 0
+            self._sent = now if self._ask(self._answer) else None
+        else:
+            self._quiet += 1
+            if self._quiet == _QUIET_TURNS:
+                self._ask(self._lie_down)
+
+    def _ask(self, call: Callable[[], object]) -> bool:
+        """Have something called in the loop; False if it is closed."""
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            return False
+        return True
 
     def _answer(self) -> None:
         self._came = monotonic()
+
+    def _lie_down(self) -> None:
+        """Rest until the crew gets up, if it sleeps."""
+        if not self._busy():
+            self.rests = self._when_up(self._get_up)
+
+    def _get_up(self) -> None:
+        self.rests, self._quiet = False, 0
+        self.on_up()
 
     def end(self) -> None:
         """It is watched no more; called in the loop. The thread may have it for a while yet."""
         if self._sent is not None:
             self._over(monotonic() - self._sent)
-        self._busy, self._holder = _nothing_runs, _nobody  # they keep the executor
+        # They keep the executor.
+        self._busy, self._holder, self._when_up = _nothing_runs, _nobody, _never
 
     def _over(self, seconds: float) -> None:
         self._sent = None
@@ -118,6 +153,14 @@ def _nothing_runs() -> bool:
 
 
 def _nobody(_: asyncio.Task[Any]) -> None:
+    return None
+
+
+def _never(_: Callable[[], object]) -> bool:
+    return False
+
+
+def _nothing() -> None:
     return None
 
 
@@ -169,9 +212,10 @@ class _Watcher:
         self._changed = threading.Condition()
         self._looks: set[Look] = set()
         self._thread: threading.Thread | None = None
-        self._pause = LINGER
+        self._pause: float | None = LINGER  # until the next turn; None: until it is called
 
     def add(self, look: Look) -> None:
+        look.on_up = self._call
         with self._changed:
             self._looks.add(look)
             if self._thread is None or not self._thread.is_alive():  # or it was not forked
@@ -179,31 +223,44 @@ class _Watcher:
                     target=self._run, name="lionpride-watch", daemon=True
                 )
                 self._thread.start()
-            elif look.threshold / 2 < self._pause:
+            elif self._pause is None or look.threshold / 2 < self._pause:
                 self._changed.notify()
 
     def discard(self, look: Look) -> None:
         with self._changed:
             self._looks.discard(look)
+            if self._pause is None:
+                self._changed.notify()
+
+    def _call(self) -> None:
+        with self._changed:
+            self._changed.notify()
 
     def _run(self) -> None:
         before = spent = 0.0
         while True:
             now, cpu = monotonic(), process_time()
-            late = now - before - self._pause
+            looks = tuple(self._looks)
+            pause = self._pause
+            late = 0.0 if pause is None else now - before - pause
             # Late because this process was stopped, or because a call held Python's lock? The
             # second takes time of the processor.
-            stopped = late > self._pause and cpu - spent < late / 2
-            looks = tuple(self._looks)
+            stopped = pause is not None and late > pause and cpu - spent < late / 2
             for look in looks:
                 look.turn(now, stopped=stopped)
             with self._changed:
                 if not looks and not self._looks:
                     self._thread = None
                     return
-                self._pause = min((each.threshold / 2 for each in self._looks), default=LINGER)
+                self._pause = self._until_next()
                 before, spent = monotonic(), process_time()
                 self._changed.wait(self._pause)
+
+    def _until_next(self) -> float | None:
+        """Seconds until the next turn; None: until it is called."""
+        if not self._looks:
+            return LINGER
+        return min((each.threshold / 2 for each in self._looks if not each.rests), default=None)
 
 
 _WATCHER: Final = _Watcher()
@@ -214,6 +271,7 @@ def watched(
     threshold: float | None,
     busy: Callable[[], bool],
     holder: Callable[[asyncio.Task[Any]], Any],
+    when_up: WhenUp,
 ) -> Iterator[None]:
     """Watch the running loop during a block; not if the threshold is None, or time is virtual.
 
@@ -221,12 +279,14 @@ def watched(
         threshold: Seconds.
         busy: Whether an event's code may be running; called in another thread.
         holder: The event that a task runs, if any; called in another thread.
+        when_up: Has a function called when the crew that sleeps now gets up, before anything
+            runs; False if it cannot say so.
     """
     loop = asyncio.get_running_loop()
     if threshold is None or abs(loop.time() - monotonic()) > 1.0:
         yield
         return
-    look = Look(threshold, busy, holder, loop)
+    look = Look(threshold, busy, holder, when_up, loop)
     _WATCHER.add(look)
     try:
         yield

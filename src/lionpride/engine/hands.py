@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 
 from ..stores.contract import Claim, Started
@@ -78,7 +79,7 @@ class Hands(ABC):
         self._called = False  # a worker is on its way to look
         self._closing = False
         self._asleep: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None  # will wake the one who sleeps
+        self._errands: list[Callable[[], object]] = []  # for when the one who sleeps gets up
         self._over = self._loop.create_future()
 
     @property
@@ -158,21 +159,31 @@ class Hands(ABC):
             await self._lie_down(seconds)
         finally:
             self._asleep = None
-            if self._timer is not None:
+            if self._errands:
                 self._get_up()
 
     def _lie_down(self, seconds: float | None) -> asyncio.Future[None]:
         """What the one who looks sleeps on: until woken, or for so long."""
         self._asleep = self._loop.create_future()
         if seconds is not None:
-            self._timer = self._loop.call_later(seconds, self._wake)
+            self._errands.append(self._loop.call_later(seconds, self._wake).cancel)
         return self._asleep
 
     def _get_up(self) -> None:
-        """The timer need not wake the one who slept."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Do what was to be done when the one who slept gets up."""
+        while self._errands:
+            self._errands.pop()()
+
+    def when_up(self, errand: Callable[[], object]) -> bool:
+        """Have a function called when the one who sleeps gets up, before it does anything.
+
+        Returns:
+            Whether it will be: not if nobody sleeps, or only for so many seconds.
+        """
+        sleeps = self._asleep is not None and not self._asleep.done() and not self._errands
+        if sleeps:
+            self._errands.append(errand)
+        return sleeps
 
     async def _rest(self) -> None:
         """Rest until called; not where all have been sent home meanwhile."""

@@ -127,7 +127,7 @@ class Loop(Admission):
                 await self._lie_down(wait)
             finally:
                 self._looker = self._asleep = None
-                if self._timer is not None:
+                if self._errands:
                     self._get_up()
             if self._closing or shop.running >= shop.slots:
                 break

@@ -218,7 +218,7 @@ class Processor(Alone):
             self._enlist()
         self._crews.add(crew)
         try:
-            with watched(self.blocked_after, self._bench.is_busy, crew.holder):
+            with watched(self.blocked_after, self._bench.is_busy, crew.holder, crew.when_up):
                 await crew.run()
         finally:
             self._crews.discard(crew)

@@ -16,7 +16,7 @@ _FEW = 4
 _AT_ONCE = 128
 """As many numbers of the far ones follow the run when that has come to its end."""
 
-_MANY = 2**16
+_MANY = 2**14
 """With as many far numbers, those that follow the run are told of before they are taken."""
 
 Ahead: TypeAlias = Callable[[list[int]], object]
@@ -38,8 +38,9 @@ class Order:
 
     Args:
         entries: What is in it to begin with.
-        ahead: Is told which numbers will come next, if there are very many: their events lie all
-            over the memory, and it is quicker to fetch some together than one after the other.
+        ahead: Is told which numbers will come next, if there are many and they are not one after
+            another: their events lie all over the memory, and it is quicker to fetch some
+            together than one by one.
 
     Attributes:
         new: Numbers that are neither in the run nor in the heap yet.
@@ -114,7 +115,8 @@ class Order:
     def _draw(self) -> None:
         """Have a part of the far ones for a run."""
         numbers, self._run_at = self.far.popleft()
-        if self._ahead is not None and len(self.far) * _AT_ONCE > _MANY:
+        many = len(self.far) * _AT_ONCE > _MANY
+        if self._ahead is not None and many and abs(numbers[-1] - numbers[0]) >= len(numbers):
             self._ahead(numbers)
         self.run.extend(numbers)
 
