@@ -1,5 +1,8 @@
 """The write-ahead log: it is copied when it is long, and slow commits leave the event loop."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import apsw
@@ -84,3 +87,96 @@ def test_a_disk_that_is_always_slow_is_known_by_its_second_commit_for_good(
     for _ in range(1000):
         log.note(QUICK * 2)
         assert not log.is_quick
+
+
+# --- the length of its file
+
+FRAME = 24 + 4096
+
+
+def commit(connection: apsw.Connection, log: Log) -> None:
+    connection.execute("BEGIN IMMEDIATE; INSERT INTO one VALUES (zeroblob(3000))")
+    log.lengthen()
+    connection.execute("COMMIT")
+
+
+def pages(path: Path) -> int:
+    return (path.stat().st_size - 32) // FRAME
+
+
+def test_its_file_is_longer_than_what_is_in_it_and_no_longer_than_it_will_be(
+    connection: apsw.Connection, tmp_path: Path
+) -> None:
+    connection.pragma("synchronous", 2)
+    file, log, lengths = tmp_path / "a.db-wal", Log(connection, 300), set[int]()
+    before = pages(file)
+    while not log.is_long:
+        commit(connection, log)
+        lengths.add(pages(file))
+    assert max(lengths) == 340
+    assert len(lengths) <= 4, "it grows by many pages at once"
+    assert min(lengths) > before + 100
+    log.copy()
+    commit(connection, log)
+    assert pages(file) == 340, "it begins anew in the same room"
+
+
+def test_a_log_with_zeros_behind_it_is_read_to_its_end_after_a_crash(
+    connection: apsw.Connection, tmp_path: Path
+) -> None:
+    connection.pragma("synchronous", 2)
+    log = Log(connection, 300)
+    for number in range(1, 91):
+        commit(connection, log)
+        if number % 30 == 0:
+            crashed = tmp_path / f"{number}"
+            crashed.mkdir()
+            for name in ("a.db", "a.db-wal"):
+                shutil.copy(tmp_path / name, crashed)
+            after = apsw.Connection(str(crashed / "a.db"))
+            assert after.execute("SELECT count(*) FROM one").get == number
+            assert after.pragma("integrity_check") == "ok"
+            after.close()
+
+
+def test_a_log_that_is_not_synced_with_each_commit_is_as_long_as_what_is_in_it(
+    connection: apsw.Connection, tmp_path: Path
+) -> None:
+    connection.pragma("synchronous", 1)
+    log = Log(connection, 300)
+    before = pages(tmp_path / "a.db-wal")
+    commit(connection, log)
+    assert pages(tmp_path / "a.db-wal") <= before + 3
+
+
+NO_ROOM = """
+import resource, sys
+from pathlib import Path
+import apsw
+from lionpride.stores.sqlite.log import Log
+
+path, pages = sys.argv[1], int(sys.argv[2])
+connection = apsw.Connection(path)
+connection.pragma("journal_mode", "wal")
+connection.pragma("synchronous", 2)
+connection.execute("CREATE TABLE one (a)")
+log = Log(connection, 300)
+resource.setrlimit(resource.RLIMIT_FSIZE, (pages * 4120, pages * 4120))
+for _ in range(10):
+    connection.execute("BEGIN IMMEDIATE; INSERT INTO one VALUES (zeroblob(3000))")
+    log.lengthen()
+    connection.execute("COMMIT")
+print(Path(path + "-wal").stat().st_size // 4120)
+"""
+
+
+@pytest.mark.parametrize("pages", [50, 1])
+def test_where_there_is_no_room_for_zeros_its_file_has_what_was_committed(
+    tmp_path: Path, pages: int
+) -> None:
+    command = [sys.executable, "-c", NO_ROOM, str(tmp_path / "a.db"), str(pages)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if pages == 1:
+        assert "FullError" in done.stderr or "IOError" in done.stderr, "SQLite says it, not we"
+    else:
+        assert int(done.stdout) < pages, done.stderr

@@ -244,6 +244,7 @@ class Commits:
     def _commit(self, answers: Answers) -> Answers:
         began = monotonic()
         try:
+            self._log.lengthen()
             self._rows.commit()
             self._log.note(monotonic() - began)
         except BaseException:

@@ -1,8 +1,10 @@
-"""The write-ahead log: whether commits to it are quick, and when it is copied into the file."""
+"""The write-ahead log: how long its file is, whether commits are quick, when it is copied."""
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import apsw
@@ -23,6 +25,19 @@ One alone is a hiccup of the disk, which says nothing of the next commit: to han
 dozen behind it would cost more than it did. With a second one soon after, the disk is slow.
 """
 
+_HEAD: Final = 32
+_FRAME: Final = 24 + 4096
+"""Bytes of its head, and of each page in it (https://sqlite.org/fileformat2.html#walformat)."""
+
+_NEXT: Final = 40
+"""Pages that a commit may take: a hundred events take sixteen."""
+
+_MORE: Final = 128
+"""Pages by which the file is made longer at once: with more, the disk has too much to do."""
+
+_FULL: Final = 2
+"""The value of SQLite's setting ``synchronous`` with which each commit is synced."""
+
 
 class Log:
     """The log of one connection.
@@ -36,6 +51,8 @@ class Log:
         self._connection = connection
         self._pages = pages
         self._has = 0
+        self._most = pages + _NEXT if connection.pragma("synchronous") == _FULL else 0
+        self._room = 0  # pages that its file has room for, as far as is known
         self._copied = 0  # pages that were there when it was copied last, and not to its end
         self._slow = 0.0
         connection.set_wal_hook(self._grew)
@@ -43,6 +60,17 @@ class Log:
     def _grew(self, connection: apsw.Connection, database: str, pages: int) -> int:
         self._has = pages
         return apsw.SQLITE_OK
+
+    def lengthen(self) -> None:
+        """Have room in the file for what is to be committed; called before, with the write lock.
+
+        The sync of a commit that overwrites what the file has takes two thirds of the time of one
+        that makes it longer, and there are dozens before the log begins anew. So the file is made
+        longer for several at once. Zeros are no frame of a log: SQLite passes over them. Where
+        the disk has no room for them, the file stays as it is.
+        """
+        if self._room - self._has < _NEXT and self._room < self._most:
+            self._room = _lengthen(Path(self._connection.filename_wal), self._has, self._most)
 
     @property
     def is_quick(self) -> bool:
@@ -68,3 +96,21 @@ class Log:
             length, copied = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         done = copied >= length
         self._has, self._copied = (0, 0) if done else (length, length)
+
+
+def _lengthen(path: Path, pages: int, most: int) -> int:
+    """Have room in a log for more than so many pages; for how many there is room now.
+
+    It says ``most`` as well if there can be no more.
+    """
+    try:
+        with path.open("r+b", buffering=0) as file:
+            length = file.seek(0, os.SEEK_END)
+            room = min(max(pages, (length - _HEAD) // _FRAME) + _MORE, most)
+            missing = _HEAD + room * _FRAME - length
+            if missing > 0 and file.write(bytes(missing)) < missing:
+                file.truncate(length)
+                return most
+            return room
+    except OSError:
+        return most
