@@ -67,7 +67,8 @@ class Shown:
     def enter(self, numbers: Sequence[int], events: Sequence[Work]) -> None:
         """Show PENDING events that are new: of very many the last."""
         beyond = max(len(numbers) - self._most, 0)
-        self._let_go.put(dict(zip(numbers[:beyond], events, strict=False)))
+        for number, event in zip(numbers[:beyond], events, strict=False):
+            self._let_go.put(number, event)  # who appended them has them
         shown = dict(zip(numbers[beyond:], events[beyond:], strict=True))
         self._all.update(shown)
         self._pending.update(shown)
@@ -130,15 +131,16 @@ class Shown:
         if beyond <= 0:
             return
         oldest, gone, lanes = self._resting.popitem, self._all.pop, self._lanes
-        hidden: dict[int, Work] = {}
-        event: Work | None = None
+        is_indexed, let_go = self._states.is_indexed, self._let_go
         for _ in range(beyond):
             number, _ = oldest(False)
-            hidden[number] = event = gone(number)
+            event = gone(number)
             del lanes[event.__dict__["_status"]][number]
-        event = None  # or the last one would seem to be somebody's
-        self._states.note_hidden(hidden.values())
-        self._let_go.put(hidden)
+            if is_indexed:
+                self._states.note_hidden((event,))
+            if _references(event) != _ALONE:  # somebody else has it
+                let_go.put(number, event)
+        let_go.sweep()
 
     def drop(self, numbers: Iterable[int]) -> list[Work]:
         """Forget events that are no longer in the store; those that this process had."""
@@ -175,13 +177,12 @@ class _LetGo:
         found = self._refs.get(number)
         return None if found is None else found()
 
-    def put(self, events: dict[int, Work]) -> None:
-        """Remember events while others have them; the dict is emptied."""
-        refs, pop = self._refs, events.popitem
-        while events:
-            number, event = pop()
-            if _references(event) != _ALONE:  # somebody else has it
-                refs[number] = ref(event)
+    def put(self, number: int, event: Work) -> None:
+        """Remember an event while others have it."""
+        self._refs[number] = ref(event)
+
+    def sweep(self) -> None:
+        """Forget those that are gone, if there may be many."""
         if len(self._refs) > self._most:
             self._refs = {n: one for n, one in self._refs.items() if one() is not None}
             self._most = max(_SWEPT, 2 * len(self._refs))
@@ -192,15 +193,14 @@ class _LetGo:
 
 
 def _alone() -> int:
-    """The references to what nobody else has, as ``put`` counts them.
+    """The references to what nobody else has, as they are counted above.
 
     0, which nothing has, where they are not counted, or not exactly.
     """
     if not (hasattr(sys, "getrefcount") and getattr(sys, "_is_gil_enabled", lambda: True)()):
         return 0
-    pop = {0: Exception()}.popitem
-    _, value = pop()
-    return _references(value)
+    event = {0: Exception()}.pop(0)
+    return _references(event)
 
 
 _ALONE: Final = _alone()

@@ -92,20 +92,25 @@ class States(Flow[Work, Progression], defer_build=True):
             del self.lanes[state.status][state.arrival]
             state.arrival = state.due = state.expires = None
             if "id" in event.__dict__:
-                if "_numbers" in self.__dict__:
+                if self.is_indexed:
                     self._numbers.pop(event.id, None)
                 for progression in own:
                     while progression.exclude(event.id):
                         pass
 
+    @property
+    def is_indexed(self) -> bool:
+        """Whether somebody has asked for an id, so that what is hidden must be noted."""
+        return "_numbers" in self.__dict__
+
     def note_shown(self, events: Mapping[int, Work]) -> None:
         """A durable store has put events into lanes. For the store."""
-        if "_numbers" in self.__dict__:
+        if self.is_indexed:
             self._numbers.update((event.id, number) for number, event in events.items())
 
     def note_hidden(self, events: Iterable[Work]) -> None:
         """A durable store has taken events out of their lanes. For the store."""
-        if "_numbers" in self.__dict__:
+        if self.is_indexed:
             for event in events:
                 self._numbers.pop(event.id, None)
 
