@@ -55,10 +55,10 @@ def waited_for(clock: Callable[[], float]) -> Store:
     loop: Any = asyncio.get_running_loop()
     take, give, drop = pool.take, pool.give, pool.drop
 
-    async def taken() -> Any:
+    async def taken(*wanted: Any) -> Any:
         loop.threads += 1
         try:
-            return await take()
+            return await take(*wanted)
         except BaseException:
             loop.threads -= 1
             raise

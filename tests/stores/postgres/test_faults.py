@@ -12,6 +12,7 @@ import pytest
 from stores.postgres.wire import wire_to
 
 from lionpride.core import Event, EventStatus, Executor, Processor
+from lionpride.stores.postgres.news import INTERVAL
 from tools.postgres_server import Server
 
 pytestmark = pytest.mark.guard(60)
@@ -130,6 +131,45 @@ async def test_a_step_whose_answer_is_lost_is_done_once(
         await executor.append(Errand(number=40))
         await expect(executor, 41)
         assert wire.lost == 1, step
+    assert max(Errand.runs.values()) == 1
+
+
+async def rest() -> None:
+    """As long as it takes until others are told at once again."""
+    await asyncio.sleep(3 * INTERVAL)
+
+
+async def test_what_was_appended_is_on_the_disk_though_others_are_told_before_it_is(
+    server: Server,
+) -> None:
+    """With no worker, whose claim would have it written too."""
+    store = f"{server.url}&lionpride_schema={next(schemas)}"
+    executor = Errands(store=store)
+    try:
+        for n in range(1, 5):
+            await executor.append(Errand(number=n))
+            await asyncio.to_thread(server.stop, "immediate")
+            await asyncio.to_thread(server.start)
+            assert (await executor.store.counts())[EventStatus.PENDING] == n
+            await rest()
+    finally:
+        await executor.store.close()
+
+
+@pytest.mark.parametrize(
+    "statement", [r"pg_notify\(\$8", r"SET pending = pending WHERE"], ids=["told", "on the disk"]
+)
+async def test_an_append_that_tells_of_itself_is_done_once_if_an_answer_is_lost(
+    statement: str, server: Server
+) -> None:
+    async with wire_to(server.url) as wire, running(wire.url, lease=1.0) as executor:
+        await executor.append(Errand(number=0))
+        await executor.join()
+        await rest()
+        wire.lose(statement)
+        await executor.append(Errand(number=1))
+        await expect(executor, 2)
+        assert wire.lost == 1
     assert max(Errand.runs.values()) == 1
 
 

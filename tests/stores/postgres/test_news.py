@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import asyncpg
@@ -11,7 +12,7 @@ from stores.homes import Home
 from stores.makers import QUEUE
 
 from lionpride.stores.postgres import PostgresStore
-from lionpride.stores.postgres.news import ENDED, INTERVAL, READY, Herald
+from lionpride.stores.postgres.news import ENDED, INTERVAL, READY, STEADY, Herald
 
 
 class Wire:
@@ -47,6 +48,67 @@ async def test_the_first_news_go_at_once_and_what_comes_after_them_together() ->
     times = [at - began for at, _ in wire.sent]
     assert times == pytest.approx([0.0, INTERVAL, 1.0])
     assert [said for _, said in wire.sent] == [f"me/{READY}", f"me/{ENDED}{READY}", f"me/{ENDED}"]
+
+
+async def tell_endings(herald: Herald, seconds: float) -> None:
+    """A thousand a second."""
+    for _ in range(round(seconds * 1000)):
+        herald.tell(ENDED)
+        await asyncio.sleep(0.001)
+
+
+def gaps(wire: Wire) -> list[float]:
+    times = [at for at, _ in wire.sent]
+    return [after - before for before, after in pairwise(times)]
+
+
+@pytest.mark.virtual
+async def test_endings_are_told_less_often_while_more_follow_and_anything_else_as_ever() -> None:
+    wire = Wire()
+    herald = Herald(wire.send, "channel")
+    await tell_endings(herald, 0.1)
+    assert gaps(wire)[:5] == pytest.approx([INTERVAL] * 5)
+    wire.sent.clear()
+    herald.expect(more=True)
+    await tell_endings(herald, 1.0)
+    assert gaps(wire)[:10] == pytest.approx([STEADY] * 10)
+    wire.sent.clear()
+    began = asyncio.get_running_loop().time()
+    herald.tell(READY)
+    await asyncio.sleep(2 * INTERVAL)
+    assert wire.sent[0][0] - began <= INTERVAL
+    assert READY in wire.sent[0][1]
+    await asyncio.sleep(1.0)
+
+
+@pytest.mark.virtual
+async def test_what_a_transaction_tells_of_itself_counts_as_told() -> None:
+    wire = Wire()
+    herald = Herald(wire.send, "channel")
+    herald.mark = "me"
+    began = asyncio.get_running_loop().time()
+    assert herald.speak(READY) == ("channel", f"me/{READY}")
+    assert herald.speak(READY) is None, "it was told just now"
+    herald.tell(READY)
+    await asyncio.sleep(1.0)
+    ((at, said),) = wire.sent
+    assert at - began == pytest.approx(INTERVAL)
+    assert said == f"me/{READY}"
+    assert herald.speak(ENDED) == ("channel", f"me/{ENDED}")
+    await herald.stop()
+
+
+@pytest.mark.virtual
+async def test_the_last_ending_is_told_as_soon_as_nothing_follows() -> None:
+    wire = Wire()
+    herald = Herald(wire.send, "channel")
+    herald.expect(more=True)
+    herald.tell(ENDED)
+    await asyncio.sleep(INTERVAL + 0.001)
+    herald.tell(ENDED)
+    herald.expect(more=False)
+    await asyncio.sleep(0.001)
+    assert len(wire.sent) == 2
 
 
 @pytest.mark.virtual

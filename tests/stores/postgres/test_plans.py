@@ -69,6 +69,8 @@ NEXT = "ready_next"
 PLAIN = (False, False, False, False)
 HOT = {
     "append": Hot(entering._ENTER, ("tally_pkey",)),
+    "append that is told of": Hot(entering._ENTER_TELLING, ("tally_pkey",)),
+    "have it on the disk": Hot(entering._SYNC, ("tally_pkey",)),
     "claim": Hot(claiming.statement(*PLAIN, False), (NEXT, "tally_pkey")),
     "claim, with what it is": Hot(claiming.statement(*PLAIN, True), (NEXT, "event_pkey")),
     "claim of a round": Hot(claiming.statement(True, True, False, False, False), (NEXT,)),

@@ -45,8 +45,7 @@ class Claims(TakingIn):
         self._others = False  # others hold leases
         self._deeds: set[asyncio.Future[Any]] = set()  # under way, and before the next claim
         self._notes = 0  # of steps that may have let go of something
-        self._blocked = False  # a claim found nothing that limits allow
-        self._strangers = False  # what is claimed here has mostly been appended elsewhere
+        self._strangers = True  # what is claimed here has mostly been appended elsewhere
 
     # -- claiming ----------------------------------------------------------------------------
 
@@ -130,6 +129,7 @@ class Claims(TakingIn):
         claim = step.claim if isinstance(step, Rationed) else step
         self.missing |= claim.met
         await self._expired(answer.expired)
+        self._herald.expect(more=bool(answer.rows))
         held: Sequence[Work | None] = ()  # at rest they are nobody's: kept until that is noted
         if answer.rows:
             answer, held = await self._with_kept(answer)

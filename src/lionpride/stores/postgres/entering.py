@@ -23,7 +23,7 @@ __all__ = ("Append", "Enter", "enter", "exists")
 PIECE: Final = 2_000
 """Events that one statement takes in."""
 
-_ENTER: Final = """
+_ENTERING: Final = """
 WITH new AS (
     INSERT INTO {event} (id, queue, kind, payload, created, priority)
     SELECT id, $1, kind, payload, created, priority
@@ -38,8 +38,16 @@ WITH new AS (
     UPDATE {tally} SET pending = pending + (SELECT count(*) FROM new)
     WHERE queue = $1 AND shard = $2
 )
-SELECT array_agg(number ORDER BY number) FROM new
+SELECT array_agg(number ORDER BY number){and_tell} FROM new
 """
+_ENTER: Final = _ENTERING.replace("{and_tell}", "")
+_ENTER_TELLING: Final = _ENTERING.replace(
+    "{and_tell}", ", pg_notify($8, $9), set_config('synchronous_commit', 'off', true)"
+)
+"""The transaction is over before it is on the disk: it takes a lock of the whole server for
+``NOTIFY``, and would keep it for as long as the disk takes."""
+_SYNC: Final = "UPDATE {tally} SET pending = pending WHERE queue = $1 AND shard = $2"
+"""Changes nothing; its commit has all on the disk that was committed before."""
 
 _NUMBERS: Final = """
 SELECT array_agg(nextval(pg_get_serial_sequence($1, 'number'))) FROM generate_series(1, $2)
@@ -80,10 +88,25 @@ def _columns(fresh: Sequence[Fresh]) -> list[Any]:
     return [[UUID(each) for each in ids], *others]
 
 
-async def enter(db: Db, fresh: Sequence[Fresh]) -> list[int | ExistsError]:
-    """Take in events with nothing on record; of each its number, or why it was not taken in."""
+async def enter(
+    db: Db, fresh: Sequence[Fresh], notice: tuple[str, str] | None = None
+) -> list[int | ExistsError]:
+    """Take in events with nothing on record; of each its number, or why it was not taken in.
+
+    Args:
+        db: The tables.
+        fresh: The events.
+        notice: A channel, and what others are told there: so early that the events need not be
+            on the disk yet. Who claims one has it there, since commits are written in order.
+    """
     queue = db.queue
-    numbers: list[int] = await db.value(_ENTER, queue, db.shard, *_columns(fresh)) or []
+    bound = queue, db.shard, *_columns(fresh)
+    numbers: list[int]
+    if notice is None:
+        numbers = await db.value(_ENTER, *bound) or []
+    else:
+        numbers = await db.value(_ENTER_TELLING, *bound, *notice) or []
+        await db.run(_SYNC, queue, db.shard)
     if len(numbers) == len(fresh):
         return list(numbers)
     return await _some(db, fresh, queue, set(numbers))

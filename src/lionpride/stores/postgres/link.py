@@ -170,6 +170,8 @@ class Link:
         clock: The time, in place of the server's; None: the server's.
         shard: Which row of the counts it writes.
         writes: Whether its steps may write, so that there has to be a queue.
+        keeps: Whether it has the same connection each time if it can: it is hot, and another would
+            have to learn its statements.
     """
 
     def __init__(
@@ -183,6 +185,7 @@ class Link:
         clock: Callable[[], float] | None,
         shard: int,
         writes: bool,
+        keeps: bool,
     ) -> None:
         self.pool = pool
         self.names = names
@@ -195,6 +198,8 @@ class Link:
         self._patience = patience
         self._clock = clock
         self._last = 0.0
+        self._keeps = keeps
+        self._kept: Connection | None = None
 
     def now(self) -> float | None:
         """The time for a statement; None for the server's own."""
@@ -223,7 +228,7 @@ class Link:
         while True:
             connection = None
             try:
-                connection = await self.pool.take()
+                connection = await self._take()
                 db = Db(connection, self, again)
                 if self._writes and not self.queue:  # outside of any transaction of the step's
                     await db.make_queue()
@@ -250,6 +255,13 @@ class Link:
                     self.pool.give(connection)
             await asyncio.sleep(delay * (0.5 + random()))  # noqa: S311
             delay = min(2 * delay, _LATER)
+
+    async def _take(self) -> Connection:
+        connection = await self.pool.take(self._kept)
+        if self._keeps and self._kept not in self.pool.kept and connection not in self.pool.kept:
+            self._kept = connection
+            self.pool.kept.add(connection)
+        return connection
 
     def _tell(self, error: Exception, tried: float, left: float) -> None:
         """Warn that the server cannot be had: once in a while, whichever step finds out."""

@@ -22,6 +22,10 @@ ALL: Final = READY + ENDED + CANCEL + PUBLISHED
 INTERVAL: Final = 0.01
 """Seconds between two notifications of a process: each takes a lock of the whole server."""
 
+STEADY: Final = 0.05
+"""The same for news of endings alone, while one follows the other: each wakes every process that
+listens, and who waits for an ending mostly waits for many."""
+
 _LEAVING: Final = 0.5
 """Seconds that who leaves waits at most until what he has done was told."""
 
@@ -35,7 +39,8 @@ logger = logging.getLogger("lionpride")
 class Herald:
     """Tells the others, off the way of what is told of.
 
-    The first news go out at once, what comes within the interval after them together.
+    The first news go out at once, what comes within the interval after them together; endings
+    while more is to follow, within a longer one.
 
     Args:
         send: Has a step taken.
@@ -51,17 +56,41 @@ class Herald:
         self._news: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._is_telling = False
+        self._hurry = asyncio.Event()  # what there is to tell must not wait
+        self._more_follow = False
         self.mark = ""
 
     def tell(self, news: str) -> None:
         """Tell them soon."""
         self._news.update(news)
+        if news != ENDED:
+            self._hurry.set()
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def _run(self) -> None:
+    def speak(self, news: str) -> tuple[str, str] | None:
+        """What a transaction is to notify, channel and payload, that is what there is to tell.
+
+        Returns:
+            None if others were told something just now: tell it as usual.
+        """
+        if self._task is not None:
+            return None
+        self._task = asyncio.get_running_loop().create_task(self._run(INTERVAL))
+        return self._channel, f"{self.mark}/{news}"
+
+    def expect(self, *, more: bool) -> None:
+        """Say whether endings will follow one another for now."""
+        self._more_follow = more
+        if not more:
+            self._hurry.set()
+
+    async def _run(self, rest: float = 0.0) -> None:
         try:
+            if rest:
+                await asyncio.sleep(rest)
             while self._news:
+                self._hurry.clear()
                 payload = f"{self.mark}/{''.join(sorted(self._news))}"
                 self._news.clear()
                 self._is_telling = True
@@ -69,6 +98,9 @@ class Herald:
                     await self._send(partial(self._notify, payload))
                 self._is_telling = False
                 await asyncio.sleep(INTERVAL)
+                if self._more_follow and not self._hurry.is_set():
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._hurry.wait(), STEADY - INTERVAL)
         finally:
             self._task, self._is_telling = None, False
 

@@ -72,7 +72,7 @@ class Opened:
         self._pool = Pool(door, connections)
         first = randrange(SHARDS)  # noqa: S311
 
-        def link(shard: int, writes: bool = True) -> Link:
+        def link(shard: int, *, writes: bool = True, keeps: bool = False) -> Link:
             return Link(
                 self._pool,
                 names,
@@ -82,12 +82,14 @@ class Opened:
                 clock=clock,
                 shard=(first + shard) % SHARDS,
                 writes=writes,
+                keeps=keeps,
             )
 
-        self.entering, self.settling, self.reading = link(0), link(1), link(3, writes=False)
+        self.entering, self.settling = link(0, keeps=True), link(1, keeps=True)
+        self.reading = link(3, writes=False)
         self.enter: Lane[Entry] = Lane(lanes.enter, MANY)
         self.settle: Lane[Exit | Asked] = Lane(lanes.settle, MANY)
-        self.claim: Lane[Asked] = Lane(partial(_take, link(2)), 1)
+        self.claim: Lane[Asked] = Lane(partial(_take, link(2, keeps=True)), 1)
         self.large: Lane[Asked] = Lane(partial(_take, link(4)), 1)
         self.rest: Lane[Asked] = Lane(partial(_take, link(3)), 1)
         self.clean: Lane[Asked] = Lane(partial(_take, link(3)), 1)

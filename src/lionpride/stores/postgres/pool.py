@@ -104,6 +104,7 @@ class Pool:
         size: How many at most.
 
     Attributes:
+        kept: Those that somebody wants to have again; others get them too, but last of all.
         told: When it was last said that the server cannot be had, by ``monotonic``.
     """
 
@@ -111,13 +112,18 @@ class Pool:
         self._door = door
         self._size = size
         self.told = float("-inf")
+        self.kept: set[Connection] = set()
         self._free: list[Connection] = []
         self._count = 0
         self._known = False  # the tables are there
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def take(self) -> Connection:
-        """A connection that nobody else has."""
+    async def take(self, wanted: Connection | None = None) -> Connection:
+        """A connection that nobody else has.
+
+        Args:
+            wanted: The one to have, if it is free: it knows the statements that will be asked.
+        """
         while not self._free and self._count >= self._size:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -128,10 +134,11 @@ class Pool:
                     self._call()
                 raise
         while self._free:
-            connection = self._free.pop()
+            connection = self._best(wanted)
+            self._free.remove(connection)
             if not connection.is_closed():
                 return connection
-            self._count -= 1
+            self._forget(connection)
         self._count += 1
         try:
             connection = await (self._door.open() if self._known else self._door.open_first())
@@ -142,10 +149,21 @@ class Pool:
         self._known = True
         return connection
 
+    def _best(self, wanted: Connection | None) -> Connection:
+        """Of those that are free the wanted one, or one that nobody wants, or any."""
+        if wanted is not None and wanted in self._free:
+            return wanted
+        return next((each for each in self._free if each not in self.kept), self._free[0])
+
+    def _forget(self, connection: Connection) -> None:
+        """It is closed."""
+        self._count -= 1
+        self.kept.discard(connection)
+
     def give(self, connection: Connection) -> None:
         """It is free again."""
         if connection.is_closed():
-            self._count -= 1
+            self._forget(connection)
         else:
             self._free.append(connection)
         self._call()
@@ -153,7 +171,7 @@ class Pool:
     def drop(self, connection: Connection) -> None:
         """It is no good any more."""
         connection.terminate()
-        self._count -= 1
+        self._forget(connection)
         self._call()
 
     def _call(self) -> None:

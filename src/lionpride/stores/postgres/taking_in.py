@@ -22,6 +22,9 @@ from .publishing import Publishing
 
 __all__ = ("TakingIn",)
 
+FEW: Final = 10
+"""Events of one statement that others are told of in its own transaction, if it is quiet."""
+
 HINTS: Final = (0.02, 0.2, 1.0)
 """Seconds after an append in another's transaction at which workers are told to look."""
 
@@ -177,9 +180,10 @@ class TakingIn(Publishing):
     async def _enter_all(self, entries: Sequence[Entering]) -> bool:
         opened = self._open
         columns = [one[1] for one in entries]
+        notice = self._herald.speak(READY) if len(entries) <= FEW else None
         numbers: Sequence[int | Exception]
         try:
-            numbers = await opened.entering.run(lambda db: enter(db, columns))
+            numbers = await opened.entering.run(lambda db: enter(db, columns, notice))
         except Exception as error:
             if len(entries) > 1:  # which of them it was, shows when each is taken for itself
                 for one in entries:
@@ -187,7 +191,8 @@ class TakingIn(Publishing):
                 return True
             numbers = [error]
         self._holding.entered(entries, Entered(numbers))
-        self._herald.tell(READY)
+        if notice is None:
+            self._herald.tell(READY)
         for one, number in zip(entries, numbers, strict=True):
             if not one[2].done():
                 if isinstance(number, int):

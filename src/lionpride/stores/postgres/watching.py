@@ -18,6 +18,8 @@ from .news import ALL, CANCEL, ENDED, PUBLISHED, READY
 
 __all__ = ("Watching",)
 
+_ENDINGS: Final = {ENDED, PUBLISHED}
+
 SELDOM: Final = 2.0
 """Seconds between two looks, about, while news are heard: they are hints, and one may be lost."""
 
@@ -30,6 +32,7 @@ class Watching(Manage):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._blocked = False  # a claim found nothing that limits allow
         self._origin = uuid4().hex[:12]
         self._herald.mark = f"{self._origin}/{self.queue}"
         self._news: set[str] = set()
@@ -109,8 +112,15 @@ class Watching(Manage):
         if origin == self._origin or (mark and queue != self.queue):
             return
         self._is_shared = self._is_shared or bool(mark)
-        if self._is_wanted():
+        if self._is_wanted() and (self._minds_endings() or not set(news) <= _ENDINGS):
             self._learn(news)
+
+    def _minds_endings(self) -> bool:
+        """Whether anybody here waits for what others end, or show."""
+        bells, claims = self._bells, self._holding.claims
+        # Where something is claimed, it looks when that has ended.
+        idle = bells.idle and (self._claiming or not claims)
+        return bool(bells.ended or bells.room or idle or self._blocked)
 
     def _learn(self, news: str) -> None:
         """There are news: see what they are about."""
