@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -89,7 +89,10 @@ def _columns(fresh: Sequence[Fresh]) -> list[Any]:
 
 
 async def enter(
-    db: Db, fresh: Sequence[Fresh], notice: tuple[str, str] | None = None
+    db: Db,
+    fresh: Sequence[Fresh],
+    notice: tuple[str, str] | None = None,
+    seen: Callable[[], object] = lambda: None,
 ) -> list[int | ExistsError]:
     """Take in events with nothing on record; of each its number, or why it was not taken in.
 
@@ -98,6 +101,7 @@ async def enter(
         fresh: The events.
         notice: A channel, and what others are told there: so early that the events need not be
             on the disk yet. Who claims one has it there, since commits are written in order.
+        seen: Called when the events can be claimed, after such a notice.
     """
     queue = db.queue
     bound = queue, db.shard, *_columns(fresh)
@@ -106,6 +110,7 @@ async def enter(
         numbers = await db.value(_ENTER, *bound) or []
     else:
         numbers = await db.value(_ENTER_TELLING, *bound, *notice) or []
+        seen()
         await db.run(_SYNC, queue, db.shard)
     if len(numbers) == len(fresh):
         return list(numbers)

@@ -181,9 +181,10 @@ class TakingIn(Publishing):
         opened = self._open
         columns = [one[1] for one in entries]
         notice = self._herald.speak(READY) if len(entries) <= FEW else None
+        seen = self._bells.ring_ready  # a claim finds it, and waits until it is noted here
         numbers: Sequence[int | Exception]
         try:
-            numbers = await opened.entering.run(lambda db: enter(db, columns, notice))
+            numbers = await opened.entering.run(lambda db: enter(db, columns, notice, seen))
         except Exception as error:
             if len(entries) > 1:  # which of them it was, shows when each is taken for itself
                 for one in entries:
