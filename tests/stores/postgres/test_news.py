@@ -81,6 +81,20 @@ async def test_endings_are_told_less_often_while_more_follow_and_anything_else_a
     await asyncio.sleep(1.0)
 
 
+def test_another_loop_is_told_of_as_well() -> None:
+    wire = Wire()
+    herald = Herald(wire.send, "channel")
+    herald.expect(more=True)
+
+    async def endings() -> None:
+        await tell_endings(herald, 2 * STEADY)
+        await herald.stop()
+
+    for sent in (2, 4):
+        asyncio.run(endings())
+        assert len(wire.sent) >= sent
+
+
 @pytest.mark.virtual
 async def test_what_a_transaction_tells_of_itself_counts_as_told() -> None:
     wire = Wire()

@@ -86,6 +86,7 @@ class Herald:
             self._hurry.set()
 
     async def _run(self, rest: float = 0.0) -> None:
+        self._hurry = asyncio.Event()  # of this loop
         try:
             if rest:
                 await asyncio.sleep(rest)
@@ -109,6 +110,7 @@ class Herald:
 
     async def leave(self) -> None:
         """Return when all is told, or when that takes more than a moment."""
+        self._hurry.set()
         if self._task is not None and (self._news or self._is_telling):
             await asyncio.wait([self._task], timeout=_LEAVING)
 
