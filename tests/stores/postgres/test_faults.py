@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import asyncpg
 import pytest
-from stores.postgres.wire import wire_to
+from stores.postgres.wire import Wire, wire_to
 
 from lionpride.core import Event, EventStatus, Executor, Processor
+from lionpride.errors import ExistsError
 from lionpride.stores.postgres.news import INTERVAL
 from tools.postgres_server import Server
 
@@ -43,8 +44,12 @@ class Errands(Executor):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server of this module's own, which may be stopped."""
-    with Server({"fsync": "on", "max_connections": "30"}) as server:
+    """A server of this module's own, which may be stopped.
+
+    What is not on the disk when an append returns does not get there by itself soon.
+    """
+    settings = {"fsync": "on", "max_connections": "30", "wal_writer_delay": "10s"}
+    with Server({**settings, "autovacuum": "off"}) as server:
         yield server
 
 
@@ -171,6 +176,99 @@ async def test_an_append_that_tells_of_itself_is_done_once_if_an_answer_is_lost(
         await expect(executor, 2)
         assert wire.lost == 1
     assert max(Errand.runs.values()) == 1
+
+
+ON_DISK = r"SET pending = pending WHERE"
+"""The second commit of an append that tells of itself: the first need not be on the disk."""
+
+
+@asynccontextmanager
+async def held_up(wire: Wire, executor: Errands, *errands: Errand) -> AsyncIterator[Any]:
+    """Appends that others see, and that may not be on the disk yet; gives what comes of them."""
+    await executor.append(Errand(number=0))
+    await rest()
+    wire.hold(ON_DISK)
+    appends = asyncio.gather(*(executor.append(one) for one in errands), return_exceptions=True)
+    await wire.held.wait()
+    yield appends
+    wire.let_go()
+
+
+async def append_here(executor: Errands, known: Errand, how: str) -> None:
+    """Append what is known, and hear so in one way or the other."""
+    if how == "let stand":
+        await executor.append(known, exist_ok=True)
+        return
+    others = [Errand(number=2)] if how == "refused among others" else []
+    with pytest.raises(ExistsError):
+        await executor.append_many([*others, known])
+
+
+@pytest.mark.parametrize("how", ["let stand", "refused", "refused among others"])
+async def test_what_is_said_to_be_known_is_on_the_disk(how: str, server: Server) -> None:
+    schema = f"&lionpride_schema={next(schemas)}"
+    errand = Errand(number=1)
+    async with wire_to(server.url) as wire:
+        first, second = Errands(store=wire.url + schema), Errands(store=server.url + schema)
+        try:
+            async with held_up(wire, first, errand) as appends:
+                await append_here(second, Errand.from_dict(errand.to_dict()), how)
+                await asyncio.to_thread(server.stop, "immediate")
+                await asyncio.to_thread(server.start)
+                assert (await second.store.get([errand.id]))[0] is not None
+            assert await appends == [errand]
+        finally:
+            await first.store.close()
+            await second.store.close()
+
+
+async def cancel_who_waits(connection: Any) -> None:
+    """Cancel the statement of the library that waits for a lock."""
+    while not await connection.fetchval(
+        "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity "
+        "WHERE application_name = 'lionpride' AND wait_event_type = 'Lock'"
+    ):
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+async def test_a_statement_that_is_cancelled_once_others_were_told_leaves_no_append_in_doubt(
+    n: int, server: Server
+) -> None:
+    schema, errands = next(schemas), [Errand(number=number) for number in range(1, n + 1)]
+    hog = await asyncpg.connect(server.url)
+    async with wire_to(server.url) as wire:
+        executor = Errands(store=f"{wire.url}&lionpride_schema={schema}")
+        try:
+            async with held_up(wire, executor, *errands) as appends:
+                async with hog.transaction():
+                    await hog.execute(f"SELECT * FROM {schema}.tally FOR UPDATE")
+                    wire.let_go()
+                    await cancel_who_waits(hog)
+                assert await appends == errands
+            assert (await executor.store.counts())[EventStatus.PENDING] == 1 + n
+        finally:
+            await hog.close()
+            await executor.store.close()
+
+
+async def test_what_others_have_run_before_its_append_returns_is_heard_of(server: Server) -> None:
+    schema = f"&lionpride_schema={next(schemas)}"
+    async with wire_to(server.url) as wire, Errands(store=server.url + schema) as worker:
+        executor = Errands(store=wire.url + schema)
+        try:
+            errands = [Errand(number=number) for number in range(1, 4)]
+            async with held_up(wire, executor, *errands) as appends:
+                await worker.join()
+                assert set(Errand.runs) == {0, 1, 2, 3}
+            assert await appends == errands
+            assert await executor.cancel(errands[0]) is False
+            assert await executor.result(errands[0]) == 1
+            assert [chunk async for chunk in executor.stream(errands[1])] == [2]
+            await executor.join()
+            assert errands[2].status is EventStatus.COMPLETED
+        finally:
+            await executor.store.close()
 
 
 async def test_a_server_without_room_for_one_more_is_waited_for(server: Server) -> None:

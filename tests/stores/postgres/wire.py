@@ -1,6 +1,7 @@
 """A wire to a server that can be cut when the server has done what was asked, before it is heard.
 
 Nothing else shows whether a step is safe to try again: the commit is there, and nobody was told.
+It can hold a statement up too, so that others come between it and the one before.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ class Wire:
     Attributes:
         url: Where clients find it.
         lost: How many answers were lost.
+        held: Set when a statement is held up.
     """
 
     def __init__(self, url: str) -> None:
@@ -31,6 +33,19 @@ class Wire:
         self.url = url.replace(self._host, self._folder.name)
         self._pattern: re.Pattern[bytes] | None = None
         self.lost = 0
+        self._holds: re.Pattern[bytes] | None = None
+        self.held = asyncio.Event()
+        self._let_go = asyncio.Event()
+
+    def hold(self, statement: str) -> None:
+        """Hold up the next statement in whose text this pattern is found, until ``let_go``."""
+        self._holds = re.compile(statement.encode())
+        self.held.clear()
+        self._let_go.clear()
+
+    def let_go(self) -> None:
+        """Pass on what is held up."""
+        self._let_go.set()
 
     def lose(self, statement: str) -> None:
         """Lose the next answer to a statement in whose text this pattern is found."""
@@ -40,7 +55,11 @@ class Wire:
         return await asyncio.start_unix_server(self._pass, Path(self._folder.name, SOCKET))
 
     async def _pass(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        server, to = await asyncio.open_unix_connection(Path(self._host, SOCKET))
+        try:
+            server, to = await asyncio.open_unix_connection(Path(self._host, SOCKET))
+        except OSError:  # the server is away
+            back.close()
+            return
         texts: dict[bytes, bytes] = {}  # of prepared statements, by name
         cut = asyncio.Event()
         told = asyncio.create_task(self._answer(server, back, cut))
@@ -51,6 +70,10 @@ class Wire:
                     if self._pattern is not None and self._pattern.search(texts.get(name, b"")):
                         self._pattern = None
                         cut.set()
+                    if self._holds is not None and self._holds.search(texts.get(name, b"")):
+                        self._holds = None
+                        self.held.set()
+                        await self._let_go.wait()
                 to.write(data)
         finally:
             told.cancel()

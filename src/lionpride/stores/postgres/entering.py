@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from asyncpg.pgproto.pgproto import UUID
 
-from ...errors import ExistsError
+from ...errors import ExistsError, StoreError
 from ..intake import check_room
 from ..sql import appending
 from ..sql.appending import Appending
@@ -17,6 +17,7 @@ from ..sql.forms import PENDING, Fresh, Place
 from .link import Db
 from .placing import finish, let_wait
 from .reading import standing
+from .speaking import lost
 
 __all__ = ("Append", "Enter", "enter", "exists")
 
@@ -111,10 +112,30 @@ async def enter(
     else:
         numbers = await db.value(_ENTER_TELLING, *bound, *notice) or []
         seen()
-        await db.run(_SYNC, queue, db.shard)
+        await _secure(db)
     if len(numbers) == len(fresh):
         return list(numbers)
     return await _some(db, fresh, queue, set(numbers))
+
+
+async def _secure(db: Db) -> None:
+    """Have on the disk what has been taken in.
+
+    Raises:
+        StoreError: if it cannot be had there: to be tried again as if no answer had come.
+    """
+    try:
+        await on_disk(db)
+    except Exception as error:
+        if lost(error):
+            raise
+        text = f"events were appended, and nobody knows whether they are on the disk: {error}"
+        raise StoreError(text, retryable=True, cause=error) from error
+
+
+async def on_disk(db: Db) -> None:
+    """Have on the disk what has been read: others may have told of it before it is there."""
+    await db.run(_SYNC, db.queue, db.shard)
 
 
 async def _some(
@@ -175,6 +196,13 @@ class Enter:
     room: int | None = None
 
     async def __call__(self, db: Db) -> list[int]:
+        try:
+            return await self._all(db)
+        except ExistsError:
+            await on_disk(db)  # who hears that it is known, counts on it
+            raise
+
+    async def _all(self, db: Db) -> list[int]:
         async with db.transaction():
             queue = db.queue
             if db.again and (taken := await _same(db, queue, self.fresh)):
@@ -213,9 +241,15 @@ class Append(Appending):
         while True:
             try:
                 async with db.transaction():
-                    return await self._all(db)
+                    answer = await self._all(db)
             except _Overtaken:
                 continue  # somebody has taken one of them in meanwhile: look again
+            except ExistsError:
+                await on_disk(db)  # who hears that it is known, counts on it
+                raise
+            if not any(is_new for _, is_new in answer):  # nothing was written
+                await on_disk(db)
+            return answer
 
     async def _all(self, db: Db) -> list[tuple[int, bool]]:
         queue = db.queue

@@ -212,19 +212,25 @@ class Link:
         self._last = max(self._clock(), self._last + 1e-6)
         return self._last
 
-    async def run(self, step: Callable[[Db], Awaitable[T]], patience: float | None = None) -> T:
+    async def run(
+        self,
+        step: Callable[[Db], Awaitable[T]],
+        patience: float | None = None,
+        again: bool = False,
+    ) -> T:
         """What comes of a step; it is tried again while the connection is lost.
 
         Args:
             step: What to do. It is told by ``Db.again`` that it may have been done before.
             patience: Seconds for which it is tried; None: as is usual.
+            again: Whether it may have been done before this, too.
 
         Raises:
             StoreError: if the server cannot be had, or refuses.
         """
         began = monotonic()
         latest = began + (self._patience if patience is None else patience)
-        again, delay = False, _SOON
+        delay = _SOON
         while True:
             connection = None
             try:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
-from ...errors import OperationError
+from ...errors import OperationError, StoreError
 from ...model.work import Work
 from ..contract import Entry
 from ..record import Record
@@ -177,18 +177,21 @@ class TakingIn(Publishing):
     async def _appended_one(self, entries: Sequence[Entry], answer: list[tuple[int, bool]]) -> None:
         await self._appended(entries, answer, None)
 
-    async def _enter_all(self, entries: Sequence[Entering]) -> bool:
+    async def _enter_all(self, entries: Sequence[Entering], again: bool = False) -> bool:
         opened = self._open
         columns = [one[1] for one in entries]
         notice = self._herald.speak(READY) if len(entries) <= FEW else None
         seen = self._bells.ring_ready  # a claim finds it, and waits until it is noted here
         numbers: Sequence[int | Exception]
         try:
-            numbers = await opened.entering.run(lambda db: enter(db, columns, notice, seen))
+            numbers = await opened.entering.run(
+                lambda db: enter(db, columns, notice, seen), again=again
+            )
         except Exception as error:
             if len(entries) > 1:  # which of them it was, shows when each is taken for itself
+                unsure = again or (isinstance(error, StoreError) and error.retryable)
                 for one in entries:
-                    await self._enter_all([one])
+                    await self._enter_all([one], unsure)
                 return True
             numbers = [error]
         self._holding.entered(entries, Entered(numbers))
