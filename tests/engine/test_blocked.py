@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -204,6 +205,82 @@ print(thread.is_alive(), asyncio.run(threads()))
         "['MainThread', 'lionpride-watch']",
         "False ['MainThread', 'lionpride-watch']",
     ]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+def test_a_forked_child_watches_its_own_loop_and_not_its_parents() -> None:
+    program = """
+import asyncio, os, threading
+from lionpride.core import Event, Executor, Processor
+from lionpride.engine.blocked import _WATCHER
+
+class Job(Event):
+    forks: bool = False
+
+    async def _invoke(self):
+        if self.forks and not (child := os.fork()):
+            asyncio.events._set_running_loop(None)
+            asyncio.run(run(Job()))
+            os._exit(0)
+        if self.forks:
+            os.waitpid(child, 0)
+        print(len(_WATCHER._looks), len(threading.enumerate()), flush=True)
+
+class Jobs(Processor):
+    event_type = Job
+
+class Desk(Executor):
+    processor_type = Jobs
+
+async def run(job):
+    desk = Desk()
+    await desk.append(job)
+    await desk.forward()
+
+asyncio.run(run(Job(forks=True)))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "1 2\n" * 2, "the child would blame its parent's event"
+
+
+def test_a_loop_that_was_closed_with_a_run_in_it_is_watched_no_more() -> None:
+    program = """
+import asyncio, gc, logging, threading, weakref
+from lionpride.core import Event, Executor, Processor
+
+logging.disable()
+
+class Job(Event):
+    async def _invoke(self):
+        await asyncio.sleep(100)
+
+class Jobs(Processor):
+    event_type = Job
+
+class Desk(Executor):
+    processor_type = Jobs
+
+async def main(desk):
+    await desk.start()
+    run = asyncio.create_task(desk.processor.execute())
+    await desk.append(Job())
+    await asyncio.sleep(0.2)
+
+desk = Desk({"blocked_after": 0.05})
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main(desk))
+loop.close()
+(thread,) = (t for t in threading.enumerate() if t.name == "lionpride-watch")
+thread.join(20)
+processor = weakref.ref(desk.processor)
+del desk, loop
+gc.collect()
+print(thread.is_alive(), processor())
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False None\n"
 
 
 # --- one look after another

@@ -294,3 +294,33 @@ async def test_eager_tasks_change_nothing(asks: bool) -> None:
     assert set(statuses(jobs)) == {"completed"}
     assert await Job(label="at once").invoke() == "at once"
     assert await Job(label="later", do=sleeps(1)).invoke() == "later"
+
+
+async def test_the_watch_is_woken_before_another_worker_runs_what_the_sleeper_was_woken_for() -> (
+    None
+):
+    executor, said = desk(), list[str]()
+    owners: dict[str, asyncio.Task[Any]] = {}
+
+    async def note(event: Job) -> None:
+        owners[event.label] = own_task()
+        said.append(event.label)
+
+    def come() -> None:
+        """One worker sleeps, another one is about to look once more."""
+        (crew,) = worker(executor)._crews
+        assert crew.when_up(lambda: said.append("up"))
+        with pytest.raises(StopIteration):
+            executor.append(Job(label="late", do=note)).send(None)
+
+    async def slow(event: Job) -> None:
+        await asyncio.sleep(1)
+        await note(event)
+        asyncio.get_running_loop().call_soon(come)
+
+    async with background(executor):
+        await executor.append_many([Job(label="quick", do=note), Job(label="slow", do=slow)])
+        await asyncio.sleep(2)
+        await executor.join()
+    assert said == ["quick", "slow", "up", "late"]
+    assert owners["late"] is owners["slow"] is not owners["quick"], "not who was woken"

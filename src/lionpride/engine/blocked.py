@@ -45,7 +45,7 @@ class Look:
         threshold: Seconds after which it counts as blocked.
         busy: Whether an event's code may be running; called in the thread.
         holder: The event that a task runs; called in the thread.
-        when_up: Has a function called when the crew that sleeps now gets up; False if it cannot.
+        when_up: Has a function called when the crew that sleeps now is woken; False if it cannot.
         loop: The loop.
 
     Attributes:
@@ -73,6 +73,11 @@ class Look:
         self._came = -1.0
         self._told = ""
         self._quiet = 0  # turns one after another in which nothing ran
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the loop was closed before the crew had ended."""
+        return self._loop.is_closed()
 
     def turn(self, now: float, *, stopped: bool) -> None:
         """Look once; called in the thread.
@@ -209,7 +214,11 @@ class _Watcher:
     """The thread, while there is anything to look at."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Watch nothing; in a forked child too, whose loops and thread are the parent's."""
+        self._changed = threading.Condition()  # that of the parent may be held for ever
         self._looks: set[Look] = set()
         self._thread: threading.Thread | None = None
         self._pause: float | None = LINGER  # until the next turn; None: until it is called
@@ -218,7 +227,7 @@ class _Watcher:
         look.on_up = self._call
         with self._changed:
             self._looks.add(look)
-            if self._thread is None or not self._thread.is_alive():  # or it was not forked
+            if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="lionpride-watch", daemon=True
                 )
@@ -240,21 +249,29 @@ class _Watcher:
         before = spent = 0.0
         while True:
             now, cpu = monotonic(), process_time()
-            looks = tuple(self._looks)
+            watched = bool(self._looks)
             pause = self._pause
             late = 0.0 if pause is None else now - before - pause
             # Late because this process was stopped, or because a call held Python's lock? The
             # second takes time of the processor.
             stopped = pause is not None and late > pause and cpu - spent < late / 2
-            for look in looks:
-                look.turn(now, stopped=stopped)
+            self._turn(now, stopped=stopped)
             with self._changed:
-                if not looks and not self._looks:
+                if not watched and not self._looks:
                     self._thread = None
                     return
                 self._pause = self._until_next()
                 before, spent = monotonic(), process_time()
                 self._changed.wait(self._pause)
+
+    def _turn(self, now: float, *, stopped: bool) -> None:
+        """Look once at each, and no more at those whose loop was closed: they keep a processor."""
+        for look in tuple(self._looks):
+            if look.is_lost:
+                with self._changed:
+                    self._looks.discard(look)
+            else:
+                look.turn(now, stopped=stopped)
 
     def _until_next(self) -> float | None:
         """Seconds until the next turn; None: until it is called."""
@@ -264,6 +281,9 @@ class _Watcher:
 
 
 _WATCHER: Final = _Watcher()
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
+    os.register_at_fork(after_in_child=_WATCHER.begin_anew)
 
 
 @contextmanager
@@ -279,7 +299,7 @@ def watched(
         threshold: Seconds.
         busy: Whether an event's code may be running; called in another thread.
         holder: The event that a task runs, if any; called in another thread.
-        when_up: Has a function called when the crew that sleeps now gets up, before anything
+        when_up: Has a function called when the crew that sleeps now is woken, before anything
             runs; False if it cannot say so.
     """
     loop = asyncio.get_running_loop()

@@ -138,6 +138,8 @@ class Hands(ABC):
         """Let the one who looks, and sleeps, look again."""
         if self._asleep is not None and not self._asleep.done() and not self.lost:
             self._asleep.set_result(None)
+            if self._errands:
+                self._get_up()
 
     def _rouse(self) -> None:
         """Have somebody look: the one who sleeps over it, or another who is called."""
@@ -148,6 +150,8 @@ class Hands(ABC):
             except RuntimeError:
                 if not self.lost:
                     raise
+            if self._errands:  # now, since another worker may be quicker to run what has come
+                self._get_up()
         elif not self.lost:
             self._call()
 
@@ -175,7 +179,7 @@ class Hands(ABC):
             self._errands.pop()()
 
     def when_up(self, errand: Callable[[], object]) -> bool:
-        """Have a function called when the one who sleeps gets up, before it does anything.
+        """Have a function called when the one who sleeps is woken, before any event runs.
 
         Returns:
             Whether it will be: not if nobody sleeps, or only for so many seconds.
