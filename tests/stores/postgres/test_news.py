@@ -7,10 +7,14 @@ from typing import Any
 
 import asyncpg
 import pytest
-from stores.asking import put
+from stores.asking import put, settle
 from stores.homes import Home
 from stores.makers import QUEUE
+from stores.postgres.wire import wire_to
 
+from lionpride.rules.lifecycle import Completion
+from lionpride.rules.limits import Limit
+from lionpride.rules.metering import Limits
 from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.postgres.news import ENDED, INTERVAL, READY, STEADY, Herald
 
@@ -212,3 +216,34 @@ async def test_what_was_done_just_before_the_store_was_closed_is_heard() -> None
         await rung.wait()
     finally:
         await worker.close()
+
+
+async def test_an_ending_that_is_heard_while_a_claim_under_limits_is_under_way_counts() -> None:
+    """The claim has read what is taken of the limit, and is answered after the news."""
+    home, limits = Home(), Limits([Limit("requests", 1)])
+    async with wire_to(home.url) as wire:
+        holder = PostgresStore(home.url, QUEUE, schema=home.schema)
+        other = PostgresStore(wire.url, QUEUE, schema=home.schema)
+        try:
+            hears = asyncio.Event()
+            other.enlist("other", lambda event: None)
+            other.on_ready(hears.set)
+            await hears.wait()
+            hears.clear()
+            other.on_ready(hears.set)
+            await put(holder, 1.0, 1.0)
+            await hears.wait()
+            ((one,), _) = await holder.claim("holder", 1, limits=limits, start=True)
+            wire.hold('"ready" r JOIN')
+            claiming = asyncio.create_task(other.claim("other", 1, limits=limits, start=True))
+            await wire.held.wait()
+            other._is_shared = False
+            await settle(holder, one, Completion("done", 0.1))
+            while not other._is_shared:  # until it has heard
+                await asyncio.sleep(0.001)
+            wire.let_go()
+            assert await claiming == ([], 0.0), "it has to look again"
+        finally:
+            other.discharge("other")
+            await holder.close()
+            await other.close()

@@ -112,8 +112,11 @@ class Watching(Manage):
         if origin == self._origin or (mark and queue != self.queue):
             return
         self._is_shared = self._is_shared or bool(mark)
-        if self._is_wanted() and (self._minds_endings() or not set(news) <= _ENDINGS):
-            self._learn(news)
+        if self._is_wanted():
+            if self._minds_endings() or not set(news) <= _ENDINGS:
+                self._learn(news)
+            elif ENDED in news:  # a claim under way may have found limits taken before it
+                self._note()
 
     def _minds_endings(self) -> bool:
         """Whether anybody here waits for what others end, or show."""
