@@ -53,6 +53,7 @@ class Log:
         self._has = 0
         self._most = pages + _NEXT if connection.pragma("synchronous") == _FULL else 0
         self._room = 0  # pages that its file has room for, as far as is known
+        self._is_longer = False  # the next commit syncs zeros too
         self._copied = 0  # pages that were there when it was copied last, and not to its end
         self._slow = 0.0
         connection.set_wal_hook(self._grew)
@@ -66,11 +67,19 @@ class Log:
 
         The sync of a commit that overwrites what the file has takes two thirds of the time of one
         that makes it longer, and there are dozens before the log begins anew. So the file is made
-        longer for several at once. Zeros are no frame of a log: SQLite passes over them. Where
-        the disk has no room for them, the file stays as it is.
+        longer for several at once, but for the first: who commits once has nothing of it. Zeros
+        are no frame of a log: SQLite passes over them. Where the disk has no room for them, the
+        file stays as it is.
         """
-        if self._room - self._has < _NEXT and self._room < self._most:
-            self._room = _lengthen(Path(self._connection.filename_wal), self._has, self._most)
+        db = self._connection
+        self._is_longer = (
+            self._has > 0
+            and self._room - self._has < _NEXT
+            and self._room < self._most
+            and db.txn_state("main") == apsw.SQLITE_TXN_WRITE  # else others may write just there
+        )
+        if self._is_longer:
+            self._room = _lengthen(Path(db.filename_wal), self._has, self._most)
 
     @property
     def is_quick(self) -> bool:
@@ -78,8 +87,9 @@ class Log:
         return self._slow < _FEW
 
     def note(self, seconds: float) -> None:
-        """Note how long a commit took."""
-        self._slow = min(self._slow * _WEIGHT + (seconds >= QUICK), _MOST)
+        """Note how long a commit took; of one that synced zeros too it says nothing."""
+        if not self._is_longer:
+            self._slow = min(self._slow * _WEIGHT + (seconds >= QUICK), _MOST)
 
     @property
     def is_long(self) -> bool:
@@ -94,6 +104,7 @@ class Log:
         length, copied = self._has, 0
         with suppress(apsw.Error):
             length, copied = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        self._room = 0  # it is looked at anew: others may have cut it off, or made room
         done = copied >= length
         self._has, self._copied = (0, 0) if done else (length, length)
 
