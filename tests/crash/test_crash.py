@@ -26,7 +26,7 @@ GROUPS = {
     "thread": ("thread: before", "thread: after"),
     "takeover": ("takeover: before", "takeover: after", "claim: after"),
     "renewal": ("renewal",),
-    "disk": ("log", "checkpoint"),
+    "disk": ("log", "zeros", "checkpoint"),
 }
 """Every point, with those that lie near it."""
 
