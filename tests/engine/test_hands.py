@@ -324,3 +324,22 @@ async def test_the_watch_is_woken_before_another_worker_runs_what_the_sleeper_wa
         await executor.join()
     assert said == ["quick", "slow", "up", "late"]
     assert owners["late"] is owners["slow"] is not owners["quick"], "not who was woken"
+
+
+async def test_the_watch_rests_while_the_next_event_is_not_due_and_is_woken_before_it_runs() -> (
+    None
+):
+    executor, said = desk(), list[str]()
+
+    async def note(event: Job) -> None:
+        said.append(event.label)
+
+    async with background(executor):
+        await executor.append(Job(label="late", do=note), delay=3600)
+        await asyncio.sleep(1)
+        (crew,) = worker(executor)._crews
+        assert crew.when_up(lambda: said.append("up"))
+        await asyncio.sleep(3500)
+        assert said == []
+        await executor.join()
+    assert said == ["up", "late"]

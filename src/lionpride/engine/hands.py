@@ -182,9 +182,9 @@ class Hands(ABC):
         """Have a function called when the one who sleeps is woken, before any event runs.
 
         Returns:
-            Whether it will be: not if nobody sleeps, or only for so many seconds.
+            Whether it will be: not if nobody sleeps.
         """
-        sleeps = self._asleep is not None and not self._asleep.done() and not self._errands
+        sleeps = self._asleep is not None and not self._asleep.done()
         if sleeps:
             self._errands.append(errand)
         return sleeps
