@@ -8,7 +8,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from lionpride.stores.sqlite.log import QUICK, Log
+from lionpride.stores.sqlite import log as log_module
+from lionpride.stores.sqlite.log import QUICK, Log, _lengthen
 
 
 @pytest.fixture
@@ -157,6 +158,25 @@ def test_a_log_that_another_program_cut_off_is_made_longer_again(
     assert pages(file) > 100
     assert other.pragma("integrity_check") == "ok"
     other.close()
+
+
+def test_zeros_take_the_place_of_nothing_that_is_written_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, others = tmp_path / "a.db-wal", b"frames of another process" * 100
+    path.write_bytes(b"its head")
+
+    def zeros(count: int) -> bytes:  # what is written, when the end of the file is known
+        with path.open("ab") as file:
+            file.write(others)
+        return b"\0" * count
+
+    monkeypatch.setattr(log_module, "bytes", zeros, raising=False)
+    _lengthen(path, 1, 300)
+    assert path.read_bytes().rstrip(b"\0") == b"its head" + others
+    path.unlink()
+    assert _lengthen(path, 1, 300) == 300
+    assert not path.exists()
 
 
 def test_nothing_is_written_to_the_log_of_a_transaction_that_sqlite_has_ended(

@@ -112,10 +112,12 @@ class Log:
 def _lengthen(path: Path, pages: int, most: int) -> int:
     """Have room in a log for more than so many pages; for how many there is room now.
 
-    It says ``most`` as well if there can be no more.
+    It says ``most`` as well if there can be no more. The zeros are appended, so that they can
+    stand before nothing that is written meanwhile: a file that was moved in use has another's log
+    in its place.
     """
     try:
-        with path.open("r+b", buffering=0) as file:
+        with open(path, "ab", buffering=0, opener=_if_there) as file:
             length = file.seek(0, os.SEEK_END)
             room = min(max(pages, (length - _HEAD) // _FRAME) + _MORE, most)
             missing = _HEAD + room * _FRAME - length
@@ -125,3 +127,7 @@ def _lengthen(path: Path, pages: int, most: int) -> int:
             return room
     except OSError:
         return most
+
+
+def _if_there(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_CREAT)
