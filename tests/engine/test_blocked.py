@@ -207,6 +207,52 @@ print(thread.is_alive(), asyncio.run(threads()))
     ]
 
 
+def test_a_handler_of_the_log_that_raises_ends_no_watch_for_good() -> None:
+    program = """
+import asyncio, logging, threading
+from lionpride.core import Event, Executor, Processor
+
+class Handler(logging.Handler):
+    def emit(self, record):
+        if threading.current_thread() is watch():
+            raise RuntimeError
+
+def watch():
+    return next((t for t in threading.enumerate() if t.name == "lionpride-watch"), None)
+
+class Job(Event):
+    async def _invoke(self):
+        thread = watch()
+        thread.join(20)
+        return thread.is_alive()
+
+class Again(Job):
+    async def _invoke(self):
+        return watch() is not None
+
+class Jobs(Processor):
+    event_type = Job
+
+class Desk(Executor):
+    processor_type = Jobs
+
+async def run(job):
+    desk = Desk({"blocked_after": 0.05})
+    await desk.append(job)
+    await desk.forward()
+    return job.response
+
+handler = Handler()
+logging.getLogger("lionpride").addHandler(handler)
+dead = asyncio.run(run(Job()))
+logging.getLogger("lionpride").removeHandler(handler)
+print(dead, asyncio.run(run(Again())))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False True\n", done.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
 def test_a_forked_child_watches_its_own_loop_and_not_its_parents() -> None:
     program = """

@@ -227,7 +227,7 @@ class _Watcher:
         look.on_up = self._call
         with self._changed:
             self._looks.add(look)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # a handler of the log raised
                 self._thread = threading.Thread(
                     target=self._run, name="lionpride-watch", daemon=True
                 )
