@@ -241,15 +241,12 @@ class Append(Appending):
         while True:
             try:
                 async with db.transaction():
-                    answer = await self._all(db)
+                    return await self._all(db)
             except _Overtaken:
                 continue  # somebody has taken one of them in meanwhile: look again
             except ExistsError:
                 await on_disk(db)  # who hears that it is known, counts on it
                 raise
-            if not any(is_new for _, is_new in answer):  # nothing was written
-                await on_disk(db)
-            return answer
 
     async def _all(self, db: Db) -> list[tuple[int, bool]]:
         queue = db.queue
@@ -266,6 +263,8 @@ class Append(Appending):
         fresh = self.fresh(known, lambda uid: exists(db, uid, known))
         if self.room is not None:
             check_room(await db.value(_WAITING, queue), len(fresh), self.room)
+        if not fresh:
+            await on_disk(db)  # with the commit
         new: dict[bytes, int] = {}
         places = list(fresh.values())
         for at in range(0, len(places), PIECE):
