@@ -231,14 +231,17 @@ async def cancel_who_waits(connection: Any) -> None:
         await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize(
+    ("n", "patience"), [(1, 10.0), (3, 10.0), (3, 0.001)], ids=["one", "some", "some, impatient"]
+)
 async def test_a_statement_that_is_cancelled_once_others_were_told_leaves_no_append_in_doubt(
-    n: int, server: Server
+    n: int, patience: float, server: Server
 ) -> None:
     schema, errands = next(schemas), [Errand(number=number) for number in range(1, n + 1)]
     hog = await asyncpg.connect(server.url)
     async with wire_to(server.url) as wire:
-        executor = Errands(store=f"{wire.url}&lionpride_schema={schema}")
+        store = f"{wire.url}&lionpride_schema={schema}&lionpride_patience={patience}"
+        executor = Errands(store=store)
         try:
             async with held_up(wire, executor, *errands) as appends:
                 async with hog.transaction():
