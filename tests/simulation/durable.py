@@ -380,7 +380,7 @@ class Estate(Building):
         return home
 
 
-async def rolled_back(run: Any, step: Any, *args: Any) -> Any:
+async def rolled_back(run: Any, step: Any, *args: Any, **more: Any) -> Any:
     """What a step answers whose transaction comes to nothing."""
     answers = []
 
@@ -390,5 +390,5 @@ async def rolled_back(run: Any, step: Any, *args: Any) -> Any:
             raise RolledBack
 
     with suppress(RolledBack):
-        await run(spoilt, *args)
+        await run(spoilt, *args, **more)
     return answers[-1]
