@@ -85,13 +85,17 @@ class Wire:
     async def _answer(
         self, server: asyncio.StreamReader, back: asyncio.StreamWriter, cut: asyncio.Event
     ) -> None:
-        while data := await server.read(1 << 16):
-            if cut.is_set():
-                self.lost += 1
-                back.transport.abort()
-                return
-            back.write(data)
-        back.close()
+        try:
+            while data := await server.read(1 << 16):
+                if cut.is_set():
+                    self.lost += 1
+                    back.transport.abort()
+                    return
+                back.write(data)
+        except ConnectionResetError:  # it is gone, and had been asked for more
+            pass
+        finally:
+            back.close()
 
     def close(self) -> None:
         self._folder.cleanup()
