@@ -329,6 +329,8 @@ async def test_appending_while_it_stops_is_accepted_for_the_next_run() -> None:
 
 def test_the_end_of_the_loop_itself_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """The program ends while the run goes on: what ran is interrupted, and nothing complains."""
+    gc.collect()  # what other tests have left
+    caplog.clear()
     executor = desk(concurrency_limit=2)
     tasks: list[asyncio.Task[None]] = []
 

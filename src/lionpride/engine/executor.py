@@ -131,10 +131,18 @@ class Executor(Control):
             ExistsError: if its id is known here, or another executor holds it.
             QueueFullError: if as many as ``max_queue_size`` wait, without ``wait``.
         """
+        now = self._now
         if type(event) is not self._usual_type:
             self._check(event)
         if type(priority) is not float or priority - priority != 0.0:  # infinite, or not a number
             priority = checked_priority(event, priority)
+        elif (  # the usual way in: an idle crew feels each question
+            now is not None
+            and not (terms or self._observers.active)
+            and connection is None
+            and now.append_now(event, priority)
+        ):
+            return event
         observers = self._observers
         if quiet := not observers.active:  # nobody is told of it
             pass
@@ -150,7 +158,6 @@ class Executor(Control):
         if terms:  # keywords of their own, with a default each, cost four times as much
             asked = terms_of(self._store.time(), **terms)
             return await self._append_on(asked, event, priority, exist_ok, wait)
-        now = self._now
         if now is not None:
             if not quiet and are_new((event,)):
                 return await self._append_seen(now, event, priority)

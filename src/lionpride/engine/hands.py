@@ -143,16 +143,24 @@ class Hands(ABC):
 
     def _rouse(self) -> None:
         """Have somebody look: the one who sleeps over it, or another who is called."""
-        asleep = self._asleep
-        if asleep is not None and not asleep.done():
+        asleep, self._asleep = self._asleep, None
+        if asleep is not None:
             try:  # `_wake`, written out: an idle crew feels each step of this
                 asleep.set_result(None)
+            except asyncio.InvalidStateError:  # it was cancelled
+                self._call_if_any()
             except RuntimeError:
+                self._asleep = asleep
                 if not self.lost:
                     raise
             if self._errands:  # now, since another worker may be quicker to run what has come
                 self._get_up()
-        elif not self.lost:
+        else:
+            self._call_if_any()
+
+    def _call_if_any(self) -> None:
+        """Have somebody look, where there is a loop still."""
+        if not self.lost:
             self._call()
 
     async def _sleep(self, seconds: float | None) -> None:
