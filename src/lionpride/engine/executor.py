@@ -138,8 +138,7 @@ class Executor(Control):
             priority = checked_priority(event, priority)
         elif (  # the usual way in: an idle crew feels each question
             now is not None
-            and not (terms or self._observers.active)
-            and connection is None
+            and not (terms or self._observers.active or connection is not None)
             and now.append_now(event, priority)
         ):
             return event
@@ -151,26 +150,20 @@ class Executor(Control):
             quiet = True
         else:
             quiet = observers.passes(event)
-        if connection is not None:
+        if terms or connection is not None:  # keywords of their own, each with a default, cost more
             asked = terms_of(self._store.time(), **terms)
+            if connection is None:
+                return await self._append_on(asked, event, priority, exist_ok, wait)
             await self._append_within(connection, ((event, priority),), asked, exist_ok)
             return event
-        if terms:  # keywords of their own, with a default each, cost four times as much
-            asked = terms_of(self._store.time(), **terms)
-            return await self._append_on(asked, event, priority, exist_ok, wait)
         if now is not None:
             if not quiet and are_new((event,)):
                 return await self._append_seen(now, event, priority)
             if quiet and now.append_now(event, priority):
                 return event
-        if (
-            self._prompt is not None
-            and not exist_ok
-            and "_status" not in event.__dict__  # it is new, ...
-            and self._room is None
-            and quiet
-        ):
-            await self._prompt.append_soon(event, priority)
+        prompt, is_new = self._prompt, "_status" not in event.__dict__
+        if prompt is not None and is_new and quiet and not exist_ok and self._room is None:
+            await prompt.append_soon(event, priority)
             return event
         return await self._append_on(None, event, priority, exist_ok, wait)
 
