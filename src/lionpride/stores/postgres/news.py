@@ -69,10 +69,10 @@ class Herald:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     def speak(self, news: str) -> tuple[str, str] | None:
-        """What a transaction is to notify, channel and payload, that is what there is to tell.
+        """What a transaction has to notify that tells these news itself: channel and payload.
 
         Returns:
-            None if others were told something just now: tell it as usual.
+            None if others were told something just now: then `tell` them, once it is committed.
         """
         if self._task is not None:
             return None
