@@ -43,7 +43,6 @@ class Claims(TakingIn):
         self._cleaning = Cleaning()
         self._swept = -SWEEP
         self._others = False  # others hold leases
-        self._deeds: set[asyncio.Future[Any]] = set()  # under way, and before the next claim
         self._notes = 0  # of steps that may have let go of something
         self._strangers = True  # what is claimed here has mostly been appended elsewhere
 
@@ -212,12 +211,6 @@ class Claims(TakingIn):
         if taken.claims and not taken.wanted:
             self._before_claims(self._settle([(*claim, RELEASED) for claim in taken.claims]))
             taken.claims = []
-
-    def _before_claims(self, asked: asyncio.Future[Any]) -> None:
-        """Have the next claim wait for something that nobody else waits for."""
-        self._deeds.add(asked)
-        asked.add_done_callback(self._deeds.discard)
-        asked.add_done_callback(heard)
 
     def _tidy(self) -> None:
         """Look now and then for leases that have lapsed, before a claim."""

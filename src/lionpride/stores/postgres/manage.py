@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
@@ -38,6 +39,7 @@ class Manage(Base, Ringing):
         super().__init__(*args, **kwargs)
         self._enlisted: set[str] = set()  # workers that are in the table, as far as is known
         self._claiming = 0  # claims under way
+        self._deeds: set[asyncio.Future[Any]] = set()  # under way, and before the next claim
         self._rings_late = False  # when they are answered, who waits for idleness is to look
 
     async def close(self) -> None:
@@ -193,7 +195,14 @@ class Manage(Base, Ringing):
 
     def _enlist(self, worker: str) -> None:
         step = Enlist(worker, self._lease, self._about[worker]())
-        self._ask(step, lambda _: self._enlisted.add(worker)).add_done_callback(heard)
+        # What it claims would lapse, if code blocked the loop before it is on the list.
+        self._before_claims(self._ask(step, lambda _: self._enlisted.add(worker)))
+
+    def _before_claims(self, asked: asyncio.Future[Any]) -> None:
+        """Have the next claim wait for something that nobody else waits for."""
+        self._deeds.add(asked)
+        asked.add_done_callback(self._deeds.discard)
+        asked.add_done_callback(heard)
 
     def _discharging(self, worker: str) -> Discharge:
         self._enlisted.discard(worker)
