@@ -5,7 +5,7 @@ from typing import Any
 
 from crash.deeds import Doer
 
-from lionpride.stores.postgres import settling
+from lionpride.stores.postgres import claiming, completing, settling
 from lionpride.stores.postgres.pulse import Pulse as PulseOfPostgres
 from lionpride.stores.sqlite import steps
 from lionpride.stores.sqlite.pulse import Pulse
@@ -15,10 +15,14 @@ from lionpride.stores.sqlite.rows import Rows
 def guard_by_id() -> None:
     """A settle ends the lease of its event, whoever has it by now."""
     guard = " AND l.attempt = given.attempt"
-    for name in ("_COMPLETE", "_SETTLE"):
-        text = getattr(settling, name)
+
+    def spoilt(text: str) -> str:
         assert guard in text
-        setattr(settling, name, text.replace(guard, ""))
+        return text.replace(guard, "")
+
+    settling._SETTLE = spoilt(settling._SETTLE)  # type: ignore[misc]
+    completing._COMPLETE = spoilt(completing._COMPLETE)  # type: ignore[misc]
+    claiming.parts = lambda *how: spoilt(completing.parts(*how))  # type: ignore[attr-defined]
     end_leases_of = Rows.end_leases_of
 
     def of_today(self: Rows, number: int, attempt: int) -> int:

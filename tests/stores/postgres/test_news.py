@@ -85,6 +85,26 @@ async def test_endings_are_told_less_often_while_more_follow_and_anything_else_a
     await asyncio.sleep(1.0)
 
 
+@pytest.mark.virtual
+async def test_while_others_tell_of_endings_ours_wait_but_not_for_ever() -> None:
+    """Who is woken by theirs sees ours, too: eight who tell by turns would wake all each time."""
+    wire = Wire()
+    herald = Herald(wire.send, "channel")
+    herald.expect(more=True)
+    for _ in range(2_000):
+        herald.tell(ENDED)
+        herald.heard()
+        await asyncio.sleep(0.001)
+    assert 2 <= len(wire.sent) <= 6
+    wire.sent.clear()
+    began = asyncio.get_running_loop().time()
+    herald.tell(ENDED)
+    herald.expect(more=False)
+    await asyncio.sleep(2 * INTERVAL)
+    assert wire.sent[0][0] - began <= INTERVAL, "the last are not held back"
+    await asyncio.sleep(1.0)
+
+
 def test_another_loop_is_told_of_as_well() -> None:
     wire = Wire()
     herald = Herald(wire.send, "channel")

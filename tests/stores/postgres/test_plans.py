@@ -17,6 +17,7 @@ from stores.homes import Home, aside
 
 from lionpride.stores.postgres import (
     claiming,
+    completing,
     entering,
     leasing,
     rationing,
@@ -66,18 +67,17 @@ class Hot:
 
 
 NEXT = "ready_next"
-PLAIN = (False, False, False, False)
+PLAIN = (NEXT, "event_pkey", "tally_pkey")
+ALL = (*PLAIN, "lease_pkey")
 HOT = {
     "append": Hot(entering._ENTER, ("tally_pkey",)),
     "append that is told of": Hot(entering._ENTER_TELLING, ("tally_pkey",)),
     "have it on the disk": Hot(entering._SYNC, ("tally_pkey",)),
-    "claim": Hot(claiming.statement(*PLAIN, False), (NEXT, "tally_pkey")),
-    "claim, with what it is": Hot(claiming.statement(*PLAIN, True), (NEXT, "event_pkey")),
-    "claim of a round": Hot(claiming.statement(True, True, False, False, False), (NEXT,)),
-    "claim with the denied": Hot(claiming.statement(True, True, True, False, False), (NEXT,)),
-    "claim without some kinds": Hot(
-        claiming.statement(False, False, False, True, False), (NEXT, "event_pkey")
-    ),
+    "claim": Hot(claiming.statement(False, False, False, False, False), PLAIN),
+    "claim that puts on record": Hot(claiming.statement(False, False, False, False, True), ALL),
+    "claim of a round": Hot(claiming.statement(True, True, False, False, True), ALL),
+    "claim with the denied": Hot(claiming.statement(True, True, True, False, True), ALL),
+    "claim without some kinds": Hot(claiming.statement(False, False, False, True, True), ALL),
     "claim under limits": Hot(rationing._TAKE, (NEXT, "ready_later")),
     "who is in the line of a limit": Hot(
         f"{rationing._line(False)} LIMIT 100", (NEXT, "event_pkey")
@@ -86,7 +86,7 @@ HOT = {
     "what is known of some": Hot(reading._KEPT, ("event_pkey",)),
     "where some stand": Hot(reading._STANDING, ("lease_pkey", "finished_pkey")),
     "ids that are known": Hot(entering._KNOWN, ("event_id",)),
-    "complete": Hot(settling._COMPLETE, ("lease_pkey", "tally_pkey")),
+    "complete": Hot(completing._COMPLETE, ("lease_pkey", "tally_pkey")),
     "settle": Hot(settling._SETTLE, ("lease_pkey", "tally_pkey")),
     "sign of life": Hot(leasing.BEAT, ("worker_pkey",)),
     "extend": Hot(leasing._EXTEND, ("lease_pkey",)),

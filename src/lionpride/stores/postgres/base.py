@@ -101,7 +101,12 @@ class Base(Local):
                 self._door,
                 self.names,
                 self.queue,
-                Lanes(enter=self._enter_all, settle=self._settle_all),
+                Lanes(
+                    enter=self._enter_all,
+                    settle=self._settle_all,
+                    claim=self._claim_one,
+                    give_way=self._give_way,
+                ),
                 connections=self._connections,
                 where=self.place,
                 patience=self._patience,
@@ -157,7 +162,7 @@ class Base(Local):
             await self._herald.stop()
             await opened.close()
 
-    # -- taking in, and settling: the two lanes that share statements ------------------------
+    # -- taking in, settling and claiming: the hot lanes -------------------------------------
 
     async def _enter_all(self, entries: Sequence[Entry]) -> bool:
         """Take in events that nobody had before, and tell those who wait."""
@@ -165,6 +170,14 @@ class Base(Local):
 
     async def _settle_all(self, items: Sequence[Exit | Asked]) -> bool:
         """Put on record what came of claims."""
+        raise NotImplementedError
+
+    async def _claim_one(self, some: Sequence[Asked]) -> bool:
+        """Claim, or take another step of those that go before the next claim."""
+        raise NotImplementedError
+
+    async def _give_way(self, waiting: Sequence[Exit | Asked]) -> None:
+        """Let a claim take along what has completed."""
         raise NotImplementedError
 
     # -- noting ------------------------------------------------------------------------------

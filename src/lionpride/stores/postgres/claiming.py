@@ -1,4 +1,4 @@
-"""Claims: the first that are ready get a lease, in one statement."""
+"""Claims: what is ready first gets a lease; the same statement puts on record what has ended."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from ..sql.forms import STATE, Kept, Waits
+from .completing import ARGUMENTS, Completing, parts
 from .expiring import Expire, Expired
 from .link import Db
 
@@ -25,17 +26,29 @@ AFTER: Final = ", ".join(
     for each in _STATE
 )
 """The state of an event as it is leased; $6 says whether it starts at once."""
+_READY: Final = ", ".join(f"r.{each}" for each in _STATE)
+_PICKED: Final = ", ".join(f"picked.{each}" for each in _STATE)
+
+_USUAL: Final = 8
+"""Arguments that a claim always has."""
 
 _GATE: Final = """
 WITH gate AS MATERIALIZED (
     SELECT t.now, q.paused,
         (SELECT due FROM {ready} WHERE queue = $2 AND due > 0 ORDER BY due LIMIT 1) AS due,
         (SELECT expires FROM {ready} WHERE queue = $2 AND expires IS NOT NULL
-         ORDER BY expires LIMIT 1) AS expires
+         ORDER BY expires LIMIT 1) AS expires,
+        (SELECT array_agg(one::xid) FROM pg_snapshot_xip(pg_current_snapshot()) one) AS busy
     FROM (SELECT {now} AS now) t, {queue} q WHERE q.number = $2
 )"""
 _OPEN: Final = "(SELECT paused <= now AND coalesce(due > now, true) FROM gate)"
 _IN_TIME: Final = "(r.expires IS NULL OR r.expires > (SELECT now FROM gate))"
+
+# Others hold the rows that they are about to take. SKIP LOCKED finds that out by asking for the
+# lock; to look at who wrote the row last is ten times as quick, and leaves few for it to find out.
+_FREE: Final = (
+    "(r.xmax = '0'::xid OR r.xmax <> ALL (coalesce((SELECT busy FROM gate), '{{}}')::xid[]))"
+)
 
 _MATURE: Final = """
 UPDATE {ready} SET due = 0 WHERE queue = $2 AND due > 0 AND due <= (SELECT {now})
@@ -91,6 +104,9 @@ class Claim:
         met: More of them that were met.
         whole: Whether to bring what never changes of each event along.
         expire: Ends what was not started in time.
+        along: What is to be put on record with it; None: nothing.
+        ending: The time of that; None: the server's.
+        applied: Of each of them, once it is known, whether its claim held.
     """
 
     worker: str
@@ -104,6 +120,9 @@ class Claim:
     whole: bool
     expire: Expire
     met: set[str] = field(default_factory=set)
+    along: Completing | None = None
+    ending: float | None = None
+    applied: Sequence[bool] = ()
 
     async def __call__(self, db: Db) -> Claimed:
         queue = db.queue
@@ -118,29 +137,37 @@ class Claim:
 
     async def _take(self, db: Db, queue: int) -> tuple[Gate, list[Waits], dict[int, Kept]]:
         has = self.until is not None, bool(self.skip), self.denied, bool(self.missing)
-        text = statement(*has, self.whole)
+        along = None if self.applied else self.along  # it is done once
         bound: list[Any] = [db.now, queue, db.shard, self.n, self.worker, self.start, self.length]
+        bound.append(self.whole)
+        if along is not None:
+            bound += self.ending, *along.arguments
         if self.until is not None:
             bound.append(self.until)
         if self.skip:
             bound.append(list(self.skip))
         if self.missing:
             bound.append(list(self.missing))
-        found = await db.rows(text, *bound)
+        found = await db.rows(statement(*has, along is not None), *bound)
+        if along is not None:
+            self.applied = await along.applied(db, found[0][5])
         gate = Gate._make(found[0][:5])
         rows: list[Waits] = []
         kept: dict[int, Kept] = {}
         for one in found:
-            if one[5] is not None:
-                rows.append(one[5:17])
+            if one[6] is not None:
+                rows.append(one[6:18])
                 if self.whole:
-                    kept[one[5]] = one[17:]
+                    kept[one[6]] = one[18:]
         return gate, rows, kept
+
+
+_LOOK: Final = f"{_GATE} SELECT now, paused, due, expires, false FROM gate"
 
 
 async def gate_of(db: Db, queue: int) -> Gate:
     """What there is to know of a queue before a claim."""
-    return Gate._make(await db.row(f"{_GATE} SELECT *, false FROM gate", db.now, queue))
+    return Gate._make(await db.row(_LOOK, db.now, queue))
 
 
 async def mature(db: Db, queue: int) -> None:
@@ -158,10 +185,10 @@ def wait_of(gate: Gate, taken: int, n: int) -> float | None:
     return None if gate.due is None else max(1e-9, gate.due - gate.now)
 
 
-@lru_cache(maxsize=64)
-def statement(until: bool, skip: bool, denied: bool, missing: bool, whole: bool) -> str:
-    """The claim with these conditions."""
-    place, where = 8, ["r.queue = $2", _IN_TIME]
+@lru_cache(maxsize=32)
+def statement(until: bool, skip: bool, denied: bool, missing: bool, along: bool) -> str:
+    """The claim with these conditions; ``along``: with completions, which have a table more."""
+    place, where = _USUAL + 1 + (1 + ARGUMENTS) * along, ["r.queue = $2", _IN_TIME, _FREE]
     if until:
         where.append(f"r.number <= ${place}")
         place += 1
@@ -175,25 +202,28 @@ def statement(until: bool, skip: bool, denied: bool, missing: bool, whole: bool)
     first = _pick(" AND ".join(["r.due = 0", *where, _OPEN]))
     if denied:
         later = _pick(" AND ".join(["r.due > 0", "r.denials > 0", *where, _OPEN]))
-        parts = f"""{_GATE}, now AS MATERIALIZED ({first}), later AS MATERIALIZED ({later}),
+        picked = f"""{_GATE}, now AS MATERIALIZED ({first}), later AS MATERIALIZED ({later}),
 picked AS MATERIALIZED (
     SELECT * FROM (SELECT * FROM now UNION ALL SELECT * FROM later) both_of_them
     ORDER BY priority, number LIMIT $4
 )"""
     else:
-        parts = f"{_GATE}, picked AS MATERIALIZED ({first})"
+        picked = f"{_GATE}, picked AS MATERIALIZED ({first})"
     plain = not (until or skip or denied)
-    return parts + _rest(plain, known, whole)
+    return picked + _rest(plain, known, along)
+
+
+_GONE: Final = "ARRAY(SELECT number FROM gone)"
 
 
 def _pick(where: str) -> str:
     return (
-        f"SELECT r.ctid AS at, r.priority, r.number FROM {{ready}} r WHERE {where} "
-        "ORDER BY r.priority, r.number LIMIT $4 FOR UPDATE SKIP LOCKED"
+        f"SELECT r.ctid AS at, r.number, r.due, r.priority, {_READY} FROM {{ready}} r "
+        f"WHERE {where} ORDER BY r.priority, r.number LIMIT $4 FOR UPDATE SKIP LOCKED"
     )
 
 
-def _rest(plain: bool, known: str, whole: bool) -> str:
+def _rest(plain: bool, known: str, along: bool) -> str:
     """From what is picked to the answer."""
     left = f"SELECT FROM {{ready}} r WHERE r.queue = $2 AND r.due = 0 AND {_IN_TIME} AND {known}"
     if plain:
@@ -206,22 +236,29 @@ def _rest(plain: bool, known: str, whole: bool) -> str:
     ) ELSE EXISTS ({left}) END"""
     else:
         more = f"EXISTS ({left} AND r.number <> ALL(ARRAY(SELECT number FROM picked)))"
+    gone, completed, count = "NULL", "", "0"
+    if along:
+        ending, given = f"coalesce(${_USUAL + 1}::float8, now) FROM gate", _USUAL + 2
+        completed, count = f", {parts(given, ending)}", "(SELECT count(*) FROM gone)"
+        gone = f"CASE WHEN {count} < cardinality(${given}::bigint[]) THEN {_GONE} END"
+    # What is picked is locked and read: it is deleted unseen. What is asked of an event that is
+    # not wanted is looked up by no number, which costs nothing.
     return f""", taken AS (
     DELETE FROM {{ready}} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
-    RETURNING number, due, priority, {STATE}
 ), leased AS (
     INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, until)
-    SELECT number, $2, CASE WHEN $6 THEN 0 ELSE taken.due END, priority, {AFTER}, $5,
+    SELECT number, $2, CASE WHEN $6 THEN 0 ELSE picked.due END, priority, {AFTER}, $5,
         gate.now + $7::float8
-    FROM taken, (SELECT now FROM gate) gate
-), counted AS (
-    UPDATE {{tally}} t SET pending = t.pending - n, processing = t.processing + n
-    FROM (SELECT count(*) AS n FROM taken) AS taken WHERE t.queue = $2 AND t.shard = $3 AND n > 0
+    FROM picked, (SELECT now FROM gate) gate
+){completed}, counted AS (
+    UPDATE {{tally}} t SET pending = t.pending - n, processing = t.processing + n - m,
+        completed = t.completed + m
+    FROM (SELECT (SELECT count(*) FROM picked) AS n, {count} AS m) AS moved
+    WHERE t.queue = $2 AND t.shard = $3 AND n + m > 0
 )
-SELECT gate.now, gate.paused, gate.due, gate.expires,
-    {more},
-    taken.*{f", {KEPT}" if whole else ""}
-FROM gate LEFT JOIN taken ON true
-{"LEFT JOIN {event} e ON e.number = taken.number" if whole else ""}
-ORDER BY taken.priority, taken.number
+SELECT gate.now, gate.paused, gate.due, gate.expires, {more}, {gone},
+    picked.number, picked.due, picked.priority, {_PICKED}, {KEPT}
+FROM gate LEFT JOIN picked ON true
+LEFT JOIN {{event}} e ON e.number = CASE WHEN $8 THEN picked.number END
+ORDER BY picked.priority, picked.number
 """

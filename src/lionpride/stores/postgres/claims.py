@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 from ...model import registry
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
 from ..contract import Claim, Settlement
+from ..sql.forms import Exit
 from ..sql.holding import Taken
 from ..sql.local import heard
 from ..sql.metering import Deed
 from ..sql.rationing import Ration
 from . import claiming, reading, settling
 from .cleaning import Cleaning
+from .completing import Completing
 from .expiring import Expire
+from .lanes import Asked, take
 from .leasing import disown
 from .link import Db
 from .rationing import Rationed
@@ -35,6 +39,18 @@ What a killed process had not on record runs again: that, and what ran.
 """
 
 
+TURNS: Final = 4
+"""Turns of the loop for which completions wait for a claim to take them along."""
+
+
+def _completed(waits: Exit | Asked) -> bool:
+    return not isinstance(waits, Asked)
+
+
+def _nothing(_: Exit | Asked) -> bool:
+    return False
+
+
 class Claims(TakingIn):
     """The part of ``PostgresStore`` that claims."""
 
@@ -43,6 +59,7 @@ class Claims(TakingIn):
         self._cleaning = Cleaning()
         self._swept = -SWEEP
         self._others = False  # others hold leases
+        self._more = False  # there was more to claim than the last claim took
         self._notes = 0  # of steps that may have let go of something
         self._strangers = True  # what is claimed here has mostly been appended elsewhere
 
@@ -77,7 +94,7 @@ class Claims(TakingIn):
         try:
             wait: float | None = await opened.ask(
                 opened.claim,
-                lambda db: self._take(db, step),
+                step,
                 lambda answer: self._claimed(answer, step, taken, limits, notes),
             )
         except asyncio.CancelledError:
@@ -109,8 +126,62 @@ class Claims(TakingIn):
         if self._rings_late:
             self._ring_if_idle()
 
-    async def _take(self, db: Db, step: claiming.Claim | Rationed) -> claiming.Claimed:
-        """Claim; first let go of what a claim has taken whose answer was lost on the way."""
+    async def _give_way(self, waiting: Sequence[Exit | Asked]) -> None:
+        """Let a claim take along what has completed: that makes one commit of two.
+
+        It is worth a few turns of the loop to wait for one that is asked for, or as good as that.
+        """
+        claim = self._open.claim
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+            if not claim.begins and (self._claiming or not self._more):
+                break
+            if not all(map(_completed, waiting)):
+                break
+
+    async def _claim_one(self, some: Sequence[Asked]) -> bool:
+        """Take a step, as the other lanes do; a claim without limits takes along what completed."""
+        link = self._open.claiming
+        for asked in some:
+            if asked.future.cancelled():
+                continue
+            step = asked.step
+            if not isinstance(step, claiming.Claim) or not await self._claim_along(asked, step):
+                await take(link, partial(self._take, step=step), asked)
+        return True
+
+    async def _claim_along(self, asked: Asked, step: claiming.Claim) -> bool:
+        """Claim, and put on record what completed; False if there is nothing, or it is not to be.
+
+        What keeps completions from being written keeps no claim from being made: what is not on
+        record then is tried again by itself, and the claim too.
+        """
+        opened = self._open
+        with opened.settle.lend(_nothing if self._deeds else _completed) as lent:
+            if not lent:
+                return False
+            exits = cast("Sequence[Exit]", lent)
+            step.along, step.ending = Completing([e[2] for e in exits]), opened.settling.ending()
+            try:
+                answer = await opened.claiming.run(partial(self._take, step=step))
+            except Exception as error:
+                self._is_not_on_record(exits, error)
+                step.along = None
+                return False
+            await self._is_on_record(exits, step.applied)
+            await asked.tell(answer)
+            return True
+
+    async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> None:
+        """Note completions; of each, whether its claim held."""
+        raise NotImplementedError
+
+    def _is_not_on_record(self, exits: Sequence[Exit], error: Exception) -> None:
+        """They could not be written: have that tried again."""
+        raise NotImplementedError
+
+    async def _take(self, db: Db, step: Any) -> Any:
+        """Take a step; first let go of what a claim has taken whose answer was lost on the way."""
         if db.unheard:
             await disown(db, self._names, self._holding.claims)
             db.settled()
@@ -127,6 +198,7 @@ class Claims(TakingIn):
     ) -> float | None:
         claim = step.claim if isinstance(step, Rationed) else step
         self.missing |= claim.met
+        self._more = answer.wait == 0.0 and limits is None
         await self._expired(answer.expired)
         self._herald.expect(more=bool(answer.rows))
         held: Sequence[Work | None] = ()  # at rest they are nobody's: kept until that is noted

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from inspect import isawaitable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from .link import Db, Link
 
@@ -56,21 +57,41 @@ async def take(link: Link, step: Callable[[Db], Awaitable[Any]], asked: Asked) -
         await asked.tell(answer)
 
 
+LONG: Final = 0.1
+"""Seconds that a batch usually takes at most."""
+
+
+async def _turn(_: object) -> None:
+    """Return in the next turn of the loop."""
+    await asyncio.sleep(0)
+
+
 class Lane(Generic[T]):
     """Makes one batch after another, in a task of its own while there is something to do.
 
     Args:
         make: Does what is asked, and deals with what it raises; whether to go on at once.
         most: How many a batch has at most.
+        pause: Called with what waits and awaited before each batch is made up, in place of the end
+            of this turn of the loop: what is asked for in it comes along.
     """
 
-    def __init__(self, make: Callable[[Sequence[T]], Awaitable[bool]], most: int) -> None:
+    def __init__(
+        self,
+        make: Callable[[Sequence[T]], Awaitable[bool]],
+        most: int,
+        pause: Callable[[Sequence[T]], Awaitable[None]] | None = None,
+    ) -> None:
         self._make = make
         self._most = most
+        self._pause = _turn if pause is None else pause
         self._items: list[T] = []
         self._under_way = 0
         self._task: asyncio.Task[None] | None = None
         self._turn: asyncio.Future[None] | None = None  # ends with the batch that is under way
+        self._began = 0.0  # the batch that is under way, or the last one
+        self._lent = 0
+        self._loan: asyncio.Future[None] | None = None  # ends when what is lent is done
         self.stalled = False  # it was not to go on
 
     def put(self, item: T) -> None:
@@ -91,11 +112,14 @@ class Lane(Generic[T]):
         try:
             self.stalled = False
             while self._items and not self.stalled:
-                await asyncio.sleep(0)  # so that what is asked for in this turn comes along
+                await self._pause(self._items)
+                if not self._items:
+                    break  # they were lent
                 items = self._items[: self._most]
                 del self._items[: self._most]
                 self._under_way = len(items)
-                self._turn = asyncio.get_running_loop().create_future()
+                loop = asyncio.get_running_loop()
+                self._turn, self._began = loop.create_future(), loop.time()
                 try:
                     self.stalled = not await self._make(items)
                 finally:
@@ -108,19 +132,49 @@ class Lane(Generic[T]):
     @property
     def behind(self) -> int:
         """How many are asked for and not done."""
-        return len(self._items) + self._under_way
+        return len(self._items) + self._under_way + self._lent
+
+    @property
+    def begins(self) -> bool:
+        """Whether the next batch is made up within this turn of the loop or the next."""
+        return bool(self._items) and self._turn is None and self._task is not None
 
     @property
     def idle(self) -> bool:
         """Whether nothing is asked for or under way."""
-        return self._task is None and not self._items
+        return self._task is None and self._loan is None and not self._items
+
+    @contextmanager
+    def lend(self, wanted: Callable[[T], bool]) -> Iterator[Sequence[T]]:
+        """What waits, for another lane to do within the block; it is under way until then.
+
+        Nothing is lent while something of that is not wanted, nor while the lane is held up: what
+        does that might hold up the other lane too.
+        """
+        items = self._items[: self._most]
+        if not items or self._is_held_up() or not all(map(wanted, items)):
+            yield ()
+            return
+        del self._items[: self._most]
+        self._lent, loan = len(items), asyncio.get_running_loop().create_future()
+        self._loan = loan
+        try:
+            yield items
+        finally:
+            self._lent, self._loan = 0, None
+            loan.set_result(None)
+
+    def _is_held_up(self) -> bool:
+        """Whether it is stalled, or a batch takes longer than is usual."""
+        late = self._turn is not None and self._turn.get_loop().time() - self._began > LONG
+        return self.stalled or late
 
     async def passed(self) -> None:
         """Return when what is under way now is noted."""
-        if self._turn is not None:
-            await asyncio.wait([self._turn])
+        if under_way := [each for each in (self._turn, self._loan) if each is not None]:
+            await asyncio.wait(under_way)
 
     async def quiet(self) -> None:
         """Return when nothing is under way any more."""
-        while self._task is not None:
-            await asyncio.wait([self._task])
+        while under_way := [each for each in (self._task, self._loan) if each is not None]:
+            await asyncio.wait(under_way)

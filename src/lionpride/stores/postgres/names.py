@@ -27,7 +27,7 @@ TABLES: Final = (
 LONGEST: Final = 63
 """Bytes of a name in PostgreSQL; what is longer is cut off without a word."""
 
-_NOW: Final = "coalesce($1::float8, extract(epoch FROM clock_timestamp())::float8)"
+_NOW: Final = "coalesce($1::float8, date_part('epoch', clock_timestamp()))"
 """The time: the first argument of the statement, or, if that is NULL, the server's own."""
 
 

@@ -24,7 +24,11 @@ INTERVAL: Final = 0.01
 
 STEADY: Final = 0.05
 """The same for news of endings alone, while one follows the other: each wakes every process that
-listens, and who waits for an ending mostly waits for many."""
+listens, and who waits for an ending mostly waits for many. Who hears such news of another process
+waits anew, since whoever wakes then sees what has ended here, too."""
+
+_PATIENT: Final = 10
+"""How many times as long they wait at most, for that."""
 
 _LEAVING: Final = 0.5
 """Seconds that who leaves waits at most until what he has done was told."""
@@ -40,7 +44,7 @@ class Herald:
     """Tells the others, off the way of what is told of.
 
     The first news go out at once, what comes within the interval after them together; endings
-    while more is to follow, within a longer one.
+    while more is to follow, within a longer one, which all processes share.
 
     Args:
         send: Has a step taken.
@@ -58,6 +62,7 @@ class Herald:
         self._is_telling = False
         self._hurry = asyncio.Event()  # what there is to tell must not wait
         self._more_follow = False
+        self._next = 0.0  # when endings are told again that others follow, by the loop's time
         self.mark = ""
 
     def tell(self, news: str) -> None:
@@ -85,6 +90,10 @@ class Herald:
         if not more:
             self._hurry.set()
 
+    def heard(self) -> None:
+        """Another process has told all of endings."""
+        self._next = asyncio.get_running_loop().time() + STEADY * (1.0 + random())  # noqa: S311
+
     async def _run(self, rest: float = 0.0) -> None:
         self._hurry = asyncio.Event()  # of this loop
         try:
@@ -99,11 +108,21 @@ class Herald:
                     await self._send(partial(self._notify, payload))
                 self._is_telling = False
                 await asyncio.sleep(INTERVAL)
-                if self._more_follow and not self._hurry.is_set():
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._hurry.wait(), STEADY - INTERVAL)
+                if self._more_follow:
+                    await self._rest()
         finally:
             self._task, self._is_telling = None, False
+
+    async def _rest(self) -> None:
+        """Wait until it is time to tell of endings again, or there is no more time for that."""
+        time = asyncio.get_running_loop().time
+        began = time()
+        self._next = began + STEADY - INTERVAL
+        latest = began + _PATIENT * STEADY
+        while not self._hurry.is_set() and time() < (until := min(self._next, latest)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._hurry.wait()
 
     async def _notify(self, payload: str, db: Db) -> None:
         await db.run("SELECT pg_notify($1, $2)", self._channel, payload)

@@ -23,7 +23,7 @@ SELECT $1, * FROM unnest(
 _FINISH: Final = """
 INSERT INTO {finished} (number, queue, status, ended, attempt, tries, denials, interruptions,
     duration, retryable, result, attempts)
-SELECT number, $2, status, CASE WHEN ended > 0 THEN ended ELSE {now} + place * 1e-6 END,
+SELECT number, $2, status, CASE WHEN ended > 0 THEN ended ELSE (SELECT {now}) + place * 1e-6 END,
     attempt, tries, denials, interruptions, duration, retryable, result, attempts
 FROM unnest(
     $3::bigint[], $4::text[], $5::float8[], $6::int[], $7::int[], $8::int[], $9::int[],

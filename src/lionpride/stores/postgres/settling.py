@@ -6,34 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ..contract import Settled
-from ..sql.forms import Ended, Settling
+from ..sql.forms import Settling
 from .link import Db
 from .reading import standing
 
-__all__ = ("complete", "settle")
-
-# BETWEEN, here and in other statements, has each lease looked up by its number, whatever the
-# planner believes. With an equality it reads all leases for each batch, as soon as a vacuum has
-# found the table empty: that takes a thousand times as long.
-_COMPLETE: Final = """
-WITH gone AS (
-    DELETE FROM {lease} l USING unnest($4::bigint[], $5::int[], $6::float8[], $7::text[])
-        WITH ORDINALITY AS given (number, attempt, duration, result, place)
-    WHERE l.number BETWEEN given.number AND given.number AND l.attempt = given.attempt
-    RETURNING l.number, l.attempt, l.tries, l.interruptions, l.attempts, given.duration,
-        given.result, given.place
-), ended AS (
-    INSERT INTO {finished} (number, queue, status, ended, attempt, tries, denials, interruptions,
-        duration, result, attempts)
-    SELECT number, $2, 'completed', {now} + place * 1e-6, attempt, tries, 0, interruptions,
-        duration, result, attempts
-    FROM gone
-), counted AS (
-    UPDATE {tally} t SET processing = t.processing - n, completed = t.completed + n
-    FROM (SELECT count(*) AS n FROM gone) AS gone WHERE t.queue = $2 AND t.shard = $3
-)
-SELECT array_agg(number) FROM gone
-"""
+__all__ = ("settle",)
 
 _SETTLE: Final = """
 WITH gone AS (
@@ -49,8 +26,8 @@ WITH gone AS (
 ), ended AS (
     INSERT INTO {finished} (number, queue, status, ended, attempt, tries, denials, interruptions,
         duration, retryable, result, attempts)
-    SELECT number, $2, status, {now} + place * 1e-6, attempt, tries, denials, interruptions,
-        duration, retryable, result, attempts
+    SELECT number, $2, status, (SELECT {now}) + place * 1e-6, attempt, tries, denials,
+        interruptions, duration, retryable, result, attempts
     FROM gone WHERE status <> 'pending'
 ), back AS (
     INSERT INTO {ready} (queue, due, priority, number, attempt, tries, denials, interruptions,
@@ -76,21 +53,6 @@ WITH gone AS (
 )
 SELECT array_agg(number) FROM gone
 """
-
-
-async def complete(db: Db, ended: Sequence[Ended]) -> list[bool]:
-    """Put completed attempts on record; of each, whether its claim held."""
-    first = {one[:2]: one for one in reversed(ended)}
-    columns = sorted((one[0], one[1], one[3], one[4]) for one in first.values())
-    bound = zip(*columns, strict=True)
-    gone: list[int] = await db.value(_COMPLETE, db.ending, db.queue, db.shard, *bound) or []
-    if len(gone) == len(ended):
-        return [True] * len(ended)
-    applied = set(gone)
-    if db.again and (lost := [one for one in first.values() if one[0] not in applied]):
-        stands = await standing(db, [one[0] for one in lost])
-        applied |= {one[0] for one in lost if stands.get(one[0]) == ("completed", one[1])}
-    return [one[0] in applied and first.get(one[:2]) is one for one in ended]
 
 
 async def settle(db: Db, settlings: Sequence[Settling]) -> list[Settled]:

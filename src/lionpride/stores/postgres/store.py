@@ -18,6 +18,7 @@ from ..sql.metering import Deed
 from . import metering, settling
 from .by_hand import Retain
 from .claims import SWEEP, Claims
+from .completing import complete
 from .lanes import Asked, take
 from .leasing import Extend
 from .news import ENDED, READY
@@ -131,14 +132,24 @@ class PostgresStore(Claims):
         """Put completions on record; they are tried until that is done."""
         columns = [one[2] for one in exits]
         try:
-            applied = await self._open.settling.run(lambda db: settling.complete(db, columns))
+            applied = await self._open.settling.run(lambda db: complete(db, columns))
         except Exception as error:
-            self._trouble = error
-            opened = self._open
-            opened.settle.put_back(exits)
-            opened.loop.call_later(AGAIN, opened.settle.go)
+            self._is_not_on_record(exits, error)
             return False
-        claims = self._holding.claims
+        await self._is_on_record(exits, applied)
+        return True
+
+    def _is_not_on_record(self, exits: Sequence[Exit], error: Exception) -> None:
+        if exits:
+            opened, self._trouble = self._open, error
+            opened.settle.put_back(exits)
+            opened.settle.stalled = True
+            opened.loop.call_later(AGAIN, opened.settle.go)
+
+    async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> None:
+        if not exits:
+            return
+        columns, claims = [one[2] for one in exits], self._holding.claims
         lost = [
             one[0]
             for one, is_on_record in zip(columns, applied, strict=True)
@@ -151,7 +162,6 @@ class PostgresStore(Claims):
         self._herald.tell(ENDED)
         self._ring_if_idle()
         self._note()
-        return True
 
     async def _answer(self, asked: Sequence[Asked]) -> None:
         """Put settlements on record, all in one statement, and answer each who waits."""

@@ -112,17 +112,20 @@ class Watching(Manage):
         if origin == self._origin or (mark and queue != self.queue):
             return
         self._is_shared = self._is_shared or bool(mark)
+        if ENDED in news:
+            self._herald.heard()
         if self._is_wanted():
             if self._minds_endings() or not set(news) <= _ENDINGS:
                 self._learn(news)
             elif ENDED in news:  # a claim under way may have found limits taken before it
                 self._note()
+                self._ring_if_idle()
 
     def _minds_endings(self) -> bool:
         """Whether anybody here waits for what others end, or show."""
-        bells, claims = self._bells, self._holding.claims
-        # Where something is claimed, it looks when that has ended.
-        idle = bells.idle and (self._claiming or not claims)
+        bells = self._bells
+        # Where something is claimed, or may be just now, it looks when that is over.
+        idle = bells.idle and not self._claiming and not self._holding.claims
         return bool(bells.ended or bells.room or idle or self._blocked)
 
     def _learn(self, news: str) -> None:

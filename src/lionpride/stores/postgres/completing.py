@@ -1,0 +1,91 @@
+"""Completed attempts, put on record by a statement of their own or along with a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from ..sql.forms import Ended
+from .link import Db
+from .reading import standing
+
+__all__ = ("ARGUMENTS", "Completing", "complete", "parts")
+
+ARGUMENTS: Final = 4
+"""How many arguments of a statement say what has completed."""
+
+
+def parts(place: int, now: str) -> str:
+    """The parts of a statement that put completions on record; ``gone`` is what held.
+
+    BETWEEN, here and in other statements, has each lease looked up by its number, whatever the
+    planner believes. With an equality it reads all leases for each batch, as soon as a vacuum has
+    found the table empty: that takes a thousand times as long.
+
+    Args:
+        place: The number of the first of the arguments that say what has completed.
+        now: The time, which is evaluated once.
+    """
+    numbers, attempts, durations, results = (f"${place + n}" for n in range(ARGUMENTS))
+    return f"""gone AS (
+    DELETE FROM {{lease}} l USING unnest(
+        {numbers}::bigint[], {attempts}::int[], {durations}::float8[], {results}::text[]
+    ) WITH ORDINALITY AS given (number, attempt, duration, result, place)
+    WHERE l.number BETWEEN given.number AND given.number AND l.attempt = given.attempt
+    RETURNING l.number, l.attempt, l.tries, l.interruptions, l.attempts, given.duration,
+        given.result, given.place
+), ended AS (
+    INSERT INTO {{finished}} (number, queue, status, ended, attempt, tries, denials, interruptions,
+        duration, result, attempts)
+    SELECT number, $2, 'completed', (SELECT {now}) + place * 1e-6, attempt, tries, 0,
+        interruptions, duration, result, attempts
+    FROM gone
+)"""
+
+
+_COMPLETE: Final = f"""
+WITH {parts(4, "{now}")}, counted AS (
+    UPDATE {{tally}} t SET processing = t.processing - n, completed = t.completed + n
+    FROM (SELECT count(*) AS n FROM gone) AS gone WHERE t.queue = $2 AND t.shard = $3
+)
+SELECT array_agg(number) FROM gone
+"""
+
+
+class Completing:
+    """Attempts that completed: what to ask of a statement, and what its answer says of each.
+
+    Args:
+        ended: Their columns.
+    """
+
+    __slots__ = ("_ended", "_first", "arguments")
+
+    def __init__(self, ended: Sequence[Ended]) -> None:
+        self._ended = ended
+        self._first = {one[:2]: one for one in reversed(ended)}
+        columns = sorted((one[0], one[1], one[3], one[4]) for one in self._first.values())
+        self.arguments: Sequence[Any] = list(zip(*columns, strict=True)) or [()] * ARGUMENTS
+
+    async def applied(self, db: Db, gone: Collection[int] | None) -> list[bool]:
+        """Of each, in order, whether its claim held.
+
+        Args:
+            db: The tables, to ask what came of a try before.
+            gone: The numbers of those whose claims the statement found; None: all.
+        """
+        ended, first = self._ended, self._first
+        if gone is None or len(gone) == len(ended):
+            return [True] * len(ended)
+        applied = set(gone)
+        if db.again and (lost := [one for one in first.values() if one[0] not in applied]):
+            stands = await standing(db, [one[0] for one in lost])
+            applied |= {one[0] for one in lost if stands.get(one[0]) == ("completed", one[1])}
+        return [one[0] in applied and first.get(one[:2]) is one for one in ended]
+
+
+async def complete(db: Db, ended: Sequence[Ended]) -> list[bool]:
+    """Put completed attempts on record; of each, whether its claim held."""
+    asked = Completing(ended)
+    gone = await db.value(_COMPLETE, db.ending, db.queue, db.shard, *asked.arguments)
+    return await asked.applied(db, gone or ())

@@ -1,0 +1,99 @@
+"""Completions that a claim takes along: one commit of two, and neither keeps up the other."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+from stores.asking import claim, put
+from stores.homes import Home
+from stores.makers import QUEUE, Job
+
+from lionpride.model.execution import EventStatus
+from lionpride.stores.contract import Claim
+from lionpride.stores.postgres import PostgresStore
+
+S = EventStatus
+
+
+@pytest.fixture
+def home() -> Home:
+    return Home()
+
+
+@asynccontextmanager
+async def at_work(home: Home) -> AsyncIterator[tuple[PostgresStore, asyncpg.Connection]]:
+    """A store, and somebody else's connection."""
+    store = PostgresStore(home.url, QUEUE, schema=home.schema)
+    connection: asyncpg.Connection = await asyncpg.connect(home.url)
+    try:
+        yield store, connection
+    finally:
+        await connection.close()
+        await store.close()
+
+
+async def started(store: PostgresStore, n: int, more: int) -> tuple[list[Job], list[Claim]]:
+    """So many jobs, the first of which run."""
+    jobs = await put(store, *(float(number) for number in range(n + more)))
+    return jobs, await claim(store, n, start=True)
+
+
+def complete(store: PostgresStore, *claims: Claim) -> None:
+    for event, attempt in claims:
+        store.complete_soon(event, attempt, "done", 0.1)
+
+
+async def test_a_claim_and_the_completions_before_it_are_one_transaction(home: Home) -> None:
+    async with at_work(home) as (store, beside):
+        jobs, claims = await started(store, 2, 2)
+        complete(store, *claims)
+        assert len(await claim(store, 2, start=True)) == 2
+        assert [job.status for job in jobs] == [S.COMPLETED] * 2 + [S.PROCESSING] * 2
+        assert [job.response for job in jobs[:2]] == ["done", "done"]
+        writers = await beside.fetch(
+            f"SELECT xmin::text FROM {home.schema}.lease UNION "
+            f"SELECT xmin::text FROM {home.schema}.finished"
+        )
+        assert len(writers) == 1
+        counts = await store.counts()
+        assert (counts[S.COMPLETED], counts[S.PROCESSING], counts[S.PENDING]) == (2, 2, 0)
+
+
+async def test_of_what_goes_along_that_whose_claim_was_lost_is_not_on_record(
+    home: Home,
+) -> None:
+    async with at_work(home) as (store, beside):
+        (lost, held, waits), claims = await started(store, 2, 1)
+        await beside.execute(f"UPDATE {home.schema}.lease SET attempt = 2 WHERE priority = 0")
+        complete(store, *claims)
+        ((next_one, _),) = await claim(store, 2, start=True)
+        assert next_one is waits
+        assert held.status is S.COMPLETED
+        assert lost.status is S.PROCESSING
+        assert lost.execution.attempt == 2, "somebody else is at it"
+        assert (await store.counts())[S.COMPLETED] == 1
+
+
+async def test_what_keeps_completions_up_keeps_up_no_claim(home: Home) -> None:
+    async with at_work(home) as (store, beside):
+        jobs, claims = await started(store, 1, 2)
+        async with beside.transaction():
+            await beside.execute(f"LOCK TABLE {home.schema}.finished IN EXCLUSIVE MODE")
+            complete(store, *claims)
+            claiming = asyncio.create_task(claim(store, 1, start=True))
+            while not await beside.fetchval(
+                "SELECT count(pg_cancel_backend(pid)) FROM pg_locks "
+                "WHERE NOT granted AND relation = $1::regclass",
+                f"{home.schema}.finished",
+            ):
+                await asyncio.sleep(0.01)
+            ((second, _),) = await claiming
+            assert second is jobs[1]
+            assert jobs[0].status is S.PROCESSING, "it is not on record yet"
+            ended = asyncio.Event()
+            store.on_ended(jobs[0], ended.set)
+        await ended.wait()
+        assert jobs[0].status is S.COMPLETED
+        assert (await store.counts())[S.COMPLETED] == 1
