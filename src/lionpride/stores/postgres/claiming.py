@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from ..sql.forms import STATE, Kept, Waits
+from ..sql.forms import NEW, STATE, Kept, Waits
 from .completing import ARGUMENTS, Completing, parts
 from .expiring import Expire, Expired
 from .link import Db
@@ -28,6 +28,10 @@ AFTER: Final = ", ".join(
 """The state of an event as it is leased; $6 says whether it starts at once."""
 _READY: Final = ", ".join(f"r.{each}" for each in _STATE)
 _PICKED: Final = ", ".join(f"picked.{each}" for each in _STATE)
+_IS_NEW: Final = " AND ".join(
+    f"picked.{each} {'= 0' if new == 0 else 'IS NULL'}"
+    for each, new in zip(_STATE, NEW, strict=True)
+)
 
 _USUAL: Final = 8
 """Arguments that a claim always has."""
@@ -149,17 +153,14 @@ class Claim:
         if self.missing:
             bound.append(list(self.missing))
         found = await db.rows(statement(*has, along is not None), *bound)
+        *gate, gone = found[0][0]
         if along is not None:
-            self.applied = await along.applied(db, found[0][5])
-        gate = Gate._make(found[0][:5])
-        rows: list[Waits] = []
-        kept: dict[int, Kept] = {}
-        for one in found:
-            if one[6] is not None:
-                rows.append(one[6:18])
-                if self.whole:
-                    kept[one[6]] = one[18:]
-        return gate, rows, kept
+            self.applied = await along.applied(db, gone)
+        if found[0][1] is None:
+            found.clear()
+        rows: list[Waits] = [(n, d, p, *(NEW if s is None else s)) for _, n, d, p, s, *_ in found]
+        kept: dict[int, Kept] = {one[1]: one[5:] for one in found} if self.whole else {}
+        return Gate._make(gate), rows, kept
 
 
 _LOOK: Final = f"{_GATE} SELECT now, paused, due, expires, false FROM gate"
@@ -256,8 +257,10 @@ def _rest(plain: bool, known: str, along: bool) -> str:
     FROM (SELECT (SELECT count(*) FROM picked) AS n, {count} AS m) AS moved
     WHERE t.queue = $2 AND t.shard = $3 AND n + m > 0
 )
-SELECT gate.now, gate.paused, gate.due, gate.expires, {more}, {gone},
-    picked.number, picked.due, picked.priority, {_PICKED}, {KEPT}
+SELECT CASE WHEN picked.at IS NOT DISTINCT FROM (SELECT at FROM picked LIMIT 1)
+        THEN ROW(gate.now, gate.paused, gate.due, gate.expires, {more}, {gone}) END,
+    picked.number, picked.due, picked.priority, CASE WHEN NOT ({_IS_NEW}) THEN ROW({_PICKED}) END,
+    {KEPT}
 FROM gate LEFT JOIN picked ON true
 LEFT JOIN {{event}} e ON e.number = CASE WHEN $8 THEN picked.number END
 ORDER BY picked.priority, picked.number

@@ -241,8 +241,7 @@ class Claims(TakingIn):
         opened, find = self._open, self._holding.shown.find
         numbers = [one[0] for one in answer.rows]
         held = [find(number) for number in numbers]
-        if any(event is None for event in held):
-            await opened.enter.passed()
+        if any(event is None for event in held) and await opened.enter.passed():
             held = [find(number) for number in numbers]
         if any(event.__dict__["_status"] != "pending" for event in held if event is not None):
             await opened.settle.passed()

@@ -169,10 +169,11 @@ class Lane(Generic[T]):
         late = self._turn is not None and self._turn.get_loop().time() - self._began > LONG
         return self.stalled or late
 
-    async def passed(self) -> None:
-        """Return when what is under way now is noted."""
+    async def passed(self) -> bool:
+        """Return when what is under way now is noted; whether there was anything."""
         if under_way := [each for each in (self._turn, self._loan) if each is not None]:
             await asyncio.wait(under_way)
+        return bool(under_way)
 
     async def quiet(self) -> None:
         """Return when nothing is under way any more."""

@@ -76,7 +76,7 @@ class Opened:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._where = where
-        self._process = forks.count
+        self.process = forks.count
         self._pool = Pool(door, connections)
         first = randrange(SHARDS)  # noqa: S311
 
@@ -106,7 +106,7 @@ class Opened:
     @property
     def is_ours(self) -> bool:
         """Whether this process has opened it, not one that it was forked from."""
-        return forks.count == self._process
+        return forks.count == self.process
 
     def check_process(self) -> None:
         """Refuse to work in a child process.
