@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
-from stores.asking import claim, put
+from stores.asking import ENDINGS, claim, put, settle
 from stores.homes import Home
 from stores.makers import QUEUE, Job
 
 from lionpride.model.execution import EventStatus
-from lionpride.stores.contract import Claim
+from lionpride.stores.contract import Claim, Settled
 from lionpride.stores.postgres import PostgresStore
 
 S = EventStatus
@@ -97,3 +97,22 @@ async def test_what_keeps_completions_up_keeps_up_no_claim(home: Home) -> None:
         await ended.wait()
         assert jobs[0].status is S.COMPLETED
         assert (await store.counts())[S.COMPLETED] == 1
+
+
+async def test_a_claim_that_takes_along_what_completed_may_bring_what_stands_otherwise_here(
+    home: Home,
+) -> None:
+    """It waits then for what is on its way in the lane that it has borrowed from."""
+    async with at_work(home) as (store, _):
+        other = PostgresStore(home.url, QUEUE, schema=home.schema)
+        try:
+            (_, failed), claims = await started(store, 2, 0)
+            assert await settle(store, claims[1], ENDINGS[S.FAILED]) is Settled.APPLIED
+            await other.requeue([failed.id])
+            assert failed.status is S.FAILED, "nobody has told this process"
+            complete(store, claims[0])
+            ((again, attempt),) = await claim(store, 1, start=True)
+            assert (again, attempt) == (failed, 2)
+            assert claims[0][0].status is S.COMPLETED
+        finally:
+            await other.close()

@@ -169,8 +169,8 @@ class Claims(TakingIn):
                 step.along = None
                 return False
             await self._is_on_record(exits, step.applied)
-            await asked.tell(answer)
-            return True
+        await asked.tell(answer)  # which may wait for what is lent
+        return True
 
     async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> None:
         """Note completions; of each, whether its claim held."""
