@@ -9,6 +9,7 @@ import pytest
 from stores.asking import ENDINGS, claim, put, settle
 from stores.homes import Home
 from stores.makers import QUEUE, Job
+from stores.postgres.wire import wire_to
 
 from lionpride.model.execution import EventStatus
 from lionpride.stores.contract import Claim, Settled
@@ -23,9 +24,11 @@ def home() -> Home:
 
 
 @asynccontextmanager
-async def at_work(home: Home) -> AsyncIterator[tuple[PostgresStore, asyncpg.Connection]]:
+async def at_work(
+    home: Home, url: str | None = None, **how: float
+) -> AsyncIterator[tuple[PostgresStore, asyncpg.Connection]]:
     """A store, and somebody else's connection."""
-    store = PostgresStore(home.url, QUEUE, schema=home.schema)
+    store = PostgresStore(url or home.url, QUEUE, schema=home.schema, **how)
     connection: asyncpg.Connection = await asyncpg.connect(home.url)
     try:
         yield store, connection
@@ -116,3 +119,41 @@ async def test_a_claim_that_takes_along_what_completed_may_bring_what_stands_oth
             assert claims[0][0].status is S.COMPLETED
         finally:
             await other.close()
+
+
+AT_ONCE = 0.001
+"""Patience, in seconds: what is lost once is not tried again."""
+
+
+async def test_what_became_of_a_lost_claim_keeps_no_claim_up_if_it_cannot_be_had(
+    home: Home,
+) -> None:
+    async with wire_to(home.url) as wire, at_work(home, wire.url, patience=AT_ONCE) as both:
+        store, beside = both
+        (lost, held, waits), claims = await started(store, 2, 1)
+        await beside.execute(f"UPDATE {home.schema}.lease SET attempt = 2 WHERE priority = 0")
+        complete(store, *claims)
+        wire.lose("SELECT number, status, ended")
+        ((next_one, _),) = await claim(store, 1, start=True)
+        assert wire.lost == 1
+        assert next_one is waits
+        assert held.status is S.COMPLETED
+        seen = asyncio.Event()
+        store.on_ended(lost, seen.set)
+        await seen.wait()
+        assert lost.execution.attempt == 2, "somebody else is at it"
+
+
+async def test_what_fails_of_a_claim_afterwards_leaves_on_record_what_it_took_along(
+    home: Home,
+) -> None:
+    async with wire_to(home.url) as wire, at_work(home, wire.url, patience=AT_ONCE) as both:
+        store, beside = both
+        jobs, claims = await started(store, 1, 1)
+        await beside.execute(f"UPDATE {home.schema}.ready SET due = 1")
+        complete(store, *claims)
+        wire.lose("SET due = 0 WHERE")
+        ((next_one, _),) = await claim(store, 1, start=True)
+        assert wire.lost == 1
+        assert next_one is jobs[1]
+        assert jobs[0].status is S.COMPLETED, "there is nothing to be tried again"

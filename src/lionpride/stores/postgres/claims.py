@@ -165,15 +165,21 @@ class Claims(TakingIn):
             try:
                 answer = await opened.claiming.run(partial(self._take, step=step))
             except Exception as error:
-                self._is_not_on_record(exits, error)
                 step.along = None
+                if step.applied:  # what failed came after it
+                    await self._is_on_record(exits, step.applied)
+                else:
+                    self._is_not_on_record(exits, error)
                 return False
             await self._is_on_record(exits, step.applied)
         await asked.tell(answer)  # which may wait for what is lent
         return True
 
-    async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> None:
-        """Note completions; of each, whether its claim held."""
+    async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> bool:
+        """Note completions; of each, whether its claim held. False if some are to be tried again.
+
+        What has become of those whose claims were lost may not be had just now.
+        """
         raise NotImplementedError
 
     def _is_not_on_record(self, exits: Sequence[Exit], error: Exception) -> None:

@@ -136,32 +136,34 @@ class PostgresStore(Claims):
         except Exception as error:
             self._is_not_on_record(exits, error)
             return False
-        await self._is_on_record(exits, applied)
-        return True
+        return await self._is_on_record(exits, applied)
 
     def _is_not_on_record(self, exits: Sequence[Exit], error: Exception) -> None:
-        if exits:
-            opened, self._trouble = self._open, error
-            opened.settle.put_back(exits)
-            opened.settle.stalled = True
-            opened.loop.call_later(AGAIN, opened.settle.go)
+        opened, self._trouble = self._open, error
+        opened.settle.put_back(exits)
+        opened.settle.stalled = True
+        opened.loop.call_later(AGAIN, opened.settle.go)
 
-    async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> None:
-        if not exits:
-            return
-        columns, claims = [one[2] for one in exits], self._holding.claims
+    async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> bool:
+        claims, fine = self._holding.claims, True
         lost = [
-            one[0]
-            for one, is_on_record in zip(columns, applied, strict=True)
-            if not is_on_record and claims.get(one[0]) == one[1]
+            one
+            for one, is_on_record in zip(exits, applied, strict=True)
+            if not is_on_record and claims.get(one[2][0]) == one[2][1]
         ]
-        if lost:
-            await self._sights.see(lost)
-        self._sights.moved([one[0] for one in columns])
+        try:
+            if lost:
+                await self._sights.see([one[2][0] for one in lost])
+        except Exception as error:
+            self._is_not_on_record(lost, error)
+            exits = [one for one, it_is in zip(exits, applied, strict=True) if it_is]
+            applied, fine = [True] * len(exits), False
+        self._sights.moved([one[2][0] for one in exits])
         self._holding.exited(exits, applied)
         self._herald.tell(ENDED)
         self._ring_if_idle()
         self._note()
+        return fine
 
     async def _answer(self, asked: Sequence[Asked]) -> None:
         """Put settlements on record, all in one statement, and answer each who waits."""
