@@ -84,10 +84,15 @@ async def test_what_waits_may_be_lent_to_another_lane_and_is_under_way_until_it_
     assert made == [3]
 
 
-async def test_a_stalled_lane_lends_nothing() -> None:
+async def test_a_stalled_lane_lends_nothing_until_it_has_made_a_batch() -> None:
+    made: list[int] = []
+
     async def make(some: Sequence[int]) -> bool:
-        lane.put_back(some)
-        return False
+        made.extend(some)
+        if len(made) == 1:
+            lane.put_back(some)
+            return False
+        return True
 
     lane = Lane(make, 10)
     lane.put(1)
@@ -95,6 +100,16 @@ async def test_a_stalled_lane_lends_nothing() -> None:
     with lane.lend(lambda _: True) as lent:
         assert not lent
     assert lane.behind == 1
+    lane.go()
+    await asyncio.sleep(0)
+    assert lane.begins, "it tries that again"
+    with lane.lend(lambda _: True) as lent:
+        assert not lent
+    await lane.quiet()
+    assert made == [1, 1]
+    lane.put(2)
+    with lane.lend(lambda _: True) as lent:
+        assert lent == [2]
 
 
 @pytest.mark.virtual

@@ -267,3 +267,27 @@ async def test_an_ending_that_is_heard_while_a_claim_under_limits_is_under_way_c
             other.discharge("other")
             await holder.close()
             await other.close()
+
+
+async def test_who_tells_of_endings_and_waits_for_one_looks_himself() -> None:
+    """Who has heard of them waits with his own."""
+    home, rung = Home(), asyncio.Event()
+    # Nothing is heard, nor looked for in time.
+    teller = PostgresStore(home.url, QUEUE, schema=home.schema, listen=False, poll=60.0)
+    other = PostgresStore(home.url, QUEUE, schema=home.schema)
+    try:
+        (awaited, _) = await put(teller, 1.0, 2.0)
+        ((theirs,), _) = await other.claim("other", 1, start=True)
+        ((mine,), _) = await teller.claim("teller", 1, start=True)
+        shown = asyncio.Event()
+        teller.on_ended(awaited, shown.set)  # looks, and learns that others are there
+        await shown.wait()
+        teller.on_ended(awaited, rung.set)
+        await settle(other, theirs, Completion("done", 0.1))
+        assert not rung.is_set()
+        await settle(teller, mine, Completion("done", 0.1))
+        await rung.wait()
+        assert awaited.response == "done"
+    finally:
+        await other.close()
+        await teller.close()

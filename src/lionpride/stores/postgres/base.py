@@ -85,7 +85,7 @@ class Base(Local):
         self._opened: Opened | None = None
         self._pulse = Pulse(self._door, self.names, lease, clock)
         self._ear = Ear(self._door, self.names.channel, self._hear)
-        self._herald = Herald(self._read, self.names.channel)
+        self._herald = Herald(self._read, self.names.channel, self._told)
 
     # -- the connections ---------------------------------------------------------------------
 
@@ -145,6 +145,10 @@ class Base(Local):
 
     def _hear(self, said: str) -> None:
         """Another process has something to say."""
+        raise NotImplementedError
+
+    def _told(self) -> None:
+        """Others were told of endings."""
         raise NotImplementedError
 
     async def close(self) -> None:

@@ -242,8 +242,10 @@ def _rest(plain: bool, known: str, along: bool) -> str:
         ending, given = f"coalesce(${_USUAL + 1}::float8, now) FROM gate", _USUAL + 2
         completed, count = f", {parts(given, ending)}", "(SELECT count(*) FROM gone)"
         gone = f"CASE WHEN {count} < cardinality(${given}::bigint[]) THEN {_GONE} END"
-    # What is picked is locked and read: it is deleted unseen. What is asked of an event that is
-    # not wanted is looked up by no number, which costs nothing.
+    # What is picked is locked and read: it is deleted unseen. That needs rows that nobody updates
+    # while they are ready: of one that was, since the statement began, the new place is not seen,
+    # and it would be leased and stay. What is asked of an event that is not wanted is looked up by
+    # no number, which costs nothing.
     return f""", taken AS (
     DELETE FROM {{ready}} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
 ), leased AS (

@@ -93,6 +93,7 @@ class Lane(Generic[T]):
         self._lent = 0
         self._loan: asyncio.Future[None] | None = None  # ends when what is lent is done
         self.stalled = False  # it was not to go on
+        self._is_sound = True  # what was done last is not to be done anew
 
     def put(self, item: T) -> None:
         """Ask for something."""
@@ -100,8 +101,12 @@ class Lane(Generic[T]):
         self.go()
 
     def put_back(self, items: Sequence[T]) -> None:
-        """Have this done first, with what is asked for next, or at the next ``go``."""
+        """Have this done first, with what is asked for next, or at the next ``go``.
+
+        Nothing is lent until that was done.
+        """
         self._items[:0] = items
+        self._is_sound = False
 
     def go(self) -> None:
         """Begin, if there is anything to do."""
@@ -121,7 +126,8 @@ class Lane(Generic[T]):
                 loop = asyncio.get_running_loop()
                 self._turn, self._began = loop.create_future(), loop.time()
                 try:
-                    self.stalled = not await self._make(items)
+                    self._is_sound = await self._make(items)
+                    self.stalled = not self._is_sound
                 finally:
                     self._under_way = 0
                     self._turn.set_result(None)
@@ -165,9 +171,9 @@ class Lane(Generic[T]):
             loan.set_result(None)
 
     def _is_held_up(self) -> bool:
-        """Whether it is stalled, or a batch takes longer than is usual."""
+        """Whether the last batch has failed, or one takes longer than is usual."""
         late = self._turn is not None and self._turn.get_loop().time() - self._began > LONG
-        return self.stalled or late
+        return late or not self._is_sound
 
     async def passed(self) -> bool:
         """Return when what is under way now is noted; whether there was anything."""

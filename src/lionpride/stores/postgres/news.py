@@ -49,14 +49,19 @@ class Herald:
     Args:
         send: Has a step taken.
         channel: Where they listen.
+        told: Called when they were told of endings: then they wait with theirs.
         mark: Whose news they are, and of which queue.
     """
 
     def __init__(
-        self, send: Callable[[Callable[[Db], Awaitable[Any]]], Awaitable[Any]], channel: str
+        self,
+        send: Callable[[Callable[[Db], Awaitable[Any]]], Awaitable[Any]],
+        channel: str,
+        told: Callable[[], object] = lambda: None,
     ) -> None:
         self._send = send
         self._channel = channel
+        self._told = told
         self._news: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._is_telling = False
@@ -101,12 +106,14 @@ class Herald:
                 await asyncio.sleep(rest)
             while self._news:
                 self._hurry.clear()
-                payload = f"{self.mark}/{''.join(sorted(self._news))}"
+                news = "".join(sorted(self._news))
                 self._news.clear()
                 self._is_telling = True
                 with suppress(Exception):  # a hint: whoever misses it looks by himself in time
-                    await self._send(partial(self._notify, payload))
+                    await self._send(partial(self._notify, f"{self.mark}/{news}"))
                 self._is_telling = False
+                if ENDED in news:
+                    self._told()
                 await asyncio.sleep(INTERVAL)
                 if self._more_follow:
                     await self._rest()

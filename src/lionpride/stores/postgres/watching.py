@@ -121,6 +121,11 @@ class Watching(Manage):
                 self._note()
                 self._ring_if_idle()
 
+    def _told(self) -> None:
+        """Who has heard of endings here waits with his own: who minds them looks for himself."""
+        if self._is_shared and self._is_wanted() and self._minds_endings():
+            self._learn(ENDED)
+
     def _minds_endings(self) -> bool:
         """Whether anybody here waits for what others end, or show."""
         bells = self._bells
