@@ -1,11 +1,17 @@
 """What a worker claims while what it has done is not on record."""
 
+import asyncio
 from typing import ClassVar
 
 import asyncpg
+import pytest
+from stores.asking import claim, put
 from stores.homes import Home
+from stores.makers import QUEUE
 
 from lionpride.core import Event, EventStatus, Executor, Processor
+from lionpride.errors import StoreError
+from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.postgres.claims import AHEAD
 from lionpride.stores.postgres.names import Names
 
@@ -55,3 +61,32 @@ async def test_nothing_is_claimed_while_far_more_has_ended_than_is_on_record() -
         await other.close()
         await desk.store.close()
     assert sorted(Quick.ran) == list(range(200))
+
+
+async def test_what_a_claim_had_taken_before_it_failed_is_given_back() -> None:
+    """It ends what was not started in time after it has claimed; its worker lives on."""
+    home = Home()
+    store = PostgresStore(home.url, QUEUE, schema=home.schema)
+    other: asyncpg.Connection = await asyncpg.connect(home.url)
+    try:
+        store.enlist("worker", lambda event: None)
+        jobs = await put(store, 1.0, 2.0)
+        await other.execute(f"UPDATE {home.schema}.ready SET expires = 1 WHERE priority = 1")
+        async with other.transaction():
+            await other.execute(f"LOCK TABLE {home.schema}.finished IN EXCLUSIVE MODE")
+            claiming = asyncio.create_task(claim(store, 1, start=True))
+            while not await other.fetchval(
+                "SELECT count(pg_cancel_backend(pid)) FROM pg_locks "
+                "WHERE NOT granted AND relation = $1::regclass",
+                f"{home.schema}.finished",
+            ):
+                await asyncio.sleep(0.01)
+            with pytest.raises(StoreError, match="cancel"):
+                await claiming
+        while not (claims := await claim(store, 1, start=True)):
+            await asyncio.sleep(0.05)
+        assert claims == [(jobs[1], 2)]
+    finally:
+        store.discharge("worker")
+        await other.close()
+        await store.close()

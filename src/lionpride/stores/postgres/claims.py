@@ -187,12 +187,16 @@ class Claims(TakingIn):
         raise NotImplementedError
 
     async def _take(self, db: Db, step: Any) -> Any:
-        """Take a step; first let go of what a claim has taken whose answer was lost on the way."""
+        """Take a step; first let go of what a claim has taken that failed, or was not heard of."""
         if db.unheard:
             await disown(db, self._names, self._holding.claims)
             db.settled()
             self._others = True  # for a sweep to see
-        return await step(db)
+        try:
+            return await step(db)
+        except Exception:
+            db.doubt()  # a claim may have taken something, and failed at what came then
+            raise
 
     async def _claimed(
         self,

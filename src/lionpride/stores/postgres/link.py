@@ -80,6 +80,10 @@ class Db:
         """Whether a step before, over the same link, may have done what nobody was told of."""
         return self._link.unheard
 
+    def doubt(self) -> None:
+        """The step has failed, and nobody is told of what it did before that."""
+        self._link.unheard = True
+
     def settled(self) -> None:
         """What may have been done then is dealt with."""
         self._link.unheard = False
