@@ -90,3 +90,33 @@ async def test_what_a_claim_had_taken_before_it_failed_is_given_back() -> None:
         store.discharge("worker")
         await other.close()
         await store.close()
+
+
+async def test_what_nobody_waits_for_is_given_back_though_that_fails_at_first() -> None:
+    home = Home()
+    store = PostgresStore(home.url, QUEUE, schema=home.schema)
+    first: asyncpg.Connection = await asyncpg.connect(home.url)
+    second: asyncpg.Connection = await asyncpg.connect(home.url)
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::regclass"
+    try:
+        store.enlist("worker", lambda event: None)
+        (job,) = await put(store, 1.0)
+        async with second.transaction():
+            await second.execute(f"LOCK TABLE {home.schema}.finished IN EXCLUSIVE MODE")
+            async with first.transaction():
+                await first.execute(f"LOCK TABLE {home.schema}.lease IN EXCLUSIVE MODE")
+                claiming = asyncio.create_task(claim(store, 1, start=True))
+                while not await first.fetchval(waits, f"{home.schema}.lease"):
+                    await asyncio.sleep(0.01)
+                claiming.cancel()
+            cancel = waits.replace("count(*)", "count(pg_cancel_backend(pid))")
+            while not await second.fetchval(cancel, f"{home.schema}.finished"):
+                await asyncio.sleep(0.01)
+        while not (claims := await claim(store, 1, start=True)):
+            await asyncio.sleep(0.05)
+        assert claims == [(job, 2)]
+    finally:
+        store.discharge("worker")
+        await first.close()
+        await second.close()
+        await store.close()

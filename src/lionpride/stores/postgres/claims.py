@@ -24,6 +24,7 @@ from .expiring import Expire
 from .lanes import Asked, take
 from .leasing import disown
 from .link import Db
+from .opened import Opened
 from .rationing import Rationed
 from .taking_in import TakingIn
 
@@ -290,8 +291,20 @@ class Claims(TakingIn):
     def _release(self, taken: Taken) -> None:
         """Give back what nobody waits for."""
         if taken.claims and not taken.wanted:
-            self._before_claims(self._settle([(*claim, RELEASED) for claim in taken.claims]))
-            taken.claims = []
+            claims, taken.claims = taken.claims, []
+            self._give_back(self._open, claims)
+
+    def _give_back(self, opened: Opened, claims: Sequence[Claim]) -> None:
+        """Release claims, and try that again if it fails: their worker lives, and they with it."""
+
+        def answered(asked: asyncio.Future[Any]) -> None:
+            if not asked.cancelled() and asked.exception() is not None:
+                opened.loop.call_later(SWEEP, self._give_back, opened, claims)
+
+        if self._opened is opened:  # not closed meanwhile
+            asked = self._settle([(*claim, RELEASED) for claim in claims])
+            self._before_claims(asked)
+            asked.add_done_callback(answered)
 
     def _tidy(self) -> None:
         """Look now and then for leases that have lapsed, before a claim."""

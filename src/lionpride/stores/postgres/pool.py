@@ -164,6 +164,9 @@ class Pool:
         """It is free again."""
         if connection.is_closed():
             self._forget(connection)
+        elif connection.is_in_transaction():  # its end has failed: whoever had it would fail, too
+            connection.terminate()
+            self._forget(connection)
         else:
             self._free.append(connection)
         self._call()
