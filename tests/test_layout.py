@@ -51,7 +51,6 @@ UNTESTED: dict[str, str] = {
     "stores/postgres/link.py": "tests/stores/test_contract.py: every verb goes by one",
     "stores/postgres/migrating.py": "tests/stores/postgres/test_store.py: a schema is made",
     "stores/postgres/options.py": "tests/stores/test_open.py",
-    "stores/postgres/pool.py": "tests/stores/test_contract.py: every verb goes by one",
     "stores/postgres/pulse.py": "tests/stores/postgres/test_store.py",
     "stores/postgres/watching.py": "tests/stores/postgres/test_store.py: one hears of another",
     "stores/postgres/taking_in.py": "tests/stores/test_contract.py: append, load and restore",
