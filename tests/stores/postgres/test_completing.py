@@ -157,3 +157,20 @@ async def test_what_fails_of_a_claim_afterwards_leaves_on_record_what_it_took_al
         assert wire.lost == 1
         assert next_one is jobs[1]
         assert jobs[0].status is S.COMPLETED, "there is nothing to be tried again"
+
+
+async def test_what_is_on_record_though_nobody_was_told_is_shown_as_it_was_said(
+    home: Home,
+) -> None:
+    async with wire_to(home.url) as wire, at_work(home, wire.url, patience=AT_ONCE) as (store, _):
+        (first, *_), claims = await started(store, 1, 2)
+        ended = asyncio.Event()
+        store.on_ended(first, ended.set)
+        response = {"what": {"a", "set"}}
+        store.complete_soon(*claims[0], response, 0.1)
+        wire.lose(r'(?s)INSERT INTO "\w+"\."lease".*INSERT INTO "\w+"\."finished"')
+        await claim(store, 1, start=True)
+        assert wire.lost == 1
+        await ended.wait()
+        assert first.status is S.COMPLETED
+        assert first.response is response, "not what is read from the record"

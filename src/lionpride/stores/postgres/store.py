@@ -130,12 +130,13 @@ class PostgresStore(Claims):
 
     async def _exit(self, exits: Sequence[Exit]) -> bool:
         """Put completions on record; they are tried until that is done."""
-        columns = [one[2] for one in exits]
+        columns, again = [one[2] for one in exits], self._trouble is not None
         try:
-            applied = await self._open.settling.run(lambda db: complete(db, columns))
+            applied = await self._open.settling.run(lambda db: complete(db, columns), again=again)
         except Exception as error:
             self._is_not_on_record(exits, error)
             return False
+        self._trouble = None
         return await self._is_on_record(exits, applied)
 
     def _is_not_on_record(self, exits: Sequence[Exit], error: Exception) -> None:
