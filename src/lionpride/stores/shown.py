@@ -54,6 +54,17 @@ class Shown:
         event = self._all.get(number)
         return self._let_go.get(number) if event is None else event
 
+    def find_all(self, numbers: Sequence[int]) -> list[Work | None]:
+        """The events of numbers, those of them that this process has; as ``find``, but quicker."""
+        found: list[Work | None] = list(map(self._all.get, numbers))
+        if self._let_go.is_empty:
+            return found
+        let_go = self._let_go.get
+        return [
+            let_go(number) if event is None else event
+            for number, event in zip(numbers, found, strict=True)
+        ]
+
     def has(self, number: int) -> bool:
         """Whether this process has the event of a number."""
         return number in self._all or self._let_go.get(number) is not None
@@ -171,6 +182,11 @@ class _LetGo:
     def __init__(self) -> None:
         self._refs: dict[int, ref[Work]] = {}
         self._most = _SWEPT
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is remembered."""
+        return not self._refs
 
     def get(self, number: int) -> Work | None:
         """The event of a number, if anybody has it."""

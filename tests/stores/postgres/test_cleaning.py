@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from stores.asking import claim_one, put
+from stores.asking import claim, claim_one, put
 from stores.homes import Home, aside
 from stores.makers import QUEUE
 
@@ -41,3 +41,28 @@ def test_it_is_due_after_so_many_claims_and_a_rest(monkeypatch: pytest.MonkeyPat
     assert not one.is_due(cleaning.MANY), "it was done a moment ago"
     now += cleaning.REST
     assert one.is_due(0)
+
+
+def test_of_many_workers_each_takes_its_share_of_the_claims(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cleaning, "monotonic", lambda: 100.0)
+    for workers, claims in ((8, cleaning.MANY // 8), (1_000_000, cleaning.FEW)):
+        one = Cleaning()
+        one.workers = workers
+        assert not one.is_due(claims - 1)
+        assert one.is_due(1)
+
+
+async def test_a_sweep_tells_how_many_workers_there_are() -> None:
+    home = Home()
+    first, second = (PostgresStore(home.url, QUEUE, schema=home.schema) for _ in range(2))
+    try:
+        for store in (first, second):
+            store.enlist(f"worker {id(store)}", lambda _: None)
+            await claim(store)  # which waits until it is on the list
+        await first.sweep()
+        assert first._cleaning.workers == 2
+    finally:
+        await first.close()
+        await second.close()

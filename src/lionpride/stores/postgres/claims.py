@@ -249,15 +249,15 @@ class Claims(TakingIn):
         What is noted of them here has to be noted first: they may have been appended, or sent
         back to wait, by steps whose answers are on their way.
         """
-        opened, find = self._open, self._holding.shown.find
+        opened, find_all = self._open, self._holding.shown.find_all
         numbers = [one[0] for one in answer.rows]
-        held = [find(number) for number in numbers]
+        held = find_all(numbers)
         if any(event is None for event in held) and await opened.enter.passed():
-            held = [find(number) for number in numbers]
+            held = find_all(numbers)
         if any(event.__dict__["_status"] != "pending" for event in held if event is not None):
             await opened.settle.passed()
             await opened.rest.passed()
-            held = [find(number) for number in numbers]
+            held = find_all(numbers)
         new = [number for number, event in zip(numbers, held, strict=True) if event is None]
         self._strangers = 2 * len(new) > len(held)
         if not new:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from ..sql.forms import Ended
@@ -52,6 +53,9 @@ SELECT array_agg(number) FROM gone
 """
 
 
+_number: Final = itemgetter(0)
+
+
 class Completing:
     """Attempts that completed: what to ask of a statement, and what its answer says of each.
 
@@ -59,13 +63,23 @@ class Completing:
         ended: Their columns.
     """
 
-    __slots__ = ("_ended", "_first", "arguments")
+    __slots__ = ("_ended", "arguments")
 
     def __init__(self, ended: Sequence[Ended]) -> None:
         self._ended = ended
-        self._first = {one[:2]: one for one in reversed(ended)}
-        columns = sorted((one[0], one[1], one[3], one[4]) for one in self._first.values())
-        self.arguments: Sequence[Any] = list(zip(*columns, strict=True)) or [()] * ARGUMENTS
+        numbers = {one[0] for one in ended}
+        given = ended if len(numbers) == len(ended) else self._once().values()
+        given = sorted(given, key=_number)
+        self.arguments: Sequence[Sequence[Any]] = (
+            [one[0] for one in given],
+            [one[1] for one in given],
+            [one[3] for one in given],
+            [one[4] for one in given],
+        )
+
+    def _once(self) -> dict[Any, Ended]:
+        """Each attempt once, as it was said first."""
+        return {one[:2]: one for one in reversed(self._ended)}
 
     async def applied(self, db: Db, gone: Collection[int] | None) -> list[bool]:
         """Of each, in order, whether its claim held.
@@ -74,10 +88,10 @@ class Completing:
             db: The tables, to ask what came of a try before.
             gone: The numbers of those whose claims the statement found; None: all.
         """
-        ended, first = self._ended, self._first
+        ended = self._ended
         if gone is None or len(gone) == len(ended):
             return [True] * len(ended)
-        applied = set(gone)
+        applied, first = set(gone), self._once()
         if db.again and (lost := [one for one in first.values() if one[0] not in applied]):
             stands = await standing(db, [one[0] for one in lost])
             applied |= {one[0] for one in lost if stands.get(one[0]) == ("completed", one[1])}

@@ -200,6 +200,7 @@ class PostgresStore(Claims):
 
     async def _swept_up(self, swept: Swept) -> int:
         self._others = swept.others
+        self._cleaning.workers = swept.workers
         await self._refresh(swept.numbers)
         if swept.numbers:
             self._bells.ring_ready()

@@ -29,7 +29,8 @@ SELECT EXISTS (SELECT {_IS_LAPSED}),
     (SELECT array_agg(name) FROM {{worker}} WHERE name = ANY($3::text[])),
     (SELECT array_agg(ARRAY[name, pid::text, born]) FROM {{worker}}
      WHERE queue = $2 AND host = $4 AND name <> ALL($3::text[])),
-    EXISTS (SELECT FROM {{tally}} WHERE queue = $2 AND shard < 0)
+    EXISTS (SELECT FROM {{tally}} WHERE queue = $2 AND shard < 0),
+    (SELECT count(*) FROM {{worker}} WHERE queue = $2 AND until >= {{now}})
 """
 _ADD_UP: Final = """
 WITH loose AS (
@@ -54,11 +55,13 @@ class Swept:
         numbers: What was given back.
         others: Whether others hold leases still.
         known: The workers of this process that are in the table.
+        workers: How many are alive, in all processes.
     """
 
     numbers: list[int]
     others: bool
     known: Collection[str]
+    workers: int
 
 
 @dataclass(slots=True)
@@ -77,7 +80,7 @@ class Sweep:
 
     async def __call__(self, db: Db) -> Swept:
         bound = self.now, db.queue, list(self.mine), host()
-        lapsed, others, old, known, beside, loose = await db.row(_LOOK, *bound)
+        lapsed, others, old, known, beside, loose, workers = await db.row(_LOOK, *bound)
         for name, pid, birth in beside or ():
             if is_dead(host(), int(pid), birth):
                 await lapse(db, name)
@@ -87,7 +90,7 @@ class Sweep:
         if loose:
             await db.run(_ADD_UP, db.queue, db.shard)
         numbers = await self._give_back(db) if lapsed else []
-        return Swept(numbers, others, known or ())
+        return Swept(numbers, others, known or (), workers)
 
     async def _give_back(self, db: Db) -> list[int]:
         async with db.transaction():

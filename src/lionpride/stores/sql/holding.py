@@ -177,11 +177,11 @@ class Holding:
     def claimed(self, answer: Gathered, start: bool, taken: Taken) -> float | None:
         """Events were claimed: gather them, and say in how many seconds there may be more."""
         claims, shown = self.claims, self.shown
-        find, shows, begin, take = shown.find, shown.shows, shown.begin, taken.claims.append
+        shows, begin, take = shown.shows, shown.begin, taken.claims.append
         kept, revive, begun = answer.kept, Revive(), dict[int, Work]()
-        for one in answer.rows:
-            number, attempt = one[0], one[3] + 1
-            event = find(number)
+        found = shown.find_all([one[0] for one in answer.rows])
+        for one, known in zip(answer.rows, found, strict=True):
+            number, attempt, event = one[0], one[3] + 1, known
             if event is None:
                 event = revive(one, kept.get(number))
                 if event is not None and start:
