@@ -9,7 +9,7 @@ import pytest
 from stores.asking import ENDINGS, claim, put, settle
 from stores.homes import Home
 from stores.makers import QUEUE, Job
-from stores.postgres.wire import wire_to
+from stores.postgres.wire import is_not_alone, wire_to
 
 from lionpride.model.execution import EventStatus
 from lionpride.stores.contract import Claim, Settled
@@ -27,10 +27,11 @@ def home() -> Home:
 async def at_work(
     home: Home, url: str | None = None, **how: float
 ) -> AsyncIterator[tuple[PostgresStore, asyncpg.Connection]]:
-    """A store, and somebody else's connection."""
+    """A store that is not the only one, and somebody else's connection."""
     store = PostgresStore(url or home.url, QUEUE, schema=home.schema, **how)
     connection: asyncpg.Connection = await asyncpg.connect(home.url)
     try:
+        await is_not_alone(store, connection)
         yield store, connection
     finally:
         await connection.close()
@@ -48,6 +49,14 @@ def complete(store: PostgresStore, *claims: Claim) -> None:
         store.complete_soon(event, attempt, "done", 0.1)
 
 
+async def writers(connection: asyncpg.Connection, home: Home) -> list[asyncpg.Record]:
+    """The transactions that have written what is leased, and what has finished."""
+    return await connection.fetch(
+        f"SELECT xmin::text FROM {home.schema}.lease UNION "
+        f"SELECT xmin::text FROM {home.schema}.finished"
+    )
+
+
 async def test_a_claim_and_the_completions_before_it_are_one_transaction(home: Home) -> None:
     async with at_work(home) as (store, beside):
         jobs, claims = await started(store, 2, 2)
@@ -55,13 +64,23 @@ async def test_a_claim_and_the_completions_before_it_are_one_transaction(home: H
         assert len(await claim(store, 2, start=True)) == 2
         assert [job.status for job in jobs] == [S.COMPLETED] * 2 + [S.PROCESSING] * 2
         assert [job.response for job in jobs[:2]] == ["done", "done"]
-        writers = await beside.fetch(
-            f"SELECT xmin::text FROM {home.schema}.lease UNION "
-            f"SELECT xmin::text FROM {home.schema}.finished"
-        )
-        assert len(writers) == 1
+        assert len(await writers(beside, home)) == 1
         counts = await store.counts()
         assert (counts[S.COMPLETED], counts[S.PROCESSING], counts[S.PENDING]) == (2, 2, 0)
+
+
+async def test_who_is_alone_has_the_server_do_both_at_once(home: Home) -> None:
+    store = PostgresStore(home.url, QUEUE, schema=home.schema)
+    connection: asyncpg.Connection = await asyncpg.connect(home.url)
+    try:
+        _, claims = await started(store, 2, 2)
+        complete(store, *claims)
+        await claim(store, 2, start=True)
+        await store.settled()
+        assert len(await writers(connection, home)) == 2
+    finally:
+        await connection.close()
+        await store.close()
 
 
 async def test_of_what_goes_along_that_whose_claim_was_lost_is_not_on_record(
