@@ -1,6 +1,8 @@
 """What a worker claims while what it has done is not on record."""
 
 import asyncio
+import re
+from pathlib import Path
 from typing import ClassVar
 
 import asyncpg
@@ -11,7 +13,7 @@ from stores.makers import QUEUE
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import StoreError
-from lionpride.stores.postgres import PostgresStore
+from lionpride.stores.postgres import PostgresStore, claims
 from lionpride.stores.postgres.claims import AHEAD
 from lionpride.stores.postgres.names import Names
 
@@ -120,3 +122,13 @@ async def test_what_nobody_waits_for_is_given_back_though_that_fails_at_first() 
         await first.close()
         await second.close()
         await store.close()
+
+
+def test_no_statement_changes_in_place_what_may_be_claimed() -> None:
+    """A claim deletes rows where it has found them: an UPDATE meanwhile would keep them."""
+    sources = Path(claims.__file__).parent.glob("*.py")
+    updates = re.findall(
+        r"UPDATE \{+ready\}+[^;\"]*", "\n".join(source.read_text() for source in sources)
+    )
+    assert updates, "what has become due is made ready"
+    assert all("due > 0" in update for update in updates), "those are not claimed yet"
