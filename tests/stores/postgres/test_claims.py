@@ -10,6 +10,7 @@ import pytest
 from stores.asking import claim, put
 from stores.homes import Home
 from stores.makers import QUEUE
+from stores.postgres.wire import cancel_who_waits_for
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import StoreError
@@ -77,12 +78,7 @@ async def test_what_a_claim_had_taken_before_it_failed_is_given_back() -> None:
         async with other.transaction():
             await other.execute(f"LOCK TABLE {home.schema}.finished IN EXCLUSIVE MODE")
             claiming = asyncio.create_task(claim(store, 1, start=True))
-            while not await other.fetchval(
-                "SELECT count(pg_cancel_backend(pid)) FROM pg_locks "
-                "WHERE NOT granted AND relation = $1::regclass",
-                f"{home.schema}.finished",
-            ):
-                await asyncio.sleep(0.01)
+            await cancel_who_waits_for(other, f"{home.schema}.finished")
             with pytest.raises(StoreError, match="cancel"):
                 await claiming
         while not (claims := await claim(store, 1, start=True)):

@@ -9,7 +9,7 @@ import pytest
 from stores.asking import ENDINGS, claim, put, settle
 from stores.homes import Home
 from stores.makers import QUEUE, Job
-from stores.postgres.wire import is_not_alone, wire_to
+from stores.postgres.wire import cancel_who_waits_for, is_not_alone, wire_to
 
 from lionpride.model.execution import EventStatus
 from lionpride.stores.contract import Claim, Settled
@@ -105,12 +105,7 @@ async def test_what_keeps_completions_up_keeps_up_no_claim(home: Home) -> None:
             await beside.execute(f"LOCK TABLE {home.schema}.finished IN EXCLUSIVE MODE")
             complete(store, *claims)
             claiming = asyncio.create_task(claim(store, 1, start=True))
-            while not await beside.fetchval(
-                "SELECT count(pg_cancel_backend(pid)) FROM pg_locks "
-                "WHERE NOT granted AND relation = $1::regclass",
-                f"{home.schema}.finished",
-            ):
-                await asyncio.sleep(0.01)
+            await cancel_who_waits_for(beside, f"{home.schema}.finished")
             ((second, _),) = await claiming
             assert second is jobs[1]
             assert jobs[0].status is S.PROCESSING, "it is not on record yet"

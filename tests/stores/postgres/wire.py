@@ -119,6 +119,16 @@ async def is_not_alone(store: PostgresStore, connection: asyncpg.Connection) -> 
     await store.sweep()
 
 
+async def cancel_who_waits_for(connection: asyncpg.Connection, table: str) -> None:
+    """Cancel the statement that waits for the lock of a table, as soon as one does."""
+    while not await connection.fetchval(
+        "SELECT count(pg_cancel_backend(pid)) FROM pg_locks "
+        "WHERE NOT granted AND relation = $1::regclass",
+        table,
+    ):
+        await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
 async def wire_to(url: str) -> AsyncIterator[Wire]:
     """A wire to the server of a URL, which has it on a Unix socket."""

@@ -12,7 +12,6 @@ from ...model.execution import EventStatus
 from ...rules.lifecycle import Ending
 from ..shown import MOST
 from ..sql.columns import after, entries_of
-from ..sql.forks import forks
 from ..sql.forms import Entry, Exit, Found, Waits
 from ..sql.local import Local, heard
 from ..sql.options import check_options
@@ -114,8 +113,7 @@ class Base(Local):
                 clock=self._given,
             )
             opened.loop.call_soon(self._has_opened)
-        if forks.count != opened.process:
-            opened.check_process()
+        opened.check_process()
         return opened
 
     def _has_opened(self) -> None:

@@ -41,8 +41,7 @@ WITH gate AS MATERIALIZED (
     SELECT t.now, q.paused,
         (SELECT due FROM {ready} WHERE queue = $2 AND due > 0 ORDER BY due LIMIT 1) AS due,
         (SELECT expires FROM {ready} WHERE queue = $2 AND expires IS NOT NULL
-         ORDER BY expires LIMIT 1) AS expires,
-        (SELECT array_agg(one::xid) FROM pg_snapshot_xip(pg_current_snapshot()) one) AS busy
+         ORDER BY expires LIMIT 1) AS expires
     FROM (SELECT {now} AS now) t, {queue} q WHERE q.number = $2
 )"""
 _OPEN: Final = "(SELECT paused <= now AND coalesce(due > now, true) FROM gate)"
@@ -50,9 +49,9 @@ _IN_TIME: Final = "(r.expires IS NULL OR r.expires > (SELECT now FROM gate))"
 
 # Others hold the rows that they are about to take. SKIP LOCKED finds that out by asking for the
 # lock; to look at who wrote the row last is ten times as quick, and leaves few for it to find out.
-_FREE: Final = (
-    "(r.xmax = '0'::xid OR r.xmax <> ALL (coalesce((SELECT busy FROM gate), '{{}}')::xid[]))"
-)
+_FREE: Final = """(r.xmax = '0'::xid OR r.xmax <> ALL (
+    ARRAY(SELECT one::xid FROM pg_snapshot_xip(pg_current_snapshot()) one)
+))"""
 
 _MATURE: Final = """
 UPDATE {ready} SET due = 0 WHERE queue = $2 AND due > 0 AND due <= (SELECT {now})
@@ -163,12 +162,9 @@ class Claim:
         return Gate._make(gate), rows, kept
 
 
-_LOOK: Final = f"{_GATE} SELECT now, paused, due, expires, false FROM gate"
-
-
 async def gate_of(db: Db, queue: int) -> Gate:
     """What there is to know of a queue before a claim."""
-    return Gate._make(await db.row(_LOOK, db.now, queue))
+    return Gate._make(await db.row(f"{_GATE} SELECT *, false FROM gate", db.now, queue))
 
 
 async def mature(db: Db, queue: int) -> None:

@@ -48,10 +48,6 @@ def _completed(waits: Exit | Asked) -> bool:
     return not isinstance(waits, Asked)
 
 
-def _nothing(_: Exit | Asked) -> bool:
-    return False
-
-
 class Claims(TakingIn):
     """The part of ``PostgresStore`` that claims."""
 
@@ -166,9 +162,10 @@ class Claims(TakingIn):
         What keeps completions from being written keeps no claim from being made: what is not on
         record then is tried again by itself, and the claim too.
         """
+        if self._is_alone or self._deeds:
+            return False
         opened = self._open
-        alone = self._is_alone or self._deeds
-        with opened.settle.lend(_nothing if alone else _completed) as lent:
+        with opened.settle.lend(_completed) as lent:
             if not lent:
                 return False
             exits = cast("Sequence[Exit]", lent)

@@ -103,10 +103,10 @@ class Lane(Generic[T]):
     def put_back(self, items: Sequence[T]) -> None:
         """Have this done first, with what is asked for next, or at the next ``go``.
 
-        Nothing is lent until that was done.
+        The lane is stalled until then, and nothing is lent until that was done.
         """
         self._items[:0] = items
-        self._is_sound = False
+        self.stalled, self._is_sound = True, False
 
     def go(self) -> None:
         """Begin, if there is anything to do."""

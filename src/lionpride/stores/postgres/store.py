@@ -142,7 +142,6 @@ class PostgresStore(Claims):
     def _is_not_on_record(self, exits: Sequence[Exit], error: Exception) -> None:
         opened, self._trouble = self._open, error
         opened.settle.put_back(exits)
-        opened.settle.stalled = True
         opened.loop.call_later(AGAIN, opened.settle.go)
 
     async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> bool:
