@@ -105,6 +105,25 @@ async def test_while_others_tell_of_endings_ours_wait_but_not_for_ever() -> None
     await asyncio.sleep(1.0)
 
 
+@pytest.mark.virtual
+async def test_the_first_endings_wait_too_if_others_have_just_told_of_theirs() -> None:
+    wire = Wire()
+    herald = Herald(wire.send, "channel")
+    herald.expect(more=True)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    herald.heard()
+    herald.tell(ENDED)
+    await asyncio.sleep(1.0)
+    assert STEADY <= wire.sent[0][0] - began <= 2 * STEADY
+    herald.heard()
+    began = loop.time()
+    herald.tell(ENDED)
+    herald.tell(READY)
+    await asyncio.sleep(1.0)
+    assert wire.sent[1] == (began, f"/{ENDED}{READY}"), "anything else goes at once"
+
+
 def test_another_loop_is_told_of_as_well() -> None:
     wire = Wire()
     herald = Herald(wire.send, "channel")

@@ -14,7 +14,7 @@ from .link import Db
 
 __all__ = ("AFTER", "Claim", "Claimed", "Gate", "gate_of", "mature", "wait_of")
 
-BUSY: Final = 0.005
+BUSY: Final = 0.02
 """Seconds until a claim looks again that has passed over what others hold just now."""
 
 KEPT: Final = "uuid_send(e.id), e.kind, e.created, e.payload, e.retry, e.single, e.since"

@@ -32,9 +32,10 @@ SHARE: Final = 0.05
 HOT: Final = ("ready", "lease")
 
 _RECENT: Final = """
-SELECT EXISTS (
-    SELECT FROM pg_stat_all_tables WHERE schemaname = $1 AND relname = $2
-    AND last_vacuum > clock_timestamp() - make_interval(secs => $3)
+SELECT coalesce(
+    pg_stat_get_last_vacuum_time(to_regclass($1))
+        > clock_timestamp() - make_interval(secs => $2),
+    false
 )
 """
 
@@ -63,7 +64,7 @@ class Cleaning:
 
     async def __call__(self, db: Db) -> None:
         """Vacuum what is hot, unless somebody else has done so or is at it."""
-        if await db.value(_RECENT, db.names.schema, f"{db.names.prefix}{HOT[0]}", REST):
+        if await db.value(_RECENT, db.names.fill(f"{{{HOT[0]}}}"), REST):
             return
         began = monotonic()
         for table in HOT:

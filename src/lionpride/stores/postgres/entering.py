@@ -34,7 +34,8 @@ WITH new AS (
     ON CONFLICT (id) DO NOTHING
     RETURNING number, priority
 ), waits AS (
-    INSERT INTO {ready} (queue, priority, number) SELECT $1, priority, number FROM new
+    INSERT INTO {ready} (queue, priority, number)
+    SELECT $1, priority, number FROM new ORDER BY priority, number
 ), counted AS (
     UPDATE {tally} SET pending = pending + (SELECT count(*) FROM new)
     WHERE queue = $1 AND shard = $2

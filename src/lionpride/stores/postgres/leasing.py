@@ -18,11 +18,19 @@ GONE: Final = 3600.0
 """Seconds after which a worker is forgotten that gave no sign of life, and did not take leave."""
 
 _ENLIST: Final = """
-INSERT INTO {worker} (name, queue, machine, host, pid, born, began, seen, until, about)
-SELECT $2, $3, $4, $5, $6, $7, t.now, t.now, t.now + $8, $9 FROM (SELECT {now} AS now) t
-ON CONFLICT (name) DO UPDATE
-SET seen = excluded.seen, until = excluded.until, about = excluded.about
+WITH present AS MATERIALIZED (
+    SELECT {now} AS now
+), gone AS (
+    DELETE FROM {worker} WHERE until < (SELECT now FROM present) - $10 AND name <> $2
+), entered AS (
+    INSERT INTO {worker} (name, queue, machine, host, pid, born, began, seen, until, about)
+    SELECT $2, $3, $4, $5, $6, $7, now, now, now + $8, $9 FROM present
+    ON CONFLICT (name) DO UPDATE
+    SET seen = excluded.seen, until = excluded.until, about = excluded.about
+)
+SELECT name, host, pid, born FROM {worker} WHERE queue = $3 AND host = $5 AND name <> $2
 """
+"""Enters a worker, and forgets those that are gone for good; the others of its machine."""
 BEAT: Final = """
 UPDATE {worker} w SET seen = {now}, until = {now} + $2, about = given.about
 FROM unnest($3::text[], $4::text[]) AS given (name, about) WHERE w.name = given.name
@@ -45,7 +53,7 @@ RETURNING l.number, l.attempt, l.cancel
 
 @dataclass(slots=True)
 class Enlist:
-    """Note a worker, and forget those that are gone for good.
+    """Note a worker, forget those that are gone for good, and end the leases of the dead beside it.
 
     Attributes:
         worker: Its name.
@@ -58,15 +66,12 @@ class Enlist:
     about: str | None = None
 
     async def __call__(self, db: Db) -> None:
-        queue, pid = db.queue, os.getpid()
-        query = "SELECT name, host, pid, born FROM {worker} WHERE queue = $1 AND host = $2"
-        for name, *process in await db.rows(query, queue, host()):
+        here, pid = host(), os.getpid()
+        bound = self.worker, db.queue, platform.node(), here, pid, born(pid), self.length
+        beside = await db.rows(_ENLIST, db.now, *bound, self.about, GONE)
+        for name, *process in beside:
             if is_dead(*process):
                 await lapse(db, name)
-        await db.run("DELETE FROM {worker} WHERE until < {now} - $2", db.now, GONE)
-        machine = platform.node()
-        bound = self.worker, queue, machine, host(), pid, born(pid), self.length, self.about
-        await db.run(_ENLIST, db.now, *bound)
 
 
 @dataclass(slots=True)

@@ -43,8 +43,8 @@ logger = logging.getLogger("lionpride")
 class Herald:
     """Tells the others, off the way of what is told of.
 
-    The first news go out at once, what comes within the interval after them together; endings
-    while more is to follow, within a longer one, which all processes share.
+    The first news go out at once, what comes within the interval after them together. Endings wait
+    longer while more are to follow, for what was told of them last, by whichever process.
 
     Args:
         send: Has a step taken.
@@ -73,10 +73,14 @@ class Herald:
     def tell(self, news: str) -> None:
         """Tell them soon."""
         self._news.update(news)
+        if self._task is None:
+            self._begin()
         if news != ENDED:
             self._hurry.set()
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def _begin(self, rest: float = 0.0) -> None:
+        self._hurry = asyncio.Event()  # of this loop
+        self._task = asyncio.get_running_loop().create_task(self._run(rest))
 
     def speak(self, news: str) -> tuple[str, str] | None:
         """What a transaction has to notify that tells these news itself: channel and payload.
@@ -86,7 +90,7 @@ class Herald:
         """
         if self._task is not None:
             return None
-        self._task = asyncio.get_running_loop().create_task(self._run(INTERVAL))
+        self._begin(INTERVAL)
         return self._channel, f"{self.mark}/{news}"
 
     def expect(self, *, more: bool) -> None:
@@ -99,12 +103,14 @@ class Herald:
         """Another process has told all of endings."""
         self._next = asyncio.get_running_loop().time() + STEADY * (1.0 + random())  # noqa: S311
 
-    async def _run(self, rest: float = 0.0) -> None:
-        self._hurry = asyncio.Event()  # of this loop
+    async def _run(self, rest: float) -> None:
+        time = asyncio.get_running_loop().time
         try:
             if rest:
                 await asyncio.sleep(rest)
             while self._news:
+                if self._more_follow:
+                    await self._rest()
                 self._hurry.clear()
                 news = "".join(sorted(self._news))
                 self._news.clear()
@@ -114,18 +120,15 @@ class Herald:
                 self._is_telling = False
                 if ENDED in news:
                     self._told()
+                self._next = time() + STEADY
                 await asyncio.sleep(INTERVAL)
-                if self._more_follow:
-                    await self._rest()
         finally:
             self._task, self._is_telling = None, False
 
     async def _rest(self) -> None:
         """Wait until it is time to tell of endings again, or there is no more time for that."""
         time = asyncio.get_running_loop().time
-        began = time()
-        self._next = began + STEADY - INTERVAL
-        latest = began + _PATIENT * STEADY
+        latest = time() + _PATIENT * STEADY
         while not self._hurry.is_set() and time() < (until := min(self._next, latest)):
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(until):
