@@ -7,11 +7,15 @@ import pytest
 from stores.makers import Clock, Folder
 
 from lionpride.core import Event, EventStatus, Executor, Processor
+from lionpride.stores.sql.host import host
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import VERSION
 
 AT = 1795615332.0
 """When the file was made."""
+THERE = "b1a29a84-12ad-401c-9a36-21217c8e4c4f/pid:[4026531836]"
+"""The machine, and its boot, on which that was. Here it stands for this one, where the process of
+the file's worker can be seen to be dead."""
 
 
 class Deed(Event):
@@ -36,7 +40,8 @@ def old():
     path = folder.path / "run.db"
     script = Path(__file__).with_name("schema1.sql").read_text(encoding="utf-8")
     connection = apsw.Connection(str(path))
-    connection.execute(script.replace("old.Deed", f"{__name__}.Deed"))
+    assert THERE in script
+    connection.execute(script.replace("old.Deed", f"{__name__}.Deed").replace(THERE, host()))
     connection.close()
     yield path
     del folder
