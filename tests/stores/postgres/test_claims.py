@@ -7,16 +7,18 @@ from typing import ClassVar
 
 import asyncpg
 import pytest
-from stores.asking import claim, put
+from stores.asking import claim, end, put
 from stores.homes import Home
-from stores.makers import QUEUE
+from stores.makers import QUEUE, Job
 from stores.postgres.wire import cancel_who_waits_for
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import StoreError
+from lionpride.model.policy import Retry
 from lionpride.stores.postgres import PostgresStore, claims
 from lionpride.stores.postgres.claims import AHEAD
 from lionpride.stores.postgres.names import Names
+from lionpride.stores.terms import Terms
 
 SLOTS = 4
 
@@ -118,6 +120,32 @@ async def test_what_nobody_waits_for_is_given_back_though_that_fails_at_first() 
         await first.close()
         await second.close()
         await store.close()
+
+
+@pytest.mark.parametrize("start", [True, False])
+async def test_what_is_known_here_and_what_is_not_come_in_one_order(start: bool) -> None:
+    home = Home()
+    mine = PostgresStore(home.url, QUEUE, schema=home.schema)
+    other = PostgresStore(home.url, QUEUE, schema=home.schema)
+    try:
+        await put(other, 3.0)
+        await other.requeue([(await end(other, EventStatus.FAILED))[0]])
+        await put(other, 2.0, 5.0)
+        await other.append([(Job(label="own"), 6.0)], terms=Terms(retry=Retry(attempts=7)))
+        ours = await put(mine, 4.0, 1.0)
+        claimed = await claim(mine, 10, start=start)
+        events = [event for event, _ in claimed]
+        assert [event.execution.priority for event in events] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+        assert [attempt for _, attempt in claimed] == [1, 1, 2, 1, 1, 1]
+        assert events[0] is ours[1]
+        assert events[3] is ours[0]
+        assert events[5].execution.retry == Retry(attempts=7)
+        wanted = EventStatus.PROCESSING if start else EventStatus.PENDING
+        assert {event.execution.status for event in events} == {wanted}
+        assert [event.label for event in events[1:5]] == ["0", "0", "0", "1"]
+    finally:
+        await other.close()
+        await mine.close()
 
 
 def test_no_statement_changes_in_place_what_may_be_claimed() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from ..sql.forms import NEW, STATE, Kept, Waits
+from ..sql.forms import NEW, STATE, Kept, Untried, Waits
 from .completing import ARGUMENTS, Completing, parts
 from .expiring import Expire, Expired
 from .link import Db
@@ -17,8 +18,8 @@ __all__ = ("AFTER", "Claim", "Claimed", "Gate", "gate_of", "mature", "wait_of")
 BUSY: Final = 0.02
 """Seconds until a claim looks again that has passed over what others hold just now."""
 
-KEPT: Final = "uuid_send(e.id), e.kind, e.created, e.payload, e.retry, e.single, e.since"
-"""What never changes of an event, its id as bytes; see ``sql.forms.Kept``."""
+_SELDOM: Final = ("retry", "single", "since")
+"""What never changes of an event, and few have; the last columns of ``sql.forms.Kept``."""
 
 _STATE: Final = [each.strip() for each in STATE.split(",")]
 AFTER: Final = ", ".join(
@@ -28,9 +29,16 @@ AFTER: Final = ", ".join(
 """The state of an event as it is leased; $6 says whether it starts at once."""
 _READY: Final = ", ".join(f"r.{each}" for each in _STATE)
 _PICKED: Final = ", ".join(f"picked.{each}" for each in _STATE)
-_IS_NEW: Final = " AND ".join(
-    f"picked.{each} {'= 0' if new == 0 else 'IS NULL'}"
-    for each, new in zip(_STATE, NEW, strict=True)
+_ODD: Final = f"ROW(picked.due, {_PICKED}, {', '.join(f'e.{each}' for each in _SELDOM)})"
+_IS_USUAL: Final = " AND ".join(
+    [
+        "picked.due = 0",
+        *(
+            f"picked.{each} {'= 0' if new == 0 else 'IS NULL'}"
+            for each, new in zip(_STATE, NEW, strict=True)
+        ),
+        *(f"e.{each} IS NULL" for each in _SELDOM),
+    ]
 )
 
 _USUAL: Final = 8
@@ -83,6 +91,8 @@ class Claimed(NamedTuple):
         now: The time of the claim.
         expired: What was ended, since it was not started in time.
         rationed: What they took of the limits, if there are any.
+        untried: More events: those of which nobody has tried any, with all that it takes to build
+            them; they are not in ``rows``.
     """
 
     rows: Sequence[Waits]
@@ -92,6 +102,33 @@ class Claimed(NamedTuple):
     expired: Expired
     new: Sequence[tuple[float, int]] = ()
     rationed: Any = None
+    untried: Sequence[Untried] = ()
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of all that it took."""
+        return [one[0] for one in self.untried] + [one[0] for one in self.rows]
+
+    def moved(self, others: Sequence[Untried], untried: Sequence[Untried]) -> Claimed:
+        """The same with others of the untried among the rows, and these left."""
+        rows = sorted([*self.rows, *map(_waits, others)], key=_in_order)
+        kept = {**self.kept, **{one[0]: _kept(one) for one in others}}
+        return self._replace(rows=rows, kept=kept, untried=untried)
+
+
+_in_order: Final = itemgetter(2, 0)
+
+
+def _waits(one: Any) -> Waits:
+    """The row that waited, from a row of the answer."""
+    odd = one[6]
+    return (one[0], 0.0, one[1], *NEW) if odd is None else (one[0], odd[0], one[1], *odd[1:-3])
+
+
+def _kept(one: Any) -> Kept:
+    """What never changes of an event, from a row of the answer."""
+    odd = one[6]
+    return (*one[2:6], *((None, None, None) if odd is None else odd[-3:]))
 
 
 @dataclass(slots=True)
@@ -129,16 +166,27 @@ class Claim:
 
     async def __call__(self, db: Db) -> Claimed:
         queue = db.queue
-        gate, rows, kept = await self._take(db, queue)
+        gate, found = await self._take(db, queue)
         if gate.due is not None and gate.due <= gate.now and gate.paused <= gate.now:
             await mature(db, queue)
-            gate, rows, kept = await self._take(db, queue)
+            gate, found = await self._take(db, queue)
         expired = Expired([], gate.expires)
         if gate.expires is not None and gate.expires <= gate.now:
             expired = await self.expire(db)
-        return Claimed(rows, kept, wait_of(gate, len(rows), self.n), gate.now, expired)
+        untried = [one for one in found if one[6] is None] if self.whole else []
+        others = found if len(untried) < len(found) else []
+        if untried and others:
+            others = [one for one in found if one[6] is not None]
+        return Claimed(
+            rows=list(map(_waits, others)),
+            kept={one[0]: _kept(one) for one in others} if self.whole else {},
+            wait=wait_of(gate, len(found), self.n),
+            now=gate.now,
+            expired=expired,
+            untried=untried,
+        )
 
-    async def _take(self, db: Db, queue: int) -> tuple[Gate, list[Waits], dict[int, Kept]]:
+    async def _take(self, db: Db, queue: int) -> tuple[Gate, list[Any]]:
         has = self.until is not None, bool(self.skip), self.denied, bool(self.missing)
         along = None if self.applied else self.along  # it is done once
         bound: list[Any] = [db.now, queue, db.shard, self.n, self.worker, self.start, self.length]
@@ -152,14 +200,10 @@ class Claim:
         if self.missing:
             bound.append(list(self.missing))
         found = await db.rows(statement(*has, along is not None), *bound)
-        *gate, gone = found[0][0]
+        *gate, gone = found[0][7]
         if along is not None:
             self.applied = await along.applied(db, gone)
-        if found[0][1] is None:
-            found.clear()
-        rows: list[Waits] = [(n, d, p, *(NEW if s is None else s)) for _, n, d, p, s, *_ in found]
-        kept: dict[int, Kept] = {one[1]: one[5:] for one in found} if self.whole else {}
-        return Gate._make(gate), rows, kept
+        return Gate._make(gate), [] if found[0][0] is None else found
 
 
 async def gate_of(db: Db, queue: int) -> Gate:
@@ -255,10 +299,10 @@ def _rest(plain: bool, known: str, along: bool) -> str:
     FROM (SELECT (SELECT count(*) FROM picked) AS n, {count} AS m) AS moved
     WHERE t.queue = $2 AND t.shard = $3 AND n + m > 0
 )
-SELECT CASE WHEN picked.at IS NOT DISTINCT FROM (SELECT at FROM picked LIMIT 1)
-        THEN ROW(gate.now, gate.paused, gate.due, gate.expires, {more}, {gone}) END,
-    picked.number, picked.due, picked.priority, CASE WHEN NOT ({_IS_NEW}) THEN ROW({_PICKED}) END,
-    {KEPT}
+SELECT picked.number, picked.priority, uuid_send(e.id), e.kind, e.created, e.payload,
+    CASE WHEN NOT ({_IS_USUAL}) THEN {_ODD} END,
+    CASE WHEN picked.at IS NOT DISTINCT FROM (SELECT at FROM picked LIMIT 1)
+        THEN ROW(gate.now, gate.paused, gate.due, gate.expires, {more}, {gone}) END
 FROM gate LEFT JOIN picked ON true
 LEFT JOIN {{event}} e ON e.number = CASE WHEN $8 THEN picked.number END
 ORDER BY picked.priority, picked.number

@@ -218,14 +218,18 @@ class Claims(TakingIn):
         self.missing |= claim.met
         self._more = answer.wait == 0.0 and limits is None
         await self._expired(answer.expired)
-        self._herald.expect(more=bool(answer.rows))
+        numbers = answer.numbers
+        self._herald.expect(more=bool(numbers))
         held: Sequence[Work | None] = ()  # at rest they are nobody's: kept until that is noted
-        if answer.rows:
-            answer, held = await self._with_kept(answer)
-        self._sights.moved([one[0] for one in answer.rows])
+        if numbers:
+            answer, held = await self._with_kept(answer, numbers)
+        self._sights.moved(numbers)
+        if answer.untried:
+            rest = self._holding.revived(answer.untried, taken) if claim.start else answer.untried
+            answer = answer.moved(rest, ()) if rest else answer
         wait = self._holding.claimed(answer, claim.start, taken)
         del held
-        if self._cleaning.is_due(len(answer.rows)):
+        if self._cleaning.is_due(len(numbers)):
             self._open.ask(self._open.clean, self._cleaning).add_done_callback(heard)
         self._warn_of_missing()
         if limits is not None and answer.rationed is not None:
@@ -249,15 +253,21 @@ class Claims(TakingIn):
             self._bells.ring_ready()
 
     async def _with_kept(
-        self, answer: claiming.Claimed
+        self, answer: claiming.Claimed, numbers: Sequence[int]
     ) -> tuple[claiming.Claimed, list[Work | None]]:
         """The same with what is needed to build the events that this process has not; those it has.
 
         What is noted of them here has to be noted first: they may have been appended, or sent
         back to wait, by steps whose answers are on their way.
         """
+        held = await self._find_all(numbers)
+        new = [number for number, event in zip(numbers, held, strict=True) if event is None]
+        self._strangers = 2 * len(new) > len(held)
+        return (await self._with_what_is_new(answer, new) if new else answer), held
+
+    async def _find_all(self, numbers: Sequence[int]) -> list[Work | None]:
+        """The events of a claim that this process has, as they stand by the claim."""
         opened, find_all = self._open, self._holding.shown.find_all
-        numbers = [one[0] for one in answer.rows]
         held = find_all(numbers)
         if any(event is None for event in held) and await opened.enter.passed():
             held = find_all(numbers)
@@ -265,29 +275,35 @@ class Claims(TakingIn):
             await opened.settle.passed()
             await opened.rest.passed()
             held = find_all(numbers)
-        new = [number for number, event in zip(numbers, held, strict=True) if event is None]
-        self._strangers = 2 * len(new) > len(held)
-        if not new:
-            return answer, held
-        kept = dict(answer.kept)
-        if unknown := [number for number in new if number not in kept]:
-            kept |= await self._read(lambda db: reading.kept(db, unknown))
-        if not self._large_ids.isdisjoint(kept[number][0] for number in new):
-            await opened.large.passed()
-        foreign = {kept[number][1] for number in new}
-        missing = {kind for kind in foreign if not registry.is_defined(kind)}
-        if missing:
-            answer = self._without(answer, kept, missing)
-        return answer._replace(kept=kept), held
+        return held
 
-    def _without(
-        self, answer: claiming.Claimed, kept: dict[int, Any], missing: set[str]
+    async def _with_what_is_new(
+        self, answer: claiming.Claimed, new: Sequence[int]
     ) -> claiming.Claimed:
+        """The same with what is needed to build these, but without those of missing classes."""
+        kept, untried = dict(answer.kept), answer.untried
+        if len(untried) < len(new):
+            known = {one[0] for one in untried}
+            unknown = [number for number in new if number not in kept and number not in known]
+            kept |= await self._read(lambda db: reading.kept(db, unknown)) if unknown else {}
+        if self._large_ids:
+            ids = [one[2] for one in untried] + [one[0] for one in kept.values()]
+            if not self._large_ids.isdisjoint(ids):
+                await self._open.large.passed()
+        foreign = {one[3] for one in untried} | {
+            kept[number][1] for number in new if number in kept
+        }
+        answer = answer._replace(kept=kept)
+        missing = {kind for kind in foreign if not registry.is_defined(kind)}
+        return self._without(answer, missing) if missing else answer
+
+    def _without(self, answer: claiming.Claimed, missing: set[str]) -> claiming.Claimed:
         """The claim without events that this process has no class for, which go back."""
         self.missing |= missing
+        answer = answer.moved(answer.untried, ())
         back, rows = [], []
         for one in answer.rows:
-            if one[0] in kept and kept[one[0]][1] in missing:
+            if one[0] in answer.kept and answer.kept[one[0]][1] in missing:
                 state: Any = (one[3] + 1, *one[4:])
                 back.append((one[0], one[3] + 1, "pending", one[1], 0.0, one[2], state))
             else:

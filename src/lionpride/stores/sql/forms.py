@@ -29,6 +29,7 @@ __all__ = (
     "Settling",
     "Stands",
     "State",
+    "Untried",
     "Waits",
 )
 
@@ -67,6 +68,12 @@ Waits: TypeAlias = tuple[
     float | None,
 ]
 """number, due, priority of an event that waits, and its state."""
+
+Untried: TypeAlias = tuple[int, float, bytes, str, float, str, Any, Any]
+"""number, priority, id, kind, created, payload of an event that waits, with nothing on record.
+
+It is the row as the driver gives it: there are two more columns, which say nothing of the event.
+"""
 
 Ended: TypeAlias = tuple[int, int, float, float, str | None, int, int, str | None]
 """number, attempt, ended, duration, result, tries, interruptions, attempts; of a completed one."""

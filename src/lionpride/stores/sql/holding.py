@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ...errors import NotFoundError, OperationError
 from ...model.execution import FIXED, TERMINAL, EventStatus, Execution
+from ...model.revival import Revival, revival_of
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Ending, Outcome, after_interruption, apply
 from ..bells import Bells
@@ -18,7 +19,7 @@ from ..contract import Claim, Entry, Settled, Settlement
 from ..shown import Shown
 from ..terms import Terms
 from .columns import Revive, after, entries_of, event_of, event_of_found, kept_of
-from .forms import Entered, Exit, Found, Gathered, Kept, Settling, State, Waits
+from .forms import Entered, Exit, Found, Gathered, Kept, Settling, State, Untried, Waits
 from .forms import Entry as Arriving
 
 __all__ = ("Holding", "Taken")
@@ -176,7 +177,7 @@ class Holding:
 
     def claimed(self, answer: Gathered, start: bool, taken: Taken) -> float | None:
         """Events were claimed: gather them, and say in how many seconds there may be more."""
-        claims, shown = self.claims, self.shown
+        claims, shown, is_more = self.claims, self.shown, bool(taken.claims)
         shows, begin, take = shown.shows, shown.begin, taken.claims.append
         kept, revive, begun = answer.kept, Revive(), dict[int, Work]()
         found = shown.find_all([one[0] for one in answer.rows])
@@ -212,11 +213,48 @@ class Holding:
             shown.start(begun)
         if answer.new:
             self._started(answer.new, taken)
-            if answer.rows:
-                taken.claims.sort(key=_order)
+            is_more = True
+        if is_more and answer.rows:
+            taken.claims.sort(key=_order)
         if answer.rows and self._bells.room:
             self._bells.ring_room()
         return answer.wait
+
+    def revived(self, rows: Sequence[Untried], taken: Taken) -> Sequence[Untried]:
+        """Events were claimed, and start: gather those that this process did not have.
+
+        Returns:
+            The others, and those that take more to build than ``Revival`` does: they are gathered
+            with what else the claim took, after this.
+        """
+        claims, take, begun = self.claims, taken.claims.append, dict[int, Work]()
+        ways: dict[str, Revival | None] = {}
+        found, rest = self.shown.find_all([one[0] for one in rows]), []
+        for one, known in zip(rows, found, strict=True):
+            if known is not None:
+                rest.append(one)
+                continue
+            number, priority, uid, kind, created, payload, _, _ = one
+            if kind in ways:
+                way = ways[kind]
+            else:
+                way = ways[kind] = revival_of(kind)
+            event = None if way is None else way(payload, uid, created)
+            if event is None:
+                rest.append(one)
+                continue
+            own = event.__dict__
+            own["_status"] = "processing"
+            own["_arrival"] = number
+            own["_priority"] = priority
+            own["_attempt"] = 1
+            claims[number] = 1
+            begun[number] = event
+            take((event, 1))
+        self.shown.start(begun)
+        if begun and self._bells.room:
+            self._bells.ring_room()
+        return rest
 
     def _started(self, new: Sequence[tuple[float, int]], taken: Taken) -> None:
         """Events have arrived and were claimed at once, and start."""
