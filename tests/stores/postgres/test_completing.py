@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
-from stores.asking import ENDINGS, claim, put, settle
+from stores.asking import ENDINGS, claim, end, put, settle
 from stores.homes import Home
 from stores.makers import QUEUE, Job
 from stores.postgres.wire import cancel_who_waits_for, is_not_alone, wire_to
@@ -67,6 +67,30 @@ async def test_a_claim_and_the_completions_before_it_are_one_transaction(home: H
         assert len(await writers(beside, home)) == 1
         counts = await store.counts()
         assert (counts[S.COMPLETED], counts[S.PROCESSING], counts[S.PENDING]) == (2, 2, 0)
+
+
+@pytest.mark.parametrize("responses", [("one", "two", "one"), ("one", "one", "one")])
+@pytest.mark.parametrize("is_along", [True, False])
+async def test_each_has_its_own_attempt_and_its_own_response(
+    home: Home, responses: tuple[str, str, str], is_along: bool
+) -> None:
+    """What is the same in all goes to the server once."""
+    async with at_work(home) as (store, _):
+        jobs = await put(store, 1.0)
+        await store.requeue([(await end(store, S.FAILED))[0]])
+        jobs += await put(store, 2.0, 3.0, 4.0)
+        claims = await claim(store, 3, start=True)
+        assert [attempt for _, attempt in claims] == [2, 1, 1]
+        for (event, attempt), response in zip(claims, responses, strict=True):
+            store.complete_soon(event, attempt, response, attempt / 10)
+        if is_along:
+            await claim(store, 1, start=True)
+        await store.settled()
+        records = await store.get([job.id for job in jobs[:3]])
+        executions = [each.payload["execution"] for each in records if each is not None]
+        assert [each.status for each in records if each is not None] == [S.COMPLETED] * 3
+        assert tuple(each["response"] for each in executions) == responses
+        assert [each["duration"] for each in executions] == [0.2, 0.1, 0.1]
 
 
 async def test_who_is_alone_has_the_server_do_both_at_once(home: Home) -> None:

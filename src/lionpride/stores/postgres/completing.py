@@ -27,14 +27,15 @@ def parts(place: int, now: str) -> str:
         place: The number of the first of the arguments that say what has completed.
         now: The time, which is evaluated once.
     """
-    numbers, attempts, durations, results = (f"${place + n}" for n in range(ARGUMENTS))
+    types = "bigint", "int", "float8", "text"
+    given = [f"${place + n}::{each}[]" for n, each in enumerate(types)]
+    attempt, result = _of_one(given[1], "given.attempt"), _of_one(given[3], "given.result")
     return f"""gone AS (
-    DELETE FROM {{lease}} l USING unnest(
-        {numbers}::bigint[], {attempts}::int[], {durations}::float8[], {results}::text[]
-    ) WITH ORDINALITY AS given (number, attempt, duration, result, place)
-    WHERE l.number BETWEEN given.number AND given.number AND l.attempt = given.attempt
+    DELETE FROM {{lease}} l USING unnest({", ".join(given)})
+        WITH ORDINALITY AS given (number, attempt, duration, result, place)
+    WHERE l.number BETWEEN given.number AND given.number AND l.attempt = {attempt}
     RETURNING l.number, l.attempt, l.tries, l.interruptions, l.attempts, given.duration,
-        given.result, given.place
+        {result} AS result, given.place
 ), ended AS (
     INSERT INTO {{finished}} (number, queue, status, ended, attempt, tries, denials, interruptions,
         duration, result, attempts)
@@ -42,6 +43,16 @@ def parts(place: int, now: str) -> str:
         interruptions, duration, result, attempts
     FROM gone
 )"""
+
+
+def _of_one(column: str, value: str) -> str:
+    """The value of one row, from a column that has it once if it is the same in all."""
+    return f"CASE WHEN cardinality({column}) = 1 THEN ({column})[1] ELSE {value} END"
+
+
+def _once(column: list[Any]) -> list[Any]:
+    """A column, or its one value: to send each takes the driver longer than to compare all."""
+    return column[:1] if column.count(column[0]) == len(column) else column
 
 
 _COMPLETE: Final = f"""
@@ -72,9 +83,9 @@ class Completing:
         given = sorted(given, key=_number)
         self.arguments: Sequence[Sequence[Any]] = (
             [one[0] for one in given],
-            [one[1] for one in given],
+            _once([one[1] for one in given]),
             [one[3] for one in given],
-            [one[4] for one in given],
+            _once([one[4] for one in given]),
         )
 
     def _once(self) -> dict[Any, Ended]:
