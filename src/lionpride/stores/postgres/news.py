@@ -25,10 +25,7 @@ INTERVAL: Final = 0.01
 STEADY: Final = 0.05
 """The same for news of endings alone, while one follows the other: each wakes every process that
 listens, and who waits for an ending mostly waits for many. Who hears such news of another process
-waits anew, since whoever wakes then sees what has ended here, too."""
-
-_PATIENT: Final = 10
-"""How many times as long they wait at most, for that."""
+waits anew, once or twice as long, since whoever wakes then sees what has ended here, too."""
 
 _LEAVING: Final = 0.5
 """Seconds that who leaves waits at most until what he has done was told."""
@@ -79,8 +76,10 @@ class Herald:
             self._hurry.set()
 
     def _begin(self, rest: float = 0.0) -> None:
-        self._hurry = asyncio.Event()  # of this loop
-        self._task = asyncio.get_running_loop().create_task(self._run(rest))
+        loop = asyncio.get_running_loop()
+        self._hurry = asyncio.Event()  # of this loop, which may have another time than the last
+        self._next = min(self._next, loop.time() + 2 * STEADY)
+        self._task = loop.create_task(self._run(rest))
 
     def speak(self, news: str) -> tuple[str, str] | None:
         """What a transaction has to notify that tells these news itself: channel and payload.
@@ -128,10 +127,9 @@ class Herald:
     async def _rest(self) -> None:
         """Wait until it is time to tell of endings again, or there is no more time for that."""
         time = asyncio.get_running_loop().time
-        latest = time() + _PATIENT * STEADY
-        while not self._hurry.is_set() and time() < (until := min(self._next, latest)):
+        while not self._hurry.is_set() and time() < self._next:
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(self._next):
                     await self._hurry.wait()
 
     async def _notify(self, payload: str, db: Db) -> None:
