@@ -110,7 +110,7 @@ NOTES = (
 
 
 def report(setting: Setting, stage: Stage) -> Section:
-    section = Section("postgres", TITLE, notes=list(NOTES))
+    section = Section("postgres", TITLE, notes=[stage.memory, *NOTES])
     rounds = min(setting.rounds, MOST_ROUNDS)
     costs = [disk.sync_cost(setting.folder)]
     few = {workers: Answers() for workers in WORKERS}

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from benchmarks import huge_pages
 from benchmarks.isolate import MeasurementError
 from tools.postgres_server import Server, ServerError
 
 SETTINGS = {"fsync": "on", "shared_buffers": "256MB", "max_wal_size": "2GB"}
 """Every commit is on disk. The two sizes are what a small machine of its own would be given."""
+
+SHARED = 320
+"""MB that the server's shared memory takes with that, and some more."""
 
 
 @dataclass
@@ -27,6 +31,12 @@ class Stage:
     def postmaster(self) -> int | None:
         """The process whose children serve, to see what they use."""
         return self.server.postmaster.pid if self.server.postmaster else None
+
+    @property
+    def memory(self) -> str:
+        """What its shared memory is made of."""
+        ((status,),) = ask_for(self.server.url, "SHOW huge_pages_status")
+        return f"the server's shared memory is in huge pages: {status}."
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -46,12 +56,13 @@ def stage(folder: Path) -> Iterator[Stage]:
     Raises:
         MeasurementError: if it does not start.
     """
-    try:
-        server = Server(SETTINGS, folder.parent)
-    except ServerError as error:
-        raise MeasurementError(f"there is no PostgreSQL: {error}") from error
-    with server:
-        yield Stage(server, count())
+    with huge_pages.set_apart(SHARED):
+        try:
+            server = Server(SETTINGS, folder.parent)
+        except ServerError as error:
+            raise MeasurementError(f"there is no PostgreSQL: {error}") from error
+        with server:
+            yield Stage(server, count())
 
 
 def tell(url: str, *statements: str) -> None:

@@ -13,7 +13,7 @@ from benchmarks.postgres_stage import Stage
 from benchmarks.rounds import Answers, Ask, alternate
 from benchmarks.table import Row, Section, absent, figure, held
 
-N = 50_000
+N = 100_000
 MOST_ROUNDS = 5
 CROWDS = (1, 2, 4, 8)
 OURS = "(i) ours"
@@ -34,7 +34,10 @@ def report(setting: Setting, stage: Stage) -> Section:
         "workers",
         "WORKERS: ns an event of those that wait in PostgreSQL, claimed and completed; and what "
         "of two processors it took",
-        notes=["server and workers share the cores: see what each of them used for an event."],
+        notes=[
+            stage.memory,
+            "server and workers share the cores: see what each of them used for an event.",
+        ],
     )
     questions: dict[str, Ask] = {
         label + by(workers): partial(ask, stage, module, workers)

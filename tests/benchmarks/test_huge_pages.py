@@ -1,0 +1,55 @@
+"""Huge pages are set apart for a server, as many as are missing, and given back."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import huge_pages
+
+Pool = Callable[..., Path]
+
+
+@pytest.fixture
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pool:
+    """Makes the files in which the system says, and is told, how many there are."""
+
+    def make(*, total: int, free: int, size: int = 2048) -> Path:
+        memory, wanted = tmp_path / "meminfo", tmp_path / "nr_hugepages"
+        memory.write_text(
+            f"MemTotal: 8000000 kB\nHugePages_Total: {total}\nHugePages_Free: {free}\n"
+            f"Hugepagesize: {size} kB\n"
+        )
+        wanted.write_text(f"{total}\n")
+        monkeypatch.setattr(huge_pages, "MEMORY", memory)
+        monkeypatch.setattr(huge_pages, "POOL", wanted)
+        return wanted
+
+    return make
+
+
+def test_what_is_missing_is_set_apart_and_given_back(pool: Pool) -> None:
+    wanted = pool(total=10, free=4)
+    with huge_pages.set_apart(20):
+        assert wanted.read_text() == "17\n", "seven more: eleven of 2 MB are free then"
+    assert wanted.read_text() == "10\n"
+
+
+def test_who_has_enough_is_left_alone(pool: Pool) -> None:
+    wanted = pool(total=50, free=40)
+    wanted.write_text("untouched")
+    with huge_pages.set_apart(20):
+        pass
+    assert wanted.read_text() == "untouched"
+
+
+def test_a_system_without_them_or_that_forbids_it_does_without(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool(total=0, free=0)
+    monkeypatch.setattr(huge_pages, "POOL", tmp_path)  # nobody can write a folder
+    with huge_pages.set_apart(20):
+        pass
+    monkeypatch.setattr(huge_pages, "MEMORY", tmp_path / "nothing")
+    with huge_pages.set_apart(20):
+        pass
