@@ -148,6 +148,28 @@ async def test_what_is_known_here_and_what_is_not_come_in_one_order(start: bool)
         await mine.close()
 
 
+async def test_who_claims_has_a_row_of_the_counts_of_his_own() -> None:
+    """Who writes the same as another waits for the other's commit."""
+    home = Home()
+    stores = [PostgresStore(home.url, QUEUE, schema=home.schema) for _ in range(10)]
+    connection: asyncpg.Connection = await asyncpg.connect(home.url)
+    try:
+        await put(stores[0], *map(float, range(len(stores))))
+        for store in stores:
+            await claim(store, 1)
+        rows = await connection.fetch(f"SELECT processing FROM {home.schema}.tally")
+        assert sorted(n for (n,) in rows if n) == [1] * len(stores)
+        for store in stores:
+            await store.close()
+        again = PostgresStore(home.url, QUEUE, schema=home.schema)
+        assert (await again.counts())[EventStatus.PROCESSING] == len(stores)
+        await again.close()
+    finally:
+        await connection.close()
+        for store in stores:
+            await store.close()
+
+
 def test_no_statement_changes_in_place_what_may_be_claimed() -> None:
     """A claim deletes rows where it has found them: an UPDATE meanwhile would keep them."""
     sources = Path(claims.__file__).parent.glob("*.py")

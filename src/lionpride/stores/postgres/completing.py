@@ -29,13 +29,16 @@ def parts(place: int, now: str) -> str:
     """
     types = "bigint", "int", "float8", "text"
     given = [f"${place + n}::{each}[]" for n, each in enumerate(types)]
-    attempt, result = _of_one(given[1], "given.attempt"), _of_one(given[3], "given.result")
     return f"""gone AS (
-    DELETE FROM {{lease}} l USING unnest({", ".join(given)})
-        WITH ORDINALITY AS given (number, attempt, duration, result, place)
-    WHERE l.number BETWEEN given.number AND given.number AND l.attempt = {attempt}
+    DELETE FROM {{lease}} l USING (
+        SELECT number, {_of_one(given[1], "attempt")}, duration,
+            {_of_one(given[3], "result")}, place
+        FROM unnest({", ".join(given)})
+            WITH ORDINALITY AS one (number, attempt, duration, result, place)
+    ) given
+    WHERE l.number BETWEEN given.number AND given.number AND l.attempt = given.attempt
     RETURNING l.number, l.attempt, l.tries, l.interruptions, l.attempts, given.duration,
-        {result} AS result, given.place
+        given.result, given.place
 ), ended AS (
     INSERT INTO {{finished}} (number, queue, status, ended, attempt, tries, denials, interruptions,
         duration, result, attempts)
@@ -45,9 +48,9 @@ def parts(place: int, now: str) -> str:
 )"""
 
 
-def _of_one(column: str, value: str) -> str:
+def _of_one(column: str, name: str) -> str:
     """The value of one row, from a column that has it once if it is the same in all."""
-    return f"CASE WHEN cardinality({column}) = 1 THEN ({column})[1] ELSE {value} END"
+    return f"CASE WHEN cardinality({column}) = 1 THEN ({column})[1] ELSE {name} END AS {name}"
 
 
 def _once(column: list[Any]) -> list[Any]:

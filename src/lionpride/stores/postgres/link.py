@@ -161,6 +161,12 @@ WITH made AS (INSERT INTO {queue} (name) VALUES ($1) ON CONFLICT (name) DO NOTHI
 INSERT INTO {tally} (queue, shard) SELECT number, n FROM made, generate_series(0, $2 - 1) n
 """
 
+_OWN: Final = """
+SELECT shard FROM (
+    SELECT ($3 + n) % $2 AS shard FROM generate_series(0, $2 - 1) n OFFSET 0
+) each WHERE pg_try_advisory_lock(hashtext($1), shard) LIMIT 1
+"""
+
 
 class Link:
     """Has steps taken, over connections of one event loop.
@@ -172,7 +178,7 @@ class Link:
         where: The server, for messages.
         patience: Seconds for which a step is tried again while the server cannot be had.
         clock: The time, in place of the server's; None: the server's.
-        shard: Which row of the counts it writes.
+        shard: Which row of the counts it writes, if it finds none that nobody else does.
         writes: Whether its steps may write, so that there has to be a queue.
         keeps: Whether it has the same connection each time if it can: it is hot, and another would
             have to learn its statements.
@@ -204,6 +210,7 @@ class Link:
         self._last = 0.0
         self._keeps = keeps
         self._kept: Connection | None = None
+        self._placed: Connection | None = None  # the one over which it has its row of the counts
 
     def now(self) -> float | None:
         """The time for a statement; None for the server's own."""
@@ -240,8 +247,8 @@ class Link:
             try:
                 connection = await self._take()
                 db = Db(connection, self, again)
-                if self._writes and not self.queue:  # outside of any transaction of the step's
-                    await db.make_queue()
+                if self._writes:
+                    await self._prepare(db, connection)
                 return await step(db)
             except Exception as error:
                 if not isinstance(error, ANEW):
@@ -272,6 +279,27 @@ class Link:
             self._kept = connection
             self.pool.kept.add(connection)
         return connection
+
+    async def _prepare(self, db: Db, connection: Connection) -> None:
+        """Have what a step takes that writes; outside of any transaction of its own."""
+        if not self.queue:
+            await db.make_queue()
+        if connection is self._kept and connection is not self._placed:
+            self.shard = db.shard = await self._own_shard(db)
+            self._placed = connection
+
+    async def _own_shard(self, db: Db) -> int:
+        """A row of the counts that nobody else writes, as long as the connection lasts.
+
+        Who writes the same as another waits for the other's commit, with all that a claim has
+        locked by then. The one that was drawn by lot, if all are taken, or who asks next has
+        another session.
+        """
+        if not self.pool.is_direct:
+            return self.shard
+        key = f"{self.names.schema}.{self.names.prefix}tally {self.queue}"
+        found: int | None = await db.value(_OWN, key, SHARDS, self.shard)
+        return self.shard if found is None else found
 
     def _tell(self, error: Exception, tried: float, left: float) -> None:
         """Warn that the server cannot be had: once in a while, whichever step finds out."""

@@ -49,6 +49,9 @@ class Door:
         names: The tables.
         pgbouncer: Whether somebody between may give each transaction another connection.
         patience: Seconds to wait for one, and for the answer to a statement.
+
+    Attributes:
+        is_direct: Whether a connection has the same session all the time.
     """
 
     def __init__(self, url: str, names: Names, *, pgbouncer: bool, patience: float) -> None:
@@ -57,6 +60,7 @@ class Door:
         self._patience = max(patience, 0.1)
         self._settings = {} if pgbouncer else {"application_name": "lionpride", **_PLANS}
         self._statements = 0 if pgbouncer else _STATEMENTS
+        self.is_direct = not pgbouncer
 
     async def open(self) -> Connection:
         """One more connection; nothing is looked at.
@@ -117,6 +121,11 @@ class Pool:
         self._count = 0
         self._known = False  # the tables are there
         self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether a connection has the same session all the time."""
+        return self._door.is_direct
 
     async def take(self, wanted: Connection | None = None) -> Connection:
         """A connection that nobody else has.

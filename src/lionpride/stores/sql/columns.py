@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -14,7 +15,6 @@ from ...model.execution import EventStatus, Execution
 from ...model.ids import bytes_of
 from ...model.packing import kind_and_packed, packed, packed_result, unpack, unpack_result
 from ...model.policy import Retry
-from ...model.revival import Revival, revival_of
 from ...model.unset import Unset
 from ...model.work import Work
 from ...rules.bills import has_own_bill, own_bill
@@ -29,17 +29,18 @@ from ...rules.lifecycle import (
 from ...rules.texts import check_text
 from ..record import Record
 from ..terms import Terms
-from .forms import NEW, Found, Fresh, Kept, Place, State, Waits
+from .forms import NEW, Found, Fresh, Kept, Place, State
 
 __all__ = (
-    "Revive",
     "after",
+    "agrees",
     "bill_of",
     "entries_of",
     "event_of",
     "event_of_found",
     "fresh_of",
     "is_plain",
+    "is_untried",
     "kept_of",
     "packed_attempts",
     "packed_ending",
@@ -181,37 +182,22 @@ def after(outcome: Outcome, own: dict[str, Any]) -> State:
     return state_of(execution.own)
 
 
-class Revive:
-    """Makes events of one claim that nobody has tried before.
-
-    That is the quick way of nearly every event that another process has appended.
-    """
-
-    __slots__ = ("_known",)
-
-    def __init__(self) -> None:
-        self._known: dict[str, Revival | None] = {}
-
-    def __call__(self, one: Waits, kept: Kept | None) -> Work | None:
-        """The event, as it waits; None if it takes ``event_of``."""
-        if kept is None or one[3:] != NEW or one[1] or kept[4:] != _USUALLY:
-            return None
-        kind = kept[1]
-        if kind in self._known:
-            revival = self._known[kind]
-        else:
-            revival = self._known[kind] = revival_of(kind)
-        event = None if revival is None else revival(kept[3], kept[0], kept[2])
-        if event is not None:
-            own = event.__dict__
-            own["_status"] = "pending"
-            own["_arrival"] = one[0]
-            own["_priority"] = one[2]
-        return event
+def is_untried(own: dict[str, Any]) -> bool:
+    """Whether nobody here knows of an attempt at an event, nor of a time to start it by."""
+    return not (
+        "_attempt" in own
+        or "_tries" in own
+        or "_denials" in own
+        or "_interruptions" in own
+        or "_expires" in own
+    )
 
 
-_USUALLY: Final = (None, None, None)
-"""Neither a retry policy of its own, nor appended as the only one."""
+def agrees(own: dict[str, Any], state: Sequence[Any]) -> bool:
+    """Whether an event says what its row does, of what others may have changed while it waits."""
+    get = own.get
+    counters = get("_attempt", 0), get("_tries", 0), get("_denials", 0), get("_interruptions", 0)
+    return counters == tuple(state[:4]) and Execution.over(own).expires == state[-1]
 
 
 def event_of(number: int, kept: Kept, priority: float, due: float, entries: dict[str, Any]) -> Work:

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ...errors import NotFoundError, OperationError
-from ...model.execution import FIXED, TERMINAL, EventStatus, Execution
-from ...model.revival import Revival, revival_of
+from ...model.execution import FIXED, TERMINAL, EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import Completion, Ending, Outcome, after_interruption, apply
 from ..bells import Bells
 from ..contract import Claim, Entry, Settled, Settlement
 from ..shown import Shown
 from ..terms import Terms
-from .columns import Revive, after, entries_of, event_of, event_of_found, kept_of
+from .columns import after, agrees, entries_of, event_of, event_of_found, is_untried, kept_of
 from .forms import Entered, Exit, Found, Gathered, Kept, Settling, State, Untried, Waits
 from .forms import Entry as Arriving
+from .reviving import Revive, start_all
 
 __all__ = ("Holding", "Taken")
 
@@ -44,27 +44,9 @@ class Taken:
 _UNTRIED: Final = (0, 0, 0, 0)
 
 
-def _is_untried(own: dict[str, Any]) -> bool:
-    """Whether nobody here knows of an attempt at an event, nor of a time to start it by."""
-    return not (
-        "_attempt" in own
-        or "_tries" in own
-        or "_denials" in own
-        or "_interruptions" in own
-        or "_expires" in own
-    )
-
-
 def _order(claim: Claim) -> tuple[float, int]:
     own = claim[0].__dict__
     return own["_priority"], own["_arrival"]
-
-
-def _agrees(own: dict[str, Any], state: Sequence[Any]) -> bool:
-    """Whether an event says what its row does, of what others may have changed while it waits."""
-    get = own.get
-    counters = get("_attempt", 0), get("_tries", 0), get("_denials", 0), get("_interruptions", 0)
-    return counters == tuple(state[:4]) and Execution.over(own).expires == state[-1]
 
 
 class Holding:
@@ -195,7 +177,7 @@ class Holding:
                     continue
             own = event.__dict__
             is_known = own.get("_status") == "pending" and (
-                _is_untried(own) if one[3:7] == _UNTRIED else _agrees(own, one[3:])
+                is_untried(own) if one[3:7] == _UNTRIED else agrees(own, one[3:])
             )
             if not is_known:
                 self._write(event, "pending", one[1], one[3:])
@@ -227,31 +209,10 @@ class Holding:
             The others, and those that take more to build than ``Revival`` does: they are gathered
             with what else the claim took, after this.
         """
-        claims, take, begun = self.claims, taken.claims.append, dict[int, Work]()
-        ways: dict[str, Revival | None] = {}
-        found, rest = self.shown.find_all([one[0] for one in rows]), []
-        for one, known in zip(rows, found, strict=True):
-            if known is not None:
-                rest.append(one)
-                continue
-            number, priority, uid, kind, created, payload, _, _ = one
-            if kind in ways:
-                way = ways[kind]
-            else:
-                way = ways[kind] = revival_of(kind)
-            event = None if way is None else way(payload, uid, created)
-            if event is None:
-                rest.append(one)
-                continue
-            own = event.__dict__
-            own["_status"] = "processing"
-            own["_arrival"] = number
-            own["_priority"] = priority
-            own["_attempt"] = 1
-            claims[number] = 1
-            begun[number] = event
-            take((event, 1))
+        begun, rest = start_all(rows, self.shown.find_all([one[0] for one in rows]))
+        self.claims.update(dict.fromkeys(begun, 1))
         self.shown.start(begun)
+        taken.claims.extend([(event, 1) for event in begun.values()])
         if begun and self._bells.room:
             self._bells.ring_room()
         return rest
@@ -411,7 +372,7 @@ class Holding:
                 self.shown.drop([number])
             elif event is not None:
                 stands = event.execution.status.value == found.status
-                if not (stands and _agrees(event.__dict__, found.state)):  # else its errors stay
+                if not (stands and agrees(event.__dict__, found.state)):  # else its errors stay
                     self._write(event, found.status, found.due, found.state)
                 self.shown.rest(number, event)
         self._bells.ring_ended(numbers)
