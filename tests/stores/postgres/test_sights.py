@@ -1,5 +1,6 @@
 """What is read of an event that moves on meanwhile is read again."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,3 +23,23 @@ async def test_what_moves_on_while_the_server_answers_is_read_again() -> None:
     sights.moved([1])  # nobody is asked now
     await sights.see([])
     assert sights([1]) == [None]
+
+
+async def test_all_who_ask_are_told_what_has_moved_on() -> None:
+    asked: list[list[int]] = []
+    both, go = asyncio.Event(), asyncio.Event()
+
+    async def read(numbers: Sequence[int]) -> dict[int, Any]:
+        asked.append(list(numbers))
+        if len(asked) == 2:
+            both.set()
+        await go.wait()
+        return {}
+
+    sights = Sights(read, read)
+    waiting = [asyncio.create_task(sights.see([1, 2])) for _ in range(2)]
+    await both.wait()
+    sights.moved(number for number in (2, 3))
+    go.set()
+    await asyncio.gather(*waiting)
+    assert asked == [[1, 2], [1, 2], [2], [2]]

@@ -44,6 +44,9 @@ _IS_USUAL: Final = " AND ".join(
 _USUAL: Final = 8
 """Arguments that a claim always has."""
 
+_SINCE: Final = "(SELECT date_part('epoch', now()))"
+"""What stands in ``since`` if nobody says otherwise, found out once and not for each lease."""
+
 _GATE: Final = """
 WITH gate AS MATERIALIZED (
     SELECT t.now, q.paused,
@@ -55,10 +58,17 @@ WITH gate AS MATERIALIZED (
 _OPEN: Final = "(SELECT paused <= now AND coalesce(due > now, true) FROM gate)"
 _IN_TIME: Final = "(r.expires IS NULL OR r.expires > (SELECT now FROM gate))"
 
+_NEWER: Final = 1_000
+"""Transactions that may have begun since a claim did, while it is under way."""
+
 # Others hold the rows that they are about to take. SKIP LOCKED finds that out by asking for the
-# lock; to look at who wrote the row last is ten times as quick, and leaves few for it to find out.
-_FREE: Final = """(r.xmax = '0'::xid OR r.xmax <> ALL (
-    ARRAY(SELECT one::xid FROM pg_snapshot_xip(pg_current_snapshot()) one)
+# lock; to look at who wrote the row last is ten times as quick, and leaves few for it to find out:
+# somebody whose transaction was under way when the statement began, or has begun since. Only so
+# many of those are believed in: where several share a lock, `xmax` is no transaction.
+_BEGUN: Final = "age(pg_snapshot_xmax(pg_current_snapshot())::xid)"
+_FREE: Final = f"""(r.xmax = '0'::xid OR (
+    age(r.xmax) NOT BETWEEN (SELECT {_BEGUN} - {_NEWER}) AND (SELECT {_BEGUN})
+    AND r.xmax <> ALL (ARRAY(SELECT one::xid FROM pg_snapshot_xip(pg_current_snapshot()) one))
 ))"""
 
 _MATURE: Final = """
@@ -289,9 +299,9 @@ def _rest(plain: bool, known: str, along: bool) -> str:
     return f""", taken AS (
     DELETE FROM {{ready}} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
 ), leased AS (
-    INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, until)
+    INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, until, since)
     SELECT number, $2, CASE WHEN $6 THEN 0 ELSE picked.due END, priority, {AFTER}, $5,
-        gate.now + $7::float8
+        gate.now + $7::float8, {_SINCE}
     FROM picked, (SELECT now FROM gate) gate
 ){completed}, counted AS (
     UPDATE {{tally}} t SET pending = t.pending - n, processing = t.processing + n - m,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final, cast
 
 from ...model import registry
@@ -42,6 +43,10 @@ What a killed process had not on record runs again: that, and what ran.
 
 TURNS: Final = 4
 """Turns of the loop for which completions wait for a claim to take them along."""
+
+
+_kind: Final = itemgetter(3)
+"""Of an ``Untried``."""
 
 
 def _completed(waits: Exit | Asked) -> bool:
@@ -220,7 +225,7 @@ class Claims(TakingIn):
         await self._expired(answer.expired)
         numbers = answer.numbers
         self._herald.expect(more=bool(numbers))
-        held: Sequence[Work | None] = ()  # at rest they are nobody's: kept until that is noted
+        held: Sequence[Work] = ()  # at rest they are nobody's: kept until that is noted
         if numbers:
             answer, held = await self._with_kept(answer, numbers)
         self._sights.moved(numbers)
@@ -254,28 +259,37 @@ class Claims(TakingIn):
 
     async def _with_kept(
         self, answer: claiming.Claimed, numbers: Sequence[int]
-    ) -> tuple[claiming.Claimed, list[Work | None]]:
+    ) -> tuple[claiming.Claimed, list[Work]]:
         """The same with what is needed to build the events that this process has not; those it has.
 
         What is noted of them here has to be noted first: they may have been appended, or sent
         back to wait, by steps whose answers are on their way.
         """
-        held = await self._find_all(numbers)
-        new = [number for number, event in zip(numbers, held, strict=True) if event is None]
+        held, known = await self._find_all(numbers)
+        new = numbers
+        if known:
+            new = [number for number, event in zip(numbers, held, strict=True) if event is None]
         self._strangers = 2 * len(new) > len(held)
-        return (await self._with_what_is_new(answer, new) if new else answer), held
+        return (await self._with_what_is_new(answer, new) if new else answer), known
 
-    async def _find_all(self, numbers: Sequence[int]) -> list[Work | None]:
-        """The events of a claim that this process has, as they stand by the claim."""
+    async def _find_all(self, numbers: Sequence[int]) -> tuple[list[Work | None], list[Work]]:
+        """The events of a claim that this process has, as they stand by the claim.
+
+        Returns:
+            One for each, and those that there are.
+        """
         opened, find_all = self._open, self._holding.shown.find_all
         held = find_all(numbers)
-        if any(event is None for event in held) and await opened.enter.passed():
+        known = [event for event in held if event is not None]
+        if len(known) < len(held) and await opened.enter.passed():
             held = find_all(numbers)
-        if any(event.__dict__["_status"] != "pending" for event in held if event is not None):
+            known = [event for event in held if event is not None]
+        if any(event.__dict__["_status"] != "pending" for event in known):
             await opened.settle.passed()
             await opened.rest.passed()
             held = find_all(numbers)
-        return held
+            known = [event for event in held if event is not None]
+        return held, known
 
     async def _with_what_is_new(
         self, answer: claiming.Claimed, new: Sequence[int]

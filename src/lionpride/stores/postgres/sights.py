@@ -31,8 +31,10 @@ class Sights:
 
     def moved(self, numbers: Iterable[int]) -> None:
         """These have moved on: it is noted here."""
-        for each in self._asking:
-            each.update(numbers)
+        if self._asking:
+            moved = set(numbers)
+            for each in self._asking:
+                each.update(moved)
 
     async def see(self, numbers: Iterable[int], *, whole: bool = False) -> None:
         """Read how these stand; until the next ``await`` it can be asked for.

@@ -146,11 +146,13 @@ class PostgresStore(Claims):
 
     async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> bool:
         claims, fine = self._holding.claims, True
-        lost = [
-            one
-            for one, is_on_record in zip(exits, applied, strict=True)
-            if not is_on_record and claims.get(one[2][0]) == one[2][1]
-        ]
+        lost: Sequence[Exit] = ()
+        if not all(applied):
+            lost = [
+                one
+                for one, is_on_record in zip(exits, applied, strict=True)
+                if not is_on_record and claims.get(one[2][0]) == one[2][1]
+            ]
         try:
             if lost:
                 await self._sights.see([one[2][0] for one in lost])
@@ -158,7 +160,7 @@ class PostgresStore(Claims):
             self._is_not_on_record(lost, error)
             exits = [one for one, it_is in zip(exits, applied, strict=True) if it_is]
             applied, fine = [True] * len(exits), False
-        self._sights.moved([one[2][0] for one in exits])
+        self._sights.moved(one[2][0] for one in exits)
         self._holding.exited(exits, applied)
         self._herald.tell(ENDED)
         self._ring_if_idle()
