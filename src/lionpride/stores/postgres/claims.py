@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from functools import partial
-from operator import itemgetter
 from typing import Any, Final, cast
 
 from ...model import registry
@@ -43,10 +42,6 @@ What a killed process had not on record runs again: that, and what ran.
 
 TURNS: Final = 4
 """Turns of the loop for which completions wait for a claim to take them along."""
-
-
-_kind: Final = itemgetter(3)
-"""Of an ``Untried``."""
 
 
 def _completed(waits: Exit | Asked) -> bool:
@@ -296,17 +291,14 @@ class Claims(TakingIn):
     ) -> claiming.Claimed:
         """The same with what is needed to build these, but without those of missing classes."""
         kept, untried = dict(answer.kept), answer.untried
-        if len(untried) < len(new):
-            known = {one[0] for one in untried}
-            unknown = [number for number in new if number not in kept and number not in known]
-            kept |= await self._read(lambda db: reading.kept(db, unknown)) if unknown else {}
+        if unknown := [] if untried else [number for number in new if number not in kept]:
+            kept |= await self._read(lambda db: reading.kept(db, unknown))
         if self._large_ids:
             ids = [one[2] for one in untried] + [one[0] for one in kept.values()]
             if not self._large_ids.isdisjoint(ids):
                 await self._open.large.passed()
-        foreign = {one[3] for one in untried} | {
-            kept[number][1] for number in new if number in kept
-        }
+        foreign = {one[3] for one in untried}
+        foreign.update(kept[number][1] for number in new if number in kept)
         answer = answer._replace(kept=kept)
         missing = {kind for kind in foreign if not registry.is_defined(kind)}
         return self._without(answer, missing) if missing else answer
