@@ -8,6 +8,8 @@ has some set apart, which is for an administrator to do; here root does it while
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,23 +20,28 @@ POOL = Path("/proc/sys/vm/nr_hugepages")
 
 @contextmanager
 def set_apart(megabytes: int) -> Iterator[None]:
-    """Have so much free in huge pages within the block, if this user may, and there is so much."""
-    before = figure("HugePages_Total")
+    """Have so much free in huge pages within the block, if this user may, and there is so much.
+
+    They are given back at its end, also if that is SIGTERM.
+    """
     missing = 0
     if size := figure("Hugepagesize"):  # in kB
-        missing = megabytes * 1024 // size + 1 - figure("HugePages_Free")
-    if missing > 0:
-        want(before + missing)
+        free = figure("HugePages_Free") - figure("HugePages_Rsvd")
+        missing = max(0, megabytes * 1024 // size + 1 - free)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
+        add(missing)
         yield
     finally:
-        if missing > 0:
-            want(before)
+        add(-missing)
+        signal.signal(signal.SIGTERM, before)
 
 
-def want(pages: int) -> None:
-    with suppress(OSError):  # somebody else's machine: then there are those that there are
-        POOL.write_text(f"{pages}\n")
+def add(pages: int) -> None:
+    """Have so many more, or fewer."""
+    if pages:
+        with suppress(OSError):  # somebody else's machine: then there are those that there are
+            POOL.write_text(f"{figure('HugePages_Total') + pages}\n")
 
 
 def figure(name: str) -> int:

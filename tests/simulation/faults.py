@@ -165,7 +165,7 @@ def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def a_claim_trusts_what_this_process_knew(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(holding, "_agrees", lambda own, state: True)
+    patch.setattr(holding, "agrees", lambda own, state: True)
 
 
 # -- leases ----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from stores.homes import Home
 from stores.makers import QUEUE
 from stores.postgres.wire import wire_to
 
+from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
@@ -91,6 +92,9 @@ async def test_while_others_tell_of_endings_ours_wait_and_then_they_do_not() -> 
     wire = Wire()
     herald = Herald(wire.send, "channel")
     herald.expect(more=True)
+    herald.tell(ENDED)
+    await asyncio.sleep(1.0)
+    wire.sent.clear()
     time = asyncio.get_running_loop().time
     for _ in range(2_000):
         herald.heard()
@@ -111,7 +115,8 @@ async def test_while_others_tell_of_endings_ours_wait_and_then_they_do_not() -> 
 
 
 @pytest.mark.virtual
-async def test_the_first_endings_wait_too_if_others_have_just_told_of_theirs() -> None:
+async def test_who_was_never_heard_tells_at_once_and_waits_for_others_then() -> None:
+    """Those who tell learn from it that he is there, and look for themselves from then on."""
     wire = Wire()
     herald = Herald(wire.send, "channel")
     herald.expect(more=True)
@@ -120,13 +125,18 @@ async def test_the_first_endings_wait_too_if_others_have_just_told_of_theirs() -
     herald.heard()
     herald.tell(ENDED)
     await asyncio.sleep(1.0)
-    assert STEADY <= wire.sent[0][0] - began <= 2 * STEADY
-    herald.heard()
+    assert wire.sent[0][0] == began
     began = loop.time()
+    herald.heard()
+    herald.tell(ENDED)
+    await asyncio.sleep(1.0)
+    assert STEADY <= wire.sent[1][0] - began <= 2 * STEADY
+    began = loop.time()
+    herald.heard()
     herald.tell(ENDED)
     herald.tell(READY)
     await asyncio.sleep(1.0)
-    assert wire.sent[1] == (began, f"/{ENDED}{READY}"), "anything else goes at once"
+    assert wire.sent[2] == (began, f"/{ENDED}{READY}"), "anything else goes at once"
 
 
 def test_another_loop_is_told_of_as_well() -> None:
@@ -291,6 +301,43 @@ async def test_an_ending_that_is_heard_while_a_claim_under_limits_is_under_way_c
             other.discharge("other")
             await holder.close()
             await other.close()
+
+
+async def test_who_tells_steadily_hears_of_the_first_ending_of_somebody_new() -> None:
+    """He knows of nobody else yet, and who is new does not wait for him."""
+    home, over = Home(), asyncio.Event()
+    teller = PostgresStore(home.url, QUEUE, schema=home.schema, poll=60.0)
+    other = PostgresStore(home.url, QUEUE, schema=home.schema, poll=60.0)
+
+    async def work() -> None:
+        while not over.is_set():
+            claims, _ = await teller.claim("teller", 1, start=True)
+            for event, attempt in claims:
+                teller.complete_soon(event, attempt, None, 0.1)
+            await asyncio.sleep(0.01)
+
+    working = None
+    try:
+        (awaited,) = await put(teller, 1.0)
+        ((theirs,), _) = await other.claim("other", 1, start=True)
+        await put(teller, *map(float, range(2, 2_000)))
+        other.on_ready(lambda: None)  # so that it listens
+        working = asyncio.create_task(work())
+        while (await teller.counts())[EventStatus.COMPLETED] < 20:  # it has told, and goes on
+            await asyncio.sleep(0)
+        other.complete_soon(*theirs, "done", 0.1)
+        await other.claim("other", 1, start=True)
+        while awaited.status is not EventStatus.COMPLETED:
+            rung = asyncio.Event()
+            teller.on_ended(awaited, rung.set)
+            await rung.wait()
+        assert awaited.response == "done"
+    finally:
+        over.set()
+        if working is not None:
+            await working
+        await other.close()
+        await teller.close()
 
 
 async def test_who_tells_of_endings_and_waits_for_one_looks_himself() -> None:

@@ -63,8 +63,9 @@ _NEWER: Final = 1_000
 
 # Others hold the rows that they are about to take. SKIP LOCKED finds that out by asking for the
 # lock; to look at who wrote the row last is ten times as quick, and leaves few for it to find out:
-# somebody whose transaction was under way when the statement began, or has begun since. Only so
-# many of those are believed in: where several share a lock, `xmax` is no transaction.
+# somebody whose transaction was under way when the statement began, or has begun since. (Where
+# several outsiders shared a lock, `xmax` is no transaction's number. So not any that is newer is
+# believed in: one that by chance is in this span makes the row wait for as many transactions.)
 _BEGUN: Final = "age(pg_snapshot_xmax(pg_current_snapshot())::xid)"
 _FREE: Final = f"""(r.xmax = '0'::xid OR (
     age(r.xmax) NOT BETWEEN (SELECT {_BEGUN} - {_NEWER}) AND (SELECT {_BEGUN})

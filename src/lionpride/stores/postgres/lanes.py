@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from .link import Db, Link
 
-__all__ = ("Asked", "Lane", "at_once", "take")
+__all__ = ("Asked", "Lane", "take")
 
 T = TypeVar("T")
 
@@ -64,10 +64,6 @@ LONG: Final = 0.1
 async def _turn(_: object) -> None:
     """Return in the next turn of the loop."""
     await asyncio.sleep(0)
-
-
-async def at_once(_: object) -> None:
-    """Wait for nothing more: a batch has one, or who asks has waited for the others."""
 
 
 class Lane(Generic[T]):

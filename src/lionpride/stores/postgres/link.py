@@ -292,13 +292,18 @@ class Link:
         """A row of the counts that nobody else writes, as long as the connection lasts.
 
         Who writes the same as another waits for the other's commit, with all that a claim has
-        locked by then. The one that was drawn by lot, if all are taken, or who asks next has
-        another session.
+        locked by then. The one that was drawn by lot, if all are taken, if who asks next has
+        another session, or if this role may not lock anything.
         """
         if not self.pool.is_direct:
             return self.shard
         key = f"{self.names.schema}.{self.names.prefix}tally {self.queue}"
-        found: int | None = await db.value(_OWN, key, SHARDS, self.shard)
+        found: int | None = None
+        try:
+            found = await db.value(_OWN, key, SHARDS, self.shard)
+        except Exception as error:
+            if lost(error) or not _is_the_servers(error):
+                raise
         return self.shard if found is None else found
 
     def _tell(self, error: Exception, tried: float, left: float) -> None:

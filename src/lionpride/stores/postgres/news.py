@@ -41,7 +41,8 @@ class Herald:
     """Tells the others, off the way of what is told of.
 
     The first news go out at once, what comes within the interval after them together. Endings wait
-    longer while more are to follow, for what was told of them last, by whichever process.
+    longer while more are to follow, for what was told of them last, by whichever process; but not
+    the first, which make a process known to those who tell.
 
     Args:
         send: Has a step taken.
@@ -64,6 +65,7 @@ class Herald:
         self._is_telling = False
         self._hurry = asyncio.Event()  # what there is to tell must not wait
         self._more_follow = False
+        self._has_told = False
         self._next = 0.0  # when endings are told again that others follow, by the loop's time
         self.mark = ""
 
@@ -108,7 +110,7 @@ class Herald:
             if rest:
                 await asyncio.sleep(rest)
             while self._news:
-                if self._more_follow:
+                if self._more_follow and self._has_told:
                     await self._rest()
                 self._hurry.clear()
                 news = "".join(sorted(self._news))
@@ -119,6 +121,7 @@ class Herald:
                 self._is_telling = False
                 if ENDED in news:
                     self._told()
+                self._has_told = True
                 self._next = time() + STEADY
                 await asyncio.sleep(INTERVAL)
         finally:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from ...errors import OperationError
 from ..sql.forks import forks
 from ..sql.forms import Entry, Exit
-from .lanes import Asked, Lane, at_once, take
+from .lanes import Asked, Lane, take
 from .link import SHARDS, Db, Link
 from .names import Names
 from .pool import Door, Pool
@@ -98,7 +98,7 @@ class Opened:
         self.reading = link(3, writes=False)
         self.enter: Lane[Entry] = Lane(lanes.enter, MANY)
         self.settle: Lane[Exit | Asked] = Lane(lanes.settle, MANY, lanes.give_way)
-        self.claim: Lane[Asked] = Lane(lanes.claim, 1, at_once)
+        self.claim: Lane[Asked] = Lane(lanes.claim, 1)
         self.large: Lane[Asked] = Lane(partial(_take, link(4)), 1)
         self.rest: Lane[Asked] = Lane(partial(_take, link(3)), 1)
         self.clean: Lane[Asked] = Lane(partial(_take, link(3)), 1)

@@ -202,6 +202,8 @@ class PostgresStore(Claims):
     async def _swept_up(self, swept: Swept) -> int:
         self._others = swept.others
         self._cleaning.workers = swept.workers
+        if swept.workers > len(swept.known):
+            self._is_shared = True  # somebody else is at work, though nothing was heard of him yet
         await self._refresh(swept.numbers)
         if swept.numbers:
             self._bells.ring_ready()
