@@ -185,9 +185,7 @@ class Claim:
         if gate.expires is not None and gate.expires <= gate.now:
             expired = await self.expire(db)
         untried = [one for one in found if one[6] is None] if self.whole else []
-        others = found if len(untried) < len(found) else []
-        if untried and others:
-            others = [one for one in found if one[6] is not None]
+        others = [one for one in found if one[6] is not None] if self.whole else found
         return Claimed(
             rows=list(map(_waits, others)),
             kept={one[0]: _kept(one) for one in others} if self.whole else {},

@@ -274,16 +274,18 @@ class Claims(TakingIn):
             One for each, and those that there are.
         """
         opened, find_all = self._open, self._holding.shown.find_all
-        held = find_all(numbers)
-        known = [event for event in held if event is not None]
-        if len(known) < len(held) and await opened.enter.passed():
+
+        def look() -> tuple[list[Work | None], list[Work]]:
             held = find_all(numbers)
-            known = [event for event in held if event is not None]
+            return held, [event for event in held if event is not None]
+
+        held, known = look()
+        if len(known) < len(held) and await opened.enter.passed():
+            held, known = look()
         if any(event.__dict__["_status"] != "pending" for event in known):
             await opened.settle.passed()
             await opened.rest.passed()
-            held = find_all(numbers)
-            known = [event for event in held if event is not None]
+            held, known = look()
         return held, known
 
     async def _with_what_is_new(

@@ -146,13 +146,11 @@ class PostgresStore(Claims):
 
     async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> bool:
         claims, fine = self._holding.claims, True
-        lost: Sequence[Exit] = ()
-        if not all(applied):
-            lost = [
-                one
-                for one, is_on_record in zip(exits, applied, strict=True)
-                if not is_on_record and claims.get(one[2][0]) == one[2][1]
-            ]
+        lost = [
+            one
+            for one, is_on_record in zip(exits, applied, strict=True)
+            if not is_on_record and claims.get(one[2][0]) == one[2][1]
+        ]
         try:
             if lost:
                 await self._sights.see([one[2][0] for one in lost])
