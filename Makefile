@@ -19,7 +19,7 @@ KILLS ?= 1000
 STORE ?= sqlite
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check browser torture bench fmt screenshots notebook clean
+.PHONY: help demo test check browser torture bench fmt promises screenshots notebook clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -54,6 +54,9 @@ bench: $(READY) ## measure against the peers: one table
 fmt: $(READY) ## format, and mend what the linter can mend
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
+
+promises: $(READY) ## write the tables of promises in the documents, from docs/promises.toml
+	$(PY) tools/promises.py
 
 screenshots: $(READY) browser ## make the pictures of the documents
 	$(PY) tools/screenshots.py

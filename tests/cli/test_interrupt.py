@@ -61,6 +61,7 @@ def test_the_first_signal_lets_finish_what_runs(place, number, code, again, targ
     assert "not started 2" in (place.path / "run.svg").read_text()
 
 
+@pytest.mark.promise("signals")
 @pytest.mark.parametrize("target", ["Held", "Plain"])
 def test_after_sigterm_the_same_command_runs_what_is_left(place, target):
     with running(place, target, 3, "--store", "run.db") as process:

@@ -38,6 +38,7 @@ def start_and_kill(place, *options, ends):
     return process.returncode
 
 
+@pytest.mark.promise("command-resumes")
 @over_kept
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_again_and_again_it_ends_with_each_line_once(place, seed):

@@ -185,6 +185,7 @@ def test_a_store_has_to_be_named(place):
     assert "--store" in done.stderr
 
 
+@pytest.mark.promise("postgres-server-crash")
 def test_a_server_that_goes_and_comes_back_ends_no_worker(place):
     with Server() as server:
         place.url = place.kept = f"{server.url}&lionpride_patience=0.2"

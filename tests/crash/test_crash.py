@@ -54,6 +54,7 @@ def test_every_point_is_in_a_group() -> None:
 
 
 @pytest.mark.parametrize("points", GROUPS.values(), ids=GROUPS)
+@pytest.mark.promise("nothing-acknowledged-is-lost")
 async def test_workers_that_die_at_a_point_lose_nothing(
     points: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -65,6 +66,7 @@ async def test_workers_that_die_at_a_point_lose_nothing(
     assert not missed, f"{run.result.kills}: nobody died there"
 
 
+@pytest.mark.promise("nothing-acknowledged-is-lost", "one-attempt-at-a-time")
 @pytest.mark.parametrize("seed", [101, 102])
 async def test_workers_that_die_at_any_time_lose_nothing(seed: int, tmp_path: Path) -> None:
     run = await campaign(tmp_path, seed, kills=25)
@@ -73,6 +75,7 @@ async def test_workers_that_die_at_any_time_lose_nothing(seed: int, tmp_path: Pa
     assert sum(run.result.kills.values()) == 25
 
 
+@pytest.mark.promise("nothing-acknowledged-is-lost")
 async def test_four_workers_that_die_at_random_times_lose_nothing(tmp_path: Path) -> None:
     run = await campaign(tmp_path, 103, kills=16, points=(RANDOM,), crowd=4)
     assert not run.result.findings.troubles()
@@ -81,6 +84,7 @@ async def test_four_workers_that_die_at_random_times_lose_nothing(tmp_path: Path
 # -- who takes over, and when ----------------------------------------------------------------------
 
 
+@pytest.mark.promise("restarted-worker-takes-over")
 async def test_a_restarted_worker_takes_over_at_once_from_one_that_is_dead(
     base: Base, tmp_path: Path
 ) -> None:
@@ -95,6 +99,7 @@ async def test_a_restarted_worker_takes_over_at_once_from_one_that_is_dead(
         assert not (await made.end()).troubles()
 
 
+@pytest.mark.promise("running-worker-takes-over")
 async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(
     base: Base, tmp_path: Path
 ) -> None:
@@ -111,6 +116,7 @@ async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(
         assert not (await made.end()).troubles()
 
 
+@pytest.mark.promise("expired-lease-is-fenced")
 async def test_one_stopped_past_its_lease_is_refused_when_it_goes_on(
     base: Base, tmp_path: Path
 ) -> None:
@@ -121,6 +127,7 @@ async def test_one_stopped_past_its_lease_is_refused_when_it_goes_on(
         await stopped_past_its_lease(made)
 
 
+@pytest.mark.promise("blocked-loop-keeps-leases")
 async def test_one_whose_loop_is_blocked_keeps_its_leases(base: Base, tmp_path: Path) -> None:
     async with (
         nursery() as workers,
@@ -132,6 +139,7 @@ async def test_one_whose_loop_is_blocked_keeps_its_leases(base: Base, tmp_path: 
 # -- order -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("priority-across-processes")
 async def test_several_processes_keep_the_order(base: Base, tmp_path: Path) -> None:
     rng = Random(7)
     async with nursery() as workers, scene(workers, base, tmp_path) as made:
@@ -150,6 +158,7 @@ async def test_several_processes_keep_the_order(base: Base, tmp_path: Path) -> N
 # -- tests of the tests ----------------------------------------------------------------------------
 
 
+@pytest.mark.promise("planted-faults-are-caught")
 @pytest.mark.parametrize(
     ("mutant", "play"),
     [
@@ -169,6 +178,7 @@ async def test_a_spoilt_store_is_caught(
             await play(made)
 
 
+@pytest.mark.promise("planted-faults-are-caught")
 async def test_a_word_before_its_commit_is_caught(tmp_path: Path) -> None:
     points = ("append: before",)
     run = await campaign(tmp_path, 1, kills=3, points=points, crowd=1, mutant="early_word")

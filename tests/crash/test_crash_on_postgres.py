@@ -22,6 +22,7 @@ def base(tmp_path: Path) -> Base:
 # -- killed ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("postgres-kills-lose-nothing")
 async def test_workers_that_die_at_each_point_and_at_any_time_lose_nothing(
     base: Base, tmp_path: Path
 ) -> None:
@@ -36,6 +37,7 @@ async def test_workers_that_die_at_each_point_and_at_any_time_lose_nothing(
 # -- who takes over, and when ----------------------------------------------------------------------
 
 
+@pytest.mark.promise("postgres-takes-over")
 async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(
     base: Base, tmp_path: Path
 ) -> None:
@@ -52,6 +54,7 @@ async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(
         assert not (await made.end()).troubles()
 
 
+@pytest.mark.promise("postgres-expired-lease-is-fenced")
 @pytest.mark.parametrize("play", [stopped_past_its_lease, blocked_past_its_lease])
 async def test_one_that_is_late_is_fenced_and_one_that_is_blocked_is_not(
     play: Play, base: Base, tmp_path: Path

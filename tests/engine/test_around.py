@@ -146,6 +146,7 @@ def no_manager(start: Transition) -> Any:
     return 5
 
 
+@pytest.mark.promise("observers-do-no-harm")
 @pytest.mark.parametrize(
     ("wrapper", "failures"),
     [

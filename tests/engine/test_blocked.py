@@ -47,6 +47,7 @@ def block_until_noticed(ears: Ears) -> None:
     assert ears.bell.acquire(timeout=LIMIT), "nobody noticed"
 
 
+@pytest.mark.promise("blocking-code-is-named")
 async def test_an_event_that_blocks_is_named_with_its_line_and_how_long(ears: Ears) -> None:
     class Blocks(Job):
         async def _invoke(self) -> str:

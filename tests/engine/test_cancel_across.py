@@ -60,6 +60,7 @@ def imported(path: Path) -> ModuleType:
     return module
 
 
+@pytest.mark.promise("pause-drain-cancel")
 async def test_what_another_process_runs_is_cancelled_and_keeps_its_chunks(tmp_path: Path) -> None:
     file = tmp_path / "telling.py"
     file.write_text(JOB)

@@ -240,6 +240,7 @@ async def test_leaving_the_block_while_paused() -> None:
 # --- drain
 
 
+@pytest.mark.promise("pause-drain-cancel")
 @every_store
 async def test_drained_all_has_ended_and_nothing_more_is_taken_in(
     over: Make, tmp_path: Path

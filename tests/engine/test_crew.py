@@ -47,6 +47,7 @@ async def test_an_event_starts_as_soon_as_it_is_appended() -> None:
             assert noted[-1] == (name, appended)
 
 
+@pytest.mark.promise("notebook-concurrency")
 async def test_an_event_starts_as_soon_as_there_is_a_slot() -> None:
     executor = desk(concurrency_limit=2)
     noted = starts(executor)
@@ -105,6 +106,7 @@ async def test_a_delayed_event_starts_when_it_is_due() -> None:
 # --- in order
 
 
+@pytest.mark.promise("notebook-priority")
 async def test_priorities_given_before_the_start_order_the_run() -> None:
     executor = desk(concurrency_limit=1)
     noted = starts(executor)
@@ -132,6 +134,7 @@ async def test_by_default_the_oldest_runs_first() -> None:
     assert [name for name, _ in noted] == ["old", "new"]
 
 
+@pytest.mark.promise("notebook-priority")
 @pytest.mark.parametrize("asks", [False, True])
 async def test_an_urgent_event_overtakes_all_that_do_not_run_yet(asks: bool) -> None:
     executor = desk(asks=asks, concurrency_limit=2)
@@ -159,6 +162,7 @@ async def test_an_urgent_event_overtakes_those_that_wait_for_the_window() -> Non
 # --- limits
 
 
+@pytest.mark.promise("notebook-concurrency")
 @pytest.mark.parametrize("limit", [1, 2, 7])
 @pytest.mark.parametrize("asks", [False, True])
 async def test_never_more_run_than_the_limit_allows(limit: int, asks: bool) -> None:

@@ -78,6 +78,7 @@ async def test_a_backoff_of_nothing_asks_again_at_once() -> None:
     assert now() == began
 
 
+@pytest.mark.promise("notebook-permission")
 async def test_a_denied_event_does_not_block_those_behind_it() -> None:
     executor = desk(asks=True, concurrency_limit=1)
     noted = starts(executor)

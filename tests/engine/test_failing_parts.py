@@ -110,6 +110,7 @@ class Unusual(BaseException):
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
+@pytest.mark.promise("observers-do-no-harm")
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, GeneratorExit, Unusual])
 async def test_an_observer_that_raises_harms_nothing(
     error: type[BaseException], mode: Mode, caplog: pytest.LogCaptureFixture

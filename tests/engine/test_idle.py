@@ -136,6 +136,7 @@ SITUATIONS = [
 ]
 
 
+@pytest.mark.promise("notebook-execute")
 @pytest.mark.parametrize(
     ("situation", "asks"),
     [*((each, asks) for each in SITUATIONS for asks in (False, True)), (wait_for_an_answer, True)],

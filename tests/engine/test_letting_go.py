@@ -146,6 +146,7 @@ async def test_what_is_asked_for_is_not_removed() -> None:
 # --- cleanup_events
 
 
+@pytest.mark.promise("notebook-cleanup")
 async def test_cleanup_lets_go_of_what_has_ended() -> None:
     executor = desk(asks=True)
     await executor.append_many(

@@ -123,6 +123,7 @@ async def test_what_came_back_in_a_round_can_be_cancelled_meanwhile() -> None:
     agree(executor)
 
 
+@pytest.mark.promise("notebook-forward")
 async def test_a_round_returns_when_what_it_started_has_settled() -> None:
     executor = desk(concurrency_limit=2)
     began = now()

@@ -65,6 +65,7 @@ async def slow_neighbour(event: Job) -> str:
 @pytest.mark.virtual
 @pytest.mark.parametrize("store", [None, Waiting], ids=["memory", "a store that waits"])
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
+@pytest.mark.promise("misbehaving-code-is-contained")
 @pytest.mark.parametrize(("misdeed", "place", "asks", "late"), [*table()])
 async def test_misbehaving(
     misdeed: Misdeed, place: str, asks: bool, late: bool, mode: Mode, store: type[Waiting] | None

@@ -56,6 +56,7 @@ async def processing(desk, event):
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.promise("results-across-processes")
 async def test_a_result_and_an_error_come_from_another_process(shop):
     desk = shop.desk
     with shop.worker():
@@ -94,6 +95,7 @@ async def test_results_that_are_there_are_given_at_once(shop):
     await desk.store.close()
 
 
+@pytest.mark.promise("results-across-processes")
 async def test_chunks_come_while_another_process_makes_them(shop):
     with shop.worker():
         event = await shop.desk.append(Pages(path=str(shop.gate)))
@@ -106,6 +108,7 @@ async def test_chunks_come_while_another_process_makes_them(shop):
     await shop.desk.store.close()
 
 
+@pytest.mark.promise("results-across-processes")
 async def test_how_far_it_is_is_on_record_and_it_can_be_cancelled(shop):
     with shop.worker():
         event = await shop.desk.append(Gate(path=str(shop.gate)))

@@ -84,6 +84,7 @@ def check(starts: list[tuple[float, str]], capacity: int, span: float) -> None:
 @pytest.mark.virtual
 @pytest.mark.guard(120)
 @settings(max_examples=300, deadline=None)
+@pytest.mark.promise("notebook-capacity")
 @given(
     steps=st.lists(STEPS, max_size=40),
     capacity=st.integers(1, 4),

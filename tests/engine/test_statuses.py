@@ -71,6 +71,7 @@ async def test_a_list_is_live_and_a_copy_is_not() -> None:
     assert executor.completed_events == snapshot
 
 
+@pytest.mark.promise("notebook-status-queries")
 async def test_a_list_reads_as_a_list() -> None:
     executor = desk()
     jobs = await executor.append_many([Job(label=name) for name in "abcd"])

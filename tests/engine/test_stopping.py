@@ -56,6 +56,7 @@ async def test_stop_before_the_task_is_made(backlog: int, asks: bool) -> None:
     assert len(executor.pending_events) == backlog
 
 
+@pytest.mark.promise("notebook-execute")
 @pytest.mark.parametrize("asks", [False, True])
 @pytest.mark.parametrize("backlog", [0, 3])
 @pytest.mark.parametrize("turns", range(8))

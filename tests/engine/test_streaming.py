@@ -155,6 +155,7 @@ async def test_a_stream_that_is_no_generator_says_so() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
+@pytest.mark.promise("notebook-streaming")
 @pytest.mark.parametrize(
     ("make", "status", "error"),
     [

@@ -114,6 +114,7 @@ async def test_an_event_may_be_followed_before_it_starts() -> None:
     assert now() - began == 11
 
 
+@pytest.mark.promise("notebook-streaming")
 async def test_many_readers_early_and_late_get_all(executor: Executor) -> None:
     steps = Steps()
     async with executor:

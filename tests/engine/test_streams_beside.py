@@ -87,6 +87,7 @@ async def running(worker: Executor, gate: Gate, beside: Executor) -> Tape:
     return found
 
 
+@pytest.mark.promise("streams-across-processes")
 async def test_chunks_are_seen_before_the_end_and_all_of_them_at_the_end(folder: Path) -> None:
     worker, beside = two()
     gate = Gate()
@@ -239,6 +240,7 @@ class Other:
         self.process.communicate("\n", timeout=20)
 
 
+@pytest.mark.promise("streams-across-processes")
 async def test_a_process_dies_another_goes_on_and_the_reader_hears_of_it(folder: Path) -> None:
     first = Other(folder, PAUSE="1000")
     await first.ready()

@@ -133,6 +133,7 @@ async def test_by_itself_it_does_too() -> None:
     assert (await event.invoke()).startswith("lionpride-alone")
 
 
+@pytest.mark.promise("threads")
 async def test_the_loop_goes_on_and_as_many_run_as_there_are_slots() -> None:
     executor, block = desk(concurrency_limit=3), Block()
     async with background(executor):
@@ -348,6 +349,7 @@ async def test_cancelled_the_event_ends_at_once_and_the_slot_when_the_thread_doe
     agree(executor)
 
 
+@pytest.mark.promise("threads")
 async def test_after_its_timeout_the_event_has_ended(caplog: pytest.LogCaptureFixture) -> None:
     executor = desk(concurrency_limit=1)
 

@@ -129,6 +129,7 @@ async def test_nothing_is_asked_while_the_provider_wants_a_pause(tmp_path, limit
 
 
 @pytest.mark.parametrize("store", [(), STORE], ids=["memory", "file"])
+@pytest.mark.promise("llm-limits-are-exact")
 async def test_no_window_is_exceeded_by_one_token(tmp_path, store):
     batch = Batch(tmp_path, PROMPTS[:30])
     limits = {"requests": 16, "tokens": 700}
@@ -169,6 +170,7 @@ async def test_a_provider_that_refuses_is_obeyed_until_all_is_answered(tmp_path)
 LIMITS = ("--rpm", "16", "--tpm", "1000", "--per", "1", "--margin", "2")
 
 
+@pytest.mark.promise("llm-killed-run-resumes")
 async def test_a_killed_run_goes_on_and_keeps_the_limits(tmp_path):
     batch = Batch(tmp_path, PROMPTS)
     options = (*STORE, *LIMITS, "--stall", "1")
@@ -192,6 +194,7 @@ async def test_a_killed_run_goes_on_and_keeps_the_limits(tmp_path):
     assert {record["status"] for record in records} == {"completed"}
 
 
+@pytest.mark.promise("llm-processes-share-limits")
 async def test_two_processes_share_the_work_and_the_limits(tmp_path):
     batch = Batch(tmp_path, PROMPTS)
     async with Provider(span=1.0) as provider:

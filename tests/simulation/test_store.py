@@ -33,6 +33,7 @@ REFUSALS = ("ExistsError", "NotFoundError", "OperationError", "QueueFullError")
 # -- the walks -------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("reopening-changes-nothing")
 @pytest.mark.guard(240)
 @pytest.mark.parametrize("kind", STORES)
 async def test_x1_every_history_gives_the_answers_of_the_reference(kind: str) -> None:
@@ -105,6 +106,7 @@ async def test_the_invariant_that_a_mutant_breaks_catches_it_alone(
     await caught(spoilt(mutant), [invariant])
 
 
+@pytest.mark.promise("planted-faults-are-caught")
 @pytest.mark.guard(90)
 @pytest.mark.parametrize(
     ("fault", "invariant"),

@@ -123,6 +123,7 @@ def test_nothing_of_the_text_is_lost() -> None:
 # --------------------------------------------------------------------------------------- the cells
 
 
+@pytest.mark.promise("notebook-cells-run")
 @pytest.mark.parametrize("number", CELLS)
 def test_cell_prints_the_right_answer(session: Session, number: int) -> None:
     assert plain(session.printed[number]) == answer(CELLS[number])
@@ -150,12 +151,14 @@ def test_section_4_prints_exactly_its_permission_lines(session: Session) -> None
     ]
 
 
+@pytest.mark.promise("notebook-streaming")
 def test_section_6_the_chunks_are_the_response(session: Session) -> None:
     event = session.names["stream_event"]
     assert event.status == "completed"
     assert event.response == event.execution.response == ["chunk_0", "chunk_1", "chunk_2"]
 
 
+@pytest.mark.promise("notebook-serialization")
 def test_section_8_every_event_is_restored_in_its_progression(session: Session) -> None:
     original, restored = session.names["serializable_executor"], session.names["restored_flow"]
     assert {type(item) for item in restored.items} == {session.names["SimpleEvent"]}
@@ -237,6 +240,7 @@ async def test_section_4_each_third_denial_aborts_through_further_rounds(session
     situation.check()
 
 
+@pytest.mark.promise("notebook-permission")
 @pytest.mark.virtual
 async def test_section_4_each_third_denial_aborts_in_the_background(session: Session) -> None:
     situation = Denials(session)

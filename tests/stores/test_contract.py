@@ -63,6 +63,7 @@ async def test_p2_arrival_is_the_order_of_the_batches_and_within_each(store: Sto
     assert await store.last_arrival() == numbers[-1]
 
 
+@pytest.mark.promise("append-is-atomic")
 @pytest.mark.parametrize("status", EventStatus)
 @pytest.mark.parametrize("started", [False, True])
 async def test_a1_a_known_id_is_refused_in_every_status(
@@ -82,6 +83,7 @@ async def test_a1_another_object_of_a_known_id_is_known(store: Store) -> None:
     assert await listed(store) == {job.id: S.PENDING}
 
 
+@pytest.mark.promise("append-is-atomic")
 async def test_a1_a_batch_with_a_known_id_leaves_no_orphan(store: Store) -> None:
     (known,) = await put(store, 1.0)
     before = await picture(store)
@@ -223,6 +225,7 @@ async def test_s2_counts_equal_listings_with_an_event_in_every_status(store: Sto
     assert counts == {each: 2 if each is S.PROCESSING else 1 for each in EventStatus}
 
 
+@pytest.mark.promise("notebook-status-queries")
 async def test_s1_the_event_its_progression_and_its_record_agree(store: Store) -> None:
     for status in EventStatus:
         job = await bring(store, status)

@@ -36,6 +36,7 @@ async def test_p1_a_claim_is_sorted_and_takes_the_first(store: Store) -> None:
     assert labels(await claim(store, 4)) == ["0", "5"]
 
 
+@pytest.mark.promise("priority-across-processes")
 async def test_p1_an_urgent_event_overtakes_all_that_is_not_claimed(store: Store) -> None:
     await put(store, 5.0, 5.0)
     assert labels(await claim(store)) == ["0"]
@@ -94,6 +95,7 @@ async def test_p2_a_retry_by_hand_keeps_its_place(store: Store, status: EventSta
 # -- F: whose it is --------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("one-attempt-at-a-time")
 async def test_f4_no_event_is_claimed_by_two(store: Store) -> None:
     await put(store, *[1.0] * 5)
     first, _ = await store.claim("one", 3)
@@ -123,6 +125,7 @@ async def test_f4_an_event_denied_twice_is_claimed_once(
     assert [attempt for _, attempt in await claim(store, 2, denied=True, start=start)] == [3]
 
 
+@pytest.mark.promise("one-recorded-completion")
 async def test_f1_attempts_strictly_increase_whatever_came_between(
     store: Store, clock: Clock
 ) -> None:

@@ -64,6 +64,7 @@ async def one_of_each(store: Store) -> None:
         await settle(store, one, outcome)
 
 
+@pytest.mark.promise("reopening-changes-nothing", "notebook-serialization")
 @modes
 async def test_d3_a_dump_after_a_restart_is_the_dump_before_it(make: Make, mode: Mode) -> None:
     first = make()
@@ -99,6 +100,7 @@ async def test_d3_the_order_of_claims_survives_a_restart(make: Make, mode: Mode)
     assert [attempt for _, attempt in claims] == [2, 1, 1, 1], "F1: attempts go on"
 
 
+@pytest.mark.promise("interrupted-is-not-failed")
 @modes
 @pytest.mark.parametrize("started", [False, True])
 async def test_c4_what_was_claimed_waits_after_a_restart(
@@ -116,6 +118,7 @@ async def test_c4_what_was_claimed_waits_after_a_restart(
     assert attempt == 2
 
 
+@pytest.mark.promise("interruptions-are-bounded")
 @pytest.mark.parametrize(
     ("interruptions", "after"),
     [(MAX_INTERRUPTIONS - 1, S.PENDING), (MAX_INTERRUPTIONS, S.FAILED)],

@@ -78,6 +78,7 @@ async def test_a_batch_is_answered_one_by_one_in_order(store: Store) -> None:
     await check_counts(store)
 
 
+@pytest.mark.promise("interrupted-is-not-failed")
 @pytest.mark.parametrize(
     ("outcome", "added"),
     [
@@ -191,6 +192,7 @@ async def test_f3_the_same_settlement_twice_in_a_batch_counts_once(store: Store)
     assert counters(job) == (0, 1, 0)
 
 
+@pytest.mark.promise("one-recorded-completion")
 @pytest.mark.parametrize("first", ENDINGS)
 @pytest.mark.parametrize("second", [*ENDINGS, S.PENDING])
 async def test_f3_another_ending_of_the_same_attempt_changes_nothing(
@@ -224,6 +226,7 @@ LATE: dict[str, Outcome] = {
 }
 
 
+@pytest.mark.promise("one-recorded-completion")
 @pytest.mark.parametrize("late", LATE)
 async def test_f2_a_worker_that_comes_too_late_changes_nothing(store: Store, late: str) -> None:
     old, new = await lapse(store)

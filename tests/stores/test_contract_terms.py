@@ -231,6 +231,7 @@ async def test_d3_attempts_and_policies_come_through_an_export_and_a_load(
 # -- expires ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("expired-events-do-not-start")
 async def test_what_is_not_started_in_time_is_cancelled_by_the_next_claim(
     store: Store, clock: Clock
 ) -> None:

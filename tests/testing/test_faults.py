@@ -121,6 +121,7 @@ async def test_only_the_verbs_and_kinds_that_are_named() -> None:
     assert {fault.kind for fault in faults.happened} == {"fail"}
 
 
+@pytest.mark.promise("testing-tools")
 @pytest.mark.parametrize("seed", range(10))
 async def test_whatever_happens_each_event_ends_once(seed: int, tmp_path: Path) -> None:
     inner = SqliteStore(tmp_path / "run.db", "jobs", lease=0.05, synchronous="NORMAL")

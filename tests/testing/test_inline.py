@@ -18,6 +18,7 @@ def desk(**config: Any) -> Executor:
     return inline(JobExecutor)(config)
 
 
+@pytest.mark.promise("testing-tools")
 @pytest.mark.parametrize("over_file", [False, True])
 async def test_append_returns_when_the_event_has_ended(over_file: bool, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/run.db" if over_file else None

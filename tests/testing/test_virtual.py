@@ -141,6 +141,7 @@ async def test_that_fails():
 """
 
 
+@pytest.mark.promise("testing-tools")
 def test_in_a_users_own_pytest_without_a_plugin(tmp_path: Path) -> None:
     (tmp_path / "test_users.py").write_text(USERS)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-W", "error"]

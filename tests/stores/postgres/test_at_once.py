@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from stores.homes import Home
 from stores.makers import QUEUE
 
@@ -22,6 +23,7 @@ class Notes(Executor):
     processor_type = Noting
 
 
+@pytest.mark.promise("postgres-tables-made-once")
 async def test_several_that_open_it_first_make_one_set_of_tables() -> None:
     home = Home()
     schema = f"{home.schema}_first"

@@ -34,6 +34,7 @@ async def test_a_database_that_is_well(store):
     assert (fsync.check, fsync.level) == ("fsync", "note")
 
 
+@pytest.mark.promise("postgres-old-transaction")
 async def test_an_old_transaction_pins_the_horizon(store, home, monkeypatch):
     monkeypatch.setattr(examining, "OLD", -1.0)
     connection = await asyncpg.connect(home.url)

@@ -98,6 +98,7 @@ async def append_slowly(executor: Errands, n: int, pause: float = 0.002) -> None
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.promise("postgres-cut-connections")
 async def test_a_storm_of_terminated_connections_loses_nothing(server: Server) -> None:
     async with running(server.url) as executor:
         appending = asyncio.create_task(append_slowly(executor, 600))
@@ -106,6 +107,7 @@ async def test_a_storm_of_terminated_connections_loses_nothing(server: Server) -
         await expect(executor, 600)
 
 
+@pytest.mark.promise("postgres-server-crash")
 async def test_a_server_that_crashes_under_load_goes_on_where_it_was(server: Server) -> None:
     async with running(server.url) as executor:
         appending = asyncio.create_task(append_slowly(executor, 400))
@@ -117,6 +119,7 @@ async def test_a_server_that_crashes_under_load_goes_on_where_it_was(server: Ser
         await expect(executor, 400)
 
 
+@pytest.mark.promise("postgres-lost-answer")
 @pytest.mark.parametrize(
     ("step", "statement"),
     [
@@ -148,6 +151,7 @@ async def rest() -> None:
     await asyncio.sleep(3 * INTERVAL)
 
 
+@pytest.mark.promise("postgres-server-crash")
 async def test_what_was_appended_is_on_the_disk_though_others_are_told_before_it_is(
     server: Server,
 ) -> None:
@@ -208,6 +212,7 @@ async def append_here(executor: Errands, known: Errand, how: str) -> None:
         await executor.append_many([*others, known])
 
 
+@pytest.mark.promise("postgres-server-crash")
 @pytest.mark.parametrize("how", ["let stand", "refused", "refused among others"])
 async def test_what_is_said_to_be_known_is_on_the_disk(how: str, server: Server) -> None:
     schema = f"&lionpride_schema={next(schemas)}"
@@ -278,6 +283,7 @@ async def test_what_others_have_run_before_its_append_returns_is_heard_of(server
             await executor.store.close()
 
 
+@pytest.mark.promise("postgres-few-connections")
 async def test_a_server_without_room_for_one_more_is_waited_for(server: Server) -> None:
     hogs = []
     try:
@@ -299,12 +305,14 @@ async def test_a_server_without_room_for_one_more_is_waited_for(server: Server) 
             await hog.close()
 
 
+@pytest.mark.promise("postgres-few-connections")
 async def test_one_connection_is_enough(server: Server) -> None:
     async with running(f"{server.url}&lionpride_connections=1") as executor:
         await append_slowly(executor, 200)
         await expect(executor, 200)
 
 
+@pytest.mark.promise("postgres-old-transaction")
 async def test_an_idle_transaction_elsewhere_holds_nobody_up(server: Server) -> None:
     other = await asyncpg.connect(server.url)
     try:

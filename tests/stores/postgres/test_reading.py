@@ -19,6 +19,7 @@ def nodes(plan):
         yield from nodes(each)
 
 
+@pytest.mark.promise("postgres-query-cost")
 @pytest.mark.parametrize(
     ("statement", "more"),
     [

@@ -54,6 +54,7 @@ async def test_it_is_current_once_it_is_made(store):
     assert (await store.upgrade()).is_current
 
 
+@pytest.mark.promise("postgres-tables-made-once")
 async def test_an_older_one_is_refused_until_it_is_upgraded(home, store, newer, opened):
     try:
         with pytest.raises(StoreError, match="run `lionpride migrate URL`"):
@@ -70,6 +71,7 @@ async def test_an_older_one_is_refused_until_it_is_upgraded(home, store, newer, 
         await forget(home)
 
 
+@pytest.mark.promise("postgres-tables-made-once")
 async def test_an_upgrade_that_fails_changes_nothing(home, store, newer):
     newer.append("SELECT 1 / 0")
     try:

@@ -13,6 +13,7 @@ from lionpride.errors import QueueFullError
 from lionpride.stores.sqlite import SqliteStore
 
 
+@pytest.mark.promise("queue-limit-across-processes")
 async def test_the_room_is_that_of_the_file(tmp_path: Path) -> None:
     one, other = (SqliteStore(tmp_path / "run.db", QUEUE) for _ in range(2))
     try:

@@ -119,6 +119,7 @@ db.execute("CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')")
 
 
 @pytest.mark.parametrize("end", [True, False], ids=["closed", "killed"])
+@pytest.mark.promise("failed-writes-change-nothing")
 @pytest.mark.parametrize("application", [0, 7])
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
 async def test_another_programs_database(
@@ -129,6 +130,7 @@ async def test_another_programs_database(
     await refused(path, "another program's database.*give another path")
 
 
+@pytest.mark.promise("failed-writes-change-nothing")
 async def test_a_newer_schema(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     await use(path)
@@ -168,6 +170,7 @@ def place() -> Iterator[Path]:
         path.chmod(0o755)
 
 
+@pytest.mark.promise("failed-writes-change-nothing")
 async def test_a_read_only_file(place: Path) -> None:
     path = place / "run.db"
     await use(path)
@@ -259,6 +262,7 @@ def small_disk(folder: Path) -> bool:
         return False
 
 
+@pytest.mark.promise("failed-writes-change-nothing")
 async def test_a_full_disk(tmp_path: Path) -> None:
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -291,6 +295,7 @@ async def holds(path: Path, count: int) -> None:
 # -- somebody else writes --------------------------------------------------------------------------
 
 
+@pytest.mark.promise("failed-writes-change-nothing")
 async def test_a_file_that_another_connection_is_writing(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     await use(path)

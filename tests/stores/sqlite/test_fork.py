@@ -51,6 +51,7 @@ def alone() -> None:
     assert threading.current_thread() is threading.main_thread()
 
 
+@pytest.mark.promise("forked-child-is-refused")
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 async def test_the_child_is_refused(use: str, tmp_path: Path) -> None:
@@ -67,6 +68,7 @@ async def test_the_child_is_refused(use: str, tmp_path: Path) -> None:
     await store.close()
 
 
+@pytest.mark.promise("forked-child-is-refused")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 async def test_the_child_may_close_what_it_may_not_use(tmp_path: Path) -> None:
     path = tmp_path / "run.db"

@@ -101,6 +101,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "run.db"
 
 
+@pytest.mark.promise("waits-survive-the-process")
 async def test_a_wait_for_the_next_attempt_outlives_a_killed_process(path: Path) -> None:
     assert run(path, "0.4", "2", "append") == 9
     reader = desk(path)
@@ -119,6 +120,7 @@ async def test_a_wait_for_the_next_attempt_outlives_a_killed_process(path: Path)
     await reader.store.close()
 
 
+@pytest.mark.promise("waits-survive-the-process")
 async def test_a_delay_outlives_the_executor_that_it_was_given_to(path: Path) -> None:
     one = desk(path)
     later = await one.append(Probe(label="later"), delay=0.3, retry=Retry(attempts=1))
@@ -157,6 +159,7 @@ async def test_retry_failed_sends_back_what_other_processes_left(path: Path) -> 
     await other.store.close()
 
 
+@pytest.mark.promise("one-event-per-unique-value")
 async def test_processes_that_append_one_value_at_the_same_time_append_it_once(path: Path) -> None:
     writers = [begin(path, "0", "1", "unique") for _ in range(4)]
     assert [each.wait(timeout=60) for each in writers] == [0] * 4
@@ -173,6 +176,7 @@ class Long(Probe):
         return ""
 
 
+@pytest.mark.promise("expired-events-do-not-start")
 async def test_what_a_dead_process_left_ends_in_time_though_every_slot_is_taken_here(
     path: Path,
 ) -> None:

@@ -79,6 +79,7 @@ async def left(folder: Path) -> dict[str, int]:
         return {status.value: n for status, n in (await store.counts()).items() if n}
 
 
+@pytest.mark.promise("power-cut-at-full")
 async def test_full_keeps_all_that_was_acknowledged(safe: Path, tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await store.append([(Job(label="one"), 1.0), (Job(label="two"), 2.0)])
@@ -93,6 +94,7 @@ async def test_full_keeps_all_that_was_acknowledged(safe: Path, tmp_path: Path) 
     assert await left(tmp_path / "settled") == {"pending": 1, "completed": 1}
 
 
+@pytest.mark.promise("power-cut-at-normal")
 async def test_normal_loses_what_came_after_the_last_checkpoint(safe: Path, tmp_path: Path) -> None:
     async with opened(tmp_path, "NORMAL") as store:
         await store.append([(Job(), 1.0)])
@@ -103,6 +105,7 @@ async def test_normal_loses_what_came_after_the_last_checkpoint(safe: Path, tmp_
     assert await left(tmp_path) == {"pending": 2, "completed": 1}, "a process that is killed"
 
 
+@pytest.mark.promise("power-cut-at-normal")
 @pytest.mark.parametrize("seed", range(20))
 async def test_what_is_lost_is_the_newest_and_never_half_of_a_batch(
     seed: int, tmp_path: Path
