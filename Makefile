@@ -19,10 +19,10 @@ KILLS ?= 1000
 STORE ?= sqlite
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check browser torture bench fmt promises screenshots notebook clean
+.PHONY: help demo test check types wheel pythons lowest coverage browser torture bench fmt promises screenshots notebook clean
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: $(READY) ## measure the standard library's files; stop it, and the next one goes on from there
 	$(PY) examples/stdlib_files.py --write build/events.jsonl
@@ -35,12 +35,28 @@ demo: $(READY) ## measure the standard library's files; stop it, and the next on
 test: $(READY) browser ## run the tests
 	$(PY) -m pytest -q $(BESIDE)
 
-check: $(READY) browser ## the whole gate: format, lint, types, walls, tests
+check: $(READY) browser wheel ## the whole gate: format, lint, types, layers, the wheel, tests
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
-	$(PY) -m mypy
+	$(MAKE) --no-print-directory types
 	$(VENV)/bin/lint-imports
 	$(PY) -m pytest -q $(BESIDE)
+
+types: $(READY) ## check the types of the package
+	$(PY) -m mypy
+
+wheel: $(READY) ## build the wheel and use it in an empty environment
+	$(PY) tools/try_wheel.py
+
+pythons: $(READY) browser ## run the tests on each Python from 3.11 to 3.14 that is here
+	$(PY) tools/test_pythons.py
+
+lowest: $(READY) browser ## run the tests with the oldest dependencies that pyproject.toml allows
+	$(PY) tools/test_pythons.py --lowest
+
+coverage: $(READY) browser ## run the tests and measure the lines that they run, in subprocesses too
+	rm -rf build/coverage
+	$(PY) -m pytest -q $(BESIDE) --cov --cov-report=html --cov-report=term:skip-covered
 
 browser: ## install Chromium for the tests of the page, where that can be done
 	@sh tools/install_chromium.sh
@@ -68,6 +84,7 @@ clean: ## remove what make and the tools made
 	rm -rf $(VENV) .venv-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# pip installs dependency groups since 25.1; Python 3.11 brings an older one.
 # Both variables are said because pip reads the pins of a build from the one or the other,
 # depending on its version. Their values stay relative: pip would split a path at its spaces.
 $(READY): pyproject.toml constraints.txt
@@ -75,6 +92,8 @@ $(READY): pyproject.toml constraints.txt
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=... $(MAKECMDGOALS)"; exit 1; }
 	@echo "Making $(VENV) with all that the tests need, some 500 MB, once: a minute or more."
 	$(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
 	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
-		$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+		$(PY) -m pip install --quiet --disable-pip-version-check --group dev \
+		--editable '.[cli,llm,otel,postgres,web]'
 	@touch $@

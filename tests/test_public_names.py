@@ -4,6 +4,7 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -126,11 +127,11 @@ def test_the_core_imports_nothing_beyond_what_pydantic_needs() -> None:
     assert done.stdout.split("\n")[:2] == ["lionpride", ""]
 
 
-def test_the_version_is_said_once() -> None:
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    found = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
-    assert found
-    assert found[1] == lionpride.__version__
+def test_the_version_has_one_place() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"]["path"] == "src/lionpride/__init__.py"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", lionpride.__version__)
 
 
 def test_the_command_can_be_imported() -> None:

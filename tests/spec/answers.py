@@ -6,7 +6,7 @@ to run and are compared as `<uuid>`.
 
 import re
 
-from spec_cells import Cell
+from tools.spec_cells import Cell
 
 FIRST_LINES = {
     1: "",

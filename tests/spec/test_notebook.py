@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from answers import answer, plain
 from documents import blocks
-from nbclient import NotebookClient
-from spec_cells import Cell, read_cells
+
+from tools.spec_cells import Cell, read_cells
+
+nbformat = pytest.importorskip("nbformat", reason="needs the dependency group `notebook`")
+NotebookClient = pytest.importorskip("nbclient").NotebookClient
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "processor_executor.ipynb"
 CELLS = read_cells()

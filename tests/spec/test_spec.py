@@ -21,9 +21,9 @@ from typing import Any, ClassVar
 
 import pytest
 from answers import CORRECTIONS, FIRST_LINES, answer, plain
-from spec_cells import SPEC, Cell, read_cells
 
 from lionpride.core import Executor
+from tools.spec_cells import SPEC, Cell, read_cells
 
 CELLS = {cell.number: cell for cell in read_cells() if cell.is_code}
 

@@ -19,9 +19,9 @@ import asyncpg
 from lionpride.stores.postgres.migrating import make_sure
 from lionpride.stores.postgres.names import TABLES, Names
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from postgres_server import for_tests  # where the path was just made for it
+from tools.postgres_server import for_tests
 
 T = TypeVar("T")
 

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import pytest
@@ -17,8 +18,9 @@ from lionpride.rules.limits import Limit
 CHROMIUM = os.environ.get("LIONPRIDE_CHROMIUM") or shutil.which("chromium")
 
 needs_browser = pytest.mark.skipif(
-    CHROMIUM is None,
-    reason="no Chromium: `make test` installs Debian's as root; else set LIONPRIDE_CHROMIUM",
+    CHROMIUM is None or find_spec("playwright") is None,
+    reason="needs Chromium (`make test` installs Debian's as root; else set LIONPRIDE_CHROMIUM) "
+    "and the dependency group `browser`",
 )
 
 EVIL = "<script>window.stolen = 1</script><img src=x onerror='window.stolen = 1'>"
