@@ -57,6 +57,13 @@ def test_the_test_tree_is_not_a_package() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py")), "importlib mode needs none"
 
 
+def test_the_prefixes_of_test_names_are_explained() -> None:
+    text = "".join((ROOT / path).read_text(encoding="utf-8") for path in sources("tests"))
+    used = set(re.findall(r"def test_([a-z]\d)_", text))
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert used <= set(re.findall(r"^\| ([a-z]\d) \|", contributing, re.MULTILINE))
+
+
 # ------------------------------------------------------------------------------------------- sizes
 
 
