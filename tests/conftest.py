@@ -19,11 +19,18 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lionpride.testing import VirtualLoop
 
 LIMIT = 30.0
 BARKS = 10
+
+# On a machine that does other work too, an example may take any time: it is no failure.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 AsyncTest = Callable[..., Coroutine[Any, Any, object]]
 
