@@ -342,10 +342,12 @@ def test_a_queue_with_a_bound_is_filled_as_there_is_room(place):
         (("--fresh",), "--fresh does nothing without --store"),
         (("--queue", "q"), "--queue does nothing without --store"),
         (("--store", "mysql://x"), "write the path of a file"),
-        (("--store", "events.jsonl"), "is no SQLite database"),
+        (("--store", "job.py"), "is no SQLite database"),
+        (("--store", "events.jsonl"), "--input events.jsonl is also the file of --store"),
         (("--store", "nowhere/run.db"), "the directory"),
         (("--store", "sqlite:///run.db?speed=9"), "'speed' is no option"),
         (("--store", "out.jsonl", "--output", "out.jsonl"), "is also the file of --store"),
+        (("--store", "run.db", "--output", "run.db-wal"), "is also the file of --store"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_run(place, options, words):

@@ -15,7 +15,7 @@ try:
 except ImportError:  # there is none on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Output", "is_same_file", "open_output"]
+__all__ = ["Output", "check_other_file", "is_same_file", "open_output"]
 
 
 class Output:
@@ -73,9 +73,7 @@ def open_output(option: str, path: str, taken: Iterable[tuple[str, str]] = ()) -
     Raises:
         UsageError: if it cannot be written, is one of the others, or another run writes it.
     """
-    for other, name in taken:
-        if is_same_file(path, name):
-            raise UsageError(f"{option} {path} is also the file of {other}: name another file")
+    check_other_file(option, path, taken)
     parent = Path(path).parent
     if not parent.is_dir():
         raise UsageError(f"{option} {path}: no directory {parent}; make it with: mkdir -p {parent}")
@@ -91,6 +89,17 @@ def open_output(option: str, path: str, taken: Iterable[tuple[str, str]] = ()) -
             f"{option} {path} is being written by another run: give each a file of its own"
         )
     return Output(raw, option, path)
+
+
+def check_other_file(option: str, path: str, taken: Iterable[tuple[str, str]]) -> None:
+    """Refuse a file that another option has named.
+
+    Raises:
+        UsageError: names that option.
+    """
+    for other, name in taken:
+        if is_same_file(path, name):
+            raise UsageError(f"{option} {path} is also the file of {other}: name another file")
 
 
 def _is_locked(raw: io.FileIO) -> bool:

@@ -11,7 +11,7 @@ from .defaults import read_defaults
 from .durable import Commands
 from .interrupt import Interrupts
 from .job import Job, Plan
-from .outputs import Output, open_output
+from .outputs import Output, check_other_file, open_output
 from .place import STORE, Place, place_of
 from .resume import Fresh
 from .source import open_source
@@ -120,10 +120,10 @@ def run(options: argparse.Namespace) -> int:
         stdout = stack.enter_context(claim_stdout(claimed[0])) if claimed else None
         target = load_target(options.target)
         defaults = read_defaults(target.event_type, options.defaults)
+        taken = _files_of(place)
+        check_other_file("--input", options.input, taken)
         source = stack.enter_context(closing(open_source(options.input)))
-        taken = [("--input", options.input)]
-        if place is not None and place.path is not None:
-            taken.append(("--store", str(place.path)))
+        taken.append(("--input", options.input))
 
         def opened(option: str, path: str | None) -> Output | None:
             if path is None:
@@ -147,6 +147,13 @@ def run(options: argparse.Namespace) -> int:
         )
         with Interrupts() as interrupts:
             return asyncio.run(_run(plan, limits, options.queue, interrupts))
+
+
+def _files_of(place: Place | None) -> list[tuple[str, str]]:
+    """The files of a store, each after its option; no other code may open them."""
+    if place is None or place.path is None:
+        return []
+    return [("--store", f"{place.path}{tail}") for tail in ("", "-wal", "-shm", "-turn")]
 
 
 def _place(options: argparse.Namespace) -> Place | None:

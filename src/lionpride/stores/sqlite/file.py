@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from stat import S_ISDIR
 from time import monotonic, sleep
 from typing import Final
 
@@ -145,20 +146,20 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
 
 
 def check_head(path: Path) -> None:
-    """Refuse what is not ours before SQLite touches it, where the file itself says so."""
+    """Refuse a file of another program before SQLite works on it, where the file itself says so."""
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
+        mode = path.stat().st_mode
     except FileNotFoundError:
         if not path.parent.is_dir():
             raise ConfigurationError(
                 f"the directory {path.parent} does not exist: make it, or give another path"
             ) from None
         return
-    except IsADirectoryError as error:
-        raise ConfigurationError(f"{path} is a directory: give the path of a file") from error
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error}", retryable=False, cause=error) from error
+    if S_ISDIR(mode):
+        raise ConfigurationError(f"{path} is a directory: give the path of a file")
+    head = _read_head(path)
     if head and head[: len(_MAGIC)] != _MAGIC:
         raise StoreError(
             f"{path} is no SQLite database, and was left as it is: give another path",
@@ -168,6 +169,29 @@ def check_head(path: Path) -> None:
     if len(head) == _HEAD and not any(_size(log) for log in logs):
         cookie, version, application = (int.from_bytes(head[at : at + 4]) for at in (40, 60, 68))
         _check_owner(path, version, application, empty=cookie == 0)
+
+
+def _read_head(path: Path) -> bytes:
+    """Read the first bytes of a file through SQLite's own layer for files.
+
+    No other code may open and close a database: when a process closes any descriptor of a file,
+    POSIX drops all locks that the process has on that file. Then another program takes itself for
+    the only user of the database, and deletes its log. SQLite knows of its own locks, and keeps
+    the descriptor open for as long as there are some.
+    """
+    flags = apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY  # other kinds are closed at once
+    try:
+        file = apsw.VFSFile("", str(path), [flags, 0])
+        try:
+            return file.xRead(_HEAD, 0)
+        finally:
+            file.xClose()
+    except apsw.Error as error:
+        raise StoreError(
+            f"{path} cannot be read ({error}): give this process the right to read it",
+            retryable=False,
+            cause=error,
+        ) from error
 
 
 def _size(path: Path) -> int:
