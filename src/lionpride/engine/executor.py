@@ -103,7 +103,10 @@ class Executor(Control):
         connection: Any = None,
         **terms: Unpack[Asked],
     ) -> E:
-        """Take an event in: it is accepted when this returns, or not at all.
+        """Append an event: it is accepted when this returns, and not if this raises an error.
+
+        A call that is cancelled, or that raises a retryable StoreError, may have appended the event
+        all the same. Append the same event again with ``exist_ok=True`` to be sure.
 
         Args:
             event: A pending event that nobody holds.
@@ -111,8 +114,8 @@ class Executor(Control):
                 creation, as a Unix timestamp in seconds.
             exist_ok: Whether an event whose id is known is left as it stands.
             wait: Whether to wait for room where as many as ``max_queue_size`` wait: first come,
-                first served, among those who wait here. Nothing is taken in if one is cancelled
-                meanwhile. It waits for ever if nothing runs the executor.
+                first served, among those who wait here. It waits for ever if nothing runs the
+                executor.
             connection: A connection to the PostgreSQL database of the store, of asyncpg, psycopg
                 or SQLAlchemy's async engine: the event is appended in the transaction that it is
                 in, and there if that commits. The event itself stays free then: ask for it by its

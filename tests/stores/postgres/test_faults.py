@@ -231,6 +231,25 @@ async def test_what_is_said_to_be_known_is_on_the_disk(how: str, server: Server)
             await second.store.close()
 
 
+async def test_a_repeat_of_an_append_that_was_cancelled_under_way_answers_the_same_object(
+    server: Server,
+) -> None:
+    errand = Errand(number=1)
+    async with wire_to(server.url) as wire:
+        executor = Errands(store=f"{wire.url}&lionpride_schema={next(schemas)}")
+        try:
+            async with held_up(wire, executor, errand) as appends:
+                appends.cancel()
+                repeat = asyncio.create_task(executor.append(errand, exist_ok=True))
+                await asyncio.wait([repeat], timeout=0.3)  # it may return, or wait for the first
+            with pytest.raises(asyncio.CancelledError):
+                await appends
+            assert await repeat is errand
+            assert (await executor.store.counts())[EventStatus.PENDING] == 2
+        finally:
+            await executor.store.close()
+
+
 async def cancel_who_waits(connection: Any) -> None:
     """Cancel the statement of the library that waits for a lock."""
     while not await connection.fetchval(

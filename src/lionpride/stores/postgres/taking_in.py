@@ -103,6 +103,9 @@ class TakingIn(Publishing):
     ) -> list[Work]:
         find = self._holding.shown.find
         known = [find(number) for number, _ in answer]  # kept until that is noted
+        if None in known and await self._open.enter.passed():
+            # An append that was cancelled under way has its own answer, and is noted first.
+            known = [find(number) for number, _ in answer]
         unknown = [
             number
             for (number, is_new), event in zip(answer, known, strict=True)
@@ -177,7 +180,13 @@ class TakingIn(Publishing):
     async def _appended_one(self, entries: Sequence[Entry], answer: list[tuple[int, bool]]) -> None:
         await self._appended(entries, answer, None)
 
-    async def _enter_all(self, entries: Sequence[Entering], again: bool = False) -> bool:
+    async def _enter_all(self, entries: Sequence[Entering]) -> bool:
+        entries = [one for one in entries if not one[2].cancelled()]  # never once it has begun
+        if entries:
+            await self._enter_some(entries)
+        return True
+
+    async def _enter_some(self, entries: Sequence[Entering], again: bool = False) -> None:
         opened = self._open
         columns = [one[1] for one in entries]
         notice = self._herald.speak(READY) if len(entries) <= FEW else None
@@ -191,8 +200,8 @@ class TakingIn(Publishing):
             if len(entries) > 1:  # which of them it was, shows when each is taken for itself
                 unsure = again or (isinstance(error, StoreError) and error.retryable)
                 for one in entries:
-                    await self._enter_all([one], unsure)
-                return True
+                    await self._enter_some([one], unsure)
+                return
             numbers = [error]
         self._holding.entered(entries, Entered(numbers))
         if notice is None:
@@ -203,4 +212,3 @@ class TakingIn(Publishing):
                     one[2].set_result(None)
                 else:
                     one[2].set_exception(number)
-        return True

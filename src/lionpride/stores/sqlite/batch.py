@@ -17,7 +17,7 @@ import apsw
 from ..sql.forms import Entry, Exit, Fresh
 from ..sql.replies import answer
 from .bulk import Bulk
-from .entering import exists
+from .entering import Append, Enter, exists
 from .merging import claim_first
 from .metering import Meter
 from .retaining import Prune, Retain
@@ -71,6 +71,15 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.entries) + len(self.exits) + len(self.steps)
+
+    def drop_cancelled(self) -> None:
+        """Leave out appends whose callers were cancelled; called before the transaction begins."""
+        self.entries = [one for one in self.entries if not one[2].done]
+        self.steps = [
+            one
+            for one in self.steps
+            if not (one[2].cancelled() and isinstance(one[0], Append | Enter))
+        ]
 
     def is_plain(self) -> bool:
         """Whether it holds nothing but entries, exits, and claims of just the first that wait."""

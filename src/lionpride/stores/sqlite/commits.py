@@ -198,7 +198,9 @@ class Commits:
         if self._queue.call(bool(len(self._batch))):
             self._busy = True
             return
+        self._batch.drop_cancelled()
         if not len(self._batch):
+            self._next()
             return
         batch, self._batch = self._batch, Batch()
         self._busy = True
