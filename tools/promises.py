@@ -77,18 +77,21 @@ def carried_in(source: str, name: str) -> Iterator[Carried]:
         ValueError: if a marker stands elsewhere than at a test, or its arguments are no literals.
     """
     for node in ast.walk(ast.parse(source)):
-        for decorator in getattr(node, "decorator_list", ()):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        for decorator in node.decorator_list:
             if not ast.unparse(decorator).startswith("pytest.mark.promise("):
                 continue
-            arguments = decorator.args
-            is_plain = bool(arguments) and all(isinstance(one, ast.Constant) for one in arguments)
-            is_test = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            if not is_plain or not is_test or not node.name.startswith("test_"):
+            assert isinstance(decorator, ast.Call)
+            arguments = [one.value for one in decorator.args if isinstance(one, ast.Constant)]
+            is_plain = 0 < len(arguments) == len(decorator.args)
+            is_test = not isinstance(node, ast.ClassDef) and node.name.startswith("test_")
+            if not is_plain or not is_test:
                 raise ValueError(
                     f"{name}:{node.lineno}: a promise is one or more literal ids at a test function"
                 )
             for one in arguments:
-                yield Carried(str(one.value), name, node.name)
+                yield Carried(str(one), name, node.name)
 
 
 def kind_of(file: str) -> tuple[str, str]:

@@ -88,7 +88,7 @@ async def test_lines_that_ask_for_more_are_taken_in_on_those_terms_and_in_order(
     ]
     await desk.intake.feed(Batches(lines))
     events = list(desk.executor.states.items)
-    assert [event.name for event in events] == ["a", "b", "c", "e", "f"]
+    assert [event.name for event in events] == ["a", "b", "c", "e", "f"]  # type: ignore[attr-defined]
     assert [desk.lines[event.id] for event in events] == [1, 2, 3, 5, 6]
     b, c, e = events[1:4]
     assert b.execution.due is not None

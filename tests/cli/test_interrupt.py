@@ -29,7 +29,7 @@ def running(place, target, number=3, *options):
 
 def spoken_to(command, **how):
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, **both, **how)
+    return subprocess.Popen(command, text=True, **both, **how)  # type: ignore[call-overload]
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ def test_a_path_and_a_url_name_a_file(text, path):
     place = place_of(text)
     assert place.path == Path(path)
     assert place.name == text
-    assert place.open("q").path == Path(path).absolute()
+    assert place.open("q").path == Path(path).absolute()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("text", ["", "sqlite:", "sqlite://run.db", "mysql://x", "sqlite:///"])

@@ -38,9 +38,9 @@ async def test_what_runs_is_known_with_the_oldest_first():
     first, second = Thing(name="first"), Thing(name="second")
     steps(first, None, PENDING, PROCESSING)
     steps(second, None, PENDING, PROCESSING)
-    assert [(at, event.name) for at, event in tally.oldest(5)] == [(1, "first"), (3, "second")]
+    assert [(at, event.name) for at, event in tally.oldest(5)] == [(1, "first"), (3, "second")]  # type: ignore[attr-defined]
     steps(first, PROCESSING, COMPLETED)
-    assert [event.name for _, event in tally.oldest(5)] == ["second"]
+    assert [event.name for _, event in tally.oldest(5)] == ["second"]  # type: ignore[attr-defined]
     steps(second, PROCESSING, PENDING)
     assert list(tally.oldest(5)) == []
 

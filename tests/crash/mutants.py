@@ -52,11 +52,11 @@ def early_word() -> None:
     append, append_many = Doer.append, Doer.append_many
 
     async def spoilt(self: Doer, event: Any) -> Any:
-        self.early = asyncio.ensure_future(append(self, event))
+        self.early = asyncio.ensure_future(append(self, event))  # type: ignore[attr-defined]
         return event
 
     async def spoilt_many(self: Doer, events: Any) -> Any:
-        self.early = asyncio.ensure_future(append_many(self, events))
+        self.early = asyncio.ensure_future(append_many(self, events))  # type: ignore[attr-defined]
         return events
 
     Doer.append, Doer.append_many = spoilt, spoilt_many  # type: ignore[assignment]

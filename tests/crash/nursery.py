@@ -31,7 +31,7 @@ def main() -> None:
     waiting.register(sys.stdin, selectors.EVENT_READ)
     waiting.register(reading, selectors.EVENT_READ)
     children: dict[int, int] = {}
-    asked = sys.stdin.buffer.raw
+    asked = sys.stdin.buffer.raw  # type: ignore[union-attr]
     rest = b""
     try:
         while True:

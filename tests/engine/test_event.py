@@ -358,7 +358,7 @@ async def test_an_event_can_be_copied_while_it_runs(held: bool) -> None:
     else:
         await event.invoke()
     assert event.execution.error is None
-    for each in event.response:
+    for each in event.response:  # type: ignore[union-attr]
         assert each.execution.arrival is None, "a copy is nobody's"
 
 

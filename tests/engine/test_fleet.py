@@ -22,11 +22,11 @@ class Errand(Event):
     label: str = ""
 
     async def _invoke(self) -> int:
-        Errand.running += 1
-        Errand.most = max(Errand.most, Errand.running)
+        Errand.running += 1  # type: ignore[attr-defined]
+        Errand.most = max(Errand.most, Errand.running)  # type: ignore[attr-defined]
         await asyncio.sleep(0)
-        Errand.running -= 1
-        return Errand.running
+        Errand.running -= 1  # type: ignore[attr-defined]
+        return Errand.running  # type: ignore[attr-defined]
 
 
 Errand.running = Errand.most = 0  # type: ignore[attr-defined]

@@ -133,10 +133,10 @@ def test_c3_no_window_is_exceeded_and_the_tighter_limit_is_used(seed: int) -> No
         sums = [0.0, *accumulate(amount for _, amount in taken)]
         first = 0
         for last, end in enumerate(times):
-            while fsum((times[first], per, -end)) <= 0.0:
+            while fsum((times[first], per, -end)) <= 0.0:  # type: ignore[operator]
                 first += 1
-            if last + 1 == len(times) or times[last + 1] > end:
-                assert sums[last + 1] - sums[first] <= limit.amount, f"{limit!r} at {end - began}"
+            if last + 1 == len(times) or times[last + 1] > end:  # type: ignore[operator]
+                assert sums[last + 1] - sums[first] <= limit.amount, f"{limit!r} at {end - began}"  # type: ignore[operator]
         in_time = bisect_right(times, began + SECONDS - 1e-6)
         shares.append(sums[in_time] / (limit.amount * SECONDS / per))
     assert max(shares) >= 0.95, f"of {limits} {shares} were used"

@@ -115,4 +115,4 @@ def check_the_bad_one(
         assert recorded is None
     if place == STREAM:
         first = "chunk" if misdeed.kinds is ENDLESS else "first"
-        assert bad.response[0] == first, "the chunks are kept, however it ends"
+        assert bad.response[0] == first, "the chunks are kept, however it ends"  # type: ignore[index]

@@ -428,7 +428,7 @@ async def test_the_chunks_of_a_plain_generator_come_from_one_thread() -> None:
     await executor.forward()
     assert len(event.response) == 3 * AHEAD
     assert len(set(event.response)) == 1
-    assert event.response[0] != threading.get_ident()
+    assert event.response[0] != threading.get_ident()  # type: ignore[index]
 
 
 async def test_an_invoke_with_yield_is_taken_as_well() -> None:

@@ -72,7 +72,7 @@ async def test_what_was_removed_is_forgotten() -> None:
 
 async def test_observers_hear_of_what_is_new_alone() -> None:
     executor, steps = desk(), list[Any]()
-    executor.observe(lambda step: steps.append((step.event.label, step.after)))
+    executor.observe(lambda step: steps.append((step.event.label, step.after)))  # type: ignore[attr-defined]
     await executor.append(Job(label="a"), unique="x")
     await executor.append(Job(label="b"), unique="x")
     assert steps == [("a", S.PENDING)]

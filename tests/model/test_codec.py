@@ -350,10 +350,10 @@ def back(error: BaseException) -> BaseException:
 def test_our_errors_come_back_as_themselves(error):
     again = back(error)
     assert type(again) is type(error)
-    assert (again.message, again.details, again.retryable) == (
-        error.message,
-        error.details,
-        error.retryable,
+    assert (again.message, again.details, again.retryable) == (  # type: ignore[attr-defined]
+        error.message,  # type: ignore[attr-defined]
+        error.details,  # type: ignore[attr-defined]
+        error.retryable,  # type: ignore[attr-defined]
     )
 
 

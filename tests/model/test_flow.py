@@ -133,7 +133,7 @@ def test_a_subclass_may_set_a_name_and_add_fields():
 
     assert Named().name == "board"
     again = Flow.from_dict(Named(width=8).to_dict("json"))
-    assert (type(again), again.width, again.name) == (Named, 8, "board")
+    assert (type(again), again.width, again.name) == (Named, 8, "board")  # type: ignore[attr-defined]
 
 
 # --- progressions
@@ -455,9 +455,9 @@ def test_parameters_are_for_type_checkers():
     assert Flow[Card, Progression] is Flow
     kanban = Kanban[Card, Lane](items=cards(), progressions=[Lane(name="a", limit=4)], title="t")
     again = Element.from_dict(kanban.to_dict("json"))
-    assert (type(again), again.title) == (Kanban, "t")
-    assert type(again.get_progression("a")) is Lane
-    assert again.get_progression("a").limit == 4
+    assert (type(again), again.title) == (Kanban, "t")  # type: ignore[attr-defined]
+    assert type(again.get_progression("a")) is Lane  # type: ignore[attr-defined]
+    assert again.get_progression("a").limit == 4  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ["items", "progressions", "id"])

@@ -128,7 +128,7 @@ def test_what_was_written_in_full_is_read_as_ever():
     kind, text = kind_and_packed(event)
     full = json.dumps(whole(kind, json.loads(text)))
     back = unpack(full, kind=kind, id=ID, created=1.5, entries={})
-    assert (back.url, back.depth, back.timeout, back.metadata) == ("x", 2, None, {})
+    assert (back.url, back.depth, back.timeout, back.metadata) == ("x", 2, None, {})  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=str)
@@ -162,7 +162,7 @@ def test_any_content_comes_back(content, metadata, response):
     event = Holder(content=content, metadata=metadata)
     event.execution.response = response
     back = again(event, **unpack_result(packed_result(event.execution)))
-    assert repr(back.content) == repr(content)
+    assert repr(back.content) == repr(content)  # type: ignore[attr-defined]
     assert back.metadata == metadata
     assert repr(back.response) == repr(response)
 
@@ -219,9 +219,9 @@ def test_an_event_that_comes_back_is_like_any_other():
     back.depth = 3
     with pytest.raises(pydantic.ValidationError):
         back.depth = "no"
-    assert (other.depth, other.url) == (0, "y")
+    assert (other.depth, other.url) == (0, "y")  # type: ignore[attr-defined]
     assert Fetch().depth == 0
-    assert back.as_fresh_event().url == "x"
+    assert back.as_fresh_event().url == "x"  # type: ignore[attr-defined]
 
 
 def test_what_has_run_is_packed_as_if_it_had_not():
@@ -234,7 +234,7 @@ def test_what_has_run_is_packed_as_if_it_had_not():
 
 def test_an_override_of_to_dict_is_asked():
     assert json.loads(packed(OwnToDict(n=2)))["n"] == 20
-    assert again(OwnToDict(n=2)).n == 20
+    assert again(OwnToDict(n=2)).n == 20  # type: ignore[attr-defined]
 
 
 def test_the_identity_is_not_made_for_packing():

@@ -268,8 +268,8 @@ SELECT: list[tuple[str, Callable[[Pile[Card]], Any], list[int]]] = [
     ("empty slice", lambda p: p[5:], []),
     ("positions", lambda p: p[[2, 0]], [2, 0]),
     ("positions in a tuple", lambda p: p[0, -1], [0, 2]),
-    ("ids", lambda p: p[[p[1].id, str(p[0].id)]], [1, 0]),
-    ("elements", lambda p: p[[p[1]]], [1]),
+    ("ids", lambda p: p[[p[1].id, str(p[0].id)]], [1, 0]),  # type: ignore[index]
+    ("elements", lambda p: p[[p[1]]], [1]),  # type: ignore[index]
     ("progression", lambda p: p[Progression(order=[p[2], p[0], p[2]])], [2, 0]),
     ("empty progression", lambda p: p[Progression()], []),
     ("function", lambda p: p[lambda card: card.number != 1], [0, 2]),
@@ -565,8 +565,8 @@ def test_the_layout_of_the_original_package():
         ],
     }
     pile = Element.from_dict(data)
-    assert (type(pile), pile.id, pile.item_type) == (Pile, X, {Progression})
-    assert pile[0].order == [X]
+    assert (type(pile), pile.id, pile.item_type) == (Pile, X, {Progression})  # type: ignore[attr-defined]
+    assert pile[0].order == [X]  # type: ignore[index]
 
 
 DUPLICATES: list[Callable[[Any], Any]] = [

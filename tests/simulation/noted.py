@@ -111,4 +111,4 @@ class Noted(Wrapped):
         for task, _ in claims:
             for other in left:
                 before = book.key(other) < book.key(task)
-                book.demand(not before, f"P1: {task.label} is claimed before {other.label}")
+                book.demand(not before, f"P1: {task.label} is claimed before {other.label}")  # type: ignore[attr-defined]

@@ -350,7 +350,7 @@ class Office:
             book.accepted[event.id] = event
             was, now = stood[event.id], standing(event)
             if was["status"] is S.PROCESSING:
-                was["status"], was["interruptions"] = S.PENDING, was["interruptions"] + 1
+                was["status"], was["interruptions"] = S.PENDING, was["interruptions"] + 1  # type: ignore[operator]
             for name, before in was.items():
                 text = f"D3: {name} of {event.label} is {now[name]}, was {before}"
                 book.demand(now[name] == before, text)

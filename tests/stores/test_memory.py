@@ -121,7 +121,7 @@ async def test_append_all_now_takes_all_that_are_new_or_none(memory: MemoryStore
         assert not memory.append_all_now([jobs[3], other], [0.0, 0.0])
     assert memory.append_all_now([], [])
     assert jobs[3].execution.arrival is None
-    assert [event.label for event, _ in await claim(memory, 9)] == ["1", "0", "2"]
+    assert [event.label for event, _ in await claim(memory, 9)] == ["1", "0", "2"]  # type: ignore[attr-defined]
 
 
 async def test_claim_now_is_a_claim_that_starts(memory: MemoryStore, clock: Clock) -> None:
@@ -164,7 +164,7 @@ def picture(store: MemoryStore) -> list[list[tuple[str, Any, int, Any]]]:
     """Every event by status, in order, with what is on record."""
     return [
         [
-            (event.label, event.execution.response, event.execution.attempt, vars(event).keys())
+            (event.label, event.execution.response, event.execution.attempt, vars(event).keys())  # type: ignore[attr-defined]
             for event in store.states.of(status)
         ]
         for status in S

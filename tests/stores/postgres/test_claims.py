@@ -143,7 +143,7 @@ async def test_what_is_known_here_and_what_is_not_come_in_one_order(start: bool)
         assert events[5].execution.retry == Retry(attempts=7)
         wanted = EventStatus.PROCESSING if start else EventStatus.PENDING
         assert {event.execution.status for event in events} == {wanted}
-        assert [event.label for event in events[1:5]] == ["0", "0", "0", "1"]
+        assert [event.label for event in events[1:5]] == ["0", "0", "0", "1"]  # type: ignore[attr-defined]
     finally:
         await other.close()
         await mine.close()

@@ -87,5 +87,5 @@ async def test_workers_and_producers_share_two_connections(tmp_path: Path) -> No
                 gate.touch()
             assert seen == ["first", "last"]
             assert (await producer.store.counts())[EventStatus.COMPLETED] == 301
-            assert len(await producer.store.workers()) == 2
+            assert len(await producer.store.workers()) == 2  # type: ignore[attr-defined]
             await producer.store.close()
