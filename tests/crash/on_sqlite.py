@@ -12,8 +12,6 @@ import apsw
 from crash.facts import ENDS, Facts, Finished
 from crash.points_on_sqlite import POINTS
 
-# The product counts what its statements on `finished`, and deletions from `lease`, have changed:
-# no trigger there.
 _TRIGGERS = """
 CREATE TABLE audit (seq INTEGER PRIMARY KEY, what TEXT, number INT, attempt INT, extra);
 CREATE INDEX audited ON audit (number, attempt, what);
@@ -21,10 +19,8 @@ CREATE TRIGGER leased AFTER INSERT ON lease BEGIN
     INSERT INTO audit VALUES (NULL, 'leased', new.number, new.attempt, new.until); END;
 CREATE TRIGGER renewed AFTER UPDATE OF until ON lease BEGIN
     INSERT INTO audit VALUES (NULL, 'renewed', new.number, new.attempt, new.until); END;
-CREATE TRIGGER ended AFTER UPDATE ON queue BEGIN
-    INSERT INTO audit SELECT NULL, 'ended', number, attempt, status FROM finished
-    WHERE NOT EXISTS (SELECT 1 FROM audit WHERE what = 'ended'
-        AND audit.number = finished.number AND audit.attempt = finished.attempt); END;
+CREATE TRIGGER ended AFTER INSERT ON finished BEGIN
+    INSERT INTO audit VALUES (NULL, 'ended', new.number, new.attempt, new.status); END;
 """
 
 _TABLES = {"pending": "waiting", "processing": "lease"}

@@ -37,11 +37,10 @@ class Bulk(Rows):
             last: The highest number given so far.
         """
         numbers = self._new = range(last + 1, last + 1 + len(fresh))  # as SQLite gives them
-        before = self._db.total_changes()
         more = max(map(len, fresh), default=0) > _PLAIN
         columns = ", key, costs" if more else ""
         given = ", column6, column7" if more else ""
-        many(
+        inserted = many(
             self._db,
             f"INSERT INTO event (id, queue, kind, payload, created, priority{columns}) "
             f"SELECT column1, {self._queue}, column2, column3, column4, column5{given} "
@@ -50,7 +49,7 @@ class Bulk(Rows):
             ") WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING",
             [(*one, None, None)[:7] for one in fresh] if more else fresh,
         )
-        return numbers if self._db.total_changes() - before == len(fresh) else None
+        return numbers if inserted == len(fresh) else None
 
     def insert_new(self, fresh: Sequence[Fresh]) -> range | None:
         """Take in events with nothing on record, and let them wait; as ``insert``, but quicker."""

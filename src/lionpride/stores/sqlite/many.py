@@ -25,7 +25,7 @@ def many(
     after: str,
     rows: Sequence[tuple[Any, ...]],
     *first: Any,
-) -> None:
+) -> int:
     """Execute a statement that lists values, for any number of rows.
 
     The rows are filled up with NULLs to the next of the ``SIZES``, which costs less than one more
@@ -38,16 +38,22 @@ def many(
         after: What follows the last row.
         rows: What is bound to each.
         *first: What is bound before the rows.
+
+    Returns:
+        The number of rows that the statement itself has changed, without those that triggers did.
     """
+    changed = 0
     for at in range(0, len(rows), _MOST):
         some = rows[at : at + _MOST]
         size = SIZES[bisect_left(SIZES, len(some))]
         nothing = (None,) * ((size - len(some)) * len(some[0]))
         bound = (*first, *chain.from_iterable(some), *nothing)
         connection.execute(_text(before, row, after, size), bound)
+        changed += connection.changes()
+    return changed
 
 
-def each_of(connection: apsw.Connection, before: str, numbers: Sequence[int], *first: Any) -> None:
+def each_of(connection: apsw.Connection, before: str, numbers: Sequence[int], *first: Any) -> int:
     """Execute a statement for each of some numbers; for a range of them, if that is what they are.
 
     Args:
@@ -55,12 +61,15 @@ def each_of(connection: apsw.Connection, before: str, numbers: Sequence[int], *f
         before: The statement up to the number's column, which ends it.
         numbers: Which.
         *first: What is bound before them.
+
+    Returns:
+        The number of rows that the statement itself has changed, without those that triggers did.
     """
     least, most = numbers[0], numbers[-1]
     if most - least == len(numbers) - 1 and numbers == list(range(least, most + 1)):
         connection.execute(f"{before} BETWEEN ? AND ?", (*first, least, most))
-    else:
-        many(connection, f"{before} IN (", "?", ")", [(number,) for number in numbers], *first)
+        return connection.changes()
+    return many(connection, f"{before} IN (", "?", ")", [(number,) for number in numbers], *first)
 
 
 @lru_cache(maxsize=256)

@@ -94,14 +94,14 @@ class Rows(Look):
         """Take events in; their numbers, or None if an id is known: then undo this."""
         last = self.last()
         numbers = range(last + 1, last + 1 + len(places))
-        before, queue = self._db.total_changes(), self._queue
-        self._db.executemany(
+        queue = self._queue
+        inserted = self._db.executemany(
             "INSERT INTO event (number, id, queue, kind, created, priority, key, costs, retry, "
             "single, since, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (id) DO NOTHING",
+            "ON CONFLICT (id) DO NOTHING RETURNING 1",
             [(n, p[0], queue, *p[1:10]) for n, p in zip(numbers, places, strict=True)],
         )
-        if self._db.total_changes() - before != len(places):
+        if len(inserted.fetchall()) != len(places):
             return None
         waiting = [
             (p.due, p.priority, n, p.state)
@@ -312,9 +312,8 @@ class Rows(Look):
 
     def end_leases_of(self, numbers: list[int], attempt: int) -> bool:
         """End leases of one attempt number; False if one was not there: then undo this."""
-        before = self._db.total_changes()
-        each_of(self._db, "DELETE FROM lease WHERE attempt = ? AND number", numbers, attempt)
-        if self._db.total_changes() - before != len(numbers):
+        delete = "DELETE FROM lease WHERE attempt = ? AND number"
+        if each_of(self._db, delete, numbers, attempt) != len(numbers):
             return False
         self._count(PROCESSING, -len(numbers))
         return True

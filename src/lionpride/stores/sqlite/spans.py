@@ -92,9 +92,8 @@ class Spans:
     def _end(self, span: tuple[int, int]) -> bool:
         """End a span; False if it is not there: others have unfolded it."""
         self._known.remove(span)
-        before = self._db.total_changes()
         self._db.execute("DELETE FROM span WHERE first = ? AND last = ?", span)
-        if self._db.total_changes() == before:
+        if not self._db.changes():
             self._pause()
             return False
         self._next_rest = _REST

@@ -88,10 +88,9 @@ class Takings:
 
     def take_back(self, name: str, at: float, amount: float) -> None:
         """Give back what was taken at an instant, unless that has left the window."""
-        before = self._db.total_changes()
         query = "UPDATE taken SET amount = amount - ? WHERE pool = ? AND at = ?"
         self._db.execute(query, (amount, name, at))
-        if self._db.total_changes() > before:
+        if self._db.changes():
             self._db.execute("UPDATE pool SET used = used - ? WHERE name = ?", (amount, name))
 
     def pause(self, name: str, until: float) -> None:
