@@ -116,3 +116,28 @@ def test_of_another_host_nobody_knows(living: subprocess.Popen[bytes]) -> None:
 def test_an_id_that_no_process_can_have_is_dead() -> None:
     assert born(2**22 + 1) == ""
     assert is_dead(host(), 2**22 + 1, "1")
+
+
+@PROC
+def test_a_store_knows_its_process_though_no_file_descriptor_is_free_later(tmp_path: Path) -> None:
+    code = """if True:
+        import os, resource
+        from lionpride.stores.sql.host import this_process
+        from lionpride.stores.sqlite import SqliteStore
+        store = SqliteStore("run.db")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        print(*this_process())
+        """
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        where, pid, when = process.stdout.read().split()
+        assert (where, int(pid)) == (host(), process.pid)
+        assert when.isdigit()

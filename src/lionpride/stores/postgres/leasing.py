@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ..contract import Extended
-from ..sql.host import born, host, is_dead
+from ..sql.host import is_dead, this_process
 from .link import Db
 
 __all__ = ("BEAT", "Discharge", "Enlist", "Extend", "attended", "disown", "lapse")
@@ -66,8 +65,7 @@ class Enlist:
     about: str | None = None
 
     async def __call__(self, db: Db) -> None:
-        here, pid = host(), os.getpid()
-        bound = self.worker, db.queue, platform.node(), here, pid, born(pid), self.length
+        bound = self.worker, db.queue, platform.node(), *this_process(), self.length
         beside = await db.rows(_ENLIST, db.now, *bound, self.about, GONE)
         for name, *process in beside:
             if is_dead(*process):

@@ -7,17 +7,35 @@ import platform
 from functools import cache
 from pathlib import Path
 
-__all__ = ("born", "host", "is_dead")
+__all__ = ("born", "host", "is_dead", "this_process")
 
 
-@cache
 def host() -> str:
     """Where process ids mean what they mean here: this boot of this machine, this namespace."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+        return _boot()
     except OSError:
         return f"{platform.node()}/{platform.system()}"
+
+
+@cache
+def _boot() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+
+
+def this_process() -> tuple[str, int, str]:
+    """Return the host, the id and the birth of this process.
+
+    They are read once, when a store is made: later, no file descriptor may be free to read them.
+    """
+    pid = os.getpid()
+    return host(), pid, _born_once(pid)
+
+
+@cache
+def _born_once(pid: int) -> str:
+    return born(pid)
 
 
 def born(pid: int) -> str:

@@ -28,6 +28,7 @@ from ..shown import Shown
 from ..states import States
 from .forms import Found, News, Waits
 from .holding import Holding
+from .host import this_process
 from .metering import Deed, Halt, TableMeter
 from .rationing import Rationed, put_meters
 from .records import said
@@ -75,6 +76,7 @@ class Local(ABC):
         look_up: Callable[[Sequence[int]], list[Found | None]],
     ) -> None:
         check_text("queue", queue)
+        this_process()  # a worker says later whose it is, when perhaps no file can be opened
         self.queue = queue
         self.states = States(name=name or queue)
         self.missing: set[str] = set()  # kinds that this process has no class for

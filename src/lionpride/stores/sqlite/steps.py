@@ -6,7 +6,6 @@ and one after another where something is.
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from ...model.execution import EventStatus
 from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
 from ..contract import Cancelled, Extended, Settled
 from ..sql.forms import Kept, Settling, State, Waits
-from ..sql.host import born, host, is_dead
+from ..sql.host import is_dead, this_process
 from ..sql.rationing import Ration, Rationed
 from .bulk import Bulk
 from .expiring import Expire, Expired
@@ -283,9 +282,7 @@ class Enlist:
             if is_dead(*process):
                 rows.lapse(worker)
         rows.published.clear_orphans()
-        pid = os.getpid()
-        process = host(), pid, born(pid)
-        rows.enlist(self.worker, process, platform.node(), self.now, self.about)
+        rows.enlist(self.worker, this_process(), platform.node(), self.now, self.about)
 
 
 @dataclass(slots=True)
