@@ -17,7 +17,8 @@ class Findings:
     Attributes:
         events, attempts, interrupted: How many there were.
         order: The numbers of what was claimed, in the order of the claims.
-        lost, twice, overlapping, wrong: What should not be.
+        lost, twice, overlapping, late, wrong: What should not be. ``late`` are attempts that
+            began after the event had finished elsewhere.
     """
 
     events: int = 0
@@ -27,11 +28,17 @@ class Findings:
     lost: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
     overlapping: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def troubles(self) -> list[str]:
         """Everything that should not be."""
-        named = {"lost": self.lost, "completed twice": self.twice, "overlap": self.overlapping}
+        named = {
+            "lost": self.lost,
+            "completed twice": self.twice,
+            "overlap": self.overlapping,
+            "started after it had finished elsewhere": self.late,
+        }
         found = [f"{name}: {each}" for name, those in named.items() for each in those]
         return found + self.wrong
 
@@ -70,9 +77,14 @@ def _check_kept(facts: Facts, lines: list[Line], found: Findings) -> None:
 def _check_attempts(facts: Facts, lines: list[Line], found: Findings) -> None:
     """Attempts increase by one from claim to claim; what was cut short is an interruption.
 
-    What was to fail has failed so often, and each of these attempts is kept.
+    What was to fail has failed so often, and each of these attempts is kept. A worker of the
+    release before releases what it cannot build, and has not started it.
     """
     last: Counter[int] = Counter()
+    starts = Counter((x.event, x.attempt) for x in lines if x.what == "start")
+    begun = Counter(uid for uid, _ in starts)
+    uids = {number: uid for uid, number in facts.numbers.items()}
+    releases = any(line.what == "old" for line in lines)
     for number, attempt in facts.claims:
         if attempt != last[number] + 1:
             found.wrong.append(f"attempt {attempt} of event {number} follows {last[number]}")
@@ -81,14 +93,15 @@ def _check_attempts(facts: Facts, lines: list[Line], found: Findings) -> None:
     for end in facts.finished:
         found.attempts += end.attempt
         found.interrupted += end.interruptions
-        said = end.tries, end.kept, end.denials, end.interruptions, end.attempt
+        said = end.tries, end.kept, end.denials, end.attempt
         slipped = facts.slips[end.number]
-        if said != (slipped, slipped, 0, end.attempt - 1 - slipped, last[end.number]):
+        released = end.attempt - 1 - slipped - end.interruptions
+        most = end.attempt - begun[uids[end.number]] if releases else 0
+        if said != (slipped, slipped, 0, last[end.number]) or not 0 <= released <= most:
             found.wrong.append(
                 f"{end} of an event that was to fail {slipped} times, and was claimed "
                 f"{last[end.number]} times by the audit"
             )
-    starts = Counter((x.event, x.attempt) for x in lines if x.what == "start")
     found.wrong += [f"{each} started {n} times" for each, n in starts.items() if n > 1]
     finishes = {(x.event, x.attempt) for x in lines if x.what == "finish"}
     attempts = {end.number: end.attempt for end in facts.finished}
@@ -98,25 +111,56 @@ def _check_attempts(facts: Facts, lines: list[Line], found: Findings) -> None:
 
 
 def _check_overlaps(facts: Facts, lines: list[Line], found: Findings) -> None:
-    """No attempt starts while one before it runs, and holds its lease, in a living process."""
+    """No attempt starts while another one runs in a living process, nor after the event's end.
+
+    Only a process that was stopped may lose its lease: any other one renews it in time.
+    """
     since = time.time() - time.monotonic()
     finishes = {(x.event, x.attempt): x.at for x in lines if x.what == "finish"}
-    # The parent notes a kill before it sends it: what the worker still wrote, it lived to write.
-    said = {line.pid: line.at for line in lines if line.what != "kill"}
-    killed = {line.pid: line.at for line in lines if line.what in ("kill", "point")}
-    deaths = {pid: max(at, said.get(pid, at)) for pid, at in killed.items()}
+    recorded = {end.number: end.attempt for end in facts.finished}
+    deaths, leases = _deaths(lines), _leases(lines)
+    stopped = {line.pid for line in lines if line.what == "stop"}
     runs: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         if line.what == "start":
             runs[line.event].append(line)
+
+    def end_of(one: Line) -> float:
+        end = min(
+            finishes.get((one.event, one.attempt), float("inf")),
+            deaths.get(one.pid, float("inf")),
+        )
+        if one.pid in stopped:
+            number = facts.numbers[one.event]
+            end = min(end, facts.lapse(number, one.attempt, leases[one.pid]) - since)
+        return end
+
     for uid, starts in runs.items():
-        starts.sort(key=lambda line: line.attempt)
+        starts.sort(key=lambda line: line.at)
+        finished = facts.ended.get(facts.numbers[uid], float("inf")) - since
         for one, other in pairwise(starts):
-            death = deaths.get(one.pid, float("inf"))
-            lapse = facts.until[facts.numbers[uid], one.attempt] - since
-            end = min(finishes.get((uid, one.attempt), float("inf")), death, lapse)
-            if other.at < end:
+            if other.at < (end := end_of(one)):
                 found.overlapping.append(
                     f"event {uid}: attempt {other.attempt} in {other.pid} began "
                     f"{end - other.at:.3f} s before the end of attempt {one.attempt} in {one.pid}"
                 )
+        found.late += [
+            f"event {uid}: attempt {one.attempt} in {one.pid} began {one.at - finished:.3f} s after"
+            for one in starts
+            if one.at > finished and one.attempt != recorded.get(facts.numbers[uid])
+        ]
+
+
+def _deaths(lines: list[Line]) -> dict[int, float]:
+    """Return when each process died.
+
+    The parent notes a kill before it sends it: what the worker still wrote, it lived to write.
+    """
+    said = {line.pid: line.at for line in lines if line.what != "kill"}
+    killed = {line.pid: line.at for line in lines if line.what in ("kill", "point")}
+    return {pid: max(at, said.get(pid, at)) for pid, at in killed.items()}
+
+
+def _leases(lines: list[Line]) -> dict[int, float]:
+    """Return the length of each worker's lease."""
+    return {line.pid: float(line.extra) for line in lines if line.what == "up"}

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import signal
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -14,13 +16,27 @@ from typing import Any
 from crash.audit import Findings, audit
 from crash.bases import Base
 from crash.deeds import QUEUE, Deed, Doer
+from crash.facts import LEASE
 from crash.journal import Journal, read
+from crash.removal import WAYS, lose_file
 from crash.workers import Nursery, Worker
 
 from lionpride.model.execution import EventStatus
 
 RANDOM = "at random"
 """Killed by the parent, whatever it was at."""
+
+STOPS = ("stopped after a claim", "stopped at random")
+"""Killed by the parent after it was stopped, mostly for longer than its lease."""
+
+EXHAUSTED = "without descriptors"
+"""Killed by the parent after it got no file descriptors for a while."""
+
+SHORT = 1.0
+"""Seconds: the lease of workers that are stopped."""
+
+RENEWED = 2.0
+"""Seconds: the lease of workers that get no file descriptors, and have to renew it all the same."""
 
 RARE = ("takeover", "sweep", "renewal")
 """Beginnings of points that a worker passes seldom: it dies the first time."""
@@ -32,14 +48,36 @@ LIMIT = 60.0
 """Seconds after which a campaign that does not end has failed."""
 
 
+DELAY = 90.0
+"""Seconds of a delay that only a jump of the wall clock can end in time."""
+
+LONG = 0.5
+"""Seconds that some deeds take while the wall clock jumps."""
+
+LATEST = 100_000.0
+"""Seconds that the wall clock is ahead in the end: more than at any time before."""
+
+COUNTED = {
+    "stop": "stops",
+    "clock": "jumps of the clock",
+    "read": "foreign readers",
+    "exhausted": "times without descriptors",
+    "old": "workers of the release before",
+}
+"""Lines of the journal that the table counts."""
+
+REMOVED = "files removed or changed"
+
+
 @dataclass
 class Result:
-    """What a campaign came to."""
+    """What a campaign came to; ``deeds`` counts what befell it beside the kills."""
 
     seed: int
     findings: Findings
     kills: Counter[str] = field(default_factory=Counter)
     starts: int = 0
+    deeds: Counter[str] = field(default_factory=Counter)
 
 
 class Campaign:
@@ -53,6 +91,7 @@ class Campaign:
         kills: How many workers are killed.
         points: Where; by default everywhere, and at random times.
         crowd: How many workers there are at a time.
+        chosen: The names of the faults that befall it.
         mutant: What is spoilt in all of them.
     """
 
@@ -66,6 +105,7 @@ class Campaign:
         kills: int,
         points: tuple[str, ...] | None = None,
         crowd: int = 3,
+        chosen: Collection[str] = (),
         mutant: str | None = None,
     ) -> None:
         self.base = base
@@ -74,7 +114,9 @@ class Campaign:
         self._nursery = nursery
         self._rng = Random(seed)
         self._wanted = kills
-        self._points = points or (*base.points, RANDOM, RANDOM, RANDOM)
+        self._chosen = chosen
+        points = points or (*base.points, RANDOM, RANDOM, RANDOM)
+        self._points = (*points, *self._more_points())
         self._crowd = crowd
         self._mutant = mutant
         self._bag: list[str] = []
@@ -86,31 +128,64 @@ class Campaign:
         try:
             async with asyncio.timeout(LIMIT):
                 await self._create()
-                executor = Doer(store=self.base.url(), queue=QUEUE)
-                await executor.store.counts()
-                self.base.install()
-                try:
+                async with AsyncExitStack() as stack:
+                    executor, *_ = [await self._open(stack) for _ in range(self._executors)]
+                    self.base.install()
                     await self._kill(executor)
                     await self._finish(executor)
-                finally:
-                    await executor.store.close()
         except TimeoutError:
             self.result.findings.wrong.append(f"it did not end within {LIMIT:g} s")
         for worker in self._workers:
             await worker.end(signal.SIGKILL)
+        self._nursery.set_clock(0.0)
         self._written.close()
         if not self.result.findings.wrong:
             self.result.findings = audit(self.base.facts(), self.journal)
+        if "removal" in self._chosen:
+            await self._remove_file()
+        self._count_deeds()
         return self.result
+
+    async def _remove_file(self) -> None:
+        """Change another file under its workers, in a way that the seed chooses."""
+        way = sorted(WAYS)[self.result.seed % len(WAYS)]
+        lost = await lose_file(self._nursery, self.journal.parent, f"{self.result.seed}-{way}", way)
+        self.result.findings.lost += lost.lost
+        self.result.findings.wrong += lost.wrong
+        self.result.deeds[REMOVED] += 1
+
+    def _count_deeds(self) -> None:
+        counted = Counter(line.what for line in read(self.journal))
+        for what, name in COUNTED.items():
+            self.result.deeds[name] += counted[what]
+
+    @property
+    def _executors(self) -> int:
+        return 2 if "executors" in self._chosen else 1
+
+    async def _open(self, stack: AsyncExitStack) -> Doer:
+        """Open the store in this process; it closes with the stack."""
+        executor = Doer(store=self.base.url(), queue=QUEUE)
+        stack.push_async_callback(executor.store.close)
+        await executor.store.counts()
+        return executor
+
+    def _more_points(self) -> tuple[str, ...]:
+        stops = STOPS if "stops" in self._chosen else ()
+        exhausted = (EXHAUSTED,) if "descriptors" in self._chosen else ()
+        return stops * 2 + exhausted * 2
 
     # -- workers -----------------------------------------------------------------------------
 
     async def _start(self, point: str | None = None, **orders: Any) -> Worker:
         rng = self._rng
         appends = 5 if point is not None and point.startswith("append") else 0
+        lease = orders.get("lease", 1.5 if point == "renewal" else LEASE)
         self.result.starts += 1
         drawn = {
-            "url": self.base.url(1.5 if point == "renewal" else None),
+            "url": self.base.url(lease),
+            "lease": lease,
+            "executors": self._executors,
             "journal": str(self.journal),
             "point": point,
             "nth": 1 if (point or "").startswith(RARE) else rng.randint(1, 5),
@@ -133,14 +208,20 @@ class Campaign:
 
     async def _doom(self, point: str, **orders: Any) -> None:
         """Start a worker that is to die at a point, and see to it that it does."""
-        if point == RANDOM:
+        if "release" in self._chosen:
+            orders["old"] = self.result.starts % 2 == 0
+        if point in STOPS:
+            worker, patience = await self._stop(point, **orders), self._rng.random() * 0.5
+        elif point == EXHAUSTED:
+            worker, patience = await self._exhaust(**orders), 2.5 * RENEWED
+        elif point == RANDOM:
             worker, patience = await self._start(**orders), self._rng.random() * 0.3
         else:
             worker, patience = await self._start(point, **orders), PATIENCE
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(worker.ended), patience)
         if worker.alive:
-            point = RANDOM
+            point = point if point in (*STOPS, EXHAUSTED) else RANDOM
             self._written.write_for(worker.pid, "kill")
         code = await worker.end(signal.SIGKILL)
         self._workers.discard(worker)
@@ -148,6 +229,29 @@ class Campaign:
             self.result.kills[point] += 1
         else:
             self.result.findings.wrong.append(f"a worker that was to die ended with {code}")
+
+    async def _stop(self, point: str, **orders: Any) -> Worker:
+        """Start a worker, and stop it, mostly for longer than its lease."""
+        rng = self._rng
+        if point == STOPS[0]:
+            worker = await self._start("claim: after", stop=True, lease=SHORT, **orders)
+            patience = PATIENCE
+        else:
+            worker, patience = await self._start(lease=SHORT, **orders), rng.random() * 0.3
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(worker.stopped.wait(), patience)
+        if not worker.stopped.is_set():
+            self._written.write_for(worker.pid, "stop")
+            worker.send(signal.SIGSTOP)
+            await worker.stopped.wait()
+        await asyncio.sleep(rng.choice((0.3, 2.5, 2.5, 3.0)) * SHORT)
+        worker.send(signal.SIGCONT)
+        return worker
+
+    async def _exhaust(self, **orders: Any) -> Worker:
+        """Start a worker that gets no file descriptors at first, and has long deeds."""
+        long = {"lease": RENEWED, "concurrency": 16, "batches": [6], "pause": 2.0 * RENEWED}
+        return await self._start(exhausted=True, urgent=True, **long | orders)
 
     # -- phases ------------------------------------------------------------------------------
 
@@ -162,7 +266,7 @@ class Campaign:
 
     async def _kill(self, executor: Doer) -> None:
         """Keep the crowd complete until so many have died, while events come in."""
-        appending = asyncio.create_task(self._append(executor))
+        beside = [asyncio.create_task(each) for each in self._beside(executor)]
         dying: set[asyncio.Task[None]] = set()
         begun = sum(self.result.kills.values())
         try:
@@ -174,12 +278,21 @@ class Campaign:
                 for task in done:
                     await task
         finally:
-            appending.cancel()
-            await asyncio.wait([appending])
-            for task in dying:
+            for task in (*beside, *dying):
                 task.cancel()
-        if not appending.cancelled():
-            await appending
+            await asyncio.wait(beside)
+        for task in beside:
+            if not task.cancelled():
+                await task
+
+    def _beside(self, executor: Doer) -> list[Coroutine[Any, Any, None]]:
+        """What goes on while workers die."""
+        does = [self._append(executor)]
+        if "clock" in self._chosen:
+            does.append(self._jump())
+        if "executors" in self._chosen and self.base.path is not None:
+            does.append(self._read(self.base.path))
+        return does
 
     async def _append(self, executor: Doer) -> None:
         """Append now and then, never too far ahead of the workers."""
@@ -189,16 +302,55 @@ class Campaign:
             if counts[EventStatus.PENDING] < 60:
                 label += 1
                 size, pause = rng.randint(1, 40), rng.choice((0.0, 0.002, 0.02))
-                deeds = [Deed(label=label, pause=pause, slips=n % 3) for n in range(size)]
+                note = rng.choice(("", "new")) if "release" in self._chosen else ""
+                if "clock" in self._chosen and label % 3 == 0:
+                    size, pause = 3, LONG
+                deeds = [
+                    Deed(label=label, pause=pause, slips=n % 3, note=note) for n in range(size)
+                ]
                 for deed in await executor.append_many(deeds):
                     self._written.write("appended", deed.id)
             await asyncio.sleep(0.02)
+
+    async def _jump(self) -> None:
+        """Set the workers' wall clock now and then."""
+        while True:
+            self._set_clock(self._rng.choice((0.0, 7.0, -7.0, 600.0, -600.0, 86_400.0)))
+            await asyncio.sleep(self._rng.uniform(0.1, 0.6))
+
+    def _set_clock(self, shift: float) -> None:
+        self._written.write("clock", extra=f"{shift:g}")
+        self._nursery.set_clock(shift)
+
+    async def _wait_for_jumps(self, executor: Doer) -> None:
+        """Have the clock jump beyond all that is scheduled; idle workers have to notice."""
+        self._set_clock(LATEST)
+        if self.base.path is not None:  # a server has a clock of its own
+            await until(lambda: is_idle(executor))
+            due = time.time() + LATEST + DELAY
+            for label in range(3):
+                deed = await executor.append(Deed(label=label), at=due)
+                self._written.write("appended", deed.id)
+            await asyncio.sleep(0.2)
+            self._set_clock(LATEST + 2.0 * DELAY)
+
+    async def _read(self, path: Path) -> None:
+        """Have a foreign program read the file and close it, now and then."""
+        while True:
+            self._written.write("read")
+            if code := await self._nursery.read(path):
+                self.result.findings.wrong.append(
+                    f"a program that reads the file ended with {code}"
+                )
+            await asyncio.sleep(self._rng.uniform(0.0, 0.2))
 
     async def _finish(self, executor: Doer) -> None:
         """Let healthy workers do what is left, and go home."""
         healthy = [await self._start(batches=[]) for _ in range(2)]
         pids = {worker.pid for worker in healthy}
         await until(lambda: pids <= {line.pid for line in read(self.journal) if line.what == "up"})
+        if "clock" in self._chosen:
+            await self._wait_for_jumps(executor)
         await until(lambda: is_idle(executor))
         for worker in healthy:
             code = await worker.end()

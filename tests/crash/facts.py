@@ -8,6 +8,13 @@ from typing import NamedTuple
 ENDS = ("completed", "failed", "cancelled", "skipped", "aborted")
 
 
+LEASE = 10.0
+"""Seconds: the lease of a worker that is not told another one."""
+
+LATE = 0.05
+"""Seconds: the audit reads its clock a little later than the worker did in the same transaction."""
+
+
 class Finished(NamedTuple):
     """How an event ended; `kept` is how many attempts are kept of those that failed."""
 
@@ -30,7 +37,10 @@ class Facts:
         finished: Those that ended.
         claims: The numbers and attempts of what was claimed, in that order.
         ends: How many endings of each were put on record.
-        until: When the lease of an attempt would have lapsed, as Unix time in seconds.
+        until: When the lease of an attempt would have lapsed by the clock of a server.
+        renewed: When it was claimed or renewed last, by the clock of this machine, where the store
+            has no clock of its own. All times are Unix time in seconds.
+        ended: When the first ending of each was put on record, by number.
         wrong: What is wrong with the tables themselves.
     """
 
@@ -39,8 +49,15 @@ class Facts:
     finished: list[Finished]
     claims: list[tuple[int, int]]
     ends: Counter[int]
-    until: dict[tuple[int, int], float]
+    until: dict[tuple[int, int], float] = field(default_factory=dict)
+    renewed: dict[tuple[int, int], float] = field(default_factory=dict)
+    ended: dict[int, float] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+
+    def lapse(self, number: int, attempt: int, lease: float) -> float:
+        """Return when the lease of an attempt would have lapsed, which is so many seconds long."""
+        at = number, attempt
+        return self.until[at] if at in self.until else self.renewed[at] + lease - LATE
 
     def check_places(self, places: Iterable[int], events: Iterable[int]) -> None:
         """Each event is in one table that says where it stands, and in no more."""

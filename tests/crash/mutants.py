@@ -1,13 +1,14 @@
 """Stores that are spoilt on purpose: the crash tests have to notice each."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from crash.deeds import Doer
 
 from lionpride.stores.postgres import claiming, completing, settling
 from lionpride.stores.postgres.pulse import Pulse as PulseOfPostgres
-from lionpride.stores.sqlite import steps
+from lionpride.stores.sqlite import opened, steps
 from lionpride.stores.sqlite.pulse import Pulse
 from lionpride.stores.sqlite.rows import Rows
 
@@ -62,5 +63,18 @@ def early_word() -> None:
     Doer.append, Doer.append_many = spoilt, spoilt_many  # type: ignore[assignment]
 
 
-MUTANTS = {each.__name__: each for each in (guard_by_id, no_pulse, dead_or_alive, early_word)}
+def drop_locks() -> None:
+    """A store opens and closes its file beside SQLite, which drops the locks of this process."""
+    open_file = opened.open_file
+
+    def spoilt(path: Path, **how: Any) -> Any:
+        path.open("ab").close()
+        return open_file(path, **how)
+
+    opened.open_file = spoilt
+
+
+MUTANTS = {
+    each.__name__: each for each in (guard_by_id, no_pulse, dead_or_alive, early_word, drop_locks)
+}
 """By name, since they are put in by the worker process itself."""

@@ -13,15 +13,21 @@ import selectors
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
-from crash.worker import Orders, work
+from crash import clock
+
+clock.install()  # before the library binds `time.time`
+
+from crash import reader  # noqa: E402
+from crash.worker import Orders, work  # noqa: E402
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Serve lines of JSON: start a worker, or send it a signal."""
+    """Serve lines of JSON: start a worker or a reader, send a signal, or set the workers' clock."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
@@ -52,19 +58,24 @@ def main() -> None:
 
 
 def _serve(order: dict[str, Any], children: dict[int, int], libc: Any) -> None:
+    if "clock" in order:
+        clock.set_shift(order["clock"])
+        return
     name = order["name"]
-    if "orders" in order:
+    if "orders" in order or "read" in order:
         pid = os.fork()
         if pid == 0:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            _live(Orders(**order["orders"]))
+            if "read" in order:
+                _live(lambda: reader.read(order["read"]))
+            _live(lambda: work(Orders(**order["orders"])))
         children[name] = pid
         _say(name=name, pid=pid)
     elif name in children:
         os.kill(children[name], order["signal"])
 
 
-def _live(orders: Orders) -> None:
+def _live(do: Callable[[], None]) -> None:
     """What a child does, and nothing after it."""
     code = 1
     try:
@@ -73,7 +84,7 @@ def _live(orders: Orders) -> None:
         quiet = os.open(os.devnull, os.O_RDWR)
         os.dup2(quiet, 0)
         os.dup2(2, 1)
-        work(orders)
+        do()
         code = 0
     except BaseException:  # a traceback is for the parent's eyes, and then it is over
         sys.excepthook(*sys.exc_info())
@@ -83,11 +94,13 @@ def _live(orders: Orders) -> None:
 
 
 def _bury(children: dict[int, int]) -> None:
-    """Tell of those that have ended."""
+    """Tell of those that have ended or were stopped."""
     for name, pid in list(children.items()):
         with contextlib.suppress(ChildProcessError):
-            gone, status = os.waitpid(pid, os.WNOHANG)
-            if gone:
+            gone, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+            if gone and os.WIFSTOPPED(status):
+                _say(name=name, pid=pid, stopped=True)
+            elif gone:
                 del children[name]
                 _say(name=name, pid=pid, code=os.waitstatus_to_exitcode(status))
 

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from crash.facts import ENDS, Facts, Finished
+from crash.facts import ENDS, LEASE, Facts, Finished
 from crash.points import Reached
 from stores.homes import Home, aside
 
 _AUDIT = """
 CREATE TABLE {s}.audit (
     seq bigint GENERATED ALWAYS AS IDENTITY, what text, number bigint, attempt integer,
-    worker text, until double precision
+    worker text, until double precision,
+    at double precision DEFAULT extract(epoch FROM clock_timestamp())
 );
 CREATE INDEX ON {s}.audit (what, number, attempt);
 CREATE INDEX ON {s}.audit (worker, seq);
@@ -55,7 +56,7 @@ LEFT JOIN LATERAL (
 ) beat ON true
 WHERE l.what IN ('leased', 'renewed') GROUP BY 1, 2
 """
-_ENDS = "SELECT number, count(*) FROM {s}.audit WHERE what = 'ended' GROUP BY number"
+_ENDS = "SELECT number, count(*), min(at) FROM {s}.audit WHERE what = 'ended' GROUP BY number"
 _FINISHED = """
 SELECT number, status, attempt, tries, denials, interruptions,
     coalesce(json_array_length(attempts::json), 0)
@@ -77,6 +78,8 @@ _numbers = count(1)
 class OnPostgres:
     """The tables of one schema, which are not made yet; named as nothing else is."""
 
+    name = "postgres"
+    path: Path | None = None
     points = (
         "creation",
         *(
@@ -95,9 +98,9 @@ class OnPostgres:
         Home.made.append(self._schema)  # it is dropped with the others
         self._server = Home().url
 
-    def url(self, lease: float | None = None) -> str:
+    def url(self, lease: float = LEASE) -> str:
         more = f"{'&' if '?' in self._server else '?'}lionpride_schema={self._schema}"
-        return self._server + more + ("" if lease is None else f"&lionpride_lease={lease:g}")
+        return f"{self._server}{more}&lionpride_lease={lease:g}"
 
     def install(self) -> None:
         """Put the audit beside the tables."""
@@ -105,7 +108,7 @@ class OnPostgres:
 
     def facts(self) -> Facts:
         """What the tables say, on which nobody works any more."""
-        s = "{s}"
+        s, ended = "{s}", self._ask(_ENDS)
         facts = Facts(
             numbers={str(uid): n for n, uid in self._ask(f"SELECT number, id FROM {s}.event")},
             slips=dict(
@@ -115,8 +118,9 @@ class OnPostgres:
             claims=self._ask(
                 f"SELECT number, attempt FROM {s}.audit WHERE what = 'leased' ORDER BY seq"
             ),
-            ends=Counter(dict(self._ask(_ENDS))),
+            ends=Counter({number: times for number, times, _ in ended}),
             until={(number, attempt): at for number, attempt, at in self._ask(_UNTIL)},
+            ended={number: at for number, _, at in ended},
         )
         self._check(facts)
         return facts

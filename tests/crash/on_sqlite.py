@@ -9,18 +9,22 @@ from pathlib import Path
 from uuid import UUID
 
 import apsw
-from crash.facts import ENDS, Facts, Finished
+from crash.facts import ENDS, LEASE, Facts, Finished
 from crash.points_on_sqlite import POINTS
 
 _TRIGGERS = """
-CREATE TABLE audit (seq INTEGER PRIMARY KEY, what TEXT, number INT, attempt INT, extra);
+CREATE TABLE audit (seq INTEGER PRIMARY KEY, what TEXT, number INT, attempt INT, extra,
+    at REAL DEFAULT (unixepoch('subsec')));
 CREATE INDEX audited ON audit (number, attempt, what);
 CREATE TRIGGER leased AFTER INSERT ON lease BEGIN
-    INSERT INTO audit VALUES (NULL, 'leased', new.number, new.attempt, new.until); END;
+    INSERT INTO audit (what, number, attempt, extra)
+    VALUES ('leased', new.number, new.attempt, new.until); END;
 CREATE TRIGGER renewed AFTER UPDATE OF until ON lease BEGIN
-    INSERT INTO audit VALUES (NULL, 'renewed', new.number, new.attempt, new.until); END;
+    INSERT INTO audit (what, number, attempt, extra)
+    VALUES ('renewed', new.number, new.attempt, new.until); END;
 CREATE TRIGGER ended AFTER INSERT ON finished BEGIN
-    INSERT INTO audit VALUES (NULL, 'ended', new.number, new.attempt, new.status); END;
+    INSERT INTO audit (what, number, attempt, extra)
+    VALUES ('ended', new.number, new.attempt, new.status); END;
 """
 
 _TABLES = {"pending": "waiting", "processing": "lease"}
@@ -29,24 +33,25 @@ _TABLES = {"pending": "waiting", "processing": "lease"}
 class OnSqlite:
     """One file."""
 
+    name = "sqlite"
     points = tuple(POINTS)
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"{name}.db"
+        self.path: Path | None = folder / f"{name}.db"
 
-    def url(self, lease: float | None = None) -> str:
-        return f"sqlite:///{self._path}{'' if lease is None else f'?lease={lease:g}'}"
+    def url(self, lease: float = LEASE) -> str:
+        return f"sqlite:///{self.path}?lease={lease:g}"
 
     def install(self) -> None:
         """Put the audit into the file, which has its schema."""
-        connection = apsw.Connection(str(self._path))
+        connection = apsw.Connection(str(self.path))
         connection.set_busy_timeout(30_000)
         connection.execute(f"BEGIN IMMEDIATE; {_TRIGGERS} COMMIT")
         connection.close()
 
     def facts(self) -> Facts:
         """What the file says, on which nobody works any more."""
-        db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
+        db = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
             return _facts(db)
         finally:
@@ -59,16 +64,21 @@ def _facts(db: apsw.Connection) -> Facts:
         "ifnull(json_array_length(attempts), 0)"
     )
     # Where `until` is 0 somebody took the holder for dead: the journal knows whether it was.
-    until = "SELECT number, attempt, max(extra) FROM audit WHERE what <> 'ended' GROUP BY 1, 2"
-    ends = "SELECT number, count(*) FROM audit WHERE what = 'ended' GROUP BY number"
+    renewed = (
+        "SELECT number, attempt, max(at) FROM audit WHERE what <> 'ended' AND extra > 0 "
+        "GROUP BY 1, 2"
+    )
+    ends = "SELECT number, count(*), min(at) FROM audit WHERE what = 'ended' GROUP BY number"
+    ended = db.execute(ends).fetchall()
     claims = "SELECT number, attempt FROM audit WHERE what = 'leased' ORDER BY seq"
     facts = Facts(
         numbers={str(UUID(bytes=uid)): number for number, uid in _all(db, "number, id", "event")},
         slips=dict(_all(db, "number, json_extract(payload, '$.slips')", "event")),
         finished=[Finished(*row) for row in _all(db, columns, "finished")],
         claims=db.execute(claims).fetchall(),
-        ends=Counter(dict(db.execute(ends))),
-        until={(number, attempt): at for number, attempt, at in db.execute(until)},
+        ends=Counter({number: times for number, times, _ in ended}),
+        renewed={(number, attempt): at for number, attempt, at in db.execute(renewed)},
+        ended={number: at for number, _, at in ended},
     )
     _check(db, facts)
     return facts

@@ -1,7 +1,8 @@
-"""Named points: where a worker kills itself, put in from outside without touching the product.
+"""Named points: where a worker kills or stops itself, put in without touching the product.
 
 A point is reached so many times; at the n-th the process notes it in the journal and sends
-itself SIGKILL. Each kind of store has points of its own, which are told by what it is asked to do.
+itself SIGKILL, or SIGSTOP if it is to be stopped there. Each kind of store has points of its own,
+which are told by what it is asked to do.
 """
 
 import os
@@ -19,12 +20,15 @@ Reached = Callable[[str], None]
 
 
 class Fuse:
-    """Kills the process at the n-th passing of one point; others are passed unharmed."""
+    """Kills or stops the process at the n-th passing of one point; others are passed unharmed."""
 
-    def __init__(self, point: str, nth: int, journal: Journal) -> None:
+    def __init__(
+        self, point: str, nth: int, journal: Journal, number: signal.Signals = signal.SIGKILL
+    ) -> None:
         self._point = point
         self._left = nth
         self._journal = journal
+        self._number = number
         self._lock = threading.Lock()
 
     def __call__(self, point: str) -> None:
@@ -33,8 +37,9 @@ class Fuse:
         with self._lock:
             self._left -= 1
             if self._left == 0:
-                self._journal.write("point", extra=point.replace(" ", "_"))
-                os.kill(os.getpid(), signal.SIGKILL)
+                what = "point" if self._number == signal.SIGKILL else "stop"
+                self._journal.write(what, extra=point.replace(" ", "_"))
+                os.kill(os.getpid(), self._number)
 
 
 def watch_answers(executor: Doer, journal: Journal, reached: Reached) -> None:

@@ -10,6 +10,7 @@ from crash.audit import Findings, audit
 from crash.bases import Base
 from crash.campaign import is_idle, until
 from crash.deeds import QUEUE, Deed, Doer
+from crash.facts import LEASE
 from crash.journal import Journal, Line, read
 from crash.workers import Nursery, Worker
 
@@ -27,7 +28,8 @@ class Scene:
     ) -> None:
         self.base = base
         self._journal = journal
-        self._url = base.url(lease)
+        self._lease = LEASE if lease is None else lease
+        self._url = base.url(self._lease)
         self._nursery = nursery
         self._mutant = mutant
         self._written = Journal(self._journal)
@@ -39,10 +41,19 @@ class Scene:
             self._written.write("appended", deed.id)
 
     async def start(self, **orders: Any) -> Worker:
-        orders = {"concurrency": 1, "mutant": self._mutant} | orders
+        orders = {"concurrency": 1, "mutant": self._mutant, "lease": self._lease} | orders
         worker = await self._nursery.start(url=self._url, journal=str(self._journal), **orders)
         self._workers.append(worker)
         return worker
+
+    def set_clock(self, shift: float) -> None:
+        """Set the wall clock of the workers so many seconds before the machine's."""
+        self._written.write("clock", extra=f"{shift:g}")
+        self._nursery.set_clock(shift)
+
+    def stop(self, worker: Worker) -> None:
+        self._written.write_for(worker.pid, "stop")
+        worker.send(signal.SIGSTOP)
 
     async def kill(self, worker: Worker) -> None:
         self._written.write_for(worker.pid, "kill")
@@ -75,6 +86,7 @@ class Scene:
         """Leave nothing behind."""
         for worker in self._workers:
             await worker.end(signal.SIGKILL)
+        self._nursery.set_clock(0.0)
         self._written.close()
         await self.executor.store.close()
 
@@ -103,7 +115,7 @@ async def stopped_past_its_lease(made: Scene) -> None:
     late = await made.start()
     first = await made.until("start", 1)
     assert first.pid == late.pid
-    late.send(signal.SIGSTOP)
+    made.stop(late)
     await made.start()
     await made.until("start", 2)
     late.send(signal.SIGCONT)  # it comes to its end while the other has the lease
@@ -125,3 +137,33 @@ async def blocked_past_its_lease(made: Scene) -> None:
     found = await made.end(limit=1.0)
     assert not found.troubles(), found.troubles()
     assert (found.attempts, found.interrupted) == (1, 0)
+
+
+async def clock_jumps_past_a_lease(made: Scene) -> None:
+    """The wall clock jumps past the lease of a running attempt, while another worker is idle."""
+    await made.append(Deed(pause=2.5))
+    await made.start()
+    await made.until("start", 1)
+    await made.start()
+    await made.until("up", 2)
+    made.set_clock(600.0)
+    await until(lambda: bool(made.lines("finish")), 20.0)
+    found = await made.end()
+    assert not found.troubles(), found.troubles()
+    assert (found.attempts, found.interrupted) == (1, 0)
+
+
+async def stopped_between_claim_and_start(made: Scene) -> None:
+    """A worker is stopped after a claim, until another one has finished the event."""
+    await made.append(Deed())
+    late = await made.start(point="claim: after", stop=True)
+    await late.stopped.wait()
+    await made.start()
+    await made.until("finish", 1)
+    await until(lambda: is_idle(made.executor))
+    late.send(signal.SIGCONT)
+    await made.append(Deed())  # when it has claimed another one, it is through with the first
+    await made.start()
+    found = await made.end()
+    assert not found.troubles(), found.troubles()
+    assert [line.attempt for line in made.lines("start")] == [2, 1]

@@ -5,13 +5,17 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from crash import mutants
 from crash.bases import Base
 from crash.campaign import RANDOM, Campaign
 from crash.deeds import Deed
+from crash.faults import faults_of
 from crash.on_sqlite import OnSqlite
 from crash.points_on_sqlite import POINTS
 from crash.scene import Scene, blocked_past_its_lease, scene, stopped_past_its_lease
 from crash.workers import nursery
+
+from lionpride.stores.sqlite import opened
 
 pytestmark = pytest.mark.guard(90)
 
@@ -78,6 +82,15 @@ async def test_workers_that_die_at_any_time_lose_nothing(seed: int, tmp_path: Pa
 @pytest.mark.promise("nothing-acknowledged-is-lost")
 async def test_four_workers_that_die_at_random_times_lose_nothing(tmp_path: Path) -> None:
     run = await campaign(tmp_path, 103, kills=16, points=(RANDOM,), crowd=4)
+    assert not run.result.findings.troubles()
+
+
+# -- other faults ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", sorted(faults_of("sqlite") - {"removal"}))
+async def test_workers_that_meet_another_fault_lose_nothing(fault: str, tmp_path: Path) -> None:
+    run = await campaign(tmp_path, 201, kills=6, points=(RANDOM,), chosen={fault})
     assert not run.result.findings.troubles()
 
 
@@ -183,3 +196,14 @@ async def test_a_word_before_its_commit_is_caught(tmp_path: Path) -> None:
     points = ("append: before",)
     run = await campaign(tmp_path, 1, kills=3, points=points, crowd=1, mutant="early_word")
     assert run.result.findings.lost
+
+
+async def test_a_store_that_drops_its_locks_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opened, "open_file", opened.open_file)  # restored after the test
+    mutants.drop_locks()  # in this process too, which keeps the file open all the time
+    run = await campaign(
+        tmp_path, 202, kills=8, points=(RANDOM,), chosen={"executors"}, mutant="drop_locks"
+    )
+    assert run.result.findings.troubles()

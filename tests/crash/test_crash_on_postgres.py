@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from crash.bases import Base
-from crash.campaign import Campaign
+from crash.campaign import RANDOM, Campaign
 from crash.deeds import Deed
+from crash.faults import faults_of
 from crash.on_postgres import OnPostgres
 from crash.scene import Scene, blocked_past_its_lease, scene, stopped_past_its_lease
 from crash.test_crash import LEASE, Play
@@ -32,6 +33,19 @@ async def test_workers_that_die_at_each_point_and_at_any_time_lose_nothing(
     assert not run.result.findings.troubles()
     assert run.result.findings.interrupted
     assert sum(run.result.kills.values()) == len(base.points)
+
+
+# -- other faults ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", sorted(faults_of("postgres")))
+async def test_workers_that_meet_another_fault_lose_nothing(
+    fault: str, base: Base, tmp_path: Path
+) -> None:
+    async with nursery() as workers:
+        run = Campaign(workers, base, tmp_path, 204, kills=6, points=(RANDOM,), chosen={fault})
+        await run.run()
+    assert not run.result.findings.troubles()
 
 
 # -- who takes over, and when ----------------------------------------------------------------------

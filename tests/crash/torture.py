@@ -10,7 +10,8 @@ from pathlib import Path
 from random import Random
 
 from crash.bases import BASES
-from crash.campaign import RANDOM, Campaign, Result, folder
+from crash.campaign import COUNTED, EXHAUSTED, RANDOM, REMOVED, STOPS, Campaign, Result, folder
+from crash.faults import FAULTS, choose, faults_of
 from crash.workers import nursery
 
 EACH = 25
@@ -24,15 +25,26 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="of the first campaign; drawn if not given")
     parser.add_argument("--store", choices=BASES, default="sqlite", help="on which (sqlite)")
     parser.add_argument("--keep", type=Path, help="where the files of the campaigns are left")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=FAULTS,
+        metavar="FAULT",
+        help=f"leave out one of the faults; may be repeated ({', '.join(FAULTS)})",
+    )
+    parser.add_argument("--all", action="store_true", help="all faults in each campaign")
     given = parser.parse_args()
     seed = Random().randrange(10**6) if given.seed is None else given.seed
     began = time.monotonic()
-    results = asyncio.run(_torture(given.store, given.kills, seed, given.keep))
+    results = asyncio.run(_torture(given, seed))
     return _print(results, BASES[given.store].points, time.monotonic() - began)
 
 
-async def _torture(store: str, kills: int, seed: int, keep: Path | None) -> list[Result]:
+async def _torture(given: argparse.Namespace, seed: int) -> list[Result]:
     results: list[Result] = []
+    store, kills, keep = given.store, given.kills, given.keep
+    possible = faults_of(store, given.without)
     print(f"{kills} kills, seeds {seed} to {seed + (kills - 1) // EACH}", flush=True)
     with folder() as made:
         if keep is not None:
@@ -42,12 +54,14 @@ async def _torture(store: str, kills: int, seed: int, keep: Path | None) -> list
                 number = seed + len(results)
                 place = keep or Path(made)
                 base = BASES[store](place, str(number))
-                run = Campaign(workers, base, place, number, kills=min(kills, EACH))
+                chosen = possible if given.all else choose(number, possible)
+                size = min(kills, EACH)
+                run = Campaign(workers, base, place, number, kills=size, chosen=chosen)
                 result = await run.run()
                 kills -= EACH
                 results.append(result)
                 for trouble in result.findings.troubles():
-                    print(f"seed {number}: {trouble}", flush=True)
+                    print(f"seed {number} ({', '.join(sorted(chosen))}): {trouble}", flush=True)
                 if sys.stderr.isatty():
                     done = sum(sum(each.kills.values()) for each in results)
                     sys.stderr.write(f"\r{done} kills\r")
@@ -56,6 +70,7 @@ async def _torture(store: str, kills: int, seed: int, keep: Path | None) -> list
 
 def _print(results: list[Result], points: tuple[str, ...], seconds: float) -> int:
     kills: Counter[str] = sum((each.kills for each in results), Counter())
+    deeds: Counter[str] = sum((each.deeds for each in results), Counter())
     found = [each.findings for each in results]
     rows: list[tuple[str, object]] = [
         ("stores", len(results)),
@@ -64,10 +79,12 @@ def _print(results: list[Result], points: tuple[str, ...], seconds: float) -> in
         ("interrupted", sum(each.interrupted for each in found)),
         ("starts of workers", sum(each.starts for each in results)),
         ("kills", sum(kills.values())),
-        *((f"  {point}", kills[point]) for point in (*points, RANDOM)),
+        *((f"  {point}", kills[point]) for point in (*points, *STOPS, EXHAUSTED, RANDOM)),
+        *((name, deeds[name]) for name in (*COUNTED.values(), REMOVED)),
         ("lost", sum(len(each.lost) for each in found)),
         ("completed twice on record", sum(len(each.twice) for each in found)),
         ("overlapping attempts", sum(len(each.overlapping) for each in found)),
+        ("started after finished elsewhere", sum(len(each.late) for each in found)),
         ("otherwise wrong", sum(len(each.wrong) for each in found)),
         ("wall time", f"{seconds:.1f} s on {os.cpu_count()} cores"),
     ]

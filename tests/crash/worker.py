@@ -3,12 +3,18 @@
 import asyncio
 import os
 import signal
+import threading
+from contextlib import AsyncExitStack
+from typing import Any
 
-from crash import mutants, on_postgres, points_on_sqlite
-from crash.deeds import QUEUE, Deed, Doer
+from crash import descriptors, mutants, on_postgres, points_on_sqlite
+from crash.deeds import QUEUE, Deed, Doer, Hooks
+from crash.facts import LEASE
 from crash.journal import Journal
 from crash.points import Fuse, Reached, watch_answers
 from pydantic import BaseModel, ConfigDict
+
+from lionpride.errors import StoreError
 
 LONGEST = 120
 """Seconds after which the kernel ends a worker that everybody has forgotten."""
@@ -18,10 +24,17 @@ class Orders(BaseModel):
     """What a worker is to do.
 
     Attributes:
-        url, journal: The file, and where it is written what happens.
+        url, journal: The store, and where it is written what happens.
+        lease: Seconds; the store's URL says the same.
         point, nth: Where it kills itself; None: nowhere.
+        stop: Whether it stops itself there instead.
+        executors: How many executors it has on the store.
+        old: Whether it is of the release before.
+        exhausted: Whether it gets no file descriptor while its executor starts.
         concurrency: How many deeds it does at once.
         batches: How many deeds it appends, batch after batch.
+        urgent: Whether these run before all others.
+        stream: Whether it then appends one deed after another until it is told to end.
         pause: What each of these deeds sleeps.
         observe: Whether it journals the completions that it is told of.
         mutant: What is spoilt in it on purpose.
@@ -31,10 +44,17 @@ class Orders(BaseModel):
 
     url: str
     journal: str
+    lease: float = LEASE
     point: str | None = None
     nth: int = 1
+    stop: bool = False
+    executors: int = 1
+    old: bool = False
+    exhausted: bool = False
     concurrency: int = 8
     batches: list[int] = []
+    urgent: bool = False
+    stream: bool = False
     pause: float = 0.0
     observe: bool = True
     mutant: str | None = None
@@ -44,9 +64,10 @@ def work(orders: Orders) -> None:
     """The life of the process."""
     signal.alarm(LONGEST)
     journal = Journal(orders.journal)
-    Deed.journal = journal
-    fuse = Fuse(orders.point, orders.nth, journal) if orders.point else _pass
-    Deed.reached = fuse
+    Hooks.journal = journal
+    number = signal.SIGSTOP if orders.stop else signal.SIGKILL
+    fuse = Fuse(orders.point, orders.nth, journal, number) if orders.point else _pass
+    Hooks.reached = fuse
     if orders.point and orders.url.startswith("postgresql:"):
         on_postgres.watch(fuse)
     elif orders.point:
@@ -63,25 +84,74 @@ def _pass(point: str) -> None:
 async def _run(orders: Orders, journal: Journal, fuse: Reached) -> None:
     enough = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, enough.set)
-    journal.write("up")
+    journal.write("up", extra=f"{orders.lease:g}")
+    make, deed = _release(orders, journal)
     config = {"concurrency_limit": orders.concurrency}
-    executor = Doer(config, store=orders.url, queue=QUEUE, grace=5.0)
-    if orders.observe:
-        watch_answers(executor, journal, fuse)
-    await executor.store.counts()
-    async with executor:
-        for number, size in enumerate(orders.batches):
-            await _append(executor, journal, size, orders.pause, label=os.getpid() * 100 + number)
-        await enough.wait()
+    executors = [
+        make(config, store=orders.url, queue=QUEUE, grace=5.0) for _ in range(orders.executors)
+    ]
+    for executor in executors:
+        if orders.observe:
+            watch_answers(executor, journal, fuse)
+        await executor.store.counts()
+    if orders.exhausted:
+        journal.write("exhausted")
+        threading.Timer(descriptors.SECONDS, descriptors.exhaust()).start()
+    try:
+        async with AsyncExitStack() as stack:
+            for executor in executors:
+                await stack.enter_async_context(executor)
+            await _append_all(orders, executors, deed, journal, enough)
+            await enough.wait()
+    except StoreError as error:
+        journal.write("error", extra=str(error).replace(" ", "_"))
+        raise
 
 
-async def _append(executor: Doer, journal: Journal, size: int, pause: float, label: int) -> None:
-    """Append a batch; each second one event by event, at once."""
-    deeds = [Deed(label=label, pause=pause, slips=n % 3) for n in range(size)]
-    if label % 2:
+def _release(orders: Orders, journal: Journal) -> tuple[type[Any], type[Any]]:
+    """Return the executor class and the event class of the worker's release."""
+    if not orders.old:
+        return Doer, Deed
+    from crash import old_release  # late: it replaces the newer class in this process
+
+    journal.write("old")
+    return old_release.Doer, old_release.Deed
+
+
+async def _append_all(
+    orders: Orders, executors: list[Doer], deed: type[Any], journal: Journal, enough: asyncio.Event
+) -> None:
+    """Append the batches in turn over all executors."""
+    for number, size in enumerate(orders.batches):
+        label, executor = os.getpid() * 100 + number, executors[number % len(executors)]
+        deeds = [deed(label=label, pause=orders.pause, slips=n % 3) for n in range(size)]
+        try:
+            if orders.urgent:
+                await executor.append_many(deeds, [0.0] * size)
+                _note(journal, deeds)
+            else:
+                await _append(executor, journal, deeds, at_once=bool(label % 2))
+        except StoreError:
+            if not orders.exhausted:
+                raise
+    number = 0
+    while orders.stream and not enough.is_set():
+        number += 1
+        executor = executors[number % len(executors)]
+        await _append(executor, journal, [deed(label=number)], at_once=True)
+
+
+async def _append(executor: Doer, journal: Journal, deeds: list[Any], *, at_once: bool) -> None:
+    """Append a batch, event by event at once or in one call."""
+    if at_once:
         await asyncio.gather(*map(executor.append, deeds))
     else:
         await executor.append_many(deeds)
+    _note(journal, deeds)
+    await asyncio.sleep(0.01)
+
+
+def _note(journal: Journal, deeds: list[Any]) -> None:
+    """Journal that an append has returned."""
     for deed in deeds:
         journal.write("appended", deed.id)
-    await asyncio.sleep(0.01)

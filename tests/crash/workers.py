@@ -22,6 +22,7 @@ class Worker:
         self._name = name
         self.started: asyncio.Future[int] = loop.create_future()
         self.ended: asyncio.Future[int] = loop.create_future()
+        self.stopped = asyncio.Event()
 
     @property
     def pid(self) -> int:
@@ -51,10 +52,22 @@ class Nursery:
         self._count = 0
 
     async def start(self, **orders: Any) -> Worker:
+        """Start a worker."""
+        return await self._fork(orders=orders)
+
+    async def read(self, path: Path) -> int:
+        """Have a foreign program read a file; return its exit code."""
+        return await asyncio.shield((await self._fork(read=str(path))).ended)
+
+    def set_clock(self, shift: float) -> None:
+        """Set the wall clock of the workers so many seconds before the machine's."""
+        self.say(clock=shift)
+
+    async def _fork(self, **order: Any) -> Worker:
         self._count += 1
         worker = self._workers[self._count] = Worker(self, self._count)
-        self.say(name=self._count, orders=orders)
-        await worker.started
+        self.say(name=self._count, **order)
+        await asyncio.shield(worker.started)
         return worker
 
     def say(self, **order: Any) -> None:
@@ -67,7 +80,9 @@ class Nursery:
         async for line in self._process.stdout:
             facts = json.loads(line)
             worker = self._workers[facts["name"]]
-            if "code" in facts:
+            if "stopped" in facts:
+                worker.stopped.set()
+            elif "code" in facts:
                 worker.ended.set_result(facts["code"])
             else:
                 worker.started.set_result(facts["pid"])

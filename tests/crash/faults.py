@@ -1,0 +1,35 @@
+"""The faults of a campaign beside the kills: its seed chooses them, and names switch them off.
+
+Each fault draws from a random generator of its own, so that a campaign without one of them differs
+in that one alone.
+"""
+
+from collections.abc import Collection
+from random import Random
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """One kind of fault: what happens, and on which stores it can."""
+
+    says: str
+    stores: tuple[str, ...] = ("sqlite", "postgres")
+
+
+FAULTS = {
+    "executors": Fault(
+        "each process opens the store twice; a foreign program opens the SQLite file, reads, closes"
+    ),
+}
+"""By name."""
+
+
+def faults_of(store: str, without: Collection[str] = ()) -> frozenset[str]:
+    """Return the names of the faults that a store can have, but for some."""
+    every = {name for name, fault in FAULTS.items() if store in fault.stores}
+    return frozenset(every - set(without))
+
+
+def choose(seed: int, possible: Collection[str]) -> frozenset[str]:
+    """Choose the faults of one campaign by its seed: each is in every other campaign."""
+    return frozenset(name for name in possible if Random(f"{seed} {name}").random() < 0.5)
