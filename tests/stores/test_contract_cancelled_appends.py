@@ -81,6 +81,7 @@ async def check_all(executor: Executor, events: list[Counted]) -> set[int]:
     return accepted
 
 
+@pytest.mark.promise("cancelled-append")
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", STORES)
@@ -108,6 +109,7 @@ async def test_a_cancelled_append_leaves_a_whole_event_or_nothing(
     await check_counts(store)
 
 
+@pytest.mark.promise("cancelled-append")
 @pytest.mark.parametrize("at_once", [1, 8, MANY])
 @pytest.mark.parametrize("kind", STORES)
 async def test_a_repeat_settles_an_append_that_was_cancelled_a_moment_ago(

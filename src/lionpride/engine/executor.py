@@ -165,8 +165,9 @@ class Executor(Control):
             if quiet and now.append_now(event, priority):
                 return event
         prompt, is_new = self._prompt, "_status" not in event.__dict__
-        if prompt is not None and is_new and quiet and not exist_ok and self._room is None:
-            await prompt.append_soon(event, priority)
+        room = self._room
+        if prompt is not None and is_new and quiet and not (exist_ok or (wait and room)):
+            await prompt.append_soon(event, priority, room)
             return event
         return await self._append_on(None, event, priority, exist_ok, wait)
 

@@ -369,7 +369,7 @@ class Immediate(Protocol):
 class Prompt(Protocol):
     """What a store offers beside, if its steps wait for a commit that many share."""
 
-    def append_soon(self, event: Work, priority: float) -> Awaitable[None]:
+    def append_soon(self, event: Work, priority: float, room: int | None = None) -> Awaitable[None]:
         """``append`` of one that nobody holds and that has never been held."""
 
     def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from asyncpg.pgproto.pgproto import UUID
 
-from ...errors import ExistsError, StoreError
+from ...errors import ExistsError, QueueFullError, StoreError
 from ..intake import check_room
 from ..sql import appending
 from ..sql.appending import Appending
@@ -83,6 +83,10 @@ _NEWEST: Final = """
 SELECT number, since FROM {event} WHERE queue = $1 AND single = $2 ORDER BY number DESC LIMIT 1
 """
 _WAITING: Final = "SELECT sum(pending)::bigint FROM {tally} WHERE queue = $1"
+_WAITING_AND_KNOWN: Final = """
+SELECT (SELECT sum(pending)::bigint FROM {tally} WHERE queue = $1),
+    (SELECT array_agg(id) FROM {event} WHERE id = ANY($2::uuid[]))
+"""
 
 
 def _columns(fresh: Sequence[Fresh]) -> list[Any]:
@@ -93,30 +97,72 @@ def _columns(fresh: Sequence[Fresh]) -> list[Any]:
 async def enter(
     db: Db,
     fresh: Sequence[Fresh],
+    limits: Sequence[int | None],
     notice: tuple[str, str] | None = None,
     seen: Callable[[], object] = lambda: None,
-) -> list[int | ExistsError]:
+) -> list[int | Exception]:
     """Take in events with nothing on record; of each its number, or why it was not taken in.
 
     Args:
         db: The tables.
         fresh: The events.
+        limits: For each, how many may wait afterwards; None for any number.
         notice: A channel, and what others are told there: so early that the events need not be
             on the disk yet. Who claims one has it there, since commits are written in order.
         seen: Called when the events can be claimed, after such a notice.
     """
-    queue = db.queue
-    bound = queue, db.shard, *_columns(fresh)
-    numbers: list[int]
-    if notice is None:
-        numbers = await db.value(_ENTER, *bound) or []
+    wanted, refused = fresh, dict[int, Exception]()
+    if any(limit is not None for limit in limits):
+        async with db.transaction():
+            refused = await _beyond(db, fresh, limits)
+            wanted = [one for at, one in enumerate(fresh) if at not in refused]
+            numbers = await _insert_all(db, wanted, notice)
     else:
-        numbers = await db.value(_ENTER_TELLING, *bound, *notice) or []
+        numbers = await _insert_all(db, fresh, notice)
+    if notice is not None and wanted:
         seen()
         await _secure(db)
-    if len(numbers) == len(fresh):
-        return list(numbers)
-    return await _some(db, fresh, queue, set(numbers))
+    answers: list[int | Exception] = list(numbers)
+    if len(numbers) < len(wanted):
+        answers = await _some(db, wanted, db.queue, set(numbers))
+    for at in sorted(refused):
+        answers.insert(at, refused[at])
+    return answers
+
+
+async def _insert_all(db: Db, fresh: Sequence[Fresh], notice: tuple[str, str] | None) -> list[int]:
+    """Insert events with nothing on record; the numbers of those whose ids were not known."""
+    if not fresh:
+        return []
+    statement = _ENTER if notice is None else _ENTER_TELLING
+    bound = db.queue, db.shard, *_columns(fresh), *(notice or ())
+    numbers: list[int] | None = await db.value(statement, *bound)
+    return numbers or []
+
+
+async def _beyond(
+    db: Db, fresh: Sequence[Fresh], limits: Sequence[int | None]
+) -> dict[int, Exception]:
+    """The places of the events that exceed their queue limits, in this order, and the errors.
+
+    Appends with a queue limit follow one another until each is committed, in all processes. So no
+    two of them count the same space.
+    """
+    await db.lock(f"room {db.queue}")
+    row = await db.row(_WAITING_AND_KNOWN, db.queue, [UUID(one[0]) for one in fresh])
+    waiting, known = row[0], {each.bytes for each in row[1] or ()}
+    refused: dict[int, Exception] = {}
+    for at, (one, limit) in enumerate(zip(fresh, limits, strict=True)):
+        if one[0] in known:
+            continue  # it is refused as known, which no later time would change
+        try:
+            check_room(waiting, 1, limit)
+        except QueueFullError as error:
+            refused[at] = error
+        else:
+            known.add(one[0])
+            waiting += 1
+    return refused
 
 
 async def _secure(db: Db) -> None:
@@ -139,15 +185,13 @@ async def on_disk(db: Db) -> None:
     await db.run(_SYNC, db.queue, db.shard)
 
 
-async def _some(
-    db: Db, fresh: Sequence[Fresh], queue: int, new: set[int]
-) -> list[int | ExistsError]:
+async def _some(db: Db, fresh: Sequence[Fresh], queue: int, new: set[int]) -> list[int | Exception]:
     """What came of events of which some were known, or were there twice."""
     known = await _known(db, [one[0] for one in fresh])
     same: dict[int, int] = {}
     if db.again:  # the first try may have taken them in, and its answer was lost
         same = await _same_by_place(db, queue, fresh)
-    answers: list[int | ExistsError] = []
+    answers: list[int | Exception] = []
     for at, one in enumerate(fresh):
         number = known[one[0]][0]
         if number in new:

@@ -144,16 +144,24 @@ class Db:
         return self._connection.transaction(isolation="repeatable_read", readonly=True)
 
     async def lock(self, *what: str) -> None:
-        """Have what is named here for oneself, in this order, until the transaction ends."""
+        """Have what is named here for oneself, in this order, until the transaction ends.
+
+        The server ends the session of a process that stops within it: others wait for the lock.
+        """
         keys = [f"{self.names.schema}.{self.names.prefix}{each}" for each in what]
-        await self.run(
-            "SELECT pg_advisory_xact_lock(hashtextextended(key, 7)) FROM unnest($1::text[]) key",
-            keys,
-        )
+        await self.run(_LOCK, keys, STOPPED)
 
 
 Step = Callable[[Db], Awaitable[Any]]
 """What is asked of the tables: done wholly, or not at all."""
+
+STOPPED: Final = "5s"
+"""How long a transaction that has locked something may do nothing."""
+
+_LOCK: Final = """
+SELECT set_config('idle_in_transaction_session_timeout', $2, true),
+    pg_advisory_xact_lock(hashtextextended(key, 7)) FROM unnest($1::text[]) key
+"""
 
 _FIND: Final = "SELECT number FROM {queue} WHERE name = $1"
 _MAKE: Final = """

@@ -15,6 +15,7 @@ LOST: Final[tuple[type[BaseException], ...]] = (
     asyncpg.PostgresConnectionError,  # 08: the connection was lost
     asyncpg.OperatorInterventionError,  # 57P: shut down, terminated, not ready yet
     asyncpg.TooManyConnectionsError,
+    asyncpg.IdleInTransactionSessionTimeoutError,  # this process was stopped in the midst of one
     asyncpg.InternalClientError,  # the connection was lost in the midst of an answer
 )
 """The server may be there again in a moment."""

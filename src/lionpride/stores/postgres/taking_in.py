@@ -75,9 +75,9 @@ class TakingIn(Publishing):
 
     async def _enter(self, entries: Sequence[Entry], room: int | None) -> None:
         """Take in events with nothing on record."""
-        if len(entries) == 1 and room is None:
+        if len(entries) == 1:
             ((event, priority),) = entries
-            await self.append_soon(event, priority)
+            await self.append_soon(event, priority, room)
             return
         fresh = await by_and_by(entries, lambda entry: fresh_of(*entry))
 
@@ -163,17 +163,19 @@ class TakingIn(Publishing):
             self._alarm.set(await self._read(reading.next_expiry))
         return len(records)
 
-    def append_soon(self, event: Work, priority: float) -> asyncio.Future[None]:
+    def append_soon(
+        self, event: Work, priority: float, room: int | None = None
+    ) -> asyncio.Future[None]:
         """See ``Prompt``."""
         opened = self._open
         future: asyncio.Future[None] = opened.loop.create_future()
         if is_plain(event):
-            opened.enter.put((event, fresh_of(event, priority), future))
+            opened.enter.put((event, fresh_of(event, priority), future, room))
             return future
         entries = [(event, priority)]
         return opened.ask(  # it may have costs or a key of its own, which are columns
             opened.large,
-            Append([place_of(event, priority)]),
+            Append([place_of(event, priority)], room=room),
             lambda answer: self._appended_one(entries, answer),
         )
 
@@ -188,13 +190,13 @@ class TakingIn(Publishing):
 
     async def _enter_some(self, entries: Sequence[Entering], again: bool = False) -> None:
         opened = self._open
-        columns = [one[1] for one in entries]
+        columns, limits = [one[1] for one in entries], [one[3] for one in entries]
         notice = self._herald.speak(READY) if len(entries) <= FEW else None
         seen = self._bells.ring_ready  # a claim finds it, and waits until it is noted here
         numbers: Sequence[int | Exception]
         try:
             numbers = await opened.entering.run(
-                lambda db: enter(db, columns, notice, seen), again=again
+                lambda db: enter(db, columns, limits, notice, seen), again=again
             )
         except Exception as error:
             if len(entries) > 1:  # which of them it was, shows when each is taken for itself

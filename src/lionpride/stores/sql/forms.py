@@ -94,8 +94,8 @@ Settling: TypeAlias = tuple[int, int, str, float, float, float, State | None]
 comes from somebody who has no such claim, and is only compared.
 """
 
-Entry: TypeAlias = tuple[Work, Fresh, Any]
-"""An event to take in, its columns, and the future of who waits for that."""
+Entry: TypeAlias = tuple[Work, Fresh, Any, int | None]
+"""An event to append, its columns, the future of its caller, and how many may wait afterwards."""
 
 Exit: TypeAlias = tuple[Work, Any, Ended]
 """An event whose attempt completed, its response, and its columns."""

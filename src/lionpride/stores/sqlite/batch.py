@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from ..sql.forms import Entry, Exit, Fresh
+from ..intake import check_room
+from ..sql.forms import PENDING, Entry, Exit, Fresh
 from ..sql.replies import answer
 from .bulk import Bulk
 from .entering import Append, Enter, exists
@@ -101,6 +102,8 @@ class Batch:
             if exits and not rows.complete(exits):
                 return None
             glance = rows.glance()
+            if not _fit(self.entries, glance.pending):
+                return None
             numbers: Sequence[int] | None = rows.enter(fresh, glance.last) if fresh else ()
             if numbers is None:
                 return None
@@ -222,13 +225,23 @@ def _settles(rows: Bulk, steps: Sequence[Step], answers: dict[int, Answer]) -> N
 def _entries(rows: Bulk, entries: Sequence[Entry]) -> Sequence[int | Exception]:
     if not entries:
         return ()
-    columns = [one[1] for one in entries]
-    numbers = _together(rows, lambda: rows.insert_new(columns))
-    return numbers or [_entry(rows, one) for one in columns]
+    numbers: Sequence[int] | None = None
+    if _fit(entries, rows.counts()[PENDING]):
+        columns = [one[1] for one in entries]
+        numbers = _together(rows, lambda: rows.insert_new(columns))
+    return numbers or [_entry(rows, one[1], one[3]) for one in entries]
 
 
-def _entry(rows: Bulk, one: Fresh) -> int | Exception:
+def _fit(entries: Sequence[Entry], waiting: int) -> bool:
+    """Return True if no entry exceeds its queue limit, with so many waiting before them."""
+    limits = [one[3] for one in entries if one[3] is not None]
+    return not limits or waiting + len(entries) <= min(limits)
+
+
+def _entry(rows: Bulk, one: Fresh, room: int | None) -> int | Exception:
     try:
+        if room is not None and not rows.known([one[0]]):
+            check_room(rows.counts()[PENDING], 1, room)
         numbers = _together(rows, lambda: rows.insert_new([one]))
     except apsw.Error:
         raise

@@ -109,13 +109,13 @@ class Commits:
             self._schedule(loop)
         return future
 
-    def enter(self, event: Any, fresh: Any) -> Reply:
-        """Have an event with nothing on record taken in."""
+    def enter(self, event: Any, fresh: Any, room: int | None = None) -> Reply:
+        """Append an event with nothing on record, if at most ``room`` wait afterwards."""
         loop = self._loop
         if loop is None or loop is not get_running_loop() or forks.count != self._process:
             loop = self._here()
         reply = Reply(loop)
-        self._batch.entries.append((event, fresh, reply))
+        self._batch.entries.append((event, fresh, reply, room))
         if not self._busy and not self._scheduled:
             self._schedule(loop)
         return reply

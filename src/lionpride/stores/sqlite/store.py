@@ -93,9 +93,9 @@ class SqliteStore(Manage):
 
     async def _enter(self, entries: Sequence[Entry], room: int | None) -> None:
         """Take in events with nothing on record."""
-        if len(entries) == 1 and room is None:
+        if len(entries) == 1:
             ((event, priority),) = entries
-            await self.append_soon(event, priority)
+            await self.append_soon(event, priority, room)
         elif entries:
             fresh = await by_and_by(entries, lambda entry: fresh_of(*entry))
             await self._append(
@@ -222,13 +222,13 @@ class SqliteStore(Manage):
         file = self._open if self._file is None else self._file
         file.commits.exit((event, response, columns))
 
-    def append_soon(self, event: Work, priority: float) -> Reply:
+    def append_soon(self, event: Work, priority: float, room: int | None = None) -> Reply:
         """See ``Prompt``."""
         fresh = fresh_of(event, priority)
         if self._bells.ready:  # now, so that a claim comes in time for the same commit
             self._bells.ring_ready()
         file = self._open if self._file is None else self._file
-        return file.commits.enter(event, fresh)
+        return file.commits.enter(event, fresh, room)
 
     async def settled(self) -> None:
         """See ``Prompt``."""
