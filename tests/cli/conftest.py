@@ -85,6 +85,7 @@ JOB = """
 
     class Stubborn(Event):
         async def _invoke(self):
+            print("running", flush=True)
             while True:
                 try:
                     await asyncio.sleep(1000)

@@ -50,7 +50,7 @@ def test_the_first_signal_lets_finish_what_runs(place, number, code, again, targ
     with running(place, target) as process:
         process.send_signal(number)
         said = process.stderr.readline()
-        assert "1 running may finish, 2 will not start" in said
+        assert "1 running may finish within 25 s, 2 will not start" in said
         assert again in said
         (place.path / "release").touch()
         out, err = process.communicate(timeout=30)
@@ -101,6 +101,22 @@ def test_the_second_signal_stops_at_once(place):
     assert place.results() == []
     assert "3 left" in out
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_after_the_grace_time_what_runs_is_interrupted_and_left(place, kept):
+    store = ("--store", "run.db") if kept else ()
+    with running(place, "Held", 2, "--grace", "0.2", *store) as process:
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "the grace time of 0.2 s is over: 1 running event was interrupted" in err
+    assert ("will run again" in err) == kept
+    assert "2 left" in out
+    assert place.results() == []
+    if kept:
+        (counts,) = place.store("counts", "run.db", "--json")
+        assert (counts["pending"], counts["processing"]) == (2, 0)
 
 
 @pytest.mark.parametrize("target", ["Blocking", "InThread"])

@@ -161,7 +161,7 @@ async def test_a_signal_lets_finish_what_runs_and_starts_no_more(capsys):
     assert SEEN == ["a"]
     assert place.executor.status_counts()["pending"] == 2
     out, err = capsys.readouterr()
-    assert "1 running may finish, 2 will not start" in err
+    assert "1 running may finish within 25 s, 2 will not start" in err
     assert "2 left" in out
     assert signal.getsignal(signal.SIGINT) is before
 

@@ -214,7 +214,7 @@ def test_a_signal_leaves_the_file_in_order_and_the_next_run_goes_on(place, numbe
     with place.start("run", "job.py:Held", *place.keeping, "--concurrency", "1") as process:
         assert process.stdout.readline() == "running\n"
         process.send_signal(number)
-        assert "1 running may finish, 2 will not start" in process.stderr.readline()
+        assert "1 running may finish within 25 s, 2 will not start" in process.stderr.readline()
         (place.path / "release").touch()
         out, _ = process.communicate(timeout=30)
     assert process.returncode == code

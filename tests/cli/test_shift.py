@@ -25,6 +25,8 @@ class Task(Event):
             raise ValueError("told to")
         if self.how == "exit":
             raise SystemExit(3)
+        if self.how == "hang":
+            await asyncio.Event().wait()
         if self.how == "signal":
             signal.raise_signal(signal.SIGTERM)
             for _ in range(20):
@@ -140,7 +142,19 @@ async def test_a_signal_lets_finish_what_runs_and_is_no_failure(capsys):
     assert await work(desk, until_empty=False) == 0
     counts = desk.status_counts()
     assert (counts["completed"], counts["pending"]) == (1, 1)
-    assert "stopping: 1 running may finish; SIGTERM again ends at once" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "stopping: 1 running may finish within 25 s; SIGTERM again ends at once" in said
+
+
+@pytest.mark.virtual
+async def test_a_broken_store_does_not_let_the_shift_wait_for_ever_for_what_runs(capsys):
+    gone = StoreError("the disk is gone", retryable=False)
+    broken = await desk_of("", faults=Faults(fail("claim", error=gone)))
+    other = await desk_of("hang")
+    assert await work(broken, other, until_empty=False) == 1
+    assert "the grace time of 25 s is over: 1 running event was" in capsys.readouterr().err
+    (event,) = other.pending_events
+    assert event.execution.interruptions == 1
 
 
 @pytest.mark.virtual

@@ -40,7 +40,7 @@ def jobs(place):
     return place
 
 
-def put(place, target, number, *options, queue=None):
+def put(place, target, number, *options, queue=None, fields=()):
     """Append events in another process, and run none of them."""
     name, lines = target.rpartition(":")[2], [{"n": n} for n in range(number)]
     kind = f"{target.rpartition(':')[0].removesuffix('.py')}.{name}"
@@ -52,6 +52,7 @@ def put(place, target, number, *options, queue=None):
             desk = target.executor_type(store={place.url!r}, queue={queue or kind!r})
             takes = "n" in target.event_type.model_fields
             lines = {lines!r}
+            await desk.append_many([target.event_type(**each) for each in {list(fields)!r}])
             await desk.append_many([target.event_type(**(x if takes else {{}})) for x in lines])
             await desk.store.close()
         asyncio.run(main())
@@ -106,7 +107,7 @@ def test_it_waits_for_more_and_drains_when_it_is_told_to_end(place):
         process.send_signal(signal.SIGTERM)
         while "stopping" not in (said := process.stderr.readline()):
             assert said
-        assert "1 running may finish; SIGTERM again ends at once" in said
+        assert "1 running may finish within 25 s; SIGTERM again ends at once" in said
         (place.path / "release").touch()
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
@@ -126,6 +127,141 @@ def test_asked_twice_it_ends_at_once_and_what_ran_waits_again(place):
         process.communicate(timeout=30)
     assert process.returncode == 130
     assert counts(place) == {"job.Held": {"pending": 2}}
+
+
+FAMILY = """
+    import asyncio
+    from pathlib import Path
+    from lionpride.core import Event, Executor, Processor
+
+    class Member(Event):
+        url: str
+        children: int = 0
+
+        async def _invoke(self):
+            if self.children:
+                async with asyncio.timeout(60):
+                    await self.wait_for_children()
+                return
+            print("running", flush=True)
+            while not Path("release").exists():
+                await asyncio.sleep(0.01)
+
+        async def wait_for_children(self):
+            family = Family(store=self.url)
+            try:
+                members = [Member(url=self.url) for _ in range(self.children)]
+                for member in await family.append_many(members):
+                    await family.result(member)
+            finally:
+                await family.store.close()
+
+    class Members(Processor):
+        event_type = Member
+
+    class Family(Executor):
+        processor_type = Members
+"""
+
+
+@over_kept
+def test_a_drain_ends_though_what_runs_waits_for_events_of_its_own_queue(place):
+    (place.path / "family.py").write_text(textwrap.dedent(FAMILY))
+    put(place, "family.py:Member", 0, fields=[{"url": place.url, "children": 60}])
+    with working(place, "family.py:Family", "--concurrency", "2", "--grace", "1") as process:
+        assert process.stdout.readline() == "running\n", "the first of 60 children"
+        process.send_signal(signal.SIGTERM)
+        while "stopping" not in process.stderr.readline():
+            pass
+        (place.path / "release").touch()
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "the grace time of 1 s is over: 1 running event was interrupted" in err
+    assert "1 event in" in out, "the child that ran had time to finish"
+    assert counts(place) == {"family.Member": {"completed": 1, "pending": 60}}
+    assert interruptions(place) == [(0, 1)], "it is not counted as a failed try"
+
+
+def interruptions(place):
+    """Of each event that waits and was interrupted: its failed tries, and its interruptions."""
+    waiting = place.store("ls", place.kept, "--status", "pending", "--limit", "100", "--json")
+    return [(one["tries"], one["interruptions"]) for one in waiting if one["interruptions"]]
+
+
+@pytest.mark.parametrize("target", ["Held", "Plain", "InThread", "Stubborn"])
+def test_code_that_does_not_finish_in_the_grace_time_waits_again(place, target):
+    put(place, f"job.py:{target}", 2)
+    with working(place, f"job.py:{target}", "--concurrency", "1", "--grace", "0.2") as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "0.2 s is over: 1 running event was interrupted and will run again" in err
+    assert counts(place) == {f"job.{target}": {"pending": 2}}
+    assert interruptions(place) == [(0, 1)]
+
+
+def test_code_that_blocks_the_event_loop_is_ended_after_the_grace_time(place):
+    put(place, "job.py:Blocking", 1)
+    with working(place, "job.py:Blocking", "--grace", "0.2") as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert err.endswith(
+        "lionpride: stopped after the grace time; the code of an event did not let go\n"
+    )
+    (worker,) = place.store("workers", place.kept, "--json")
+    assert not worker["alive"], "so that another worker takes over what it had"
+
+
+def test_without_grace_the_first_signal_interrupts(place):
+    put(place, "job.py:Held", 1)
+    with working(place, "job.py:Held", "--grace", "0") as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the grace time of 0 s is over: 1 running event was interrupted" in err
+    assert counts(place) == {"job.Held": {"pending": 1}}
+
+
+def test_a_worker_that_runs_nothing_ends_at_once_and_with_0(place):
+    (place.path / "release").touch()
+    put(place, "job.py:Held", 1)
+    with working(place, "job.py:Held", "--grace", "0") as process:
+        while counts(place) != {"job.Held": {"completed": 1}}:
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "interrupted" not in err
+
+
+def test_asked_twice_the_grace_time_is_not_waited_for(place):
+    put(place, "job.py:Held", 1)
+    with working(place, "job.py:Held", "--grace", "86400") as process:
+        assert process.stdout.readline() == "running\n"
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            said = process.stderr.readline()
+            while "stop" not in said:
+                assert said
+                said = process.stderr.readline()
+        process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "stopped at once: 1 running event was interrupted and will run again" in said
+    assert interruptions(place) == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("command", "grace"), [("run", "-1"), ("work", "nan"), ("work", "soon"), ("run", "86401")]
+)
+def test_a_grace_time_that_is_none_is_refused(place, command, grace):
+    inputs = ("--input", place.write({})) if command == "run" else ()
+    done = place.run(command, "job.py:Work", "--store", "run.db", *inputs, f"--grace={grace}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--grace: {grace!r} is not a number of seconds from 0 to 86,400" in done.stderr
 
 
 @over_kept

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -295,16 +296,124 @@ async def test_what_events_append_meanwhile_belongs_to_the_work(over: Make, tmp_
 
 @pytest.mark.virtual
 @quick_stores
-async def test_when_the_time_is_over_it_says_what_is_left(over: Make, tmp_path: Path) -> None:
+async def test_when_the_time_is_over_what_runs_is_interrupted_and_counted_as_left(
+    over: Make, tmp_path: Path
+) -> None:
     executor = over(tmp_path, concurrency_limit=1)
     async with background(executor):
         running, waiting = await executor.append_many(jobs("ab", do=sleeps(10)))
         began = now()
         assert await executor.drain(timeout=4) == 2
         assert now() == began + 4
-        assert statuses([running, waiting]) == ["processing", "pending"]
-    assert statuses([running, waiting]) == ["completed", "pending"], "what ran has ended by itself"
-    assert now() == began + 10
+        assert statuses([running, waiting]) == ["pending", "pending"]
+        assert not worker(executor).working
+    assert [each.execution.interruptions for each in (running, waiting)] == [1, 0]
+    assert [each.execution.tries for each in (running, waiting)] == [0, 0]
+
+
+@every_store
+async def test_a_drain_ends_though_a_running_event_waits_for_one_that_cannot_start(
+    over: Make, tmp_path: Path
+) -> None:
+    executor = over(tmp_path, concurrency_limit=1)
+    appended = asyncio.Event()
+
+    async def parent(_: Job) -> None:
+        child = await executor.append(Job(label="child"))
+        appended.set()
+        await executor.result(child)
+
+    async with background(executor):
+        job = await executor.append(Job(do=parent))
+        await appended.wait()
+        assert await executor.drain(timeout=0.05) == 2
+        assert (job.status, job.execution.interruptions) == (PENDING, 1)
+        assert (await executor.store.counts())[PENDING] == 2
+        assert not worker(executor).working
+    await executor.store.close()
+
+
+@pytest.mark.virtual
+@quick_stores
+async def test_a_drain_ends_though_code_ignores_its_cancellation(
+    over: Make, tmp_path: Path
+) -> None:
+    executor = over(tmp_path)
+    let = asyncio.Event()
+
+    async def ignore(_: Job) -> None:
+        while not let.is_set():
+            try:
+                await let.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async with background(executor):
+        job = await executor.append(Job(do=ignore))
+        began = now()
+        assert await executor.drain(timeout=4) == 1
+        assert now() - began == 4 + 3, "three cancellations, a second apart"
+        assert (job.status, job.execution.interruptions) == (PENDING, 1)
+        let.set()
+
+
+@every_store
+async def test_a_drain_ends_though_code_runs_in_a_thread(over: Make, tmp_path: Path) -> None:
+    executor = over(tmp_path)
+    begun, let = threading.Event(), threading.Event()
+
+    async def block(_: Job) -> None:
+        begun.set()
+        await asyncio.to_thread(let.wait)
+
+    async with background(executor):
+        job = await executor.append(Job(do=block))
+        await asyncio.to_thread(begun.wait)
+        try:
+            assert await executor.drain(timeout=0) == 1
+            assert (job.status, job.execution.interruptions) == (PENDING, 1)
+        finally:
+            let.set()
+    await executor.store.close()
+
+
+@pytest.mark.virtual
+async def test_an_event_that_drains_its_own_executor_is_interrupted_too() -> None:
+    executor = desk()
+    begun = asyncio.Event()
+
+    async def drain(_: Job) -> None:
+        begun.set()
+        await executor.drain(timeout=4)
+
+    async with background(executor):
+        job = await executor.append(Job(do=drain))
+        await begun.wait()
+        while worker(executor).working:
+            await asyncio.sleep(1)
+        assert (job.status, job.execution.interruptions) == (PENDING, 1)
+
+
+@pytest.mark.virtual
+async def test_a_drain_that_is_cancelled_after_its_time_leaves_the_executor_stopped() -> None:
+    executor = desk()
+
+    async def slow_to_end(_: Job) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.5)
+
+    async with background(executor):
+        job = await executor.append(Job(do=slow_to_end))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(4.25):
+                await executor.drain(timeout=4)
+        with pytest.raises(OperationError, match="takes in nothing more"):
+            await executor.append(Job())
+        while worker(executor).working:
+            await asyncio.sleep(1)
+    assert (job.status, job.execution.interruptions) == (PENDING, 1)
 
 
 @pytest.mark.virtual
@@ -312,8 +421,10 @@ async def test_a_drain_without_time_stops_at_once() -> None:
     executor = desk()
     async with background(executor):
         await executor.append(Job(do=sleeps(1)))
+        began = now()
         assert await executor.drain(timeout=0) == 1
         assert worker(executor).is_stopped()
+        assert now() == began
 
 
 @pytest.mark.virtual

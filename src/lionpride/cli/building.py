@@ -8,12 +8,13 @@ from typing import Any, TypeAlias
 
 from ..core import Executor
 from ..drawing.text import one_line, trouble
+from ..engine.processor import GRACE
 from ..errors import LionprideError
 from .place import Place
 from .target import Target
-from .usage import UsageError, positive_seconds, whole_number
+from .usage import UsageError, grace_seconds, positive_seconds, whole_number
 
-__all__ = ["Limits", "add_limits", "build", "limits_of", "start"]
+__all__ = ["Limits", "add_grace", "add_limits", "build", "limits_of", "start"]
 
 Limits: TypeAlias = Mapping[str, Any]
 """Those settings of a processor that the command line gives."""
@@ -29,6 +30,18 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--refresh", metavar="S", type=positive_seconds, help="the refresh time, in seconds"
+    )
+
+
+def add_grace(parser: argparse.ArgumentParser) -> None:
+    """Add the option that limits how long a drain takes."""
+    parser.add_argument(
+        "--grace",
+        metavar="S",
+        type=grace_seconds,
+        default=GRACE,
+        help="once asked to stop, give what runs S seconds to finish, then interrupt it (default: "
+        "%(default)g)",
     )
 
 

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the first asks a run to drain, the second stops it at once."""
+"""Ctrl-C and SIGTERM: the first asks a run to drain, the second stops it at once.
+
+A drain has a grace time. When it is over, what still runs is interrupted.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +14,42 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from ..drawing.text import plural
+from ..engine.processor import GRACE
+from .together import first_of
+
 __all__ = ["Interrupts"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 2.0  # seconds that a stop at once, or the end, may take before the process is ended
+REST = 4.0
+"""Seconds after the grace time until the process is ended, whatever it does then.
+
+Code that ignores its cancellation is left behind after 3 s; 1 s is left to record that.
+"""
 
 
 class Interrupts:
     """Turns signals into two events of a run; entered around its loop, which may be slow to close.
 
     The handler does not run in the loop, so it is heard even while an event's code keeps the
-    loop busy; and if that code does not let go after the second signal, the process is ended
-    from another thread. It stays until the loop is closed: no signal is lost between the run and
-    that, and none raises a KeyboardInterrupt where asyncio would go on to wait for a thread.
+    loop busy; and if that code does not let go after the second signal, or after the grace time,
+    the process is ended from another thread. It stays until the loop is closed: no signal is lost
+    between the run and that, and none raises a KeyboardInterrupt where asyncio would go on to
+    wait for a thread.
+
+    Args:
+        grace: Seconds that what runs may take to finish once nothing more is started.
 
     Attributes:
+        grace: As given; the run interrupts what still runs then.
         drain: Set at the first signal: start nothing more, let finish what runs.
         halt: Set at the second: stop what runs.
         status: The exit status, 128 and the number of the first signal; 0 while there was none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float = GRACE) -> None:
+        self.grace = grace
         self.drain = asyncio.Event()
         self.halt = asyncio.Event()
         self.status = 0
@@ -40,6 +58,7 @@ class Interrupts:
         self._over = False  # nothing runs any more: the store is being closed
         self._called = False  # and that is done, too
         self._last: threading.Timer | None = None
+        self._latest: threading.Timer | None = None  # ends the process after the grace time
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -52,8 +71,9 @@ class Interrupts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._last is not None:
-            self._last.cancel()
+        for timer in (self._last, self._latest):
+            if timer is not None:
+                timer.cancel()
         if not self.halt.is_set():  # else the last moments are left to the handler and its timer
             for number, handler in self._before.items():
                 signal.signal(number, handler)
@@ -81,6 +101,29 @@ class Interrupts:
         if self.status or len(asyncio.all_tasks()) > 1:
             self._last = self._end_soon(self.status or status)
 
+    async def let_finish(self, ended: asyncio.Event, broken: asyncio.Event) -> None:
+        """Wait until what runs has ended; if there is a reason to stop, for the grace time at most.
+
+        Args:
+            ended: Set when nothing runs any more.
+            broken: Set when something went wrong, which is a reason to stop, as a signal is.
+        """
+        await first_of(ended, broken, self.drain)
+        await first_of(ended, self.halt, within=self.grace)
+
+    def sum_up(self, interrupted: int, *, is_stored: bool) -> str:
+        """What is said of events that were still running when the run was stopped.
+
+        Args:
+            interrupted: How many; at least 1.
+            is_stored: Whether they are kept for the next run.
+        """
+        over = f"the grace time of {self.grace:g} s is over"
+        why = "stopped at once" if self.halt.is_set() else over
+        running = f"{plural(interrupted, 'running event')} {'was' if interrupted == 1 else 'were'}"
+        then = " and will run again" if is_stored else ""
+        return f"{why}: {running} interrupted{then}"
+
     @property
     def again(self) -> str:
         """What a second time is called, to whoever sent the first."""
@@ -93,6 +136,7 @@ class Interrupts:
             self._end(128 + number)
         elif first and not self._over:
             self._tell(self.drain)
+            self._latest = self._end_soon(self.status, self.grace + REST, " after the grace time")
         elif not self.halt.is_set():
             self._tell(self.halt)
             self._end_soon(self.status)
@@ -102,16 +146,16 @@ class Interrupts:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the run is over
             self._loop.call_soon_threadsafe(event.set)
 
-    def _end_soon(self, status: int) -> threading.Timer:
-        timer = threading.Timer(PATIENCE, self._end, (status,))
+    def _end_soon(self, status: int, seconds: float = PATIENCE, when: str = "") -> threading.Timer:
+        timer = threading.Timer(seconds, self._end, (status, when))
         timer.daemon = True
         timer.start()
         return timer
 
-    def _end(self, status: int) -> None:
+    def _end(self, status: int, when: str = "") -> None:
         """End the process without waiting for anything; give a terminal its cursor back."""
         closing = self._over and not self._called
         what = "the store did not close" if closing else "the code of an event did not let go"
         cursor = b"\x1b[?25h" if os.isatty(2) else b""
-        os.write(2, cursor + f"lionpride: stopped; {what}\n".encode())
+        os.write(2, cursor + f"lionpride: stopped{when}; {what}\n".encode())
         os._exit(status)

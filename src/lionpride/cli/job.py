@@ -183,9 +183,13 @@ class Job:
             async with background(self._settle_all()) as settled:
                 await first_of(settled, ended, interrupts.drain, self.broken)
             await self.executor.stop()
+            before = self.tally.interrupted
             if interrupts.drain.is_set():
-                self._say_stopping(interrupts.again)
-            await first_of(ended, interrupts.halt)
+                self._say_stopping(interrupts)
+            await interrupts.let_finish(ended, self.broken)
+        if interrupted := self.tally.interrupted - before:
+            is_stored = self.plan.place is not None
+            self.screen.note(interrupts.sum_up(interrupted, is_stored=is_stored))
 
     async def _process(self) -> None:
         """Run events until stopped; cancelled, it sends what runs back to pending."""
@@ -205,11 +209,11 @@ class Job:
             await self.executor.join()
             self.worked_off = True
 
-    def _say_stopping(self, again: str) -> None:
+    def _say_stopping(self, interrupts: Interrupts) -> None:
         running, left = len(self.tally.running), self.tally.counts[EventStatus.PENDING]
         self.screen.note(
-            f"stopping: {running:,} running may finish, {left:,} will not start; "
-            f"{again} ends at once"
+            f"stopping: {running:,} running may finish within {interrupts.grace:g} s, {left:,} "
+            f"will not start; {interrupts.again} ends at once"
         )
 
     # ---------------------------------------------------------------------- what is told

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from contextlib import ExitStack, closing
 
-from .building import Limits, add_limits, build, limits_of, start
+from .building import Limits, add_grace, add_limits, build, limits_of, start
 from .defaults import read_defaults
 from .durable import Commands
 from .interrupt import Interrupts
@@ -26,7 +26,8 @@ exit status:
   0    everything ended COMPLETED or SKIPPED
   1    something failed, was cancelled or aborted, or a line was bad
   2    the command could not be carried out; nothing was run
-  130  interrupted (143: by SIGTERM); what was running had finished, unless asked twice
+  130  asked to stop (143: by SIGTERM); what was running had finished, unless the grace time was
+       over or it was asked twice: then it was interrupted
 """
 
 
@@ -55,6 +56,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--timeline", metavar="FILE", help="draw the run as an SVG picture")
     add_limits(parser)
+    add_grace(parser)
     parser.add_argument(
         "--timeout", metavar="S", type=positive_seconds, help="cancel what runs longer"
     )
@@ -145,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
             fresh=options.fresh,
             defaults=defaults,
         )
-        with Interrupts() as interrupts:
+        with Interrupts(options.grace) as interrupts:
             return asyncio.run(_run(plan, limits, options.queue, interrupts))
 
 

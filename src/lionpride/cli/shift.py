@@ -104,6 +104,7 @@ class Shift:
         self.screen = self._screen()
         self.stopping = asyncio.Event()  # nothing more is to be started
         self.broken = asyncio.Event()  # something outside the events went wrong
+        self.interrupted = 0  # events that still ran when the time to finish was over
 
     def _screen(self) -> Screen:
         if self.quiet or not sys.stderr.isatty():
@@ -138,7 +139,7 @@ class Shift:
             self.screen.finish(
                 summarize(self.tally, seconds, bad=0, read_to=None, files={"store": self.store})
             )
-        if interrupts.halt.is_set():
+        if interrupts.halt.is_set() or (interrupts.status and self.interrupted):
             return interrupts.status
         failed = self.until_empty and self.tally.failed
         return 1 if failed or self.broken.is_set() else 0
@@ -151,12 +152,16 @@ class Shift:
             self.stopping.set()
             for executor in self.executors:
                 await executor.stop()
-            running = len(self.tally.running)
+            running, before = len(self.tally.running), self.tally.interrupted
             if interrupts.drain.is_set() and (running or not self.quiet):
                 self.screen.note(
-                    f"stopping: {running:,} running may finish; {interrupts.again} ends at once"
+                    f"stopping: {running:,} running may finish within {interrupts.grace:g} s; "
+                    f"{interrupts.again} ends at once"
                 )
-            await first_of(ended, interrupts.halt)
+            await interrupts.let_finish(ended, self.broken)
+        self.interrupted = self.tally.interrupted - before
+        if self.interrupted:
+            self.screen.note(interrupts.sum_up(self.interrupted, is_stored=True))
 
     # -- the work ----------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ class Tally:
         earlier: How many of the settled ones had settled before this run.
         others: How many events ran that are no lines of the input, as far as they are told apart.
         others_failed: How many of these did not complete.
+        interrupted: How many attempts were interrupted, so that their event waits again.
     """
 
     def __init__(self, lines: Mapping[UUID, int]) -> None:
@@ -51,7 +52,7 @@ class Tally:
         self.durations: dict[EventStatus, array[float]] = {}
         self.failures: list[Failure] = []
         self.room = asyncio.Event()
-        self.earlier = self.others = self.others_failed = 0
+        self.earlier = self.others = self.others_failed = self.interrupted = 0
         self._lines = lines
 
     @property
@@ -81,6 +82,7 @@ class Tally:
     def __call__(self, step: Transition) -> None:
         """Count one step."""
         self._count(step.before, step.after)
+        self.interrupted += step.reason == "interrupted"
         ran = self._watch(step)
         if ran is not None and step.after is not None:
             self._took(step.after, ran)

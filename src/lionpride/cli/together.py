@@ -28,11 +28,11 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.E
         raise error
 
 
-async def first_of(*events: asyncio.Event) -> None:
-    """Wait until one of the events is set."""
+async def first_of(*events: asyncio.Event, within: float | None = None) -> None:
+    """Wait until one of the events is set; not longer than so many seconds."""
     waits = [asyncio.create_task(event.wait()) for event in events]
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=within, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()

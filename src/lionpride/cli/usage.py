@@ -8,7 +8,16 @@ import math
 from ..drawing.text import shorten
 from ..errors import LionprideError
 
-__all__ = ["UsageError", "count_from_zero", "positive_seconds", "queue_name", "whole_number"]
+__all__ = [
+    "UsageError",
+    "count_from_zero",
+    "grace_seconds",
+    "positive_seconds",
+    "queue_name",
+    "whole_number",
+]
+
+DAY = 86_400.0
 
 
 class UsageError(LionprideError):
@@ -42,12 +51,26 @@ def count_from_zero(text: str) -> int:
     return 0 if text.strip() == "0" else whole_number(text)
 
 
+def grace_seconds(text: str) -> float:
+    """Read a grace time in seconds, for argparse: from 0 to a day, as an Executor takes it."""
+    number = _number(text)
+    if not 0 <= number <= DAY:
+        raise argparse.ArgumentTypeError(
+            f"{shorten(text, 40)!r} is not a number of seconds from 0 to {DAY:,.0f}"
+        )
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def positive_seconds(text: str) -> float:
     """Read a length of time in seconds, for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = _number(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(
             f"{shorten(text, 40)!r} is not a number of seconds above 0"

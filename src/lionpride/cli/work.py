@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from ..core import Event, Executor
 from ..errors import LionprideError
-from .building import Limits, add_limits, build, limits_of, start
+from .building import Limits, add_grace, add_limits, build, limits_of, start
 from .durable import Commands
 from .interrupt import Interrupts
 from .place import STORE, Place, place_of
@@ -22,10 +22,12 @@ __all__ = ["add"]
 
 EPILOG = """\
 exit status:
-  0    asked to stop, it drained; or (--until-empty) all that it ran was completed or skipped
+  0    asked to stop, and what ran finished; or (--until-empty) all that it ran was completed or
+       skipped
   1    (--until-empty) something that it ran failed; or the store cannot be used any more
   2    the command could not be carried out; nothing was run
-  130  asked twice to stop (143: by SIGTERM); what was running waits again
+  130  asked to stop (143: by SIGTERM), and what still ran was interrupted, since the grace time
+       was over or it was asked twice; it waits again
 """
 
 Job = tuple[Target, str | None]
@@ -64,6 +66,7 @@ def add(commands: Commands) -> None:
         help="the queue, in place of the targets' own; may be given several times",
     )
     add_limits(parser)
+    add_grace(parser)
     parser.add_argument(
         "--until-empty", action="store_true", help="end when nothing waits and nothing runs"
     )
@@ -83,7 +86,7 @@ def work(options: argparse.Namespace) -> int:
     limits, place = limits_of(options), place_of(options.store)
     targets = [target for text in options.targets for target in load_targets(text)]
     jobs = _jobs(targets, list(dict.fromkeys(options.queues)))
-    with Interrupts() as interrupts:
+    with Interrupts(options.grace) as interrupts:
         return asyncio.run(_work(jobs, limits, place, options, interrupts))
 
 

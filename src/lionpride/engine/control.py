@@ -164,12 +164,16 @@ class Control(Intake):
 
         From the call on, ``append`` raises OperationError, except for the code of events that
         run here: what they append belongs to the work. When nothing is pending or running, or
-        the time is over, the executor is stopped: nothing more starts, what runs ends by itself,
-        and what waits stays. ``start()`` lets it go on. If the call is cancelled, all is as if it
-        had not been made.
+        the time is over, the executor is stopped: nothing more starts, and what waits stays.
+        What still runs when the time is over is interrupted: it goes back to pending, which does
+        not count as a failed try, and the call returns when that is recorded. ``start()`` lets
+        the executor go on. If the call is cancelled before the time is over, all is as if it had
+        not been made.
 
         Args:
-            timeout: Seconds to wait; None: as long as it takes.
+            timeout: Seconds until what still runs is interrupted. Code that ignores its
+                cancellation is left behind after 3 s more. None: as long as it takes, which is
+                for ever if a running event waits for one that cannot start.
 
         Returns:
             How many events of the queue are left, pending or running: 0 if it was drained.
@@ -194,6 +198,8 @@ class Control(Intake):
                 self._open_door()
                 raise
         await self.stop()
+        if limit.expired():
+            await processor.interrupt()
         counts = await self._store.counts()
         return counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
 

@@ -62,6 +62,7 @@ class Crew(Exchange):
         super().__init__(shop)
         Reporter(shop, self._loop).leave_in(self._context)
         self.fatal: BaseException | None = None
+        self.ended = asyncio.Event()  # its run is over, and what it had in hand is settled
         self._now = _clock(self._loop)
         self._boss = asyncio.current_task()
         self._cancels = 0 if self._boss is None else self._boss.cancelling()

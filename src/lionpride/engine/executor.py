@@ -41,7 +41,8 @@ class Executor(Control):
         store: Where events are kept: nothing for memory, the URL of a file such as
             ``"sqlite:///run.db"``, or a Store.
         queue: The name of its queue in the store; by default the event type's registry key.
-        grace: Seconds that running events get to end when ``async with`` is left.
+        grace: Seconds that running events get to end when ``async with`` is left; what still
+            runs then is interrupted, and goes back to pending.
 
     Raises:
         ConfigurationError: if a class attribute, a key of the config or the URL makes no sense.
