@@ -14,7 +14,7 @@ from lionpride.rules.lifecycle import Ending, after_denial, after_error
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.rules.standing import About, Standing, Worker
-from lionpride.stores.contract import Store
+from lionpride.stores.contract import Immediate, Store
 from lionpride.stores.roster import Roster
 from lionpride.stores.terms import Terms
 
@@ -170,3 +170,37 @@ async def test_a_worker_may_say_nothing_of_itself(store: Store) -> None:
     (job,) = await put(store, 1.0)
     assert (await standing(store, job)).workers == (Worker("worker", True, 0, None),)
     store.discharge("worker")
+
+
+async def test_a_worker_of_this_process_is_told_of_as_it_is_now(store: Store) -> None:
+    assert isinstance(store, Roster)
+    (job,) = await put(store, 1)
+    says = [About(3)]
+    store.enlist("one", lambda event: None, lambda: says[0])
+    for about in (About(3), About(3, paused=True), About(7), About(7, stopped=True)):
+        says[0] = about  # it is not enlisted again
+        assert (await standing(store, job)).workers == (Worker("one", True, 0, about),)
+        assert [(each.name, each.alive, each.about) for each in await store.workers()] == [
+            ("one", True, about)
+        ]
+        assert await store.attended()
+    store.discharge("one")
+    assert (await standing(store, job)).workers == ()
+    assert await store.workers() == []
+
+
+async def test_the_limits_of_a_worker_of_this_process_are_those_of_now(store: Store) -> None:
+    if isinstance(store, Immediate):
+        pytest.skip("in memory the limits are those that are claimed under")
+    amount = [5.0]
+
+    def about() -> About:
+        return About(3, limits=(("tokens", amount[0], None, False, "tokens"),))
+
+    store.enlist("one", lambda event: None, about)
+    for amount[0] in (5.0, 9.0):
+        assert [(room.limit, room.amount) for room in await store.usage()] == [
+            ("tokens", amount[0])
+        ]
+    store.discharge("one")
+    assert await store.usage() == []

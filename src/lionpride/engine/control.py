@@ -254,6 +254,7 @@ class Control(Intake):
         await self.start()
         assert self.processor is not None
         self._background = Background(self.processor, self._grace)
+        await asyncio.sleep(0)  # so that it has begun: who asks for its workers is told of it
         return self
 
     async def __aexit__(

@@ -230,9 +230,7 @@ class Desk(Statuses):
         standing = await self._store.standing(uid, self._claims_under())
         if standing is None:
             raise NotFoundError(f"{event!r} is not in this executor: append it first")
-        near, processor = None, self.processor
-        if processor is not None and processor.working:
-            near = processor.near(standing)
+        near = None if self.processor is None else self.processor.near(standing)
         return explain(standing, near)
 
     @abstractmethod

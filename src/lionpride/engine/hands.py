@@ -83,6 +83,11 @@ class Hands(ABC):
         self._over = self._loop.create_future()
 
     @property
+    def closing(self) -> bool:
+        """Whether they start nothing more."""
+        return self._closing
+
+    @property
     def lost(self) -> bool:
         """Whether the loop was closed before they had ended."""
         return self._loop.is_closed()

@@ -31,7 +31,7 @@ from .settings import check_settings
 from .workshop import INSIDE, Workshop
 
 if TYPE_CHECKING:
-    from ..rules.standing import Standing
+    from ..rules.standing import About, Standing
     from ..rules.why import Near
 
 __all__ = ("CONCURRENCY", "GRACE", "REFRESH", "Processor")
@@ -234,7 +234,17 @@ class Processor(Alone):
 
     def _enlist(self) -> None:
         shop = self._bench
-        shop.store.enlist(shop.name, partial(self.end, cause=Cause.CANCEL), shop.about)
+        shop.store.enlist(shop.name, partial(self.end, cause=Cause.CANCEL), self._about)
+
+    def _about(self) -> About:
+        """What it says of itself to whoever looks at its store; asked in other threads too."""
+        is_beginning = not self._crews
+        stopped = not (is_beginning or self._starts_events())
+        return self._bench.about()._replace(stopped=stopped)
+
+    def _starts_events(self) -> bool:
+        """Whether anything is running events that was not stopped."""
+        return any(not (crew.lost or crew.closing) for crew in tuple(self._crews))
 
     def _forget_lost(self) -> None:
         """Send back what crews had in hand whose loop was closed."""
@@ -304,7 +314,12 @@ class Processor(Alone):
 
     def near(self, standing: Standing) -> Near:
         """What only this process knows of an event's turn."""
-        return self._bench.near(standing)
+        from ..rules.why import Near  # late: who asks nothing needs it not
+
+        if not self.working:
+            return Near(works=False, is_paused=self.paused)
+        near = self._bench.near(standing)
+        return near._replace(works=self._starts_events(), is_paused=self.paused)
 
     def is_inside(self) -> bool:
         """Whether whoever asks is the code of an event that this processor runs."""

@@ -25,6 +25,7 @@ class About(NamedTuple):
         slots: How many events it runs at once.
         running: How many it runs now.
         paused: Whether it starts nothing for now.
+        stopped: Whether it starts nothing more, and ends when what it runs has ended.
         capacity: Starts in any ``refresh`` seconds; None for any number.
         refresh: Seconds.
         limits: Of each limit what ``Limit`` takes: name, amount, per, per_key, pool.
@@ -38,6 +39,7 @@ class About(NamedTuple):
     refresh: float = 1.0
     limits: tuple[tuple[str, float, float | None, bool, str], ...] = ()
     starts: tuple[str, ...] = ()
+    stopped: bool = False
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> About:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from math import inf
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from ..model.execution import TERMINAL, EventStatus
@@ -16,6 +16,8 @@ from .standing import FOR_EVER, Room, Standing, Worker
 __all__ = ("Hold", "Near", "Why", "explain")
 
 _S = EventStatus
+
+_START: Final = "start a worker (`lionpride work`), or use `async with executor:`"
 
 
 class Hold(NamedTuple):
@@ -42,13 +44,15 @@ class Near(NamedTuple):
             its window does not hold it.
         is_starting: Whether it has claimed the event, and not started it.
         is_missing: Whether it has no class for it.
-        works: Whether it does run the queue, also where its store is still to hear of it.
+        works: Whether it does run the queue, and was not stopped.
+        is_paused: Whether it is paused, also if it does not run the queue now.
     """
 
     window_at: float | None = None
     is_starting: bool = False
     is_missing: bool = False
     works: bool = True
+    is_paused: bool = False
 
 
 class Why(NamedTuple):
@@ -111,6 +115,17 @@ def explain(standing: Standing, near: Near | None = None) -> Why:
 def _holds(at: Standing, near: Near) -> Iterator[Hold]:
     if at.status in TERMINAL:
         yield Hold("ended", f"it has ended: {at.status.value}")
+    elif at.status is _S.PROCESSING and near.is_starting and near.is_paused:
+        yield Hold(
+            "paused",
+            "this process is paused, and gives it back, since it had claimed it: resume() lets "
+            "events start again",
+        )
+    elif at.status is _S.PROCESSING and near.is_starting and not near.works:
+        yield Hold(
+            "no worker",
+            f"this process was stopped, and gives it back, since it had claimed it: {_START}",
+        )
     elif at.status is _S.PROCESSING and near.is_starting:
         yield Hold(
             "claimed",
@@ -162,13 +177,14 @@ def _of_its_own(at: Standing) -> Iterator[Hold]:
 
 def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:
     """Whether anybody can start it."""
-    live = [worker for worker in at.workers if worker.is_live]
+    ending = [worker for worker in at.workers if worker.is_live and _is_ending(worker)]
+    live = [worker for worker in at.workers if worker.is_live and not _is_ending(worker)]
     if not live and not near.works:
-        yield Hold(
-            "no worker",
-            f"nothing is running queue {at.queue}: start a worker (`lionpride work`), or use "
-            "`async with executor:`",
-        )
+        stopped = f"{_named(ending)} stopped, and starts nothing more" if ending else ""
+        problem = stopped or f"nothing is running queue {at.queue}"
+        yield Hold("no worker", f"{problem}: {_START}")
+    if not live and near.is_paused:
+        yield Hold("paused", "this process is paused: resume() lets events start again")
     known = [worker for worker in live if worker.about is not None]
     going = [worker for worker in known if worker.about and not worker.about.paused]
     if near.is_missing:
@@ -180,6 +196,10 @@ def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:
     elif all(worker.about and worker.running >= worker.about.slots for worker in going):
         slots = sum(worker.about.slots for worker in going if worker.about)
         yield Hold("slots", f"all {slots:,} slots are taken (concurrency_limit): one has to end")
+
+
+def _is_ending(worker: Worker) -> bool:
+    return worker.about is not None and worker.about.stopped
 
 
 def _of_limit(room: Room, now: float) -> Iterator[Hold]:
@@ -217,7 +237,9 @@ def _free_slots(at: Standing) -> float:
     return sum(
         worker.about.slots - worker.running
         for worker in at.workers
-        if worker.is_live and worker.about is not None and not worker.about.paused
+        if worker.is_live
+        and worker.about is not None
+        and not (worker.about.paused or worker.about.stopped)
     )
 
 

@@ -175,8 +175,9 @@ class Store(Protocol):
             worker: The name that it claims under.
             cancel: Called when somebody asks that the attempt of an event be cancelled; it may
                 be an attempt of another worker.
-            about: What it says of itself; asked now and with each sign of life, perhaps in
-                another thread.
+            about: What it says of itself; asked now, with each sign of life, perhaps in another
+                thread, and whenever this store is asked for its workers: what it answers of those
+                of this process is never older than the question.
         """
 
     def discharge(self, worker: str) -> None:

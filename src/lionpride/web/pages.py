@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ..core import EventStatus
 from ..stores.record import Record
+from ..stores.roster import WorkerRecord
 from ..view.deeds import OPEN, doable
 from ..view.limits import slots_of
 from ..view.records import created_of, error_of, seconds_of
@@ -177,5 +178,14 @@ async def workers(request: Request) -> Response:
         at = since.get(number)
         return None if at is None else max(0.0, time() - at)
 
-    shown = {"workers": found, "most": 12, "ran_for": ran_for}
+    shown = {"workers": found, "most": 12, "ran_for": ran_for, "state_of": _state_of}
     return await page(request, desk, "workers.html", shown, view="workers")
+
+
+def _state_of(worker: WorkerRecord) -> str:
+    """What a worker does, in a word or two."""
+    if not worker.alive:
+        return "gone"
+    if worker.about is not None and (worker.about.stopped or worker.about.paused):
+        return "stopping" if worker.about.stopped else "paused"
+    return "at work"

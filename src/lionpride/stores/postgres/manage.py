@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -194,7 +195,7 @@ class Manage(Base, Ringing):
     # -- workers -----------------------------------------------------------------------------
 
     def _enlist(self, worker: str) -> None:
-        step = Enlist(worker, self._lease, self._about[worker]())
+        step = Enlist(worker, self._lease, self._saying()[worker]())
         # What it claims would lapse, if code blocked the loop before it is on the list.
         self._before_claims(self._ask(step, lambda _: self._enlisted.add(worker)))
 
@@ -210,25 +211,26 @@ class Manage(Base, Ringing):
         return Discharge(worker)
 
     def _keep_alive(self) -> None:
-        self._pulse.beat_for(dict(self._about))
+        self._pulse.beat_for(self._saying())
 
     async def attended(self) -> bool:
         leaving = frozenset(self._leaving)
         return bool(self._workers) or await self._read(lambda db: attended(db, leaving))
 
     async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
-        leaving = frozenset(self._leaving)
-        return await self._read(lambda db: standing(db, uid, limits, leaving))
+        with_own = partial(self._with_own, frozenset(self._leaving))
+        return await self._read(lambda db: standing(db, uid, limits, with_own))
 
     async def usage(self, limits: Limits | None = None) -> list[Room]:
-        leaving = frozenset(self._leaving)
-        return await self._read(lambda db: usage(db, limits, leaving))
+        with_own = partial(self._with_own, frozenset(self._leaving))
+        return await self._read(lambda db: usage(db, limits, with_own))
 
     # -- upkeep ------------------------------------------------------------------------------
 
     async def workers(self) -> list[WorkerRecord]:
         """See ``Roster``."""
-        return await self._read(workers)
+        leaving = frozenset(self._leaving)
+        return self._records_with_own(leaving, await self._read(workers))
 
     async def schema(self) -> Schema:
         """See ``Upkeep``."""

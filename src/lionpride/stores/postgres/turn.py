@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from ...model.costs import REQUEST
@@ -20,6 +20,8 @@ from .link import Db
 
 __all__ = ("standing", "usage")
 
+WithOwn: TypeAlias = Callable[[Iterable[Worker]], list[Worker]]
+
 _AHEAD: Final = """
 SELECT (SELECT count(*) FROM {ready} WHERE queue = $2 AND due = 0 AND (priority, number) < ($3, $4))
     + (SELECT count(*) FROM {ready} WHERE queue = $2 AND due > 0 AND due <= (SELECT {now})
@@ -32,16 +34,14 @@ FROM {worker} w WHERE w.queue = $2 ORDER BY w.began, w.name
 """
 
 
-async def standing(
-    db: Db, uid: UUID, limits: Limits | None, but: Collection[str]
-) -> Standing | None:
+async def standing(db: Db, uid: UUID, limits: Limits | None, with_own: WithOwn) -> Standing | None:
     """Where an event stands; None if it is not here.
 
     Args:
         db: The tables.
         uid: Its id.
         limits: Under which it is claimed; None: those of the workers at work.
-        but: Workers that are leaving.
+        with_own: Puts what this process knows of its own workers in place of what is written.
     """
     async with db.snapshot():
         numbers = list((await reading.numbers_of(db, [uid])).values())
@@ -50,7 +50,7 @@ async def standing(
             return None
         now: float = await db.value("SELECT {now}", db.now)
         queue, waits = await db.known_queue(), found.status == PENDING
-        workers = await _workers(db, queue, but)
+        workers = with_own(await _workers(db, queue))
         under = limits_at_work(workers) if limits is None else limits
         ahead = 0
         if waits and found.due <= now:
@@ -67,25 +67,20 @@ async def standing(
         )
 
 
-async def usage(db: Db, limits: Limits | None, but: Collection[str]) -> list[Room]:
+async def usage(db: Db, limits: Limits | None, with_own: WithOwn) -> list[Room]:
     """What is taken of limits; the arguments are those of ``standing``."""
     async with db.snapshot():
         now: float = await db.value("SELECT {now}", db.now)
-        workers = await _workers(db, await db.known_queue(), but)
+        workers = with_own(await _workers(db, await db.known_queue()))
         under, held = limits_at_work(workers) if limits is None else limits, await _held(db)
         shared = [each for each in (under or {}).values() if not each.per_key]
         return [await _room(db, limit, None, 0.0, now, held) for limit in shared]
 
 
-async def _workers(db: Db, queue: int, but: Collection[str]) -> list[Worker]:
+async def _workers(db: Db, queue: int) -> list[Worker]:
     rows: Any = await db.rows(_WORKERS, db.now, queue)
     return [
-        Worker(
-            name,
-            lives and name not in but and not is_dead(host, pid, born),
-            claimed,
-            about_of(about),
-        )
+        Worker(name, lives and not is_dead(host, pid, born), claimed, about_of(about))
         for name, host, pid, born, lives, about, claimed in rows
     ]
 

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from functools import partial
+from platform import node
 from typing import Any, Final, TypeVar
 
 from ...errors import NotFoundError
@@ -18,12 +22,13 @@ from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import Ending
 from ...rules.metering import Limits
-from ...rules.standing import About
+from ...rules.standing import About, Worker
 from ...rules.texts import check_text
 from ..alarm import Alarm
 from ..bells import Bells
 from ..contract import Claim, Named, Settlement
 from ..record import Record
+from ..roster import WorkerRecord
 from ..shown import Shown
 from ..states import States
 from .forms import Found, News, Waits
@@ -94,7 +99,8 @@ class Local(ABC):
         self._telling = Telling(self._holding.claims, self._publish)
         self._hearers: list[Callable[[Work], object]] = []
         self._workers: dict[str, Callable[[Work], object]] = {}
-        self._about: dict[str, Callable[[], str | None]] = {}
+        self._about: dict[str, Callable[[], About] | None] = {}
+        self._since: dict[str, float] = {}  # when each of them began
         self._leaving: set[str] = set()  # workers that are discharged, but for their row
         self._warned: set[str] = set()
 
@@ -273,19 +279,57 @@ class Local(ABC):
     ) -> None:
         """As ``Store.enlist``."""
         self._workers[worker] = cancel
-        self._about[worker] = partial(said, about)
+        self._about[worker] = about
+        self._since.setdefault(worker, self._clock())
         self._enlist(worker)
         self._keep_alive()
 
     def discharge(self, worker: str) -> None:
         """As ``Store.discharge``."""
         self._about.pop(worker, None)
+        self._since.pop(worker, None)
         if self._workers.pop(worker, None) is not None:
             self._leaving.add(worker)
             step = self._discharging(worker)
             asked = self._ask(step, lambda _: self._leaving.discard(worker))
             asked.add_done_callback(heard)
             self._keep_alive()
+
+    def _saying(self) -> dict[str, Callable[[], str | None]]:
+        """What each worker here says of itself, as JSON; called in other threads too."""
+        return {worker: partial(said, about) for worker, about in self._about.items()}
+
+    def _with_own(self, gone: AbstractSet[str], found: Iterable[Worker]) -> list[Worker]:
+        """The workers that the table has, with those of this process as they are now.
+
+        What is written of them takes its time: it is a commit that nobody waits for.
+
+        Args:
+            gone: Those of this process that were leaving when the table was asked.
+            found: What it has.
+        """
+        known = {worker.name: worker for worker in found if worker.name not in gone}
+        for name, say in self._about.items():
+            worker = known.get(name) or Worker(name, True, 0, None)
+            known[name] = worker._replace(is_live=True, about=say() if say else worker.about)
+        return list(known.values())
+
+    def _records_with_own(
+        self, gone: AbstractSet[str], found: Iterable[WorkerRecord]
+    ) -> list[WorkerRecord]:
+        """The same of what ``Roster`` answers."""
+        known = {worker.name: worker for worker in found if worker.name not in gone}
+        for name, say in self._about.items():
+            record = known.get(name) or self._record_of_own(name)
+            known[name] = replace(record, alive=True, about=say() if say else record.about)
+        return list(known.values())
+
+    def _record_of_own(self, worker: str) -> WorkerRecord:
+        """What is known of a worker of this process that the table does not have yet."""
+        since = self._since[worker]
+        return WorkerRecord(
+            worker, self.queue, node(), os.getpid(), since, self._clock(), 0.0, True, ()
+        )
 
     # -- claims ------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -157,14 +158,14 @@ class Manage(Base, Ringing):
     # -- workers -----------------------------------------------------------------------------
 
     def _enlist(self, worker: str) -> None:
-        step = steps.Enlist(worker, self._wall(), self._about[worker]())
+        step = steps.Enlist(worker, self._wall(), self._saying()[worker]())
         self._ask(step).add_done_callback(heard)
 
     def _discharging(self, worker: str) -> steps.Discharge:
         return steps.Discharge(worker)
 
     def _keep_alive(self) -> None:
-        self._open.pulse.beat_for(dict(self._about))
+        self._open.pulse.beat_for(self._saying())
         self._watch.look()
 
     async def attended(self) -> bool:
@@ -173,15 +174,18 @@ class Manage(Base, Ringing):
 
     async def workers(self) -> list[WorkerRecord]:
         """See ``Roster``."""
-        return self._open.reader.workers(self._wall(), self._lease)
+        found = self._open.reader.workers(self._wall(), self._lease)
+        return self._records_with_own(self._leaving, found)
 
     async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         alive = self._wall() - self._lease
-        return self._open.reader.standing(uid, limits, self._clock(), alive, but=self._leaving)
+        with_own = partial(self._with_own, self._leaving)
+        return self._open.reader.standing(uid, limits, self._clock(), alive, with_own)
 
     async def usage(self, limits: Limits | None = None) -> list[Room]:
         alive = self._wall() - self._lease
-        return self._open.reader.usage(limits, self._clock(), alive, but=self._leaving)
+        with_own = partial(self._with_own, self._leaving)
+        return self._open.reader.usage(limits, self._clock(), alive, with_own)
 
     # -- upkeep ------------------------------------------------------------------------------
 

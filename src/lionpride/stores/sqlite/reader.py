@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import apsw
@@ -31,6 +31,8 @@ from .look import Look
 from .takings import Takings
 
 __all__ = ("Reader",)
+
+WithOwn: TypeAlias = Callable[[Iterable[Worker]], list[Worker]]
 
 
 class Reader:
@@ -103,28 +105,30 @@ class Reader:
         """What is wrong or slow with the file."""
         return examine(path, self._db, now, lease)
 
-    def crew(self, since: float, but: Container[str] = ()) -> list[Worker]:
+    def crew(self, since: float) -> Iterator[Worker]:
         """The workers of the queue; live are those that ``is_attended`` counts."""
-        return [
-            Worker(
-                name,
-                seen >= since and name not in but and not is_dead(*process),
-                claimed,
-                about_of(about),
-            )
-            for name, process, seen, about, claimed in self._look.crew()
-        ]
+        for name, process, seen, about, claimed in self._look.crew():
+            is_live = seen >= since and not is_dead(*process)
+            yield Worker(name, is_live, claimed, about_of(about))
 
     def standing(
-        self, uid: UUID, limits: Limits | None, now: float, since: float, but: Container[str] = ()
+        self, uid: UUID, limits: Limits | None, now: float, since: float, with_own: WithOwn
     ) -> Standing | None:
-        """Where an event stands; see ``Store.standing``, and ``is_attended`` for the rest."""
+        """Where an event stands; see ``Store.standing``.
+
+        Args:
+            uid, limits: As there.
+            now: The time.
+            since: A worker is live that gave a sign of life since then, and is not known to be
+                dead.
+            with_own: Puts what this process knows of its own workers in place of what is written.
+        """
         standing = None
         with self._db:  # one view of all the tables
             number = self._look.known([uid.bytes]).get(uid.bytes)
             found = None if number is None else self._look.find(number)
             if found is not None and found.queue == self._queue:
-                standing = self._standing(found, limits, now, self.crew(since, but))
+                standing = self._standing(found, limits, now, with_own(self.crew(since)))
         return standing
 
     def paused(self) -> float:
@@ -166,12 +170,12 @@ class Reader:
         return room_of(limit, key, cost, now, held=held[pool], paused=paused, taken=taken)
 
     def usage(
-        self, limits: Limits | None, now: float, since: float, but: Container[str] = ()
+        self, limits: Limits | None, now: float, since: float, with_own: WithOwn
     ) -> list[Room]:
-        """What is taken of limits; see ``Store.usage``, and ``is_attended`` for the rest."""
+        """What is taken of limits; the arguments are those of ``standing``."""
         rooms: list[Room] = []
         with self._db:  # one view of all the tables
-            under = limits_at_work(self.crew(since, but)) if limits is None else limits
+            under = limits_at_work(with_own(self.crew(since))) if limits is None else limits
             held = self._takings.held()
             shared = [each for each in (under or {}).values() if not each.per_key]
             rooms += [self._room(limit, None, 0.0, now, held) for limit in shared]
