@@ -1,14 +1,16 @@
 """Limits: an exact account of what was taken, however it was (C3)."""
 
 from math import fsum, inf, nextafter
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lionpride.errors import ValidationError
-from lionpride.rules.limits import Account, Limit
+from lionpride.rules.limits import Account, Entry, Limit
+from lionpride.rules.taking import take_all
 
 
 def account(amount: float = 10, per: float | None = 60.0, **how: Any) -> Account:
@@ -198,3 +200,181 @@ def test_c3_no_span_sees_more_than_the_limit(steps: list[tuple[float, int]], per
     for end, _ in granted:
         seen = [n for at, n in granted if at <= end and fsum((at, per, -end)) > 0]
         assert sum(seen) <= 6
+
+
+# -- against a naive account -----------------------------------------------------------------------
+
+
+class Naive:
+    """An account that keeps every single take, and adds up all of them whenever it is asked."""
+
+    def __init__(self, amount: float, per: float) -> None:
+        self.amount, self.per = amount, per
+        self.taken: list[list[float]] = []
+        self.held = 0.0
+        self.paused = -inf
+
+    def counts(self, at: float, now: float) -> bool:
+        """Return True if what was taken at one instant is in the window at another."""
+        return fsum((at, self.per, -now)) > 0
+
+    def used(self, now: float) -> float:
+        return self.held + sum(amount for at, amount in self.taken if self.counts(at, now))
+
+    def fits(self, amount: float, now: float) -> bool:
+        return self.used(now) + amount <= self.amount and self.paused <= now
+
+    def free_at(self, amount: float, now: float) -> float:
+        """Try each instant at which something leaves the window."""
+        leaves = [at + self.per for at, _ in self.taken if self.counts(at, now)]
+        later = [at for one in leaves for at in (one, nextafter(one, inf))]
+        for instant in sorted({now, max(now, self.paused), *later}):
+            if instant >= now and self.fits(amount, instant):
+                return instant
+        return inf
+
+
+steps = st.one_of(
+    st.tuples(st.just("take"), st.integers(1, 6)),
+    st.tuples(st.just("take"), st.integers(1, 6)),
+    st.tuples(st.just("wait"), st.sampled_from([0.1, 0.3, 1.0, 2.5])),
+    st.tuples(st.just("hold"), st.integers(1, 4)),
+    st.tuples(st.just("let go"), st.integers(0, 9)),
+    st.tuples(st.just("owe"), st.integers(1, 6)),
+    st.tuples(st.just("refund"), st.integers(0, 9)),
+    st.tuples(st.just("pause"), st.sampled_from([0.2, 1.0])),
+    st.tuples(st.just("amount"), st.integers(4, 12)),
+)
+
+
+def compare(tokens: Account, history: list[tuple[str, Any]], per: float) -> None:
+    """Ask an account and a naive one the same questions after each step of a history."""
+    naive, now = Naive(10, per), 1_000.0
+    entries: list[tuple[Entry, list[float]]] = []
+    held: list[float] = []
+    for what, much in history:
+        if what == "wait":
+            now += much
+        elif what == "take":
+            fits = naive.fits(much, now)
+            taken = take_all([(tokens, much)], now)
+            assert (taken is not None) is fits, f"take {much} at {now}"
+            if taken is not None:
+                naive.taken.append([now, much])
+                entries.append((taken[0], naive.taken[-1]))
+        elif what == "owe":
+            naive.taken.append([now, much])
+            entries.append((tokens.stamp(much, now), naive.taken[-1]))
+        elif what == "refund" and entries:
+            entry, one = entries[much % len(entries)]
+            tokens.used(now)
+            assert tokens.return_to(entry, one[1]) is naive.counts(one[0], now)
+            one[1] = 0.0
+        elif what == "hold":
+            tokens.hold(much)
+            held.append(much)
+        elif what == "let go" and held:
+            tokens.let_go(held.pop(much % len(held)))
+        elif what == "pause":
+            tokens.pause(now + much)
+            naive.paused = max(naive.paused, now + much)
+        elif what == "amount":
+            tokens.limit.amount = naive.amount = much
+        naive.held = sum(held)
+        assert tokens.used(now) == naive.used(now)
+        for amount in (1, 4):
+            possible = naive.held + amount <= naive.amount
+            free_at = naive.free_at(amount, now) if possible else inf
+            assert tokens.free_at(amount, now) == free_at
+
+
+@settings(max_examples=300)
+@given(st.lists(steps, max_size=40), st.sampled_from([1.0, 2.5, 0.7]))
+def test_c3_every_history_gives_the_answers_of_a_naive_account(
+    history: list[tuple[str, Any]], per: float
+) -> None:
+    compare(account(10, per), history, per)
+
+
+@given(st.lists(st.floats(0.001, 9), min_size=1, max_size=30), st.randoms())
+def test_c4_what_was_held_is_all_there_again_in_whatever_order_it_is_let_go(
+    amounts: list[float], random: Any
+) -> None:
+    slots = account(300, None)
+    taken = [amount for amount in amounts if slots.take(amount, 0.0) is not None]
+    assert taken == amounts
+    random.shuffle(taken)
+    for amount in taken:
+        slots.let_go(amount)
+    assert slots.used(0.0) == 0.0
+    assert slots.take(300, 0.0) is not None
+    assert slots.take(0.001, 0.0) is None
+
+
+# -- the comparison finds faults -------------------------------------------------------------------
+
+
+class BudgetWithoutTheHeld(Account):
+    """What may be added to the open entry without asking leaves out what is held."""
+
+    def take(self, amount: float, now: float) -> Entry | None:
+        entry = super().take(amount, now)
+        if entry:
+            entry[2] += self.held
+        return entry
+
+
+class HoldsUnnoticed(Account):
+    """What is held later does not count for what is added to the open entry."""
+
+    def hold(self, amount: float) -> None:
+        self.held += amount
+
+
+class LetsNothingGo(Account):
+    """What is let go of is held still."""
+
+    def let_go(self, amount: float) -> None:
+        self.ring()
+
+
+class LetsAllGo(Account):
+    """The first that lets go lets go of all."""
+
+    def let_go(self, amount: float) -> None:
+        super().let_go(self.held)
+
+
+class PausesUnnoticed(Account):
+    """A pause does not count for what is added to the open entry."""
+
+    def pause(self, until: float) -> None:
+        self.paused = max(self.paused, until)
+
+
+FAULTS = [BudgetWithoutTheHeld, HoldsUnnoticed, LetsNothingGo, LetsAllGo, PausesUnnoticed]
+
+
+def histories(seed: int) -> list[tuple[str, Any]]:
+    rng = Random(seed)
+    kinds = ["take"] * 4 + ["wait", "hold", "let go", "owe", "refund", "pause"]
+    return [
+        (kind, rng.choice((0.3, 1.0)) if kind in {"wait", "pause"} else rng.randint(1, 4))
+        for kind in rng.choices(kinds, k=30)
+    ]
+
+
+def test_sound_accounts_pass_the_histories_that_find_faults() -> None:
+    for seed in range(200):
+        compare(account(10, 2.5), histories(seed), 2.5)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault: type[Account]) -> None:
+    found = 0
+    for seed in range(200):
+        try:
+            compare(fault(Limit("tokens", 10, 2.5)), histories(seed), 2.5)
+        except AssertionError:
+            found += 1
+    assert found >= 5, "of 200"

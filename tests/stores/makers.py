@@ -85,12 +85,19 @@ STORES: dict[str, Make] = {
 
 
 class Clock:
-    """The time in seconds, which stands still until it is moved."""
+    """The time in seconds, which stands still until it is moved.
+
+    Attributes:
+        now: The time.
+        tick: Seconds that pass before each reading: for what happens while a step takes time.
+    """
 
     def __init__(self, now: float = 1_000.0) -> None:
         self.now = now
+        self.tick = 0.0
 
     def __call__(self) -> float:
+        self.now += self.tick
         return self.now
 
     def advance(self, seconds: float) -> None:

@@ -1,13 +1,14 @@
 """Every store is asked the same questions: what a claim under limits takes, and gives back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import fsum
 from random import Random
 from typing import Any
 
 import pytest
+from pydantic import Field
 from rules.kit import Call
-from stores.asking import put, record, settle
+from stores.asking import check_counts, put, record, settle
 from stores.makers import Clock, Job
 
 from lionpride.errors import ConfigurationError, RateLimited
@@ -212,6 +213,125 @@ async def test_too_many_pauses_the_queue(
     assert (await store.claim("worker", 99, denied=True, **how))[0] == []
     clock.advance(1.0)
     assert amounts((await store.claim("worker", 99, start=True, **how))[0]) == [1, 2, 3]
+
+
+# -- who waits, and how long -----------------------------------------------------------------------
+
+
+class Costly(Work):
+    """Costs what its bill says."""
+
+    bill: Mapping[str, float] = Field(default_factory=dict)
+
+    @property
+    def costs(self) -> Mapping[str, float]:
+        return self.bill
+
+
+async def costly(store: Store, **bill: float) -> Work:
+    (event,) = await store.append([(Costly(bill={"slots": 0, **bill}), 1.0)])
+    return event
+
+
+async def claimed_and_done(store: Store, limits: Limits, n: int = 99) -> list[Claim]:
+    claims = await claim(store, limits, n)
+    for one in claims:
+        assert await settle(store, one, DONE) is Settled.APPLIED
+    return claims
+
+
+@pytest.mark.parametrize("first", ["a", "b", "c"])
+async def test_a_claim_is_told_when_the_first_of_all_that_wait_may_start(
+    store: Store, first: str
+) -> None:
+    limits = Limits([Limit(name, 1, per) for name, per in (("a", 5.0), ("b", 3.0), ("c", 9.0))])
+    names = [first, *(name for name in "abc" if name != first)]
+    for name in names * 2:
+        await costly(store, **{name: 1})
+    claims, wait = await store.claim("worker", 99, limits=limits, start=True)
+    assert (len(claims), wait) == (3, pytest.approx(3.0))
+
+
+async def test_a_claim_that_is_cut_off_is_told_that_there_is_more(store: Store) -> None:
+    limits = tokens(100, 6.0)
+    await calls(store, 10, 10, 10)
+    waits = [(await store.claim("worker", 1, limits=limits, start=True))[1] for _ in range(3)]
+    assert waits == [0.0, 0.0, None]
+
+
+async def test_a_worker_that_nothing_may_start_for_does_not_spin(store: Store) -> None:
+    """However many wait for a limit, a claim soon answers a time to wait for, and the right one."""
+    limits = Limits([Limit("tokens", 10, 6.0), Limit("requests", 10_000, 6.0)])
+    await calls(store, 10, *[10] * 1_000)
+    assert len(await claim(store, limits)) == 1
+    waits = []
+    while not waits or (waits[-1] == 0.0 and len(waits) < 20):
+        claims, wait = await store.claim("worker", 99, limits=limits, start=True)
+        assert claims == []
+        waits.append(wait)
+    assert waits[-1] == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize("many", [1, 2])
+async def test_p1_those_that_were_passed_over_wait_on(
+    store: Store, clock: Clock, many: int
+) -> None:
+    """Those that a claim cannot start are neither leased nor lost."""
+    limits = Limits([Limit("tokens", 10, 6.0), Limit("requests", 100, 6.0)])
+    events = await calls(store, 10, 10, 0, 10, 0)
+    assert amounts(await claimed_and_done(store, limits, 1)) == [10]
+    assert amounts(await claimed_and_done(store, limits, many)) == [0, 0][:many]
+    assert amounts(await claimed_and_done(store, limits)) == [0, 0][many:]
+    await check_counts(store)
+    assert [(await record(store, event)).status for event in events[1:4:2]] == [S.PENDING] * 2
+    for _ in range(2):
+        clock.advance(6.0)
+        assert amounts(await claimed_and_done(store, limits)) == [10]
+    await check_counts(store)
+
+
+async def test_what_waits_for_another_to_end_is_not_delayed_by_those_behind_it(
+    store: Store,
+) -> None:
+    """Its slot may be free at any time: then its tokens have to be there."""
+    limits = Limits([Limit("slots", 1), Limit("tokens", 100, 10.0)])
+    await costly(store, slots=1, tokens=15)
+    (running,) = await claim(store, limits)
+    large = await costly(store, slots=1, tokens=80)
+    for amount in (10, 5, 5):
+        await costly(store, tokens=amount)
+    (small,) = await claim(store, limits)
+    assert small[0].costs["tokens"] == 5, "15 + 80 + 5 are all there is"
+    assert await settle(store, running, DONE) is Settled.APPLIED
+    assert [event for event, _ in await claim(store, limits)] == [large]
+
+
+async def test_what_is_taken_now_is_taken_of_what_the_first_leaves(
+    store: Store, clock: Clock
+) -> None:
+    """Several that fit beside it one by one do not fit together. The second is not guarded."""
+    limits = tokens(100, 10.0)
+    await calls(store, 60)
+    assert amounts(await claim(store, limits)) == [60]
+    clock.advance(5.0)
+    await calls(store, 70, 95, 20, 20, 10, 1)
+    assert amounts(await claim(store, limits)) == [20, 10]
+    clock.advance(5.0)
+    assert amounts(await claim(store, limits)) == [70]
+
+
+async def test_p1_an_urgent_event_may_delay_a_large_one_that_waits(
+    store: Store, clock: Clock
+) -> None:
+    limits = tokens(100, 10.0)
+    await calls(store, 60)
+    assert amounts(await claim(store, limits)) == [60]
+    clock.advance(5.0)
+    await calls(store, 70, 40)
+    assert amounts(await claim(store, limits)) == []
+    await store.append([(Call(tokens=40), 0.0)])
+    ((urgent, _),) = await claim(store, limits)
+    assert urgent.execution.priority == 0.0
 
 
 # -- changed while it runs -------------------------------------------------------------------------

@@ -7,14 +7,17 @@ from typing import ClassVar
 
 import asyncpg
 import pytest
+from rules.kit import Call
 from stores.asking import claim, end, put
 from stores.homes import Home
-from stores.makers import QUEUE, Job
+from stores.makers import QUEUE, Clock, Job, postgres_in
 from stores.postgres.wire import cancel_who_waits_for
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import StoreError
 from lionpride.model.policy import Retry
+from lionpride.rules.limits import Limit
+from lionpride.rules.metering import Limits
 from lionpride.stores.postgres import PostgresStore, claiming, claims
 from lionpride.stores.postgres.claims import AHEAD
 from lionpride.stores.postgres.names import Names
@@ -244,3 +247,21 @@ def test_no_statement_changes_in_place_what_may_be_claimed() -> None:
     )
     assert updates, "what has become due is made ready"
     assert all("due > 0" in update for update in updates), "those are not claimed yet"
+
+
+async def test_a_start_counts_from_when_its_lease_was_given() -> None:
+    """It is decided before. So the time that the claim takes shortens no window."""
+    clock, home = Clock(), Home()
+    store = postgres_in(home, clock)
+    limits = Limits([Limit("tokens", 100, 60.0)])
+    await store.append([(Call(tokens=each), 1.0) for each in (60, 100)])
+    clock.tick = 1.0  # each look at the time comes a second later
+    ((event, _),), _ = await store.claim("worker", 1, limits=limits, start=True)
+    clock.tick = 0.0
+    claims, wait = await store.claim("worker", 1, limits=limits, start=True)
+    assert claims == []
+    assert wait == pytest.approx(60.0), "it counts from the last look"
+    event.spend(tokens=0)  # what is given back is found where it was taken
+    ((large, _),), _ = await store.claim("worker", 1, limits=limits, start=True)
+    assert large.costs["tokens"] == 100
+    await store.close()

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from stores.asking import check_counts
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import OperationError
 from lionpride.model.work import Work
+from lionpride.rules.limits import Limit
+from lionpride.rules.metering import Limits
 from lionpride.stores.sqlite import SqliteStore
 
 ALIEN = """
@@ -62,6 +65,18 @@ def path(tmp_path: Path) -> Path:
 
 def executor_of(path: Path) -> Executor:
     return KnownExecutor(store=f"sqlite:///{path}", queue="q")
+
+
+async def test_a_claim_under_limits_leaves_them_waiting(path: Path) -> None:
+    store = SqliteStore(path, "q")
+    (known,) = await store.append([(Known(), 9.0)])
+    limits = Limits([Limit("requests", 10, per=60)])
+    claims, _ = await store.claim("worker", 99, limits=limits, start=True)
+    assert [event for event, _ in claims] == [known]
+    counts = await store.counts()
+    assert (counts[EventStatus.PENDING], counts[EventStatus.PROCESSING]) == (3, 1)
+    await check_counts(store)
+    await store.close()
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
