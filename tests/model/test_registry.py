@@ -75,7 +75,7 @@ def test_wherever_a_class_is_parametrized_it_is_the_same(monkeypatch):
     elsewhere.__dict__["Box"] = Box
     exec("Parametrized = Box[bytes]", elsewhere.__dict__)
     parametrized = elsewhere.__dict__["Parametrized"]
-    assert parametrized.__module__ == "elsewhere"
+    # Newer releases of pydantic set its module to "elsewhere", older ones to that of Box.
     assert registry.key_of(parametrized) == registry.key_of(Box)
 
 
