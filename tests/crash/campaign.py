@@ -18,6 +18,7 @@ from crash.bases import Base
 from crash.deeds import QUEUE, Deed, Doer
 from crash.facts import LEASE
 from crash.journal import Journal, read
+from crash.points import NOTED
 from crash.removal import WAYS, lose_file
 from crash.workers import Nursery, Worker
 
@@ -122,6 +123,7 @@ class Campaign:
         self._bag: list[str] = []
         self._written = Journal(self.journal)
         self._workers: set[Worker] = set()
+        self._keeper: Worker | None = None
 
     async def run(self) -> Result:
         """Kill so many, let the rest of the work be done, and look at what is left."""
@@ -234,7 +236,7 @@ class Campaign:
         """Start a worker, and stop it, mostly for longer than its lease."""
         rng = self._rng
         if point == STOPS[0]:
-            worker = await self._start("claim: after", stop=True, lease=SHORT, **orders)
+            worker = await self._start(NOTED, stop=True, lease=SHORT, **orders)
             patience = PATIENCE
         else:
             worker, patience = await self._start(lease=SHORT, **orders), rng.random() * 0.3
@@ -266,6 +268,8 @@ class Campaign:
 
     async def _kill(self, executor: Doer) -> None:
         """Keep the crowd complete until so many have died, while events come in."""
+        if "stops" in self._chosen:  # it takes over what a stopped worker has
+            self._keeper = await self._start(batches=[])
         beside = [asyncio.create_task(each) for each in self._beside(executor)]
         dying: set[asyncio.Task[None]] = set()
         begun = sum(self.result.kills.values())
@@ -347,6 +351,7 @@ class Campaign:
     async def _finish(self, executor: Doer) -> None:
         """Let healthy workers do what is left, and go home."""
         healthy = [await self._start(batches=[]) for _ in range(2)]
+        healthy += [self._keeper] if self._keeper is not None else []
         pids = {worker.pid for worker in healthy}
         await until(lambda: pids <= {line.pid for line in read(self.journal) if line.what == "up"})
         if "clock" in self._chosen:

@@ -11,6 +11,7 @@ from lionpride.stores.postgres.pulse import Pulse as PulseOfPostgres
 from lionpride.stores.sqlite import opened, steps
 from lionpride.stores.sqlite.pulse import Pulse
 from lionpride.stores.sqlite.rows import Rows
+from lionpride.stores.sqlite.signs import Signs
 
 
 def guard_by_id() -> None:
@@ -74,7 +75,13 @@ def drop_locks() -> None:
     opened.open_file = spoilt
 
 
+def trust_the_clock() -> None:
+    """A lease ends when the wall clock says so, though its worker gives signs of life."""
+    Signs.is_recent = lambda self, worker, until: False  # type: ignore[method-assign]
+
+
 MUTANTS = {
-    each.__name__: each for each in (guard_by_id, no_pulse, dead_or_alive, early_word, drop_locks)
+    each.__name__: each
+    for each in (guard_by_id, no_pulse, dead_or_alive, early_word, drop_locks, trust_the_clock)
 }
 """By name, since they are put in by the worker process itself."""

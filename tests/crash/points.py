@@ -15,6 +15,7 @@ from crash.deeds import Doer
 from crash.journal import Journal
 
 from lionpride.core import EventStatus
+from lionpride.stores.sql.holding import Holding
 
 Reached = Callable[[str], None]
 
@@ -40,6 +41,22 @@ class Fuse:
                 what = "point" if self._number == signal.SIGKILL else "stop"
                 self._journal.write(what, extra=point.replace(" ", "_"))
                 os.kill(os.getpid(), self._number)
+
+
+NOTED = "claim: noted"
+"""On the event loop, between the commit of a claim and the start of its events."""
+
+
+def watch_claims(reached: Reached) -> None:
+    """Report when a claim that found events is committed, and its worker is about to start."""
+    claimed = Holding.claimed
+
+    def watched(self: Holding, answer: Any, *rest: Any) -> Any:
+        if answer.rows:
+            reached(NOTED)
+        return claimed(self, answer, *rest)
+
+    Holding.claimed = watched  # type: ignore[method-assign]
 
 
 def watch_answers(executor: Doer, journal: Journal, reached: Reached) -> None:

@@ -12,6 +12,7 @@ from crash.campaign import is_idle, until
 from crash.deeds import QUEUE, Deed, Doer
 from crash.facts import LEASE
 from crash.journal import Journal, Line, read
+from crash.points import NOTED
 from crash.workers import Nursery, Worker
 
 
@@ -156,7 +157,7 @@ async def clock_jumps_past_a_lease(made: Scene) -> None:
 async def stopped_between_claim_and_start(made: Scene) -> None:
     """A worker is stopped after a claim, until another one has finished the event."""
     await made.append(Deed())
-    late = await made.start(point="claim: after", stop=True)
+    late = await made.start(point=NOTED, stop=True)
     await late.stopped.wait()
     await made.start()
     await made.until("finish", 1)

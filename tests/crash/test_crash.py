@@ -12,7 +12,13 @@ from crash.deeds import Deed
 from crash.faults import faults_of
 from crash.on_sqlite import OnSqlite
 from crash.points_on_sqlite import POINTS
-from crash.scene import Scene, blocked_past_its_lease, scene, stopped_past_its_lease
+from crash.scene import (
+    Scene,
+    blocked_past_its_lease,
+    clock_jumps_past_a_lease,
+    scene,
+    stopped_past_its_lease,
+)
 from crash.workers import nursery
 
 from lionpride.stores.sqlite import opened
@@ -149,6 +155,12 @@ async def test_one_whose_loop_is_blocked_keeps_its_leases(base: Base, tmp_path: 
         await blocked_past_its_lease(made)
 
 
+@pytest.mark.promise("set-clock-keeps-leases")
+async def test_a_clock_that_is_set_forward_ends_no_lease(base: Base, tmp_path: Path) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path) as made:
+        await clock_jumps_past_a_lease(made)
+
+
 # -- order -----------------------------------------------------------------------------------------
 
 
@@ -189,6 +201,14 @@ async def test_a_spoilt_store_is_caught(
     ):
         with pytest.raises(AssertionError):
             await play(made)
+
+
+@pytest.mark.promise("planted-faults-are-caught")
+async def test_a_store_that_trusts_the_wall_clock_is_caught(base: Base, tmp_path: Path) -> None:
+    mutant = "trust_the_clock"
+    async with nursery() as workers, scene(workers, base, tmp_path, None, mutant) as made:
+        with pytest.raises(AssertionError, match="overlap"):
+            await clock_jumps_past_a_lease(made)
 
 
 @pytest.mark.promise("planted-faults-are-caught")

@@ -8,7 +8,13 @@ from crash.campaign import RANDOM, Campaign
 from crash.deeds import Deed
 from crash.faults import faults_of
 from crash.on_postgres import OnPostgres
-from crash.scene import Scene, blocked_past_its_lease, scene, stopped_past_its_lease
+from crash.scene import (
+    Scene,
+    blocked_past_its_lease,
+    clock_jumps_past_a_lease,
+    scene,
+    stopped_past_its_lease,
+)
 from crash.test_crash import LEASE, Play
 from crash.workers import nursery
 
@@ -69,7 +75,9 @@ async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(
 
 
 @pytest.mark.promise("postgres-expired-lease-is-fenced")
-@pytest.mark.parametrize("play", [stopped_past_its_lease, blocked_past_its_lease])
+@pytest.mark.parametrize(
+    "play", [stopped_past_its_lease, blocked_past_its_lease, clock_jumps_past_a_lease]
+)
 async def test_one_that_is_late_is_fenced_and_one_that_is_blocked_is_not(
     play: Play, base: Base, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from crash import descriptors, mutants, on_postgres, points_on_sqlite
 from crash.deeds import QUEUE, Deed, Doer, Hooks
 from crash.facts import LEASE
 from crash.journal import Journal
-from crash.points import Fuse, Reached, watch_answers
+from crash.points import NOTED, Fuse, Reached, watch_answers, watch_claims
 from pydantic import BaseModel, ConfigDict
 
 from lionpride.errors import StoreError
@@ -68,7 +68,9 @@ def work(orders: Orders) -> None:
     number = signal.SIGSTOP if orders.stop else signal.SIGKILL
     fuse = Fuse(orders.point, orders.nth, journal, number) if orders.point else _pass
     Hooks.reached = fuse
-    if orders.point and orders.url.startswith("postgresql:"):
+    if orders.point == NOTED:
+        watch_claims(fuse)
+    elif orders.point and orders.url.startswith("postgresql:"):
         on_postgres.watch(fuse)
     elif orders.point:
         points_on_sqlite.watch(fuse, orders.point)

@@ -278,12 +278,21 @@ class Rows(Look):
         self._db.execute("UPDATE lease SET until = 0 WHERE worker = ?", (worker,))
         self.discharge(worker)
 
-    def lapsed(self, now: float, limit: int) -> list[Stands]:
-        """What is held under a lapsed lease."""
+    def first_lapsed(self, now: float) -> dict[str, float]:
+        """Return when the first lease of each worker has lapsed, of those that have."""
+        query = (
+            "SELECT worker, min(until) FROM lease WHERE queue = ? AND until > 0 AND until < ? "
+            "GROUP BY worker"
+        )
+        return dict(self._db.execute(query, (self._queue, now)))
+
+    def lapsed(self, now: float, limit: int, keep: Sequence[str] = ()) -> list[Stands]:
+        """What is held under a lapsed lease, but for the leases of some workers."""
+        marks = ", ".join("?" * len(keep))
         rows = self._db.execute(
             f"SELECT number, due, priority, {STATE} FROM lease "
-            "WHERE queue = ? AND until < ? ORDER BY number LIMIT ?",
-            (self._queue, now, limit),
+            f"WHERE queue = ? AND until < ? AND worker NOT IN ({marks}) ORDER BY number LIMIT ?",
+            (self._queue, now, *keep, limit),
         )
         return [Stands(row[0], row[1], row[2], row[3:]) for row in rows]
 

@@ -7,7 +7,7 @@ and one after another where something is.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -17,11 +17,12 @@ from ...model.execution import EventStatus
 from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
 from ..contract import Cancelled, Extended, Settled
 from ..sql.forms import Kept, Settling, State, Waits
-from ..sql.host import is_dead, this_process
+from ..sql.host import host, is_dead, this_process
 from ..sql.rationing import Ration, Rationed
 from .bulk import Bulk
 from .expiring import Expire, Expired
 from .rows import Rows
+from .signs import Signs
 
 __all__ = (
     "Cancel",
@@ -238,6 +239,7 @@ class Sweep:
         ended: When it is, for those that are FAILED: interrupted too often.
         pack: Writes an ending into a state.
         limit: How many at most.
+        signs: What this process has seen of living workers; None: the time alone decides.
     """
 
     mine: Collection[str]
@@ -245,14 +247,18 @@ class Sweep:
     ended: Callable[[], float]
     pack: Pack
     limit: int = 1000
+    signs: Signs | None = None
 
     def __call__(self, rows: Rows) -> tuple[list[int], bool]:
         holders = set(rows.holders()) - set(self.mine)
-        for worker, process in rows.workers().items():
+        alive: dict[str, float] = {}
+        for worker, (process, sign) in rows.signs().items():
             if worker not in self.mine and is_dead(*process):
                 rows.lapse(worker)
                 holders.discard(worker)
-        lapsed = rows.lapsed(self.now, self.limit)
+            elif process[0] == host():
+                alive[worker] = sign
+        lapsed = rows.lapsed(self.now, self.limit, self._keep(rows, alive))
         for one in lapsed:
             ending = after_interruption(one.state[3])
             rows.takings.spend_held(one.number, one.state[0], self.now)
@@ -264,6 +270,17 @@ class Sweep:
         if lapsed:
             rows.published.clear_orphans()
         return [one.number for one in lapsed], bool(holders)
+
+    def _keep(self, rows: Rows, alive: Mapping[str, float]) -> list[str]:
+        """Return the living workers whose leases seem to have lapsed because a clock was set."""
+        if self.signs is None:
+            return []
+        self.signs.note(alive)
+        return [
+            worker
+            for worker, until in rows.first_lapsed(self.now).items()
+            if self.signs.is_recent(worker, until)
+        ]
 
 
 @dataclass(slots=True)

@@ -35,6 +35,7 @@ from .entering import Append, Enter
 from .manage import Manage
 from .metering import Meter
 from .retaining import Retain
+from .signs import Signs
 
 __all__ = ("SqliteStore",)
 
@@ -65,6 +66,7 @@ class SqliteStore(Manage):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._swept = 0.0
+        self._signs = None if kwargs.get("clock") else Signs()  # a given clock decides alone
         self._others = False  # others hold leases
 
     # -- taking in ---------------------------------------------------------------------------
@@ -268,7 +270,12 @@ class SqliteStore(Manage):
 
     def _sweep(self, limit: int) -> steps.Sweep:
         return steps.Sweep(
-            frozenset(self._workers), self._wall(), self._ending, packed_ending, limit
+            frozenset(self._workers),
+            self._wall(),
+            self._ending,
+            packed_ending,
+            limit,
+            self._signs,
         )
 
     def _swept_up(self, answer: tuple[list[int], bool]) -> int:
