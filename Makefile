@@ -19,7 +19,7 @@ KILLS ?= 1000
 STORE ?= sqlite
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check types wheel pythons lowest coverage browser torture bench fmt promises screenshots notebook clean
+.PHONY: help demo test check types wheel pythons lowest coverage browser torture bench fmt promises snapshots screenshots notebook clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -74,6 +74,9 @@ fmt: $(READY) ## format, and mend what the linter can mend
 
 promises: $(READY) ## write the tables of promises in the documents, from docs/promises.toml
 	$(PY) tools/promises.py
+
+snapshots: $(READY) ## renew the texts of the command line and of errors that tests compare
+	$(PY) -m pytest -q $(BESIDE) --snapshot-update tests/cli tests/test_errors.py
 
 screenshots: $(READY) browser ## make the pictures of the documents
 	$(PY) tools/screenshots.py

@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from lionpride import errors
 from lionpride.core import Skip
@@ -53,7 +54,7 @@ RETRYABLE = {
     StoreError,
 }
 
-KINDS = [LionprideError, *STANDS_FOR]
+KINDS: list[type[LionprideError]] = [LionprideError, *STANDS_FOR]
 
 
 def test_every_error_of_the_module_is_here() -> None:
@@ -87,6 +88,10 @@ def test_without_a_text_it_says_what_it_is(kind: type[LionprideError]) -> None:
     for error in (kind(), kind(None), kind("")):
         assert str(error) == kind.default_message
         assert str(error)
+
+
+def test_the_default_texts(snapshot: SnapshotAssertion) -> None:
+    assert {kind.__name__: kind.default_message for kind in KINDS} == snapshot
 
 
 def test_each_default_is_its_own() -> None:

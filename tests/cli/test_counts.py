@@ -7,13 +7,10 @@ from cli.shelves import fill
 from lionpride.cli import main
 
 
-def test_one_queue_has_one_row(kept, capsys):
+def test_one_queue_has_one_row(kept, capsys, snapshot):
     fill(kept)
     assert main(["counts", kept]) == 0
-    assert capsys.readouterr().out == (
-        "queue  pending  processing  completed  failed  cancelled  skipped  aborted\n"
-        "deeds        1           0          2       1          1        1        0\n"
-    )
+    assert capsys.readouterr().out == snapshot
 
 
 def test_several_are_added_up(kept, capsys):

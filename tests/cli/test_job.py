@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from cli.texts import plain
 
 from lionpride.cli.interrupt import Interrupts
 from lionpride.cli.job import Job, Plan
@@ -134,13 +135,14 @@ async def test_a_run_over_a_queue_that_is_paused_by_hand_says_so_and_waits(capsy
     await store.close()
 
 
-async def test_an_event_that_asks_to_exit_ends_the_run_and_not_the_process(capsys):
+async def test_an_event_that_asks_to_exit_ends_the_run_and_not_the_process(capsys, snapshot):
     place = Place({"name": "a"}, {"name": "b", "how": "exit"}, {"name": "c"}, concurrency_limit=1)
     assert await place.run() == 1
     assert place.results() == {1: "completed", 2: "failed"}
     assert SEEN == ["a", "b"]
     out, err = capsys.readouterr()
-    assert "an event raised SystemExit: nothing more was started" in err
+    assert "SystemExit" in err
+    assert plain(err) == snapshot
     assert "1 left" in out
     assert "pending" in out
 
@@ -153,7 +155,7 @@ async def test_a_run_that_somebody_else_stops_is_not_a_success(monkeypatch, caps
     assert "2 left" in capsys.readouterr().out
 
 
-async def test_a_signal_lets_finish_what_runs_and_starts_no_more(capsys):
+async def test_a_signal_lets_finish_what_runs_and_starts_no_more(capsys, snapshot):
     before = signal.getsignal(signal.SIGINT)
     place = Place({"name": "a", "how": "signal"}, {"name": "b"}, {"name": "c"}, concurrency_limit=1)
     assert await place.run() == 130
@@ -161,7 +163,7 @@ async def test_a_signal_lets_finish_what_runs_and_starts_no_more(capsys):
     assert SEEN == ["a"]
     assert place.executor.status_counts()["pending"] == 2
     out, err = capsys.readouterr()
-    assert "1 running may finish within 25 s, 2 will not start" in err
+    assert plain(err) == snapshot
     assert "2 left" in out
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -176,13 +178,15 @@ async def test_the_timeline_is_drawn_whatever_happened(here, capsys):
     assert "timeline  run.svg" in capsys.readouterr().out
 
 
-async def test_results_that_cannot_be_written_start_no_more(capsys):
+async def test_results_that_cannot_be_written_start_no_more(capsys, snapshot):
     if not Path("/dev/full").exists():
         pytest.skip("needs a device that is full")
     place = Place(*[{"name": str(i)} for i in range(50)], concurrency_limit=1)
     assert await place.run(output="/dev/full") == 1
     assert len(SEEN) < 50
-    assert "results cannot be written to /dev/full: No space left" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "/dev/full" in said
+    assert plain(said) == snapshot
 
 
 async def test_the_timeout_is_for_every_event():

@@ -4,6 +4,7 @@ import asyncio
 import signal
 
 import pytest
+from cli.texts import plain
 
 from lionpride.cli import shift
 from lionpride.cli.interrupt import Interrupts
@@ -53,13 +54,13 @@ async def run(working):
 
 
 @pytest.mark.virtual
-async def test_it_ends_when_nothing_is_left_in_any_queue(capsys):
+async def test_it_ends_when_nothing_is_left_in_any_queue(capsys, snapshot):
     first, second = await desk_of("", ""), await desk_of("")
     assert await work(first, second) == 0
     assert [each.status_counts()["completed"] for each in (first, second)] == [2, 1]
     out, err = capsys.readouterr()
     assert out.startswith("3 events in ")
-    assert "working on tasks (2 pending), tasks (1 pending) of run.db" in err
+    assert err == snapshot
 
 
 async def test_a_queue_that_is_paused_by_hand_is_told_of(tmp_path, capsys):
@@ -130,20 +131,21 @@ async def test_a_worker_that_runs_for_long_remembers_the_times_of_the_last(monke
 
 
 @pytest.mark.virtual
-async def test_an_event_that_asks_to_exit_ends_the_shift(capsys):
+async def test_an_event_that_asks_to_exit_ends_the_shift(capsys, snapshot):
     desk = await desk_of("exit", "", concurrency_limit=1)
     assert await work(desk, until_empty=False) == 1
     assert desk.status_counts()["pending"] == 1
-    assert "an event raised SystemExit: nothing more was started" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "SystemExit" in said
+    assert plain(said) == snapshot
 
 
-async def test_a_signal_lets_finish_what_runs_and_is_no_failure(capsys):
+async def test_a_signal_lets_finish_what_runs_and_is_no_failure(capsys, snapshot):
     desk = await desk_of("signal", "", concurrency_limit=1)
     assert await work(desk, until_empty=False) == 0
     counts = desk.status_counts()
     assert (counts["completed"], counts["pending"]) == (1, 1)
-    said = capsys.readouterr().err
-    assert "stopping: 1 running may finish within 25 s; SIGTERM again ends at once" in said
+    assert plain(capsys.readouterr().err) == snapshot
 
 
 @pytest.mark.virtual
@@ -169,9 +171,11 @@ async def test_a_store_that_fails_for_a_while_is_tried_again(capsys):
 
 
 @pytest.mark.virtual
-async def test_a_store_that_will_not_come_back_ends_the_shift(capsys):
+async def test_a_store_that_will_not_come_back_ends_the_shift(capsys, snapshot):
     gone = StoreError("the disk is gone", retryable=False)
     desk = await desk_of("", faults=Faults(fail("claim", error=gone)))
     assert await work(desk, until_empty=False) == 1
-    assert "the disk is gone; nothing more was started" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "the disk is gone" in said
+    assert plain(said) == snapshot
     assert (await desk.store.counts())[EventStatus.PENDING] == 1
