@@ -203,15 +203,23 @@ class Beside:
                 self.tokens.append((uid, attempt))
         elif step.verb == "settle":
             for (uid, attempt, _), each in zip(step.given["settlements"], answer, strict=True):
-                if each is Settled.APPLIED:
+                if each.is_recorded:
                     history.outstanding.pop((uid, attempt), None)
                     history.applied.add((uid, attempt))
         elif step.verb == "prune":
             history.here.difference_update(step.gone)
         elif step.verb == "remove":
             history.here.difference_update(step.given["ids"])
+        elif step.verb == "cancel":
+            asked = zip(step.given["ids"], answer, strict=True)
+            ids = {uid for uid, each in asked if each is Cancelled.CLAIMED}
+            history.asked |= {token for token in history.outstanding if token[0] in ids}
+        elif step.verb == "requeue":
+            ids = set(step.given["ids"])
+            history.asked = {token for token in history.asked if token[0] not in ids}
         elif step.verb == "restart":
             history.outstanding.clear()
+            history.asked.clear()
 
     def some(self, wanted: Collection[EventStatus], most: int = 3) -> list[UUID]:
         """A few ids, mostly of these statuses, rarely of none that is here."""

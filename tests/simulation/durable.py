@@ -18,7 +18,7 @@ from stores.makers import FOLDERS, HOMES, Folder, Job, postgres_in, sqlite_in
 
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, Completion
-from lionpride.stores.contract import Cancelled, Prompt, Settled, Store
+from lionpride.stores.contract import Prompt, Store
 from lionpride.stores.record import Record
 
 S = EventStatus
@@ -103,10 +103,6 @@ class Building(World):
                 process.stale -= changed & after.keys()
             else:
                 process.stale |= changed
-        if step.verb == "cancel" and isinstance(step.answer, list):
-            asked = zip(step.given["ids"], step.answer, strict=True)
-            ids = {uid for uid, answer in asked if answer is Cancelled.CLAIMED}
-            self.history.asked |= {token for token in self.history.outstanding if token[0] in ids}
         others = {row.id for row in self.reference.rows if self._is_anothers(row)}
         step.unsure = self.main.stale | others
         step.renewed = viewer is not self.main
@@ -300,7 +296,7 @@ class Building(World):
             outcome = self._outcome(row.id)
             step.given |= {"settle": row.id}
             answers = await self.store.settle([(self.events[row.id], row.attempt, outcome)])
-            assert answers == [Settled.APPLIED], "it was its own"
+            assert answers[0].is_recorded, "it was its own"
             if done:
                 self.reference.settle(*token, outcome, row.holder)
                 history.outstanding.pop(token)

@@ -210,6 +210,22 @@ def a_cancel_is_not_passed_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rows, "ask_cancel", lambda self, number: None)
 
 
+@fault("C5", "X1")
+def a_settlement_forgets_a_cancel(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, steps.Settle, "_one")
+    def one(old: Any, self: Any, rows: Rows, one: Any) -> Any:
+        rows._db.execute("UPDATE lease SET cancel = 0 WHERE number = ?", one[:1])
+        return old(self, rows, one)
+
+
+@fault("C5", "X1")
+def a_sweep_forgets_a_cancel(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "lapsed")
+    def lapsed(old: Any, self: Rows, now: float, limit: int) -> Any:
+        self._db.execute("UPDATE lease SET cancel = 0 WHERE until < ?", (now,))
+        return old(self, now, limit)
+
+
 def _spoil_pack(patch: pytest.MonkeyPatch, at: int) -> None:
     """Have a sweep keep a counter as it was."""
 

@@ -14,7 +14,7 @@ from simulation.story import Broken, History, Step, short
 from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFullError
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.rules.lifecycle import ARROWS, MAX_INTERRUPTIONS
-from lionpride.stores.contract import Extended, Settled
+from lionpride.stores.contract import Extended
 from lionpride.stores.record import Record
 
 S = EventStatus
@@ -205,7 +205,7 @@ def f3(_before: Shown, step: Step, _after: Shown, history: History) -> None:
         return
     seen = set(history.applied)
     for (uid, attempt, _), answer in zip(step.given["settlements"], step.answer, strict=True):
-        if answer is Settled.APPLIED:
+        if answer.is_recorded:
             demand((uid, attempt) not in seen, "F3: an attempt was settled twice")
             is_its = history.outstanding.get((uid, attempt)) == step.by
             demand(is_its, "F3: a lost claim was settled")
@@ -228,7 +228,7 @@ def f5(before: Shown, step: Step, after: Shown, _history: History) -> None:
     if step.verb == "settle":
         answers = zip(step.given["settlements"], step.answer, strict=True)
         for (uid, _, outcome), answer in answers:
-            if answer is Settled.APPLIED:
+            if answer.is_recorded:
                 tries[uid] = getattr(outcome, "tries", 0)
     for uid, was in before.records.items():
         now = after.records.get(uid)
@@ -292,6 +292,14 @@ def c4(_before: Shown, _step: Step, after: Shown, history: History) -> None:
         demand(answer is wanted, f"C4: a lease is {answer.value} that has to be {wanted.value}")
 
 
+def c5(_before: Shown, _step: Step, after: Shown, history: History) -> None:
+    """An event whose cancel was answered while it was claimed does not return to PENDING."""
+    for uid, attempt in history.asked - history.outstanding.keys():
+        now = after.records.get(uid)
+        waits = now is not None and now.status in (S.PENDING, S.PROCESSING)
+        demand(not waits, f"C5: attempt {attempt} was cancelled, and the event waits or runs again")
+
+
 REFUSED = (NotFoundError, OperationError)
 FULL = (ExistsError, QueueFullError)
 COMPARED = ("status", "priority", "attempt", "tries", "denials", "interruptions")
@@ -330,5 +338,5 @@ ON_ANSWER = ("F1", "F2", "F3", "F4")
 
 ALL: dict[str, Check] = {
     check.__name__.upper(): check
-    for check in (s1, s2, s3, a1, d1, d2, d3, f1, f2, f3, f4, f5, p1, p2, l1, c4, x1)
+    for check in (s1, s2, s3, a1, d1, d2, d3, f1, f2, f3, f4, f5, p1, p2, l1, c4, c5, x1)
 }

@@ -271,6 +271,19 @@ class CancelsWhatIsClaimed(Mutant):
         return answers
 
 
+@planted("C5", "X1")
+class ForgetsACancel(Mutant):
+    """The cancel of a claimed event is answered, and the request is not kept."""
+
+    async def cancel(self, events: Sequence[Any]) -> list[Cancelled]:
+        ids = [each if isinstance(each, UUID) else each.id for each in events]
+        found = await self.inner.get(ids)
+        claimed = {each.id for each in found if each is not None and each.status is S.PROCESSING}
+        rest = [each for each, uid in zip(events, ids, strict=True) if uid not in claimed]
+        answers = iter(await self.inner.cancel(rest))
+        return [Cancelled.CLAIMED if uid in claimed else next(answers) for uid in ids]
+
+
 @planted("X1")
 class RequeueKeepsDenials(Mutant):
     """A retry by hand begins with the denials of the life before."""

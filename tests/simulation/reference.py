@@ -66,8 +66,7 @@ class Reference:
 
     Args:
         clock: The time.
-        durable: Whether it outlives its process: leases lapse, and who is to cancel is told so
-            when it renews its lease. A store in memory tells its workers directly.
+        durable: Whether it outlives its process: leases lapse.
     """
 
     def __init__(self, clock: Callable[[], float], *, durable: bool = False) -> None:
@@ -181,8 +180,12 @@ class Reference:
         if row.claimed and row.holder != holder:
             return Settled.FENCED
         if not row.claimed:
-            return Settled.REPLAYED if row.shown is outcome.status else Settled.FENCED
-        row.claimed, row.shown = False, outcome.status
+            same = (
+                {outcome.status, S.CANCELLED} if outcome.status is S.PENDING else {outcome.status}
+            )
+            return Settled.REPLAYED if row.shown in same else Settled.FENCED
+        unwanted = row.cancel and outcome.status is S.PENDING
+        row.claimed, row.shown, row.cancel = False, outcome.status, False
         for counter in ("tries", "denials", "interruptions"):
             setattr(row, counter, getattr(row, counter) + getattr(outcome, counter, 0))
         if (attempt := getattr(outcome, "attempt", None)) is not None:
@@ -194,8 +197,10 @@ class Reference:
                 row.expires = outcome.expires  # type: ignore[assignment]
             elif not row.tries and (outcome.interruptions or outcome.error is not Unset):
                 row.expires = None
+        if unwanted:
+            row.shown = S.CANCELLED
         self._end(row, outcome.response)
-        return Settled.APPLIED
+        return Settled.CANCELLED if unwanted else Settled.APPLIED
 
     def _end(self, row: Row, response: Any = None) -> None:
         if row.shown is not S.PENDING:
@@ -216,7 +221,9 @@ class Reference:
             row.claimed, row.denials, row.due = False, 0, None
             row.interruptions += 1
             row.expires = row.expires if row.tries else None
-            row.shown = S.FAILED if row.interruptions > MAX_INTERRUPTIONS else S.PENDING
+            back = S.CANCELLED if row.cancel else S.PENDING
+            row.shown = S.FAILED if row.interruptions > MAX_INTERRUPTIONS else back
+            row.cancel = False
             self._end(row)
         return [(row.id, row.attempt) for row in lapsed]
 
@@ -224,7 +231,7 @@ class Reference:
         answers = []
         for row in [self.find(uid) for uid in ids]:
             if row.claimed:
-                row.cancel = self.durable
+                row.cancel = True
                 answers.append(Cancelled.CLAIMED)
             elif row.shown is not S.PENDING:
                 answers.append(Cancelled.SETTLED)

@@ -59,7 +59,7 @@ class History:
         attempts: The highest attempt that was handed out, for each id ever known.
         outstanding: Claims that have not been settled, and the process of each.
         applied: Tokens whose settlement was applied.
-        asked: Claims of which a durable store was asked to cancel the attempt.
+        asked: Claims whose cancel was answered, but for those of events that were retried since.
         partial: Whether a process shows only what it knows.
     """
 

@@ -271,7 +271,7 @@ async def test_what_is_claimed_before_is_not_too_late(store: Store, clock: Clock
 
 async def test_expire_ends_it_without_a_claim_and_says_how_many(store: Store, clock: Clock) -> None:
     heard: list[Any] = []
-    store.on_expired(heard.append)
+    store.on_expired(lambda event, _: heard.append(event))
     jobs = [await put_on(store, Terms(expires=clock.now + n)) for n in (1.0, 2.0, 9.0)]
     assert await store.expire() == 0
     clock.advance(2.0)
@@ -298,7 +298,7 @@ async def test_very_many_may_expire_at_one_instant(store: Store, clock: Clock) -
     await store.append([(job, 1.0) for job in jobs], terms=Terms(expires=clock.now + 1.0))
     (other,) = await put(store, 2.0)
     heard: list[Any] = []
-    store.on_expired(heard.append)
+    store.on_expired(lambda event, _: heard.append(event))
     clock.advance(1.0)
     assert await claim(store, 3) == [(other, 1)], "none of them is in its way"
     await store.expire()

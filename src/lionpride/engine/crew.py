@@ -27,7 +27,7 @@ from ..rules.lifecycle import (
     Outcome,
     after_interruption,
 )
-from ..stores.contract import Claim, Settled, Started
+from ..stores.contract import Claim, Started
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform, runs_in_thread
 from .exchange import Exchange
@@ -40,7 +40,6 @@ __all__ = ("Crew",)
 _PENDING = EventStatus.PENDING
 _PROCESSING = EventStatus.PROCESSING
 _COMPLETED = EventStatus.COMPLETED
-_APPLIED = Settled.APPLIED
 
 logger = logging.getLogger("lionpride")
 
@@ -286,15 +285,13 @@ class Crew(Exchange):
         if waits:  # its slot is free while the store takes its time
             self._free_slot()
         try:
-            answer = await self._settle(claim, outcome)
+            recorded = await self._settle(claim, outcome)
         finally:
             if not waits:
                 self._free_slot()
         event, observers = claim[0], self.shop.observers
-        if answer is _APPLIED and (observers.active or outcome.status is not _COMPLETED):
-            observers.tell(event, _PROCESSING, outcome.status, outcome)
-        if self._recalled:
-            await self._recall(event, outcome)
+        if recorded is not None and (observers.active or recorded.status is not _COMPLETED):
+            observers.tell(event, _PROCESSING, recorded.status, recorded)
 
     def _free_slot(self) -> None:
         self.shop.running -= 1

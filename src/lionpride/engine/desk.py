@@ -121,7 +121,8 @@ class Desk(Statuses):
         """Cancel an event: one that waits at once, one that runs at its next ``await``.
 
         Returns:
-            Whether it was still to be cancelled; False if it had ended.
+            Whether it was still to be cancelled; False if it had ended. After True the event
+            finishes: it does not wait for another attempt, unless ``retry`` sends it back.
 
         Raises:
             NotFoundError: if it is not here.

@@ -166,11 +166,11 @@ class Observers(Harmless):
             callbacks.remove(one)
         self.look()
 
-    def hear_of_expired(self, event: Work) -> None:
-        """An event has ended since it was not started in time."""
+    def hear_of_expired(self, event: Work, before: EventStatus) -> None:
+        """An event has ended: it was not started in time, or its worker died."""
         state = event.execution
         error = state.error if isinstance(state.error, BaseException) else None
-        self._tell_of(event, _PENDING, state.status, None, error)
+        self._tell_of(event, before, state.status, None, error)
 
     def tell(
         self,

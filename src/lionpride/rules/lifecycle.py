@@ -51,6 +51,7 @@ __all__ = (
     "Ending",
     "Outcome",
     "Pause",
+    "after_cancel",
     "after_denial",
     "after_error",
     "after_expiry",
@@ -250,6 +251,18 @@ def cancelled_while_waiting() -> Ending:
     """What ``executor.cancel`` makes of an event that has not started."""
     error = EventCancelledError("cancelled by executor.cancel() while it waited")
     return Ending(_S.CANCELLED, error=error, retryable=True)
+
+
+def after_cancel(error: object, duration: MaybeUnset[float] = Unset) -> Ending:
+    """The ending of an event that would return to PENDING after a cancel of its claim was answered.
+
+    Args:
+        error: The error of its last attempt, if there is one.
+        duration: Seconds that its last attempt took, if that is known.
+    """
+    cause = error if isinstance(error, BaseException) else None
+    cancel = EventCancelledError("cancelled by executor.cancel() when a worker had it", cause=cause)
+    return Ending(_S.CANCELLED, error=cancel, duration=duration, retryable=True)
 
 
 def after_expiry(execution: Execution) -> Ending:

@@ -60,6 +60,7 @@ class ByHand(Ringing):
         self._completed = self.states.lane(EventStatus.COMPLETED)
         # Claimed and not yet started: pending to a reader of this process, taken to a claim.
         self._held: dict[int, Work] = {}
+        self._unwanted: set[int] = set()  # claimed, and a cancel was answered
         self._waiting = Waiting(self._pending, self._held, self._clock)
         self._ready = self._waiting.ready
         self._new, self._new_at = self._ready.new, self._ready.new_at
@@ -68,7 +69,7 @@ class ByHand(Ringing):
         self._about: dict[str, Callable[[], About] | None] = {}
         self._bells = Bells()
         self._alarm: Alarm | None = None  # made when something expires
-        self._hearers: list[Callable[[Work], object]] = []
+        self._hearers: list[Callable[[Work, EventStatus], object]] = []
         self._given_clock = clock
         self._rations: dict[Limits, Rationing] = {}
         self._pools: dict[str, Limit] = {}
@@ -79,7 +80,7 @@ class ByHand(Ringing):
     async def expire(self) -> int:
         return self._lapse()
 
-    def on_expired(self, hear: Callable[[Work], object]) -> None:
+    def on_expired(self, hear: Callable[[Work, EventStatus], object]) -> None:
         self._hearers.append(hear)
 
     def _lapse(self) -> int:
@@ -107,7 +108,7 @@ class ByHand(Ringing):
         self.states.lane(ending.status)[number] = event
         self._ring_ended((number,))
         for hear in self._hearers:
-            hear(event)
+            hear(event, _PENDING)
 
     def _ration(self, limits: Limits) -> Rationing:
         """Who chooses under these limits."""
@@ -135,6 +136,7 @@ class ByHand(Ringing):
         for number in numbers:
             event = self._all[number]
             if number in self._held or number in self._processing:
+                self._unwanted.add(number)
                 for end in tuple(self._workers.values()):
                     end(event)
                 answers.append(Cancelled.CLAIMED)

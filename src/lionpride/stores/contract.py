@@ -77,10 +77,19 @@ class Settled(Enum):
 
     APPLIED = "applied"
     """It is on record."""
+    CANCELLED = "cancelled"
+    """The event is on record as CANCELLED (``after_cancel``): a cancel of the claim had been
+    answered, and the outcome would have returned the event to PENDING."""
     REPLAYED = "replayed"
-    """It was on record already; nothing changed."""
+    """It was on record already; nothing changed. So it is with an outcome that returns an event
+    to PENDING, if the event is CANCELLED after that attempt."""
     FENCED = "fenced"
     """The claim had been lost; nothing changed."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether this settlement changed what is on record."""
+        return self is Settled.APPLIED or self is Settled.CANCELLED
 
 
 class Extended(Enum):
@@ -98,7 +107,7 @@ class Cancelled(Enum):
     DONE = "done"
     """It was waiting, and is CANCELLED."""
     CLAIMED = "claimed"
-    """A worker has it: that one has to end the attempt."""
+    """A worker has it: that one has to end the attempt. The event does not return to PENDING."""
     SETTLED = "settled"
     """It had ended before; nothing changed."""
 
@@ -235,7 +244,12 @@ class Store(Protocol):
         """Show a claimed event as PROCESSING: it enters ``_invoke`` now."""
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        """Put on record what came of claims; one answer each, in order."""
+        """Put on record what came of claims; one answer each, in order.
+
+        An event whose cancel was answered CLAIMED never returns to PENDING: where the outcome
+        says so, CANCELLED is recorded and answered, in the step that ends the claim. Any other
+        outcome is recorded as it is.
+        """
 
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float | None = None
@@ -243,7 +257,10 @@ class Store(Protocol):
         """Renew leases; one answer each, in order."""
 
     async def sweep(self, limit: int = 1000) -> int:
-        """Give back what is held under a lapsed lease, as interrupted; how many."""
+        """Give back what is held under a lapsed lease, as interrupted; how many.
+
+        An event whose cancel was answered CLAIMED is CANCELLED instead.
+        """
 
     async def expire(self) -> int:
         """End what waits and was not started by the time that it ``expires``; how many.
@@ -318,8 +335,11 @@ class Store(Protocol):
     def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
         """Ring once, when an event of this store may have ended or been removed; a hint too."""
 
-    def on_expired(self, hear: Callable[[Work], object]) -> None:
-        """Call it, from now on, with each event of this process that has ended by ``expire``."""
+    def on_expired(self, hear: Callable[[Work, EventStatus], object]) -> None:
+        """Call it, from now on, with each event of this process that ``expire`` or ``sweep`` ends.
+
+        The second argument is the status before: PENDING by ``expire``, PROCESSING by ``sweep``.
+        """
 
     def ring_idle(self) -> None:
         """Ring the bells of ``on_idle``: a worker has stopped, so who waits may look again."""

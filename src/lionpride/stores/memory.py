@@ -16,6 +16,7 @@ from ..rules.lifecycle import (
     Completion,
     Ending,
     Outcome,
+    after_cancel,
     after_interruption,
     apply,
 )
@@ -253,7 +254,7 @@ class MemoryStore(ByHand):
             self._ration(limits),
             self._waiting,
             self._bells,
-            lanes=(self._pending, self._processing, self._completed),
+            lanes=(self._pending, self._processing, self._completed, self._unwanted),
             complete_now=self.complete_now,
             lapse=self._lapse,
         )
@@ -300,17 +301,28 @@ class MemoryStore(ByHand):
         number: int = own.get("_arrival", 0)
         if self._processing.get(number) is not event or own["_attempt"] != attempt:
             return self._settle_unstarted(event, attempt, outcome)
-        apply(event.execution, outcome)
-        self._end_meter(event, outcome)
+        answer = self._apply(number, event, outcome)
         del self._processing[number]
-        if outcome.status is _PENDING:
+        status = event.execution.status
+        if status is _PENDING:
             self._pending[number] = event
             self._let_wait(number, outcome.delay)
         else:
-            self.states.lane(outcome.status)[number] = event
+            self.states.lane(status)[number] = event
         if self._bells.idle or self._bells.ended:
             self._ring_ended((number,))
-        return _APPLIED
+        return answer
+
+    def _apply(self, number: int, event: Work, outcome: Outcome) -> Settled:
+        """Write on an event what came of its claim, or that a cancel of the claim was answered."""
+        state, unwanted = event.execution, number in self._unwanted
+        apply(state, outcome)
+        self._end_meter(event, outcome)
+        self._unwanted.discard(number)
+        if not unwanted or state.status is not _PENDING:
+            return _APPLIED
+        apply(state, after_cancel(state.error, state.duration))
+        return Settled.CANCELLED
 
     def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
         own = event.__dict__
@@ -318,6 +330,8 @@ class MemoryStore(ByHand):
         if self._processing.get(number) is not event or own["_attempt"] != attempt:
             return self._settle_unstarted(event, attempt, Completion(response, duration))
         del self._processing[number]
+        if self._unwanted:
+            self._unwanted.discard(number)
         own["_status"] = "completed"  # PROCESSING to COMPLETED: always an arrow
         own["_response"] = response
         own["_duration"] = duration
@@ -334,6 +348,7 @@ class MemoryStore(ByHand):
         event, attempt, own = done
         ready, bells = self._ready, self._bells
         usual = own["_status"] == "processing" and own["_attempt"] == attempt and not bells.ended
+        usual = usual and not self._unwanted
         if not usual or ready.new or ready.heap or not ready.run or self._waiting.mixed:
             self.complete_now(event, attempt, response, duration)
             return self.claim_now()
@@ -362,17 +377,18 @@ class MemoryStore(ByHand):
         if number is None or self._all.get(number) is not event or state.attempt != attempt:
             return Settled.FENCED
         if number not in self._held:
-            return Settled.REPLAYED if state.status is outcome.status else Settled.FENCED
-        apply(state, outcome)
-        self._end_meter(event, outcome)
+            cancelled = outcome.status is _PENDING and state.status is EventStatus.CANCELLED
+            same = cancelled or state.status is outcome.status
+            return Settled.REPLAYED if same else Settled.FENCED
+        answer = self._apply(number, event, outcome)
         del self._held[number]
-        if isinstance(outcome, Ending) and outcome.status is _PENDING:
+        if isinstance(outcome, Ending) and state.status is _PENDING:
             self._let_wait(number, outcome.delay)
         else:
             del self._pending[number]
-            self.states.lane(outcome.status)[number] = event
+            self.states.lane(state.status)[number] = event
             self._ring_ended((number,))
-        return _APPLIED
+        return answer
 
     def _end_meter(self, event: Work, outcome: Outcome) -> None:
         """Let go of what the claim of an event holds, and pause what it says is exhausted."""
@@ -386,12 +402,14 @@ class MemoryStore(ByHand):
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float | None = None
     ) -> list[Extended]:
-        return [Extended.OK if self._has(*claim) else Extended.LOST for claim in claims]
+        return [self._extended(*claim) for claim in claims]
 
-    def _has(self, event: Work, attempt: int) -> bool:
+    def _extended(self, event: Work, attempt: int) -> Extended:
         number = event.execution.arrival or 0
         holder = self._held.get(number) or self._processing.get(number)
-        return holder is event and event.execution.attempt == attempt
+        if holder is not event or event.execution.attempt != attempt:
+            return Extended.LOST
+        return Extended.CANCEL if number in self._unwanted else Extended.OK
 
     async def sweep(self, limit: int = 1000) -> int:
         return 0  # a claim ends with this process, and so does the store

@@ -14,8 +14,8 @@ from .waiting import Waiting
 
 __all__ = ("ways",)
 
-Lanes: TypeAlias = tuple[dict[int, Work], dict[int, Work], dict[int, Work]]
-"""What is PENDING, PROCESSING and COMPLETED, by number."""
+Lanes: TypeAlias = tuple[dict[int, Work], dict[int, Work], dict[int, Work], set[int]]
+"""What is PENDING, PROCESSING and COMPLETED, by number; and what is to be cancelled of it."""
 
 Claim: TypeAlias = Callable[[], Started | None]
 Complete: TypeAlias = Callable[[Work, int, Any, float], Settled]
@@ -36,7 +36,7 @@ def ways(
         ration: Chooses what is claimed.
         waiting: What waits.
         bells: The store's.
-        lanes: What is PENDING, PROCESSING and COMPLETED, by number.
+        lanes: The store's.
         complete_now: As ``Immediate.complete_now``.
         lapse: Ends what was not started in time.
     """
@@ -48,7 +48,7 @@ def ways(
 def _claiming(
     ration: Rationing, waiting: Waiting, bells: Bells, lanes: Lanes, lapse: Callable[[], object]
 ) -> Claim:
-    pending, processing, _ = lanes
+    pending, processing, *_ = lanes
 
     def claim() -> Started | None:
         if waiting.mixed:
@@ -90,13 +90,13 @@ def _passing_on(
     complete: Complete,
 ) -> Callable[[Started, Any, float], Started | None]:
     """The usual case written out, as in ``MemoryStore.next_now``; that of a pair to its end."""
-    pending, processing, completed = lanes
+    pending, processing, completed, unwanted = lanes
     ready, lines, pair = waiting.ready, ration.lines, ration.limits.pair
     run, new, heap, holds = ready.run, ready.new, ready.heap, ration.limits.holds
 
     def pass_on(done: Started, response: Any, duration: float) -> Started | None:
         event, attempt, own = done
-        usual = own["_status"] == "processing" and own["_attempt"] == attempt
+        usual = own["_status"] == "processing" and own["_attempt"] == attempt and not unwanted
         if not usual or bells.ended or not run or new or heap or waiting.mixed:
             complete(event, attempt, response, duration)
             return claim()

@@ -53,7 +53,7 @@ async def test_more_than_a_piece_expires_and_each_is_told_of_once(
     store: Store, clock: Clock
 ) -> None:
     told: list[Any] = []
-    store.on_expired(told.append)
+    store.on_expired(lambda event, _: told.append(event))
     jobs = [Job() for _ in range(EXPIRE + 7)]
     await store.append([(job, 1.0) for job in jobs], terms=Terms(expires=clock() + 5))
     clock.advance(6.0)

@@ -11,7 +11,7 @@ from ...model import registry
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
-from ..contract import Claim, Settlement
+from ..contract import Claim, Settled, Settlement
 from ..sql.forms import Exit
 from ..sql.holding import Taken
 from ..sql.local import heard
@@ -24,6 +24,7 @@ from .expiring import Expire
 from .lanes import Asked, take
 from .leasing import disown
 from .link import Db
+from .news import ENDED
 from .opened import Opened
 from .rationing import Rationed
 from .taking_in import TakingIn
@@ -316,8 +317,15 @@ class Claims(TakingIn):
                 back.append((one[0], one[3] + 1, "pending", one[1], 0.0, one[2], state))
             else:
                 rows.append(one)
-        self._ask(lambda db: settling.settle(db, back)).add_done_callback(heard)
+        asked = self._ask(lambda db: settling.settle(db, back), self._put_back)
+        asked.add_done_callback(heard)
         return answer._replace(rows=rows, wait=0.0)
+
+    def _put_back(self, answers: Sequence[Settled]) -> None:
+        """Tell of those events of missing classes that were cancelled and did not go back."""
+        if Settled.CANCELLED in answers:
+            self._herald.tell(ENDED)
+            self._ring_if_idle()
 
     def _release(self, taken: Taken) -> None:
         """Give back what nobody waits for."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ...model.execution import EventStatus
 from ..contract import Settled
-from ..sql.forms import Settling
+from ..sql.columns import cancelled
+from ..sql.forms import PENDING, Settling
 from .link import Db
 from .reading import standing
 
 __all__ = ("settle",)
+
+_CANCELLED: Final = EventStatus.CANCELLED.value
 
 _SETTLE: Final = """
 WITH gone AS (
@@ -22,6 +26,7 @@ WITH gone AS (
         duration, retryable, result, attempts, expires, place
     )
     WHERE l.number BETWEEN given.number AND given.number AND l.attempt = given.attempt
+        AND NOT (l.cancel AND given.status = 'pending')
     RETURNING given.*
 ), ended AS (
     INSERT INTO {finished} (number, queue, status, ended, attempt, tries, denials, interruptions,
@@ -65,16 +70,35 @@ async def settle(db: Db, settlings: Sequence[Settling]) -> list[Settled]:
     answers: dict[int, Settled] = {
         at: Settled.APPLIED for token, at in first.items() if token[0] in applied
     }
+    answers |= await _cancel(db, settlings, [at for at in first.values() if at not in answers])
     if len(answers) < len(settlings):
         others = [at for at in range(len(settlings)) if at not in answers]
         stands = await standing(db, [settlings[at][0] for at in others])
         for at in others:
             number, attempt, status, *_ = settlings[at]
-            same = stands.get(number) == (status, attempt)
             again = db.again and settlings[at][6] is not None and first.get((number, attempt)) == at
-            done = Settled.APPLIED if again else Settled.REPLAYED
-            answers[at] = done if same else Settled.FENCED
+            if stands.get(number) == (status, attempt):
+                answers[at] = Settled.APPLIED if again else Settled.REPLAYED
+            elif status == PENDING and stands.get(number) == (_CANCELLED, attempt):
+                answers[at] = Settled.CANCELLED if again else Settled.REPLAYED
+            else:
+                answers[at] = Settled.FENCED
     return [answers[at] for at in range(len(settlings))]
+
+
+async def _cancel(db: Db, settlings: Sequence[Settling], left: Sequence[int]) -> dict[int, Settled]:
+    """End those events that would return to PENDING though a cancel of the claim was answered.
+
+    Args:
+        db: The tables.
+        settlings: All that is settled.
+        left: The places of those that the first statement did not record.
+    """
+    back = {settlings[at][0]: at for at in left if settlings[at][2] == PENDING}
+    if not back:
+        return {}
+    done = await _settle(db, [cancelled(settlings[at]) for at in back.values()])
+    return {back[number]: Settled.CANCELLED for number in done}
 
 
 async def _settle(db: Db, settlings: Sequence[Settling]) -> list[int]:

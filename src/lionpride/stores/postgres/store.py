@@ -97,21 +97,24 @@ class PostgresStore(Claims):
         lost = [
             event.__dict__.get("_arrival", 0)
             for (event, attempt, _), answer in zip(settlements, answers, strict=True)
-            if answer is not Settled.APPLIED
+            if not answer.is_recorded
             and self._holding.has(event.__dict__.get("_arrival", 0), event, attempt)
         ]
         if lost:
             await self._sights.see(lost)
         self._sights.moved(event.__dict__.get("_arrival", 0) for event, _, _ in settlements)
         self._holding.settled(settlements, answers)
-        back = False
+        news = set[str]()
         for (event, _, outcome), answer in zip(settlements, answers, strict=True):
-            if answer is Settled.APPLIED:
+            if answer.is_recorded:
                 event.__dict__.pop("_meter", None)
-            if outcome.status is EventStatus.PENDING:
-                back = True
+            if outcome.status is EventStatus.PENDING and answer is not Settled.CANCELLED:
+                news.add(READY)
                 self._alarm.set(event.execution.expires)
-        self._herald.tell(READY if back else ENDED)
+            else:
+                news.add(ENDED)
+        if news:
+            self._herald.tell("".join(sorted(news)))
         self._ring_if_idle()
         self._note()
         return answers
@@ -204,6 +207,7 @@ class PostgresStore(Claims):
             self._is_shared = True  # somebody else is at work, though nothing was heard of him yet
         await self._refresh(swept.numbers)
         if swept.numbers:
+            self._tell_swept(swept.numbers)
             self._bells.ring_ready()
             self._herald.tell(READY + ENDED)
         for worker in self._workers.keys() - self._leaving:

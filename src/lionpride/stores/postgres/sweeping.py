@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...rules.lifecycle import after_interruption
-from ..sql.columns import packed_ending
+from ..sql.columns import packed_cancel, packed_ending
 from ..sql.forms import PENDING, PROCESSING, STATE
 from ..sql.host import host, is_dead
 from .leasing import lapse
@@ -41,8 +41,9 @@ WHERE queue = $1 AND shard = $2 AND EXISTS (SELECT FROM loose)
 """
 """Adds what was counted in transactions of others to the other counts."""
 
+_STATE: Final = ", ".join(f"l.{each.strip()}" for each in STATE.split(","))
 _LAPSED: Final = f"""
-SELECT l.held, l.number, l.priority, {", ".join(f"l.{each.strip()}" for each in STATE.split(","))}
+SELECT l.held, l.cancel, l.number, l.priority, {_STATE}
 {_IS_LAPSED} ORDER BY l.number LIMIT $3 FOR UPDATE OF l SKIP LOCKED
 """
 
@@ -96,21 +97,23 @@ class Sweep:
         async with db.transaction():
             rows = await db.rows(_LAPSED, self.now, db.queue, self.limit)
             await self._place(db, rows)
-            return [row[1] for row in rows]
+            return [row[2] for row in rows]
 
     async def _place(self, db: Db, rows: Sequence[Any]) -> None:
         back, ended = [], []
         now: float = await db.value("SELECT {now}", self.now)
-        for held, number, priority, *state in rows:
+        for held, cancel, number, priority, *state in rows:
             if held is not None:
                 await spend_held(db, read_held(held), now)
             ending = after_interruption(state[3])
             after, status = packed_ending(ending, tuple(state)), ending.status.value
+            if status == PENDING and cancel:
+                status, after = packed_cancel(after)
             if status == PENDING:
                 back.append((0.0, priority, number, after))
             else:
                 ended.append((number, status, 0.0, after))
-        numbers = [row[1] for row in rows]
+        numbers = [row[2] for row in rows]
         await db.run("DELETE FROM {lease} WHERE number = ANY($1::bigint[])", numbers)
         await let_wait(db, db.queue, back)
         await finish(db, db.queue, ended)

@@ -22,6 +22,7 @@ from ...rules.lifecycle import (
     Completion,
     Ending,
     Outcome,
+    after_cancel,
     after_expiry,
     after_interruption,
     apply,
@@ -29,12 +30,13 @@ from ...rules.lifecycle import (
 from ...rules.texts import check_text
 from ..record import Record
 from ..terms import Terms
-from .forms import NEW, Found, Fresh, Kept, Place, State
+from .forms import NEW, Found, Fresh, Kept, Place, Settling, State
 
 __all__ = (
     "after",
     "agrees",
     "bill_of",
+    "cancelled",
     "entries_of",
     "event_of",
     "event_of_found",
@@ -43,6 +45,7 @@ __all__ = (
     "is_untried",
     "kept_of",
     "packed_attempts",
+    "packed_cancel",
     "packed_ending",
     "packed_expiry",
     "place_of",
@@ -287,6 +290,21 @@ def packed_expiry(state: State) -> tuple[str, State]:
     """The status and the state of an event that waited, and was not started in time."""
     own = entries_of("pending", state)
     ending = after_expiry(Execution.over(own))
+    return ending.status.value, after(ending, own)
+
+
+def cancelled(one: Settling) -> Settling:
+    """What is recorded of a settlement to PENDING whose claim was cancelled."""
+    number, attempt, _, _, ended, priority, state = one
+    assert state is not None, "only the holder of a claim settles it"
+    status, state = packed_cancel(state)
+    return number, attempt, status, 0.0, ended, priority, state
+
+
+def packed_cancel(state: State) -> tuple[str, State]:
+    """The status and the state of an event that would wait in this state, but for a cancel."""
+    own = entries_of("pending", state)
+    ending = after_cancel(own.get("_error"), own.get("_duration", Unset))
     return ending.status.value, after(ending, own)
 
 

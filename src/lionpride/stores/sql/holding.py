@@ -12,7 +12,14 @@ from typing import Any, Final
 from ...errors import NotFoundError, OperationError
 from ...model.execution import FIXED, TERMINAL, EventStatus
 from ...model.work import Work
-from ...rules.lifecycle import Completion, Ending, Outcome, after_interruption, apply
+from ...rules.lifecycle import (
+    Completion,
+    Ending,
+    Outcome,
+    after_cancel,
+    after_interruption,
+    apply,
+)
 from ..bells import Bells
 from ..contract import Claim, Entry, Settled, Settlement
 from ..shown import Shown
@@ -322,20 +329,22 @@ class Holding:
             number = event.__dict__.get("_arrival", 0)
             if self.has(number, event, attempt):
                 del self.claims[number]
-                if answer is Settled.APPLIED:
-                    self._apply(number, event, outcome)
+                if answer.is_recorded:
+                    self._apply(number, event, outcome, answer is Settled.CANCELLED)
                 else:
                     self.refresh([number])  # another process has it, or had
         return answers
 
-    def _apply(self, number: int, event: Work, outcome: Outcome) -> None:
+    def _apply(self, number: int, event: Work, outcome: Outcome, cancelled: bool) -> None:
         """An outcome is on record: write it on the event, and show that."""
         state, before = event.execution, event.execution.status
         if isinstance(outcome, Completion):
             self._complete(number, event, outcome.response, outcome.duration)
             return
         apply(state, outcome)
-        if outcome.delay:
+        if cancelled:
+            apply(state, after_cancel(state.error, state.duration))
+        elif outcome.delay:
             state.due = self._clock() + outcome.delay
         if before is not state.status:
             self.shown.move(number, event, before, state.status)

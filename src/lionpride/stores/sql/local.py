@@ -97,7 +97,7 @@ class Local(ABC):
         )
         self._alarm = Alarm(clock, self._expire)
         self._telling = Telling(self._holding.claims, self._publish)
-        self._hearers: list[Callable[[Work], object]] = []
+        self._hearers: list[Callable[[Work, EventStatus], object]] = []
         self._workers: dict[str, Callable[[Work], object]] = {}
         self._about: dict[str, Callable[[], About] | None] = {}
         self._since: dict[str, float] = {}  # when each of them began
@@ -170,7 +170,7 @@ class Local(ABC):
             count += some
         return count
 
-    def on_expired(self, hear: Callable[[Work], object]) -> None:
+    def on_expired(self, hear: Callable[[Work, EventStatus], object]) -> None:
         """As ``Store.on_expired``."""
         self._hearers.append(hear)
 
@@ -186,9 +186,19 @@ class Local(ABC):
     def _tell_expired(self, numbers: Iterable[int], mine: Mapping[int, Work]) -> None:
         """Tell who waits for events that were not started in time, and who hears of all."""
         self._bells.ring_ended(numbers)
-        for event in mine.values():
+        self._tell_ended(mine.values(), EventStatus.PENDING)
+
+    def _tell_ended(self, events: Iterable[Work], before: EventStatus) -> None:
+        """Tell the observers of events that were ended by no worker."""
+        for event in events:
             for hear in self._hearers:
-                hear(event)
+                hear(event, before)
+
+    def _tell_swept(self, numbers: Iterable[int]) -> None:
+        """Tell the observers of those events that a sweep has ended and this process has."""
+        swept = self._held(numbers).values()
+        ended = [event for event in swept if event.execution.status in TERMINAL]
+        self._tell_ended(ended, EventStatus.PROCESSING)
 
     # -- by hand -----------------------------------------------------------------------------
 

@@ -350,6 +350,11 @@ class Rows(Look):
         """Ask the holder of a lease to cancel the attempt."""
         self._db.execute("UPDATE lease SET cancel = 1 WHERE number = ?", (number,))
 
+    def is_unwanted(self, number: int, attempt: int) -> bool:
+        """Whether a cancel was asked for while this claim holds its lease."""
+        query = "SELECT cancel FROM lease WHERE number = ? AND attempt = ?"
+        return bool(self._db.execute(query, (number, attempt)).get)
+
     def reopen(self, number: int) -> bool:
         """Let an ended event wait again, with its counters at zero; whether it could be."""
         statuses = ", ".join(f"'{status.value}'" for status in RETRYABLE)

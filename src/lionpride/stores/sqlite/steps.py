@@ -16,6 +16,7 @@ from ...model import registry
 from ...model.execution import EventStatus
 from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
 from ..contract import Cancelled, Extended, Settled
+from ..sql.columns import cancelled
 from ..sql.forms import Kept, Settling, State, Waits
 from ..sql.host import host, is_dead, this_process
 from ..sql.rationing import Ration, Rationed
@@ -43,6 +44,7 @@ T = TypeVar("T")
 
 _PENDING: Final = EventStatus.PENDING.value
 _PROCESSING: Final = EventStatus.PROCESSING.value
+_CANCELLED: Final = EventStatus.CANCELLED.value
 _RETRYABLE: Final = frozenset(status.value for status in RETRYABLE)
 
 Step: TypeAlias = Callable[[Bulk], Any]
@@ -60,9 +62,11 @@ class Settle:
 
     @staticmethod
     def together(rows: Rows, steps: Sequence[Settle]) -> list[Any] | None:
-        """The answers to all, if every claim still holds."""
+        """The answers to all, if every claim still holds and each outcome is recorded as it is."""
         settlings = [one for step in steps for one in step.settlings]
         if any(one[6] is None for one in settlings):
+            return None
+        if any(_is_unwanted(rows, one) for one in settlings):
             return None
         if not rows.end_leases([one[:2] for one in settlings]):
             return None
@@ -74,11 +78,19 @@ class Settle:
 
     def _one(self, rows: Rows, one: Settling) -> Settled:
         number, attempt, status, *_, state = one
+        unwanted = state is not None and _is_unwanted(rows, one)
         if state is not None and rows.end_leases([(number, attempt)]):
-            _put(rows, [one])
-            return Settled.APPLIED
-        same = rows.standing(number) == (status, attempt)
-        return Settled.REPLAYED if same else Settled.FENCED
+            _put(rows, [cancelled(one) if unwanted else one])
+            return Settled.CANCELLED if unwanted else Settled.APPLIED
+        same = [(status, attempt)]
+        if status == _PENDING:
+            same.append((_CANCELLED, attempt))
+        return Settled.REPLAYED if rows.standing(number) in same else Settled.FENCED
+
+
+def _is_unwanted(rows: Rows, one: Settling) -> bool:
+    """Whether an event would return to PENDING though a cancel of its claim was answered."""
+    return one[2] == _PENDING and rows.is_unwanted(*one[:2])
 
 
 def _put(rows: Rows, settlings: Sequence[Settling]) -> None:
@@ -262,10 +274,12 @@ class Sweep:
         for one in lapsed:
             ending = after_interruption(one.state[3])
             rows.takings.spend_held(one.number, one.state[0], self.now)
-            rows.end_leases([(one.number, one.state[0])])
             state, status = self.pack(ending, one.state), ending.status.value
             when = self.ended()
-            _put(rows, [(one.number, one.state[0], status, 0.0, when, one.priority, state)])
+            settling = (one.number, one.state[0], status, 0.0, when, one.priority, state)
+            unwanted = _is_unwanted(rows, settling)
+            rows.end_leases([(one.number, one.state[0])])
+            _put(rows, [cancelled(settling) if unwanted else settling])
         rows.takings.tidy(self.now)
         if lapsed:
             rows.published.clear_orphans()

@@ -250,7 +250,7 @@ class SqliteStore(Manage):
     def _settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
         self._holding.settled(settlements, answers)
         for (event, _, outcome), answer in zip(settlements, answers, strict=True):
-            if answer is Settled.APPLIED:
+            if answer.is_recorded:
                 event.__dict__.pop("_meter", None)
             if outcome.status is EventStatus.PENDING:
                 self._alarm.set(event.execution.expires)
@@ -282,6 +282,7 @@ class SqliteStore(Manage):
         numbers, self._others = answer
         self._holding.refresh(numbers)
         if numbers:
+            self._tell_swept(numbers)
             self._bells.ring_ready()
         return len(numbers)
 
