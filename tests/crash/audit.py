@@ -17,18 +17,22 @@ class Findings:
     Attributes:
         events, attempts, interrupted: How many there were.
         order: The numbers of what was claimed, in the order of the claims.
-        lost, twice, overlapping, late, wrong: What should not be. ``late`` are attempts that
-            began after the event had finished elsewhere.
+        cancelled: How many events ended so.
+        lost, twice, overlapping, late, again, wrong: What should not be. ``late`` are attempts that
+            began after the event had finished elsewhere; ``again`` are claims after a cancel had
+            been answered.
     """
 
     events: int = 0
     attempts: int = 0
     interrupted: int = 0
+    cancelled: int = 0
     order: list[int] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
     overlapping: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def troubles(self) -> list[str]:
@@ -38,6 +42,7 @@ class Findings:
             "completed twice": self.twice,
             "overlap": self.overlapping,
             "started after it had finished elsewhere": self.late,
+            "cancelled and started again": self.again,
         }
         found = [f"{name}: {each}" for name, those in named.items() for each in those]
         return found + self.wrong
@@ -47,21 +52,22 @@ def audit(facts: Facts, journal: Path) -> Findings:
     """Hold what a store says, on which nobody works any more, against its journal."""
     found, lines = Findings(events=len(facts.numbers), wrong=list(facts.wrong)), read(journal)
     _check_kept(facts, lines, found)
+    _check_cancels(facts, lines, found)
     _check_attempts(facts, lines, found)
     _check_overlaps(facts, lines, found)
     return found
 
 
 def _check_kept(facts: Facts, lines: list[Line], found: Findings) -> None:
-    """What was acknowledged is there, and everything has been completed once."""
-    numbers = facts.numbers
+    """What was acknowledged is there, and everything has been completed once, or cancelled."""
+    numbers, asked = facts.numbers, {line.event for line in lines if line.what == "ask"}
     for line in lines:
         if line.what == "appended" and line.event not in numbers:
             found.lost.append(f"event {line.event}, acknowledged to {line.pid}, is not there")
     ended = {end.number: end for end in facts.finished}
     for uid, number in numbers.items():
         end = ended.get(number)
-        if end is None or end.status != "completed":
+        if end is None or end.status not in ("completed", "cancelled" if uid in asked else ""):
             found.wrong.append(f"event {uid} is {'not ended' if end is None else end.status}")
     told: Counter[str] = Counter()
     for line in lines:
@@ -72,6 +78,23 @@ def _check_kept(facts: Facts, lines: list[Line], found: Findings) -> None:
                 found.lost.append(f"the completion {line} was acknowledged, and is not there")
     found.twice += [f"event {uid}, as was told" for uid, times in told.items() if times > 1]
     found.twice += [f"event {n}, on record" for n, times in facts.ends.items() if times > 1]
+
+
+def _check_cancels(facts: Facts, lines: list[Line], found: Findings) -> None:
+    """No attempt is claimed after a cancel was answered, whether the event waited or ran."""
+    cancels = dict(facts.cancels)
+    for end in facts.finished:
+        if end.status == "cancelled":
+            found.cancelled += 1
+            cancels.setdefault(end.number, end.attempt)
+    for line in lines:
+        if line.what == "cancel" and facts.numbers.get(line.event) not in cancels:
+            found.lost.append(f"the cancel {line} was answered, and is not on record")
+    found.again += [
+        f"event {number}: attempt {attempt}, cancelled in attempt {cancels[number]}"
+        for number, attempt in facts.claims
+        if attempt > cancels.get(number, attempt)
+    ]
 
 
 def _check_attempts(facts: Facts, lines: list[Line], found: Findings) -> None:
@@ -90,13 +113,17 @@ def _check_attempts(facts: Facts, lines: list[Line], found: Findings) -> None:
             found.wrong.append(f"attempt {attempt} of event {number} follows {last[number]}")
         last[number] = attempt
         found.order.append(number)
+    completed = {end.number for end in facts.finished if end.status == "completed"}
     for end in facts.finished:
         found.attempts += end.attempt
         found.interrupted += end.interruptions
         said = end.tries, end.kept, end.denials, end.attempt
-        slipped = facts.slips[end.number]
-        released = end.attempt - 1 - slipped - end.interruptions
+        slipped = facts.slips[end.number] if end.number in completed else end.tries
+        last_one = 1 if end.number in completed else 0
+        released = end.attempt - last_one - slipped - end.interruptions
         most = end.attempt - begun[uids[end.number]] if releases else 0
+        if end.number not in completed:
+            most = max(most, 1)  # the attempt that a cancel ended counts as nothing else
         if said != (slipped, slipped, 0, last[end.number]) or not 0 <= released <= most:
             found.wrong.append(
                 f"{end} of an event that was to fail {slipped} times, and was claimed "
@@ -106,7 +133,7 @@ def _check_attempts(facts: Facts, lines: list[Line], found: Findings) -> None:
     finishes = {(x.event, x.attempt) for x in lines if x.what == "finish"}
     attempts = {end.number: end.attempt for end in facts.finished}
     for uid, number in facts.numbers.items():
-        if (uid, attempts.get(number)) not in finishes:
+        if number in completed and (uid, attempts.get(number)) not in finishes:
             found.wrong.append(f"event {uid}: the attempt on record never finished")
 
 

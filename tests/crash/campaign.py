@@ -59,6 +59,7 @@ LATEST = 100_000.0
 """Seconds that the wall clock is ahead in the end: more than at any time before."""
 
 COUNTED = {
+    "cancel": "cancels",
     "stop": "stops",
     "clock": "jumps of the clock",
     "read": "foreign readers",
@@ -292,6 +293,8 @@ class Campaign:
     def _beside(self, executor: Doer) -> list[Coroutine[Any, Any, None]]:
         """What goes on while workers die."""
         does = [self._append(executor)]
+        if "cancels" in self._chosen:
+            does.append(self._cancel(executor))
         if "clock" in self._chosen:
             does.append(self._jump())
         if "executors" in self._chosen and self.base.path is not None:
@@ -315,6 +318,19 @@ class Campaign:
                 for deed in await executor.append_many(deeds):
                     self._written.write("appended", deed.id)
             await asyncio.sleep(0.02)
+
+    async def _cancel(self, executor: Doer) -> None:
+        """Cancel an event now and then: mostly one that runs, and at times one that waits."""
+        rng = self._rng
+        while True:
+            status = rng.choice((EventStatus.PROCESSING,) * 3 + (EventStatus.PENDING,))
+            found = await executor.store.events(status, limit=20)
+            if found:
+                one = rng.choice(found).id
+                self._written.write("ask", one)
+                if await executor.cancel(one):
+                    self._written.write("cancel", one)
+            await asyncio.sleep(rng.choice((0.0, 0.02, 0.1)))
 
     async def _jump(self) -> None:
         """Set the workers' wall clock now and then."""

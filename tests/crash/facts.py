@@ -41,6 +41,7 @@ class Facts:
         renewed: When it was claimed or renewed last, by the clock of this machine, where the store
             has no clock of its own. All times are Unix time in seconds.
         ended: When the first ending of each was put on record, by number.
+        cancels: The attempt of each event whose cancel was answered while it was claimed.
         wrong: What is wrong with the tables themselves.
     """
 
@@ -52,6 +53,7 @@ class Facts:
     until: dict[tuple[int, int], float] = field(default_factory=dict)
     renewed: dict[tuple[int, int], float] = field(default_factory=dict)
     ended: dict[int, float] = field(default_factory=dict)
+    cancels: dict[int, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
     def lapse(self, number: int, attempt: int, lease: float) -> float:

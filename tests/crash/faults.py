@@ -17,6 +17,7 @@ class Fault(NamedTuple):
 
 
 FAULTS = {
+    "cancels": Fault("events are cancelled while they run, fail into a retry, or wait"),
     "executors": Fault(
         "each process opens the store twice; a foreign program opens the SQLite file, reads, closes"
     ),

@@ -15,11 +15,12 @@ class Line(NamedTuple):
     """One thing that happened.
 
     ``what`` is "up" (a worker begins; ``extra`` is its lease), "old" (it is of the release before),
-    "appended" (acknowledged), "start" and "finish" (of ``_invoke``), "settled" (as an observer is
-    told), "point" (the process kills itself in the next call), "kill" (the parent is about to),
-    "stop" (the process is stopped in the next call), "exhausted" (it gets no file descriptors),
-    "clock" (the workers' wall clock was set; ``extra`` is by how much it is ahead), "gone" (the
-    file was removed or changed) or "error" (a worker ends with that error).
+    "appended" (acknowledged), "ask" (for a cancel), "cancel" (answered), "start" and "finish" (of
+    ``_invoke``), "settled" (as an observer is told), "point" (the process kills itself in the next
+    call), "kill" (the parent is about to), "stop" (the process is stopped in the next call),
+    "exhausted" (it gets no file descriptors), "clock" (the workers' wall clock was set; ``extra``
+    is by how much it is ahead), "gone" (the file was removed or changed) or "error" (a worker ends
+    with that error).
     """
 
     what: str

@@ -6,7 +6,7 @@ from typing import Any
 
 from crash.deeds import Doer
 
-from lionpride.stores.postgres import claiming, completing, settling
+from lionpride.stores.postgres import claiming, completing, settling, sweeping
 from lionpride.stores.postgres.pulse import Pulse as PulseOfPostgres
 from lionpride.stores.sqlite import opened, steps
 from lionpride.stores.sqlite.pulse import Pulse
@@ -35,6 +35,17 @@ def guard_by_id() -> None:
         return all(end_leases_of(self, [n], of_today(self, n, attempt)) for n in numbers)
 
     Rows.end_leases_of = spoilt_end  # type: ignore[method-assign]
+
+
+def forgets_cancels() -> None:
+    """The transaction that ends a lease does not see that its cancel was answered."""
+    check = " AND NOT (l.cancel AND given.status = 'pending')"
+    settle, lapsed = " ".join(settling._SETTLE.split()), sweeping._LAPSED
+    assert check in settle
+    assert "l.cancel" in lapsed
+    settling._SETTLE = settle.replace(check, "")  # type: ignore[misc]
+    sweeping._LAPSED = lapsed.replace("l.cancel", "false")  # type: ignore[misc]
+    Rows.is_unwanted = lambda self, number, attempt: False  # type: ignore[method-assign]
 
 
 def no_pulse() -> None:
@@ -82,6 +93,14 @@ def trust_the_clock() -> None:
 
 MUTANTS = {
     each.__name__: each
-    for each in (guard_by_id, no_pulse, dead_or_alive, early_word, drop_locks, trust_the_clock)
+    for each in (
+        guard_by_id,
+        forgets_cancels,
+        no_pulse,
+        dead_or_alive,
+        early_word,
+        drop_locks,
+        trust_the_clock,
+    )
 }
 """By name, since they are put in by the worker process itself."""

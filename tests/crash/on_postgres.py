@@ -43,6 +43,8 @@ CREATE TRIGGER renewed AFTER UPDATE OF until ON {s}.lease
     FOR EACH ROW EXECUTE FUNCTION {s}.note('renewed');
 CREATE TRIGGER ended AFTER INSERT ON {s}.finished
     FOR EACH ROW EXECUTE FUNCTION {s}.note('ended');
+CREATE TRIGGER cancelled AFTER UPDATE OF cancel ON {s}.lease
+    FOR EACH ROW EXECUTE FUNCTION {s}.note('cancel');
 CREATE TRIGGER beat AFTER INSERT OR UPDATE OF until ON {s}.worker
     FOR EACH ROW EXECUTE FUNCTION {s}.note('beat');
 """
@@ -120,6 +122,7 @@ class OnPostgres:
             ),
             ends=Counter({number: times for number, times, _ in ended}),
             until={(number, attempt): at for number, attempt, at in self._ask(_UNTIL)},
+            cancels=dict(self._ask(f"SELECT number, attempt FROM {s}.audit WHERE what = 'cancel'")),
             ended={number: at for number, _, at in ended},
         )
         self._check(facts)

@@ -25,6 +25,8 @@ CREATE TRIGGER renewed AFTER UPDATE OF until ON lease BEGIN
 CREATE TRIGGER ended AFTER INSERT ON finished BEGIN
     INSERT INTO audit (what, number, attempt, extra)
     VALUES ('ended', new.number, new.attempt, new.status); END;
+CREATE TRIGGER cancelled AFTER UPDATE OF cancel ON lease BEGIN
+    INSERT INTO audit (what, number, attempt) VALUES ('cancel', new.number, new.attempt); END;
 """
 
 _TABLES = {"pending": "waiting", "processing": "lease"}
@@ -79,6 +81,7 @@ def _facts(db: apsw.Connection) -> Facts:
         ends=Counter({number: times for number, times, _ in ended}),
         renewed={(number, attempt): at for number, attempt, at in db.execute(renewed)},
         ended={number: at for number, _, at in ended},
+        cancels=dict(db.execute("SELECT number, attempt FROM audit WHERE what = 'cancel'")),
     )
     _check(db, facts)
     return facts

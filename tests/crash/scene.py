@@ -41,6 +41,11 @@ class Scene:
         for deed in await self.executor.append_many(deeds, priorities):
             self._written.write("appended", deed.id)
 
+    async def cancel(self, uid: str) -> None:
+        self._written.write("ask", uid)
+        assert await self.executor.cancel(uid) is True
+        self._written.write("cancel", uid)
+
     async def start(self, **orders: Any) -> Worker:
         orders = {"concurrency": 1, "mutant": self._mutant, "lease": self._lease} | orders
         worker = await self._nursery.start(url=self._url, journal=str(self._journal), **orders)
@@ -168,3 +173,30 @@ async def stopped_between_claim_and_start(made: Scene) -> None:
     found = await made.end()
     assert not found.troubles(), found.troubles()
     assert [line.attempt for line in made.lines("start")] == [2, 1]
+
+
+async def cancelled_and_killed(made: Scene) -> None:
+    """A worker is stopped in an attempt, a cancel of that is answered, and the worker is killed."""
+    await made.append(Deed(pause=0.4))
+    first = await made.start()
+    started = await made.until("start", 1)
+    made.stop(first)  # it cannot act on the cancel
+    await made.cancel(started.event)
+    await made.kill(first)
+    await made.start()
+    found = await made.end()
+    assert not found.troubles(), found.troubles()
+    assert (found.attempts, found.interrupted, found.cancelled) == (1, 1, 1)
+
+
+async def cancelled_and_failed(made: Scene) -> None:
+    """A cancel is answered while the worker is stopped; then the attempt fails into a retry."""
+    await made.append(Deed(block=0.3, slips=3))
+    first = await made.start()
+    started = await made.until("start", 1)
+    made.stop(first)
+    await made.cancel(started.event)
+    first.send(signal.SIGCONT)
+    found = await made.end()
+    assert not found.troubles(), found.troubles()
+    assert (found.attempts, found.cancelled) == (1, 1)

@@ -15,6 +15,8 @@ from crash.points_on_sqlite import POINTS
 from crash.scene import (
     Scene,
     blocked_past_its_lease,
+    cancelled_and_failed,
+    cancelled_and_killed,
     clock_jumps_past_a_lease,
     scene,
     stopped_past_its_lease,
@@ -180,6 +182,18 @@ async def test_several_processes_keep_the_order(base: Base, tmp_path: Path) -> N
         assert len({line.pid for line in made.lines("start")}) == 3, "all took part"
 
 
+# -- cancelled -------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("answered-cancel-is-final")
+@pytest.mark.parametrize("play", [cancelled_and_killed, cancelled_and_failed])
+async def test_what_is_cancelled_does_not_start_again(
+    play: Play, base: Base, tmp_path: Path
+) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path) as made:
+        await play(made)
+
+
 # -- tests of the tests ----------------------------------------------------------------------------
 
 
@@ -188,6 +202,7 @@ async def test_several_processes_keep_the_order(base: Base, tmp_path: Path) -> N
     ("mutant", "play"),
     [
         ("guard_by_id", stopped_past_its_lease),
+        ("forgets_cancels", cancelled_and_killed),
         ("no_pulse", blocked_past_its_lease),
         ("dead_or_alive", blocked_past_its_lease),
     ],

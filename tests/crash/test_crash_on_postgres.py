@@ -11,6 +11,8 @@ from crash.on_postgres import OnPostgres
 from crash.scene import (
     Scene,
     blocked_past_its_lease,
+    cancelled_and_failed,
+    cancelled_and_killed,
     clock_jumps_past_a_lease,
     scene,
     stopped_past_its_lease,
@@ -85,6 +87,18 @@ async def test_one_that_is_late_is_fenced_and_one_that_is_blocked_is_not(
         await play(made)
 
 
+# -- cancelled -------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("answered-cancel-is-final")
+@pytest.mark.parametrize("play", [cancelled_and_killed, cancelled_and_failed])
+async def test_what_is_cancelled_does_not_start_again(
+    play: Play, base: Base, tmp_path: Path
+) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path) as made:
+        await play(made)
+
+
 # -- tests of the tests ----------------------------------------------------------------------------
 
 
@@ -92,6 +106,7 @@ async def test_one_that_is_late_is_fenced_and_one_that_is_blocked_is_not(
     ("mutant", "play"),
     [
         ("guard_by_id", stopped_past_its_lease),
+        ("forgets_cancels", cancelled_and_killed),
         ("no_pulse", blocked_past_its_lease),
     ],
 )

@@ -77,6 +77,7 @@ def _print(results: list[Result], points: tuple[str, ...], seconds: float) -> in
         ("events", sum(each.events for each in found)),
         ("attempts", sum(each.attempts for each in found)),
         ("interrupted", sum(each.interrupted for each in found)),
+        ("cancelled", sum(each.cancelled for each in found)),
         ("starts of workers", sum(each.starts for each in results)),
         ("kills", sum(kills.values())),
         *((f"  {point}", kills[point]) for point in (*points, *STOPS, EXHAUSTED, RANDOM)),
@@ -85,6 +86,7 @@ def _print(results: list[Result], points: tuple[str, ...], seconds: float) -> in
         ("completed twice on record", sum(len(each.twice) for each in found)),
         ("overlapping attempts", sum(len(each.overlapping) for each in found)),
         ("started after finished elsewhere", sum(len(each.late) for each in found)),
+        ("cancelled and started again", sum(len(each.again) for each in found)),
         ("otherwise wrong", sum(len(each.wrong) for each in found)),
         ("wall time", f"{seconds:.1f} s on {os.cpu_count()} cores"),
     ]
