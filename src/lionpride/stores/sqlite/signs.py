@@ -16,11 +16,14 @@ class Signs:
     has seen no new sign of life for as long as they are.
 
     Args:
+        lease: Seconds of this process's own leases. Those of others are taken to be no shorter:
+            what was written before and after the clock was set does not say how long they are.
         clock: Seconds of a clock that cannot be set. It may stand still while the machine sleeps,
             as the other worker does.
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, lease: float, clock: Callable[[], float] = monotonic) -> None:
+        self._lease = lease
         self._clock = clock
         self._seen: dict[str, tuple[float, float]] = {}
 
@@ -42,4 +45,4 @@ class Signs:
         if worker not in self._seen:
             return False
         sign, at = self._seen[worker]
-        return self._clock() - at <= until - sign
+        return self._clock() - at <= max(self._lease, until - sign)
