@@ -9,6 +9,9 @@ from pathlib import Path
 from crash.facts import Facts
 from crash.journal import Line, read
 
+RELEASES = ("old", "stop", "exhausted")
+"""Lines of workers that may release a claim, which counts for nothing, before they start it."""
+
 
 @dataclass
 class Findings:
@@ -100,14 +103,14 @@ def _check_cancels(facts: Facts, lines: list[Line], found: Findings) -> None:
 def _check_attempts(facts: Facts, lines: list[Line], found: Findings) -> None:
     """Attempts increase by one from claim to claim; what was cut short is an interruption.
 
-    What was to fail has failed so often, and each of these attempts is kept. A worker of the
-    release before releases what it cannot build, and has not started it.
+    What was to fail has failed so often, and each of these attempts is kept. A worker
+    releases what it cannot build, and a claim that is older than its lease, before the start.
     """
     last: Counter[int] = Counter()
     starts = Counter((x.event, x.attempt) for x in lines if x.what == "start")
     begun = Counter(uid for uid, _ in starts)
     uids = {number: uid for uid, number in facts.numbers.items()}
-    releases = any(line.what == "old" for line in lines)
+    releases = any(line.what in RELEASES for line in lines)
     for number, attempt in facts.claims:
         if attempt != last[number] + 1:
             found.wrong.append(f"attempt {attempt} of event {number} follows {last[number]}")

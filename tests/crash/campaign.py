@@ -270,7 +270,7 @@ class Campaign:
     async def _kill(self, executor: Doer) -> None:
         """Keep the crowd complete until so many have died, while events come in."""
         if "stops" in self._chosen:  # it takes over what a stopped worker has
-            self._keeper = await self._start(batches=[])
+            self._keeper = await self._start(batches=[], lease=SHORT)
         beside = [asyncio.create_task(each) for each in self._beside(executor)]
         dying: set[asyncio.Task[None]] = set()
         begun = sum(self.result.kills.values())

@@ -66,7 +66,9 @@ class SqliteStore(Manage):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._swept = 0.0
-        self._signs = None if kwargs.get("clock") else Signs(self._lease)  # a given clock decides alone
+        self._signs = (
+            None if kwargs.get("clock") else Signs(self._lease)
+        )  # a given clock decides alone
         self._others = False  # others hold leases
 
     # -- taking in ---------------------------------------------------------------------------
