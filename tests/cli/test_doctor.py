@@ -1,9 +1,11 @@
 """`lionpride doctor`: what is wrong with a store, each with what to do about it."""
 
+import os
 import re
 import signal
 import textwrap
 
+import pytest
 from cli.test_migrate import make_old
 from cli.test_work import put, working
 from cli.texts import plain
@@ -97,3 +99,28 @@ def test_what_cannot_be_looked_at_is_not_a_finding(tmp_path, capsys):
     path.write_text("print('no database')\n" * 100)
     assert main(["doctor", str(path)]) == 2
     assert "jobs.py" in capsys.readouterr().err
+
+
+DAMAGES = {
+    "a page is overwritten": (20_000, b"\xff" * 8192),
+    "the table of tables is overwritten": (100, b"\xff" * 3996),
+    "it is cut off": (None, b""),
+}
+
+
+@pytest.mark.parametrize(("at", "bytes_"), DAMAGES.values(), ids=list(DAMAGES))
+def test_a_damaged_file(place, at, bytes_):
+    put(place, "job.py:Held", 300)
+    path = place.path / "run.db"
+    if at is None:
+        os.truncate(path, path.stat().st_size // 2)
+    else:
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(bytes_)
+    done = place.run("doctor", "run.db", "--json")
+    (one,) = place.lines(done.stdout)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert (one["check"], one["level"]) == ("damage", "wrong")
+    assert "run.db is damaged" in one["what"]
+    assert "restore a backup" in one["remedy"]

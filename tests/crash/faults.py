@@ -21,6 +21,7 @@ FAULTS = {
     "executors": Fault(
         "each process opens the store twice; a foreign program opens the SQLite file, reads, closes"
     ),
+    "removal": Fault("the SQLite file is removed, renamed, replaced or cut", ("sqlite",)),
 }
 """By name."""
 

@@ -12,6 +12,7 @@ from crash.deeds import Deed
 from crash.faults import faults_of
 from crash.on_sqlite import OnSqlite
 from crash.points_on_sqlite import POINTS
+from crash.removal import WAYS, lose_file
 from crash.scene import (
     Scene,
     blocked_past_its_lease,
@@ -23,6 +24,7 @@ from crash.scene import (
 )
 from crash.workers import nursery
 
+from lionpride.errors import StoreError
 from lionpride.stores.sqlite import opened
 
 pytestmark = pytest.mark.guard(90)
@@ -100,6 +102,13 @@ async def test_four_workers_that_die_at_random_times_lose_nothing(tmp_path: Path
 async def test_workers_that_meet_another_fault_lose_nothing(fault: str, tmp_path: Path) -> None:
     run = await campaign(tmp_path, 201, kills=6, points=(RANDOM,), chosen={fault})
     assert not run.result.findings.troubles()
+
+
+@pytest.mark.promise("lost-file-stops-everything")
+@pytest.mark.parametrize("way", WAYS)
+async def test_workers_end_when_their_file_is_lost(way: str, tmp_path: Path) -> None:
+    async with nursery() as workers:
+        assert not (await lose_file(workers, tmp_path, "run", way)).troubles()
 
 
 # -- who takes over, and when ----------------------------------------------------------------------
@@ -238,7 +247,12 @@ async def test_a_store_that_drops_its_locks_is_caught(
 ) -> None:
     monkeypatch.setattr(opened, "open_file", opened.open_file)  # restored after the test
     mutants.drop_locks()  # in this process too, which keeps the file open all the time
-    run = await campaign(
-        tmp_path, 202, kills=8, points=(RANDOM,), chosen={"executors"}, mutant="drop_locks"
-    )
-    assert run.result.findings.troubles()
+    troubles = ""
+    try:
+        run = await campaign(
+            tmp_path, 202, kills=8, points=(RANDOM,), chosen={"executors"}, mutant="drop_locks"
+        )
+        troubles = str(run.result.findings.troubles() or "")
+    except StoreError as error:  # a store has noticed that its log was deleted
+        troubles = str(error)
+    assert troubles

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
 from ..drawing.text import one_line, plural
 from ..errors import LionprideError
-from ..stores.upkeep import Finding
+from ..stores.upkeep import DAMAGE, Finding
 from .checks import check_queue
 from .durable import Commands, Shelf, add_command
-from .place import Place, place_of
+from .place import Durable, Place, place_of
 from .streams import tell
 from .table import json_line
 from .target import load_targets
@@ -49,11 +50,10 @@ async def doctor(options: argparse.Namespace) -> int:
     for text in options.targets:
         load_targets(text)
     await place.check_made()
-    found = await _schema(place)
-    if not found:
+    found, goes_on = await _examine(place)
+    if goes_on:
         async with Shelf(place, options.queue) as shelf:
             try:
-                found = await shelf.of(shelf.queues[0] if shelf.queues else "").examine()
                 for queue in shelf.queues:
                     found += await check_queue(
                         shelf.of(queue), place.name, knows_classes=bool(options.targets)
@@ -64,15 +64,33 @@ async def doctor(options: argparse.Namespace) -> int:
     return 1 if any(each.level != "note" for each in found) else 0
 
 
-async def _schema(place: Place) -> list[Finding]:
-    """Whether the tables are those of this version; if not, nothing else is looked at."""
+async def _examine(place: Place) -> tuple[list[Finding], bool]:
+    """Return what is wrong with the place, and whether its queues can be looked at."""
     store = place.open("")
     try:
-        schema = await store.schema()
+        found = await _schema(store, place)
+        if not found:
+            found = await store.examine()
+            return found, not any(each.check == DAMAGE for each in found)
     except LionprideError as error:
-        raise UsageError(one_line(str(error))) from error
+        found = await _damage(store)
+        if not found:
+            raise UsageError(one_line(str(error))) from error
     finally:
         await store.close()
+    return found, False
+
+
+async def _damage(store: Durable) -> list[Finding]:
+    """Return the damage of a store that cannot be asked for anything else."""
+    with suppress(LionprideError):
+        return [each for each in await store.examine() if each.check == DAMAGE]
+    return []
+
+
+async def _schema(store: Durable, place: Place) -> list[Finding]:
+    """Return a finding if the tables are not those of this version."""
+    schema = await store.schema()
     if schema.is_current:
         return []
     what = f"the tables are those of schema {schema.found}; this version works with {schema.newest}"

@@ -28,6 +28,7 @@ from ..rules.lifecycle import (
     after_interruption,
 )
 from ..stores.contract import Claim, Started
+from ..stores.failing import Failing
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform, runs_in_thread
 from .exchange import Exchange
@@ -96,7 +97,11 @@ class Crew(Exchange):
         If it is cancelled, what runs goes back to PENDING as interrupted. If a user's code
         raised KeyboardInterrupt or SystemExit, that is raised once all others have ended.
         """
+        store = self.shop.store
+        failing = store if isinstance(store, Failing) else None
         try:
+            if failing is not None:
+                failing.on_failed(self._fail)
             self._listen()
             self._hire()
             await asyncio.shield(self._over)
@@ -105,7 +110,9 @@ class Crew(Exchange):
             await self._wait_out()
             raise
         finally:
-            self.shop.store.off(self._bell)
+            if failing is not None:
+                failing.off_failed(self._fail)
+            store.off(self._bell)
         if self.fatal is not None:
             raise self.fatal
 

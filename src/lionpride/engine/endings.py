@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from ..errors import NotFoundError
+from ..errors import NotFoundError, StoreError
 from ..model.execution import TERMINAL
 from ..stores.contract import Store
 from .event import Event
@@ -55,6 +55,7 @@ class Endings:
         self._waiting: set[Awaited] = set()
         self._over: deque[Awaited] = deque()
         self._sleeper: asyncio.Future[None] | None = None
+        self._failure: StoreError | None = None
 
     def __len__(self) -> int:
         """How many have not been taken yet."""
@@ -71,7 +72,11 @@ class Endings:
         """Note that an event is over, or go on waiting: it may have been sent back to wait."""
         state = awaited.event.execution
         if state.arrival is not None and state.status not in TERMINAL:
-            self._store.on_ended(awaited.event, awaited)
+            try:
+                self._store.on_ended(awaited.event, awaited)
+            except StoreError as error:  # called by the store: the task that waits is to know
+                self._failure = error
+                self.wake()
             return
         self._waiting.discard(awaited)
         awaited.over = True
@@ -83,12 +88,19 @@ class Endings:
         return self._over.popleft() if self._over else None
 
     async def wait(self) -> None:
-        """Return when one is over, or ``wake`` is called."""
-        self._sleeper = asyncio.get_running_loop().create_future()
-        try:
-            await self._sleeper
-        finally:
-            self._sleeper = None
+        """Return when one is over, or ``wake`` is called.
+
+        Raises:
+            StoreError: if the store cannot tell any more.
+        """
+        if self._failure is None:
+            self._sleeper = asyncio.get_running_loop().create_future()
+            try:
+                await self._sleeper
+            finally:
+                self._sleeper = None
+        if self._failure is not None:
+            raise self._failure
 
     def wake(self) -> None:
         """Have the one who waits look again."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
-__all__ = ("Finding", "Level", "Schema", "Upkeep")
+__all__ = ("DAMAGE", "Finding", "Level", "Schema", "Upkeep")
+
+DAMAGE: Final = "damage"
+"""The ``check`` of a finding that makes all other answers of a store worthless."""
 
 Level: TypeAlias = Literal["wrong", "slow", "note"]
 """Whether events are lost or stand still, whether they are slow, or whether it is good to know."""

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ..drawing.text import plural
-from ..errors import LionprideError, ValidationError
+from ..errors import ValidationError
 from ..stores.record import Record
 from ..view import deeds
 from .access import HEADERS
@@ -122,7 +122,7 @@ def _words(what: str, number_done: int) -> str:
 async def _named(desk: Desk, text: str) -> Record | None:
     try:
         return await desk.office.get(UUID(text))
-    except (ValueError, LionprideError):
+    except ValueError:
         return None
 
 

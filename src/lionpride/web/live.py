@@ -17,11 +17,15 @@ from .render import plain
 __all__ = ["live", "version"]
 
 EVERY: Final = 1.0  # seconds between two looks
+_TROUBLE: Final = "trouble"  # the store does not answer
 QUIET: Final = 15.0  # seconds after which a word keeps the connection alive
 
 
 async def live(request: Request) -> Response:
-    """A stream of server-sent events: one at the beginning, and one whenever something changes."""
+    """A stream of server-sent events: one at the beginning, and one whenever something changes.
+
+    An event "trouble" says that the store does not answer.
+    """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_changes(desk_of(request)), 200, headers, "text/event-stream")
 
@@ -35,9 +39,14 @@ async def _changes(desk: Desk) -> AsyncIterator[str]:
     before, silent = "", 0.0
     yield "retry: 2000\n\n"
     while not desk.closing.is_set():
-        with suppress(LionprideError):  # the next page that is asked for says what is wrong
+        try:
             await desk.history.look(at_most=2.0)
             now = await desk.version()
+        except LionprideError:  # the next page that is asked for says what is wrong
+            if before != _TROUBLE:
+                before, silent = _TROUBLE, 0.0
+                yield f"event: {_TROUBLE}\ndata: the store does not answer\n\n"
+        else:
             if now != before:
                 before, silent = now, 0.0
                 yield f"data: {now}\n\n"

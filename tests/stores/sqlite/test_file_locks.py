@@ -65,6 +65,7 @@ connection.close()
 """
 
 
+@pytest.mark.promise("other-programs-may-close-the-file")
 @pytest.mark.parametrize("deed", DEEDS.values(), ids=list(DEEDS))
 async def test_appends_survive_a_reader_that_closes_and_a_kill(deed: str, tmp_path: Path) -> None:
     path = tmp_path / "run.db"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from time import time
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ...model.execution import EventStatus
 from ...rules.lifecycle import Ending
@@ -17,12 +17,15 @@ from ..sql.columns import after, entries_of
 from ..sql.forms import Found, Waits
 from ..sql.local import Local, heard
 from . import steps
-from .file import PATIENCE
+from .file import PATIENCE, speaking
 from .glance import Glance
 from .opened import Opened
 from .options import check_options
+from .reader import Reader
 
 __all__ = ("LEASE", "Base")
+
+T = TypeVar("T")
 
 LEASE: Final = 10.0
 """Seconds that a claim holds without a sign of life from its process."""
@@ -95,6 +98,15 @@ class Base(Local):
         """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
         return self._open.commits.ask(step, then)
 
+    def _read(self, ask: Callable[[Reader], T]) -> T:
+        """Ask the file without changing it.
+
+        Raises:
+            StoreError: if it cannot be read.
+        """
+        with speaking(self.path):
+            return ask(self._open.reader)
+
     def _is_open(self) -> bool:
         return self._file is not None
 
@@ -124,7 +136,7 @@ class Base(Local):
         """Answers for those who look at the queue from outside: see ``Seen``."""
         if self._glance is None:
             self._open.commits.check_process()
-            self._glance = Glance(self.path, self.queue)
+            self._glance = Glance(self.path, self.queue, self._open.guard.check)
         return self._glance
 
     async def close(self) -> None:
@@ -137,7 +149,7 @@ class Base(Local):
             await file.close()
 
     def _look_up(self, numbers: Any) -> list[Found | None]:
-        return self._open.reader.of(numbers)
+        return self._read(lambda reader: reader.of(numbers))
 
     def _refuse(self, one: Waits, error: Exception) -> None:
         """A record that no longer fits its class has FAILED, and says with which field."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from asyncio import get_running_loop
 from collections.abc import Callable
+from contextlib import suppress
+from copy import copy
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -18,7 +20,7 @@ from typing import Any, Final
 
 import apsw
 
-from ...errors import OperationError
+from ...errors import OperationError, StoreError
 from ..sql.forks import forks
 from ..sql.forms import Exit
 from ..sql.holding import Holding
@@ -28,6 +30,7 @@ from .batch import Answers, Batch
 from .bulk import Bulk
 from .entering import Append, Enter
 from .file import log_of, speaking
+from .file_guard import FileGuard
 from .large import Queue
 from .lock import Turn
 from .steps import Step
@@ -58,6 +61,7 @@ class Commits:
         connection: Its only writing connection in this process, but for the pulse's.
         rows: The tables over that connection.
         turn: The right to write.
+        guard: Asked before each transaction.
         patience: Seconds to wait for a program that writes without taking turns.
         holding: Notes in this process what is committed.
         committed: Called after each commit: whether nothing waits and nothing is claimed.
@@ -69,6 +73,7 @@ class Commits:
         connection: apsw.Connection,
         rows: Bulk,
         turn: Turn,
+        guard: FileGuard,
         *,
         patience: float,
         holding: Holding,
@@ -78,6 +83,7 @@ class Commits:
         self._connection = connection
         self._rows = rows
         self._turn = turn
+        self._guard = guard
         self._patience = patience
         self._holding = holding
         self._committed = committed
@@ -130,6 +136,17 @@ class Commits:
     def is_ours(self) -> bool:
         """Whether this process has opened the file, not one that it was forked from."""
         return forks.count == self._process
+
+    def check_file(self, *, now: bool = False) -> None:
+        """Refuse to go on with a file that was removed, replaced or truncated.
+
+        Args:
+            now: Whether all of it is looked at, even if that was done a moment ago.
+
+        Raises:
+            StoreError: says what happened to which file.
+        """
+        self._guard.check_lengths(self._log.frames, now=now)
 
     def check_process(self) -> None:
         """Refuse to work in a child process.
@@ -236,6 +253,7 @@ class Commits:
             raise
 
     def _begin(self, patience: float) -> None:
+        self.check_file()
         self._connection.set_busy_timeout(round(patience * 1000))
         try:
             self._rows.begin()
@@ -313,7 +331,7 @@ class Commits:
         """An error of its own for each who waits."""
         try:
             with speaking(self._path):
-                raise failure
+                raise copy(failure) if isinstance(failure, StoreError) else failure
         except Exception as error:
             return error
 
@@ -332,7 +350,9 @@ class Commits:
                     future.set_result(None)
 
     def _copy_log(self, loop: Any) -> None:
-        self._log.copy()
+        with suppress(StoreError, apsw.Error):  # the next step is told why nothing is copied
+            self.check_file(now=True)
+            self._log.copy()
         tell(loop, self._next)
 
     # -- a large append ----------------------------------------------------------------------

@@ -8,9 +8,10 @@ from typing import Final
 
 import apsw
 
-from ..upkeep import Finding
+from ..upkeep import DAMAGE, Finding
+from .file import check_head, damage_of
 
-__all__ = ("examine", "kind_of_place")
+__all__ = ("examine", "find_damage", "kind_of_place")
 
 MEGA: Final = 1024 * 1024
 LOG: Final = 64 * MEGA
@@ -39,6 +40,25 @@ def examine(path: Path, connection: apsw.Connection, now: float, lease: float) -
     found = [_place(path), _log(path), _room(path), _empty(path, connection)]
     found.append(_orphans(connection, now - lease))
     return [each for each in found if each is not None]
+
+
+def find_damage(path: Path) -> Finding | None:
+    """Return the damage of a file, if there is any; over a large file this takes seconds.
+
+    Raises:
+        StoreError: if it cannot be read, or is no database of this library.
+    """
+    check_head(path)
+    found = damage_of(path) if path.exists() else None
+    if found is None:
+        return None
+    return Finding(
+        DAMAGE,
+        "wrong",
+        f"{path.name} is damaged: {found}; nothing else was looked at",
+        "end all processes that use it, and restore a backup; or save what can be read: "
+        f"python -m apsw {path} .recover",
+    )
 
 
 def _place(path: Path) -> Finding | None:

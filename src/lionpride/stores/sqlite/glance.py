@@ -55,9 +55,11 @@ class Glance:
     Args:
         path: The file, which has been opened before.
         queue: The queue's name.
+        check: Raises a StoreError if the file is not the one that was opened; called in a thread.
     """
 
-    def __init__(self, path: Path, queue: str) -> None:
+    def __init__(self, path: Path, queue: str, check: Callable[[], None]) -> None:
+        self._check = check
         self._path = path
         self._queue = queue
         self._made = time_ns()
@@ -81,6 +83,7 @@ class Glance:
 
     def _answer(self, look: Callable[[apsw.Connection], T]) -> T:
         with speaking(self._path):
+            self._check()
             if self._db is None:
                 self._db = connect(self._path)
                 self._db.execute("PRAGMA query_only = 1")

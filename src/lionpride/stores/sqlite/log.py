@@ -82,6 +82,11 @@ class Log:
             self._room = _lengthen(Path(db.filename_wal), self._has, self._most)
 
     @property
+    def frames(self) -> int:
+        """The number of its frames after the last commit, as far as is known."""
+        return self._has
+
+    @property
     def is_quick(self) -> bool:
         """Whether a commit takes so little that it may be made on the event loop."""
         return self._slow < _FEW

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+from ...errors import StoreError
 from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.metering import Limits
 from ...rules.standing import Room, Standing
 from ..bells import Ringing
 from ..contract import Cancelled, Named
+from ..failing import Failure
 from ..halting import FOR_EVER
 from ..record import Record
 from ..roster import WorkerRecord
@@ -23,9 +26,11 @@ from ..sql.local import heard
 from ..upkeep import Finding, Schema
 from . import steps
 from .base import Base
+from .examining import find_damage
 from .expiring import Expire, Expired
 from .metering import HaltQueue
 from .published import Publish
+from .reader import Reader
 from .retaining import Prune
 from .upgrading import schema_of, upgrade
 from .watch import Watch
@@ -40,6 +45,7 @@ class Manage(Base, Ringing):
         super().__init__(*args, **kwargs)
         self._watch = Watch(self._is_watching, self._look)
         self._is_shared = False  # another process has written since the file was opened
+        self._on_failed: list[Failure] = []
         self._doubtful: set[int] = set()  # waited for, and shown as it was before that, perhaps
 
     async def close(self) -> None:
@@ -101,7 +107,9 @@ class Manage(Base, Ringing):
             NotFoundError: if one is not here.
         """
         ids = [event for event in events if isinstance(event, UUID)]
-        found = dict(zip(ids, self._open.reader.find(ids), strict=True)) if ids else {}
+        found = (
+            dict(zip(ids, self._read(lambda reader: reader.find(ids)), strict=True)) if ids else {}
+        )
         numbers = []
         for event in events:
             one = found[event] if isinstance(event, UUID) else None
@@ -117,12 +125,12 @@ class Manage(Base, Ringing):
 
     async def halted(self) -> float:
         """See ``Halting``."""
-        return self._open.reader.paused()
+        return self._read(lambda reader: reader.paused())
 
     # -- asking ------------------------------------------------------------------------------
 
     async def counts(self) -> dict[EventStatus, int]:
-        counts = self._open.reader.counts()
+        counts = self._read(lambda reader: reader.counts())
         if not counts[EventStatus.PENDING] and not counts[EventStatus.PROCESSING]:
             self._show_endings()
         return counts
@@ -133,14 +141,16 @@ class Manage(Base, Ringing):
             self._holding.refresh(ended)
 
     async def _page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
-        return self._open.reader.page(status, after, limit)
+        return self._read(lambda reader: reader.page(status, after, limit))
 
     async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
-        reader = self._open.reader
-        return [one and self._as_known(reader.record(one)) for one in reader.find(ids)]
+        def ask(reader: Reader) -> list[Record | None]:
+            return [one and self._as_known(reader.record(one)) for one in reader.find(ids)]
+
+        return self._read(ask)
 
     async def find(self, uid: UUID) -> Work | None:
-        (found,) = self._open.reader.find([uid])
+        (found,) = self._read(lambda reader: reader.find([uid]))
         if found is not None:
             return self._holding.find(found.number)
         gone = self.states.find(uid)  # another process has removed it
@@ -150,10 +160,10 @@ class Manage(Base, Ringing):
 
     async def queues(self) -> list[str]:
         """The names of all queues in the file."""
-        return self._open.reader.queues()
+        return self._read(lambda reader: reader.queues())
 
     async def last_arrival(self) -> int:
-        return self._open.reader.last()
+        return self._read(lambda reader: reader.last())
 
     # -- workers -----------------------------------------------------------------------------
 
@@ -170,22 +180,26 @@ class Manage(Base, Ringing):
 
     async def attended(self) -> bool:
         alive = self._wall() - self._lease
-        return bool(self._workers) or self._open.reader.is_attended(alive, but=self._leaving)
+        return bool(self._workers) or self._read(
+            lambda reader: reader.is_attended(alive, but=self._leaving)
+        )
 
     async def workers(self) -> list[WorkerRecord]:
         """See ``Roster``."""
-        found = self._open.reader.workers(self._wall(), self._lease)
+        found = self._read(lambda reader: reader.workers(self._wall(), self._lease))
         return self._records_with_own(self._leaving, found)
 
     async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         alive = self._wall() - self._lease
         with_own = partial(self._with_own, self._leaving)
-        return self._open.reader.standing(uid, limits, self._clock(), alive, with_own)
+        return self._read(
+            lambda reader: reader.standing(uid, limits, self._clock(), alive, with_own)
+        )
 
     async def usage(self, limits: Limits | None = None) -> list[Room]:
         alive = self._wall() - self._lease
         with_own = partial(self._with_own, self._leaving)
-        return self._open.reader.usage(limits, self._clock(), alive, with_own)
+        return self._read(lambda reader: reader.usage(limits, self._clock(), alive, with_own))
 
     # -- upkeep ------------------------------------------------------------------------------
 
@@ -199,7 +213,10 @@ class Manage(Base, Ringing):
 
     async def examine(self) -> list[Finding]:
         """See ``Upkeep``."""
-        return self._open.reader.findings(self.path, self._wall(), self._lease)
+        now = self._wall()
+        if damage := await asyncio.to_thread(find_damage, self.path):
+            return [damage]  # it makes other answers worthless
+        return self._read(lambda reader: reader.findings(self.path, now, self._lease))
 
     # -- classes that are not here -----------------------------------------------------------
 
@@ -207,11 +224,10 @@ class Manage(Base, Ringing):
         """See ``Foreign``."""
         missing = self._still_missing()
         alive = self._wall() - self._lease
-        if not missing or self._open.reader.is_attended(
-            alive, but=self._workers.keys() | self._leaving
-        ):
+        others = self._workers.keys() | self._leaving
+        if not missing or self._read(lambda reader: reader.is_attended(alive, but=others)):
             return []
-        kinds = self._open.reader.waiting_kinds()
+        kinds = self._read(lambda reader: reader.waiting_kinds())
         return sorted(kinds) if kinds <= missing else []
 
     # -- what runs ---------------------------------------------------------------------------
@@ -222,7 +238,7 @@ class Manage(Base, Ringing):
         return self._ask(Publish(news, over))
 
     async def _chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
-        return self._open.reader.chunks(number, attempt, first)
+        return self._read(lambda reader: reader.chunks(number, attempt, first))
 
     # -- bells -------------------------------------------------------------------------------
 
@@ -240,12 +256,22 @@ class Manage(Base, Ringing):
 
     def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
         (number,) = self._numbers((event,))
+        self._open.guard.check()
         self._bells.on_ended(number, bell)
         if (self._is_shared or not self._workers) and number not in self._holding.claims:
             if not self._doubtful:
                 asyncio.get_running_loop().call_soon(self._check)
             self._doubtful.add(number)
         self._watch.look()
+
+    def on_failed(self, hear: Failure) -> None:
+        """See ``Failing``."""
+        self._on_failed.append(hear)
+
+    def off_failed(self, hear: Failure) -> None:
+        """See ``Failing``."""
+        if hear in self._on_failed:
+            self._on_failed.remove(hear)
 
     # -- other processes ---------------------------------------------------------------------
 
@@ -255,13 +281,27 @@ class Manage(Base, Ringing):
 
     def _look(self) -> None:
         """See whether others have written, and pass on what that means."""
+        try:
+            self._look_at_file()
+        except StoreError as error:  # all that wait ask the file themselves, and are told
+            if not error.retryable:
+                for hear in tuple(self._on_failed):
+                    hear(error)
+            self._bells.ring_ended(tuple(self._bells.ended))
+            self._bells.ring_ready()
+            self._bells.ring_idle()
+            self._bells.ring_room()
+
+    def _look_at_file(self) -> None:
         if not self._open.has_changed():
             return
         self._is_shared = True
-        self._alarm.set(self._open.reader.next_expiry())
+        self._alarm.set(self._read(lambda reader: reader.next_expiry()))
         if self._see(self._bells.ended):
-            self._bells.ring_ended(self._open.reader.publishing() & self._bells.ended.keys())
-        self._ask_holders([n for n in self._open.reader.unwanted() if n in self._holding.claims])
+            publishing = self._read(lambda reader: reader.publishing())
+            self._bells.ring_ended(publishing & self._bells.ended.keys())
+        unwanted = self._read(lambda reader: reader.unwanted())
+        self._ask_holders([n for n in unwanted if n in self._holding.claims])
         self._bells.ring_ready()
         self._bells.ring_idle()
         self._bells.ring_room()
@@ -270,12 +310,13 @@ class Manage(Base, Ringing):
         """See whether what is waited for has ended before anybody waited for it."""
         doubtful, self._doubtful = self._doubtful, set()
         if self._file is not None:
-            self._see(doubtful & self._bells.ended.keys())
+            with suppress(StoreError):  # the next look tells those that wait
+                self._see(doubtful & self._bells.ended.keys())
 
     def _see(self, numbers: Iterable[int]) -> bool:
         """Show what has become of events, which may be thousands; whether others may have any."""
         awaited = [number for number in numbers if number not in self._holding.claims]
         if awaited:
-            stands = self._open.reader.standings(awaited)
+            stands = self._read(lambda reader: reader.standings(awaited))
             self._holding.refresh(self._holding.other_than(stands, awaited))
         return bool(awaited)

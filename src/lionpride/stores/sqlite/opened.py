@@ -8,7 +8,8 @@ from pathlib import Path
 from ..sql.holding import Holding
 from .bulk import Bulk
 from .commits import Commits
-from .file import connect, open_file
+from .file import connect, open_file, speaking
+from .file_guard import FileGuard
 from .lock import Turn
 from .pulse import Pulse
 from .reader import Reader
@@ -42,8 +43,12 @@ class Opened:
         holding: Holding,
         committed: Callable[[bool], None],
     ) -> None:
+        self._path = path
         self._connection = open_file(path, synchronous=synchronous, patience=patience)
         try:
+            with speaking(path):
+                self._version = self._data_version()
+                self.guard = FileGuard(path, self._connection)
             self._turn = Turn(path, patience)
         except BaseException:
             self._connection.close()
@@ -54,13 +59,13 @@ class Opened:
             self._connection,
             rows,
             self._turn,
+            self.guard,
             patience=patience,
             holding=holding,
             committed=committed,
         )
         self._reader = Reader(connect(path, synchronous=synchronous), queue)
         self.pulse = Pulse(path, synchronous, lease, clock)
-        self._version = self._data_version()
 
     @property
     def reader(self) -> Reader:
@@ -68,15 +73,23 @@ class Opened:
 
         Raises:
             OperationError: in a child process after ``fork``.
+            StoreError: if the file was removed, replaced or truncated.
         """
         self.commits.check_process()
+        self.guard.check()
         return self._reader
 
     def has_changed(self) -> bool:
-        """Whether another connection has written since this was asked last."""
+        """Whether another connection has written since this was asked last.
+
+        Raises:
+            StoreError: if the file was removed, replaced or truncated, or cannot be read.
+        """
         if not self.commits.idle:
             return False
-        before, self._version = self._version, self._data_version()
+        with speaking(self._path):
+            self.commits.check_file()
+            before, self._version = self._version, self._data_version()
         return before != self._version
 
     def _data_version(self) -> int:

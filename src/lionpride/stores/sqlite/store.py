@@ -122,7 +122,7 @@ class SqliteStore(Manage):
             await self._append(
                 len(places), step, lambda answer: self._holding.loaded(events, answer)
             )
-            self._alarm.set(self._open.reader.next_expiry())
+            self._alarm.set(self._read(lambda reader: reader.next_expiry()))
         return len(events)
 
     async def restore(self, records: Sequence[Record]) -> int:
@@ -131,7 +131,7 @@ class SqliteStore(Manage):
                 records, lambda record: place_of_record(record, self._ending())
             )
             await self._append(len(places), Append(places), lambda _: self._bells.ring_ready())
-            self._alarm.set(self._open.reader.next_expiry())
+            self._alarm.set(self._read(lambda reader: reader.next_expiry()))
         return len(records)
 
     # -- claiming ----------------------------------------------------------------------------

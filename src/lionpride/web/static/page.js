@@ -108,6 +108,7 @@
       show("live", "Live");
       if (event.data !== version) changed();
     };
+    source.addEventListener("trouble", () => show("offline", "Offline"));
     source.onerror = () => {
       show("offline", "Offline");
       if (++failures >= 3 || source.readyState === EventSource.CLOSED) {

@@ -1,0 +1,55 @@
+"""The page of a file that is removed while it is looked at."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from web.asgi import client, token_of
+from web.kit import Desk, Job
+
+from lionpride import web
+from lionpride.web.desk import Desk as Shown
+from lionpride.web.live import _changes
+
+
+@pytest.mark.parametrize("kind", ["executor", "url"])
+async def test_nothing_is_shown_or_done_of_a_removed_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    desk = Desk(store=f"sqlite:///{path}")
+    job = await desk.append(Job())
+    source = desk if kind == "executor" else str(path)
+    page = web.app(source, authorize=lambda _request, _what: True)
+    async with client(page) as http:
+        token = token_of((await http.get(f"/act?do=cancel&id={job.id}")).text)
+        assert (await http.get("/healthz")).status_code == 200
+        path.unlink()
+        while (answer := await http.get("/healthz")).status_code == 200:
+            await asyncio.sleep(0.05)
+        assert answer.status_code == 503
+        assert "was removed" in answer.text
+        for name in ("/", "/events", "/version", f"/events/{job.id}", "/metrics"):
+            answer = await http.get(name)
+            assert answer.status_code == 503, name
+            assert "was removed" in answer.text
+        form = {"do": "cancel", "id": str(job.id), "token": token}
+        answer = await http.post("/act", data=form)
+        assert answer.status_code == 503
+        assert "was removed" in answer.text
+    await page.aclose()
+    await desk.store.close()
+
+
+async def test_a_page_that_listens_is_told_of_the_trouble(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    desk = Desk(store=f"sqlite:///{path}")
+    await desk.append(Job())
+    shown = Shown(str(path), None, None)
+    said = _changes(shown)
+    assert (await anext(said)).startswith("retry: ")
+    assert (await anext(said)).startswith("data: ")
+    elsewhere = path.rename(tmp_path / "elsewhere.db")
+    assert (await anext(said)).startswith("event: trouble\n")
+    elsewhere.rename(path)
+    assert (await anext(said)).startswith("data: ")
+    await shown.close()
+    await desk.store.close()
