@@ -56,13 +56,13 @@ async def test_it_does_not_ring_for_nothing_or_when_it_is_off() -> None:
 
 def test_it_is_set_anew_in_another_loop() -> None:
     rung = asyncio.Event()
-    one = Alarm(lambda: 0.0, rung.set)
+    one = Alarm(lambda: asyncio.get_running_loop().time(), rung.set)
 
     async def leave() -> None:
-        one.set(0.01)
+        one.set(at(0.01))
 
     async def wait() -> None:
-        one.set(0.02)
+        one.set(at(0.02))
         await rung.wait()
 
     asyncio.run(leave())

@@ -11,6 +11,7 @@ from ..errors import ConfigurationError, NotFoundError
 from ..model.execution import EventStatus
 from ..model.pile import Pile
 from ..rules.lifecycle import RELEASED
+from ..stores.clock import capped
 from ..stores.states import Events
 from .event import Event
 from .settings import checked_priority
@@ -82,7 +83,7 @@ class Alone(ABC):
             ready = asyncio.Event()
             shop.store.on_ready(ready.set)
             try:
-                await asyncio.wait_for(ready.wait(), wait)
+                await asyncio.wait_for(ready.wait(), None if wait is None else capped(wait))
             except TimeoutError:
                 continue
             finally:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 
+from ..stores.clock import capped
 from ..stores.contract import Claim, Started
 from .attempt import Guard
 
@@ -180,10 +181,11 @@ class Hands(ABC):
                 self._get_up()
 
     def _lie_down(self, seconds: float | None) -> asyncio.Future[None]:
-        """What the one who looks sleeps on: until woken, or for so long."""
+        """Return what the looker sleeps on: until woken, for so long, or to look at the clock."""
         self._asleep = self._loop.create_future()
         if seconds is not None:
-            self._errands.append(self._loop.call_later(seconds, self._wake).cancel)
+            timer = self._loop.call_later(capped(seconds), self._wake)
+            self._errands.append(timer.cancel)
         return self._asleep
 
     def _get_up(self) -> None:

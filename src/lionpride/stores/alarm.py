@@ -1,10 +1,12 @@
-"""An alarm: one timer of the event loop, for the earliest of many instants."""
+"""An alarm: one timer of the event loop, for the earliest of many instants of a wall clock."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from typing import Final
+
+from .clock import capped
 
 __all__ = ("Alarm",)
 
@@ -17,7 +19,8 @@ class Alarm:
 
     Args:
         clock: The time as a Unix timestamp in seconds.
-        ring: Called at that instant, or a little later.
+        ring: Called at that instant, or a little later: within ``LOOK`` seconds if the clock is
+            set beyond it.
     """
 
     __slots__ = ("_at", "_clock", "_loop", "_ring", "_timer")
@@ -39,7 +42,12 @@ class Alarm:
                 return
             self._timer.cancel()
         self._loop, self._at = loop, at
-        self._timer = loop.call_later(max(_SOON, at - self._clock()), self._fire)
+        self._arm()
+
+    def _arm(self) -> None:
+        assert self._loop is not None, "it is set in a loop"
+        seconds = capped(max(_SOON, self._at - self._clock()))
+        self._timer = self._loop.call_later(seconds, self._fire)
 
     def off(self) -> None:
         """Do not ring."""
@@ -48,5 +56,8 @@ class Alarm:
             timer.cancel()
 
     def _fire(self) -> None:
+        if self._clock() < self._at - _SOON:  # the clock may be set: it is looked at often
+            self._arm()
+            return
         self._timer = None
         self._ring()

@@ -1,37 +1,78 @@
-"""A clock that reads as Unix time and moves as the event loop's does."""
+"""The wall clock, a clock that cannot be set, and timers that notice when the first one is."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from collections.abc import Callable
-from time import monotonic, time
+from time import monotonic
+from typing import Any, Final
 
-__all__ = ("LoopClock", "steady", "time_of_loop")
+__all__ = ("LOOK", "LoopClock", "boot_time", "capped", "steady", "time_of_loop")
+
+LOOK: Final = 2.0
+"""Seconds until a timer compares with the wall clock again, which may be set meanwhile."""
+
+_ASYNCIO_TIME: Final = asyncio.BaseEventLoop.time
+_REAL: Final = ("uvloop", "winloop")
+"""Packages whose event loops have a clock of their own that is real."""
+
+
+_SINCE_BOOT: Final = getattr(
+    time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC if sys.platform == "darwin" else None
+)
+
+
+def boot_time() -> float:
+    """Return seconds of a clock that cannot be set and that counts while the machine sleeps.
+
+    That is ``CLOCK_BOOTTIME`` on Linux, and ``CLOCK_MONOTONIC`` on macOS. Where there is no such
+    clock, it is ``time.monotonic()``, which may stand still while the machine sleeps.
+    """
+    return monotonic() if _SINCE_BOOT is None else time.clock_gettime(_SINCE_BOOT)
 
 
 class LoopClock:
-    """Unix time in seconds when a loop first asks; from then on that loop's own clock.
+    """Unix time in seconds: the wall clock's, or that of a loop whose time is virtual.
 
-    So a delay is as long as it says when somebody sets the wall clock, and in a loop whose time
-    is virtual; and what it gives means the same after a restart.
+    A loop with a clock of its own starts at the wall clock's time, and moves as that clock does.
     """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._offset = 0.0
+        self._offset: float | None = None  # of virtual time
 
     def __call__(self) -> float:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop = loop
-            self._offset = time() - loop.time()
-        return self._offset + loop.time()
+            self._offset = None if _is_real(loop) else time.time() - loop.time()
+        return time.time() if self._offset is None else self._offset + loop.time()
 
     def of_this_loop(self) -> Callable[[], float]:
-        """What it says, for as long as the running loop runs, to whoever asks."""
+        """Return a clock of the running loop that any thread may call."""
         self()
         offset, ticks = self._offset, asyncio.get_running_loop().time
-        return lambda: offset + ticks()
+        return time.time if offset is None else lambda: offset + ticks()
+
+
+def _is_real(loop: Any) -> bool:
+    """Return True if the clock of a loop is the machine's."""
+    usual = getattr(loop.time, "__func__", None) is _ASYNCIO_TIME
+    return usual or type(loop).__module__.partition(".")[0] in _REAL
+
+
+def capped(seconds: float) -> float:
+    """Return how long a timer of the running loop may sleep that is meant for a wall clock.
+
+    After ``LOOK`` seconds it has to compare with that clock again. Virtual time is not cut: no
+    other program can set it.
+
+    Args:
+        seconds: How long it is until the timer's instant, if the clock is not set meanwhile.
+    """
+    return min(seconds, LOOK) if _is_real(asyncio.get_running_loop()) else seconds
 
 
 def steady(clock: Callable[[], float]) -> Callable[[], float]:

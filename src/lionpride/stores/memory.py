@@ -45,7 +45,7 @@ class MemoryStore(ByHand):
         queue: The queue's name.
         name: The name of the States; the queue's by default.
         clock: The time as a Unix timestamp in seconds, for what becomes due later; by default
-            the event loop's.
+            the machine's, or the event loop's if its time is virtual.
     """
 
     # -- taking in ---------------------------------------------------------------------------

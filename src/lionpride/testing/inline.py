@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar, cast
 
 from ..core import Event, EventStatus, Executor
 from ..errors import OperationError
+from ..stores.clock import capped
 
 __all__ = ("inline",)
 
@@ -80,7 +81,7 @@ class _Inline(Executor):
                 if wait is None or not event.execution.attempt:
                     return
                 if not event.execution.denials:  # who was denied is asked again in the next round
-                    await asyncio.sleep(wait)
+                    await asyncio.sleep(capped(wait))
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -1,25 +1,30 @@
 """The server's clock, by the quickest of its answers."""
 
-import asyncio
 from time import time
 
 import pytest
 
+from lionpride.stores.clock import boot_time
 from lionpride.stores.postgres.clock import ServerClock
 
 
-@pytest.mark.virtual
-async def test_it_goes_by_the_quickest_answer_and_moves_as_the_loop_does() -> None:
-    clock, loop = ServerClock(), asyncio.get_running_loop()
-    assert clock() == pytest.approx(time(), abs=5.0), "this machine's own, before the first"
-    now = loop.time()
+def test_it_is_this_machines_own_before_the_first_answer() -> None:
+    assert ServerClock()() == pytest.approx(time(), abs=5.0)
+
+
+def test_it_goes_by_the_quickest_answer_until_the_clock_is_set() -> None:
+    clock, now = ServerClock(), boot_time()
     clock.note(5_000.0, now, now + 0.2)
-    clock.note(7_000.0, now, now + 0.4)  # it tells less, and is not asked
-    assert clock() == pytest.approx(4_999.9)
-    await asyncio.sleep(3.0)
-    assert clock() == pytest.approx(5_002.9)
-    clock.note(6_000.0, now + 3.0, now + 3.0)
-    assert clock() == pytest.approx(6_000.0)
-    await asyncio.sleep(90.0)
-    clock.note(9_000.0, now + 93.0, now + 93.5)  # the last good one is too old
-    assert clock() == pytest.approx(8_999.75)
+    clock.note(5_000.2, now, now + 0.4)  # it tells less, and is not believed
+    assert clock() == pytest.approx(4_999.9, abs=0.05)
+    clock.note(9_000.0, now, now + 0.4)  # as bad, but the clock has been set
+    assert clock() == pytest.approx(8_999.8, abs=0.05)
+    clock.note(1_000.0, now, now + 0.4)
+    assert clock() == pytest.approx(999.8, abs=0.05)
+
+
+def test_an_old_answer_gives_way_to_a_worse_one() -> None:
+    clock, now = ServerClock(), boot_time()
+    clock.note(5_000.0, now - 100.0, now - 100.0)
+    clock.note(5_100.2, now, now + 0.3)
+    assert clock() == pytest.approx(5_100.05, abs=0.05)

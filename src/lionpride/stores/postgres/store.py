@@ -221,7 +221,7 @@ class PostgresStore(Claims):
         It comes before the claim that it goes with, which may take what is given back.
         """
         now = self._clock()
-        if now - self._swept < SWEEP:
+        if abs(now - self._swept) < SWEEP:  # the clock may have been set back
             return
         self._swept, opened = now, self._open
         opened.ask(opened.claim, self._sweep(1000), self._swept_up).add_done_callback(heard)

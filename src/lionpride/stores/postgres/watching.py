@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from ...model.work import Work
 from ..bells import Bell
+from ..clock import boot_time
 from . import reading
 from .link import Db
 from .manage import Manage
@@ -37,7 +38,7 @@ class Watching(Manage):
         self._herald.mark = f"{self._origin}/{self.queue}"
         self._news: set[str] = set()
         self._closing = False
-        self._timed = 0.0  # when the server was asked for its time
+        self._timed = 0.0  # when the server was asked for its time, by `boot_time()`
         self._looking: asyncio.Task[None] | None = None
         self._is_shared = False  # other processes have made themselves heard, or seen
         self._doubtful: set[int] = set()  # waited for, and shown as they were before, perhaps
@@ -81,12 +82,18 @@ class Watching(Manage):
 
     async def _set_clock(self, db: Db) -> None:
         """Learn the server's time; once in a while."""
-        time = asyncio.get_running_loop().time
-        asked = time()
+        asked = boot_time()
         if asked - self._timed >= SELDOM:
             now = await db.value("SELECT {now}", None)
-            self._timed = time()
+            self._timed = boot_time()
             self._server_clock.note(now, asked, self._timed)
+
+    def time(self) -> float:
+        """As ``Store.time``; the server is asked again if the last answer is old."""
+        is_old = boot_time() - self._timed >= SELDOM
+        if is_old and self._given is None and self._opened is not None and not self._closing:
+            self._learn("")
+        return super().time()
 
     def _watch(self) -> None:
         """Listen, and look now and then, if that is wanted and not done already."""

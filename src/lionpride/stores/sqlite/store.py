@@ -290,7 +290,7 @@ class SqliteStore(Manage):
 
     def _tidy(self, now: float) -> None:
         """Look now and then for leases that have lapsed, and for endings that are too old."""
-        if now - self._swept < _SWEEP:
+        if abs(now - self._swept) < _SWEEP:  # the clock may have been set back
             return
         self._swept = now
         self._ask(self._sweep(1000), self._swept_up).add_done_callback(heard)
