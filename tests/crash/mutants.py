@@ -7,9 +7,8 @@ from typing import Any
 from crash.deeds import Doer
 
 from lionpride.stores.postgres import claiming, completing, settling, sweeping
-from lionpride.stores.postgres.pulse import Pulse as PulseOfPostgres
+from lionpride.stores.sql.pulse import Pulse
 from lionpride.stores.sqlite import opened, steps
-from lionpride.stores.sqlite.pulse import Pulse
 from lionpride.stores.sqlite.rows import Rows
 from lionpride.stores.sqlite.signs import Signs
 
@@ -50,8 +49,12 @@ def forgets_cancels() -> None:
 
 def no_pulse() -> None:
     """Nobody renews the leases."""
-    for pulse in (Pulse, PulseOfPostgres):
-        pulse.beat_for = lambda self, workers: None  # type: ignore[method-assign]
+    Pulse.beat_for = lambda self, workers: None  # type: ignore[method-assign]
+
+
+def no_age() -> None:
+    """A claim is started however old it is."""
+    Pulse.holds = lambda self, until: True  # type: ignore[method-assign]
 
 
 def dead_or_alive() -> None:

@@ -1,24 +1,37 @@
-"""The pulse: when its thread runs, and that it ends."""
+"""The heartbeat: when its thread runs, and that it ends."""
 
 import threading
 
-from lionpride.stores.sql.pulse import Pulse
+from lionpride.stores.clock import boot_time
+from lionpride.stores.sql.pulse import Names, Pulse, Said
 
 NAME = "lionpride-test-pulse"
 
 
-class Beats(Pulse):
-    """Keeps what its workers said, and tells of each beat."""
+class Beats:
+    """Keeps what workers said, and tells of each beat."""
 
-    def __init__(self, lease: float) -> None:
-        super().__init__(lease, NAME)
-        self.said: list[list[str | None]] = []
+    def __init__(self) -> None:
+        self.said: list[Said] = []
         self.beat = threading.Semaphore(0)
+        self.open = False
 
-    def _run(self) -> None:
-        while not self._is_over():
-            self.said.append([say() for say in self._workers.values()])
-            self.beat.release()
+    def prepare(self) -> None:
+        self.open = True
+
+    def __call__(self, names: Names, said: Said) -> float:
+        at = boot_time()
+        assert set(said) <= set(names())
+        self.said.append(said)
+        self.beat.release()
+        return at
+
+    def close(self) -> None:
+        self.open = False
+
+
+def pulse(beats: Beats, lease: float = 0.003) -> Pulse:
+    return Pulse(lease, NAME, "a database", lambda: beats)
 
 
 def running() -> int:
@@ -26,31 +39,47 @@ def running() -> int:
 
 
 def test_the_thread_runs_from_the_first_worker_on_until_it_is_stopped() -> None:
-    pulse = Beats(lease=0.003)
-    pulse.beat_for({})
-    assert running() == 0, "there is nobody to keep alive"
-    pulse.beat_for({"a": lambda: "busy"})
-    pulse.beat_for({"a": lambda: "busy", "b": lambda: None})
+    beats = Beats()
+    one = pulse(beats)
+    one.beat_for({})
+    assert running() == 0, "there is no worker to keep alive"
+    one.beat_for({"a": lambda: "busy"})
+    one.beat_for({"a": lambda: "busy", "b": lambda: None})
     assert running() == 1
-    assert pulse.beat.acquire(timeout=30)
-    pulse.stop()
+    assert beats.beat.acquire(timeout=30)
+    one.stop()
     assert running() == 0
-    assert pulse.said[-1] in (["busy"], ["busy", None])
+    assert beats.said[-1] in ({"a": "busy"}, {"a": "busy", "b": None})
+    assert not beats.open
 
 
 def test_who_works_again_is_kept_alive_again() -> None:
-    pulse = Beats(lease=0.003)
+    beats = Beats()
+    one = pulse(beats)
     for name in ("first", "second"):
-        pulse.beat_for({name: lambda: "here"})
-        assert pulse.beat.acquire(timeout=30)
-        pulse.stop()
+        one.beat_for({name: lambda: "here"})
+        assert beats.beat.acquire(timeout=30)
+        one.stop()
     assert running() == 0
-    assert pulse.said == [["here"]] * len(pulse.said)
+    assert {tuple(each.values()) for each in beats.said} == {("here",)}
 
 
 def test_a_long_lease_is_no_reason_to_wait_for_its_end() -> None:
-    pulse = Beats(lease=3600.0)
-    pulse.beat_for({"a": lambda: None})
-    pulse.stop()
+    beats = Beats()
+    one = pulse(beats, lease=3600.0)
+    one.beat_for({"a": lambda: None})
+    one.stop()
     assert running() == 0
-    assert pulse.said == []
+    assert beats.said == []
+
+
+def test_a_lease_is_known_to_hold_only_if_it_was_renewed_in_time() -> None:
+    beats = Beats()
+    one = pulse(beats, lease=3600.0)
+    now = boot_time()
+    assert one.holds(now + 60.0)
+    assert not one.holds(now - 1.0), "nothing renews it"
+    one.beat_for({"a": lambda: None})
+    assert one.holds(boot_time()), "what is claimed from now on is renewed"
+    assert not one.holds(now - 1.0), "it had lapsed before"
+    one.stop()

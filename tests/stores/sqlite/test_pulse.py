@@ -14,7 +14,7 @@ from stores.makers import Job
 from lionpride.stores.contract import Claim, Extended
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import open_file
-from lionpride.stores.sqlite.pulse import Pulse
+from lionpride.stores.sqlite.pulse import pulse_of
 
 NAME = "lionpride-sqlite-pulse"
 LONG = 3600.0
@@ -146,14 +146,14 @@ async def test_without_workers_there_is_no_thread(path: Path, eye: Eye) -> None:
 
 
 def test_without_anybody_to_renew_there_is_no_thread(path: Path, eye: Eye) -> None:
-    pulse = Pulse(path, "NORMAL", LONG, time.time)
+    pulse = pulse_of(path, "NORMAL", LONG, time.time)
     pulse.beat_for({})
     assert not pulses()
     pulse.stop()
 
 
 def test_one_thread_serves_all_workers(path: Path, eye: Eye) -> None:
-    pulse = Pulse(path, "NORMAL", LONG, time.time)
+    pulse = pulse_of(path, "NORMAL", LONG, time.time)
     pulse.beat_for({"a": silent})
     pulse.beat_for({"a": silent, "b": silent})
     assert len(pulses()) == 1
@@ -162,7 +162,7 @@ def test_one_thread_serves_all_workers(path: Path, eye: Eye) -> None:
 
 
 def test_stop_ends_the_thread_at_once_and_it_can_begin_again(path: Path, eye: Eye) -> None:
-    pulse = Pulse(path, "NORMAL", LONG, time.time)
+    pulse = pulse_of(path, "NORMAL", LONG, time.time)
     pulse.stop()
     for _ in range(2):
         pulse.beat_for({"a": silent})
@@ -175,7 +175,7 @@ def test_stop_ends_the_thread_at_once_and_it_can_begin_again(path: Path, eye: Ey
 def test_when_nobody_writes_any_more_the_file_is_closed(path: Path, eye: Eye) -> None:
     """The last connection takes the log with it."""
     eye.close()
-    pulse = Pulse(path, "NORMAL", LONG, time.time)
+    pulse = pulse_of(path, "NORMAL", LONG, time.time)
     pulse.beat_for({"a": silent})
     pulse.stop()
     assert not Path(f"{path}-wal").exists()
@@ -216,7 +216,7 @@ def test_a_renewed_lease_counts_from_when_it_is_written(path: Path, eye: Eye) ->
             asked.set()
         return time.time()
 
-    pulse = Pulse(path, "NORMAL", 0.05, clock)
+    pulse = pulse_of(path, "NORMAL", 0.05, clock)
     pulse.beat_for({"a": silent})
     asked.wait()
     pulse.stop()

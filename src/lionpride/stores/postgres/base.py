@@ -25,7 +25,7 @@ from .news import Ear, Herald
 from .opened import Lanes, Opened
 from .options import check_names, check_ways
 from .pool import Door
-from .pulse import Pulse
+from .pulse import pulse_of
 from .sights import Sights
 
 __all__ = ("Base",)
@@ -82,7 +82,7 @@ class Base(Local):
         self._retain = retain
         self._names: set[str] = set()  # under which is claimed here
         self._opened: Opened | None = None
-        self._pulse = Pulse(self._door, self.names, lease, clock)
+        self._pulse = pulse_of(self._door, self.names, lease, clock, self.place)
         self._ear = Ear(self._door, self.names.channel, self._hear)
         self._herald = Herald(self._read, self.names.channel, self._told)
 

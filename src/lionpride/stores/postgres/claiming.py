@@ -8,6 +8,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from ..clock import boot_time
 from ..sql.forms import NEW, STATE, Kept, Untried, Waits
 from .completing import ARGUMENTS, Completing, parts
 from .expiring import Expire, Expired
@@ -158,6 +159,7 @@ class Claim:
         along: What is to be put on record with it; None: nothing.
         ending: The time of that; None: the server's.
         applied: Of each of them, once it is known, whether its claim held.
+        asked: A time of ``boot_time()`` before the time from which the leases count.
     """
 
     worker: str
@@ -174,6 +176,7 @@ class Claim:
     along: Completing | None = None
     ending: float | None = None
     applied: Sequence[bool] = ()
+    asked: float = 0.0
 
     async def __call__(self, db: Db) -> Claimed:
         queue = db.queue
@@ -208,6 +211,7 @@ class Claim:
             bound.append(list(self.skip))
         if self.missing:
             bound.append(list(self.missing))
+        self.asked = boot_time()
         found = await db.rows(statement(*has, along is not None), *bound)
         *gate, gone = found[0][7]
         if along is not None:

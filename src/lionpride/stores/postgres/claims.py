@@ -78,6 +78,8 @@ class Claims(TakingIn):
         opened = self._open
         self._names.add(worker)
         self._tidy()
+        if not self._pulse.is_fine and not await self._pulse.is_fine_soon():
+            return [], SWEEP
         length, missing = self._lease if lease is None else lease, tuple(self._still_missing())
         how = until, skip, denied, start
         step: Any = claiming.Claim(worker, n, length, *how, missing, self._strangers, Expire())
@@ -103,6 +105,7 @@ class Claims(TakingIn):
             self._answered()
         if self._others and (wait is None or wait > SWEEP):
             wait = SWEEP  # another process may die
+        taken.note_lease()
         return taken.claims, wait
 
     async def _keeps_up(self, n: int) -> bool:
@@ -216,6 +219,7 @@ class Claims(TakingIn):
         notes: int,
     ) -> float | None:
         claim = step.claim if isinstance(step, Rationed) else step
+        taken.until = claim.asked + claim.length
         self.missing |= claim.met
         self._more = answer.wait == 0.0 and limits is None
         await self._expired(answer.expired)

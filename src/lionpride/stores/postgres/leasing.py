@@ -31,8 +31,9 @@ SELECT name, host, pid, born FROM {worker} WHERE queue = $3 AND host = $5 AND na
 """
 """Enters a worker, and forgets those that are gone for good; the others of its machine."""
 BEAT: Final = """
-UPDATE {worker} w SET seen = {now}, until = {now} + $2, about = given.about
+UPDATE {worker} w SET seen = {now}, until = {now} + $2, about = coalesce(given.about, w.about)
 FROM unnest($3::text[], $4::text[]) AS given (name, about) WHERE w.name = given.name
+RETURNING w.name
 """
 """Gives a sign of life of workers, and what they say; all that they hold is held for so long."""
 

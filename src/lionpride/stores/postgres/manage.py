@@ -18,6 +18,7 @@ from ..halting import FOR_EVER
 from ..record import Record
 from ..roster import WorkerRecord
 from ..sql.local import heard
+from ..sql.pulse import Pulse
 from ..upkeep import Finding, Schema
 from . import by_hand, reading
 from .base import Base
@@ -209,6 +210,9 @@ class Manage(Base, Ringing):
         self._enlisted.discard(worker)
         self._names.discard(worker)
         return Discharge(worker)
+
+    def _heartbeat(self) -> Pulse:
+        return self._pulse
 
     def _keep_alive(self) -> None:
         self._pulse.beat_for(self._saying())

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ...model import registry
 from ...model.costs import REQUEST
+from ..clock import boot_time
 from ..sql.forms import STATE, Waits
 from ..sql.rationing import Ration
 from ..sql.takings import pool_of
@@ -90,6 +91,7 @@ class Rationed:
             pools = sorted({limit.pool for limit in self.ration.limits.values()})
             await db.lock(*(f"pool {pool}" for pool in pools))
             ledger = await self._ledger(db)
+            self.claim.asked = boot_time()
             gate, asked = await gate_of(db, queue), monotonic()
             if gate.due is not None and gate.due <= gate.now:
                 await mature(db, queue)

@@ -110,6 +110,7 @@ class Watching(Manage):
     def _turn(self) -> None:
         self._timer = None
         if self._is_wanted():
+            self._pulse.watch()
             self._learn(ALL)
             self._watch()
 

@@ -41,11 +41,17 @@ logger = logging.getLogger("lionpride")
 class Taken:
     """What a claim took, and whether anybody waits for it still."""
 
-    __slots__ = ("claims", "wanted")
+    __slots__ = ("claims", "until", "wanted")
 
     def __init__(self) -> None:
         self.claims: list[Claim] = []
+        self.until = 0.0
         self.wanted = True
+
+    def note_lease(self) -> None:
+        """Write on each event until when its lease holds, if it is not renewed."""
+        for event, _ in self.claims:
+            event.__dict__["_leased"] = self.until
 
 
 _UNTRIED: Final = (0, 0, 0, 0)

@@ -35,6 +35,7 @@ from .forms import Found, News, Waits
 from .holding import Holding
 from .host import this_process
 from .metering import Deed, Halt, TableMeter
+from .pulse import Pulse
 from .rationing import Rationed, put_meters
 from .records import said
 from .telling import Telling
@@ -145,6 +146,10 @@ class Local(ABC):
     @abstractmethod
     def _keep_alive(self) -> None:
         """Give signs of life of the workers that there are by now."""
+
+    @abstractmethod
+    def _heartbeat(self) -> Pulse:
+        """Return what renews the leases of this process."""
 
     @abstractmethod
     def _do(self, deed: Deed) -> None:
@@ -348,6 +353,13 @@ class Local(ABC):
         self._holding.start(event)
         if "_meter" in event.__dict__:
             event.__dict__["_meter"].begin()
+
+    def holds(self, event: Work, attempt: int) -> bool:
+        """See ``Leased``."""
+        own = event.__dict__
+        if self._holding.claims.get(own.get("_arrival", 0)) != attempt:
+            return False
+        return self._heartbeat().holds(own.get("_leased", 0.0))
 
     def _meter(self, claims: Sequence[Claim], limits: Limits, rationed: Rationed) -> None:
         """Put its meter on each event that was claimed under limits."""

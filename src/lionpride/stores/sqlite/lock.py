@@ -7,6 +7,7 @@ of seconds were seen. Where there is no ``fcntl``, it is all there is.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
@@ -51,13 +52,18 @@ class Turn:
                 ) from error
 
     def take_now(self) -> bool:
-        """Take it if it is free; whether it was."""
+        """Take it if it is free; return False if it is not.
+
+        Where the system has no lock to give, SQLite's own decides.
+        """
         if self._file < 0:
             return True
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError:
+            return True
         self._has = True
         return True
 
@@ -73,7 +79,8 @@ class Turn:
         """Let the next one have it."""
         if self._has:
             self._has = False
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            with suppress(OSError):  # it ends with the file at the latest
+                fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Give it up for good."""

@@ -23,6 +23,7 @@ from ..roster import WorkerRecord
 from ..sql.columns import packed_ending, packed_expiry
 from ..sql.forms import News
 from ..sql.local import heard
+from ..sql.pulse import Pulse
 from ..upkeep import Finding, Schema
 from . import steps
 from .base import Base
@@ -174,6 +175,9 @@ class Manage(Base, Ringing):
     def _discharging(self, worker: str) -> steps.Discharge:
         return steps.Discharge(worker)
 
+    def _heartbeat(self) -> Pulse:
+        return self._open.pulse
+
     def _keep_alive(self) -> None:
         self._open.pulse.beat_for(self._saying())
         self._watch.look()
@@ -293,6 +297,7 @@ class Manage(Base, Ringing):
             self._bells.ring_room()
 
     def _look_at_file(self) -> None:
+        self._open.pulse.watch()
         if not self._open.has_changed():
             return
         self._is_shared = True

@@ -37,10 +37,11 @@ def claim_first(rows: Bulk, claim: Claim, new: New, glance: Glance) -> tuple[Cla
     kept = claim.kept(rows, waited)
     if claim.missing:
         return None, new
+    until = claim.lapse()
     if waited:
-        rows.lease_first(waited, claim.worker, claim.lapse(), claim.start)
+        rows.lease_first(waited, claim.worker, until, claim.start)
     if fresh:
-        rows.lease_new(fresh, claim.worker, claim.lapse())
+        rows.lease_new(fresh, claim.worker, until)
     more = len(found) > len(waited) or len(new) > n
     wait = 0.0 if more else claim.wait(rows)
     if claim.start:

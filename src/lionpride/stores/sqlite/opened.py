@@ -11,7 +11,7 @@ from .commits import Commits
 from .file import connect, open_file, speaking
 from .file_guard import FileGuard
 from .lock import Turn
-from .pulse import Pulse
+from .pulse import pulse_of
 from .reader import Reader
 
 __all__ = ("Opened",)
@@ -65,7 +65,7 @@ class Opened:
             committed=committed,
         )
         self._reader = Reader(connect(path, synchronous=synchronous), queue)
-        self.pulse = Pulse(path, synchronous, lease, clock)
+        self.pulse = pulse_of(path, synchronous, lease, clock)
 
     @property
     def reader(self) -> Reader:

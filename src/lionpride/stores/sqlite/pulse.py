@@ -1,24 +1,29 @@
-"""The pulse: a thread that renews a process's leases, however long its event loop is held up."""
+"""Renews a process's leases in the file, in the thread of its heartbeat."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import apsw
 
-from ..sql import pulse
+from ..clock import boot_time
+from ..sql.pulse import Names, Pulse, Said
 from .file import PATIENCE, connect
 from .lock import Turn
 
-__all__ = ("Pulse",)
-
-logger = logging.getLogger("lionpride")
+__all__ = ("Beat", "pulse_of")
 
 
-class Pulse(pulse.Pulse):
-    """Renews what the workers of this process hold, three times in a lease.
+def pulse_of(path: Path, synchronous: str, lease: float, clock: Callable[[], float]) -> Pulse:
+    """Return the heartbeat of a process over a file; the arguments are those of ``Beat``."""
+    make = partial(Beat, path, synchronous, lease, clock)
+    return Pulse(lease, "lionpride-sqlite-pulse", path, make)
+
+
+class Beat:
+    """Renews the leases of workers, over a connection of its own.
 
     Args:
         path: The file.
@@ -30,47 +35,67 @@ class Pulse(pulse.Pulse):
     def __init__(
         self, path: Path, synchronous: str, lease: float, clock: Callable[[], float]
     ) -> None:
-        super().__init__(lease, "lionpride-sqlite-pulse")
         self._path = path
         self._synchronous = synchronous
+        self._lease = lease
         self._clock = clock
+        self._open: tuple[apsw.Connection, Turn] | None = None
 
-    def _run(self) -> None:
-        connection, turn = (
-            connect(self._path, synchronous=self._synchronous),
-            Turn(self._path, self._lease / 3),
-        )
-        connection.set_busy_timeout(round(min(self._lease, PATIENCE) * 1000))
+    def prepare(self) -> None:
+        """Open the file ahead: later there may be no file descriptor left for it."""
+        self._opened()
+
+    def __call__(self, names: Names, said: Said) -> float:
+        """See ``Beat`` in ``sql/pulse.py``."""
+        connection, turn = self._opened()
         try:
-            while not self._is_over():
-                try:
-                    self._beat(connection, turn)
-                except apsw.Error as error:
-                    logger.warning("%s: leases could not be renewed: %s", self._path, error)
-        finally:
+            turn.take()
+            try:
+                return self._renew(connection, names, said)
+            finally:
+                turn.give()
+        except apsw.BusyError:
+            raise
+        except BaseException:
+            self.close()  # the next call opens it again
+            raise
+
+    def close(self) -> None:
+        """Close the connection and the lock file."""
+        if self._open is not None:
+            (connection, turn), self._open = self._open, None
             turn.close()
             connection.close()
 
-    def _beat(self, connection: apsw.Connection, turn: Turn) -> None:
-        turn.take()
-        try:
-            connection.execute("BEGIN IMMEDIATE")  # which may take its time: a lease counts from it
+    def _opened(self) -> tuple[apsw.Connection, Turn]:
+        if self._open is None:
+            turn = Turn(self._path, self._lease / 3)
             try:
-                now = self._clock()
-                for worker, about in self._workers.items():
-                    for table in ("lease", "span"):
-                        connection.execute(
-                            f"UPDATE {table} SET until = ? WHERE worker = ?",
-                            (now + self._lease, worker),
-                        )
-                    connection.execute(
-                        "UPDATE worker SET seen = ?, about = ? WHERE name = ?",
-                        (now, about(), worker),
-                    )
-                connection.execute("COMMIT")
+                connection = connect(self._path, synchronous=self._synchronous)
             except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                turn.close()
                 raise
-        finally:
-            turn.give()
+            connection.set_busy_timeout(round(min(self._lease, PATIENCE) * 1000))
+            self._open = connection, turn
+        return self._open
+
+    def _renew(self, connection: apsw.Connection, names: Names, said: Said) -> float:
+        connection.execute("BEGIN IMMEDIATE")  # which may take its time: a lease counts from it
+        try:
+            at, now = boot_time(), self._clock()
+            for worker in names():
+                for table in ("lease", "span"):
+                    connection.execute(
+                        f"UPDATE {table} SET until = ? WHERE worker = ?",
+                        (now + self._lease, worker),
+                    )
+                connection.execute(
+                    "UPDATE worker SET seen = ?, about = coalesce(?, about) WHERE name = ?",
+                    (now, said.get(worker), worker),
+                )
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return at

@@ -12,7 +12,7 @@ from ...model.packing import packed_result
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
-from ..clock import steady
+from ..clock import boot_time, steady
 from ..contract import Claim, Entry, Extended, Settled, Settlement
 from ..record import Record
 from ..sql.columns import (
@@ -56,8 +56,8 @@ class SqliteStore(Manage):
         patience: Seconds to wait for another program that writes the file.
         shown: How many events at rest the ``states`` show: the newest taken in or settled here.
         retain: How many ended events stay in the file, or for how long; None: all, for ever.
-        clock: The time as a Unix timestamp in seconds; by default the event loop's for what
-            becomes due, and the machine's for leases.
+        clock: The time as a Unix timestamp in seconds; by default the machine's. In a loop whose
+            time is virtual, that is the clock for what becomes due.
 
     Raises:
         ConfigurationError: names an option that makes no sense; nothing is opened or made then.
@@ -148,9 +148,16 @@ class SqliteStore(Manage):
         start: bool = False,
         limits: Limits | None = None,
     ) -> tuple[list[Claim], float | None]:
+        if not self._open.pulse.is_fine and not await self._open.pulse.is_fine_soon():
+            return [], _SWEEP
         now = self._wall()
         self._tidy(now)
-        length = self._lease if lease is None else lease
+        length, taken = self._lease if lease is None else lease, Taken()
+
+        def lapse() -> float:
+            taken.until = boot_time() + length
+            return self._wall() + length
+
         has, missing = self._holding.shown.has, self._still_missing()
         step = steps.Claim(
             worker,
@@ -163,10 +170,9 @@ class SqliteStore(Manage):
             missing,
             self._expiring(),
             self._clock(),
-            lambda: self._wall() + length,
+            lapse,
             None if limits is None else Ration(limits, steady(self._clock), start),
         )
-        taken = Taken()
         try:
             wait: float | None = await self._ask(
                 step, lambda answer: self._claimed(answer, start, taken, limits)
@@ -177,6 +183,7 @@ class SqliteStore(Manage):
             raise
         if self._others and (wait is None or wait > _SWEEP):
             wait = _SWEEP  # another process may die
+        taken.note_lease()
         return taken.claims, wait
 
     def _claimed(
