@@ -100,6 +100,7 @@ MUTANTS = {
         guard_by_id,
         forgets_cancels,
         no_pulse,
+        no_age,
         dead_or_alive,
         early_word,
         drop_locks,

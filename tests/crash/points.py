@@ -57,6 +57,14 @@ def watch_claims(reached: Reached) -> None:
         return claimed(self, answer, *rest)
 
     Holding.claimed = watched  # type: ignore[method-assign]
+    revived = Holding.revived
+
+    def watched_too(self: Holding, rows: Any, *rest: Any) -> Any:
+        if rows:
+            reached(NOTED)
+        return revived(self, rows, *rest)
+
+    Holding.revived = watched_too  # type: ignore[method-assign]
 
 
 def watch_answers(executor: Doer, journal: Journal, reached: Reached) -> None:

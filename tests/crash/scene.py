@@ -159,10 +159,10 @@ async def clock_jumps_past_a_lease(made: Scene) -> None:
     assert (found.attempts, found.interrupted) == (1, 0)
 
 
-async def stopped_between_claim_and_start(made: Scene) -> None:
+async def stopped_between_claim_and_start(made: Scene, observe: bool = True) -> None:
     """A worker is stopped after a claim, until another one has finished the event."""
     await made.append(Deed())
-    late = await made.start(point=NOTED, stop=True)
+    late = await made.start(point=NOTED, stop=True, observe=observe)
     await late.stopped.wait()
     await made.start()
     await made.until("finish", 1)

@@ -20,6 +20,7 @@ from crash.scene import (
     cancelled_and_killed,
     clock_jumps_past_a_lease,
     scene,
+    stopped_between_claim_and_start,
     stopped_past_its_lease,
 )
 from crash.workers import nursery
@@ -157,6 +158,18 @@ async def test_one_stopped_past_its_lease_is_refused_when_it_goes_on(
         await stopped_past_its_lease(made)
 
 
+@pytest.mark.promise("stale-claim-is-not-started")
+@pytest.mark.parametrize("observe", [True, False])
+async def test_one_stopped_between_claim_and_start_does_not_start_what_another_has_run(
+    observe: bool, base: Base, tmp_path: Path
+) -> None:
+    async with (
+        nursery() as workers,
+        scene(workers, base, tmp_path, LEASE) as made,
+    ):
+        await stopped_between_claim_and_start(made, observe)
+
+
 @pytest.mark.promise("blocked-loop-keeps-leases")
 async def test_one_whose_loop_is_blocked_keeps_its_leases(base: Base, tmp_path: Path) -> None:
     async with (
@@ -213,6 +226,7 @@ async def test_what_is_cancelled_does_not_start_again(
         ("guard_by_id", stopped_past_its_lease),
         ("forgets_cancels", cancelled_and_killed),
         ("no_pulse", blocked_past_its_lease),
+        ("no_age", stopped_between_claim_and_start),
         ("dead_or_alive", blocked_past_its_lease),
     ],
 )

@@ -15,6 +15,7 @@ from crash.scene import (
     cancelled_and_killed,
     clock_jumps_past_a_lease,
     scene,
+    stopped_between_claim_and_start,
     stopped_past_its_lease,
 )
 from crash.test_crash import LEASE, Play
@@ -77,8 +78,15 @@ async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(
 
 
 @pytest.mark.promise("postgres-expired-lease-is-fenced")
+@pytest.mark.promise("stale-claim-is-not-started")
 @pytest.mark.parametrize(
-    "play", [stopped_past_its_lease, blocked_past_its_lease, clock_jumps_past_a_lease]
+    "play",
+    [
+        stopped_past_its_lease,
+        stopped_between_claim_and_start,
+        blocked_past_its_lease,
+        clock_jumps_past_a_lease,
+    ],
 )
 async def test_one_that_is_late_is_fenced_and_one_that_is_blocked_is_not(
     play: Play, base: Base, tmp_path: Path
@@ -108,6 +116,7 @@ async def test_what_is_cancelled_does_not_start_again(
         ("guard_by_id", stopped_past_its_lease),
         ("forgets_cancels", cancelled_and_killed),
         ("no_pulse", blocked_past_its_lease),
+        ("no_age", stopped_between_claim_and_start),
     ],
 )
 async def test_a_spoilt_store_is_caught(

@@ -26,6 +26,7 @@ from ..rules.lifecycle import (
     Ending,
     Outcome,
     after_interruption,
+    given_up,
 )
 from ..stores.contract import Claim, Started
 from ..stores.failing import Failing
@@ -260,7 +261,9 @@ class Crew(Exchange):
         try:
             apart = type(event) not in self._plain and self._look_at(event)
             inside = step if step and observers.wraps else None
-            if own["timeout"] is None and not (own["streaming"] or apart or inside):
+            if shop.holds is not None and not shop.holds(event, claim[1]):
+                outcome = given_up()  # this process was stopped: another may run it, or has
+            elif own["timeout"] is None and not (own["streaming"] or apart or inside):
                 response = await event._invoke()  # `perform`, a frame shorter
             else:
                 explained = partial(self._explain, worker)

@@ -148,7 +148,7 @@ class Loop(Admission):
             A claim that takes more than that; None if there is none, or it is time for others.
         """
         shop, guard, observers, clock = self.shop, worker.guard, self.shop.observers, self._now
-        pass_on, cancelling = self._pass_on, worker.task.cancelling
+        pass_on, cancelling, holds = self._pass_on, worker.task.cancelling, shop.holds
         if counts := observers.counts:
             complete, pass_on = observers.counted(complete, pass_on)
         context, clean = worker.context, worker.clean
@@ -166,12 +166,15 @@ class Loop(Admission):
                 more = own["timeout"] is not None or own["streaming"] or "_invoke" in own
                 if more or code is None or observers.counts is not counts:
                     return claim
-                if observers.active and (
-                    "_picked" in own
-                    or began >= observers.next
-                    or (observers.asks and observers.picks(event))
+                if (holds is not None and not holds(event, attempt)) or (
+                    observers.active
+                    and (
+                        "_picked" in own
+                        or began >= observers.next
+                        or (observers.asks and observers.picks(event))
+                    )
                 ):
-                    return claim
+                    return claim  # to be given up, or run where all is looked at
                 if not self._called and self._pending:
                     self._call()
                 worker.claim, own["_began"] = claim, began

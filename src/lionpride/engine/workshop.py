@@ -17,6 +17,7 @@ from ..rules.metering import Limits
 from ..rules.retry import judge
 from ..rules.window import Window
 from ..stores.contract import Immediate, Store
+from ..stores.leased import Leased
 from ..stores.sharing import Shared
 from .backtrace import backtrace
 from .observers import Observers
@@ -127,6 +128,8 @@ class Workshop:
         # Lets other processes see what an attempt shows of itself; None where there are none.
         self.share = store.publish if isinstance(store, Shared) else None
         self.now = store if isinstance(store, Immediate) else None
+        # Whether a claim may still be started; None where claims do not lapse.
+        self.holds = store.holds if isinstance(store, Leased) else None
         # Whether nothing can come between a claim and its start.
         self.direct = self.now is not None and not self.asks
         self.on_free: list[Callable[[], None]] = []
