@@ -211,7 +211,8 @@ def test_code_that_blocks_the_event_loop_is_ended_after_the_grace_time(place):
         _, err = process.communicate(timeout=30)
     assert process.returncode == 143
     assert err.endswith(
-        "lionpride: stopped after the grace time; the code of an event did not let go\n"
+        "lionpride: stopped after the grace time; the code of an event did not let go, or the "
+        "store does not answer\n"
     )
     (worker,) = place.store("workers", place.kept, "--json")
     assert not worker["alive"], "so that another worker takes over what it had"
@@ -324,6 +325,19 @@ def test_a_store_has_to_be_named(place):
 
 
 @pytest.mark.promise("postgres-server-crash")
+def test_a_drain_ends_though_the_server_is_gone(place):
+    with Server() as server:
+        place.url = place.kept = server.url
+        put(place, "job.py:Held", 1)
+        with working(place, "job.py:Held", "--grace", "0.2") as process:
+            assert process.stdout.readline() == "running\n"
+            server.stop("immediate")
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "stopped after the grace time" in err
+
+
 def test_a_server_that_goes_and_comes_back_ends_no_worker(place):
     with Server() as server:
         place.url = place.kept = f"{server.url}&lionpride_patience=0.2"

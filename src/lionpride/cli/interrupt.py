@@ -149,13 +149,17 @@ class Interrupts:
     def _end_soon(self, status: int, seconds: float = PATIENCE, when: str = "") -> threading.Timer:
         timer = threading.Timer(seconds, self._end, (status, when))
         timer.daemon = True
-        timer.start()
+        with contextlib.suppress(RuntimeError):  # no thread can be had: the run ends by itself
+            timer.start()
         return timer
 
     def _end(self, status: int, when: str = "") -> None:
         """End the process without waiting for anything; give a terminal its cursor back."""
         closing = self._over and not self._called
-        what = "the store did not close" if closing else "the code of an event did not let go"
+        code = "the code of an event did not let go"
+        if when and not self._over:
+            code += ", or the store does not answer"
+        what = "the store did not close" if closing else code
         cursor = b"\x1b[?25h" if os.isatty(2) else b""
         os.write(2, cursor + f"lionpride: stopped{when}; {what}\n".encode())
         os._exit(status)
