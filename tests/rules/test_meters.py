@@ -1,6 +1,10 @@
 """Meters: what a claim has taken of the limits, and gives back, from then to its end."""
 
+from random import Random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rules.kit import Bench, Call, bench
 
 from lionpride.errors import OperationError, ValidationError
@@ -37,6 +41,21 @@ def test_what_never_started_gives_all_back(started: bool) -> None:
     assert (here.used("slots"), here.used("host", "a")) == (0, 0)
     end_meter(event)  # once more changes nothing
     assert here.used("slots") == 0
+
+
+@given(st.lists(st.floats(0.001, 30), min_size=1, max_size=9), st.randoms())
+def test_the_whole_limit_is_free_again_after_fractional_amounts_were_held_and_started(
+    amounts: list[float], random: Random
+) -> None:
+    here = bench()
+    meters = [here.meter(Call(tokens=amount)) for amount in amounts]
+    random.shuffle(meters)
+    for meter in meters:
+        meter.begin()
+        here.now += 1.0
+    here.now += 60.0
+    assert here.used("tokens") == 0.0
+    assert here.limits["tokens"].account(None).free_at(100, here.now) == here.now
 
 
 def test_the_true_cost_is_a_refund_or_a_debt() -> None:

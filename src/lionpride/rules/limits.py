@@ -241,11 +241,15 @@ class Account:
         self.held += amount
         self.shut()
 
-    def let_go(self, amount: float) -> None:
-        """Hold so much less."""
+    def hold_less(self, amount: float) -> None:
+        """Hold so much less, without telling those who wait for it."""
         self.held -= amount
         if abs(self.held) < 1e-9 + 1e-12 * self.limit.amount:  # what rounding has left
             self.held = 0.0
+
+    def let_go(self, amount: float) -> None:
+        """Hold so much less."""
+        self.hold_less(amount)
         self.ring()
 
     def pause(self, until: float) -> None:
@@ -294,7 +298,7 @@ class Account:
     def take_back(self, entry: Entry, amount: float) -> None:
         """Undo a ``take``, in the same instant."""
         if self.limit.per is None:
-            self.held -= amount
+            self.hold_less(amount)
         else:
             self.return_to(entry, amount)
 

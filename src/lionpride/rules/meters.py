@@ -81,7 +81,7 @@ class Meter:
             if account.limit.per is None:
                 entries.append([])
             else:
-                account.held -= amount
+                account.hold_less(amount)
                 entries.append(account.stamp(amount, now))
                 if at is None:
                     account.ring()  # only now it is known when that will leave the window
