@@ -22,13 +22,19 @@ from lionpride.stores.sqlite.file import APPLICATION, VERSION, open_file
 NOBODY = 65534
 
 RUN = """
-import asyncio, os, resource, signal, sys
+import asyncio, os, resource, signal, sys, tempfile
 from lionpride.errors import LionprideError
 from lionpride.model.work import Work
 from lionpride.stores.sqlite import SqliteStore
 
 class Job(Work):
     label: str = ""
+
+async def load_modules():
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteStore(folder + "/run.db")
+        await store.append([(Job(), 1.0)])
+        await store.close()
 
 {before}
 
@@ -155,7 +161,10 @@ async def test_a_directory_that_does_not_exist(tmp_path: Path) -> None:
 
 # -- no right to write -----------------------------------------------------------------------------
 
-DROP = f"if os.getuid() == 0: os.setgid({NOBODY}); os.setuid({NOBODY})"
+DROP = f"""
+asyncio.run(load_modules())  # `nobody` may have no right to read the interpreter's folder
+if os.getuid() == 0: os.setgid({NOBODY}); os.setuid({NOBODY})
+"""
 
 
 @pytest.fixture
