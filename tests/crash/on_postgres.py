@@ -114,7 +114,9 @@ class OnPostgres:
         facts = Facts(
             numbers={str(uid): n for n, uid in self._ask(f"SELECT number, id FROM {s}.event")},
             slips=dict(
-                self._ask(f"SELECT number, (payload::json ->> 'slips')::integer FROM {s}.event")
+                self._ask(
+                    f"SELECT number, coalesce(payload::json ->> 'slips', '0')::int FROM {s}.event"
+                )
             ),
             finished=[Finished(*row) for row in self._ask(_FINISHED)],
             claims=self._ask(

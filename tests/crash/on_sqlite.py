@@ -75,7 +75,7 @@ def _facts(db: apsw.Connection) -> Facts:
     claims = "SELECT number, attempt FROM audit WHERE what = 'leased' ORDER BY seq"
     facts = Facts(
         numbers={str(UUID(bytes=uid)): number for number, uid in _all(db, "number, id", "event")},
-        slips=dict(_all(db, "number, json_extract(payload, '$.slips')", "event")),
+        slips=dict(_all(db, "number, coalesce(json_extract(payload, '$.slips'), 0)", "event")),
         finished=[Finished(*row) for row in _all(db, columns, "finished")],
         claims=db.execute(claims).fetchall(),
         ends=Counter({number: times for number, times, _ in ended}),

@@ -19,12 +19,12 @@ from lionpride.model.attempts import Attempt
 from lionpride.model.codec import Unserializable, error_to_dict
 from lionpride.model.execution import KEYS, EventStatus
 from lionpride.model.packing import (
+    complete,
     kind_and_packed,
     packed,
     packed_result,
     unpack,
     unpack_result,
-    whole,
 )
 
 ID = UUID(int=7)
@@ -109,7 +109,7 @@ def test_what_is_packed_is_to_dict_without_the_columns_of_the_store(event):
     for name in ("id", "created_at", "execution"):
         del expected[name]
     kind, text = kind_and_packed(event)
-    assert whole(kind, json.loads(text)) == expected
+    assert complete(kind, json.loads(text)) == expected
     written = json.loads(text)
     assert text == json.dumps(written, separators=(",", ":"), ensure_ascii=text.isascii())
     text.encode()  # as a database will
@@ -126,7 +126,7 @@ def test_what_most_events_say_is_left_out():
 def test_what_was_written_in_full_is_read_as_ever():
     event = Fetch(url="x", depth=2)
     kind, text = kind_and_packed(event)
-    full = json.dumps(whole(kind, json.loads(text)))
+    full = json.dumps(complete(kind, json.loads(text)))
     back = unpack(full, kind=kind, id=ID, created=1.5, entries={})
     assert (back.url, back.depth, back.timeout, back.metadata) == ("x", 2, None, {})  # type: ignore[attr-defined]
 

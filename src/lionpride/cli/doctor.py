@@ -15,7 +15,7 @@ from .durable import Commands, Shelf, add_command
 from .place import Durable, Place, place_of
 from .streams import tell
 from .table import json_line
-from .target import load_targets
+from .target import add_targets, load_targets
 from .usage import UsageError
 
 __all__ = ["add"]
@@ -33,14 +33,7 @@ def add(commands: Commands) -> None:
         epilog="exit status: 0 if nothing is wrong or slow, 1 if something is, 2 if it cannot be "
         "looked at",
     )
-    parser.add_argument(
-        "--target",
-        metavar="TARGET",
-        dest="targets",
-        action="append",
-        default=[],
-        help="what the workers run: classes that it does not define are named",
-    )
+    add_targets(parser, "what the workers run: events that it cannot read are named")
     parser.add_argument("--json", action="store_true", help="write a JSON object for each finding")
 
 

@@ -18,6 +18,7 @@ from .place import Place, place_of
 from .records import exported
 from .streams import tell, warn
 from .table import json_line
+from .target import add_targets, load_targets
 from .usage import UsageError
 
 __all__ = ["add"]
@@ -40,11 +41,14 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="-", help="where to; - is standard output"
     )
+    add_targets(parser, "defines the classes: fields that hold their default are written, too")
 
 
 async def export(options: argparse.Namespace) -> int:
     """Write them; a file is there when it is complete, and not before."""
     place = place_of(options.store)
+    for text in options.targets:
+        load_targets(text)
     await place.check_made()
     if options.output == "-":
         await _export(place, options.queue, tell)

@@ -18,6 +18,7 @@ from .place import place_of
 from .records import COUNTERS, listed
 from .streams import tell
 from .table import json_line, show_fields
+from .target import add_targets, load_targets
 
 __all__ = ["add"]
 
@@ -33,11 +34,14 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("ids", metavar="ID", nargs="+", help="an id, or how it begins")
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
+    add_targets(parser, "defines the classes: fields that hold their default are shown, too")
     parser.add_argument("--reveal", action="store_true", help="show fields that are secrets, too")
 
 
 async def show(options: argparse.Namespace) -> int:
     """Show them."""
+    for text in options.targets:
+        load_targets(text)
     async with Shelf(place_of(options.store), options.queue) as shelf:
         found = await find_all(shelf, options.ids)
     for i, record in enumerate(found):

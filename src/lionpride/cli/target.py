@@ -7,6 +7,7 @@ whether the file was run, imported or named here.
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import importlib
 import importlib.util
@@ -20,7 +21,7 @@ from ..core import Event, Executor, Processor
 from ..drawing.text import one_line, trouble
 from .usage import UsageError
 
-__all__ = ["Target", "executor_for", "load_target", "load_targets"]
+__all__ = ["Target", "add_targets", "executor_for", "load_target", "load_targets"]
 
 FORMS = "write file.py:Class or package.module:Class"
 
@@ -72,6 +73,13 @@ def load_target(text: str, *, any_event: bool = False) -> Target:
         )
     raise UsageError(
         f"{text} is neither an Event nor an Executor: let {name} inherit from lionpride.core.Event"
+    )
+
+
+def add_targets(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add the option ``--target``, for a command that can do without it."""
+    parser.add_argument(
+        "--target", metavar="TARGET", dest="targets", action="append", default=[], help=text
     )
 
 

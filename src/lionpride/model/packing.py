@@ -22,12 +22,22 @@ from pydantic_core import to_json
 from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode, error_to_dict, safe_repr
+from .defaults import completed, constants_of, is_same
 from .execution import Execution, read_error
 from .marks import take_marks
+from .thrift import set_fields_set
 from .unset import Unset
 from .work import Work
 
-__all__ = ("kind_and_packed", "packed", "packed_result", "unpack", "unpack_result", "whole")
+__all__ = (
+    "complete",
+    "kind_and_packed",
+    "packed",
+    "packed_result",
+    "unpack",
+    "unpack_result",
+    "whole",
+)
 
 _COLUMNS: Final = ("id", "created_at", "execution")
 
@@ -36,7 +46,8 @@ def packed(work: Work) -> str:
     """``work.to_dict("json")`` without what the store has columns for, as compact JSON.
 
     What nearly every event says is left out, if it says so: no metadata but its class, no
-    timeout, no streaming. See ``whole``.
+    timeout, no streaming. See ``whole``. So is a field that holds a constant default, which an
+    event that is read gets from its class.
     """
     return kind_and_packed(work)[1]
 
@@ -51,6 +62,15 @@ def whole(kind: str, data: dict[str, Any]) -> dict[str, Any]:
     if "metadata" in data:
         return data
     return {"metadata": {"lion_class": kind}, "timeout": None, "streaming": False, **data}
+
+
+def complete(kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    """What ``packed`` gave, with all that it left out, as ``to_dict("json")`` of the event has it.
+
+    Where this process has not defined the class, fields that held their default are not there.
+    """
+    data = whole(kind, data)
+    return completed(registry.find(kind), data) if registry.is_defined(kind) else data
 
 
 def _abridged(data: dict[str, Any]) -> str:
@@ -74,6 +94,10 @@ def kind_and_packed(work: Work) -> tuple[str, str]:
     data = work.to_dict("json")
     for name in _COLUMNS:
         data.pop(name, None)
+    own = work.__dict__
+    for name, one in constants_of(type(work)).items():
+        if name in own and is_same(own[name], one.value):
+            data.pop(name, None)
     return plainly.key, json.dumps(data, separators=(",", ":"))
 
 
@@ -110,6 +134,8 @@ def unpack(
     if tagged:
         data, meta = cls._decoded(data), decode(meta)
     work = cls._from_data(_as_validation_names_it(cls, data), {})
+    if absent := constants_of(cls).keys() - data.keys():  # written in full they would be set
+        set_fields_set(work, work.model_fields_set | absent)
     own = work.__dict__
     own.pop("created_at", None)  # of now, if code that ran meanwhile has asked for it
     own["_created"] = created

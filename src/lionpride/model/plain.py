@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from . import registry
+from .defaults import constants_of, is_same
 from .marks import HIDDEN, hidden_fields
 
 __all__ = ("Plain",)
@@ -51,13 +52,23 @@ class Plain:
     (a serializer, an override) is not seen.
     """
 
-    __slots__ = ("_hidden", "_key", "_kind", "_known", "_packed", "_shapes", "_values")
+    __slots__ = (
+        "_constants",
+        "_hidden",
+        "_key",
+        "_kind",
+        "_known",
+        "_packed",
+        "_shapes",
+        "_values",
+    )
 
     def __init__(self, kind: type[BaseModel]) -> None:
         self._kind = kind
         self._known = False
         self._hidden: tuple[str, ...] = ()
         self._shapes: tuple[tuple[str, _Shape], ...] | None = None
+        self._constants: tuple[tuple[str, Any], ...] = ()
         self._key = ""
         self._values: tuple[tuple[str, Any], ...] | None = None  # of the last that was packed
         self._packed = "", ""
@@ -111,7 +122,8 @@ class Plain:
     ) -> tuple[str, str] | None:
         """The key, and metadata and fields as one text; None if not plain.
 
-        Instances one after another with the very same values share theirs.
+        Fields that hold a constant default are left out. Instances one after another with the
+        very same values share theirs.
 
         Args:
             instance: One of the class.
@@ -129,9 +141,14 @@ class Plain:
         if plain is None:
             return None
         metadata, fields = plain
+        shared = len(metadata) == 1 and all(type(each) in _SCALARS for each in fields.values())
+        values = tuple(fields.items()) if shared else None
+        for name, default in self._constants:
+            if is_same(fields[name], default):
+                del fields[name]
         packed = self.key, write({"metadata": metadata, **fields})
-        if len(metadata) == 1 and all(type(value) in _SCALARS for value in fields.values()):
-            self._values, self._packed = tuple(fields.items()), packed
+        if values is not None:
+            self._values, self._packed = values, packed
         return packed
 
     def _look(self) -> bool:
@@ -148,6 +165,8 @@ class Plain:
         except _NotPlainError:
             return False
         self._shapes, self._hidden = shapes, hidden_fields(self._kind)
+        constants = constants_of(self._kind)
+        self._constants = tuple((name, one.value) for name, one in constants.items())
         return True
 
 

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary, ref
 
 from ..errors import LionprideError
 from . import registry
+from .defaults import constants_of
 from .element import Element
 from .marks import HIDDEN
 from .thrift import is_bare, set_fields_set
@@ -39,12 +40,14 @@ class Revival:
         kind: The class, which is ``is_simple``.
     """
 
-    __slots__ = ("_fields", "_given", "_is_pure", "_key", "_kind", "_text")
+    __slots__ = ("_all", "_constant", "_fields", "_given", "_is_pure", "_key", "_kind", "_text")
 
     def __init__(self, kind: type[Work]) -> None:
         self._key = registry.key_of(kind)
         self._kind = ref(kind)  # or it would keep itself alive in `_known`
         self._is_pure = _is_pure(kind)
+        self._all = frozenset(kind.model_fields)
+        self._constant = frozenset(constants_of(kind))
         self._text: str | None = None  # of the last one
         self._fields: dict[str, Any] = {}  # what it says
         self._given: set[str] = set()
@@ -82,13 +85,21 @@ class Revival:
             elif not self._says_no_more(data.pop("metadata")):
                 return None
             kind = self._kind()
-            if kind is None or len(data) < len(kind.model_fields):  # a default is not what it was
+            if kind is None:
                 return None
+            names = tuple(data)
+            if len(data) < len(self._all):
+                absent = self._all.difference(data)
+                if not absent <= self._constant:  # its default may be another each time
+                    return None
+                names += tuple(sorted(absent))
             work: Work = _new(kind)
             kind.__pydantic_validator__.validate_python(data, self_instance=work)
         except Exception:  # whatever is wrong with it, the long way says so
             return None
-        thrift, names = kind._thrifty, tuple(data)
+        thrift = kind._thrifty
+        if len(names) > len(data):  # what was left out counts as given
+            set_fields_set(work, set(names))
         thrift.share(work, names)
         if self._is_pure and (given := thrift.shared(names)) is not None:
             fields = work.__dict__

@@ -15,7 +15,15 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-__all__ = ("Thrift", "is_bare", "keep_dict", "missing", "own_fields_set", "set_fields_set")
+__all__ = (
+    "Thrift",
+    "has_no_hooks",
+    "is_bare",
+    "keep_dict",
+    "missing",
+    "own_fields_set",
+    "set_fields_set",
+)
 
 _MOST = 64
 """Different sets of fields that a class remembers; more are not shared."""
@@ -111,14 +119,21 @@ def is_bare(kind: type[BaseModel]) -> bool:
     A validator of the whole model may fill in fields; private attributes and extra fields are
     kept elsewhere.
     """
+    return (
+        has_no_hooks(kind)
+        and not kind.__private_attributes__
+        and kind.model_config.get("extra") == "forbid"
+        and getattr(kind, "__getattr__", None) is missing
+    )
+
+
+def has_no_hooks(kind: type[BaseModel]) -> bool:
+    """Whether no code of a class sees all fields of an instance as it is made."""
     decorators = kind.__pydantic_decorators__
     return (
         not decorators.model_validators
         and not decorators.root_validators
-        and not kind.__private_attributes__
-        and kind.model_config.get("extra") == "forbid"
         and kind.model_post_init is BaseModel.model_post_init
-        and getattr(kind, "__getattr__", None) is missing
     )
 
 

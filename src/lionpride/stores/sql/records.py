@@ -10,7 +10,7 @@ from uuid import UUID
 
 from ...model.attempts import attempts_of
 from ...model.execution import EventStatus
-from ...model.packing import whole
+from ...model.packing import complete
 from ...rules.standing import About, Room, Standing, Worker
 from ..record import Record
 from .forms import Found
@@ -111,7 +111,7 @@ def _payload(found: Found, uid: UUID) -> dict[str, Any]:
         execution["unique"] = [found.single, found.since]
     created = datetime.fromtimestamp(found.created, UTC).isoformat()
     head = {"id": str(uid), "created_at": created, "execution": execution}
-    fields = whole(found.kind, json.loads(found.payload))
+    fields = complete(found.kind, json.loads(found.payload))
     if result is not None and '{"$' in result:  # a quote within a text would be escaped
         fields["metadata"]["lion_tags"] = True
     return head | fields

@@ -1,0 +1,184 @@
+"""Fields that a stored payload leaves out, because their class says what they hold.
+
+A producer that adds an optional field then writes nothing that a worker of the release before
+does not know, as long as the field holds its default. A field is left out only where an absent
+field certainly reads back as the same value; see docs/decisions/serialization.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from types import NoneType
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+from weakref import WeakKeyDictionary
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from .codec import Encoder
+from .thrift import has_no_hooks
+
+__all__ = ("Constant", "completed", "constants_of", "is_same")
+
+_BY_VALUE: Final = frozenset((NoneType, bool, int, str, bytes, date, timedelta, UUID))
+_BY_REPR: Final = frozenset((float, Decimal, datetime, time))
+"""Types with equal values that are not the same: 0.0 and -0.0, one instant in two zones."""
+_ZONES: Final = frozenset((NoneType, timezone, ZoneInfo))
+
+_ALWAYS_WRITTEN: Final = frozenset(("timeout", "streaming"))
+"""``packing.whole`` has a rule of its own for them."""
+
+_OURS: Final = ("lionpride.model.element", "lionpride.model.work", "pydantic.main")
+
+_WRITERS: Final = (
+    "to_dict",
+    "model_dump",
+    "metadata",
+    "_data",
+    "_dump",
+    "_encoded",
+    "_identity",
+    "__get_pydantic_core_schema__",
+)
+"""What decides how an instance is written."""
+
+_READERS: Final = ("__init__", "_from_data", "_decoded", "model_validate")
+"""What decides how one is read; ``has_no_hooks`` asks for the validators."""
+
+
+class Constant(NamedTuple):
+    """The default of a field that may be left out.
+
+    Attributes:
+        value: The default.
+        written: How ``to_dict("json")`` writes it.
+        tagged: Whether a tag is needed for that.
+    """
+
+    value: Any
+    written: Any
+    tagged: bool
+
+
+def constants_of(kind: type[BaseModel]) -> Mapping[str, Constant]:
+    """The fields of a class that are left out while they hold their default, by name.
+
+    The class is looked at once: what is set on it afterwards is not seen.
+    """
+    constants = _known.get(kind)
+    if constants is None:
+        constants = _look(kind)
+        if kind.__pydantic_complete__:
+            _known[kind] = constants
+    return constants
+
+
+_known: WeakKeyDictionary[type[BaseModel], Mapping[str, Constant]] = WeakKeyDictionary()
+
+
+def completed(kind: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
+    """A stored payload with what was left out of it, in the order of the fields.
+
+    Args:
+        kind: The class of the event.
+        data: The payload, as ``packing.whole`` gives it.
+    """
+    constants = constants_of(kind)
+    absent = {name: one for name, one in constants.items() if name not in data}
+    if not absent:
+        return data
+    if any(one.tagged for one in absent.values()):
+        data["metadata"]["lion_tags"] = True
+    full = data | {name: one.written for name, one in absent.items()}
+    rest = {name: value for name, value in full.items() if name not in kind.model_fields}
+    return rest | {name: full[name] for name in kind.model_fields if name in full}
+
+
+def is_same(value: Any, default: Any) -> bool:
+    """Whether a value is the default, by type and by value."""
+    if value is default:
+        return True
+    kind = type(value)
+    if kind is not type(default):
+        return False
+    if kind in _BY_REPR or kind is tuple or kind is frozenset:
+        key = _key(value)
+        return key is not None and key == _key(default)
+    return kind in _BY_VALUE and bool(value == default)
+
+
+def _key(value: Any) -> Any:
+    """What tells an immutable value from every other one; None if its type is not known here."""
+    kind = type(value)
+    if kind in _BY_VALUE:
+        return kind, value
+    if isinstance(value, Enum):
+        return kind, value.name or value.value
+    if kind in (datetime, time) and type(value.tzinfo) not in _ZONES:
+        return None
+    if kind in _BY_REPR:
+        return kind, repr(value)
+    if kind in (tuple, frozenset):
+        keys = [_key(item) for item in value]
+        return None if None in keys else (kind, kind(keys))
+    return None
+
+
+def _look(kind: type[BaseModel]) -> Mapping[str, Constant]:
+    if not _is_read_by_fields(kind):
+        return {}
+    found = {name: _constant(kind, name, field) for name, field in kind.model_fields.items()}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _is_read_by_fields(kind: type[BaseModel]) -> bool:
+    """Whether no code of the class can tell an absent field from one that holds its default."""
+    return (
+        has_no_hooks(kind)
+        and kind.__new__ is object.__new__
+        and all(_home(name, kind).__module__ in _OURS for name in (*_WRITERS, *_READERS))
+        and kind.__pydantic_decorators__.model_serializers.keys() == {"_dump"}
+    )
+
+
+def _home(name: str, kind: type) -> type:
+    """The class in whose body a name stands; ours if there is none of that name."""
+    return next((each for each in kind.__mro__ if name in vars(each)), BaseModel)
+
+
+def _constant(kind: type[BaseModel], name: str, field: FieldInfo) -> Constant | None:
+    validated = field.validate_default
+    if validated is None:
+        validated = kind.model_config.get("validate_default")
+    if (
+        name in _ALWAYS_WRITTEN
+        or field.is_required()
+        or field.default_factory is not None
+        or validated
+        or field.alias is not None
+        or field.validation_alias is not None
+        or field.serialization_alias is not None
+        or _key(field.default) is None
+    ):
+        return None
+    return _written(kind, name, field.default)
+
+
+def _written(kind: type[BaseModel], name: str, default: Any) -> Constant | None:
+    """A default as ``to_dict("json")`` writes it; None if it is not written, or not as JSON."""
+    encoder = Encoder()
+    try:
+        blank: Any = kind.__new__(kind)  # without its fields, so that no default factory is called
+        blank.__dict__[name] = default
+        dumped = blank.model_dump(include={name})
+        if name not in dumped:
+            return None
+        written = blank._encoded(name, dumped[name], encoder)
+    except Exception:  # a serializer of the user's: the field is written as ever
+        return None
+    return None if encoder.marked else Constant(default, written, encoder.tagged)
