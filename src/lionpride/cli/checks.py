@@ -14,6 +14,7 @@ from ..errors import NotFoundError
 from ..model import registry
 from ..stores.record import Record
 from ..stores.roster import WorkerRecord
+from ..stores.sql.unreadable import reason_of
 from ..stores.upkeep import Finding
 from .place import Durable
 
@@ -38,9 +39,11 @@ async def check_queue(store: Durable, name: str, *, knows_classes: bool) -> list
     found = [_nobody(store.queue, waiting, alive, name), *_dead(workers, alive)]
     if waiting:
         page = await store.events(EventStatus.PENDING, limit=PAGE)
+        unreadable = list(_unreadable(store.queue, page, alive, knows_classes))
+        found += unreadable
         if knows_classes:
             found += _unknown(store.queue, page)
-        if alive and not any(worker.held for worker in alive):
+        if alive and not any(worker.held for worker in alive) and not unreadable:
             found.append(await _stuck(store, page, name))
     return [each for each in found if each is not None]
 
@@ -85,6 +88,50 @@ def _unknown(queue: str, page: Sequence[Record]) -> Iterable[Finding]:
                 "import the module that does in the workers; or, if the class was renamed, cancel "
                 "these events",
             )
+
+
+def _unreadable(
+    queue: str, page: Sequence[Record], alive: Sequence[WorkerRecord], knows_classes: bool
+) -> Iterable[Finding]:
+    """Waiting events that workers, or the targets that were given, could not build."""
+    waiting = {record.kind for record in page}
+    remedy = (
+        "start a worker of the release that appended them; or cancel them; or have them FAILED: "
+        "lionpride work --fail-unreadable"
+    )
+    for worker in alive:
+        for one in worker.about.unreadable if worker.about is not None else ():
+            if one.kind in waiting:
+                yield Finding(
+                    "unreadable",
+                    "wrong",
+                    f"worker {worker.name} (process {worker.pid} of "
+                    f"{worker.host or 'this machine'}) could not read "
+                    f"{plural(one.total, 'event')} of class {one.kind} in queue {queue!r}, such "
+                    f"as {one.example}: {one.reason}",
+                    remedy,
+                )
+    bad = [(record, reason) for record in page if knows_classes and (reason := _why_not(record))]
+    for kind, total in sorted(Counter(record.kind for record, _ in bad).items()):
+        record, reason = next(each for each in bad if each[0].kind == kind)
+        yield Finding(
+            "unreadable",
+            "wrong",
+            f"the target cannot read {plural(total, 'event')} of class {kind} that wait in queue "
+            f"{queue!r}, such as {record.id}: {reason}",
+            remedy,
+        )
+
+
+def _why_not(record: Record) -> str | None:
+    """Why an event cannot be built of its record; None if it can, or its class is not here."""
+    if not registry.is_defined(record.kind):
+        return None
+    try:
+        record.event()
+    except Exception as error:  # validators are the user's code
+        return reason_of(error)
+    return None
 
 
 async def _stuck(store: Durable, page: Sequence[Record], name: str) -> Finding | None:

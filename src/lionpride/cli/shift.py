@@ -12,6 +12,7 @@ from ..drawing.text import duration, shorten
 from ..errors import OperationError, StoreError
 from ..model.registry import key_of
 from ..model.work import Work
+from ..stores.contract import Foreign
 from ..stores.halting import is_halted
 from .interrupt import Interrupts
 from .screen import PlainScreen, Screen
@@ -141,8 +142,13 @@ class Shift:
             )
         if interrupts.halt.is_set() or (interrupts.status and self.interrupted):
             return interrupts.status
-        failed = self.until_empty and self.tally.failed
+        failed = self.until_empty and (self.tally.failed or self._unreadable())
         return 1 if failed or self.broken.is_set() else 0
+
+    def _unreadable(self) -> int:
+        """How many events were marked as failed because they could not be read."""
+        stores = [each.store for each in self.executors]
+        return sum(each.failed_unreadable for each in stores if isinstance(each, Foreign))
 
     async def _work(self, interrupts: Interrupts) -> None:
         await self._say_what_waits()

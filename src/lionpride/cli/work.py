@@ -24,7 +24,8 @@ EPILOG = """\
 exit status:
   0    asked to stop, and what ran finished; or (--until-empty) all that it ran was completed or
        skipped
-  1    (--until-empty) something that it ran failed; or the store cannot be used any more
+  1    (--until-empty) something that it ran failed, or what is left cannot be run here; or the
+       store cannot be used any more
   2    the command could not be carried out; nothing was run
   130  asked to stop (143: by SIGTERM), and what still ran was interrupted, since the grace time
        was over or it was asked twice; it waits again
@@ -70,6 +71,12 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--until-empty", action="store_true", help="end when nothing waits and nothing runs"
     )
+    parser.add_argument(
+        "--fail-unreadable",
+        action="store_true",
+        help="mark an event as failed whose stored data its class refuses; by default it stays "
+        "pending for a worker of the release that appended it",
+    )
     parser.add_argument("--quiet", action="store_true", help="say only what went wrong")
     parser.set_defaults(run=work)
 
@@ -83,7 +90,9 @@ def work(options: argparse.Namespace) -> int:
     Raises:
         UsageError: if the command cannot be carried out; nothing was run then.
     """
-    limits, place = limits_of(options), place_of(options.store)
+    limits, place = dict(limits_of(options)), place_of(options.store)
+    if options.fail_unreadable:
+        limits["fail_unreadable"] = True
     targets = [target for text in options.targets for target in load_targets(text)]
     jobs = _jobs(targets, list(dict.fromkeys(options.queues)))
     with Interrupts(options.grace) as interrupts:

@@ -290,12 +290,20 @@ class Control(Intake):
                     )
                 else:
                     logger.info("%r: %s %s left pending", name, what, are)
-        if isinstance(self._store, Foreign) and (kinds := sorted(self._store.missing)):
+        if not isinstance(self._store, Foreign):
+            return
+        if kinds := sorted(self._store.missing):
             logger.warning(
                 "%r: events are left pending since this process has not defined %s: import what "
                 "defines them, and run it again",
                 self.states.name,
                 ", ".join(kinds),
+            )
+        for one in self._store.unreadable():
+            logger.warning(
+                "%r: events of %s may be left pending since this process cannot read them, such "
+                "as %s (%s): start a worker of the release that appended them",
+                *(self.states.name, one.kind, one.example, one.reason),
             )
 
 

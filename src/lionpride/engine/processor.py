@@ -18,7 +18,7 @@ from ..rules.lifecycle import Cause, Defer
 from ..rules.limits import Limit
 from ..rules.metering import Limits
 from ..rules.window import Window
-from ..stores.contract import Foreign, Store
+from ..stores.contract import Foreign, Store, Stuck
 from ..stores.memory import MemoryStore
 from .alone import Alone
 from .blocked import watched
@@ -70,6 +70,9 @@ class Processor(Alone):
         blocked_after: Seconds for which code may hold up the event loop before a warning names
             it; None: no warning.
         limits: What its events may cost, each a ``Limit``; by default those of the class.
+        fail_unreadable: Whether an event is FAILED whose stored data its class refuses, as after
+            a deploy of a newer producer; by default it stays pending for a worker that can read
+            it. An event of a class that this process has not defined stays pending either way.
         scope: ``"worker"``: ``queue_capacity`` and ``concurrency_limit`` are this processor's
             own. ``"fleet"``: they hold for all that work on the queue of the store together,
             and every claim asks what the others have taken. Rounds are held back then too.
@@ -96,6 +99,7 @@ class Processor(Alone):
         blocked_after: float | None = 1.0,
         limits: Iterable[Limit] | None = None,
         scope: str = "worker",
+        fail_unreadable: bool = False,
     ) -> None:
         check_settings(
             {
@@ -106,6 +110,7 @@ class Processor(Alone):
                 "max_denial_tracking": max_denial_tracking,
                 "denial_backoff": denial_backoff,
                 "blocked_after": blocked_after,
+                "fail_unreadable": fail_unreadable,
             }
         )
         self.queue_capacity = queue_capacity
@@ -116,6 +121,7 @@ class Processor(Alone):
         self.max_denial_tracking = max_denial_tracking
         self.denial_backoff = denial_backoff
         self.blocked_after = blocked_after
+        self.fail_unreadable = fail_unreadable
         self.scope = checked_scope(scope)
         self.limits_by_name = Limits(type(self).limits if limits is None else limits)
         self._executor = None if executor is None else weakref.ref(executor)
@@ -136,6 +142,8 @@ class Processor(Alone):
         """
         if self._shop is not None:
             raise OperationError("the processor stands over a store already: make another one")
+        if self.fail_unreadable and isinstance(store, Foreign):
+            store.fail_unreadable()
         window, limits = None, self.limits_by_name
         if self.scope == "fleet":
             settings = self.queue_capacity, self.capacity_refresh_time, self.concurrency_limit
@@ -388,11 +396,8 @@ class Processor(Alone):
         return not waiting
 
     async def _check_not_stuck(self, store: Foreign, waiting: int) -> None:
-        if kinds := await store.stuck():
-            raise OperationError(
-                f"{_are(waiting)} pending and none of them can run: this process has not "
-                f"defined {', '.join(kinds)}: import what defines them, and join again"
-            )
+        if stuck := await store.stuck():
+            raise OperationError(f"{_are(waiting)} pending and none of them can run: {_why(stuck)}")
 
     def end(self, event: Event, cause: Cause) -> bool:
         """Have the attempt of a running event ended; False if this processor has it not."""
@@ -402,6 +407,31 @@ class Processor(Alone):
 def _worker_name() -> str:
     """A new name for a store to know a worker by."""
     return f"{os.getpid()}-{uuid4().hex[:8]}"
+
+
+def _why(stuck: Iterable[Stuck]) -> str:
+    """Why no worker can run what is pending, and what to do."""
+    parts = []
+    if missing := [one.kind for one in stuck if one.unreadable is None]:
+        parts.append(
+            f"this process has not defined {', '.join(missing)}: import what defines them, and "
+            "join again"
+        )
+    if unreadable := [one for one in stuck if one.unreadable is not None]:
+        each = ", ".join(_unreadable(one) for one in unreadable)
+        parts.append(
+            f"this process cannot read {each}: start a worker of the release that appended them, "
+            "or cancel them, or have them FAILED with fail_unreadable=True"
+        )
+    return "; and ".join(parts)
+
+
+def _unreadable(stuck: Stuck) -> str:
+    found = stuck.unreadable
+    assert found is not None, "asked of unreadable events only"
+    many = "1 event" if stuck.total == 1 else f"{stuck.total} events"
+    tried = f" (it tried {found.total})" if found.total < stuck.total else ""
+    return f"{many} of class {stuck.kind}{tried}, such as {found.example} ({found.reason})"
 
 
 def _are(waiting: int) -> str:

@@ -104,6 +104,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         value = settings.get(name)
         if value is not None:
             seconds(name, value, least, longest, low, high)
+    if not isinstance(fails := settings.get("fail_unreadable", False), bool):
+        raise ValidationError(f"fail_unreadable must be True or False, not {fails!r}")
     for name in ("concurrency_limit", "capacity_refresh_time", "denial_backoff"):
         if name in settings and settings[name] is None:
             raise ValidationError(

@@ -16,7 +16,7 @@ from ..rules.lifecycle import Defer, Ending
 from ..rules.metering import Limits
 from ..rules.retry import judge
 from ..rules.window import Window
-from ..stores.contract import Immediate, Store
+from ..stores.contract import Foreign, Immediate, Store
 from ..stores.leased import Leased
 from ..stores.sharing import Shared
 from .backtrace import backtrace
@@ -177,7 +177,14 @@ class Workshop:
             window_at,
             is_starting=claimed and event is not None and event.status is EventStatus.PENDING,
             is_missing=alone and not registry.is_defined(standing.kind),
+            unreadable=self._why_unreadable(standing),
         )
+
+    def _why_unreadable(self, standing: Standing) -> str | None:
+        store = self.store
+        if not isinstance(store, Foreign):
+            return None
+        return store.why_unreadable(standing.id, standing.kind)
 
     @property
     def paused(self) -> bool:

@@ -106,10 +106,10 @@ def is_same(value: Any, default: Any) -> bool:
     kind = type(value)
     if kind is not type(default):
         return False
-    if kind in _BY_REPR or kind is tuple or kind is frozenset:
-        key = _key(value)
-        return key is not None and key == _key(default)
-    return kind in _BY_VALUE and bool(value == default)
+    if kind in _BY_VALUE:
+        return bool(value == default)
+    key = _key(value)
+    return key is not None and key == _key(default)
 
 
 def _key(value: Any) -> Any:

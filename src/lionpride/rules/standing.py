@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from math import inf
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -12,10 +12,35 @@ from .fleet import Starts
 from .limits import Account, Limit
 from .metering import Limits
 
-__all__ = ("FOR_EVER", "About", "Room", "Standing", "Worker", "limits_at_work", "room_of")
+__all__ = (
+    "FOR_EVER",
+    "About",
+    "Room",
+    "Standing",
+    "Unreadable",
+    "Worker",
+    "limits_at_work",
+    "room_of",
+)
 
 FOR_EVER: Final = 253_402_300_799.0
 """Until when a queue is paused that somebody has paused by hand: the end of the year 9999."""
+
+
+class Unreadable(NamedTuple):
+    """Events of a class that a process could not build from what is stored of them.
+
+    Attributes:
+        kind: The registry key of the class.
+        total: How many the process remembers.
+        example: The id of one of them, as text.
+        reason: Why that one could not be built.
+    """
+
+    kind: str
+    total: int
+    example: str
+    reason: str
 
 
 class About(NamedTuple):
@@ -30,6 +55,8 @@ class About(NamedTuple):
         refresh: Seconds.
         limits: Of each limit what ``Limit`` takes: name, amount, per, per_key, pool.
         starts: The names of those that every start takes one of, whatever its event costs.
+        missing: The classes of waiting events that its process has not defined.
+        unreadable: Those that it has, and some of whose events it could not build.
     """
 
     slots: int
@@ -40,13 +67,22 @@ class About(NamedTuple):
     limits: tuple[tuple[str, float, float | None, bool, str], ...] = ()
     starts: tuple[str, ...] = ()
     stopped: bool = False
+    missing: tuple[str, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> About:
         """Read back from what ``_asdict`` gave, through JSON."""
         known = {name: data[name] for name in cls._fields if name in data}
         limits = tuple(map(tuple, data.get("limits", ())))
-        return cls(**known | {"limits": limits, "starts": tuple(data.get("starts", ()))})
+        names = {name: tuple(data.get(name, ())) for name in ("starts", "missing")}
+        unreadable = tuple(Unreadable(*each) for each in data.get("unreadable", ()))
+        return cls(**known | {"limits": limits, **names, "unreadable": unreadable})
+
+    def can_run_none_of(self, kinds: Collection[str]) -> bool:
+        """Whether it has said so much of each of these classes that it is not waited for."""
+        said = {*self.missing, *(each.kind for each in self.unreadable)}
+        return self.stopped or (not self.paused and said.issuperset(kinds))
 
 
 class Worker(NamedTuple):

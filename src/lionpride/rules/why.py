@@ -25,8 +25,8 @@ class Hold(NamedTuple):
 
     Attributes:
         kind: In a word: "due", "denied", "retry", "queue paused", "limit", "key", "window",
-            "slots", "paused", "no worker", "class", "never", "behind", "claimed", "running",
-            "ended".
+            "slots", "paused", "no worker", "class", "unreadable", "never", "behind", "claimed",
+            "running", "ended".
         text: In a sentence.
         until: When it is over, a Unix timestamp in seconds; None if nobody can know.
     """
@@ -44,6 +44,7 @@ class Near(NamedTuple):
             its window does not hold it.
         is_starting: Whether it has claimed the event, and not started it.
         is_missing: Whether it has no class for it.
+        unreadable: Why it could not build the event, or others of its class; None if it may.
         works: Whether it does run the queue, and was not stopped.
         is_paused: Whether it is paused, also if it does not run the queue now.
     """
@@ -51,6 +52,7 @@ class Near(NamedTuple):
     window_at: float | None = None
     is_starting: bool = False
     is_missing: bool = False
+    unreadable: str | None = None
     works: bool = True
     is_paused: bool = False
 
@@ -189,6 +191,7 @@ def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:
     going = [worker for worker in known if worker.about and not worker.about.paused]
     if near.is_missing:
         yield Hold("class", f"this process has not defined {at.kind}: import what defines it")
+    yield from _of_what_cannot_be_read(at, near, going)
     if len(known) < len(live) or not live:
         return
     if not going:
@@ -200,6 +203,29 @@ def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:
 
 def _is_ending(worker: Worker) -> bool:
     return worker.about is not None and worker.about.stopped
+
+
+def _of_what_cannot_be_read(at: Standing, near: Near, going: list[Worker]) -> Iterator[Hold]:
+    """Which workers could not build events of its class."""
+    if near.unreadable is not None:
+        yield Hold(
+            "unreadable",
+            f"this process cannot read it, or others of its class ({near.unreadable}): it waits "
+            "for a worker of the release that appended it",
+        )
+        return
+    for worker in going:
+        assert worker.about is not None, "it has said something of itself"
+        for one in worker.about.unreadable:
+            if one.kind == at.kind:
+                which = "it" if one.example == str(at.id) else f"others of its class, {one.example}"
+                yield Hold(
+                    "unreadable",
+                    f"worker {worker.name} could not read {which} ({one.reason}): what it cannot "
+                    "read waits for a worker of the release that appended it",
+                )
+        if at.kind in worker.about.missing:
+            yield Hold("class", f"worker {worker.name} has not defined {at.kind}")
 
 
 def _of_limit(room: Room, now: float) -> Iterator[Hold]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
 from ..model.execution import EventStatus
@@ -30,7 +30,7 @@ from .states import States
 from .terms import Terms
 
 if TYPE_CHECKING:
-    from ..rules.standing import About, Room, Standing
+    from ..rules.standing import About, Room, Standing, Unreadable
     from .record import Record
 
 __all__ = (
@@ -46,6 +46,7 @@ __all__ = (
     "Settlement",
     "Started",
     "Store",
+    "Stuck",
     "Within",
 )
 
@@ -407,15 +408,43 @@ class Prompt(Protocol):
         """
 
 
-@runtime_checkable
-class Foreign(Protocol):
-    """What a store offers beside, if it may hold events of classes that a process has not.
+class Stuck(NamedTuple):
+    """Events of a class that are pending and that no worker of the queue can run.
 
     Attributes:
-        missing: The kinds that a claim has met here and left waiting.
+        kind: The registry key of the class.
+        total: How many of them are pending.
+        unreadable: Which could not be built, and why; None if this process lacks the class.
+    """
+
+    kind: str
+    total: int
+    unreadable: Unreadable | None
+
+
+@runtime_checkable
+class Foreign(Protocol):
+    """What a store offers beside, if it may hold events that a process cannot build.
+
+    They stay pending for a process that can. A process does not claim such an event again for
+    ten minutes, nor any of a class of which it met a hundred for one minute.
+
+    Attributes:
+        missing: The classes of events that a claim has met and that this process lacks.
+        failed_unreadable: How many this process has marked as FAILED because it cannot read them.
     """
 
     missing: set[str]
+    failed_unreadable: int
 
-    async def stuck(self) -> list[str]:
-        """The kinds of all that is pending, if nobody at work on the queue can run any of it."""
+    def fail_unreadable(self) -> None:
+        """From now on, mark an event as FAILED whose stored data its class refuses."""
+
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """The classes of events that this process has met and could not build."""
+
+    def why_unreadable(self, uid: UUID, kind: str) -> str | None:
+        """Why this process does not claim an event for now; None if it may."""
+
+    async def stuck(self) -> list[Stuck]:
+        """What is pending, by class, if no worker of the queue can run any of it; else nothing."""

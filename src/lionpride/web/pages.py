@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..core import EventStatus
+from ..rules.standing import Unreadable
 from ..stores.record import Record
 from ..stores.roster import WorkerRecord
 from ..view.deeds import OPEN, doable
@@ -44,11 +45,18 @@ async def overview(request: Request) -> Response:
         "gauges": await _gauges(desk, counts),
         "running": await desk.office.runs(RECENT),
         "failures": await failures(desk.office, RECENT),
+        "unreadable": await _unreadable(desk),
         "ran_for": lambda one: None if one.since is None else max(0.0, time() - one.since),
         "called": called,
         "error_of": error_of,
     }
     return await page(request, desk, "overview.html", shown, view="")
+
+
+async def _unreadable(desk: Desk) -> list[tuple[WorkerRecord, Unreadable]]:
+    """Classes of events that a worker could not build, with the worker."""
+    workers = [one for one in await desk.office.workers() if one.alive and one.about is not None]
+    return [(one, each) for one in workers if one.about for each in one.about.unreadable]
 
 
 async def _gauges(desk: Desk, counts: dict[EventStatus, int]) -> list[dict[str, Any]]:

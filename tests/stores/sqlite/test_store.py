@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import os
 import subprocess
 import sys
@@ -308,41 +307,6 @@ async def test_an_event_without_a_class_waits_and_the_others_run(
     (alien, *_) = await pages(store, S.PENDING)
     with pytest.raises(NotFoundError, match=r"'__main__\.Alien' is not defined in this process"):
         await store.find(alien.id)
-
-
-class Versions:
-    """One class as it was, and as it is now; the later takes the place of the first."""
-
-    @staticmethod
-    def of(kind: Any) -> type[Work]:
-        class Versioned(Work):
-            count: kind
-
-        return Versioned
-
-
-async def test_an_event_that_no_longer_fits_its_class_fails_with_the_field(
-    store_of: Make, caplog: pytest.LogCaptureFixture
-) -> None:
-    before, after = store_of(), store_of()
-    versioned = Versions.of(str)
-    event = versioned.model_validate({"count": "many"})
-    await before.append([(event, 1.0)])
-    await put(before, 2.0)
-    del versioned
-    later = Versions.of(int)
-    with caplog.at_level(logging.WARNING, "lionpride"):
-        claims, _ = await after.claim("worker", 2)
-        await after.settled()
-    assert [type(each) for each, _ in claims] == [Job]
-    failed = await record(after, event)
-    assert (failed.status, failed.attempt, failed.tries) == (S.FAILED, 1, 1)
-    error = failed.payload["execution"]["error"]
-    assert "count" in str(error)
-    assert failed.payload["execution"]["retryable"] is False
-    assert len([text for text in caplog.messages if "has FAILED" in text]) == 1
-    assert later is not None
-    await check_counts(after)
 
 
 # -- a verb that is cut short ----------------------------------------------------------------------

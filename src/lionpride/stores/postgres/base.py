@@ -193,8 +193,7 @@ class Base(Local):
             self._holding.refresh(numbers)
             self._sights.moved(numbers)
 
-    def _refuse(self, one: Waits, error: Exception) -> None:
-        """A record that no longer fits its class has FAILED, and says with which field."""
+    def _fail(self, one: Waits, error: Exception) -> None:
         ending = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
         attempt = one[3] + 1
         state = after(ending, entries_of("pending", (attempt, *one[4:])))

@@ -249,10 +249,11 @@ def statement(until: bool, skip: bool, denied: bool, missing: bool, along: bool)
     if skip:
         where.append(f"r.number <> ALL(${place}::bigint[])")
         place += 1
-    known = "true"
+    wanted = where[-1:] if skip else []
     if missing:
-        known = f"(SELECT kind FROM {{event}} e WHERE e.number = r.number) <> ALL(${place}::text[])"
-        where.append(known)
+        kind = "(SELECT kind FROM {event} e WHERE e.number = r.number)"
+        where.append(f"{kind} <> ALL(${place}::text[])")
+        wanted.append(where[-1])
     first = _pick(" AND ".join(["r.due = 0", *where, _OPEN]))
     if denied:
         later = _pick(" AND ".join(["r.due > 0", "r.denials > 0", *where, _OPEN]))
@@ -264,7 +265,7 @@ picked AS MATERIALIZED (
     else:
         picked = f"{_GATE}, picked AS MATERIALIZED ({first})"
     plain = not (until or skip or denied)
-    return picked + _rest(plain, known, along)
+    return picked + _rest(plain, " AND ".join(wanted) or "true", along)
 
 
 _GONE: Final = "ARRAY(SELECT number FROM gone)"
@@ -277,9 +278,9 @@ def _pick(where: str) -> str:
     )
 
 
-def _rest(plain: bool, known: str, along: bool) -> str:
+def _rest(plain: bool, wanted: str, along: bool) -> str:
     """From what is picked to the answer."""
-    left = f"SELECT FROM {{ready}} r WHERE r.queue = $2 AND r.due = 0 AND {_IN_TIME} AND {known}"
+    left = f"SELECT FROM {{ready}} r WHERE r.queue = $2 AND r.due = 0 AND {_IN_TIME} AND {wanted}"
     if plain:
         # What is picked is the first of all: more can only stand behind, and there it is looked
         # for, at once. Where nothing could be picked, others have all that there is.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
@@ -12,19 +12,19 @@ from ...model.work import Work
 from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
 from ..contract import Claim, Settled, Settlement
-from ..sql.forms import Exit
+from ..sql.forms import Exit, Settling, Waits
 from ..sql.holding import Taken
 from ..sql.local import heard
 from ..sql.metering import Deed
 from ..sql.rationing import Ration
-from . import claiming, reading, settling
+from . import claiming, reading
 from .cleaning import Cleaning
 from .completing import Completing
 from .expiring import Expire
 from .lanes import Asked, take
 from .leasing import disown
 from .link import Db
-from .news import ENDED
+from .news import ENDED, READY
 from .opened import Opened
 from .rationing import Rationed
 from .taking_in import TakingIn
@@ -80,8 +80,12 @@ class Claims(TakingIn):
         self._tidy()
         if not self._pulse.is_fine and not await self._pulse.is_fine_soon():
             return [], SWEEP
-        length, missing = self._lease if lease is None else lease, tuple(self._still_missing())
-        how = until, skip, denied, start
+        passed, avoided = self._not_claimed(skip)
+        length, missing = (
+            self._lease if lease is None else lease,
+            {*self._still_missing(), *avoided},
+        )
+        how = until, passed, denied, start
         step: Any = claiming.Claim(worker, n, length, *how, missing, self._strangers, Expire())
         if self._deeds:  # what is given back may be had at once
             await asyncio.wait(self._deeds)
@@ -106,7 +110,7 @@ class Claims(TakingIn):
         if self._others and (wait is None or wait > SWEEP):
             wait = SWEEP  # another process may die
         taken.note_lease()
-        return taken.claims, wait
+        return taken.claims, self._wait_for(wait)
 
     async def _keeps_up(self, n: int) -> bool:
         """Let the record of what has ended keep up; False if it cannot be written for now.
@@ -242,6 +246,7 @@ class Claims(TakingIn):
             self._meter(taken.claims, limits, answer.rationed)
             if self._blocked and notes != self._notes:
                 wait = 0.0  # somebody has let go of something since the claim was asked for
+        self._give_back_unbuilt(limits, answer.rationed)
         self._release(taken)
         return wait
 
@@ -314,22 +319,11 @@ class Claims(TakingIn):
         """The claim without events that this process has no class for, which go back."""
         self.missing |= missing
         answer = answer.moved(answer.untried, ())
-        back, rows = [], []
+        rows: list[Waits] = []
         for one in answer.rows:
-            if one[0] in answer.kept and answer.kept[one[0]][1] in missing:
-                state: Any = (one[3] + 1, *one[4:])
-                back.append((one[0], one[3] + 1, "pending", one[1], 0.0, one[2], state))
-            else:
-                rows.append(one)
-        asked = self._ask(lambda db: settling.settle(db, back), self._put_back)
-        asked.add_done_callback(heard)
+            lacking = one[0] in answer.kept and answer.kept[one[0]][1] in missing
+            (self._unbuilt if lacking else rows).append(one)
         return answer._replace(rows=rows, wait=0.0)
-
-    def _put_back(self, answers: Sequence[Settled]) -> None:
-        """Tell of those events of missing classes that were cancelled and did not go back."""
-        if Settled.CANCELLED in answers:
-            self._herald.tell(ENDED)
-            self._ring_if_idle()
 
     def _release(self, taken: Taken) -> None:
         """Give back what nobody waits for."""
@@ -340,12 +334,25 @@ class Claims(TakingIn):
     def _give_back(self, opened: Opened, claims: Sequence[Claim]) -> None:
         """Release claims, and try that again if it fails: their worker lives, and they with it."""
 
+        self._until_done(opened, lambda: self._settle([(*claim, RELEASED) for claim in claims]))
+
+    def _return(self, rows: list[Settling]) -> None:
+        opened = self._open
+        self._until_done(opened, lambda: opened.ask(opened.settle, rows, self._returned))
+
+    async def _returned(self, answers: Sequence[Settled]) -> None:
+        self._herald.tell(READY + ENDED if Settled.CANCELLED in answers else READY)
+        self._ring_if_idle()
+
+    def _until_done(self, opened: Opened, ask: Callable[[], asyncio.Future[Any]]) -> None:
+        """Have a step taken before the next claim, and again later if it fails."""
+
         def answered(asked: asyncio.Future[Any]) -> None:
             if not asked.cancelled() and asked.exception() is not None:
-                opened.loop.call_later(SWEEP, self._give_back, opened, claims)
+                opened.loop.call_later(SWEEP, self._until_done, opened, ask)
 
         if self._opened is opened:  # not closed meanwhile
-            asked = self._settle([(*claim, RELEASED) for claim in claims])
+            asked = ask()
             self._before_claims(asked)
             asked.add_done_callback(answered)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.metering import Limits
-from ...rules.standing import Room, Standing
+from ...rules.standing import Room, Standing, Worker
 from ..bells import Ringing
 from ..contract import Cancelled, Named
 from ..halting import FOR_EVER
@@ -28,7 +28,7 @@ from .leasing import Discharge, Enlist, attended
 from .link import Db
 from .news import CANCEL, ENDED, READY
 from .roster import workers
-from .turn import standing, usage
+from .turn import live_workers, standing, usage
 from .upkeep import bring_up_to_date, outside, schema_of
 
 __all__ = ("Manage",)
@@ -250,14 +250,15 @@ class Manage(Base, Ringing):
 
     # -- classes that are not here -----------------------------------------------------------
 
-    async def stuck(self) -> list[str]:
-        """See ``Foreign``."""
-        missing = frozenset(self._still_missing())
-        but = self._workers.keys() | self._leaving
-        if not missing or await self._read(lambda db: attended(db, but)):
-            return []
-        kinds = await self._read(reading.waiting_kinds)
-        return sorted(kinds) if kinds <= missing else []
+    async def _waiting_kinds(
+        self, kinds: Collection[str], numbers: Collection[int]
+    ) -> dict[str, int] | None:
+        named = list(kinds), list(numbers)
+        return await self._read(lambda db: reading.waiting_kinds(db, *named))
+
+    async def _other_workers(self) -> list[Worker]:
+        mine = self._workers.keys() | self._leaving
+        return [one for one in await self._read(live_workers) if one.name not in mine]
 
     # -- bells -------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ SELECT r.number, r.due, r.priority, {_STATE}, e.kind, e.key, e.costs
 FROM {{ready}} r JOIN {{event}} e ON e.number = r.number
 WHERE r.queue = $1 AND (r.expires IS NULL OR r.expires > $2)
     AND ($3::bigint IS NULL OR r.number <= $3) AND r.number <> ALL($4::bigint[])
+    AND e.kind <> ALL($5::text[])
 """
 # What is ready and what is not due yet are in an index each. LIMIT keeps the planner from joining
 # in any other way than by looking each of them up there, which it does where it knows no better.
@@ -140,7 +141,8 @@ class Rationed:
     async def _pages(self, db: Db, queue: int, now: float) -> AsyncIterator[Sequence[Any]]:
         """Those that wait, in order: the first in one answer, since they are mostly enough."""
         claim = self.claim
-        text, bound = _line(claim.denied), (queue, now, claim.until, list(claim.skip))
+        text, not_kinds = _line(claim.denied), list(claim.missing)
+        bound = queue, now, claim.until, list(claim.skip), not_kinds
         first = await db.rows(f"{text} LIMIT {PAGE}", *bound)
         yield first
         if len(first) == PAGE:

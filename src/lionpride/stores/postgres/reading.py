@@ -71,6 +71,8 @@ JOIN {{queue}} q ON q.number = e.queue
 _ENDED: Final = f"""
 SELECT number, status, ended, {ENDED} FROM {{finished}} WHERE number = ANY($1::bigint[])
 """
+_WAITING: Final = "FROM {ready} r JOIN {event} e ON e.number = r.number WHERE r.queue = $1"
+_BESIDE: Final = "AND e.kind <> ALL($2::text[]) AND r.number <> ALL($3::bigint[])"
 _UNREAD: Final = (b"", "", "", 0.0, 0.0, None, None, None, None, None, "")
 _STANDING: Final = f"""
 SELECT e.number, coalesce(f.status, CASE WHEN l.number IS NULL THEN 'pending'
@@ -177,13 +179,15 @@ async def next_expiry(db: Db) -> float | None:
     return at
 
 
-async def waiting_kinds(db: Db) -> set[str]:
-    """The kinds of what waits."""
-    query = (
-        "SELECT DISTINCT e.kind FROM {ready} r JOIN {event} e ON e.number = r.number "
-        "WHERE r.queue = $1"
-    )
-    return {kind for (kind,) in await db.rows(query, await db.known_queue())}
+async def waiting_kinds(
+    db: Db, kinds: Sequence[str], numbers: Sequence[int]
+) -> dict[str, int] | None:
+    """How many events wait, by class; None if any waits beside these classes and numbers."""
+    queue = await db.known_queue()
+    if await db.value(f"SELECT EXISTS (SELECT 1 {_WAITING} {_BESIDE})", queue, kinds, numbers):
+        return None
+    query = f"SELECT e.kind, count(*)::bigint {_WAITING} GROUP BY e.kind"
+    return dict(await db.rows(query, queue))
 
 
 async def unwanted(db: Db) -> list[int]:

@@ -18,7 +18,7 @@ from ..sql.records import about_of, standing_of
 from . import reading
 from .link import Db
 
-__all__ = ("standing", "usage")
+__all__ = ("live_workers", "standing", "usage")
 
 WithOwn: TypeAlias = Callable[[Iterable[Worker]], list[Worker]]
 
@@ -75,6 +75,11 @@ async def usage(db: Db, limits: Limits | None, with_own: WithOwn) -> list[Room]:
         under, held = limits_at_work(workers) if limits is None else limits, await _held(db)
         shared = [each for each in (under or {}).values() if not each.per_key]
         return [await _room(db, limit, None, 0.0, now, held) for limit in shared]
+
+
+async def live_workers(db: Db) -> list[Worker]:
+    """The live workers of the queue."""
+    return [one for one in await _workers(db, await db.known_queue()) if one.is_live]
 
 
 async def _workers(db: Db, queue: int) -> list[Worker]:

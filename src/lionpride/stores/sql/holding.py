@@ -5,7 +5,6 @@ An event object is written here alone, and only once the step is committed.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -34,8 +33,6 @@ __all__ = ("Holding", "Taken")
 _PENDING: Final = EventStatus.PENDING
 _PROCESSING: Final = EventStatus.PROCESSING
 _COMPLETED: Final = EventStatus.COMPLETED
-
-logger = logging.getLogger("lionpride")
 
 
 class Taken:
@@ -70,7 +67,8 @@ class Holding:
         bells: Rung as they change.
         clock: The time for what becomes due.
         look_up: Reads what the file says of events, by number.
-        refuse: Called with a claim, and the error, of an event that cannot be built.
+        refuse: Called with a claim, what never changes of its event, and why that event cannot
+            be built.
     """
 
     def __init__(
@@ -80,7 +78,7 @@ class Holding:
         *,
         clock: Callable[[], float],
         look_up: Callable[[Sequence[int]], list[Found | None]],
-        refuse: Callable[[Waits, Exception], None],
+        refuse: Callable[[Waits, Kept, Exception], None],
     ) -> None:
         self.shown = shown
         self.claims: dict[int, int] = {}  # the attempts that are under way here, by number
@@ -248,12 +246,12 @@ class Holding:
     def _built(self, one: Waits, kept: Mapping[int, Kept]) -> Work | None:
         """The event of a claim that this process did not have; None if it cannot be built."""
         number, due, priority, *state = one
+        fixed = kept.get(number) or self._kept(number)
         try:
             entries = entries_of("pending", tuple(state))  # type: ignore[arg-type]
-            return event_of(number, kept.get(number) or self._kept(number), priority, due, entries)
+            return event_of(number, fixed, priority, due, entries)
         except Exception as error:
-            logger.warning("event %d cannot be read, and has FAILED: %s", number, error)
-            self._refuse(one, error)
+            self._refuse(one, fixed, error)
             return None
 
     def _kept(self, number: int) -> Kept:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from platform import node
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 from ...errors import NotFoundError
 from ...model import registry
@@ -22,16 +23,16 @@ from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import Ending
 from ...rules.metering import Limits
-from ...rules.standing import About, Worker
+from ...rules.standing import About, Unreadable, Worker
 from ...rules.texts import check_text
 from ..alarm import Alarm
 from ..bells import Bells
-from ..contract import Claim, Named, Settlement
+from ..contract import Claim, Named, Settlement, Stuck
 from ..record import Record
 from ..roster import WorkerRecord
 from ..shown import Shown
 from ..states import States
-from .forms import Found, News, Waits
+from .forms import Found, Kept, News, Settling, Waits
 from .holding import Holding
 from .host import this_process
 from .metering import Deed, Halt, TableMeter
@@ -39,6 +40,7 @@ from .pulse import Pulse
 from .rationing import Rationed, put_meters
 from .records import said
 from .telling import Telling
+from .unreadable import PAUSE, UnreadableEvents, reason_of
 
 __all__ = ("CHUNK", "EXPIRE", "Local", "by_and_by", "heard")
 
@@ -86,6 +88,11 @@ class Local(ABC):
         self.queue = queue
         self.states = States(name=name or queue)
         self.missing: set[str] = set()  # kinds that this process has no class for
+        self._fails_unreadable = False
+        self.failed_unreadable = 0
+        self._unreadable = UnreadableEvents()
+        self._unbuilt: list[Waits] = []  # claimed, and to be given back
+        self._to_be_told = False  # other processes are to hear of what cannot be built
         self._where = place
         self._clock = clock
         self._bells = Bells()
@@ -116,8 +123,22 @@ class Local(ABC):
         """Whether the database is open here."""
 
     @abstractmethod
-    def _refuse(self, one: Waits, error: Exception) -> None:
-        """A record that no longer fits its class has FAILED, and says with which field."""
+    def _fail(self, one: Waits, error: Exception) -> None:
+        """Record that a claimed event, which could not be built, has FAILED with this error."""
+
+    @abstractmethod
+    def _return(self, rows: list[Settling]) -> None:
+        """Have claims released whose events could not be built."""
+
+    @abstractmethod
+    async def _waiting_kinds(
+        self, kinds: Collection[str], numbers: Collection[int]
+    ) -> dict[str, int] | None:
+        """How many events wait, by class; None if any waits beside these classes and numbers."""
+
+    @abstractmethod
+    async def _other_workers(self) -> list[Worker]:
+        """The live workers of the queue, but for those of this process."""
 
     @abstractmethod
     def _expiring(self) -> Any:
@@ -294,7 +315,7 @@ class Local(ABC):
     ) -> None:
         """As ``Store.enlist``."""
         self._workers[worker] = cancel
-        self._about[worker] = about
+        self._about[worker] = None if about is None else partial(self._tell, about)
         self._since.setdefault(worker, self._clock())
         self._enlist(worker)
         self._keep_alive()
@@ -376,6 +397,98 @@ class Local(ABC):
                 pool = None if meter is None else meter.pool(pause)
                 self._do(Halt(self._number(event), attempt, pool, self._clock() + pause.seconds))
 
+    # -- events that cannot be built here ----------------------------------------------------
+
+    def _refuse(self, one: Waits, kept: Kept, error: Exception) -> None:
+        """An event was claimed that cannot be built: it waits for a process that can, or fails."""
+        number, uid, kind = one[0], UUID(bytes=kept[0]), kept[1]
+        if not registry.is_defined(kind):
+            self.missing.add(kind)
+        elif self._fails_unreadable:
+            logger.warning("event %s cannot be read, and has FAILED: %s", uid, reason_of(error))
+            self.failed_unreadable += 1
+            self._fail(one, error)
+            return
+        elif self._unreadable.note(number, uid, kind, error, self._clock()):
+            self._warn_of_unreadable(uid, kind, error)
+            self._to_be_told = True
+        self._unbuilt.append(one)
+
+    def _warn_of_unreadable(self, uid: UUID, kind: str, error: Exception) -> None:
+        text = "stays pending for a process that can read it"
+        if kind in self._unreadable.kinds(self._clock()):
+            text += f", and events of this class are not claimed here for {PAUSE:g} s"
+        logger.warning("%s: event %s of %s cannot be read in this process and %s: %s",
+                       self._where, uid, kind, text, reason_of(error))  # fmt: skip
+
+    def _give_back_unbuilt(self, limits: Limits | None, rationed: Rationed | None) -> None:
+        """Release what was claimed and could not be built, with all that it took of limits."""
+        if self._to_be_told:
+            self._to_be_told = False
+            for worker in self._workers:
+                self._enlist(worker)  # once more, so that others see it at once
+        if not self._unbuilt:
+            return
+        unbuilt, self._unbuilt = self._unbuilt, []
+        if limits is not None and rationed is not None:
+            for one in unbuilt:
+                claim = one[0], one[3] + 1, rationed.keys[one[0]]
+                TableMeter(self._do, self._clock, limits, claim, rationed.parts[one[0]]).give_back()
+        self._return([_as_it_waited(one) for one in unbuilt])
+
+    def _not_claimed(self, skip: Collection[int]) -> tuple[Collection[int], frozenset[str]]:
+        """The numbers, these among them, and the classes that a claim passes over."""
+        if not self._unreadable:
+            return skip, frozenset()
+        now = self._clock()
+        self._unreadable.refresh(now)
+        numbers = self._unreadable.numbers
+        return {*skip, *numbers} if skip else tuple(numbers), self._unreadable.kinds(now)
+
+    def _wait_for(self, wait: float | None) -> float | None:
+        """Seconds until another claim may find something, unreadable events counted."""
+        if not self._unreadable:
+            return wait
+        look = self._unreadable.next_look(self._clock())
+        return min((each for each in (wait, look) if each is not None), default=None)
+
+    def _lacks(self) -> bool:
+        """Whether this process has met events that it cannot run."""
+        return bool(self.missing or self._unreadable)
+
+    def _tell(self, about: Callable[[], About]) -> About:
+        """What a worker says of itself, and what its process cannot run."""
+        missing, unreadable = tuple(sorted(self.missing)), self._unreadable.report()
+        return about()._replace(missing=missing, unreadable=unreadable)
+
+    def fail_unreadable(self) -> None:
+        """See ``Foreign``."""
+        self._fails_unreadable = True
+
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """See ``Foreign``."""
+        return self._unreadable.report()
+
+    def why_unreadable(self, uid: UUID, kind: str) -> str | None:
+        """See ``Foreign``."""
+        return self._unreadable.why(uid, kind, self._clock())
+
+    async def stuck(self) -> list[Stuck]:
+        """See ``Foreign``."""
+        now, missing = self._clock(), frozenset(self._still_missing())
+        self._unreadable.refresh(now)
+        if not self._lacks():
+            return []
+        kinds = missing | self._unreadable.kinds(now)
+        counts = await self._waiting_kinds(kinds, self._unreadable.numbers)
+        if not counts:
+            return []
+        for other in await self._other_workers():
+            if other.about is None or not other.about.can_run_none_of(counts):
+                return []
+        said = {one.kind: one for one in self._unreadable.report()}
+        return [Stuck(kind, count, said.get(kind)) for kind, count in sorted(counts.items())]
+
     # -- classes that are not here -----------------------------------------------------------
 
     def _still_missing(self) -> set[str]:
@@ -389,6 +502,7 @@ class Local(ABC):
     def _warn_of_missing(self) -> None:
         for kind in sorted(self.missing - self._warned):
             self._warned.add(kind)
+            self._to_be_told = True
             logger.warning(
                 "%s: class %r is not defined in this process, and its events stay pending: "
                 "import the module that defines it",
@@ -412,6 +526,12 @@ class Local(ABC):
         if not number or number in self._holding.claims:
             return None  # it runs here, if at all
         return await self._chunks(number, attempt, first)
+
+
+def _as_it_waited(one: Waits) -> Settling:
+    """The settling of a claim that puts its event back as it was, but for the attempt number."""
+    state: Any = (one[3] + 1, *one[4:])
+    return one[0], one[3] + 1, "pending", one[1], 0.0, one[2], state
 
 
 def heard(asked: asyncio.Future[Any]) -> None:

@@ -140,6 +140,14 @@ class TableMeter:
         if step.back or step.more or step.held:
             self._ask(step)
 
+    def give_back(self) -> None:
+        """Give back all that was taken for an attempt that is not made; a lease keeps the rest."""
+        limits, key = self._limits, self._key
+        back = [(pool_of(limits[one.name], key), one.at, one.amount)
+                for one in self._parts if one.at is not None]  # fmt: skip
+        if back:
+            self._ask(Spend(self._number, self._attempt, back, [], {}))
+
     def _less(self, name: str, amount: float) -> list[tuple[float, float]]:
         """Take so much out of what was taken last; when that was, and how much."""
         back = []

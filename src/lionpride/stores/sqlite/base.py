@@ -14,7 +14,7 @@ from ...rules.lifecycle import Ending
 from ..clock import LoopClock
 from ..shown import MOST
 from ..sql.columns import after, entries_of
-from ..sql.forms import Found, Waits
+from ..sql.forms import Found, Settling, Waits
 from ..sql.local import Local, heard
 from . import steps
 from .file import PATIENCE, speaking
@@ -113,7 +113,7 @@ class Base(Local):
     def _committed(self, idle: bool) -> None:
         if self._blocked:
             self._note_commit()
-        if self._bells.idle and (idle or (self.missing and not self._holding.claims)):
+        if self._bells.idle and (idle or (self._lacks() and not self._holding.claims)):
             self._bells.ring_idle()
 
     def _note_commit(self) -> None:
@@ -151,8 +151,10 @@ class Base(Local):
     def _look_up(self, numbers: Any) -> list[Found | None]:
         return self._read(lambda reader: reader.of(numbers))
 
-    def _refuse(self, one: Waits, error: Exception) -> None:
-        """A record that no longer fits its class has FAILED, and says with which field."""
+    def _return(self, rows: list[Settling]) -> None:
+        self._ask(steps.Settle(rows)).add_done_callback(heard)
+
+    def _fail(self, one: Waits, error: Exception) -> None:
         ending = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
         attempt = one[3] + 1
         state = after(ending, entries_of("pending", (attempt, *one[4:])))

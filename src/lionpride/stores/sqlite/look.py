@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -194,13 +195,21 @@ class Look:
         since: int = self._db.execute(due, (*bound, now)).get
         return at_once + since
 
-    def waiting_kinds(self) -> set[str]:
-        """The kinds of what waits."""
-        query = (
-            "SELECT DISTINCT e.kind FROM waiting w JOIN event e ON e.number = w.number "
-            "WHERE w.queue = ?"
+    def waiting_kinds(
+        self, kinds: Collection[str], numbers: Collection[int]
+    ) -> dict[str, int] | None:
+        """How many events wait, by class; None if any waits beside these classes and numbers."""
+        waiting = "FROM waiting w CROSS JOIN event e ON e.number = w.number WHERE w.queue = ?1"
+        beside = (
+            f"SELECT 1 {waiting} AND e.kind NOT IN (SELECT value FROM json_each(?2)) "
+            "AND w.number NOT IN (SELECT value FROM json_each(?3)) LIMIT 1"
         )
-        return {kind for (kind,) in self._db.execute(query, (self._number(),))}
+        bound = self._number(), json.dumps(list(kinds)), json.dumps(list(numbers))
+        if self._db.execute(beside, bound).get is not None:
+            return None
+        query = f"SELECT e.kind, count(*) {waiting} GROUP BY e.kind"
+        rows: Any = self._db.execute(query, bound[:1])
+        return dict(rows)
 
     def unwanted(self) -> list[int]:
         """The numbers of what is leased and is to be cancelled."""

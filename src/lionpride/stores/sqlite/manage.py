@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from ...errors import StoreError
 from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.metering import Limits
-from ...rules.standing import Room, Standing
+from ...rules.standing import Room, Standing, Worker
 from ..bells import Ringing
 from ..contract import Cancelled, Named
 from ..failing import Failure
@@ -224,15 +224,15 @@ class Manage(Base, Ringing):
 
     # -- classes that are not here -----------------------------------------------------------
 
-    async def stuck(self) -> list[str]:
-        """See ``Foreign``."""
-        missing = self._still_missing()
-        alive = self._wall() - self._lease
-        others = self._workers.keys() | self._leaving
-        if not missing or self._read(lambda reader: reader.is_attended(alive, but=others)):
-            return []
-        kinds = self._read(lambda reader: reader.waiting_kinds())
-        return sorted(kinds) if kinds <= missing else []
+    async def _waiting_kinds(
+        self, kinds: Collection[str], numbers: Collection[int]
+    ) -> dict[str, int] | None:
+        return self._read(lambda reader: reader.waiting_kinds(kinds, numbers))
+
+    async def _other_workers(self) -> list[Worker]:
+        alive, mine = self._wall() - self._lease, self._workers.keys() | self._leaving
+        crew = self._read(lambda reader: list(reader.crew(alive)))
+        return [one for one in crew if one.is_live and one.name not in mine]
 
     # -- what runs ---------------------------------------------------------------------------
 

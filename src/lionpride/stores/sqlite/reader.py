@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -181,9 +181,11 @@ class Reader:
             rooms += [self._room(limit, None, 0.0, now, held) for limit in shared]
         return rooms
 
-    def waiting_kinds(self) -> set[str]:
-        """The kinds of what waits."""
-        return self._look.waiting_kinds()
+    def waiting_kinds(
+        self, kinds: Collection[str], numbers: Collection[int]
+    ) -> dict[str, int] | None:
+        """How many events wait, by class; None if any waits beside these classes and numbers."""
+        return self._look.waiting_kinds(kinds, numbers)
 
     def unwanted(self) -> list[int]:
         """The numbers of what is claimed and is to be cancelled."""

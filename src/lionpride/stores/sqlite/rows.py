@@ -151,20 +151,28 @@ class Rows(Look):
         )
 
     def in_line(
-        self, until: int | None, skip: Collection[int], denied: bool, late: float
+        self,
+        until: int | None,
+        skip: Collection[int],
+        denied: bool,
+        but: Collection[str],
+        late: float,
     ) -> Iterator[Any]:
         """What waits, in order: as ``next_of``, each with its kind, key and costs at the end."""
         where = "w.queue = ?1 AND (w.expires IS NULL OR w.expires > ?2) AND w.number <= ?3 AND "
         where += "(w.due = 0 OR w.denials > 0)" if denied else "w.due = 0"
         if skip:
             where += " AND w.number NOT IN (SELECT value FROM json_each(?4))"
-        bound = self._queue, late, _ANY if until is None else until, json.dumps(list(skip))
+        if but:
+            where += " AND e.kind NOT IN (SELECT value FROM json_each(?5))"
+        last = _ANY if until is None else until
+        bound = self._queue, late, last, json.dumps(list(skip)), json.dumps(list(but))
         state = ", ".join(f"w.{each.strip()}" for each in STATE.split(","))
         yield from self._db.execute(
             f"SELECT w.number, w.due, w.priority, {state}, e.kind, e.key, e.costs FROM waiting w "
             f"CROSS JOIN event e ON e.number = w.number WHERE {where} "
             "ORDER BY w.priority, w.number",
-            bound if skip else bound[:3],
+            bound[: 5 if but else 4 if skip else 3],
         )
 
     def next(self, n: int) -> list[Waits]:

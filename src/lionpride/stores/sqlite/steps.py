@@ -134,6 +134,7 @@ class Claim:
         start: Whether they start at once, which ends a row of denials.
         has: Whether the caller has the event of a number.
         missing: The kinds of events that this process has no class for; found ones are added.
+        avoided: More kinds that are not wanted.
         expire: Ends what was not started in time.
         now: The time, for what becomes due.
         lapse: Says when the leases lapse; asked once the transaction has begun.
@@ -148,6 +149,7 @@ class Claim:
     start: bool
     has: Callable[[int], bool]
     missing: set[str]
+    avoided: frozenset[str]
     expire: Expire
     now: float
     lapse: Callable[[], float]
@@ -156,8 +158,13 @@ class Claim:
     @property
     def is_plain(self) -> bool:
         """Whether it takes just the first that wait."""
-        first = self.bound is None and not self.skip and not self.denied and not self.missing
+        first = self.bound is None and not self.skip and not self.denied and not self._but
         return first and self.ration is None
+
+    @property
+    def _but(self) -> set[str] | frozenset[str]:
+        """The kinds of events that are not to be claimed."""
+        return self.missing | self.avoided if self.avoided else self.missing
 
     def __call__(self, rows: Rows) -> Claimed:
         expired = self.expire(rows)
@@ -184,10 +191,10 @@ class Claim:
 
     def _within(self, rows: Rows, expired: Expired, ration: Ration) -> Claimed:
         """Claim within limits."""
-        line = rows.in_line(self.bound, self.skip, self.denied, self.now)
+        line = rows.in_line(self.bound, self.skip, self.denied, self._but, self.now)
         ration.choose(rows.takings, self.n, line, self._is_known)
         found, holds, rationed = ration.chosen, ration.holds, ration.rationed
-        every = self.bound is None and not self.skip and not self.denied
+        every = self.bound is None and not self.skip and not self.denied and not self._but
         if found and every and rationed.is_first and not expired.leaves(self.now):
             rows.lease_first(found, self.worker, self.lapse(), self.start)
         else:
@@ -212,12 +219,12 @@ class Claim:
         late = self.now if expired.leaves(self.now) else None
         while True:
             known = len(self.missing)
-            found = rows.next_of(self.n, self.bound, self.skip, self.denied, self.missing, late)
+            found = rows.next_of(self.n, self.bound, self.skip, self.denied, self._but, late)
             kept = self.kept(rows, found)
             if len(self.missing) == known:
                 break
         rows.lease(found, self.worker, self.lapse(), self.start)
-        more = rows.next_of(1, None, (), False, self.missing, late)
+        more = rows.next_of(1, None, self.skip, False, self._but, late)
         return Claimed(found, kept, 0.0 if more else self.wait(rows), expired)
 
     def wait(self, rows: Rows) -> float | None:

@@ -150,8 +150,7 @@ class SqliteStore(Manage):
     ) -> tuple[list[Claim], float | None]:
         if not self._open.pulse.is_fine and not await self._open.pulse.is_fine_soon():
             return [], _SWEEP
-        now = self._wall()
-        self._tidy(now)
+        self._tidy(self._wall())
         length, taken = self._lease if lease is None else lease, Taken()
 
         def lapse() -> float:
@@ -159,15 +158,17 @@ class SqliteStore(Manage):
             return self._wall() + length
 
         has, missing = self._holding.shown.has, self._still_missing()
+        passed, avoided = self._not_claimed(skip)
         step = steps.Claim(
             worker,
             n,
             until,
-            skip,
+            passed,
             denied,
             start,
             has,
             missing,
+            avoided,
             self._expiring(),
             self._clock(),
             lapse,
@@ -184,7 +185,7 @@ class SqliteStore(Manage):
         if self._others and (wait is None or wait > _SWEEP):
             wait = _SWEEP  # another process may die
         taken.note_lease()
-        return taken.claims, wait
+        return taken.claims, self._wait_for(wait)
 
     def _claimed(
         self, answer: steps.Claimed, start: bool, taken: Taken, limits: Limits | None
@@ -195,6 +196,7 @@ class SqliteStore(Manage):
         if limits is not None and answer.rationed is not None:
             self._blocked = int(answer.rationed.is_blocked)
             self._meter(taken.claims, limits, answer.rationed)
+        self._give_back_unbuilt(limits, answer.rationed)
         self._release(taken)
         return wait
 

@@ -1,0 +1,159 @@
+"""Events that this process claimed and cannot build, and for how long it does not claim them again.
+
+A worker of an older release meets events that only the newer one can read. They go back to wait
+for a process that can; here their numbers are remembered, so that they are not claimed again at
+once. Where a class has many of them, the whole class is passed over for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+from weakref import ref
+
+from pydantic import ValidationError
+
+from ...drawing.text import one_line, shorten
+from ...errors import NotFoundError
+from ...model import registry
+from ...rules.standing import Unreadable
+
+__all__ = ("MANY", "PAUSE", "REMEMBERED", "UnreadableEvents", "reason_of")
+
+MANY: Final = 100
+"""Unreadable events of one class after which the class is not claimed for ``PAUSE`` seconds."""
+
+PAUSE: Final = 60.0
+
+REMEMBERED: Final = 1000
+"""Numbers that are remembered at most, the newest; an older one may be claimed once more."""
+
+REPORTED: Final = 20
+"""Classes that a worker reports to others at most, the newest."""
+
+AGAIN: Final = 600.0
+"""Seconds after which an event is claimed again: what kept it from being built may have been
+mended, such as a file that a field has to name."""
+
+_LONGEST: Final = 300
+
+
+def reason_of(error: BaseException) -> str:
+    """Why an event cannot be built, without the values of its fields: they may be secret."""
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        parts = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found]
+        return shorten("; ".join(parts), _LONGEST)
+    return shorten(one_line(f"{type(error).__name__}: {error}"), _LONGEST)
+
+
+@dataclass(slots=True)
+class _Event:
+    id: UUID
+    kind: str
+    reason: str
+    until: float
+
+
+@dataclass(slots=True)
+class _Class:
+    """What is known of a class.
+
+    Attributes:
+        definition: The class that could not be built; another one may be able to.
+        new: Unreadable events since the class was last passed over.
+        until: The class is passed over before this time.
+        last: The last unreadable event.
+    """
+
+    definition: ref[Any]
+    new: int
+    until: float
+    last: _Event
+
+
+class UnreadableEvents:
+    """The unreadable events of one queue, as this process has met them."""
+
+    def __init__(self) -> None:
+        self._events: dict[int, _Event] = {}
+        self._classes: dict[str, _Class] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._events or self._classes)
+
+    def note(self, number: int, uid: UUID, kind: str, error: Exception, now: float) -> bool:
+        """An event could not be built; whether others should hear of it now.
+
+        That is at the first of a class, and when the class is passed over from now on.
+        """
+        event = _Event(uid, kind, reason_of(error), now + AGAIN)
+        self._events.pop(number, None)
+        self._events[number] = event
+        while len(self._events) > REMEMBERED:
+            del self._events[next(iter(self._events))]
+        known = self._classes.get(kind)
+        if known is None:
+            known = self._classes[kind] = _Class(ref(registry.find(kind)), 0, 0.0, event)
+        is_first, known.last = known.last is event, event
+        if known.until > now:  # it came with the claim that met the last of a hundred
+            return is_first
+        known.new += 1
+        if known.new < MANY:
+            return is_first
+        known.new, known.until = 0, now + PAUSE
+        return True
+
+    def refresh(self, now: float) -> None:
+        """Forget what is to be claimed again: after its time, or if its class was defined anew."""
+        if not self:
+            return
+        for kind, known in tuple(self._classes.items()):
+            try:
+                anew = registry.find(kind) is not known.definition()
+            except NotFoundError:  # it is missing now, which claims ask for by themselves
+                anew = True
+            if anew:
+                del self._classes[kind]
+                for number in [n for n, one in self._events.items() if one.kind == kind]:
+                    del self._events[number]
+        for number in [n for n, one in self._events.items() if one.until <= now]:
+            del self._events[number]
+        here = {one.kind for one in self._events.values()}
+        for kind in [k for k, one in self._classes.items() if k not in here and one.until <= now]:
+            del self._classes[kind]
+
+    def kinds(self, now: float) -> frozenset[str]:
+        """The classes that are passed over now."""
+        return frozenset(kind for kind, one in self._classes.items() if one.until > now)
+
+    @property
+    def numbers(self) -> Collection[int]:
+        """The events that are not claimed for now."""
+        return self._events.keys()
+
+    def next_look(self, now: float) -> float | None:
+        """Seconds until something of it is claimed again; None if there is nothing."""
+        times = [one.until for one in self._classes.values() if one.until > now]
+        times += [one.until for one in self._events.values()]
+        return max(1e-9, min(times) - now) if times else None
+
+    def why(self, uid: UUID, kind: str, now: float) -> str | None:
+        """Why this process does not claim an event; None if it may."""
+        for one in self._events.values():
+            if one.id == uid:
+                return one.reason
+        known = self._classes.get(kind)
+        return known.last.reason if known is not None and known.until > now else None
+
+    def report(self) -> tuple[Unreadable, ...]:
+        """What is known, by class."""
+        counts: dict[str, int] = {}
+        for one in tuple(self._events.values()):
+            counts[one.kind] = counts.get(one.kind, 0) + 1
+        return tuple(
+            Unreadable(kind, counts.get(kind, 1), str(one.last.id), one.last.reason)
+            for kind, one in tuple(self._classes.items())[-REPORTED:]
+        )
