@@ -41,8 +41,6 @@ NOWHERE = "postgresql://me:secret@127.0.0.1:1/events"
     [
         *((command[0], NOWHERE, *command[2:]) for command in COMMANDS),
         *((name, NOWHERE) for name in ("workers", "doctor", "migrate")),
-        ("work", "job.py:Work", "--store", NOWHERE),
-        ("run", "job.py:Work", "--input", "events.jsonl", "--store", NOWHERE),
     ],
     ids=lambda command: command[0],
 )

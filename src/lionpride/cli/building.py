@@ -86,13 +86,11 @@ def build(target: Target, limits: Limits, place: Place | None, queue: str | None
 
 
 async def start(target: Target, executor: Executor, place: Place | None) -> None:
-    """Start the executor, and open its store.
+    """Start the executor, and open its store: a server that is away is tried for `patience`.
 
     Raises:
         UsageError: if one of them cannot be.
     """
-    if place is not None and place.path is None:
-        await place.is_made()  # a server that is not there is named at once, not waited for
     try:
         await executor.start()
     except Exception as error:  # the user's own processor may raise anything

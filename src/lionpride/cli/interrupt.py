@@ -81,7 +81,7 @@ class Interrupts:
     @contextlib.contextmanager
     def listen(self) -> Iterator[None]:
         """Hear signals from now on; the block is the run."""
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._over = asyncio.get_running_loop(), False
         for number in self._before:
             signal.signal(number, self._heard)
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from random import random
 from typing import Protocol
 from urllib.parse import quote, unquote
 
@@ -14,6 +16,7 @@ from ..stores.contract import Store
 from ..stores.open import open_store, shown_url
 from ..stores.roster import Roster
 from ..stores.upkeep import Upkeep
+from .streams import warn
 from .usage import UsageError
 
 __all__ = ["STORE", "Durable", "Place", "place_of"]
@@ -21,6 +24,7 @@ __all__ = ["STORE", "Durable", "Place", "place_of"]
 STORE = "a file, run.db or sqlite:///run.db, or a database, postgresql://host/name"
 """What a command's help says of it."""
 
+FIRST, LONGEST = 0.5, 4.0  # seconds until a server is tried again, about: twice as long each time
 _SQLITE = "sqlite:///"
 _SERVERS = ("postgresql://", "postgres://")
 _OPTIONS = re.compile(r"\?[a-z_]+=")
@@ -55,13 +59,39 @@ class Place:
         """
         if self.path is not None:
             return self.path.exists() and not (self.path.is_file() and not self._size())
-        store = self.open("")
         try:
-            return (await store.schema()).found > 0
+            return await self._version() > 0
         except LionprideError as error:
             raise UsageError(one_line(str(error))) from error
+
+    async def _version(self) -> int:
+        """The version of the tables on the server; 0 if there are none."""
+        store = self.open("")
+        try:
+            return (await store.schema()).found
         finally:
             await store.close()
+
+    async def wait_for_server(self) -> None:
+        """Return when the server answers. Say once that it is waited for.
+
+        Raises:
+            UsageError: if waiting cannot help: a wrong password, no such database.
+        """
+        pause, told = FIRST, False
+        while self.path is None:
+            try:
+                await self._version()
+                return
+            except LionprideError as error:
+                why = one_line(str(error))
+                if not error.retryable:
+                    raise UsageError(why) from error
+                if not told:
+                    warn(f"lionpride: {why}; waiting for it")
+                    told = True
+            await asyncio.sleep(pause * (0.5 + random()))  # noqa: S311
+            pause = min(2 * pause, LONGEST)
 
     async def check_made(self) -> None:
         """Refuse what is not there: only ``run``, ``work``, ``import`` and ``migrate`` make it.

@@ -242,8 +242,11 @@ class Shift:
         parts = []
         for executor in self.executors:
             store = executor.store
-            waiting = (await store.counts())[EventStatus.PENDING]
-            paused = ", paused by hand" if await is_halted(store) else ""
+            try:
+                waiting = (await store.counts())[EventStatus.PENDING]
+                paused = ", paused by hand" if await is_halted(store) else ""
+            except StoreError:  # the run waits for the store, or says what is wrong
+                return
             parts.append(f"{store.queue} ({waiting:,} pending{paused})")
         self.screen.note(f"working on {', '.join(parts)} of {self.store}; Ctrl-C drains")
 

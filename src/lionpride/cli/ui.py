@@ -65,6 +65,7 @@ async def _serve(place: Place, listening: socket.socket, act: bool) -> None:
     from .. import web  # late: the same
     from ..web.access import LOOK, is_local  # late: the same
 
+    await place.wait_for_server()
     await place.check_made()
 
     def at_this_machine(request: Any, what: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ..core import Event, Executor
-from ..errors import LionprideError
+from ..errors import LionprideError, StoreError
 from .building import Limits, add_grace, add_limits, build, limits_of, start
 from .durable import Commands
 from .interrupt import Interrupts
@@ -16,6 +16,7 @@ from .place import STORE, Place, place_of
 from .shift import Shift
 from .streams import tell
 from .target import Target, executor_for, load_targets
+from .together import background, first_of
 from .usage import UsageError, queue_name
 
 __all__ = ["add"]
@@ -125,14 +126,18 @@ async def _work(
     interrupts: Interrupts,
 ) -> int:
     executors: list[Executor] = []
+    status = 0
     try:
         for target, queue in jobs:
             executors.append(build(target, limits, place, queue))
             _check_queue(executors, target)
-        for (target, _), executor in zip(jobs, executors, strict=True):
-            await start(target, executor, place)
-        shift = Shift(executors, place.name, until_empty=options.until_empty, quiet=options.quiet)
-        status = await shift.run(interrupts)
+        with interrupts.listen():
+            async with background(_start_all(jobs, executors, place)) as started:
+                await first_of(started, interrupts.drain)
+        if not interrupts.drain.is_set():
+            quiet, until_empty = options.quiet, options.until_empty
+            shift = Shift(executors, place.name, until_empty=until_empty, quiet=quiet)
+            status = await shift.run(interrupts)
     finally:
         for executor in executors:
             with suppress(LionprideError):  # what it held lapses
@@ -140,6 +145,26 @@ async def _work(
     tell()  # what has been printed; should the process be ended, nobody else does
     interrupts.last_call(status)
     return status
+
+
+async def _start_all(jobs: Sequence[Job], executors: Sequence[Executor], place: Place) -> None:
+    """Start the executors; wait for a server that is away.
+
+    Raises:
+        UsageError: if one of them cannot be started, and waiting cannot help.
+    """
+    for (target, _), executor in zip(jobs, executors, strict=True):
+        while True:
+            await place.wait_for_server()
+            try:
+                await start(target, executor, place)
+                break
+            except UsageError as error:
+                cause = error.__cause__
+                if place.path is not None or not (
+                    isinstance(cause, StoreError) and cause.retryable
+                ):
+                    raise
 
 
 def _check_queue(executors: Sequence[Executor], target: Target) -> None:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
@@ -20,6 +21,8 @@ Options: TypeAlias = Mapping[str, tuple[Callable[[str], Any], str]]
 
 _POSTGRES: Final = ("postgresql:", "postgres:")
 _OURS: Final = "lionpride_"
+_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+"""Options of a server's URL that name files."""
 
 
 def open_store(store: Store | str | None, *, queue: str, name: str) -> Store:
@@ -95,8 +98,17 @@ def _postgres(url: str, queue: str, name: str) -> Store:
             cause=error,
         ) from error
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # it is read here
+    except ValueError as error:  # the port, or the brackets of an IPv6 address
+        raise ConfigurationError(
+            f"store={shown_url(url)!r}: {error}: write 'postgresql://user@host:5432/database'"
+        ) from error
     given = parse_qsl(parts.query, keep_blank_values=True)
+    for option, path in given:
+        if option in _FILES and not Path(path).is_file():
+            raise ConfigurationError(f"store={shown_url(url)!r}: {option}={path!r}: no such file")
     ours = [(each.removeprefix(_OURS), text) for each, text in given if each.startswith(_OURS)]
     theirs = urlencode([pair for pair in given if not pair[0].startswith(_OURS)])
     options = _read(url, ours, _POSTGRES_OPTIONS)

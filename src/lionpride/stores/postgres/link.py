@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .names import Names
 from .pool import Pool
-from .speaking import ANEW, explained, lost
+from .speaking import ANEW, explained, is_tls_refused, lost
 
 if TYPE_CHECKING:
     from .pool import Connection
@@ -323,4 +323,4 @@ class Link:
 
 def _is_the_servers(error: Exception) -> bool:
     """Whether an error comes from the server or its driver, and not from a step itself."""
-    return type(error).__module__.startswith("asyncpg")
+    return type(error).__module__.startswith("asyncpg") or is_tls_refused(error)

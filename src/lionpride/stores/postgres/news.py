@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from .link import Db
 from .pool import Door
+from .speaking import lost
 
 __all__ = ("ALL", "CANCEL", "ENDED", "PUBLISHED", "READY", "Ear", "Herald")
 
@@ -179,16 +180,17 @@ class Ear:
             connection = None
             try:
                 connection = await self._door.open()
-                lost = asyncio.Event()
-                connection.add_termination_listener(lambda _, gone=lost: gone.set())
+                gone = asyncio.Event()
+                connection.add_termination_listener(lambda _, gone=gone: gone.set())
                 await connection.add_listener(self._channel, self._said)
                 self.listens, wait = True, _AGAIN
                 self._hear(f"/{ALL}")
-                await lost.wait()
+                await gone.wait()
             except Exception as error:
-                logger.warning(
-                    "cannot listen to other processes, and looks now and then: %s", error
-                )
+                if not lost(error):  # else the steps that cannot reach the server warn of it
+                    logger.warning(
+                        "cannot listen to other processes, and looks now and then: %s", error
+                    )
             finally:
                 self.listens = False
                 if connection is not None:

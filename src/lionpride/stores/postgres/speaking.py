@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Final
 
 import asyncpg
 
 from ...errors import StoreError
 
-__all__ = ("ANEW", "LOST", "explained", "lost")
+__all__ = ("ANEW", "LOST", "explained", "is_tls_refused", "lost")
 
 LOST: Final[tuple[type[BaseException], ...]] = (
     OSError,  # it cannot be reached; TimeoutError is one too
@@ -19,6 +20,9 @@ LOST: Final[tuple[type[BaseException], ...]] = (
     asyncpg.InternalClientError,  # the connection was lost in the midst of an answer
 )
 """The server may be there again in a moment."""
+
+_TLS_CUT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""The connection was lost in the middle of TLS."""
 
 ANEW: Final[tuple[type[BaseException], ...]] = (
     asyncpg.DeadlockDetectedError,
@@ -36,9 +40,18 @@ def lost(error: BaseException) -> bool:
         return error.retryable  # it is an OSError too, and says itself whether to try again
     if isinstance(error, asyncpg.QueryCanceledError):
         return False  # somebody has cancelled this one statement, or it took longer than is allowed
+    if is_tls_refused(error):
+        return False
     if isinstance(error, asyncpg.InterfaceError):
         return "clos" in str(error)  # the connection is closed, or was in the middle of it
     return isinstance(error, LOST)
+
+
+def is_tls_refused(error: BaseException) -> bool:
+    """Return True if the two sides cannot agree on TLS, which no later time changes."""
+    if isinstance(error, ssl.SSLError):  # an OSError
+        return not isinstance(error, _TLS_CUT)
+    return type(error) is ConnectionError and "rejected SSL" in str(error)  # asyncpg's own
 
 
 def explained(error: BaseException, where: str) -> StoreError:
@@ -60,6 +73,9 @@ def explained(error: BaseException, where: str) -> StoreError:
     elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
         text = f"{where} cannot be written: it is a standby; give the address of the primary"
         again = True
+    elif is_tls_refused(error):
+        text = f"{where}: TLS failed: {error}: check sslmode and the certificates in the URL, and "
+        text, again = text + "whether the server offers TLS", False
     elif lost(error):
         text, again = f"{where} cannot be reached: {str(error) or type(error).__name__}", True
     else:
