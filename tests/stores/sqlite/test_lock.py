@@ -1,6 +1,7 @@
 """Taking turns: by real lock files, between connections, threads and processes."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ import sys
 from pathlib import Path
 from lionpride.stores.sqlite.lock import Turn
 turn = Turn(Path(sys.argv[1]), 30.0)
-turn.take()
+turn.take(lambda: False)
 print("mine", flush=True)
 sys.stdin.readline()
 turn.give()
@@ -123,7 +124,7 @@ def test_it_is_waited_for(path: Path, turn: Turn) -> None:
 
     def wait() -> None:
         began.set()
-        patient.take()
+        patient.take(lambda: False)
         has_it.set()
 
     thread = threading.Thread(target=wait)
@@ -141,7 +142,7 @@ def test_who_has_no_more_patience_goes_on_without(path: Path, turn: Turn) -> Non
     """And gives nothing then: the holder still has it."""
     hasty, third = Turn(path, 0.01), Turn(path, 0.0)
     assert turn.take_now()
-    hasty.take()
+    hasty.take(lambda: False)
     hasty.give()
     assert not third.take_now()
     hasty.close()
@@ -152,9 +153,11 @@ async def test_a_stopped_process_that_has_the_turn_hinders_no_store(path: Path) 
     with holder(path) as process:
         process.send_signal(signal.SIGSTOP)
         os.waitpid(process.pid, os.WUNTRACED)
-        store = SqliteStore(path, patience=0.05)
-        await store.append([(Job(), 1.0)])
-        assert sum((await store.counts()).values()) == 1
+        store = SqliteStore(path, patience=3600.0)
+        async with asyncio.timeout(60.0):
+            await store.append([(Job(), 1.0)])
+            await store.append([(Job(), 1.0) for _ in range(1000)])
+        assert sum((await store.counts()).values()) == 1001
         await store.close()
         process.send_signal(signal.SIGCONT)
 
@@ -201,6 +204,22 @@ def test_a_child_that_dies_takes_no_turn_from_its_parent(path: Path, turn: Turn)
     os.waitpid(pid, 0)
     assert not other.take_now()
     other.close()
+
+
+async def test_a_file_system_without_locks_leaves_the_store_usable(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    store = SqliteStore(path)
+    await store.append([(Job(), 1.0)])
+    monkeypatch.setattr("fcntl.flock", flock)
+    async with asyncio.timeout(60.0):
+        await store.append([(Job(), 1.0)])
+        await store.append([(Job(), 1.0) for _ in range(1000)])
+    assert sum((await store.counts()).values()) == 1002
+    await store.close()
 
 
 def test_a_lock_file_that_cannot_be_opened(path: Path) -> None:

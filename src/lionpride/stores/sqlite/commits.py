@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import apsw
 
-from ...errors import OperationError, StoreError
+from ...errors import StoreError
 from ..sql.forks import forks
 from ..sql.forms import Exit
 from ..sql.holding import Holding
@@ -32,7 +32,8 @@ from .entering import Append, Enter
 from .file import log_of, speaking
 from .file_guard import FileGuard
 from .large import Queue
-from .lock import Turn
+from .lock import Turn, is_free
+from .open_files import inherited_error
 from .steps import Step
 
 __all__ = ("Commits",)
@@ -155,9 +156,7 @@ class Commits:
             OperationError: after ``fork``.
         """
         if forks.count != self._process:
-            raise OperationError(
-                f"{self._path} was opened before fork(): open it anew in the child process"
-            )
+            raise inherited_error(self._path)
 
     def _here(self) -> asyncio.AbstractEventLoop:
         """The running loop, which is served from now on."""
@@ -274,8 +273,12 @@ class Commits:
             self._turn.give()
         return answers
 
+    def _take_turn(self) -> None:
+        """Wait for the right to write, in a thread."""
+        self._turn.take(lambda: is_free(self._connection))
+
     def _wait_and_do(self, batch: Batch) -> Answers:
-        self._turn.take()
+        self._take_turn()
         try:
             answers = self._do(batch, self._patience)
         except BaseException:
@@ -367,7 +370,7 @@ class Commits:
         """
         await self._wait_for_turn(size)
         try:
-            if not self._turn.take_now() and await self._aside.finish(self._turn.take):
+            if not self._turn.take_now() and await self._aside.finish(self._take_turn):
                 self._turn.give()
                 raise asyncio.CancelledError
             return await self._append(step, then)

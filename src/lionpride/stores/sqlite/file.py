@@ -14,6 +14,7 @@ import apsw
 
 from ...errors import ConfigurationError, StoreError
 from .log import Log
+from .open_files import OPEN_FILES
 
 __all__ = (
     "APPLICATION",
@@ -104,7 +105,7 @@ def speaking(path: Path) -> Iterator[None]:
 def connect(path: Path, *, synchronous: Synchronous = "FULL") -> apsw.Connection:
     """One more connection to a file that ``open_file`` has opened."""
     with speaking(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE)
         _prepare(connection, synchronous)
         return connection
 
@@ -118,7 +119,7 @@ def damage_of(path: Path) -> str | None:
         StoreError: if the file cannot be read.
     """
     with speaking(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             found = [str(line) for (line,) in connection.execute("PRAGMA quick_check(3)")]
@@ -145,12 +146,11 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
     Raises:
         StoreError: if it is no database or another program's, of a newer version, locked, or
             cannot be written; it is left as it was.
+        OperationError: if the file was open when this process was forked.
     """
     check_head(path)
     with speaking(path):
-        connection = apsw.Connection(
-            str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-        )
+        connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             connection.set_busy_timeout(round(patience * 1000))
             # Nothing is copied into a file that turns out to be somebody else's.
@@ -201,12 +201,14 @@ def _read_head(path: Path) -> bytes:
     the descriptor open for as long as there are some.
     """
     flags = apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY  # other kinds are closed at once
+    OPEN_FILES.check(path)
     try:
-        file = apsw.VFSFile("", str(path), [flags, 0])
-        try:
-            return file.xRead(_HEAD, 0)
-        finally:
-            file.xClose()
+        with OPEN_FILES.lock:
+            file = apsw.VFSFile("", str(path), [flags, 0])
+            try:
+                return file.xRead(_HEAD, 0)
+            finally:
+                file.xClose()
     except apsw.Error as error:
         raise StoreError(
             f"{path} cannot be read ({error}): give this process the right to read it",

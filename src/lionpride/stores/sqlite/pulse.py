@@ -11,7 +11,7 @@ import apsw
 from ..clock import boot_time
 from ..sql.pulse import Names, Pulse, Said
 from .file import PATIENCE, connect
-from .lock import Turn
+from .lock import Turn, is_free
 
 __all__ = ("Beat", "pulse_of")
 
@@ -49,7 +49,8 @@ class Beat:
         """See ``Beat`` in ``sql/pulse.py``."""
         connection, turn = self._opened()
         try:
-            turn.take()
+            turn.take(lambda: is_free(connection))
+            connection.set_busy_timeout(round(min(self._lease, PATIENCE) * 1000))
             try:
                 return self._renew(connection, names, said)
             finally:
@@ -75,7 +76,6 @@ class Beat:
             except BaseException:
                 turn.close()
                 raise
-            connection.set_busy_timeout(round(min(self._lease, PATIENCE) * 1000))
             self._open = connection, turn
         return self._open
 

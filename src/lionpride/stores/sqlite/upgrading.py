@@ -8,6 +8,7 @@ import apsw
 
 from ..upkeep import Schema
 from .file import APPLICATION, VERSION, check_head, check_version, open_file, script, speaking
+from .open_files import OPEN_FILES
 
 __all__ = ("schema_of", "upgrade")
 
@@ -38,7 +39,7 @@ def upgrade(path: Path, *, synchronous: str, patience: float) -> Schema:
 
 def _version_of(path: Path) -> int:
     with speaking(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             return check_version(connection, path)
