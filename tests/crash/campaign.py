@@ -45,7 +45,7 @@ RARE = ("takeover", "sweep", "renewal")
 PATIENCE = 1.0
 """Seconds that a worker has to reach its point; then the parent kills it as it is."""
 
-LIMIT = 60.0
+LIMIT = 120.0
 """Seconds after which a campaign that does not end has failed."""
 
 
@@ -125,19 +125,25 @@ class Campaign:
         self._written = Journal(self.journal)
         self._workers: set[Worker] = set()
         self._keeper: Worker | None = None
+        self._phase = ""
 
     async def run(self) -> Result:
         """Kill so many, let the rest of the work be done, and look at what is left."""
         try:
             async with asyncio.timeout(LIMIT):
+                self._phase = "create the store"
                 await self._create()
                 async with AsyncExitStack() as stack:
                     executor, *_ = [await self._open(stack) for _ in range(self._executors)]
                     self.base.install()
+                    self._phase = "kill workers"
                     await self._kill(executor)
+                    self._phase = "do the rest of the work"
                     await self._finish(executor)
         except TimeoutError:
-            self.result.findings.wrong.append(f"it did not end within {LIMIT:g} s")
+            self.result.findings.wrong.append(
+                f"it did not end within {LIMIT:g} s, but was at this: {self._phase}"
+            )
         for worker in self._workers:
             await worker.end(signal.SIGKILL)
         self._nursery.set_clock(0.0)
@@ -344,6 +350,7 @@ class Campaign:
 
     async def _wait_for_jumps(self, executor: Doer) -> None:
         """Have the clock jump beyond all that is scheduled; idle workers have to notice."""
+        self._phase = "do what is due after the clock was set"
         self._set_clock(LATEST)
         if self.base.path is not None:  # a server has a clock of its own
             await until(lambda: is_idle(executor))
@@ -352,6 +359,7 @@ class Campaign:
                 deed = await executor.append(Deed(label=label), at=due)
                 self._written.write("appended", deed.id)
             await asyncio.sleep(0.2)
+            self._phase = "notice, while idle, that the clock was set"
             self._set_clock(LATEST + 2.0 * DELAY)
 
     async def _read(self, path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from crash.deeds import Doer
 
 from lionpride.stores.postgres import claiming, completing, settling, sweeping
+from lionpride.stores.sql.local import Local
 from lionpride.stores.sql.pulse import Pulse
 from lionpride.stores.sqlite import opened, steps
 from lionpride.stores.sqlite.rows import Rows
@@ -57,6 +58,17 @@ def no_age() -> None:
     Pulse.holds = lambda self, until: True  # type: ignore[method-assign]
 
 
+def mortal_pulse() -> None:
+    """The thread of the heartbeat ends at the first error, and is not started again."""
+    Pulse._try = lambda self, work: work()  # type: ignore[method-assign,assignment]
+    Pulse.watch = lambda self: None  # type: ignore[method-assign]
+
+
+def fail_unreadable() -> None:
+    """An event that cannot be built is marked as FAILED."""
+    Local._refuse = lambda self, one, kept, error: self._fail(one, error)  # type: ignore[method-assign]
+
+
 def dead_or_alive() -> None:
     """Everybody is taken for dead."""
     assert callable(steps.is_dead)
@@ -101,6 +113,8 @@ MUTANTS = {
         forgets_cancels,
         no_pulse,
         no_age,
+        mortal_pulse,
+        fail_unreadable,
         dead_or_alive,
         early_word,
         drop_locks,

@@ -86,6 +86,8 @@ def _live(do: Callable[[], None]) -> None:
         os.dup2(2, 1)
         do()
         code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
     except BaseException:  # a traceback is for the parent's eyes, and then it is over
         sys.excepthook(*sys.exc_info())
     finally:

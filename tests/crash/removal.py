@@ -93,6 +93,7 @@ async def lose_file(nursery: Nursery, folder: Path, name: str, way: str) -> Find
         await _make(other)
         shutil.copyfile(other.path, f"{base.path}.other")
     orders = {"url": base.url(LEASE), "lease": LEASE, "journal": str(journal), "concurrency": 4}
+    orders["loses_file"] = True
     workers = [await nursery.start(**orders), await nursery.start(stream=True, **orders)]
     written = Journal(journal)
     try:

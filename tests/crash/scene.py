@@ -200,3 +200,26 @@ async def cancelled_and_failed(made: Scene) -> None:
     found = await made.end()
     assert not found.troubles(), found.troubles()
     assert (found.attempts, found.cancelled) == (1, 1)
+
+
+async def without_descriptors(made: Scene) -> None:
+    """A worker gets no file descriptor when its heartbeat starts, and runs for three leases."""
+    await made.append(Deed(pause=3.0))
+    await made.start(exhausted=True)
+    await made.until("start", 1)
+    await made.start()
+    await until(lambda: bool(made.lines("finish")), 20.0)
+    found = await made.end()
+    assert not found.troubles(), found.troubles()
+    assert (found.attempts, found.interrupted) == (1, 0)
+
+
+async def older_release(made: Scene) -> None:
+    """A worker of the release before meets an event with a newer field: a newer worker runs it."""
+    await made.append(Deed(note="new"), Deed())
+    await made.start(old=True)
+    await made.until("finish", 1)  # it has passed over the first event
+    await made.start()
+    found = await made.end()
+    assert not found.troubles(), found.troubles()
+    assert len({line.pid for line in made.lines("finish")}) == 2, "one each"

@@ -19,9 +19,11 @@ from crash.scene import (
     cancelled_and_failed,
     cancelled_and_killed,
     clock_jumps_past_a_lease,
+    older_release,
     scene,
     stopped_between_claim_and_start,
     stopped_past_its_lease,
+    without_descriptors,
 )
 from crash.workers import nursery
 
@@ -44,6 +46,9 @@ GROUPS = {
     "disk": ("log", "zeros", "checkpoint"),
 }
 """Every point, with those that lie near it."""
+
+SLOW = {"removal", "descriptors"}
+"""Faults that have shorter tests of their own here."""
 
 Play = Callable[[Scene], Awaitable[None]]
 
@@ -99,7 +104,8 @@ async def test_four_workers_that_die_at_random_times_lose_nothing(tmp_path: Path
 # -- other faults ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", sorted(faults_of("sqlite") - {"removal"}))
+@pytest.mark.promise("nothing-acknowledged-is-lost", "one-attempt-at-a-time")
+@pytest.mark.parametrize("fault", sorted(faults_of("sqlite") - SLOW))
 async def test_workers_that_meet_another_fault_lose_nothing(fault: str, tmp_path: Path) -> None:
     run = await campaign(tmp_path, 201, kills=6, points=(RANDOM,), chosen={fault})
     assert not run.result.findings.troubles()
@@ -185,6 +191,15 @@ async def test_a_clock_that_is_set_forward_ends_no_lease(base: Base, tmp_path: P
         await clock_jumps_past_a_lease(made)
 
 
+@pytest.mark.promise("one-attempt-at-a-time")
+async def test_one_without_file_descriptors_keeps_its_leases(base: Base, tmp_path: Path) -> None:
+    async with (
+        nursery() as workers,
+        scene(workers, base, tmp_path, LEASE) as made,
+    ):
+        await without_descriptors(made)
+
+
 # -- order -----------------------------------------------------------------------------------------
 
 
@@ -227,6 +242,8 @@ async def test_what_is_cancelled_does_not_start_again(
         ("forgets_cancels", cancelled_and_killed),
         ("no_pulse", blocked_past_its_lease),
         ("no_age", stopped_between_claim_and_start),
+        ("mortal_pulse", without_descriptors),
+        ("fail_unreadable", older_release),
         ("dead_or_alive", blocked_past_its_lease),
     ],
 )

@@ -14,11 +14,13 @@ from crash.scene import (
     cancelled_and_failed,
     cancelled_and_killed,
     clock_jumps_past_a_lease,
+    older_release,
     scene,
     stopped_between_claim_and_start,
     stopped_past_its_lease,
+    without_descriptors,
 )
-from crash.test_crash import LEASE, Play
+from crash.test_crash import LEASE, SLOW, Play
 from crash.workers import nursery
 
 pytestmark = pytest.mark.guard(90)
@@ -47,7 +49,8 @@ async def test_workers_that_die_at_each_point_and_at_any_time_lose_nothing(
 # -- other faults ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", sorted(faults_of("postgres")))
+@pytest.mark.promise("postgres-kills-lose-nothing")
+@pytest.mark.parametrize("fault", sorted(faults_of("postgres") - SLOW))
 async def test_workers_that_meet_another_fault_lose_nothing(
     fault: str, base: Base, tmp_path: Path
 ) -> None:
@@ -86,6 +89,7 @@ async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(
         stopped_between_claim_and_start,
         blocked_past_its_lease,
         clock_jumps_past_a_lease,
+        without_descriptors,
     ],
 )
 async def test_one_that_is_late_is_fenced_and_one_that_is_blocked_is_not(
@@ -117,6 +121,8 @@ async def test_what_is_cancelled_does_not_start_again(
         ("forgets_cancels", cancelled_and_killed),
         ("no_pulse", blocked_past_its_lease),
         ("no_age", stopped_between_claim_and_start),
+        ("mortal_pulse", without_descriptors),
+        ("fail_unreadable", older_release),
     ],
 )
 async def test_a_spoilt_store_is_caught(

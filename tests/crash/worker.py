@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lionpride.errors import StoreError
 
-LONGEST = 120
+LONGEST = 240
 """Seconds after which the kernel ends a worker that everybody has forgotten."""
 
 
@@ -35,6 +35,7 @@ class Orders(BaseModel):
         batches: How many deeds it appends, batch after batch.
         urgent: Whether these run before all others.
         stream: Whether it then appends one deed after another until it is told to end.
+        loses_file: Whether it has to end with an error, which is journaled and not printed.
         pause: What each of these deeds sleeps.
         observe: Whether it journals the completions that it is told of.
         mutant: What is spoilt in it on purpose.
@@ -55,6 +56,7 @@ class Orders(BaseModel):
     batches: list[int] = []
     urgent: bool = False
     stream: bool = False
+    loses_file: bool = False
     pause: float = 0.0
     observe: bool = True
     mutant: str | None = None
@@ -107,6 +109,8 @@ async def _run(orders: Orders, journal: Journal, fuse: Reached) -> None:
             await enough.wait()
     except StoreError as error:
         journal.write("error", extra=str(error).replace(" ", "_"))
+        if orders.loses_file:
+            raise SystemExit(1) from None
         raise
 
 
