@@ -15,18 +15,30 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any
-from uuid import UUID
+from typing import Any, Final
+from uuid import UUID, uuid4
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from ..errors import ExecutionError, LionprideError, ValidationError
 from .unset import Unset, UnsetType
 
-__all__ = ("Encoder", "Unserializable", "decode", "encode", "error_from_dict", "error_to_dict")
+__all__ = (
+    "ELEMENT",
+    "Encoder",
+    "Unserializable",
+    "decode",
+    "encode",
+    "error_from_dict",
+    "error_to_dict",
+    "read_elements_with",
+)
 
 MAX_DEPTH = 100
 """Nesting beyond which a value counts as unserializable."""
+
+ELEMENT: Final = f"$element {uuid4()}"
+"""Key of an element that is encoded already, in what ``Encoder`` is given; no user has it."""
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
@@ -80,6 +92,11 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "$error": lambda v: error_from_dict(v),  # noqa: PLW0108  (it stands below)
     "$repr": lambda v: Unserializable(**v),
 }
+
+
+def read_elements_with(read: Callable[[Any], Any]) -> None:
+    """Set what reads the elements inside others; their class stands above this module."""
+    _READ["$element"] = read
 
 
 class Encoder:
@@ -138,6 +155,8 @@ class Encoder:
         return self._marker(value)
 
     def _encode_mapping(self, value: Mapping[Any, Any], depth: int) -> Any:
+        if len(value) == 1 and ELEMENT in value:
+            return self._tag("$element", value[ELEMENT])
         if all(type(key) is str and not key.startswith("$") for key in value):
             return {key: self.encode(item, depth + 1) for key, item in value.items()}
         pairs = [[self.encode(k, depth + 1), self.encode(v, depth + 1)] for k, v in value.items()]

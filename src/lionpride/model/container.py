@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import model_serializer
 
+from .codec import ELEMENT
 from .element import CreatedAtFormat, Element, Mode
 
 __all__ = ("Container", "IdLike")
@@ -51,6 +52,8 @@ class Container(Element):
     def _dump(self, handler: Any, info: Any) -> dict[str, Any]:
         """Pydantic's own dump, with the contents behind."""
         own: dict[str, Any] = super()._dump(handler, info)
+        if own.keys() == {ELEMENT}:
+            return own
         for name in self._asked_for(info.include, info.exclude):
             own[name] = self._content(name, "python", {})
         return own

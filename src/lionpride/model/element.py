@@ -14,12 +14,13 @@ from pydantic_core import PydanticCustomError
 
 from ..errors import ValidationError
 from . import registry
-from .codec import Encoder, decode
+from .codec import Encoder, decode, read_elements_with
 from .given import as_data, as_metadata, as_time, time_as
 from .ids import made_id
 from .lazy import ARRIVING, made_on_first_use
 from .marks import marks_of, take_marks
 from .names import refuse_entry, refuse_shadows
+from .nested import Nesting
 from .plain import Plain
 from .thrift import Thrift, keep_dict, missing, own_fields_set
 
@@ -161,6 +162,8 @@ class Element(BaseModel):
     @model_serializer(mode="wrap")
     def _dump(self, handler: Any, info: Any) -> dict[str, Any]:
         """Pydantic's own dump, with the identity in front."""
+        if isinstance(info.context, Nesting) and (nested := info.context.of(self)) is not None:
+            return nested
         own: dict[str, Any] = self._identity() | handler(self)
         if isinstance(info.include, set):
             own = {name: value for name, value in own.items() if name in info.include}
@@ -229,6 +232,9 @@ class Element(BaseModel):
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The dump with its class on it, every value through ``encoder`` if there is one."""
         kwargs.pop("mode", None)
+        parts = any(isinstance(kwargs.get(name), Mapping) for name in ("include", "exclude"))
+        if encoder is not None and not parts:
+            kwargs = {"context": Nesting(self)} | kwargs
         data = self.model_dump(**kwargs)
         if encoder is not None:
             for name, value in data.items():
@@ -250,7 +256,8 @@ class Element(BaseModel):
         if encoder.marked == before[1] or field is None or field.annotation is Any:
             return encoded
         try:
-            plain = self.model_dump(mode="json", include={name})[name]
+            context = Nesting(self)
+            plain = self.model_dump(mode="json", include={name}, context=context)[name]
         except Exception:  # neither can pydantic, or a serializer of the user: the marker stays
             return encoded
         encoder.tagged, encoder.marked = before
@@ -345,6 +352,7 @@ class Element(BaseModel):
         return f"{self.class_name()}(id={self.id})"
 
 
+read_elements_with(Element.from_dict)
 registry.register(Element)  # its subclasses enter as they are defined
 Element.__pydantic_init_subclass__()
 Element.kept_entries = frozenset(("_created", "_id", "_metadata"))

@@ -25,6 +25,7 @@ from .codec import Encoder, decode, error_to_dict, safe_repr
 from .defaults import completed, constants_of, is_same
 from .execution import Execution, read_error
 from .marks import take_marks
+from .nested import difference, is_exact
 from .thrift import set_fields_set
 from .unset import Unset
 from .work import Work
@@ -98,7 +99,49 @@ def kind_and_packed(work: Work) -> tuple[str, str]:
     for name, one in constants_of(type(work)).items():
         if name in own and is_same(own[name], one.value):
             data.pop(name, None)
-    return plainly.key, json.dumps(data, separators=(",", ":"))
+    text = json.dumps(data, separators=(",", ":"))
+    _refuse_lost_classes(work, text)
+    return plainly.key, text
+
+
+def _refuse_lost_classes(work: Work, text: str) -> None:
+    """Refuse an event some of whose nested models would be read back in another class.
+
+    Args:
+        work: The event.
+        text: What is to be written of it.
+
+    Raises:
+        ValidationError: names the field, and what to declare.
+    """
+    kind, own = type(work), work.__dict__
+    unsure = [
+        name
+        for name, field in kind.model_fields.items()
+        if not field.exclude and not is_exact(field.annotation, own.get(name))
+    ]
+    if not unsure:
+        return
+    remedy = (
+        "declare the field with every class that it may hold, as in `list[Base | Sub]`, or derive "
+        "the nested class from Element, whose class is written with it"
+    )
+    try:
+        data = _read(text)
+        meta = data.pop("metadata", {})
+        data = kind._decoded(data) if take_marks(meta)[1] else data
+        back = kind._from_data(_as_validation_names_it(kind, data), {})
+    except Exception as error:
+        names = ", ".join(unsure)
+        raise ValidationError(
+            f"{kind.__name__} cannot be read back from a store, {names} being nested: {error}; "
+            f"{remedy}",
+            cause=error,
+        ) from error
+    for name in unsure:
+        found = difference(own[name], back.__dict__.get(name), f"{kind.__name__}.{name}")
+        if found is not None:
+            raise ValidationError(f"{found}: {remedy}")
 
 
 def unpack(

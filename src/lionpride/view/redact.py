@@ -66,7 +66,12 @@ def redacted(value: Any) -> Any:
     if isinstance(value, Mapping):
         if len(value) == 1 and not value.keys().isdisjoint(_SECRET):
             return HIDDEN_TEXT
-        return {name: redacted(item) for name, item in value.items()}
+        metadata = value.get("metadata")
+        said = metadata.get(HIDDEN) if isinstance(metadata, Mapping) else None
+        hidden = said if isinstance(said, list) else ()  # of an element inside this one
+        return {
+            name: HIDDEN_TEXT if name in hidden else redacted(item) for name, item in value.items()
+        }
     if isinstance(value, list):
         return [redacted(item) for item in value]
     return value
