@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from lionpride.core import Event, Executor, Processor
 
-LEASE = 1.0
+LEASE = 1.5
 
 
 class Long(Event):
