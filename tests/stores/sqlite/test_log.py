@@ -20,21 +20,22 @@ def connection(tmp_path: Path) -> apsw.Connection:
     return connection
 
 
-def fill(connection: apsw.Connection) -> None:
+def fill(connection: apsw.Connection, log: Log) -> None:
     for _ in range(10):
         connection.execute("INSERT INTO one VALUES (zeroblob(3000))")
+    log.measure()
 
 
 def test_it_is_copied_when_it_is_long(connection: apsw.Connection, tmp_path: Path) -> None:
     log = Log(connection, 15)
     assert not log.is_long
-    fill(connection)
+    fill(connection, log)
     assert log.is_long
     before = (tmp_path / "a.db").stat().st_size
     log.copy()
     assert not log.is_long
     assert (tmp_path / "a.db").stat().st_size > before
-    fill(connection)
+    fill(connection, log)
     assert log.is_long, "it begins anew"
 
 
@@ -42,14 +43,15 @@ def test_a_reader_may_need_what_is_in_it(connection: apsw.Connection, tmp_path: 
     log = Log(connection, 15)
     reader = apsw.Connection(str(tmp_path / "a.db"))
     reader.execute("BEGIN; SELECT * FROM one").fetchall()
-    fill(connection)
+    fill(connection, log)
     log.copy()
     assert not log.is_long, "it is not tried again with each commit"
     reader.execute("COMMIT")
-    fill(connection)
+    fill(connection, log)
     assert log.is_long
     log.copy()
     connection.execute("INSERT INTO one VALUES (1)")
+    log.measure()
     assert not log.is_long
     reader.close()
 
@@ -99,6 +101,7 @@ def commit(connection: apsw.Connection, log: Log) -> None:
     connection.execute("BEGIN IMMEDIATE; INSERT INTO one VALUES (zeroblob(3000))")
     log.lengthen()
     connection.execute("COMMIT")
+    log.measure()
 
 
 def pages(path: Path) -> int:
@@ -185,6 +188,7 @@ def test_nothing_is_written_to_the_log_of_a_transaction_that_sqlite_has_ended(
     connection.pragma("synchronous", 2)
     file, log = tmp_path / "a.db-wal", Log(connection, 300)
     connection.execute("INSERT INTO one VALUES (1)")
+    log.measure()
     before = file.stat().st_size
     for begin in ("SELECT 1", "BEGIN; SELECT * FROM one"):
         connection.execute(begin).fetchall()
@@ -237,6 +241,7 @@ for _ in range(10):
     connection.execute("BEGIN IMMEDIATE; INSERT INTO one VALUES (zeroblob(3000))")
     log.lengthen()
     connection.execute("COMMIT")
+    log.measure()
 print(Path(path + "-wal").stat().st_size // 4120)
 """
 

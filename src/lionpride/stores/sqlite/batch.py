@@ -61,14 +61,26 @@ class Batch:
         entries: Events to take in.
         exits: Attempts that completed.
         steps: Anything else.
+        answers: What came of it, once its transaction can be committed; None if that failed.
+        is_answered: Whether its callers are being answered.
     """
 
-    __slots__ = ("entries", "exits", "steps")
+    __slots__ = ("_untaken", "answers", "entries", "exits", "is_answered", "steps")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.exits: list[Exit] = []
         self.steps: list[tuple[Step, Callable[[Any], Any] | None, Any]] = []
+        self.answers: Answers | None = None
+        self.is_answered = False
+        self._untaken = [True]
+
+    def take(self) -> bool:
+        """Return True to the first caller, in any thread; it alone may end the transaction."""
+        try:
+            return self._untaken.pop()
+        except IndexError:
+            return False
 
     def __len__(self) -> int:
         return len(self.entries) + len(self.exits) + len(self.steps)

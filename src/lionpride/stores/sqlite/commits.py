@@ -201,41 +201,85 @@ class Commits:
     # -- one transaction ---------------------------------------------------------------------
 
     def _flush(self) -> None:
+        """Take what was asked for in a transaction. A signal handler may raise anything in it."""
         self._scheduled = False
-        if self._busy:
+        if self._busy or self._gathers():
             return
-        # Two turns at least, however long they take: an append calls who claims in the first.
+        batch = Batch()
+        try:
+            self._busy = True
+            if self._queue.call(bool(len(self._batch))):
+                return
+            self._batch.drop_cancelled()
+            if not len(self._batch):
+                self._next()
+                return
+            batch, self._batch = self._batch, batch
+            self._transact(batch)
+        except BaseException as error:
+            if self._end(batch, error) or not isinstance(error, Exception):
+                raise
+
+    def _gathers(self) -> bool:
+        """Return True if the loop gets one more turn, since the one before brought something.
+
+        Two turns at least, however long they take: an append calls who claims in the first.
+        """
         more = len(self._batch) > self._gathered
         if more and self._loop and (self._turns < _TURNS or monotonic() < self._latest):
             self._scheduled, self._gathered = True, len(self._batch)
             self._turns += 1
             self._loop.call_soon(self._flush)
-            return
-        if self._queue.call(bool(len(self._batch))):
-            self._busy = True
-            return
-        self._batch.drop_cancelled()
-        if not len(self._batch):
-            self._next()
-            return
-        batch, self._batch = self._batch, Batch()
-        self._busy = True
+            return True
+        return False
+
+    def _transact(self, batch: Batch) -> None:
         if batch.takes_long(self._rows) or not self._turn.take_now():
-            self._in_thread(batch, lambda: self._wait_and_do(batch))
+            self._in_thread(batch, self._wait_and_do)
             return
         try:
-            answers = self._do(batch, 0)
+            batch.answers = self._do(batch, 0)
         except apsw.BusyError:  # a program that takes no turns is writing
             self._turn.give()
-            self._in_thread(batch, lambda: self._wait_and_do(batch))
-        except Exception as error:
-            self._turn.give()
-            self._failed(batch, error)
+            self._in_thread(batch, self._wait_and_do)
+            return
+        if len(batch) <= SMALL or self._log.is_quick:
+            self._commit(batch)
+            self._done(batch, batch.answers)
         else:
-            if len(batch) <= SMALL or self._log.is_quick:
-                self._at_once(batch, answers)
-            else:
-                self._in_thread(batch, lambda: self._commit(answers))
+            self._in_thread(batch, self._commit)
+
+    def _end(self, batch: Batch, error: BaseException) -> bool:
+        """End a batch of which an error came on the event loop.
+
+        Returns:
+            Whether the error has to be raised, since the batch was not answered with it.
+        """
+        if batch.is_answered or not batch.take():  # or the thread has it
+            return True
+        is_committed = self._is_committed(batch, error)
+        self._turn.give()
+        if is_committed and batch.answers is not None:
+            self._done(batch, batch.answers)
+        else:
+            self._failed(batch, error)
+        return is_committed
+
+    def _is_committed(self, batch: Batch, error: BaseException) -> bool:
+        """Ask the connection what came of a transaction in which an error was raised.
+
+        The handler of a signal may raise between any two steps, also after the COMMIT. If the
+        transaction is not committed, it is rolled back.
+        """
+        is_committed = (
+            batch.answers is not None
+            and not self._connection.in_transaction
+            and not _is_of_sqlite(error)
+        )
+        if not is_committed:
+            batch.answers = None
+            self._rows.roll_back()
+        return is_committed
 
     def _do(self, batch: Batch, patience: float) -> Answers:
         """Take the steps; the transaction stays open."""
@@ -260,78 +304,86 @@ class Commits:
             self._rows.roll_back()
             raise
 
-    def _commit(self, answers: Answers) -> Answers:
+    def _commit(self, batch: Batch) -> None:
         began = monotonic()
         try:
             self._log.lengthen()
             self._rows.commit()
             self._log.note(monotonic() - began)
-        except BaseException:
-            self._rows.roll_back()
+        except BaseException as error:
+            self._is_committed(batch, error)
             raise
         finally:
             self._turn.give()
-        return answers
 
     def _take_turn(self) -> None:
         """Wait for the right to write, in a thread."""
         self._turn.take(lambda: is_free(self._connection))
 
-    def _wait_and_do(self, batch: Batch) -> Answers:
+    def _wait_and_do(self, batch: Batch) -> None:
         self._take_turn()
         try:
-            answers = self._do(batch, self._patience)
+            batch.answers = self._do(batch, self._patience)
         except BaseException:
             self._turn.give()
             raise
-        return self._commit(answers)
+        self._commit(batch)
 
     # -- its end -----------------------------------------------------------------------------
 
-    def _in_thread(self, batch: Batch, work: Callable[[], Answers]) -> None:
+    def _in_thread(self, batch: Batch, work: Callable[[Batch], None]) -> None:
         loop = self._loop
         assert loop is not None
 
         def call() -> None:
+            if not batch.take():  # a signal handler has raised, and it is ended
+                return
             try:
-                answers = work()
+                work(batch)
             except Exception as error:
                 tell(loop, self._failed, batch, error)
             else:
-                tell(loop, self._done, batch, answers)
+                tell(loop, self._done, batch, batch.answers)
 
         self._aside.call(call)
 
-    def _at_once(self, batch: Batch, answers: Answers) -> None:
-        try:
-            self._commit(answers)
-        except Exception as error:
-            self._failed(batch, error)
-        else:
-            self._done(batch, answers)
-
     def _done(self, batch: Batch, answers: Answers) -> None:
-        holding = self._holding
-        holding.exited(batch.exits, answers.applied)
-        holding.entered(batch.entries, answers)
-        batch.tell(answers)
-        self._next()
+        batch.is_answered, holding = True, self._holding
+        try:
+            holding.exited(batch.exits, answers.applied)
+            holding.entered(batch.entries, answers)
+            batch.tell(answers)
+            self._log.measure()
+        except BaseException as error:
+            batch.fail(partial(_interrupted, self._path, error))
+            raise
+        finally:
+            self._next()
         self._committed(answers.idle)
 
-    def _failed(self, batch: Batch, failure: Exception) -> None:
+    def _failed(self, batch: Batch, failure: BaseException) -> None:
         """The transaction came to nothing: who waits is told so, completions are kept."""
-        batch.fail(lambda: self._explained(failure))
-        if batch.exits and self._loop is not None:
+        batch.is_answered = True
+        try:
             self._batch.exits[:0] = batch.exits
-            self._loop.call_later(AGAIN, self._flush)
-        waiting, self._quiet = self._quiet, []
-        for quiet in waiting:
-            if not quiet.done():
-                quiet.set_exception(self._explained(failure))
-        self._next(after_failure=True)
+            if self._batch.exits and self._loop is not None:
+                self._loop.call_later(AGAIN, self._flush)
+            batch.fail(lambda: self._explained(failure))
+            waiting, self._quiet = self._quiet, []
+            for quiet in waiting:
+                if not quiet.done():
+                    quiet.set_exception(self._explained(failure))
+        finally:
+            self._next(after_failure=True)
 
-    def _explained(self, failure: Exception) -> Exception:
+    def _explained(self, failure: BaseException) -> Exception:
         """An error of its own for each who waits."""
+        if not isinstance(failure, Exception):
+            return StoreError(
+                f"{self._path}: {type(failure).__name__} was raised before the COMMIT: nothing of "
+                "this step was written; try again",
+                cause=failure,
+            )
         try:
             with speaking(self._path):
                 raise copy(failure) if isinstance(failure, StoreError) else failure
@@ -398,6 +450,7 @@ class Commits:
             answer = await _by_and_by(step, rows)
             rows.write_counts()
             cancelled = await self._aside.finish(rows.commit)
+            self._log.measure()
         except BaseException:
             rows.roll_back()
             raise
@@ -407,6 +460,21 @@ class Commits:
         if cancelled:
             raise asyncio.CancelledError
         return noted
+
+
+def _is_of_sqlite(error: BaseException | None) -> bool:
+    """Return True if SQLite raised an error, or one that a signal handler raised after it."""
+    while error is not None and not isinstance(error, apsw.Error):
+        error = error.__context__
+    return error is not None
+
+
+def _interrupted(path: Path, error: BaseException) -> StoreError:
+    return StoreError(
+        f"{path}: {type(error).__name__} was raised after the COMMIT: this step was written, but "
+        "its answer was lost; look at the events",
+        cause=error,
+    )
 
 
 async def _by_and_by(step: Append | Enter, rows: Bulk) -> Any:

@@ -56,11 +56,16 @@ class Log:
         self._is_longer = False  # the next commit syncs zeros too
         self._copied = 0  # pages that were there when it was copied last, and not to its end
         self._slow = 0.0
-        connection.set_wal_hook(self._grew)
+        connection.wal_autocheckpoint(0)
 
-    def _grew(self, connection: apsw.Connection, database: str, pages: int) -> int:
-        self._has = pages
-        return apsw.SQLITE_OK
+    def measure(self) -> None:
+        """Ask how long it is; called after each commit, outside of a transaction.
+
+        SQLite would call a hook in the midst of COMMIT. What a signal handler raises there would
+        come out of a COMMIT that is on the disk.
+        """
+        with suppress(apsw.Error):
+            self._has, _ = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
 
     def lengthen(self) -> None:
         """Have room in the file for what is to be committed; called before, with the write lock.
