@@ -239,7 +239,7 @@ async def test_a_worker_whose_heartbeat_hangs_claims_nothing_until_it_beats_agai
     await store.append([(Job(), 1.0)])
     while not hangs.is_set():
         await asyncio.sleep(0.01)
-    while not any("no sign of life" in each for each in caplog.messages):
+    while not any("no heartbeat" in each for each in caplog.messages):
         await asyncio.sleep(0.01)
     claims, wait = await store.claim("w")
     assert (claims, wait is not None) == ([], True)

@@ -86,7 +86,7 @@ def build(target: Target, limits: Limits, place: Place | None, queue: str | None
 
 
 async def start(target: Target, executor: Executor, place: Place | None) -> None:
-    """Start the executor, and open its store: a server that is away is tried for `patience`.
+    """Start the executor. Its store is opened by the first step that needs it.
 
     Raises:
         UsageError: if one of them cannot be.

@@ -112,7 +112,7 @@ class Interrupts:
         await first_of(ended, self.halt, within=self.grace)
 
     def sum_up(self, interrupted: int, *, is_stored: bool) -> str:
-        """What is said of events that were still running when the run was stopped.
+        """Return the message about events that were interrupted.
 
         Args:
             interrupted: How many; at least 1.

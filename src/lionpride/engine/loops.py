@@ -174,7 +174,7 @@ class Loop(Admission):
                         or (observers.asks and observers.picks(event))
                     )
                 ):
-                    return claim  # to be given up, or run where all is looked at
+                    return claim  # the slow path gives it up, or tells the observers
                 if not self._called and self._pending:
                     self._call()
                 worker.claim, own["_began"] = claim, began

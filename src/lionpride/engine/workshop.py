@@ -128,7 +128,7 @@ class Workshop:
         # Lets other processes see what an attempt shows of itself; None where there are none.
         self.share = store.publish if isinstance(store, Shared) else None
         self.now = store if isinstance(store, Immediate) else None
-        # Whether a claim may still be started; None where claims do not lapse.
+        # Returns True if a claim may still be started; None if claims of the store do not lapse.
         self.holds = store.holds if isinstance(store, Leased) else None
         # Whether nothing can come between a claim and its start.
         self.direct = self.now is not None and not self.asks

@@ -1,4 +1,4 @@
-"""Fields that a stored payload leaves out, because their class says what they hold.
+"""Fields that hold a constant default, which the stored payload leaves out.
 
 A producer that adds an optional field then writes nothing that a worker of the release before
 does not know, as long as the field holds its default. A field is left out only where an absent
@@ -27,13 +27,14 @@ __all__ = ("Constant", "completed", "constants_of", "is_same")
 
 _BY_VALUE: Final = frozenset((NoneType, bool, int, str, bytes, date, timedelta, UUID))
 _BY_REPR: Final = frozenset((float, Decimal, datetime, time))
-"""Types with equal values that are not the same: 0.0 and -0.0, one instant in two zones."""
+"""Types that are compared by ``repr``: 0.0 equals -0.0, and one instant has two time zones."""
 _ZONES: Final = frozenset((NoneType, timezone, ZoneInfo))
 
 _ALWAYS_WRITTEN: Final = frozenset(("timeout", "streaming"))
-"""``packing.whole`` has a rule of its own for them."""
+"""Fields that are omitted by a rule of their own: see ``packing.whole``."""
 
 _OURS: Final = ("lionpride.model.element", "lionpride.model.work", "pydantic.main")
+"""Modules that may define the names below. If a user's class does, all its fields are stored."""
 
 _WRITERS: Final = (
     "to_dict",
@@ -45,10 +46,10 @@ _WRITERS: Final = (
     "_identity",
     "__get_pydantic_core_schema__",
 )
-"""What decides how an instance is written."""
+"""Attributes of a class that decide how its instances are written."""
 
 _READERS: Final = ("__init__", "_from_data", "_decoded", "model_validate")
-"""What decides how one is read; ``has_no_hooks`` asks for the validators."""
+"""Attributes that decide how they are read, beside the validators: see ``has_no_hooks``."""
 
 
 class Constant(NamedTuple):
@@ -57,7 +58,7 @@ class Constant(NamedTuple):
     Attributes:
         value: The default.
         written: How ``to_dict("json")`` writes it.
-        tagged: Whether a tag is needed for that.
+        tagged: Whether that is a tagged value, such as ``{"$decimal": "1.5"}``.
     """
 
     value: Any
@@ -66,9 +67,9 @@ class Constant(NamedTuple):
 
 
 def constants_of(kind: type[BaseModel]) -> Mapping[str, Constant]:
-    """The fields of a class that are left out while they hold their default, by name.
+    """Return the constant defaults of a class, by field name.
 
-    The class is looked at once: what is set on it afterwards is not seen.
+    The class is inspected once. Later changes of it are not noticed.
     """
     constants = _known.get(kind)
     if constants is None:
@@ -82,7 +83,7 @@ _known: WeakKeyDictionary[type[BaseModel], Mapping[str, Constant]] = WeakKeyDict
 
 
 def completed(kind: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
-    """A stored payload with what was left out of it, in the order of the fields.
+    """Return a stored payload with the omitted fields added, in the order of the class.
 
     Args:
         kind: The class of the event.
@@ -100,7 +101,7 @@ def completed(kind: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_same(value: Any, default: Any) -> bool:
-    """Whether a value is the default, by type and by value."""
+    """Return True if a value equals the default and has the same type."""
     if value is default:
         return True
     kind = type(value)
@@ -113,7 +114,7 @@ def is_same(value: Any, default: Any) -> bool:
 
 
 def _key(value: Any) -> Any:
-    """What tells an immutable value from every other one; None if its type is not known here."""
+    """Return a key that only the same immutable value has; None if its type is not listed above."""
     kind = type(value)
     if kind in _BY_VALUE:
         return kind, value
@@ -137,7 +138,7 @@ def _look(kind: type[BaseModel]) -> Mapping[str, Constant]:
 
 
 def _is_read_by_fields(kind: type[BaseModel]) -> bool:
-    """Whether no code of the class can tell an absent field from one that holds its default."""
+    """Return True if no code of the class can distinguish an absent field from a default."""
     return (
         has_no_hooks(kind)
         and kind.__new__ is object.__new__
@@ -147,7 +148,7 @@ def _is_read_by_fields(kind: type[BaseModel]) -> bool:
 
 
 def _home(name: str, kind: type) -> type:
-    """The class in whose body a name stands; ours if there is none of that name."""
+    """Return the class that defines a name; BaseModel if none does."""
     return next((each for each in kind.__mro__ if name in vars(each)), BaseModel)
 
 
@@ -170,7 +171,7 @@ def _constant(kind: type[BaseModel], name: str, field: FieldInfo) -> Constant | 
 
 
 def _written(kind: type[BaseModel], name: str, default: Any) -> Constant | None:
-    """A default as ``to_dict("json")`` writes it; None if it is not written, or not as JSON."""
+    """Return a default as ``to_dict("json")`` writes it; None if it is not written as JSON."""
     encoder = Encoder()
     try:
         blank: Any = kind.__new__(kind)  # without its fields, so that no default factory is called

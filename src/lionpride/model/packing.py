@@ -66,9 +66,9 @@ def whole(kind: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete(kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    """What ``packed`` gave, with all that it left out, as ``to_dict("json")`` of the event has it.
+    """Return the result of ``packed`` with everything that it left out, as in ``to_dict("json")``.
 
-    Where this process has not defined the class, fields that held their default are not there.
+    If this process has not defined the class, fields that held their default stay absent.
     """
     data = whole(kind, data)
     return completed(registry.find(kind), data) if registry.is_defined(kind) else data

@@ -90,7 +90,7 @@ class Revival:
             names = tuple(data)
             if len(data) < len(self._all):
                 absent = self._all.difference(data)
-                if not absent <= self._constant:  # its default may be another each time
+                if not absent <= self._constant:  # a factory may return another value
                     return None
                 names += tuple(sorted(absent))
             work: Work = _new(kind)

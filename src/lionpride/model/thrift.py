@@ -128,7 +128,7 @@ def is_bare(kind: type[BaseModel]) -> bool:
 
 
 def has_no_hooks(kind: type[BaseModel]) -> bool:
-    """Whether no code of a class sees all fields of an instance as it is made."""
+    """Return True if no model validator or hook of a class sees a new instance as a whole."""
     decorators = kind.__pydantic_decorators__
     return (
         not decorators.model_validators

@@ -260,7 +260,7 @@ def cancelled_while_waiting() -> Ending:
 
 
 def after_cancel(error: object, duration: MaybeUnset[float] = Unset) -> Ending:
-    """The ending of an event that would return to PENDING after a cancel of its claim was answered.
+    """Return the CANCELLED ending of an event that would return to PENDING despite a cancel.
 
     Args:
         error: The error of its last attempt, if there is one.

@@ -50,13 +50,13 @@ class About(NamedTuple):
         slots: How many events it runs at once.
         running: How many it runs now.
         paused: Whether it starts nothing for now.
-        stopped: Whether it starts nothing more, and ends when what it runs has ended.
+        stopped: Whether it starts nothing more, and ends when its running events have finished.
         capacity: Starts in any ``refresh`` seconds; None for any number.
         refresh: Seconds.
         limits: Of each limit what ``Limit`` takes: name, amount, per, per_key, pool.
         starts: The names of those that every start takes one of, whatever its event costs.
         missing: The classes of waiting events that its process has not defined.
-        unreadable: Those that it has, and some of whose events it could not build.
+        unreadable: The classes that its process has defined, but could not build events of.
     """
 
     slots: int
@@ -80,7 +80,10 @@ class About(NamedTuple):
         return cls(**known | {"limits": limits, **names, "unreadable": unreadable})
 
     def can_run_none_of(self, kinds: Collection[str]) -> bool:
-        """Whether it has said so much of each of these classes that it is not waited for."""
+        """Return True if ``join`` need not wait for this worker.
+
+        It was stopped, or it has reported each of these classes as missing or unreadable.
+        """
         said = {*self.missing, *(each.kind for each in self.unreadable)}
         return self.stopped or (not self.paused and said.issuperset(kinds))
 

@@ -16,7 +16,7 @@ LOOK: Final = 2.0
 
 _ASYNCIO_TIME: Final = asyncio.BaseEventLoop.time
 _REAL: Final = ("uvloop", "winloop")
-"""Packages whose event loops have a clock of their own that is real."""
+"""Packages whose event loops have their own ``time`` method, which reads the machine's clock."""
 
 
 _SINCE_BOOT: Final = getattr(

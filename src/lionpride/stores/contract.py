@@ -185,9 +185,9 @@ class Store(Protocol):
             worker: The name that it claims under.
             cancel: Called when somebody asks that the attempt of an event be cancelled; it may
                 be an attempt of another worker.
-            about: What it says of itself; asked now, with each sign of life, perhaps in another
-                thread, and whenever this store is asked for its workers: what it answers of those
-                of this process is never older than the question.
+            about: Returns what it says of itself. It is called now, with each heartbeat (perhaps in
+                another thread), and by each question for workers: so the answer about a worker of
+                this process is never out of date.
         """
 
     def discharge(self, worker: str) -> None:

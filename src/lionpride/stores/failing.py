@@ -14,14 +14,14 @@ Failure: TypeAlias = Callable[[StoreError], object]
 
 @runtime_checkable
 class Failing(Protocol):
-    """Tells of a failure that no later call can mend, also while nobody asks it for anything.
+    """Reports a failure that no later call can mend, without being asked.
 
-    A worker whose slots are all taken may make no call for hours, and nothing of what it runs could
+    A worker whose slots are all taken may make no call for hours, while none of its outcomes could
     be recorded.
     """
 
     def on_failed(self, hear: Failure) -> None:
-        """Have this called with each such failure, until it is taken off."""
+        """Call this with each such failure, until ``off_failed``."""
 
     def off_failed(self, hear: Failure) -> None:
-        """Take it off, if it is there."""
+        """Remove a callback, if it was added."""

@@ -143,10 +143,10 @@ async def _insert_all(db: Db, fresh: Sequence[Fresh], notice: tuple[str, str] | 
 async def _beyond(
     db: Db, fresh: Sequence[Fresh], limits: Sequence[int | None]
 ) -> dict[int, Exception]:
-    """The places of the events that exceed their queue limits, in this order, and the errors.
+    """Return an error for each event that exceeds its queue limit, by its index, in order.
 
-    Appends with a queue limit follow one another until each is committed, in all processes. So no
-    two of them count the same space.
+    A lock holds back all other appends with a queue limit, in all processes, until this one is
+    committed. So no two of them count the same space.
     """
     await db.lock(f"room {db.queue}")
     row = await db.row(_WAITING_AND_KNOWN, db.queue, [UUID(one[0]) for one in fresh])

@@ -144,9 +144,10 @@ class Db:
         return self._connection.transaction(isolation="repeatable_read", readonly=True)
 
     async def lock(self, *what: str) -> None:
-        """Have what is named here for oneself, in this order, until the transaction ends.
+        """Take advisory locks of these names, in this order, until the transaction ends.
 
-        The server ends the session of a process that stops within it: others wait for the lock.
+        Others wait for them. So if this process is stopped inside the transaction, the server ends
+        its session after ``STOPPED``.
         """
         keys = [f"{self.names.schema}.{self.names.prefix}{each}" for each in what]
         await self.run(_LOCK, keys, STOPPED)

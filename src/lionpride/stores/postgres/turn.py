@@ -41,7 +41,7 @@ async def standing(db: Db, uid: UUID, limits: Limits | None, with_own: WithOwn) 
         db: The tables.
         uid: Its id.
         limits: Under which it is claimed; None: those of the workers at work.
-        with_own: Puts what this process knows of its own workers in place of what is written.
+        with_own: Replaces the stored state of this process's own workers by the current one.
     """
     async with db.snapshot():
         numbers = list((await reading.numbers_of(db, [uid])).values())

@@ -84,7 +84,7 @@ class Local(ABC):
         look_up: Callable[[Sequence[int]], list[Found | None]],
     ) -> None:
         check_text("queue", queue)
-        this_process()  # a worker says later whose it is, when perhaps no file can be opened
+        this_process()  # cached now: later there may be no free file descriptor to read it
         self.queue = queue
         self.states = States(name=name or queue)
         self.missing: set[str] = set()  # kinds that this process has no class for
@@ -92,7 +92,7 @@ class Local(ABC):
         self.failed_unreadable = 0
         self._unreadable = UnreadableEvents()
         self._unbuilt: list[Waits] = []  # claimed, and to be given back
-        self._to_be_told = False  # other processes are to hear of what cannot be built
+        self._to_be_told = False  # what cannot be built, to other processes
         self._where = place
         self._clock = clock
         self._bells = Bells()
@@ -221,7 +221,7 @@ class Local(ABC):
                 hear(event, before)
 
     def _tell_swept(self, numbers: Iterable[int]) -> None:
-        """Tell the observers of those events that a sweep has ended and this process has."""
+        """Tell the observers of those events of this process that a sweep has ended."""
         swept = self._held(numbers).values()
         ended = [event for event in swept if event.execution.status in TERMINAL]
         self._tell_ended(ended, EventStatus.PROCESSING)
@@ -336,13 +336,13 @@ class Local(ABC):
         return {worker: partial(said, about) for worker, about in self._about.items()}
 
     def _with_own(self, gone: AbstractSet[str], found: Iterable[Worker]) -> list[Worker]:
-        """The workers that the table has, with those of this process as they are now.
+        """Return the workers in the table, with the current state of this process's workers.
 
-        What is written of them takes its time: it is a commit that nobody waits for.
+        The table may be older than that: no caller waits for the commit that writes their state.
 
         Args:
-            gone: Those of this process that were leaving when the table was asked.
-            found: What it has.
+            gone: Workers of this process that were leaving when the table was read.
+            found: The workers in the table.
         """
         known = {worker.name: worker for worker in found if worker.name not in gone}
         for name, say in self._about.items():
@@ -353,7 +353,7 @@ class Local(ABC):
     def _records_with_own(
         self, gone: AbstractSet[str], found: Iterable[WorkerRecord]
     ) -> list[WorkerRecord]:
-        """The same of what ``Roster`` answers."""
+        """Do the same for the records of ``Roster``."""
         known = {worker.name: worker for worker in found if worker.name not in gone}
         for name, say in self._about.items():
             record = known.get(name) or self._record_of_own(name)
@@ -437,7 +437,7 @@ class Local(ABC):
         self._return([_as_it_waited(one) for one in unbuilt])
 
     def _not_claimed(self, skip: Collection[int]) -> tuple[Collection[int], frozenset[str]]:
-        """The numbers, these among them, and the classes that a claim passes over."""
+        """Return the numbers (``skip`` included) and the classes that a claim skips."""
         if not self._unreadable:
             return skip, frozenset()
         now = self._clock()

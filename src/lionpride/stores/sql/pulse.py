@@ -81,8 +81,8 @@ class Pulse:
         self._thread: threading.Thread | None = None
         self._fails = False
         self._is_late = False  # it is known and logged
-        # Times of `boot_time()`: since when no renewal was written later than a lease after the one
-        # before it, and from when on the last one counts.
+        # Two times of `boot_time()`. The first begins a period in which each renewal was written
+        # within a lease of the one before it. From the second the latest renewal counts.
         self._kept = (float("-inf"),) * 2
 
     # -- from the event loop -----------------------------------------------------------------
@@ -119,14 +119,14 @@ class Pulse:
     def is_fine(self) -> bool:
         """Return True if the leases of this process can be renewed, as far as it knows.
 
-        That is not so after a renewal that failed, nor if there was none for a whole lease.
+        It is False after a renewal that failed, and if there was none for a whole lease.
         """
         if self._thread is None:
             return True
         return not self._fails and boot_time() <= self._kept[1] + self._lease
 
     async def is_fine_soon(self) -> bool:
-        """Return ``is_fine``, after a renewal at once if it is not: a little is waited for that."""
+        """Return ``is_fine``; if it is False, first ask for a renewal and wait for it a little."""
         tries = round(PATIENCE / _GLANCE)
         while not self.is_fine and tries:
             if self._call is not None:
@@ -145,7 +145,7 @@ class Pulse:
         elif not self._is_late:
             self._is_late = True
             logger.error(
-                "%s: no sign of life of this process was written for %.1f s, and its leases hold "
+                "%s: no heartbeat of this process was written for %.1f s, and its leases hold "
                 "for %g s: other workers may run its events; nothing more is claimed until one is "
                 "written",
                 self._place,

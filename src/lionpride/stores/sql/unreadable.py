@@ -1,8 +1,8 @@
-"""Events that this process claimed and cannot build, and for how long it does not claim them again.
+"""Events that this process cannot build, and for how long it does not claim them again.
 
-A worker of an older release meets events that only the newer one can read. They go back to wait
-for a process that can; here their numbers are remembered, so that they are not claimed again at
-once. Where a class has many of them, the whole class is passed over for a while.
+A worker of an older release claims events that only the newer release can read. They return to
+pending for a process that can read them. This process remembers their numbers, so that it does not
+claim them again at once. If a class has many of them, the whole class is skipped for a while.
 """
 
 from __future__ import annotations
@@ -34,14 +34,18 @@ REPORTED: Final = 20
 """Classes that a worker reports to others at most, the newest."""
 
 AGAIN: Final = 600.0
-"""Seconds after which an event is claimed again: what kept it from being built may have been
-mended, such as a file that a field has to name."""
+"""Seconds after which an event is claimed again: the reason may be gone by then, such as a missing
+file that a validator looks for."""
 
 _LONGEST: Final = 300
 
 
 def reason_of(error: BaseException) -> str:
-    """Why an event cannot be built, without the values of its fields: they may be secret."""
+    """Return why an event cannot be built.
+
+    The input of a pydantic error is left out, since a field may be secret. The text of an error
+    that a user's validator raises is kept, whatever it contains.
+    """
     if isinstance(error, ValidationError):
         found = error.errors(include_url=False, include_context=False, include_input=False)
         parts = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found]
@@ -62,9 +66,9 @@ class _Class:
     """What is known of a class.
 
     Attributes:
-        definition: The class that could not be built; another one may be able to.
-        new: Unreadable events since the class was last passed over.
-        until: The class is passed over before this time.
+        definition: The class that refused its events; if it is defined anew, they are tried again.
+        new: Unreadable events since the class was last skipped.
+        until: The class is skipped before this time.
         last: The last unreadable event.
     """
 
@@ -85,9 +89,9 @@ class UnreadableEvents:
         return bool(self._events or self._classes)
 
     def note(self, number: int, uid: UUID, kind: str, error: Exception, now: float) -> bool:
-        """An event could not be built; whether others should hear of it now.
+        """Remember an event that could not be built; return True if other processes should be told.
 
-        That is at the first of a class, and when the class is passed over from now on.
+        That is so for the first event of a class, and when the class is skipped from now on.
         """
         event = _Event(uid, kind, reason_of(error), now + AGAIN)
         self._events.pop(number, None)
@@ -98,7 +102,7 @@ class UnreadableEvents:
         if known is None:
             known = self._classes[kind] = _Class(ref(registry.find(kind)), 0, 0.0, event)
         is_first, known.last = known.last is event, event
-        if known.until > now:  # it came with the claim that met the last of a hundred
+        if known.until > now:  # from the same claim as the hundredth
             return is_first
         known.new += 1
         if known.new < MANY:
@@ -113,7 +117,7 @@ class UnreadableEvents:
         for kind, known in tuple(self._classes.items()):
             try:
                 anew = registry.find(kind) is not known.definition()
-            except NotFoundError:  # it is missing now, which claims ask for by themselves
+            except NotFoundError:  # no longer defined: claims skip missing classes anyway
                 anew = True
             if anew:
                 del self._classes[kind]
@@ -126,7 +130,7 @@ class UnreadableEvents:
             del self._classes[kind]
 
     def kinds(self, now: float) -> frozenset[str]:
-        """The classes that are passed over now."""
+        """Return the classes that are skipped now."""
         return frozenset(kind for kind, one in self._classes.items() if one.until > now)
 
     @property
@@ -135,13 +139,13 @@ class UnreadableEvents:
         return self._events.keys()
 
     def next_look(self, now: float) -> float | None:
-        """Seconds until something of it is claimed again; None if there is nothing."""
+        """Return the seconds until an event or a class is tried again; None if there is none."""
         times = [one.until for one in self._classes.values() if one.until > now]
         times += [one.until for one in self._events.values()]
         return max(1e-9, min(times) - now) if times else None
 
     def why(self, uid: UUID, kind: str, now: float) -> str | None:
-        """Why this process does not claim an event; None if it may."""
+        """Return why this process does not claim an event; None if it may claim it."""
         for one in self._events.values():
             if one.id == uid:
                 return one.reason
@@ -149,7 +153,7 @@ class UnreadableEvents:
         return known.last.reason if known is not None and known.until > now else None
 
     def report(self) -> tuple[Unreadable, ...]:
-        """What is known, by class."""
+        """Return a summary for each class."""
         counts: dict[str, int] = {}
         for one in tuple(self._events.values()):
             counts[one.kind] = counts.get(one.kind, 0) + 1

@@ -25,7 +25,7 @@ _TAILS: Final = ("", "-wal", "-shm")
 """After the path: the database, its log, and the index of the log."""
 
 _TRIES: Final = 3
-"""Looks at the lengths that have to agree: other processes may write and copy the log meanwhile."""
+"""Measurements that all have to fail: another process may write while one is made."""
 
 _LOG_HEAD: Final = 32
 _FRAME_HEAD: Final = 24
@@ -103,7 +103,7 @@ class FileGuard:
         self.check()
 
     def _is_short(self, frames: int) -> bool:
-        """Return True if the log is missing, or may be too short: then all is looked at."""
+        """Return True if the log is missing or may be too short, so that all has to be checked."""
         try:
             return os.stat(self._log).st_size < self._needed(frames)  # noqa: PTH116  as below
         except OSError:
@@ -129,7 +129,7 @@ class FileGuard:
         return None
 
     def _find_cut(self) -> str | None:
-        """Return what is wrong with the lengths, if anything is at each of several looks."""
+        """Return what is wrong with the lengths, if each of several measurements finds it."""
         found = None
         for _ in range(_TRIES):
             try:

@@ -33,11 +33,11 @@ class LockFile(Protocol):
 class OpenFiles:
     """The files that this process has open.
 
-    No fork happens while a file is opened or closed, so that a child knows all that it inherits.
+    No fork happens while a file is opened, so that a child knows all that it inherits.
 
     Attributes:
-        lock: Held while a file is opened or closed, and during a fork. A signal handler may fork
-            in the thread that holds it.
+        lock: Held while a file is opened, while a lock file is closed, and during a fork. It is
+            reentrant, because a signal handler may fork in the thread that holds it.
     """
 
     def __init__(self) -> None:

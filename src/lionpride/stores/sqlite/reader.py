@@ -119,9 +119,9 @@ class Reader:
         Args:
             uid, limits: As there.
             now: The time.
-            since: A worker is live that gave a sign of life since then, and is not known to be
+            since: A worker is live if its last heartbeat is not older and it is not known to be
                 dead.
-            with_own: Puts what this process knows of its own workers in place of what is written.
+            with_own: Replaces the stored state of this process's own workers by the current one.
         """
         standing = None
         with self._db:  # one view of all the tables

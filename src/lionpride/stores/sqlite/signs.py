@@ -1,4 +1,4 @@
-"""When other workers gave a sign of life, by a clock that cannot be set."""
+"""When this process saw the last heartbeat of each other worker, by a clock that cannot be set."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ __all__ = ("Signs",)
 
 
 class Signs:
-    """Notes when this process has seen the last sign of life of each other worker.
+    """Notes when this process saw the last heartbeat of each other worker.
 
-    A lease is written down by the wall clock. When that is set forward, every lease of the machine
+    Leases are stored in wall-clock time. If that clock is set forward, every lease of the machine
     seems to have lapsed. So a worker whose process is alive loses its leases only if this process
-    has seen no new sign of life for as long as they are.
+    has seen no new heartbeat of it for the length of a lease.
 
     Args:
-        lease: Seconds of this process's own leases. Those of others are taken to be no shorter:
-            what was written before and after the clock was set does not say how long they are.
+        lease: Seconds of this process's own leases. Those of others are assumed to be no shorter.
+            Their length cannot be computed from times that were written before and after the clock
+            was set.
         clock: Seconds of a clock that cannot be set. It may stand still while the machine sleeps,
             as the other worker does.
     """
@@ -28,7 +29,7 @@ class Signs:
         self._seen: dict[str, tuple[float, float]] = {}
 
     def note(self, signs: Mapping[str, float]) -> None:
-        """Note the last sign of life of each worker, as the file has it; others are forgotten."""
+        """Note the last heartbeat of each worker, as stored in the file; forget other workers."""
         now, before = self._clock(), self._seen
         self._seen = {
             worker: before[worker] if before.get(worker, (None,))[0] == sign else (sign, now)
@@ -36,11 +37,11 @@ class Signs:
         }
 
     def is_recent(self, worker: str, until: float) -> bool:
-        """Return True if a lease cannot have lapsed since the worker's last sign of life.
+        """Return True if a lease cannot have lapsed since the worker's last heartbeat.
 
         Args:
             worker: Its name.
-            until: When the lease lapses, by the clock of the last sign of life.
+            until: When the lease lapses, by the clock of the last heartbeat.
         """
         if worker not in self._seen:
             return False
