@@ -207,3 +207,11 @@ async def test_hidden_fields_of_nested_events_are_not_shown(tmp_path: Path) -> N
         (record,) = await executor.store.get([event.id])
     assert record is not None
     assert "hush" not in str(fields_of(record))
+
+
+def test_nested_events_in_extra_fields_keep_their_class() -> None:
+    class Open(Event):
+        model_config = ConfigDict(extra="allow")
+
+    event = Open(step=Step(x=5))  # type: ignore[call-arg]
+    assert again(event).step.x == stored(event).step.x == 5

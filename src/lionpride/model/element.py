@@ -20,7 +20,7 @@ from .ids import made_id
 from .lazy import ARRIVING, made_on_first_use
 from .marks import marks_of, take_marks
 from .names import refuse_entry, refuse_shadows
-from .nested import Nesting
+from .nested import Nesting, fields_with_models
 from .plain import Plain
 from .thrift import Thrift, keep_dict, missing, own_fields_set
 
@@ -232,9 +232,10 @@ class Element(BaseModel):
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The dump with its class on it, every value through ``encoder`` if there is one."""
         kwargs.pop("mode", None)
-        parts = any(isinstance(kwargs.get(name), Mapping) for name in ("include", "exclude"))
-        if encoder is not None and not parts:
-            kwargs = {"context": Nesting(self)} | kwargs
+        if encoder is not None and (self.__pydantic_extra__ or fields_with_models(type(self))):
+            parts = any(isinstance(kwargs.get(name), Mapping) for name in ("include", "exclude"))
+            if not parts:
+                kwargs = {"context": Nesting(self)} | kwargs
         data = self.model_dump(**kwargs)
         if encoder is not None:
             for name, value in data.items():

@@ -12,14 +12,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from types import UnionType
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
 from .codec import ELEMENT, MAX_DEPTH, Unserializable
 
-__all__ = ("Nesting", "difference", "holds_models", "is_exact")
+__all__ = ("Nesting", "difference", "fields_with_models", "is_exact")
 
 _AROUND: Final[ContextVar[tuple[int, ...]]] = ContextVar("lionpride_nested", default=())
 """The ids of the elements that are being written: met again, one contains itself."""
@@ -61,8 +67,47 @@ class Nesting(dict[str, Any]):
 # --- whether what was written is read back in the same classes
 
 
+_LEAVES: Final = frozenset(
+    (NoneType, bool, int, float, str, bytes, Decimal, UUID, Path, datetime, date, time, timedelta)
+)
+"""Types of values that contain nothing."""
+
+
+def fields_with_models(kind: type[BaseModel]) -> Mapping[str, Any]:
+    """The declared types of the fields of a class that may hold models, by name."""
+    found = _known.get(kind)
+    if found is None:
+        fields = kind.model_fields.items()
+        found = {
+            name: field.annotation
+            for name, field in fields
+            if not field.exclude and _may_hold_models(field.annotation)
+        }
+        if kind.__pydantic_complete__:
+            _known[kind] = found
+    return found
+
+
+_known: WeakKeyDictionary[type[BaseModel], Mapping[str, Any]] = WeakKeyDictionary()
+
+
+def _may_hold_models(annotation: Any) -> bool:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return False
+    if origin is Annotated:
+        return _may_hold_models(args[0])
+    if origin in (Union, UnionType, list, dict, tuple, set, frozenset):
+        return any(each is not Ellipsis and _may_hold_models(each) for each in args)
+    if annotation in _LEAVES:
+        return False
+    return not (isinstance(annotation, type) and issubclass(annotation, Enum))
+
+
 def holds_models(value: Any, depth: int = MAX_DEPTH) -> bool:
     """Return True if a value is a model or a dataclass, or contains one."""
+    if type(value) in _LEAVES:
+        return False
     if _is_model(value):
         return True
     return depth > 0 and any(holds_models(item, depth - 1) for _, item in _items(value))
@@ -154,9 +199,10 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_model(value: Any) -> bool:
-    if isinstance(value, type | Unserializable):
-        return False
-    return isinstance(value, BaseModel) or dataclasses.is_dataclass(value)
+    if isinstance(value, BaseModel):
+        return True
+    kind = type(value)
+    return hasattr(kind, "__dataclass_fields__") and kind is not Unserializable
 
 
 def _is_element(value: Any) -> bool:

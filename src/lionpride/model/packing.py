@@ -25,7 +25,7 @@ from .codec import Encoder, decode, error_to_dict, safe_repr
 from .defaults import completed, constants_of, is_same
 from .execution import Execution, read_error
 from .marks import take_marks
-from .nested import difference, is_exact
+from .nested import difference, fields_with_models, is_exact
 from .thrift import set_fields_set
 from .unset import Unset
 from .work import Work
@@ -117,8 +117,8 @@ def _refuse_lost_classes(work: Work, text: str) -> None:
     kind, own = type(work), work.__dict__
     unsure = [
         name
-        for name, field in kind.model_fields.items()
-        if not field.exclude and not is_exact(field.annotation, own.get(name))
+        for name, annotation in fields_with_models(kind).items()
+        if not is_exact(annotation, own.get(name))
     ]
     if not unsure:
         return
