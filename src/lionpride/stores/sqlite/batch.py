@@ -173,15 +173,19 @@ class Batch:
             else:
                 future.set_exception(error)
 
-    def fail(self, error: Callable[[], Exception]) -> None:
-        """Nothing of it was done: give each who waits an error of his own."""
-        replies = [one[2] for one in self.entries]
-        for reply in replies:
-            reply.fail(error())
-        answer(replies)
-        for _, _, future in self.steps:
+    def fail(self, error: Callable[[Sequence[bytes]], Exception]) -> None:
+        """Nothing of it was done: give each who waits an error of his own.
+
+        Args:
+            error: Makes the error; called with the ids of the events that were to be appended.
+        """
+        for one in self.entries:
+            one[2].fail(error([one[1][0]]))
+        answer([one[2] for one in self.entries])
+        for step, _, future in self.steps:
             if not future.done():
-                future.set_exception(error())
+                ids = step.ids if isinstance(step, Append | Enter) else ()
+                future.set_exception(error(ids))
 
     def order(self) -> list[int]:
         """The places of the steps in the order in which they are taken: claims last.

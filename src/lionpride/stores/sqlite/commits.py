@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from functools import partial
@@ -29,11 +29,12 @@ from .aside import Aside, tell
 from .batch import Answers, Batch
 from .bulk import Bulk
 from .entering import Append, Enter
-from .file import log_of, speaking
+from .file import log_of, speaking, unknown_outcome
 from .file_guard import FileGuard
 from .large import Queue
 from .lock import Turn, is_free
 from .open_files import inherited_error
+from .rows import CommitError
 from .steps import Step
 
 __all__ = ("Commits",)
@@ -355,7 +356,8 @@ class Commits:
             batch.tell(answers)
             self._log.measure()
         except BaseException as error:
-            batch.fail(partial(_interrupted, self._path, error))
+            interruption = error
+            batch.fail(lambda _: _interrupted(self._path, interruption))
             raise
         finally:
             self._next()
@@ -368,7 +370,7 @@ class Commits:
             self._batch.exits[:0] = batch.exits
             if self._batch.exits and self._loop is not None:
                 self._loop.call_later(AGAIN, self._flush)
-            batch.fail(lambda: self._explained(failure))
+            batch.fail(partial(self._explained, failure))
             waiting, self._quiet = self._quiet, []
             for quiet in waiting:
                 if not quiet.done():
@@ -376,8 +378,10 @@ class Commits:
         finally:
             self._next(after_failure=True)
 
-    def _explained(self, failure: BaseException) -> Exception:
-        """An error of its own for each who waits."""
+    def _explained(self, failure: BaseException, ids: Sequence[bytes] = ()) -> Exception:
+        """An error of its own for each who waits, and was to append events of these ids."""
+        if isinstance(failure, CommitError):
+            return unknown_outcome(self._path, failure, ids)
         if not isinstance(failure, Exception):
             return StoreError(
                 f"{self._path}: {type(failure).__name__} was raised before the COMMIT: nothing of "
@@ -427,7 +431,7 @@ class Commits:
                 raise asyncio.CancelledError
             return await self._append(step, then)
         except (apsw.Error, OSError) as error:
-            raise self._explained(error) from error
+            raise self._explained(error, step.ids) from error
         finally:
             self._next()
 

@@ -25,6 +25,11 @@ class Append(Appending):
 
     __slots__ = ()
 
+    @property
+    def ids(self) -> list[bytes]:
+        """The ids of the events."""
+        return [place.id for place in self.places]
+
     def __call__(self, rows: Rows) -> list[tuple[int, bool]]:
         return _at_once(self.by_and_by(rows, len(self.places)))
 
@@ -71,6 +76,11 @@ class Enter:
 
     fresh: Sequence[Fresh]
     room: int | None = None
+
+    @property
+    def ids(self) -> list[bytes]:
+        """The ids of the events."""
+        return [one[0] for one in self.fresh]
 
     def __call__(self, rows: Bulk) -> list[int]:
         return _at_once(self.by_and_by(rows, len(self.fresh)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from stat import S_ISDIR
 from time import monotonic, sleep
 from typing import Final
+from uuid import UUID
 
 import apsw
 
@@ -29,6 +30,7 @@ __all__ = (
     "open_file",
     "script",
     "speaking",
+    "unknown_outcome",
 )
 
 APPLICATION: Final = 0x4C696F6E
@@ -43,6 +45,8 @@ PATIENCE: Final = 30.0
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEAD: Final = 100
 """Bytes of SQLite's header (https://sqlite.org/fileformat2.html#the_database_header)."""
+_NAMED: Final = 10
+"""Events that an error names, at most."""
 _CHECKPOINT: Final = 1000
 """Pages (of 4 KiB) that the write-ahead log gathers before they are copied into the file."""
 
@@ -100,6 +104,27 @@ def speaking(path: Path) -> Iterator[None]:
         ) from error
     except apsw.Error as error:
         raise StoreError(f"{path}: {error}", cause=error) from error
+
+
+def unknown_outcome(path: Path, error: apsw.Error, ids: Sequence[bytes]) -> StoreError:
+    """Return the error of a transaction whose COMMIT had an I/O error.
+
+    Args:
+        path: The file.
+        error: What SQLite raised.
+        ids: The events that the caller appended, if it did.
+    """
+    names = ", ".join(str(UUID(bytes=uid)) for uid in ids[:_NAMED])
+    if len(ids) > _NAMED:
+        names += f" and {len(ids) - _NAMED:,} more"
+    again = (
+        f"append {names} again with exist_ok=True" if ids else "look at the events, and try again"
+    )
+    return StoreError(
+        f"{path}: an I/O error in COMMIT ({error}): it is unknown whether this step was written, "
+        f"and a restart may find it. Look at the disk, then {again}",
+        cause=error,
+    )
 
 
 def connect(path: Path, *, synchronous: Synchronous = "FULL") -> apsw.Connection:

@@ -15,10 +15,14 @@ from .look import Look
 from .many import each_of
 from .spans import Spans
 
-__all__ = ("Rows",)
+__all__ = ("CommitError", "Rows")
 
 _ANY: Final = 2**62
 """Above every number."""
+
+
+class CommitError(apsw.IOError):
+    """An I/O error in COMMIT."""
 
 
 class Rows(Look):
@@ -60,8 +64,19 @@ class Rows(Look):
         return not self._db.execute(query, bound).get
 
     def commit(self) -> None:
-        """Commit: the one step that waits for the disk."""
-        self._db.execute("COMMIT")
+        """Commit: the one step that waits for the disk.
+
+        Raises:
+            CommitError: after an I/O error: recovery may find the transaction, or not.
+            apsw.Error: if nothing was written. The mark of a commit is in the last frame that is
+                written to the log, so a failed write (as beyond a quota) leaves none.
+        """
+        try:
+            self._db.execute("COMMIT")
+        except apsw.IOError as error:
+            if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_WRITE:
+                raise
+            raise CommitError(str(error)) from error
 
     def roll_back(self) -> None:
         """Undo all, if SQLite has not done so by itself."""
