@@ -137,6 +137,25 @@ async def test_it_may_be_entered_again() -> None:
     assert len(executor.completed_events) == 7
 
 
+async def test_a_cancelled_entry_leaves_nothing_running() -> None:
+    executor = desk()
+    job = await executor.append(Job(do=sleeps(5)))
+
+    async def enter() -> None:
+        async with executor:
+            await asyncio.sleep(3600)
+
+    entering = asyncio.create_task(enter())
+    await asyncio.sleep(0)  # it has begun to enter
+    entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    assert job.status is EventStatus.PENDING
+    async with executor:
+        await executor.join()
+    assert job.status is EventStatus.COMPLETED
+
+
 async def test_it_may_be_entered_once_at_a_time() -> None:
     executor = desk()
     async with executor:

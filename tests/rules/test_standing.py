@@ -72,3 +72,9 @@ def test_the_limits_at_work_are_those_of_live_workers() -> None:
     )
     dead = [each._replace(is_live=False) for each in live]
     assert limits_at_work([*dead, live[0]._replace(about=None)]) is None
+
+
+def test_a_worker_of_a_later_release_may_report_more() -> None:
+    reported = {"slots": 1, "unreadable": [["jobs.Job", 3, "an id", "a reason", "something new"]]}
+    (unreadable,) = About.of(reported | {"new": 1}).unreadable
+    assert unreadable.total == 3

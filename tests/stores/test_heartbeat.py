@@ -19,6 +19,7 @@ from stores.homes import Home, aside
 from stores.makers import Job
 
 from lionpride.core import EventStatus
+from lionpride.rules.standing import About
 from lionpride.stores.open import open_store
 
 TESTS = Path(__file__).parents[1]
@@ -198,11 +199,7 @@ async def test_no_error_ends_the_heartbeat(place: Place, error: BaseException) -
 
 
 def _saying(about: Callable[[], Any]) -> Any:
-    class Nothing:
-        def _asdict(self) -> dict[str, Any]:
-            return {}
-
-    return lambda: about() or Nothing()
+    return lambda: about() or About(slots=1)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

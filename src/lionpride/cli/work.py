@@ -134,7 +134,7 @@ async def _work(
         with interrupts.listen():
             async with background(_start_all(jobs, executors, place)) as started:
                 await first_of(started, interrupts.drain)
-        if not interrupts.drain.is_set():
+        if not interrupts.status:
             quiet, until_empty = options.quiet, options.until_empty
             shift = Shift(executors, place.name, until_empty=until_empty, quiet=quiet)
             status = await shift.run(interrupts)

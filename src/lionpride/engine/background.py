@@ -53,14 +53,18 @@ class Background:
             return None
         return task.exception() or task.result()
 
-    async def leave(self) -> None:
-        """Give what runs its grace time, and send the rest back to pending."""
+    async def leave(self, grace: float | None = None) -> None:
+        """Give what runs its grace time, and send the rest back to pending.
+
+        Args:
+            grace: Seconds; None for those that were given at the start.
+        """
         self._in_block = False
         if self._called_off and self._owner is not None:
             self._owner.uncancel()
         try:
             await self._processor.stop()
-            await asyncio.wait([self._task], timeout=self._grace)
+            await asyncio.wait([self._task], timeout=self._grace if grace is None else grace)
         finally:
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -254,7 +254,12 @@ class Control(Intake):
         await self.start()
         assert self.processor is not None
         self._background = Background(self.processor, self._grace)
-        await asyncio.sleep(0)  # so that it has begun: who asks for its workers is told of it
+        try:
+            await asyncio.sleep(0)  # the worker has begun when this returns
+        except BaseException:  # if the caller is cancelled here, `__aexit__` is never called
+            background, self._background = self._background, None
+            await background.leave(grace=0.0)
+            raise
         return self
 
     async def __aexit__(

@@ -76,7 +76,8 @@ class About(NamedTuple):
         known = {name: data[name] for name in cls._fields if name in data}
         limits = tuple(map(tuple, data.get("limits", ())))
         names = {name: tuple(data.get(name, ())) for name in ("starts", "missing")}
-        unreadable = tuple(Unreadable(*each) for each in data.get("unreadable", ()))
+        size = len(Unreadable._fields)  # a later release may have reported more
+        unreadable = tuple(Unreadable(*each[:size]) for each in data.get("unreadable", ()))
         return cls(**known | {"limits": limits, **names, "unreadable": unreadable})
 
     def can_run_none_of(self, kinds: Collection[str]) -> bool:

@@ -153,7 +153,8 @@ class Pulse:
                 self._lease,
             )
         if not self._thread.is_alive():
-            self._begin()
+            with suppress(RuntimeError):  # no thread can be started now; the next call tries again
+                self._begin()
 
     def holds(self, until: float) -> bool:
         """Return True if a lease that was to hold until some time certainly has not lapsed.
