@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii
 from math import isfinite
 from types import NoneType
-from typing import Any, Final
+from typing import Any, Final, get_args
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, BaseModel, Json
+from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
 from ..errors import ValidationError
@@ -100,12 +101,14 @@ def kind_and_packed(work: Work) -> tuple[str, str]:
         if name in own and is_same(own[name], one.value):
             data.pop(name, None)
     text = json.dumps(data, separators=(",", ":"))
-    _refuse_lost_classes(work, text)
+    _refuse_unreadable(work, text)
     return plainly.key, text
 
 
-def _refuse_lost_classes(work: Work, text: str) -> None:
-    """Refuse an event some of whose nested models would be read back in another class.
+def _refuse_unreadable(work: Work, text: str) -> None:
+    """Refuse an event that no worker could read, or not in the classes of its nested models.
+
+    An event is read back only where its class leaves that open.
 
     Args:
         work: The event.
@@ -120,28 +123,73 @@ def _refuse_lost_classes(work: Work, text: str) -> None:
         for name, annotation in fields_with_models(kind).items()
         if not is_exact(annotation, own.get(name))
     ]
-    if not unsure:
+    if not unsure and _reads_what_it_writes(kind):
         return
-    remedy = (
-        "declare the field with every class that it may hold, as in `list[Base | Sub]`, or derive "
-        "the nested class from Element, whose class is written with it"
-    )
     try:
         data = _read(text)
         meta = data.pop("metadata", {})
         data = kind._decoded(data) if take_marks(meta)[1] else data
         back = kind._from_data(_as_validation_names_it(kind, data), {})
     except Exception as error:
-        names = ", ".join(unsure)
         raise ValidationError(
-            f"{kind.__name__} cannot be read back from a store, {names} being nested: {error}; "
-            f"{remedy}",
+            f"{kind.__name__} cannot be stored, since no worker could read it back: {error}; "
+            "declare each field so that its type reads what is written of it: a serializer needs "
+            "a validator that reads its output, an alias of a nested model populate_by_name=True, "
+            "and Json[T] is to be T",
             cause=error,
         ) from error
     for name in unsure:
-        found = difference(own[name], back.__dict__.get(name), f"{kind.__name__}.{name}")
+        value, read = own[name], back.__dict__.get(name)
+        found = difference(value, read, f"{kind.__name__}.{name}")
+        if found is None and value != read and repr(value) != repr(read):
+            found = f"{kind.__name__}.{name} would be read back with other values"
         if found is not None:
-            raise ValidationError(f"{found}: {remedy}")
+            raise ValidationError(
+                f"{found}: declare the field with every class that it may hold, as in "
+                "`list[Base | Sub]`, or derive the nested class from Element, whose class is "
+                "written with it; a nested model with aliases needs populate_by_name=True"
+            )
+
+
+def _reads_what_it_writes(kind: type[Work]) -> bool:
+    """Return True if no serializer, alias or type of a class writes what it may not read."""
+    known = _certain.get(kind)
+    if known is None:
+        decorators = kind.__pydantic_decorators__
+        known = (
+            not decorators.field_serializers
+            and not kind.model_config.get("strict")
+            and decorators.model_serializers.keys() == {"_dump"}
+            and all(map(_is_read_as_written, kind.model_fields.values()))
+        )
+        if kind.__pydantic_complete__:
+            _certain[kind] = known
+    return known
+
+
+_certain: WeakKeyDictionary[type[Work], bool] = WeakKeyDictionary()
+
+
+def _is_read_as_written(field: FieldInfo) -> bool:
+    """Return True if a field has no alias, and no type or mark that decides how it is read."""
+    return (
+        field.validation_alias is None
+        and field.serialization_alias is None
+        and not (field.exclude and field.is_required())
+        and not any(map(_has_own_schema, field.metadata))
+        and not _has_own_schema(field.annotation)
+    )
+
+
+def _has_own_schema(annotation: Any) -> bool:
+    """Return True if a type, a part of it or a mark beside it has its own pydantic schema."""
+    is_known = isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or annotation.__module__.startswith("pydantic.")
+    )
+    if is_known and annotation is not Json:
+        return False
+    own = hasattr(annotation, "__get_pydantic_core_schema__")
+    return own or any(map(_has_own_schema, get_args(annotation)))
 
 
 def unpack(

@@ -243,6 +243,7 @@ def _shape_of_field(field: FieldInfo) -> _Shape:
     special = (
         field.exclude is not None
         or field.serialization_alias is not None
+        or not isinstance(field.validation_alias, str | NoneType)  # may be unreadable by name
         or getattr(field, "exclude_if", None) is not None  # pydantic 2.12
     )
     if special or not all(_says_nothing(each) for each in field.metadata):
