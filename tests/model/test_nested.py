@@ -152,7 +152,7 @@ REFUSED: list[tuple[Event, str]] = [
     (Task(optional=Sub()), r"Task\.optional holds a Sub"),
     (Task(anything=[Base()]), r"Task\.anything\[0\] holds a Base that would be read back as dict"),
     (Task(point=Point3()), r"Task\.point holds a Point3"),
-    (Task(aliased=Aliased(theSize=3)), r"Task cannot be read back from a store, .*aliased"),
+    (Task(aliased=Aliased(theSize=3)), r"(?s)Task cannot be stored.*aliased"),
     (Plan(steps=[Task(one=Sub())]), r"Plan\.steps\[0\]\.one holds a Sub"),
 ]
 
@@ -164,7 +164,7 @@ async def test_what_the_declared_type_cannot_read_back_is_refused_at_append(
     async with Doing(store=f"sqlite:///{tmp_path}/run.db?synchronous=NORMAL") as executor:
         with pytest.raises(ValidationError, match=reason) as refused:
             await executor.append(event)
-        assert "declare the field" in str(refused.value)
+        assert "declare" in str(refused.value), "the remedy"
         assert await executor.store.get([event.id]) == [None]
         other = await executor.append(Step(x=2))
         await executor.join()

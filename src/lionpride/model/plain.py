@@ -231,6 +231,7 @@ def _is_written_by_us(kind: type[BaseModel]) -> bool:
         and decorators.model_serializers.keys() == {"_dump"}
         and kind.model_config.get("extra") != "allow"
         and not kind.model_config.get("json_encoders")
+        and not kind.model_config.get("strict")  # which may not read what is written
     )
 
 
