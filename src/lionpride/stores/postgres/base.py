@@ -13,7 +13,7 @@ from ...rules.lifecycle import Ending
 from ..shown import MOST
 from ..sql.columns import after, entries_of
 from ..sql.forms import Entry, Exit, Found, Waits
-from ..sql.local import Local, heard
+from ..sql.local import Local, until_done
 from ..sql.options import check_options
 from . import reading, settling
 from .clock import ServerClock
@@ -198,7 +198,8 @@ class Base(Local):
         attempt = one[3] + 1
         state = after(ending, entries_of("pending", (attempt, *one[4:])))
         failed = [(one[0], attempt, "failed", 0.0, 0.0, one[2], state)]
-        self._ask(lambda db: settling.settle(db, failed)).add_done_callback(heard)
+        opened, step = self._open, lambda db: settling.settle(db, failed)
+        until_done(lambda: self._ask(step) if self._opened is opened else None)
 
 
 def place_of(url: str) -> str:

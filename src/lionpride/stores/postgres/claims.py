@@ -14,7 +14,7 @@ from ...rules.metering import Limits
 from ..contract import Claim, Settled, Settlement
 from ..sql.forms import Exit, Settling, Waits
 from ..sql.holding import Taken
-from ..sql.local import heard
+from ..sql.local import heard, until_done
 from ..sql.metering import Deed
 from ..sql.rationing import Ration
 from . import claiming, reading
@@ -347,14 +347,14 @@ class Claims(TakingIn):
     def _until_done(self, opened: Opened, ask: Callable[[], asyncio.Future[Any]]) -> None:
         """Have a step taken before the next claim, and again later if it fails."""
 
-        def answered(asked: asyncio.Future[Any]) -> None:
-            if not asked.cancelled() and asked.exception() is not None:
-                opened.loop.call_later(SWEEP, self._until_done, opened, ask)
-
-        if self._opened is opened:  # not closed meanwhile
+        def ask_if_open() -> asyncio.Future[Any] | None:
+            if self._opened is not opened:
+                return None
             asked = ask()
             self._before_claims(asked)
-            asked.add_done_callback(answered)
+            return asked
+
+        until_done(ask_if_open)
 
     def _tidy(self) -> None:
         """Look now and then for leases that have lapsed, before a claim."""

@@ -42,7 +42,7 @@ from .records import said
 from .telling import Telling
 from .unreadable import PAUSE, UnreadableEvents, reason_of
 
-__all__ = ("CHUNK", "EXPIRE", "Local", "by_and_by", "heard")
+__all__ = ("CHUNK", "EXPIRE", "Local", "by_and_by", "heard", "until_done")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -53,6 +53,9 @@ CHUNK: Final = 500
 EXPIRE: Final = 500
 """Events that one step ends which were not started in time: many may expire at one instant, and
 the event loop waits."""
+
+RETRY: Final = 1.0
+"""Seconds until a step that no caller awaits is tried again."""
 
 _EVERYTHING: Final = 2**62
 
@@ -538,6 +541,24 @@ def heard(asked: asyncio.Future[Any]) -> None:
     """Nobody awaits this step: what hinders it, hinders the claims too, and is raised there."""
     if not asked.cancelled():
         asked.exception()
+
+
+def until_done(ask: Callable[[], asyncio.Future[Any] | None]) -> None:
+    """Have a step taken, and again ``RETRY`` seconds later as long as it fails.
+
+    This is for what ends a claim: a live worker renews the lease, so no sweep would end it.
+
+    Args:
+        ask: Asks for the step; returns None if the store was closed meanwhile.
+    """
+
+    def answered(asked: asyncio.Future[Any]) -> None:
+        if not asked.cancelled() and asked.exception() is not None:
+            asked.get_loop().call_later(RETRY, until_done, ask)
+
+    asked = ask()
+    if asked is not None:
+        asked.add_done_callback(answered)
 
 
 async def by_and_by(items: Sequence[T], make: Callable[[T], R]) -> list[R]:

@@ -15,7 +15,7 @@ from ..clock import LoopClock
 from ..shown import MOST
 from ..sql.columns import after, entries_of
 from ..sql.forms import Found, Settling, Waits
-from ..sql.local import Local, heard
+from ..sql.local import Local, until_done
 from . import steps
 from .file import PATIENCE, speaking
 from .glance import Glance
@@ -151,12 +151,21 @@ class Base(Local):
     def _look_up(self, numbers: Any) -> list[Found | None]:
         return self._read(lambda reader: reader.of(numbers))
 
+    def _until_done(self, ask: Callable[[], asyncio.Future[Any]]) -> None:
+        """Have a step taken, and again later if it fails, until the store is closed."""
+        file = self._open
+        until_done(lambda: ask() if self._file is file else None)
+
     def _return(self, rows: list[Settling]) -> None:
-        self._ask(steps.Settle(rows)).add_done_callback(heard)
+        self._until_done(lambda: self._ask(steps.Settle(rows)))
 
     def _fail(self, one: Waits, error: Exception) -> None:
         ending = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
         attempt = one[3] + 1
         state = after(ending, entries_of("pending", (attempt, *one[4:])))
-        failed = (one[0], attempt, "failed", 0.0, self._ending(), one[2], state)
-        self._ask(steps.Settle([failed])).add_done_callback(heard)
+
+        def ask() -> asyncio.Future[Any]:
+            failed = (one[0], attempt, "failed", 0.0, self._ending(), one[2], state)
+            return self._ask(steps.Settle([failed]))
+
+        self._until_done(ask)

@@ -203,8 +203,8 @@ class SqliteStore(Manage):
     def _release(self, taken: Taken) -> None:
         """Give back what nobody waits for."""
         if taken.claims and not taken.wanted:
-            self._settle([(*claim, RELEASED) for claim in taken.claims]).add_done_callback(heard)
-            taken.claims = []
+            claims, taken.claims = taken.claims, []
+            self._until_done(lambda: self._settle([(*claim, RELEASED) for claim in claims]))
 
     def _do(self, deed: Deed) -> None:
         """Have a deed of a meter done with the commit to come."""
