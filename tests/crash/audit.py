@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from crash.facts import Facts
+from crash.facts import LEASE, Facts
 from crash.journal import Line, read
 
 RELEASES = ("old", "stop", "exhausted")
@@ -126,7 +126,7 @@ def _check_attempts(facts: Facts, lines: list[Line], found: Findings) -> None:
         released = end.attempt - last_one - slipped - end.interruptions
         most = end.attempt - begun[uids[end.number]] if releases else 0
         if end.number not in completed:
-            most = max(most, 1)  # the attempt that a cancel ended counts as nothing else
+            most += 1  # the attempt that a cancel ended counts as nothing else
         if said != (slipped, slipped, 0, last[end.number]) or not 0 <= released <= most:
             found.wrong.append(
                 f"{end} of an event that was to fail {slipped} times, and was claimed "
@@ -143,24 +143,25 @@ def _check_attempts(facts: Facts, lines: list[Line], found: Findings) -> None:
 def _check_overlaps(facts: Facts, lines: list[Line], found: Findings) -> None:
     """No attempt starts while another one runs in a living process, nor after the event's end.
 
-    Only a process that was stopped may lose its lease: any other one renews it in time.
+    A process may lose its lease only while one was stopped: itself, or another one, perhaps in the
+    middle of a commit, for which every other process waits. Otherwise it renews its leases in time.
     """
     since = time.time() - time.monotonic()
     finishes = {(x.event, x.attempt): x.at for x in lines if x.what == "finish"}
     recorded = {end.number: end.attempt for end in facts.finished}
     deaths, leases = _deaths(lines), _leases(lines)
-    stopped = {line.pid for line in lines if line.what == "stop"}
+    stops = [line for line in lines if line.what == "stop"]
     runs: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         if line.what == "start":
             runs[line.event].append(line)
 
-    def end_of(one: Line) -> float:
+    def end_of(one: Line, other: Line) -> float:
         end = min(
             finishes.get((one.event, one.attempt), float("inf")),
             deaths.get(one.pid, float("inf")),
         )
-        if one.pid in stopped:
+        if any(stop.pid == one.pid or one.at - LEASE < stop.at < other.at for stop in stops):
             number = facts.numbers[one.event]
             end = min(end, facts.lapse(number, one.attempt, leases[one.pid]) - since)
         return end
@@ -169,7 +170,7 @@ def _check_overlaps(facts: Facts, lines: list[Line], found: Findings) -> None:
         starts.sort(key=lambda line: line.at)
         finished = facts.ended.get(facts.numbers[uid], float("inf")) - since
         for one, other in pairwise(starts):
-            if other.at < (end := end_of(one)):
+            if other.at < (end := end_of(one, other)):
                 found.overlapping.append(
                     f"event {uid}: attempt {other.attempt} in {other.pid} began "
                     f"{end - other.at:.3f} s before the end of attempt {one.attempt} in {one.pid}"

@@ -33,7 +33,7 @@ STOPS = ("stopped after a claim", "stopped at random")
 EXHAUSTED = "without descriptors"
 """Killed by the parent after it got no file descriptors for a while."""
 
-SHORT = 1.0
+SHORT = 1.5
 """Seconds: the lease of workers that are stopped."""
 
 RENEWED = 2.0
@@ -253,7 +253,7 @@ class Campaign:
             self._written.write_for(worker.pid, "stop")
             worker.send(signal.SIGSTOP)
             await worker.stopped.wait()
-        await asyncio.sleep(rng.choice((0.3, 2.5, 2.5, 3.0)) * SHORT)
+        await asyncio.sleep(rng.choice((0.3, 2.0, 2.0, 2.5)) * SHORT)
         worker.send(signal.SIGCONT)
         return worker
 

@@ -1,6 +1,7 @@
 """A worker process: an executor over the file, from its start to its death."""
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -65,6 +66,7 @@ class Orders(BaseModel):
 def work(orders: Orders) -> None:
     """The life of the process."""
     signal.alarm(LONGEST)
+    logging.basicConfig(filename=f"{orders.journal}.log", format="%(process)d %(message)s")
     journal = Journal(orders.journal)
     Hooks.journal = journal
     number = signal.SIGSTOP if orders.stop else signal.SIGKILL
