@@ -25,19 +25,20 @@ def unhurried(clock: Callable[[], float]) -> Store:
     store = sqlite_in(Folder(), clock, lease=1e9)
     commits, rng = store._open.commits, Random(0)
 
-    def in_turns(batch: Any, work: Callable[[], Any]) -> None:
+    def in_turns(batch: Any, work: Callable[[Any], None]) -> None:
         wait(rng.choice(TURNS), partial(finish, batch, work))
 
-    def finish(batch: Any, work: Callable[[], Any]) -> None:
+    def finish(batch: Any, work: Callable[[Any], None]) -> None:
+        assert batch.take()
         try:
-            answers = work()
+            work(batch)
         except Exception as error:
             commits._failed(batch, error)
         else:
-            commits._done(batch, answers)
+            commits._done(batch, batch.answers)
 
-    def at_once(batch: Any, answers: Any) -> None:
-        in_turns(batch, partial(commits._commit, answers))
+    def at_once(batch: Any) -> None:
+        in_turns(batch, commits._commit)
 
     def wait(turns: int, call: Callable[[], None]) -> None:
         assert commits._loop is not None

@@ -245,10 +245,14 @@ class Commits:
             self._in_thread(batch, self._wait_and_do)
             return
         if len(batch) <= SMALL or self._log.is_quick:
-            self._commit(batch)
-            self._done(batch, batch.answers)
+            self._at_once(batch)
         else:
             self._in_thread(batch, self._commit)
+
+    def _at_once(self, batch: Batch) -> None:
+        assert batch.answers is not None
+        self._commit(batch)
+        self._done(batch, batch.answers)
 
     def _end(self, batch: Batch, error: BaseException) -> bool:
         """End a batch of which an error came on the event loop.
