@@ -20,6 +20,7 @@ from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.rules.standing import About
 from lionpride.stores.contract import Claim, Store
+from lionpride.stores.terms import Terms
 
 S = EventStatus
 
@@ -219,6 +220,25 @@ async def test_what_no_worker_can_run_is_named_with_a_reason(process: Make) -> N
     assert await store.stuck() == [], "an event that can be run waits beside them"
     await store.cancel([late])
     assert len(await store.stuck()) == 1
+    store.discharge("worker")
+    assert old is not None
+
+
+async def test_nothing_is_stuck_before_the_last_event_that_can_run_has_gone(
+    process: Make, clock: Clock
+) -> None:
+    await put_unreadable(process, 3)
+    old, store = Releases.old(), process()
+    store.enlist("worker", lambda event: None)
+    assert await claim_all(store) == []
+    await pending(store, 3)
+    soon, later = Job(), Job()
+    await store.append([(soon, 9.0)])
+    await store.append([(later, 9.0)], terms=Terms(due=clock.now + 60.0))
+    for gone in (soon, later):
+        assert [await store.stuck() for _ in range(3)] == [[]] * 3
+        await store.cancel([gone])
+    assert [one.total for one in await store.stuck()] == [3]
     store.discharge("worker")
     assert old is not None
 

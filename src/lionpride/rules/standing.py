@@ -80,6 +80,11 @@ class About(NamedTuple):
         unreadable = tuple(Unreadable(*each[:size]) for each in data.get("unreadable", ()))
         return cls(**known | {"limits": limits, **names, "unreadable": unreadable})
 
+    @property
+    def may_be_stuck(self) -> bool:
+        """Return False if ``can_run_none_of`` is False for all classes."""
+        return self.stopped or (not self.paused and bool(self.missing or self.unreadable))
+
     def can_run_none_of(self, kinds: Collection[str]) -> bool:
         """Return True if ``join`` need not wait for this worker.
 

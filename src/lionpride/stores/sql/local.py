@@ -446,7 +446,7 @@ class Local(ABC):
         now = self._clock()
         self._unreadable.refresh(now)
         numbers = self._unreadable.numbers
-        return {*skip, *numbers} if skip else tuple(numbers), self._unreadable.kinds(now)
+        return {*skip, *numbers} if skip else numbers, self._unreadable.kinds(now)
 
     def _wait_for(self, wait: float | None) -> float | None:
         """Seconds until another claim may find something, unreadable events counted."""
@@ -482,13 +482,15 @@ class Local(ABC):
         self._unreadable.refresh(now)
         if not self._lacks():
             return []
+        others = [one.about for one in await self._other_workers()]
+        if not all(about is not None and about.may_be_stuck for about in others):
+            return []  # known without a look at the events
         kinds = missing | self._unreadable.kinds(now)
         counts = await self._waiting_kinds(kinds, self._unreadable.numbers)
         if not counts:
             return []
-        for other in await self._other_workers():
-            if other.about is None or not other.about.can_run_none_of(counts):
-                return []
+        if not all(about is not None and about.can_run_none_of(counts) for about in others):
+            return []
         said = {one.kind: one for one in self._unreadable.report()}
         return [Stuck(kind, count, said.get(kind)) for kind, count in sorted(counts.items())]
 

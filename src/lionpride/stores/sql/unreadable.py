@@ -7,8 +7,8 @@ claim them again at once. If a class has many of them, the whole class is skippe
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 from weakref import ref
@@ -84,6 +84,7 @@ class UnreadableEvents:
     def __init__(self) -> None:
         self._events: dict[int, _Event] = {}
         self._classes: dict[str, _Class] = {}
+        self._numbers: tuple[int, ...] | None = None  # None: they have changed
 
     def __bool__(self) -> bool:
         return bool(self._events or self._classes)
@@ -94,6 +95,7 @@ class UnreadableEvents:
         That is so for the first event of a class, and when the class is skipped from now on.
         """
         event = _Event(uid, kind, reason_of(error), now + AGAIN)
+        self._numbers = None
         self._events.pop(number, None)
         self._events[number] = event
         while len(self._events) > REMEMBERED:
@@ -122,26 +124,33 @@ class UnreadableEvents:
             if anew:
                 del self._classes[kind]
                 for number in [n for n, one in self._events.items() if one.kind == kind]:
-                    del self._events[number]
-        for number in [n for n, one in self._events.items() if one.until <= now]:
-            del self._events[number]
-        here = {one.kind for one in self._events.values()}
-        for kind in [k for k, one in self._classes.items() if k not in here and one.until <= now]:
-            del self._classes[kind]
+                    self._forget(number)
+        while self._events and next(iter(self._events.values())).until <= now:  # the oldest
+            self._forget(next(iter(self._events)))
+        if any(one.until <= now for one in self._classes.values()):
+            here = {one.kind for one in self._events.values()}
+            for kind in [k for k, o in self._classes.items() if k not in here and o.until <= now]:
+                del self._classes[kind]
+
+    def _forget(self, number: int) -> None:
+        del self._events[number]
+        self._numbers = None
 
     def kinds(self, now: float) -> frozenset[str]:
         """Return the classes that are skipped now."""
         return frozenset(kind for kind, one in self._classes.items() if one.until > now)
 
     @property
-    def numbers(self) -> Collection[int]:
-        """The events that are not claimed for now."""
-        return self._events.keys()
+    def numbers(self) -> tuple[int, ...]:
+        """The events that are not claimed for now; the same object until they change."""
+        if self._numbers is None:
+            self._numbers = tuple(self._events)
+        return self._numbers
 
     def next_look(self, now: float) -> float | None:
         """Return the seconds until an event or a class is tried again; None if there is none."""
         times = [one.until for one in self._classes.values() if one.until > now]
-        times += [one.until for one in self._events.values()]
+        times += [one.until for one in islice(self._events.values(), 1)]  # the oldest
         return max(1e-9, min(times) - now) if times else None
 
     def why(self, uid: UUID, kind: str, now: float) -> str | None:

@@ -34,6 +34,7 @@ class Rows(Look):
     def __init__(self, connection: apsw.Connection, queue: str) -> None:
         super().__init__(connection, queue)
         self.spans = Spans(connection)
+        self._skipped: tuple[tuple[int, ...], str] = (), "[]"  # skipped last, and as JSON
 
     # -- the transaction ---------------------------------------------------------------------
 
@@ -181,7 +182,7 @@ class Rows(Look):
         if but:
             where += " AND e.kind NOT IN (SELECT value FROM json_each(?5))"
         last = _ANY if until is None else until
-        bound = self._queue, late, last, json.dumps(list(skip)), json.dumps(list(but))
+        bound = self._queue, late, last, self._json_of(skip), json.dumps(list(but))
         state = ", ".join(f"w.{each.strip()}" for each in STATE.split(","))
         yield from self._db.execute(
             f"SELECT w.number, w.due, w.priority, {state}, e.kind, e.key, e.costs FROM waiting w "
@@ -189,6 +190,14 @@ class Rows(Look):
             "ORDER BY w.priority, w.number",
             bound[: 5 if but else 4 if skip else 3],
         )
+
+    def _json_of(self, numbers: Collection[int]) -> str:
+        """Return numbers as JSON; that of a tuple is kept for the next claim."""
+        if type(numbers) is not tuple:
+            return json.dumps(list(numbers))
+        if self._skipped[0] is not numbers:
+            self._skipped = numbers, json.dumps(numbers)
+        return self._skipped[1]
 
     def next(self, n: int) -> list[Waits]:
         """What is to be claimed next: the first ``n`` that are ready."""
@@ -228,7 +237,7 @@ class Rows(Look):
             bound.append(late)
         if skip:
             where.append("number NOT IN (SELECT value FROM json_each(?))")
-            bound.append(json.dumps(list(skip)))
+            bound.append(self._json_of(skip))
         if but:
             where.append(
                 "(SELECT kind FROM event WHERE event.number = waiting.number) "

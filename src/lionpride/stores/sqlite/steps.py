@@ -219,12 +219,14 @@ class Claim:
         late = self.now if expired.leaves(self.now) else None
         while True:
             known = len(self.missing)
-            found = rows.next_of(self.n, self.bound, self.skip, self.denied, self._but, late)
+            more = rows.next_of(self.n + 1, self.bound, self.skip, self.denied, self._but, late)
+            found, more = more[: self.n], more[self.n :]
             kept = self.kept(rows, found)
             if len(self.missing) == known:
                 break
         rows.lease(found, self.worker, self.lapse(), self.start)
-        more = rows.next_of(1, None, self.skip, False, self._but, late)
+        if self.bound is not None or self.denied:
+            more = rows.next_of(1, None, self.skip, False, self._but, late)
         return Claimed(found, kept, 0.0 if more else self.wait(rows), expired)
 
     def wait(self, rows: Rows) -> float | None:
