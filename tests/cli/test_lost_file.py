@@ -1,23 +1,7 @@
 """A worker of the command line whose file is removed."""
 
-import textwrap
-
 import pytest
 from cli.test_work import put, working
-
-SHORT = """
-    from job import Held
-    from lionpride import Executor, Processor
-
-    class Holding(Processor):
-        event_type = Held
-
-    class Desk(Executor):
-        processor_type = Holding
-
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, grace=0.1, **kwargs)
-"""
 
 
 @pytest.mark.parametrize(
@@ -26,9 +10,9 @@ SHORT = """
     ids=["a free slot", "no free slot", "until empty"],
 )
 def test_a_worker_says_once_what_happened_and_ends(place, slots, options):
-    (place.path / "short.py").write_text(textwrap.dedent(SHORT))
     put(place, "job.py:Held", 2)
-    with working(place, "short.py:Desk", "--concurrency", slots, *options) as worker:
+    how = ("--concurrency", slots, "--grace", "0.1", *options)
+    with working(place, "job.py:Held", *how) as worker:
         assert worker.stdout.readline() == "running\n"
         (place.path / "run.db").unlink()
         _, said = worker.communicate(timeout=60)

@@ -221,9 +221,9 @@ def a_settlement_forgets_a_cancel(patch: pytest.MonkeyPatch) -> None:
 @fault("C5", "X1")
 def a_sweep_forgets_a_cancel(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Rows, "lapsed")
-    def lapsed(old: Any, self: Rows, now: float, limit: int) -> Any:
+    def lapsed(old: Any, self: Rows, now: float, *others: Any) -> Any:
         self._db.execute("UPDATE lease SET cancel = 0 WHERE until < ?", (now,))
-        return old(self, now, limit)
+        return old(self, now, *others)
 
 
 def _spoil_pack(patch: pytest.MonkeyPatch, at: int) -> None:

@@ -61,8 +61,14 @@ def limits_of(options: argparse.Namespace) -> Limits:
     return {key: value for key, value in limits.items() if value is not None}
 
 
-def build(target: Target, limits: Limits, place: Place | None, queue: str | None) -> Executor:
-    """Make the executor, with the limits that were given.
+def build(
+    target: Target,
+    limits: Limits,
+    place: Place | None,
+    queue: str | None,
+    grace: float = GRACE,
+) -> Executor:
+    """Make the executor, with the limits and the grace time that were given.
 
     Raises:
         UsageError: if it cannot be made so.
@@ -72,6 +78,8 @@ def build(target: Target, limits: Limits, place: Place | None, queue: str | None
         how["store"] = place.url
         if queue is not None:
             how["queue"] = queue
+    if grace != GRACE:
+        how["grace"] = grace
     try:
         return target.executor_type(**how)
     except Exception as error:  # the user's own class may raise anything
@@ -79,7 +87,7 @@ def build(target: Target, limits: Limits, place: Place | None, queue: str | None
         made = f"made with {given}" if given else "made"
         why = one_line(str(error)) if isinstance(error, LionprideError) else trouble(error)
         name = target.executor_type.__name__
-        for key in ("store", "queue"):
+        for key in ("store", "queue", "grace"):
             if key in how and isinstance(error, TypeError) and f"argument '{key}'" in str(error):
                 why = f"let __init__ of {name} take `{key}`, and hand it to super().__init__()"
         raise UsageError(f"{target.name} cannot be {made}: {why}") from error

@@ -173,7 +173,7 @@ def _place(options: argparse.Namespace) -> Place | None:
 
 
 async def _run(plan: Plan, limits: Limits, queue: str | None, interrupts: Interrupts) -> int:
-    executor = build(plan.target, limits, plan.place, queue)
+    executor = build(plan.target, limits, plan.place, queue, interrupts.grace)
     try:
         await start(plan.target, executor, plan.place)
         status = await Job(plan, executor).run(interrupts)

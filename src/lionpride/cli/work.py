@@ -129,7 +129,7 @@ async def _work(
     status = 0
     try:
         for target, queue in jobs:
-            executors.append(build(target, limits, place, queue))
+            executors.append(build(target, limits, place, queue, interrupts.grace))
             _check_queue(executors, target)
         with interrupts.listen():
             async with background(_start_all(jobs, executors, place)) as started:

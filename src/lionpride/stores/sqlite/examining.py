@@ -57,7 +57,7 @@ def find_damage(path: Path) -> Finding | None:
         "wrong",
         f"{path.name} is damaged: {found}; nothing else was looked at",
         "end all processes that use it, and restore a backup; or save what can be read: "
-        f"python -m apsw {path} .recover",
+        f"sqlite3 {path} .recover",
     )
 
 
