@@ -26,7 +26,6 @@ from ..rules.lifecycle import (
     Ending,
     Outcome,
     after_interruption,
-    given_up,
 )
 from ..stores.contract import Claim, Started
 from ..stores.failing import Failing
@@ -262,7 +261,7 @@ class Crew(Exchange):
             apart = type(event) not in self._plain and self._look_at(event)
             inside = step if step and observers.wraps else None
             if shop.holds is not None and not shop.holds(event, claim[1]):
-                outcome = given_up()  # this process was stopped: another may run it, or has
+                outcome = RELEASED  # this process was stopped: another may run it, or has
             elif own["timeout"] is None and not (own["streaming"] or apart or inside):
                 response = await event._invoke()  # `perform`, a frame shorter
             else:

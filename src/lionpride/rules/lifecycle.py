@@ -61,7 +61,6 @@ __all__ = (
     "cancelled_while_waiting",
     "check",
     "check_retryable",
-    "given_up",
     "is_retryable",
     "requeue",
 )
@@ -178,11 +177,6 @@ Outcome: TypeAlias = Completion | Ending
 
 RELEASED: Final = Ending(EventStatus.PENDING)
 """Claimed, but not run: back as it was."""
-
-
-def given_up() -> Ending:
-    """Return the outcome of a claim that was too old to be started: the event waits again."""
-    return Ending(EventStatus.PENDING)
 
 
 def check(before: EventStatus, after: EventStatus) -> None:
