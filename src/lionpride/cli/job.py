@@ -250,6 +250,7 @@ class Job:
                 twice=self.intake.twice,
                 read_to=read_to,
                 files=files,
+                broken=self.broken.is_set(),
             )
         )
 

@@ -137,8 +137,9 @@ class Shift:
                 async with background(self.screen.show()):
                     await self._work(interrupts)
             seconds = loop.time() - began
+            files, broken = {"store": self.store}, self.broken.is_set()
             self.screen.finish(
-                summarize(self.tally, seconds, bad=0, read_to=None, files={"store": self.store})
+                summarize(self.tally, seconds, bad=0, read_to=None, files=files, broken=broken)
             )
         if interrupts.halt.is_set() or (interrupts.status and self.interrupted):
             return interrupts.status

@@ -42,6 +42,7 @@ def summarize(
     twice: int = 0,
     read_to: int | None,
     files: Mapping[str, str],
+    broken: bool = False,
 ) -> Summary:
     """Sum up a run.
 
@@ -52,6 +53,7 @@ def summarize(
         twice: How many were there already, by their ``unique`` value.
         read_to: The last line that was read, if that was not the end of the input.
         files: What was written, by what it is.
+        broken: Whether something other than the events went wrong, as when the store was removed.
     """
     settled = tally.settled - tally.earlier
     left = tally.total - tally.settled
@@ -77,7 +79,7 @@ def summarize(
         (wrong if failed else notes).append(
             f"{plural(tally.others, 'event')} of the queue that are no lines ran too{failed}"
         )
-    if left and "store" in files:
+    if left and "store" in files and not broken:  # a broken store may hold nothing any more
         notes.append("the same command runs what is left")
     notes += [f"{name.ljust(8)}  {path}" for name, path in files.items()]
     return Summary(headline, rows, notes, wrong)

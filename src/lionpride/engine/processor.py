@@ -421,7 +421,8 @@ def _why(stuck: Iterable[Stuck]) -> str:
         each = ", ".join(_unreadable(one) for one in unreadable)
         parts.append(
             f"this process cannot read {each}: start a worker of the release that appended them, "
-            "or cancel them, or have them FAILED with fail_unreadable=True"
+            "or cancel them, or have them FAILED (fail_unreadable=True in processor_config, "
+            "--fail-unreadable on the command line)"
         )
     return "; and ".join(parts)
 

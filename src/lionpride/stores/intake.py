@@ -37,9 +37,12 @@ def check_room(waiting: int, more: int, room: int | None) -> None:
         QueueFullError: says how many of each, in its details too.
     """
     if room is not None and more and waiting + more > room:
+        remedy = "append them later, or with wait=True"
+        if more > room:
+            remedy = f"append at most {room} in one call, or raise max_queue_size"
         raise QueueFullError(
             f"the queue holds {waiting} waiting events and may hold {room} (max_queue_size): "
-            f"{more} more have no room; append them later, or with wait=True",
+            f"{more} more have no room; {remedy}",
             details={"queue_size": waiting, "max_size": room, "events": more},
         )
 
