@@ -302,6 +302,78 @@ async def test_what_others_have_run_before_its_append_returns_is_heard_of(server
             await executor.store.close()
 
 
+async def execute(url: str, *statements: str) -> None:
+    """Run statements on a server, over a connection that is closed again."""
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+_READ_ONLY = "ALTER SYSTEM SET default_transaction_read_only = on"
+_WRITABLE = "ALTER SYSTEM RESET default_transaction_read_only"
+_RELOAD = "SELECT pg_reload_conf()"
+
+
+async def connections_to(url: str) -> set[int]:
+    """Return the process ids of the library's sessions on a server."""
+    connection = await asyncpg.connect(url)
+    try:
+        query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'lionpride'"
+        return {pid for (pid,) in await connection.fetch(query)}
+    finally:
+        await connection.close()
+
+
+@pytest.mark.promise("postgres-read-only-server")
+async def test_connections_to_a_server_that_became_read_only_are_not_kept() -> None:
+    """A failover: clients find another server at the same address; the old one still answers."""
+    with Server() as old, Server() as new:
+        schema = next(schemas)
+        async with wire_to(old.url) as wire:
+            store = f"{wire.url}&lionpride_schema={schema}"
+            for server in (old, new):
+                executor = Errands(store=f"{server.url}&lionpride_schema={schema}")
+                await executor.append(Errand(number=0))
+                await executor.store.close()  # both are alike, as after a replication
+            async with Errands(store=store) as worker:
+                await worker.join()
+                producer = Errands(store=store)
+                try:
+                    assert (await producer.store.counts())[EventStatus.PENDING] == 0
+                    assert len(await connections_to(old.url)) > 4
+                    await execute(old.url, _READ_ONLY, _RELOAD)
+                    wire.move_to(new.url)
+                    errands = [Errand(number=number) for number in range(1, 50)]
+                    await producer.append_many(errands)
+                    await producer.append(Errand(number=50))
+                    assert await producer.result(errands[0]) == 1
+                    await worker.join()
+                    while await connections_to(old.url):
+                        await asyncio.sleep(0.01)
+                    assert (await producer.store.counts())[EventStatus.COMPLETED] == 51
+                finally:
+                    await producer.store.close()
+    assert [Errand.runs[number] for number in range(51)] == [2] + [1] * 50
+
+
+@pytest.mark.promise("postgres-read-only-server")
+async def test_a_server_that_is_read_only_for_a_while_is_waited_for(server: Server) -> None:
+    async with running(server.url) as executor:
+        await executor.store.counts()
+        await execute(server.url, _READ_ONLY, _RELOAD)
+        try:
+            appending = asyncio.create_task(append_slowly(executor, 100))
+            await asyncio.wait([appending], timeout=0.5)
+            assert not appending.done()
+        finally:
+            await execute(server.url, _WRITABLE, _RELOAD)
+        await appending
+        await expect(executor, 100)
+
+
 @pytest.mark.promise("postgres-few-connections")
 async def test_a_server_without_room_for_one_more_is_waited_for(server: Server) -> None:
     hogs = []

@@ -31,9 +31,9 @@ def another(url: str, *, user: str | None = None, database: str | None = None) -
     return urlunsplit(parts._replace(netloc=netloc, path=path))
 
 
-async def refusal(url: str, schema: str) -> StoreError:
+async def refusal(url: str, schema: str, patience: float = 20.0) -> StoreError:
     """What is said to who appends."""
-    store = PostgresStore(url, QUEUE, schema=schema, patience=20.0)
+    store = PostgresStore(url, QUEUE, schema=schema, patience=patience)
     try:
         with pytest.raises(StoreError) as caught:
             await put(store, 1.0)
@@ -62,7 +62,7 @@ async def test_a_user_without_rights_is_to_be_granted_them(home: Home) -> None:
 
 
 async def test_a_standby_says_that_the_primary_is_wanted(home: Home) -> None:
-    error = await refusal(f"{home.url}&default_transaction_read_only=on", home.schema)
+    error = await refusal(f"{home.url}&default_transaction_read_only=on", home.schema, 0.5)
     assert "give the address of the primary" in str(error)
     assert error.retryable, "it may have become the primary in a moment"
 

@@ -55,6 +55,10 @@ class Wire:
         """Lose the next answer to a statement in whose text this pattern is found."""
         self._pattern = re.compile(statement.encode())
 
+    def move_to(self, url: str) -> None:
+        """Have clients that connect from now on reach another server, as after a failover."""
+        (self._host,) = parse_qs(urlsplit(url).query)["host"]
+
     async def serve(self) -> asyncio.Server:
         return await asyncio.start_unix_server(self._pass, Path(self._folder.name, SOCKET))
 

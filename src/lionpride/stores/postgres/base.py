@@ -111,6 +111,7 @@ class Base(Local):
                 where=self.place,
                 patience=self._patience,
                 clock=self._given,
+                renewed=self._ear.renew,
             )
             opened.loop.call_soon(self._has_opened)
         opened.check_process()

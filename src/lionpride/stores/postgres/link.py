@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .names import Names
 from .pool import Pool
-from .speaking import ANEW, explained, is_tls_refused, lost
+from .speaking import ANEW, explained, is_read_only, is_tls_refused, lost
 
 if TYPE_CHECKING:
     from .pool import Connection
@@ -266,8 +266,8 @@ class Link:
                             raise
                         raise explained(error, self._where) from error
                     if connection is not None:
-                        self.pool.drop(connection)
-                        connection, again, self.unheard = None, True, True
+                        self._lose(connection, error)
+                        connection, again = None, True
                 if monotonic() > latest:
                     raise explained(error, self._where) from error
                 self._tell(error, monotonic() - began, latest - monotonic())
@@ -281,6 +281,13 @@ class Link:
                     self.pool.give(connection)
             await asyncio.sleep(delay * (0.5 + random()))  # noqa: S311
             delay = min(2 * delay, _LATER)
+
+    def _lose(self, connection: Connection, error: Exception) -> None:
+        """Close a connection that is of no use any more, and the others if its server is not."""
+        self.pool.drop(connection)
+        self.unheard = True
+        if is_read_only(error):
+            self.pool.renew()
 
     async def _take(self) -> Connection:
         connection = await self.pool.take(self._kept)

@@ -167,6 +167,7 @@ class Ear:
         self._channel = channel
         self._hear = hear
         self._task: asyncio.Task[None] | None = None
+        self._gone = asyncio.Event()  # the connection is lost, or to be opened anew
         self.listens = False
 
     def open(self) -> None:
@@ -180,7 +181,7 @@ class Ear:
             connection = None
             try:
                 connection = await self._door.open()
-                gone = asyncio.Event()
+                self._gone = gone = asyncio.Event()
                 connection.add_termination_listener(lambda _, gone=gone: gone.set())
                 await connection.add_listener(self._channel, self._said)
                 self.listens, wait = True, _AGAIN
@@ -197,6 +198,10 @@ class Ear:
                     connection.terminate()
             await asyncio.sleep(wait * (0.5 + random()))  # noqa: S311
             wait = min(2 * wait, _LATEST)
+
+    def renew(self) -> None:
+        """Listen over another connection: the server is not the primary any more."""
+        self._gone.set()
 
     def _said(self, connection: Any, pid: int, channel: str, payload: object) -> None:
         self._hear(str(payload))

@@ -60,6 +60,7 @@ class Opened:
         where: The server, for messages.
         patience: Seconds for which a step is tried again while the server cannot be had.
         clock: The time, in place of the server's.
+        renewed: Called when all connections are to be opened anew.
     """
 
     def __init__(
@@ -73,11 +74,12 @@ class Opened:
         where: str,
         patience: float,
         clock: Callable[[], float] | None,
+        renewed: Callable[[], object],
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._where = where
         self._process = forks.count
-        self._pool = Pool(door, connections)
+        self._pool = Pool(door, connections, renewed)
         first = randrange(SHARDS)  # noqa: S311
 
         def link(shard: int, *, writes: bool = True, keeps: bool = False) -> Link:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,15 +106,19 @@ class Pool:
     Args:
         door: How they are opened.
         size: How many at most.
+        renewed: Called when all are to be opened anew: the server is not the primary any more.
 
     Attributes:
         kept: Those that somebody wants to have again; others get them too, but last of all.
         told: When it was last said that the server cannot be had, by ``monotonic``.
     """
 
-    def __init__(self, door: Door, size: int) -> None:
+    def __init__(self, door: Door, size: int, renewed: Callable[[], object] = lambda: None) -> None:
         self._door = door
         self._size = size
+        self._renewed = renewed
+        self._generation = 0
+        self._opened: dict[Connection, int] = {}  # in which generation
         self.told = float("-inf")
         self.kept: set[Connection] = set()
         self._free: list[Connection] = []
@@ -149,6 +153,7 @@ class Pool:
                 return connection
             self._forget(connection)
         self._count += 1
+        generation = self._generation
         try:
             connection = await (self._door.open() if self._known else self._door.open_first())
         except BaseException:
@@ -156,6 +161,7 @@ class Pool:
             self._call()
             raise
         self._known = True
+        self._opened[connection] = generation
         return connection
 
     def _best(self, wanted: Connection | None) -> Connection:
@@ -168,13 +174,14 @@ class Pool:
         """It is closed."""
         self._count -= 1
         self.kept.discard(connection)
+        self._opened.pop(connection, None)
 
     def give(self, connection: Connection) -> None:
         """It is free again."""
         if connection.is_closed():
             self._forget(connection)
-        elif connection.is_in_transaction():  # its end has failed: whoever had it would fail, too
-            connection.terminate()
+        elif connection.is_in_transaction() or self._opened[connection] < self._generation:
+            connection.terminate()  # the end of its transaction has failed, or it is out of date
             self._forget(connection)
         else:
             self._free.append(connection)
@@ -185,6 +192,18 @@ class Pool:
         connection.terminate()
         self._forget(connection)
         self._call()
+
+    def renew(self) -> None:
+        """Have no connection lent again that is open now.
+
+        One of them has found its server read-only: after a failover the others lead there, too,
+        and those that only read would never notice.
+        """
+        self._generation += 1
+        free, self._free = self._free, []
+        for connection in free:
+            self.drop(connection)
+        self._renewed()
 
     def _call(self) -> None:
         while self._waiting:

@@ -9,7 +9,7 @@ import asyncpg
 
 from ...errors import StoreError
 
-__all__ = ("ANEW", "LOST", "explained", "is_tls_refused", "lost")
+__all__ = ("ANEW", "LOST", "explained", "is_read_only", "is_tls_refused", "lost")
 
 LOST: Final[tuple[type[BaseException], ...]] = (
     OSError,  # it cannot be reached; TimeoutError is one too
@@ -18,6 +18,7 @@ LOST: Final[tuple[type[BaseException], ...]] = (
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleInTransactionSessionTimeoutError,  # this process was stopped in the midst of one
     asyncpg.InternalClientError,  # the connection was lost in the midst of an answer
+    asyncpg.ReadOnlySQLTransactionError,  # after a failover: another server is the primary now
 )
 """The server may be there again in a moment."""
 
@@ -47,6 +48,11 @@ def lost(error: BaseException) -> bool:
     return isinstance(error, LOST)
 
 
+def is_read_only(error: BaseException) -> bool:
+    """Return True if the server refused to write: it is a standby by now, or fenced off."""
+    return isinstance(error, asyncpg.ReadOnlySQLTransactionError)
+
+
 def is_tls_refused(error: BaseException) -> bool:
     """Return True if the two sides cannot agree on TLS, which no later time changes."""
     if isinstance(error, ssl.SSLError):  # an OSError
@@ -70,8 +76,9 @@ def explained(error: BaseException, where: str) -> StoreError:
         again = False
     elif isinstance(error, asyncpg.DiskFullError):
         text, again = f"{where}: the server's disk is full: nothing of this step was written", True
-    elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        text = f"{where} cannot be written: it is a standby; give the address of the primary"
+    elif is_read_only(error):
+        text = f"{where} cannot be written: it is a standby, or default_transaction_read_only is "
+        text += "on; give the address of the primary, or reset that setting"
         again = True
     elif is_tls_refused(error):
         text = f"{where}: TLS failed: {error}: check sslmode and the certificates in the URL, and "
