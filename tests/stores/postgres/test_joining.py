@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
+from psycopg import rows
 from sqlalchemy.ext.asyncio import create_async_engine
 from stores.homes import Home
 from stores.makers import QUEUE
@@ -73,7 +74,159 @@ async def sqlalchemy_one(url: str) -> AsyncIterator[Any]:
     await engine.dispose()
 
 
-@pytest.mark.parametrize("driver", [asyncpg_one, psycopg_one, sqlalchemy_one])
+async def sqlalchemy_psycopg_one(url: str) -> AsyncIterator[Any]:
+    connect = psycopg.AsyncConnection.connect
+    engine = create_async_engine("postgresql+psycopg://", async_creator=lambda: connect(url))
+    connection = await engine.connect()
+    yield connection, connection.commit, connection.rollback
+    await connection.close()
+    await engine.dispose()
+
+
+async def asyncpg_pool_one(url: str) -> AsyncIterator[Any]:
+    async with asyncpg.create_pool(url, min_size=1) as pool, pool.acquire() as connection:
+        begun = connection.transaction()
+        await begun.start()
+        yield connection, begun.commit, begun.rollback
+
+
+class Row:
+    """A row of two columns, which no statement of the library returns."""
+
+    def __init__(self, name: str, age: int) -> None:
+        raise AssertionError("not for this statement")
+
+
+ROW_FACTORIES = {
+    "dict_row": rows.dict_row,
+    "namedtuple_row": rows.namedtuple_row,
+    "scalar_row": rows.scalar_row,
+    "class_row": rows.class_row(Row),
+    "args_row": rows.args_row(Row),
+    "kwargs_row": rows.kwargs_row(Row),
+}
+LEFT = """
+SELECT (SELECT count(*) FROM {s}.event), (SELECT count(*) FROM {s}.ready),
+    (SELECT count(*) FROM {s}.tally WHERE shard < 0)
+"""
+
+
+async def left_in(connection: asyncpg.Connection, home: Home) -> tuple[int, ...]:
+    """Count the rows of events that a transaction sees: kept, ready and counted in it."""
+    return tuple(await connection.fetchrow(LEFT.replace("{s}", f'"{home.schema}"')))
+
+
+@pytest.mark.parametrize("factory", sorted(ROW_FACTORIES))
+async def test_any_row_factory_of_psycopg_works(desk: Desk, home: Home, factory: str) -> None:
+    row_factory: Any = ROW_FACTORIES[factory]
+    connect = psycopg.AsyncConnection.connect
+    try:
+        known = await desk.append(Mail())
+        async with await connect(home.url, row_factory=row_factory) as connection:
+            await desk.append_many([Mail(), Mail()], connection=connection)
+            with pytest.raises(ExistsError, match=str(known.id)):
+                await desk.append_many([Mail(), Mail(id=known.id)], connection=connection)
+        with psycopg.connect(home.url, row_factory=row_factory) as blocking:
+            await desk.append(Mail(), connection=blocking)
+            with pytest.raises(ExistsError, match=str(known.id)):
+                await desk.append(Mail(id=known.id), connection=blocking)
+        assert await pending(desk) == 4
+    finally:
+        await desk.store.close()
+
+
+@pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])
+async def test_a_refused_append_leaves_nothing_behind(
+    desk: Desk, home: Home, isolation: Any
+) -> None:
+    """Another process appends one of the ids after the transaction has begun."""
+    connection = await asyncpg.connect(home.url)
+    try:
+        mail = await desk.append(Mail())
+        async with connection.transaction(isolation=isolation):
+            await desk.append(Mail(), connection=connection)
+            before = await left_in(connection, home)
+            contested = await desk.append(Mail())
+            batch = [Mail(), Mail(id=contested.id), Mail()]
+            with pytest.raises((ExistsError, asyncpg.SerializationError)):
+                await desk.append_many(batch, connection=connection)
+            with pytest.raises(ExistsError, match=str(mail.id)):
+                await desk.append_many([Mail(), Mail(id=mail.id)], connection=connection)
+            others = 1 if isolation == "read_committed" else 0  # it sees what others committed
+            events, ready, counted = before
+            now = await left_in(connection, home)
+            assert now == (events + others, ready + others, counted)
+            await desk.append(Mail(), connection=connection)
+        assert await pending(desk) == 4
+        assert len(await desk.store.events()) == 4
+    finally:
+        await connection.close()
+        await desk.store.close()
+
+
+REFUSE = """
+CREATE FUNCTION {s}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'not today'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON {s}.ready EXECUTE FUNCTION {s}.refuse();
+"""
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "asyncpg, BEGIN", "psycopg"])
+async def test_the_transaction_goes_on_after_an_append_that_the_server_refused(
+    desk: Desk, home: Home, driver: str
+) -> None:
+    """Any error of the server would end the transaction, if there were no savepoint."""
+    s = f'"{home.schema}"'
+    other = await asyncpg.connect(home.url)
+    connection: Any
+    try:
+        await pending(desk)
+        await other.execute(REFUSE.replace("{s}", s))
+        if driver == "psycopg":
+            connection = await psycopg.AsyncConnection.connect(home.url)
+        else:
+            connection = await asyncpg.connect(home.url)
+            begun = connection.transaction()
+            await (connection.execute("BEGIN") if "BEGIN" in driver else begun.start())
+        error = psycopg.Error if driver == "psycopg" else asyncpg.PostgresError
+        with pytest.raises(error, match="not today"):
+            await desk.append_many([Mail(), Mail()], connection=connection)
+        await connection.execute(f"CREATE TABLE {s}.kept (n int)")
+        await connection.execute("COMMIT")
+        assert await left_in(other, home) == (0, 0, 0)
+        assert await other.fetchval(f"SELECT count(*) FROM {s}.kept") == 0
+        await connection.close()
+    finally:
+        await other.execute(f"DROP TABLE IF EXISTS {s}.kept; DROP FUNCTION {s}.refuse CASCADE")
+        await other.close()
+        await desk.store.close()
+
+
+async def test_a_connection_outside_a_transaction_appends_all_or_nothing(
+    desk: Desk, home: Home
+) -> None:
+    """On such a connection each statement is committed by itself."""
+    connect = psycopg.AsyncConnection.connect
+    other = await asyncpg.connect(home.url)
+    try:
+        known = await desk.append(Mail())
+        async with await connect(home.url, autocommit=True) as connection:
+            for each in (connection, other):
+                await desk.append_many([Mail(), Mail()], connection=each)
+                with pytest.raises(ExistsError):
+                    await desk.append_many([Mail(), Mail(id=known.id)], connection=each)
+            assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+            assert not other.is_in_transaction()
+            assert await pending(desk) == 5, "there at once"
+    finally:
+        await other.close()
+        await desk.store.close()
+
+
+DRIVERS = [asyncpg_one, asyncpg_pool_one, psycopg_one, sqlalchemy_one, sqlalchemy_psycopg_one]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("ends", ["commit", "roll back"])
 async def test_it_is_there_if_and_only_if_the_transaction_commits(
     desk: Desk, home: Home, driver: Any, ends: str

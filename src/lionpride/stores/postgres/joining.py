@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from inspect import isawaitable
 from random import randrange
 from typing import Any, Final, Protocol, runtime_checkable
 from uuid import UUID
@@ -22,10 +24,12 @@ WITH given AS (
         $8::text[], $9::text[], $10::text[], $11::float8[], $12::float8[])
     WITH ORDINALITY
     AS given (id, kind, created, priority, key, costs, retry, payload, due, expires, place)
+), known AS (
+    SELECT given.id FROM {event} e JOIN given ON e.id = given.id ORDER BY place LIMIT 1
 ), new AS (
     INSERT INTO {event} (id, queue, kind, created, priority, key, costs, retry, payload)
     SELECT id, $1::int, kind, created, priority, key, costs, retry, payload FROM given
-    WHERE NOT EXISTS (SELECT FROM {event} e JOIN given g ON e.id = g.id)
+    WHERE NOT EXISTS (SELECT FROM known)
     ORDER BY place
     ON CONFLICT (id) DO NOTHING RETURNING number, id
 ), waits AS (
@@ -35,25 +39,11 @@ WITH given AS (
     INSERT INTO {tally} (queue, shard, pending)
     SELECT $1::int, $2::int, count(*) FROM new HAVING count(*) > 0
 )
-SELECT array_agg(number) FROM new
+SELECT coalesce((SELECT id FROM known), (
+    SELECT given.id FROM given LEFT JOIN new USING (id) WHERE new.id IS NULL ORDER BY place LIMIT 1
+))::text
 """
-
-# Somebody has taken in one of the ids while the statement ran: none is to be taken in.
-_UNDO: Final = """
-WITH back AS (
-    DELETE FROM {ready} WHERE number = ANY($3::bigint[]) RETURNING number
-), gone AS (
-    DELETE FROM {event} WHERE number IN (SELECT number FROM back)
-), counted AS (
-    INSERT INTO {tally} (queue, shard, pending) SELECT $1::int, $2::int, -count(*) FROM back
-)
-SELECT count(*) FROM back
-"""
-
-_KNOWN: Final = """
-SELECT given.id FROM unnest($1::text[]) WITH ORDINALITY AS given (id, place)
-JOIN {event} e ON e.id = given.id::uuid ORDER BY place LIMIT 1
-"""
+"""Returns an id that was known, or that another transaction took in while the statement ran."""
 
 
 @runtime_checkable
@@ -67,7 +57,7 @@ class _Wrapped(Protocol):
 async def insert_within(connection: Any, names: Names, queue: int, places: Sequence[Place]) -> None:
     """Take events in on a connection of the caller's, in whatever transaction it is in.
 
-    All of them or none: one statement does it.
+    All of them or none. If they are refused, the caller's transaction is as it was before.
 
     Raises:
         ConfigurationError: if it is no connection that is known here.
@@ -81,14 +71,40 @@ async def insert_within(connection: Any, names: Names, queue: int, places: Seque
         raise _exists(Counter(ids).most_common(1)[0][0])
     columns = ([*one[1:7], one.payload, one.due, one.state[-1]] for one in places)
     bound = [list(column) for column in zip(*columns, strict=True)]
-    taken = await _fetch(connection, names.fill(_INSERT), (queue, _shard(), ids, *bound))
-    numbers = taken[0] or []
-    if len(numbers) == len(ids):
-        return
-    if numbers:
-        await _fetch(connection, names.fill(_UNDO), (queue, _shard(), numbers))
-    known = await _fetch(connection, names.fill(_KNOWN), (ids,))
-    raise _exists(ids[0] if known is None else known[0])
+    async with _all_or_nothing(connection):
+        row = await _fetch(connection, names.fill(_INSERT), (queue, _shard(), ids, *bound))
+        if row[0] is not None:
+            raise _exists(row[0])
+
+
+_SAVEPOINT: Final = (
+    ("SAVEPOINT lionpride_append",),
+    ("RELEASE SAVEPOINT lionpride_append",),
+    ("ROLLBACK TO SAVEPOINT lionpride_append", "RELEASE SAVEPOINT lionpride_append"),
+)
+_TRANSACTION: Final = ("BEGIN",), ("COMMIT",), ("ROLLBACK",)
+
+
+@asynccontextmanager
+async def _all_or_nothing(connection: Any) -> AsyncIterator[None]:
+    """A savepoint, which leaves the caller's transaction usable whatever error is raised.
+
+    It is a transaction of its own if the caller has none.
+    """
+    begin, commit, roll_back = _SAVEPOINT if _is_in_transaction(connection) else _TRANSACTION
+
+    async def run(statements: Sequence[str]) -> None:
+        for statement in statements:
+            await _ask(connection, statement)
+
+    await run(begin)
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):  # the connection may be lost, and the error says so
+            await run(roll_back)
+        raise
+    await run(commit)
 
 
 def _shard() -> int:
@@ -102,23 +118,48 @@ def _exists(uid: str) -> ExistsError:
     )
 
 
-async def _fetch(connection: Any, text: str, bound: tuple[Any, ...]) -> Any:
-    """The one row that a statement gives, over whichever driver."""
-    if hasattr(connection, "fetchrow"):  # asyncpg's, or one that its pool lends
-        return await connection.fetchrow(text, *bound)
-    module = type(connection).__module__.partition(".")[0]
-    if module != "psycopg":
-        raise ConfigurationError(
-            f"connection={connection!r}: give a connection of asyncpg or psycopg, or an "
-            "AsyncConnection of SQLAlchemy over one of them"
-        )
+def _is_asyncpg(connection: Any) -> bool:
+    """Return True for a connection of asyncpg, or one that its pool lends.
+
+    Raises:
+        ConfigurationError: if it is not one of psycopg either.
+    """
+    if hasattr(connection, "fetchrow"):
+        return True
+    if type(connection).__module__.partition(".")[0] == "psycopg":
+        return False
+    raise ConfigurationError(
+        f"connection={connection!r}: give a connection of asyncpg or psycopg, or an "
+        "AsyncConnection of SQLAlchemy over one of them"
+    )
+
+
+def _is_in_transaction(connection: Any) -> bool:
+    """Return True if a statement on this connection is not committed by itself."""
+    if _is_asyncpg(connection):
+        return bool(connection.is_in_transaction())
+    return not connection.autocommit or connection.info.transaction_status.name != "IDLE"
+
+
+async def _ask(connection: Any, text: str, bound: tuple[Any, ...] | None = None) -> Any:
+    """Run a statement, over whichever driver; return the cursor of psycopg."""
+    if _is_asyncpg(connection):
+        return await connection.execute(text)
     import psycopg  # late: who gives such a connection has it
 
     raw: Mapping[bool, Any] = {True: psycopg.AsyncRawCursor, False: psycopg.RawCursor}
     is_async = isinstance(connection, psycopg.AsyncConnection)
-    cursor = raw[is_async](connection)
+    # The row factory of the connection makes what its owner wants of a row, or fails at ours.
+    cursor = raw[is_async](connection, row_factory=psycopg.rows.tuple_row)
     done = cursor.execute(text, bound)
     if is_async:
         await done
-        return await cursor.fetchone()
-    return cursor.fetchone()
+    return cursor
+
+
+async def _fetch(connection: Any, text: str, bound: tuple[Any, ...]) -> Any:
+    """Return the first row that a statement gives, over whichever driver; None if there is none."""
+    if _is_asyncpg(connection):
+        return await connection.fetchrow(text, *bound)
+    row = (await _ask(connection, text, bound)).fetchone()
+    return await row if isawaitable(row) else row
