@@ -48,7 +48,7 @@ def test_a_server_that_is_not_there_is_named_at_once_and_no_password_is(place, c
     place.write({})
     done = place.run(*command)
     assert done.returncode in (1, 2)
-    assert "postgresql://127.0.0.1:1/events" in done.stderr
+    assert "postgresql://me@127.0.0.1:1/events" in done.stderr
     assert plain(done.stderr) == snapshot
     assert "secret" not in done.stderr
     assert done.stderr.count("\n") == 1

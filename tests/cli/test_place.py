@@ -58,3 +58,21 @@ async def test_what_is_not_there_is_not_made(tmp_path):
 def test_a_database_has_no_path_and_its_password_is_not_shown(url, name):
     place = place_of(url)
     assert (place.path, place.url, place.name) == (None, url, name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql+asyncpg://me@host/db",
+        "postgresql+psycopg2://me@host/db",
+        "POSTGRESQL://me@host/db",
+        "Postgresql://me@host/db",
+        "  postgresql://me@host/db\n",
+    ],
+)
+def test_other_spellings_of_a_url_are_understood(text):
+    assert place_of(text).url == "postgresql://me@host/db"
+
+
+def test_a_file_may_be_named_as_sqlalchemy_does():
+    assert place_of("sqlite+aiosqlite:///run.db").path == Path("run.db")

@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 
 from lionpride import Event, Executor, Processor
@@ -133,7 +134,7 @@ WRONG = {
     "password": (("postgres@/", "stranger:wrong@/"), "check user and password"),
     "database": (("/postgres?", "/nothing?"), "create the database first"),
     "tls": (("@/postgres?host=", "@127.0.0.1:{port}/postgres?sslmode=require&x="), "TLS"),
-    "port": (("@/postgres?host=", "@127.0.0.1:many/postgres?x="), "Port could not be cast"),
+    "port": (("@/postgres?host=", "@127.0.0.1:many/postgres?x="), "host and port cannot be read"),
     "option": (("/postgres?", "/postgres?sslmode=odd&"), "sslmode"),
     "file": (("/postgres?", "/postgres?sslrootcert=/nothing.pem&"), "no such file"),
 }
@@ -172,6 +173,29 @@ async def test_what_no_waiting_can_help_fails_at_once(place, server, kind):
             assert "waiting" not in done.stderr
             assert "Traceback" not in done.stderr
             assert "wrong" not in done.stderr
+
+
+@pytest.mark.parametrize("how", ["PGPASSWORD", "PGPASSFILE"])
+async def test_a_password_is_read_from_the_environment_or_a_file(place, server, how):
+    role = f"reader_{how.lower()}"
+    admin = await asyncpg.connect(server.url)
+    await admin.execute(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'topsecret'")
+    await admin.close()
+    hba = server.data / "pg_hba.conf"
+    hba.write_text(f"local all {role} scram-sha-256\n{LOCKED}")
+    server.stop()
+    server.start()
+    url = server.url.replace("postgres@/", f"{role}@/")
+    url = f"{url}&lionpride_schema={place.path.name.lower()}"
+    passfile = place.path / "passfile"
+    passfile.write_text(f"*:*:*:{role}:topsecret\n")
+    passfile.chmod(0o600)
+    refused = await asyncio.to_thread(place.run, "migrate", url)
+    assert refused.returncode != 0
+    assert "password" in refused.stderr
+    place.env[how] = "topsecret" if how == "PGPASSWORD" else str(passfile)
+    assert (await asyncio.to_thread(place.run, "migrate", url)).returncode == 0
+    assert (await asyncio.to_thread(place.run, "doctor", url)).returncode == 0
 
 
 class Errand(Event):

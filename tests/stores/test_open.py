@@ -126,7 +126,7 @@ def test_a_url_of_a_database_opens_a_store_with_its_options_and_passes_on_the_re
     store = open_store(url, queue="q", name="n")
     assert isinstance(store, PostgresStore)
     assert (store.queue, store.names.schema) == ("q", "other")
-    assert store.place == "postgresql://host:99/db"
+    assert store.place == "postgresql://me@host:99/db?sslmode=require"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import LionprideError
+from ..stores.url import redact
 from . import (
     cancel,
     counts,
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             tell()  # what has been printed, and is not written yet
     except LionprideError as error:
-        warn(f"{parser.prog}: {error}")
+        warn(redact(f"{parser.prog}: {error}"))
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         warn(f"{parser.prog}: interrupted before anything ran")

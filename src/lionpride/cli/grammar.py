@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from ..stores.url import redact
 from .place import STORE
 from .usage import UsageError
 
@@ -30,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong, and end with status 2."""
         if self.store_at is not None and "are required" in message:
             message += f"; STORE is {STORE}, and --store STORE does as well"
-        super().error(message)
+        super().error(redact(message))
 
 
 def add_store(parser: Parser, at: int = 0) -> None:

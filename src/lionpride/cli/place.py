@@ -13,9 +13,10 @@ from urllib.parse import quote, unquote
 from ..drawing.text import one_line
 from ..errors import LionprideError
 from ..stores.contract import Store
-from ..stores.open import open_store, shown_url
+from ..stores.open import open_store
 from ..stores.roster import Roster
 from ..stores.upkeep import Upkeep
+from ..stores.url import redact, standard_url
 from .streams import warn
 from .usage import UsageError
 
@@ -27,6 +28,7 @@ STORE = "a file, run.db or sqlite:///run.db, or a database, postgresql://host/na
 FIRST, LONGEST = 0.5, 4.0  # seconds until a server is tried again, about: twice as long each time
 _SQLITE = "sqlite:///"
 _SERVERS = ("postgresql://", "postgres://")
+_LIKE_A_URL = re.compile(r"://|^\s*(sqlite|postgres\w*)[+:]|\bpassword\s*=", re.IGNORECASE)
 _OPTIONS = re.compile(r"\?[a-z_]+=")
 
 
@@ -132,13 +134,14 @@ def place_of(text: str) -> Place:
     Raises:
         UsageError: if it is neither.
     """
-    if text.startswith(_SQLITE):
-        path = unquote(text.removeprefix(_SQLITE).partition("?")[0])
+    url = standard_url(text)
+    if url.startswith(_SQLITE):
+        path = unquote(url.removeprefix(_SQLITE).partition("?")[0])
         if path:
-            return Place(text, text, Path(path))
-    elif text.startswith(_SERVERS):
-        return Place(shown_url(text), text, None)
-    elif text and "://" not in text and not text.startswith("sqlite:"):
+            return Place(text, url, Path(path))
+    elif url.startswith(_SERVERS):
+        return Place(redact(text), url, None)
+    elif url and not _LIKE_A_URL.search(text):
         if _OPTIONS.search(text):
             raise UsageError(
                 f"STORE {text!r}: options need the URL: '{_SQLITE}{text}'; a file of that very "
@@ -146,7 +149,7 @@ def place_of(text: str) -> Place:
             )
         return Place(text, _SQLITE + quote(text), Path(text))
     raise UsageError(
-        f"STORE {text!r}: write the path of a file, such as run.db, or its URL: "
+        f"STORE {redact(text)!r}: write the path of a file, such as run.db, or its URL: "
         "'sqlite:///run.db' for a path from here, 'sqlite:////abs/run.db' for an absolute one; or "
         "that of a database: 'postgresql://user@host/name'"
     )

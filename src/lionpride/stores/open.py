@@ -13,8 +13,9 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 from ..errors import ConfigurationError
 from .contract import Store
 from .memory import MemoryStore
+from .url import redact, standard_url
 
-__all__ = ("open_store", "shown_url")
+__all__ = ("open_store",)
 
 Options: TypeAlias = Mapping[str, tuple[Callable[[str], Any], str]]
 """Options by name: how each is read, and what it takes."""
@@ -33,7 +34,8 @@ def open_store(store: Store | str | None, *, queue: str, name: str) -> Store:
             file (``"sqlite:////abs/run.db"`` for an absolute path), with options of
             ``SqliteStore`` behind a ``?``; ``"postgresql://user@host/database"``, with options of
             ``PostgresStore`` behind a ``?``, each with ``lionpride_`` before its name; or a
-            Store, taken as it is.
+            Store, taken as it is. A scheme may name a driver, as in ``postgresql+asyncpg://``,
+            which SQLAlchemy writes; the library uses its own driver.
         queue: The queue of a new store.
         name: The name of its States.
 
@@ -41,29 +43,22 @@ def open_store(store: Store | str | None, *, queue: str, name: str) -> Store:
         ConfigurationError: for a URL of a kind that this version has no store for, or an option
             that makes no sense.
     """
-    if store is None or store == "memory://":
+    if store is None:
         return MemoryStore(queue, name=name)
     if not isinstance(store, str):
         return _checked(store)
-    if store.startswith("sqlite:"):
-        return _sqlite(store, queue, name)
-    if store.startswith(_POSTGRES):
-        return _postgres(store, queue, name)
+    url = standard_url(store)
+    if url == "memory://":
+        return MemoryStore(queue, name=name)
+    if url.startswith("sqlite:"):
+        return _sqlite(url, queue, name)
+    if url.startswith(_POSTGRES):
+        return _postgres(url, queue, name)
     raise ConfigurationError(
-        f"store={shown_url(store)!r}: give 'sqlite:///run.db' for a file, "
+        f"store={redact(store)!r}: give 'sqlite:///run.db' for a file, "
         "'postgresql://user@host/database' for a database, leave `store` out for memory, or "
         "give a Store of your own"
     )
-
-
-def shown_url(url: str) -> str:
-    """A URL as it may be shown: without a password, between the user and the host or as an option.
-
-    >>> shown_url("postgresql://me:secret@host/name")
-    'postgresql://me@host/name'
-    """
-    hidden = re.sub(r"(?<=://)([^/@:]*):[^/?]*(?=@)", r"\1", url)
-    return re.sub(r"([?&]password=)[^&]*", r"\1…", hidden)
 
 
 def _checked(store: Store) -> Store:
@@ -81,7 +76,7 @@ def _sqlite(url: str, queue: str, name: str) -> Store:
     path = unquote(parts.path.removeprefix("/"))
     if parts.netloc or not url.startswith("sqlite:///") or not path or parts.fragment:
         raise ConfigurationError(
-            f"store={shown_url(url)!r}: write 'sqlite:///run.db' for a path from here, or "
+            f"store={redact(url)!r}: write 'sqlite:///run.db' for a path from here, or "
             "'sqlite:////abs/run.db' for an absolute one"
         )
     return SqliteStore(path, queue, name=name, **_options(url, parts.query))
@@ -94,7 +89,7 @@ def _postgres(url: str, queue: str, name: str) -> Store:
         if error.name != "asyncpg":
             raise
         raise ConfigurationError(
-            f"store={shown_url(url)!r} needs asyncpg: pip install 'lionpride-core[postgres]'",
+            f"store={redact(url)!r} needs asyncpg: pip install 'lionpride-core[postgres]'",
             cause=error,
         ) from error
 
@@ -103,12 +98,13 @@ def _postgres(url: str, queue: str, name: str) -> Store:
         parts.port  # noqa: B018  # it is read here
     except ValueError as error:  # the port, or the brackets of an IPv6 address
         raise ConfigurationError(
-            f"store={shown_url(url)!r}: {error}: write 'postgresql://user@host:5432/database'"
+            f"store={redact(url)!r}: host and port cannot be read: write "
+            "'postgresql://user@host:5432/database'; in a password write %2F for / and %40 for @"
         ) from error
     given = parse_qsl(parts.query, keep_blank_values=True)
     for option, path in given:
         if option in _FILES and not Path(path).is_file():
-            raise ConfigurationError(f"store={shown_url(url)!r}: {option}={path!r}: no such file")
+            raise ConfigurationError(f"store={redact(url)!r}: {option}={path!r}: no such file")
     ours = [(each.removeprefix(_OURS), text) for each, text in given if each.startswith(_OURS)]
     theirs = urlencode([pair for pair in given if not pair[0].startswith(_OURS)])
     options = _read(url, ours, _POSTGRES_OPTIONS)
@@ -126,7 +122,7 @@ def _read(url: str, given: Iterable[tuple[str, str]], known: Options) -> Mapping
         ConfigurationError: names the option, and those that there are or what it takes.
     """
     options: dict[str, Any] = {}
-    shown = f"store={shown_url(url)!r}"
+    shown = f"store={redact(url)!r}"
     for name, text in given:
         if name not in known:
             there = ", ".join(known)

@@ -44,7 +44,7 @@ async def refusal(url: str, schema: str, patience: float = 20.0) -> StoreError:
 
 async def test_a_user_that_is_none_is_to_be_looked_at(home: Home) -> None:
     error = await refusal(another(home.url, user="nobody_of_this_name"), home.schema)
-    assert "lets nobody in" in str(error)
+    assert "refused the login" in str(error)
     assert "check user and password" in str(error)
     assert not error.retryable
 

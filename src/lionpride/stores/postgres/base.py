@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from ...model.execution import EventStatus
 from ...rules.lifecycle import Ending
@@ -15,6 +14,7 @@ from ..sql.columns import after, entries_of
 from ..sql.forms import Entry, Exit, Found, Waits
 from ..sql.local import Local, until_done
 from ..sql.options import check_options
+from ..url import redact, standard_url
 from . import reading, settling
 from .clock import ServerClock
 from .glance import Glance
@@ -69,6 +69,7 @@ class Base(Local):
         check_names(schema, prefix)
         check_options(lease=lease, patience=patience, shown=shown, retain=retain)
         check_ways(connections=connections, listen=listen, poll=poll, pgbouncer=pgbouncer)
+        url = standard_url(url)
         self.place = place_of(url)
         self._given, self._lease = clock, lease
         self._server_clock = ServerClock()
@@ -204,8 +205,5 @@ class Base(Local):
 
 
 def place_of(url: str) -> str:
-    """A server and its database, for messages: never with a password."""
-    parts = urlsplit(url)
-    host = parts.hostname or "localhost"
-    port = f":{parts.port}" if parts.port else ""
-    return f"postgresql://{host}{port}{parts.path}"
+    """Return the URL without its password, for messages."""
+    return redact(url)

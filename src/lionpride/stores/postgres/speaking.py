@@ -65,7 +65,7 @@ def explained(error: BaseException, where: str) -> StoreError:
     if isinstance(error, StoreError):
         return error
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        text, again = f"{where} lets nobody in: {error}; check user and password", False
+        text, again = f"{where} refused the login: {error}; check user and password", False
     elif isinstance(error, asyncpg.InvalidCatalogNameError):
         text, again = f"{where}: {error}: create the database first", False
     elif isinstance(error, asyncpg.InsufficientPrivilegeError):

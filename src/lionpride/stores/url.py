@@ -1,0 +1,41 @@
+"""The URL of a store: other spellings of it, and how it is shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ("redact", "standard_url")
+
+_SCHEME: Final = re.compile(r"(postgres(?:ql)?|sqlite|memory)(?:\+\w+)?:", re.IGNORECASE)
+_PASSWORD: Final = re.compile(r"([:/][^\s/@:]*):(?:\S*|[^/?\n]*)@")
+_OPTION: Final = re.compile(r"\b((?:ssl)?password\s*=\s*)('[^']*'|[^\s&']*)", re.IGNORECASE)
+
+
+def standard_url(text: str) -> str:
+    """Return a URL with the scheme that this library uses.
+
+    Space around the URL is left out. A scheme may be in upper case and may name a driver, as
+    SQLAlchemy's do.
+
+    >>> standard_url("postgresql+asyncpg://me@host/name")
+    'postgresql://me@host/name'
+    """
+    text = text.strip()
+    found = _SCHEME.match(text)
+    if found is None:
+        return text
+    return f"{found[1].lower()}:{text[found.end() :]}"
+
+
+def redact(text: str) -> str:
+    """Return a URL, or a message with URLs, without passwords.
+
+    If a text can be read in two ways, more is left out.
+
+    >>> redact("postgresql://me:secret@host/name")
+    'postgresql://me@host/name'
+    >>> redact("postgresql://host/name?user=me&password=secret")
+    'postgresql://host/name?user=me&password=…'
+    """
+    return _PASSWORD.sub(r"\1@", _OPTION.sub(r"\1…", text))
