@@ -32,6 +32,9 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
+# A shell starts background jobs with SIGINT ignored, and the programs that tests start inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 AsyncTest = Callable[..., Coroutine[Any, Any, object]]
 
 
