@@ -47,6 +47,8 @@ STANDS_FOR: dict[type[LionprideError], type[BaseException]] = {
 
 RETRYABLE = {
     EventCancelledError,
+    ExecutionError,
+    LionprideError,
     LionTimeoutError,
     QueueFullError,
     RateLimited,
@@ -156,6 +158,15 @@ def test_users_may_have_errors_of_their_own() -> None:
         "retryable": True,
         "details": {"left": 0},
     }
+
+
+def test_an_error_of_a_user_may_be_tried_again_unless_it_says_otherwise() -> None:
+    class Own(LionprideError):
+        pass
+
+    assert Own().retryable
+    for name in errors.__all__:
+        assert "default_retryable" in vars(getattr(errors, name)), f"{name} states its own"
 
 
 def test_rate_limited_carries_its_wait_and_its_limit() -> None:

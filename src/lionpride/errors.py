@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 __all__ = (
@@ -36,12 +37,13 @@ class LionprideError(Exception):
     Args:
         message: What went wrong and what to do about it.
         details: Further facts for logs, as plain data.
-        retryable: Whether the same call may succeed later; the class decides when left out.
+        retryable: Whether the same call may succeed later. If left out, ``default_retryable`` of
+            the class counts: True here, and each subclass of this library states its own.
         cause: The exception behind this one; also set as ``__cause__``.
     """
 
     default_message = "lionpride error"
-    default_retryable = False
+    default_retryable = True
 
     def __init__(
         self,
@@ -88,30 +90,35 @@ class ValidationError(LionprideError, ValueError):
     """A value is not what the field takes."""
 
     default_message = "invalid value"
+    default_retryable = False
 
 
 class ConfigurationError(LionprideError, ValueError):
     """A class or an executor is set up in a way that cannot work."""
 
     default_message = "invalid configuration"
+    default_retryable = False
 
 
 class NotFoundError(LionprideError, KeyError):
     """What was asked for by id or name is not here."""
 
     default_message = "not found"
+    default_retryable = False
 
 
 class ExistsError(LionprideError, ValueError):
     """What was to be added is here already; nothing was changed."""
 
     default_message = "already exists"
+    default_retryable = False
 
 
 class OperationError(LionprideError, RuntimeError):
     """The call is not allowed in the present state; nothing was changed."""
 
     default_message = "not allowed in this state"
+    default_retryable = False
 
 
 class QueueFullError(LionprideError, asyncio.QueueFull):
@@ -156,20 +163,102 @@ class AccessError(LionprideError, PermissionError):
     """An event was denied permission as often as it may be, and is ABORTED."""
 
     default_message = "permission denied"
+    default_retryable = False
 
 
 class ExecutionError(LionprideError, RuntimeError):
     """Stands for an error that cannot be raised as itself.
 
-    Either it was read back from a record (``details["error"]`` is the name of its class), or it
-    is one that would end the caller's process, such as KeyboardInterrupt.
+    Either it was read back from a record, or it is one that would end the caller's process, such
+    as KeyboardInterrupt. One that was read back has the name of its class in ``details["error"]``.
+    If that is a built-in class that ``error_class`` lists, the error is of that class too, so that
+    ``except ValueError`` catches it; of any other class the name stands before the message.
 
     Attributes:
         record: The record it was read from, which is what is written for it again.
     """
 
     default_message = "execution failed"
+    default_retryable = True
     record: Mapping[str, Any] | None = None
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        named = self.details.get("error") if self.record is not None else None
+        return f"{named}: {text}" if named and type(self) is ExecutionError else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (type(self).__name__, self.message, self.details, self.retryable, self.record)
+        return _rebuild_stand_in, parts
+
+
+_STANDARD: dict[str, type[Exception]] = {
+    kind.__name__: kind
+    for kind in (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        BufferError,
+        ConnectionAbortedError,
+        ConnectionError,
+        ConnectionRefusedError,
+        ConnectionResetError,
+        EOFError,
+        FileExistsError,
+        FileNotFoundError,
+        ImportError,
+        IndexError,
+        KeyError,
+        LookupError,
+        MemoryError,
+        ModuleNotFoundError,
+        NameError,
+        NotImplementedError,
+        OSError,
+        OverflowError,
+        PermissionError,
+        ReferenceError,
+        RuntimeError,
+        TimeoutError,
+        TypeError,
+        ValueError,
+        ZeroDivisionError,
+    )
+}
+"""Built-in errors that one text makes and that are safe to raise anywhere."""
+
+
+@cache
+def _stands_for(name: str) -> type[ExecutionError]:
+    bases = (ExecutionError, _STANDARD[name])
+    return type(name, bases, {"__doc__": f"A {name} that was read back.", "__module__": __name__})
+
+
+def error_class(name: str) -> type[ExecutionError]:
+    """Return the class of an error that was recorded under the name of its class.
+
+    Args:
+        name: The name, as ``"ValueError"``.
+
+    Returns:
+        A subclass of ExecutionError and of the built-in class of this name if it is one that one
+        text makes, is an Exception, and has no meaning for the interpreter (as StopIteration has);
+        else ExecutionError.
+    """
+    return _stands_for(name) if name in _STANDARD else ExecutionError
+
+
+def _rebuild_stand_in(
+    name: str,
+    message: str,
+    details: dict[str, Any],
+    retryable: bool,
+    record: Mapping[str, Any] | None,
+) -> ExecutionError:
+    """Make an unpickled ExecutionError from its parts."""
+    error = error_class(name)(message, details=details, retryable=retryable)
+    error.record = record
+    return error
 
 
 class Skip(LionprideError):
@@ -179,6 +268,7 @@ class Skip(LionprideError):
     """
 
     default_message = "skipped"
+    default_retryable = False
 
 
 class RateLimited(LionprideError):

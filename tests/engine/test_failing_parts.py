@@ -250,6 +250,6 @@ async def test_an_error_that_does_not_keep_to_its_base_is_an_error_like_any_othe
     await executor.forward()
     assert (bad.status, good.status) == (EventStatus.FAILED, EventStatus.COMPLETED)
     assert isinstance(bad.execution.error, Own)
-    assert bad.execution.retryable is False
+    assert bad.execution.retryable is True
     assert executor.states.to_json()
     agree(executor)

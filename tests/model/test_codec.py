@@ -1,8 +1,10 @@
 """The codec: any value as JSON, and back."""
 
+import asyncio
 import copy
 import json
 import math
+import pickle
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -358,14 +360,55 @@ def test_our_errors_come_back_as_themselves(error):
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("bad"), KeyError("k"), KeyboardInterrupt(), OSError(2, "no")]
+    "error",
+    [
+        ValueError("bad"),
+        KeyError("k"),
+        OSError(2, "no"),
+        FileNotFoundError(2, "no", "file"),
+        TimeoutError(),
+        RuntimeError("x"),
+        AttributeError("x", name="y"),
+        ZeroDivisionError("division by zero"),
+    ],
 )
-def test_other_errors_come_back_as_an_execution_error(error):
+def test_built_in_errors_come_back_as_themselves_and_as_an_execution_error(error):
     again = back(error)
     assert isinstance(again, ExecutionError)
-    assert again.details["error"] == type(error).__name__
+    assert isinstance(again, type(error))
+    assert type(again).__name__ == type(error).__name__ == again.details["error"]
     assert str(again) == (str(error) or "execution failed")
-    assert error_to_dict(error)["error"] == type(error).__name__
+    assert error_to_dict(again) == error_to_dict(error)
+    copied = pickle.loads(pickle.dumps(again))
+    assert type(copied) is type(again)
+    assert error_to_dict(copied) == error_to_dict(error)
+
+
+class Remote(Exception):
+    """An error that a reader need not know."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Remote("gone"),
+        KeyboardInterrupt("x"),
+        SystemExit(3),
+        GeneratorExit("x"),
+        StopIteration("x"),
+        StopAsyncIteration("x"),
+        asyncio.CancelledError("x"),
+        UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"),
+    ],
+)
+def test_other_errors_come_back_as_an_execution_error_with_their_name(error):
+    again = back(error)
+    assert type(again) is ExecutionError
+    assert again.details["error"] == type(error).__name__
+    assert again.message == str(error)
+    assert str(again) == f"{type(error).__name__}: {error}"
+    assert error_to_dict(again) == error_to_dict(error)
+    assert str(pickle.loads(pickle.dumps(again))) == str(again)
 
 
 def test_groups_come_back_as_groups():

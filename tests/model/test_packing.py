@@ -452,7 +452,7 @@ def test_an_error_whose_record_is_no_json_is_kept_all_the_same():
             return {"error": "Odd", "message": "m", "thing": Odd}
 
     entries = unpack_result(packed_result(Execution(error=Odd())))
-    assert str(entries["_error"]) == "m"
+    assert str(entries["_error"]) == "Odd: m"
 
 
 def test_an_error_that_cannot_be_read_is_refused():

@@ -17,6 +17,7 @@ from lionpride.errors import (
     StoreError,
     ValidationError,
 )
+from lionpride.model.codec import error_from_dict
 from lionpride.model.policy import flag_of, retry_after_of
 
 
@@ -92,7 +93,12 @@ def test_without_jitter_a_wait_doubles_up_to_the_ceiling() -> None:
         (Retry(), Awkward(), True),
         (Retry(), ValidationError("no"), False),
         (Retry(), StoreError("later"), True),
-        (Retry(), ExecutionError("no"), False),
+        (Retry(), ExecutionError("no"), True),
+        (Retry(on=TimeoutError), error_from_dict({"error": "TimeoutError"}), True),
+        (Retry(on=TimeoutError), error_from_dict({"error": "ValueError"}), False),
+        (Retry(never=ValueError), error_from_dict({"error": "ValueError"}), False),
+        (Retry(), error_from_dict({"error": "Own", "retryable": False}), False),
+        (Retry(on=OSError), error_from_dict({"error": "Own", "retryable": True}), True),
         (Retry(), ExecutionError("later", retryable=True), True),
         (Retry(), ExceptionGroup("", [ValueError(), Flagged(True)]), True),
         (Retry(), ExceptionGroup("", [ValueError(), Flagged(False)]), False),

@@ -43,6 +43,7 @@ class BadLine(LionprideError):
     """A line of input that is not an event. The message names the line, the field, the value."""
 
     default_message = "bad line"
+    default_retryable = False
 
     def __init__(self, number: int, what: str) -> None:
         super().__init__(f"line {number}: {what}", details={"line": number})

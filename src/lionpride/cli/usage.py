@@ -24,6 +24,7 @@ class UsageError(LionprideError):
     """The command cannot be carried out as given; nothing was run. One line, with the remedy."""
 
     default_message = "cannot do that"
+    default_retryable = False
 
 
 def queue_name(text: str) -> str:

@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from ..errors import ExecutionError, LionprideError, ValidationError
+from ..errors import ExecutionError, LionprideError, ValidationError, error_class
 from .unset import Unset, UnsetType
 
 __all__ = (
@@ -262,8 +262,8 @@ def error_from_dict(data: Mapping[str, Any]) -> BaseException:
     """An exception read back from its record.
 
     The library's own errors and groups come back as themselves; any other as an
-    ``ExecutionError`` whose ``details["error"]`` names the class, since data never makes
-    instances of classes it names.
+    ``ExecutionError``, and as the built-in of its name if ``error_class`` knows it. Data never
+    makes an instance of another class that it names.
     """
     name, message = str(data.get("error")), str(data.get("message", ""))
     if "exceptions" in data:
@@ -277,7 +277,7 @@ def error_from_dict(data: Mapping[str, Any]) -> BaseException:
     for kind in _all_errors(LionprideError):
         if kind.__name__ == name:
             return kind(message, details=details, retryable=retryable)
-    stand_in = ExecutionError(message, details={"error": name, **details}, retryable=retryable)
+    stand_in = error_class(name)(message, details={"error": name, **details}, retryable=retryable)
     stand_in.record = dict(data)
     return stand_in
 

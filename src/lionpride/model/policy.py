@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
-from ..errors import LionprideError, ValidationError
+from ..errors import ExecutionError, LionprideError, ValidationError
 from . import registry
 
 __all__ = ("Kinds", "Retry", "flag_of", "retry_after_of")
@@ -122,8 +122,12 @@ class Retry:
 def flag_of(error: BaseException) -> bool | None:
     """What an exception says of itself by ``retryable``; None if it says nothing.
 
-    An error of ours always says something; of any other only True and False count.
+    An error of ours always says something; of any other only True and False count. One that was
+    read back says what its record says.
     """
+    if isinstance(error, ExecutionError) and error.record is not None:
+        flag = error.record.get("retryable")
+        return flag if isinstance(flag, bool) else None
     try:
         flag = getattr(error, "retryable", None)
     except Exception:  # a property of a user's class
