@@ -15,6 +15,7 @@ from engine.kit import Contract, Job, JobExecutor, Tape
 from lionpride.core import Event, EventStatus, Executor
 from lionpride.errors import EventCancelledError, RestartedError
 from lionpride.stores.memory import MemoryStore
+from lionpride.stores.open import open_store
 
 URL = "sqlite:///run.db?synchronous=NORMAL"
 
@@ -261,3 +262,35 @@ async def test_a_process_dies_another_goes_on_and_the_reader_hears_of_it(folder:
     async with desk:
         assert await desk.store.published(event, 2, 0) is None
     assert not (folder / "run.db-wal").exists()
+
+
+class LateAnswers(Contract):
+    """A store that answers a reader only once an event has yielded, as a server may."""
+
+    def __init__(self, store: Any) -> None:
+        super().__init__(store)
+        self.asked, self.yielded = asyncio.Event(), asyncio.Event()
+
+    async def published(self, *args: Any) -> Any:
+        self.asked.set()
+        answer = await self.inner.published(*args)
+        await self.yielded.wait()
+        return answer
+
+
+async def test_a_chunk_that_comes_while_the_store_is_asked_is_given_at_once(folder: Path) -> None:
+    store = LateAnswers(open_store(URL, queue="q", name="q"))
+    gate = asyncio.Event()
+
+    async def do(event: Job) -> AsyncIterator[Any]:
+        yield "first"
+        store.yielded.set()
+        await gate.wait()
+
+    executor = JobExecutor(store=store)
+    event = await executor.append(Tape(do=do))
+    reader = asyncio.create_task(anext(aiter(executor.stream(event))))
+    await store.asked.wait()  # while the event waits
+    async with executor:
+        assert await reader == "first"
+        gate.set()

@@ -109,7 +109,7 @@ class Follower:
         self.is_shared = self._shared is not None
         self._hangs = False  # the bell of the event's end
         self._waits = False  # the bell of its next chunk hangs
-        self._rang = False
+        self._rang = False  # something came since the last look
         self._sleeper: asyncio.Future[None] | None = None
         self.over = False
 
@@ -183,24 +183,24 @@ class Follower:
         return chunks
 
     def _listen(self) -> None:
-        """Be told when the event has ended, or another process has published more of it."""
+        """Be told of the next chunk here, of the end, and of what another process publishes."""
         if not self._hangs and self._event.execution.arrival is not None:
             self._hangs = True
             self._store.on_ended(self._event, self._rung)
+        if not self._waits:
+            self._waits = True
+            Live.of(self._own).bells.append(self._chunk_came)
 
     async def wait(self) -> None:
         """Return when there may be more."""
         if not self._rang:
             self._listen()
-            if not self._waits:
-                self._waits = True
-                Live.of(self._own).bells.append(self._chunk_came)
             self._sleeper = asyncio.get_running_loop().create_future()
             await self._sleeper
         self._rang = False
 
     def _chunk_came(self) -> None:
-        self._waits = False
+        self._waits, self._rang = False, True
         self._wake()
 
     def _rung(self) -> None:
