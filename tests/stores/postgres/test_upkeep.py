@@ -10,6 +10,8 @@ from lionpride.errors import StoreError
 from lionpride.stores.postgres import migrating, upkeep
 from lionpride.stores.upkeep import Upkeep
 
+CURRENT = migrating.VERSION
+
 
 @pytest.fixture
 def home():
@@ -42,7 +44,7 @@ async def forget(home):
     connection = await asyncpg.connect(home.url)
     await connection.execute(
         f"ALTER TABLE {home.schema}.event DROP COLUMN IF EXISTS more; "
-        f"DELETE FROM {home.schema}.version WHERE number > 1"
+        f"DELETE FROM {home.schema}.version WHERE number > {CURRENT}"
     )
     await connection.close()
 

@@ -1,0 +1,121 @@
+"""A publication of all tables, as for a copy of the database elsewhere: the queue goes on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from engine.goods import Desk, Pages, Square
+
+from lionpride.core import EventStatus, Retry
+from lionpride.stores.postgres import migrating, upkeep
+from tools.postgres_server import QUICK, Server
+
+pytestmark = pytest.mark.guard(20)
+
+schemas = (f"published_{number}" for number in count(1))
+
+
+@pytest.fixture(scope="module", params=["replica", "logical"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of this module's own, where all tables are published."""
+    with Server({**QUICK, "wal_level": request.param}) as server:
+        yield server
+
+
+@asynccontextmanager
+async def published(server: Server) -> AsyncIterator[Any]:
+    """A connection to the server, on which everything is published until the end of the block."""
+    connection = await asyncpg.connect(server.url)
+    try:
+        await connection.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+        yield connection
+    finally:
+        await connection.execute("DROP PUBLICATION everything")
+        await connection.close()
+
+
+def desk_on(server: Server, schema: str) -> Desk:
+    return Desk(store=f"{server.url}&lionpride_schema={schema}")
+
+
+async def do_everything(desk: Desk, connection: Any, gate: Path) -> None:
+    """Have events go through all tables, by each way there is."""
+    store: Any = desk.store
+    later = await desk.append(Square(number=1), delay=3600.0)
+    gone = await desk.append(Square(number=2), delay=3600.0)
+    short = await desk.append(Square(number=2), ttl=0.01)
+    assert await desk.cancel(later)
+    await desk.remove(gone)
+    while short.status is EventStatus.PENDING:
+        await asyncio.sleep(0.01)
+    assert short.status is EventStatus.CANCELLED
+    await desk.append(Square(number=3), connection=connection)
+    async with desk:
+        assert await desk.result(await desk.append(Square(number=3))) == 9
+        failing = await desk.append(Square(number=-1), retry=Retry(attempts=2, backoff=0.01))
+        await desk.join()
+        assert failing.status is EventStatus.FAILED
+        await desk.retry(failing)
+        pages = await desk.append(Pages(path=str(gate)))
+        async for _ in desk.stream(pages):
+            gate.touch()
+        await desk.pause()
+        await desk.resume()
+        await desk.join()
+        await store.sweep()
+    await store.prune(list(EventStatus))
+    assert sum((await store.counts()).values()) == 0
+
+
+_WITHOUT_IDENTITY = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND (c.relreplident = 'n'
+    OR c.relreplident = 'd' AND NOT EXISTS (
+        SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))
+"""
+
+
+async def without_identity(connection: Any, schema: str) -> set[str]:
+    """Return the tables whose rows cannot be updated or deleted while they are published."""
+    return {name for (name,) in await connection.fetch(_WITHOUT_IDENTITY, schema)}
+
+
+@pytest.mark.promise("postgres-publication")
+async def test_a_publication_of_all_tables_stops_nothing(server: Server, tmp_path: Path) -> None:
+    schema = next(schemas)
+    desk = desk_on(server, schema)
+    async with published(server) as connection:
+        try:
+            await do_everything(desk, connection, tmp_path / "gate")
+            assert not await without_identity(connection, schema)
+        finally:
+            await desk.store.close()
+
+
+@pytest.mark.promise("postgres-publication")
+async def test_tables_of_an_older_release_can_be_published_once_they_are_upgraded(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = next(schemas)
+    desk: Any = desk_on(server, schema)
+    with monkeypatch.context() as patch:
+        for module in (migrating, upkeep):
+            patch.setattr(module, "VERSION", 1)
+        await desk.append(Square(number=1))
+        await desk.store.close()
+    async with published(server) as connection:
+        assert await without_identity(connection, schema) == {"ready"}
+        try:
+            await desk.store.upgrade()
+            await desk.store.prune(list(EventStatus))
+            async with desk:
+                await desk.join()
+            await do_everything(desk, connection, tmp_path / "gate")
+            assert not await without_identity(connection, schema)
+        finally:
+            await desk.store.close()
