@@ -124,3 +124,25 @@ def test_a_damaged_file(place, at, bytes_):
     assert (one["check"], one["level"]) == ("damage", "wrong")
     assert "run.db is damaged" in one["what"]
     assert "restore a backup" in one["remedy"]
+
+
+BOTH = ("job.py:Held", "job.py:Work")
+
+
+def test_parents_that_hold_all_slots_while_their_children_wait_are_named(place):
+    put(place, "job.py:Held", 2, queue="mixed")
+    put(place, "job.py:Work", 3, queue="mixed")
+    with working(place, *BOTH, "--queue", "mixed", "--concurrency", "2") as process:
+        assert [process.stdout.readline() for _ in range(2)] == ["running\n"] * 2
+        (one,) = findings(place, status=0)
+        (place.path / "release").touch()
+    assert (one["check"], one["level"]) == ("slots", "note")
+    assert "2 slots of queue 'mixed' are held by 2 job.Held, and 3 job.Work wait" in one["what"]
+
+
+def test_held_slots_are_no_finding_if_nothing_waits(place):
+    put(place, "job.py:Held", 2, queue="mixed")
+    with working(place, *BOTH, "--queue", "mixed", "--concurrency", "2") as process:
+        assert [process.stdout.readline() for _ in range(2)] == ["running\n"] * 2
+        assert findings(place, status=0) == []
+        (place.path / "release").touch()

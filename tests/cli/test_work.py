@@ -357,3 +357,28 @@ def test_a_server_that_goes_and_comes_back_ends_no_worker(place):
             out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert out.startswith("5 events in ")
+
+
+def test_a_worker_of_an_empty_queue_names_queues_that_have_events_and_no_worker(jobs, snapshot):
+    (jobs.path / "app").mkdir()
+    (jobs.path / "app" / "jobs.py").write_text(textwrap.dedent(JOBS))
+    put(jobs, "jobs.py:Mail", 3, queue="app.jobs.Mail")
+    put(jobs, "jobs.py:Resize", 1, queue="resizing")
+    put(jobs, "jobs.py:Resize", 9, queue="busy")
+    put(jobs, "jobs.py:Resize", 7, queue="more")
+    put(jobs, "jobs.py:Resize", 5, queue="most")
+    with working(jobs, "jobs.py:Resize", "--queue", "busy") as worker:
+        worker.stderr.readline()
+        done = jobs.run("work", "app/jobs.py:Mail", "--store", jobs.kept, "--until-empty")
+    assert done.returncode == 0
+    told = [line for line in done.stderr.splitlines() if "nothing waits" in line]
+    assert told == snapshot
+    quiet = jobs.run("work", "app/jobs.py:Mail", "--store", jobs.kept, "--until-empty", "--quiet")
+    assert quiet.stderr == ""
+
+
+def test_a_worker_of_a_queue_with_events_says_nothing_of_other_queues(jobs):
+    put(jobs, "jobs.py:Mail", 1)
+    put(jobs, "jobs.py:Mail", 1, queue="other")
+    done = jobs.run("work", "jobs.py:Mail", "--store", jobs.kept, "--until-empty")
+    assert "other" not in done.stderr

@@ -45,6 +45,7 @@ async def check_queue(store: Durable, name: str, *, knows_classes: bool) -> list
             found += _unknown(store.queue, page)
         if alive and not any(worker.held for worker in alive) and not unreadable:
             found.append(await _stuck(store, page, name))
+        found.append(await _slots(store, page, alive))
     return [each for each in found if each is not None]
 
 
@@ -151,6 +152,38 @@ async def _stuck(store: Durable, page: Sequence[Record], name: str) -> Finding |
         f"lionpride why {next(iter(still))} --store {name} says what holds one of them; as a "
         "rule the workers have not imported the class (--target tells)",
     )
+
+
+async def _slots(
+    store: Durable, page: Sequence[Record], alive: Sequence[WorkerRecord]
+) -> Finding | None:
+    """Whether all slots are held and nothing ends, as when parents wait for their children."""
+    held = _held(alive)
+    slots = sum(worker.about.slots for worker in alive if worker.about is not None)
+    waiting = Counter(_due(page, store.time()).values())
+    if not held or len(held) < slots or waiting.keys() <= set(held.values()):
+        return None  # a queue of one class is as a rule just busy
+    await asyncio.sleep(GLANCE)
+    if _held(await store.workers()) != held:
+        return None
+    return Finding(
+        "slots",
+        "note",
+        f"all {plural(slots, 'slot')} of queue {store.queue!r} are held by "
+        f"{_kinds(held.values())}, and {_kinds(waiting.elements())} wait",
+        "if the running events await the waiting ones, none of them ends: give the running class "
+        "a queue of its own, or a timeout, or start workers with more --concurrency",
+    )
+
+
+def _held(workers: Sequence[WorkerRecord]) -> dict[tuple[UUID, int], str]:
+    """The kinds of the attempts that run."""
+    return {(one.id, one.attempt): one.kind for worker in workers for one in worker.held}
+
+
+def _kinds(kinds: Iterable[str]) -> str:
+    """How many of each class, as ``4 jobs.Parent, 2 jobs.Child``."""
+    return ", ".join(f"{total:,} {kind}" for kind, total in sorted(Counter(kinds).items()))
 
 
 def _due(page: Sequence[Record], now: float) -> dict[UUID, str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
-from ..core import Event, Executor
+from ..core import Event, EventStatus, Executor
+from ..drawing.text import one_line
 from ..errors import LionprideError, StoreError
 from .building import Limits, add_grace, add_limits, build, limits_of, start
-from .durable import Commands
+from .durable import Commands, Shelf
 from .interrupt import Interrupts
-from .place import STORE, Place, place_of
+from .place import STORE, Durable, Place, place_of
 from .shift import Shift
-from .streams import tell
+from .streams import tell, warn
 from .target import Target, executor_for, load_targets
 from .together import background, first_of
 from .usage import UsageError, queue_name
@@ -31,6 +32,8 @@ exit status:
   130  asked to stop (143: by SIGTERM), and what still ran was interrupted, since the grace time
        was over or it was asked twice; it waits again
 """
+
+MOST = 3  # queues that are named
 
 Job = tuple[Target, str | None]
 """What runs a queue, and its name; None: the target's own."""
@@ -135,6 +138,8 @@ async def _work(
             async with background(_start_all(jobs, executors, place)) as started:
                 await first_of(started, interrupts.drain)
         if not interrupts.status:
+            if not options.quiet:
+                await _say_what_waits_elsewhere(executors, place)
             quiet, until_empty = options.quiet, options.until_empty
             shift = Shift(executors, place.name, until_empty=until_empty, quiet=quiet)
             status = await shift.run(interrupts)
@@ -165,6 +170,47 @@ async def _start_all(jobs: Sequence[Job], executors: Sequence[Executor], place: 
                     isinstance(cause, StoreError) and cause.retryable
                 ):
                     raise
+
+
+async def _say_what_waits_elsewhere(executors: Sequence[Executor], place: Place) -> None:
+    """If all queues are empty, name those with events that no worker runs.
+
+    A module that a worker loads by its file and a producer by its package gives two queues.
+    """
+    ours = {executor.store.queue for executor in executors}
+    try:
+        for executor in executors:
+            if (await executor.store.counts())[EventStatus.PENDING]:
+                return
+        async with Shelf(place) as shelf:
+            others = [each for each in shelf.queues if each not in ours]
+            waiting = {each: await _waiting_for_a_worker(shelf.of(each)) for each in others}
+    except LionprideError:  # the run waits for the store, or says what is wrong
+        return
+    found = [each for each in others if waiting[each]]
+    if not found:
+        return
+    found.sort(key=lambda each: (not _is_like(each, ours), -waiting[each]))
+    named = [f"{one_line(each)} ({waiting[each]:,} pending)" for each in found[:MOST]]
+    if len(found) > MOST:
+        named.append(f"and {len(found) - MOST:,} more")
+    warn(
+        f"lionpride: nothing waits in {' or '.join(sorted(ours))}; without a worker are these "
+        f"queues of {place.name}: {', '.join(named)}. Run them with --queue, or name the target as "
+        "the producer imports it"
+    )
+
+
+async def _waiting_for_a_worker(store: Durable) -> int:
+    """How many events are pending in a queue; 0 if it has a worker."""
+    if any(worker.alive for worker in await store.workers()):
+        return 0
+    return (await store.counts())[EventStatus.PENDING]
+
+
+def _is_like(queue: str, ours: Collection[str]) -> bool:
+    """Whether a name ends in the same class as one of ours."""
+    return queue.rpartition(".")[2] in {each.rpartition(".")[2] for each in ours}
 
 
 def _check_queue(executors: Sequence[Executor], target: Target) -> None:
