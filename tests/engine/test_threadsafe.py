@@ -130,6 +130,28 @@ def refused(executor: Executor, match: str) -> None:
     gc.collect()  # a coroutine that was never awaited would warn
 
 
+@pytest.mark.parametrize("made_in_loop", [True, False])
+def test_an_executor_that_only_appends_need_not_be_started(
+    made_in_loop: bool, tmp_path: Path
+) -> None:
+    def made() -> Executor:
+        return desk(store=SqliteStore(tmp_path / "run.db", "jobs"))
+
+    async def main() -> None:
+        executor = made() if made_in_loop else early
+        if not made_in_loop:
+            await executor.append(Job())
+        await asyncio.to_thread(
+            lambda: executor.run_threadsafe(executor.append(Job())).result(LIMIT)
+        )
+        assert executor.processor is None
+        assert (await executor.store.counts())[EventStatus.PENDING] == 2 - made_in_loop
+        await executor.store.close()
+
+    early = made()
+    asyncio.run(main())
+
+
 def test_an_executor_that_was_never_started_has_no_loop() -> None:
     refused(desk(), r"start\(\)")
 

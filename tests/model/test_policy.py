@@ -231,3 +231,17 @@ def test_what_is_as_usual_is_not_written() -> None:
 def test_what_is_no_policy_is_not_read(data: Any) -> None:
     with pytest.raises(ValidationError):
         Retry.from_dict(data)
+
+
+@pytest.mark.parametrize("field", ["on", "never"])
+def test_a_name_that_no_built_in_exception_has_is_refused(field):
+    with pytest.raises(ValidationError, match=f"Retry.{field}='TimeoutErr'.*mean 'TimeoutError'"):
+        Retry(**{field: "TimeoutErr"})
+    for name in ("SystemExit", "print", "KeyboardInterrupt", "zzz"):
+        with pytest.raises(ValidationError, match="no such exception"):
+            Retry(**{field: ("OSError", name)})
+
+
+def test_a_class_is_found_under_each_name_that_an_imported_module_has_for_it():
+    assert Retry(on="json.JSONDecodeError").covers(json.JSONDecodeError("no", "x", 0))
+    assert Retry(on="not_imported.Error").on == ("not_imported.Error",)

@@ -145,3 +145,18 @@ def test_a_url_of_a_database_opens_a_store_with_its_options_and_passes_on_the_re
 def test_an_option_of_a_database_that_makes_no_sense_is_named(option: str, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         open_store(f"postgresql://host/db?{option}", queue="q", name="n")
+
+
+def test_an_option_of_a_database_needs_no_prefix() -> None:
+    url = "postgresql://host/db?retain=7d&lionpride_lease=3&application_name=a"
+    store: Any = open_store(url, queue="q", name="n")
+    assert store._retain == timedelta(days=7)
+    assert store.place == "postgresql://host/db?application_name=a"
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///:memory:", "sqlite://:memory:", "sqlite:///file::memory:"]
+)
+def test_a_sqlite_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="leave `store` out"):
+        open_store(url, queue="q", name="n")

@@ -52,7 +52,6 @@ class Control(Intake):
         self._owns_store = owns_store
         self._room = config.get("max_queue_size")
         self._background: Background | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     @abstractmethod
     def _open_door(self) -> None:
@@ -230,7 +229,9 @@ class Control(Intake):
             )
         loop = self._loop
         if loop is None:
-            problem = "was not started: await executor.start() in its event loop first"
+            problem = (
+                "has no event loop yet: make it in a coroutine, or await append() or start() once"
+            )
         elif not loop.is_running():
             state = "is closed" if loop.is_closed() else "does not run now"
             problem = f"belongs to an event loop that {state}: start() it in one that runs"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeVar, Unpack
 
 from ..errors import ConfigurationError, OperationError
@@ -70,9 +72,10 @@ class Executor(Control):
         super().__init__(opened, config, grace=grace, owns_store=owns)
         self._event_type = event_type
         self._limits = Limits(self.processor_type.limits_of(config))
-        # What append need not look at any closer than this.
-        self._usual_type = None if self._limits else event_type
-        self._fitting = set() if self._limits else {event_type}
+        self._usual_type = None
+        self._fitting = set()
+        with suppress(RuntimeError):  # none runs: that of the first append or of the start will do
+            self._loop = asyncio.get_running_loop()
         self._strict = strict_event_type
         self._line = Line(self._store)
         self._open_door()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +44,7 @@ class Intake(Results):
     _now: Immediate | None  # None also if there is only so much room
     _strict: bool
     _room: int | None
+    _loop: asyncio.AbstractEventLoop | None = None  # it made this, appended first, or started it
     _line: Line
 
     @abstractmethod
@@ -230,10 +232,12 @@ class Intake(Results):
         """Refuse what is of another type, or costs more than there can be."""
         if type(event) not in self._fitting:
             self._check_type(event)
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
             if self._limits:
                 self._check_names(event)
             self._fitting.add(type(event))
-        if self._usual_type is None:
+        if self._limits:
             pair = self._limits.pair  # a frame shorter, for the usual case
             if pair is None or not pair.allows(event):
                 self._limits.check(event)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
 from ..errors import ExecutionError, LionprideError, ValidationError
@@ -173,12 +176,34 @@ def _names(field: str, kinds: Any) -> tuple[str, ...]:
         if isinstance(kind, type) and issubclass(kind, Exception):
             names.append(registry.key_of(kind))
         elif isinstance(kind, str) and kind:
-            names.append(kind if "." in kind else f"builtins.{kind}")
+            names.append(_checked_name(field, kind))
         else:
             raise ValidationError(
                 f"Retry.{field} takes Exception classes, or their full names, not {kind!r}"
             )
     return tuple(dict.fromkeys(names))
+
+
+def _checked_name(field: str, name: str) -> str:
+    """Return the full name of an exception class, as ``registry.key_of`` gives it.
+
+    A class of a module that is not imported yet is taken at its word.
+
+    Raises:
+        ValidationError: if it has no module, and no built-in exception has this name.
+    """
+    module, _, attribute = name.rpartition(".")
+    found = getattr(sys.modules.get(module or "builtins"), attribute, None)
+    if isinstance(found, type) and issubclass(found, Exception):
+        return registry.key_of(found)  # a class may have been defined elsewhere than it is found
+    if module:
+        return name
+    close = get_close_matches(name, [each for each in dir(builtins) if each[0].isupper()], n=1)
+    hint = f"did you mean {close[0]!r}? Else " if close else ""
+    raise ValidationError(
+        f"Retry.{field}={name!r}: Python has no such exception: {hint}give the class, or its full "
+        "name, as 'httpx.HTTPError'"
+    )
 
 
 def _is_of(error: BaseException, names: Any) -> bool:

@@ -33,7 +33,7 @@ def open_store(store: Store | str | None, *, queue: str, name: str) -> Store:
         store: None or ``"memory://"`` for a new one in memory; ``"sqlite:///run.db"`` for a
             file (``"sqlite:////abs/run.db"`` for an absolute path), with options of
             ``SqliteStore`` behind a ``?``; ``"postgresql://user@host/database"``, with options of
-            ``PostgresStore`` behind a ``?``, each with ``lionpride_`` before its name; or a
+            ``PostgresStore`` behind a ``?``, with or without ``lionpride_`` before the name; or a
             Store, taken as it is. A scheme may name a driver, as in ``postgresql+asyncpg://``,
             which SQLAlchemy writes; the library uses its own driver.
         queue: The queue of a new store.
@@ -72,6 +72,11 @@ def _checked(store: Store) -> Store:
 def _sqlite(url: str, queue: str, name: str) -> Store:
     from .sqlite import SqliteStore  # late: apsw is loaded by those who use it
 
+    if ":memory:" in url or "mode=memory" in url:
+        raise ConfigurationError(
+            f"store={url!r}: a database in memory would be lost with its connection: leave `store` "
+            "out, or give 'memory://', for events in memory; or give 'sqlite:///run.db' for a file"
+        )
     parts = urlsplit(url)
     path = unquote(parts.path.removeprefix("/"))
     if parts.netloc or not url.startswith("sqlite:///") or not path or parts.fragment:
@@ -105,10 +110,16 @@ def _postgres(url: str, queue: str, name: str) -> Store:
     for option, path in given:
         if option in _FILES and not Path(path).is_file():
             raise ConfigurationError(f"store={redact(url)!r}: {option}={path!r}: no such file")
-    ours = [(each.removeprefix(_OURS), text) for each, text in given if each.startswith(_OURS)]
-    theirs = urlencode([pair for pair in given if not pair[0].startswith(_OURS)])
+    ours, theirs = [], []
+    for option, text in given:
+        if option.startswith(_OURS) or option in _POSTGRES_OPTIONS:
+            ours.append((option.removeprefix(_OURS), text))
+        else:
+            theirs.append((option, text))
     options = _read(url, ours, _POSTGRES_OPTIONS)
-    return PostgresStore(urlunsplit(parts._replace(query=theirs)), queue, name=name, **options)
+    return PostgresStore(
+        urlunsplit(parts._replace(query=urlencode(theirs))), queue, name=name, **options
+    )
 
 
 def _options(url: str, query: str) -> Mapping[str, Any]:
