@@ -177,6 +177,15 @@ def test_rate_limited_carries_its_wait_and_its_limit() -> None:
     assert (RateLimited().retry_after, RateLimited().limit) == (1.0, None)
 
 
+def test_rate_limited_may_pause_no_other_event() -> None:
+    error = RateLimited("slow down", retry_after=2, pause=False)
+    for each in (error, pickle.loads(pickle.dumps(error))):
+        assert each.pause is False
+    assert RateLimited().pause is True
+    with pytest.raises(ValidationError, match="pause must be True or False, not 'no'"):
+        RateLimited(pause="no")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf"), True, "soon", [3]])
 def test_rate_limited_takes_seconds_alone(wrong: Any) -> None:
     with pytest.raises(ValidationError, match="retry_after"):

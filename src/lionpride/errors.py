@@ -274,8 +274,9 @@ class Skip(LionprideError):
 class RateLimited(LionprideError):
     """Raise it in ``_invoke`` or ``_stream`` when a service says "too many" (HTTP 429).
 
-    The event goes back to wait, which is counted neither as a failure nor as a try, and the
-    limit that is named takes no more until then; without a name, the whole queue does.
+    The event waits again, which is counted neither as a failure nor as a try. Until then the limit
+    that is named starts no other event either; without a name, the whole queue starts none. With
+    ``pause=False`` the others go on.
 
     >>> raise RateLimited(retry_after=20, limit="tokens")
 
@@ -283,10 +284,12 @@ class RateLimited(LionprideError):
         message: What the service said.
         retry_after: Seconds until there may be more; text as a header gives it will do.
         limit: The name of the processor's limit that was hit; None for all of its events.
+        pause: Whether other events wait too; False if the service refuses only this one.
         details, retryable, cause: As for every error here.
 
     Raises:
-        ValidationError: if ``retry_after`` is no finite number of seconds from 0 up.
+        ValidationError: if ``retry_after`` is no finite number of seconds from 0 up, or ``pause``
+            is not True or False.
     """
 
     default_message = "rate limited"
@@ -298,6 +301,7 @@ class RateLimited(LionprideError):
         *,
         retry_after: float | str | None = None,
         limit: str | None = None,
+        pause: bool = True,
         details: Mapping[str, Any] | None = None,
         retryable: bool | None = None,
         cause: BaseException | None = None,
@@ -307,7 +311,12 @@ class RateLimited(LionprideError):
             known["retry_after"] = _wait(retry_after)
         if limit is not None:
             known["limit"] = limit
+        if pause is not True:
+            known["pause"] = pause
         self.retry_after: float = _wait(known.get("retry_after", 1.0))
+        self.pause: bool = known.get("pause", True)
+        if not isinstance(self.pause, bool):
+            raise ValidationError(f"pause must be True or False, not {self.pause!r}")
         self.limit: str | None = known.get("limit")
         super().__init__(message, details=known, retryable=retryable, cause=cause)
 

@@ -391,11 +391,12 @@ class Busy(Call):
 
     busy: int = 0
     limit: str | None = None
+    pause: bool = True
 
     async def _invoke(self) -> int:
         await super()._invoke()
         if self.execution.attempt <= self.busy:
-            raise RateLimited("slow down", retry_after=7, limit=self.limit)
+            raise RateLimited("slow down", retry_after=7, limit=self.limit, pause=self.pause)
         return self.tokens
 
 
@@ -418,6 +419,16 @@ async def test_too_many_pauses_the_limit_that_it_names_and_nobody_else() -> None
     )
     await run(desk, Busy(busy=1, tokens=1, limit="tokens"), *tokens(2, 0))
     assert STARTS == [(0, 1), (0, 0), (7, 1), (7, 2)]
+
+
+@pytest.mark.parametrize("limit", [None, "tokens"])
+async def test_too_many_for_one_event_delays_that_event_alone(limit: str | None) -> None:
+    desk = executor(Limit("tokens", 10**6, per=60), concurrency_limit=1)
+    busy = Busy(busy=2, tokens=1, limit=limit, pause=False)
+    await run(desk, busy, *tokens(2, 3))
+    assert STARTS == [(0, 1), (0, 2), (0, 3), (7, 1), (14, 1)]
+    assert busy.status is EventStatus.COMPLETED
+    assert (busy.execution.tries, busy.execution.denials) == (0, 0)
 
 
 async def test_too_many_of_a_key_pauses_that_key() -> None:

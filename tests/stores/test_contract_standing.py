@@ -99,6 +99,17 @@ async def test_a_queue_that_is_paused_says_until_when(store: Store, clock: Clock
     assert now_paused is None or now_paused <= clock.now
 
 
+async def test_a_service_that_refuses_one_event_pauses_no_other(store: Store, clock: Clock) -> None:
+    first, second = await put(store, 1.0, 2.0)
+    (one,) = await claim(store, start=True)
+    refused = RateLimited("slow down", retry_after=7, pause=False)
+    await settle(store, one, after_error(first, refused, None, False))
+    assert (await standing(store, first)).due == clock.now + 7
+    assert (await standing(store, second)).paused is None
+    ((event, _),) = await claim(store)
+    assert event.id == second.id
+
+
 async def test_what_it_needs_of_limits_and_when_there_is_room(store: Store, clock: Clock) -> None:
     limits = Limits([Limit("tokens", 5, per=10)])
     await store.append([(Call(tokens=4), 1.0)])

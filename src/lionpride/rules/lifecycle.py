@@ -355,5 +355,6 @@ def after_error(event: Work, error: BaseException, cause: Cause | None, cancelle
         return Ending(_S.SKIPPED, error=error, retryable=False)
     if isinstance(error, RateLimited):
         wait = error.retry_after
-        return Ending(_S.PENDING, error=error, delay=wait, pause=Pause(error.limit, wait))
+        pause = Pause(error.limit, wait) if error.pause else None
+        return Ending(_S.PENDING, error=error, delay=wait, pause=pause)
     return Ending(_S.FAILED, error=error, retryable=is_retryable(error), tries=1)
