@@ -132,6 +132,24 @@ async def test_an_event_expires_when_the_clock_has_passed_its_time(
         await executor.join()
 
 
+@pytest.mark.promise("set-clock-keeps-leases")
+async def test_what_runs_is_not_started_again_when_the_clock_has_passed_its_lease(
+    store: Any, clock: WallClock
+) -> None:
+    executor, hold = desk(store=store), Hold()
+    async with idle(executor):
+        long = await executor.append(Job(label="long", do=hold))
+        await hold.has(1)
+        clock.ahead = HOUR
+        for _ in range(3):
+            await executor.result(await executor.append(Job(label="beside")))
+        await asyncio.sleep(1.1)  # the worker has looked for lapsed leases since
+        await executor.result(await executor.append(Job(label="beside")))
+        hold.let_go()
+        await executor.result(long)
+        assert (long.execution.attempt, long.execution.interruptions) == (1, 0)
+
+
 async def turned(job: Job, happened: Callable[[], bool]) -> Job:
     """Wait until an event waits again."""
     while not (happened() and job.status is S.PENDING):

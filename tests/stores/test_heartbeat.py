@@ -246,6 +246,43 @@ async def test_a_worker_whose_heartbeat_hangs_claims_nothing_until_it_beats_agai
     await store.close()
 
 
+@pytest.mark.promise("one-attempt-at-a-time")
+async def test_after_a_stop_the_other_workers_of_a_process_get_time_to_renew_their_leases(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = (open_store(place.url, queue="q", name="q") for _ in range(2))
+    stop, go_on = threading.Event(), {"one": threading.Event(), "other": threading.Event()}
+
+    def hang(worker: str) -> Callable[[], Any]:
+        def about() -> Any:
+            if stop.is_set() and threading.current_thread() is not threading.main_thread():
+                go_on[worker].wait(30)
+
+        return about
+
+    one.enlist("one", lambda event: None, _saying(hang("one")))
+    other.enlist("other", lambda event: None, _saying(hang("other")))
+    await one.append([(Job(label="runs"), 1.0)])
+    assert len((await one.claim("one", start=True))[0]) == 1
+    assert await other.sweep() == 0
+    stop.set()  # as if the process was stopped
+    while sum("no heartbeat" in each for each in caplog.messages) < 2:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(LEASE)  # they have lapsed for certain, by each clock
+    await other.append([(Job(label="waits"), 2.0)])
+    go_on["other"].set()  # whose heartbeat is the first to go on
+    claims: list[Any] = []
+    while not claims:
+        claims, _ = await other.claim("other", 2)
+        await asyncio.sleep(0.01)
+    go_on["one"].set()
+    await later(place, "one")
+    assert [event.label for event, _ in claims] == ["waits"]
+    assert await other.sweep() == 0
+    await one.close()
+    await other.close()
+
+
 # -- the write lock of a file ----------------------------------------------------------------------
 
 

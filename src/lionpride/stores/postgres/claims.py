@@ -77,9 +77,12 @@ class Claims(TakingIn):
     ) -> tuple[list[Claim], float | None]:
         opened = self._open
         self._names.add(worker)
-        self._tidy()
         if not self._pulse.is_fine and not await self._pulse.is_fine_soon():
             return [], SWEEP
+        if self._pulse.is_steady:
+            self._tidy()
+        else:
+            self._others = True  # perhaps; it looks later
         passed, avoided = self._not_claimed(skip)
         length, missing = (
             self._lease if lease is None else lease,

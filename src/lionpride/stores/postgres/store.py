@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -196,9 +196,10 @@ class PostgresStore(Claims):
         count: int = await opened.ask(opened.claim, self._sweep(limit), self._swept_up)
         return count
 
-    def _sweep(self, limit: int) -> Sweep:
+    def _sweep(self, limit: int, may_reap: Callable[[], bool] = lambda: True) -> Sweep:
         now = None if self._given is None else self._given()
-        return Sweep(frozenset(self._names), now, limit)
+        names, workers = frozenset(self._names), frozenset(self._workers)
+        return Sweep(names, workers, self._lease, now, limit, may_reap)
 
     async def _swept_up(self, swept: Swept) -> int:
         self._others = swept.others
@@ -224,7 +225,8 @@ class PostgresStore(Claims):
         if abs(now - self._swept) < SWEEP:  # the clock may have been set back
             return
         self._swept, opened = now, self._open
-        opened.ask(opened.claim, self._sweep(1000), self._swept_up).add_done_callback(heard)
+        sweep = self._sweep(1000, lambda: self._pulse.is_steady)
+        opened.ask(opened.claim, sweep, self._swept_up).add_done_callback(heard)
         if self._retain is not None:
             keep = self._retain if isinstance(self._retain, int) else None
             age = self._retain if isinstance(self._retain, timedelta) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from ...rules.lifecycle import after_interruption
 from ..sql.columns import packed_cancel, packed_ending
 from ..sql.forms import PENDING, PROCESSING, STATE
 from ..sql.host import host, is_dead
-from .leasing import lapse
+from .leasing import BEAT, lapse
 from .link import Db
 from .placing import count, finish, let_wait
 from .takings import read_held, spend_held, tidy
@@ -23,7 +23,7 @@ LEFT JOIN LATERAL (SELECT w.until FROM {worker} w WHERE w.name = l.worker LIMIT 
 WHERE l.queue = $2 AND l.until < {now} AND (w.until IS NULL OR w.until < {now})
 """
 _LOOK: Final = f"""
-SELECT EXISTS (SELECT {_IS_LAPSED}),
+SELECT {{now}}, EXISTS (SELECT {_IS_LAPSED}),
     EXISTS (SELECT FROM {{lease}} WHERE queue = $2 AND worker <> ALL($3::text[])),
     EXISTS (SELECT FROM {{pool}} WHERE last + per < {{now}} - 1 AND paused < {{now}} - 1),
     (SELECT array_agg(name) FROM {{worker}} WHERE name = ANY($3::text[])),
@@ -69,19 +69,30 @@ class Swept:
 class Sweep:
     """Give back what is held under a lapsed lease, or by a process that is dead.
 
+    The leases of workers that are registered are renewed first: this process was stopped, or its
+    heartbeat was late, and no other process has claimed their events since.
+
     Attributes:
         mine: The workers of this process.
+        registered: Those of them that are registered, and so renew their leases.
+        lease: Seconds for which these hold.
         now: The time when it was asked for; None for the server's own when it is done.
         limit: How many at most.
+        may_reap: Asked after the look: whether this process was not stopped before it.
     """
 
     mine: Collection[str]
+    registered: Collection[str]
+    lease: float
     now: float | None
     limit: int = 1000
+    may_reap: Callable[[], bool] = lambda: True
 
     async def __call__(self, db: Db) -> Swept:
         bound = self.now, db.queue, list(self.mine), host()
-        lapsed, others, old, known, beside, loose, workers = await db.row(_LOOK, *bound)
+        now, lapsed, others, old, known, beside, loose, workers = await db.row(_LOOK, *bound)
+        if not self.may_reap():
+            lapsed, beside = False, ()
         for name, pid, birth in beside or ():
             if is_dead(host(), int(pid), birth):
                 await lapse(db, name)
@@ -90,12 +101,16 @@ class Sweep:
             await tidy(db)
         if loose:
             await db.run(_ADD_UP, db.queue, db.shard)
-        numbers = await self._give_back(db) if lapsed else []
+        if lapsed and self.registered:
+            names = sorted(self.registered)
+            await db.run(BEAT, self.now, self.lease, names, [None] * len(names))
+        numbers = await self._give_back(db, now) if lapsed else []
         return Swept(numbers, others, known or (), workers)
 
-    async def _give_back(self, db: Db) -> list[int]:
+    async def _give_back(self, db: Db, now: float) -> list[int]:
+        """Give back what had lapsed by the look: this process may have been stopped since."""
         async with db.transaction():
-            rows = await db.rows(_LAPSED, self.now, db.queue, self.limit)
+            rows = await db.rows(_LAPSED, now, db.queue, self.limit)
             await self._place(db, rows)
             return [row[2] for row in rows]
 

@@ -67,6 +67,7 @@ class Holding:
         bells: Rung as they change.
         clock: The time for what becomes due.
         look_up: Reads what the file says of events, by number.
+        postpone: Called with a claim of an event of which this process still runs an attempt.
         refuse: Called with a claim, what never changes of its event, and why that event cannot
             be built.
     """
@@ -78,6 +79,7 @@ class Holding:
         *,
         clock: Callable[[], float],
         look_up: Callable[[Sequence[int]], list[Found | None]],
+        postpone: Callable[[Waits], None],
         refuse: Callable[[Waits, Kept, Exception], None],
     ) -> None:
         self.shown = shown
@@ -87,6 +89,7 @@ class Holding:
         self._bells = bells
         self._clock = clock
         self._look_up = look_up
+        self._postpone = postpone
         self._refuse = refuse
 
     # -- taking in ---------------------------------------------------------------------------
@@ -173,8 +176,9 @@ class Holding:
         claims, shown, is_more = self.claims, self.shown, bool(taken.claims)
         shows, begin, take = shown.shows, shown.begin, taken.claims.append
         kept, revive, begun = answer.kept, Revive(), dict[int, Work]()
-        found = shown.find_all([one[0] for one in answer.rows])
-        for one, known in zip(answer.rows, found, strict=True):
+        rows = self._not_running(answer.rows)
+        found = shown.find_all([one[0] for one in rows])
+        for one, known in zip(rows, found, strict=True):
             number, attempt, event = one[0], one[3] + 1, known
             if event is None:
                 event = revive(one, kept.get(number))
@@ -212,6 +216,13 @@ class Holding:
         if answer.rows and self._bells.room:
             self._bells.ring_room()
         return answer.wait
+
+    def _not_running(self, rows: Sequence[Waits]) -> Sequence[Waits]:
+        """Postpone claims of events of which this process still runs an attempt; the others."""
+        running = [one for one in rows if one[3] and one[0] in self.claims]
+        for one in running:
+            self._postpone(one)
+        return [one for one in rows if one not in running] if running else rows
 
     def revived(self, rows: Sequence[Untried], taken: Taken) -> Sequence[Untried]:
         """Events were claimed, and start: gather those that this process did not have.
@@ -292,7 +303,7 @@ class Holding:
                 own["_duration"] = columns[3]
                 completed[number] = event
             else:
-                self.refresh([number])
+                self._lost(number)
         self.shown.complete(completed)
         if ended:
             self._bells.ring_ended(completed)
@@ -336,8 +347,13 @@ class Holding:
                 if answer.is_recorded:
                     self._apply(number, event, outcome, answer is Settled.CANCELLED)
                 else:
-                    self.refresh([number])  # another process has it, or had
+                    self._lost(number)
         return answers
+
+    def _lost(self, number: int) -> None:
+        """Show what has become of an event whose claim was lost; this process may claim it now."""
+        self.refresh([number])  # another process has it, or had
+        self._bells.ring_ready()
 
     def _apply(self, number: int, event: Work, outcome: Outcome, cancelled: bool) -> None:
         """An outcome is on record: write it on the event, and show that."""

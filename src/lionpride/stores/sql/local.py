@@ -94,6 +94,7 @@ class Local(ABC):
         self._fails_unreadable = False
         self.failed_unreadable = 0
         self._unreadable = UnreadableEvents()
+        self._postponed: set[int] = set()  # numbers not claimed while a lost attempt runs here
         self._unbuilt: list[Waits] = []  # claimed, and to be given back
         self._to_be_told = False  # what cannot be built, to other processes
         self._where = place
@@ -104,6 +105,7 @@ class Local(ABC):
             self._bells,
             clock=clock,
             look_up=look_up,
+            postpone=self._postpone,
             refuse=self._refuse,
         )
         self._alarm = Alarm(clock, self._expire)
@@ -400,7 +402,12 @@ class Local(ABC):
                 pool = None if meter is None else meter.pool(pause)
                 self._do(Halt(self._number(event), attempt, pool, self._clock() + pause.seconds))
 
-    # -- events that cannot be built here ----------------------------------------------------
+    # -- events that are claimed and given back ----------------------------------------------
+
+    def _postpone(self, one: Waits) -> None:
+        """Give back a claim of an event that another process took back while it runs here."""
+        self._postponed.add(one[0])
+        self._unbuilt.append(one)
 
     def _refuse(self, one: Waits, kept: Kept, error: Exception) -> None:
         """An event was claimed that cannot be built: it waits for a process that can, or fails."""
@@ -441,6 +448,9 @@ class Local(ABC):
 
     def _not_claimed(self, skip: Collection[int]) -> tuple[Collection[int], frozenset[str]]:
         """Return the numbers (``skip`` included) and the classes that a claim skips."""
+        self._postponed &= self._holding.claims.keys()
+        if self._postponed:
+            skip = {*skip, *self._postponed}
         if not self._unreadable:
             return skip, frozenset()
         now = self._clock()

@@ -84,6 +84,7 @@ class Pulse:
         # Two times of `boot_time()`. The first begins a period in which each renewal was written
         # within a lease of the one before it. From the second the latest renewal counts.
         self._kept = (float("-inf"),) * 2
+        self._resumed = float("-inf")  # when a renewal was written that was late
 
     # -- from the event loop -----------------------------------------------------------------
 
@@ -124,6 +125,18 @@ class Pulse:
         if self._thread is None:
             return True
         return not self._fails and boot_time() <= self._kept[1] + self._lease
+
+    @property
+    def is_steady(self) -> bool:
+        """Return True if no renewal is late, and none was within the last third of a lease.
+
+        Only then may this process reap leases of other workers. What has stopped this process may
+        have stopped them too: another store in this process, or all processes of a container. They
+        get a third of a lease to renew their leases.
+        """
+        now = boot_time()
+        is_late = self._thread is not None and now > self._kept[1] + self._lease / 2
+        return not is_late and now >= self._resumed + self._lease / 3
 
     async def is_fine_soon(self) -> bool:
         """Return ``is_fine``; if it is False, first ask for a renewal and wait for it a little."""
@@ -200,6 +213,8 @@ class Pulse:
     def _renew(self, beat: Beat) -> None:
         at = beat(lambda: tuple(self._workers), self._said())
         done, (since, latest) = boot_time(), self._kept
+        if done > latest + self._lease / 2:
+            self._resumed = done
         self._kept = (done if done > latest + self._lease else since), at
         if self._fails:
             logger.info("%s: leases are renewed again", self._place)

@@ -328,6 +328,16 @@ class Rows(Look):
         )
         return [Stands(row[0], row[1], row[2], row[3:]) for row in rows]
 
+    def lapsed_of(self, workers: Collection[str], now: float) -> list[tuple[int, int]]:
+        """Return the number and the attempt of each lapsed lease of some workers."""
+        marks = ", ".join("?" * len(workers))
+        rows: Any = self._db.execute(
+            "SELECT number, attempt FROM lease "
+            f"WHERE queue = ? AND until < ? AND worker IN ({marks})",
+            (self._queue, now, *workers),
+        )
+        return list(rows)
+
     def extend(self, number: int, attempt: int, until: float) -> int | None:
         """Renew a lease: whether a cancel is asked for; None if it is lost."""
         query = "UPDATE lease SET until = ? WHERE number = ? AND attempt = ? RETURNING cancel"

@@ -252,10 +252,15 @@ class Claim:
 class Sweep:
     """Give back what is held under a lapsed lease, or by a process that is dead.
 
+    A lapsed lease of an attempt that this process runs is renewed: the process was stopped, or its
+    heartbeat was late, and no other process has claimed the event since.
+
     It answers their numbers, and whether others than ``mine`` hold leases still.
 
     Attributes:
         mine: The workers of this process.
+        running: The attempt of each event that this process runs, by number.
+        lease: Seconds for which these are renewed.
         now: The time.
         ended: When it is, for those that are FAILED: interrupted too often.
         pack: Writes an ending into a state.
@@ -264,6 +269,8 @@ class Sweep:
     """
 
     mine: Collection[str]
+    running: Mapping[int, int]
+    lease: float
     now: float
     ended: Callable[[], float]
     pack: Pack
@@ -279,6 +286,9 @@ class Sweep:
                 holders.discard(worker)
             elif process[0] == host():
                 alive[worker] = sign
+        for number, attempt in rows.lapsed_of(self.mine, self.now):
+            if self.running.get(number) == attempt:
+                rows.extend(number, attempt, self.now + self.lease)
         lapsed = rows.lapsed(self.now, self.limit, self._keep(rows, alive))
         for one in lapsed:
             ending = after_interruption(one.state[3])

@@ -148,9 +148,13 @@ class SqliteStore(Manage):
         start: bool = False,
         limits: Limits | None = None,
     ) -> tuple[list[Claim], float | None]:
-        if not self._open.pulse.is_fine and not await self._open.pulse.is_fine_soon():
+        now, pulse = self._wall(), self._open.pulse  # in this order: it may be stopped in between
+        if not pulse.is_fine and not await pulse.is_fine_soon():
             return [], _SWEEP
-        self._tidy(self._wall())
+        if pulse.is_steady:
+            self._tidy(now)
+        else:
+            self._others = True  # perhaps; it looks later
         length, taken = self._lease if lease is None else lease, Taken()
 
         def lapse() -> float:
@@ -282,6 +286,8 @@ class SqliteStore(Manage):
     def _sweep(self, limit: int) -> steps.Sweep:
         return steps.Sweep(
             frozenset(self._workers),
+            self._holding.claims,
+            self._lease,
             self._wall(),
             self._ending,
             packed_ending,
