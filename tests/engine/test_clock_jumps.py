@@ -150,6 +150,28 @@ async def test_what_runs_is_not_started_again_when_the_clock_has_passed_its_leas
         assert (long.execution.attempt, long.execution.interruptions) == (1, 0)
 
 
+@pytest.mark.promise("expired-events-do-not-start")
+@pytest.mark.parametrize("kind", [SqliteStore, PostgresStore])
+async def test_an_event_whose_claim_is_answered_after_its_ttl_is_not_started(
+    kind: Any, clock: WallClock, tmp_path: Any
+) -> None:
+    class Slow(kind):
+        async def claim(self, *args: Any, **how: Any) -> Any:
+            answer = await super().claim(*args, **how)
+            clock.ahead += 2 * HOUR if answer[0] else 0.0
+            return answer
+
+    home = Home() if kind is PostgresStore else None
+    way = {} if home is None else {"schema": home.schema}
+    store = Slow(tmp_path / "run.db" if home is None else home.url, QUEUE, clock=clock, **way)
+    executor = desk(store=store)
+    job = await executor.append(Job(do=raises(AssertionError("started"))), ttl=HOUR)
+    async with background(executor):
+        with pytest.raises(EventCancelledError, match="not started in time"):
+            await executor.result(job)
+    await store.close()
+
+
 async def turned(job: Job, happened: Callable[[], bool]) -> Job:
     """Wait until an event waits again."""
     while not (happened() and job.status is S.PENDING):

@@ -32,6 +32,7 @@ from lionpride.rules.lifecycle import (
     after_interruption,
 )
 from lionpride.stores.contract import Cancelled, Settled, Store
+from lionpride.stores.leased import Leased
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -267,6 +268,24 @@ async def test_what_is_claimed_before_is_not_too_late(store: Store, clock: Clock
     assert job.status is S.COMPLETED
     assert job.execution.expires is None
     assert "expires" not in (await record(store, job)).payload["execution"]
+
+
+@pytest.mark.promise("expired-events-do-not-start")
+async def test_a_claim_whose_answer_came_too_late_is_not_to_be_started(
+    store: Store, clock: Clock
+) -> None:
+    if not isinstance(store, Leased):
+        pytest.skip("its claims never wait")
+    job = await put_on(store, Terms(expires=clock.now + 5.0))
+    clock.advance(4.999)
+    one = await claim_one(store, start=True)
+    assert store.holds(*one)
+    clock.advance(0.001)
+    assert not store.holds(*one)
+    assert await settle(store, one, RELEASED) is Settled.APPLIED
+    assert await claim(store) == []
+    assert job.status is S.CANCELLED
+    assert "not started in time" in str(job.execution.error)
 
 
 async def test_expire_ends_it_without_a_claim_and_says_how_many(store: Store, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""What a store offers beside, if its claims lapse."""
+"""Optional protocol of a store whose claims wait for a commit, and lapse."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ class Leased(Protocol):
     """Tells whether a claim can still be started, in a process that may have been stopped."""
 
     def holds(self, event: Work, attempt: int) -> bool:
-        """Return True if the lease of a claim of this process certainly has not lapsed.
+        """Return True if a claim of this process may still be started.
 
-        It is decided without the database, by a clock that counts while the machine sleeps. The
-        age of the claim is compared with the lease, and with what the heartbeat has renewed.
+        It is False if its lease may have lapsed, or if the event was to be started by now
+        (``expires``). It is decided without the database. The age of the claim is compared with
+        the lease, and with what the heartbeat has renewed, by a clock that counts while the
+        machine sleeps.
         """

@@ -7,10 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+import apsw
 import pytest
+from stores.makers import Clock
 
 from lionpride.core import Event, EventStatus, Executor, Processor, Retry
 from lionpride.errors import StoreError
+from lionpride.rules.limits import Limit
+from lionpride.rules.metering import Limits
+from lionpride.stores.sqlite import SqliteStore
+from lionpride.stores.terms import Terms
 
 S = EventStatus
 
@@ -193,3 +199,25 @@ async def test_what_a_dead_process_left_ends_in_time_though_every_slot_is_taken_
     assert "not started in time" in late.payload["execution"]["error"]["message"]
     assert (late.status, late.attempt) == (S.CANCELLED, 0)
     await one.store.close()
+
+
+@pytest.mark.promise("expired-events-do-not-start")
+@pytest.mark.parametrize("limits", [None, Limits([Limit("requests", 9, per=1.0)])])
+async def test_a_claim_that_waits_for_the_file_takes_nothing_that_expires_meanwhile(
+    path: Path, limits: Limits | None
+) -> None:
+    clock = Clock()
+    store, other = SqliteStore(path, clock=clock), apsw.Connection(str(path))
+    job = Probe()
+    await store.append([(job, 1.0)], terms=Terms(expires=clock.now + 5.0))
+    other.execute("BEGIN IMMEDIATE")
+    claiming = asyncio.create_task(store.claim("worker", start=True, limits=limits))
+    await asyncio.sleep(0.1)  # it waits
+    clock.advance(6.0)
+    other.execute("ROLLBACK")
+    claims, _ = await claiming
+    assert claims == []
+    assert job.status is S.CANCELLED
+    assert "not started in time" in str(job.execution.error)
+    other.close()
+    await store.close()

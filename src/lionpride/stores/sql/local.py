@@ -385,6 +385,8 @@ class Local(ABC):
         own = event.__dict__
         if self._holding.claims.get(own.get("_arrival", 0)) != attempt:
             return False
+        if "_expires" in own and own["_expires"] <= self._clock():
+            return False
         return self._heartbeat().holds(own.get("_leased", 0.0))
 
     def _meter(self, claims: Sequence[Claim], limits: Limits, rationed: Rationed) -> None:

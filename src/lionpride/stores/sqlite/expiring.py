@@ -32,20 +32,25 @@ class Expire:
     """End what waits and was not started in time: ``EXPIRE`` events at most, the first ones.
 
     Attributes:
-        now: The time, for what becomes due and what expires.
+        clock: The time, for what becomes due and what expires; asked once the transaction has
+            begun, perhaps in another thread.
         ended: When it is, by the clock of endings.
         lapse: Says what becomes of it.
     """
 
-    now: float
+    clock: Callable[[], float]
     ended: Callable[[], float]
     lapse: Lapse
 
     def __call__(self, rows: Rows) -> Expired:
+        return self.by(rows, self.clock())
+
+    def by(self, rows: Rows, now: float) -> Expired:
+        """End what was not started by some time."""
         first = rows.next_expiry()
-        if first is None or first > self.now:
+        if first is None or first > now:
             return Expired([], first)
-        late = rows.late(self.now, EXPIRE)
+        late = rows.late(now, EXPIRE)
         for one in late:
             rows.leave(one)
             status, state = self.lapse(one.state)

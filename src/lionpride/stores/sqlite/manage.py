@@ -15,6 +15,7 @@ from ...model.work import Work
 from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker
 from ..bells import Ringing
+from ..clock import steady
 from ..contract import Cancelled, Named
 from ..failing import Failure
 from ..halting import FOR_EVER
@@ -59,7 +60,7 @@ class Manage(Base, Ringing):
     # -- what is not started in time ---------------------------------------------------------
 
     def _expiring(self) -> Expire:
-        return Expire(self._clock(), self._ending, packed_expiry)
+        return Expire(steady(self._clock), self._ending, packed_expiry)
 
     def _expired(self, expired: Expired) -> int:
         """Show what was ended, and look again when more may have to be."""

@@ -23,9 +23,10 @@ def claim_first(rows: Bulk, claim: Claim, new: New, glance: Glance) -> tuple[Cla
     Nothing is answered if this process has no class for one of them, or if too many were not
     started in time: then undo this.
     """
+    claim.now = claim.clock()
     if not glance.pending and glance.paused <= claim.now:
         return _claim_new(rows, claim, new)
-    expired = claim.expire(rows)
+    expired = claim.expire.by(rows, claim.now)
     if expired.leaves(claim.now):
         return None, new
     rows.mature(claim.now)

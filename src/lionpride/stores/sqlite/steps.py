@@ -136,9 +136,11 @@ class Claim:
         missing: The kinds of events that this process has no class for; found ones are added.
         avoided: More kinds that are not wanted.
         expire: Ends what was not started in time.
-        now: The time, for what becomes due.
+        clock: The time, for what becomes due and what expires; asked once the transaction has
+            begun, perhaps in another thread: a claim may have waited for the file.
         lapse: Says when the leases lapse; asked once the transaction has begun.
         ration: Chooses under limits, if there are any.
+        now: What the clock said.
     """
 
     worker: str
@@ -151,9 +153,10 @@ class Claim:
     missing: set[str]
     avoided: frozenset[str]
     expire: Expire
-    now: float
+    clock: Callable[[], float]
     lapse: Callable[[], float]
     ration: Ration | None = None
+    now: float = 0.0
 
     @property
     def is_plain(self) -> bool:
@@ -167,7 +170,8 @@ class Claim:
         return self.missing | self.avoided if self.avoided else self.missing
 
     def __call__(self, rows: Rows) -> Claimed:
-        expired = self.expire(rows)
+        self.now = self.clock()
+        expired = self.expire.by(rows, self.now)
         rows.mature(self.now)
         if (halt := self.halt(rows, expired)) is not None:
             return halt

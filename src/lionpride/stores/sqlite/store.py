@@ -162,6 +162,7 @@ class SqliteStore(Manage):
             return self._wall() + length
 
         has, missing = self._holding.shown.has, self._still_missing()
+        clock = steady(self._clock)
         passed, avoided = self._not_claimed(skip)
         step = steps.Claim(
             worker,
@@ -174,9 +175,9 @@ class SqliteStore(Manage):
             missing,
             avoided,
             self._expiring(),
-            self._clock(),
+            clock,
             lapse,
-            None if limits is None else Ration(limits, steady(self._clock), start),
+            None if limits is None else Ration(limits, clock, start),
         )
         try:
             wait: float | None = await self._ask(
