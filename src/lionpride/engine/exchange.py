@@ -9,8 +9,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+from ..errors import ValidationError
 from ..model.execution import EventStatus
-from ..rules.lifecycle import RELEASED, Ending, Outcome, after_cancel
+from ..rules.lifecycle import RELEASED, Ending, Outcome, after_cancel, after_refusal
 from ..rules.meters import refusal_of
 from ..stores.contract import Claim, Settled
 from .event import Event
@@ -84,7 +85,11 @@ class Exchange(Hands):
 
     async def _settle(self, claim: Claim, outcome: Outcome) -> Outcome | None:
         """Put on record what came of a claim; what this has recorded, None if nothing."""
-        (answer,) = await self.shop.store.settle(((*claim, outcome),))
+        try:
+            (answer,) = await self.shop.store.settle(((*claim, outcome),))
+        except ValidationError as error:  # it is too large to be stored
+            outcome = after_refusal(error, outcome.duration)
+            (answer,) = await self.shop.store.settle(((*claim, outcome),))
         if answer is Settled.FENCED:
             self.shop.observers.lost += 1
         self._after_trouble(outcome)

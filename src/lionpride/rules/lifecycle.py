@@ -56,6 +56,7 @@ __all__ = (
     "after_error",
     "after_expiry",
     "after_interruption",
+    "after_refusal",
     "alone",
     "apply",
     "cancelled_while_waiting",
@@ -263,6 +264,16 @@ def after_cancel(error: object, duration: MaybeUnset[float] = Unset) -> Ending:
     cause = error if isinstance(error, BaseException) else None
     cancel = EventCancelledError("cancelled by executor.cancel() when a worker had it", cause=cause)
     return Ending(_S.CANCELLED, error=cancel, duration=duration, retryable=True)
+
+
+def after_refusal(error: Exception, duration: MaybeUnset[float] = Unset) -> Ending:
+    """Return what it means that a store cannot keep what came of an attempt.
+
+    Args:
+        error: Says why.
+        duration: Seconds that the attempt took.
+    """
+    return Ending(EventStatus.FAILED, error=error, duration=duration, retryable=False, tries=1)
 
 
 def after_expiry(execution: Execution) -> Ending:

@@ -250,6 +250,10 @@ class Store(Protocol):
         An event whose cancel was answered CLAIMED never returns to PENDING: where the outcome
         says so, CANCELLED is recorded and answered, in the step that ends the claim. Any other
         outcome is recorded as it is.
+
+        Raises:
+            ValidationError: if an outcome is too large to be stored; nothing was recorded, and the
+                claims hold. Settle ``after_refusal`` of the error then.
         """
 
     async def extend(
@@ -397,7 +401,8 @@ class Prompt(Protocol):
     def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
         """``settle`` of one that COMPLETED, with what its ``Completion`` would hold.
 
-        Nobody waits for it: it is on record when the event shows it, and tried until it is.
+        Nobody waits for it: it is on record when the event shows it, and tried until it is. If
+        the response is too large to be stored, ``after_refusal`` is recorded.
         """
 
     async def settled(self) -> None:

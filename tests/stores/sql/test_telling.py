@@ -28,7 +28,10 @@ class Office:
         self.steps: list[Publish] = []
         self.at: list[float] = []
         self.failing = False
-        self.telling = Telling(self.claims, lambda news, over: self.ask(Publish(news, over)))
+        self.telling = Telling(self.claims, self.publish, lambda: 10**9)
+
+    def publish(self, news: Any, over: Any) -> asyncio.Future[None]:
+        return self.ask(Publish(news, over))
 
     def ask(self, step: Publish) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()

@@ -41,6 +41,9 @@ PATIENCE: Final = 30.0
 CONNECTIONS: Final = 4
 """Connections of a process at most, beside one that listens and one for signs of life."""
 
+LARGEST: Final = 2**30 - 2**20
+"""The most bytes of texts that one row keeps: a value of PostgreSQL has less than a gibibyte."""
+
 POLL: Final = 0.25
 """Seconds between two looks at the tables, about, where nothing is heard of other processes."""
 
@@ -125,6 +128,10 @@ class Base(Local):
         """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
         opened = self._open
         return opened.ask(opened.rest, step, then)
+
+    @property
+    def _largest(self) -> int:
+        return LARGEST
 
     def _is_open(self) -> bool:
         return self._opened is not None

@@ -77,12 +77,8 @@ class Claims(TakingIn):
     ) -> tuple[list[Claim], float | None]:
         opened = self._open
         self._names.add(worker)
-        if not self._pulse.is_fine and not await self._pulse.is_fine_soon():
+        if not await self._may_claim():
             return [], SWEEP
-        if self._pulse.is_steady:
-            self._tidy()
-        else:
-            self._others = True  # perhaps; it looks later
         passed, avoided = self._not_claimed(skip)
         length, missing = (
             self._lease if lease is None else lease,
@@ -114,6 +110,16 @@ class Claims(TakingIn):
             wait = SWEEP  # another process may die
         taken.note_lease()
         return taken.claims, self._wait_for(wait)
+
+    async def _may_claim(self) -> bool:
+        """Look for lapsed leases; return False if this process cannot renew its own."""
+        if not self._pulse.is_fine and not await self._pulse.is_fine_soon():
+            return False
+        if self._pulse.is_steady:
+            self._tidy()
+        else:
+            self._others = True  # perhaps; it looks later
+        return True
 
     async def _keeps_up(self, n: int) -> bool:
         """Let the record of what has ended keep up; False if it cannot be written for now.

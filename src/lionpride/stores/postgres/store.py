@@ -15,6 +15,7 @@ from ..contract import Claim, Extended, Settled, Settlement
 from ..sql.forms import NOTHING, Exit
 from ..sql.local import CHUNK, heard
 from ..sql.metering import Deed
+from ..sql.sizes import SHORT, is_much
 from . import metering, settling
 from .by_hand import Retain
 from .claims import SWEEP, Claims
@@ -68,6 +69,9 @@ class PostgresStore(Claims):
             result: str | None = NOTHING
         else:
             result = packed_result(Execution.over({"_response": response}))
+            long = result is not None and len(result) > SHORT
+            if long and self._is_too_large(event, attempt, result, duration):
+                return
         columns = number, attempt, 0.0, duration, result, 0, 0, None
         self._open.settle.put((event, response, columns))
 
@@ -86,8 +90,8 @@ class PostgresStore(Claims):
         return answers
 
     def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
+        rows = self._settling(settlements, float)
         self._pause(settlements)
-        rows = [self._holding.settling(each, 0.0) for each in settlements]
         opened = self._open
         return opened.ask(opened.settle, rows, lambda answers: self._settled(settlements, answers))
 
@@ -133,6 +137,8 @@ class PostgresStore(Claims):
 
     async def _exit(self, exits: Sequence[Exit]) -> bool:
         """Put completions on record; they are tried until that is done."""
+        if len(exits) > 1 and is_much(one[2][4] for one in exits):
+            return all([await self._exit([one]) for one in exits])
         columns, again = [one[2] for one in exits], self._trouble is not None
         try:
             applied = await self._open.settling.run(lambda db: complete(db, columns), again=again)
@@ -173,6 +179,10 @@ class PostgresStore(Claims):
         if not asked:
             return
         rows = [row for one in asked for row in one.step]
+        if len(asked) > 1 and is_much(row[6] and row[6][6] for row in rows):
+            for one in asked:
+                await self._answer([one])
+            return
         try:
             answers = await self._open.settling.run(lambda db: settling.settle(db, rows))
         except Exception as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 from ...errors import OperationError, StoreError
@@ -12,7 +12,9 @@ from ..contract import Entry
 from ..record import Record
 from ..sql.columns import fresh_of, is_plain, place_of, place_of_any, place_of_record
 from ..sql.forms import Entry as Entering
+from ..sql.forms import Place
 from ..sql.local import by_and_by
+from ..sql.sizes import SHORT, check_fresh, check_place, is_much
 from ..terms import Terms
 from . import reading
 from .entering import Append, Enter, enter
@@ -63,6 +65,7 @@ class TakingIn(Publishing):
             return [event for event, _ in entries]
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
         places = await by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
+        self._check_places(places)
         step = Append(places, frozenset(foreign), room, exist_ok, terms)
         held: list[Work] = await self._append(
             [place.id for place in places],
@@ -73,6 +76,10 @@ class TakingIn(Publishing):
             self._alarm.set(terms.expires)
         return held
 
+    def _check_places(self, places: Iterable[Place]) -> None:
+        for place in places:
+            check_place(place, self._largest)
+
     async def _enter(self, entries: Sequence[Entry], room: int | None) -> None:
         """Take in events with nothing on record."""
         if len(entries) == 1:
@@ -80,6 +87,8 @@ class TakingIn(Publishing):
             await self.append_soon(event, priority, room)
             return
         fresh = await by_and_by(entries, lambda entry: fresh_of(*entry))
+        for one in fresh:
+            check_fresh(one, self._largest)
 
         def entered(numbers: list[int]) -> None:
             self._holding.entered_all(entries, numbers)
@@ -126,6 +135,7 @@ class TakingIn(Publishing):
                 "unique= cannot be decided in another's transaction: leave connection= out"
             )
         places = await by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
+        self._check_places(places)
         queue = await self._read(lambda db: db.make_queue())
         await insert_within(connection, self.names, queue, places)
         for later in HINTS:  # nobody tells when it commits
@@ -140,6 +150,7 @@ class TakingIn(Publishing):
     async def load(self, events: Sequence[Work]) -> int:
         if events:
             places = await by_and_by(events, place_of_any)
+            self._check_places(places)
             foreign = [event.id.bytes for event in events if event.execution.arrival is not None]
 
             def loaded(answer: list[tuple[int, bool]]) -> None:
@@ -154,6 +165,7 @@ class TakingIn(Publishing):
     async def restore(self, records: Sequence[Record]) -> int:
         if records:
             places = await by_and_by(records, lambda record: place_of_record(record, 0.0))
+            self._check_places(places)
 
             def restored(_: object) -> None:
                 self._bells.ring_ready()
@@ -170,12 +182,16 @@ class TakingIn(Publishing):
         opened = self._open
         future: asyncio.Future[None] = opened.loop.create_future()
         if is_plain(event):
-            opened.enter.put((event, fresh_of(event, priority), future, room))
+            fresh = fresh_of(event, priority)
+            if len(fresh[2]) > SHORT:
+                check_fresh(fresh, self._largest)
+            opened.enter.put((event, fresh, future, room))
             return future
-        entries = [(event, priority)]
+        entries, place = [(event, priority)], place_of(event, priority)
+        self._check_places([place])
         return opened.ask(  # it may have costs or a key of its own, which are columns
             opened.large,
-            Append([place_of(event, priority)], room=room),
+            Append([place], room=room),
             lambda answer: self._appended_one(entries, answer),
         )
 
@@ -190,6 +206,10 @@ class TakingIn(Publishing):
 
     async def _enter_some(self, entries: Sequence[Entering], again: bool = False) -> None:
         opened = self._open
+        if len(entries) > 1 and is_much(one[1][2] for one in entries):
+            for one in entries:
+                await self._enter_some([one], again)
+            return
         columns, limits = [one[1] for one in entries], [one[3] for one in entries]
         notice = self._herald.speak(READY) if len(entries) <= FEW else None
         seen = self._bells.ring_ready  # a claim finds it, and waits until it is noted here

@@ -67,7 +67,8 @@ class Holding:
         bells: Rung as they change.
         clock: The time for what becomes due.
         look_up: Reads what the file says of events, by number.
-        postpone: Called with a claim of an event of which this process still runs an attempt.
+        postpone: Called with a claim of an event of which this process still has an attempt;
+            returns False if that is not running.
         refuse: Called with a claim, what never changes of its event, and why that event cannot
             be built.
     """
@@ -79,7 +80,7 @@ class Holding:
         *,
         clock: Callable[[], float],
         look_up: Callable[[Sequence[int]], list[Found | None]],
-        postpone: Callable[[Waits], None],
+        postpone: Callable[[Waits], bool],
         refuse: Callable[[Waits, Kept, Exception], None],
     ) -> None:
         self.shown = shown
@@ -219,9 +220,7 @@ class Holding:
 
     def _not_running(self, rows: Sequence[Waits]) -> Sequence[Waits]:
         """Postpone claims of events of which this process still runs an attempt; the others."""
-        running = [one for one in rows if one[3] and one[0] in self.claims]
-        for one in running:
-            self._postpone(one)
+        running = [one for one in rows if one[3] and one[0] in self.claims and self._postpone(one)]
         return [one for one in rows if one not in running] if running else rows
 
     def revived(self, rows: Sequence[Untried], taken: Taken) -> Sequence[Untried]:

@@ -17,11 +17,11 @@ from platform import node
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from ...errors import NotFoundError
+from ...errors import NotFoundError, ValidationError
 from ...model import registry
 from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
-from ...rules.lifecycle import Ending
+from ...rules.lifecycle import Ending, after_refusal
 from ...rules.metering import Limits
 from ...rules.standing import About, Unreadable, Worker
 from ...rules.texts import check_text
@@ -39,6 +39,7 @@ from .metering import Deed, Halt, TableMeter
 from .pulse import Pulse
 from .rationing import Rationed, put_meters
 from .records import said
+from .sizes import check_outcome, check_response
 from .telling import Telling
 from .unreadable import PAUSE, UnreadableEvents, reason_of
 
@@ -109,7 +110,7 @@ class Local(ABC):
             refuse=self._refuse,
         )
         self._alarm = Alarm(clock, self._expire)
-        self._telling = Telling(self._holding.claims, self._publish)
+        self._telling = Telling(self._holding.claims, self._publish, lambda: self._largest)
         self._hearers: list[Callable[[Work, EventStatus], object]] = []
         self._workers: dict[str, Callable[[Work], object]] = {}
         self._about: dict[str, Callable[[], About] | None] = {}
@@ -126,6 +127,19 @@ class Local(ABC):
     @abstractmethod
     def _is_open(self) -> bool:
         """Whether the database is open here."""
+
+    @property
+    @abstractmethod
+    def _largest(self) -> int:
+        """The most bytes of texts that one row of the database keeps."""
+
+    @abstractmethod
+    def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
+        """Have outcomes recorded.
+
+        Raises:
+            ValidationError: if one of them is too large.
+        """
 
     @abstractmethod
     def _fail(self, one: Waits, error: Exception) -> None:
@@ -389,6 +403,49 @@ class Local(ABC):
             return False
         return self._heartbeat().holds(own.get("_leased", 0.0))
 
+    def _settling(self, settlements: Sequence[Settlement], ended: Callable[[], float]) -> Any:
+        """Return what is to be recorded of outcomes.
+
+        Raises:
+            ValidationError: if one of them is too large; nothing was asked for.
+        """
+        rows = [self._holding.settling(each, ended()) for each in settlements]
+        for (event, _, _), row in zip(settlements, rows, strict=True):
+            check_outcome(event.id, row, self._largest)
+        return rows
+
+    def _is_too_large(self, event: Work, attempt: int, result: str | None, duration: float) -> bool:
+        """Return True if a response is too large to be stored: then the event fails."""
+        try:
+            check_response(event.id, result, self._largest)
+        except ValidationError as error:
+            self._refuse_response(event, attempt, error, duration)
+            return True
+        return False
+
+    def _refuse_response(
+        self, event: Work, attempt: int, refusal: ValidationError, duration: float
+    ) -> None:
+        """Record that an event has FAILED, and tell the observers: no worker waits for that."""
+        failed = [(event, attempt, after_refusal(refusal, duration))]
+
+        def ask() -> asyncio.Future[Any] | None:
+            if not self._is_open():
+                return None
+            asked = self._settle(failed)
+            asked.add_done_callback(tell)
+            return asked
+
+        def tell(asked: asyncio.Future[Any]) -> None:
+            if (
+                not asked.cancelled()
+                and asked.exception() is None
+                and asked.result()[0].is_recorded
+            ):
+                self._tell_ended([event], EventStatus.PROCESSING)
+
+        until_done(ask)
+
     def _meter(self, claims: Sequence[Claim], limits: Limits, rationed: Rationed) -> None:
         """Put its meter on each event that was claimed under limits."""
         if rationed.is_blocked:  # it looks again when one of them is set to allow more
@@ -406,10 +463,16 @@ class Local(ABC):
 
     # -- events that are claimed and given back ----------------------------------------------
 
-    def _postpone(self, one: Waits) -> None:
-        """Give back a claim of an event that another process took back while it runs here."""
+    def _postpone(self, one: Waits) -> bool:
+        """Give back a claim of an event that another process reaped while it runs here.
+
+        Without a registered worker nothing runs here: a caller uses the store by itself.
+        """
+        if not self._workers:
+            return False
         self._postponed.add(one[0])
         self._unbuilt.append(one)
+        return True
 
     def _refuse(self, one: Waits, kept: Kept, error: Exception) -> None:
         """An event was claimed that cannot be built: it waits for a process that can, or fails."""

@@ -14,6 +14,7 @@ from ...model.live import Live, Progress
 from ...model.packing import packed_result
 from ...model.work import Work
 from .forms import News
+from .sizes import size_of
 
 __all__ = ("Telling",)
 
@@ -39,30 +40,51 @@ NOTE: Final = 1000
 class Told:
     """An attempt of this process that others may want to see, and what is written of it."""
 
-    __slots__ = ("attempt", "count", "event", "is_written", "length", "progress", "written")
+    __slots__ = (
+        "attempt",
+        "count",
+        "event",
+        "is_cut",
+        "is_written",
+        "length",
+        "progress",
+        "written",
+    )
 
     def __init__(self, event: Work, attempt: int) -> None:
         self.event = event
         self.attempt = attempt
         self.is_written = False
+        self.is_cut = False  # a chunk was too large to be stored: no more of them are written
         self.written = 0  # chunks
         self.count = 0
         self.length = 0.0  # characters that a chunk takes, the last time
         self.progress: Progress | None = None
 
-    def news(self, number: int, most: int) -> tuple[News, Callable[[], None], int] | None:
-        """What is to be written, with so many chunks at most; None if nothing is new.
+    def news(
+        self, number: int, most: int, largest: int
+    ) -> tuple[News, Callable[[], None], int] | None:
+        """Return what is to be written; None if nothing is new.
 
-        With it what is to be called when it is, and the number of its chunks.
+        Args:
+            number: Of the event.
+            most: How many chunks at most.
+            largest: The most bytes that the database keeps in one row.
+
+        Returns:
+            The news, what is to be called when they are written, and the number of their chunks.
         """
         live = Live.now(self.event.__dict__)
         if live is None or live.attempt != self.attempt:
             return None  # it is over, but for its record
         chunks, progress = live.chunks or [], live.progress
-        new = chunks[self.written : self.written + self._size(chunks, most)]
+        size = 0 if self.is_cut else self._size(chunks, most)
+        new = chunks[self.written : self.written + size]
         if not new and progress is self.progress and len(chunks) == self.count:
             return None
         text = packed_result(Execution.over({"_response": new})) if new else None
+        if text is not None and size_of([text]) > largest:
+            self.is_cut, new, text = True, [], None
         if text is not None:
             self.length = len(text) / len(new)
         fraction, note = (None, None) if progress is None else (progress.fraction, progress.note)
@@ -91,11 +113,13 @@ class Telling:
     Args:
         claims: The attempts that are under way here, by number.
         ask: Has it written what is new, and taken away what was written of attempts that ended.
+        largest: Returns the most bytes that the database keeps in one row.
     """
 
-    def __init__(self, claims: Mapping[int, int], ask: Ask) -> None:
+    def __init__(self, claims: Mapping[int, int], ask: Ask, largest: Callable[[], int]) -> None:
         self._claims = claims
         self._ask = ask
+        self._largest = largest
         self._told: dict[int, Told] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -151,7 +175,7 @@ class Telling:
                 if told.is_written:
                     self._over.append((number, told.attempt))
                 continue
-            found = told.news(number, min(PIECE, left))
+            found = told.news(number, min(PIECE, left), self._largest())
             if found is None:
                 continue
             news, note, size = found

@@ -107,6 +107,10 @@ class Base(Local):
         with speaking(self.path):
             return ask(self._open.reader)
 
+    @property
+    def _largest(self) -> int:
+        return self._open.largest
+
     def _is_open(self) -> bool:
         return self._file is not None
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
+
 from ..sql.holding import Holding
+from ..sql.sizes import MARGIN
 from .bulk import Bulk
 from .commits import Commits
 from .file import connect, open_file, speaking
@@ -19,6 +22,9 @@ __all__ = ("Opened",)
 
 class Opened:
     """Everything that a store has open.
+
+    Attributes:
+        largest: The most bytes of texts that one row keeps.
 
     Args:
         path: The file.
@@ -53,6 +59,7 @@ class Opened:
         except BaseException:
             self._connection.close()
             raise
+        self.largest = self._connection.limit(apsw.SQLITE_LIMIT_LENGTH) - MARGIN
         rows = Bulk(self._connection, queue)
         self.commits = Commits(
             path,

@@ -29,6 +29,7 @@ from ..sql.local import CHUNK, by_and_by, heard
 from ..sql.metering import Deed
 from ..sql.rationing import Ration
 from ..sql.replies import Reply
+from ..sql.sizes import FEWEST, SHORT, check_fresh, check_place
 from ..terms import Terms
 from . import steps
 from .entering import Append, Enter
@@ -102,6 +103,8 @@ class SqliteStore(Manage):
             await self.append_soon(event, priority, room)
         elif entries:
             fresh = await by_and_by(entries, lambda entry: fresh_of(*entry))
+            for one in fresh:
+                check_fresh(one, self._largest)
             await self._append(
                 len(fresh),
                 Enter(fresh, room),
@@ -109,6 +112,9 @@ class SqliteStore(Manage):
             )
 
     async def _append(self, size: int, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
+        if isinstance(step, Append):
+            for place in step.places:
+                check_place(place, self._largest)
         if size > CHUNK:
             return await self._open.commits.append(size, step, then)
         self._bells.ring_ready()
@@ -148,13 +154,8 @@ class SqliteStore(Manage):
         start: bool = False,
         limits: Limits | None = None,
     ) -> tuple[list[Claim], float | None]:
-        now, pulse = self._wall(), self._open.pulse  # in this order: it may be stopped in between
-        if not pulse.is_fine and not await pulse.is_fine_soon():
+        if not await self._may_claim():
             return [], _SWEEP
-        if pulse.is_steady:
-            self._tidy(now)
-        else:
-            self._others = True  # perhaps; it looks later
         length, taken = self._lease if lease is None else lease, Taken()
 
         def lapse() -> float:
@@ -191,6 +192,17 @@ class SqliteStore(Manage):
             wait = _SWEEP  # another process may die
         taken.note_lease()
         return taken.claims, self._wait_for(wait)
+
+    async def _may_claim(self) -> bool:
+        """Look for lapsed leases; return False if this process cannot renew its own."""
+        now, pulse = self._wall(), self._open.pulse  # in this order: it may be stopped in between
+        if not pulse.is_fine and not await pulse.is_fine_soon():
+            return False
+        if pulse.is_steady:
+            self._tidy(now)
+        else:
+            self._others = True  # perhaps; it looks later
+        return True
 
     def _claimed(
         self, answer: steps.Claimed, start: bool, taken: Taken, limits: Limits | None
@@ -230,6 +242,9 @@ class SqliteStore(Manage):
             result: str | None = NOTHING
         else:
             result = packed_result(Execution.over({"_response": response}))
+            long = result is not None and len(result) > SHORT
+            if long and self._is_too_large(event, attempt, result, duration):
+                return
         ended = self._wall()
         if ended <= self._last_ending:
             ended = self._last_ending + 1e-6
@@ -243,6 +258,8 @@ class SqliteStore(Manage):
     def append_soon(self, event: Work, priority: float, room: int | None = None) -> Reply:
         """See ``Prompt``."""
         fresh = fresh_of(event, priority)
+        if len(fresh[2]) > SHORT or len(fresh) > FEWEST:
+            check_fresh(fresh, self._largest)
         if self._bells.ready:  # now, so that a claim comes in time for the same commit
             self._bells.ring_ready()
         file = self._open if self._file is None else self._file
@@ -257,8 +274,8 @@ class SqliteStore(Manage):
         return answers
 
     def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
+        settling = self._settling(settlements, self._ending)
         self._pause(settlements)
-        settling = [self._holding.settling(each, self._ending()) for each in settlements]
         return self._ask(
             steps.Settle(settling), lambda answers: self._settled(settlements, answers)
         )

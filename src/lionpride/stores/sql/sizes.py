@@ -1,0 +1,111 @@
+"""The largest content that a database keeps in one row, checked before it is sent there.
+
+Events of many callers share a transaction. One that the database refuses would fail all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+from uuid import UUID
+
+from ...errors import ValidationError
+from .forms import Fresh, Place, Settling
+
+__all__ = (
+    "FEWEST",
+    "MARGIN",
+    "SHORT",
+    "check_fresh",
+    "check_outcome",
+    "check_place",
+    "check_response",
+    "is_much",
+    "size_of",
+)
+
+MARGIN: Final = 10_000
+"""Bytes that a row may take beside the texts that are checked: names, ids and numbers."""
+
+FEWEST: Final = 5
+"""Columns of an event that has neither a key nor costs of its own."""
+
+_MUCH: Final = 2**28
+"""Characters: a statement of PostgreSQL has less than a gibibyte."""
+
+SHORT: Final = 1_000
+"""Characters of a text that fits anywhere: it need not be checked, which would cost time."""
+
+
+def size_of(texts: Iterable[str | None]) -> int:
+    """Return the bytes that texts take in UTF-8."""
+    return sum(
+        len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        for text in texts
+        if text
+    )
+
+
+def is_much(texts: Iterable[str | None]) -> bool:
+    """Return True if texts are too long to be sent in one statement, though each may be sent."""
+    return sum(len(text) for text in texts if text) > _MUCH
+
+
+def check_fresh(fresh: Fresh, largest: int) -> None:
+    """Refuse an event that is too large to be appended.
+
+    Args:
+        fresh: Its columns.
+        largest: The most bytes that the database keeps in one row.
+
+    Raises:
+        ValidationError: names the event.
+    """
+    _check_event(fresh[0], (fresh[2], *fresh[5:]), largest)
+
+
+def check_place(place: Place, largest: int) -> None:
+    """Do the same for an event that is appended with more than that, or was appended before."""
+    texts = place.payload, place.key, place.costs, place.retry, place.single
+    _check_event(place.id, texts, largest)
+    _check_event(place.id, place.state[6:8], largest)
+
+
+def _check_event(uid: bytes, texts: Iterable[str | None], largest: int) -> None:
+    size = size_of(texts)
+    if size > largest:
+        raise ValidationError(
+            f"event {UUID(bytes=uid)} is too large to be stored: its content takes {size:,} bytes, "
+            f"and the database keeps at most {largest:,} in one row; store the content elsewhere, "
+            "as in a file, and append a reference to it"
+        )
+
+
+def check_outcome(uid: UUID, one: Settling, largest: int) -> None:
+    """Refuse an outcome that is too large to be recorded.
+
+    Args:
+        uid: The id of the event.
+        one: What is to be recorded.
+        largest: The most bytes that the database keeps in one row.
+
+    Raises:
+        ValidationError: names the event.
+    """
+    if one[6] is not None:
+        what = "response" if one[2] == "completed" else "error"
+        _check_outcome(uid, what, size_of(one[6][6:8]), largest)
+
+
+def check_response(uid: UUID, result: str | None, largest: int) -> None:
+    """Do the same for a response alone."""
+    _check_outcome(uid, "response", size_of([result]), largest)
+
+
+def _check_outcome(uid: UUID, what: str, size: int, largest: int) -> None:
+    if size > largest:
+        raise ValidationError(
+            f"the {what} of event {uid} is too large to be stored: it takes {size:,} bytes, and "
+            f"the database keeps at most {largest:,} in one row; store the data elsewhere, as in a "
+            "file, and return a reference to it"
+        )
