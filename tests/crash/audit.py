@@ -9,7 +9,7 @@ from pathlib import Path
 from crash.facts import LEASE, Facts
 from crash.journal import Line, read
 
-RELEASES = ("old", "stop", "exhausted")
+RELEASES = ("old", "stop", "exhausted", "interrupt", "hold")
 """Lines of workers that may release a claim, which counts for nothing, before they start it."""
 
 
@@ -58,6 +58,9 @@ def audit(facts: Facts, journal: Path) -> Findings:
     _check_cancels(facts, lines, found)
     _check_attempts(facts, lines, found)
     _check_overlaps(facts, lines, found)
+    found.wrong += [
+        f"the forked child {line.pid} could append" for line in lines if line.what == "unrefused"
+    ]
     return found
 
 
@@ -68,9 +71,12 @@ def _check_kept(facts: Facts, lines: list[Line], found: Findings) -> None:
         if line.what == "appended" and line.event not in numbers:
             found.lost.append(f"event {line.event}, acknowledged to {line.pid}, is not there")
     ended = {end.number: end for end in facts.finished}
+    struck = _struck(lines)
     for uid, number in numbers.items():
         end = ended.get(number)
-        if end is None or end.status not in ("completed", "cancelled" if uid in asked else ""):
+        may_be = {"completed"} | ({"cancelled"} if uid in asked else set())
+        may_be |= {"failed"} if uid in struck else set()
+        if end is None or end.status not in may_be:
             found.wrong.append(f"event {uid} is {'not ended' if end is None else end.status}")
     told: Counter[str] = Counter()
     for line in lines:
@@ -81,6 +87,12 @@ def _check_kept(facts: Facts, lines: list[Line], found: Findings) -> None:
                 found.lost.append(f"the completion {line} was acknowledged, and is not there")
     found.twice += [f"event {uid}, as was told" for uid, times in told.items() if times > 1]
     found.twice += [f"event {n}, on record" for n, times in facts.ends.items() if times > 1]
+
+
+def _struck(lines: list[Line]) -> set[str]:
+    """Return the events that ran in a process that got SIGINT: KeyboardInterrupt fails them."""
+    interrupted = {line.pid for line in lines if line.what == "interrupt"}
+    return {line.event for line in lines if line.what == "start" and line.pid in interrupted}
 
 
 def _check_cancels(facts: Facts, lines: list[Line], found: Findings) -> None:
@@ -117,9 +129,12 @@ def _check_attempts(facts: Facts, lines: list[Line], found: Findings) -> None:
         last[number] = attempt
         found.order.append(number)
     completed = {end.number for end in facts.finished if end.status == "completed"}
+    struck = {facts.numbers.get(uid) for uid in _struck(lines)}
     for end in facts.finished:
         found.attempts += end.attempt
         found.interrupted += end.interruptions
+        if end.number in struck and end.status == "failed":
+            continue  # by a KeyboardInterrupt, whose attempt may not be kept
         said = end.tries, end.kept, end.denials, end.attempt
         slipped = facts.slips[end.number] if end.number in completed else end.tries
         last_one = 1 if end.number in completed else 0
@@ -145,9 +160,13 @@ def _check_overlaps(facts: Facts, lines: list[Line], found: Findings) -> None:
 
     A process may lose its lease only while one was stopped: itself, or another one, perhaps in the
     middle of a commit, for which every other process waits. Otherwise it renews its leases in time.
+    An executor starts no event again that it runs, whatever befalls it; nor do two in one process,
+    if there is no other worker.
     """
     since = time.time() - time.monotonic()
-    finishes = {(x.event, x.attempt): x.at for x in lines if x.what == "finish"}
+    finishes = {(x.event, x.attempt): x.at for x in lines if x.what in ("finish", "cut")}
+    two = {line.pid for line in lines if line.what == "two"}
+    alone = any(line.what == "alone" for line in lines)
     recorded = {end.number: end.attempt for end in facts.finished}
     deaths, leases = _deaths(lines), _leases(lines)
     stops = [line for line in lines if line.what == "stop"]
@@ -161,6 +180,8 @@ def _check_overlaps(facts: Facts, lines: list[Line], found: Findings) -> None:
             finishes.get((one.event, one.attempt), float("inf")),
             deaths.get(one.pid, float("inf")),
         )
+        if one.pid == other.pid and (alone or one.pid not in two):
+            return end
         if any(stop.pid == one.pid or one.at - LEASE < stop.at < other.at for stop in stops):
             number = facts.numbers[one.event]
             end = min(end, facts.lapse(number, one.attempt, leases[one.pid]) - since)

@@ -30,6 +30,12 @@ RANDOM = "at random"
 STOPS = ("stopped after a claim", "stopped at random")
 """Killed by the parent after it was stopped, mostly for longer than its lease."""
 
+ALONE = ("stopped alone", "held alone")
+"""Killed by the parent after it was stopped, or held the interpreter, as the only worker."""
+
+INTERRUPTED = "interrupted"
+"""Ended by SIGINT; killed by the parent if it does not end."""
+
 EXHAUSTED = "without descriptors"
 """Killed by the parent after it got no file descriptors for a while."""
 
@@ -45,7 +51,10 @@ RARE = ("takeover", "sweep", "renewal")
 PATIENCE = 1.0
 """Seconds that a worker has to reach its point; then the parent kills it as it is."""
 
-LIMIT = 120.0
+ENDING = 20.0
+"""Seconds in which a worker ends that got SIGINT."""
+
+LIMIT = 240.0
 """Seconds after which a campaign that does not end has failed."""
 
 
@@ -65,6 +74,11 @@ COUNTED = {
     "read": "foreign readers",
     "exhausted": "times without descriptors",
     "old": "workers of the release before",
+    "hold": "times with the interpreter held",
+    "interrupt": "interrupts",
+    "fork": "forked children",
+    "orphan": "orphaned children",
+    "refused": "children that were refused",
 }
 """Lines of the journal that the table counts."""
 
@@ -119,7 +133,8 @@ class Campaign:
         self._chosen = chosen
         points = points or (*base.points, RANDOM, RANDOM, RANDOM)
         self._points = (*points, *self._more_points())
-        self._crowd = crowd
+        self._crowd = 1 if "alone" in chosen else crowd
+        self._forks = Random(f"{seed} forks")
         self._mutant = mutant
         self._bag: list[str] = []
         self._written = Journal(self.journal)
@@ -182,7 +197,9 @@ class Campaign:
     def _more_points(self) -> tuple[str, ...]:
         stops = STOPS if "stops" in self._chosen else ()
         exhausted = (EXHAUSTED,) if "descriptors" in self._chosen else ()
-        return stops * 2 + exhausted * 2
+        alone = ALONE if "alone" in self._chosen else ()
+        interrupted = (INTERRUPTED,) if "signals" in self._chosen else ()
+        return stops * 2 + exhausted * 2 + alone * 2 + interrupted * 6
 
     # -- workers -----------------------------------------------------------------------------
 
@@ -205,6 +222,8 @@ class Campaign:
             "observe": point == "settle: told" or rng.random() < 0.5,
             "mutant": self._mutant,
         }
+        if "forks" in self._chosen:
+            drawn["forks"] = self._forks.choice((0, 1, 3))
         worker = await self._nursery.start(**drawn | orders)
         self._workers.add(worker)
         return worker
@@ -223,6 +242,10 @@ class Campaign:
             worker, patience = await self._stop(point, **orders), self._rng.random() * 0.5
         elif point == EXHAUSTED:
             worker, patience = await self._exhaust(**orders), 2.5 * RENEWED
+        elif point in ALONE:
+            worker, patience = await self._stop_alone(point, **orders), 2.0
+        elif point == INTERRUPTED:
+            worker, patience = await self._interrupt(**orders), ENDING
         elif point == RANDOM:
             worker, patience = await self._start(**orders), self._rng.random() * 0.3
         else:
@@ -230,11 +253,13 @@ class Campaign:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(worker.ended), patience)
         if worker.alive:
-            point = point if point in (*STOPS, EXHAUSTED) else RANDOM
+            if point == INTERRUPTED:
+                self.result.findings.wrong.append(f"{worker.pid} did not end after SIGINT")
+            point = point if point in (*STOPS, *ALONE, EXHAUSTED, INTERRUPTED) else RANDOM
             self._written.write_for(worker.pid, "kill")
         code = await worker.end(signal.SIGKILL)
         self._workers.discard(worker)
-        if code == -signal.SIGKILL:
+        if code == -signal.SIGKILL or point == INTERRUPTED:
             self.result.kills[point] += 1
         else:
             self.result.findings.wrong.append(f"a worker that was to die ended with {code}")
@@ -257,6 +282,37 @@ class Campaign:
         worker.send(signal.SIGCONT)
         return worker
 
+    async def _stop_alone(self, point: str, **orders: Any) -> Worker:
+        """Start the only worker, and stop it for two leases while it runs long deeds."""
+        long = {"lease": SHORT, "concurrency": 16, "batches": [6], "pause": 2.0 * SHORT}
+        long["hold"] = 2.0 * SHORT if point == ALONE[1] else 0.0
+        worker = await self._start(urgent=True, **long | orders)
+        with contextlib.suppress(TimeoutError):
+            await until(lambda: self._has_started(worker), PATIENCE)
+        if point == ALONE[0] and worker.alive:
+            self._written.write_for(worker.pid, "stop")
+            worker.send(signal.SIGSTOP)
+            await asyncio.sleep(2.0 * SHORT)
+            worker.send(signal.SIGCONT)
+        return worker
+
+    def _has_started(self, worker: Worker) -> bool:
+        """Return True if a worker runs something."""
+        lines = read(self.journal)
+        return any(line.what == "start" and line.pid == worker.pid for line in lines)
+
+    async def _interrupt(self, **orders: Any) -> Worker:
+        """Start a worker, and send it SIGINT several times, at any point of its commits."""
+        rng = self._rng
+        worker = await self._start(**orders)
+        await asyncio.sleep(rng.uniform(0.05, 0.4))
+        self._written.write_for(worker.pid, "interrupt")
+        self._written.write_for(worker.pid, "kill")  # it ends at some time after this
+        for _ in range(rng.randint(1, 3)):
+            worker.send(signal.SIGINT)
+            await asyncio.sleep(rng.choice((0.0, 0.001, 0.01)))
+        return worker
+
     async def _exhaust(self, **orders: Any) -> Worker:
         """Start a worker that gets no file descriptors at first, and has long deeds."""
         long = {"lease": RENEWED, "concurrency": 16, "batches": [6], "pause": 2.0 * RENEWED}
@@ -275,7 +331,9 @@ class Campaign:
 
     async def _kill(self, executor: Doer) -> None:
         """Keep the crowd complete until so many have died, while events come in."""
-        if "stops" in self._chosen:  # it takes over what a stopped worker has
+        if "alone" in self._chosen:
+            self._written.write("alone")
+        elif "stops" in self._chosen:  # it takes over what a stopped worker has
             self._keeper = await self._start(batches=[], lease=SHORT)
         beside = [asyncio.create_task(each) for each in self._beside(executor)]
         dying: set[asyncio.Task[None]] = set()

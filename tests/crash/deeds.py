@@ -1,6 +1,7 @@
 """The events of the crash tests: they journal their start and their finish."""
 
 import asyncio
+import ctypes
 import os
 import time
 from collections.abc import Callable
@@ -27,7 +28,9 @@ class Hooks:
 
 
 class Deed(Event):
-    """Sleeps, and blocks the event loop if that is asked; it fails ``slips`` times first.
+    """Sleeps, and blocks the event loop or the interpreter if that is asked.
+
+    It fails ``slips`` times first.
 
     ``note`` is a field that the release before lacks (see ``old_release``).
     """
@@ -35,6 +38,7 @@ class Deed(Event):
     label: int = 0
     pause: float = 0.0
     block: float = 0.0
+    hold: float = 0.0
     slips: int = 0
     note: str = ""
 
@@ -49,15 +53,27 @@ async def perform(deed: Any) -> Any:
     journal, attempt = Hooks.journal, deed.execution.attempt
     assert journal is not None, "the worker sets it"
     journal.write("start", deed.id, attempt)
-    Hooks.reached("attempt")
-    if deed.block:
-        time.sleep(deed.block)
-    await asyncio.sleep(deed.pause)
+    try:
+        Hooks.reached("attempt")
+        if deed.block:
+            time.sleep(deed.block)
+        hold_interpreter(journal, getattr(deed, "hold", 0.0))
+        await asyncio.sleep(deed.pause)
+    except BaseException:
+        journal.write("cut", deed.id, attempt)
+        raise
     journal.write("finish", deed.id, attempt)
     Hooks.reached("finished")
     if deed.execution.tries < deed.slips:
         raise Slipped(f"for the {deed.execution.tries + 1}. time")
     return {"label": deed.label, "pid": os.getpid()}
+
+
+def hold_interpreter(journal: Journal, seconds: float) -> None:
+    """Let no other thread run Python for so long, as an extension does that keeps the lock."""
+    if seconds:
+        journal.write("hold")
+        ctypes.PyDLL(None).usleep(round(seconds * 1e6))
 
 
 class Doing(Processor):

@@ -25,6 +25,9 @@ FAULTS = {
     "stops": Fault("workers are stopped after a claim and at random, also past their lease"),
     "descriptors": Fault("a worker gets no file descriptor for half a second"),
     "release": Fault("some workers are of the release before, which lacks a field of the event"),
+    "alone": Fault("the only worker is stopped, or holds the interpreter, for two leases"),
+    "forks": Fault("workers fork children, which live on when they are killed", ("sqlite",)),
+    "signals": Fault("workers get SIGINT several times, also in a commit", ("sqlite",)),
     "removal": Fault("the SQLite file is removed, renamed, replaced or cut", ("sqlite",)),
 }
 """By name."""

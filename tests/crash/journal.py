@@ -18,6 +18,10 @@ class Line(NamedTuple):
     "appended" (acknowledged), "ask" (for a cancel), "cancel" (answered), "start" and "finish" (of
     ``_invoke``), "settled" (as an observer is told), "point" (the process kills itself in the next
     call), "kill" (the parent is about to), "stop" (the process is stopped in the next call),
+    "cut" (of ``_invoke``, by a cancellation or a signal), "interrupt" (the parent sends SIGINT),
+    "two" (the worker has two executors), "alone" (there is one worker at a time), "hold" (a deed
+    holds the interpreter), "fork" (``extra`` is the child), "refused" and "unrefused" (the child
+    has tried to open the store), "orphan" (the child has outlived the worker),
     "exhausted" (it gets no file descriptors), "clock" (the workers' wall clock was set; ``extra``
     is by how much it is ahead), "gone" (the file was removed or changed) or "error" (a worker ends
     with that error).

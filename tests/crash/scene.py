@@ -1,5 +1,6 @@
 """A scene: a few workers on one store, told one by one what befalls them."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -131,6 +132,29 @@ async def stopped_past_its_lease(made: Scene) -> None:
     assert (found.attempts, found.interrupted) == (2, 1)
     assert [line.attempt for line in made.lines("finish")] == [1, 2], "both got to their end"
     assert [line.attempt for line in made.lines("settled")] == [2], "one was put on record"
+
+
+async def stopped_alone(made: Scene, hold: float = 0.0) -> None:
+    """The only worker is stopped, or holds the interpreter, for two leases while it runs deeds."""
+    long = [Deed(pause=3.0) for _ in range(5)]
+    await made.append(*long)
+    only = await made.start(concurrency=16)
+    await made.until("start", len(long))
+    if hold:
+        await made.append(Deed(hold=hold))
+        await made.until("hold", 1)
+    else:
+        made.stop(only)
+        await asyncio.sleep(2.0)
+        only.send(signal.SIGCONT)
+    for _ in range(20):  # which it has to claim
+        await made.append(Deed(pause=0.01))
+        await asyncio.sleep(0.05)
+    found = await made.end()
+    assert not found.troubles(), found.troubles()
+    assert found.interrupted == 0
+    starts = [line.event for line in made.lines("start")]
+    assert len(starts) == len(set(starts)), "each event has started once"
 
 
 async def blocked_past_its_lease(made: Scene) -> None:

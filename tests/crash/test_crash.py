@@ -21,6 +21,7 @@ from crash.scene import (
     clock_jumps_past_a_lease,
     older_release,
     scene,
+    stopped_alone,
     stopped_between_claim_and_start,
     stopped_past_its_lease,
     without_descriptors,
@@ -47,7 +48,7 @@ GROUPS = {
 }
 """Every point, with those that lie near it."""
 
-SLOW = {"removal", "descriptors"}
+SLOW = {"alone", "removal", "descriptors"}
 """Faults that have shorter tests of their own here."""
 
 Play = Callable[[Scene], Awaitable[None]]
@@ -183,6 +184,16 @@ async def test_one_whose_loop_is_blocked_keeps_its_leases(base: Base, tmp_path: 
         scene(workers, base, tmp_path, LEASE) as made,
     ):
         await blocked_past_its_lease(made)
+
+
+@pytest.mark.promise("one-attempt-at-a-time")
+@pytest.mark.parametrize("hold", [0.0, 2.0], ids=["stopped", "interpreter held"])
+async def test_the_only_worker_keeps_what_it_runs(hold: float, base: Base, tmp_path: Path) -> None:
+    async with (
+        nursery() as workers,
+        scene(workers, base, tmp_path, LEASE) as made,
+    ):
+        await stopped_alone(made, hold)
 
 
 @pytest.mark.promise("set-clock-keeps-leases")

@@ -16,6 +16,7 @@ from crash.scene import (
     clock_jumps_past_a_lease,
     older_release,
     scene,
+    stopped_alone,
     stopped_between_claim_and_start,
     stopped_past_its_lease,
     without_descriptors,
@@ -97,6 +98,13 @@ async def test_one_that_is_late_is_fenced_and_one_that_is_blocked_is_not(
 ) -> None:
     async with nursery() as workers, scene(workers, base, tmp_path, LEASE) as made:
         await play(made)
+
+
+@pytest.mark.promise("one-attempt-at-a-time")
+@pytest.mark.parametrize("hold", [0.0, 2.0], ids=["stopped", "interpreter held"])
+async def test_the_only_worker_keeps_what_it_runs(hold: float, base: Base, tmp_path: Path) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path, LEASE) as made:
+        await stopped_alone(made, hold)
 
 
 # -- cancelled -------------------------------------------------------------------------------------

@@ -10,7 +10,18 @@ from pathlib import Path
 from random import Random
 
 from crash.bases import BASES
-from crash.campaign import COUNTED, EXHAUSTED, RANDOM, REMOVED, STOPS, Campaign, Result, folder
+from crash.campaign import (
+    ALONE,
+    COUNTED,
+    EXHAUSTED,
+    INTERRUPTED,
+    RANDOM,
+    REMOVED,
+    STOPS,
+    Campaign,
+    Result,
+    folder,
+)
 from crash.faults import FAULTS, choose, faults_of
 from crash.workers import nursery
 
@@ -80,7 +91,10 @@ def _print(results: list[Result], points: tuple[str, ...], seconds: float) -> in
         ("cancelled", sum(each.cancelled for each in found)),
         ("starts of workers", sum(each.starts for each in results)),
         ("kills", sum(kills.values())),
-        *((f"  {point}", kills[point]) for point in (*points, *STOPS, EXHAUSTED, RANDOM)),
+        *(
+            (f"  {point}", kills[point])
+            for point in (*points, *STOPS, *ALONE, EXHAUSTED, INTERRUPTED, RANDOM)
+        ),
         *((name, deeds[name]) for name in (*COUNTED.values(), REMOVED)),
         ("lost", sum(len(each.lost) for each in found)),
         ("completed twice on record", sum(len(each.twice) for each in found)),

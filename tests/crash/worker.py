@@ -8,7 +8,7 @@ import threading
 from contextlib import AsyncExitStack
 from typing import Any
 
-from crash import descriptors, mutants, on_postgres, points_on_sqlite
+from crash import children, descriptors, mutants, on_postgres, points_on_sqlite
 from crash.deeds import QUEUE, Deed, Doer, Hooks
 from crash.facts import LEASE
 from crash.journal import Journal
@@ -35,6 +35,8 @@ class Orders(BaseModel):
         concurrency: How many deeds it does at once.
         batches: How many deeds it appends, batch after batch.
         urgent: Whether these run before all others.
+        hold: For how long the last of them holds the interpreter.
+        forks: How many children it forks, one after another.
         stream: Whether it then appends one deed after another until it is told to end.
         loses_file: Whether it has to end with an error, which is journaled and not printed.
         pause: What each of these deeds sleeps.
@@ -56,6 +58,8 @@ class Orders(BaseModel):
     concurrency: int = 8
     batches: list[int] = []
     urgent: bool = False
+    hold: float = 0.0
+    forks: int = 0
     stream: bool = False
     loses_file: bool = False
     pause: float = 0.0
@@ -100,6 +104,9 @@ async def _run(orders: Orders, journal: Journal, fuse: Reached) -> None:
         if orders.observe:
             watch_answers(executor, journal, fuse)
         await executor.store.counts()
+    if orders.executors > 1:
+        journal.write("two")
+    forking = asyncio.create_task(children.fork_some(orders.url, orders.forks, journal))
     if orders.exhausted:
         journal.write("exhausted")
         threading.Timer(descriptors.SECONDS, descriptors.exhaust()).start()
@@ -110,6 +117,7 @@ async def _run(orders: Orders, journal: Journal, fuse: Reached) -> None:
             await _append_all(orders, executors, deed, journal, enough)
             await enough.wait()
     except StoreError as error:
+        forking.cancel()
         journal.write("error", extra=str(error).replace(" ", "_"))
         if orders.loses_file:
             raise SystemExit(1) from None
@@ -133,9 +141,11 @@ async def _append_all(
     for number, size in enumerate(orders.batches):
         label, executor = os.getpid() * 100 + number, executors[number % len(executors)]
         deeds = [deed(label=label, pause=orders.pause, slips=n % 3) for n in range(size)]
+        if orders.hold and deed is Deed:
+            deeds.append(Deed(label=label, hold=orders.hold))
         try:
             if orders.urgent:
-                await executor.append_many(deeds, [0.0] * size)
+                await executor.append_many(deeds, [0.0] * len(deeds))
                 _note(journal, deeds)
             else:
                 await _append(executor, journal, deeds, at_once=bool(label % 2))
