@@ -1,7 +1,12 @@
 """The public names at work together, as the opening of the README shows them."""
 
 import asyncio
+import importlib
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -115,3 +120,33 @@ async def test_the_shortest_program() -> None:
     await executor.forward()
     assert event.response == "hello Ada"
     assert event.execution.duration == 1.0
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("element", ["Element"]),
+        ("event", ["Event", "EventStatus", "Execution"]),
+        ("flow", ["Flow"]),
+        ("pile", ["Pile"]),
+        ("processor", ["Executor", "Processor"]),
+        ("progression", ["Progression"]),
+    ],
+)
+def test_the_import_paths_of_the_original_package(module, names):
+    found = importlib.import_module(f"lionpride.core.{module}")
+    for name in names:
+        assert getattr(found, name) is getattr(lionpride, name)
+
+
+def test_a_folder_that_holds_the_original_package_too_is_refused(tmp_path):
+    shutil.copytree(Path(lionpride.__file__).parent, tmp_path / "lionpride")
+    (tmp_path / "lionpride" / "libs").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", "import lionpride"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "ImportError: two packages named lionpride" in done.stderr

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from .core import (
+from pathlib import Path as _Path
+
+if (_Path(__file__).parent / "libs").exists():
+    raise ImportError(
+        "two packages named lionpride are installed into one folder: run 'pip uninstall lionpride "
+        "lionpride-core', then install one of them again; lionpride-core has the core of lionpride"
+    )
+
+from .core import (  # after the check: a mixture of both has other names
     Defer,
     Element,
     Event,

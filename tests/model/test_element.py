@@ -23,6 +23,7 @@ from pydantic import BaseModel, Field, computed_field, field_validator, model_va
 from lionpride.errors import ConfigurationError, NotFoundError, ValidationError
 from lionpride.model.codec import Unserializable
 from lionpride.model.element import Element, as_id
+from lionpride.model.given import utc_time
 
 ID = UUID(int=7)
 TIME = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -71,6 +72,18 @@ class Curious(Element):
 
     def look(self):
         return self.id, self.created_at, self.created_timestamp
+
+
+@given(st.floats(1_500_000_000, 4_000_000_000))
+def test_an_element_is_never_created_after_it_was_made(made):
+    """A rounded time could be later than a ``now()`` taken afterwards."""
+    assert utc_time(made).timestamp() <= made
+    assert made - utc_time(made).timestamp() < 2e-6
+
+
+@given(st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC)))
+def test_a_time_that_is_given_is_kept_to_the_microsecond(time):
+    assert utc_time(time.timestamp()) == time
 
 
 @pytest.mark.parametrize("given", [{}, {"id": ID}, {"created_at": TIME}, {"metadata": {"a": 1}}])

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode, read_elements_with
-from .given import as_data, as_metadata, as_time, time_as
+from .given import as_data, as_metadata, as_time, time_as, utc_time
 from .ids import made_id
 from .lazy import ARRIVING, made_on_first_use
 from .marks import marks_of, take_marks
@@ -71,7 +71,7 @@ class Element(BaseModel):
         @made_on_first_use
         def created_at(self) -> datetime:
             """When the element was made, in UTC."""
-            return datetime.fromtimestamp(self.created_timestamp, UTC)
+            return utc_time(self.created_timestamp)
 
         @property
         def metadata(self) -> dict[str, Any]:
@@ -223,9 +223,7 @@ class Element(BaseModel):
 
     def _assembled(self, metadata: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         """What ``to_dict("json")`` gives, of parts that are plain."""
-        made: datetime = self.__dict__.get("created_at") or datetime.fromtimestamp(
-            self.created_timestamp, UTC
-        )
+        made: datetime = self.__dict__.get("created_at") or utc_time(self.created_timestamp)
         created_at = made.isoformat()
         return {"id": str(self.id), "created_at": created_at, "metadata": metadata, **fields}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
@@ -13,7 +13,9 @@ from ..errors import ValidationError
 if TYPE_CHECKING:
     from .element import Element
 
-__all__ = ("as_data", "as_metadata", "as_time", "time_as")
+__all__ = ("as_data", "as_metadata", "as_time", "time_as", "utc_time")
+
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def as_time(value: Any) -> datetime:
@@ -29,6 +31,15 @@ def as_time(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     raise ValidationError(f"{value!r} is no time: give a datetime, ISO text or a timestamp")
+
+
+def utc_time(timestamp: float) -> datetime:
+    """Return the time of a Unix timestamp in UTC, never later than the timestamp.
+
+    ``datetime.fromtimestamp`` rounds to the nearest microsecond, which may lie in the future.
+    """
+    time = datetime.fromtimestamp(timestamp, UTC)
+    return time - _MICROSECOND if time.timestamp() > timestamp else time
 
 
 def as_metadata(value: Any) -> dict[str, Any]:

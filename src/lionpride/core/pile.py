@@ -1,0 +1,5 @@
+"""Import path of the original package: ``lionpride.core.pile``."""
+
+from ..model.pile import Pile
+
+__all__ = ("Pile",)
