@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 from engine.goods import Desk, Pages, Square
 
@@ -89,3 +90,33 @@ async def test_workers_and_producers_share_two_connections(tmp_path: Path) -> No
             assert (await producer.store.counts())[EventStatus.COMPLETED] == 301
             assert len(await producer.store.workers()) == 2  # type: ignore[attr-defined]
             await producer.store.close()
+
+
+@pytest.mark.guard(60)
+@pytest.mark.promise("postgres-settings-of-others")
+async def test_settings_of_the_role_change_nothing_behind_pgbouncer() -> None:
+    """Many append the same values under a default of repeatable read, which sees no other's."""
+    with Server() as server:
+        made = Desk(store=server.url)
+        await made.store.counts()
+        await made.store.close()
+        connection = await asyncpg.connect(server.url)
+        await connection.execute(
+            "ALTER ROLE postgres SET default_transaction_isolation = 'repeatable read'; "
+            "ALTER ROLE postgres SET search_path = mine, pg_catalog"
+        )
+        await connection.close()
+        async with bouncing(server) as url:
+            desks = [Desk(store=url, queue="q") for _ in range(8)]
+
+            async def append(desk: Desk) -> None:
+                for number in range(60):
+                    await desk.append(Square(number=number), unique=str(number))
+
+            await asyncio.gather(*map(append, desks))
+            assert (await desks[0].store.counts())[EventStatus.PENDING] == 60
+            async with desks[0] as worker:
+                await worker.join()
+            assert (await desks[1].store.counts())[EventStatus.COMPLETED] == 60
+            for desk in desks:
+                await desk.store.close()

@@ -1,6 +1,5 @@
 """A publication of all tables, as for a copy of the database elsewhere: the queue goes on."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -9,9 +8,10 @@ from typing import Any
 
 import asyncpg
 import pytest
-from engine.goods import Desk, Pages, Square
+from engine.goods import Desk, Square
+from stores.postgres.doing import do_everything
 
-from lionpride.core import EventStatus, Retry
+from lionpride.core import EventStatus
 from lionpride.stores.postgres import migrating, upkeep
 from tools.postgres_server import QUICK, Server
 
@@ -41,35 +41,6 @@ async def published(server: Server) -> AsyncIterator[Any]:
 
 def desk_on(server: Server, schema: str) -> Desk:
     return Desk(store=f"{server.url}&lionpride_schema={schema}")
-
-
-async def do_everything(desk: Desk, connection: Any, gate: Path) -> None:
-    """Have events go through all tables, by each way there is."""
-    store: Any = desk.store
-    later = await desk.append(Square(number=1), delay=3600.0)
-    gone = await desk.append(Square(number=2), delay=3600.0)
-    short = await desk.append(Square(number=2), ttl=0.01)
-    assert await desk.cancel(later)
-    await desk.remove(gone)
-    while short.status is EventStatus.PENDING:
-        await asyncio.sleep(0.01)
-    assert short.status is EventStatus.CANCELLED
-    await desk.append(Square(number=3), connection=connection)
-    async with desk:
-        assert await desk.result(await desk.append(Square(number=3))) == 9
-        failing = await desk.append(Square(number=-1), retry=Retry(attempts=2, backoff=0.01))
-        await desk.join()
-        assert failing.status is EventStatus.FAILED
-        await desk.retry(failing)
-        pages = await desk.append(Pages(path=str(gate)))
-        async for _ in desk.stream(pages):
-            gate.touch()
-        await desk.pause()
-        await desk.resume()
-        await desk.join()
-        await store.sweep()
-    await store.prune(list(EventStatus))
-    assert sum((await store.counts()).values()) == 0
 
 
 _WITHOUT_IDENTITY = """

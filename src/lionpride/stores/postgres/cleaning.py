@@ -69,7 +69,7 @@ class Cleaning:
         began = monotonic()
         for table in HOT:
             # The file is not cut off at its end: that would take a lock that claims wait for.
-            await db.run(
+            await db.vacuum(
                 f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON, TRUNCATE OFF, PARALLEL 0) {{{table}}}"
             )
         ended = monotonic()

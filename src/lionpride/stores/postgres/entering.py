@@ -17,7 +17,7 @@ from ..sql.forms import PENDING, Fresh, Place
 from .link import Db
 from .placing import finish, let_wait
 from .reading import standing
-from .speaking import lost
+from .speaking import is_full, lost
 
 __all__ = ("Append", "Enter", "enter", "exists")
 
@@ -111,6 +111,23 @@ async def enter(
             on the disk yet. Who claims one has it there, since commits are written in order.
         seen: Called when the events can be claimed, after such a notice.
     """
+    if notice is not None:
+        try:
+            return await _enter(db, fresh, limits, notice, seen)
+        except Exception as error:
+            if not is_full(error):
+                raise
+    return await _enter(db, fresh, limits, None, seen)  # the notification is a hint
+
+
+async def _enter(
+    db: Db,
+    fresh: Sequence[Fresh],
+    limits: Sequence[int | None],
+    notice: tuple[str, str] | None,
+    seen: Callable[[], object],
+) -> list[int | Exception]:
+    """Take in events in one transaction; the arguments are those of ``enter``."""
     wanted, refused = fresh, dict[int, Exception]()
     if any(limit is not None for limit in limits):
         async with db.transaction():

@@ -44,11 +44,12 @@ class Db:
         again: Whether the step was tried before, and nobody knows what came of that.
     """
 
-    __slots__ = ("_connection", "_link", "again", "names", "shard")
+    __slots__ = ("_connection", "_door", "_link", "again", "names", "shard")
 
     def __init__(self, connection: Connection, link: Link, again: bool) -> None:
         self._connection = connection
         self._link = link
+        self._door = link.pool.door
         self.names = link.names
         self.shard = link.shard
         self.again = again
@@ -106,16 +107,19 @@ class Db:
 
     async def rows(self, text: str, *bound: Any) -> list[Any]:
         """All rows that a statement gives."""
-        found: list[Any] = await self._connection.fetch(self.names.fill(text), *bound)
+        async with self._door.statement(self._connection):
+            found: list[Any] = await self._connection.fetch(self.names.fill(text), *bound)
         return found
 
     async def row(self, text: str, *bound: Any) -> Any:
         """The first row; None if there is none."""
-        return await self._connection.fetchrow(self.names.fill(text), *bound)
+        async with self._door.statement(self._connection):
+            return await self._connection.fetchrow(self.names.fill(text), *bound)
 
     async def value(self, text: str, *bound: Any) -> Any:
         """The first column of the first row; None if there is none."""
-        return await self._connection.fetchval(self.names.fill(text), *bound)
+        async with self._door.statement(self._connection):
+            return await self._connection.fetchval(self.names.fill(text), *bound)
 
     async def line(self, text: str, *bound: Any, size: int) -> AsyncIterator[list[Any]]:
         """The rows that a statement gives, so many at a time, within a transaction."""
@@ -127,21 +131,27 @@ class Db:
 
     async def run(self, text: str, *bound: Any) -> int:
         """How many rows a statement has written."""
-        said = await self._connection.execute(self.names.fill(text), *bound)
+        async with self._door.statement(self._connection):
+            said = await self._connection.execute(self.names.fill(text), *bound)
         number = said.rpartition(" ")[2]
         return int(number) if number.isdigit() else 0
 
     async def many(self, text: str, bound: Iterable[tuple[Any, ...]]) -> None:
         """A statement for each row of arguments."""
-        await self._connection.executemany(self.names.fill(text), bound)
+        async with self._door.statement(self._connection):
+            await self._connection.executemany(self.names.fill(text), bound)
+
+    async def vacuum(self, text: str) -> None:
+        """Run a statement that no transaction may have around it."""
+        await self._connection.execute(self.names.fill(text))
 
     def transaction(self) -> Any:
         """All that is done within, or nothing."""
-        return self._connection.transaction()
+        return self._door.transaction(self._connection)
 
     def snapshot(self) -> Any:
         """All that is asked within is answered as of one moment."""
-        return self._connection.transaction(isolation="repeatable_read", readonly=True)
+        return self._door.snapshot(self._connection)
 
     async def lock(self, *what: str) -> None:
         """Take advisory locks of these names, in this order, until the transaction ends.
@@ -311,7 +321,7 @@ class Link:
         locked by then. The one that was drawn by lot, if all are taken, if who asks next has
         another session, or if this role may not lock anything.
         """
-        if not self.pool.is_direct:
+        if not self.pool.door.is_direct:
             return self.shard
         key = f"{self.names.schema}.{self.names.prefix}tally {self.queue}"
         found: int | None = None

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
 from .migrating import make_sure
 from .names import Names
+from .settings import begun, prepare, startup
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
 __all__ = ("Door", "Pool")
 
-_PLANS: Final[Mapping[str, str]] = {
-    # The plan of each statement is the one that was meant, whatever the statistics of a table say
-    # that was empty a minute ago.
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_bitmapscan": "off",
-    "enable_material": "off",
-    "jit": "off",
-    "default_transaction_isolation": "read committed",
-    "synchronous_commit": "on",
-}
 _STATEMENTS: Final = 500
 """Statements that a connection keeps prepared."""
 
@@ -58,7 +46,7 @@ class Door:
         self._url = url
         self._names = names
         self._patience = max(patience, 0.1)
-        self._settings = {} if pgbouncer else {"application_name": "lionpride", **_PLANS}
+        self._settings = {} if pgbouncer else startup(url)
         self._statements = 0 if pgbouncer else _STATEMENTS
         self.is_direct = not pgbouncer
 
@@ -87,7 +75,31 @@ class Door:
             max_cached_statement_lifetime=0,
             server_settings=self._settings,
         )
+        try:
+            if self.is_direct:
+                await prepare(connection, self._url)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
+
+    def transaction(self, connection: Connection) -> AbstractAsyncContextManager[Any]:
+        """A transaction, or a savepoint within one, that no setting of others changes."""
+        if self.is_direct or connection.is_in_transaction():
+            return connection.transaction(isolation="read_committed")
+        return begun(connection)
+
+    def snapshot(self, connection: Connection) -> AbstractAsyncContextManager[Any]:
+        """A transaction that reads as of one moment."""
+        if self.is_direct:
+            return connection.transaction(isolation="repeatable_read", readonly=True)
+        return begun(connection, "ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def statement(self, connection: Connection) -> AbstractAsyncContextManager[Any]:
+        """What a single statement is to run in."""
+        if self.is_direct or connection.is_in_transaction():
+            return nullcontext()
+        return begun(connection)
 
     async def open_first(self) -> Connection:
         """A connection to a server that has the tables; they are made if there are none."""
@@ -127,9 +139,9 @@ class Pool:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
-    def is_direct(self) -> bool:
-        """Whether a connection has the same session all the time."""
-        return self._door.is_direct
+    def door(self) -> Door:
+        """How its connections are opened."""
+        return self._door
 
     async def take(self, wanted: Connection | None = None) -> Connection:
         """A connection that nobody else has.

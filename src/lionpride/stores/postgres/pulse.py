@@ -105,7 +105,9 @@ class Beat:
             now = None if self._clock is None else self._clock()
             workers = sorted(names())
             abouts = [said.get(name) for name in workers]
-            rows = await self._connection.fetch(self._text, now, self._lease, workers, abouts)
+            async with self._door.statement(self._connection):
+                bound = now, self._lease, workers, abouts
+                rows = await self._connection.fetch(self._text, *bound)
         return at, set(workers) - {row[0] for row in rows}
 
 
