@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -20,6 +21,8 @@ SOCKET = ".s.PGSQL.5432"
 PARSE = re.compile(rb"P....(__asyncpg_\w+__)\0([^\0]*)\0", re.DOTALL)
 BIND = re.compile(rb"B....\0(__asyncpg_\w+__)\0", re.DOTALL)
 """Messages of the protocol that name a prepared statement, as asyncpg does."""
+COMMIT = re.compile(rb"Q....COMMIT;", re.DOTALL)
+"""The message that ends a transaction of several statements."""
 
 
 class Wire:
@@ -29,6 +32,7 @@ class Wire:
         url: Where clients find it.
         lost: How many answers were lost.
         held: Set when a statement is held up.
+        cut_off: Set when a connection was cut by ``cut``.
     """
 
     def __init__(self, url: str) -> None:
@@ -37,9 +41,13 @@ class Wire:
         self.url = url.replace(self._host, self._folder.name)
         self._pattern: re.Pattern[bytes] | None = None
         self.lost = 0
+        self._cuts: re.Pattern[bytes] | None = None
+        self._cuts_commit = False
+        self.cut_off = asyncio.Event()
         self._holds: re.Pattern[bytes] | None = None
         self.held = asyncio.Event()
         self._let_go = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def hold(self, statement: str) -> None:
         """Hold up the next statement in whose text this pattern is found, until ``let_go``."""
@@ -59,22 +67,42 @@ class Wire:
         """Have clients that connect from now on reach another server, as after a failover."""
         (self._host,) = parse_qs(urlsplit(url).query)["host"]
 
+    def cut(self, statement: str, *, at_commit: bool = False) -> None:
+        """Cut the connection of the next such statement while the server works on it.
+
+        The client hears of the cut at once. The server hears of nothing, and goes on.
+
+        Args:
+            statement: A pattern that is in the text of the statement.
+            at_commit: Cut the COMMIT of the statement's transaction instead.
+        """
+        self._cuts, self._cuts_commit = re.compile(statement.encode()), at_commit
+        self.cut_off.clear()
+
     async def serve(self) -> asyncio.Server:
         return await asyncio.start_unix_server(self._pass, Path(self._folder.name, SOCKET))
 
     async def _pass(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
             server, to = await asyncio.open_unix_connection(Path(self._host, SOCKET))
         except OSError:  # the server is away
             back.close()
             return
         texts: dict[bytes, bytes] = {}  # of prepared statements, by name
-        cut = asyncio.Event()
+        cut, at_commit = asyncio.Event(), False
         told = asyncio.create_task(self._answer(server, back, cut))
         try:
             while data := await client.read(1 << 16):
                 texts |= dict(PARSE.findall(data))
+                cuts_now = at_commit and COMMIT.search(data) is not None
                 for name in BIND.findall(data):
+                    if self._cuts is not None and self._cuts.search(texts.get(name, b"")):
+                        self._cuts, at_commit = None, self._cuts_commit
+                        cuts_now = not at_commit
                     if self._pattern is not None and self._pattern.search(texts.get(name, b"")):
                         self._pattern = None
                         cut.set()
@@ -83,6 +111,11 @@ class Wire:
                         self.held.set()
                         await self._let_go.wait()
                 to.write(data)
+                if cuts_now:
+                    cut.set()
+                    back.transport.abort()
+                    self.cut_off.set()
+                    await told  # keep the server's side open until it has answered
         finally:
             told.cancel()
             to.close()
@@ -105,7 +138,12 @@ class Wire:
         finally:
             back.close()
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Cut all connections."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         self._folder.cleanup()
 
 
@@ -142,4 +180,4 @@ async def wire_to(url: str) -> AsyncIterator[Wire]:
         yield wire
     finally:
         serving.close()
-        wire.close()
+        await wire.close()

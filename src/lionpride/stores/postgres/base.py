@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from ...model.execution import EventStatus
 from ...rules.lifecycle import Ending
 from ..shown import MOST
 from ..sql.columns import after, entries_of
-from ..sql.forms import Entry, Exit, Found, Waits
+from ..sql.forms import Entry, Exit, Found, Settling, Waits
 from ..sql.local import Local, until_done
 from ..sql.options import check_options
 from ..url import redact, standard_url
@@ -85,6 +86,7 @@ class Base(Local):
         self._listen, self._poll = listen and not pgbouncer, poll
         self._retain = retain
         self._names: set[str] = set()  # under which is claimed here
+        self._unsettled: dict[int, int] = {}  # claimed, not built, and being given back or failed
         self._opened: Opened | None = None
         self._pulse = pulse_of(self._door, self.names, lease, clock, self.place)
         self._ear = Ear(self._door, self.names.channel, self._hear)
@@ -172,6 +174,7 @@ class Base(Local):
                 await self._herald.leave()
         finally:
             self._opened = None
+            self._unsettled.clear()  # what fails now is not tried again
             await self._herald.stop()
             await opened.close()
 
@@ -208,7 +211,15 @@ class Base(Local):
         state = after(ending, entries_of("pending", (attempt, *one[4:])))
         failed = [(one[0], attempt, "failed", 0.0, 0.0, one[2], state)]
         opened, step = self._open, lambda db: settling.settle(db, failed)
-        until_done(lambda: self._ask(step) if self._opened is opened else None)
+        self._unsettled[one[0]] = attempt
+        then = partial(self._settled_unbuilt, failed)
+        until_done(lambda: self._ask(step, then) if self._opened is opened else None)
+
+    def _settled_unbuilt(self, rows: Sequence[Settling], _: object) -> None:
+        """Claims of events that could not be built here have ended."""
+        for number, attempt, *_ in rows:
+            if self._unsettled.get(number) == attempt:
+                del self._unsettled[number]
 
 
 def place_of(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from math import inf
 from typing import Any, Final, cast
 
 from ...model import registry
@@ -22,7 +23,6 @@ from .cleaning import Cleaning
 from .completing import Completing
 from .expiring import Expire
 from .lanes import Asked, take
-from .leasing import disown
 from .link import Db
 from .news import ENDED, READY
 from .opened import Opened
@@ -212,15 +212,12 @@ class Claims(TakingIn):
         raise NotImplementedError
 
     async def _take(self, db: Db, step: Any) -> Any:
-        """Take a step; first let go of what a claim has taken that failed, or was not heard of."""
-        if db.unheard:
-            await disown(db, self._names, self._holding.claims)
-            db.settled()
-            self._others = True  # for a sweep to see
+        """Take a step; if it fails, have a reap precede the next claim."""
         try:
             return await step(db)
         except Exception:
-            db.doubt()  # a claim may have taken something, and failed at what came then
+            # A claim may have leased events before it failed, or be committed without an answer.
+            self._swept, self._others = -inf, True
             raise
 
     async def _claimed(
@@ -346,10 +343,12 @@ class Claims(TakingIn):
         self._until_done(opened, lambda: self._settle([(*claim, RELEASED) for claim in claims]))
 
     def _return(self, rows: list[Settling]) -> None:
-        opened = self._open
-        self._until_done(opened, lambda: opened.ask(opened.settle, rows, self._returned))
+        opened, then = self._open, partial(self._returned, rows)
+        self._unsettled.update((row[0], row[1]) for row in rows)
+        self._until_done(opened, lambda: opened.ask(opened.settle, rows, then))
 
-    async def _returned(self, answers: Sequence[Settled]) -> None:
+    async def _returned(self, rows: Sequence[Settling], answers: Sequence[Settled]) -> None:
+        self._settled_unbuilt(rows, answers)
         self._herald.tell(READY + ENDED if Settled.CANCELLED in answers else READY)
         self._ring_if_idle()
 

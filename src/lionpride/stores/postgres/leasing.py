@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from ..contract import Extended
 from ..sql.host import is_dead, this_process
 from .link import Db
 
-__all__ = ("BEAT", "Discharge", "Enlist", "Extend", "attended", "disown", "lapse")
+__all__ = ("BEAT", "Discharge", "Enlist", "Extend", "attended", "lapse")
 
 GONE: Final = 3600.0
 """Seconds after which a worker is forgotten that gave no sign of life, and did not take leave."""
@@ -37,12 +37,6 @@ RETURNING w.name
 """
 """Gives a sign of life of workers, and what they say; all that they hold is held for so long."""
 
-_DISOWN: Final = """
-UPDATE {lease} l SET until = 0, worker = '' WHERE l.worker = ANY($1::text[]) AND NOT EXISTS (
-    SELECT FROM unnest($2::bigint[], $3::int[]) AS known (number, attempt)
-    WHERE known.number = l.number AND known.attempt = l.attempt
-)
-"""
 _EXTEND: Final = """
 UPDATE {lease} l SET until = {now} + $2
 FROM unnest($3::bigint[], $4::int[]) AS given (number, attempt)
@@ -87,19 +81,6 @@ async def lapse(db: Db, worker: str) -> None:
     """End the leases of a worker, whose process is dead, and forget it."""
     await db.run("UPDATE {lease} SET until = 0 WHERE worker = $1", worker)
     await db.run("DELETE FROM {worker} WHERE name = $1", worker)
-
-
-async def disown(db: Db, workers: Collection[str], claims: Mapping[int, int]) -> None:
-    """Let go of what workers have leased in a claim that they were not told of.
-
-    Nobody would run it, and they live, so it would be held for ever. A sweep gives it back.
-
-    Args:
-        db: The tables.
-        workers: Those of this process.
-        claims: The attempts that it knows of, by number.
-    """
-    await db.run(_DISOWN, list(workers), list(claims), list(claims.values()))
 
 
 async def attended(db: Db, but: Collection[str]) -> bool:

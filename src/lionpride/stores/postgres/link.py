@@ -77,19 +77,6 @@ class Db:
         return await self.known_queue()
 
     @property
-    def unheard(self) -> bool:
-        """Whether a step before, over the same link, may have done what nobody was told of."""
-        return self._link.unheard
-
-    def doubt(self) -> None:
-        """The step has failed, and nobody is told of what it did before that."""
-        self._link.unheard = True
-
-    def settled(self) -> None:
-        """What may have been done then is dealt with."""
-        self._link.unheard = False
-
-    @property
     def queue_name(self) -> str:
         """The name of the queue."""
         return self._link.name
@@ -221,7 +208,6 @@ class Link:
         self.name = name
         self.shard = shard
         self.queue = 0
-        self.unheard = False  # what a step before has done, if anything, nobody was told
         self._writes = writes
         self._where = where
         self._patience = patience
@@ -284,7 +270,7 @@ class Link:
             except BaseException:  # in the midst of an answer
                 if connection is not None:
                     self.pool.drop(connection)
-                    connection, self.unheard = None, True
+                    connection = None
                 raise
             finally:
                 if connection is not None:
@@ -295,7 +281,6 @@ class Link:
     def _lose(self, connection: Connection, error: Exception) -> None:
         """Close a connection that is of no use any more, and the others if its server is not."""
         self.pool.drop(connection)
-        self.unheard = True
         if is_read_only(error):
             self.pool.renew()
 

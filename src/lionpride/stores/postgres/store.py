@@ -209,7 +209,12 @@ class PostgresStore(Claims):
     def _sweep(self, limit: int, may_reap: Callable[[], bool] = lambda: True) -> Sweep:
         now = None if self._given is None else self._given()
         names, workers = frozenset(self._names), frozenset(self._workers)
-        return Sweep(names, workers, self._lease, now, limit, may_reap)
+        known = self._known_attempts
+        return Sweep(names, workers, self._lease, known, now, limit, may_reap)
+
+    def _known_attempts(self) -> dict[int, int]:
+        """Return the attempts that this process has claimed, by number."""
+        return self._holding.claims | self._unsettled
 
     async def _swept_up(self, swept: Swept) -> int:
         self._others = swept.others

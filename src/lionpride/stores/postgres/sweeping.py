@@ -1,12 +1,12 @@
-"""What is held under a lapsed lease, or by a dead process, is given back."""
+"""Reap: return the events of lapsed leases, of dead processes and of claims without an answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...rules.lifecycle import after_interruption
+from ...rules.lifecycle import RELEASED, after_interruption
 from ..sql.columns import packed_cancel, packed_ending
 from ..sql.forms import PENDING, PROCESSING, STATE
 from ..sql.host import host, is_dead
@@ -17,18 +17,27 @@ from .takings import read_held, spend_held, tidy
 
 __all__ = ("Sweep", "Swept")
 
-_IS_LAPSED: Final = """
-FROM {lease} l
-LEFT JOIN LATERAL (SELECT w.until FROM {worker} w WHERE w.name = l.worker LIMIT 1) w ON true
-WHERE l.queue = $2 AND l.until < {now} AND (w.until IS NULL OR w.until < {now})
+_IS_UNKNOWN: Final = """(
+    l.worker = ANY($3::text[])
+    AND (l.number, l.attempt) NOT IN (SELECT * FROM unnest($4::bigint[], $5::int[]))
+)"""
+"""True for a lease of a worker of this process that belongs to no attempt that it knows of.
+
+``NOT IN`` hashes the known attempts, so that each lease is looked up once.
+"""
+_IS_LAPSED: Final = f"""
+FROM {{lease}} l
+LEFT JOIN LATERAL (SELECT w.until FROM {{worker}} w WHERE w.name = l.worker LIMIT 1) w ON true
+WHERE l.queue = $2
+    AND (l.until < {{now}} AND (w.until IS NULL OR w.until < {{now}}) OR {_IS_UNKNOWN})
 """
 _LOOK: Final = f"""
 SELECT {{now}}, EXISTS (SELECT {_IS_LAPSED}),
-    EXISTS (SELECT FROM {{lease}} WHERE queue = $2 AND worker <> ALL($3::text[])),
+    EXISTS (SELECT FROM {{lease}} WHERE queue = $2 AND worker <> ALL($6::text[])),
     EXISTS (SELECT FROM {{pool}} WHERE last + per < {{now}} - 1 AND paused < {{now}} - 1),
-    (SELECT array_agg(name) FROM {{worker}} WHERE name = ANY($3::text[])),
+    (SELECT array_agg(name) FROM {{worker}} WHERE name = ANY($6::text[])),
     (SELECT array_agg(ARRAY[name, pid::text, born]) FROM {{worker}}
-     WHERE queue = $2 AND host = $4 AND name <> ALL($3::text[])),
+     WHERE queue = $2 AND host = $7 AND name <> ALL($6::text[])),
     EXISTS (SELECT FROM {{tally}} WHERE queue = $2 AND shard < 0),
     (SELECT count(*) FROM {{worker}} WHERE queue = $2 AND until >= {{now}})
 """
@@ -43,8 +52,8 @@ WHERE queue = $1 AND shard = $2 AND EXISTS (SELECT FROM loose)
 
 _STATE: Final = ", ".join(f"l.{each.strip()}" for each in STATE.split(","))
 _LAPSED: Final = f"""
-SELECT l.held, l.cancel, l.number, l.priority, {_STATE}
-{_IS_LAPSED} ORDER BY l.number LIMIT $3 FOR UPDATE OF l SKIP LOCKED
+SELECT {_IS_UNKNOWN}, l.held, l.cancel, l.number, l.priority, {_STATE}
+{_IS_LAPSED} ORDER BY l.number LIMIT $6 FOR UPDATE OF l SKIP LOCKED
 """
 
 
@@ -67,7 +76,11 @@ class Swept:
 
 @dataclass(slots=True)
 class Sweep:
-    """Give back what is held under a lapsed lease, or by a process that is dead.
+    """Return the events of lapsed leases, of dead processes, and of claims without an answer.
+
+    If a connection breaks while the server commits a claim, no process learns of the claim, and
+    its worker goes on living, so that the lease would never lapse. The commit may come at any
+    later time. So each reap looks for leases of this process that it does not know of.
 
     The leases of workers that are registered are renewed first: this process was stopped, or its
     heartbeat was late, and no other process has claimed their events since.
@@ -76,6 +89,8 @@ class Sweep:
         mine: The workers of this process.
         registered: Those of them that are registered, and so renew their leases.
         lease: Seconds for which these hold.
+        known: Returns the attempts that this process knows of, by number. It is called when the
+            step is taken, which has to be in turn with the claims.
         now: The time when it was asked for; None for the server's own when it is done.
         limit: How many at most.
         may_reap: Asked after the look: whether this process was not stopped before it.
@@ -84,13 +99,17 @@ class Sweep:
     mine: Collection[str]
     registered: Collection[str]
     lease: float
+    known: Callable[[], Mapping[int, int]]
     now: float | None
     limit: int = 1000
     may_reap: Callable[[], bool] = lambda: True
 
     async def __call__(self, db: Db) -> Swept:
-        bound = self.now, db.queue, list(self.mine), host()
-        now, lapsed, others, old, known, beside, loose, workers = await db.row(_LOOK, *bound)
+        attempts, names = self.known(), sorted(self.registered)
+        which = db.queue, names, list(attempts), list(attempts.values())
+        now, lapsed, others, old, known, beside, loose, workers = await db.row(
+            _LOOK, self.now, *which, list(self.mine), host()
+        )
         if not self.may_reap():
             lapsed, beside = False, ()
         for name, pid, birth in beside or ():
@@ -101,26 +120,25 @@ class Sweep:
             await tidy(db)
         if loose:
             await db.run(_ADD_UP, db.queue, db.shard)
-        if lapsed and self.registered:
-            names = sorted(self.registered)
+        if lapsed and names:
             await db.run(BEAT, self.now, self.lease, names, [None] * len(names))
-        numbers = await self._give_back(db, now) if lapsed else []
+        numbers = await self._give_back(db, now, *which) if lapsed else []
         return Swept(numbers, others, known or (), workers)
 
-    async def _give_back(self, db: Db, now: float) -> list[int]:
+    async def _give_back(self, db: Db, now: float, *which: Any) -> list[int]:
         """Give back what had lapsed by the look: this process may have been stopped since."""
         async with db.transaction():
-            rows = await db.rows(_LAPSED, now, db.queue, self.limit)
+            rows = await db.rows(_LAPSED, now, *which, self.limit)
             await self._place(db, rows)
-            return [row[2] for row in rows]
+            return [row[3] for row in rows]
 
     async def _place(self, db: Db, rows: Sequence[Any]) -> None:
         back, ended = [], []
         now: float = await db.value("SELECT {now}", self.now)
-        for held, cancel, number, priority, *state in rows:
-            if held is not None:
+        for is_unknown, held, cancel, number, priority, *state in rows:
+            if held is not None and not is_unknown:  # an unknown claim was not started
                 await spend_held(db, read_held(held), now)
-            ending = after_interruption(state[3])
+            ending = RELEASED if is_unknown else after_interruption(state[3])  # or it may have run
             after, status = packed_ending(ending, tuple(state)), ending.status.value
             if status == PENDING and cancel:
                 status, after = packed_cancel(after)
@@ -128,7 +146,7 @@ class Sweep:
                 back.append((0.0, priority, number, after))
             else:
                 ended.append((number, status, 0.0, after))
-        numbers = [row[2] for row in rows]
+        numbers = [row[3] for row in rows]
         await db.run("DELETE FROM {lease} WHERE number = ANY($1::bigint[])", numbers)
         await let_wait(db, db.queue, back)
         await finish(db, db.queue, ended)
