@@ -1,15 +1,17 @@
 """A connection is cut while the server commits: the commit comes later, and its answer never."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
-from stores.asking import claim_one, put, settle
+from stores.asking import ENDINGS, claim, claim_one, end, put, record, settle
 from stores.homes import Home
 from stores.makers import QUEUE
-from stores.postgres.slow import slow_commit, standby_of
+from stores.postgres.slow import SlowCommit, slow_commit, standby_of
 from stores.postgres.test_faults import Errand, Errands, schemas
-from stores.postgres.wire import wire_to
+from stores.postgres.wire import Wire, wire_to
 
 from lionpride.core import EventStatus
 from lionpride.rules.lifecycle import Completion
@@ -106,3 +108,216 @@ async def test_a_reap_keeps_what_its_own_process_runs(server: Server) -> None:
     finally:
         store.discharge("worker")
         await store.close()
+
+
+# -- appends ---------------------------------------------------------------------------------------
+
+
+def store_of(executor: Errands) -> PostgresStore:
+    store = executor.store
+    assert isinstance(store, PostgresStore)
+    return store
+
+
+@asynccontextmanager
+async def wired(server: Server) -> AsyncIterator[tuple[Wire, Errands]]:
+    """An executor whose connections can be cut; it does not run."""
+    async with wire_to(server.url) as wire:
+        executor = Errands(store=f"{wire.url}&lionpride_schema={next(schemas)}")
+        try:
+            await store_of(executor).halt(0.0)  # now there are all tables, and the queue
+            yield wire, executor
+        finally:
+            await executor.store.close()
+
+
+@asynccontextmanager
+async def late_commit(
+    server: Server, wire: Wire, executor: Errands, statement: str, table: str
+) -> AsyncIterator[SlowCommit]:
+    """Cut the connection of a step at its commit, which then waits on the server.
+
+    Args:
+        statement: A statement of the step.
+        table: A table that the step changes.
+    """
+    async with slow_commit(server.url, store_of(executor).names.schema, table) as commit:
+        wire.cut(statement, at_commit=True)
+        yield commit
+
+
+@asynccontextmanager
+async def appending_late(server: Server) -> AsyncIterator[tuple[Wire, Errands, SlowCommit]]:
+    """An executor whose next append is committed late."""
+    async with (
+        wired(server) as (wire, executor),
+        late_commit(server, wire, executor, APPEND, "event") as commit,
+    ):
+        yield wire, executor, commit
+
+
+async def finish_during_next_try(commit: SlowCommit, wire: Wire, hold: str | None) -> None:
+    """Have the commit end while the step is tried again: when it waits, or at a statement."""
+    await wire.cut_off.wait()
+    if hold is None:
+        await commit.next_try()
+    else:
+        wire.hold(hold)
+        await wire.held.wait()
+    await commit.let_go()
+    wire.let_go()
+
+
+APPEND = r'INSERT INTO "\w+"\."event"'
+LOOK_FOR_IDS = r"SELECT e.id, e.number, e.queue"
+
+
+@pytest.mark.promise("postgres-lost-answer")
+@pytest.mark.parametrize("room", [None, 100], ids=["", "with a queue limit"])
+async def test_many_events_of_a_late_commit_are_appended_once(
+    room: int | None, server: Server
+) -> None:
+    errands = [Errand(number=number) for number in range(20)]
+    async with (
+        wired(server) as (wire, executor),
+        late_commit(server, wire, executor, APPEND, "event") as commit,
+    ):
+        entries = [(errand, 1.0) for errand in errands]
+        appending = asyncio.create_task(executor.store.append(entries, room=room))
+        await finish_during_next_try(commit, wire, None)
+        assert await appending == errands
+        assert [errand.status for errand in errands] == [S.PENDING] * 20
+        assert (await executor.store.counts())[S.PENDING] == 20
+
+
+@pytest.mark.promise("postgres-lost-answer")
+@pytest.mark.parametrize(
+    ("how", "hold"),
+    [
+        ({"unique": "one"}, None),
+        ({"unique": "one", "exist_ok": True}, None),
+        ({"ttl": 60.0}, None),
+        ({"ttl": 60.0}, LOOK_FOR_IDS),
+        ({"exist_ok": True}, None),
+        ({"exist_ok": True}, LOOK_FOR_IDS),
+    ],
+    ids=str,
+)
+async def test_an_event_of_a_late_commit_is_answered_as_the_one_that_was_appended(
+    how: dict[str, Any], hold: str | None, server: Server
+) -> None:
+    errand = Errand()
+    async with (
+        wired(server) as (wire, executor),
+        late_commit(server, wire, executor, APPEND, "event") as commit,
+    ):
+        appending = asyncio.create_task(executor.append(errand, **how))
+        await finish_during_next_try(commit, wire, hold)
+        assert await appending is errand
+        assert (await executor.store.counts())[S.PENDING] == 1
+
+
+# -- by hand ---------------------------------------------------------------------------------------
+
+LEAVE = r'DELETE FROM "\w+"\."ready" WHERE ctid'
+REOPEN = r'DELETE FROM "\w+"\."finished" f USING'
+FORGET = r'DELETE FROM "\w+"\."event"'
+STANDING = r"coalesce\(f.attempt, l.attempt"
+
+
+async def failed(executor: Errands, n: int = 1) -> list[Errand]:
+    """Append events, and have them fail."""
+    errands = [Errand(number=number) for number in range(n)]
+    await executor.append_many(errands)
+    for _ in errands:
+        await end(executor.store, S.FAILED)
+    return errands
+
+
+@pytest.mark.promise("postgres-lost-answer")
+async def test_a_cancel_of_a_late_commit_is_answered_as_done(server: Server) -> None:
+    async with wired(server) as (wire, executor):
+        errand = await executor.append(Errand())
+        async with late_commit(server, wire, executor, LEAVE, "finished") as commit:
+            cancelling = asyncio.create_task(executor.cancel(errand))
+            await finish_during_next_try(commit, wire, None)
+            assert await cancelling is True
+        assert errand.status is S.CANCELLED
+
+
+@pytest.mark.promise("postgres-lost-answer")
+async def test_a_cancel_that_its_worker_has_heeded_before_the_next_try_is_answered_as_asked(
+    server: Server,
+) -> None:
+    async with wired(server) as (wire, executor):
+        worker = Errands(store=f"{server.url}&lionpride_schema={store_of(executor).names.schema}")
+        try:
+            errand = await executor.append(Errand())
+            ((event, attempt),) = await claim(worker.store, start=True)
+            wire.cut(r'UPDATE "\w+"\."lease" SET cancel', at_commit=True)
+            cancelling = asyncio.create_task(executor.cancel(errand))
+            await wire.cut_off.wait()
+            wire.hold(STANDING)
+            await wire.held.wait()
+            answer = await settle(worker.store, (event, attempt), ENDINGS[S.CANCELLED])
+            assert answer is Settled.APPLIED
+            wire.let_go()
+            assert await cancelling is True
+        finally:
+            await worker.store.close()
+
+
+@pytest.mark.promise("postgres-lost-answer")
+async def test_a_retry_of_a_late_commit_is_done_once(server: Server) -> None:
+    async with wired(server) as (wire, executor):
+        errands = await failed(executor, 3)
+        async with late_commit(server, wire, executor, REOPEN, "finished") as commit:
+            retrying = asyncio.create_task(executor.store.requeue(errands))
+            await finish_during_next_try(commit, wire, None)
+            await retrying
+        assert [errand.status for errand in errands] == [S.PENDING] * 3
+        assert (await executor.store.counts())[S.PENDING] == 3
+
+
+@pytest.mark.promise("postgres-lost-answer")
+async def test_a_retry_is_done_once_though_the_event_has_failed_again_before_the_next_try(
+    server: Server,
+) -> None:
+    async with wired(server) as (wire, executor):
+        worker = Errands(store=f"{server.url}&lionpride_schema={store_of(executor).names.schema}")
+        try:
+            (errand,) = await failed(executor)
+            wire.cut(REOPEN, at_commit=True)
+            retrying = asyncio.create_task(executor.retry(errand))
+            await wire.cut_off.wait()
+            wire.hold(STANDING)
+            await wire.held.wait()
+            assert (await end(worker.store, S.FAILED))[1] == 2
+            wire.let_go()
+            await retrying
+            assert (await record(worker.store, errand)).status is S.FAILED
+        finally:
+            await worker.store.close()
+
+
+@pytest.mark.promise("postgres-lost-answer")
+async def test_a_removal_of_a_late_commit_is_done_once(server: Server) -> None:
+    async with wired(server) as (wire, executor):
+        errands = await failed(executor, 3)
+        async with late_commit(server, wire, executor, FORGET, "finished") as commit:
+            removing = asyncio.create_task(executor.store.remove(errands))
+            await finish_during_next_try(commit, wire, None)
+            await removing
+        assert await executor.store.events() == []
+        assert list(executor.states.items) == []
+
+
+@pytest.mark.promise("postgres-lost-answer")
+async def test_a_prune_of_a_late_commit_removes_no_more_than_was_asked(server: Server) -> None:
+    async with wired(server) as (wire, executor):
+        errands = await failed(executor, 6)
+        async with late_commit(server, wire, executor, FORGET, "finished") as commit:
+            pruning = asyncio.create_task(executor.store.prune([S.FAILED], limit=2))
+            await finish_during_next_try(commit, wire, None)
+            assert await pruning == errands[:2]
+        assert (await executor.store.counts())[S.FAILED] == 4

@@ -1,10 +1,16 @@
-"""What is done by hand: cancel, requeue, remove, prune; each in a transaction, all or nothing."""
+"""Cancel, requeue, remove and prune events: each in one transaction, all or nothing.
+
+If the answer to a commit is lost, the step is taken again, and the server may commit the first try
+before, during or after that. So a step notes what each of its tries changed, and the next try
+first finds out whether that was committed: it locks the same rows, which waits for the other
+transaction, and it changes nothing for a second time.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ...errors import NotFoundError, OperationError
@@ -38,8 +44,12 @@ _REOPEN: Final = """
 DELETE FROM {finished} f USING {event} e
 WHERE f.number = ANY($1::bigint[]) AND f.queue = $2 AND f.status = ANY($3::text[])
     AND e.number = f.number
-RETURNING f.number, f.status, f.attempt, f.attempts, e.priority
+RETURNING f.number, f.status, f.attempt, f.attempts, e.priority, f.ended
 """
+_ENDINGS: Final = """
+SELECT number, attempt, ended FROM {finished} WHERE number = ANY($1::bigint[]) FOR UPDATE
+"""
+_LEFT: Final = "SELECT number FROM {event} WHERE number = ANY($1::bigint[]) FOR UPDATE"
 
 
 async def _check_here(db: Db, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
@@ -55,6 +65,11 @@ async def _check_here(db: Db, numbers: Sequence[int]) -> dict[int, tuple[str, in
     return stands
 
 
+async def _left(db: Db, numbers: Collection[int]) -> set[int]:
+    """Return which events have not been removed, after any transaction that removes them."""
+    return {number for (number,) in await db.rows(_LEFT, list(numbers))} if numbers else set()
+
+
 async def _leave(db: Db, queue: int, numbers: Sequence[int]) -> dict[int, State]:
     """Take out those that wait; the state of each."""
     rows = await db.rows(_LEAVE, list(numbers), queue)
@@ -64,9 +79,15 @@ async def _leave(db: Db, queue: int, numbers: Sequence[int]) -> dict[int, State]
 
 @dataclass(slots=True)
 class Cancel:
-    """Cancel what waits; ask for it of who holds a lease."""
+    """Cancel what waits; ask for it of who holds a lease.
+
+    Attributes:
+        numbers: The events.
+        earlier: What earlier tries answered, which may have been committed.
+    """
 
     numbers: Sequence[int]
+    earlier: dict[int, Cancelled] = field(default_factory=dict)
 
     async def __call__(self, db: Db) -> list[Cancelled]:
         answers: dict[int, Cancelled] = {}
@@ -75,6 +96,7 @@ class Cancel:
             await _check_here(db, self.numbers)
             while left := [number for number in self.numbers if number not in answers]:
                 answers |= await self._some(db, queue, left)
+            self.earlier |= answers
         given: list[Cancelled] = []
         for number in self.numbers:
             given.append(answers[number])
@@ -98,33 +120,52 @@ class Cancel:
         answers |= {number: Cancelled.CLAIMED for (number,) in asked}
         for number, (status, _) in (await _check_here(db, left)).items():
             if status not in (PENDING, PROCESSING):
-                answers.setdefault(number, Cancelled.SETTLED)
+                is_cancelled = status == EventStatus.CANCELLED.value
+                earlier = self.earlier.get(number) if is_cancelled else None
+                answers.setdefault(number, earlier or Cancelled.SETTLED)
         return answers
 
 
 @dataclass(slots=True)
 class Requeue:
-    """Let ended events wait again."""
+    """Let ended events wait again.
+
+    Attributes:
+        numbers: The events.
+        earlier: The endings that earlier tries removed, which may have been committed: of each
+            event, its attempt and when it ended.
+    """
 
     numbers: Sequence[int]
+    earlier: dict[int, tuple[int, float]] = field(default_factory=dict)
 
     async def __call__(self, db: Db) -> None:
         async with db.transaction():
             queue = db.queue
             await _check_here(db, self.numbers)
-            rows = await db.rows(_REOPEN, list(self.numbers), queue, _RETRYABLE)
-            if len(rows) < len(self.numbers):
-                await self._refuse(db, {row[0] for row in rows})
+            numbers = await self._to_reopen(db)
+            rows = await db.rows(_REOPEN, numbers, queue, _RETRYABLE)
+            if len(rows) < len(numbers):
+                await self._refuse(db, numbers, {row[0] for row in rows})
             back = []
-            for number, _, attempt, attempts, priority in sorted(rows):
+            for number, _, attempt, attempts, priority, ended in sorted(rows):
                 anew: State = (attempt, 0, 0, 0, None, None, None, attempts, None)
                 back.append((0.0, priority, number, anew))
+                self.earlier[number] = attempt, ended
             await let_wait(db, queue, back)
             before = Counter(row[1] for row in rows)
             await count(db, queue, {status: -n for status, n in before.items()})
 
-    async def _refuse(self, db: Db, reopened: set[int]) -> None:
-        number = next(number for number in self.numbers if number not in reopened)
+    async def _to_reopen(self, db: Db) -> list[int]:
+        """Return the events that no earlier try has reopened; they may have ended again since."""
+        if not self.earlier:
+            return list(self.numbers)
+        rows = await db.rows(_ENDINGS, list(self.earlier))
+        endings = {number: (attempt, ended) for number, attempt, ended in rows}
+        return [n for n in self.numbers if self.earlier.get(n) == endings.get(n)]
+
+    async def _refuse(self, db: Db, numbers: Sequence[int], reopened: set[int]) -> None:
+        number = next(number for number in numbers if number not in reopened)
         status, _ = (await standing(db, [number])).get(number, ("removed", 0))
         raise OperationError(
             f"a {status} event cannot be retried, only one of {', '.join(_RETRYABLE)}: append "
@@ -144,14 +185,21 @@ class Halt:
 
 @dataclass(slots=True)
 class Remove:
-    """Remove events that no worker has."""
+    """Remove events that no worker has.
+
+    Attributes:
+        numbers: The events.
+        earlier: Those that earlier tries removed, which may have been committed.
+    """
 
     numbers: Sequence[int]
+    earlier: set[int] = field(default_factory=set)
 
     async def __call__(self, db: Db) -> None:
-        numbers = list(self.numbers)
         async with db.transaction():
             queue = db.queue
+            removed = self.earlier - await _left(db, self.earlier)
+            numbers = [number for number in self.numbers if number not in removed]
             await _check_here(db, numbers)
             waited = await _leave(db, queue, numbers)
             gone = await _forget(db, queue, [n for n in numbers if n not in waited])
@@ -161,6 +209,7 @@ class Remove:
                         f"event {number} is running: cancel it, and remove it when it has ended"
                     )
             await _forget_events(db, numbers)
+            self.earlier.update(numbers)
 
 
 async def _forget(db: Db, queue: int, numbers: Sequence[int]) -> set[int]:
@@ -193,21 +242,26 @@ class Prune:
     Attributes:
         statuses: Which.
         limit: How many at most.
+        earlier: Those that the last try removed, which may have been committed.
     """
 
     statuses: Sequence[str]
     limit: int
+    earlier: list[int] = field(default_factory=list)
 
     async def __call__(self, db: Db) -> list[int]:
         gone: list[int] = []
         async with db.transaction():
             queue = db.queue
+            if self.earlier and not await _left(db, self.earlier):
+                return self.earlier
             for status in self.statuses:
                 if len(gone) < self.limit:
                     rows = await _oldest(db, queue, status, self.limit - len(gone), float("inf"))
                     gone += [number for _, number in rows]
             await _forget(db, queue, gone)
             await _forget_events(db, gone)
+            self.earlier = gone
         return gone
 
 
@@ -219,15 +273,19 @@ class Retain:
         keep: How many endings stay; None: any number.
         age: Those that ended less than so many seconds ago stay; None: whenever they ended.
         limit: How many are removed at most.
+        earlier: Those that the last try removed, which may have been committed.
     """
 
     keep: int | None
     age: float | None
     limit: int
+    earlier: list[int] = field(default_factory=list)
 
     async def __call__(self, db: Db) -> list[int]:
         async with db.transaction():
             queue, limit, before = db.queue, self.limit, float("inf")
+            if self.earlier and not await _left(db, self.earlier):
+                return self.earlier
             if self.keep is not None:
                 now = await counts(db)
                 limit = min(limit, sum(now[each] for each in TERMINAL) - self.keep)
@@ -242,4 +300,5 @@ class Retain:
             gone = [number for _, number in sorted(map(tuple, oldest))[:limit]]
             await _forget(db, queue, gone)
             await _forget_events(db, gone)
+            self.earlier = gone
         return gone

@@ -261,14 +261,15 @@ class Enter:
         try:
             return await self._all(db)
         except ExistsError:
+            # The server may have committed an earlier try only now: this one waited for that.
+            if db.again and (taken := await _same(db, db.queue, self.fresh)):
+                return taken
             await on_disk(db)  # who hears that it is known, counts on it
             raise
 
     async def _all(self, db: Db) -> list[int]:
         async with db.transaction():
             queue = db.queue
-            if db.again and (taken := await _same(db, queue, self.fresh)):
-                return taken  # by the first try, whose answer was lost
             if self.room is not None:
                 await self._check_room(db, queue, self.room)
             numbers: list[int] = []
@@ -312,13 +313,17 @@ class Append(Appending):
 
     async def _all(self, db: Db) -> list[tuple[int, bool]]:
         queue = db.queue
-        if db.again and (taken := await self._taken(db, queue)):
-            return taken  # by the first try, whose answer was lost
-        if (there := await self._standing_for(db, queue)) is not None:
-            return [(there, False)]
-        if self.room is not None:
+        there = await self._standing_for(db, queue)
+        if there is None and self.room is not None:
             await db.lock(f"room {queue}")
-        known = await _known(db, [place.id for place in self.places])
+        known: dict[bytes, tuple[int, int, str]] = {}
+        if there is None or db.again:
+            known = await _known(db, [place.id for place in self.places])
+        # An earlier try is looked for last: the server may have committed it only just now.
+        if db.again and known and (taken := await self._taken(db, queue)):
+            return taken
+        if there is not None:
+            return [(there, False)]
         for uid, (_, other, _) in known.items():
             if other != queue:
                 raise exists(db, uid, known)
@@ -336,7 +341,7 @@ class Append(Appending):
         return self.answer({uid: number for uid, (number, *_) in known.items()}, new)
 
     async def _taken(self, db: Db, queue: int) -> list[tuple[int, bool]]:
-        """The answer of a first try that has taken them in; nothing if it has not."""
+        """Return the answer of an earlier try that was committed; nothing if there is none."""
         fresh: list[Fresh] = [
             (one.id, one.kind, one.payload, one.created, one.priority) for one in self.places
         ]
