@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from rules.kit import Call
 from stores.asking import ENDINGS, claim, claim_one, end, put, record, settle
 from stores.homes import Home
 from stores.makers import QUEUE
@@ -15,6 +16,8 @@ from stores.postgres.wire import Wire, wire_to
 
 from lionpride.core import EventStatus
 from lionpride.rules.lifecycle import Completion
+from lionpride.rules.limits import Limit
+from lionpride.rules.metering import Limits
 from lionpride.stores.contract import Settled
 from lionpride.stores.postgres import PostgresStore
 from tools.postgres_server import Server
@@ -321,3 +324,50 @@ async def test_a_prune_of_a_late_commit_removes_no_more_than_was_asked(server: S
             await finish_during_next_try(commit, wire, None)
             assert await pruning == errands[:2]
         assert (await executor.store.counts())[S.FAILED] == 4
+
+
+# -- costs -----------------------------------------------------------------------------------------
+
+SPEND = r'(INSERT INTO|UPDATE) "\w+"\."taken"'
+
+
+@pytest.mark.promise("postgres-lost-answer")
+@pytest.mark.parametrize("spent", [110.0, 60.0], ids=["more", "less"])
+@pytest.mark.parametrize("late", [False, True], ids=["lost", "late"])
+async def test_a_cost_that_is_stated_once_is_counted_once(
+    spent: float, late: bool, server: Server
+) -> None:
+    limits = Limits([Limit("tokens", 200, per=3600.0)])
+    async with wired(server) as (wire, executor):
+        store = store_of(executor)
+        await store.append([(Call(tokens=100), 1.0)])
+        ((event, attempt),), _ = await store.claim("worker", 1, limits=limits, start=True)
+        if late:
+            async with late_commit(server, wire, executor, SPEND, "taken") as commit:
+                event.spend(tokens=spent)
+                await finish_during_next_try(commit, wire, None)
+        else:
+            wire.cut(SPEND, at_commit=True)
+            event.spend(tokens=spent)
+            await wire.cut_off.wait()
+        await store.settle([(event, attempt, Completion("done", 0.1))])
+        (room,) = await store.usage(limits)
+        assert room.used == spent
+
+
+@pytest.mark.promise("postgres-lost-answer")
+async def test_costs_that_are_stated_again_and_again_all_count_if_one_answer_is_lost(
+    server: Server,
+) -> None:
+    limits = Limits([Limit("tokens", 200, per=3600.0)])
+    async with wired(server) as (wire, executor):
+        store = store_of(executor)
+        await store.append([(Call(tokens=10), 1.0)])
+        ((event, attempt),), _ = await store.claim("worker", 1, limits=limits, start=True)
+        wire.cut(SPEND, at_commit=True)
+        for spent in (20.0, 70.0, 50.0, 120.0):
+            event.spend(tokens=spent)
+        await store.settle([(event, attempt, Completion("done", 0.1))])
+        assert wire.cut_off.is_set()
+        (room,) = await store.usage(limits)
+        assert room.used == 120.0

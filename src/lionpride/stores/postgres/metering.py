@@ -5,15 +5,18 @@ from __future__ import annotations
 from ..sql.metering import Begin, Deed, Halt, Spend
 from ..sql.takings import Held
 from .link import Db
-from .takings import held_by, hold, pause, spend_held, stamp, take_back
+from .takings import count_spend, held_by, hold, pause, spend_held, stamp, take_back
 
 __all__ = ("do",)
 
 
 async def do(db: Db, deed: Deed) -> None:
-    """Do what a meter asks for; nothing, if the claim was lost."""
+    """Do what a meter asks for; nothing if the claim was lost, or if it was done before."""
     async with db.transaction():
-        held = await held_by(db, deed.number, deed.attempt)
+        if isinstance(deed, Spend):  # the others may be done twice
+            held = await count_spend(db, deed.number, deed.attempt, deed.nth)
+        else:
+            held = await held_by(db, deed.number, deed.attempt)
         if held is None:
             return
         match deed:

@@ -11,7 +11,17 @@ from typing import Final
 from ..sql.takings import AHEAD, Held, Pool
 from .link import Db
 
-__all__ = ("Ledger", "held_by", "hold", "pause", "spend_held", "stamp", "take_back", "tidy")
+__all__ = (
+    "Ledger",
+    "count_spend",
+    "held_by",
+    "hold",
+    "pause",
+    "spend_held",
+    "stamp",
+    "take_back",
+    "tidy",
+)
 
 FINE: Final = 512
 """Parts of a window: what is taken in one of them after another shares an instant."""
@@ -172,6 +182,20 @@ async def held_by(db: Db, number: int, attempt: int) -> dict[str, Held] | None:
     """What the lease of an attempt holds; None if there is no such lease any more."""
     query = "SELECT held FROM {lease} WHERE number = $1 AND attempt = $2 FOR UPDATE"
     row = await db.row(query, number, attempt)
+    return None if row is None else read_held(row[0])
+
+
+async def count_spend(db: Db, number: int, attempt: int, nth: int) -> dict[str, Held] | None:
+    """Record the number of a change of costs; return what the lease of the attempt holds.
+
+    Returns:
+        None if the lease is gone, or if this change or a later one was recorded before.
+    """
+    query = (
+        "UPDATE {lease} SET spends = $3 WHERE number = $1 AND attempt = $2 AND spends < $3 "
+        "RETURNING held"
+    )
+    row = await db.row(query, number, attempt, nth)
     return None if row is None else read_held(row[0])
 
 

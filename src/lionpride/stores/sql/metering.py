@@ -36,6 +36,8 @@ class Spend:
     """The true cost of an attempt; nothing is changed if its claim was lost.
 
     Attributes:
+        nth: The number of this change among those of the attempt, from 1. A store that may take
+            the step twice records it, and ignores a number that is not higher.
         back: What is given back: pool, when it was taken, amount.
         more: What is taken beyond: pool, length of its window, when, amount.
         held: What is held to the end, by pool.
@@ -43,6 +45,7 @@ class Spend:
 
     number: int
     attempt: int
+    nth: int
     back: list[tuple[str, float, float]]
     more: list[tuple[str, float, float, float]]
     held: dict[str, float]
@@ -77,7 +80,17 @@ class TableMeter:
         refusal: Why the event is not to be run at all; None if it is.
     """
 
-    __slots__ = ("_ask", "_attempt", "_clock", "_key", "_limits", "_number", "_parts", "refusal")
+    __slots__ = (
+        "_ask",
+        "_attempt",
+        "_clock",
+        "_key",
+        "_limits",
+        "_number",
+        "_parts",
+        "_spends",
+        "refusal",
+    )
 
     def __init__(
         self,
@@ -93,6 +106,7 @@ class TableMeter:
         self._limits = limits
         self._number, self._attempt, self._key = claim
         self._parts = parts
+        self._spends = 0
         self.refusal = refusal
 
     def begin(self) -> None:
@@ -120,7 +134,8 @@ class TableMeter:
         """As ``rules.meters.Meter.spend``; it is on record with the next commit."""
         if any(one.at is None and self._limits[one.name].per is not None for one in self._parts):
             raise OperationError("spend() states what a running attempt costs: call it in _invoke")
-        step = Spend(self._number, self._attempt, [], [], {})
+        self._spends += 1
+        step = Spend(self._number, self._attempt, self._spends, [], [], {})
         for name, total in costs.items():
             limit = self._limits.get(name)
             if limit is None or (limit.per_key and self._key is None):
@@ -146,7 +161,8 @@ class TableMeter:
         back = [(pool_of(limits[one.name], key), one.at, one.amount)
                 for one in self._parts if one.at is not None]  # fmt: skip
         if back:
-            self._ask(Spend(self._number, self._attempt, back, [], {}))
+            self._spends += 1
+            self._ask(Spend(self._number, self._attempt, self._spends, back, [], {}))
 
     def _less(self, name: str, amount: float) -> list[tuple[float, float]]:
         """Take so much out of what was taken last; when that was, and how much."""
