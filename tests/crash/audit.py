@@ -9,7 +9,7 @@ from pathlib import Path
 from crash.facts import LEASE, Facts
 from crash.journal import Line, read
 
-RELEASES = ("old", "stop", "exhausted", "interrupt", "hold")
+RELEASES = ("old", "stop", "exhausted", "interrupt", "hold", "cut")
 """Lines of workers that may release a claim, which counts for nothing, before they start it."""
 
 
@@ -21,9 +21,9 @@ class Findings:
         events, attempts, interrupted: How many there were.
         order: The numbers of what was claimed, in the order of the claims.
         cancelled: How many events ended so.
-        lost, twice, overlapping, late, again, wrong: What should not be. ``late`` are attempts that
-            began after the event had finished elsewhere; ``again`` are claims after a cancel had
-            been answered.
+        lost, twice, overlapping, late, again, stuck, wrong: What should not be. ``late`` are
+            attempts that began after the event had finished elsewhere; ``again`` are claims after a
+            cancel had been answered; ``stuck`` are events that no healthy worker came to finish.
     """
 
     events: int = 0
@@ -36,6 +36,7 @@ class Findings:
     overlapping: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def troubles(self) -> list[str]:
@@ -46,6 +47,7 @@ class Findings:
             "overlap": self.overlapping,
             "started after it had finished elsewhere": self.late,
             "cancelled and started again": self.again,
+            "stuck": self.stuck,
         }
         found = [f"{name}: {each}" for name, those in named.items() for each in those]
         return found + self.wrong

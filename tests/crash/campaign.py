@@ -18,9 +18,11 @@ from crash.bases import Base
 from crash.deeds import QUEUE, Deed, Doer
 from crash.facts import LEASE
 from crash.journal import Journal, read
+from crash.on_postgres import OnPostgres
 from crash.points import NOTED
 from crash.removal import WAYS, lose_file
 from crash.workers import Nursery, Worker
+from stores.postgres.wire import Wire
 
 from lionpride.model.execution import EventStatus
 
@@ -58,6 +60,12 @@ LIMIT = 240.0
 """Seconds after which a campaign that does not end has failed."""
 
 
+STUCK = 40.0
+"""Seconds that healthy workers have to do the rest of the work: four leases."""
+
+CUTTING = 3.0
+"""Seconds for which connections are cut that healthy workers have."""
+
 DELAY = 90.0
 """Seconds of a delay that only a jump of the wall clock can end in time."""
 
@@ -79,6 +87,7 @@ COUNTED = {
     "fork": "forked children",
     "orphan": "orphaned children",
     "refused": "children that were refused",
+    "cut": "connections cut",
 }
 """Lines of the journal that the table counts."""
 
@@ -141,6 +150,8 @@ class Campaign:
         self._workers: set[Worker] = set()
         self._keeper: Worker | None = None
         self._phase = ""
+        self._wire: Wire | None = None
+        self._stuck: list[str] = []
 
     async def run(self) -> Result:
         """Kill so many, let the rest of the work be done, and look at what is left."""
@@ -151,6 +162,10 @@ class Campaign:
                 async with AsyncExitStack() as stack:
                     executor, *_ = [await self._open(stack) for _ in range(self._executors)]
                     self.base.install()
+                    if "cuts" in self._chosen:
+                        assert isinstance(self.base, OnPostgres)
+                        self._wire = await stack.enter_async_context(self.base.cuttable())
+                        executor = await self._open(stack)
                     self._phase = "kill workers"
                     await self._kill(executor)
                     self._phase = "do the rest of the work"
@@ -165,6 +180,7 @@ class Campaign:
         self._written.close()
         if not self.result.findings.wrong:
             self.result.findings = audit(self.base.facts(), self.journal)
+        self.result.findings.stuck = self._stuck
         if "removal" in self._chosen:
             await self._remove_file()
         self._count_deeds()
@@ -361,6 +377,8 @@ class Campaign:
             does.append(self._cancel(executor))
         if "clock" in self._chosen:
             does.append(self._jump())
+        if self._wire is not None:
+            does.append(self._cut(self._wire))
         if "executors" in self._chosen and self.base.path is not None:
             does.append(self._read(self.base.path))
         return does
@@ -395,6 +413,20 @@ class Campaign:
                 if await executor.cancel(one):
                     self._written.write("cancel", one)
             await asyncio.sleep(rng.choice((0.0, 0.02, 0.1)))
+
+    async def _cut(self, wire: Wire) -> None:
+        """Cut some of the connections now and then."""
+        rng = self._rng
+        while True:
+            for _ in range(wire.cut_some(lambda: rng.random() < 0.3)):
+                self._written.write("cut")
+            await asyncio.sleep(rng.uniform(0.05, 0.3))
+
+    async def _cut_healthy(self, wire: Wire, executor: Doer) -> None:
+        """Cut connections while there are healthy workers alone, whose leases do not lapse."""
+        beside = asyncio.gather(self._cut(wire), self._append(executor))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(beside, CUTTING)
 
     async def _jump(self) -> None:
         """Set the workers' wall clock now and then."""
@@ -438,7 +470,14 @@ class Campaign:
         await until(lambda: pids <= {line.pid for line in read(self.journal) if line.what == "up"})
         if "clock" in self._chosen:
             await self._wait_for_jumps(executor)
-        await until(lambda: is_idle(executor))
+        if self._wire is not None:
+            await self._cut_healthy(self._wire, executor)
+        try:
+            await until(lambda: is_idle(executor), STUCK)
+        except TimeoutError:
+            for status in (EventStatus.PENDING, EventStatus.PROCESSING):
+                left = await executor.store.events(status, limit=10)
+                self._stuck += [f"event {each.id} is {status.value}" for each in left]
         for worker in healthy:
             code = await worker.end()
             self._workers.discard(worker)

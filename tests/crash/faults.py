@@ -28,6 +28,9 @@ FAULTS = {
     "alone": Fault("the only worker is stopped, or holds the interpreter, for two leases"),
     "forks": Fault("workers fork children, which live on when they are killed", ("sqlite",)),
     "signals": Fault("workers get SIGINT several times, also in a commit", ("sqlite",)),
+    "cuts": Fault(
+        "connections are cut while the server takes its time for some commits", ("postgres",)
+    ),
     "removal": Fault("the SQLite file is removed, renamed, replaced or cut", ("sqlite",)),
 }
 """By name."""

@@ -58,6 +58,15 @@ def no_age() -> None:
     Pulse.holds = lambda self, until: True  # type: ignore[method-assign]
 
 
+def keeps_late_claims() -> None:
+    """A reap leaves the claims that were committed after their connection had been cut."""
+    own = "l.worker = ANY($3::text[])"
+    for name in ("_LOOK", "_LAPSED"):
+        text = getattr(sweeping, name)
+        assert own in text
+        setattr(sweeping, name, text.replace(own, f"false AND {own}"))
+
+
 def mortal_pulse() -> None:
     """The thread of the heartbeat ends at the first error, and is not started again."""
     Pulse._try = lambda self, work: work()  # type: ignore[method-assign,assignment]
@@ -113,6 +122,7 @@ MUTANTS = {
         forgets_cancels,
         no_pulse,
         no_age,
+        keeps_late_claims,
         mortal_pulse,
         fail_unreadable,
         dead_or_alive,

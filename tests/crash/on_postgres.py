@@ -7,7 +7,8 @@ the workers. A lease holds as long as its own time or its worker's sign of life 
 import os
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import asyncpg
 from crash.facts import ENDS, LEASE, Facts, Finished
 from crash.points import Reached
 from stores.homes import Home, aside
+from stores.postgres.wire import Wire, wire_to
 
 _AUDIT = """
 CREATE TABLE {s}.audit (
@@ -47,6 +49,22 @@ CREATE TRIGGER cancelled AFTER UPDATE OF cancel ON {s}.lease
     FOR EACH ROW EXECUTE FUNCTION {s}.note('cancel');
 CREATE TRIGGER beat AFTER INSERT OR UPDATE OF until ON {s}.worker
     FOR EACH ROW EXECUTE FUNCTION {s}.note('beat');
+"""
+_SLOW = """
+CREATE FUNCTION {s}.take_time() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('crash.drawn', true) IS DISTINCT FROM txid_current()::text THEN
+        PERFORM set_config('crash.drawn', txid_current()::text, false);
+        IF random() < 0.1 THEN
+            PERFORM pg_sleep(random() * 0.5);
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$;
+"""
+_SLOW_ON = """
+CREATE CONSTRAINT TRIGGER slow AFTER INSERT OR UPDATE OR DELETE ON {s}.{table}
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {s}.take_time();
 """
 _UNTIL = """
 SELECT l.number, l.attempt, greatest(max(l.until), max(beat.until))
@@ -99,6 +117,20 @@ class OnPostgres:
         self._schema = f"crash_{os.getpid()}_{next(_numbers)}"
         Home.made.append(self._schema)  # it is dropped with the others
         self._server = Home().url
+
+    @asynccontextmanager
+    async def cuttable(self) -> AsyncIterator[Wire]:
+        """Have connections that can be cut, and a tenth of the commits take up to half a second."""
+        self._do("execute", _SLOW)
+        for table in ("event", "lease", "finished"):
+            self._do("execute", _SLOW_ON.replace("{table}", table))
+        server = self._server
+        async with wire_to(server) as wire:
+            self._server = wire.url
+            try:
+                yield wire
+            finally:
+                self._server = server
 
     def url(self, lease: float = LEASE) -> str:
         more = f"{'&' if '?' in self._server else '?'}lionpride_schema={self._schema}"

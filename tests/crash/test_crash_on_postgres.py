@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from crash import campaign
 from crash.bases import Base
 from crash.campaign import RANDOM, Campaign
 from crash.deeds import Deed
@@ -120,6 +121,17 @@ async def test_what_is_cancelled_does_not_start_again(
 
 
 # -- tests of the tests ----------------------------------------------------------------------------
+
+
+async def test_a_campaign_reports_events_that_stay_claimed(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "STUCK", 6.0)
+    given = {"kills": 2, "points": (RANDOM,), "chosen": {"cuts"}, "mutant": "keeps_late_claims"}
+    async with nursery() as workers:
+        run = Campaign(workers, base, tmp_path, 1, **given)
+        await run.run()
+    assert run.result.findings.stuck
 
 
 @pytest.mark.parametrize(

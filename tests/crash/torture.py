@@ -101,6 +101,7 @@ def _print(results: list[Result], points: tuple[str, ...], seconds: float) -> in
         ("overlapping attempts", sum(len(each.overlapping) for each in found)),
         ("started after finished elsewhere", sum(len(each.late) for each in found)),
         ("cancelled and started again", sum(len(each.again) for each in found)),
+        ("stuck", sum(len(each.stuck) for each in found)),
         ("otherwise wrong", sum(len(each.wrong) for each in found)),
         ("wall time", f"{seconds:.1f} s on {os.cpu_count()} cores"),
     ]

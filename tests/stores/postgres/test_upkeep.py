@@ -2,12 +2,17 @@
 
 import asyncpg
 import pytest
+from rules.kit import Call
 from stores.homes import Home
-from stores.makers import Job, postgres_in
+from stores.makers import QUEUE, Clock, Job, postgres_in
 
 from lionpride.core import EventStatus
 from lionpride.errors import StoreError
-from lionpride.stores.postgres import migrating, upkeep
+from lionpride.rules.limits import Limit
+from lionpride.rules.metering import Limits
+from lionpride.stores.contract import Store
+from lionpride.stores.postgres import PostgresStore, migrating, upkeep
+from lionpride.stores.postgres.names import Names
 from lionpride.stores.upkeep import Upkeep
 
 CURRENT = migrating.VERSION
@@ -54,6 +59,31 @@ async def test_it_is_current_once_it_is_made(store):
     schema = await store.schema()
     assert (schema.is_current, schema.found, schema.scripts) == (True, migrating.VERSION, ())
     assert (await store.upgrade()).is_current
+
+
+async def test_one_of_the_first_version_is_upgraded_with_what_is_in_it(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, opened: list[Store]
+) -> None:
+    home = Home()
+    connection = await asyncpg.connect(home.url)
+    names, limits = Names(f"{home.schema}_old", ""), Limits([Limit("tokens", 200, per=60.0)])
+    store = PostgresStore(home.url, QUEUE, schema=names.schema, clock=clock)
+    opened.append(store)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(migrating, "VERSION", 1)
+            await migrating.make_sure(connection, names)
+            await store.append([(Call(tokens=10), 1.0)])
+            ((event, _),), _ = await store.claim("worker", 1, limits=limits, start=True)
+            await store.close()
+        assert (await store.upgrade()).found == 1
+        event.spend(tokens=50)
+        await store.close()  # when that is done
+        (room,) = await store.usage(limits)
+        assert room.used == 50
+    finally:
+        await connection.execute(f"DROP SCHEMA IF EXISTS {names.schema} CASCADE")
+        await connection.close()
 
 
 @pytest.mark.promise("postgres-tables-made-once")

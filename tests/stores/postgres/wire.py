@@ -7,7 +7,7 @@ It can hold a statement up too, so that others come between it and the one befor
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class Wire:
         self.held = asyncio.Event()
         self._let_go = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
 
     def hold(self, statement: str) -> None:
         """Hold up the next statement in whose text this pattern is found, until ``let_go``."""
@@ -79,6 +80,16 @@ class Wire:
         self._cuts, self._cuts_commit = re.compile(statement.encode()), at_commit
         self.cut_off.clear()
 
+    def cut_some(self, is_chosen: Callable[[], bool]) -> int:
+        """Cut connections, whatever they are at; return how many.
+
+        The clients hear of it at once. A server that is at a commit goes on with it.
+        """
+        chosen = [client for client in self._clients if is_chosen()]
+        for client in chosen:
+            client.transport.abort()
+        return len(chosen)
+
     async def serve(self) -> asyncio.Server:
         return await asyncio.start_unix_server(self._pass, Path(self._folder.name, SOCKET))
 
@@ -95,6 +106,7 @@ class Wire:
         texts: dict[bytes, bytes] = {}  # of prepared statements, by name
         cut, at_commit = asyncio.Event(), False
         told = asyncio.create_task(self._answer(server, back, cut))
+        self._clients.add(back)
         try:
             while data := await client.read(1 << 16):
                 texts |= dict(PARSE.findall(data))
@@ -116,7 +128,10 @@ class Wire:
                     back.transport.abort()
                     self.cut_off.set()
                     await told  # keep the server's side open until it has answered
+        except ConnectionError:  # it was cut
+            pass
         finally:
+            self._clients.discard(back)
             told.cancel()
             to.close()
             back.close()
@@ -133,7 +148,7 @@ class Wire:
                     back.transport.abort()
                     return
                 back.write(data)
-        except ConnectionResetError:  # it is gone, and had been asked for more
+        except ConnectionError:  # it is gone, and had been asked for more
             pass
         finally:
             back.close()
