@@ -2,13 +2,17 @@
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from random import Random
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+import pytest
 from simulation.beside import PRIORITIES, RESPONSES
 from simulation.reference import Row
 from simulation.shown import Shown, Token
@@ -19,6 +23,7 @@ from stores.makers import FOLDERS, HOMES, Folder, Job, postgres_in, sqlite_in
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, Completion
 from lionpride.stores.contract import Prompt, Store
+from lionpride.stores.postgres.link import Link
 from lionpride.stores.record import Record
 
 S = EventStatus
@@ -374,6 +379,34 @@ class Estate(Building):
                 link.run = partial(rolled_back, link.run)
         await deed()
         return home
+
+
+def lose_answers(patch: pytest.MonkeyPatch, rng: Random) -> Counter[str]:
+    """Lose some of the answers of a PostgreSQL server after it has committed the step.
+
+    Not those of claims: what they have taken is released at the next reap.
+
+    Returns:
+        How many were lost, by the names of the steps.
+    """
+    run, lost = Link.run, Counter[str]()
+
+    async def run_twice(self: Link, step: Any, *args: Any, **more: Any) -> Any:
+        name = getattr(step, "__name__", type(step).__name__)
+        is_claim = isinstance(step, partial) and step.func.__name__ == "_take"
+        loses = not is_claim and self._writes and rng.random() < 0.2
+
+        async def losing(db: Any) -> Any:
+            answer = await step(db)
+            if loses and not db.again:
+                lost[name] += 1
+                raise asyncpg.ConnectionDoesNotExistError("the connection was cut")
+            return answer
+
+        return await run(self, losing, *args, **more)
+
+    patch.setattr(Link, "run", run_twice)
+    return lost
 
 
 async def rolled_back(run: Any, step: Any, *args: Any, **more: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulation.durable import Building
+from simulation.durable import Building, lose_answers
 from simulation.faults import FAULTS, Fault
 from simulation.invariants import ALL
 from simulation.mutants import MUTANTS, Mutant
@@ -45,6 +45,20 @@ async def test_x1_every_history_gives_the_answers_of_the_reference(kind: str) ->
         wanted = {*world.weights(), *Settled, *Cancelled, *TERMINAL, *REFUSALS}
         rare = {each: met[each] for each in wanted if met[each] < SEEDS[kind] // 20}
         assert not rare, f"{rare}: the walks do not go there often enough"
+
+
+@pytest.mark.promise("postgres-lost-answer")
+@pytest.mark.guard(240)
+async def test_x1_a_step_whose_answer_is_lost_gives_the_answer_of_the_reference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost: Counter[str] = Counter()
+    for seed in chosen(SEEDS["postgres"] // 2):
+        with monkeypatch.context() as patch:
+            some = lose_answers(patch, Random(seed))
+            await simulate(STORES["postgres"], seed, length(60), kind=WORLDS["postgres"])
+            lost.update(some)
+    assert len(lost) > 3
 
 
 @settings(max_examples=40, deadline=None)
