@@ -9,7 +9,7 @@ import pytest
 from rules.kit import Call
 from stores.asking import ENDINGS, claim, claim_one, end, put, record, settle
 from stores.homes import Home
-from stores.makers import QUEUE
+from stores.makers import QUEUE, Clock
 from stores.postgres.slow import SlowCommit, slow_commit, standby_of
 from stores.postgres.test_faults import Errand, Errands, schemas
 from stores.postgres.wire import Wire, wire_to
@@ -371,3 +371,33 @@ async def test_costs_that_are_stated_again_and_again_all_count_if_one_answer_is_
         assert wire.cut_off.is_set()
         (room,) = await store.usage(limits)
         assert room.used == 120.0
+
+
+# -- reaps -----------------------------------------------------------------------------------------
+
+
+async def test_a_reap_does_not_tell_of_an_ending_that_another_worker_has_recorded_since(
+    server: Server,
+) -> None:
+    told, clock = list[Any](), Clock()
+    async with wire_to(server.url) as wire:
+        schema = next(schemas)
+        reaper = PostgresStore(wire.url, QUEUE, schema=schema, clock=clock, listen=False)
+        worker = PostgresStore(server.url, QUEUE, schema=schema, clock=clock, listen=False)
+        try:
+            reaper.on_expired(lambda event, before: told.append(event))
+            (job,) = await put(reaper, 1.0)
+            await claim_one(worker, start=True)
+            clock.advance(60.0)
+            wire.hold(r"SELECT number, status, ended")
+            reaping = asyncio.create_task(reaper.sweep())
+            await wire.held.wait()
+            one = await claim_one(worker, start=True)
+            assert await settle(worker, one, Completion("done", 0.1)) is Settled.APPLIED
+            wire.let_go()
+            assert await reaping == 1
+            assert (await record(reaper, job)).status is S.COMPLETED
+            assert told == []
+        finally:
+            await reaper.close()
+            await worker.close()

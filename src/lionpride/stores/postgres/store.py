@@ -223,7 +223,7 @@ class PostgresStore(Claims):
             self._is_shared = True  # somebody else is at work, though nothing was heard of him yet
         await self._refresh(swept.numbers)
         if swept.numbers:
-            self._tell_swept(swept.numbers)
+            self._tell_swept(swept.ended)  # another process may have finished the rest by now
             self._bells.ring_ready()
             self._herald.tell(READY + ENDED)
         for worker in self._workers.keys() - self._leaving:

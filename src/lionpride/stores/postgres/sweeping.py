@@ -62,13 +62,15 @@ class Swept:
     """What a sweep has found.
 
     Attributes:
-        numbers: What was given back.
+        numbers: The events that were returned to the queue, or ended.
+        ended: Those that were ended.
         others: Whether others hold leases still.
         known: The workers of this process that are in the table.
         workers: How many are alive, in all processes.
     """
 
     numbers: list[int]
+    ended: list[int]
     others: bool
     known: Collection[str]
     workers: int
@@ -122,17 +124,17 @@ class Sweep:
             await db.run(_ADD_UP, db.queue, db.shard)
         if lapsed and names:
             await db.run(BEAT, self.now, self.lease, names, [None] * len(names))
-        numbers = await self._give_back(db, now, *which) if lapsed else []
-        return Swept(numbers, others, known or (), workers)
+        numbers, ended = await self._give_back(db, now, *which) if lapsed else ([], [])
+        return Swept(numbers, ended, others, known or (), workers)
 
-    async def _give_back(self, db: Db, now: float, *which: Any) -> list[int]:
+    async def _give_back(self, db: Db, now: float, *which: Any) -> tuple[list[int], list[int]]:
         """Give back what had lapsed by the look: this process may have been stopped since."""
         async with db.transaction():
             rows = await db.rows(_LAPSED, now, *which, self.limit)
-            await self._place(db, rows)
-            return [row[3] for row in rows]
+            return [row[3] for row in rows], await self._place(db, rows)
 
-    async def _place(self, db: Db, rows: Sequence[Any]) -> None:
+    async def _place(self, db: Db, rows: Sequence[Any]) -> list[int]:
+        """Return the numbers of the events that are ended."""
         back, ended = [], []
         now: float = await db.value("SELECT {now}", self.now)
         for is_unknown, held, cancel, number, priority, *state in rows:
@@ -152,6 +154,7 @@ class Sweep:
         await finish(db, db.queue, ended)
         await count(db, db.queue, {PROCESSING: -len(rows)})
         await _clear_orphans(db)
+        return [number for number, *_ in ended]
 
 
 async def _clear_orphans(db: Db) -> None:
