@@ -81,6 +81,7 @@ def _live(do: Callable[[], None]) -> None:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
         quiet = os.open(os.devnull, os.O_RDWR)
         os.dup2(quiet, 0)
         os.dup2(2, 1)
@@ -88,6 +89,8 @@ def _live(do: Callable[[], None]) -> None:
         code = 0
     except SystemExit as end:
         code = int(end.code or 0)
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
     except BaseException:  # a traceback is for the parent's eyes, and then it is over
         sys.excepthook(*sys.exc_info())
     finally:
