@@ -155,6 +155,8 @@ class Campaign:
 
     async def run(self) -> Result:
         """Kill so many, let the rest of the work be done, and look at what is left."""
+        if isinstance(self.base, OnPostgres):
+            self.base.befall(self._chosen, self.result.seed)
         try:
             async with asyncio.timeout(LIMIT):
                 self._phase = "create the store"
@@ -181,6 +183,8 @@ class Campaign:
         if not self.result.findings.wrong:
             self.result.findings = audit(self.base.facts(), self.journal)
         self.result.findings.stuck = self._stuck
+        if isinstance(self.base, OnPostgres):
+            self.base.relieve()
         if "removal" in self._chosen:
             await self._remove_file()
         self._count_deeds()

@@ -31,6 +31,11 @@ FAULTS = {
     "cuts": Fault(
         "connections are cut while the server takes its time for some commits", ("postgres",)
     ),
+    "publication": Fault("all tables of the database are published", ("postgres",)),
+    "settings": Fault(
+        "the role of the workers has hostile settings, which half of them meet as behind a pooler",
+        ("postgres",),
+    ),
     "removal": Fault("the SQLite file is removed, renamed, replaced or cut", ("sqlite",)),
 }
 """By name."""

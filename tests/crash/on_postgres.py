@@ -7,7 +7,7 @@ the workers. A lease holds as long as its own time or its worker's sign of life 
 import os
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -17,7 +17,10 @@ import asyncpg
 from crash.facts import ENDS, LEASE, Facts, Finished
 from crash.points import Reached
 from stores.homes import Home, aside
+from stores.postgres.hostile import EVIL, HOSTILE
 from stores.postgres.wire import Wire, wire_to
+
+from tools.postgres_server import GIVEN, USER
 
 _AUDIT = """
 CREATE TABLE {s}.audit (
@@ -117,6 +120,29 @@ class OnPostgres:
         self._schema = f"crash_{os.getpid()}_{next(_numbers)}"
         Home.made.append(self._schema)  # it is dropped with the others
         self._server = Home().url
+        self._undo: list[str] = []
+        self._pooled = False
+
+    def befall(self, chosen: Collection[str], seed: int) -> None:
+        """Have the publication and the role of a campaign, on a server of our own."""
+        if os.environ.get(GIVEN):
+            return
+        name = self._schema
+        if "publication" in chosen:
+            self._do("execute", f"CREATE PUBLICATION {name} FOR ALL TABLES")
+            self._undo.append(f"DROP PUBLICATION {name}")
+        if "settings" in chosen:
+            self._do("execute", f"{EVIL}; CREATE ROLE {name} SUPERUSER LOGIN")
+            for setting, value in HOSTILE.items():
+                self._do("execute", f"ALTER ROLE {name} SET {setting} = {value}")
+            self._undo.append(f"REASSIGN OWNED BY {name} TO {USER}; DROP ROLE {name}")
+            self._server = self._server.replace(f"//{USER}@", f"//{name}@")
+            self._pooled = seed % 2 == 0
+
+    def relieve(self) -> None:
+        """Undo what was done to the database, but for the schema."""
+        while self._undo:
+            self._do("execute", self._undo.pop())
 
     @asynccontextmanager
     async def cuttable(self) -> AsyncIterator[Wire]:
@@ -134,6 +160,7 @@ class OnPostgres:
 
     def url(self, lease: float = LEASE) -> str:
         more = f"{'&' if '?' in self._server else '?'}lionpride_schema={self._schema}"
+        more += "&lionpride_pgbouncer=on" * self._pooled
         return f"{self._server}{more}&lionpride_lease={lease:g}"
 
     def install(self) -> None:

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from engine.goods import Desk, Square
 from stores.postgres.doing import do_everything
+from stores.postgres.hostile import EVIL, HOSTILE
 
 from lionpride.core import EventStatus
 from tools.postgres_server import Server
@@ -23,31 +24,6 @@ pytestmark = pytest.mark.guard(60)
 
 S = EventStatus
 names = (f"setting_{number}" for number in count(1))
-
-HOSTILE = {
-    "default_transaction_isolation": "'serializable'",
-    "default_transaction_deferrable": "on",
-    "synchronous_commit": "off",
-    "statement_timeout": "'500ms'",
-    "lock_timeout": "'20ms'",
-    "idle_in_transaction_session_timeout": "'1ms'",
-    "idle_session_timeout": "'500ms'",
-    "transaction_timeout": "'500ms'",
-    "search_path": "evil, pg_catalog",
-    "row_security": "off",
-    "enable_indexscan": "off",
-    "plan_cache_mode": "'force_custom_plan'",
-}
-EVIL = """
-CREATE SCHEMA IF NOT EXISTS evil;
-CREATE OR REPLACE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE sql
-    AS $$ SELECT timestamptz '1970-01-01' $$;
-CREATE OR REPLACE FUNCTION evil.pg_notify(text, text) RETURNS void LANGUAGE plpgsql
-    AS $$ BEGIN RAISE EXCEPTION 'evil'; END $$;
-CREATE OR REPLACE FUNCTION evil.greatest(float8, float8) RETURNS float8 LANGUAGE sql
-    AS $$ SELECT 0::float8 $$;
-"""
-"""Functions that a path with ``pg_catalog`` at its end finds before the server's own."""
 
 
 @pytest.fixture(scope="module")
