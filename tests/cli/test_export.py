@@ -38,6 +38,12 @@ def test_a_file_is_replaced_at_the_end(store, tmp_path, capsys):
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
+def test_a_new_file_can_be_read_by_its_owner_alone(store, tmp_path, capsys):
+    target = tmp_path / "all.jsonl"
+    assert main(["export", store, "-o", str(target)]) == 0
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
 def test_what_fails_leaves_the_file_alone(store, tmp_path, capsys, monkeypatch):
     target = tmp_path / "all.jsonl"
     target.write_text("old\n")

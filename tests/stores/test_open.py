@@ -61,6 +61,8 @@ def test_a_url_that_names_no_file_is_refused(url: str) -> None:
     [
         ("synchronous=NORMAL", "_synchronous", "NORMAL"),
         ("synchronous=full", "_synchronous", "FULL"),
+        ("mode=0660", "_mode", 0o660),
+        ("mode=600", "_mode", 0o600),
         ("lease=2.5", "_lease", 2.5),
         ("patience=0", "_patience", 0.0),
         ("retain=10000", "_retain", 10_000),
@@ -78,8 +80,11 @@ def test_an_option_is_the_stores(option: str, name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("retian=5", "'retian' is no option; there are synchronous, lease, patience, retain"),
+        ("retian=5", "'retian' is no option; there are synchronous, mode, lease, patience, retain"),
         ("synchronous=OFF", "synchronous='OFF': give FULL or NORMAL"),
+        ("mode=rw", "mode='rw': give the permissions of a new file as chmod takes them"),
+        ("mode=0888", "mode='0888': give"),
+        ("mode=0400", "mode=0o400: give permissions that let the owner read and write"),
         ("lease=0", "lease='0': give a number of seconds above 0"),
         ("lease=nan", "lease='nan': give a number"),
         ("lease=", "lease='': give a number"),

@@ -120,10 +120,6 @@ def _replacing(path: Path) -> Iterator[Write]:
 
 
 def _take_mode(new: Path, old: Path) -> None:
-    """Give a new file the rights of the one whose place it takes, or the usual ones."""
+    """Give a new file the mode of the one whose place it takes; else it stays at 0600."""
     if old.exists():
         new.chmod(old.stat().st_mode & 0o777)
-        return
-    mask = os.umask(0o077)
-    os.umask(mask)
-    new.chmod(0o666 & ~mask)

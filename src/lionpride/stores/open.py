@@ -156,6 +156,12 @@ def _synchronous(text: str) -> str:
     return text.upper()
 
 
+def _mode(text: str) -> int:
+    if re.fullmatch("0?[0-7]{3}", text) is None:
+        raise ValueError(text)
+    return int(text, 8)
+
+
 def _lease(text: str) -> float:
     number = float(text)
     if not (math.isfinite(number) and number > 0):
@@ -190,7 +196,11 @@ _COMMON: Final[Options] = {
 }
 """The options of both, each with what it takes."""
 
-_OPTIONS: Final[Options] = {"synchronous": (_synchronous, "FULL or NORMAL"), **_COMMON}
+_OPTIONS: Final[Options] = {
+    "synchronous": (_synchronous, "FULL or NORMAL"),
+    "mode": (_mode, "the permissions of a new file as chmod takes them, such as 0660"),
+    **_COMMON,
+}
 """The options of a URL that are those of ``SqliteStore``."""
 
 _POSTGRES_OPTIONS: Final[Options] = {

@@ -104,7 +104,8 @@ opened = []
 def note(event, arguments):
     if event == "open" and isinstance(arguments[0], (str, bytes)):
         name = os.path.basename(os.fsdecode(arguments[0]))
-        if name in ("run.db", "run.db-shm", "run.db-journal"):
+        is_new = isinstance(arguments[2], int) and arguments[2] & os.O_EXCL  # it has no locks yet
+        if name in ("run.db", "run.db-shm", "run.db-journal") and not is_new:
             opened.append([command[0], name])
 
 command = [""]

@@ -17,10 +17,10 @@ from ..sql.columns import after, entries_of
 from ..sql.forms import Found, Settling, Waits
 from ..sql.local import Local, until_done
 from . import steps
-from .file import PATIENCE, speaking
+from .file import PATIENCE, make_file, speaking
 from .glance import Glance
 from .opened import Opened
-from .options import check_options
+from .options import MODE, check_options
 from .reader import Reader
 
 __all__ = ("LEASE", "Base")
@@ -48,6 +48,7 @@ class Base(Local):
         patience: float = PATIENCE,
         shown: int = MOST,
         retain: int | timedelta | None = None,
+        mode: int = MODE,
         clock: Callable[[], float] | None = None,
     ) -> None:
         check_options(
@@ -56,7 +57,9 @@ class Base(Local):
             patience=patience,
             shown=shown,
             retain=retain,
+            mode=mode,
         )
+        self._mode = mode
         self.path = Path(path).absolute()
         super().__init__(self.path, queue, name, shown, clock or LoopClock(), self._look_up)
         self._synchronous = synchronous
@@ -80,6 +83,7 @@ class Base(Local):
             OperationError: in a child process after ``fork``.
         """
         if self._file is None:
+            make_file(self.path, self._mode)
             self._file = Opened(
                 self.path,
                 self.queue,

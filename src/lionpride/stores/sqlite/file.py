@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from stat import S_ISDIR
@@ -27,6 +28,7 @@ __all__ = (
     "connect",
     "damage_of",
     "log_of",
+    "make_file",
     "open_file",
     "script",
     "speaking",
@@ -189,6 +191,25 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
             connection.close()
             raise
     return connection
+
+
+def make_file(path: Path, mode: int) -> None:
+    """Make an empty file for a database, if there is none; SQLite gives its log the same mode.
+
+    If it cannot be made, ``open_file`` says why.
+
+    Args:
+        path: The file.
+        mode: Its permissions, as ``0o600``.
+    """
+    if path.exists():
+        return
+    with OPEN_FILES.lock, suppress(OSError):
+        new = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            os.chmod(path, mode)  # noqa: PTH101  # whatever the umask is
+        finally:
+            os.close(new)
 
 
 def check_head(path: Path) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from stat import S_IMODE
 from time import monotonic, sleep
 from typing import Final
 
@@ -17,6 +18,7 @@ import apsw
 
 from ...errors import StoreError
 from .open_files import OPEN_FILES
+from .options import MODE
 
 try:
     import fcntl
@@ -120,7 +122,17 @@ def is_free(connection: apsw.Connection) -> bool:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    """Open a lock file; a new one gets the mode of the database."""
+    flags = os.O_RDWR | os.O_CLOEXEC
+    with suppress(FileNotFoundError):
+        return os.open(path, flags)
+    mode = MODE
+    with suppress(FileNotFoundError):
+        mode = S_IMODE(path.with_name(path.name.removesuffix("-turn")).stat().st_mode)
+    file = os.open(path, flags | os.O_CREAT, mode)
+    with suppress(OSError):  # another process made it, as another user
+        os.fchmod(file, mode)
+    return file
 
 
 _QUESTION: Final = 0.25

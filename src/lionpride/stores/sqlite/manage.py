@@ -30,6 +30,7 @@ from . import steps
 from .base import Base
 from .examining import find_damage
 from .expiring import Expire, Expired
+from .file import make_file
 from .metering import HaltQueue
 from .published import Publish
 from .reader import Reader
@@ -214,6 +215,7 @@ class Manage(Base, Ringing):
 
     async def upgrade(self) -> Schema:
         """See ``Upkeep``."""
+        make_file(self.path, self._mode)
         return upgrade(self.path, synchronous=self._synchronous, patience=self._patience)
 
     async def examine(self) -> list[Finding]:

@@ -7,12 +7,17 @@ from typing import Any, Final
 from ...errors import ConfigurationError
 from ..sql import options as common
 
-__all__ = ("check_options",)
+__all__ = ("MODE", "check_options")
+
+MODE: Final = 0o600
+"""The permissions of a new file: its events may hold what is not meant for everyone."""
 
 _SYNCHRONOUS: Final = ("FULL", "NORMAL")
 
 
-def check_options(*, synchronous: Any, lease: Any, patience: Any, shown: Any, retain: Any) -> None:
+def check_options(
+    *, synchronous: Any, lease: Any, patience: Any, shown: Any, retain: Any, mode: Any
+) -> None:
     """Refuse an option that makes no sense.
 
     Raises:
@@ -22,5 +27,11 @@ def check_options(*, synchronous: Any, lease: Any, patience: Any, shown: Any, re
         raise ConfigurationError(
             f"synchronous={synchronous!r}: give 'FULL', where a commit survives a power cut, or "
             "'NORMAL', where it survives a killed process"
+        )
+    if not common.is_whole(mode) or not 0 <= mode <= 0o777 or mode & 0o600 != 0o600:
+        shown_mode = oct(mode) if common.is_whole(mode) else repr(mode)
+        raise ConfigurationError(
+            f"mode={shown_mode}: give permissions that let the owner read and write, such as "
+            "0o600, or 0o660 for a group too"
         )
     common.check_options(lease=lease, patience=patience, shown=shown, retain=retain)

@@ -57,6 +57,8 @@ class SqliteStore(Manage):
         patience: Seconds to wait for another program that writes the file.
         shown: How many events at rest the ``states`` show: the newest taken in or settled here.
         retain: How many ended events stay in the file, or for how long; None: all, for ever.
+        mode: The permissions of a new file, its log and its lock file; those of a file that exists
+            stay as they are.
         clock: The time as a Unix timestamp in seconds; by default the machine's. In a loop whose
             time is virtual, that is the clock for what becomes due.
 
