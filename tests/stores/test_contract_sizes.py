@@ -6,7 +6,7 @@ a gibibyte.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import apsw
 import pytest
@@ -159,7 +159,7 @@ async def test_a_run_goes_on_when_outcomes_are_too_large(store: Store, observed:
     executor = LargeExecutor(store=store)
     seen: list[Any] = []
     if observed:
-        executor.observe(lambda step: seen.append((step.event.what, step.after)))
+        executor.observe(lambda step: seen.append((cast("Large", step.event).what, step.after)))
     async with background(executor):
         events = [Large(what=what) for what in ("", "response", "error", "")]
         events.append(Large(what="stream", streaming=True))
