@@ -78,11 +78,11 @@ def child(way: str, folder: str, source: str) -> Figures:
 def pages(source: str) -> Figures:
     """The 95th percentile of the time to the first byte, and to the last, of each page: ms."""
     figures: Figures = {}
-    with served(source) as (port, _):
-        newest = re.search(rb"/events/[0-9a-f-]{36}", ask(port, "/events")[2])
+    with served(source) as page:
+        newest = re.search(rb"/events/[0-9a-f-]{36}", ask(page, "/events")[2])
         assert newest is not None
         for name, path in PAGES.items():
-            took = sorted(ask(port, path or newest[0].decode())[:2] for _ in range(ASKED))
+            took = sorted(ask(page, path or newest[0].decode())[:2] for _ in range(ASKED))
             at = int(SHARE * ASKED) - 1
             whole = sorted(last for _, last in took)
             figures[name] = [took[at][0] * 1e3, whole[at] * 1e3]
@@ -109,10 +109,10 @@ async def spans(path: str, page: Page) -> Figures:
         appending = asyncio.create_task(
             append_each(executor, iter(lambda: chance.random() if go_on else 1.0, 1.0))
         )
-        with looking(page.port):  # the first look counts the last quarter of an hour
+        with looking(page):  # the first look counts the last quarter of an hour
             await asyncio.sleep(2 * SETTLES)
         for number in range(SPANS):
-            with looking(page.port) if number % 2 else nullcontext():
+            with looking(page) if number % 2 else nullcontext():
                 await asyncio.sleep(SETTLES)
                 before = [*await reading(executor), page.used()]
                 await asyncio.sleep(SECONDS)
@@ -135,9 +135,10 @@ async def reading(executor: NoOpExecutor) -> tuple[float, int, int]:
 
 
 class Page(NamedTuple):
-    """A page that is served: where, and by which process."""
+    """A page that is served: where, what opens it, and by which process."""
 
     port: int
+    token: str
     pid: int
 
     def used(self) -> float:
@@ -156,18 +157,19 @@ def served(path: str) -> Iterator[Page]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            found = re.search(r":(\d+)/", process.stdout.readline())
+            found = re.search(r":(\d+)/\?token=(\S+)", process.stdout.readline())
             assert found is not None
-            yield Page(int(found[1]), process.pid)
+            yield Page(int(found[1]), found[2], process.pid)
         finally:
             process.terminate()
             process.wait()
 
 
 @contextmanager
-def looking(port: int) -> Iterator[None]:
+def looking(page: Page) -> Iterator[None]:
     """A browser of sorts, in a process of its own."""
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.web", str(port)]) as process:
+    command = [sys.executable, "-m", "benchmarks.web", *map(str, page)]
+    with subprocess.Popen(command) as process:
         try:
             yield
         finally:
@@ -175,11 +177,11 @@ def looking(port: int) -> Iterator[None]:
             process.wait()
 
 
-def ask(port: int, path: str) -> tuple[float, float, bytes]:
+def ask(page: Page, path: str) -> tuple[float, float, bytes]:
     """Seconds to the first byte of a page, and to the last; and the page."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
     began = time.perf_counter()
-    connection.request("GET", path)
+    connection.request("GET", path, headers={"Authorization": f"Bearer {page.token}"})
     connection.sock.recv(1, socket.MSG_PEEK)
     first = time.perf_counter() - began
     answer = connection.getresponse()
@@ -190,15 +192,15 @@ def ask(port: int, path: str) -> tuple[float, float, bytes]:
     return first, last, text
 
 
-def browse(port: int) -> None:
+def browse(page: Page) -> None:
     """Hear of changes, and ask for the overview when there are any, as a page does."""
-    live = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-    live.request("GET", "/live")
+    live = http.client.HTTPConnection("127.0.0.1", page.port, timeout=600)
+    live.request("GET", "/live", headers={"Authorization": f"Bearer {page.token}"})
     stream = live.getresponse()
     asked = 0.0
     while line := stream.readline():
         if line.startswith(b"data:") and time.monotonic() - asked >= EVERY:
-            ask(port, "/")
+            ask(page, "/")
             asked = time.monotonic()
 
 
@@ -259,4 +261,4 @@ def of_pages(rounds: list[Figures]) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    browse(int(sys.argv[1]))
+    browse(Page(int(sys.argv[1]), sys.argv[2], int(sys.argv[3])))

@@ -9,11 +9,19 @@ import httpx
 
 @asynccontextmanager
 async def client(
-    page: Any, *, host: str = "127.0.0.1", peer: str = "127.0.0.1", root: str = ""
+    page: Any,
+    *,
+    host: str = "127.0.0.1",
+    peer: str = "127.0.0.1",
+    root: str = "",
+    token: bool = True,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A browser of sorts, at a machine of this address."""
+    """A client at a machine of this address; it sends the token of a page that has one."""
     transport = httpx.ASGITransport(page, client=(peer, 4711), root_path=root)
-    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as found:
+    known = getattr(page, "token", "") if token else ""
+    headers = {"Authorization": f"Bearer {known}"} if known else {}
+    url = f"http://{host}"
+    async with httpx.AsyncClient(transport=transport, base_url=url, headers=headers) as found:
         yield found
 
 

@@ -21,13 +21,14 @@ HERE = {"host": "127.0.0.1", "peer": "127.0.0.1"}
         ({"host": "evil.example", "peer": "127.0.0.1"}, {}, 403),  # a name that points here
         (HERE, {"x-forwarded-for": "10.0.0.7"}, 403),
         (HERE, {"forwarded": "for=10.0.0.7"}, 403),
+        (HERE, {"forwarded": "for=10.0.0.7", "host": ""}, 403),
     ],
 )
 async def test_without_a_hook_only_this_machine_may_look(
     where: Any, headers: Any, status: int
 ) -> None:
     async with client(web.app(Desk()), **where) as http:
-        for path in ("/", "/events", "/static/page.js", "/live", "/healthz"):
+        for path in ("/", "/events", "/static/page.js", "/live"):
             if status == 403 or path != "/live":  # which does not end
                 answer = await http.get(path, headers=headers)
                 assert answer.status_code == status, path
@@ -78,3 +79,29 @@ async def test_every_answer_says_what_a_browser_may_do_with_it() -> None:
             assert "unsafe" not in policy
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["[bad", "bad]", "[::1", "[::zz]", "[1.2.3.4]", "localhost:port", "a:99999", "a:1:2", "a b",
+     "ü", "me@localhost", "localhost/", "localhost?", "localhost#", "[::1]x", ":80"],
+)  # fmt: skip
+@pytest.mark.parametrize("hook", [None, lambda _request, _what: True])
+async def test_a_host_that_is_none_is_a_bad_request(host: str, hook: Any) -> None:
+    async with client(web.app(Desk(), authorize=hook)) as http:
+        for path in ("/", "/events", "/healthz", "/static/page.js"):
+            answer = await http.get(path, headers={"host": host.encode()})
+            assert answer.status_code == 400, path
+            assert "Host" in answer.text
+        answer = await http.post("/act", data={}, headers={"host": host.encode()})
+        assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "a_b.internal:8000", "[fe80::1]:80", "10.0.0.7:", "xn--mnchen-3ya.example"],
+)
+async def test_any_other_host_is_for_the_hook_to_decide(host: str) -> None:
+    page = web.app(Desk(), authorize=lambda _request, _what: True)
+    async with client(page) as http:
+        assert (await http.get("/", headers={"host": host})).status_code == 200

@@ -60,7 +60,8 @@ async def test_what_came_after_the_question_is_not_meant() -> None:
         upto = text.partition('name="upto" value="')[2].partition('"')[0]
         form = {"do": "cancel", "status": "pending", "upto": upto, "token": token_of(text)}
         answer = await http.post("/act", data=form)
-        assert answer.headers["location"].endswith("done=2+events+cancelled%2C+or+asked+to+be")
+        text = (await http.get(answer.headers["location"])).text
+        assert "2 events cancelled, or asked to be" in text
     assert {each.status for each in first} == {EventStatus.CANCELLED}
     assert later.status is EventStatus.PENDING
 
@@ -108,3 +109,83 @@ async def test_a_pause_of_a_store_is_for_whoever_works_on_it(tmp_path: Path) -> 
     assert job.status is EventStatus.COMPLETED
     await page.aclose()
     await desk.store.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "names"),
+    [
+        ({"origin": "https://evil.example"}, ("https://evil.example", "http://jobs.example:8000")),
+        ({"origin": "http://jobs.example"}, ("http://jobs.example", "http://jobs.example:8000")),
+        ({"origin": "null"}, ("null", "http://jobs.example:8000")),
+        ({"origin": "http://[bad"}, ("http://[bad", "http://jobs.example:8000")),
+        ({"origin": ""}, ("http://jobs.example:8000",)),
+        ({"sec-fetch-site": "cross-site"}, ("another site",)),
+        ({"cookie": "other=1"}, ("cookie",)),
+    ],
+)
+async def test_a_refused_post_says_what_differs(headers: Any, names: tuple[str, ...]) -> None:
+    desk = Desk()
+    async with client(page_of(desk), host="jobs.example:8000") as http:
+        form = {"do": "pause", "token": token_of((await http.get("/act?do=pause")).text)}
+        answer = await http.post("/act", data=form, headers=headers)
+        assert answer.status_code == 403
+        assert all(name in answer.text for name in names), answer.text
+        assert not desk.paused
+        origin = {"origin": "http://JOBS.example:8000"}
+        assert (await http.post("/act", data=form, headers=origin)).status_code == 303
+    assert desk.paused
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("https://jobs.example", "jobs.example:443"),
+        ("http://jobs.example", "jobs.example:80"),
+        ("https://jobs.example", "jobs.example"),
+    ],
+)
+async def test_a_default_port_makes_no_difference(origin: str, host: str) -> None:
+    desk = Desk()
+    async with client(page_of(desk), host="jobs.example") as http:
+        form = {"do": "pause", "token": token_of((await http.get("/act?do=pause")).text)}
+        headers = {"origin": origin, "host": host}
+        assert (await http.post("/act", data=form, headers=headers)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("done", "shown"),
+    [
+        ("retry-1", "1 event waits again"),
+        ("retry-1200", "1,200 events wait again"),
+        ("cancel-2", "2 events cancelled, or asked to be"),
+        ("Call 555-0100 and give your password", None),
+        ("retry", None),
+        ("retry--1", None),
+        ("retry-1 and more", None),
+        ("pause-1", None),
+        ("retry-\u0661", None),
+        ("retry-" + "9" * 40, None),
+    ],
+)
+async def test_a_notice_is_one_of_the_librarys_own(done: str, shown: str | None) -> None:
+    desk = Desk()
+    job = await desk.append(Job())
+    async with client(page_of(desk)) as http:
+        for path in ("/events", f"/events/{job.id}"):
+            text = (await http.get(path, params={"done": done})).text
+            if shown is None:
+                assert 'class="notice"' not in text
+                assert "555" not in text
+            else:
+                assert shown in text
+
+
+@pytest.mark.parametrize("upto", ["1e300", "-1e300", "9" * 30, "nan", "x"])
+async def test_a_bound_that_is_none_is_refused(upto: str) -> None:
+    desk = Desk()
+    job = await desk.append(Job())
+    async with client(page_of(desk)) as http:
+        token = token_of((await http.get("/act?do=cancel&status=pending")).text)
+        form = {"do": "cancel", "status": "pending", "upto": upto, "token": token}
+        assert (await http.post("/act", data=form)).status_code == 400
+    assert job.status is EventStatus.PENDING

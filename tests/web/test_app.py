@@ -3,8 +3,10 @@
 import asyncio
 from pathlib import Path
 from time import time
+from typing import Any
 
 import pytest
+from kept import url_of
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from stores.makers import postgres
@@ -14,6 +16,7 @@ from web.kit import Desk, Job
 from lionpride import web
 from lionpride.errors import ConfigurationError
 from lionpride.stores.memory import MemoryStore
+from lionpride.stores.open import open_store
 
 
 async def test_it_can_be_mounted_anywhere() -> None:
@@ -22,6 +25,7 @@ async def test_it_can_be_mounted_anywhere() -> None:
     page = web.app(desk)
     outer = Starlette(routes=[Mount("/admin/jobs", page)])
     async with client(outer) as http:
+        http.headers["authorization"] = f"Bearer {page.token}"
         text = (await http.get("/admin/jobs/events")).text
         assert f'href="/admin/jobs/events/{job.id}"' in text
         assert 'src="/admin/jobs/static/page.js"' in text
@@ -82,7 +86,7 @@ async def test_the_list_begins_before_it_is_counted() -> None:
         "path": "/events",
         "root_path": "",
         "query_string": b"kind=any",
-        "headers": [(b"host", b"localhost")],
+        "headers": [(b"host", b"localhost"), (b"authorization", f"Bearer {page.token}".encode())],
         "client": ("127.0.0.1", 1),
         "server": ("localhost", 80),
         "scheme": "http",
@@ -106,6 +110,48 @@ async def test_a_store_that_does_not_answer_is_said_to(tmp_path: Path) -> None:
             assert answer.status_code == 503, path
             assert "is no SQLite database" in answer.text
     await page.aclose()
+
+
+@pytest.mark.parametrize("spelling", ["{path}", "sqlite:///{path}", "sqlite+aiosqlite:///{path}"])
+async def test_a_page_of_a_missing_file_makes_none(spelling: str, tmp_path: Path) -> None:
+    path = tmp_path / "typo.db"
+    page = web.app(spelling.format(path=path))
+    async with client(page) as http:
+        for asked in ("/", "/events", "/workers", "/timeline", "/version", "/healthz", "/metrics"):
+            answer = await http.get(asked)
+            assert answer.status_code == 503, asked
+            assert "typo.db" in answer.text
+            assert "no such file" in answer.text
+        assert not list(tmp_path.iterdir())
+        desk = Desk(store=f"sqlite:///{path}")
+        job = await desk.append(Job())
+        assert str(job.id) in (await http.get("/events")).text
+    await page.aclose()
+    await desk.store.close()
+
+
+async def test_a_page_of_an_empty_file_leaves_it_empty(tmp_path: Path) -> None:
+    path = tmp_path / "empty.db"
+    path.touch()
+    page = web.app(str(path))
+    async with client(page) as http:
+        assert (await http.get("/")).status_code == 503
+    await page.aclose()
+    assert path.stat().st_size == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_page_of_a_database_without_tables_makes_none() -> None:
+    url = url_of("postgres", Path())
+    page = web.app(url)
+    store: Any = open_store(url, queue="any", name="any")
+    async with client(page) as http:
+        answer = await http.get("/")
+        assert answer.status_code == 503
+        assert "no tables" in answer.text
+    await page.aclose()
+    assert (await store.schema()).found == 0
+    await store.close()
 
 
 def test_anything_else_is_refused() -> None:

@@ -8,6 +8,7 @@ from web.asgi import client
 from web.kit import Desk, Job
 
 from lionpride import web
+from lionpride.web.access import Access
 from lionpride.web.desk import LATELY
 from lionpride.web.desk import Desk as Shown
 
@@ -24,7 +25,7 @@ async def test_a_store_that_answers_is_well(tmp_path: Path) -> None:
 
 async def test_an_executor_whose_run_has_ended_while_events_wait_is_not() -> None:
     desk = Desk()
-    shown = Shown(desk, None, None)
+    shown = Shown(desk, Access())
     assert shown.idle_for(1, 0.0) == 0.0  # it was not started
     await desk.start()
     assert desk.processor is not None

@@ -8,6 +8,7 @@ from web.asgi import client, token_of
 from web.kit import Desk, Job
 
 from lionpride import web
+from lionpride.web.access import Access
 from lionpride.web.desk import Desk as Shown
 from lionpride.web.live import _changes
 
@@ -43,7 +44,7 @@ async def test_a_page_that_listens_is_told_of_the_trouble(tmp_path: Path) -> Non
     path = tmp_path / "run.db"
     desk = Desk(store=f"sqlite:///{path}")
     await desk.append(Job())
-    shown = Shown(str(path), None, None)
+    shown = Shown(str(path), Access())
     said = _changes(shown)
     assert (await anext(said)).startswith("retry: ")
     assert (await anext(said)).startswith("data: ")

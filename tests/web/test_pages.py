@@ -74,7 +74,7 @@ async def test_every_view_says_what_there_is(kind: str, tmp_path: Path) -> None:
 
 async def test_chunks_arrive_while_one_looks(tmp_path: Path) -> None:
     desk = desk_over("memory", tmp_path)
-    async with served(web.app(desk)) as url, desk, looking() as tab:
+    async with served(web.app(desk, authorize=everybody)) as url, desk, looking() as tab:
         talk = await desk.append(Talk(name="talk"))
         await tab.goto(f"{url}/events/{talk.id}")
         for chunk in ("good", "morning", EVIL):
@@ -135,7 +135,7 @@ async def test_every_action_asks_first_and_says_how_many(kind: str, tmp_path: Pa
 
 async def test_a_page_goes_on_by_asking_where_no_stream_comes_through(tmp_path: Path) -> None:
     desk = desk_over("memory", tmp_path)
-    async with served(web.app(desk)) as url, desk, looking() as tab:
+    async with served(web.app(desk, authorize=everybody)) as url, desk, looking() as tab:
         await tab.route("**/live", lambda route: route.fulfill(status=204))
         await tab.goto(url)
         await tab.wait_for_selector("#live >> text=Polling")
@@ -147,7 +147,7 @@ async def test_a_page_goes_on_by_asking_where_no_stream_comes_through(tmp_path: 
 
 async def test_what_is_looked_at_is_no_code(tmp_path: Path) -> None:
     desk = desk_over("sqlite", tmp_path)
-    async with served(web.app(desk, name=EVIL)) as url, desk, looking() as tab:
+    async with served(web.app(desk, authorize=everybody, name=EVIL)) as url, desk, looking() as tab:
         jobs = await filled(desk)
         await desk.join()
         places = ["", "timeline", "events", f"events/{jobs['evil'].id}", "workers"]
@@ -186,7 +186,7 @@ async def test_no_view_has_a_serious_barrier(scheme: Any, width: int, tmp_path: 
 
 async def test_it_can_be_used_by_keys_alone(tmp_path: Path) -> None:
     desk = desk_over("memory", tmp_path)
-    async with served(web.app(desk)) as url, desk, looking() as tab:
+    async with served(web.app(desk, authorize=everybody)) as url, desk, looking() as tab:
         await tab.goto(f"{url}/timeline")
         jobs = await filled(desk)
         await desk.join()

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import socket
 from contextlib import closing
-from typing import Any
 
 from .durable import Commands
 from .grammar import add_store
@@ -26,7 +25,8 @@ def add(commands: Commands) -> None:
         "ui",
         help="show a store in a browser",
         description="Serve a page that shows what is going on in a store, to this machine alone, "
-        "until Ctrl-C. It needs the extra [web].",
+        "until Ctrl-C. It prints a URL with a token, which lives as long as the server: a browser "
+        "opens that URL, a script sends 'Authorization: Bearer TOKEN'. It needs the extra [web].",
     )
     add_store(parser)
     parser.add_argument(
@@ -62,18 +62,24 @@ def ui(options: argparse.Namespace) -> int:
 async def _serve(place: Place, listening: socket.socket, act: bool) -> None:
     import uvicorn  # late: only this command needs the extra
 
-    from .. import web  # late: the same
-    from ..web.access import LOOK, is_local  # late: the same
+    from ..web.access import Access  # late: the same
+    from ..web.app import gate_of  # late: the same
+    from ..web.connections import TimedProtocol  # late: the same
+    from ..web.desk import Desk  # late: the same
 
     await place.wait_for_server()
     await place.check_made()
-
-    def at_this_machine(request: Any, what: str) -> bool:
-        return is_local(request) and (act or what == LOOK)
-
-    page = web.app(place.url, authorize=at_this_machine)
-    config = uvicorn.Config(page, log_config=None, ws="none", timeout_graceful_shutdown=1)
-    tell(f"{place.name} is shown at http://{HOST}:{listening.getsockname()[1]}/ until Ctrl-C")
+    page = gate_of(Desk(place.url, Access(acts=act, announced=True)))
+    config = uvicorn.Config(
+        page,
+        http=TimedProtocol,
+        ws="none",
+        log_config=None,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+    )
+    url = f"http://{HOST}:{listening.getsockname()[1]}/?token={page.token}"
+    tell(f"{place.name} is shown at {url} until Ctrl-C")
     tell()
     await uvicorn.Server(config).serve([listening])
 

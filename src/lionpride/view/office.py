@@ -10,7 +10,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from ..core import EventStatus, Executor
-from ..errors import ConfigurationError, NotFoundError
+from ..errors import ConfigurationError, NotFoundError, StoreError
 from ..rules.why import Why, explain
 from ..stores.contract import Store
 from ..stores.halting import Halting, is_halted
@@ -73,7 +73,7 @@ class Office:
         """Their names; those that others add are noticed in a few seconds.
 
         Raises:
-            StoreError: if the store cannot be opened.
+            StoreError: if the store cannot be opened, or there is none yet.
         """
         now = asyncio.get_running_loop().time()
         if self._url is not None and now - self._looked >= NEWER:
@@ -82,6 +82,8 @@ class Office:
             if first:
                 any_queue = open_store(self._url, queue="", name="")
             try:
+                if first:
+                    await _check_made(any_queue, self.name)
                 names = await any_queue.queues()
             finally:
                 if first:
@@ -228,6 +230,24 @@ class Office:
         if self.executor is not None and not isinstance(self.executor.store, Shows):
             known = taken_here(limits)
         return gauges_of(limits, known)
+
+
+async def _check_made(store: Any, name: str) -> None:
+    """Refuse a place without a store: to look at it makes none.
+
+    Raises:
+        StoreError: names it.
+    """
+    if (await store.schema()).found:
+        return
+    path = getattr(store, "path", None)
+    if path is None:
+        what = "no tables for events in this database; check its name and the schema"
+    elif path.exists():
+        what = "an empty file; no event was appended to it yet"
+    else:
+        what = "no such file; check the path"
+    raise StoreError(f"{name}: {what}. An executor makes the store with the first event")
 
 
 def _url_of(source: str) -> tuple[str, str]:

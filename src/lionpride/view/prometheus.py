@@ -48,16 +48,20 @@ class Prometheus:
         if self._figures is not None:
             self._figures.close()
 
-    async def text(self) -> str:
+    async def text(self, *, keys: bool = True) -> str:
         """All of it.
+
+        Args:
+            keys: Whether a limit by key has a sample for each of its keys, which are texts of the
+                application, such as the names of its customers.
 
         Raises:
             StoreError: if the store cannot be read.
         """
-        parts = [each async for each in self._parts()]
+        parts = [each async for each in self._parts(keys)]
         return "".join(f"{line}\n" for part in parts for line in part)
 
-    async def _parts(self) -> AsyncIterator[list[str]]:
+    async def _parts(self, keys: bool) -> AsyncIterator[list[str]]:
         office = self._office
         counts = await office.counts()
         yield _gauge(
@@ -81,7 +85,7 @@ class Prometheus:
             "Workers that are at work.",
             [({"queue": queue}, alive.count(queue)) for queue in counts],
         )
-        usage = await office.usage()
+        usage = [one for one in await office.usage() if keys or " · " not in one.name]
         taken = [({"limit": each.name}, each.used) for each in usage]
         yield _gauge("limit_used", "What is taken of each limit.", taken)
         amounts = [({"limit": one.name}, one.amount) for one in usage if one.amount is not None]

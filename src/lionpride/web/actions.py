@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ..drawing.text import plural
 from ..errors import ValidationError
 from ..stores.record import Record
 from ..view import deeds
 from .access import HEADERS
-from .asked import Asked, link, number
+from .asked import Asked, arrival, link, number
 from .desk import ACTIONS, Desk, desk_of
 from .pages import counted
 from .render import page, plain
 
 __all__ = ["act"]
+
+PATIENCE: Final = 10.0
+"""Seconds in which a form has to arrive."""
 
 
 async def act(request: Request) -> Response:
@@ -28,9 +31,14 @@ async def act(request: Request) -> Response:
     desk = desk_of(request)
     given = request.query_params
     if request.method == "POST":
-        given = QueryParams((await _body(request)).decode("utf-8", "replace"))
-        if not desk.access.is_ours(request, str(given.get("token", ""))):
-            return plain("This was not sent from the page itself: go back, and try again.\n", 403)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                body = await _body(request)
+        except TimeoutError:
+            return plain(f"The form did not arrive within {PATIENCE:g} s.\n", 408)
+        given = QueryParams(body.decode("utf-8", "replace"))
+        if reason := desk.access.why_refused(request, str(given.get("token", ""))):
+            return plain(f"This post was refused: {reason}.\n", 403)
     what = str(given.get("do", ""))
     if what not in ACTIONS or what not in await desk.allowed(request):
         return plain("The page may look, and not do this: see `authorize`.\n", 403)
@@ -90,13 +98,14 @@ async def _do(request: Request, desk: Desk, what: str, given: Any) -> Response:
             return plain("There is no event of this id.\n", 404)
         one = deeds.retry if what == "retry" else deeds.cancel
         done = int(await one(desk.office, record))
-        return _to(link(root, f"events/{record.id}", {"done": _words(what, done)}))
-    asked = Asked.of(given)
-    upto = number(given.get("upto"))
-    sought = asked.sought if upto is None else replace(asked.sought, upto=int(upto))
+        return _to(link(root, f"events/{record.id}", {"done": f"{what}-{done}"}))
+    asked, upto = Asked.of(given), arrival(given.get("upto"))
+    if given.get("upto") and upto is None:
+        return plain("upto must be the number of an event.\n", 400)
+    sought = asked.sought if upto is None else replace(asked.sought, upto=upto)
     many = deeds.retry_all if what == "retry" else deeds.cancel_all
     done = await many(desk.office, asked.queue, sought)
-    return _to(link(root, "events", asked.query() | {"done": _words(what, done)}))
+    return _to(link(root, "events", asked.query() | {"done": f"{what}-{done}"}))
 
 
 def _change(desk: Desk, root: str, given: Any) -> Response:
@@ -111,12 +120,6 @@ def _change(desk: Desk, root: str, given: Any) -> Response:
     except ValidationError as error:
         return plain(f"{error}\n", 400)
     return _to(link(root, ""))
-
-
-def _words(what: str, number_done: int) -> str:
-    if what == "retry":
-        return f"{plural(number_done, 'event')} {'waits' if number_done == 1 else 'wait'} again"
-    return f"{plural(number_done, 'event')} cancelled, or asked to be"
 
 
 async def _named(desk: Desk, text: str) -> Record | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,15 +18,21 @@ from ..core import Executor
 from ..errors import LionprideError
 from ..stores.contract import Store
 from . import actions, health, live, pages
-from .access import HEADERS, LOOK, Authorize
+from .access import HEADERS, LOOK, PROBE, Access, Authorize, has_valid_host
 from .desk import Desk
 from .render import plain
 
-__all__ = ["Authorize", "Gate", "app"]
+__all__ = ["Authorize", "Gate", "app", "gate_of"]
+
+PROBES: Final = ("/healthz", "/metrics")
 
 
 def app(
-    source: Executor | Store | str, *, authorize: Authorize | None = None, name: str | None = None
+    source: Executor | Store | str,
+    *,
+    authorize: Authorize | None = None,
+    secret: str | bytes | None = None,
+    name: str | None = None,
 ) -> Gate:
     """A page that shows what is going on; mount it in FastAPI, Starlette, Django, or serve it.
 
@@ -36,14 +43,23 @@ def app(
         source: An executor, in whose event loop the page has to be served; a store; or the URL
             of a store, or the path of its file, of which all queues are shown.
         authorize: ``authorize(request, what)``, perhaps async, says whether a Starlette request
-            may do ``what``: "look", "retry", "cancel", "pause", "resume" or "limit". Without it,
-            whoever sits at this machine may look, and nobody may do anything.
+            may do ``what``: "look", "retry", "cancel", "pause", "resume", "limit" or "probe",
+            which ``/healthz`` and ``/metrics`` ask for. Without it, a request from this machine
+            that has the page's token may look, no request may do anything, and every request may
+            probe. The URL with the token is logged at the first request without it.
+        secret: Text or bytes of at least 16 characters. Give the same to all processes that serve
+            one page, so that each accepts the forms and the token of the others. By default it is
+            random, and new at each start.
         name: What stands at the top of the page; by default the queue's name, or the file's.
 
     Raises:
-        ConfigurationError: if ``source`` is none of these.
+        ConfigurationError: if ``source`` is none of these, or ``secret`` is too short.
     """
-    desk = Desk(source, authorize, name)
+    return gate_of(Desk(source, Access(authorize, secret), name))
+
+
+def gate_of(desk: Desk) -> Gate:
+    """Return the application over a desk."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -84,11 +100,15 @@ class Gate:
     Args:
         inside: The pages.
         desk: Who decides.
+
+    Attributes:
+        token: What opens a page without a hook; empty if there is a hook.
     """
 
     def __init__(self, inside: Starlette, desk: Desk) -> None:
         self._inside = inside
         self._desk = desk
+        self.token = desk.access.token
 
     async def aclose(self) -> None:
         """Give back what was opened; a server closes only the app that it serves itself."""
@@ -98,9 +118,16 @@ class Gate:
         if scope["type"] != "http":
             await self._inside(scope, receive, send)
             return
-        request = Request(scope, receive)
-        if not await self._desk.access.may(request, LOOK):
-            await self._desk.access.refusal()(scope, receive, send)
+        request, access = Request(scope, receive), self._desk.access
+        if not has_valid_host(request):
+            await plain("The header Host is malformed.\n", 400)(scope, receive, send)
+            return
+        what = PROBE if request.method in ("GET", "HEAD") and _route(scope) in PROBES else LOOK
+        if (login := access.login(request)) is not None:
+            await login(scope, receive, send)
+            return
+        if not await access.may(request, what):
+            await access.refusal(request)(scope, receive, send)
             return
 
         async def guarded(message: dict[str, object]) -> None:
@@ -114,3 +141,9 @@ class Gate:
             await send(message)
 
         await self._inside(scope, receive, guarded)  # type: ignore[arg-type]
+
+
+def _route(scope: Scope) -> str:
+    """Return the path of a request below the place where the page is mounted."""
+    path, root = scope["path"], scope.get("root_path", "")
+    return str(path.removeprefix(root) if path.startswith(f"{root}/") else path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -10,9 +11,12 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from ..core import EventStatus
+from ..drawing.text import plural
 from ..stores.seen import Sought
 
-__all__ = ["SPANS", "Asked", "link"]
+__all__ = ["SPANS", "Asked", "arrival", "link", "notice", "number"]
+
+_DONE: Final = re.compile(r"(retry|cancel)-([0-9]{1,12})")
 
 SPANS: Final = {"15m": 900, "1h": 3600, "24h": 86400, "7d": 604800}
 """Since when events were made: words of the URL, and seconds."""
@@ -45,8 +49,8 @@ class Asked:
             kind=str(query.get("kind") or "").strip() or None,
             since=since if since in SPANS else "",
             text=str(query.get("q") or "").strip()[:200],
-            before=_number(query.get("before")),
-            after=_number(query.get("after")),
+            before=arrival(query.get("before")),
+            after=arrival(query.get("after")),
         )
 
     @property
@@ -86,6 +90,20 @@ class Asked:
         return ", ".join(filter(None, parts))
 
 
+def notice(text: str) -> str:
+    """Return what was done, from ``done`` of a URL, such as ``retry-3``; empty for other texts.
+
+    A URL that somebody sends cannot put words of their own on the page.
+    """
+    found = _DONE.fullmatch(text)
+    if found is None:
+        return ""
+    what, done = found[1], int(found[2])
+    if what == "retry":
+        return f"{plural(done, 'event')} {'waits' if done == 1 else 'wait'} again"
+    return f"{plural(done, 'event')} cancelled, or asked to be"
+
+
 def link(root: str, path: str, query: Mapping[str, str] | None = None) -> str:
     """A URL of this page, wherever it is mounted."""
     return f"{root}/{path}" + (f"?{urlencode(query)}" if query else "")
@@ -100,6 +118,7 @@ def number(value: Any) -> float | None:
     return found if isfinite(found) else None
 
 
-def _number(value: Any) -> int | None:
+def arrival(value: Any) -> int | None:
+    """Return an arrival number of a URL."""
     text = str(value or "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -14,7 +14,7 @@ from ..stores.contract import Store
 from ..view.history import History
 from ..view.office import Office
 from ..view.prometheus import Prometheus
-from .access import Access, Authorize
+from .access import Access
 
 __all__ = ["ACTIONS", "Desk", "desk_of"]
 
@@ -28,15 +28,16 @@ class Desk:
     """One page's own state; nothing of it is on disk.
 
     Args:
-        source, authorize, name: As for ``app``.
+        source, name: As for ``app``.
+        access: Decides which requests are answered.
     """
 
     def __init__(
-        self, source: Executor | Store | str, authorize: Authorize | None, name: str | None
+        self, source: Executor | Store | str, access: Access, name: str | None = None
     ) -> None:
         self.office = Office(source)
         self.name = self.office.name if name is None else name
-        self.access = Access(authorize)
+        self.access = access
         self.closing = asyncio.Event()
         self._history: History | None = None
         self._prometheus: Prometheus | None = None

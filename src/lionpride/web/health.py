@@ -12,6 +12,7 @@ from starlette.responses import Response
 from ..core import EventStatus
 from ..errors import LionprideError
 from ..view.prometheus import CONTENT_TYPE
+from .access import LOOK
 from .desk import desk_of
 from .render import plain
 
@@ -27,7 +28,7 @@ async def healthz(request: Request) -> Response:
         async with asyncio.timeout(PATIENCE):
             counts = await desk.office.counts()
     except (LionprideError, OSError, TimeoutError) as error:
-        return plain(f"the store does not answer: {error}\n", 503)
+        return await _no_answer(request, error)
     waiting = sum(each[EventStatus.PENDING] for each in counts.values())
     if seconds := desk.idle_for(waiting, monotonic()):
         return plain(f"{waiting} events wait, and nothing has run them for {seconds:.0f} s\n", 503)
@@ -39,7 +40,13 @@ async def metrics(request: Request) -> Response:
     desk = desk_of(request)
     try:
         async with asyncio.timeout(PATIENCE):
-            text = await desk.prometheus.text()
+            text = await desk.prometheus.text(keys=await desk.access.may(request, LOOK))
     except (LionprideError, OSError, TimeoutError) as error:
-        return plain(f"the store does not answer: {error}\n", 503)
+        return await _no_answer(request, error)
     return Response(text, media_type=CONTENT_TYPE)
+
+
+async def _no_answer(request: Request, error: Exception) -> Response:
+    """Say that the store does not answer; why, and where it is, only if the request may look."""
+    details = f": {error}" if await desk_of(request).access.may(request, LOOK) else ""
+    return plain(f"the store does not answer{details}\n", 503)

@@ -21,7 +21,7 @@ from ..view.records import created_of, error_of, seconds_of
 from ..view.redact import called, gist
 from ..view.scene import BADLY, failures
 from . import charts, details
-from .asked import SPANS, Asked, link
+from .asked import SPANS, Asked, link, notice
 from .desk import Desk, desk_of
 from .render import page
 from .window import Window
@@ -116,7 +116,7 @@ async def events(request: Request) -> Response:
         "spans": list(SPANS),
         "rows": rows,
         "how_many": how_many,
-        "done": request.query_params.get("done", ""),
+        "done": notice(request.query_params.get("done", "")),
         "error_of": error_of,
         "gist": gist,
         "seconds_of": seconds_of,
@@ -163,7 +163,7 @@ async def event(request: Request) -> Response:
         shown: dict[str, Any] = {"given": request.path_params["id"]}
         return await page(request, desk, "missing.html", shown, view="events", status=404)
     shown = await details.of(desk, record)
-    shown |= {"doable": doable(record), "done": request.query_params.get("done", "")}
+    shown |= {"doable": doable(record), "done": notice(request.query_params.get("done", ""))}
     return await page(request, desk, "event.html", shown, view="events")
 
 

@@ -113,7 +113,7 @@ async def page(
         "view": view,
         "version": await desk.version(),
         "may": await desk.allowed(request),
-        "token": desk.access.token(session),
+        "token": desk.access.form_token(session),
         "paused": await desk.office.paused(),
         "inside": executor is not None,
     }

@@ -30,10 +30,14 @@ class Window:
 
     @classmethod
     def of(cls, query: Mapping[str, Any], now: float) -> Window:
-        """Read it; nonsense is the last five minutes."""
+        """Read it; nonsense is the last five minutes.
+
+        A window before 1970 or after now is moved to the nearest time at which events can be.
+        """
         begin, end = number(query.get("from")), number(query.get("to"))
         if begin is not None and end is not None and LEAST / 2 <= end - begin <= LONGEST + LEAST:
-            return cls(begin, end)
+            shown = min(max(begin, 0.0), now)
+            return cls(shown, end if shown == begin else shown + (end - begin))
         last = str(query.get("last") or "")
         last = last if last in LAST else "5m"
         return cls(now - LAST[last], now, last)
