@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 
+import pytest
 from cli.shelves import fill, while_it_runs
 from pydantic import Field, SecretStr
 
@@ -157,7 +158,7 @@ class LoginExecutor(Executor):
     processor_type = LoginProcessor
 
 
-def test_secrets_are_hidden_unless_they_are_asked_for(tmp_path, capsys):
+def store_of_a_login(tmp_path):
     url = f"sqlite:///{tmp_path}/run.db"
 
     async def log_in():
@@ -166,7 +167,15 @@ def test_secrets_are_hidden_unless_they_are_asked_for(tmp_path, capsys):
             await executor.join()
             return str(login.id)
 
-    uid = asyncio.run(log_in())
+    return url, asyncio.run(log_in())
+
+
+def secrets_in(text):
+    return [each for each in ("one-secret", "two-secret") if each in text]
+
+
+def test_secrets_are_hidden_unless_they_are_asked_for(tmp_path, capsys):
+    url, uid = store_of_a_login(tmp_path)
     assert main(["show", url, uid]) == main(["ls", url]) == 0
     said = capsys.readouterr().out
     assert ("secret" in said, "ada" in said) == (False, True)
@@ -174,3 +183,33 @@ def test_secrets_are_hidden_unless_they_are_asked_for(tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.count("one-secret") == 1
     assert said.count("two-secret") == 2, "as a field, and as the response"
+
+
+@pytest.mark.parametrize("command", ["show", "ls"])
+def test_secrets_are_hidden_in_json_too(tmp_path, capsys, command):
+    url, uid = store_of_a_login(tmp_path)
+    words = [command, url, *([uid] if command == "show" else []), "--json"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert secrets_in(said) == []
+    payload = json.loads(said)["payload"]
+    assert (payload["password"], payload["token"]) == ({"$hidden": True}, {"$hidden": True})
+    assert payload["execution"]["response"] == {"$hidden": True}
+    assert payload["user"] == "ada"
+    assert main([*words, "--reveal"]) == 0
+    assert secrets_in(capsys.readouterr().out) == ["one-secret", "two-secret"]
+
+
+def test_an_export_hides_secrets_and_an_import_refuses_what_is_hidden(tmp_path, capsys):
+    url, _ = store_of_a_login(tmp_path)
+    hidden, whole = tmp_path / "hidden.jsonl", tmp_path / "whole.jsonl"
+    assert main(["export", url, "-o", str(hidden)]) == 0
+    assert "1 event has secrets" in capsys.readouterr().err
+    assert secrets_in(hidden.read_text()) == []
+    assert main(["import", str(hidden), str(tmp_path / "new.db")]) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"line 1: payload\.\S+: is hidden: export the event again with --reveal", said)
+    assert not (tmp_path / "new.db").exists()
+    assert main(["export", url, "-o", str(whole), "--reveal"]) == 0
+    assert "secrets" not in capsys.readouterr().err
+    assert main(["import", str(whole), str(tmp_path / "new.db")]) == 0

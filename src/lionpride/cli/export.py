@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..drawing.text import plural
 from ..errors import LionprideError
+from ..view.redact import marked
 from .durable import Commands, Shelf, add_command
 from .find import scan
 from .outputs import is_same_file
@@ -41,6 +42,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="-", help="where to; - is standard output"
     )
+    parser.add_argument(
+        "--reveal", action="store_true", help="write secrets too; an import refuses hidden ones"
+    )
     add_targets(parser, "defines the classes: fields that hold their default are written, too")
 
 
@@ -51,24 +55,26 @@ async def export(options: argparse.Namespace) -> int:
         load_targets(text)
     await place.check_made()
     if options.output == "-":
-        await _export(place, options.queue, tell)
+        await _export(place, options, tell)
         return 0
     path = Path(options.output)
     if place.path is not None and is_same_file(options.output, str(place.path)):
         raise UsageError(f"-o {path} is the store itself: name another file")
     with _replacing(path) as write:
-        count = await _export(place, options.queue, write)
+        count = await _export(place, options, write)
     warn(f"{plural(count, 'event')} of {place.name} written to {path}")
     return 0
 
 
-async def _export(place: Place, queue: str | None, write: Write) -> int:
+async def _export(place: Place, options: argparse.Namespace, write: Write) -> int:
     """Write the lines; how many, until nobody reads on."""
-    count, lines = 0, list[str]()
-    async with Shelf(place, queue) as shelf:
+    count, hidden, lines = 0, 0, list[str]()
+    async with Shelf(place, options.queue) as shelf:
         for each in shelf.queues:
             async for record in scan(shelf, each):
-                lines.append(json_line(exported(record)))
+                shown = record if options.reveal else marked(record)
+                hidden += shown is not record
+                lines.append(json_line(exported(shown)))
                 count += 1
                 if len(lines) == AT_ONCE:
                     if not write("\n".join(lines)):
@@ -76,6 +82,12 @@ async def _export(place: Place, queue: str | None, write: Write) -> int:
                     lines.clear()
     if lines:
         write("\n".join(lines))
+    if hidden:
+        have = "has" if hidden == 1 else "have"
+        warn(
+            f"lionpride: {plural(hidden, 'event')} {have} secrets, which are hidden in the export; "
+            "an import refuses such lines: --reveal writes the secrets"
+        )
     return count
 
 

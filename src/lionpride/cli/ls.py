@@ -8,7 +8,7 @@ from ..core import EventStatus
 from ..drawing.text import duration, how_far, shorten
 from ..stores.record import Record
 from ..view.records import created_of, error_of, seconds_of
-from ..view.redact import called
+from ..view.redact import called, marked
 from .durable import Commands, Shelf, add_command
 from .place import place_of
 from .records import listed
@@ -45,12 +45,14 @@ def add(commands: Commands) -> None:
         help="only those that came after number N",
     )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
+    parser.add_argument("--reveal", action="store_true", help="write secrets too, with --json")
 
 
 async def ls(options: argparse.Namespace) -> int:
     """List them."""
     status = None if options.status is None else EventStatus(options.status)
     found: list[Record] = []
+    show = (lambda record: record) if options.reveal else marked
     count, after, more = 0, options.after, True
     async with Shelf(place_of(options.store), options.queue) as shelf:
         while count < options.limit and more:
@@ -60,7 +62,7 @@ async def ls(options: argparse.Namespace) -> int:
             after = page[-1].number if page else after
             if not options.json:
                 found += page
-            elif page and not tell("\n".join(json_line(listed(record)) for record in page)):
+            elif page and not tell("\n".join(json_line(listed(show(record))) for record in page)):
                 return 0
         more = more and bool(await shelf.page(status, after, 1))
         several = len(shelf.queues) > 1

@@ -11,7 +11,7 @@ from ..drawing.text import duration, how_far, one_line
 from ..model.attempts import Attempt, attempts_of
 from ..stores.record import Record
 from ..view.records import created_of, error_of, seconds_of
-from ..view.redact import HEAD, HIDDEN_TEXT, hidden_of, redacted
+from ..view.redact import HEAD, HIDDEN_TEXT, hidden_of, marked, redacted
 from .durable import Commands, Shelf, add_command
 from .find import find_all
 from .place import place_of
@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
         "show",
         show,
         summary="show an event of a store",
-        description="Show what a store has on record of events: all with --json, else but secrets.",
+        description="Show all that a store has on record of events, but for secrets.",
     )
     parser.add_argument("ids", metavar="ID", nargs="+", help="an id, or how it begins")
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
@@ -46,7 +46,8 @@ async def show(options: argparse.Namespace) -> int:
         found = await find_all(shelf, options.ids)
     for i, record in enumerate(found):
         if options.json:
-            tell(json_line(listed(record) | _live(record)))
+            shown = record if options.reveal else marked(record)
+            tell(json_line(listed(shown) | _live(record)))
         else:
             if i:
                 tell("\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from ..drawing.text import one_line
@@ -12,7 +13,18 @@ from ..model import registry
 from ..model.marks import HIDDEN, hidden_fields
 from ..stores.record import Record
 
-__all__ = ["HEAD", "HIDDEN_TEXT", "called", "fields_of", "gist", "hidden_of", "pretty", "redacted"]
+__all__ = [
+    "HEAD",
+    "HIDDEN_TEXT",
+    "called",
+    "fields_of",
+    "first_marked",
+    "gist",
+    "hidden_of",
+    "marked",
+    "pretty",
+    "redacted",
+]
 
 HIDDEN_TEXT: Final = "••••••"
 
@@ -20,6 +32,7 @@ HEAD: Final = ("id", "created_at", "metadata", "execution")
 """Of a payload, what is said elsewhere: the rest is the event's own."""
 
 _SECRET: Final = ("$secret", "$secretbytes")
+_MARK: Final = {"$hidden": True}
 _MOST: Final = 20_000  # characters of one value that are shown
 
 
@@ -61,20 +74,41 @@ def pretty(value: Any) -> str:
     return text if len(text) <= _MOST else f"{text[:_MOST]}… ({len(text):,} characters)"
 
 
-def redacted(value: Any) -> Any:
-    """JSON data without what is tagged as a secret, wherever it stands."""
+def redacted(value: Any, instead: Any = HIDDEN_TEXT) -> Any:
+    """JSON data with `instead` in place of what is tagged as a secret, wherever it stands."""
     if isinstance(value, Mapping):
         if len(value) == 1 and not value.keys().isdisjoint(_SECRET):
-            return HIDDEN_TEXT
+            return instead
         metadata = value.get("metadata")
         said = metadata.get(HIDDEN) if isinstance(metadata, Mapping) else None
         hidden = said if isinstance(said, list) else ()  # of an element inside this one
         return {
-            name: HIDDEN_TEXT if name in hidden else redacted(item) for name, item in value.items()
+            name: instead if name in hidden else redacted(item, instead)
+            for name, item in value.items()
         }
     if isinstance(value, list):
-        return [redacted(item) for item in value]
+        return [redacted(item, instead) for item in value]
     return value
+
+
+def marked(record: Record) -> Record:
+    """Return a record with ``{"$hidden": true}`` in place of each secret; itself if it has none."""
+    hidden, payload = hidden_of(record), record.payload
+    own = {name: _MARK if name in hidden else redacted(payload[name], _MARK) for name in payload}
+    return record if own == payload else replace(record, payload=own)
+
+
+def first_marked(value: Any, path: str) -> str | None:
+    """Return where the first mark of ``marked`` stands in JSON data; None if there is none."""
+    if isinstance(value, Mapping):
+        if value == _MARK:
+            return path
+        items = [(f"{path}.{name}", item) for name, item in value.items()]
+    elif isinstance(value, list):
+        items = [(f"{path}[{i}]", item) for i, item in enumerate(value)]
+    else:
+        return None
+    return next((found for at, item in items if (found := first_marked(item, at))), None)
 
 
 def hidden_of(record: Record) -> Collection[str]:
