@@ -202,7 +202,7 @@ def test_secrets_are_hidden_in_json_too(tmp_path, capsys, command):
 
 def test_an_export_hides_secrets_and_an_import_refuses_what_is_hidden(tmp_path, capsys):
     url, _ = store_of_a_login(tmp_path)
-    hidden, whole = tmp_path / "hidden.jsonl", tmp_path / "whole.jsonl"
+    hidden, whole = tmp_path / "part.jsonl", tmp_path / "whole.jsonl"
     assert main(["export", url, "-o", str(hidden)]) == 0
     assert "1 event has secrets" in capsys.readouterr().err
     assert secrets_in(hidden.read_text()) == []
@@ -211,5 +211,5 @@ def test_an_export_hides_secrets_and_an_import_refuses_what_is_hidden(tmp_path, 
     assert re.search(r"line 1: payload\.\S+: is hidden: export the event again with --reveal", said)
     assert not (tmp_path / "new.db").exists()
     assert main(["export", url, "-o", str(whole), "--reveal"]) == 0
-    assert "secrets" not in capsys.readouterr().err
+    assert "hidden" not in capsys.readouterr().err
     assert main(["import", str(whole), str(tmp_path / "new.db")]) == 0
