@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 from ..errors import ValidationError
+from ..model.codec import safe_repr
 from ..model.execution import EventStatus
 from ..model.live import Live, Progress
 from .workshop import Workshop
@@ -54,12 +55,13 @@ def checked_progress(fraction: object, note: object) -> Progress:
         raise ValidationError(f"progress: the note must be text, not {note!r}")
     if fraction is None:
         return Progress(None, note)
-    if not isinstance(fraction, int | float) or isinstance(fraction, bool) or isnan(fraction):
+    is_nan = isinstance(fraction, float) and isnan(fraction)
+    if not isinstance(fraction, int | float) or isinstance(fraction, bool) or is_nan:
         raise ValidationError(f"progress: the fraction must be a number or None, not {fraction!r}")
     if not 0 <= fraction <= 1 + SLACK:
         raise ValidationError(
-            f"progress: the fraction must be from 0 to 1, not {fraction!r}: divide what is done "
-            "by all that there is"
+            f"progress: the fraction must be from 0 to 1, not {safe_repr(fraction)}: divide what "
+            "is done by all that there is"
         )
     return Progress(min(float(fraction), 1.0), note)
 

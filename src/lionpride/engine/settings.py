@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigurationError, ValidationError
+from ..model.codec import safe_repr
 from ..model.work import Work
 
 __all__ = (
@@ -24,9 +25,9 @@ def _whole(name: str, value: Any, most: int | None, too_low: str, too_high: str)
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValidationError(f"{name} must be a whole number, not {value!r}: give an int")
     if value < 1:
-        raise ValidationError(f"{too_low} ({name}={value})")
+        raise ValidationError(f"{too_low} ({name}={safe_repr(value)})")
     if most is not None and value > most:
-        raise ValidationError(f"{too_high} ({name}={value})")
+        raise ValidationError(f"{too_high} ({name}={safe_repr(value)})")
 
 
 def seconds(name: str, value: Any, least: float, most: float, low: str, high: str) -> None:
@@ -35,9 +36,9 @@ def seconds(name: str, value: Any, least: float, most: float, low: str, high: st
     if not number or (isinstance(value, float) and not math.isfinite(value)):
         raise ValidationError(f"{name} must be a finite number of seconds, not {value!r}")
     if value < least:
-        raise ValidationError(f"{low} ({name}={value})")
+        raise ValidationError(f"{low} ({name}={safe_repr(value)})")
     if value > most:
-        raise ValidationError(f"{high} ({name}={value})")
+        raise ValidationError(f"{high} ({name}={safe_repr(value)})")
 
 
 def checked_config(given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def checked_priority(event: Work, priority: float | None) -> float:
         number = math.nan
     if isinstance(priority, bool | str) or not math.isfinite(number):
         raise ValidationError(
-            f"Priority must be finite and not NaN, got {priority!r}: lower runs first"
+            f"Priority must be finite and not NaN, got {safe_repr(priority)}: lower runs first"
         )
     return number
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID
 
 from ..errors import ValidationError
+from ..model.codec import safe_repr
+from ..model.finite import is_finite
 from ..model.policy import Retry
 from ..rules.texts import check_text
 from ..stores.terms import Terms
@@ -114,10 +115,9 @@ def _moment(name: str, value: Any) -> float:
                 ".astimezone()"
             )
         return value.timestamp()
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or abs(value) > _LATEST:
+    if not is_finite(value) or abs(value) > _LATEST:
         raise ValidationError(
             f"{name} must be a datetime with a time zone, or a Unix timestamp in seconds, "
-            f"not {value!r}"
+            f"not {safe_repr(value)}"
         )
     return float(value)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from ..errors import ValidationError
 from .codec import safe_str
+from .finite import is_finite
 
 __all__ = ("MOST", "TEXT", "TRACE", "Attempt", "and_this", "attempts_of", "told")
 
@@ -84,7 +84,7 @@ def _attempt_of(given: Any) -> Attempt:
         (traceback,) = rest or ("",)
     except (TypeError, ValueError, KeyError):
         raise _unreadable(given) from None
-    times = all(_is_number(each) for each in (started, duration))
+    times = all(is_finite(each) for each in (started, duration))
     if type(number) is not int or not times or not isinstance(error, str):
         raise _unreadable(given)
     if not isinstance(traceback, str):
@@ -93,10 +93,6 @@ def _attempt_of(given: Any) -> Attempt:
 
 
 _NEEDED: Final = Attempt._fields[:-1]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _unreadable(given: Any) -> ValidationError:

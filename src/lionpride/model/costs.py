@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final
 
 from ..errors import ValidationError
+from .codec import safe_repr
+from .finite import LARGEST, is_finite
 
 __all__ = ("REQUEST", "check_costs")
 
@@ -24,10 +25,12 @@ def check_costs(what: str, costs: Any) -> None:
     if type(costs) is not dict and not isinstance(costs, Mapping):
         raise ValidationError(f'{what} must be a mapping such as {{"requests": 1}}, not {costs!r}')
     for name, amount in costs.items():
-        if type(amount) is int and amount >= 0 and type(name) is str:
+        if type(amount) is int and 0 <= amount <= LARGEST and type(name) is str:
             continue
         if not isinstance(name, str):
             raise ValidationError(f"{what}: the name of a limit is a text, not {name!r}")
-        number = isinstance(amount, int | float) and not isinstance(amount, bool)
-        if not number or not isfinite(amount) or amount < 0:
-            raise ValidationError(f"{what}[{name!r}] must be a finite number >= 0, not {amount!r}")
+        if not is_finite(amount) or amount < 0:
+            raise ValidationError(
+                f"{what}[{name!r}] must be a finite number >= 0, not {safe_repr(amount)}: it has "
+                "to fit into a float"
+            )

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn, Self, overload
 from ..errors import OperationError, ValidationError
 from .attempts import Attempt, attempts_of
 from .codec import Encoder, decode, error_from_dict, error_to_dict
+from .finite import is_finite
 from .kept import AfterSuccess, Kept, UntilEnded
 from .live import Live, Progress
 from .policy import Retry
@@ -290,8 +291,7 @@ def _unique_of(given: Any) -> tuple[str, float]:
         value, since = given
     except (TypeError, ValueError):
         value = since = None
-    number = isinstance(since, int | float) and not isinstance(since, bool)
-    if not isinstance(value, str) or not number or not math.isfinite(since):
+    if not isinstance(value, str) or not is_finite(since):
         raise ValidationError(f"execution.unique must be a text and a time, not {given!r}")
     return value, float(since)
 

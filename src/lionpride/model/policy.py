@@ -13,6 +13,8 @@ from typing import Any, Final, TypeAlias
 
 from ..errors import ExecutionError, LionprideError, ValidationError
 from . import registry
+from .codec import safe_repr
+from .finite import LARGEST, is_finite
 
 __all__ = ("Kinds", "Retry", "flag_of", "retry_after_of")
 
@@ -60,10 +62,11 @@ class Retry:
 
     def __post_init__(self) -> None:
         attempts: Any = self.attempts
-        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+        whole = isinstance(attempts, int) and not isinstance(attempts, bool)
+        if not whole or not 1 <= attempts <= LARGEST:
             raise ValidationError(
-                f"Retry.attempts must be a whole number from 1 up, not {attempts!r}: the first "
-                "attempt counts"
+                f"Retry.attempts must be a whole number from 1 up, not {safe_repr(attempts)}: the "
+                "first attempt counts, and the number has to fit into a float"
             )
         for name in ("backoff", "ceiling"):
             _check_seconds(name, getattr(self, name), positive=False)
@@ -160,11 +163,10 @@ def retry_after_of(error: BaseException) -> float | None:
 
 
 def _check_seconds(name: str, value: Any, *, positive: bool) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0 or (positive and value == 0):
+    if not is_finite(value) or value < 0 or (positive and value == 0):
         least = "greater than 0" if positive else "from 0 up"
         raise ValidationError(
-            f"Retry.{name} must be a finite number of seconds {least}, not {value!r}"
+            f"Retry.{name} must be a finite number of seconds {least}, not {safe_repr(value)}"
         )
 
 

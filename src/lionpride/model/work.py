@@ -14,6 +14,7 @@ from .codec import Encoder
 from .costs import REQUEST, check_costs
 from .element import Element
 from .execution import KEYS, USUAL_KEYS, EventStatus, Execution
+from .finite import LARGEST
 from .live import BEGAN, ENTRY
 from .unset import MaybeUnset
 
@@ -223,7 +224,7 @@ Work.kept_entries = Element.kept_entries | KEYS | _OURS
 def state_costs(work: Work, costs: dict[str, float]) -> None:
     """See ``Work.spend``."""
     for amount in costs.values():
-        if type(amount) is not int or amount < 0:
+        if type(amount) is not int or not 0 <= amount <= LARGEST:
             check_costs("spend", costs)
     meter = work.__dict__.get("_meter")
     if meter is not None:

@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from math import isfinite
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from ..errors import (
@@ -34,7 +33,9 @@ from ..errors import (
     ValidationError,
 )
 from ..model.attempts import Attempt, and_this
+from ..model.codec import safe_repr
 from ..model.execution import TERMINAL, EventStatus, Execution
+from ..model.finite import is_finite
 from ..model.policy import flag_of
 from ..model.unset import MaybeUnset, Unset, UnsetType
 from ..model.work import Work
@@ -110,9 +111,10 @@ class Defer:
 
     def __post_init__(self) -> None:
         value: object = self.seconds
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not isfinite(self.seconds) or self.seconds < 0:
-            raise ValidationError(f"Defer takes a number of seconds from 0 up, not {value!r}")
+        if not is_finite(value) or self.seconds < 0:
+            raise ValidationError(
+                f"Defer takes a number of seconds from 0 up, not {safe_repr(value)}"
+            )
 
 
 class Pause(NamedTuple):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from math import fsum, inf, isfinite, nextafter
+from math import fsum, inf, nextafter
 from typing import Any, ClassVar, Final, TypeAlias
 
 from ..errors import ValidationError
+from ..model.codec import safe_repr
+from ..model.finite import is_finite
 from .texts import check_text
 
 __all__ = ("NEVER", "Account", "Bell", "Entry", "Limit")
@@ -364,7 +366,6 @@ def _positive(what: str, value: Any) -> float:
     Raises:
         ValidationError: if it is anything else.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not isfinite(value) or value <= 0:
-        raise ValidationError(f"{what} must be a finite number above 0, not {value!r}")
+    if not is_finite(value) or value <= 0:
+        raise ValidationError(f"{what} must be a finite number above 0, not {safe_repr(value)}")
     return value  # type: ignore[no-any-return]

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from ..errors import ConfigurationError, ValidationError
 from ..model.costs import REQUEST
+from ..model.finite import LARGEST
 from ..model.work import Work
 from .bills import check_bill
 from .limits import Account, Limit
@@ -133,7 +134,7 @@ class Limits(Mapping[str, Limit]):
         found = []
         for name, otherwise, limit, account in self._each:
             amount = costs.get(name, otherwise)
-            if type(amount) is not int or amount < 0:
+            if type(amount) is not int or not 0 <= amount <= LARGEST:
                 check_bill(kind, costs, key)
             if amount:
                 if account is not None:
@@ -197,7 +198,7 @@ class Limits(Mapping[str, Limit]):
             check_bill(kind, costs, key)
         for name, otherwise, limit, account in self._each:
             amount = costs.get(name, otherwise)
-            if type(amount) is not int or amount < 0:
+            if type(amount) is not int or not 0 <= amount <= LARGEST:
                 check_bill(kind, costs, key)
             if amount > limit.amount and (account is not None or key is not None):
                 raise excess(limit, amount)

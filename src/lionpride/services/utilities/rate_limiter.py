@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 from ...errors import ConfigurationError
+from ...model.finite import is_finite
 from ...rules.limits import Entry, Limit
 from ...stores.clock import time_of_loop
 
@@ -178,7 +179,6 @@ def _check(
     least: float = -inf,
     most: float = inf,
 ) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    if not number or value <= above or value < least or value > most:
+    if not is_finite(value) or value <= above or value < least or value > most:
         bound = f"> {above:g}" if above > -inf else f"from {least:g} to {most:g}"
         raise ValueError(f"{name} must be {bound}, not {value!r}")

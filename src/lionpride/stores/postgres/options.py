@@ -6,7 +6,8 @@ import re
 from typing import Any, Final
 
 from ...errors import ConfigurationError
-from ..sql.options import is_number, is_whole
+from ...model.finite import is_finite
+from ..sql.options import is_whole
 from .names import LONGEST
 
 __all__ = ("check_names", "check_ways")
@@ -38,7 +39,7 @@ def check_ways(*, connections: Any, listen: Any, poll: Any, pgbouncer: Any) -> N
     """
     if not is_whole(connections) or connections < 1:
         raise ConfigurationError(f"connections={connections!r}: give a whole number, 1 or more")
-    if not is_number(poll) or not 0 < poll <= SLOWEST:
+    if not is_finite(poll) or not 0 < poll <= SLOWEST:
         raise ConfigurationError(
             f"poll={poll!r}: give a number of seconds above 0, {SLOWEST:g} at most"
         )

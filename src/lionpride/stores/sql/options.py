@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from typing import Any
 
 from ...errors import ConfigurationError
+from ...model.finite import is_finite
 
-__all__ = ("check_options", "is_number", "is_whole")
+__all__ = ("check_options", "is_whole")
 
 
 def check_options(*, lease: Any, patience: Any, shown: Any, retain: Any) -> None:
@@ -24,12 +24,12 @@ def check_options(*, lease: Any, patience: Any, shown: Any, retain: Any) -> None
 
 
 def _check_lease(lease: Any) -> None:
-    if not is_number(lease) or lease <= 0:
+    if not is_finite(lease) or lease <= 0:
         raise ConfigurationError(f"lease={lease!r}: give a finite number of seconds above 0")
 
 
 def _check_patience(patience: Any) -> None:
-    if not is_number(patience) or patience < 0:
+    if not is_finite(patience) or patience < 0:
         raise ConfigurationError(
             f"patience={patience!r}: give a finite number of seconds, 0 or more"
         )
@@ -53,12 +53,6 @@ def _check_retain(retain: Any) -> None:
             f"retain={retain!r}: give a whole number of ended events, 0 or more, a timedelta, or "
             "None to keep all"
         )
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number."""
-    whole_or_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return whole_or_real and math.isfinite(value)
 
 
 def is_whole(value: Any) -> bool:
