@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from acts import Here
 from engine.kit import Job
 from pydantic import Field
 
@@ -49,7 +50,7 @@ class Scene:
 
 
 class Invoking(Job):
-    scene: Any = Field(default=None, exclude=True)
+    scene: Here = None
     max_chunks: ClassVar[int] = 50
 
     async def _invoke(self) -> Any:
@@ -86,7 +87,7 @@ class Requesting(Invoking):
 
 
 class Asked(Invoking):
-    ask: Any = Field(default=lambda event: event.scene.act(), exclude=True)
+    ask: Here = Field(default=lambda event: event.scene.act())
 
     async def _invoke(self) -> Any:
         return "ran"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from acts import Here
 from engine.kit import raises
 
 from lionpride.core import Event, EventStatus, Executor, Processor, Transition
@@ -14,7 +15,7 @@ from lionpride.core import Event, EventStatus, Executor, Processor, Transition
 
 class Plain(Event):
     number: int = 0
-    do: Any = None
+    do: Here = None
 
     async def _invoke(self) -> int:
         if self.do is not None:

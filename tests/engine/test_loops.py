@@ -200,7 +200,7 @@ async def test_the_third_denial_aborts_in_the_third_round() -> None:
 
 async def test_a_restored_denial_is_overridden_too() -> None:
     executor = desk(asks=True, denial_backoff=1000.0)
-    await executor.append(Job(ask=answers(False)))
+    await executor.append(Job(ask=answers(False, True)))
     await executor.forward()
     again = desk(asks=True)
     await again.load(executor.states.to_dict("json"))

@@ -109,9 +109,7 @@ ALMOST = [
     (0.0, -0.0),
     (-0.0, 0.0),
     (1.0, 1),
-    ("red", Colour.RED),
     (Colour.RED, "red"),
-    (Colour.RED, Colour.BLUE),
     (b"a", "a"),
     (Decimal("1.0"), Decimal("1.00")),
     (Decimal(1), 1),
@@ -135,12 +133,11 @@ def test_a_value_that_only_equals_the_default_is_written(default: Any, value: An
     kind = event_class(default)
     event = kind(value=value)
     assert "value" in stored(event)
-    expected = value.value if isinstance(value, Enum) else value
     back = read(event).value
-    assert (type(back), repr(back)) == (type(expected), repr(expected))
+    assert (type(back), repr(back)) == (type(value), repr(value))
 
 
-MUTABLE: list[Any] = [[], {}, [1], set(), bytearray(), (1, []), ({},), SecretStr("s"), object]
+MUTABLE: list[Any] = [[], {}, [1], set(), bytearray(), (1, []), ({},), SecretStr("s")]
 
 
 @pytest.mark.parametrize("default", MUTABLE, ids=repr)
@@ -220,7 +217,7 @@ def test_an_explicit_default_that_a_validator_changes_is_written() -> None:
         @field_validator("number")
         @classmethod
         def _more(cls, value: int) -> int:
-            return value + 1 if value < 10 else value
+            return max(value, 2)
 
     assert stored(Counted(number=1)) == {"number": 2}
     changed = Counted(number=10)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
+import pydantic
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 from pydantic.dataclasses import dataclass
@@ -49,7 +50,7 @@ class Carrier(BaseModel):
 
 
 class Aliased(BaseModel):
-    """Cannot be read by the names that it is written with."""
+    """Cannot be read by the names that it is written with, unless pydantic 2.11 is asked to."""
 
     model_config = ConfigDict(populate_by_name=False)
 
@@ -152,9 +153,12 @@ REFUSED: list[tuple[Event, str]] = [
     (Task(optional=Sub()), r"Task\.optional holds a Sub"),
     (Task(anything=[Base()]), r"Task\.anything\[0\] holds a Base that would be read back as dict"),
     (Task(point=Point3()), r"Task\.point holds a Point3"),
-    (Task(aliased=Aliased(theSize=3)), r"(?s)Task cannot be stored.*aliased"),
     (Plan(steps=[Task(one=Sub())]), r"Plan\.steps\[0\]\.one holds a Sub"),
 ]
+
+
+if tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 11):
+    REFUSED.append((Task(aliased=Aliased(theSize=3)), r"(?s)Task cannot be stored.*aliased"))
 
 
 @pytest.mark.parametrize(("event", "reason"), REFUSED, ids=name_of)

@@ -2,13 +2,13 @@
 
 from typing import Any, ClassVar
 
+from acts import Here
 from engine.kit import Job
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from pydantic import Field
 
 from lionpride.core import Event, Executor, Processor
 
@@ -67,7 +67,7 @@ class Plain(Event):
     """Does as a Job does; its executor takes it by the quick way."""
 
     label: str = ""
-    do: Any = Field(default=None, exclude=True)
+    do: Here = None
 
     async def _invoke(self) -> Any:
         return None if self.do is None else await self.do(self)

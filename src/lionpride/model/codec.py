@@ -15,10 +15,13 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from pathlib import PurePath
 from typing import Any, Final
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic_core import to_jsonable_python
 
 from ..errors import ExecutionError, LionprideError, ValidationError, error_class
 from .unset import Unset, UnsetType
@@ -58,9 +61,9 @@ def _base64(value: bytes) -> str:
 _WRITE: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
     (bytes, "$bytes", _base64),
     (bytearray, "$bytearray", _base64),
-    (datetime, "$datetime", datetime.isoformat),
+    (datetime, "$datetime", lambda at: at.isoformat() + _suffix(at)),
     (date, "$date", date.isoformat),
-    (time, "$time", time.isoformat),
+    (time, "$time", lambda at: at.isoformat() + _suffix(at)),
     (timedelta, "$timedelta", lambda d: [d.days, d.seconds, d.microseconds]),
     (UUID, "$uuid", str),
     (Decimal, "$decimal", str),
@@ -73,9 +76,9 @@ _WRITE: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
 _READ: dict[str, Callable[[Any], Any]] = {
     "$bytes": base64.b64decode,
     "$bytearray": lambda v: bytearray(base64.b64decode(v)),
-    "$datetime": datetime.fromisoformat,
+    "$datetime": lambda v: _read_time(datetime, v),
     "$date": date.fromisoformat,
-    "$time": time.fromisoformat,
+    "$time": lambda v: _read_time(time, v),
     "$timedelta": lambda v: timedelta(*v),
     "$uuid": UUID,
     "$decimal": Decimal,
@@ -94,15 +97,44 @@ _READ: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def _suffix(at: datetime | time) -> str:
+    """Return what isoformat leaves out of a time: its zone's name, as in RFC 9557, and its fold.
+
+    >>> _suffix(datetime(2025, 10, 26, 2, 30, tzinfo=ZoneInfo("Europe/Paris"), fold=1))
+    '[Europe/Paris][fold=1]'
+    """
+    zone = at.tzinfo
+    name = f"[{zone.key}]" if isinstance(zone, ZoneInfo) and zone.key else ""
+    return name + _FOLD if at.fold else name
+
+
+_FOLD: Final = "[fold=1]"
+
+
+def _read_time(kind: Any, text: str) -> Any:
+    """Return a datetime or time of isoformat and ``_suffix``."""
+    moment, _, name = text.removesuffix(_FOLD).partition("[")
+    at = kind.fromisoformat(moment)
+    if name:
+        at = at.replace(tzinfo=ZoneInfo(name.removesuffix("]")))
+    return at.replace(fold=1) if text.endswith(_FOLD) else at
+
+
 def read_elements_with(read: Callable[[Any], Any]) -> None:
     """Set what reads the elements inside others; their class stands above this module."""
     _READ["$element"] = read
 
 
 class Encoder:
-    """Encodes values; ``tagged`` says whether any needed a tag, ``marked`` how many are lost."""
+    """Encodes values; ``tagged`` says whether any needed a tag, ``marked`` how many are lost.
 
-    def __init__(self) -> None:
+    Args:
+        as_text: Whether what has no tag, but is a text in pydantic's JSON (a Path, a Url), is
+            written so: a field that is declared so reads it back.
+    """
+
+    def __init__(self, *, as_text: bool = False) -> None:
+        self._as_text = as_text
         self.tagged = False
         self.marked = 0
         self._around: set[int] = set()  # what is being encoded: met again, it is a cycle
@@ -165,12 +197,25 @@ class Encoder:
     def _marker(self, value: Any) -> Any:
         if isinstance(value, Unserializable):
             return self._tag("$repr", dataclasses.asdict(value))
+        if self._as_text and (text := _as_text(value)) is not None:
+            return text
         self.marked += 1
         return self._tag("$repr", {"type": type(value).__qualname__, "repr": safe_repr(value)})
 
     def _tag(self, tag: str, content: Any) -> dict[str, Any]:
         self.tagged = True
         return {tag: content}
+
+
+def _as_text(value: Any) -> str | None:
+    """Return the text that a value is in pydantic's JSON; None if it is none."""
+    if isinstance(value, PurePath):
+        return str(value)
+    try:
+        plain = to_jsonable_python(value)
+    except Exception:  # it has none
+        return None
+    return plain if isinstance(plain, str) else None
 
 
 def safe_repr(value: Any, limit: int = 1000) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from time import time
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
@@ -20,16 +22,24 @@ from .ids import made_id
 from .lazy import ARRIVING, made_on_first_use
 from .marks import marks_of, take_marks
 from .names import refuse_entry, refuse_shadows
-from .nested import Nesting, fields_with_models
+from .nested import Nesting, fields_with_models, holds_json_text, may_have_aliases
 from .plain import Plain
 from .thrift import Thrift, keep_dict, missing, own_fields_set
 
-__all__ = ("Element", "as_id")
+__all__ = ("BY_NAME", "Element", "as_id")
 
 Mode = Literal["python", "json", "db"]
 CreatedAtFormat = Literal["datetime", "isoformat", "timestamp"]
 
 _UNDECLARED = frozenset(("created_at", "metadata"))
+
+BY_NAME: dict[str, Any] = (
+    {"by_name": True} if "by_name" in inspect.signature(BaseModel.model_validate).parameters else {}
+)
+"""Dumps have the names of fields; pydantic 2.11 and later read them whatever the model says."""
+
+_CONTEXT: ContextVar[Any] = ContextVar("lionpride_validation_context", default=None)
+"""The ``context`` of the validation that is under way, for the elements inside."""
 
 
 class Element(BaseModel):
@@ -113,21 +123,65 @@ class Element(BaseModel):
             own["_created"] = time()
             for name, value in thrift.blank:
                 own[name] = value
-        elif "id" in data or "execution" in data or not _UNDECLARED.isdisjoint(data):
-            given = self._take_undeclared(data)
-            ARRIVING[id(self)] = given
-            try:
-                self.__pydantic_validator__.validate_python(data, self_instance=self)
-            finally:
-                del ARRIVING[id(self)]
-            self.__dict__.update({"_created": time()} | given | self.__dict__)
+        elif (
+            "id" in data
+            or "execution" in data
+            or ARRIVING  # an element around this one, whose validation may have a context
+            or not _UNDECLARED.isdisjoint(data)
+        ):
+            context = _CONTEXT.get()
+            options = {} if context is None else {"context": context}
+            _fill(self, data, options)
         else:
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__["_created"] = time()
             thrift.share(self, tuple(data))
 
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # the signatures are pydantic's
         __getattr__ = missing
+
+        @classmethod
+        def model_validate(cls, obj: Any, **options: Any) -> Self:
+            """Return an element of a mapping of its fields, as pydantic's method does.
+
+            Each validator is called once, and all options hold. Pydantic alone would hand the
+            mapping to ``__init__`` without the options, and call the validators of the whole model
+            around it a second time. A ``context`` also reaches Elements in fields that are given
+            as mappings; the other options hold for this element, and for models in its fields.
+
+            Args:
+                obj: A mapping of the fields, or an instance.
+                **options: strict, context, by_alias, by_name and what else pydantic has.
+
+            Raises:
+                ValidationError: for an option, if the class has its own ``__init__``, which takes
+                    none; pydantic's own ValidationError if a field does not fit.
+            """
+            is_simple = not options and not cls.__pydantic_decorators__.model_validators
+            if is_simple or not isinstance(obj, dict):
+                return super().model_validate(obj, **options)
+            return _validated(cls, obj, options)
+
+        @classmethod
+        def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+            """Return an element of a JSON object of its fields: see ``model_validate``."""
+            try:
+                obj = pydantic_core.from_json(json_data)
+            except ValueError:
+                obj = None
+            if not isinstance(obj, dict):
+                return super().model_validate_json(json_data, **options)
+            return _validated(cls, obj, options, is_json=True)
+
+        @classmethod
+        def model_validate_strings(cls, obj: Any, **options: Any) -> Self:
+            """Return an element of a mapping of texts, without options.
+
+            Raises:
+                ValidationError: for an option, which pydantic would not honour.
+            """
+            _refuse_options(cls, "method model_validate_strings", options)
+            return super().model_validate_strings(obj)
 
     def __setattr__(self, name: str, value: Any) -> None:
         refuse_entry(self, name)
@@ -230,11 +284,17 @@ class Element(BaseModel):
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The dump with its class on it, every value through ``encoder`` if there is one."""
         kwargs.pop("mode", None)
+        computed: set[str] = set()
+        if encoder is not None and "round_trip" not in kwargs and holds_json_text(type(self)):
+            computed = set() if kwargs else set(type(self).model_computed_fields)
+            kwargs = {"round_trip": True} | kwargs  # which leaves computed fields out
         if encoder is not None and (self.__pydantic_extra__ or fields_with_models(type(self))):
             parts = any(isinstance(kwargs.get(name), Mapping) for name in ("include", "exclude"))
             if not parts:
                 kwargs = {"context": Nesting(self)} | kwargs
         data = self.model_dump(**kwargs)
+        if computed:
+            data |= self.model_dump(include=computed)
         if encoder is not None:
             for name, value in data.items():
                 if name not in ("id", "created_at"):
@@ -248,15 +308,22 @@ class Element(BaseModel):
         return data
 
     def _encoded(self, name: str, value: Any, encoder: Encoder) -> Any:
-        """A value through ``encoder``; a field it has no tag for (a Path) as pydantic writes it."""
+        """A value through ``encoder``; what it has no tag for (a Path) as pydantic writes it."""
         before = encoder.tagged, encoder.marked
         encoded = encoder.encode(value)
         field = type(self).model_fields.get(name)
         if encoder.marked == before[1] or field is None or field.annotation is Any:
             return encoded
+        textual = Encoder(as_text=True)
+        text = textual.encode(value)
+        if textual.tagged and not textual.marked:  # pydantic's JSON knows no tags
+            encoder.tagged, encoder.marked = True, before[1]
+            return text
         try:
-            context = Nesting(self)
-            plain = self.model_dump(mode="json", include={name}, context=context)[name]
+            how: dict[str, Any] = {"context": Nesting(self), "include": {name}}
+            if holds_json_text(type(self)):
+                how["round_trip"] = True
+            plain = self.model_dump(mode="json", **how)[name]
         except Exception:  # neither can pydantic, or a serializer of the user: the marker stays
             return encoded
         encoder.tagged, encoder.marked = before
@@ -269,7 +336,8 @@ class Element(BaseModel):
         Args:
             data: What ``to_dict`` gave; it is not changed.
             meta_key: The key its metadata stands under, if not ``metadata``.
-            **kwargs: For pydantic's ``model_validate``.
+            **kwargs: For ``model_validate``: strict, context, by_alias, by_name. The names of
+                fields are read, unless ``by_name=False`` says otherwise.
 
         Raises:
             TypeError: if the data is no mapping.
@@ -300,6 +368,8 @@ class Element(BaseModel):
         """Build one of this very class from data whose tags are resolved."""
         if computed := cls.model_computed_fields:
             data = {name: value for name, value in data.items() if name not in computed}
+        if cls.__init__ is Element.__init__ and may_have_aliases(cls):
+            kwargs = BY_NAME | kwargs
         return cls.model_validate(data, **kwargs)
 
     def to_json(
@@ -380,6 +450,67 @@ def _take_identity(element: Element, data: dict[str, Any]) -> dict[str, Any]:
     if "created_at" in given:
         given["_created"] = given["created_at"].timestamp()
     return given
+
+
+def _fill(
+    element: Element, data: dict[str, Any], how: dict[str, Any], *, is_json: bool = False
+) -> Any:
+    """Validate a new element, and return what its validators returned: as a rule itself.
+
+    Args:
+        element: It has been made, and nothing else.
+        data: What was given for it. The identity is taken out.
+        how: The options of ``model_validate`` that are not None.
+        is_json: Whether the data was JSON, which strict mode reads otherwise than Python.
+    """
+    given = element._take_undeclared(data)
+    names = tuple(data)
+    token = None if how.get("context") is None else _CONTEXT.set(how["context"])
+    ARRIVING[id(element)] = given
+    try:
+        validator = element.__pydantic_validator__
+        if is_json:
+            text = pydantic_core.to_json(data, inf_nan_mode="constants")
+            made = validator.validate_json(text, self_instance=element, **how)
+        else:
+            made = validator.validate_python(data, self_instance=element, **how)
+    finally:
+        del ARRIVING[id(element)]
+        if token is not None:
+            _CONTEXT.reset(token)
+    element.__dict__.update({"_created": time()} | given | element.__dict__)
+    if not given:
+        element._thrifty.share(element, names)
+    return made
+
+
+def _validated(
+    cls: type[Element], obj: dict[str, Any], options: dict[str, Any], *, is_json: bool = False
+) -> Any:
+    """Return an element of the values of its fields: see ``model_validate``."""
+    has_own_init = cls.__init__ is not Element.__init__
+    if has_own_init:
+        _refuse_options(cls, "__init__ of its own", options)
+    try:
+        if has_own_init:
+            return cls(**obj)
+        how = {name: value for name, value in options.items() if value is not None}
+        return _fill(cls.__new__(cls), dict(obj), how, is_json=is_json)
+    except pydantic_core.ValidationError:
+        raise
+    except (ValueError, AssertionError) as error:  # as pydantic says what __init__ raises
+        reason = pydantic_core.InitErrorDetails(type="value_error", input=obj, ctx={"error": error})
+        raise pydantic_core.ValidationError.from_exception_data(cls.__name__, [reason]) from error
+
+
+def _refuse_options(cls: type[Element], what: str, options: Mapping[str, Any]) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ValidationError(
+            f"{cls.__name__} cannot be validated with {'=, '.join(given)}=, since the {what} takes "
+            "no options: leave them out, or validate with model_validate a class without an "
+            "__init__ (its code can be a model validator)"
+        )
 
 
 def as_id(value: Any) -> UUID:

@@ -1,16 +1,14 @@
-"""Elements and models inside the fields of an element: written with their class, or refused.
+"""Elements and models inside the fields of an element.
 
 Pydantic writes a nested value by the declared type of its field: of a subclass, it leaves out the
 class and the fields that the declared type does not have. An element inside another one is
 therefore written by its own ``to_dict("json")``, under a tag, and read back through its class. The
-class of any other model cannot be written; where the declared type does not read the same class
-back, the event is refused when it is appended.
+class of any other model cannot be written: see ``readable``.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -21,11 +19,11 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Json
 
-from .codec import ELEMENT, MAX_DEPTH, Unserializable
+from .codec import ELEMENT
 
-__all__ = ("Nesting", "difference", "fields_with_models", "is_exact")
+__all__ = ("Nesting", "fields_with_models")
 
 _AROUND: Final[ContextVar[tuple[int, ...]]] = ContextVar("lionpride_nested", default=())
 """The ids of the elements that are being written: met again, one contains itself."""
@@ -64,7 +62,7 @@ class Nesting(dict[str, Any]):
             _AROUND.reset(token)
 
 
-# --- whether what was written is read back in the same classes
+# --- what the fields of a class may hold
 
 
 _LEAVES: Final = frozenset(
@@ -104,110 +102,43 @@ def _may_hold_models(annotation: Any) -> bool:
     return not (isinstance(annotation, type) and issubclass(annotation, Enum))
 
 
-def holds_models(value: Any, depth: int = MAX_DEPTH) -> bool:
-    """Return True if a value is a model or a dataclass, or contains one."""
-    if type(value) in _LEAVES:
-        return False
-    if _is_model(value):
-        return True
-    return depth > 0 and any(holds_models(item, depth - 1) for _, item in _items(value))
-
-
-def is_exact(annotation: Any, value: Any) -> bool:
-    """Return True if a declared type certainly reads the classes in a value back.
-
-    False means that it is not known: then the value has to be read back to see.
-    """
-    if not holds_models(value):
-        return True
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return is_exact(args[0], value)
-    if origin in (Union, UnionType):
-        rest = [each for each in args if each is not type(None)]
-        return len(rest) == 1 and is_exact(rest[0], value)
-    if origin is list and type(value) is list:
-        return all(is_exact(args[0], item) for item in value)
-    if origin is dict and type(value) is dict:
-        return all(is_exact(args[1], item) for item in value.values())
-    if annotation is Any or not isinstance(annotation, type) or not isinstance(value, annotation):
-        return False
-    if _is_element(annotation):
-        return _writes_itself(annotation) and _is_read_by_name(type(value), value)
-    return type(value) is annotation and _is_read_by_name(annotation, value)
-
-
-def _writes_itself(kind: Any) -> bool:
-    """Return True if elements in a field of this type are written under a tag."""
-    return bool(kind.__pydantic_decorators__.model_serializers.keys() == {"_dump"})
-
-
-def _is_read_by_name(kind: Any, value: Any) -> bool:
-    """Return True if a model is written and read field by field, and each value is exact."""
-    if not issubclass(kind, BaseModel):
-        return False
-    decorators = kind.__pydantic_decorators__
-    own = decorators.model_serializers.keys() - {"_dump"} or decorators.field_serializers
-    return not own and all(
-        field.validation_alias is None
-        and field.serialization_alias is None
-        and not field.exclude
-        and is_exact(field.annotation, value.__dict__.get(name))
-        for name, field in kind.model_fields.items()
+def may_have_aliases(kind: type[BaseModel]) -> bool:
+    """Return True if a field of a class, or of a model in one, may be read by another name."""
+    return bool(fields_with_models(kind)) or any(
+        field.validation_alias is not None for field in kind.model_fields.values()
     )
 
 
-def difference(value: Any, back: Any, path: str) -> str | None:
-    """Return where a value that was read back has another class than the one written; or None.
+def holds_json_text(kind: type[BaseModel]) -> bool:
+    """Return True if a field of a class, or of a model in one, is read from JSON text: a ``Json``.
 
-    Args:
-        value: What was written.
-        back: What was read.
-        path: The name of the field.
+    Pydantic writes it as such text for ``round_trip=True`` alone.
     """
-    if not holds_models(value):
-        return None
-    if _is_model(value) and type(back) is not type(value):
-        return f"{path} holds a {_name(value)} that would be read back as {_name(back)}"
-    ours, theirs = dict(_items(value)), dict(_items(back))
-    if isinstance(value, set | frozenset):
-        return None if value == back else f"{path} would be read back as {_name(back)} of others"
-    for key, item in ours.items():
-        if key not in theirs:
-            if holds_models(item):
-                return f"{path}{key} would be left out"
-        elif found := difference(item, theirs[key], path + key):
-            return found
-    return None
+    found = _with_json_text.get(kind)
+    if found is None:
+        found = _reads_json_text(kind, set())
+        if kind.__pydantic_complete__:
+            _with_json_text[kind] = found
+    return found
 
 
-def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    """What a value contains, each with its place in it."""
-    if isinstance(value, BaseModel):
-        for name, item in value.__dict__.items():
-            if name in type(value).model_fields:
-                yield f".{name}", item
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield f"[{key!r}]", item
-    elif isinstance(value, list | tuple | set | frozenset):
-        for place, item in enumerate(value):
-            yield f"[{place}]", item
-    elif _is_model(value):
-        for field in dataclasses.fields(value):
-            yield f".{field.name}", getattr(value, field.name, None)
+_with_json_text: WeakKeyDictionary[type[BaseModel], bool] = WeakKeyDictionary()
 
 
-def _is_model(value: Any) -> bool:
-    if isinstance(value, BaseModel):
-        return True
-    kind = type(value)
-    return hasattr(kind, "__dataclass_fields__") and kind is not Unserializable
+def _reads_json_text(annotation: Any, seen: set[type]) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation in seen:
+            return False
+        seen.add(annotation)
+        inside = [
+            each
+            for field in annotation.model_fields.values()
+            for each in (field.annotation, *field.metadata)
+        ]
+    else:
+        inside = [] if get_origin(annotation) is Literal else list(get_args(annotation))
+    return any(_is_json_text(each) or _reads_json_text(each, seen) for each in inside)
 
 
-def _is_element(value: Any) -> bool:
-    return hasattr(value, "class_name") and hasattr(value, "kept_entries")
-
-
-def _name(value: Any) -> str:
-    return type(value).__name__
+def _is_json_text(mark: Any) -> bool:
+    return mark is Json or type(mark) is Json

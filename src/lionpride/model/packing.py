@@ -12,12 +12,11 @@ from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii
 from math import isfinite
 from types import NoneType
-from typing import Any, Final, get_args
+from typing import Any, Final
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from pydantic import AliasChoices, BaseModel, Json
-from pydantic.fields import FieldInfo
+from pydantic import AliasChoices
 from pydantic_core import to_json
 
 from ..errors import ValidationError
@@ -26,7 +25,7 @@ from .codec import Encoder, decode, error_to_dict, safe_repr
 from .defaults import completed, constants_of, is_same
 from .execution import Execution, read_error
 from .marks import take_marks
-from .nested import difference, fields_with_models, is_exact
+from .readable import refuse_unreadable
 from .thrift import set_fields_set
 from .unset import Unset
 from .work import Work
@@ -92,6 +91,8 @@ def kind_and_packed(work: Work) -> tuple[str, str]:
     plainly = work._plainly
     quick = plainly.packed(work, _abridged)
     if quick is not None:
+        if plainly.has_doubts:
+            refuse_unreadable(work, quick[1], _read_back)
         return quick
     data = work.to_dict("json")
     for name in _COLUMNS:
@@ -101,95 +102,13 @@ def kind_and_packed(work: Work) -> tuple[str, str]:
         if name in own and is_same(own[name], one.value):
             data.pop(name, None)
     text = json.dumps(data, separators=(",", ":"))
-    _refuse_unreadable(work, text)
+    refuse_unreadable(work, text, _read_back)
     return plainly.key, text
 
 
-def _refuse_unreadable(work: Work, text: str) -> None:
-    """Refuse an event that no worker could read, or not in the classes of its nested models.
-
-    An event is read back only where its class leaves that open.
-
-    Args:
-        work: The event.
-        text: What is to be written of it.
-
-    Raises:
-        ValidationError: names the field, and what to declare.
-    """
-    kind, own = type(work), work.__dict__
-    unsure = [
-        name
-        for name, annotation in fields_with_models(kind).items()
-        if not is_exact(annotation, own.get(name))
-    ]
-    if not unsure and _reads_what_it_writes(kind):
-        return
-    try:
-        data = _read(text)
-        meta = data.pop("metadata", {})
-        data = kind._decoded(data) if take_marks(meta)[1] else data
-        back = kind._from_data(_as_validation_names_it(kind, data), {})
-    except Exception as error:
-        raise ValidationError(
-            f"{kind.__name__} cannot be stored, since no worker could read it back: {error}; "
-            "declare each field so that its type reads what is written of it: a serializer needs "
-            "a validator that reads its output, an alias of a nested model populate_by_name=True, "
-            "and Json[T] is to be T",
-            cause=error,
-        ) from error
-    for name in unsure:
-        value, read = own[name], back.__dict__.get(name)
-        found = difference(value, read, f"{kind.__name__}.{name}")
-        if found is None and value != read and repr(value) != repr(read):
-            found = f"{kind.__name__}.{name} would be read back with other values"
-        if found is not None:
-            raise ValidationError(
-                f"{found}: declare the field with every class that it may hold, as in "
-                "`list[Base | Sub]`, or derive the nested class from Element, whose class is "
-                "written with it; a nested model with aliases needs populate_by_name=True"
-            )
-
-
-def _reads_what_it_writes(kind: type[Work]) -> bool:
-    """Return True if no serializer, alias or type of a class writes what it may not read."""
-    known = _certain.get(kind)
-    if known is None:
-        decorators = kind.__pydantic_decorators__
-        known = (
-            not decorators.field_serializers
-            and not kind.model_config.get("strict")
-            and decorators.model_serializers.keys() == {"_dump"}
-            and all(map(_is_read_as_written, kind.model_fields.values()))
-        )
-        if kind.__pydantic_complete__:
-            _certain[kind] = known
-    return known
-
-
-_certain: WeakKeyDictionary[type[Work], bool] = WeakKeyDictionary()
-
-
-def _is_read_as_written(field: FieldInfo) -> bool:
-    """Return True if a field has no alias, and no type or mark that decides how it is read."""
-    return (
-        field.validation_alias is None
-        and field.serialization_alias is None
-        and not (field.exclude and field.is_required())
-        and not any(map(_has_own_schema, field.metadata))
-        and not _has_own_schema(field.annotation)
-    )
-
-
-def _has_own_schema(annotation: Any) -> bool:
-    """Return True if a type, a part of it or a mark beside it has its own pydantic schema."""
-    is_known = isinstance(annotation, type) and (
-        issubclass(annotation, BaseModel) or annotation.__module__.startswith("pydantic.")
-    )
-    if is_known and annotation is not Json:
-        return False
-    own = hasattr(annotation, "__get_pydantic_core_schema__")
-    return own or any(map(_has_own_schema, get_args(annotation)))
+def _read_back(kind: type[Work], text: str) -> Work:
+    """Return the event that a worker would make of a text."""
+    return _revived(kind, whole(registry.key_of(kind), _read(text)))
 
 
 def unpack(
@@ -215,25 +134,33 @@ def unpack(
         ValueError: if it is no JSON.
     """
     data = whole(kind, _read(text))
-    meta = data.pop("metadata")
+    meta = data["metadata"]
     if not isinstance(meta, dict):
         raise ValidationError(f"metadata must be a JSON object, not {safe_repr(meta)}")
-    key, tagged = take_marks(meta)
+    key: Any = meta.get("lion_class")
     cls = registry.find(key)
     if not issubclass(cls, Work):
         raise ValidationError(f"{key} is no Work: a store holds events only")
-    if tagged:
-        data, meta = cls._decoded(data), decode(meta)
-    work = cls._from_data(_as_validation_names_it(cls, data), {})
+    work = _revived(cls, data)
     if absent := constants_of(cls).keys() - data.keys():  # written in full they would be set
         set_fields_set(work, work.model_fields_set | absent)
     own = work.__dict__
     own.pop("created_at", None)  # of now, if code that ran meanwhile has asked for it
     own["_created"] = created
     own["id"] = id
-    if meta:
-        own["_metadata"] = meta
     own.update(entries)
+    return work
+
+
+def _revived(kind: type[Work], data: dict[str, Any]) -> Work:
+    """Return an event of a class and of all that was written of it, with its metadata."""
+    meta = data.pop("metadata")
+    _, tagged = take_marks(meta)
+    if tagged:
+        data, meta = kind._decoded(data), decode(meta)
+    work = kind._from_data(_as_validation_names_it(kind, data), {})
+    if meta:
+        work.__dict__["_metadata"] = meta
     return work
 
 

@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from . import registry
 from .defaults import constants_of, is_same
 from .marks import HIDDEN, hidden_fields
+from .readable import has_doubts
 
 __all__ = ("Plain",)
 
@@ -50,6 +51,10 @@ class Plain:
 
     The class is looked at when the first instance is written; what is set on it afterwards
     (a serializer, an override) is not seen.
+
+    Attributes:
+        has_doubts: Whether what was written of an instance has to be read back to see that it
+            reads the same; known once one was written.
     """
 
     __slots__ = (
@@ -61,6 +66,7 @@ class Plain:
         "_packed",
         "_shapes",
         "_values",
+        "has_doubts",
     )
 
     def __init__(self, kind: type[BaseModel]) -> None:
@@ -72,6 +78,7 @@ class Plain:
         self._key = ""
         self._values: tuple[tuple[str, Any], ...] | None = None  # of the last that was packed
         self._packed = "", ""
+        self.has_doubts = False
 
     @property
     def key(self) -> str:
@@ -167,6 +174,7 @@ class Plain:
         self._shapes, self._hidden = shapes, hidden_fields(self._kind)
         constants = constants_of(self._kind)
         self._constants = tuple((name, one.value) for name, one in constants.items())
+        self.has_doubts = has_doubts(self._kind)
         return True
 
 

@@ -16,8 +16,9 @@ from weakref import WeakKeyDictionary, ref
 from ..errors import LionprideError
 from . import registry
 from .defaults import constants_of
-from .element import Element
+from .element import BY_NAME, Element
 from .marks import HIDDEN
+from .nested import may_have_aliases
 from .thrift import is_bare, set_fields_set
 from .work import Work
 
@@ -40,12 +41,23 @@ class Revival:
         kind: The class, which is ``is_simple``.
     """
 
-    __slots__ = ("_all", "_constant", "_fields", "_given", "_is_pure", "_key", "_kind", "_text")
+    __slots__ = (
+        "_all",
+        "_constant",
+        "_fields",
+        "_given",
+        "_how",
+        "_is_pure",
+        "_key",
+        "_kind",
+        "_text",
+    )
 
     def __init__(self, kind: type[Work]) -> None:
         self._key = registry.key_of(kind)
         self._kind = ref(kind)  # or it would keep itself alive in `_known`
         self._is_pure = _is_pure(kind)
+        self._how = BY_NAME if may_have_aliases(kind) else {}
         self._all = frozenset(kind.model_fields)
         self._constant = frozenset(constants_of(kind))
         self._text: str | None = None  # of the last one
@@ -94,7 +106,7 @@ class Revival:
                     return None
                 names += tuple(sorted(absent))
             work: Work = _new(kind)
-            kind.__pydantic_validator__.validate_python(data, self_instance=work)
+            kind.__pydantic_validator__.validate_python(data, self_instance=work, **self._how)
         except Exception:  # whatever is wrong with it, the long way says so
             return None
         thrift = kind._thrifty
