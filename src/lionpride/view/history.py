@@ -133,6 +133,22 @@ class History:
         stays = list(self._stays)
         return stays[bisect_left(stays, since, key=lambda stay: stay.ended) :]
 
+    def known(self, begin: float, end: float) -> tuple[int, int]:
+        """Return how many of the events that ended in a span of time are known one by one, and how
+        many ended.
+
+        All that ended are counted, but of very many only the newest are asked for.
+
+        Args:
+            begin, end: Unix timestamps; whole moments count.
+        """
+        first = max(int(begin / self.width), int(time() / self.width) - self.moments + 1)
+        last = int(end / self.width)
+        ended = sum(n for (span, _), n in self._tally.items() if first <= span <= last)
+        after = (last + 1) * self.width
+        known = sum(stay.ended < after for stay in self.stays(first * self.width))
+        return min(known, ended), ended
+
     def _note(self, stays: Sequence[Stay]) -> None:
         """Remember what ended, each in its span of time."""
         self._stays.extend(stays)

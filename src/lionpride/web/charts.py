@@ -18,7 +18,7 @@ from ..stores.seen import Runs, Stay, Usage
 from ..view.history import Moment
 from .window import Window
 
-__all__ = ["gauge_for", "gauge_of", "overview", "timeline"]
+__all__ = ["gauge_for", "gauge_of", "overview", "part_of", "timeline"]
 
 MOST: Final = 1_200
 """Bars of one picture: more of them are no longer told apart."""
@@ -35,6 +35,14 @@ _STACKED: Final = (
     EventStatus.ABORTED,
     EventStatus.FAILED,
 )
+
+
+def part_of(known: int, ended: int) -> str:
+    """Return which part of the events is drawn; an empty text if it is all of them.
+
+    The two numbers are counted one after the other, and differ a little while events end.
+    """
+    return "" if known >= 0.99 * ended else f"the newest {known:,} of {ended:,}"
 
 
 def overview(moments: Sequence[Moment], width: float) -> dict[str, Markup]:
