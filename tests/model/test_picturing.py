@@ -62,7 +62,17 @@ async def test_an_executor_draws_what_it_ran(kind: str, tmp_path: Path) -> None:
     assert "<b>5</b> completed" in html
     assert "<b>1</b> failed" in html
     assert "<svg" in html
-    assert "Desk executor_states" in html
+    assert "<strong>Desk</strong>" in html
+    assert "executor_states" not in html
+
+
+def test_a_picture_is_named_for_its_executor() -> None:
+    for executor, named in ((Desk(), "Desk"), (Desk(name="orders"), "Desk orders")):
+        title = ET.fromstring(executor.timeline().svg)[0].text
+        assert title == named
+        assert f"<strong>{named}</strong>" in executor._repr_html_()
+    assert "executor_states" not in Desk().states._repr_html_()
+    assert "orders" in Desk(name="orders").states._repr_html_()
 
 
 async def test_nothing_starts_before_it_was_made() -> None:

@@ -47,6 +47,28 @@ COLOURS = {
 DARK_INK = {"skipped", "processing", "cancelled"}  # what white letters cannot be read on
 NAMES = {"processing": "stopped while running", "pending": "not started"}
 
+_CLASS = "lionpride-timeline"
+_DARK = {
+    "": "fill:#e8e8e8",
+    " .ground": "fill:#16191f",
+    " .row": "fill:#ffffff",
+    " [fill='#4a4a4a']": "fill:#b8bdc6",
+    " [fill='#757575']": "fill:#9aa1ab",
+    " [stroke='#e3e3e3']": "stroke:#333943",
+    " [fill='#2B2B2B']": "stroke:#a8a8a8",  # aborted: a dark bar needs an edge
+}
+"""What differs in the dark. The bars and the letters on them stay as they are."""
+
+_NOTEBOOKS = ":is([theme=dark],[data-theme=dark],[data-jp-theme-light=false],.vscode-dark)"
+"""A page around the picture that is dark by its own setting, whatever the system prefers."""
+
+
+def _rules(around: str) -> str:
+    return "".join(f"{around}.{_CLASS}{part}{{{rule}}}" for part, rule in _DARK.items())
+
+
+_STYLE = f"@media (prefers-color-scheme:dark){{{_rules('')}}}{_rules(f'{_NOTEBOOKS} ')}"
+
 EVERY_BAR = 2_000  # up to so many bars, each is an element with a tooltip
 NARROW = 3.0  # beyond that, bars under this many pixels are merged into columns...
 COLUMN = 2.0  # ...this wide
@@ -60,12 +82,13 @@ def draw(spans: Sequence[Span], title: str) -> str:
     parts = [
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" '
-            f'width="{WIDTH}" height="{height:.0f}" role="img" '
+            f'width="{WIDTH}" height="{height:.0f}" role="img" class="{_CLASS}" '
             "font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\" "
             'font-size="12" fill="#1a1a1a">'
         ),
         f"<title>{_text(title)}</title>",
-        f'<rect width="{WIDTH}" height="{height:.0f}" fill="#ffffff"/>',
+        f"<style>{_STYLE}</style>",
+        f'<rect width="{WIDTH}" height="{height:.0f}" fill="#ffffff" class="ground"/>',
         *_header(chart, title),
         *_grid(chart),
         *_slots(chart),
@@ -151,7 +174,7 @@ def _slots(chart: Chart) -> Iterator[str]:
         f"M{LEFT} {chart.y(row):.1f}h{PLOT}v{chart.height:.1f}h-{PLOT}z"
         for row in range(chart.rows)
     )
-    yield f'<path d="{rows}" fill="#1a1a1a" fill-opacity="0.045"/>'
+    yield f'<path d="{rows}" fill="#1a1a1a" fill-opacity="0.045" class="row"/>'
     every = next(n for n in (1, 2, 5, 10) if n * chart.pitch >= 14)
     yield '<g text-anchor="end" fill="#4a4a4a">'
     yield f'<text x="{LEFT - 10}" y="{TOP - 10}" fill="#757575">slot</text>'

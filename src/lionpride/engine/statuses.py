@@ -87,11 +87,11 @@ class Statuses(ABC):
         when: with its attempts that failed.
 
         Args:
-            title: What stands above; by default the name of the executor's states.
+            title: What stands above; by default the name of the executor's class, and its own.
         """
-        from ..model.picturing import MOST, picture_of  # late: who draws nothing needs it not
+        from ..model.picturing import MOST, picture_of, title_of  # late: needed to draw alone
 
-        title = title or self.states.name or type(self).__name__
+        title = title or title_of(type(self).__name__, self.states.name)
         lanes = self.states.lanes.values()
         newest = chain.from_iterable(islice(reversed(lane.values()), MOST) for lane in lanes)
         events = sorted(newest, key=lambda event: event.execution.arrival or 0)
@@ -106,9 +106,9 @@ class Statuses(ABC):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the counts, and how the events ran."""
-        from ..model.picturing import html_of  # late: who draws nothing needs it not
+        from ..model.picturing import html_of, title_of  # late: who draws nothing needs it not
 
-        title = f"{type(self).__name__} {self.states.name or ''}".strip()
+        title = title_of(type(self).__name__, self.states.name)
         picture = self.timeline(title) if len(self.states.items) else None
         return html_of(title, self.status_counts(), picture)
 

@@ -219,10 +219,15 @@ class Flow(Container, Generic[E, P]):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the events by status, and how they ran; other items by class."""
-        from .picturing import counted, html_of, picture_of  # late: who draws nothing needs it not
+        from .picturing import (  # late: who draws nothing needs it not
+            counted,
+            html_of,
+            picture_of,
+            title_of,
+        )
         from .work import Work  # late: the same
 
-        title = f"{self.class_name()} {self.name or ''}".strip()
+        title = title_of(self.class_name(), self.name)
         items: list[Any] = list(self.items)
         if not items or not all(isinstance(each, Work) for each in items):
             return html_of(title, Counter(type(each).__name__ for each in items), None)

@@ -13,7 +13,10 @@ from .execution import TERMINAL, EventStatus
 from .live import BEGAN
 from .work import Work
 
-__all__ = ("MOST", "Picture", "counted", "html_of", "picture_of")
+__all__ = ("MOST", "UNNAMED", "Picture", "counted", "html_of", "picture_of", "title_of")
+
+UNNAMED: Final = "executor_states"
+"""The name of states that were given none."""
 
 MOST: Final = 10_000
 """Events that are drawn: the newest, if there are more."""
@@ -91,6 +94,11 @@ def _label(event: Work) -> str:
     return type(event).__name__
 
 
+def title_of(kind: str, name: str | None) -> str:
+    """Return the name of a class, with the name of the instance if it was given one."""
+    return kind if name in (None, "", UNNAMED) else f"{kind} {name}"
+
+
 def counted(events: Iterable[Work]) -> dict[str, int]:
     """How many are in each status."""
     counts = dict.fromkeys((status.value for status in EventStatus), 0)
@@ -104,7 +112,7 @@ def html_of(title: str, counts: Mapping[str, int], picture: Picture | None) -> s
     cells = "".join(
         '<td style="text-align:left;padding:.2em 1.2em .2em 0">'
         f'<span style="display:inline-block;width:.7em;height:.7em;border-radius:50%;'
-        f'background:{COLOURS.get(name, "#8a8a8a")}"></span> '
+        f'box-shadow:0 0 0 1px #8a8a8a;background:{COLOURS.get(name, "#8a8a8a")}"></span> '
         f"<b>{number:,}</b> {escape(one_line(name))}</td>"
         for name, number in counts.items()
         if number
