@@ -1,5 +1,6 @@
 """The token of a page without a hook: in a URL, a cookie, or a header."""
 
+import asyncio
 import logging
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from lionpride import web
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import ConfigurationError
 from lionpride.rules.limits import Limit
+from lionpride.stores.memory import MemoryStore
 
 SECRET = "a secret of all processes"
 PROBES = ("/healthz", "/metrics")
@@ -246,6 +248,27 @@ async def test_metrics_name_no_key_of_a_limit_to_everybody() -> None:
             assert "ada@example.org" not in text
         async with client(page) as http:
             assert "ada@example.org" in (await http.get("/metrics")).text
+
+
+async def test_a_flood_of_metrics_does_not_reach_the_store() -> None:
+    asked: list[str] = []
+
+    class Counting(MemoryStore):
+        async def counts(self) -> Any:
+            asked.append("counts")
+            return await super().counts()
+
+    page = web.app(Counting("busy"))
+    async with client(page, token=False) as http:
+        answers = await asyncio.gather(*(http.get("/metrics") for _ in range(50)))
+        assert {each.status_code for each in answers} == {200}
+        assert len(asked) < 5
+    asked.clear()
+    async with client(page) as http:
+        for _ in range(3):
+            await http.get("/metrics")
+        assert len(asked) == 3
+    await page.aclose()
 
 
 # -- several processes -------------------------------------------------------------------------

@@ -5,7 +5,9 @@ https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from time import monotonic
 from typing import Final, TypeAlias
 
 from ..core import EventStatus
@@ -24,6 +26,9 @@ _PAGE: Final = 100
 _PAGES: Final = 20
 """... and how often, where those that came first are not due yet."""
 
+_FRESH: Final = 1.0
+"""Seconds for which an answer to everybody is not made anew."""
+
 Labels: TypeAlias = Mapping[str, str]
 Samples: TypeAlias = Sequence[tuple[Labels, float]]
 
@@ -40,6 +45,9 @@ class Prometheus:
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._lock = asyncio.Lock()
+        self._public: str | None = None
+        self._made = 0.0
         executor = office.executor
         self._figures = None if executor is None else Figures(executor)
 
@@ -60,6 +68,18 @@ class Prometheus:
         """
         parts = [each async for each in self._parts(keys)]
         return "".join(f"{line}\n" for part in parts for line in part)
+
+    async def public_text(self) -> str:
+        """All of it without keys, at most a second old: many requests ask the store once.
+
+        Raises:
+            StoreError: if the store cannot be read.
+        """
+        async with self._lock:
+            now = monotonic()
+            if self._public is None or now - self._made > _FRESH:
+                self._public, self._made = await self.text(keys=False), now
+            return self._public
 
     async def _parts(self, keys: bool) -> AsyncIterator[list[str]]:
         office = self._office

@@ -40,7 +40,9 @@ async def metrics(request: Request) -> Response:
     desk = desk_of(request)
     try:
         async with asyncio.timeout(PATIENCE):
-            text = await desk.prometheus.text(keys=await desk.access.may(request, LOOK))
+            figures = desk.prometheus
+            may_look = await desk.access.may(request, LOOK)
+            text = await (figures.text() if may_look else figures.public_text())
     except (LionprideError, OSError, TimeoutError) as error:
         return await _no_answer(request, error)
     return Response(text, media_type=CONTENT_TYPE)
