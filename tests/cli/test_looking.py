@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+from contextlib import ExitStack
 
 import pytest
 from cli.shelves import EVENTS, fill
@@ -78,14 +79,16 @@ def test_nobodys_code_is_imported(place):
 @over_kept
 def test_everything_works_while_another_process_runs_the_file(place):
     place.write(*[{}] * 20)
-    with place.start("run", "job.py:Held", *place.keeping, "--concurrency", "2") as process:
+    command = ("run", "job.py:Held", *place.keeping, "--concurrency", "2")
+    with place.start(*command) as process, ExitStack() as stack:
+        stack.callback(process.kill)
         assert process.stdout.readline() == "running\n"
         assert process.stdout.readline() == "running\n"
         (counts,) = place.store("counts", place.kept, "--json")
         assert (counts["pending"], counts["processing"]) == (18, 2)
         events = place.store("ls", place.kept, "--json")
         assert [e["status"] for e in events].count("processing") == 2
-        waits, runs = events[-1], next(e for e in events if e["status"] == "processing")
+        waits, runs = events[0], next(e for e in events if e["status"] == "processing")
         answers = place.store("cancel", place.kept, waits["id"], runs["id"], "--json")
         assert [a["answer"] for a in answers] == ["done", "claimed"]
         for _ in range(100):

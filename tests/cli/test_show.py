@@ -213,3 +213,12 @@ def test_an_export_hides_secrets_and_an_import_refuses_what_is_hidden(tmp_path, 
     assert main(["export", url, "-o", str(whole), "--reveal"]) == 0
     assert "hidden" not in capsys.readouterr().err
     assert main(["import", str(whole), str(tmp_path / "new.db")]) == 0
+
+
+def test_an_event_is_named_by_its_arrival_number(tmp_path, capsys):
+    url, uid = store_of_a_login(tmp_path)
+    assert main(["show", url, "#1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == uid
+    assert main(["show", url, "#2"]) == 1
+    assert "#2: no event of this id" in capsys.readouterr().err
+    assert main(["show", url, "#x"]) == 2

@@ -32,7 +32,9 @@ def add(commands: Commands) -> None:
         description="Cancel events that wait, and ask it of the processes that run the others.",
         epilog="exit status: 0 if each is cancelled or asked to be, 1 if one had ended before",
     )
-    parser.add_argument("ids", metavar="ID", nargs="+", help="an id, or how it begins")
+    parser.add_argument(
+        "ids", metavar="ID", nargs="+", help="an id, its first characters, or #N: an arrival number"
+    )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
 
 

@@ -19,25 +19,28 @@ __all__ = ["find_all", "scan"]
 PAGE = 1000  # records looked at in one go
 NAMED = 5  # so many of several that fit are named
 
+_NUMBER = re.compile(r"#[0-9]{1,18}")
 _HEX = re.compile(r"[0-9a-f]+")
 
 
 async def find_all(shelf: Shelf, names: Sequence[str]) -> list[Record]:
     """The events of these names, each once.
 
-    A whole id is looked up; for a shorter one every event is looked at.
+    A whole id, and a number as ``#12``, is looked up; for a shorter id every event is looked at.
 
     Raises:
         UsageError: if a name is no part of an id.
         NotFoundError: if none has this name, or several have.
     """
-    asked = {name: _hex(name) for name in dict.fromkeys(names)}
-    found = {name: await _get(shelf, UUID(h)) for name, h in asked.items() if len(h) == 32}
+    numbers = {name: int(name[1:]) for name in names if _NUMBER.fullmatch(name)}
+    asked = {name: _hex(name) for name in dict.fromkeys(names) if name not in numbers}
+    found = {name: await _at(shelf, number) for name, number in numbers.items()}
+    found |= {name: await _get(shelf, UUID(h)) for name, h in asked.items() if len(h) == 32}
     short = {name: h for name, h in asked.items() if len(h) < 32}
     if short:
         found |= await _search(shelf, short)
     records = {}
-    for name in asked:
+    for name in dict.fromkeys(names):
         fits = found[name]
         if not fits:
             raise NotFoundError(
@@ -59,6 +62,15 @@ async def _get(shelf: Shelf, uid: UUID) -> list[Record]:
         (record,) = await shelf.of(queue).get([uid])
         if record is not None:
             return [record]
+    return []
+
+
+async def _at(shelf: Shelf, number: int) -> list[Record]:
+    """The event of an arrival number."""
+    for queue in shelf.queues:
+        for record in await shelf.of(queue).events(after=number - 1, limit=1):
+            if record.number == number:
+                return [record]
     return []
 
 
@@ -90,7 +102,7 @@ def _hex(name: str) -> str:
     text = name.lower().replace("-", "")
     if not _HEX.fullmatch(text) or len(text) > 32:
         raise UsageError(
-            f"{shorten(name, 60)!r} is no id: write one of those that `lionpride ls` shows, or "
-            "its first characters"
+            f"{shorten(name, 60)!r} is no id: write one of those that `lionpride ls` shows, its "
+            "first characters, or the number, as '#12'"
         )
     return text

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 from ..core import EventStatus
 from ..drawing.text import duration, how_far, shorten
 from ..stores.record import Record
+from ..stores.seen import Seen, Shows, Sought
 from ..view.records import created_of, error_of, seconds_of
 from ..view.redact import called, marked
 from .durable import Commands, Shelf, add_command
@@ -20,6 +27,24 @@ __all__ = ["add"]
 
 LIMIT = 100
 PAGE = 500  # events read at a time
+WIDE = 150  # characters of a terminal that has room for all columns
+UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+class Column(NamedTuple):
+    """A column of the table.
+
+    Attributes:
+        heading: Its name.
+        text: What it says of a record at a time, a Unix timestamp.
+        right: Whether it is aligned to the right.
+        always: Whether it stays on a terminal that has no room for all.
+    """
+
+    heading: str
+    text: Callable[[Record, float], str]
+    right: bool = False
+    always: bool = False
 
 
 def add(commands: Commands) -> None:
@@ -29,20 +54,32 @@ def add(commands: Commands) -> None:
         "ls",
         ls,
         summary="list the events of a store",
-        description="List the events of a store in order of arrival.",
+        description="List the events of a store, the newest first.",
     )
     parser.add_argument(
         "--status", choices=list(map(str, EventStatus)), help="only those in one status"
+    )
+    parser.add_argument("--kind", metavar="K", help="only those of a class, as module.Class")
+    parser.add_argument(
+        "--since",
+        metavar="T",
+        type=_since,
+        help="only those made since then: 30m, 12h or 7d ago, or a time as 2026-01-31T12:00 (UTC)",
+    )
+    parser.add_argument(
+        "--text", metavar="T", default="", help="only those whose error says T, or whose id is T"
     )
     parser.add_argument(
         "--limit", metavar="N", type=whole_number, default=LIMIT, help=f"at most N ({LIMIT})"
     )
     parser.add_argument(
+        "--before", metavar="N", type=whole_number, help="only those with a number below N"
+    )
+    parser.add_argument(
         "--after",
         metavar="N",
         type=count_from_zero,
-        default=0,
-        help="only those that came after number N",
+        help="only those with a number above N; the first of them, if there are more",
     )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
     parser.add_argument("--reveal", action="store_true", help="write secrets too, with --json")
@@ -51,57 +88,100 @@ def add(commands: Commands) -> None:
 async def ls(options: argparse.Namespace) -> int:
     """List them."""
     status = None if options.status is None else EventStatus(options.status)
-    found: list[Record] = []
-    show = (lambda record: record) if options.reveal else marked
-    count, after, more = 0, options.after, True
+    what = Sought(status, options.kind, options.since, options.text)
     async with Shelf(place_of(options.store), options.queue) as shelf:
-        while count < options.limit and more:
-            size = min(PAGE, options.limit - count)
-            page = await shelf.page(status, after, size)
-            count, more = count + len(page), len(page) == size
-            after = page[-1].number if page else after
-            if not options.json:
-                found += page
-            elif page and not tell("\n".join(json_line(listed(show(record))) for record in page)):
-                return 0
-        more = more and bool(await shelf.page(status, after, 1))
-        several = len(shelf.queues) > 1
-    if not options.json:
-        _show(found, several)
+        queues = [_seen(shelf, queue) for queue in shelf.queues]
+        found, more = await _find(queues, what, options)
+        now = shelf.of(shelf.queues[0]).time() if shelf.queues else 0.0
+    if options.json:
+        shown = found if options.reveal else list(map(marked, found))
+        tell("\n".join(json_line(listed(record)) for record in shown))
+    else:
+        _show(found, now, several=len(queues) > 1)
     if more:
-        warn(f"there are more: --after {after} goes on, --limit N shows N at once")
+        turn = f"--after {found[0].number}" if _goes_up(options) else f"--before {found[-1].number}"
+        warn(f"there are more: {turn} goes on, --limit N shows N at once")
     return 0
 
 
-def _show(found: list[Record], several: bool) -> None:
-    headings = [
-        "number",
-        "id",
-        "queue",
-        "kind",
-        "about",
-        "status",
-        "created",
-        "tries",
-        "ran",
-        "why",
+def _seen(shelf: Shelf, queue: str) -> Seen:
+    store = shelf.of(queue)
+    assert isinstance(store, Shows)
+    return store.seen
+
+
+def _goes_up(options: argparse.Namespace) -> bool:
+    """Whether the first events above a number are meant, and not the newest."""
+    return options.after is not None and options.before is None
+
+
+async def _find(
+    queues: Sequence[Seen], what: Sought, options: argparse.Namespace
+) -> tuple[list[Record], bool]:
+    """Return the events to list, the newest first, and whether there are more."""
+    found: list[Record] = []
+    before, after = options.before, options.after
+    up = _goes_up(options)
+    while len(found) <= options.limit:
+        size = min(PAGE, options.limit + 1 - len(found))
+        pages = [await each.sought(what, before=before, after=after, limit=size) for each in queues]
+        page = sorted((one for each in pages for one in each), key=lambda one: -one.number)
+        page = page[-size:] if up else page[:size]
+        found = page + found if up else found + page
+        if len(page) < size:
+            return found, False
+        before, after = (before, page[0].number) if up else (page[-1].number, after)
+    return (found[1:] if up else found[:-1]), True
+
+
+def _since(text: str) -> float:
+    """Read a time or a length of time ago, for argparse."""
+    now = datetime.now(UTC).timestamp()
+    if ago := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip()):
+        return now - float(ago[1]) * UNITS[ago[2]]
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{shorten(text, 40)!r} is no time: write 30m, 12h or 7d, or 2026-01-31T12:00"
+        ) from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _age(record: Record, now: float) -> str:
+    seconds = max(0.0, now - created_of(record.payload).timestamp())
+    return duration(seconds) if seconds < 2 * UNITS["d"] else f"{seconds / UNITS['d']:.0f} days"
+
+
+def _ran(record: Record, _: float) -> str:
+    return "" if (seconds := seconds_of(record)) is None else duration(seconds)
+
+
+def _why(record: Record, _: float) -> str:
+    return shorten(how_far(record.progress, record.chunks), 60) or error_of(record, 60)
+
+
+COLUMNS: Final = (
+    Column("number", lambda record, _: str(record.number), right=True, always=True),
+    Column("id", lambda record, _: str(record.id)),
+    Column("queue", lambda record, _: record.queue),
+    Column("kind", lambda record, _: record.kind, always=True),
+    Column("about", lambda record, _: shorten(called(record), 40)),
+    Column("status", lambda record, _: record.status.value, always=True),
+    Column("age", _age, right=True, always=True),
+    Column("tries", lambda record, _: str(record.tries), right=True),
+    Column("ran", _ran, right=True),
+    Column("why", _why, always=True),
+)
+
+
+def _show(found: Sequence[Record], now: float, *, several: bool) -> None:
+    narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDE
+    columns = [
+        each
+        for each in COLUMNS
+        if (each.always or not narrow) and (several or each.heading != "queue")
     ]
-    rows = [
-        [
-            str(record.number),
-            str(record.id),
-            record.queue,
-            record.kind,
-            shorten(called(record), 40),
-            record.status.value,
-            f"{created_of(record.payload):%Y-%m-%d %H:%M:%S}",
-            str(record.tries),
-            "" if (seconds := seconds_of(record)) is None else duration(seconds),
-            shorten(how_far(record.progress, record.chunks), 60) or error_of(record, 60),
-        ]
-        for record in found
-    ]
-    if not several:  # each queue is as a rule that of its kind
-        headings.remove("queue")
-        rows = [row[:2] + row[3:] for row in rows]
-    show_table(headings, rows, {0, headings.index("tries"), headings.index("ran")})
+    rows = [[each.text(record, now) for each in columns] for record in found]
+    right = {i for i, each in enumerate(columns) if each.right}
+    show_table([each.heading for each in columns], rows, right)

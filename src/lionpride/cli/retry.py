@@ -34,7 +34,9 @@ def add(commands: Commands) -> None:
         description="Send events that did not complete back to wait; whoever works on their "
         "queue runs them again.",
     )
-    parser.add_argument("ids", metavar="ID", nargs="*", help="an id, or how it begins")
+    parser.add_argument(
+        "ids", metavar="ID", nargs="*", help="an id, its first characters, or #N: an arrival number"
+    )
     parser.add_argument("--status", choices=STATUSES, help="all that ended so, in place of ids")
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
 

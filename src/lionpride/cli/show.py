@@ -32,7 +32,9 @@ def add(commands: Commands) -> None:
         summary="show an event of a store",
         description="Show all that a store has on record of events, but for secrets.",
     )
-    parser.add_argument("ids", metavar="ID", nargs="+", help="an id, or how it begins")
+    parser.add_argument(
+        "ids", metavar="ID", nargs="+", help="an id, its first characters, or #N: an arrival number"
+    )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
     add_targets(parser, "defines the classes: fields that hold their default are shown, too")
     parser.add_argument("--reveal", action="store_true", help="show fields that are secrets, too")

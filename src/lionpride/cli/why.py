@@ -25,7 +25,9 @@ def add(commands: Commands) -> None:
         description="Say why events of a store wait: their place in the order, what holds them "
         "and until when, and when they may start.",
     )
-    parser.add_argument("ids", metavar="ID", nargs="+", help="an id, or how it begins")
+    parser.add_argument(
+        "ids", metavar="ID", nargs="+", help="an id, its first characters, or #N: an arrival number"
+    )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
 
 
