@@ -19,7 +19,7 @@ def test_it_says_who_works_and_what_each_holds(place):
         assert 0 <= worker["silent"] < 60
         assert [each["kind"] for each in worker["held"]] == ["job.Held"] * 2
         listed = place.store("ls", place.kept, "--status", "processing", "--json")
-        assert [each["id"] for each in worker["held"]] == [each["id"] for each in listed]
+        assert [each["id"] for each in worker["held"]] == [each["id"] for each in reversed(listed)]
         said = place.run("workers", place.kept).stdout
         head, row, held, *_ = filter(None, said.splitlines())
         assert head.split() == ["worker", "queue", "host", "pid", "since", "seen", "holds"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from ...model.attempts import attempts_of
 from ...model.execution import EventStatus
+from ...model.given import utc_time
 from ...model.packing import complete
 from ...rules.standing import About, Room, Standing, Worker
 from ..record import Record
@@ -109,7 +109,7 @@ def _payload(found: Found, uid: UUID) -> dict[str, Any]:
         execution["retry"] = json.loads(found.retry)
     if found.single is not None:
         execution["unique"] = [found.single, found.since]
-    created = datetime.fromtimestamp(found.created, UTC).isoformat()
+    created = utc_time(found.created).isoformat()
     head = {"id": str(uid), "created_at": created, "execution": execution}
     fields = complete(found.kind, json.loads(found.payload))
     if result is not None and '{"$' in result:  # a quote within a text would be escaped
