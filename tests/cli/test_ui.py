@@ -16,6 +16,8 @@ import pytest
 from lionpride.cli import main
 from lionpride.core import Event, Executor, Processor
 
+pytestmark = pytest.mark.guard(90)  # each test starts the command once or twice
+
 
 class Note(Event):
     text: str = ""
