@@ -225,7 +225,7 @@ _STANDARD: dict[str, type[Exception]] = {
         ZeroDivisionError,
     )
 }
-"""Built-in errors that one text makes and that are safe to raise anywhere."""
+"""Built-in errors that can be made from a message alone and are safe to raise anywhere."""
 
 
 @cache
@@ -241,9 +241,9 @@ def error_class(name: str) -> type[ExecutionError]:
         name: The name, as ``"ValueError"``.
 
     Returns:
-        A subclass of ExecutionError and of the built-in class of this name if it is one that one
-        text makes, is an Exception, and has no meaning for the interpreter (as StopIteration has);
-        else ExecutionError.
+        A subclass of ExecutionError and of the built-in class of this name, such as ValueError. It
+        is ExecutionError for other names, and for built-in classes that need more than a message
+        (UnicodeDecodeError) or have a meaning for the interpreter (StopIteration).
     """
     return _stands_for(name) if name in _STANDARD else ExecutionError
 

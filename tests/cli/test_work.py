@@ -371,7 +371,7 @@ def test_a_worker_of_an_empty_queue_names_queues_that_have_events_and_no_worker(
         worker.stderr.readline()
         done = jobs.run("work", "app/jobs.py:Mail", "--store", jobs.kept, "--until-empty")
     assert done.returncode == 0
-    told = [line for line in done.stderr.splitlines() if "nothing waits" in line]
+    told = [line for line in done.stderr.splitlines() if "no event is pending" in line]
     assert told == snapshot
     quiet = jobs.run("work", "app/jobs.py:Mail", "--store", jobs.kept, "--until-empty", "--quiet")
     assert quiet.stderr == ""

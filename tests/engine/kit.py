@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, ClassVar
 
 import pytest
-from acts import Here
+from local_objects import LocalObject
 
 from lionpride.core import Event, EventStatus, Executor, Flow, Processor, Transition
 from lionpride.errors import OperationError
@@ -22,8 +22,8 @@ class Job(Event):
     """Does what it was made with: ``do(event)`` is its work, ``ask(event)`` the permission."""
 
     label: str = ""
-    do: Here = None
-    ask: Here = None
+    do: LocalObject = None
+    ask: LocalObject = None
 
     @property
     def request(self) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from acts import Here
 from engine.kit import Job
+from local_objects import LocalObject
 from pydantic import Field
 
 from lionpride.core import EventStatus, Skip
@@ -50,7 +50,7 @@ class Scene:
 
 
 class Invoking(Job):
-    scene: Here = None
+    scene: LocalObject = None
     max_chunks: ClassVar[int] = 50
 
     async def _invoke(self) -> Any:
@@ -87,7 +87,7 @@ class Requesting(Invoking):
 
 
 class Asked(Invoking):
-    ask: Here = Field(default=lambda event: event.scene.act())
+    ask: LocalObject = Field(default=lambda event: event.scene.act())
 
     async def _invoke(self) -> Any:
         return "ran"

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from acts import Here
 from engine.kit import raises
+from local_objects import LocalObject
 
 from lionpride.core import Event, EventStatus, Executor, Processor, Transition
 
 
 class Plain(Event):
     number: int = 0
-    do: Here = None
+    do: LocalObject = None
 
     async def _invoke(self) -> int:
         if self.do is not None:

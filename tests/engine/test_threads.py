@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from acts import Here
 from engine.kit import agree, background, caught
+from local_objects import LocalObject
 
 from lionpride.core import Event, EventStatus, Executor, Limit, Processor, Retry, Skip
 from lionpride.engine.threads import AHEAD, Threads, is_plain
@@ -30,7 +30,7 @@ LIMIT = 10  # seconds that a test waits for what should come at once
 class Plain(Event):
     """Does ``do(event)`` in a thread."""
 
-    do: Here = None
+    do: LocalObject = None
 
     def _invoke(self) -> Any:
         return None if self.do is None else self.do(self)

@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar
 
-from acts import Here
 from engine.kit import Job
+from local_objects import LocalObject
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -67,7 +67,7 @@ class Plain(Event):
     """Does as a Job does; its executor takes it by the quick way."""
 
     label: str = ""
-    do: Here = None
+    do: LocalObject = None
 
     async def _invoke(self) -> Any:
         return None if self.do is None else await self.do(self)

@@ -17,7 +17,7 @@ from stores.makers import STORES, Clock
 from lionpride.core import Event, Executor, Processor, Retry
 from lionpride.errors import ValidationError
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Completion, after_refusal
+from lionpride.rules.lifecycle import Completion, after_unstorable
 from lionpride.stores.contract import Claim, Prompt, Settled, Store
 from lionpride.stores.terms import Terms
 
@@ -68,7 +68,7 @@ async def test_a_response_that_is_too_large_is_refused_and_its_claim_holds(store
     assert isinstance(large, ValidationError)
     assert f"the response of event {one[0].id} is too large to be stored" in str(large)
     assert await listed(store) == {one[0].id: S.PROCESSING, other[0].id: S.COMPLETED}
-    assert await settle(store, one, after_refusal(large, 0.1)) is Settled.APPLIED
+    assert await settle(store, one, after_unstorable(large, 0.1)) is Settled.APPLIED
     assert await listed(store) == {one[0].id: S.FAILED, other[0].id: S.COMPLETED}
     await check_counts(store)
 

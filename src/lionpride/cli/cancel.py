@@ -33,7 +33,10 @@ def add(commands: Commands) -> None:
         epilog="exit status: 0 if each is cancelled or asked to be, 1 if one had ended before",
     )
     parser.add_argument(
-        "ids", metavar="ID", nargs="+", help="an id, its first characters, or #N: an arrival number"
+        "ids",
+        metavar="ID",
+        nargs="+",
+        help="an id, its first characters, or '#N' (in quotes) for number N of ls",
     )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
 

@@ -157,7 +157,7 @@ async def _stuck(store: Durable, page: Sequence[Record], name: str) -> Finding |
 async def _slots(
     store: Durable, page: Sequence[Record], alive: Sequence[WorkerRecord]
 ) -> Finding | None:
-    """Whether all slots are held and nothing ends, as when parents wait for their children."""
+    """Return a finding if all slots are held, none is freed, and events of other classes wait."""
     held = _held(alive)
     slots = sum(worker.about.slots for worker in alive if worker.about is not None)
     waiting = Counter(_due(page, store.time()).values())
@@ -177,12 +177,12 @@ async def _slots(
 
 
 def _held(workers: Sequence[WorkerRecord]) -> dict[tuple[UUID, int], str]:
-    """The kinds of the attempts that run."""
+    """Return the class of each attempt that runs, by event and attempt number."""
     return {(one.id, one.attempt): one.kind for worker in workers for one in worker.held}
 
 
 def _kinds(kinds: Iterable[str]) -> str:
-    """How many of each class, as ``4 jobs.Parent, 2 jobs.Child``."""
+    """Return the number of each class as text, such as ``4 jobs.Parent, 2 jobs.Child``."""
     return ", ".join(f"{total:,} {kind}" for kind, total in sorted(Counter(kinds).items()))
 
 

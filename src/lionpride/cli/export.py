@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..drawing.text import plural
 from ..errors import LionprideError
-from ..view.redact import marked
+from ..view.redact import hide_secrets
 from .durable import Commands, Shelf, add_command
 from .find import scan
 from .outputs import is_same_file
@@ -72,7 +72,7 @@ async def _export(place: Place, options: argparse.Namespace, write: Write) -> in
     async with Shelf(place, options.queue) as shelf:
         for each in shelf.queues:
             async for record in scan(shelf, each):
-                shown = record if options.reveal else marked(record)
+                shown = record if options.reveal else hide_secrets(record)
                 hidden += shown is not record
                 lines.append(json_line(exported(shown)))
                 count += 1
@@ -132,6 +132,6 @@ def _replacing(path: Path) -> Iterator[Write]:
 
 
 def _take_mode(new: Path, old: Path) -> None:
-    """Give a new file the mode of the one whose place it takes; else it stays at 0600."""
+    """Give a new file the mode of the file that it replaces; without one it keeps 0600."""
     if old.exists():
         new.chmod(old.stat().st_mode & 0o777)

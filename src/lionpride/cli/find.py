@@ -26,7 +26,8 @@ _HEX = re.compile(r"[0-9a-f]+")
 async def find_all(shelf: Shelf, names: Sequence[str]) -> list[Record]:
     """The events of these names, each once.
 
-    A whole id, and a number as ``#12``, is looked up; for a shorter id every event is looked at.
+    A whole id, or an arrival number such as ``#12``, is looked up. For a part of an id, every event
+    is read.
 
     Raises:
         UsageError: if a name is no part of an id.
@@ -102,7 +103,7 @@ def _hex(name: str) -> str:
     text = name.lower().replace("-", "")
     if not _HEX.fullmatch(text) or len(text) > 32:
         raise UsageError(
-            f"{shorten(name, 60)!r} is no id: write one of those that `lionpride ls` shows, its "
-            "first characters, or the number, as '#12'"
+            f"{shorten(name, 60)!r} is no id: give an id that `lionpride ls` shows, its first "
+            "characters, or the event's number, such as '#12' (in quotes)"
         )
     return text

@@ -15,7 +15,7 @@ from ..drawing.text import duration, how_far, shorten
 from ..stores.record import Record
 from ..stores.seen import Seen, Shows, Sought
 from ..view.records import created_of, error_of, seconds_of
-from ..view.redact import called, marked
+from ..view.redact import called, hide_secrets
 from .durable import Commands, Shelf, add_command
 from .place import place_of
 from .records import listed
@@ -27,7 +27,7 @@ __all__ = ["add"]
 
 LIMIT = 100
 PAGE = 500  # events read at a time
-WIDE = 150  # characters of a terminal that has room for all columns
+WIDE = 150  # a terminal of at least so many characters shows all columns
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -36,9 +36,9 @@ class Column(NamedTuple):
 
     Attributes:
         heading: Its name.
-        text: What it says of a record at a time, a Unix timestamp.
+        text: Returns the cell of a record; the second argument is the time, a Unix timestamp.
         right: Whether it is aligned to the right.
-        always: Whether it stays on a terminal that has no room for all.
+        always: Whether a narrow terminal shows it too.
     """
 
     heading: str
@@ -94,7 +94,7 @@ async def ls(options: argparse.Namespace) -> int:
         found, more = await _find(queues, what, options)
         now = shelf.of(shelf.queues[0]).time() if shelf.queues else 0.0
     if options.json:
-        shown = found if options.reveal else list(map(marked, found))
+        shown = found if options.reveal else list(map(hide_secrets, found))
         tell("\n".join(json_line(listed(record)) for record in shown))
     else:
         _show(found, now, several=len(queues) > 1)
@@ -111,7 +111,7 @@ def _seen(shelf: Shelf, queue: str) -> Seen:
 
 
 def _goes_up(options: argparse.Namespace) -> bool:
-    """Whether the first events above a number are meant, and not the newest."""
+    """Return True if the first events above a number are listed, and not the newest."""
     return options.after is not None and options.before is None
 
 

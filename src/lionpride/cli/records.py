@@ -13,7 +13,7 @@ from ..errors import ValidationError
 from ..model.execution import TERMINAL
 from ..stores.record import Record
 from ..view.records import created_of
-from ..view.redact import first_marked
+from ..view.redact import first_hidden
 
 __all__ = ["exported", "listed", "read_record"]
 
@@ -84,7 +84,7 @@ def _check_payload(record: Record) -> None:
     if record.ended is not None and record.status not in TERMINAL:
         raise ValidationError(f"ended: must be null for what is {record.status}")
     payload = record.payload
-    if hidden := first_marked(payload, "payload"):
+    if hidden := first_hidden(payload, "payload"):
         raise ValidationError(f"{hidden}: is hidden: export the event again with --reveal")
     if payload.get("id") != str(record.id):
         raise ValidationError(f"payload.id: must be {record.id} as beside it")

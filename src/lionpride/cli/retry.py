@@ -35,7 +35,10 @@ def add(commands: Commands) -> None:
         "queue runs them again.",
     )
     parser.add_argument(
-        "ids", metavar="ID", nargs="*", help="an id, its first characters, or #N: an arrival number"
+        "ids",
+        metavar="ID",
+        nargs="*",
+        help="an id, its first characters, or '#N' (in quotes) for number N of ls",
     )
     parser.add_argument("--status", choices=STATUSES, help="all that ended so, in place of ids")
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")

@@ -11,7 +11,7 @@ from ..drawing.text import duration, how_far, one_line
 from ..model.attempts import Attempt, attempts_of
 from ..stores.record import Record
 from ..view.records import created_of, error_of, seconds_of
-from ..view.redact import HEAD, HIDDEN_TEXT, hidden_of, marked, redacted
+from ..view.redact import HEAD, HIDDEN_TEXT, hidden_of, hide_secrets, redacted
 from .durable import Commands, Shelf, add_command
 from .find import find_all
 from .place import place_of
@@ -33,7 +33,10 @@ def add(commands: Commands) -> None:
         description="Show all that a store has on record of events, but for secrets.",
     )
     parser.add_argument(
-        "ids", metavar="ID", nargs="+", help="an id, its first characters, or #N: an arrival number"
+        "ids",
+        metavar="ID",
+        nargs="+",
+        help="an id, its first characters, or '#N' (in quotes) for number N of ls",
     )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
     add_targets(parser, "defines the classes: fields that hold their default are shown, too")
@@ -48,7 +51,7 @@ async def show(options: argparse.Namespace) -> int:
         found = await find_all(shelf, options.ids)
     for i, record in enumerate(found):
         if options.json:
-            shown = record if options.reveal else marked(record)
+            shown = record if options.reveal else hide_secrets(record)
             tell(json_line(listed(shown) | _live(record)))
         else:
             if i:

@@ -79,7 +79,7 @@ def summarize(
         (wrong if failed else notes).append(
             f"{plural(tally.others, 'event')} of the queue that are no lines ran too{failed}"
         )
-    if left and "store" in files and not broken:  # a broken store may hold nothing any more
+    if left and "store" in files and not broken:  # the events may be gone with the store
         notes.append("the same command runs what is left")
     notes += [f"{name.ljust(8)}  {path}" for name, path in files.items()]
     return Summary(headline, rows, notes, wrong)

@@ -26,7 +26,10 @@ def add(commands: Commands) -> None:
         "and until when, and when they may start.",
     )
     parser.add_argument(
-        "ids", metavar="ID", nargs="+", help="an id, its first characters, or #N: an arrival number"
+        "ids",
+        metavar="ID",
+        nargs="+",
+        help="an id, its first characters, or '#N' (in quotes) for number N of ls",
     )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
 

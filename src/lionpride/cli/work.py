@@ -175,7 +175,7 @@ async def _start_all(jobs: Sequence[Job], executors: Sequence[Executor], place: 
 async def _say_what_waits_elsewhere(executors: Sequence[Executor], place: Place) -> None:
     """If all queues are empty, name those with events that no worker runs.
 
-    A module that a worker loads by its file and a producer by its package gives two queues.
+    If a worker loads a module by its file, and a producer by its package, they use two queues.
     """
     ours = {executor.store.queue for executor in executors}
     try:
@@ -195,9 +195,9 @@ async def _say_what_waits_elsewhere(executors: Sequence[Executor], place: Place)
     if len(found) > MOST:
         named.append(f"and {len(found) - MOST:,} more")
     warn(
-        f"lionpride: nothing waits in {' or '.join(sorted(ours))}; without a worker are these "
-        f"queues of {place.name}: {', '.join(named)}. Run them with --queue, or name the target as "
-        "the producer imports it"
+        f"lionpride: no event is pending in {' or '.join(sorted(ours))}, but in queues of "
+        f"{place.name} that have no worker: {', '.join(named)}. Run them with --queue, or name the "
+        "target as the producer imports it"
     )
 
 

@@ -57,10 +57,10 @@ _DARK = {
     " [stroke='#e3e3e3']": "stroke:#333943",
     " [fill='#2B2B2B']": "stroke:#a8a8a8",  # aborted: a dark bar needs an edge
 }
-"""What differs in the dark. The bars and the letters on them stay as they are."""
+"""Rules of the dark theme. Bars, and the letters on them, keep their colours."""
 
 _NOTEBOOKS = ":is([theme=dark],[data-theme=dark],[data-jp-theme-light=false],.vscode-dark)"
-"""A page around the picture that is dark by its own setting, whatever the system prefers."""
+"""Selector of notebooks with a dark theme of their own, whatever the system prefers."""
 
 
 def _rules(around: str) -> str:

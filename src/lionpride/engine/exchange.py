@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import ValidationError
 from ..model.execution import EventStatus
-from ..rules.lifecycle import RELEASED, Ending, Outcome, after_cancel, after_refusal
+from ..rules.lifecycle import RELEASED, Ending, Outcome, after_cancel, after_unstorable
 from ..rules.meters import refusal_of
 from ..stores.contract import Claim, Settled
 from .event import Event
@@ -88,7 +88,7 @@ class Exchange(Hands):
         try:
             (answer,) = await self.shop.store.settle(((*claim, outcome),))
         except ValidationError as error:  # it is too large to be stored
-            outcome = after_refusal(error, outcome.duration)
+            outcome = after_unstorable(error, outcome.duration)
             (answer,) = await self.shop.store.settle(((*claim, outcome),))
         if answer is Settled.FENCED:
             self.shop.observers.lost += 1

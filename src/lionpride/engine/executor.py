@@ -74,7 +74,7 @@ class Executor(Control):
         self._limits = Limits(self.processor_type.limits_of(config))
         self._usual_type = None
         self._fitting = set()
-        with suppress(RuntimeError):  # none runs: that of the first append or of the start will do
+        with suppress(RuntimeError):  # no loop runs yet: append() or start() sets it
             self._loop = asyncio.get_running_loop()
         self._strict = strict_event_type
         self._line = Line(self._store)

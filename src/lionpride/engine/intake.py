@@ -44,7 +44,7 @@ class Intake(Results):
     _now: Immediate | None  # None also if there is only so much room
     _strict: bool
     _room: int | None
-    _loop: asyncio.AbstractEventLoop | None = None  # it made this, appended first, or started it
+    _loop: asyncio.AbstractEventLoop | None = None  # set when made, at an append or at start()
     _line: Line
 
     @abstractmethod

@@ -183,7 +183,7 @@ class Follower:
         return chunks
 
     def _listen(self) -> None:
-        """Be told of the next chunk here, of the end, and of what another process publishes."""
+        """Subscribe to the next local chunk, to the end, and to chunks of another process."""
         if not self._hangs and self._event.execution.arrival is not None:
             self._hangs = True
             self._store.on_ended(self._event, self._rung)

@@ -129,8 +129,8 @@ class Encoder:
     """Encodes values; ``tagged`` says whether any needed a tag, ``marked`` how many are lost.
 
     Args:
-        as_text: Whether what has no tag, but is a text in pydantic's JSON (a Path, a Url), is
-            written so: a field that is declared so reads it back.
+        as_text: Whether a value without a tag is written as the text that it is in pydantic's JSON,
+            such as a Path or a Url. A field of that type reads the text back.
     """
 
     def __init__(self, *, as_text: bool = False) -> None:

@@ -36,7 +36,7 @@ _UNDECLARED = frozenset(("created_at", "metadata"))
 BY_NAME: dict[str, Any] = (
     {"by_name": True} if "by_name" in inspect.signature(BaseModel.model_validate).parameters else {}
 )
-"""Dumps have the names of fields; pydantic 2.11 and later read them whatever the model says."""
+"""Options with which pydantic 2.11 and later read fields by name, whatever the model says."""
 
 _CONTEXT: ContextVar[Any] = ContextVar("lionpride_validation_context", default=None)
 """The ``context`` of the validation that is under way, for the elements inside."""
@@ -455,10 +455,10 @@ def _take_identity(element: Element, data: dict[str, Any]) -> dict[str, Any]:
 def _fill(
     element: Element, data: dict[str, Any], how: dict[str, Any], *, is_json: bool = False
 ) -> Any:
-    """Validate a new element, and return what its validators returned: as a rule itself.
+    """Validate a new element; return it, or the object that a validator of the model returned.
 
     Args:
-        element: It has been made, and nothing else.
+        element: The new element, without any values.
         data: What was given for it. The identity is taken out.
         how: The options of ``model_validate`` that are not None.
         is_json: Whether the data was JSON, which strict mode reads otherwise than Python.
@@ -498,7 +498,7 @@ def _validated(
         return _fill(cls.__new__(cls), dict(obj), how, is_json=is_json)
     except pydantic_core.ValidationError:
         raise
-    except (ValueError, AssertionError) as error:  # as pydantic says what __init__ raises
+    except (ValueError, AssertionError) as error:  # pydantic reports errors of __init__ like this
         reason = pydantic_core.InitErrorDetails(type="value_error", input=obj, ctx={"error": error})
         raise pydantic_core.ValidationError.from_exception_data(cls.__name__, [reason]) from error
 

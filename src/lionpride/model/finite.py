@@ -8,7 +8,7 @@ from typing import Any, Final
 __all__ = ("LARGEST", "is_finite")
 
 LARGEST: Final = 2**1023
-"""The largest power of two that a float can hold."""
+"""Integers up to this, a power of two, certainly fit into a float."""
 
 
 def is_finite(value: Any) -> bool:

@@ -110,9 +110,9 @@ def may_have_aliases(kind: type[BaseModel]) -> bool:
 
 
 def holds_json_text(kind: type[BaseModel]) -> bool:
-    """Return True if a field of a class, or of a model in one, is read from JSON text: a ``Json``.
+    """Return True if a class, or a model in one of its fields, has a field of type ``Json``.
 
-    Pydantic writes it as such text for ``round_trip=True`` alone.
+    Such a field reads JSON text. Pydantic writes it as text only with ``round_trip=True``.
     """
     found = _with_json_text.get(kind)
     if found is None:

@@ -126,10 +126,10 @@ class Retry:
 
 
 def flag_of(error: BaseException) -> bool | None:
-    """What an exception says of itself by ``retryable``; None if it says nothing.
+    """Return the attribute ``retryable`` of an exception; None if it has none.
 
-    An error of ours always says something; of any other only True and False count. One that was
-    read back says what its record says.
+    An error of the library always has one. Of any other class only True and False count. For an
+    error that was read back, its record decides.
     """
     if isinstance(error, ExecutionError) and error.record is not None:
         flag = error.record.get("retryable")
@@ -189,7 +189,8 @@ def _names(field: str, kinds: Any) -> tuple[str, ...]:
 def _checked_name(field: str, name: str) -> str:
     """Return the full name of an exception class, as ``registry.key_of`` gives it.
 
-    A class of a module that is not imported yet is taken at its word.
+    A name with a module is accepted even if it is not found there: the module may not be imported
+    yet, or may define the class later.
 
     Raises:
         ValidationError: if it has no module, and no built-in exception has this name.

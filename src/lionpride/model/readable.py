@@ -1,7 +1,7 @@
-"""Whether a worker would read back what is written of an event, with the same values.
+"""Check that a worker would read an event back with the same values.
 
-Most classes and values leave no doubt: numbers, texts, lists of these, in a class without code of
-its own. Where there is doubt, the event is read back once when it is appended, and compared.
+Most classes and values need no check: numbers, texts and lists of these, in a class without code
+of its own. In other cases ``append`` reads the event back once and compares it.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ _OURS: Final = ("lionpride.model.element", "lionpride.model.work", "pydantic.mai
 """Modules that may define these names without causing doubts."""
 
 _RESERVED: Final = frozenset(("id", "created_at", "metadata", "execution"))
-"""Names under which an element is given what is no field."""
+"""Names of arguments of an element that are not fields."""
 
-_CHECK: Final = {"_check_timeout"}
-"""Our own validator, which returns what it is given."""
+_OWN_VALIDATORS: Final = {"_check_timeout"}
+"""Validators of the library, which return their argument unchanged."""
 
 
 def has_doubts(kind: type[BaseModel]) -> bool:
-    """Return True if events of a class that are plain JSON have to be read back to see.
+    """Return True if even plain JSON of a class must be read back to compare the values.
 
-    A class with validators is one: they are called again when a worker reads the event. So is one
-    with a constraint on values that pydantic has not validated: of a default, or within a list.
+    One reason is a validator: a worker that reads the event calls it again. Another is a constraint
+    on values that pydantic has not validated, such as a default or the items of a changed list.
     """
     taken = kind.model_fields.keys() | _RESERVED
     return not _is_codeless(kind) or any(
@@ -69,8 +69,8 @@ def refuse_unreadable(work: Work, text: str, read: Callable[[type[Work], str], W
 
     Args:
         work: The event.
-        text: What is to be written of it.
-        read: Makes an event of a class of such a text.
+        text: The text that is to be stored.
+        read: Returns the event that a worker would build from a class and its text.
 
     Raises:
         ValidationError: names the field, and what to declare.
@@ -148,7 +148,7 @@ def _refuse_difference(work: Work, back: Work, name: str) -> None:
 
 
 def _remembered(look: Callable[[type[BaseModel]], bool]) -> Callable[[type[BaseModel]], bool]:
-    """Remember what is found of each class, once it is complete."""
+    """Cache the answer for each class, once pydantic has completed the class."""
     known: WeakKeyDictionary[type[BaseModel], bool] = WeakKeyDictionary()
 
     def remembering(kind: type[BaseModel]) -> bool:
@@ -190,14 +190,14 @@ def _is_codeless(kind: type[BaseModel]) -> bool:
     decorators = kind.__pydantic_decorators__
     return (
         has_no_hooks(kind)
-        and decorators.field_validators.keys() <= _CHECK
+        and decorators.field_validators.keys() <= _OWN_VALIDATORS
         and not decorators.validators
         and not any(_has_code(field) for field in kind.model_fields.values())
-        and all(_home(kind, name).__module__ in _OURS for name in (*_READERS, *_WRITERS))
+        and all(_defining_class(kind, name).__module__ in _OURS for name in (*_READERS, *_WRITERS))
     )
 
 
-def _home(kind: type, name: str) -> type:
+def _defining_class(kind: type, name: str) -> type:
     return next((each for each in kind.__mro__ if name in vars(each)), BaseModel)
 
 
@@ -271,7 +271,7 @@ def _is_exact(annotation: Any, value: Any, depth: int = MAX_DEPTH) -> bool:
     if origin is Annotated:
         return all(map(_is_bound, args[1:])) and _is_exact(args[0], value, depth)
     if origin in (Union, UnionType):
-        return _is_exact_of(args, value, depth)
+        return _is_exact_in_union(args, value, depth)
     if origin is Literal:
         return any(value is each or (value, type(value)) == (each, type(each)) for each in args)
     if origin is not None:
@@ -287,8 +287,8 @@ def _is_exact(annotation: Any, value: Any, depth: int = MAX_DEPTH) -> bool:
     return type(value) is annotation and _is_exact_leaf(value)
 
 
-def _is_exact_of(kinds: tuple[Any, ...], value: Any, depth: int) -> bool:
-    """The same for a union: exact if one member only can hold the value, or all are simple."""
+def _is_exact_in_union(kinds: tuple[Any, ...], value: Any, depth: int) -> bool:
+    """Return True if a union certainly reads a value back as the same one of its members."""
     rest = [each for each in kinds if each is not NoneType]
     if value is None:
         return len(rest) < len(kinds)
@@ -348,7 +348,7 @@ def _is_exact_model(annotation: type[BaseModel], value: Any, depth: int) -> bool
     if is_element:
         if annotation.__pydantic_decorators__.model_serializers.keys() != {"_dump"}:
             return False  # it is not written under a tag
-    elif kind is not annotation or _home(kind, "__init__") is not BaseModel:
+    elif kind is not annotation or _defining_class(kind, "__init__") is not BaseModel:
         return False
     own = value.__dict__
     return (
@@ -385,12 +385,12 @@ def difference(
     if by_value and isinstance(value, Enum) and not isinstance(back, Enum):
         value = value.value
     if not _is_same_kind(value, back):
-        return _said(value, back, path, shown)
+        return _described(value, back, path, shown)
     if isinstance(value, set | frozenset) or not _is_container_value(value):
-        return None if _is_same(value, back) else _said(value, back, path, shown)
+        return None if _is_same(value, back) else _described(value, back, path, shown)
     ours, theirs = dict(_items(value)), dict(_items(back))
     if ours.keys() != theirs.keys():
-        return _said(value, back, path, shown)
+        return _described(value, back, path, shown)
     for key, item in ours.items():
         found = difference(item, theirs[key], path + key, by_value=by_value, shown=shown)
         if found is not None:
@@ -398,7 +398,7 @@ def difference(
     return None
 
 
-def _said(value: Any, back: Any, path: str, shown: bool) -> str:
+def _described(value: Any, back: Any, path: str, shown: bool) -> str:
     if _is_model(value):
         return f"{path} holds a {_name(value)} that would be read back as {_name(back)}"
     if shown:

@@ -57,7 +57,7 @@ __all__ = (
     "after_error",
     "after_expiry",
     "after_interruption",
-    "after_refusal",
+    "after_unstorable",
     "alone",
     "apply",
     "cancelled_while_waiting",
@@ -268,8 +268,8 @@ def after_cancel(error: object, duration: MaybeUnset[float] = Unset) -> Ending:
     return Ending(_S.CANCELLED, error=cancel, duration=duration, retryable=True)
 
 
-def after_refusal(error: Exception, duration: MaybeUnset[float] = Unset) -> Ending:
-    """Return what it means that a store cannot keep what came of an attempt.
+def after_unstorable(error: Exception, duration: MaybeUnset[float] = Unset) -> Ending:
+    """Return the ending of an attempt whose outcome is too large to be stored.
 
     Args:
         error: Says why.

@@ -253,7 +253,7 @@ class Store(Protocol):
 
         Raises:
             ValidationError: if an outcome is too large to be stored; nothing was recorded, and the
-                claims hold. Settle ``after_refusal`` of the error then.
+                claims hold. Then settle ``after_unstorable(error)``.
         """
 
     async def extend(
@@ -402,7 +402,7 @@ class Prompt(Protocol):
         """``settle`` of one that COMPLETED, with what its ``Completion`` would hold.
 
         Nobody waits for it: it is on record when the event shows it, and tried until it is. If
-        the response is too large to be stored, ``after_refusal`` is recorded.
+        the response is too large to be stored, ``after_unstorable`` is recorded.
         """
 
     async def settled(self) -> None:

@@ -16,8 +16,7 @@ class Leased(Protocol):
     def holds(self, event: Work, attempt: int) -> bool:
         """Return True if a claim of this process may still be started.
 
-        It is False if its lease may have lapsed, or if the event was to be started by now
-        (``expires``). It is decided without the database. The age of the claim is compared with
-        the lease, and with what the heartbeat has renewed, by a clock that counts while the
-        machine sleeps.
+        It is False if the lease may have lapsed, or if the event has passed its ``expires``. The
+        database is not asked. The age of the claim is compared with the lease and with the
+        renewals of the heartbeat, by a clock that counts while the machine sleeps.
         """

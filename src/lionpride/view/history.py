@@ -133,11 +133,10 @@ class History:
         stays = list(self._stays)
         return stays[bisect_left(stays, since, key=lambda stay: stay.ended) :]
 
-    def known(self, begin: float, end: float) -> tuple[int, int]:
-        """Return how many of the events that ended in a span of time are known one by one, and how
-        many ended.
+    def known_and_ended(self, begin: float, end: float) -> tuple[int, int]:
+        """Return two counts of events that ended in a span of time: in detail, and all of them.
 
-        All that ended are counted, but of very many only the newest are asked for.
+        The page reads the details of the newest events only; the store counts all of them.
 
         Args:
             begin, end: Unix timestamps; whole moments count.

@@ -233,7 +233,7 @@ class Office:
 
 
 async def _check_made(store: Any, name: str) -> None:
-    """Refuse a place without a store: to look at it makes none.
+    """Refuse a URL without a store, so that a page does not make one.
 
     Raises:
         StoreError: names it.

@@ -27,7 +27,7 @@ _PAGES: Final = 20
 """... and how often, where those that came first are not due yet."""
 
 _FRESH: Final = 1.0
-"""Seconds for which an answer to everybody is not made anew."""
+"""Seconds for which the public answer is cached."""
 
 Labels: TypeAlias = Mapping[str, str]
 Samples: TypeAlias = Sequence[tuple[Labels, float]]
@@ -70,7 +70,7 @@ class Prometheus:
         return "".join(f"{line}\n" for part in parts for line in part)
 
     async def public_text(self) -> str:
-        """All of it without keys, at most a second old: many requests ask the store once.
+        """Return the text without keys. It is cached for a second, so many requests cost one.
 
         Raises:
             StoreError: if the store cannot be read.

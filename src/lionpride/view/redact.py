@@ -18,10 +18,10 @@ __all__ = [
     "HIDDEN_TEXT",
     "called",
     "fields_of",
-    "first_marked",
+    "first_hidden",
     "gist",
     "hidden_of",
-    "marked",
+    "hide_secrets",
     "pretty",
     "redacted",
 ]
@@ -32,7 +32,7 @@ HEAD: Final = ("id", "created_at", "metadata", "execution")
 """Of a payload, what is said elsewhere: the rest is the event's own."""
 
 _SECRET: Final = ("$secret", "$secretbytes")
-_MARK: Final = {"$hidden": True}
+_HIDDEN_VALUE: Final = {"$hidden": True}
 _MOST: Final = 20_000  # characters of one value that are shown
 
 
@@ -91,24 +91,27 @@ def redacted(value: Any, instead: Any = HIDDEN_TEXT) -> Any:
     return value
 
 
-def marked(record: Record) -> Record:
+def hide_secrets(record: Record) -> Record:
     """Return a record with ``{"$hidden": true}`` in place of each secret; itself if it has none."""
     hidden, payload = hidden_of(record), record.payload
-    own = {name: _MARK if name in hidden else redacted(payload[name], _MARK) for name in payload}
+    own = {
+        name: _HIDDEN_VALUE if name in hidden else redacted(payload[name], _HIDDEN_VALUE)
+        for name in payload
+    }
     return record if own == payload else replace(record, payload=own)
 
 
-def first_marked(value: Any, path: str) -> str | None:
-    """Return where the first mark of ``marked`` stands in JSON data; None if there is none."""
+def first_hidden(value: Any, path: str) -> str | None:
+    """Return the path of the first value that ``hide_secrets`` replaced; None if there is none."""
     if isinstance(value, Mapping):
-        if value == _MARK:
+        if value == _HIDDEN_VALUE:
             return path
         items = [(f"{path}.{name}", item) for name, item in value.items()]
     elif isinstance(value, list):
         items = [(f"{path}[{i}]", item) for i, item in enumerate(value)]
     else:
         return None
-    return next((found for at, item in items if (found := first_marked(item, at))), None)
+    return next((found for at, item in items if (found := first_hidden(item, at))), None)
 
 
 def hidden_of(record: Record) -> Collection[str]:

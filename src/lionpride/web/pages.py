@@ -42,7 +42,7 @@ async def overview(request: Request) -> Response:
         "rate": desk.history.rate(),
         "queues": await desk.office.counts(),
         "charts": charts.overview(moments, desk.history.width),
-        "part": charts.part_of(*desk.history.known(moments[0].at, time())),
+        "part": charts.part_of(*desk.history.known_and_ended(moments[0].at, time())),
         "gauges": await _gauges(desk, counts),
         "running": await desk.office.runs(RECENT),
         "failures": await failures(desk.office, RECENT),
@@ -91,7 +91,7 @@ async def timeline(request: Request) -> Response:
         await desk.history.look()
         stays, running = desk.history.stays(window.begin), await desk.office.runs()
         drawn = charts.timeline(stays, running, window, lambda uid: link(root, f"events/{uid}"))
-        part = charts.part_of(*desk.history.known(window.begin, window.end))
+        part = charts.part_of(*desk.history.known_and_ended(window.begin, window.end))
         return drawn | {"part": part}
 
     shown = {"window": window, "drawn": drawn}

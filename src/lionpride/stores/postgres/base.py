@@ -43,7 +43,7 @@ CONNECTIONS: Final = 4
 """Connections of a process at most, beside one that listens and one for signs of life."""
 
 LARGEST: Final = 2**30 - 2**20
-"""The most bytes of texts that one row keeps: a value of PostgreSQL has less than a gibibyte."""
+"""Bytes of texts in one row at most: a value of PostgreSQL has less than a gibibyte."""
 
 POLL: Final = 0.25
 """Seconds between two looks at the tables, about, where nothing is heard of other processes."""
@@ -86,7 +86,7 @@ class Base(Local):
         self._listen, self._poll = listen and not pgbouncer, poll
         self._retain = retain
         self._names: set[str] = set()  # under which is claimed here
-        self._unsettled: dict[int, int] = {}  # claimed, not built, and being given back or failed
+        self._unsettled: dict[int, int] = {}  # attempts that are being given back or failed
         self._opened: Opened | None = None
         self._pulse = pulse_of(self._door, self.names, lease, clock, self.place)
         self._ear = Ear(self._door, self.names.channel, self._hear)
@@ -117,7 +117,7 @@ class Base(Local):
                 where=self.place,
                 patience=self._patience,
                 clock=self._given,
-                renewed=self._ear.renew,
+                on_reopen=self._ear.reopen,
             )
             opened.loop.call_soon(self._has_opened)
         opened.check_process()
@@ -212,11 +212,11 @@ class Base(Local):
         failed = [(one[0], attempt, "failed", 0.0, 0.0, one[2], state)]
         opened, step = self._open, lambda db: settling.settle(db, failed)
         self._unsettled[one[0]] = attempt
-        then = partial(self._settled_unbuilt, failed)
+        then = partial(self._settled_unrunnable, failed)
         until_done(lambda: self._ask(step, then) if self._opened is opened else None)
 
-    def _settled_unbuilt(self, rows: Sequence[Settling], _: object) -> None:
-        """Claims of events that could not be built here have ended."""
+    def _settled_unrunnable(self, rows: Sequence[Settling], _: object) -> None:
+        """Forget claims that were given back or failed."""
         for number, attempt, *_ in rows:
             if self._unsettled.get(number) == attempt:
                 del self._unsettled[number]

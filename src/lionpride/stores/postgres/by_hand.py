@@ -79,7 +79,7 @@ async def _leave(db: Db, queue: int, numbers: Sequence[int]) -> dict[int, State]
 
 @dataclass(slots=True)
 class Cancel:
-    """Cancel what waits; ask for it of who holds a lease.
+    """Cancel pending events; ask the workers of claimed events to cancel them.
 
     Attributes:
         numbers: The events.

@@ -112,13 +112,13 @@ class Claims(TakingIn):
         return taken.claims, self._wait_for(wait)
 
     async def _may_claim(self) -> bool:
-        """Look for lapsed leases; return False if this process cannot renew its own."""
+        """Return False if this process cannot renew its leases; else reap lapsed leases first."""
         if not self._pulse.is_fine and not await self._pulse.is_fine_soon():
             return False
         if self._pulse.is_steady:
             self._tidy()
         else:
-            self._others = True  # perhaps; it looks later
+            self._others = True  # there may be some: a later claim reaps
         return True
 
     async def _keeps_up(self, n: int) -> bool:
@@ -252,7 +252,7 @@ class Claims(TakingIn):
             self._meter(taken.claims, limits, answer.rationed)
             if self._blocked and notes != self._notes:
                 wait = 0.0  # somebody has let go of something since the claim was asked for
-        self._give_back_unbuilt(limits, answer.rationed)
+        self._give_back_unrunnable(limits, answer.rationed)
         self._release(taken)
         return wait
 
@@ -328,7 +328,7 @@ class Claims(TakingIn):
         rows: list[Waits] = []
         for one in answer.rows:
             lacking = one[0] in answer.kept and answer.kept[one[0]][1] in missing
-            (self._unbuilt if lacking else rows).append(one)
+            (self._unrunnable if lacking else rows).append(one)
         return answer._replace(rows=rows, wait=0.0)
 
     def _release(self, taken: Taken) -> None:
@@ -348,7 +348,7 @@ class Claims(TakingIn):
         self._until_done(opened, lambda: opened.ask(opened.settle, rows, then))
 
     async def _returned(self, rows: Sequence[Settling], answers: Sequence[Settled]) -> None:
-        self._settled_unbuilt(rows, answers)
+        self._settled_unrunnable(rows, answers)
         self._herald.tell(READY + ENDED if Settled.CANCELLED in answers else READY)
         self._ring_if_idle()
 

@@ -279,10 +279,10 @@ class Link:
             delay = min(2 * delay, _LATER)
 
     def _lose(self, connection: Connection, error: Exception) -> None:
-        """Close a connection that is of no use any more, and the others if its server is not."""
+        """Close a lost connection. If its server is read-only, close all other connections too."""
         self.pool.drop(connection)
         if is_read_only(error):
-            self.pool.renew()
+            self.pool.reopen_all()
 
     async def _take(self) -> Connection:
         connection = await self.pool.take(self._kept)

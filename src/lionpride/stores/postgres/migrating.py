@@ -9,7 +9,7 @@ import asyncpg
 
 from ...errors import StoreError
 from .names import Names
-from .settings import begun
+from .settings import transaction_with_settings
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
@@ -84,7 +84,7 @@ async def make_sure(connection: Connection, names: Names) -> None:
 
 
 async def _make(connection: Connection, names: Names) -> None:
-    async with begun(connection):
+    async with transaction_with_settings(connection):
         await _take_turn(connection, names)
         if await version_of(connection, names) == 0:  # nobody has made them meanwhile
             await connection.execute(script(names))
@@ -96,7 +96,7 @@ async def upgrade(connection: Connection, names: Names) -> tuple[int, int]:
     Raises:
         StoreError: if they are of a newer version than this one.
     """
-    async with begun(connection):
+    async with transaction_with_settings(connection):
         await _take_turn(connection, names)
         before = await version_of(connection, names)
         if before < VERSION:

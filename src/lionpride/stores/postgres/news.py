@@ -199,8 +199,8 @@ class Ear:
             await asyncio.sleep(wait * (0.5 + random()))  # noqa: S311
             wait = min(2 * wait, _LATEST)
 
-    def renew(self) -> None:
-        """Listen over another connection: the server is not the primary any more."""
+    def reopen(self) -> None:
+        """Listen over a new connection: the server is no longer the primary."""
         self._gone.set()
 
     def _said(self, connection: Any, pid: int, channel: str, payload: object) -> None:

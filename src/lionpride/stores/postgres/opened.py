@@ -60,7 +60,7 @@ class Opened:
         where: The server, for messages.
         patience: Seconds for which a step is tried again while the server cannot be had.
         clock: The time, in place of the server's.
-        renewed: Called when all connections are to be opened anew.
+        on_reopen: As for ``Pool``.
     """
 
     def __init__(
@@ -74,12 +74,12 @@ class Opened:
         where: str,
         patience: float,
         clock: Callable[[], float] | None,
-        renewed: Callable[[], object],
+        on_reopen: Callable[[], object],
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._where = where
         self._process = forks.count
-        self._pool = Pool(door, connections, renewed)
+        self._pool = Pool(door, connections, on_reopen)
         first = randrange(SHARDS)  # noqa: S311
 
         def link(shard: int, *, writes: bool = True, keeps: bool = False) -> Link:

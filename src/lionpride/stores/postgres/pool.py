@@ -12,7 +12,7 @@ import asyncpg
 
 from .migrating import make_sure
 from .names import Names
-from .settings import begun, prepare, startup
+from .settings import prepare, startup, transaction_with_settings
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
@@ -84,22 +84,25 @@ class Door:
         return connection
 
     def transaction(self, connection: Connection) -> AbstractAsyncContextManager[Any]:
-        """A transaction, or a savepoint within one, that no setting of others changes."""
+        """A transaction that settings of a role or a database do not change.
+
+        Within another one it is a savepoint, but not behind PgBouncer: there asyncpg refuses it.
+        """
         if self.is_direct or connection.is_in_transaction():
             return connection.transaction(isolation="read_committed")
-        return begun(connection)
+        return transaction_with_settings(connection)
 
     def snapshot(self, connection: Connection) -> AbstractAsyncContextManager[Any]:
         """A transaction that reads as of one moment."""
         if self.is_direct:
             return connection.transaction(isolation="repeatable_read", readonly=True)
-        return begun(connection, "ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return transaction_with_settings(connection, "ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def statement(self, connection: Connection) -> AbstractAsyncContextManager[Any]:
-        """What a single statement is to run in."""
+        """Return the block in which a single statement runs: behind PgBouncer a transaction."""
         if self.is_direct or connection.is_in_transaction():
             return nullcontext()
-        return begun(connection)
+        return transaction_with_settings(connection)
 
     async def open_first(self) -> Connection:
         """A connection to a server that has the tables; they are made if there are none."""
@@ -118,19 +121,21 @@ class Pool:
     Args:
         door: How they are opened.
         size: How many at most.
-        renewed: Called when all are to be opened anew: the server is not the primary any more.
+        on_reopen: Called by ``reopen_all``, which replaces all connections after a failover.
 
     Attributes:
         kept: Those that somebody wants to have again; others get them too, but last of all.
         told: When it was last said that the server cannot be had, by ``monotonic``.
     """
 
-    def __init__(self, door: Door, size: int, renewed: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, door: Door, size: int, on_reopen: Callable[[], object] = lambda: None
+    ) -> None:
         self._door = door
         self._size = size
-        self._renewed = renewed
+        self._on_reopen = on_reopen
         self._generation = 0
-        self._opened: dict[Connection, int] = {}  # in which generation
+        self._opened: dict[Connection, int] = {}  # and the generation in which each was opened
         self.told = float("-inf")
         self.kept: set[Connection] = set()
         self._free: list[Connection] = []
@@ -205,17 +210,17 @@ class Pool:
         self._forget(connection)
         self._call()
 
-    def renew(self) -> None:
-        """Have no connection lent again that is open now.
+    def reopen_all(self) -> None:
+        """Close all connections that are open now: the free ones at once, the others when given.
 
-        One of them has found its server read-only: after a failover the others lead there, too,
-        and those that only read would never notice.
+        One of them found its server read-only, so the server is no longer the primary. Connections
+        that only read would not notice that.
         """
         self._generation += 1
         free, self._free = self._free, []
         for connection in free:
             self.drop(connection)
-        self._renewed()
+        self._on_reopen()
 
     def _call(self) -> None:
         while self._waiting:

@@ -12,11 +12,10 @@ import asyncpg
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
-__all__ = ("begun", "prepare", "startup")
+__all__ = ("prepare", "startup", "transaction_with_settings")
 
 _PLANS: Final[Mapping[str, str]] = {
-    # The plan of each statement is the one that was meant, whatever the statistics of a table say
-    # that was empty a minute ago.
+    # Fix the plan of each statement: the statistics of a table may be from when it was empty.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -32,7 +31,7 @@ _RULES: Final[Mapping[str, str]] = {
     "row_security": "on",
 }
 _CHOICES: Final[Mapping[str, str]] = {  # unless the URL says otherwise
-    "search_path": '"$user", public',  # with pg_catalog before them, as no path of others has
+    "search_path": '"$user", public',  # PostgreSQL searches pg_catalog before these
     "statement_timeout": "0",  # a step is tried for as long as `patience` says
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "60000",  # else a stopped process keeps its locks
@@ -63,10 +62,10 @@ def _given(url: str) -> Collection[str]:
 
 
 async def prepare(connection: Connection, url: str) -> None:
-    """Set what a new session could not begin with.
+    """Set what cannot be a startup parameter, since it depends on the server.
 
-    A server that is read-only by its own configuration is fenced off, and stays read-only. What a
-    role or a database says of that is a default like any other.
+    ``default_transaction_read_only`` of a role or a database is overridden. If the configuration of
+    the server sets it, the server is fenced off, and nothing is written.
     """
     version, given = connection.get_server_version().major, _given(url)
     texts = [
@@ -82,10 +81,10 @@ async def prepare(connection: Connection, url: str) -> None:
 
 
 @asynccontextmanager
-async def begun(
+async def transaction_with_settings(
     connection: Connection, mode: str = "ISOLATION LEVEL READ COMMITTED"
 ) -> AsyncIterator[None]:
-    """A transaction that brings its settings along, for a session that may be anyone's."""
+    """Run a transaction that sets its own settings: behind PgBouncer the session is shared."""
     settings = {**_PLANS, **_RULES, **_CHOICES}
     if connection.get_server_version().major >= _NEWER["transaction_timeout"]:
         settings["transaction_timeout"] = "0"
@@ -94,7 +93,7 @@ async def begun(
     try:
         yield
     except BaseException:
-        with suppress(Exception):  # whoever gets the connection next sees that it is still in one
+        with suppress(Exception):  # the pool closes a connection that is still in a transaction
             await connection.execute("ROLLBACK")
         raise
     await connection.execute("COMMIT")

@@ -15,7 +15,7 @@ from ..contract import Claim, Extended, Settled, Settlement
 from ..sql.forms import NOTHING, Exit
 from ..sql.local import CHUNK, heard
 from ..sql.metering import Deed
-from ..sql.sizes import SHORT, is_much
+from ..sql.sizes import SHORT, exceeds_statement
 from . import metering, settling
 from .by_hand import Retain
 from .claims import SWEEP, Claims
@@ -137,7 +137,7 @@ class PostgresStore(Claims):
 
     async def _exit(self, exits: Sequence[Exit]) -> bool:
         """Put completions on record; they are tried until that is done."""
-        if len(exits) > 1 and is_much(one[2][4] for one in exits):
+        if len(exits) > 1 and exceeds_statement(one[2][4] for one in exits):
             return all([await self._exit([one]) for one in exits])
         columns, again = [one[2] for one in exits], self._trouble is not None
         try:
@@ -179,7 +179,7 @@ class PostgresStore(Claims):
         if not asked:
             return
         rows = [row for one in asked for row in one.step]
-        if len(asked) > 1 and is_much(row[6] and row[6][6] for row in rows):
+        if len(asked) > 1 and exceeds_statement(row[6] and row[6][6] for row in rows):
             for one in asked:
                 await self._answer([one])
             return

@@ -89,13 +89,14 @@ class Sweep:
 
     Attributes:
         mine: The workers of this process.
-        registered: Those of them that are registered, and so renew their leases.
-        lease: Seconds for which these hold.
+        registered: Those of them that are registered, so that the heartbeat renews their leases.
+        lease: Seconds for which a renewed lease holds.
         known: Returns the attempts that this process knows of, by number. It is called when the
-            step is taken, which has to be in turn with the claims.
+            step is taken. No claim may be under way then.
         now: The time when it was asked for; None for the server's own when it is done.
         limit: How many at most.
-        may_reap: Asked after the look: whether this process was not stopped before it.
+        may_reap: Called after the look. Returns False if this process may have been stopped before
+            it, so that others had no time to renew their leases.
     """
 
     mine: Collection[str]
@@ -138,9 +139,10 @@ class Sweep:
         back, ended = [], []
         now: float = await db.value("SELECT {now}", self.now)
         for is_unknown, held, cancel, number, priority, *state in rows:
-            if held is not None and not is_unknown:  # an unknown claim was not started
+            # An unknown claim was not started, so it has spent nothing. Any other may have run.
+            if held is not None and not is_unknown:
                 await spend_held(db, read_held(held), now)
-            ending = RELEASED if is_unknown else after_interruption(state[3])  # or it may have run
+            ending = RELEASED if is_unknown else after_interruption(state[3])
             after, status = packed_ending(ending, tuple(state)), ending.status.value
             if status == PENDING and cancel:
                 status, after = packed_cancel(after)

@@ -14,7 +14,7 @@ from ..sql.columns import fresh_of, is_plain, place_of, place_of_any, place_of_r
 from ..sql.forms import Entry as Entering
 from ..sql.forms import Place
 from ..sql.local import by_and_by
-from ..sql.sizes import SHORT, check_fresh, check_place, is_much
+from ..sql.sizes import SHORT, check_fresh, check_place, exceeds_statement
 from ..terms import Terms
 from . import reading
 from .entering import Append, Enter, enter
@@ -206,7 +206,7 @@ class TakingIn(Publishing):
 
     async def _enter_some(self, entries: Sequence[Entering], again: bool = False) -> None:
         opened = self._open
-        if len(entries) > 1 and is_much(one[1][2] for one in entries):
+        if len(entries) > 1 and exceeds_statement(one[1][2] for one in entries):
             for one in entries:
                 await self._enter_some([one], again)
             return

@@ -67,8 +67,8 @@ class Holding:
         bells: Rung as they change.
         clock: The time for what becomes due.
         look_up: Reads what the file says of events, by number.
-        postpone: Called with a claim of an event of which this process still has an attempt;
-            returns False if that is not running.
+        postpone: Called with a claim of an event of which this process has an older attempt.
+            Returns True if that attempt runs, and the claim is given back.
         refuse: Called with a claim, what never changes of its event, and why that event cannot
             be built.
     """

@@ -21,7 +21,7 @@ from ...errors import NotFoundError, ValidationError
 from ...model import registry
 from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
-from ...rules.lifecycle import Ending, after_refusal
+from ...rules.lifecycle import Ending, after_unstorable
 from ...rules.metering import Limits
 from ...rules.standing import About, Unreadable, Worker
 from ...rules.texts import check_text
@@ -95,8 +95,8 @@ class Local(ABC):
         self._fails_unreadable = False
         self.failed_unreadable = 0
         self._unreadable = UnreadableEvents()
-        self._postponed: set[int] = set()  # numbers not claimed while a lost attempt runs here
-        self._unbuilt: list[Waits] = []  # claimed, and to be given back
+        self._postponed: set[int] = set()  # not claimed while an older attempt runs here
+        self._unrunnable: list[Waits] = []  # claims that are to be given back
         self._to_be_told = False  # what cannot be built, to other processes
         self._where = place
         self._clock = clock
@@ -426,8 +426,8 @@ class Local(ABC):
     def _refuse_response(
         self, event: Work, attempt: int, refusal: ValidationError, duration: float
     ) -> None:
-        """Record that an event has FAILED, and tell the observers: no worker waits for that."""
-        failed = [(event, attempt, after_refusal(refusal, duration))]
+        """Record that an event has FAILED, and tell the observers, as no worker does that."""
+        failed = [(event, attempt, after_unstorable(refusal, duration))]
 
         def ask() -> asyncio.Future[Any] | None:
             if not self._is_open():
@@ -464,14 +464,16 @@ class Local(ABC):
     # -- events that are claimed and given back ----------------------------------------------
 
     def _postpone(self, one: Waits) -> bool:
-        """Give back a claim of an event that another process reaped while it runs here.
+        """Give back a claim of an event of which an older, reaped attempt still runs here.
 
-        Without a registered worker nothing runs here: a caller uses the store by itself.
+        Returns:
+            False if no worker is registered: then a caller uses the store directly, and no code
+            of the event runs here.
         """
         if not self._workers:
             return False
         self._postponed.add(one[0])
-        self._unbuilt.append(one)
+        self._unrunnable.append(one)
         return True
 
     def _refuse(self, one: Waits, kept: Kept, error: Exception) -> None:
@@ -487,7 +489,7 @@ class Local(ABC):
         elif self._unreadable.note(number, uid, kind, error, self._clock()):
             self._warn_of_unreadable(uid, kind, error)
             self._to_be_told = True
-        self._unbuilt.append(one)
+        self._unrunnable.append(one)
 
     def _warn_of_unreadable(self, uid: UUID, kind: str, error: Exception) -> None:
         text = "stays pending for a process that can read it"
@@ -496,20 +498,20 @@ class Local(ABC):
         logger.warning("%s: event %s of %s cannot be read in this process and %s: %s",
                        self._where, uid, kind, text, reason_of(error))  # fmt: skip
 
-    def _give_back_unbuilt(self, limits: Limits | None, rationed: Rationed | None) -> None:
-        """Release what was claimed and could not be built, with all that it took of limits."""
+    def _give_back_unrunnable(self, limits: Limits | None, rationed: Rationed | None) -> None:
+        """Release claims that this process cannot run now, with all that they took of limits."""
         if self._to_be_told:
             self._to_be_told = False
             for worker in self._workers:
                 self._enlist(worker)  # once more, so that others see it at once
-        if not self._unbuilt:
+        if not self._unrunnable:
             return
-        unbuilt, self._unbuilt = self._unbuilt, []
+        unrunnable, self._unrunnable = self._unrunnable, []
         if limits is not None and rationed is not None:
-            for one in unbuilt:
+            for one in unrunnable:
                 claim = one[0], one[3] + 1, rationed.keys[one[0]]
                 TableMeter(self._do, self._clock, limits, claim, rationed.parts[one[0]]).give_back()
-        self._return([_as_it_waited(one) for one in unbuilt])
+        self._return([_as_it_waited(one) for one in unrunnable])
 
     def _not_claimed(self, skip: Collection[int]) -> tuple[Collection[int], frozenset[str]]:
         """Return the numbers (``skip`` included) and the classes that a claim skips."""

@@ -1,6 +1,6 @@
-"""The largest content that a database keeps in one row, checked before it is sent there.
+"""Check that content fits into one row before it is sent to the database.
 
-Events of many callers share a transaction. One that the database refuses would fail all of them.
+Events of many callers share a transaction. If the database refused one, all of them would fail.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from ...errors import ValidationError
 from .forms import Fresh, Place, Settling
 
 __all__ = (
-    "FEWEST",
     "MARGIN",
+    "PLAIN_COLUMNS",
     "SHORT",
     "check_fresh",
     "check_outcome",
     "check_place",
     "check_response",
-    "is_much",
+    "exceeds_statement",
     "size_of",
 )
 
 MARGIN: Final = 10_000
 """Bytes that a row may take beside the texts that are checked: names, ids and numbers."""
 
-FEWEST: Final = 5
-"""Columns of an event that has neither a key nor costs of its own."""
+PLAIN_COLUMNS: Final = 5
+"""The number of columns of an event without a key and costs of its own."""
 
-_MUCH: Final = 2**28
-"""Characters: a statement of PostgreSQL has less than a gibibyte."""
+_STATEMENT: Final = 2**28
+"""Characters that are sent in one statement at most: PostgreSQL takes less than a gibibyte."""
 
 SHORT: Final = 1_000
-"""Characters of a text that fits anywhere: it need not be checked, which would cost time."""
+"""Characters of a text that is stored without a check of its size, which would cost time."""
 
 
 def size_of(texts: Iterable[str | None]) -> int:
@@ -46,9 +46,9 @@ def size_of(texts: Iterable[str | None]) -> int:
     )
 
 
-def is_much(texts: Iterable[str | None]) -> bool:
-    """Return True if texts are too long to be sent in one statement, though each may be sent."""
-    return sum(len(text) for text in texts if text) > _MUCH
+def exceeds_statement(texts: Iterable[str | None]) -> bool:
+    """Return True if texts are too long together for one statement."""
+    return sum(len(text) for text in texts if text) > _STATEMENT
 
 
 def check_fresh(fresh: Fresh, largest: int) -> None:
@@ -65,7 +65,7 @@ def check_fresh(fresh: Fresh, largest: int) -> None:
 
 
 def check_place(place: Place, largest: int) -> None:
-    """Do the same for an event that is appended with more than that, or was appended before."""
+    """Refuse an event with terms, or with a record of attempts, that is too large."""
     texts = place.payload, place.key, place.costs, place.retry, place.single
     _check_event(place.id, texts, largest)
     _check_event(place.id, place.state[6:8], largest)
@@ -98,7 +98,7 @@ def check_outcome(uid: UUID, one: Settling, largest: int) -> None:
 
 
 def check_response(uid: UUID, result: str | None, largest: int) -> None:
-    """Do the same for a response alone."""
+    """Refuse a response that is too large to be recorded."""
     _check_outcome(uid, "response", size_of([result]), largest)
 
 

@@ -55,7 +55,7 @@ class Told:
         self.event = event
         self.attempt = attempt
         self.is_written = False
-        self.is_cut = False  # a chunk was too large to be stored: no more of them are written
+        self.is_cut = False  # a chunk was too large: neither it nor later ones are written
         self.written = 0  # chunks
         self.count = 0
         self.length = 0.0  # characters that a chunk takes, the last time

@@ -32,8 +32,8 @@ class Expire:
     """End what waits and was not started in time: ``EXPIRE`` events at most, the first ones.
 
     Attributes:
-        clock: The time, for what becomes due and what expires; asked once the transaction has
-            begun, perhaps in another thread.
+        clock: Returns the time, for what becomes due and what expires. It is called within the
+            transaction, perhaps in another thread.
         ended: When it is, by the clock of endings.
         lapse: Says what becomes of it.
     """
@@ -46,7 +46,7 @@ class Expire:
         return self.by(rows, self.clock())
 
     def by(self, rows: Rows, now: float) -> Expired:
-        """End what was not started by some time."""
+        """End the events that were to be started before a time."""
         first = rows.next_expiry()
         if first is None or first > now:
             return Expired([], first)

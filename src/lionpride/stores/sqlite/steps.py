@@ -136,11 +136,11 @@ class Claim:
         missing: The kinds of events that this process has no class for; found ones are added.
         avoided: More kinds that are not wanted.
         expire: Ends what was not started in time.
-        clock: The time, for what becomes due and what expires; asked once the transaction has
-            begun, perhaps in another thread: a claim may have waited for the file.
+        clock: Returns the time, for what becomes due and what expires. It is called within the
+            transaction, perhaps in another thread: a claim may have waited for the file.
         lapse: Says when the leases lapse; asked once the transaction has begun.
         ration: Chooses under limits, if there are any.
-        now: What the clock said.
+        now: The time that the clock returned.
     """
 
     worker: str

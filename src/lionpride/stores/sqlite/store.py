@@ -29,7 +29,7 @@ from ..sql.local import CHUNK, by_and_by, heard
 from ..sql.metering import Deed
 from ..sql.rationing import Ration
 from ..sql.replies import Reply
-from ..sql.sizes import FEWEST, SHORT, check_fresh, check_place
+from ..sql.sizes import PLAIN_COLUMNS, SHORT, check_fresh, check_place
 from ..terms import Terms
 from . import steps
 from .entering import Append, Enter
@@ -196,14 +196,14 @@ class SqliteStore(Manage):
         return taken.claims, self._wait_for(wait)
 
     async def _may_claim(self) -> bool:
-        """Look for lapsed leases; return False if this process cannot renew its own."""
-        now, pulse = self._wall(), self._open.pulse  # in this order: it may be stopped in between
+        """Return False if this process cannot renew its leases; else reap lapsed leases first."""
+        now, pulse = self._wall(), self._open.pulse  # the time first: a stop may come in between
         if not pulse.is_fine and not await pulse.is_fine_soon():
             return False
         if pulse.is_steady:
             self._tidy(now)
         else:
-            self._others = True  # perhaps; it looks later
+            self._others = True  # there may be some: a later claim reaps
         return True
 
     def _claimed(
@@ -215,7 +215,7 @@ class SqliteStore(Manage):
         if limits is not None and answer.rationed is not None:
             self._blocked = int(answer.rationed.is_blocked)
             self._meter(taken.claims, limits, answer.rationed)
-        self._give_back_unbuilt(limits, answer.rationed)
+        self._give_back_unrunnable(limits, answer.rationed)
         self._release(taken)
         return wait
 
@@ -260,7 +260,7 @@ class SqliteStore(Manage):
     def append_soon(self, event: Work, priority: float, room: int | None = None) -> Reply:
         """See ``Prompt``."""
         fresh = fresh_of(event, priority)
-        if len(fresh[2]) > SHORT or len(fresh) > FEWEST:
+        if len(fresh[2]) > SHORT or len(fresh) > PLAIN_COLUMNS:
             check_fresh(fresh, self._largest)
         if self._bells.ready:  # now, so that a claim comes in time for the same commit
             self._bells.ring_ready()

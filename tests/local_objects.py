@@ -24,5 +24,5 @@ def _read(value: Any) -> Any:
     return OBJECTS.get(value, value) if isinstance(value, str) else value
 
 
-Here = Annotated[Any, BeforeValidator(_read), PlainSerializer(_write)]
+LocalObject = Annotated[Any, BeforeValidator(_read), PlainSerializer(_write)]
 """An object that lives in this process."""
