@@ -190,3 +190,13 @@ def test_rate_limited_may_pause_no_other_event() -> None:
 def test_rate_limited_takes_seconds_alone(wrong: Any) -> None:
     with pytest.raises(ValidationError, match="retry_after"):
         RateLimited(retry_after=wrong)
+
+
+class OwnError(ExecutionError):
+    """An error of a user that stands for others."""
+
+
+def test_a_subclass_of_a_user_keeps_its_class_in_a_pickle() -> None:
+    again = pickle.loads(pickle.dumps(OwnError("no", details={"a": 1}, retryable=False)))
+    assert type(again) is OwnError
+    assert (again.message, again.details, again.retryable) == ("no", {"a": 1}, False)

@@ -188,6 +188,8 @@ class ExecutionError(LionprideError, RuntimeError):
         return f"{named}: {text}" if named and type(self) is ExecutionError else text
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if type(self).__module__ != __name__:  # a subclass of a user
+            return super().__reduce__()
         parts = (type(self).__name__, self.message, self.details, self.retryable, self.record)
         return _rebuild_stand_in, parts
 

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 from lionpride.cli import main
+from lionpride.stores.url import redact
 
 URLS = [
     "postgresql://me:{}@[::1/db",
@@ -59,3 +60,19 @@ def test_a_url_where_none_belongs(words, capsys, tmp_path, monkeypatch):
     said = "".join(capsys.readouterr())
     assert "lionpride" in said
     assert "topsecret" not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Connect call failed ('::1', 5432, 0, 0) for user@host",
+        "postgresql://me@[::1]:5432/db cannot be reached: mail to me@host",
+        "at 12:30:05 user@host was away",
+    ],
+)
+def test_a_message_without_a_password_stays_as_it_is(text):
+    assert redact(text) == text
+
+
+def test_a_password_with_a_space_is_hidden():
+    assert redact("postgresql://me:zq zq@host/db") == "postgresql://me@host/db"

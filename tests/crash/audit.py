@@ -9,7 +9,7 @@ from pathlib import Path
 from crash.facts import LEASE, Facts
 from crash.journal import Line, read
 
-RELEASES = ("old", "stop", "exhausted", "interrupt", "hold", "cut")
+RELEASES = ("old", "stop", "exhausted", "interrupt", "hold", "disconnect")
 """Lines of workers that may release a claim, which counts for nothing, before they start it."""
 
 

@@ -87,7 +87,7 @@ COUNTED = {
     "fork": "forked children",
     "orphan": "orphaned children",
     "refused": "children that were refused",
-    "cut": "connections cut",
+    "disconnect": "connections cut",
 }
 """Lines of the journal that the table counts."""
 
@@ -423,7 +423,7 @@ class Campaign:
         rng = self._rng
         while True:
             for _ in range(wire.cut_some(lambda: rng.random() < 0.3)):
-                self._written.write("cut")
+                self._written.write("disconnect")
             await asyncio.sleep(rng.uniform(0.05, 0.3))
 
     async def _cut_healthy(self, wire: Wire, executor: Doer) -> None:

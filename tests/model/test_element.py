@@ -602,3 +602,22 @@ def test_no_uuid_is_made_before_it_is_asked(monkeypatch):
     assert card.created_timestamp > 0
     monkeypatch.undo()
     assert card.id.version == 7
+
+
+class WithJsonText(Element):
+    j: pydantic.Json[list[int]]
+    side: int = 2
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def area(self) -> int:
+        return self.side**2
+
+
+def test_a_dump_with_json_text_keeps_its_computed_fields() -> None:
+    made = WithJsonText(j="[1, 2]")  # type: ignore[arg-type]
+    assert made.to_dict("json")["area"] == 4
+    assert made.to_dict("json", exclude={"side"})["area"] == 4
+    assert made.to_dict("json", include={"area", "j"})["area"] == 4
+    assert "area" not in made.to_dict("json", exclude={"area"})
+    assert json.loads(made.to_dict("json")["j"]) == [1, 2]

@@ -13,7 +13,7 @@ from ..errors import LionprideError, StoreError
 from .building import Limits, add_grace, add_limits, build, limits_of, start
 from .durable import Commands, Shelf
 from .interrupt import Interrupts
-from .place import STORE, Durable, Place, place_of
+from .place import STORE, Place, place_of
 from .shift import Shift
 from .streams import tell, warn
 from .target import Target, executor_for, load_targets
@@ -34,6 +34,7 @@ exit status:
 """
 
 MOST = 3  # queues that are named
+ASKED = 20  # queues that are looked at, those with a similar name first
 
 Job = tuple[Target, str | None]
 """What runs a queue, and its name; None: the target's own."""
@@ -184,10 +185,11 @@ async def _say_what_waits_elsewhere(executors: Sequence[Executor], place: Place)
                 return
         async with Shelf(place) as shelf:
             others = [each for each in shelf.queues if each not in ours]
-            waiting = {each: await _waiting_for_a_worker(shelf.of(each)) for each in others}
+        others.sort(key=lambda each: not _is_like(each, ours))
+        waiting = {each: await _waiting_for_a_worker(place, each) for each in others[:ASKED]}
     except LionprideError:  # the run waits for the store, or says what is wrong
         return
-    found = [each for each in others if waiting[each]]
+    found = [each for each in waiting if waiting[each]]
     if not found:
         return
     found.sort(key=lambda each: (not _is_like(each, ours), -waiting[each]))
@@ -201,11 +203,15 @@ async def _say_what_waits_elsewhere(executors: Sequence[Executor], place: Place)
     )
 
 
-async def _waiting_for_a_worker(store: Durable) -> int:
+async def _waiting_for_a_worker(place: Place, queue: str) -> int:
     """How many events are pending in a queue; 0 if it has a worker."""
-    if any(worker.alive for worker in await store.workers()):
-        return 0
-    return (await store.counts())[EventStatus.PENDING]
+    store = place.open(queue)
+    try:
+        if any(worker.alive for worker in await store.workers()):
+            return 0
+        return (await store.counts())[EventStatus.PENDING]
+    finally:
+        await store.close()
 
 
 def _is_like(queue: str, ours: Collection[str]) -> bool:

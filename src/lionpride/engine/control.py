@@ -240,7 +240,7 @@ class Control(Intake):
         else:
             return asyncio.run_coroutine_threadsafe(coroutine, loop)
         coroutine.close()
-        raise OperationError(f"run_threadsafe: {self.states.name!r} {problem}")
+        raise OperationError(f"run_threadsafe: {type(self).__name__} {problem}")
 
     # -- in the background -------------------------------------------------------------------
 

@@ -232,7 +232,7 @@ class Intake(Results):
         """Refuse what is of another type, or costs more than there can be."""
         if type(event) not in self._fitting:
             self._check_type(event)
-            if self._loop is None:
+            if self._loop is None or not self._loop.is_running():
                 self._loop = asyncio.get_running_loop()
             if self._limits:
                 self._check_names(event)

@@ -284,17 +284,22 @@ class Element(BaseModel):
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The dump with its class on it, every value through ``encoder`` if there is one."""
         kwargs.pop("mode", None)
-        computed: set[str] = set()
-        if encoder is not None and "round_trip" not in kwargs and holds_json_text(type(self)):
-            computed = set() if kwargs else set(type(self).model_computed_fields)
-            kwargs = {"round_trip": True} | kwargs  # which leaves computed fields out
-        if encoder is not None and (self.__pydantic_extra__ or fields_with_models(type(self))):
-            parts = any(isinstance(kwargs.get(name), Mapping) for name in ("include", "exclude"))
-            if not parts:
-                kwargs = {"context": Nesting(self)} | kwargs
-        data = self.model_dump(**kwargs)
-        if computed:
-            data |= self.model_dump(include=computed)
+        nests = encoder is not None and (
+            bool(self.__pydantic_extra__) or bool(fields_with_models(type(self)))
+        )
+        if nests:  # parts of models inside are left to pydantic
+            nests = not any(isinstance(kwargs.get(n), Mapping) for n in ("include", "exclude"))
+
+        def dump(**how: Any) -> dict[str, Any]:
+            context = {"context": Nesting(self)} if nests else {}
+            return self.model_dump(**(context | kwargs | how))
+
+        if encoder is None or "round_trip" in kwargs or not holds_json_text(type(self)):
+            data = dump()
+        else:  # a round trip writes JSON text as it was given, and leaves computed fields out
+            data = dump(round_trip=True)
+            if computed := type(self).model_computed_fields:
+                data |= {name: value for name, value in dump().items() if name in computed}
         if encoder is not None:
             for name, value in data.items():
                 if name not in ("id", "created_at"):

@@ -8,7 +8,9 @@ from typing import Final
 __all__ = ("redact", "standard_url")
 
 _SCHEME: Final = re.compile(r"(postgres(?:ql)?|sqlite|memory)(?:\+\w+)?:", re.IGNORECASE)
-_PASSWORD: Final = re.compile(r"([:/][^\s/@:]*):(?:\S*|[^/?\n]*)@")
+_USER: Final = r"((?://|\bpostgres[\w+]*:)[^\s/@:]*):"
+_PASSWORD: Final = re.compile(rf"{_USER}\S*@", re.IGNORECASE)
+_PASSWORD_WITH_SPACE: Final = re.compile(rf"{_USER}.*@", re.IGNORECASE | re.DOTALL)
 _OPTION: Final = re.compile(r"\b((?:ssl)?password\s*=\s*)('[^']*'|[^\s&']*)", re.IGNORECASE)
 
 
@@ -38,4 +40,5 @@ def redact(text: str) -> str:
     >>> redact("postgresql://host/name?user=me&password=secret")
     'postgresql://host/name?user=me&password=…'
     """
-    return _PASSWORD.sub(r"\1@", _OPTION.sub(r"\1…", text))
+    password = _PASSWORD_WITH_SPACE if _SCHEME.match(text.strip()) else _PASSWORD
+    return password.sub(r"\1@", _OPTION.sub(r"\1…", text))

@@ -14,6 +14,7 @@ from ..intake import check_room
 from ..sql import appending
 from ..sql.appending import Appending
 from ..sql.forms import PENDING, Fresh, Place
+from ..sql.sizes import pieces_of
 from .link import Db
 from .placing import finish, let_wait
 from .reading import standing
@@ -273,8 +274,7 @@ class Enter:
             if self.room is not None:
                 await self._check_room(db, queue, self.room)
             numbers: list[int] = []
-            for at in range(0, len(self.fresh), PIECE):
-                piece = self.fresh[at : at + PIECE]
+            for piece in pieces_of(self.fresh, lambda one: one[2], PIECE):
                 taken = await db.value(_ENTER, queue, db.shard, *_columns(piece)) or []
                 if len(taken) < len(piece):
                     raise await self._known(db, numbers + taken)
@@ -334,8 +334,7 @@ class Append(Appending):
             await on_disk(db)  # with the commit
         new: dict[bytes, int] = {}
         places = list(fresh.values())
-        for at in range(0, len(places), PIECE):
-            piece = places[at : at + PIECE]
+        for piece in pieces_of(places, lambda place: place.payload, PIECE):
             numbers = await insert(db, queue, piece)
             new |= zip((place.id for place in piece), numbers, strict=True)
         return self.answer({uid: number for uid, (number, *_) in known.items()}, new)

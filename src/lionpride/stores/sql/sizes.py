@@ -5,8 +5,8 @@ Events of many callers share a transaction. If the database refused one, all of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
 from uuid import UUID
 
 from ...errors import ValidationError
@@ -21,8 +21,11 @@ __all__ = (
     "check_place",
     "check_response",
     "exceeds_statement",
+    "pieces_of",
     "size_of",
 )
+
+R = TypeVar("R")
 
 MARGIN: Final = 10_000
 """Bytes that a row may take beside the texts that are checked: names, ids and numbers."""
@@ -49,6 +52,25 @@ def size_of(texts: Iterable[str | None]) -> int:
 def exceeds_statement(texts: Iterable[str | None]) -> bool:
     """Return True if texts are too long together for one statement."""
     return sum(len(text) for text in texts if text) > _STATEMENT
+
+
+def pieces_of(rows: Sequence[R], payload: Callable[[R], str], most: int) -> Iterator[Sequence[R]]:
+    """Split rows into as many as one statement takes.
+
+    Args:
+        rows: The rows, in order.
+        payload: Returns the long text of a row.
+        most: How many rows a piece has at most.
+    """
+    first = length = 0
+    for at, row in enumerate(rows):
+        size = len(payload(row))
+        if at > first and (at - first == most or length + size > _STATEMENT):
+            yield rows[first:at]
+            first, length = at, 0
+        length += size
+    if first < len(rows):
+        yield rows[first:]
 
 
 def check_fresh(fresh: Fresh, largest: int) -> None:
