@@ -174,6 +174,21 @@ def test_metadata_takes_a_mapping_or_an_object(given):
     assert card.metadata == {"a": 1}
 
 
+class Tagged:
+    """Says of itself what its metadata is, and has no other attributes."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, int]:
+        return {"a": 1}
+
+
+def test_metadata_takes_what_to_dict_of_an_object_returns():
+    assert Card(metadata=Tagged()).metadata == {"a": 1}
+    with pytest.raises(pydantic.ValidationError, match="metadata"):
+        Card(metadata=Tagged)
+
+
 def test_metadata_none_is_empty():
     assert Card(metadata=None).metadata == {}
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 from ..errors import ExecutionError, NotFoundError, OperationError
 from ..model.container import IdLike
@@ -174,7 +173,7 @@ class Desk(Statuses):
             middle = len(events) // 2
             return await self._send_back(events[:middle]) + await self._send_back(events[middle:])
         for event in events if self._observers.active else ():
-            held = self.states.find(event) if isinstance(event, UUID) else event
+            held = event if isinstance(event, Work) else self.states.find(as_id(event))
             if held is not None:
                 self._observers.tell(held, EventStatus.FAILED, _PENDING)
         return len(events)
@@ -230,7 +229,7 @@ class Desk(Statuses):
 
         standing = await self._store.standing(uid, self._claims_under())
         if standing is None:
-            raise NotFoundError(f"{event!r} is not in this executor: append it first")
+            raise _not_here(event, self._store.queue)
         near = None if self.processor is None else self.processor.near(standing)
         return explain(standing, near)
 
@@ -243,7 +242,7 @@ class Desk(Statuses):
             return event
         found = await self._store.find(as_id(event))
         if not isinstance(found, Event):
-            raise NotFoundError(f"{event!r} is not in this executor: append it first")
+            raise _not_here(event, self._store.queue)
         return found
 
     def _tell(self, event: Event, before: EventStatus, after: EventStatus | None) -> None:
@@ -317,6 +316,15 @@ def answer(held: Event) -> Any:
         raise state.error.with_traceback(_recorded(held, state.error))
     cause = state.error if isinstance(state.error, BaseException) else None
     raise ExecutionError(f"{held!r} ended {state.status.value}: {cause!r}", cause=cause)
+
+
+def _not_here(event: Event | IdLike, queue: str) -> NotFoundError:
+    if isinstance(event, Event):
+        return NotFoundError(f"{event!r} is not in queue {queue!r}: append it first")
+    return NotFoundError(
+        f"queue {queue!r} has no event {event!s}: check the id, and whether the event was removed "
+        "or is in another queue"
+    )
 
 
 def _number(event: Work) -> int:

@@ -49,8 +49,11 @@ def as_metadata(value: Any) -> dict[str, Any]:
         return value.model_dump()
     if isinstance(value, Mapping):
         return dict(value)
-    if hasattr(value, "__dict__") and not isinstance(value, type):
-        return dict(vars(value))
+    if not isinstance(value, type):
+        if callable(to_dict := getattr(value, "to_dict", None)):
+            return dict(to_dict())
+        if hasattr(value, "__dict__"):
+            return dict(vars(value))
     raise ValidationError(f"metadata must be a mapping, not {value!r}")
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from ..errors import NotFoundError, OperationError
 from ..model import registry
+from ..model.element import as_id
 from ..model.execution import TERMINAL, EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import (
@@ -196,7 +197,7 @@ class ByHand(Ringing):
         self.states.drop(events)
 
     def _number(self, event: Named) -> int:
-        held = self.states.find(event) if isinstance(event, UUID) else event
+        held = event if isinstance(event, Work) else self.states.find(as_id(event))
         number = None if held is None else held.execution.arrival
         if number is None or self._all.get(number) is not held:
             raise NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
@@ -226,8 +227,8 @@ class ByHand(Ringing):
         page = nsmallest(limit, numbers)
         return [self._record(self._all[number]) for number in page]
 
-    async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
-        found = [self.states.find(each) for each in ids]
+    async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
+        found = [self.states.find(as_id(each)) for each in ids]
         return [None if event is None else self._record(event) for event in found]
 
     def _status(self, number: int, event: Work) -> EventStatus:
@@ -281,8 +282,8 @@ class ByHand(Ringing):
 
         return await count_ahead(self._pending, self._held, (priority, number), self._clock())
 
-    async def find(self, uid: UUID) -> Work | None:
-        return self.states.find(uid)
+    async def find(self, uid: UUID | str) -> Work | None:
+        return self.states.find(as_id(uid))
 
     async def last_arrival(self) -> int:
         return self._all.last

@@ -59,7 +59,7 @@ Claim: TypeAlias = tuple[Work, int]
 Started: TypeAlias = tuple[Work, int, dict[str, Any]]
 """A claim whose event is started, and the event's ``__dict__``, as it is dear to ask for."""
 
-Named: TypeAlias = Work | UUID
+Named: TypeAlias = Work | UUID | str
 """An event of the store, or its id."""
 
 Settlement: TypeAlias = tuple[Work, int, Outcome]
@@ -312,10 +312,10 @@ class Store(Protocol):
     ) -> list[Record]:
         """A page of records by arrival number, above ``after``."""
 
-    async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
-        """The records of these ids; None for one that is not here."""
+    async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
+        """The records of these ids, given as UUIDs or as text; None for one that is not here."""
 
-    async def find(self, uid: UUID) -> Work | None:
+    async def find(self, uid: UUID | str) -> Work | None:
         """The event of an id: the one that this process has, or one made from its record.
 
         Raises:

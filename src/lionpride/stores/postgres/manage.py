@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from ...model.element import as_id
 from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.metering import Limits
@@ -135,11 +136,12 @@ class Manage(Base, Ringing):
         Raises:
             NotFoundError: if one is not here.
         """
+        events = [each if isinstance(each, Work) else as_id(each) for each in events]
         ids = [event for event in events if isinstance(event, UUID)]
         found = await self._read(lambda db: reading.numbers_of(db, ids)) if ids else {}
         numbers = []
         for event in events:
-            number = self._number(event) if isinstance(event, Work) else found.get(event, 0)
+            number = self._number(event) if isinstance(event, Work) else found.get(as_id(event), 0)
             if not number:
                 raise self._not_here(event)
             numbers.append(number)
@@ -163,8 +165,8 @@ class Manage(Base, Ringing):
 
         return await self._read(page)
 
-    async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
-        wanted = list(ids)
+    async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
+        wanted = [as_id(each) for each in ids]
         if not wanted:
             return []
         found = await self._read(lambda db: self._records(db, wanted))
@@ -175,7 +177,8 @@ class Manage(Base, Ringing):
         numbers = (await reading.numbers_of(db, ids)).values()
         return await reading.records(db, list((await reading.find(db, list(numbers))).values()))
 
-    async def find(self, uid: UUID) -> Work | None:
+    async def find(self, uid: UUID | str) -> Work | None:
+        uid = as_id(uid)
         found = await self._read(lambda db: reading.numbers_of(db, [uid]))
         if number := found.get(UUID(bytes=uid.bytes)):
             if self._holding.shown.find(number) is None:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from ...errors import StoreError
+from ...model.element import as_id
 from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.metering import Limits
@@ -109,6 +110,7 @@ class Manage(Base, Ringing):
         Raises:
             NotFoundError: if one is not here.
         """
+        events = [each if isinstance(each, Work) else as_id(each) for each in events]
         ids = [event for event in events if isinstance(event, UUID)]
         found = (
             dict(zip(ids, self._read(lambda reader: reader.find(ids)), strict=True)) if ids else {}
@@ -146,13 +148,16 @@ class Manage(Base, Ringing):
     async def _page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
         return self._read(lambda reader: reader.page(status, after, limit))
 
-    async def get(self, ids: Iterable[UUID]) -> list[Record | None]:
+    async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
+        wanted = [as_id(each) for each in ids]
+
         def ask(reader: Reader) -> list[Record | None]:
-            return [one and self._as_known(reader.record(one)) for one in reader.find(ids)]
+            return [one and self._as_known(reader.record(one)) for one in reader.find(wanted)]
 
         return self._read(ask)
 
-    async def find(self, uid: UUID) -> Work | None:
+    async def find(self, uid: UUID | str) -> Work | None:
+        uid = as_id(uid)
         (found,) = self._read(lambda reader: reader.find([uid]))
         if found is not None:
             return self._holding.find(found.number)
