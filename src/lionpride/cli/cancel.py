@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..stores.contract import Cancelled
 from ..stores.record import Record
 from .durable import Commands, Shelf, add_command
-from .find import find_all
+from .find import ID_HELP, find_all
 from .place import place_of
 from .streams import tell
 from .table import json_line
@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
         "ids",
         metavar="ID",
         nargs="+",
-        help="an id, its first characters, or '#N' (in quotes) for number N of ls",
+        help=ID_HELP,
     )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
 

@@ -14,7 +14,9 @@ from ..stores.record import Record
 from .durable import Shelf
 from .usage import UsageError
 
-__all__ = ["find_all", "scan"]
+__all__ = ["ID_HELP", "find_all", "scan"]
+
+ID_HELP = "an id, its first characters, or '#N' (in quotes) for number N of ls"
 
 PAGE = 1000  # records looked at in one go
 NAMED = 5  # so many of several that fit are named

@@ -12,7 +12,7 @@ from ..errors import NotFoundError, OperationError
 from ..rules.lifecycle import RETRYABLE
 from ..stores.record import Record
 from .durable import Commands, Shelf, add_command
-from .find import find_all
+from .find import ID_HELP, find_all
 from .place import place_of
 from .streams import tell
 from .table import json_line
@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
         "ids",
         metavar="ID",
         nargs="*",
-        help="an id, its first characters, or '#N' (in quotes) for number N of ls",
+        help=ID_HELP,
     )
     parser.add_argument("--status", choices=STATUSES, help="all that ended so, in place of ids")
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")

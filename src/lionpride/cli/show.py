@@ -13,7 +13,7 @@ from ..stores.record import Record
 from ..view.records import created_of, error_of, seconds_of
 from ..view.redact import HEAD, HIDDEN_TEXT, hidden_of, hide_secrets, redacted
 from .durable import Commands, Shelf, add_command
-from .find import find_all
+from .find import ID_HELP, find_all
 from .place import place_of
 from .records import COUNTERS, listed
 from .streams import tell
@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
         "ids",
         metavar="ID",
         nargs="+",
-        help="an id, its first characters, or '#N' (in quotes) for number N of ls",
+        help=ID_HELP,
     )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
     add_targets(parser, "defines the classes: fields that hold their default are shown, too")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..rules.why import Why, explain
 from .durable import Commands, Shelf, add_command
-from .find import find_all
+from .find import ID_HELP, find_all
 from .place import place_of
 from .streams import tell
 from .table import json_line
@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
         "ids",
         metavar="ID",
         nargs="+",
-        help="an id, its first characters, or '#N' (in quotes) for number N of ls",
+        help=ID_HELP,
     )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
 

@@ -33,7 +33,8 @@ def standard_url(text: str) -> str:
 def redact(text: str) -> str:
     """Return a URL, or a message with URLs, without passwords.
 
-    If a text can be read in two ways, more is left out.
+    If a text can be read in two ways, more is left out. A text that begins with the scheme of a
+    store is taken for a URL, whose password may have spaces.
 
     >>> redact("postgresql://me:secret@host/name")
     'postgresql://me@host/name'

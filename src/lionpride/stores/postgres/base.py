@@ -74,7 +74,7 @@ class Base(Local):
         check_options(lease=lease, patience=patience, shown=shown, retain=retain)
         check_ways(connections=connections, listen=listen, poll=poll, pgbouncer=pgbouncer)
         url = standard_url(url)
-        self.place = place_of(url)
+        self.place = redact(url)
         self._given, self._lease = clock, lease
         self._server_clock = ServerClock()
         self._sights = Sights(self._stands, self._find)
@@ -220,8 +220,3 @@ class Base(Local):
         for number, attempt, *_ in rows:
             if self._unsettled.get(number) == attempt:
                 del self._unsettled[number]
-
-
-def place_of(url: str) -> str:
-    """Return the URL without its password, for messages."""
-    return redact(url)
