@@ -424,7 +424,7 @@ def test_what_an_executor_is_made_of() -> None:
     assert executor.processor_config == given
     assert executor.processor_config is not given
     assert executor.states.name == "mine"
-    assert JobExecutor().states.name == "executor_states"
+    assert JobExecutor().states.name == JobExecutor().store.queue == "engine.kit.Job"
     assert executor.strict_event_type is False
     assert [p.name for p in executor.states.progressions] == list(EventStatus)
 

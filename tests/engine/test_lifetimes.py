@@ -105,7 +105,7 @@ async def test_how_many_are_left_is_logged(caplog: pytest.LogCaptureFixture) -> 
     (record,) = caplog.records
     assert record.levelno == logging.WARNING, "in memory they are gone with the process"
     assert record.getMessage() == (
-        "'executor_states': 3 events are left pending, in memory only: await join() before the end "
+        "'engine.kit.Job': 3 events are left pending, in memory only: await join() before the end "
         "of `async with` to have them run"
     )
 
@@ -122,7 +122,7 @@ async def test_what_an_error_leaves_behind_is_no_mistake(caplog: pytest.LogCaptu
         await fail()
     (record,) = caplog.records
     assert record.levelno == logging.INFO
-    assert record.getMessage() == "'executor_states': 1 event is left pending"
+    assert record.getMessage() == "'engine.kit.Job': 1 event is left pending"
 
 
 async def test_it_may_be_entered_again() -> None:

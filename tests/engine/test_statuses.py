@@ -166,7 +166,7 @@ async def test_the_texts() -> None:
         "skipped=1, aborted=1)"
     )
     lines = executor.inspect_state().splitlines()
-    assert lines[0] == "Executor State (executor_states):"
+    assert lines[0] == "Executor State (engine.kit.Job):"
     assert lines[1:] == [f"  {status.value}: 1 events" for status in EventStatus]
     hold.let_go()
     await task

@@ -44,3 +44,28 @@ async def test_an_unknown_id_is_not_found(store: Store) -> None:
     for ask in (store.cancel, store.requeue, store.remove):
         with pytest.raises(NotFoundError, match=str(UUID(NOWHERE))):
             await ask([NOWHERE])
+
+
+async def test_the_error_for_an_unknown_id_does_not_advise_to_append_it(store: Store) -> None:
+    for ask in (store.cancel, store.requeue, store.remove):
+        for unknown in (NOWHERE, UUID(NOWHERE)):
+            with pytest.raises(NotFoundError) as caught:
+                await ask([unknown])
+            assert f"has no event {NOWHERE}: check the id" in str(caught.value)
+
+
+async def test_the_error_for_an_event_that_is_not_in_the_queue_advises_to_append_it(
+    store: Store,
+) -> None:
+    for ask in (store.cancel, store.requeue, store.remove):
+        with pytest.raises(NotFoundError, match="append it first"):
+            await ask([Job()])
+
+
+async def test_the_error_for_a_removed_event_names_it(store: Store) -> None:
+    job = Job()
+    await store.append([(job, 1.0)])
+    await store.remove([job.id])
+    for ask in (store.cancel, store.requeue, store.remove):
+        with pytest.raises(NotFoundError, match="has no event"):
+            await ask([job.id])

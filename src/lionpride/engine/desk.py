@@ -17,6 +17,7 @@ from ..model.execution import TERMINAL, EventStatus
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.metering import Limits
+from ..stores.absent import not_here
 from ..stores.contract import Cancelled, Immediate, Named, Store
 from ..stores.states import States
 from .event import Event
@@ -229,7 +230,7 @@ class Desk(Statuses):
 
         standing = await self._store.standing(uid, self._claims_under())
         if standing is None:
-            raise _not_here(event, self._store.queue)
+            raise not_here(event, self._store.queue)
         near = None if self.processor is None else self.processor.near(standing)
         return explain(standing, near)
 
@@ -242,7 +243,7 @@ class Desk(Statuses):
             return event
         found = await self._store.find(as_id(event))
         if not isinstance(found, Event):
-            raise _not_here(event, self._store.queue)
+            raise not_here(event, self._store.queue)
         return found
 
     def _tell(self, event: Event, before: EventStatus, after: EventStatus | None) -> None:
@@ -316,15 +317,6 @@ def answer(held: Event) -> Any:
         raise state.error.with_traceback(_recorded(held, state.error))
     cause = state.error if isinstance(state.error, BaseException) else None
     raise ExecutionError(f"{held!r} ended {state.status.value}: {cause!r}", cause=cause)
-
-
-def _not_here(event: Event | IdLike, queue: str) -> NotFoundError:
-    if isinstance(event, Event):
-        return NotFoundError(f"{event!r} is not in queue {queue!r}: append it first")
-    return NotFoundError(
-        f"queue {queue!r} has no event {event!s}: check the id, and whether the event was removed "
-        "or is in another queue"
-    )
 
 
 def _number(event: Work) -> int:

@@ -39,7 +39,7 @@ class Executor(Control):
     Args:
         processor_config: Settings for the processor's ``__init__``.
         strict_event_type: Whether subclasses of the ``event_type`` are refused.
-        name: The name of its ``states``.
+        name: The name of its ``states``; by default that of its queue.
         store: Where events are kept: nothing for memory, the URL of a file such as
             ``"sqlite:///run.db"``, or a Store.
         queue: The name of its queue in the store; by default the event type's registry key.
@@ -67,7 +67,8 @@ class Executor(Control):
         check_settings(config)
         seconds("grace", grace, 0.0, 86400.0, "Grace must be >= 0 s.", "Grace must be <= 86400 s.")
         queue = queue or registry.key_of(event_type)
-        opened = open_store(store, queue=queue, name=name or "executor_states")
+        opened = open_store(store, queue=queue, name=name or queue)
+        self._given_name = name
         owns = store is None or isinstance(store, str)
         super().__init__(opened, config, grace=grace, owns_store=owns)
         self._event_type = event_type

@@ -21,6 +21,8 @@ __all__ = ("Statuses",)
 class Statuses(ABC):
     """Live lists, counts and text, all read from ``states``."""
 
+    _given_name: str | None = None
+
     @property
     @abstractmethod
     def states(self) -> States:
@@ -91,7 +93,7 @@ class Statuses(ABC):
         """
         from ..model.picturing import MOST, picture_of, title_of  # late: needed to draw alone
 
-        title = title or title_of(type(self).__name__, self.states.name)
+        title = title or title_of(type(self).__name__, self._given_name)
         lanes = self.states.lanes.values()
         newest = chain.from_iterable(islice(reversed(lane.values()), MOST) for lane in lanes)
         events = sorted(newest, key=lambda event: event.execution.arrival or 0)
@@ -108,7 +110,7 @@ class Statuses(ABC):
         """What a notebook shows: the counts, and how the events ran."""
         from ..model.picturing import html_of, title_of  # late: who draws nothing needs it not
 
-        title = title_of(type(self).__name__, self.states.name)
+        title = title_of(type(self).__name__, self._given_name)
         picture = self.timeline(title) if len(self.states.items) else None
         return html_of(title, self.status_counts(), picture)
 

@@ -13,10 +13,7 @@ from .execution import TERMINAL, EventStatus
 from .live import BEGAN
 from .work import Work
 
-__all__ = ("MOST", "UNNAMED", "Picture", "counted", "html_of", "picture_of", "title_of")
-
-UNNAMED: Final = "executor_states"
-"""The name of states that were given none."""
+__all__ = ("MOST", "Picture", "counted", "html_of", "picture_of", "title_of")
 
 MOST: Final = 10_000
 """Events that are drawn: the newest, if there are more."""
@@ -96,7 +93,7 @@ def _label(event: Work) -> str:
 
 def title_of(kind: str, name: str | None) -> str:
     """Return the name of a class, with the name of the instance if it was given one."""
-    return kind if name in (None, "", UNNAMED) else f"{kind} {name}"
+    return kind if not name else f"{kind} {name}"
 
 
 def counted(events: Iterable[Work]) -> dict[str, int]:

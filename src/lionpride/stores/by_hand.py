@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ..errors import NotFoundError, OperationError
+from ..errors import OperationError
 from ..model import registry
 from ..model.element import as_id
 from ..model.execution import TERMINAL, EventStatus
@@ -23,6 +23,7 @@ from ..rules.lifecycle import (
 )
 from ..rules.limits import Limit
 from ..rules.metering import Limits
+from .absent import not_here
 from .alarm import Alarm
 from .bells import Bells, Ringing
 from .clock import LoopClock, time_of_loop
@@ -200,7 +201,7 @@ class ByHand(Ringing):
         held = event if isinstance(event, Work) else self.states.find(as_id(event))
         number = None if held is None else held.execution.arrival
         if number is None or self._all.get(number) is not held:
-            raise NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
+            raise not_here(event, self.queue)
         return number
 
     # -- asking ------------------------------------------------------------------------------

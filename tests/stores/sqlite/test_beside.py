@@ -76,7 +76,7 @@ async def test_what_is_left_is_counted_in_the_file(
     with caplog.at_level(logging.INFO, "lionpride"):
         async with desk:
             await desk.stop()
-    assert caplog.messages == ["'executor_states': 7 events are left pending"]
+    assert caplog.messages == [f"{desk.store.queue!r}: 7 events are left pending"]
 
 
 async def test_only_those_are_woken_for_whom_there_is_something_new(tmp_path: Path) -> None:

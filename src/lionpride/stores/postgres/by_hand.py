@@ -61,7 +61,7 @@ async def _check_here(db: Db, numbers: Sequence[int]) -> dict[int, tuple[str, in
     stands = await standing(db, numbers)
     for number in numbers:
         if number not in stands:
-            raise NotFoundError(f"event {number} is not in this queue: append it first")
+            raise NotFoundError(f"event {number} is not in this queue any more: it was removed")
     return stands
 
 

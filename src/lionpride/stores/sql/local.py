@@ -25,6 +25,7 @@ from ...rules.lifecycle import Ending, after_unstorable
 from ...rules.metering import Limits
 from ...rules.standing import About, Unreadable, Worker
 from ...rules.texts import check_text
+from ..absent import not_here
 from ..alarm import Alarm
 from ..bells import Bells
 from ..contract import Claim, Named, Settlement, Stuck
@@ -284,7 +285,7 @@ class Local(ABC):
         return number if self._holding.shown.find(number) is event else 0
 
     def _not_here(self, event: Named) -> NotFoundError:
-        return NotFoundError(f"{event!r} is not in queue {self.queue!r}: append it first")
+        return not_here(event, self.queue)
 
     # -- asking ------------------------------------------------------------------------------
 

@@ -428,4 +428,4 @@ class Remove:
 def _check_here(rows: Rows, numbers: Sequence[int]) -> None:
     for number in numbers:
         if rows.standing(number) is None:
-            raise NotFoundError(f"event {number} is not in this queue: append it first")
+            raise NotFoundError(f"event {number} is not in this queue any more: it was removed")
