@@ -85,7 +85,7 @@ lionpride top  crawler.db   1 worker, 1 gone
 throughput    41.7/s over 1 min   ▁▂▃▄▅▆▇█ ▁▂▃▄▅▆▇█ ▁▂▃▄▅▆▇█ ▁▂▃▄▅▆▇█ ▁▂▃▄▅▆▇█
 failed            22 in 15 min     █   █   █   █   █   █   █   █   █   █   █
 queue wait 420 ms / 1.50 s   duration 1.24 s / 9.10 s   p50 / p95
-slots ━━━━━━━━━━━━━━━━━━━━━━━━━━ 3/12   requests ━━━━━━━━━━━━ 58/60 in 10.0 s
+slots ━━━━━━━━━━━━━━━━━━━━━━━━━━ 3/12   requests ━━━━━━━━━━━━━━ 58/60 in 10 s
 unheard  2
 Running 3 ──────────────────────────────────────────────────────────────────────
 FetchPage 31               40% part 4 of 10                            1 min 5 s

@@ -5,10 +5,11 @@ import json
 import re
 
 import pytest
-from cli.shelves import fill, while_it_runs
+from cli.shelves import Deed, Deeds, fill, while_it_runs
 from pydantic import Field, SecretStr
 
 from lionpride.cli import main
+from lionpride.cli.place import place_of
 from lionpride.core import Event, Executor, Processor, Retry
 
 
@@ -36,6 +37,29 @@ def test_a_long_response_is_indented_below_its_name(kept, capsys):
     for each in (first, second):
         assert 'response    {\n              "how": "return",' in each
         assert "$bytes" in each
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (1, "1"),
+        (-1.0, "-1"),
+        (2.5, "2.5"),
+        (1e6, "1000000"),
+        (None, "default (the time of creation)"),
+    ],
+)
+def test_a_priority_is_shown_as_it_was_given(kept, capsys, given, shown):
+    async def append() -> str:
+        desk = Deeds(store=place_of(kept).url, queue="deeds")
+        event = await desk.append(Deed(), priority=given)
+        await desk.store.close()
+        return str(event.id)
+
+    uid = asyncio.run(append())
+    assert main(["show", kept, uid]) == 0
+    (line,) = [each for each in capsys.readouterr().out.splitlines() if each.startswith("priority")]
+    assert line.split(None, 1)[1] == shown
 
 
 def test_json_is_the_record(kept, capsys):
@@ -107,7 +131,7 @@ def test_it_shows_each_attempt_that_failed_and_what_was_asked(kept, capsys):
     out = capsys.readouterr().out
     told = r" +attempt \d, \d{4}-\d\d-\d\d [\d:]{8} UTC, [<\d.]+ \w+: ValueError: told to .31mfail"
     assert re.search(rf"failed{told}\n{told}\n", out), out
-    assert re.search(r'retry +attempts 2, backoff 0.0, on \["builtins.ValueError"\]', out)
+    assert re.search(r'retry +attempts 2, backoff 0, on \["builtins.ValueError"\]', out)
     trace = out.partition("\ntraceback   ")[2].splitlines()
     assert trace[0] == "Traceback (most recent call last):"
     assert trace[1].endswith("in Flaky._invoke")

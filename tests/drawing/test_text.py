@@ -10,14 +10,46 @@ from lionpride.drawing.text import (
     columns,
     duration,
     fitting,
+    number,
     one_line,
     plural,
     rate,
     shorten,
     text_width,
     trouble,
+    wait,
 )
 from lionpride.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0032999, "0.003 s"),
+        (0.05, "0.05 s"),
+        (0.4, "0.4 s"),
+        (1.0, "1 s"),
+        (3.21, "3.2 s"),
+        (9.96, "10 s"),
+        (60, "60 s"),
+        (99.6, "1.7 min"),
+        (240, "4 min"),
+        (5400, "90 min"),
+        (7200, "2 h"),
+        (86_400, "24 h"),
+        (259_200, "3 days"),
+    ],
+)
+def test_a_wait_has_one_unit(seconds: float, text: str) -> None:
+    assert wait(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.0, "1"), (-1.0, "-1"), (0.25, "0.25"), (1e6, "1,000,000"), (0, "0"), (1234.56, "1,235")],
+)
+def test_an_amount_is_written_in_full(value: float, text: str) -> None:
+    assert number(value) == text
 
 
 @pytest.mark.parametrize(

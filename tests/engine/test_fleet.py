@@ -151,7 +151,7 @@ async def test_why_names_what_holds_an_event_and_when_there_is_room(
                 if limit == "queue_capacity":
                     assert hold.until is not None
                     assert 3500.0 < hold.until - why.now <= 3602.0
-                    assert "in 3600 s taken" in hold.text
+                    assert "in 60 min taken" in hold.text
                     assert why.expected == hold.until
                 else:
                     assert hold.until is None

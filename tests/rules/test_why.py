@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from lionpride.model.execution import EventStatus
-from lionpride.rules.standing import FOR_EVER, About, Room, Standing, Worker
+from lionpride.rules.standing import FOR_EVER, About, First, Room, Standing, Worker
 from lionpride.rules.why import Hold, Near, explain
 
 S = EventStatus
@@ -149,6 +149,75 @@ def test_each_is_one_line(how: dict[str, Any], lines: list[str]) -> None:
 def test_a_pause_says_when_it_ends_or_who_ends_it(until: float, words: str) -> None:
     (hold,) = explain(standing(paused=until)).holds
     assert words in hold.text
+
+
+@pytest.mark.parametrize(
+    ("until", "per", "words"),
+    [
+        (0.0032999, 60, "5 in 60 s taken, and it needs 2: there is room in 0.003 s ("),
+        (3.21, 6, "5 in 6 s taken, and it needs 2: there is room in 3.2 s ("),
+        (9.0, 86_400, "5 in 86,400 s taken, and it needs 2: there is room in 9 s ("),
+        (241, 3600, "5 in 60 min taken, and it needs 2: there is room in 4 min ("),
+        (36_000, 86_400, "5 in 24 h taken, and it needs 2: there is room in 10 h ("),
+        (7200, 6, "5 in 6 s taken, and it needs 2: there is room in 7,200 s ("),
+    ],
+)
+def test_a_sentence_has_one_unit_of_time(until: float, per: float, words: str) -> None:
+    (hold,) = explain(standing(rooms=(room(NOW + until, per=per),))).holds
+    assert words in hold.text
+
+
+@pytest.mark.parametrize(
+    ("wait", "words"), [(0.4, "in 0.4 s ("), (90, "in 90 s ("), (270, "in 4.5 min ("),
+                        (7200, "in 2 h ("), (864_000, "in 10 days (")],
+)  # fmt: skip
+def test_a_wait_is_written_in_the_unit_that_suits_it(wait: float, words: str) -> None:
+    why = explain(standing(due=NOW + wait))
+    assert words in why.holds[0].text
+    assert words in str(why).splitlines()[-1]
+
+
+def test_large_amounts_are_written_in_full() -> None:
+    (hold,) = explain(standing(rooms=(Room("tokens", None, 1e6, 60, 2.5, 999_999, NOW + 3),))).holds
+    assert "limit tokens has 999,999 of 1,000,000 in 60 s taken, and it needs 2.5:" in hold.text
+
+
+FIRST = UUID(int=3)
+
+
+AT = "(at 2023-11-14 22:13:23 UTC)"
+OF_KEY_A = room(inf, per=None, key="a")
+BEHIND: list[tuple[int, tuple[Room, ...], str]] = [
+    (39, (), "39 events are before it"),
+    (39, (room(NOW),), "39 events are before it"),
+    (
+        39,
+        (room(NOW + 3),),
+        f"the first of the 39 before it waits for limit tokens: there is room in 3 s {AT}",
+    ),
+    (
+        1,
+        (OF_KEY_A,),
+        "the one before it waits for limit tokens of key a: there is room when one ends",
+    ),
+    (
+        2,
+        (room(NOW + 3), room(inf, cost=6)),
+        "the first of the 2 before it can never start: it costs 6 of limit tokens, which is 5",
+    ),
+]
+
+
+@pytest.mark.parametrize(("ahead", "rooms", "text"), BEHIND)
+def test_the_limit_that_the_first_event_waits_for_is_named(
+    ahead: int, rooms: tuple[Room, ...], text: str
+) -> None:
+    first, many = First(FIRST, "Call", rooms), (worker(slots=100),)
+    why = explain(standing(ahead=ahead, first=first, workers=many))
+    is_known = any(each.at > NOW for each in rooms)
+    end = f"; it is Call {FIRST}" if is_known else ""
+    assert [hold.text for hold in why.holds] == [text + end]
+    assert why.expected == (None if is_known else NOW)
 
 
 def test_a_hold_is_a_value() -> None:

@@ -14,6 +14,7 @@ from lionpride.rules.lifecycle import Ending, after_denial, after_error
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.rules.standing import About, Standing, Worker
+from lionpride.rules.why import explain
 from lionpride.stores.contract import Immediate, Store
 from lionpride.stores.roster import Roster
 from lionpride.stores.terms import Terms
@@ -120,6 +121,34 @@ async def test_what_it_needs_of_limits_and_when_there_is_room(store: Store, cloc
     (room,) = (await standing(store, waits, limits)).rooms
     assert (room.limit, room.key, room.amount, room.per) == ("tokens", None, 5, 10)
     assert (room.cost, room.used, room.at) == (2, 4, pytest.approx(clock.now + 7))
+
+
+async def test_the_first_event_before_it_and_what_that_needs_of_limits(
+    store: Store, clock: Clock
+) -> None:
+    limits = Limits([Limit("tokens", 5, per=10)])
+    await store.append([(Call(tokens=4), 1.0)])
+    await store.claim("worker", 9, limits=limits, start=True)
+    large, others = Call(tokens=3), [Call(tokens=1) for _ in range(39)]
+    await store.append([(others[0], 2.0), (large, 1.0), *((each, 2.0) for each in others[1:])])
+    later = Call(tokens=1)
+    await store.append([(later, 0.0)], terms=Terms(due=clock.now + 5))
+    assert (await standing(store, large, limits)).first is None
+    found = await standing(store, others[-1], limits)
+    assert found.first is not None
+    assert (found.ahead, found.first.id, found.first.kind) == (39, large.id, found.kind)
+    (room,) = found.first.rooms
+    assert (room.limit, room.cost, room.used) == ("tokens", 3, 4)
+    assert room.at == pytest.approx(clock.now + 10)
+    held = [each for each in explain(found).holds if each.kind == "behind"]
+    assert [each.text.partition(":")[0] for each in held] == [
+        "the first of the 39 before it waits for limit tokens"
+    ]
+    clock.advance(6)
+    found = await standing(store, others[-1], limits)
+    assert found.first is not None
+    assert (found.ahead, found.first.id) == (40, later.id)
+    assert (await standing(store, others[-1])).ahead == 40  # no worker, so no limits
 
 
 async def test_what_is_taken_of_limits(store: Store, clock: Clock) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core import EventStatus
-from ..drawing.text import duration, how_far, one_line, rate, shorten
+from ..drawing.text import duration, how_far, number, one_line, rate, shorten, wait
 from ..stores.record import Record
 from ..stores.seen import Runs, Usage
 from ..view.records import error_of
@@ -235,9 +235,9 @@ def _gauge_lines(usage: Sequence[Usage], width: int) -> int:
 
 def _gauge(one: Usage, width: int) -> Text:
     """A name, a bar, and how much."""
-    of = "" if one.amount is None else f"/{one.amount:,.6g}"
-    span = "" if one.per is None else f" in {duration(one.per)}"
-    words = f"{one.used:,.6g}{of}{span}"
+    of = "" if one.amount is None else f"/{number(one.amount)}"
+    span = "" if one.per is None else f" in {wait(one.per)}"
+    words = f"{number(one.used)}{of}{span}"
     name = shorten(one.name, max(8, width - len(words) - 10))
     share = min(1.0, one.used / one.amount) if one.amount else 0.0
     room = max(3, width - len(words) - len(name) - 3)

@@ -7,10 +7,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from ..drawing.text import duration, how_far, one_line
+from ..drawing.text import duration, how_far, number, one_line
 from ..model.attempts import Attempt, attempts_of
 from ..stores.record import Record
-from ..view.records import created_of, error_of, seconds_of
+from ..view.records import created_of, error_of, priority_of, seconds_of
 from ..view.redact import HEAD, HIDDEN_TEXT, hidden_of, hide_secrets, redacted
 from .durable import Commands, Shelf, add_command
 from .find import ID_HELP, find_all
@@ -68,7 +68,7 @@ def _fields(record: Record, reveal: bool) -> dict[str, str]:
         "queue": record.queue,
         "kind": record.kind,
         "status": record.status.value,
-        "priority": str(record.priority),
+        "priority": priority_of(record),
         "created": _time(created_of(payload)),
     }
     if record.due is not None:
@@ -78,7 +78,7 @@ def _fields(record: Record, reveal: bool) -> dict[str, str]:
     if unique := state.get("unique"):
         fields["unique"] = f"{unique[0]} since {_at(unique[1])}"
     if retry := state.get("retry"):
-        fields["retry"] = ", ".join(f"{name} {_json(value)}" for name, value in retry.items())
+        fields["retry"] = ", ".join(f"{name} {_amount(value)}" for name, value in retry.items())
     fields |= {name: str(n) for name in COUNTERS if (n := getattr(record, name))}
     if far := how_far(record.progress, None):
         fields["progress"] = far
@@ -136,6 +136,12 @@ def _live(record: Record) -> dict[str, Any]:
     if record.chunks:
         live["chunks"] = record.chunks
     return live
+
+
+def _amount(value: Any) -> str:
+    """A setting of a retry policy: numbers as people write them."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number(value) if is_number else _json(value)
 
 
 def _clean(value: Any) -> str:

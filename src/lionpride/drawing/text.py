@@ -15,12 +15,16 @@ __all__ = [
     "duration",
     "fitting",
     "how_far",
+    "in_unit",
+    "number",
     "one_line",
     "plural",
     "rate",
     "shorten",
     "text_width",
     "trouble",
+    "unit_of",
+    "wait",
 ]
 
 _OURS = str(Path(__file__).parent.parent) + os.sep
@@ -53,6 +57,40 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "days": 86_400.0}
+
+
+def wait(seconds: float) -> str:
+    """Write a wait or a span in one unit, as people write it: 0.4 s, 3.2 s, 4 min, 1.5 h."""
+    return in_unit(seconds, unit_of(seconds))
+
+
+def unit_of(*seconds: float) -> str:
+    """Return the unit that suits the shortest of some lengths of time."""
+    least = min(seconds)
+    if least < 99.5:
+        return "s"
+    if least < 99.5 * 60:
+        return "min"
+    return "h" if least < 48 * 3600 else "days"
+
+
+def in_unit(seconds: float, unit: str) -> str:
+    """Write a length of time in a unit, with a decimal place where it is short: 3.2 s, 3,600 s."""
+    value = seconds / _UNITS[unit]
+    if value < 0.095:
+        return f"{value:.1g} {unit}"
+    text = f"{value:,.1f}" if value < 9.95 else f"{value:,.0f}"
+    return f"{text.removesuffix('.0')} {unit}"
+
+
+def number(value: float) -> str:
+    """Write an amount as people write it: 1, -1, 0.25, 1,000,000."""
+    if value == round(value, 0) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
 
 
 def clock(seconds: float) -> str:

@@ -15,6 +15,7 @@ from .metering import Limits
 __all__ = (
     "FOR_EVER",
     "About",
+    "First",
     "Room",
     "Standing",
     "Unreadable",
@@ -133,6 +134,19 @@ class Room(NamedTuple):
     at: float
 
 
+class First(NamedTuple):
+    """The first of the events that come before another.
+
+    Attributes:
+        id, kind: Which event.
+        rooms: What it needs of limits.
+    """
+
+    id: UUID
+    kind: str
+    rooms: tuple[Room, ...]
+
+
 class Standing(NamedTuple):
     """What a store knows of an event's turn.
 
@@ -146,6 +160,7 @@ class Standing(NamedTuple):
         rooms: What it needs of limits.
         workers: Those of its queue.
         holder: The worker that has claimed it.
+        first: The first of those before it; None if there is none.
     """
 
     id: UUID
@@ -164,6 +179,7 @@ class Standing(NamedTuple):
     rooms: tuple[Room, ...] = ()
     workers: tuple[Worker, ...] = ()
     holder: str | None = None
+    first: First | None = None
 
 
 def room_of(

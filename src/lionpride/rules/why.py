@@ -8,10 +8,11 @@ from math import inf
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from ..drawing.text import in_unit, number, unit_of
 from ..model.execution import TERMINAL, EventStatus
 from .fleet import CAPACITY, CONCURRENCY
 from .lifecycle import MAX_DENIALS
-from .standing import FOR_EVER, Room, Standing, Worker
+from .standing import FOR_EVER, First, Room, Standing, Worker
 
 __all__ = ("Hold", "Near", "Why", "explain")
 
@@ -145,12 +146,12 @@ def _holds(at: Standing, near: Near) -> Iterator[Hold]:
         if near.window_at is not None and near.window_at > at.now:
             yield Hold(
                 "window",
-                f"no more starts are allowed before {_when(near.window_at, at.now)} "
-                "(queue_capacity in capacity_refresh_time)",
+                "no more starts are allowed now (queue_capacity in capacity_refresh_time): the "
+                f"next one {_when(near.window_at, at.now)}",
                 near.window_at,
             )
         if at.ahead:
-            yield Hold("behind", f"{at.ahead:,} {_are(at.ahead)} before it")
+            yield Hold("behind", _behind(at))
 
 
 def _of_its_own(at: Standing) -> Iterator[Hold]:
@@ -229,22 +230,52 @@ def _of_what_cannot_be_read(at: Standing, near: Near, going: list[Worker]) -> It
 
 
 def _of_limit(room: Room, now: float) -> Iterator[Hold]:
-    much = f"{room.amount:g}" + ("" if room.per is None else f" in {room.per:g} s")
+    until = None if room.at == inf else room.at
+    waits = [span for span in (room.per, until and until - now) if span and span > 0]
+    unit = unit_of(*waits) if waits else "s"
+    much = number(room.amount)
+    if room.per is not None:
+        much += f" in {in_unit(room.per, unit)}"
     if room.cost > room.amount:
-        text = f"it costs {room.cost:g} of limit {room.limit}, which is {much}: it can never start"
-        yield Hold("never", text)
+        yield Hold("never", f"it costs {_cost(room)}, which is {much}: it can never start")
     elif room.at > now:
-        until = None if room.at == inf else room.at
-        there = "when one ends" if until is None else _when(until, now)
-        whose = "" if room.key is None else f" of key {room.key}"
-        name = f"limit {room.limit}{whose}"
-        if room.limit in (CAPACITY, CONCURRENCY):
-            name = f"{room.limit} of all workers together"
+        there = "when one ends" if until is None else _when(until, now, unit)
         text = (
-            f"{name} has {room.used:g} of {much} taken, and it needs "
-            f"{room.cost:g}: there is room {there}"
+            f"{_name(room)} has {number(room.used)} of {much} taken, and it needs "
+            f"{number(room.cost)}: there is room {there}"
         )
         yield Hold("limit" if room.key is None else "key", text, until)
+
+
+def _cost(room: Room) -> str:
+    return f"{number(room.cost)} of limit {room.limit}"
+
+
+def _name(room: Room) -> str:
+    if room.limit in (CAPACITY, CONCURRENCY):
+        return f"{room.limit} of all workers together"
+    return f"limit {room.limit}" + ("" if room.key is None else f" of key {room.key}")
+
+
+def _behind(at: Standing) -> str:
+    """How many events are before it, and which limit the first of them waits for."""
+    room = _full(at.first, at.now)
+    if at.first is None or room is None:
+        return f"{at.ahead:,} {_are(at.ahead)} before it"
+    which = "the one before it" if at.ahead == 1 else f"the first of the {at.ahead:,} before it"
+    that = f"it is {at.first.kind} {at.first.id}"
+    if room.cost > room.amount:
+        much = number(room.amount)
+        return f"{which} can never start: it costs {_cost(room)}, which is {much}; {that}"
+    there = "when one ends" if room.at == inf else _when(room.at, at.now)
+    return f"{which} waits for {_name(room)}: there is room {there}; {that}"
+
+
+def _full(first: First | None, now: float) -> Room | None:
+    """The limit that the first event before another waits for; the one with room last."""
+    rooms = () if first is None else first.rooms
+    full = [room for room in rooms if room.at > now or room.cost > room.amount]
+    return max(full, key=lambda room: (room.cost > room.amount, room.at), default=None)
 
 
 def _expected(at: Standing, holds: tuple[Hold, ...]) -> float | None:
@@ -253,6 +284,7 @@ def _expected(at: Standing, holds: tuple[Hold, ...]) -> float | None:
     if any(hold.until is None for hold in timed):
         return None
     is_shared = any(hold.kind in ("limit", "key") for hold in timed)
+    is_shared = is_shared or _full(at.first, at.now) is not None
     if at.ahead and (is_shared or _free_slots(at) <= at.ahead):
         return None
     return max((hold.until for hold in timed if hold.until is not None), default=at.now)
@@ -282,10 +314,10 @@ def _times(n: int) -> str:
     return "time" if n == 1 else "times"
 
 
-def _when(at: float | None, now: float) -> str:
+def _when(at: float | None, now: float, unit: str | None = None) -> str:
     if at is None:
         return "when nobody can know"
     if at <= now:
         return "at once"
     clock = datetime.fromtimestamp(at, UTC)
-    return f"in {at - now:.3g} s (at {clock:%Y-%m-%d %H:%M:%S} UTC)"
+    return f"in {in_unit(at - now, unit or unit_of(at - now))} (at {clock:%Y-%m-%d %H:%M:%S} UTC)"

@@ -13,7 +13,7 @@ from ..rules.metering import Limits
 from ..rules.standing import About, Room, Worker
 from .clock import time_of_loop
 
-__all__ = ("count_ahead", "rooms_here", "usage_here", "workers_here")
+__all__ = ("ahead_of", "rooms_here", "usage_here", "workers_here")
 
 _PAGE: Final = 10_000
 """Events that are looked at before others have their turn."""
@@ -29,20 +29,25 @@ def workers_here(about: Mapping[str, Callable[[], About] | None]) -> list[Worker
     return found
 
 
-async def count_ahead(
+async def ahead_of(
     pending: Mapping[int, Work], held: Container[int], place: tuple[float, int], now: float
-) -> int:
-    """How many of those that wait and are due come before a place: priority and number."""
+) -> tuple[int, Work | None]:
+    """Return how many due events come before a place (priority and number), and the first."""
     waiting, ahead = list(pending.items()), 0
+    first_place, first_event = place, None
     for first in range(0, len(waiting), _PAGE):
         if first:
             await asyncio.sleep(0)
         for number, event in waiting[first : first + _PAGE]:
             own = event.__dict__
-            if (own.get("_priority", 0.0), number) < place and number not in held:
+            its = own.get("_priority", 0.0), number
+            if its < place and number not in held:
                 due = own.get("_due")
-                ahead += due is None or due <= now
-    return ahead
+                if due is None or due <= now:
+                    ahead += 1
+                    if its < first_place:
+                        first_place, first_event = its, event
+    return ahead, first_event
 
 
 def rooms_here(

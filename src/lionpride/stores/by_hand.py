@@ -242,7 +242,7 @@ class ByHand(Ringing):
         return Record.of(event, self.queue, self._status(self._number(event), event))
 
     async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
-        from ..rules.standing import Standing  # late: running needs neither
+        from ..rules.standing import First, Standing  # late: running needs neither
         from .asked import rooms_here, workers_here  # late: as above
 
         event = self.states.find(uid)
@@ -252,7 +252,12 @@ class ByHand(Ringing):
         state, status, now = event.execution, self._status(number, event), self._clock()
         waits = status is _PENDING
         is_due = waits and (state.due is None or state.due <= now)
-        paused = self._waiting.seconds_paused()
+        paused, ahead, first = self._waiting.seconds_paused(), 0, None
+        if is_due:
+            ahead, head = await self._ahead(state.priority or 0.0, number)
+            if head is not None:
+                rooms = rooms_here(limits, head, self._given_clock, now)
+                first = First(head.id, registry.key_of(type(head)), rooms)
         return Standing(
             event.id,
             self.queue,
@@ -265,10 +270,11 @@ class ByHand(Ringing):
             now,
             due=state.due if waits else None,
             expires=state.expires,
-            ahead=await self._ahead(state.priority or 0.0, number) if is_due else 0,
+            ahead=ahead,
             paused=None if paused is None else now + paused,
             rooms=rooms_here(limits, event, self._given_clock, now) if waits else (),
             workers=tuple(workers_here(self._about)),
+            first=first,
         )
 
     async def usage(self, limits: Limits | None = None) -> list[Room]:
@@ -277,11 +283,11 @@ class ByHand(Ringing):
         known: Mapping[str, Limit] = self._pools if limits is None else limits
         return usage_here(known, self._given_clock, self._clock())
 
-    async def _ahead(self, priority: float, number: int) -> int:
-        """How many come before this one of those that are due."""
-        from .asked import count_ahead  # late: as above
+    async def _ahead(self, priority: float, number: int) -> tuple[int, Work | None]:
+        """How many come before this one of those that are due, and the first of them."""
+        from .asked import ahead_of  # late: as above
 
-        return await count_ahead(self._pending, self._held, (priority, number), self._clock())
+        return await ahead_of(self._pending, self._held, (priority, number), self._clock())
 
     async def find(self, uid: UUID | str) -> Work | None:
         return self.states.find(as_id(uid))

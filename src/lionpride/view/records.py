@@ -10,7 +10,7 @@ from ..drawing.text import shorten
 from ..errors import ValidationError
 from ..stores.record import Record
 
-__all__ = ["created_of", "error_of", "seconds_of"]
+__all__ = ["created_of", "error_of", "priority_of", "seconds_of"]
 
 
 def created_of(payload: Mapping[str, Any]) -> datetime:
@@ -28,6 +28,14 @@ def created_of(payload: Mapping[str, Any]) -> datetime:
         said = "is required and not there" if value is None else f"is no time: {value!r}"
         raise ValidationError(f"payload.created_at: {said}") from error
     return made.replace(tzinfo=UTC) if made.tzinfo is None else made.astimezone(UTC)
+
+
+def priority_of(record: Record) -> str:
+    """Write a priority as it was given; the default, which is the time of creation, in words."""
+    value = record.priority
+    if abs(value - created_of(record.payload).timestamp()) < 1e-3:
+        return "default (the time of creation)"
+    return f"{value:.15g}"
 
 
 def seconds_of(record: Record) -> float | None:

@@ -70,7 +70,7 @@ async def _ask(request: Request, desk: Desk, what: str, given: Any) -> Response:
         if limit is None:
             return plain(f"There is no limit of the name {name!r}.\n", 404)
         back = link(request.scope.get("root_path", ""), "")
-        shown |= {"limit": name, "number": None, "amount": f"{limit.amount:g}", "per": limit.per}
+        shown |= {"limit": name, "number": None, "amount": f"{limit.amount:.15g}", "per": limit.per}
     elif given.get("id"):
         record = await _named(desk, str(given.get("id")))
         if record is None:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from ..core import EventStatus
 from ..drawing.chart import Span, assign_lanes
 from ..drawing.plots import Axis, Block, blocks, gauge, lines, stacks
-from ..drawing.text import duration, plural
+from ..drawing.text import duration, number, plural, wait
 from ..stores.seen import Runs, Stay, Usage
 from ..view.history import Moment
 from .window import Window
@@ -118,7 +118,7 @@ def _told(stay: Stay) -> str:
 
 def gauge_of(usage: Usage, can_change: bool) -> dict[str, Any]:
     """A limit as a gauge."""
-    span = "at once" if usage.per is None else f"in {duration(usage.per)}"
+    span = "at once" if usage.per is None else f"in {wait(usage.per)}"
     found = gauge_for(usage.name, usage.used, usage.amount, span)
     paused = duration(usage.paused - time()) if usage.paused > time() else ""
     return found | {"paused": paused, "change": can_change and " · " not in usage.name}
@@ -127,8 +127,8 @@ def gauge_of(usage: Usage, can_change: bool) -> dict[str, Any]:
 def gauge_for(name: str, used: float, amount: float | None, span: str) -> dict[str, Any]:
     """Anything that can be full."""
     share = used / amount if amount else 0.0
-    of = "" if amount is None else f" of {amount:,.6g}"
-    words = f"{used:,.6g}{of} {span}"
+    of = "" if amount is None else f" of {number(amount)}"
+    words = f"{number(used)}{of} {span}"
     kind = "high" if share >= 0.9 else ""
     svg = "" if amount is None else Markup(gauge(share, f"{name}: {words}", kind))
     return {

@@ -14,7 +14,7 @@ from ..drawing.text import duration
 from ..model.attempts import attempts_of
 from ..model.codec import encode
 from ..stores.record import Record
-from ..view.records import created_of, error_of, seconds_of
+from ..view.records import created_of, error_of, priority_of, seconds_of
 from ..view.redact import fields_of, pretty
 from .desk import Desk
 from .render import clock
@@ -45,6 +45,7 @@ async def of(desk: Desk, record: Record) -> dict[str, Any]:
         "started": started,
         "worker": worker,
         "seconds": seconds,
+        "priority": priority_of(record),
         "state": state,
         "error": error,
         "error_text": error_of(record),

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..core import EventStatus
+from ..drawing.text import wait
 from ..rules.standing import Unreadable
 from ..stores.record import Record
 from ..stores.roster import WorkerRecord
@@ -73,7 +74,7 @@ async def _gauges(desk: Desk, counts: dict[EventStatus, int]) -> list[dict[str, 
         return found
     if (capacity := processor.queue_capacity) is not None:
         free = processor.available_capacity
-        words = f"starts in {processor.capacity_refresh_time:g} s"
+        words = f"starts in {wait(processor.capacity_refresh_time)}"
         used = 0 if free is None else capacity - free
         found.insert(1, charts.gauge_for("starts", used, capacity, words))
     if (room := processor.max_queue_size) is not None:

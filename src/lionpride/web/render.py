@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 
 from ..core import EventStatus
-from ..drawing.text import duration, how_far, plural, rate, shorten
+from ..drawing.text import duration, how_far, plural, rate, shorten, wait
 from .access import HEADERS
 from .asked import link
 from .desk import Desk
@@ -74,6 +74,7 @@ def _environment() -> Environment:
         "rate": rate,
         "shorten": shorten,
         "stamp": stamp,
+        "wait": wait,
     }
     found.globals |= {"flush": FLUSH, "statuses": list(EventStatus), "views": VIEWS}
     return found

@@ -27,6 +27,15 @@ SELECT (SELECT count(*) FROM {ready} WHERE queue = $2 AND due = 0 AND (priority,
     + (SELECT count(*) FROM {ready} WHERE queue = $2 AND due > 0 AND due <= (SELECT {now})
         AND (priority, number) < ($3, $4))
 """
+_FIRST: Final = """
+SELECT number FROM (
+    (SELECT priority, number FROM {ready} WHERE queue = $2 AND due = 0
+        ORDER BY priority, number LIMIT 1)
+    UNION ALL
+    (SELECT priority, number FROM {ready} WHERE queue = $2 AND due > 0 AND due <= (SELECT {now})
+        ORDER BY priority, number LIMIT 1)
+) first ORDER BY priority, number LIMIT 1
+"""
 _WORKERS: Final = """
 SELECT w.name, w.host, w.pid, w.born, w.until >= {now}, w.about,
     (SELECT count(*) FROM {lease} l WHERE l.worker = w.name)
@@ -52,9 +61,10 @@ async def standing(db: Db, uid: UUID, limits: Limits | None, with_own: WithOwn) 
         queue, waits = await db.known_queue(), found.status == PENDING
         workers = with_own(await _workers(db, queue))
         under = limits_at_work(workers) if limits is None else limits
-        ahead = 0
+        ahead, first = 0, None
         if waits and found.due <= now:
             ahead = await db.value(_AHEAD, db.now, queue, found.priority, found.number)
+            first = await _first(db, queue, under, now) if ahead else None
         query = "SELECT worker FROM {lease} WHERE number = $1"
         return standing_of(
             found,
@@ -64,7 +74,19 @@ async def standing(db: Db, uid: UUID, limits: Limits | None, with_own: WithOwn) 
             rooms=await _rooms(db, found, under, now) if waits and under is not None else (),
             workers=workers,
             holder=await db.value(query, found.number),
+            first=first,
         )
+
+
+async def _first(
+    db: Db, queue: int, limits: Limits | None, now: float
+) -> tuple[Found, Sequence[Room]] | None:
+    """The first of all that are due, and what it needs of limits."""
+    number = await db.value(_FIRST, db.now, queue)
+    first = None if number is None else (await reading.find(db, [number])).get(number)
+    if first is None:
+        return None
+    return first, () if limits is None else await _rooms(db, first, limits, now)
 
 
 async def usage(db: Db, limits: Limits | None, with_own: WithOwn) -> list[Room]:

@@ -11,7 +11,7 @@ from ...model.attempts import attempts_of
 from ...model.execution import EventStatus
 from ...model.given import utc_time
 from ...model.packing import complete
-from ...rules.standing import About, Room, Standing, Worker
+from ...rules.standing import About, First, Room, Standing, Worker
 from ..record import Record
 from .forms import Found
 
@@ -50,8 +50,12 @@ def standing_of(
     rooms: Iterable[Room],
     workers: Iterable[Worker],
     holder: str | None,
+    first: tuple[Found, Iterable[Room]] | None,
 ) -> Standing:
-    """Where an event stands, from what the tables say; see ``Standing``."""
+    """Where an event stands, from what the tables say; see ``Standing``.
+
+    ``first`` is the first of those before it, with what it needs of limits.
+    """
     attempt, tries, denials, interruptions, *_, expires = found.state
     waits = found.status == EventStatus.PENDING.value
     return Standing(
@@ -71,6 +75,7 @@ def standing_of(
         rooms=tuple(rooms),
         workers=tuple(workers),
         holder=holder,
+        first=first and First(UUID(bytes=first[0].id), first[0].kind, tuple(first[1])),
     )
 
 

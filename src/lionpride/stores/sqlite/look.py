@@ -196,6 +196,17 @@ class Look:
         since: int = self._db.execute(due, (*bound, now)).get
         return at_once + since
 
+    def first(self, now: float) -> int | None:
+        """The first of those that wait and are due."""
+        query = (
+            "SELECT priority, number FROM waiting WHERE queue = ?1 AND {} "
+            "ORDER BY priority, number LIMIT 1"
+        )
+        at_once = self._db.execute(query.format("due = 0"), (self._number(),)).fetchall()
+        due = query.format("due > 0 AND due <= ?2")
+        found = [*at_once, *self._db.execute(due, (self._number(), now))]
+        return min(found)[1] if found else None
+
     def waiting_kinds(
         self, kinds: Collection[str], numbers: Collection[int]
     ) -> dict[str, int] | None:

@@ -140,10 +140,12 @@ class Reader:
     ) -> Standing:
         limits = limits_at_work(workers) if limits is None else limits
         waits, rooms, ahead = found.status == EventStatus.PENDING.value, list[Room](), 0
+        first = None
         if waits and limits is not None:
             rooms = self._rooms(found, limits, now)
         if waits and found.due <= now:
             ahead = self._look.ahead(found.priority, found.number, now)
+            first = self._first(limits, now) if ahead else None
         return standing_of(
             found,
             now,
@@ -152,7 +154,16 @@ class Reader:
             rooms=rooms,
             workers=workers,
             holder=self._look.holder(found.number),
+            first=first,
         )
+
+    def _first(self, limits: Limits | None, now: float) -> tuple[Found, list[Room]] | None:
+        """The first of all that are due, and what it needs of limits."""
+        number = self._look.first(now)
+        first = None if number is None else self._look.find(number)
+        if first is None:
+            return None
+        return first, [] if limits is None else self._rooms(first, limits, now)
 
     def _rooms(self, found: Found, limits: Limits, now: float) -> list[Room]:
         """What an event needs of limits, and what there is."""
