@@ -13,6 +13,8 @@ from cli.steps import (
 )
 
 from lionpride.cli.tally import FIRST_FAILURES, Tally
+from lionpride.errors import LionTimeoutError
+from lionpride.rules.lifecycle import cancelled_while_waiting
 
 
 async def test_counts_follow_every_step():
@@ -92,3 +94,22 @@ async def test_only_the_first_failures_are_kept():
         steps(Thing(name=str(i)), None, PENDING, PROCESSING, CANCELLED)
     assert [failure.label for failure in tally.failures] == [str(i) for i in range(FIRST_FAILURES)]
     assert tally.failed == FIRST_FAILURES + 3
+
+
+async def test_an_event_that_was_cancelled_by_hand_has_not_failed():
+    tally = Tally({})
+    steps, event, late = Steps(tally), Thing(), Thing()
+    event.execution.error = cancelled_while_waiting().error
+    late.execution.error = LionTimeoutError("took longer than its timeout of 1 s")
+    steps(event, None, PENDING, CANCELLED)
+    steps(late, None, PENDING, PROCESSING, CANCELLED)
+    assert (tally.settled, tally.failed, tally.by_hand) == (2, 1, 1)
+    assert [each.error for each in tally.failures] == [
+        "LionTimeoutError: took longer than its timeout of 1 s"
+    ]
+    event.execution.error = ValueError("no")
+    steps(event, CANCELLED, PENDING, PROCESSING, FAILED)
+    assert (tally.settled, tally.failed, tally.by_hand) == (2, 2, 0)
+    event.execution.error = cancelled_while_waiting().error
+    steps(event, FAILED, PENDING, CANCELLED, None)
+    assert (tally.settled, tally.failed, tally.by_hand) == (1, 1, 0)

@@ -382,3 +382,79 @@ def test_a_worker_of_a_queue_with_events_says_nothing_of_other_queues(jobs):
     put(jobs, "jobs.py:Mail", 1, queue="other")
     done = jobs.run("work", "jobs.py:Mail", "--store", jobs.kept, "--until-empty")
     assert "other" not in done.stderr
+
+
+ENDS = """
+    import asyncio
+    from lionpride.core import Event, Executor, Processor, Skip
+
+    class Fails(Event):
+        async def _invoke(self):
+            raise ValueError("no luck")
+
+    class TimesOut(Event):
+        timeout: float | None = 0.05
+
+        async def _invoke(self):
+            await asyncio.Event().wait()
+
+    class Skips(Event):
+        async def _invoke(self):
+            raise Skip("not today")
+
+    class Hangs(Event):
+        async def _invoke(self):
+            print("running", flush=True)
+            await asyncio.Event().wait()
+
+    class Denied(Event):
+        async def _invoke(self):
+            return 1
+
+    class Denying(Processor):
+        event_type = Denied
+
+        async def request_permission(self, **request):
+            return False
+
+    class Denials(Executor):
+        processor_type = Denying
+
+        def __init__(self, config=None, *args, **kwargs):
+            super().__init__({**(config or {}), "denial_backoff": 0.0}, *args, **kwargs)
+"""
+
+
+@over_kept
+@pytest.mark.parametrize(
+    ("target", "status", "returncode"),
+    [
+        ("Fails", "failed", 1),
+        ("TimesOut", "cancelled", 1),
+        ("Denials", "aborted", 1),
+        ("Skips", "skipped", 0),
+    ],
+)
+def test_the_exit_status_says_whether_an_event_failed_here(place, target, status, returncode):
+    (place.path / "ends.py").write_text(textwrap.dedent(ENDS))
+    put(place, f"ends.py:{target}", 1, queue="q")
+    arguments = ("work", f"ends.py:{target}", "--store", place.kept, "--queue", "q")
+    done = place.run(*arguments, "--until-empty")
+    assert (done.returncode, counts(place)) == (returncode, {"q": {status: 1}}), done.stderr
+    assert (f"{status}  " in done.stderr) is (returncode == 1)
+    again = place.run(*arguments, "--until-empty")
+    assert again.returncode == 0, "another run failed it"
+
+
+@over_kept
+def test_an_event_that_is_cancelled_by_hand_is_no_failure_of_the_worker(place):
+    (place.path / "ends.py").write_text(textwrap.dedent(ENDS))
+    put(place, "ends.py:Hangs", 1)
+    with working(place, "ends.py:Hangs", "--until-empty") as process:
+        assert process.stdout.readline() == "running\n"
+        (event,) = place.store("ls", place.url, "--json")
+        assert place.run("cancel", place.url, event["id"]).returncode == 0
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, counts(place)) == (0, {"ends.Hangs": {"cancelled": 1}}), err
+    assert "1 event cancelled by hand" in out
+    assert "cancelled  " not in err

@@ -268,6 +268,6 @@ class Job:
     def _status(self) -> int:
         """1 if anything did not end as it should, else 0."""
         left = self.tally.total - self.tally.settled
-        failed = self.tally.failed + self.tally.others_failed
+        failed = self.tally.failed + self.tally.by_hand + self.tally.others_failed
         wrong = failed or self.intake.bad or left or self.broken.is_set()
         return 1 if wrong else 0

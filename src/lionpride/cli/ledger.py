@@ -7,6 +7,7 @@ from uuid import UUID
 
 from ..core import Event, EventStatus, Transition
 from ..model.execution import TERMINAL
+from ..model.work import Work
 from ..stores.record import Record
 from .tally import Tally, is_failure
 
@@ -31,14 +32,14 @@ class Ledger(Tally):
         self.known = 0
         self.reopened = False
         self._standing = bytearray()  # by line: 0 for nothing, else 1 and the status's place
-        self._strangers: dict[UUID, EventStatus] = {}
+        self._strangers: dict[UUID, bool] = {}  # whether it has failed
 
     def __call__(self, step: Transition) -> None:
         """Count one step."""
         line = self._lines.get(step.event.id)
         if line is None:
             self._watch(step)
-            self._meet(step.event.id, step.after)
+            self._meet(step.event, step.after)
             return
         before = self.standing(line)
         if before in TERMINAL:
@@ -80,10 +81,11 @@ class Ledger(Tally):
         duration = record.payload["execution"].get("duration")
         if status in TERMINAL and duration is not None:
             self._took(status, duration)
-        if is_failure(status):
-            event = record.event()
-            if isinstance(event, Event):
-                self._note_failure(event, line, status)
+        event = record.event() if is_failure(status) else None
+        if isinstance(event, Event):
+            self._note_end(event, line, status)
+        else:
+            self._note_by_hand(record.id, by_hand=False)
 
     def _stand(self, line: int, status: EventStatus | None) -> None:
         missing = line + 1 - len(self._standing)
@@ -91,16 +93,16 @@ class Ledger(Tally):
             self._standing.extend(bytes(max(missing, 1024)))
         self._standing[line] = 0 if status is None else 1 + _STATUSES.index(status)
 
-    def _meet(self, uid: UUID, status: EventStatus | None) -> None:
+    def _meet(self, event: Work, status: EventStatus | None) -> None:
         """An event that is no line, or whose line has not been read yet."""
-        self._forget(uid)
+        self._forget(event.id)
         if status in TERMINAL:
-            self._strangers[uid] = status
+            self._strangers[event.id] = failed = is_failure(status, event)
             self.others += 1
-            self.others_failed += is_failure(status)
+            self.others_failed += failed
 
     def _forget(self, uid: UUID) -> None:
-        status = self._strangers.pop(uid, None)
-        if status is not None:
+        failed = self._strangers.pop(uid, None)
+        if failed is not None:
             self.others -= 1
-            self.others_failed -= is_failure(status)
+            self.others_failed -= failed

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
+from uuid import UUID
 
 from ..core import EventStatus, Executor
 from ..drawing.text import duration, shorten
@@ -42,6 +43,7 @@ class Worked(Tally):
         super().__init__({})
         self._say = say
         self._quick = quick
+        self._cancelled = 0
 
     @property
     def counts(self) -> dict[EventStatus, int]:
@@ -52,6 +54,14 @@ class Worked(Tally):
     @counts.setter
     def counts(self, counts: dict[EventStatus, int]) -> None:
         self._counts = counts
+
+    @property
+    def by_hand(self) -> int:
+        return self._cancelled
+
+    def _note_by_hand(self, uid: UUID, by_hand: bool) -> None:
+        """Count it; a worker may run for months, and keeps no ids."""
+        self._cancelled += by_hand
 
     def _note_failure(self, event: Work, line: int | None, status: EventStatus) -> None:
         """Say it now, when it happens, and not once more at the end."""

@@ -69,6 +69,8 @@ def summarize(
         wrong.append(f"the input was read up to line {read_to:,}, not to its end")
     if bad:
         notes.append(f"{plural(bad, 'bad line')}, named above: not run")
+    if tally.by_hand:
+        notes.append(f"{plural(tally.by_hand, 'event')} cancelled by hand")
     if twice:
         notes.append(f"{plural(twice, 'line')} stood for an event that was there (unique): not run")
     wrong += [_failure(failure) for failure in tally.failures]

@@ -13,6 +13,7 @@ from ..core import EventStatus, Transition
 from ..drawing.text import one_line
 from ..model.codec import error_to_dict
 from ..model.work import Work
+from ..rules.lifecycle import is_by_hand
 from .lines import label
 
 __all__ = ["Failure", "Tally", "error_text", "is_failure"]
@@ -44,6 +45,7 @@ class Tally:
         others: How many events ran that are no lines of the input, as far as they are told apart.
         others_failed: How many of these did not complete.
         interrupted: How many attempts were interrupted, so that their event waits again.
+        by_hand: How many of the cancelled ones were cancelled by hand: they have not failed.
     """
 
     def __init__(self, lines: Mapping[UUID, int]) -> None:
@@ -54,6 +56,11 @@ class Tally:
         self.room = asyncio.Event()
         self.earlier = self.others = self.others_failed = self.interrupted = 0
         self._lines = lines
+        self._by_hand = set[UUID]()
+
+    @property
+    def by_hand(self) -> int:
+        return len(self._by_hand)
 
     @property
     def total(self) -> int:
@@ -68,8 +75,8 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """How many events have ended without what was asked of them."""
-        return self.settled - sum(self.counts[status] for status in SUCCESSES)
+        """How many events have failed, were aborted, or cancelled other than by hand."""
+        return self.settled - sum(self.counts[status] for status in SUCCESSES) - self.by_hand
 
     def oldest(self, number: int) -> Iterator[tuple[float, Work]]:
         """When they were started, and which: the events that have run the longest."""
@@ -86,8 +93,10 @@ class Tally:
         ran = self._watch(step)
         if ran is not None and step.after is not None:
             self._took(step.after, ran)
-        if step.after is not None and is_failure(step.after):
-            self._note_failure(step.event, self.line_of(step.event), step.after)
+        if step.after is None:
+            self._note_by_hand(step.event.id, by_hand=False)
+        else:
+            self._note_end(step.event, self.line_of(step.event), step.after)
 
     def _count(self, before: EventStatus | None, after: EventStatus | None) -> None:
         if before is not None:
@@ -112,6 +121,19 @@ class Tally:
     def _took(self, status: EventStatus, seconds: float) -> None:
         self.durations.setdefault(status, array("d")).append(seconds)
 
+    def _note_end(self, event: Work, line: int | None, status: EventStatus) -> None:
+        """Note whether an event has failed, or was cancelled by hand."""
+        by_hand = status is EventStatus.CANCELLED and not is_failure(status, event)
+        self._note_by_hand(event.id, by_hand)
+        if is_failure(status, event):
+            self._note_failure(event, line, status)
+
+    def _note_by_hand(self, uid: UUID, by_hand: bool) -> None:
+        if by_hand:
+            self._by_hand.add(uid)
+        else:
+            self._by_hand.discard(uid)
+
     def _note_failure(self, event: Work, line: int | None, status: EventStatus) -> None:
         if len(self.failures) < FIRST_FAILURES:
             self.failures.append(Failure(line, label(event), status.value, error_text(event)))
@@ -125,6 +147,14 @@ def error_text(event: Work) -> str:
     return one_line("{error}: {message}".format_map(error_to_dict(error)).removesuffix(": "))
 
 
-def is_failure(status: EventStatus) -> bool:
-    """Whether an event that ends so has not done what was asked of it."""
-    return status not in (EventStatus.PENDING, EventStatus.PROCESSING, *SUCCESSES)
+def is_failure(status: EventStatus | None, event: Work | None = None) -> bool:
+    """Return True for an event that has failed, was aborted, or cancelled.
+
+    Args:
+        status: How it ended, if it has.
+        event: The event, if it is known: one that was cancelled by hand has not failed.
+    """
+    if status in (None, EventStatus.PENDING, EventStatus.PROCESSING, *SUCCESSES):
+        return False
+    error = None if event is None else event.execution.error
+    return not is_by_hand(status, type(error).__name__, error)

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from ..drawing.text import plural
+from ..drawing.text import one_line, plural, shorten
 from ..errors import LionprideError
 from ..stores.record import Record
 from ..stores.seen import Sought
 from ..view import deeds
 from ..view.history import History
 from ..view.office import Office
+from ..view.redact import called
 from ..view.scene import Scene, look
 from .durable import Commands, finish
 from .grammar import add_store
@@ -212,15 +213,15 @@ class Top:
 
     def _ask_about(self, record: Record, word: str) -> None:
         if word not in deeds.doable(record):
-            self._say(f"event {record.number} is {record.status.value}: no way to {word} it")
+            self._say(f"{_named(record)} is {record.status.value}: no way to {word} it")
             return
 
         async def deed() -> str:
             one = deeds.cancel if word == "cancel" else deeds.retry
             done = await one(self.office, record)
-            return f"event {record.number}: " + (_DONE[word] if done else "it had ended before")
+            return f"{_named(record)}: " + (_DONE[word] if done else "it had ended before")
 
-        self._question(f"{word.capitalize()} event {record.number}?", deed)
+        self._question(f"{word.capitalize()} {_named(record)}?", deed)
 
     def _question(self, words: str, deed: Deed) -> None:
         self._deed = deed
@@ -236,6 +237,13 @@ class Top:
             says = str(error)
         await self.look()
         self._say(says or "")
+
+
+def _named(record: Record) -> str:
+    """Name an event by its class, its number and, if it has one, its first text."""
+    name = one_line(f"{record.kind.rpartition('.')[2]} {record.number}")
+    about = shorten(called(record), 40)
+    return f"{name} ({about})" if about else name
 
 
 _DONE = {"cancel": "cancelled, or asked to be", "retry": "retried"}

@@ -24,10 +24,10 @@ __all__ = ["add"]
 
 EPILOG = """\
 exit status:
-  0    asked to stop, and what ran finished; or (--until-empty) all that it ran was completed or
-       skipped
-  1    (--until-empty) something that it ran failed, or what is left cannot be run here; or the
-       store cannot be used any more
+  0    asked to stop, and what ran finished; or (--until-empty) all that it ran was completed,
+       skipped, or cancelled by hand
+  1    (--until-empty) something that it ran failed, was aborted or timed out, or what is left
+       cannot be run here; or the store cannot be used any more
   2    the command could not be carried out; nothing was run
   130  asked to stop (143: by SIGTERM), and what still ran was interrupted, since the grace time
        was over or it was asked twice; it waits again

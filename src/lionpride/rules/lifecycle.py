@@ -42,6 +42,7 @@ from ..model.work import Work
 
 __all__ = (
     "ARROWS",
+    "BY_HAND",
     "MAX_DENIALS",
     "MAX_INTERRUPTIONS",
     "RELEASED",
@@ -63,6 +64,7 @@ __all__ = (
     "cancelled_while_waiting",
     "check",
     "check_retryable",
+    "is_by_hand",
     "is_retryable",
     "requeue",
 )
@@ -86,6 +88,10 @@ MAX_DENIALS: Final = 3
 
 MAX_INTERRUPTIONS: Final = 20
 """Attempts cut short beyond which an event is FAILED: it may be what kills its workers."""
+
+
+BY_HAND: Final = "cancelled by executor.cancel()"
+"""How the message of the error begins if an event was cancelled by hand."""
 
 
 class Cause(Enum):
@@ -252,8 +258,20 @@ def requeue(execution: Execution) -> None:
 
 def cancelled_while_waiting() -> Ending:
     """What ``executor.cancel`` makes of an event that has not started."""
-    error = EventCancelledError("cancelled by executor.cancel() while it waited")
+    error = EventCancelledError(f"{BY_HAND} while it waited")
     return Ending(_S.CANCELLED, error=error, retryable=True)
+
+
+def is_by_hand(status: EventStatus | None, name: object, message: object) -> bool:
+    """Return True for an event that was cancelled by a call or a command: it has not failed.
+
+    Args:
+        status: The status of the event.
+        name: The name of the class of its error.
+        message: The message of its error.
+    """
+    is_own = status is _S.CANCELLED and name == EventCancelledError.__name__
+    return is_own and str(message).startswith(BY_HAND)
 
 
 def after_cancel(error: object, duration: MaybeUnset[float] = Unset) -> Ending:
@@ -264,7 +282,7 @@ def after_cancel(error: object, duration: MaybeUnset[float] = Unset) -> Ending:
         duration: Seconds that its last attempt took, if that is known.
     """
     cause = error if isinstance(error, BaseException) else None
-    cancel = EventCancelledError("cancelled by executor.cancel() when a worker had it", cause=cause)
+    cancel = EventCancelledError(f"{BY_HAND} when a worker had it", cause=cause)
     return Ending(_S.CANCELLED, error=cancel, duration=duration, retryable=True)
 
 
@@ -359,8 +377,7 @@ def after_error(event: Work, error: BaseException, cause: Cause | None, cancelle
         timeout = LionTimeoutError(text, cause=error)
         return Ending(_S.CANCELLED, error=timeout, retryable=True, tries=1)
     if cause is Cause.CANCEL:
-        text = "cancelled by executor.cancel() when a worker had it"
-        cancel = EventCancelledError(text, cause=error)
+        cancel = EventCancelledError(f"{BY_HAND} when a worker had it", cause=error)
         return Ending(_S.CANCELLED, error=cancel, retryable=True)
     if cancelled:
         return Ending(_S.CANCELLED, error=error, retryable=True, tries=1)

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from ..core import EventStatus
 from ..drawing.text import shorten
 from ..errors import ValidationError
+from ..rules.lifecycle import is_by_hand
 from ..stores.record import Record
 
-__all__ = ["created_of", "error_of", "priority_of", "seconds_of"]
+__all__ = ["created_of", "error_of", "has_failed", "priority_of", "seconds_of"]
+
+
+_BADLY = (EventStatus.FAILED, EventStatus.ABORTED, EventStatus.CANCELLED)
 
 
 def created_of(payload: Mapping[str, Any]) -> datetime:
@@ -36,6 +41,15 @@ def priority_of(record: Record) -> str:
     if abs(value - created_of(record.payload).timestamp()) < 1e-3:
         return "default (the time of creation)"
     return f"{value:.15g}"
+
+
+def has_failed(record: Record) -> bool:
+    """Return True if an event has ended otherwise than completed, skipped or cancelled by hand."""
+    if record.status not in _BADLY:
+        return False
+    error = record.payload["execution"].get("error")
+    said = error if isinstance(error, dict) else {}
+    return not is_by_hand(record.status, said.get("error"), said.get("message"))
 
 
 def seconds_of(record: Record) -> float | None:

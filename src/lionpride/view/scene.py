@@ -13,8 +13,12 @@ from ..stores.seen import Runs, Sought, Usage
 from .history import History
 from .limits import slots_of
 from .office import Office
+from .records import has_failed
 
 __all__ = ["BADLY", "Scene", "failures", "look"]
+
+LOOKED_AT = 500
+"""Events of a status that are looked at for some that have failed, at least."""
 
 BADLY = (EventStatus.FAILED, EventStatus.ABORTED, EventStatus.CANCELLED)
 """What did not end well."""
@@ -30,7 +34,7 @@ class Scene:
         rate: Events that ended in a second, over the last minute.
         ended: How many ended in each moment, by status, the oldest first.
         runs: What runs, that which runs longest at the front.
-        failures: The latest that did not end well.
+        failures: The latest that have failed.
         workers: Who is at work, or was.
         usage: How full limits are; the slots of all workers at the front.
     """
@@ -77,9 +81,22 @@ async def look(office: Office, history: History, most: int = 50) -> Scene:
 
 
 async def failures(office: Office, most: int) -> list[Record]:
-    """The latest that did not end well, whatever their queue."""
+    """The latest that have failed, whatever their queue; none that was cancelled by hand."""
     found: list[Record] = []
     for status in BADLY:
-        found += await office.sought(None, Sought(status), limit=most)
+        found += await _failed(office, status, most)
     found.sort(key=lambda one: (one.ended or 0.0, one.number), reverse=True)
+    return found[:most]
+
+
+async def _failed(office: Office, status: EventStatus, most: int) -> list[Record]:
+    """The latest of a status that have failed; cancelled by hand may be very many others."""
+    found: list[Record] = []
+    before, seen = None, 0
+    while len(found) < most and seen < LOOKED_AT:
+        page = await office.sought(None, Sought(status), before=before, limit=most)
+        found += filter(has_failed, page)
+        if len(page) < most:
+            break
+        before, seen = page[-1].number, seen + len(page)
     return found[:most]
