@@ -25,6 +25,7 @@ from lionpride.errors import (
     RateLimited,
     RestartedError,
     StoreError,
+    UnknownClassError,
     ValidationError,
 )
 
@@ -42,6 +43,7 @@ STANDS_FOR: dict[type[LionprideError], type[BaseException]] = {
     RestartedError: Exception,
     Skip: Exception,
     StoreError: OSError,
+    UnknownClassError: ValueError,
     ValidationError: ValueError,
 }
 

@@ -49,6 +49,7 @@ ERRORS = {
     "RestartedError",
     "Skip",
     "StoreError",
+    "UnknownClassError",
     "ValidationError",
 }
 

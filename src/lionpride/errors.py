@@ -27,6 +27,7 @@ __all__ = (
     "RestartedError",
     "Skip",
     "StoreError",
+    "UnknownClassError",
     "ValidationError",
 )
 
@@ -104,6 +105,13 @@ class NotFoundError(LionprideError, KeyError):
     """What was asked for by id or name is not here."""
 
     default_message = "not found"
+    default_retryable = False
+
+
+class UnknownClassError(NotFoundError, ValueError):
+    """Data names a class that this process has not defined."""
+
+    default_message = "unknown class"
     default_retryable = False
 
 

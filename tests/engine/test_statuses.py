@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from engine.kit import Hold, Job, agree, answers, desk, forward, labels, raises, sleeps
 
-from lionpride.core import EventStatus, Executor, Progression, Skip
+from lionpride.core import EventStatus, Executor, Flow, Progression, Skip
 from lionpride.errors import OperationError
 
 pytestmark = pytest.mark.virtual
@@ -215,3 +215,35 @@ async def test_a_copy_of_a_held_event_is_free(ended: bool) -> None:
         assert job.status == ("completed" if ended else "pending")
         assert twin not in list(executor.failed_events)
     agree(executor)
+
+
+class Special(Job):
+    """A subclass of the event type."""
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_the_items_tell_the_event_type_and_whether_subclasses_are_refused(
+    strict: bool,
+) -> None:
+    class Work(Executor):
+        processor_type = type(desk()).processor_type
+
+    executor = Work(strict_event_type=strict)
+    items = executor.states.items
+    assert (items.item_type, items.strict_type) == ({executor.event_type}, strict)
+    await executor.append(Job(label="one"))
+    if not strict:
+        await executor.append(Special(label="two"))
+    for flow in (
+        copy.copy(executor.states),
+        Flow.from_dict(executor.states.to_dict()),
+        Flow.from_dict(executor.states.to_dict("json")),
+    ):
+        assert (flow.items.item_type, flow.items.strict_type) == ({Job}, strict)
+        assert list(flow.items) == list(items)
+        with pytest.raises(TypeError):
+            flow.add_item(Flow())
+    other = Work()
+    assert await other.load(executor.states.to_dict("json")) == len(items)
+    kinds = items.filter_by_type(Job)
+    assert list(kinds) == list(items)

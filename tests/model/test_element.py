@@ -20,10 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, computed_field, field_validator, model_validator
 
-from lionpride.errors import ConfigurationError, NotFoundError, ValidationError
-from lionpride.model.codec import Unserializable
+from lionpride.errors import (
+    ConfigurationError,
+    NotFoundError,
+    UnknownClassError,
+    ValidationError,
+)
+from lionpride.model.codec import Unserializable, error_from_dict, error_to_dict
 from lionpride.model.element import Element, as_id
 from lionpride.model.given import utc_time
+from lionpride.model.pile import Pile
 
 ID = UUID(int=7)
 TIME = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -534,13 +540,57 @@ def test_another_kind_of_element_is_refused():
         ({"unknown": 1}, pydantic.ValidationError),
         ({"id": "x"}, pydantic.ValidationError),
         ({"metadata": {"lion_class": "no.such"}}, NotFoundError),
+        ({"metadata": {"lion_class": "no.such"}}, ValueError),
+        ({"metadata": {"lion_class": 5}}, ValueError),
         ({"metadata": {"lion_tags": True}, "content": {"$unheard": 1}}, ValidationError),
-        ({"metadata": 5}, ValueError),
     ],
 )
 def test_data_that_does_not_fit_is_refused(data, error):
     with pytest.raises(error):
         Card.from_dict(data)
+
+
+@pytest.mark.parametrize("key", ["metadata", "node_metadata", "meta"])
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", {}),
+        (0, {}),
+        ([], {}),
+        ('{"a": 1}', {"a": 1}),
+        ("text", {"legacy": "text"}),
+        ('["a"]', {"legacy": ["a"]}),
+        ("[" * 100_000, {"legacy": "[" * 100_000}),
+        (5, {"legacy": 5}),
+        ([["a", 1]], {"legacy": [["a", 1]]}),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_metadata_that_is_no_mapping_is_accepted_from_data(key, written, read):
+    card = Card.from_dict({"number": 3, key: written}, meta_key=key)
+    assert (card.number, card.metadata) == (3, read)
+    assert Card.from_json(card.to_json()).metadata == read
+    with pytest.raises(pydantic.ValidationError, match="metadata must be a mapping"):
+        Card(number=3, metadata=written)
+
+
+def test_metadata_in_json_text_names_the_class():
+    data = {"number": 3, "metadata": json.dumps({"lion_class": Card.class_name(full=True)})}
+    (card,) = Pile.from_dict({"items": [data]}, item_type=Card)
+    assert (type(card), card.number, card.metadata) == (Card, 3, {})
+
+
+def test_an_unknown_class_is_a_missing_name_and_a_wrong_value():
+    with pytest.raises(
+        UnknownClassError, match=r"'no\.such' is not defined in this process"
+    ) as got:
+        Element.from_dict({"metadata": {"lion_class": "no.such"}})
+    assert isinstance(got.value, NotFoundError)
+    assert isinstance(got.value, KeyError)
+    assert isinstance(got.value, ValueError)
+    assert not got.value.retryable
+    assert str(got.value).startswith("class 'no.such'"), "no quotation marks of KeyError"
+    assert type(error_from_dict(error_to_dict(got.value))) is UnknownClassError
 
 
 def test_the_layout_of_the_original_package():

@@ -1,6 +1,7 @@
 """A retry policy: what it covers, how long it waits, and that it is read back the same."""
 
 import asyncio
+import importlib
 import json
 import math
 from datetime import timedelta
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionpride import Retry
+from lionpride import Retry, errors
 from lionpride.errors import (
     ExecutionError,
     LionTimeoutError,
@@ -245,3 +246,60 @@ def test_a_name_that_no_built_in_exception_has_is_refused(field):
 def test_a_class_is_found_under_each_name_that_an_imported_module_has_for_it():
     assert Retry(on="json.JSONDecodeError").covers(json.JSONDecodeError("no", "x", 0))
     assert Retry(on="not_imported.Error").on == ("not_imported.Error",)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("json.JSONDecodeErrr", "did you mean 'json.JSONDecodeError'"),
+        ("asyncio.TimeoutErr", "did you mean 'asyncio.TimeoutError'"),
+        ("lionpride.core.StorError", "give the class"),
+        ("json.zzz", "json has no such exception: give the class"),
+        ("json.JSONDecoder", "json has no such exception"),
+        ("asyncio.CancelledError", "asyncio has no such exception"),
+    ],
+)
+def test_a_name_that_an_imported_module_does_not_have_is_refused(name, advice):
+    for field in ("on", "never"):
+        with pytest.raises(ValidationError, match=f"Retry.{field}='{name}'.*") as refused:
+            Retry(**{field: ("OSError", name)})
+        assert advice in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["not_imported.Error", "json.no_such_module.Error", "__main__.Later"]
+)
+def test_a_name_that_may_be_defined_later_is_accepted(name):
+    assert Retry(on=name).on == (name,)
+
+
+def test_a_module_may_name_a_class_that_it_defines_below(tmp_path, monkeypatch):
+    (tmp_path / "defines_below.py").write_text(
+        "from lionpride import Retry\n"
+        "policy = Retry(on='defines_below.Below')\n"
+        "class Below(Exception): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("defines_below")
+    assert module.policy.covers(module.Below())
+    with pytest.raises(ValidationError, match=r"did you mean 'defines_below\.Below'"):
+        Retry(on="defines_below.Belw")
+
+
+@pytest.mark.parametrize("field", ["on", "never"])
+def test_a_recorded_policy_is_read_though_a_class_is_gone(field):
+    for names in (["json.Gone", "Gone"], ["lionpride.core.Gone"]):
+        policy = Retry.from_dict({"attempts": 5, field: names})
+        assert getattr(policy, field) == tuple(names)
+        assert policy.attempts == 5
+        assert policy.to_dict() == {"attempts": 5, field: names}
+    for wrong in (5, [5], {"a": 1}):
+        with pytest.raises(ValidationError, match="must be a list of names"):
+            Retry.from_dict({field: wrong})
+
+
+def test_every_error_of_the_library_can_be_named():
+    for name in errors.__all__:
+        kind = getattr(errors, name)
+        assert Retry(on=f"lionpride.errors.{name}") == Retry(on=kind)
+        assert Retry(on=Retry(on=kind).on) == Retry(on=kind)

@@ -452,3 +452,34 @@ def test_pydantics_own_dump_has_the_state_too() -> None:
     assert dumped["execution"]["status"] == "pending"
     assert isinstance(event, BaseModel)
     assert Fetch.model_validate(dumped) == event
+
+
+@pytest.mark.parametrize(
+    ("error", "record"),
+    [
+        (ValueError("no"), {"error": "ValueError", "message": "no"}),
+        (
+            ExceptionGroup("two", [OSError("a"), Skip("b")]),
+            {
+                "error": "ExceptionGroup",
+                "message": "two",
+                "exceptions": [
+                    {"error": "OSError", "message": "a"},
+                    {"error": "Skip", "message": "b", "retryable": False},
+                ],
+            },
+        ),
+    ],
+)
+def test_every_dump_has_the_error_as_a_record(error: Any, record: Any) -> None:
+    event = Fetch(url="x")
+    event.execution.status = EventStatus.FAILED
+    event.execution.error = error
+    dumps = event.to_dict(), event.to_dict("json"), event.to_dict("db"), event.model_dump()
+    for data in dumps:
+        assert data["execution"]["error"] == record
+        back = Fetch.from_dict(data)
+        assert back.to_dict()["execution"]["error"] == record
+    assert event.execution.error is error, "the event keeps the exception"
+    assert event.execution.to_dict("python")["error"] is error
+    json.dumps(event.to_dict()["execution"])

@@ -72,6 +72,7 @@ class Executor(Control):
         owns = store is None or isinstance(store, str)
         super().__init__(opened, config, grace=grace, owns_store=owns)
         self._event_type = event_type
+        self.states.declare(event_type, strict_event_type)
         self._limits = Limits(self.processor_type.limits_of(config))
         self._usual_type = None
         self._fitting = set()

@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
+from .. import errors
 from ..errors import ExecutionError, LionprideError, ValidationError, error_class
 from .unset import Unset, UnsetType
 
@@ -319,14 +320,9 @@ def error_from_dict(data: Mapping[str, Any]) -> BaseException:
             return BaseExceptionGroup(message, members)
     retryable = data.get("retryable")
     details = decode(data.get("details") or {})
-    for kind in _all_errors(LionprideError):
-        if kind.__name__ == name:
-            return kind(message, details=details, retryable=retryable)
+    if name in errors.__all__:
+        kind: type[LionprideError] = getattr(errors, name)
+        return kind(message, details=details, retryable=retryable)
     stand_in = error_class(name)(message, details={"error": name, **details}, retryable=retryable)
     stand_in.record = dict(data)
     return stand_in
-
-
-def _all_errors(kind: type[LionprideError]) -> list[type[LionprideError]]:
-    """The base and every leaf of the library's own errors module."""
-    return [kind, *(leaf for leaf in kind.__subclasses__() if leaf.__module__ == kind.__module__)]

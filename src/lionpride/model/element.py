@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode, read_elements_with
-from .given import as_data, as_metadata, as_time, time_as, utc_time
+from .given import as_data, as_metadata, as_time, read_metadata, time_as, utc_time
 from .ids import made_id
 from .lazy import ARRIVING, made_on_first_use
 from .marks import marks_of, take_marks
@@ -339,7 +339,8 @@ class Element(BaseModel):
         """The element that ``to_dict`` was asked of, in the class it had.
 
         Args:
-            data: What ``to_dict`` gave; it is not changed.
+            data: What ``to_dict`` gave; it is not changed. Metadata that is no mapping is accepted:
+                text with a JSON object is read, other values are kept under the key ``legacy``.
             meta_key: The key its metadata stands under, if not ``metadata``.
             **kwargs: For ``model_validate``: strict, context, by_alias, by_name. The names of
                 fields are read, unless ``by_name=False`` says otherwise.
@@ -348,14 +349,15 @@ class Element(BaseModel):
             TypeError: if the data is no mapping.
             ValidationError: if the class is no subclass of this one, or a field does not fit
                 (pydantic's own ValidationError names it).
-            NotFoundError: if this process has not defined the class.
+            UnknownClassError: if this process has not defined the class; it is a NotFoundError
+                and a ValueError.
         """
         data = as_data(cls.class_name(), data)
         for key in (meta_key, "node_metadata"):
-            if key and key in data:
+            if key and key != "metadata" and key in data:
                 data["metadata"] = data.pop(key) if "metadata" not in data else data["metadata"]
                 data.pop(key, None)
-        meta = as_metadata(data.get("metadata"))
+        meta = read_metadata(data.get("metadata"))
         key, tagged = take_marks(meta)
         target: type[Element] = cls if key is None else registry.find(key)
         if not issubclass(target, cls) and not issubclass(cls, target):

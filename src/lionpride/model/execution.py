@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, NoReturn, Self, overload
 
-from ..errors import OperationError, ValidationError
+from ..errors import OperationError, UnknownClassError, ValidationError
 from .attempts import Attempt, attempts_of
 from .codec import Encoder, decode, error_from_dict, error_to_dict
 from .finite import is_finite
@@ -301,9 +301,12 @@ def read_error(data: Mapping[str, Any]) -> BaseException:
 
     Raises:
         ValidationError: if it cannot be read.
+        UnknownClassError: if its details have an element of a class that is not defined here.
     """
     try:
         return error_from_dict(data)
+    except UnknownClassError:
+        raise
     except (TypeError, ValueError, AttributeError) as error:
         raise ValidationError(f"execution.error cannot be read: {data!r}", cause=error) from error
 

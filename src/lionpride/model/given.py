@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,7 @@ from ..errors import ValidationError
 if TYPE_CHECKING:
     from .element import Element
 
-__all__ = ("as_data", "as_metadata", "as_time", "time_as", "utc_time")
+__all__ = ("as_data", "as_metadata", "as_time", "read_metadata", "time_as", "utc_time")
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -55,6 +56,22 @@ def as_metadata(value: Any) -> dict[str, Any]:
         if hasattr(value, "__dict__"):
             return dict(vars(value))
     raise ValidationError(f"metadata must be a mapping, not {value!r}")
+
+
+def read_metadata(value: Any) -> dict[str, Any]:
+    """Return the metadata of data that is read, which older programs may have written otherwise.
+
+    What is empty is no metadata. The text of a JSON object is that object. Anything else that is
+    no mapping is kept under the key ``legacy``.
+    """
+    if isinstance(value, str):
+        import json  # late: dear to import, and few need it
+
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    if isinstance(value, Mapping | BaseModel):
+        return as_metadata(value)
+    return {"legacy": value} if value else {}
 
 
 def as_data(name: str, data: object) -> dict[str, Any]:

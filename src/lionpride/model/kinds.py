@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, Union, get_args, get_origin
 from ..errors import ValidationError
 from . import registry
 from .element import Element
+from .given import read_metadata
 
 __all__ = ("Kinds", "check_kind", "kind_of", "kinds_of", "names_of")
 
@@ -20,7 +21,7 @@ def kinds_of(value: Any) -> Kinds:
 
     Raises:
         ValidationError: if one is no class of elements.
-        NotFoundError: if this process has not defined a class of that key.
+        UnknownClassError: if this process has not defined a class of that key.
     """
     if isinstance(value, str):
         return {registry.find(value)}
@@ -37,12 +38,12 @@ def kind_of(data: Mapping[str, Any], meta_key: str | None = None) -> type[Elemen
     """The class that an element's data names; Element if it names none.
 
     Raises:
-        NotFoundError: if this process has not defined it.
+        UnknownClassError: if this process has not defined it.
     """
     for key in (meta_key, "metadata", "node_metadata"):
         meta = data.get(key) if key else None
-        if isinstance(meta, Mapping) and "lion_class" in meta:
-            return registry.find(meta["lion_class"])
+        if meta and "lion_class" in (known := read_metadata(meta)):
+            return registry.find(known["lion_class"])
     return Element
 
 

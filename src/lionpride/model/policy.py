@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 import sys
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
+from .. import errors
 from ..errors import ExecutionError, LionprideError, ValidationError
 from . import registry
 from .codec import safe_repr
@@ -121,8 +121,10 @@ class Retry:
         known = {field.name for field in fields(cls)}
         if not isinstance(data, Mapping) or not data.keys() <= known:
             raise ValidationError(f"execution.retry must be what Retry.to_dict gave, not {data!r}")
-        values: Any = {n: tuple(v) if isinstance(v, list) else v for n, v in data.items()}
-        return cls(**values)
+        policy = cls(**{name: data[name] for name in data.keys() - {"on", "never"}})
+        for name in data.keys() & {"on", "never"}:
+            object.__setattr__(policy, name, _read_names(name, data[name]))
+        return policy
 
 
 def flag_of(error: BaseException) -> bool | None:
@@ -189,24 +191,42 @@ def _names(field: str, kinds: Any) -> tuple[str, ...]:
 def _checked_name(field: str, name: str) -> str:
     """Return the full name of an exception class, as ``registry.key_of`` gives it.
 
-    A name with a module is accepted even if it is not found there: the module may not be imported
-    yet, or may define the class later.
+    A name is accepted unchecked if its module is not imported, or is being imported now and may
+    define the class later.
 
     Raises:
-        ValidationError: if it has no module, and no built-in exception has this name.
+        ValidationError: if the module, or Python if none is named, has no such exception.
     """
     module, _, attribute = name.rpartition(".")
-    found = getattr(sys.modules.get(module or "builtins"), attribute, None)
+    where = sys.modules.get(module or "builtins")
+    found = getattr(where, attribute, None)
+    if found is None and module.partition(".")[0] == "lionpride":  # keys of the library's own
+        found = getattr(errors, attribute, None)
     if isinstance(found, type) and issubclass(found, Exception):
         return registry.key_of(found)  # a class may have been defined elsewhere than it is found
-    if module:
+    is_missing = found is None or isinstance(found, type) or not module
+    if where is None or not is_missing or registry.is_unfinished(module):
         return name
-    close = get_close_matches(name, [each for each in dir(builtins) if each[0].isupper()], n=1)
-    hint = f"did you mean {close[0]!r}? Else " if close else ""
+    known = [each for each in dir(where) if _is_exception(getattr(where, each, None))]
+    close = get_close_matches(attribute, known, n=1)
+    prefix = f"{module}." if module else ""
+    hint = f"did you mean {prefix + close[0]!r}? Else " if close else ""
     raise ValidationError(
-        f"Retry.{field}={name!r}: Python has no such exception: {hint}give the class, or its full "
-        "name, as 'httpx.HTTPError'"
+        f"Retry.{field}={name!r}: {module or 'Python'} has no such exception: {hint}give the "
+        "class, or its full name, as 'httpx.HTTPError'"
     )
+
+
+def _is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
+
+
+def _read_names(field: str, names: Any) -> tuple[str, ...]:
+    """Return recorded names of classes; another release may have had classes that are gone here."""
+    given = (names,) if isinstance(names, str) else names
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
+        raise ValidationError(f"execution.retry.{field} must be a list of names, not {names!r}")
+    return tuple(given)
 
 
 def _is_of(error: BaseException, names: Any) -> bool:

@@ -12,12 +12,12 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from ..errors import NotFoundError, ValidationError
+from ..errors import UnknownClassError, ValidationError
 
 if TYPE_CHECKING:
     from .element import Element
 
-__all__ = ("find", "is_defined", "key_of", "register")
+__all__ = ("find", "is_defined", "is_unfinished", "key_of", "register")
 
 _CORE = "lionpride.core."
 _classes: WeakValueDictionary[str, type[Element]] = WeakValueDictionary()
@@ -57,6 +57,14 @@ def _stem(file: str) -> str:
     return PurePath(file).stem
 
 
+def is_unfinished(module: str) -> bool:
+    """Return True if a module may still define names: it runs, or is being imported."""
+    if module in ("__main__", _main_name()):
+        return True
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))  # set by importlib during an import
+
+
 def register(cls: type[Element]) -> None:
     """Enter a class under its key; a later class of the same key takes its place."""
     if "[" not in cls.__qualname__:  # Flow[E, P] reads back as Flow
@@ -68,7 +76,7 @@ def find(key: str) -> type[Element]:
 
     Raises:
         ValidationError: if the key is not a string.
-        NotFoundError: if this process has not defined such a class.
+        UnknownClassError: if this process has not defined such a class.
     """
     if not isinstance(key, str):
         raise ValidationError(f"lion_class must be a string, not {key!r}")
@@ -78,7 +86,7 @@ def find(key: str) -> type[Element]:
     if found is None and key.startswith("lionpride."):
         found = _classes.get(_CORE + key.rpartition(".")[2])
     if found is None:
-        raise NotFoundError(
+        raise UnknownClassError(
             f"class {key!r} is not defined in this process: "
             "import the module that defines it before reading data of it"
         )
@@ -89,6 +97,6 @@ def is_defined(key: str) -> bool:
     """Whether this process has the class of a key."""
     try:
         find(key)
-    except NotFoundError:
+    except UnknownClassError:
         return False
     return True

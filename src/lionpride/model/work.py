@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import Field, field_validator
 
 from ..errors import OperationError, ValidationError
-from .codec import Encoder
+from .codec import Encoder, error_to_dict
 from .costs import REQUEST, check_costs
 from .element import Element
 from .execution import KEYS, USUAL_KEYS, EventStatus, Execution
@@ -198,13 +198,15 @@ class Work(Element):
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         data = super()._data(encoder, kwargs)
         if "execution" in data:
-            data["execution"] = self.execution.encoded(encoder)
+            data["execution"] = (
+                _state_of(self) if encoder is None else self.execution.encoded(encoder)
+            )
             if encoder is not None and encoder.tagged and "metadata" in data:
                 data["metadata"]["lion_tags"] = True
         return data
 
     def _identity(self) -> dict[str, Any]:
-        return super()._identity() | {"execution": self.execution.to_dict("python")}
+        return super()._identity() | {"execution": _state_of(self)}
 
     def __copy__(self) -> Self:
         return _freed(super().__copy__())
@@ -244,6 +246,14 @@ def _entries_of(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return Execution.from_dict(value).entries()
     raise ValidationError(f"execution must be an Execution or what its to_dict gave, not {value!r}")
+
+
+def _state_of(work: Work) -> dict[str, Any]:
+    """Return the state with Python's objects, but with the error as a record as in JSON."""
+    state = work.execution.to_dict("python")
+    if state.get("error") is not None:
+        state["error"] = error_to_dict(state["error"])
+    return state
 
 
 _TRANSIENT = ("_arrival", *_OURS)

@@ -52,6 +52,17 @@ class States(Flow[Work, Progression], defer_build=True):
         self.by_number.since_asked()
         return {event.id: number for number, event in self.by_number.items()}
 
+    def declare(self, item_type: type[Work], strict: bool) -> None:
+        """State which classes the items have. For the executor, before the items are read."""
+        self.__dict__["_types"] = {"item_type": {item_type}, "strict_type": strict}
+        self.__dict__.pop("items", None)
+
+    @property
+    def item_types(self) -> dict[str, Any]:
+        """The arguments of a Pile that ``declare`` stated."""
+        types: dict[str, Any] = self.__dict__.get("_types", {})
+        return types
+
     @made_on_first_use
     def items(self) -> Pile[Work]:
         """The events."""
@@ -141,7 +152,8 @@ class States(Flow[Work, Progression], defer_build=True):
     def __copy__(self) -> Any:
         """A plain Flow of what is here now, as ``to_dict`` reads back; nothing of it is live."""
         lists = [Progression(**_identity(p), order=p.order) for p in self.progressions]
-        return Flow[Work, Progression](list(self.items), lists, **_identity(self))
+        types = self.item_types
+        return Flow[Work, Progression](list(self.items), lists, **types, **_identity(self))
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
         return deepcopy(copy(self), memo)
@@ -233,7 +245,7 @@ class LivePile(Pile[Work], defer_build=True):
     """The events by id, in order of arrival."""
 
     def __init__(self, states: States) -> None:
-        super().__init__()
+        super().__init__(**states.item_types)
         self.__dict__["_by_id"] = _ById(states)
 
     def _mapping(self) -> Mapping[UUID, Work]:
