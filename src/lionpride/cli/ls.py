@@ -27,6 +27,7 @@ __all__ = ["add"]
 
 LIMIT = 100
 PAGE = 500  # events read at a time
+LONGEST = 1000  # characters of a text to look for
 WIDE = 150  # a terminal of at least so many characters shows all columns
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -67,7 +68,11 @@ def add(commands: Commands) -> None:
         help="only those made since then: 30m, 12h or 7d ago, or a time as 2026-01-31T12:00 (UTC)",
     )
     parser.add_argument(
-        "--text", metavar="T", default="", help="only those whose error says T, or whose id is T"
+        "--text",
+        metavar="T",
+        type=_text,
+        default="",
+        help="only those whose error says T, in upper or lower case, or whose id is T",
     )
     parser.add_argument(
         "--limit", metavar="N", type=whole_number, default=LIMIT, help=f"at most N ({LIMIT})"
@@ -146,6 +151,15 @@ def _since(text: str) -> float:
             f"{shorten(text, 40)!r} is no time: write 30m, 12h or 7d, or 2026-01-31T12:00"
         ) from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _text(text: str) -> str:
+    """Read a text to look for, for argparse: a database refuses very long patterns."""
+    if len(text) > LONGEST:
+        raise argparse.ArgumentTypeError(
+            f"{shorten(text, 40)!r} has {len(text):,} characters: give {LONGEST:,} at most"
+        )
+    return text
 
 
 def _age(record: Record, now: float) -> str:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
 from ..errors import ValidationError
 
-__all__ = ("check_text", "findable")
+__all__ = ("any_case", "check_text", "findable")
+
+_MORE: Final = {"σ": "ς", "ß": "ẞ"}
+"""Forms of a letter that neither ``lower`` nor ``upper`` returns."""
 
 
 def check_text(what: str, text: str) -> None:
@@ -36,3 +42,19 @@ def findable(text: str) -> str:
     if text.isprintable():
         return text
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def any_case(text: str) -> Iterator[str]:
+    """For each character of a text, yield its upper and lower cases in one string.
+
+    A search for these is the same in every store. ``lower()`` of a database is not: SQLite knows
+    ASCII letters alone, and PostgreSQL what the locale of the database says.
+
+    >>> list(any_case("Ä1"))
+    ['Ää', '1']
+    """
+    for letter in text:
+        lower, upper = letter.lower(), letter.upper()
+        cases = {letter, lower, upper, lower.upper(), upper.lower()}
+        cases.update(_MORE[each] for each in cases & _MORE.keys())
+        yield "".join(sorted(each for each in cases if len(each) == 1))

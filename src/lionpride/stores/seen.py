@@ -21,7 +21,8 @@ class Sought:
         status: The one that they are in.
         kind: The registry key of their class.
         since: Made at or after this time, a Unix timestamp in seconds.
-        text: An id, or its first eight digits or more; else a part of what their error says.
+        text: An id, or its first eight digits or more; else a part of what their error says,
+            in upper or lower case.
         upto: The arrival number of the last of them.
     """
 

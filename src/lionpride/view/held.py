@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from heapq import nsmallest
 from itertools import islice
 from time import time
@@ -15,10 +17,10 @@ from ..model import registry
 from ..model.execution import TERMINAL, EventStatus
 from ..model.live import BEGAN
 from ..model.work import Work
+from ..rules.texts import any_case, findable
 from ..stores.contract import Store
 from ..stores.record import Record
 from ..stores.seen import Runs, Sought, Stay, Usage
-from .records import error_of
 
 __all__ = ["Held"]
 
@@ -123,11 +125,11 @@ class Held:
             return None
         if what.id_digits and not event.id.hex.startswith(what.id_digits):
             return None
-        text = "" if what.id_digits else what.text.strip().lower()
+        text = "" if what.id_digits else findable(what.text.strip())
         if text and not isinstance(event.execution.error, BaseException):
             return None
         record = self.dated(Record.of(event, self._store.queue, status))
-        return record if text in error_of(record).lower() else None
+        return record if not text or _says(record, text) else None
 
     def dated(self, record: Record) -> Record:
         """A record, with the time at which its event ended, if it has."""
@@ -184,6 +186,18 @@ class Held:
     async def chunks(self, record: Record, first: int) -> Sequence[Any]:
         event = self._states.find(record.id)
         return [] if event is None else event.execution.chunks[first:]
+
+
+def _says(record: Record, text: str) -> bool:
+    """Return True if the error of an event contains a text, in upper or lower case."""
+    error = record.payload["execution"].get("error") or {}
+    said = findable(f"{error.get('error') or ''}: {error.get('message') or ''}")
+    return _pattern(text).search(said) is not None
+
+
+@lru_cache(maxsize=8)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile("".join(f"[{c}]" if len(c) > 1 else re.escape(c) for c in any_case(text)))
 
 
 def _ended(event: Work, ahead: float) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ...model.execution import EventStatus
-from ...rules.texts import findable
+from ...rules.texts import any_case, findable
 from ..seen import Sought
 from .link import Db
 
@@ -35,9 +35,10 @@ _WITH_ERROR: Final = " UNION ALL ".join(
 )
 """All that can have an error on record."""
 
+_RESULT: Final = "replace(s.result, '\\u0000', '\\ufffd')::json"  # text has no NUL character
 _SAYS: Final = (
-    "position(lower({}) in lower(coalesce(s.result::json #>> '{{{{error,error}}}}', '') || ': ' || "
-    "coalesce(s.result::json #>> '{{{{error,message}}}}', ''))) > 0"
+    f"(coalesce({_RESULT} #>> '{{{{{{{{error,error}}}}}}}}', '') || ': ' || "
+    f"coalesce({_RESULT} #>> '{{{{{{{{error,message}}}}}}}}', '')) COLLATE \"C\" ~ {{}}"
 )
 
 
@@ -87,7 +88,7 @@ class _Query:
         if what.since is not None:
             self.where(f"{of_event}.created >= {{}}", what.since)
         if by_error:
-            self.where(_SAYS, text)
+            self.where(_SAYS, _pattern(text))
         if what.upto is not None:
             self.where("s.number <= {}", what.upto)
 
@@ -95,6 +96,14 @@ class _Query:
         """One more condition, with a value in the place of its braces."""
         self.bound.append(value)
         self.text += " AND " + condition.format(f"${len(self.bound)}")
+
+
+def _pattern(text: str) -> str:
+    """Return the regular expression of texts that contain a text, in upper or lower case."""
+    return "".join(
+        f"[{c}]" if len(c) > 1 else f"\\{c}" if c.isascii() and not c.isalnum() else c
+        for c in any_case(text)
+    )
 
 
 def _source(what: Sought, by_error: bool) -> str:

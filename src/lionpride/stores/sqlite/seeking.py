@@ -7,7 +7,7 @@ from typing import Any, Final
 import apsw
 
 from ...model.execution import EventStatus
-from ...rules.texts import findable
+from ...rules.texts import any_case, findable
 from ..seen import Sought
 
 __all__ = ("count_of", "numbers_of")
@@ -30,9 +30,10 @@ _WITH_ERROR: Final = " UNION ALL ".join(
 )
 """All that can have an error on record."""
 
+_RESULT: Final = "replace(s.result, '\\u0000', '\\ufffd')"  # GLOB ends at a NUL character
 _SAYS: Final = (
-    "instr(lower(coalesce(json_extract(s.result, '$.error.error'), '') || ': ' || "
-    "coalesce(json_extract(s.result, '$.error.message'), '')), lower(:text)) > 0"
+    f"coalesce(json_extract({_RESULT}, '$.error.error'), '') || ': ' || "
+    f"coalesce(json_extract({_RESULT}, '$.error.message'), '') GLOB :text"
 )
 
 
@@ -91,11 +92,17 @@ def _query(what: Sought, queue: int) -> tuple[str, dict[str, Any]]:
         bound["since"] = what.since
     if text and not digits:
         wheres.append(_SAYS)
-        bound["text"] = text
+        bound["text"] = _glob(text)
     if what.upto is not None:
         wheres.append("s.number <= :upto")
         bound["upto"] = what.upto
     return f"FROM {' AND '.join([joined, *wheres])}", bound
+
+
+def _glob(text: str) -> str:
+    """Return the pattern of texts that contain a text, in upper or lower case."""
+    each = (f"[{c}]" if len(c) > 1 or c in "*?[" else c for c in any_case(text))
+    return f"*{''.join(each)}*"
 
 
 def _source(what: Sought, by_error: bool) -> str:
