@@ -21,6 +21,8 @@ class Findings:
         events, attempts, interrupted: How many there were.
         order: The numbers of what was claimed, in the order of the claims.
         cancelled: How many events ended so.
+        gaps: How many attempts had their process stopped between the check of the claim and the
+            first line of the event's code. The documents name this gap.
         lost, twice, overlapping, late, again, stuck, wrong: What should not be. ``late`` are
             attempts that began after the event had finished elsewhere; ``again`` are claims after a
             cancel had been answered; ``stuck`` are events that no healthy worker came to finish.
@@ -30,6 +32,7 @@ class Findings:
     attempts: int = 0
     interrupted: int = 0
     cancelled: int = 0
+    gaps: int = 0
     order: list[int] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
@@ -164,6 +167,9 @@ def _check_overlaps(facts: Facts, lines: list[Line], found: Findings) -> None:
     middle of a commit, for which every other process waits. Otherwise it renews its leases in time.
     An executor starts no event again that it runs, whatever befalls it; nor do two in one process,
     if there is no other worker.
+
+    Each claim is checked in the step of the event loop that starts the event. If a process was
+    stopped between the two, the attempt counts as begun when the claim was checked.
     """
     since = time.time() - time.monotonic()
     finishes = {(x.event, x.attempt): x.at for x in lines if x.what in ("finish", "cut")}
@@ -172,9 +178,19 @@ def _check_overlaps(facts: Facts, lines: list[Line], found: Findings) -> None:
     recorded = {end.number: end.attempt for end in facts.finished}
     deaths, leases = _deaths(lines), _leases(lines)
     stops = [line for line in lines if line.what == "stop"]
+    goes_on = [line for line in lines if line.what == "continue"]
     runs: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
-        if line.what == "start":
+        if line.what != "start":
+            continue
+        if line.extra == "-":
+            found.wrong.append(f"{line} came without a check of its claim right before it")
+            continue
+        checked = float(line.extra)
+        if any(go.pid == line.pid and checked < go.at <= line.at for go in goes_on):
+            found.gaps += 1
+            runs[line.event].append(line._replace(at=checked))
+        else:
             runs[line.event].append(line)
 
     def end_of(one: Line, other: Line) -> float:

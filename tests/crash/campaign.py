@@ -19,7 +19,7 @@ from crash.deeds import QUEUE, Deed, Doer
 from crash.facts import LEASE
 from crash.journal import Journal, read
 from crash.on_postgres import OnPostgres
-from crash.points import NOTED
+from crash.points import CHECKED, NOTED
 from crash.removal import WAYS, lose_file
 from crash.workers import Nursery, Worker
 from stores.postgres.wire import Wire
@@ -29,7 +29,7 @@ from lionpride.model.execution import EventStatus
 RANDOM = "at random"
 """Killed by the parent, whatever it was at."""
 
-STOPS = ("stopped after a claim", "stopped at random")
+STOPS = ("stopped after a claim", "stopped before a start", "stopped at random")
 """Killed by the parent after it was stopped, mostly for longer than its lease."""
 
 ALONE = ("stopped alone", "held alone")
@@ -287,8 +287,9 @@ class Campaign:
     async def _stop(self, point: str, **orders: Any) -> Worker:
         """Start a worker, and stop it, mostly for longer than its lease."""
         rng = self._rng
-        if point == STOPS[0]:
-            worker = await self._start(NOTED, stop=True, lease=SHORT, **orders)
+        if point != STOPS[-1]:
+            where = NOTED if point == STOPS[0] else CHECKED
+            worker = await self._start(where, stop=True, lease=SHORT, **orders)
             patience = PATIENCE
         else:
             worker, patience = await self._start(lease=SHORT, **orders), rng.random() * 0.3
@@ -299,8 +300,12 @@ class Campaign:
             worker.send(signal.SIGSTOP)
             await worker.stopped.wait()
         await asyncio.sleep(rng.choice((0.3, 2.0, 2.0, 2.5)) * SHORT)
-        worker.send(signal.SIGCONT)
+        self._go_on(worker)
         return worker
+
+    def _go_on(self, worker: Worker) -> None:
+        self._written.write_for(worker.pid, "continue")
+        worker.send(signal.SIGCONT)
 
     async def _stop_alone(self, point: str, **orders: Any) -> Worker:
         """Start the only worker, and stop it for two leases while it runs long deeds."""
@@ -313,7 +318,7 @@ class Campaign:
             self._written.write_for(worker.pid, "stop")
             worker.send(signal.SIGSTOP)
             await asyncio.sleep(2.0 * SHORT)
-            worker.send(signal.SIGCONT)
+            self._go_on(worker)
         return worker
 
     def _has_started(self, worker: Worker) -> bool:

@@ -5,7 +5,7 @@ import ctypes
 import os
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from crash.journal import Journal
 
@@ -20,10 +20,22 @@ class Slipped(Exception):
     """A deed has failed, as it was to."""
 
 
+class Check(NamedTuple):
+    """A check that a claim still holds, and the time before it."""
+
+    event: Any
+    attempt: int
+    before: float
+
+
 class Hooks:
-    """Set by the worker process, for all of its deeds."""
+    """Set by the worker process, for all of its deeds.
+
+    ``checked`` is the check that this step of the event loop has made last.
+    """
 
     journal: Journal | None = None
+    checked: Check | None = None
     reached: Callable[[str], None] = staticmethod(lambda point: None)
 
 
@@ -52,7 +64,7 @@ async def perform(deed: Any) -> Any:
     """Run a deed of any release."""
     journal, attempt = Hooks.journal, deed.execution.attempt
     assert journal is not None, "the worker sets it"
-    journal.write("start", deed.id, attempt)
+    journal.write("start", deed.id, attempt, _checked(deed, attempt))
     try:
         Hooks.reached("attempt")
         if deed.block:
@@ -67,6 +79,14 @@ async def perform(deed: Any) -> Any:
     if deed.execution.tries < deed.slips:
         raise Slipped(f"for the {deed.execution.tries + 1}. time")
     return {"label": deed.label, "pid": os.getpid()}
+
+
+def _checked(deed: Any, attempt: int) -> str:
+    """Return when the claim of an attempt was checked; "-" if that was not in this step."""
+    check, Hooks.checked = Hooks.checked, None
+    if check is None or check[:2] != (deed.id, attempt):
+        return "-"
+    return f"{check.before:.6f}"
 
 
 def hold_interpreter(journal: Journal, seconds: float) -> None:

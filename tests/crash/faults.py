@@ -22,7 +22,9 @@ FAULTS = {
         "each process opens the store twice; a foreign program opens the SQLite file, reads, closes"
     ),
     "clock": Fault("the wall clock of the workers jumps forward and back"),
-    "stops": Fault("workers are stopped after a claim and at random, also past their lease"),
+    "stops": Fault(
+        "workers are stopped after a claim, before a start and at random, also past their lease"
+    ),
     "descriptors": Fault("a worker gets no file descriptor for half a second"),
     "release": Fault("some workers are of the release before, which lacks a field of the event"),
     "alone": Fault("the only worker is stopped, or holds the interpreter, for two leases"),

@@ -16,8 +16,10 @@ class Line(NamedTuple):
 
     ``what`` is "up" (a worker begins; ``extra`` is its lease), "old" (it is of the release before),
     "appended" (acknowledged), "ask" (for a cancel), "cancel" (answered), "start" and "finish" (of
-    ``_invoke``), "settled" (as an observer is told), "point" (the process kills itself in the next
+    ``_invoke``; ``extra`` of a start is when its claim was checked, see ``points.watch_checks``),
+    "settled" (as an observer is told), "point" (the process kills itself in the next
     call), "kill" (the parent is about to), "stop" (the process is stopped in the next call),
+    "continue" (the parent is about to let it go on),
     "cut" (of ``_invoke``, by a cancellation or a signal), "interrupt" (the parent sends SIGINT),
     "two" (the worker has two executors), "alone" (there is one worker at a time), "hold" (a deed
     holds the interpreter), "fork" (``extra`` is the child), "refused" and "unrefused" (the child

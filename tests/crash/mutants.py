@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from crash.deeds import Doer
+from crash.deeds import Deed, Doer
 
 from lionpride.stores.postgres import claiming, completing, settling, sweeping
 from lionpride.stores.sql.local import Local
@@ -56,6 +56,17 @@ def no_pulse() -> None:
 def no_age() -> None:
     """A claim is started however old it is."""
     Pulse.holds = lambda self, until: True  # type: ignore[method-assign]
+
+
+def starts_later() -> None:
+    """The event loop goes on between the check of a claim and the code of its event."""
+    invoke = Deed._invoke
+
+    async def spoilt(self: Deed) -> Any:
+        await asyncio.sleep(0)
+        return await invoke(self)
+
+    Deed._invoke = spoilt  # type: ignore[method-assign]
 
 
 def keeps_late_claims() -> None:
@@ -122,6 +133,7 @@ MUTANTS = {
         forgets_cancels,
         no_pulse,
         no_age,
+        starts_later,
         keeps_late_claims,
         mortal_pulse,
         fail_unreadable,

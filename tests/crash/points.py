@@ -5,17 +5,20 @@ itself SIGKILL, or SIGSTOP if it is to be stopped there. Each kind of store has 
 which are told by what it is asked to do.
 """
 
+import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-from crash.deeds import Doer
+from crash.deeds import Check, Doer, Hooks
 from crash.journal import Journal
 
 from lionpride.core import EventStatus
 from lionpride.stores.sql.holding import Holding
+from lionpride.stores.sql.local import Local
 
 Reached = Callable[[str], None]
 
@@ -65,6 +68,32 @@ def watch_claims(reached: Reached) -> None:
         return revived(self, rows, *rest)
 
     Holding.revived = watched_too  # type: ignore[method-assign]
+
+
+CHECKED = "claim: checked"
+"""On the event loop, between the check that a claim still holds and the code of its event."""
+
+
+def watch_checks(reached: Reached) -> None:
+    """Note when each claim is checked before its event starts.
+
+    The note is gone when the event loop goes on: a start has to follow in the same step.
+    """
+    holds = Local.holds
+
+    def forget() -> None:
+        Hooks.checked = None
+
+    def watched(self: Local, event: Any, attempt: int) -> bool:
+        before = time.monotonic()
+        answer = holds(self, event, attempt)
+        if answer:
+            Hooks.checked = Check(event.id, attempt, before)
+            asyncio.get_running_loop().call_soon(forget)
+            reached(CHECKED)
+        return answer
+
+    Local.holds = watched  # type: ignore[method-assign]
 
 
 def watch_answers(executor: Doer, journal: Journal, reached: Reached) -> None:

@@ -13,7 +13,7 @@ from crash.campaign import is_idle, until
 from crash.deeds import QUEUE, Deed, Doer
 from crash.facts import LEASE
 from crash.journal import Journal, Line, read
-from crash.points import NOTED
+from crash.points import CHECKED, NOTED
 from crash.workers import Nursery, Worker
 
 
@@ -61,6 +61,11 @@ class Scene:
     def stop(self, worker: Worker) -> None:
         self._written.write_for(worker.pid, "stop")
         worker.send(signal.SIGSTOP)
+
+    def go_on(self, worker: Worker) -> None:
+        """Let a worker go on that was stopped."""
+        self._written.write_for(worker.pid, "continue")
+        worker.send(signal.SIGCONT)
 
     async def kill(self, worker: Worker) -> None:
         self._written.write_for(worker.pid, "kill")
@@ -125,7 +130,7 @@ async def stopped_past_its_lease(made: Scene) -> None:
     made.stop(late)
     await made.start()
     await made.until("start", 2)
-    late.send(signal.SIGCONT)  # it comes to its end while the other has the lease
+    made.go_on(late)  # it comes to its end while the other has the lease
     await made.until("finish", 2)
     found = await made.end()
     assert not found.troubles(), found.troubles()
@@ -146,7 +151,7 @@ async def stopped_alone(made: Scene, hold: float = 0.0) -> None:
     else:
         made.stop(only)
         await asyncio.sleep(2.0)
-        only.send(signal.SIGCONT)
+        made.go_on(only)
     for _ in range(20):  # which it has to claim
         await made.append(Deed(pause=0.01))
         await asyncio.sleep(0.05)
@@ -191,12 +196,29 @@ async def stopped_between_claim_and_start(made: Scene, observe: bool = True) -> 
     await made.start()
     await made.until("finish", 1)
     await until(lambda: is_idle(made.executor))
-    late.send(signal.SIGCONT)
+    made.go_on(late)
     await made.append(Deed())  # when it has claimed another one, it is through with the first
     await made.start()
     found = await made.end()
     assert not found.troubles(), found.troubles()
     assert [line.attempt for line in made.lines("start")] == [2, 1]
+
+
+async def stopped_between_check_and_start(made: Scene) -> None:
+    """A worker is stopped after the check of a claim: its code runs late, and is not recorded."""
+    await made.append(Deed())
+    late = await made.start(point=CHECKED, stop=True)
+    await late.stopped.wait()
+    await made.start()
+    await made.until("finish", 1)
+    await until(lambda: is_idle(made.executor))
+    made.go_on(late)
+    await made.until("finish", 2)
+    found = await made.end()
+    assert not found.troubles(), found.troubles()
+    assert found.gaps == 1
+    assert [line.attempt for line in made.lines("start")] == [2, 1]
+    assert [line.attempt for line in made.lines("settled")] == [2], "one was put on record"
 
 
 async def cancelled_and_killed(made: Scene) -> None:
@@ -220,7 +242,7 @@ async def cancelled_and_failed(made: Scene) -> None:
     started = await made.until("start", 1)
     made.stop(first)
     await made.cancel(started.event)
-    first.send(signal.SIGCONT)
+    made.go_on(first)
     found = await made.end()
     assert not found.troubles(), found.troubles()
     assert (found.attempts, found.cancelled) == (1, 1)

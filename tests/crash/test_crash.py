@@ -22,6 +22,7 @@ from crash.scene import (
     older_release,
     scene,
     stopped_alone,
+    stopped_between_check_and_start,
     stopped_between_claim_and_start,
     stopped_past_its_lease,
     without_descriptors,
@@ -177,6 +178,17 @@ async def test_one_stopped_between_claim_and_start_does_not_start_what_another_h
         await stopped_between_claim_and_start(made, observe)
 
 
+@pytest.mark.promise("expired-lease-is-fenced")
+async def test_one_stopped_between_check_and_start_cannot_record_its_result(
+    base: Base, tmp_path: Path
+) -> None:
+    async with (
+        nursery() as workers,
+        scene(workers, base, tmp_path, LEASE) as made,
+    ):
+        await stopped_between_check_and_start(made)
+
+
 @pytest.mark.promise("blocked-loop-keeps-leases")
 async def test_one_whose_loop_is_blocked_keeps_its_leases(base: Base, tmp_path: Path) -> None:
     async with (
@@ -253,6 +265,7 @@ async def test_what_is_cancelled_does_not_start_again(
         ("forgets_cancels", cancelled_and_killed),
         ("no_pulse", blocked_past_its_lease),
         ("no_age", stopped_between_claim_and_start),
+        ("starts_later", stopped_between_check_and_start),
         ("mortal_pulse", without_descriptors),
         ("fail_unreadable", older_release),
         ("dead_or_alive", blocked_past_its_lease),
@@ -275,6 +288,13 @@ async def test_a_store_that_trusts_the_wall_clock_is_caught(base: Base, tmp_path
     async with nursery() as workers, scene(workers, base, tmp_path, None, mutant) as made:
         with pytest.raises(AssertionError, match="overlap"):
             await clock_jumps_past_a_lease(made)
+
+
+@pytest.mark.promise("planted-faults-are-caught")
+async def test_a_campaign_reports_claims_that_are_started_however_old(tmp_path: Path) -> None:
+    given = {"kills": 6, "points": (RANDOM,), "chosen": {"stops"}, "mutant": "no_age"}
+    run = await campaign(tmp_path, 201, **given)
+    assert run.result.findings.late
 
 
 @pytest.mark.promise("planted-faults-are-caught")

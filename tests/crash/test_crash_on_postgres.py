@@ -18,6 +18,7 @@ from crash.scene import (
     older_release,
     scene,
     stopped_alone,
+    stopped_between_check_and_start,
     stopped_between_claim_and_start,
     stopped_past_its_lease,
     without_descriptors,
@@ -88,6 +89,7 @@ async def test_a_worker_takes_over_soon_from_one_that_dies_beside_it(
     "play",
     [
         stopped_past_its_lease,
+        stopped_between_check_and_start,
         stopped_between_claim_and_start,
         blocked_past_its_lease,
         clock_jumps_past_a_lease,
@@ -141,6 +143,7 @@ async def test_a_campaign_reports_events_that_stay_claimed(
         ("forgets_cancels", cancelled_and_killed),
         ("no_pulse", blocked_past_its_lease),
         ("no_age", stopped_between_claim_and_start),
+        ("starts_later", stopped_between_check_and_start),
         ("mortal_pulse", without_descriptors),
         ("fail_unreadable", older_release),
     ],

@@ -96,6 +96,7 @@ def _print(results: list[Result], points: tuple[str, ...], seconds: float) -> in
             for point in (*points, *STOPS, *ALONE, EXHAUSTED, INTERRUPTED, RANDOM)
         ),
         *((name, deeds[name]) for name in (*COUNTED.values(), REMOVED)),
+        ("stopped right before a start", sum(each.gaps for each in found)),
         ("lost", sum(len(each.lost) for each in found)),
         ("completed twice on record", sum(len(each.twice) for each in found)),
         ("overlapping attempts", sum(len(each.overlapping) for each in found)),

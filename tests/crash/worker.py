@@ -12,7 +12,15 @@ from crash import children, descriptors, mutants, on_postgres, points_on_sqlite
 from crash.deeds import QUEUE, Deed, Doer, Hooks
 from crash.facts import LEASE
 from crash.journal import Journal
-from crash.points import NOTED, Fuse, Reached, watch_answers, watch_claims
+from crash.points import (
+    CHECKED,
+    NOTED,
+    Fuse,
+    Reached,
+    watch_answers,
+    watch_checks,
+    watch_claims,
+)
 from pydantic import BaseModel, ConfigDict
 
 from lionpride.errors import StoreError
@@ -76,11 +84,14 @@ def work(orders: Orders) -> None:
     number = signal.SIGSTOP if orders.stop else signal.SIGKILL
     fuse = Fuse(orders.point, orders.nth, journal, number) if orders.point else _pass
     Hooks.reached = fuse
+    watch_checks(fuse)
     if orders.point == NOTED:
         watch_claims(fuse)
-    elif orders.point and orders.url.startswith("postgresql:"):
+    elif orders.point in (None, CHECKED):
+        pass  # `watch_checks` reports it
+    elif orders.url.startswith("postgresql:"):
         on_postgres.watch(fuse)
-    elif orders.point:
+    else:
         points_on_sqlite.watch(fuse, orders.point)
     if orders.mutant:
         mutants.MUTANTS[orders.mutant]()
