@@ -11,6 +11,7 @@ from stores.homes import Home
 from stores.makers import QUEUE, Job
 from stores.postgres.wire import cancel_who_waits_for, is_not_alone, wire_to
 
+from lionpride.errors import StoreError
 from lionpride.model.execution import EventStatus
 from lionpride.stores.contract import Claim, Settled
 from lionpride.stores.postgres import PostgresStore
@@ -91,6 +92,40 @@ async def test_each_has_its_own_attempt_and_its_own_response(
         assert [each.status for each in records if each is not None] == [S.COMPLETED] * 3
         assert tuple(each["response"] for each in executions) == responses
         assert [each["duration"] for each in executions] == [0.2, 0.1, 0.1]
+
+
+REFUSES = """
+CREATE FUNCTION {s}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'refused'; END $$;
+CREATE TRIGGER refuses BEFORE INSERT ON {s}.finished FOR EACH ROW
+    WHEN (new.result LIKE '%refused%') EXECUTE FUNCTION {s}.refuse();
+"""
+
+
+@pytest.mark.parametrize("responses", [("refused", "good"), ("good", "refused")])
+async def test_settled_raises_if_one_of_several_statements_has_failed(
+    home: Home, responses: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lionpride.stores.sql.sizes._STATEMENT", 10)
+    store = PostgresStore(home.url, QUEUE, schema=home.schema)
+    connection: asyncpg.Connection = await asyncpg.connect(home.url)
+    try:
+        jobs, claims = await started(store, 2, 0)
+        await connection.execute(REFUSES.replace("{s}", home.schema))
+        for (event, attempt), response in zip(claims, responses, strict=True):
+            store.complete_soon(event, attempt, response, 0.1)
+        with pytest.raises(StoreError, match="refused"):
+            await store.settled()
+        status = {"good": S.COMPLETED, "refused": S.PROCESSING}
+        assert [job.status for job in jobs] == [status[each] for each in responses]
+        await connection.execute(f"DROP FUNCTION {home.schema}.refuse CASCADE")
+        while (await store.counts())[S.COMPLETED] < 2:  # it is tried again
+            await asyncio.sleep(0.01)
+        await store.settled()
+        assert [job.status for job in jobs] == [S.COMPLETED] * 2
+    finally:
+        await connection.close()
+        await store.close()
 
 
 async def test_who_is_alone_has_the_server_do_both_at_once(home: Home) -> None:

@@ -132,6 +132,8 @@ class PostgresStore(Claims):
                 asked.append(one)
         exits = [one for one in items if not isinstance(one, Asked)]
         fine = not exits or await self._exit(exits)
+        if exits and fine:  # not after one of several statements
+            self._trouble = None
         await self._answer(asked)
         return fine
 
@@ -145,7 +147,6 @@ class PostgresStore(Claims):
         except Exception as error:
             self._is_not_on_record(exits, error)
             return False
-        self._trouble = None
         return await self._is_on_record(exits, applied)
 
     def _is_not_on_record(self, exits: Sequence[Exit], error: Exception) -> None:
