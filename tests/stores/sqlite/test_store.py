@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -470,6 +471,46 @@ async def test_a_lease_counts_from_when_it_is_given(
     assert await watcher.sweep() == 0
     clock.advance(11.0)
     assert await watcher.sweep() == 1
+
+
+async def test_a_reap_does_not_tell_of_an_ending_that_another_worker_has_recorded_since(
+    store_of: Make, path: Path, clock: Clock
+) -> None:
+    told: list[Work] = []
+    after_commit: list[Callable[[], None]] = []
+
+    def watch(connection: apsw.Connection) -> None:
+        connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, trace)
+
+    def trace(done: dict[str, Any]) -> None:
+        if done["sql"] == "COMMIT" and after_commit:
+            after_commit.pop()()
+
+    async def complete_once_more() -> None:
+        worker = SqliteStore(path, clock=clock, synchronous="NORMAL")
+        one = await claim_one(worker, start=True)
+        assert one[1] == 2
+        assert await settle(worker, one, ENDINGS[S.COMPLETED]) is Settled.APPLIED
+        await worker.close()
+
+    def complete_in_a_thread() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, complete_once_more()).result()
+
+    apsw.connection_hooks.append(watch)
+    try:
+        reaper = store_of()
+        reaper.on_expired(lambda event, before: told.append(event))
+        (job,) = await put(reaper, 1.0)
+        await claim_one(store_of(), start=True)
+        clock.advance(60.0)
+        after_commit.append(complete_in_a_thread)
+        assert await reaper.sweep() == 1
+        assert not after_commit
+        assert job.status is S.COMPLETED
+        assert told == []
+    finally:
+        apsw.connection_hooks.remove(watch)
 
 
 # -- what is written -------------------------------------------------------------------------------

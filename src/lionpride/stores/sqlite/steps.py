@@ -259,7 +259,8 @@ class Sweep:
     A lapsed lease of an attempt that this process runs is renewed: the process was stopped, or its
     heartbeat was late, and no other process has claimed the event since.
 
-    It answers their numbers, and whether others than ``mine`` hold leases still.
+    It returns their numbers, the numbers of those that are ended, and whether workers other than
+    ``mine`` still hold leases.
 
     Attributes:
         mine: The workers of this process.
@@ -281,7 +282,7 @@ class Sweep:
     limit: int = 1000
     signs: Signs | None = None
 
-    def __call__(self, rows: Rows) -> tuple[list[int], bool]:
+    def __call__(self, rows: Rows) -> tuple[list[int], list[int], bool]:
         holders = set(rows.holders()) - set(self.mine)
         alive: dict[str, float] = {}
         for worker, (process, sign) in rows.signs().items():
@@ -293,7 +294,7 @@ class Sweep:
         for number, attempt in rows.lapsed_of(self.mine, self.now):
             if self.running.get(number) == attempt:
                 rows.extend(number, attempt, self.now + self.lease)
-        lapsed = rows.lapsed(self.now, self.limit, self._keep(rows, alive))
+        lapsed, ended = rows.lapsed(self.now, self.limit, self._keep(rows, alive)), list[int]()
         for one in lapsed:
             ending = after_interruption(one.state[3])
             rows.takings.spend_held(one.number, one.state[0], self.now)
@@ -303,10 +304,12 @@ class Sweep:
             unwanted = _is_unwanted(rows, settling)
             rows.end_leases([(one.number, one.state[0])])
             _put(rows, [cancelled(settling) if unwanted else settling])
+            if unwanted or status != _PENDING:
+                ended.append(one.number)
         rows.takings.tidy(self.now)
         if lapsed:
             rows.published.clear_orphans()
-        return [one.number for one in lapsed], bool(holders)
+        return [one.number for one in lapsed], ended, bool(holders)
 
     def _keep(self, rows: Rows, alive: Mapping[str, float]) -> list[str]:
         """Return the living workers whose leases seem to have lapsed because a clock was set."""

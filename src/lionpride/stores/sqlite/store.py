@@ -315,11 +315,11 @@ class SqliteStore(Manage):
             self._signs,
         )
 
-    def _swept_up(self, answer: tuple[list[int], bool]) -> int:
-        numbers, self._others = answer
+    def _swept_up(self, answer: tuple[list[int], list[int], bool]) -> int:
+        numbers, ended, self._others = answer
         self._holding.refresh(numbers)
         if numbers:
-            self._tell_swept(numbers)
+            self._tell_swept(ended)  # another process may have finished the rest by now
             self._bells.ring_ready()
         return len(numbers)
 
