@@ -17,7 +17,9 @@ from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.postgres import PostgresStore
-from lionpride.stores.postgres.news import ENDED, INTERVAL, READY, STEADY, Herald
+from lionpride.stores.postgres.names import Names
+from lionpride.stores.postgres.news import ENDED, INTERVAL, READY, STEADY, Ear, Herald
+from lionpride.stores.postgres.pool import Door
 
 
 class Wire:
@@ -253,6 +255,38 @@ async def test_who_was_cut_off_from_the_news_looks_and_hears_again() -> None:
         await connection.close()
         await producer.close()
         await worker.close()
+
+
+class SlowDoor(Door):
+    """Keeps the first connection back until ``let_go`` is set."""
+
+    def __init__(self, home: Home) -> None:
+        super().__init__(home.url, Names(home.schema, ""), pgbouncer=False, patience=10.0)
+        self.opened: list[asyncpg.Connection] = []
+        self.opens, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def open(self) -> Any:
+        self.opened.append(await super().open())
+        self.opens.set()
+        await self.let_go.wait()
+        return self.opened[-1]
+
+
+async def test_a_listener_that_is_to_reopen_while_it_opens_opens_a_new_connection() -> None:
+    """The pool finds its server read-only, and the listener may have come to the same server."""
+    door, listens = SlowDoor(Home()), asyncio.Event()
+    ear = Ear(door, "news", lambda _: listens.set())
+    ear.open()
+    try:
+        await door.opens.wait()
+        ear.reopen()
+        door.let_go.set()
+        while len(door.opened) < 2 or not ear.listens:
+            listens.clear()
+            await asyncio.wait_for(listens.wait(), 10.0)
+        assert door.opened[0].is_closed()
+    finally:
+        await ear.stop()
 
 
 async def test_what_was_done_just_before_the_store_was_closed_is_heard() -> None:

@@ -1,7 +1,13 @@
 """Connections are lent to one step after another."""
 
-from stores.homes import Home
+import asyncio
 
+import asyncpg
+import pytest
+from stores.homes import Home
+from stores.makers import QUEUE
+
+from lionpride.stores.postgres.link import Db, Link
 from lionpride.stores.postgres.names import Names
 from lionpride.stores.postgres.pool import Door, Pool
 
@@ -21,5 +27,42 @@ async def test_a_connection_that_is_left_in_a_transaction_is_lent_to_nobody_else
         pool.give(other)
         assert await pool.take() is other
         pool.give(other)
+    finally:
+        await pool.close()
+
+
+async def test_a_late_error_of_a_read_only_server_closes_no_newer_connection() -> None:
+    """Of two steps that were under way during a failover, one fails after the other's new try."""
+    home, reopened = Home(), list[str]()
+    names = Names(home.schema, "")
+    door = Door(home.url, names, pgbouncer=False, patience=10.0)
+    pool = Pool(door, 4, lambda: reopened.append("all"))
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def run(*, late: bool) -> int:
+        """Have a step fail once as on a read-only server; return the session of its next try."""
+
+        async def step(db: Db) -> int:
+            if not db.again:
+                await db.run("SET default_transaction_read_only = on")
+                if late:
+                    begun.set()
+                    await go_on.wait()
+                with pytest.raises(asyncpg.ReadOnlySQLTransactionError) as caught:
+                    await db.run("CREATE TABLE {event} ()")
+                raise caught.value
+            session: int = await db.value("SELECT pg_backend_pid()")
+            return session
+
+        how = {"patience": 10.0, "clock": None, "shard": 0, "writes": False, "keeps": False}
+        return await Link(pool, names, QUEUE, where="the server", **how).run(step)
+
+    try:
+        late = asyncio.create_task(run(late=True))
+        await begun.wait()
+        newer = await run(late=False)
+        go_on.set()
+        assert await late == newer
+        assert reopened == ["all"]
     finally:
         await pool.close()

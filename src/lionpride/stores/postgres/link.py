@@ -280,9 +280,10 @@ class Link:
 
     def _lose(self, connection: Connection, error: Exception) -> None:
         """Close a lost connection. If its server is read-only, close all other connections too."""
-        self.pool.drop(connection)
         if is_read_only(error):
-            self.pool.reopen_all()
+            self.pool.drop_all(connection)
+        else:
+            self.pool.drop(connection)
 
     async def _take(self) -> Connection:
         connection = await self.pool.take(self._kept)

@@ -180,8 +180,8 @@ class Ear:
         while True:
             connection = None
             try:
+                self._gone = gone = asyncio.Event()  # before the opening: `reopen` may come in it
                 connection = await self._door.open()
-                self._gone = gone = asyncio.Event()
                 connection.add_termination_listener(lambda _, gone=gone: gone.set())
                 await connection.add_listener(self._channel, self._said)
                 self.listens, wait = True, _AGAIN

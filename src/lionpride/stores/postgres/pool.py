@@ -121,7 +121,7 @@ class Pool:
     Args:
         door: How they are opened.
         size: How many at most.
-        on_reopen: Called by ``reopen_all``, which replaces all connections after a failover.
+        on_reopen: Called when all connections are replaced, after a failover.
 
     Attributes:
         kept: Those that somebody wants to have again; others get them too, but last of all.
@@ -210,16 +210,21 @@ class Pool:
         self._forget(connection)
         self._call()
 
-    def reopen_all(self) -> None:
-        """Close all connections that are open now: the free ones at once, the others when given.
+    def drop_all(self, connection: Connection) -> None:
+        """Close a connection whose server is read-only, and all that are as old as it is.
 
-        One of them found its server read-only, so the server is no longer the primary. Connections
-        that only read would not notice that.
+        Its server is no longer the primary. Connections that only read would not notice that. The
+        free ones are closed at once, the others when given. If all were closed since it was
+        opened, the newer ones stay: they may have reached the new primary.
         """
+        is_old = self._opened.get(connection) != self._generation
+        self.drop(connection)
+        if is_old:
+            return
         self._generation += 1
         free, self._free = self._free, []
-        for connection in free:
-            self.drop(connection)
+        for each in free:
+            self.drop(each)
         self._on_reopen()
 
     def _call(self) -> None:
