@@ -25,12 +25,12 @@ def test_each_limit_is_told_once_and_those_that_are_gone_say_nothing() -> None:
 
 
 def test_what_is_taken_is_set_against_what_there_is() -> None:
-    taken = {
-        "api": Usage("api", 7.0, None, 60.0),
-        "host · a": Usage("host · a", 1.0, None, None),
-        "host · b": Usage("host · b", 2.0, None, None),
-        "unheard": Usage("unheard", 1.0, None, None),
-    }
+    taken = [
+        Usage("api", 7.0, None, 60.0),
+        Usage("host", 1.0, None, None, key="a"),
+        Usage("host", 2.0, None, None, key="b"),
+        Usage("unheard", 1.0, None, None),
+    ]
     gauges = gauges_of(limits_of([WORKER], None), taken)
     assert [(one.name, one.used, one.amount) for one in gauges] == [
         ("api", 7.0, 60.0),
@@ -38,7 +38,7 @@ def test_what_is_taken_is_set_against_what_there_is() -> None:
         ("host · a", 1.0, 2.0),
         ("unheard", 1.0, None),
     ]
-    assert gauges_of([Limit("new", 3)], {}) == [Usage("new", 0.0, 3, None)]
+    assert gauges_of([Limit("new", 3)], []) == [Usage("new", 0.0, 3, None)]
 
 
 def test_slots_are_those_of_all_at_work() -> None:

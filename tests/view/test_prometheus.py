@@ -1,6 +1,7 @@
 """What ``/metrics`` says, as the official client's parser reads it."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ import pytest
 from engine.kit import Hold, Job, answers, background, raises
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from stores.homes import Home
 
 from lionpride.core import Event, Executor, Limit, Processor, Retry
 from lionpride.view.office import Office
@@ -43,9 +45,13 @@ def values(family: Metric, *labels: str) -> dict[Any, float]:
     return found
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
-    return None if request.param == "memory" else f"sqlite:///{tmp_path}/run.db"
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | None]:
+    if request.param == "postgres":
+        home = Home()  # kept until the test is over
+        yield f"{home.url}&lionpride_schema={home.schema}"
+    else:
+        yield None if request.param == "memory" else f"sqlite:///{tmp_path}/run.db"
 
 
 async def test_what_an_executor_has_and_has_done(url: str | None) -> None:
@@ -124,6 +130,43 @@ async def test_what_is_taken_of_limits(url: str | None) -> None:
         found = await read(prometheus)
         assert values(found["lionpride_limit_used"], "limit") == {"requests": 3}
         assert values(found["lionpride_limit_amount"], "limit") == {"requests": 10}
+        hold.let_go()
+        await executor.join()
+    prometheus.close()
+    await office.close()
+    await executor.store.close()
+
+
+class Costly(Job):
+    @property
+    def costs(self) -> dict[str, float]:
+        return {"day · night": 4.0}
+
+    @property
+    def key(self) -> str:
+        return "tenant"
+
+
+async def test_keys_are_told_from_a_limit_that_is_named_as_a_limit_and_a_key_are_shown(
+    url: str | None,
+) -> None:
+    hold = Hold()
+    limits = [Limit("day · night", 10, per=60), Limit("day", 3, per_key=True)]
+    executor = Desk({"limits": limits}, store=url)
+    office = Office(executor)
+    prometheus = Prometheus(office)
+    async with background(executor):
+        await executor.append(Costly(do=hold))
+        await hold.has(1)
+        for keys in (True, False):
+            text = await prometheus.text(keys=keys)
+            found = {each.name: each for each in text_string_to_metric_families(text)}
+            shares = {"day · tenant": (1, 3)} if keys else {}
+            for name, at in (("lionpride_limit_used", 0), ("lionpride_limit_amount", 1)):
+                expected = {"day · night": (4, 10)} | shares
+                assert values(found[name], "limit") == {
+                    limit: pair[at] for limit, pair in expected.items()
+                }
         hold.let_go()
         await executor.join()
     prometheus.close()

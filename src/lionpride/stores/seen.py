@@ -73,19 +73,27 @@ class Runs(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """How much is taken of a limit now.
+    """How much is taken of a limit now, or of the share of one key.
 
     Attributes:
+        pool: The pool of the limit.
         amount: Of how much; None if nobody says.
         per: The length of its window in seconds; None: what runs at once.
         paused: Nothing is to be had before this time; 0: it is not paused.
+        key: The key whose share it is; None for a limit without keys.
     """
 
-    name: str
+    pool: str
     used: float
     amount: float | None
     per: float | None
     paused: float = 0.0
+    key: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The pool, and the key if there is one, for people."""
+        return self.pool if self.key is None else f"{self.pool} · {self.key}"
 
 
 @runtime_checkable

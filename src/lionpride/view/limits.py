@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from time import time
 from typing import Final
 
@@ -37,25 +37,25 @@ def slots_of(workers: Iterable[WorkerRecord]) -> tuple[int, int]:
     return running, sum(one.about.slots for one in known if one.about is not None)
 
 
-def taken_here(limits: Iterable[Limit]) -> dict[str, Usage]:
+def taken_here(limits: Iterable[Limit]) -> list[Usage]:
     """What is taken of limits that this process counts in memory."""
     now = asyncio.get_running_loop().time()  # what their accounts go by
-    found = {}
+    found = []
     for limit in limits:
         for key, account in limit.accounts.items():
-            name = limit.pool if key is None else f"{limit.pool} · {key}"
             used = account.used(max(now, account.last))
             paused = time() + account.paused - now if account.paused > now else 0.0
-            found[name] = Usage(name, used, limit.amount, limit.per, paused)
+            found.append(Usage(limit.pool, used, limit.amount, limit.per, paused, key))
     return found
 
 
-def gauges_of(limits: Iterable[Limit], known: Mapping[str, Usage]) -> list[Usage]:
+def gauges_of(limits: Iterable[Limit], known: Iterable[Usage]) -> list[Usage]:
     """Each limit, or the most used of its shares; and what is taken of any that nobody names."""
-    gauges, rest = [], dict(known)
+    gauges, by_pool = [], dict[str, list[Usage]]()
+    for one in known:
+        by_pool.setdefault(one.pool, []).append(one)
     for limit in limits:
-        names = [name for name in rest if name.partition(" · ")[0] == limit.pool]
-        shares = sorted((rest.pop(name) for name in names), key=lambda one: -one.used)
+        shares = sorted(by_pool.pop(limit.pool, ()), key=lambda one: -one.used)
         shares = shares[:MOST] or [Usage(limit.pool, 0.0, limit.amount, limit.per)]
         gauges += [one._replace(amount=float(limit.amount), per=limit.per) for one in shares]
-    return [*gauges, *rest.values()]
+    return [*gauges, *(one for rest in by_pool.values() for one in rest)]

@@ -223,13 +223,13 @@ class Office:
 
     async def usage(self) -> Sequence[Usage]:
         """What is taken of limits, and of how much, as far as anybody at work says."""
-        known: dict[str, Usage] = {}
+        known: dict[tuple[str, str | None], Usage] = {}
         for some in await self._each(lambda seen: seen.usage()):
-            known |= {one.name: one for one in some}
+            known |= {(one.pool, one.key): one for one in some}
         limits = limits_of(await self.workers(), self.executor)
         if self.executor is not None and not isinstance(self.executor.store, Shows):
-            known = taken_here(limits)
-        return gauges_of(limits, known)
+            return gauges_of(limits, taken_here(limits))
+        return gauges_of(limits, known.values())
 
 
 async def _check_made(store: Any, name: str) -> None:

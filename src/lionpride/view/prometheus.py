@@ -105,7 +105,7 @@ class Prometheus:
             "Workers that are at work.",
             [({"queue": queue}, alive.count(queue)) for queue in counts],
         )
-        usage = [one for one in await office.usage() if keys or " · " not in one.name]
+        usage = [one for one in await office.usage() if keys or one.key is None]
         taken = [({"limit": each.name}, each.used) for each in usage]
         yield _gauge("limit_used", "What is taken of each limit.", taken)
         amounts = [({"limit": one.name}, one.amount) for one in usage if one.amount is not None]

@@ -121,7 +121,7 @@ def gauge_of(usage: Usage, can_change: bool) -> dict[str, Any]:
     span = "at once" if usage.per is None else f"in {wait(usage.per)}"
     found = gauge_for(usage.name, usage.used, usage.amount, span)
     paused = duration(usage.paused - time()) if usage.paused > time() else ""
-    return found | {"paused": paused, "change": can_change and " · " not in usage.name}
+    return found | {"paused": paused, "change": can_change and usage.key is None}
 
 
 def gauge_for(name: str, used: float, amount: float | None, span: str) -> dict[str, Any]:

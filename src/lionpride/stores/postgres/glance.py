@@ -11,6 +11,7 @@ from uuid import UUID
 from ...model.execution import EventStatus
 from ..record import Record
 from ..seen import Runs, Sought, Stay, Usage
+from ..sql.takings import usage_of
 from . import reading
 from .link import Db
 from .seeking import WIDELY, count_of, numbers_of
@@ -144,10 +145,9 @@ class Glance:
                 rest[name] = taken, paused if paused > now else 0.0
             none = 0.0, 0.0
             return [
-                Usage(
-                    name.replace("\x1f", " · "),
+                usage_of(
+                    name,
                     held[name] + (rest.get(name, none)[0] if per else 0.0),
-                    None,
                     per,
                     rest.get(name, none)[1],
                 )

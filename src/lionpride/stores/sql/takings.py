@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from ...rules.limits import Limit
+from ..seen import Usage
 
-__all__ = ("AHEAD", "FINE", "Held", "Pool", "instant", "pool_of")
+__all__ = ("AHEAD", "FINE", "Held", "Pool", "instant", "pool_of", "usage_of")
 
 FINE: Final = 4096
 """Parts of a window: what is taken in one of them after another shares an instant."""
@@ -21,6 +22,12 @@ AHEAD: Final = 1.0
 def pool_of(limit: Limit, key: str | None) -> str:
     """The name in the store."""
     return f"{limit.pool}\x1f{key}" if limit.per_key else limit.pool
+
+
+def usage_of(name: str, used: float, per: float | None, paused: float) -> Usage:
+    """How much is taken of a pool, by its name in the store."""
+    pool, has_key, key = name.partition("\x1f")
+    return Usage(pool, used, None, per, paused, key if has_key else None)
 
 
 class Pool(NamedTuple):

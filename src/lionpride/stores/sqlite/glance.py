@@ -21,6 +21,7 @@ import apsw
 from ...model.execution import EventStatus
 from ..record import Record
 from ..seen import Runs, Sought, Stay, Usage
+from ..sql.takings import usage_of
 from .file import connect, speaking
 from .look import Look
 from .reader import Reader
@@ -198,10 +199,9 @@ def _usage(db: apsw.Connection) -> list[Usage]:
         paused[name] = until if until > now else 0.0
     query = "SELECT total(amount) FROM taken WHERE pool = ? AND at > ?"
     return [
-        Usage(
-            name.replace("\x1f", " · "),
+        usage_of(
+            name,
             held[name] + float(db.execute(query, (name, now - per)).get if per else 0.0),
-            None,
             per,
             paused.get(name, 0.0),
         )
