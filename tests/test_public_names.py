@@ -14,26 +14,6 @@ from lionpride import core, errors
 
 ROOT = Path(__file__).parents[1]
 
-NAMES = {
-    "Defer",
-    "Element",
-    "Event",
-    "EventStatus",
-    "Execution",
-    "Executor",
-    "Flow",
-    "Limit",
-    "Pile",
-    "Processor",
-    "Progress",
-    "Progression",
-    "RateLimited",
-    "Retry",
-    "Skip",
-    "Transition",
-    "Unset",
-}
-
 ERRORS = {
     "AccessError",
     "ConfigurationError",
@@ -51,6 +31,29 @@ ERRORS = {
     "StoreError",
     "UnknownClassError",
     "ValidationError",
+}
+
+NAMES = ERRORS | {
+    "AttemptContext",
+    "Defer",
+    "Element",
+    "Event",
+    "EventStatus",
+    "Execution",
+    "Executor",
+    "Flow",
+    "Job",
+    "JobEvent",
+    "Limit",
+    "Pile",
+    "Processor",
+    "Progress",
+    "Progression",
+    "Retry",
+    "Transition",
+    "Unset",
+    "current",
+    "job",
 }
 
 PEERS = """

@@ -5,6 +5,9 @@ import textwrap
 
 import pytest
 
+from lionpride.cli import main
+from lionpride.cli.building import build
+from lionpride.cli.place import place_of
 from lionpride.cli.target import load_target, load_targets
 from lionpride.cli.usage import UsageError
 from lionpride.core import Event, Executor, Processor
@@ -81,7 +84,7 @@ def test_a_nested_class_can_be_named(job):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("job_for_target.py", ["names no class", "file.py:Class"]),
+        ("job_for_target.py", ["names no class", "file.py:NAME"]),
         (":Resize", ["names no class"]),
         ("job_for_target.py:", ["names no class"]),
         ("gone.py:Resize", ["gone.py", "no file", "check the path"]),
@@ -166,3 +169,102 @@ def test_an_event_that_does_nothing_is_no_target_of_a_run(tmp_path, monkeypatch)
     with pytest.raises(UsageError, match=r"Idle does nothing: write `async def _invoke"):
         load_target(f"{path}:Idle")
     sys.modules.pop("idle_for_target")
+
+
+FRONT = """
+    from lionpride import Event, Executor, current, job
+
+    @job
+    async def fetch(url: str) -> str:
+        return url.upper()
+
+    class Square(Event):
+        number: int
+
+        async def _invoke(self) -> int:
+            return self.number**2
+
+    @job
+    async def alone(x: int) -> int:
+        return x
+
+    def not_a_job(x: int) -> int:
+        return x
+
+    crawler = Executor.of(fetch, concurrency_limit=3, name="crawler")
+    mixed = Executor.of(fetch, Square, queue="mixed")
+
+    class Own(Executor):
+        processor_type = type(crawler).processor_type
+
+    own = Own()
+"""
+
+
+@pytest.fixture
+def front(job, tmp_path):
+    """The file of functions under `@job`, and of executors at the top of a module."""
+    (tmp_path / "front_for_target.py").write_text(textwrap.dedent(FRONT))
+    return "front_for_target.py"
+
+
+def test_a_function_under_job_is_a_target(front):
+    target = load_target(f"{front}:fetch")
+    assert issubclass(target.event_type, Event)
+    assert target.event_type.class_name(full=True) == "front_for_target.fetch"
+
+
+def test_an_executor_of_a_module_is_made_again_over_the_store_of_the_command(front, tmp_path):
+    target = load_target(f"{front}:crawler")
+    place = place_of(str(tmp_path / "run.db"))
+    executor = build(target, {"queue_capacity": 5}, place, None)
+    assert executor.processor_config == {"concurrency_limit": 3, "queue_capacity": 5}
+    assert executor.states.name == "crawler"
+    assert (executor.store.queue, str(executor.store.path)) == (
+        "front_for_target.fetch",
+        str(tmp_path / "run.db"),
+    )
+
+
+def test_an_executor_of_several_types_is_a_target_of_a_worker(front):
+    (target,) = load_targets(f"{front}:mixed")
+    assert [each.__name__ for each in target.executor_type.named_types] == ["fetch", "Square"]
+    assert build(target, {}, None, None).store.queue == "mixed"
+    with pytest.raises(UsageError, match=r"several event types \(fetch, Square\): name one"):
+        load_target(f"{front}:mixed")
+
+
+def test_a_module_stands_for_the_executors_at_its_top(front):
+    names = [target.name.partition(":")[2] for target in load_targets(front)]
+    assert names == ["Own", "crawler", "mixed", "alone"]
+
+
+def test_a_worker_takes_the_store_of_the_executor_unless_another_is_named(
+    front, tmp_path, monkeypatch, capfd
+):
+    (tmp_path / "stored_for_target.py").write_text(
+        "from lionpride import Executor\nfrom front_for_target import fetch\n"
+        "stored = Executor.of(fetch, store='sqlite:///own.db')\n"
+    )
+    (tmp_path / "in.jsonl").write_text('{"url": "a"}\n')
+    run = ["run", "stored_for_target.py:stored", "--input", "in.jsonl"]
+    assert main([*run]) == 0
+    assert main([*run, "--store", "other.db"]) == 0
+    assert (tmp_path / "own.db").exists()
+    assert (tmp_path / "other.db").exists()
+    assert main(["work", "stored_for_target.py:stored", "--until-empty"]) == 0
+    assert (
+        "working on front_for_target.fetch (0 pending) of sqlite:///own.db" in capfd.readouterr()[1]
+    )
+    assert main(["work", f"{front}:crawler", "--until-empty"]) == 2
+    assert "--store is needed, since no executor has a store" in capfd.readouterr()[1]
+
+
+def test_a_function_without_job_is_named_with_the_remedy(front):
+    with pytest.raises(UsageError, match="write `@job` above `def not_a_job`"):
+        load_target(f"{front}:not_a_job")
+
+
+def test_an_executor_that_cannot_be_made_again_is_named_with_the_remedy(front):
+    with pytest.raises(UsageError, match=r"name its class Own, or make it with Executor.of"):
+        load_target(f"{front}:own")

@@ -298,7 +298,7 @@ def test_several_share_a_store_and_one_that_is_killed_is_not_missed(place):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("two.py",), ["two.py:Other", "run the queue 'two.Mail'", "file.py:Class"]),
+        (("two.py",), ["two.py:Other", "run the queue 'two.Mail'", "file.py:NAME"]),
         (("jobs.py", "--queue", "q"), ["--queue", "name one of them: jobs.py:Mailer"]),
         (("empty.py",), ["empty.py", "no Event that does something"]),
         (("gone.py",), ["no file gone.py"]),

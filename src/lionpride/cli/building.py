@@ -73,7 +73,9 @@ def build(
     Raises:
         UsageError: if it cannot be made so.
     """
-    how: dict[str, Any] = {"processor_config": dict(limits)} if limits else {}
+    how: dict[str, Any] = dict(target.made_with)
+    if limits:
+        how["processor_config"] = {**how.get("processor_config", {}), **limits}
     if place is not None:
         how["store"] = place.url
         if queue is not None:

@@ -16,7 +16,7 @@ from .place import STORE, Place, place_of
 from .resume import Fresh
 from .source import open_source
 from .streams import claim_stdout, tell
-from .target import load_target
+from .target import Target, load_target
 from .usage import UsageError, positive_seconds, queue_name
 
 __all__ = ["add"]
@@ -43,7 +43,8 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "target",
         metavar="TARGET",
-        help="file.py:Class or package.module:Class, an Event or an Executor",
+        help="file.py:NAME or package.module:NAME: an event class, a function under @job, or an "
+        "executor",
     )
     parser.add_argument(
         "--input",
@@ -114,13 +115,13 @@ def run(options: argparse.Namespace) -> int:
         UsageError: if the command cannot be carried out; nothing was run then.
     """
     limits = limits_of(options)
-    place = _place(options)
     with ExitStack() as stack:
         claimed = [f"--{name}" for name in ("output", "timeline") if vars(options)[name] == "-"]
         if len(claimed) > 1:
             raise UsageError("--output - and --timeline -: only one can have standard output")
         stdout = stack.enter_context(claim_stdout(claimed[0])) if claimed else None
         target = load_target(options.target)
+        place = _place(options, target)
         defaults = read_defaults(target.event_type, options.defaults)
         taken = _files_of(place)
         check_other_file("--input", options.input, taken)
@@ -158,14 +159,15 @@ def _files_of(place: Place | None) -> list[tuple[str, str]]:
     return [("--store", f"{place.path}{tail}") for tail in ("", "-wal", "-shm", "-turn")]
 
 
-def _place(options: argparse.Namespace) -> Place | None:
-    """Where events are kept; None for memory.
+def _place(options: argparse.Namespace, target: Target) -> Place | None:
+    """Where events are kept: ``--store``, or the store of the executor; None for memory.
 
     Raises:
         UsageError: if an option makes no sense without a store, or STORE is none.
     """
-    if options.store is not None:
-        return place_of(options.store)
+    store = target.store if options.store is None else options.store
+    if store is not None:
+        return place_of(store)
     if options.fresh is not Fresh.NEVER or options.queue is not None:
         name = "--queue" if options.queue is not None else "--fresh"
         raise UsageError(f"{name} does nothing without --store: name a file, such as run.db")

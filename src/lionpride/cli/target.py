@@ -1,4 +1,7 @@
-"""Find the class that a command line names: ``file.py:Class`` or ``package.module:Class``.
+"""Find what a command line names: ``file.py:NAME`` or ``package.module:NAME``.
+
+The name is that of a class of events or of an executor class, of a function under ``@job``, or of
+an executor that ``Executor.of`` made at the top of the module.
 
 A file is imported under its stem, as if the directory it is in were searched first, which is
 what ``python file.py`` does; so the events of ``job.py`` have the registry key ``job.Class``
@@ -11,7 +14,9 @@ import argparse
 import difflib
 import importlib
 import importlib.util
+import inspect
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +28,7 @@ from .usage import UsageError
 
 __all__ = ["Target", "add_targets", "executor_for", "load_target", "load_targets"]
 
-FORMS = "write file.py:Class or package.module:Class"
+FORMS = "write file.py:NAME or package.module:NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,23 @@ class Target:
     executor_type: type[Executor]
     is_plain: bool = False
 
+    @property
+    def made_with(self) -> Mapping[str, Any]:
+        """The arguments of an executor that ``Executor.of`` made."""
+        return self.executor_type.made_with
+
+    @property
+    def store(self) -> str | None:
+        """The URL of the store that the executor was made with; None for memory."""
+        store = self.made_with.get("store")
+        return store if isinstance(store, str) and store != "memory://" else None
+
 
 def load_target(text: str, *, any_event: bool = False) -> Target:
     """Import what `text` names and make an executor class of it.
 
     Args:
-        text: file.py:Class or package.module:Class.
+        text: file.py:NAME or package.module:NAME.
         any_event: Whether an executor may be for events of whatever class.
 
     Raises:
@@ -58,6 +74,10 @@ def load_target(text: str, *, any_event: bool = False) -> Target:
         raise UsageError(f"TARGET {text!r} names no class: {FORMS}{_offer(text)}")
     module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
     found = _find(module, place, name)
+    if isinstance(found, Executor):
+        return _target_of(text, found, any_event)
+    if inspect.isroutine(found):
+        raise UsageError(f"{text} is a function: write `@job` above `def {name}`")
     if not isinstance(found, type):
         raise UsageError(f"{text} is not a class but {one_line(repr(found))[:60]}: {FORMS}")
     if issubclass(found, Executor):
@@ -96,24 +116,49 @@ def load_targets(text: str) -> list[Target]:
         return [load_target(text, any_event=True)]
     module = _import_file(Path(text)) if _is_file(text) else _import_module(text)
     found = {name: getattr(module, name) for name in _runnable(module, inside=True)}
-    executors = [name for name, kind in found.items() if issubclass(kind, Executor)]
-    whole = [name for name in executors if _is_whole(found[name])]
-    targets = [load_target(f"{text}:{name}", any_event=True) for name in whole]
-    taken = {target.event_type for target in targets}
+    executors = [name for name, value in found.items() if _can_run(value)]
+    targets = [load_target(f"{text}:{name}", any_event=True) for name in executors]
+    taken = {kind for target in targets for kind in _event_types(target)}
     targets += [
         Target(f"{text}:{name}", kind, executor_for(kind), is_plain=True)
         for name, kind in found.items()
-        if issubclass(kind, Event) and kind not in taken and _does_something(kind)
+        if isinstance(kind, type) and issubclass(kind, Event)
+        if kind not in taken and _does_something(kind)
     ]
     if not targets:
         raise UsageError(f"{text} defines no Event that does something, and no Executor of one")
     return targets
 
 
-def _is_whole(executor_type: type[Executor]) -> bool:
-    """Whether an executor class says what its events are; else it is the base of others."""
-    processor_type = getattr(executor_type, "processor_type", None)
-    return getattr(processor_type, "event_type", None) is not None
+def _can_run(value: Any) -> bool:
+    """Whether it is an executor of ``Executor.of``, or an executor class with an event type."""
+    if isinstance(value, Executor):
+        return bool(value.named_types)
+    processor_type = getattr(value, "processor_type", None)
+    is_class = isinstance(value, type) and issubclass(value, Executor)
+    return is_class and getattr(processor_type, "event_type", None) is not None
+
+
+def _event_types(target: Target) -> tuple[type[Event], ...]:
+    return target.executor_type.named_types or (target.event_type,)
+
+
+def _target_of(text: str, executor: Executor, any_event: bool) -> Target:
+    """The target of an executor at the top of a module.
+
+    Raises:
+        UsageError: if ``Executor.of`` has not made it; or if it has several event types.
+    """
+    kind = type(executor)
+    if not kind.named_types:
+        raise UsageError(
+            f"{text} is an executor that cannot be made again over another store: name its class "
+            f"{kind.__name__}, or make it with Executor.of(...)"
+        )
+    if len(kind.named_types) > 1 and not any_event:
+        names = ", ".join(each.__name__ for each in kind.named_types)
+        raise UsageError(f"{text} has several event types ({names}): name one of them")
+    return Target(text, executor.event_type, kind)
 
 
 def _does_something(event_type: type[Event]) -> bool:
@@ -129,10 +174,8 @@ def _check_does_something(text: str, event_type: type[Event]) -> None:
 
 
 def executor_for(event_type: type[Event]) -> type[Executor]:
-    """Build the plain Processor and Executor classes around one class of events."""
-    name, where = event_type.__name__, {"__module__": event_type.__module__}
-    processor = type(f"{name}Processor", (Processor,), {"event_type": event_type, **where})
-    return type(f"{name}Executor", (Executor,), {"processor_type": processor, **where})
+    """Return the executor class that ``Executor.of`` makes of one class of events."""
+    return type(Executor.of(event_type))
 
 
 def _event_type(text: str, executor_type: type[Executor], any_event: bool) -> type[Event]:
@@ -159,7 +202,7 @@ def _is_file(place: str) -> bool:
 
 def _import_file(path: Path) -> ModuleType:
     if path.is_dir():
-        raise UsageError(f"{path} is a directory: name a .py file in it, as file.py:Class")
+        raise UsageError(f"{path} is a directory: name a .py file in it, as file.py:NAME")
     if not path.is_file():
         raise UsageError(f"no file {path} in {Path.cwd()}: check the path{_near(path)}")
     stem, path = path.stem, path.resolve()
@@ -194,7 +237,7 @@ def _import_module(name: str) -> ModuleType:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise UsageError(
                 f"no module {name!r} in {Path.cwd()} or among the installed packages: "
-                "check the name, or write the path as file.py:Class"
+                "check the name, or write the path as file.py:NAME"
             ) from error
         raise UsageError(_broken(name, error)) from error
     except KeyboardInterrupt:
@@ -235,7 +278,7 @@ def _find(module: ModuleType, place: str, name: str) -> Any:
                     else "it defines no Event and no Executor"
                 )
             )
-            raise UsageError(f"{place} has no class {name!r}: {hint}") from None
+            raise UsageError(f"{place} has no {name!r}: {hint}") from None
     return found
 
 
@@ -244,11 +287,14 @@ def _runnable(module: ModuleType, *, inside: bool = False) -> list[str]:
     return sorted(
         name
         for name, value in vars(module).items()
-        if isinstance(value, type)
-        and issubclass(value, (Event, Executor))
-        and (
-            value.__module__ == module.__name__
-            or (inside and value.__module__.startswith(f"{module.__name__}."))
+        if isinstance(value, Executor)
+        or (
+            isinstance(value, type)
+            and issubclass(value, (Event, Executor))
+            and (
+                value.__module__ == module.__name__
+                or (inside and value.__module__.startswith(f"{module.__name__}."))
+            )
         )
     )
 

@@ -54,13 +54,12 @@ def add(commands: Commands) -> None:
         "targets",
         metavar="TARGET",
         nargs="+",
-        help="file.py or package.module, for all its Executors and Events; or file.py:Class",
+        help="file.py or package.module, for all executors, events and jobs in it; or file.py:NAME for one",
     )
     parser.add_argument(
         "--store",
         metavar="STORE",
-        required=True,
-        help=STORE,
+        help=f"{STORE}; by default the store that the executors were made with",
     )
     parser.add_argument(
         "--queue",
@@ -95,13 +94,30 @@ def work(options: argparse.Namespace) -> int:
     Raises:
         UsageError: if the command cannot be carried out; nothing was run then.
     """
-    limits, place = dict(limits_of(options)), place_of(options.store)
+    limits = dict(limits_of(options))
     if options.fail_unreadable:
         limits["fail_unreadable"] = True
     targets = [target for text in options.targets for target in load_targets(text)]
+    place = _place(options.store, targets)
     jobs = _jobs(targets, list(dict.fromkeys(options.queues)))
     with Interrupts(options.grace) as interrupts:
         return asyncio.run(_work(jobs, limits, place, options, interrupts))
+
+
+def _place(store: str | None, targets: Sequence[Target]) -> Place:
+    """Where the events are: ``--store``, or the one store of all executors.
+
+    Raises:
+        UsageError: if no store was given, or the executors have several.
+    """
+    if store is not None:
+        return place_of(store)
+    stores = {target.store for target in targets}
+    found = stores.pop() if len(stores) == 1 else None
+    if found is None:
+        problem = "the executors have several stores" if stores else "no executor has a store"
+        raise UsageError(f"--store is needed, since {problem}: name a file, such as run.db")
+    return place_of(found)
 
 
 def _jobs(targets: Sequence[Target], queues: Sequence[str]) -> list[Job]:
@@ -225,5 +241,5 @@ def _check_queue(executors: Sequence[Executor], target: Target) -> None:
     if any(each.store.queue == last.store.queue for each in others):
         raise UsageError(
             f"{target.name} and another target run the queue {last.store.queue!r}: name one of "
-            "them, as file.py:Class"
+            "them, as file.py:NAME"
         )

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from ..engine.attempt_context import AttemptContext, current
 from ..engine.event import Event
 from ..engine.executor import Executor
+from ..engine.job import Job, JobEvent, job
 from ..engine.processor import Processor
-from ..errors import RateLimited, Skip
+from ..errors import (
+    AccessError,
+    ConfigurationError,
+    EventCancelledError,
+    ExecutionError,
+    ExistsError,
+    LionprideError,
+    LionTimeoutError,
+    NotFoundError,
+    OperationError,
+    QueueFullError,
+    RateLimited,
+    RestartedError,
+    Skip,
+    StoreError,
+    ValidationError,
+)
 from ..model.element import Element
 from ..model.execution import EventStatus, Execution
 from ..model.flow import Flow
@@ -19,21 +37,39 @@ from ..rules.limits import Limit
 from ..rules.transition import Transition
 
 __all__ = (
+    "AccessError",
+    "AttemptContext",
+    "ConfigurationError",
     "Defer",
     "Element",
     "Event",
+    "EventCancelledError",
     "EventStatus",
     "Execution",
+    "ExecutionError",
     "Executor",
+    "ExistsError",
     "Flow",
+    "Job",
+    "JobEvent",
     "Limit",
+    "LionTimeoutError",
+    "LionprideError",
+    "NotFoundError",
+    "OperationError",
     "Pile",
     "Processor",
     "Progress",
     "Progression",
+    "QueueFullError",
     "RateLimited",
+    "RestartedError",
     "Retry",
     "Skip",
+    "StoreError",
     "Transition",
     "Unset",
+    "ValidationError",
+    "current",
+    "job",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import weakref
 from abc import abstractmethod
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ from ..rules.metering import Limits
 from ..stores.contract import Foreign, Immediate, Store
 from .background import Background
 from .intake import Intake
+from .lifespan import Factory, Lifespan
 from .processor import CONCURRENCY, REFRESH, Processor
 from .settings import arguments, seconds
 
@@ -39,12 +41,19 @@ class Control(Intake):
         config: Settings for the processor's ``__init__``.
         grace: Seconds that running events get to end when ``async with`` is left.
         owns_store: Whether the store is closed then.
+        lifespan: Returns the async context manager of the executor's resources; None for none.
     """
 
     processor_type: ClassVar[type[Processor]]
 
     def __init__(
-        self, store: Store, config: Mapping[str, Any], *, grace: float, owns_store: bool
+        self,
+        store: Store,
+        config: Mapping[str, Any],
+        *,
+        grace: float,
+        owns_store: bool,
+        lifespan: Factory | None,
     ) -> None:
         super().__init__(store)
         self.processor_config = config
@@ -52,6 +61,10 @@ class Control(Intake):
         self._owns_store = owns_store
         self._room = config.get("max_queue_size")
         self._background: Background | None = None
+        self._lifespan: Lifespan | None = None
+        if lifespan is not None:
+            executor = weakref.ref(self)
+            self._lifespan = Lifespan(lambda: lifespan(executor()))
 
     @abstractmethod
     def _open_door(self) -> None:
@@ -68,7 +81,8 @@ class Control(Intake):
             given = {"pile": self.states.items, "executor": self}
             kind = self.processor_type
             processor = kind(**arguments(kind, self.processor_config, given))
-            processor.attach(self._store, self._observers, self._grace)
+            executor = weakref.ref(self)
+            processor.attach(self._store, self._observers, self._grace, executor, self._lifespan)
             self._room = processor.max_queue_size
             self._limits = processor.limits_by_name
             self._usual_type = None if self._limits else self._event_type
@@ -249,17 +263,22 @@ class Control(Intake):
 
         Raises:
             OperationError: if it runs already.
+            Exception: what the ``lifespan`` raised; nothing runs then.
         """
         if self._background is not None:
             raise OperationError("the executor runs already: enter `async with` once at a time")
         await self.start()
         assert self.processor is not None
+        if self._lifespan is not None:
+            await self._lifespan.enter()
         self._background = Background(self.processor, self._grace)
         try:
             await asyncio.sleep(0)  # the worker has begun when this returns
         except BaseException:  # if the caller is cancelled here, `__aexit__` is never called
             background, self._background = self._background, None
             await background.leave(grace=0.0)
+            if self._lifespan is not None:
+                await self._lifespan.leave()
             raise
         return self
 
@@ -277,10 +296,14 @@ class Control(Intake):
         """
         background, self._background = self._background, None
         assert background is not None
-        await background.leave()
-        await self._tell_what_is_left(left_well=kind is None)
-        if self._owns_store:
-            await self._store.close()
+        try:
+            await background.leave()
+            if self._lifespan is not None:
+                await self._lifespan.leave()
+        finally:
+            await self._tell_what_is_left(left_well=kind is None)
+            if self._owns_store:
+                await self._store.close()
         background.conclude(error)
 
     async def _tell_what_is_left(self, *, left_well: bool) -> None:

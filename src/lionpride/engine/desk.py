@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
-from ..errors import ExecutionError, NotFoundError, OperationError
+from pydantic import ValidationError as PydanticError
+
+from ..errors import ExecutionError, LionprideError, NotFoundError, OperationError, StoreError
 from ..model.container import IdLike
 from ..model.element import as_id
 from ..model.execution import TERMINAL, EventStatus
@@ -19,6 +21,7 @@ from ..model.work import Work
 from ..rules.metering import Limits
 from ..stores.absent import not_here
 from ..stores.contract import Cancelled, Immediate, Named, Store
+from ..stores.record import Record
 from ..stores.states import States
 from .event import Event
 from .observers import AppendWrapper, Listener, Observer, Observers, Picks, Wrapper
@@ -28,7 +31,10 @@ from .statuses import Statuses
 if TYPE_CHECKING:
     from ..rules.why import Why
 
-__all__ = ("Desk", "answer")
+__all__ = ("Desk", "Returns", "ReturnsPlainly", "answer")
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 _PENDING = EventStatus.PENDING
 _DOUBT: Final = 5.0
@@ -40,6 +46,18 @@ _PAGE: Final = 500
 logger = logging.getLogger("lionpride")
 
 _CLEANED = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
+
+
+class Returns(Protocol[R_co]):
+    """An event whose ``_invoke`` is async, for the type of its result."""
+
+    def _invoke(self) -> Coroutine[Any, Any, R_co]: ...
+
+
+class ReturnsPlainly(Protocol[R_co]):
+    """An event whose ``_invoke`` is a plain function, for the type of its result."""
+
+    def _invoke(self) -> R_co: ...
 
 
 class Desk(Statuses):
@@ -67,7 +85,13 @@ class Desk(Statuses):
         """The events that this process holds, as a live Flow with a progression a status."""
         return self._store.states
 
-    async def result(self, event: Event | IdLike) -> Any:
+    @overload
+    async def result(self, event: Returns[R]) -> R: ...
+    @overload
+    async def result(self, event: ReturnsPlainly[R]) -> R: ...
+    @overload
+    async def result(self, event: IdLike) -> Any: ...
+    async def result(self, event: Any) -> Any:
         """Wait until an event has ended, and return its response.
 
         It waits for ever if nothing runs the executor; in memory, where nobody else can run it,
@@ -85,6 +109,32 @@ class Desk(Statuses):
         while state.arrival is not None and state.status not in TERMINAL:
             await self._next_ending(held)
         return answer(held)
+
+    async def get(self, event: Event | IdLike) -> Event | Record:
+        """Return an event, whichever process has it.
+
+        Returns:
+            The event; or its Record, if this process has not defined its class or cannot read it.
+
+        Raises:
+            NotFoundError: if it is not here, or was removed.
+            ValidationError: if it is no id.
+        """
+        uid = as_id(event)
+        try:
+            found = await self._store.find(uid)
+        except LionprideError as error:
+            if isinstance(error, StoreError):
+                raise
+            found = None  # its class is not defined here, or refuses its data
+        except PydanticError:
+            found = None
+        if isinstance(found, Event):
+            return found
+        (record,) = await self._store.get((uid,))
+        if record is None:
+            raise _not_here(event, self._store.queue)
+        return record
 
     async def _next_ending(self, event: Event) -> None:
         """Return when an event may have ended; it may have been retried since."""

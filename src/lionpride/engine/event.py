@@ -18,6 +18,7 @@ from ..model.unset import Unset
 from ..model.work import Work, state_costs
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, alone, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
+from .attempt_context import RUNNING
 from .reporting import checked_progress, report
 from .threads import Threads, is_plain
 from .workshop import INSIDE
@@ -164,14 +165,14 @@ class Event(Work):
                 "event can stream itself; use executor.stream(event) to follow it, or "
                 "event.as_fresh_event() to do the same again"
             )
-        clock = asyncio.get_running_loop().time
+        clock, running = asyncio.get_running_loop().time, _attempt_of(self)
         began, chunks = clock(), list[Any]()
         state.become(EventStatus.PROCESSING)
         state.own["_solo"] = None
         outcome: Outcome = Completion(chunks, 0.0)
         try:
             async with aclosing(limited(chunks_of(self, Event, _ALONE), self)) as source:
-                async for chunk in source:
+                while (chunk := await _next_chunk(source, running)) is not _END:
                     chunks.append(chunk)
                     yield chunk
         except BaseException as error:
@@ -183,6 +184,23 @@ class Event(Work):
             outcome.response, outcome.duration = chunks, clock() - began
             apply(state, outcome)
             del state.own["_solo"]
+
+
+def _attempt_of(event: Event) -> tuple[Event, int]:
+    """The attempt of an event that runs without an executor, for ``current()``."""
+    return event, event.__dict__.get("_attempt", 0)
+
+
+async def _next_chunk(source: AsyncIterator[Any], running: tuple[Event, int]) -> Any:
+    """Return the next chunk of a stream, or ``_END``; ``current()`` is set meanwhile."""
+    token = RUNNING.set(running)
+    try:
+        return await anext(source, _END)
+    finally:
+        RUNNING.reset(token)
+
+
+_END: Final = object()
 
 
 class Solo:
@@ -205,6 +223,7 @@ class Solo:
         guard = self._guard = Guard(task, self._leave_behind)
         clock = asyncio.get_running_loop().time
         began = clock()
+        RUNNING.set(_attempt_of(self._event))  # the context is this task's own
         outcome = await perform(
             self._event,
             guard,

@@ -33,7 +33,7 @@ class Exchange(Hands):
     def __init__(self, shop: Workshop) -> None:
         super().__init__(shop.most)
         self.shop = shop
-        self._context.run(INSIDE.set, Badge(shop.mark, self._loop))
+        self._context.run(INSIDE.set, Badge(shop.mark, self._loop, shop.executor))
         self._claiming = 0  # claims under way
         self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, TypeVar, Unpack
+from typing import Any, ClassVar, Self, TypeVar, Unpack, cast, overload
 
 from ..errors import ConfigurationError, OperationError
 from ..model import registry
@@ -16,25 +16,32 @@ from ..stores.contract import Immediate, Prompt, Store
 from ..stores.intake import are_new
 from ..stores.open import open_store
 from .control import Control
+from .desk import Returns, ReturnsPlainly
 from .event import Event
+from .factory import Permission, Settings, checked_types, executor_class
+from .factory import processor_config as settings_of
+from .job import Job
+from .lifespan import Factory
 from .line import Line
 from .processor import CONCURRENCY, GRACE, Processor
 from .settings import check_keys, check_settings, checked_config, checked_priority, seconds
-from .terms import Asked, terms_of
+from .terms import Asked, RunOptions, terms_of
 
 __all__ = ("Executor",)
 
 E = TypeVar("E", bound=Event)
+R = TypeVar("R")
 
 _PENDING = EventStatus.PENDING
 
 
 class Executor(Control):
-    """Keeps events by status, and has a processor run them.
+    """Accepts events, runs them by priority within limits, and keeps them by status.
 
-    Subclass it to name the ``processor_type``. Simplest is ``async with executor:``, which runs
-    events in the background; or call ``start()`` and then ``forward()`` for one round at a
-    time, or ``asyncio.create_task(executor.execute())`` to run until ``stop()``.
+    ``Executor.of(Square)`` makes one for a class of events. A subclass that names its
+    ``processor_type`` is the longer way. ``async with executor:`` runs events in the background;
+    or call ``start()`` and then ``forward()`` for one round at a time, or
+    ``asyncio.create_task(executor.execute())`` to run until ``stop()``.
 
     Args:
         processor_config: Settings for the processor's ``__init__``.
@@ -45,11 +52,20 @@ class Executor(Control):
         queue: The name of its queue in the store; by default the event type's registry key.
         grace: Seconds that running events get to end when ``async with`` is left; what still
             runs then is interrupted, and goes back to pending.
+        lifespan: A function that returns an async context manager for this executor, as
+            ``@asynccontextmanager`` makes it. It is open while a worker runs; what it yields is
+            ``current().resources``.
 
     Raises:
         ConfigurationError: if a class attribute, a key of the config or the URL makes no sense.
         ValidationError: if a setting is out of bounds.
     """
+
+    named_types: ClassVar[tuple[type[Event], ...]] = ()
+    """The event types that ``of`` was given; empty for the ``event_type`` of the processor."""
+
+    made_with: ClassVar[Mapping[str, Any]] = {}
+    """The arguments that ``of`` makes its executor with; the command line changes some of them."""
 
     def __init__(
         self,
@@ -60,6 +76,7 @@ class Executor(Control):
         store: Store | str | None = None,
         queue: str | None = None,
         grace: float = GRACE,
+        lifespan: Factory | None = None,
     ) -> None:
         event_type = _event_type(type(self))
         config = checked_config(processor_config)
@@ -70,9 +87,10 @@ class Executor(Control):
         opened = open_store(store, queue=queue, name=name or queue)
         self._given_name = name
         owns = store is None or isinstance(store, str)
-        super().__init__(opened, config, grace=grace, owns_store=owns)
+        super().__init__(opened, config, grace=grace, owns_store=owns, lifespan=lifespan)
         self._event_type = event_type
         self.states.declare(event_type, strict_event_type)
+        self._event_types = type(self).named_types or (event_type,)
         self._limits = Limits(self.processor_type.limits_of(config))
         self._usual_type = None
         self._fitting = set()
@@ -82,10 +100,79 @@ class Executor(Control):
         self._line = Line(self._store)
         self._open_door()
 
+    @classmethod
+    def of(
+        cls,
+        *event_types: type[Event] | Job[..., Any],
+        store: Store | str | None = None,
+        queue: str | None = None,
+        name: str | None = None,
+        grace: float = GRACE,
+        permission: Permission | None = None,
+        lifespan: Factory | None = None,
+        processor: type[Processor] = Processor,
+        processor_config: Mapping[str, Any] | None = None,
+        strict_event_type: bool = False,
+        **settings: Unpack[Settings],
+    ) -> Self:
+        """Return an executor for event classes, or for functions under ``@job``.
+
+        >>> async with Executor.of(Square, concurrency_limit=8) as executor:
+        ...     print(await executor.run(Square(number=7)))
+
+        It opens nothing until it is used, so it may stand at the top of a module. The command line
+        takes it as a target then: ``lionpride work jobs.py:executor``.
+
+        Args:
+            *event_types: What it accepts and runs, with their subclasses.
+            store: As for the class.
+            queue: As for the class; required for several event types.
+            name: As for the class.
+            grace: As for the class.
+            permission: An async function in place of ``Processor.request_permission``; it is called
+                with the keywords of the event's ``request``.
+            lifespan: As for the class.
+            processor: A Processor subclass.
+            processor_config: Settings of that subclass's own.
+            strict_event_type: As for the class.
+            **settings: ``queue_capacity``, ``capacity_refresh_time``, ``concurrency_limit``,
+                ``max_queue_size``, ``denial_backoff``, ``blocked_after``, ``limits``, ``scope`` and
+                ``fail_unreadable``: see ``Processor``.
+
+        Raises:
+            ConfigurationError: for a setting that does not exist, or makes no sense.
+            ValidationError: if a setting is out of bounds.
+        """
+        types = checked_types(event_types)
+        if len(types) > 1 and queue is None:
+            names = ", ".join(each.__name__ for each in types)
+            raise ConfigurationError(
+                f"Executor.of({names}) needs queue=: several event types have no common queue name"
+            )
+        made: dict[str, Any] = {
+            "processor_config": settings_of(processor_config, settings),
+            "strict_event_type": strict_event_type,
+            "name": name,
+            "store": store,
+            "queue": queue,
+            "grace": grace,
+            "lifespan": lifespan,
+        }
+        usual = {"strict_event_type": False, "grace": GRACE, "processor_config": {}}
+        given = {key: value for key, value in made.items() if value != usual.get(key)}
+        kind = executor_class(cls, types, processor, permission)
+        kind.made_with = given
+        return cast("type[Self]", kind)(**given)
+
     @property
     def event_type(self) -> type[Event]:
-        """The class of its events."""
+        """The class of its events; Event, if there are several."""
         return self._event_type
+
+    @property
+    def event_types(self) -> tuple[type[Event], ...]:
+        """The classes that it accepts and runs, with their subclasses."""
+        return self._event_types
 
     @property
     def strict_event_type(self) -> bool:
@@ -176,6 +263,33 @@ class Executor(Control):
             await prompt.append_soon(event, priority, room)
             return event
         return await self._append_on(None, event, priority, exist_ok, wait)
+
+    @overload
+    async def run(
+        self, event: Returns[R], priority: float | None = None, **options: Unpack[RunOptions]
+    ) -> R: ...
+    @overload
+    async def run(
+        self, event: ReturnsPlainly[R], priority: float | None = None, **options: Unpack[RunOptions]
+    ) -> R: ...
+    async def run(
+        self, event: Any, priority: float | None = None, **options: Unpack[RunOptions]
+    ) -> Any:
+        """Append an event, wait until it has ended, and return its response.
+
+        It waits for ever if nothing runs the executor: use it in ``async with executor:``, or while
+        a worker runs elsewhere. If the call is cancelled, the event stays.
+
+        Args:
+            event: As for ``append``.
+            priority: As for ``append``.
+            **options: Those of ``append``, but for ``connection``. With ``exist_ok`` or ``unique``
+                the result may be that of an event that was here before.
+
+        Raises:
+            Exception: as ``append`` and ``result``.
+        """
+        return await self.result(await self.append(event, priority, **options))
 
     def _open_door(self) -> None:
         now = self._store if isinstance(self._store, Immediate) else None

@@ -10,6 +10,7 @@ from contextvars import Context, ContextVar, copy_context
 from ..stores.clock import capped
 from ..stores.contract import Claim, Started
 from .attempt import Guard
+from .attempt_context import RUNNING
 
 __all__ = ("Hands", "Worker")
 
@@ -40,6 +41,7 @@ class Worker:
         The one that the task was to be made in is asked from then on, which costs a third of a
         copy; unless a task factory has made it in another.
         """
+        RUNNING.set(None)  # as after each attempt
         token = _HERE.set(self)
         given = isinstance(self.context, Context) and self.context.get(_HERE) is self
         _HERE.reset(token)

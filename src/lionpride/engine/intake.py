@@ -38,6 +38,7 @@ class Intake(Results):
     """The part of an Executor that takes events in, but for the quickest ways."""
 
     _event_type: type[Event]
+    _event_types: tuple[type[Event], ...]
     _usual_type: type[Event] | None  # what need not be looked at any closer: there are no limits
     _limits: Limits
     _fitting: set[type]  # classes whose events are taken
@@ -257,13 +258,12 @@ class Intake(Results):
             )
 
     def _check_type(self, event: object) -> None:
-        kind = self._event_type
-        fits = type(event) is kind if self._strict else isinstance(event, kind)
+        kinds = self._event_types
+        fits = type(event) in kinds if self._strict else isinstance(event, kinds)
         if not fits:
+            names = " or ".join(kind.__name__ for kind in kinds)
             only = " itself, no subclass (strict_event_type)" if self._strict else ""
-            raise TypeError(
-                f"{type(self).__name__} takes events of {kind.__name__}{only}, not {event!r}"
-            )
+            raise TypeError(f"{type(self).__name__} takes events of {names}{only}, not {event!r}")
 
 
 def _several(

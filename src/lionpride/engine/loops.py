@@ -11,6 +11,7 @@ from ..model.execution import EventStatus
 from ..rules.lifecycle import RELEASED, Completion, Outcome
 from ..stores.contract import Claim, Started
 from .attempt import SLICE
+from .attempt_context import RUNNING
 from .hands import Worker
 from .permission import Admission
 from .workshop import Workshop
@@ -137,7 +138,7 @@ class Loop(Admission):
     def _may_doze(self) -> bool:
         return self._all_taken and self._looker is None and not self._closing
 
-    async def _series(  # noqa: C901, PLR0912 - the hot path, written out
+    async def _series(  # noqa: C901, PLR0912, PLR0915 - the hot path, written out
         self, worker: Worker, claim: Any, take: Take, complete: Complete
     ) -> Any:
         """Run plain events one after another, in one slot and one frame, and sleep in between.
@@ -151,9 +152,9 @@ class Loop(Admission):
         pass_on, cancelling, holds = self._pass_on, worker.task.cancelling, shop.holds
         if counts := observers.counts:
             complete, pass_on = observers.counted(complete, pass_on)
-        context, clean = worker.context, worker.clean
-        response, kind, code, found, home = None, None, *_NOT_PLAIN
+        context, clean, enter = worker.context, worker.clean, RUNNING.set
         outcome: Outcome | None = None
+        response, kind, code, found, home = None, None, *_NOT_PLAIN
         held: Any = True  # the slot
         shop.running += 1
         began = clock()
@@ -178,6 +179,7 @@ class Loop(Admission):
                 if not self._called and self._pending:
                     self._call()
                 worker.claim, own["_began"] = claim, began
+                enter(claim)
                 try:
                     response = await code(event)
                     if guard.cause is not None:
@@ -185,6 +187,7 @@ class Loop(Admission):
                 except BaseException as error:
                     outcome = self._explain(worker, event, error)
                 ended = clock()
+                enter(None)
                 if outcome is not None or worker.left or cancelling() or observers.active > 1:
                     held, outcome = False, outcome or Completion(response, 0.0)
                     await self._conclude(worker, claim[:2], outcome, ended - began)

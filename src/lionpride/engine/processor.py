@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
@@ -25,6 +25,7 @@ from .blocked import watched
 from .crew import Crew
 from .dealing import Dealing
 from .event import Event
+from .lifespan import Lifespan
 from .loops import Loop, Round
 from .observers import Observers
 from .settings import check_settings
@@ -125,6 +126,7 @@ class Processor(Alone):
         self.scope = checked_scope(scope)
         self.limits_by_name = Limits(type(self).limits if limits is None else limits)
         self._executor = None if executor is None else weakref.ref(executor)
+        self.lifespan: Lifespan | None = None
         self._shop: Workshop | None = None
         self._crews: set[Crew] = set()
         self._stopped = False
@@ -134,8 +136,22 @@ class Processor(Alone):
         """Make one, as the original's users do."""
         return cls(*args, **kwargs)
 
-    def attach(self, store: Store, observers: Observers, grace: float = GRACE) -> None:
+    def attach(
+        self,
+        store: Store,
+        observers: Observers,
+        grace: float = GRACE,
+        executor: Callable[[], Any] = lambda: None,
+        lifespan: Lifespan | None = None,
+    ) -> None:
         """Stand over a store; once, before the first event runs.
+
+        Args:
+            store: Where the events are.
+            observers: Are told of each step.
+            grace: Seconds that running events get to end.
+            executor: Returns the executor, while it exists.
+            lifespan: Resources to keep open while a worker runs.
 
         Raises:
             OperationError: if it stands over one already.
@@ -150,6 +166,7 @@ class Processor(Alone):
             limits = Limits([*limits.values(), *fleet_limits(store.queue, *settings)])
         elif self.queue_capacity is not None:
             window = Window(self.queue_capacity, self.capacity_refresh_time)
+        self.lifespan = lifespan
         self._shop = Workshop(
             store,
             observers,
@@ -161,6 +178,7 @@ class Processor(Alone):
             halt=self._halt,
             backoff=self.denial_backoff,
             grace=grace,
+            executor=executor,
         )
 
     @property
@@ -229,9 +247,14 @@ class Processor(Alone):
             self._bench.name = _worker_name()
             self._enlist()
         self._crews.add(crew)
+        lifespan, entered = self.lifespan, False
         try:
-            with watched(self.blocked_after, self._bench.is_busy, crew.holder, crew.when_up):
-                await crew.run()
+            if lifespan is not None:
+                await lifespan.enter()
+                entered = True
+            if not crew.closing:
+                with watched(self.blocked_after, self._bench.is_busy, crew.holder, crew.when_up):
+                    await crew.run()
         finally:
             self._crews.discard(crew)
             crew.ended.set()
@@ -239,6 +262,8 @@ class Processor(Alone):
                 store.discharge(self._bench.name)
                 self._bench.threads.rest()
             store.ring_idle()
+            if lifespan is not None and entered:
+                await lifespan.leave()
 
     def _enlist(self) -> None:
         shop = self._bench

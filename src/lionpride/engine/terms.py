@@ -14,7 +14,7 @@ from ..rules.texts import check_text
 from ..stores.terms import Terms
 from .settings import seconds
 
-__all__ = ("Asked", "terms_of")
+__all__ = ("Asked", "RunOptions", "terms_of")
 
 _LONGEST: Final = 100 * 366 * 86400.0
 """Seconds: a longer delay is a mistake."""
@@ -45,6 +45,17 @@ class Asked(TypedDict, total=False):
     retry: Retry | None
     unique: str | int | UUID | None
     unique_for: float | None
+
+
+class RunOptions(Asked, total=False):
+    """What ``Executor.run`` takes beside a priority.
+
+    Attributes:
+        exist_ok, wait: As for ``append``.
+    """
+
+    exist_ok: bool
+    wait: bool
 
 
 def terms_of(now: float, **asked: Unpack[Asked]) -> Terms | None:

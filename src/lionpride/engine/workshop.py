@@ -40,16 +40,20 @@ class Badge:
     Args:
         mark: That of the workshop.
         loop: Where the crew works.
+        executor: Returns the executor, while it exists; else None.
 
     Attributes:
         thread: The thread of that loop, in which it is made.
     """
 
-    __slots__ = ("loop", "mark", "thread")
+    __slots__ = ("executor", "loop", "mark", "thread")
 
-    def __init__(self, mark: object, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, mark: object, loop: asyncio.AbstractEventLoop, executor: Callable[[], Any]
+    ) -> None:
         self.mark = mark
         self.loop = loop
+        self.executor = executor
         self.thread = get_ident()
 
     def call(self, work: Callable[[], T]) -> T:
@@ -94,6 +98,7 @@ class Workshop:
         halt: Called when a user's code raised KeyboardInterrupt or SystemExit.
         backoff: Seconds that an event waits after its first denial.
         grace: Seconds that running events get to end, once a user's code asked to exit.
+        executor: Returns the executor, while it exists; else None.
     """
 
     def __init__(
@@ -109,8 +114,10 @@ class Workshop:
         halt: Callable[[], None],
         backoff: float,
         grace: float,
+        executor: Callable[[], Any],
     ) -> None:
         self.store = store
+        self.executor = executor
         self.observers = observers
         self.name = name
         self.mark = object()

@@ -1,0 +1,161 @@
+"""The context of the running attempt, which user code reads with ``current()``."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from functools import partial
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import OperationError
+from ..model.execution import EventStatus
+from ..model.work import state_costs
+from .reporting import checked_progress, report
+from .workshop import INSIDE, Badge
+
+if TYPE_CHECKING:
+    from .event import Event
+    from .executor import Executor
+
+__all__ = ("RUNNING", "AttemptContext", "current")
+
+RUNNING: Final[ContextVar[tuple[Any, ...] | None]] = ContextVar("lionpride_attempt", default=None)
+"""The event whose code runs, and its attempt number; None outside of an attempt.
+
+The engine sets a new value for each attempt. A task or a thread that the code starts keeps the
+value of its own attempt.
+"""
+
+
+class AttemptContext:
+    """Context of one attempt of an event.
+
+    It belongs to the attempt alone. In a task or a thread that outlives the attempt, its methods
+    raise OperationError.
+
+    Args:
+        event: The event that runs.
+        attempt_number: The number of this attempt; a retry has the next one.
+        badge: Identifies the worker; None if the event runs without an executor.
+    """
+
+    __slots__ = ("_badge", "_event", "attempt_number")
+
+    def __init__(self, event: Event, attempt_number: int, badge: Badge | None) -> None:
+        self._event = event
+        self._badge = badge
+        self.attempt_number = attempt_number
+
+    @property
+    def event(self) -> Event:
+        """The event that runs."""
+        return self._event
+
+    @property
+    def executor(self) -> Executor:
+        """The executor that runs the event.
+
+        Raises:
+            OperationError: if the event runs without an executor, or the executor is gone.
+        """
+        found = None if self._badge is None else self._badge.executor()
+        if found is None:
+            raise OperationError(
+                f"{self._event!r} runs without an executor: append it to an executor to use "
+                "current().executor"
+            )
+        executor: Executor = found
+        return executor
+
+    @property
+    def resources(self) -> Any:
+        """The value that the ``lifespan`` of the executor yielded, such as an HTTP client.
+
+        Raises:
+            OperationError: if the executor has no ``lifespan``, or there is no executor.
+        """
+        processor = self.executor.processor
+        lifespan = None if processor is None else processor.lifespan
+        if lifespan is None or not lifespan.is_open:
+            raise OperationError(
+                "current().resources needs a lifespan: give the executor one, as in "
+                "Executor.of(..., lifespan=open_client)"
+            )
+        return lifespan.value
+
+    @property
+    def is_over(self) -> bool:
+        """True once the attempt has been settled."""
+        state = self._event.execution
+        return (
+            state.status is not EventStatus.PROCESSING
+            or self._event.__dict__.get("_attempt", 0) != self.attempt_number
+        )
+
+    def report_progress(self, fraction: float | None = None, note: str = "") -> None:
+        """Report how far the work is; callable as often as you like, from any task or thread.
+
+        ``event.execution.progress`` has the last report, and ``executor.observe_progress`` hears of
+        each. A durable store publishes the last report a few times a second.
+
+        Args:
+            fraction: From 0 to 1; None if unknown.
+            note: A short text.
+
+        Raises:
+            ValidationError: for any other fraction, or a note that is no text.
+            OperationError: if the attempt is over.
+        """
+        progress = checked_progress(fraction, note)
+        self._check_runs("report_progress")
+        report(self._event, progress)
+
+    def spend(self, **costs: float) -> None:
+        """State what the attempt has cost so far in total, by the names of limits.
+
+        What was reserved beyond it is returned to the limit; an excess is taken from it. Names
+        that no limit has are ignored.
+
+        >>> current().spend(tokens=reply["usage"]["total_tokens"])
+
+        Args:
+            **costs: Amounts from 0 up.
+
+        Raises:
+            ValidationError: for an amount that is no finite number from 0 up.
+            OperationError: if the attempt is over.
+        """
+        badge = self._badge
+        if badge is None or badge.thread == get_ident():
+            self._spend(costs)
+        else:  # limits belong to the thread of the event loop
+            badge.call(partial(self._spend, costs))
+
+    def _spend(self, costs: dict[str, float]) -> None:
+        self._check_runs("spend")
+        state_costs(self._event, costs)
+
+    def _check_runs(self, method: str) -> None:
+        if self.is_over:
+            raise OperationError(
+                f"{method}() of attempt {self.attempt_number} of {self._event!r}: the attempt is "
+                "over; await the tasks that an event starts before it returns"
+            )
+
+
+def current() -> AttemptContext:
+    """Return the context of the running attempt.
+
+    Call it in ``_invoke`` or ``_stream``, in a function under ``@job``, or in a task or thread that
+    one of them has started.
+
+    Raises:
+        OperationError: outside of an attempt.
+    """
+    running = RUNNING.get()
+    if running is None:
+        raise OperationError(
+            "current() was called outside of an attempt: call it in _invoke() or _stream() of an "
+            "event, or in a function under @job"
+        )
+    return AttemptContext(running[0], running[1], INSIDE.get())
