@@ -54,7 +54,8 @@ def add(commands: Commands) -> None:
         "targets",
         metavar="TARGET",
         nargs="+",
-        help="file.py or package.module, for all executors, events and jobs in it; or file.py:NAME for one",
+        help="file.py or package.module, for all executors, events and jobs in it; or "
+        "file.py:NAME for one",
     )
     parser.add_argument(
         "--store",

@@ -22,6 +22,7 @@ from ..errors import (
     RestartedError,
     Skip,
     StoreError,
+    UnknownClassError,
     ValidationError,
 )
 from ..model.element import Element
@@ -68,6 +69,7 @@ __all__ = (
     "Skip",
     "StoreError",
     "Transition",
+    "UnknownClassError",
     "Unset",
     "ValidationError",
     "current",

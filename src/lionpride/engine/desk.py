@@ -133,7 +133,7 @@ class Desk(Statuses):
             return found
         (record,) = await self._store.get((uid,))
         if record is None:
-            raise _not_here(event, self._store.queue)
+            raise not_here(event, self._store.queue)
         return record
 
     async def _next_ending(self, event: Event) -> None:

@@ -89,8 +89,8 @@ class Executor(Control):
         owns = store is None or isinstance(store, str)
         super().__init__(opened, config, grace=grace, owns_store=owns, lifespan=lifespan)
         self._event_type = event_type
-        self.states.declare(event_type, strict_event_type)
         self._event_types = type(self).named_types or (event_type,)
+        self.states.declare(self._event_types, strict_event_type)
         self._limits = Limits(self.processor_type.limits_of(config))
         self._usual_type = None
         self._fitting = set()

@@ -52,9 +52,9 @@ class States(Flow[Work, Progression], defer_build=True):
         self.by_number.since_asked()
         return {event.id: number for number, event in self.by_number.items()}
 
-    def declare(self, item_type: type[Work], strict: bool) -> None:
+    def declare(self, item_types: Iterable[type[Work]], strict: bool) -> None:
         """State which classes the items have. For the executor, before the items are read."""
-        self.__dict__["_types"] = {"item_type": {item_type}, "strict_type": strict}
+        self.__dict__["_types"] = {"item_type": set(item_types), "strict_type": strict}
         self.__dict__.pop("items", None)
 
     @property
