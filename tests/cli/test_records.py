@@ -30,11 +30,16 @@ def records(tmp_path_factory):
 
 def test_every_record_reads_back(records):
     for record in records:
-        data = json.loads(json.dumps(listed(record)))
+        data = json.loads(json.dumps(exported(record)))
         again = read_record(data)
         assert exported(again) == exported(record)
         assert again.event().id == record.id
     assert {seconds_of(record) is None for record in records} == {True, False}
+
+
+def test_a_listed_record_is_refused(records):
+    with pytest.raises(ValidationError, match=r"^number: .*import what `lionpride export` writes"):
+        read_record(listed(records[0]))
 
 
 def test_another_queue_takes_the_place_of_its_own(records):

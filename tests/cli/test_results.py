@@ -88,9 +88,16 @@ async def test_any_response_at_all_is_written(value):
     assert "response" in record
 
 
-async def test_what_json_cannot_say_is_tagged_and_the_rest_is_not():
-    _, record = await written({"plain": 1, "when": dt.date(2024, 1, 2)})
-    assert record["response"] == {"plain": 1, "when": {"$date": "2024-01-02"}}
+async def test_a_response_is_written_as_plain_json():
+    _, record = await written(
+        {"plain": 1, "when": dt.date(2024, 1, 2), 1: (2, {3}), "nan": math.nan}
+    )
+    assert record["response"] == {
+        "plain": 1,
+        "when": "2024-01-02",
+        "1": [2, [3]],
+        "nan": "nan",
+    }
 
 
 class Refusing:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cli.shelves import Deed, Deeds, fill, while_it_runs
@@ -10,7 +11,9 @@ from pydantic import Field, SecretStr
 
 from lionpride.cli import main
 from lionpride.cli.place import place_of
+from lionpride.cli.records import read_record
 from lionpride.core import Event, Executor, Processor, Retry
+from lionpride.errors import ValidationError
 
 
 def test_an_event_is_shown_with_its_fields_and_what_came_of_it(kept, capsys):
@@ -30,13 +33,12 @@ def test_an_event_is_shown_with_its_fields_and_what_came_of_it(kept, capsys):
     assert said["created"].endswith("UTC")
 
 
-def test_a_long_response_is_indented_below_its_name(kept, capsys):
+def test_a_response_is_shown_as_plain_json(kept, capsys):
     ids = fill(kept)
     assert main(["show", kept, *ids["deeds", "completed"]]) == 0
     first, second = capsys.readouterr().out.split("\n\n")
     for each in (first, second):
-        assert 'response    {\n              "how": "return",' in each
-        assert "$bytes" in each
+        assert 'response    {"how": "return", "bytes": "AA==", "nested": [1, [2, 3]]}' in each
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,65 @@ def test_json_is_the_record(kept, capsys):
     record = json.loads(capsys.readouterr().out)
     assert (record["id"], record["priority"], record["status"]) == (pending, 2.5, "pending")
     assert record["payload"]["size"] == 9
+
+
+class Rich(Event):
+    at: datetime
+    pair: tuple[int, str]
+    names: dict[int, str]
+    token: SecretStr = SecretStr("s3cret")
+
+    async def _invoke(self):
+        return {"at": self.at, 1: (self.pair, {2**70}), "$set": timedelta(minutes=90)}
+
+
+class RichProcessor(Processor):
+    event_type = Rich
+
+
+class Riches(Executor):
+    processor_type = RichProcessor
+
+
+def test_json_is_plain_and_an_export_can_be_read_back(kept, capsys):
+    at = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+
+    async def run() -> str:
+        desk = Riches(store=place_of(kept).url, queue="riches")
+        async with desk:
+            event = await desk.append(Rich(at=at, pair=(1, "a"), names={1: "one"}))
+            await desk.join()
+        return str(event.id)
+
+    uid = asyncio.run(run())
+    for command in (["show", kept, uid, "--json", "--reveal"], ["ls", kept, "--json", "--reveal"]):
+        assert main(command) == 0
+        line = capsys.readouterr().out
+        payload = json.loads(line)["payload"]
+        assert "$" not in line.replace("$set", "")
+        assert (payload["at"], payload["pair"]) == (at.isoformat(), [1, "a"])
+        assert (payload["names"], payload["token"]) == ({"1": "one"}, "s3cret")
+        assert payload["execution"]["response"] == {
+            "at": at.isoformat(),
+            "1": [[1, "a"], [2**70]],
+            "$set": "PT1H30M",
+        }
+        record = json.loads(line)
+        with pytest.raises(
+            ValidationError, match=r"number: .*import what `lionpride export` writes"
+        ):
+            read_record(record)
+    assert main(["show", kept, uid]) == 0
+    text = capsys.readouterr().out
+    assert "$" not in text.replace("$set", "")
+    assert (
+        'response    {\n              "at": "2026' in text
+    )  # a long value has a line for each item
+    assert main(["export", kept, "--reveal"]) == 0
+    exported = read_record(json.loads(capsys.readouterr().out)).event()
+    assert isinstance(exported, Rich)
+    assert (exported.at, exported.pair, exported.names) == (at, (1, "a"), {1: "one"})
+    assert exported.response[1] == ((1, "a"), {2**70})
 
 
 def show(path, running, ended, *options):

@@ -457,5 +457,5 @@ def test_an_error_whose_record_is_no_json_is_kept_all_the_same():
 def test_an_error_that_cannot_be_read_is_refused():
     with pytest.raises(ValidationError, match="error"):
         unpack_result('{"error":"text"}')
-    with pytest.raises(ValidationError, match="unknown tag"):
+    with pytest.raises(ValidationError, match="unknown kind"):
         unpack_result('{"response":{"$later":1}}')

@@ -1,4 +1,4 @@
-"""Records as JSON objects: what `ls --json` and `export` write, and `import` reads back."""
+"""Records as JSON objects: what `ls --json` and `export` write, and what `import` reads back."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..model.execution import TERMINAL
 from ..stores.record import Record
 from ..view.records import created_of
 from ..view.redact import first_hidden
+from ..view.untagged import untagged
 
 __all__ = ["exported", "listed", "read_record"]
 
@@ -38,22 +39,27 @@ def exported(record: Record) -> dict[str, Any]:
 
 
 def listed(record: Record) -> dict[str, Any]:
-    """A record as an object, with its arrival number."""
-    return {"number": record.number, **exported(record)}
+    """A record as an object for programs: plain JSON, with its arrival number."""
+    return {"number": record.number, **exported(record), "payload": untagged(record.payload)}
 
 
 def read_record(data: Mapping[str, Any], queue: str | None = None) -> Record:
     """The record of what ``exported`` gave.
 
     Args:
-        data: The object; a ``number`` in it does not count.
+        data: The object.
         queue: Takes the place of the record's own.
 
     Raises:
         ValidationError: names the field that is missing, wrong, or not as the payload says.
     """
+    if "number" in data:
+        raise ValidationError(
+            "number: `ls` and `show` write a record that cannot be read back: import what "
+            "`lionpride export` writes"
+        )
     for name in data:
-        if name not in _READERS and name != "number":
+        if name not in _READERS:
             raise ValidationError(f"{name}: is no field of a record; remove it")
     values = {name: _read(name, data) for name in _READERS}
     if queue is not None:

@@ -11,11 +11,14 @@ from ..core import EventStatus, Execution, Transition, Unset
 from ..model.codec import Unserializable, encode, error_to_dict
 from ..model.work import Work
 from ..stores.record import Record
+from ..view.untagged import untagged
 from .outputs import Output
 
 __all__ = ["Results", "recorded_line", "result_line"]
 
-_PLAIN = json.JSONEncoder(default=encode, allow_nan=False, ensure_ascii=False)
+_PLAIN = json.JSONEncoder(
+    default=lambda value: untagged(encode(value)), allow_nan=False, ensure_ascii=False
+)
 OPEN = (EventStatus.PENDING, EventStatus.PROCESSING, None)
 
 
@@ -105,11 +108,11 @@ def _line(uid: UUID, number: int, execution: Execution) -> bytes:
 
 
 def _json(record: dict[str, Any]) -> bytes:
-    """Plain JSON as far as it goes; the tags of `lionpride.model.codec` only where it does not."""
+    """Plain JSON; what has no type there is written as ``untagged`` says."""
     try:
         text = _PLAIN.encode(record)
     except Exception:  # a class of the user may raise anything
-        text = _PLAIN.encode({name: _tagged(value) for name, value in record.items()})
+        text = _PLAIN.encode({name: untagged(_tagged(value)) for name, value in record.items()})
     try:
         return text.encode() + b"\n"
     except UnicodeEncodeError:  # half of a surrogate pair: JSON can say it, UTF-8 cannot

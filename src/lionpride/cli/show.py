@@ -12,6 +12,7 @@ from ..model.attempts import Attempt, attempts_of
 from ..stores.record import Record
 from ..view.records import created_of, error_of, priority_of, seconds_of
 from ..view.redact import HEAD, HIDDEN_TEXT, hidden_of, hide_secrets, redacted
+from ..view.untagged import untagged
 from .durable import Commands, Shelf, add_command
 from .find import ID_HELP, find_all
 from .place import place_of
@@ -151,7 +152,8 @@ def _clean(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    """A value as JSON; on several lines if it is long."""
+    """A value as plain JSON; on several lines if it is long."""
+    value = untagged(value)
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else json.dumps(value, ensure_ascii=False, indent=2)
 

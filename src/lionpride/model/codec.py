@@ -253,13 +253,18 @@ def decode(value: Any) -> Any:
 def _read(tag: str, content: Any) -> Any:
     reader = _READ.get(tag)
     if reader is None:
-        raise ValidationError(f"unknown tag {tag!r} in recorded data: written by a newer version?")
+        raise ValidationError(
+            f"recorded data holds a value of unknown kind {tag.removeprefix('$')!r}: was it "
+            "written by a newer version?"
+        )
     try:
         return reader(content)
     except LionprideError:
         raise
     except Exception as error:
-        raise ValidationError(f"cannot read {tag}: {content!r}", cause=error) from error
+        raise ValidationError(
+            f"cannot read recorded data as {tag.removeprefix('$')}: {content!r}", cause=error
+        ) from error
 
 
 def error_to_dict(error: BaseException, depth: int = 0) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ..errors import LionprideError
 from ..model import registry
 from ..model.marks import HIDDEN, hidden_fields
 from ..stores.record import Record
+from .untagged import untagged
 
 __all__ = [
     "HEAD",
@@ -68,6 +69,7 @@ def pretty(value: Any) -> str:
     clean = redacted(value)
     if clean == HIDDEN_TEXT:
         return HIDDEN_TEXT
+    clean = untagged(clean)
     text = json.dumps(clean, ensure_ascii=False)
     if len(text) > 72:
         text = json.dumps(clean, ensure_ascii=False, indent=2)
