@@ -14,7 +14,7 @@ again. With --store everything is in one SQLite file: kill the run, and the same
         --store sqlite:///llm.db --price gpt-4o-mini=0.15/0.60
 
 Another provider has its --base-url; one without keys takes any text. `Chat` is all that you need
-in a program of your own: docs/llm.md shows it.
+in a program of your own: docs/howto/llm-batch.md shows it.
 """
 
 import argparse

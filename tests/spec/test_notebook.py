@@ -54,7 +54,7 @@ def test_a_progress_bar_of_the_document_is_drawn_in_a_cell(library: str) -> None
     (block,) = [
         each
         for each in blocks("python")
-        if each.document == "docs/notebook.md" and f"from {library}." in each.text
+        if each.document == "docs/howto/notebook.md" and f"from {library}." in each.text
     ]
     cell = nbformat.v4.new_code_cell(block.text)
     notebook = nbformat.v4.new_notebook(cells=[cell])

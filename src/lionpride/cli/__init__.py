@@ -59,7 +59,7 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out a command line and return its exit status; ``docs/cli.md`` lists them."""
+    """Carry out a command line and return its exit status; ``docs/reference/cli.md`` lists them."""
     prepare()
     parser = Parser(prog="lionpride", description="Run asyncio work as events, and look after it.")
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")

@@ -4,7 +4,7 @@
     stop = instrument(executor)
 
 Which SDK, which exporter and which sampler is the application's business; without one, nothing is
-recorded. ``docs/observing.md`` lists the names.
+recorded. ``docs/howto/monitoring.md`` lists the names.
 """
 
 from __future__ import annotations

@@ -517,7 +517,7 @@ async def test_a_reap_does_not_tell_of_an_ending_that_another_worker_has_recorde
 
 
 async def test_fields_are_written_once(store_of: Make) -> None:
-    """docs/stores.md says so: what a run adds is its response and its error."""
+    """docs/reference/stores.md says so: what a run adds is its response and its error."""
     store = store_of()
     (job,) = await put(store, 1.0)
     one = await claim_one(store, start=True)
