@@ -13,6 +13,7 @@ from pydantic import create_model
 from stores.homes import Home
 from stores.makers import HOMES, Clock, Folder, Job, postgres_in, sqlite_in
 
+from lionpride.errors import OperationError
 from lionpride.model.execution import EventStatus
 from lionpride.model.work import Work
 from lionpride.rules.lifecycle import Completion
@@ -277,4 +278,54 @@ async def test_a_worker_says_what_it_cannot_read(process: Make) -> None:
     assert store.why_unreadable(first.id, first.kind) == said.reason
     assert store.why_unreadable(UUID(int=1), first.kind) is None
     store.discharge("worker")
+    assert old is not None
+
+
+# -- appended again --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 3000], ids=["few", "many"])
+async def test_an_append_that_meets_an_unreadable_event_names_it_and_appends_nothing(
+    process: Make, n: int
+) -> None:
+    await put_unreadable(process, 1, Job(label="readable"))
+    old, store = Releases.old(), process()
+    unreadable, readable = await pending(store, 2)
+    again = [old(id=unreadable.id), Job(id=readable.id, label="readable")]
+    jobs = [Job(label=f"{at}") for at in range(n)]
+    entries = [(event, 1.0) for event in (*jobs, *again, Job(label="last"))]
+    with pytest.raises(OperationError, match=f"event {unreadable.id} of .* cannot be read") as told:
+        await store.append(entries, exist_ok=True)
+    assert "note: Extra inputs are not permitted" in str(told.value)
+    assert [each.id for each in await pending(store, 2)] == [unreadable.id, readable.id]
+    assert not any(job.execution.arrival for job in jobs)
+    del entries[n]
+    held = await store.append(entries, exist_ok=True)
+    assert [event.id for event in held] == [event.id for event, _ in entries]
+    assert len(await pending(store, n + 3)) == n + 3
+
+
+async def test_an_append_that_an_unreadable_event_stands_for_names_it_and_appends_nothing(
+    process: Make, clock: Clock
+) -> None:
+    terms = Terms(unique=("report", clock.now))
+    first = process()
+    await first.append([(Releases.new()(note="new"), 1.0)], terms=terms)  # type: ignore[call-arg]
+    await first.close()
+    old, store = Releases.old(), process()
+    (unreadable,) = await pending(store, 1)
+    job = Job()
+    with pytest.raises(OperationError, match=f"event {unreadable.id} of .* cannot be read"):
+        await store.append([(job, 1.0)], terms=terms)
+    assert [each.id for each in await pending(store, 1)] == [unreadable.id]
+    assert job.execution.arrival is None
+    assert old is not None
+
+
+async def test_an_unreadable_event_that_is_looked_for_is_named(process: Make) -> None:
+    await put_unreadable(process, 1)
+    old, store = Releases.old(), process()
+    (unreadable,) = await pending(store, 1)
+    with pytest.raises(OperationError, match=f"event {unreadable.id} of .* cannot be read"):
+        await store.find(unreadable.id)
     assert old is not None

@@ -149,6 +149,8 @@ class Store(Protocol):
 
         Raises:
             ExistsError: if an id is known, or given twice, unless ``exist_ok``.
+            OperationError: if an event that is to be returned cannot be read in this process;
+                nothing was appended.
             QueueFullError: if there is no room for all.
         """
 

@@ -323,6 +323,7 @@ class Append(Appending):
         if db.again and known and (taken := await self._taken(db, queue)):
             return taken
         if there is not None:
+            self.check_held([there])
             return [(there, False)]
         for uid, (_, other, _) in known.items():
             if other != queue:
@@ -330,6 +331,7 @@ class Append(Appending):
         fresh = self.fresh(known, lambda uid: exists(db, uid, known))
         if self.room is not None:
             check_room(await db.value(_WAITING, queue), len(fresh), self.room)
+        self.check_held(number for number, *_ in known.values())
         if not fresh:
             await on_disk(db)  # with the commit
         new: dict[bytes, int] = {}

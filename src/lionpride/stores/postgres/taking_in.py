@@ -10,6 +10,7 @@ from ...errors import OperationError, StoreError
 from ...model.work import Work
 from ..contract import Entry
 from ..record import Record
+from ..sql.appending import append_or_find
 from ..sql.columns import fresh_of, is_plain, place_of, place_of_any, place_of_record
 from ..sql.forms import Entry as Entering
 from ..sql.forms import Place
@@ -67,14 +68,25 @@ class TakingIn(Publishing):
         places = await by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
         self._check_places(places)
         step = Append(places, frozenset(foreign), room, exist_ok, terms)
-        held: list[Work] = await self._append(
-            [place.id for place in places],
-            step,
-            lambda answer: self._appended(entries, answer, terms),
-        )
+        ids = [place.id for place in places]
+
+        async def ask() -> list[Work]:
+            held: list[Work] = await self._append(
+                ids, step, lambda answer: self._appended(entries, answer, terms)
+            )
+            return held
+
+        held = await append_or_find(step, self._holding, ask, self._see_known)
         if terms is not None:
             self._alarm.set(terms.expires)
         return held
+
+    async def _see_known(self, numbers: Sequence[int]) -> None:
+        """Read what known events are built of, but for those that this process has by now."""
+        await self._open.enter.passed()  # an append that was cancelled under way is noted first
+        has = self._holding.shown.has
+        if unknown := [number for number in numbers if not has(number)]:
+            await self._sights.see(unknown, whole=True)
 
     def _check_places(self, places: Iterable[Place]) -> None:
         for place in places:

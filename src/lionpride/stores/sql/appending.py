@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ...errors import ExistsError
 from ..terms import Terms
 from .forms import PENDING, PROCESSING, Place
 
-__all__ = ("Appending", "exists")
+if TYPE_CHECKING:
+    from ...model.work import Work
+    from .holding import Holding
+
+__all__ = ("Appending", "NotHeld", "append_or_find", "exists")
+
+
+class NotHeld(Exception):
+    """An append has met known events that this process has not built; nothing was appended."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        super().__init__(numbers)
+        self.numbers = numbers
 
 
 @dataclass(slots=True)
@@ -23,6 +36,8 @@ class Appending:
         room: How many may wait afterwards.
         exist_ok: Whether a known id is left as it stands.
         terms: What else is asked.
+        has: Whether this process has the event of a number; None: that does not matter. It may be
+            called in another thread.
     """
 
     places: Sequence[Place]
@@ -30,6 +45,17 @@ class Appending:
     room: int | None = None
     exist_ok: bool = False
     terms: Terms | None = None
+    has: Callable[[int], bool] | None = None
+
+    def check_held(self, known: Iterable[int]) -> None:
+        """Raise NotHeld if this process does not have known events: it may be unable to.
+
+        Events are not built in a transaction, since the code of their classes may take long.
+        """
+        if self.has is not None:
+            has = self.has
+            if unknown := [number for number in known if not has(number)]:
+                raise NotHeld(unknown)
 
     @property
     def single(self) -> str | None:
@@ -81,6 +107,33 @@ class Appending:
             (known[place.id], False) if place.id in known else (new[place.id], True)
             for place in self.places
         ]
+
+
+async def append_or_find(
+    step: Appending,
+    holding: Holding,
+    ask: Callable[[], Awaitable[list[Work]]],
+    see: Callable[[Sequence[int]], Awaitable[None]],
+) -> list[Work]:
+    """Append events, all or none. Events that are known are built before anything is appended.
+
+    Args:
+        step: What is appended.
+        holding: The events that this process has.
+        ask: Has the step taken, and returns the events as they are held.
+        see: Reads what events of these numbers are built of.
+
+    Raises:
+        OperationError: if a known event cannot be read in this process; nothing was appended.
+    """
+    built: dict[int, Work | None] = {}  # kept until the append is noted
+    step.has = lambda number: number in built or holding.shown.has(number)
+    while True:
+        try:
+            return await ask()
+        except NotHeld as error:
+            await see(error.numbers)
+            built |= {number: holding.find_known(number) for number in error.numbers}
 
 
 def exists(uid: bytes, elsewhere: str | None = None, whole: str = "") -> ExistsError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from ...errors import NotFoundError, OperationError
 from ...model.execution import FIXED, TERMINAL, EventStatus
@@ -27,6 +28,7 @@ from .columns import after, agrees, entries_of, event_of, event_of_found, is_unt
 from .forms import Entered, Exit, Found, Gathered, Kept, Settling, State, Untried, Waits
 from .forms import Entry as Arriving
 from .reviving import Revive, start_all
+from .unreadable import reason_of
 
 __all__ = ("Holding", "Taken")
 
@@ -57,6 +59,26 @@ _UNTRIED: Final = (0, 0, 0, 0)
 def _order(claim: Claim) -> tuple[float, int]:
     own = claim[0].__dict__
     return own["_priority"], own["_arrival"]
+
+
+def _built(found: Found) -> Work:
+    """Build an event of all that is known of it.
+
+    Raises:
+        NotFoundError: if its class is not in this process.
+        OperationError: if it cannot be read in this process.
+    """
+    try:
+        return event_of_found(found)
+    except NotFoundError:
+        raise
+    except Exception as error:
+        uid = UUID(bytes=found.id)
+        raise OperationError(
+            f"event {uid} of {found.kind} is known here and cannot be read in this process: "
+            f"{reason_of(error)}; nothing was changed: use a version of the class that can read "
+            f"it, or end the event with `lionpride cancel {uid}`"
+        ) from None  # a pydantic error shows the values of fields, which may be secret
 
 
 class Holding:
@@ -160,13 +182,21 @@ class Holding:
 
         Raises:
             NotFoundError: if it is not in the file, or its class is not in this process.
+            OperationError: if it cannot be read in this process.
         """
+        event = self.find_known(number)
+        if event is None:
+            raise NotFoundError(f"event {number} has been removed")
+        return event
+
+    def find_known(self, number: int) -> Work | None:
+        """As ``find``, but None if it is not in the file."""
         event = self.shown.find(number)
         if event is None:
             (found,) = self._look_up([number])
             if found is None:
-                raise NotFoundError(f"event {number} has been removed")
-            event = event_of_found(found)
+                return None
+            event = _built(found)
             self.shown.rest(number, event)
         return event
 

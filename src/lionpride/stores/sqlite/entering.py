@@ -36,6 +36,7 @@ class Append(Appending):
     def by_and_by(self, rows: Rows, size: int) -> Generator[None, None, list[tuple[int, bool]]]:
         """The same in pieces of so many events; it yields between two of them."""
         if (there := self._standing_for(rows)) is not None:
+            self.check_held([there])
             return [(there, False)]
         known: dict[bytes, int] = {}
         for places in _pieces(self.places, size):
@@ -47,6 +48,7 @@ class Append(Appending):
             yield
         fresh = self.fresh(known, lambda uid: exists(rows, uid))
         _check_room(rows, self.room, len(fresh))
+        self.check_held(known.values())
         new: dict[bytes, int] = {}
         for places in _pieces(list(fresh.values()), size):
             numbers = rows.insert(places)

@@ -15,6 +15,7 @@ from ...rules.metering import Limits
 from ..clock import boot_time, steady
 from ..contract import Claim, Entry, Extended, Settled, Settlement
 from ..record import Record
+from ..sql.appending import append_or_find
 from ..sql.columns import (
     fresh_of,
     packed_attempts,
@@ -91,9 +92,17 @@ class SqliteStore(Manage):
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
         places = await by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
         step = Append(places, frozenset(foreign), room, exist_ok, terms)
-        held: list[Work] = await self._append(
-            len(places), step, lambda answer: self._holding.appended(entries, answer, terms)
-        )
+
+        async def ask() -> list[Work]:
+            held: list[Work] = await self._append(
+                len(places), step, lambda answer: self._holding.appended(entries, answer, terms)
+            )
+            return held
+
+        async def see(_: Sequence[int]) -> None:
+            """Read nothing ahead: the file is read when it is asked."""
+
+        held = await append_or_find(step, self._holding, ask, see)
         if terms is not None:
             self._alarm.set(terms.expires)
         return held
