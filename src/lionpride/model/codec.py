@@ -129,6 +129,8 @@ def read_elements_with(read: Callable[[Any], Any]) -> None:
 class Encoder:
     """Encodes values; ``tagged`` says whether any needed a tag, ``marked`` how many are lost.
 
+    ``lost`` is the reason for the first one that is lost, None if there is none.
+
     Args:
         as_text: Whether a value without a tag is written as the text that it is in pydantic's JSON,
             such as a Path or a Url. A field of that type reads the text back.
@@ -138,30 +140,35 @@ class Encoder:
         self._as_text = as_text
         self.tagged = False
         self.marked = 0
+        self.lost: str | None = None
         self._around: set[int] = set()  # what is being encoded: met again, it is a cycle
 
     def encode(self, value: Any, depth: int = 0) -> Any:
         """A value in JSON's own types, tagged where they do not suffice."""
         if value is None or isinstance(value, bool):
             return value
-        if isinstance(value, Enum):
-            return self.encode(value.value, depth)
-        if isinstance(value, str):
-            return str(value)
-        if isinstance(value, int):
-            number = int(value)  # of a subclass, which may compare as it likes
-            return number if _LEAST <= number <= _MOST else self._tag("$int", hex(number))
-        if isinstance(value, float):
-            return float(value) if math.isfinite(value) else self._tag("$float", repr(float(value)))
-        if depth > MAX_DEPTH or id(value) in self._around:
-            return self._marker(value)
-        self._around.add(id(value))
         try:
-            return self._encode_other(value, depth)
+            if isinstance(value, Enum):
+                return self.encode(value.value, depth)
+            if isinstance(value, str):
+                return str(value)
+            if isinstance(value, int):
+                number = int(value)  # of a subclass, which may compare as it likes
+                return number if _LEAST <= number <= _MOST else self._tag("$int", hex(number))
+            if isinstance(value, float):
+                real = float(value)
+                return real if math.isfinite(real) else self._tag("$float", repr(real))
+            if depth > MAX_DEPTH:
+                return self._marker(value, f"is nested more than {MAX_DEPTH + 1} levels deep")
+            if id(value) in self._around:
+                return self._marker(value, "contains itself")
+            self._around.add(id(value))
+            try:
+                return self._encode_other(value, depth)
+            finally:
+                self._around.discard(id(value))
         except Exception:  # whatever a user's class raises, its repr is kept
             return self._marker(value)
-        finally:
-            self._around.discard(id(value))
 
     def _encode_other(self, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
@@ -195,12 +202,13 @@ class Encoder:
         pairs = [[self.encode(k, depth + 1), self.encode(v, depth + 1)] for k, v in value.items()]
         return self._tag("$dict", pairs)
 
-    def _marker(self, value: Any) -> Any:
+    def _marker(self, value: Any, reason: str | None = None) -> Any:
         if isinstance(value, Unserializable):
             return self._tag("$repr", dataclasses.asdict(value))
         if self._as_text and (text := _as_text(value)) is not None:
             return text
         self.marked += 1
+        self.lost = self.lost or reason or f"holds an object of class {type(value).__qualname__}"
         return self._tag("$repr", {"type": type(value).__qualname__, "repr": safe_repr(value)})
 
     def _tag(self, tag: str, content: Any) -> dict[str, Any]:

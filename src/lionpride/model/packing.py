@@ -17,12 +17,13 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from pydantic import AliasChoices
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from ..errors import ValidationError
 from . import registry
 from .codec import Encoder, decode, error_to_dict, safe_repr
 from .defaults import completed, constants_of, is_same
+from .depth import refuse_deep
 from .execution import Execution, read_error
 from .marks import take_marks
 from .readable import refuse_unreadable
@@ -94,6 +95,19 @@ def kind_and_packed(work: Work) -> tuple[str, str]:
         if plainly.has_doubts:
             refuse_unreadable(work, quick[1], _read_back)
         return quick
+    try:
+        return plainly.key, _checked(work)
+    except (RecursionError, PydanticSerializationError) as error:
+        refuse_deep(work, error)
+        raise
+
+
+def _checked(work: Work) -> str:
+    """Return what ``packed`` gives, after reading it back.
+
+    Raises:
+        ValidationError: names the field that would be read back with another value.
+    """
     data = work.to_dict("json")
     for name in _COLUMNS:
         data.pop(name, None)
@@ -102,8 +116,10 @@ def kind_and_packed(work: Work) -> tuple[str, str]:
         if name in own and is_same(own[name], one.value):
             data.pop(name, None)
     text = json.dumps(data, separators=(",", ":"))
+    if '"$repr"' in text:
+        refuse_deep(work)
     refuse_unreadable(work, text, _read_back)
-    return plainly.key, text
+    return text
 
 
 def _read_back(kind: type[Work], text: str) -> Work:
@@ -192,8 +208,13 @@ def _names_of(kind: type[Work]) -> dict[str, str]:
     return names
 
 
-def packed_result(execution: Execution) -> str | None:
-    """Its response and its error as compact JSON; None if it has neither."""
+def packed_result(execution: Execution, tell: Callable[[str], object] | None = None) -> str | None:
+    """Return the response and the error of an event as compact JSON; None if it has neither.
+
+    Args:
+        execution: The state of the event.
+        tell: Called with the reason if a part of the response cannot be written.
+    """
     own = execution.own
     response, error = own.get("_response", Unset), own.get("_error", Unset)
     if error is Unset:
@@ -204,7 +225,10 @@ def packed_result(execution: Execution) -> str | None:
             return f'{{"response":{quick}}}'
     data: dict[str, Any] = {}
     if response is not Unset:
-        data["response"] = Encoder().encode(response)
+        encoder = Encoder()
+        data["response"] = encoder.encode(response)
+        if encoder.lost is not None and tell is not None:
+            tell(encoder.lost)
     if error is not Unset:
         data["error"] = None if error is None else error_to_dict(error)
     return _text(data)

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import OperationError
+from ..model.depth import fields_that_may_be_deep, refuse_deep_values
 from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import (
@@ -67,6 +68,8 @@ class MemoryStore(ByHand):
             taken = resolve(self.states, entries, exist_ok=exist_ok)
             fresh = [entry for entry in taken.values() if entry[0].execution.arrival is None]
             held = [taken[event.id][0] for event, _ in entries]
+        for event, _ in fresh:
+            self._check(event)
         check_room(len(self._pending), len(fresh), room)
         for event, priority in fresh:
             self._place(event, priority, terms)
@@ -77,6 +80,8 @@ class MemoryStore(ByHand):
         own = event.__dict__
         if "id" in own or "_status" in own:
             return False  # it may be known
+        if type(event) is not self._flat or "_metadata" in own:
+            self._check(event)
         self._all.last = number = self._all.last + 1
         own["_status"] = "pending"
         own["_arrival"] = number
@@ -96,6 +101,9 @@ class MemoryStore(ByHand):
     def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
         if not are_new(events):
             return False
+        for event in events:
+            if type(event) is not self._flat or "_metadata" in event.__dict__:
+                self._check(event)
         numbers = range(self._all.last + 1, self._all.last + 1 + len(events))
         pending = self._pending
         for event, priority, number in zip(events, priorities, numbers, strict=True):
@@ -109,6 +117,15 @@ class MemoryStore(ByHand):
         self._new_at.extend(priorities)
         self._bells.ring_ready()
         return True
+
+    _flat: type[Work] | None = None  # the last class none of whose fields may be nested too deep
+
+    def _check(self, event: Work) -> None:
+        """Refuse an event that is nested too deep to be written."""
+        refuse_deep_values(event)
+        kind = type(event)
+        if not fields_that_may_be_deep(kind) and kind.model_config.get("extra") != "allow":
+            self._flat = kind
 
     def _place(self, event: Work, priority: float, terms: Terms | None = None) -> None:
         """Make an event wait, under the next number."""
@@ -142,6 +159,8 @@ class MemoryStore(ByHand):
 
     async def load(self, events: Sequence[Work]) -> int:
         resolve(self.states, [(event, 0.0) for event in events], exist_ok=False)
+        for event in events:
+            self._check(event)
         for event in events:
             state = event.execution
             if state.status is _PROCESSING:

@@ -8,10 +8,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from ...model.execution import EventStatus, Execution
-from ...model.packing import packed_result
+from ...model.execution import EventStatus
 from ...model.work import Work
 from ..contract import Claim, Extended, Settled, Settlement
+from ..sql.columns import packed_response
 from ..sql.forms import NOTHING, Exit
 from ..sql.local import CHUNK, heard
 from ..sql.metering import Deed
@@ -68,7 +68,7 @@ class PostgresStore(Claims):
         if response is None:
             result: str | None = NOTHING
         else:
-            result = packed_result(Execution.over({"_response": response}))
+            result = packed_response(event, response)
             long = result is not None and len(result) > SHORT
             if long and self._is_too_large(event, attempt, result, duration):
                 return

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -48,11 +49,14 @@ __all__ = (
     "packed_cancel",
     "packed_ending",
     "packed_expiry",
+    "packed_response",
     "place_of",
     "place_of_any",
     "place_of_record",
     "state_of",
 )
+
+logger = logging.getLogger("lionpride")
 
 _COUNTERS: Final = ("_attempt", "_tries", "_denials", "_interruptions")
 
@@ -170,14 +174,38 @@ def entries_of(status: str, state: State) -> dict[str, Any]:
     return own
 
 
-def after(outcome: Outcome, own: dict[str, Any]) -> State:
+def packed_response(event: Work, response: Any) -> str | None:
+    """Return a response as JSON, and log a warning if a part of it cannot be written."""
+    return packed_result(Execution.over({"_response": response}), partial(_warn_of_loss, event))
+
+
+def _warn_of_loss(event: Work, reason: str) -> None:
+    logger.warning(
+        "the response of event %s (%s) cannot be stored as it is, since it %s: the event "
+        "completes, and readers get `Unserializable` with the repr of that part; return plain "
+        "data, such as numbers, texts, lists and dicts",
+        *(event.id, registry.key_of(type(event)), reason),
+    )
+
+
+def after(outcome: Outcome, own: dict[str, Any], event: Work | None = None) -> State:
     """The state columns that an outcome makes of an event's entries, which stay as they are.
+
+    Args:
+        outcome: The outcome.
+        own: The entries.
+        event: The event, if its response may not have been packed before.
 
     Raises:
         OperationError: if there is no such arrow.
     """
     if isinstance(outcome, Completion) and own.get("_status") == "processing":
-        result = packed_result(Execution.over({"_response": outcome.response}))
+        response = outcome.response
+        result = (
+            packed_result(Execution.over({"_response": response}))
+            if event is None
+            else packed_response(event, response)
+        )
         counters = [own.get(key, 0) for key in _COUNTERS]
         return (*counters, outcome.duration, None, result, packed_attempts(own), None)
     execution = Execution.over(Execution.over(own).entries())

@@ -365,7 +365,7 @@ class Holding:
         due = own.get("_due", 0.0)
         if isinstance(outcome, Ending) and outcome.delay:
             due = self._clock() + outcome.delay
-        return number, attempt, status, due, ending, own["_priority"], after(outcome, own)
+        return number, attempt, status, due, ending, own["_priority"], after(outcome, own, event)
 
     def settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
         """Settlements were answered: write on each event what came of it."""

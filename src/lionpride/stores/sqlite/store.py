@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from ...model.execution import EventStatus, Execution
-from ...model.packing import packed_result
+from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
@@ -20,6 +19,7 @@ from ..sql.columns import (
     fresh_of,
     packed_attempts,
     packed_ending,
+    packed_response,
     place_of,
     place_of_any,
     place_of_record,
@@ -252,7 +252,7 @@ class SqliteStore(Manage):
         if response is None:
             result: str | None = NOTHING
         else:
-            result = packed_result(Execution.over({"_response": response}))
+            result = packed_response(event, response)
             long = result is not None and len(result) > SHORT
             if long and self._is_too_large(event, attempt, result, duration):
                 return

@@ -1,0 +1,160 @@
+"""How deep values are nested, and the refusal of events that are nested too deep to be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel
+
+from ..errors import ValidationError
+from .codec import MAX_DEPTH
+
+if TYPE_CHECKING:
+    from .work import Work
+
+__all__ = ("fields_that_may_be_deep", "refuse_deep", "refuse_deep_values")
+
+_MOST: Final = MAX_DEPTH + 1
+"""Levels of containers that can be written: the codec counts the outermost as 0."""
+
+_COUNTED: Final = 1_000
+"""Levels that an error counts at most; a value that contains itself has no end."""
+
+_CONTAINERS: Final = (dict, list, tuple, set, frozenset)
+_FLAT: Final = frozenset((NoneType, bool, int, float, str, bytes))
+
+
+def levels(value: Any, most: int) -> int:
+    """Return how many containers are nested in a value, itself included; at most ``most + 1``."""
+    level = [value] if isinstance(value, _CONTAINERS) else []
+    depth = 0
+    while level and depth <= most:
+        depth += 1
+        inner: dict[int, Any] = {}  # each container once, however often it is referred to
+        for container in level:
+            items = (
+                chain(container, container.values()) if isinstance(container, dict) else container
+            )
+            for item in items:
+                if type(item) not in _FLAT and isinstance(item, _CONTAINERS):
+                    inner[id(item)] = item
+        level = list(inner.values())
+    return depth
+
+
+def fields_that_may_be_deep(kind: type[BaseModel]) -> tuple[str, ...]:
+    """Return the fields whose declared type does not limit how deep its values are nested."""
+    names = _known.get(kind)
+    if names is None:
+        fields = kind.model_fields.items()
+        names = tuple(
+            name for name, field in fields if not field.exclude and _may_be_deep(field.annotation)
+        )
+        if kind.__pydantic_complete__:
+            _known[kind] = names
+    return names
+
+
+_known: WeakKeyDictionary[type[BaseModel], tuple[str, ...]] = WeakKeyDictionary()
+
+
+def _may_be_deep(annotation: Any) -> bool:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return False
+    if origin is Annotated:
+        return _may_be_deep(args[0])
+    if origin in (Union, UnionType) or origin in _CONTAINERS:
+        return any(each is not Ellipsis and _may_be_deep(each) for each in args)
+    if annotation is Any or annotation is object:  # Any is a class since Python 3.11
+        return True
+    is_class = isinstance(annotation, type) and origin is None
+    return not is_class or issubclass(annotation, _CONTAINERS)
+
+
+def refuse_deep_values(work: Work) -> None:
+    """Refuse an event one of whose values has more nested containers than can be written.
+
+    Models are not looked into: this is for a store that keeps the objects, which may refer to each
+    other in any way.
+
+    Raises:
+        ValidationError: names the field, and how deep it is nested.
+    """
+    for name, value in _values(work, fields_that_may_be_deep(type(work))):
+        if levels(value, _MOST) > _MOST:
+            writes_as_is = not _may_have_serializer(type(work), name)
+            depth = levels(value, _COUNTED) if writes_as_is else _written_levels(work, name)
+            if depth > _MOST:
+                raise _refusal(work, name, depth)
+
+
+def _may_have_serializer(kind: type[BaseModel], name: str) -> bool:
+    """Return True if a field may be written as another value than it holds."""
+    decorators = kind.__pydantic_decorators__
+    field = kind.model_fields.get(name)
+    return (
+        bool(decorators.field_serializers)
+        or decorators.model_serializers.keys() != {"_dump"}
+        or (
+            field is not None
+            and (bool(field.metadata) or get_origin(field.annotation) is Annotated)
+        )
+    )
+
+
+def _values(work: Work, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
+    own = work.__dict__
+    for name in names:
+        yield name, own.get(name)
+    yield "metadata", own.get("_metadata")
+    yield from (work.__pydantic_extra__ or {}).items()
+
+
+def refuse_deep(work: Work, error: Exception | None = None) -> None:
+    """Refuse an event that is nested too deep to be written.
+
+    Args:
+        work: The event.
+        error: The error that writing it raised.
+
+    Raises:
+        ValidationError: names the field, and how deep it is nested.
+    """
+    values = dict(_values(work, type(work).model_fields))
+    depths = {name: _written_levels(work, name) for name in values}
+    if error is not None:  # it may be one of comparing the values themselves
+        depths = {
+            name: max(depth, levels(values[name], _COUNTED)) for name, depth in depths.items()
+        }
+    name = max(depths, key=depths.__getitem__)
+    if depths[name] > _MOST or (error is not None and _is_recursion(error)):
+        raise _refusal(work, name, depths[name]) from error
+
+
+def _written_levels(work: Work, name: str) -> int:
+    try:
+        written = work.model_dump(include={name})
+    except Exception as error:
+        return _COUNTED + 1 if _is_recursion(error) else 0
+    return max((levels(value, _COUNTED) for value in written.values()), default=0)
+
+
+def _is_recursion(error: Exception) -> bool:
+    """Return True for an error of nesting; pydantic has no class for it."""
+    return isinstance(error, RecursionError) or any(
+        said in str(error) for said in ("RecursionError", "depth exceeded")
+    )
+
+
+def _refusal(work: Work, name: str, depth: int) -> ValidationError:
+    count = f"{depth}" if depth <= _COUNTED else f"more than {_COUNTED:,}"
+    return ValidationError(
+        f"{type(work).__name__}.{name} is nested {count} levels deep, which cannot be stored: a "
+        f"field may be nested {_MOST} levels deep, and fewer if it holds events or other elements; "
+        "flatten the value, or declare the field as str and give it as JSON text"
+    )
