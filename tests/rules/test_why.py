@@ -59,7 +59,7 @@ CASES: list[tuple[Any, Near | None, list[tuple[str, float | None]], float | None
     ({"rooms": (room(inf, cost=6),)}, None, [("never", None)], None),
     ({}, Near(window_at=NOW + 4), [("window", NOW + 4)], NOW + 4),
     ({}, Near(window_at=NOW), [], NOW),
-    ({}, Near(is_missing=True), [("class", None)], None),
+    ({}, Near(foreign="not run here"), [("class", None)], None),
     ({"ahead": 1}, None, [("behind", None)], NOW),
     ({"ahead": 2}, None, [("behind", None)], None),
     ({"ahead": 1}, Near(window_at=NOW + 4), [("window", NOW + 4), ("behind", None)], NOW + 4),

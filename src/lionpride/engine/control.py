@@ -323,8 +323,8 @@ class Control(Intake):
             return
         if kinds := sorted(self._store.missing):
             logger.warning(
-                "%r: events are left pending since this process has not defined %s: import what "
-                "defines them, and run it again",
+                "%r: events are left pending since this executor does not run %s: import what "
+                "defines them, and name them in Executor.of(...); or start a worker that runs them",
                 self.states.name,
                 ", ".join(kinds),
             )

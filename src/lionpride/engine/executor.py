@@ -12,7 +12,7 @@ from ..model import registry
 from ..model.execution import EventStatus
 from ..rules.limits import Limit
 from ..rules.metering import Limits
-from ..stores.contract import Immediate, Prompt, Store
+from ..stores.contract import Foreign, Immediate, Prompt, Store
 from ..stores.intake import are_new
 from ..stores.open import open_store
 from .control import Control
@@ -91,6 +91,8 @@ class Executor(Control):
         self._event_type = event_type
         self._event_types = type(self).named_types or (event_type,)
         self.states.declare(self._event_types, strict_event_type)
+        if isinstance(opened, Foreign):
+            opened.run_only(self._event_types)
         self._limits = Limits(self.processor_type.limits_of(config))
         self._usual_type = None
         self._fitting = set()

@@ -439,8 +439,8 @@ def _why(stuck: Iterable[Stuck]) -> str:
     parts = []
     if missing := [one.kind for one in stuck if one.unreadable is None]:
         parts.append(
-            f"this process has not defined {', '.join(missing)}: import what defines them, and "
-            "join again"
+            f"no worker runs {', '.join(missing)}: import what defines them, name them in "
+            "Executor.of(...), and join again"
         )
     if unreadable := [one for one in stuck if one.unreadable is not None]:
         each = ", ".join(_unreadable(one) for one in unreadable)

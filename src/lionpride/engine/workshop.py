@@ -183,9 +183,17 @@ class Workshop:
         return Near(
             window_at,
             is_starting=claimed and event is not None and event.status is EventStatus.PENDING,
-            is_missing=alone and not registry.is_defined(standing.kind),
+            foreign=self._why_foreign(standing.kind) if alone else None,
             unreadable=self._why_unreadable(standing),
         )
+
+    def _why_foreign(self, kind: str) -> str | None:
+        """Why this process does not run a class of events, and the remedy; None if it does."""
+        if not registry.is_defined(kind):
+            return f"this process has not defined {kind}: import what defines it"
+        if isinstance(self.store, Foreign) and not self.store.runs(kind):
+            return f"this executor does not run {kind}: name it in Executor.of(...)"
+        return None
 
     def _why_unreadable(self, standing: Standing) -> str | None:
         store = self.store

@@ -56,7 +56,7 @@ class About(NamedTuple):
         refresh: Seconds.
         limits: Of each limit what ``Limit`` takes: name, amount, per, per_key, pool.
         starts: The names of those that every start takes one of, whatever its event costs.
-        missing: The classes of waiting events that its process has not defined.
+        missing: The classes of waiting events that it does not run.
         unreadable: The classes that its process has defined, but could not build events of.
     """
 

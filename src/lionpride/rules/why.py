@@ -44,7 +44,7 @@ class Near(NamedTuple):
         window_at: When its window allows the start of the event, those before it counted; None:
             its window does not hold it.
         is_starting: Whether it has claimed the event, and not started it.
-        is_missing: Whether it has no class for it.
+        foreign: Why it does not run the class of the event, and the remedy; None if it does.
         unreadable: Why it could not build the event, or others of its class; None if it may.
         works: Whether it does run the queue, and was not stopped.
         is_paused: Whether it is paused, also if it does not run the queue now.
@@ -52,7 +52,7 @@ class Near(NamedTuple):
 
     window_at: float | None = None
     is_starting: bool = False
-    is_missing: bool = False
+    foreign: str | None = None
     unreadable: str | None = None
     works: bool = True
     is_paused: bool = False
@@ -190,8 +190,8 @@ def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:
         yield Hold("paused", "this process is paused: resume() lets events start again")
     known = [worker for worker in live if worker.about is not None]
     going = [worker for worker in known if worker.about and not worker.about.paused]
-    if near.is_missing:
-        yield Hold("class", f"this process has not defined {at.kind}: import what defines it")
+    if near.foreign is not None:
+        yield Hold("class", near.foreign)
     yield from _of_what_cannot_be_read(at, near, going)
     if len(known) < len(live) or not live:
         return
@@ -226,7 +226,7 @@ def _of_what_cannot_be_read(at: Standing, near: Near, going: list[Worker]) -> It
                     "read waits for a worker of the release that appended it",
                 )
         if at.kind in worker.about.missing:
-            yield Hold("class", f"worker {worker.name} has not defined {at.kind}")
+            yield Hold("class", f"worker {worker.name} does not run {at.kind}")
 
 
 def _of_limit(room: Room, now: float) -> Iterator[Hold]:

@@ -437,12 +437,22 @@ class Foreign(Protocol):
     ten minutes, nor any of a class of which it met a hundred for one minute.
 
     Attributes:
-        missing: The classes of events that a claim has met and that this process lacks.
+        missing: The classes of events that a claim has met and that this process does not run:
+            it has not defined them, or ``run_only`` leaves them out.
         failed_unreadable: How many this process has marked as FAILED because it cannot read them.
     """
 
     missing: set[str]
     failed_unreadable: int
+
+    def run_only(self, types: Iterable[type[Work]]) -> None:
+        """Claim only events of these classes and their subclasses; further calls add classes.
+
+        Before the first call, events of all classes that this process has defined are claimed.
+        """
+
+    def runs(self, kind: str) -> bool:
+        """Return True if this process claims events of a class, given by its registry key."""
 
     def fail_unreadable(self) -> None:
         """From now on, mark an event as FAILED whose stored data its class refuses."""

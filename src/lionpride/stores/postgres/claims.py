@@ -8,7 +8,6 @@ from functools import partial
 from math import inf
 from typing import Any, Final, cast
 
-from ...model import registry
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
@@ -91,7 +90,7 @@ class Claims(TakingIn):
         if opened.settle.behind and not await self._keeps_up(n):
             return [], SWEEP
         if limits is not None:
-            step = Rationed(step, Ration(limits, self._clock, start))
+            step = Rationed(step, Ration(limits, self._clock, start), self.runs)
         taken, notes = Taken(), self._notes
         self._claiming += 1
         try:
@@ -307,7 +306,7 @@ class Claims(TakingIn):
     async def _with_what_is_new(
         self, answer: claiming.Claimed, new: Sequence[int]
     ) -> claiming.Claimed:
-        """The same with what is needed to build these, but without those of missing classes."""
+        """Return the claim with what its events are built of, without classes not run here."""
         kept, untried = dict(answer.kept), answer.untried
         if unknown := [] if untried else [number for number in new if number not in kept]:
             kept |= await self._read(lambda db: reading.kept(db, unknown))
@@ -318,11 +317,11 @@ class Claims(TakingIn):
         foreign = {one[3] for one in untried}
         foreign.update(kept[number][1] for number in new if number in kept)
         answer = answer._replace(kept=kept)
-        missing = {kind for kind in foreign if not registry.is_defined(kind)}
+        missing = {kind for kind in foreign if not self.runs(kind)}
         return self._without(answer, missing) if missing else answer
 
     def _without(self, answer: claiming.Claimed, missing: set[str]) -> claiming.Claimed:
-        """The claim without events that this process has no class for, which go back."""
+        """The claim without events of classes that this process does not run, which go back."""
         self.missing |= missing
         answer = answer.moved(answer.untried, ())
         rows: list[Waits] = []

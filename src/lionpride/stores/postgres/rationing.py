@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
-from ...model import registry
 from ...model.costs import REQUEST
 from ..clock import boot_time
 from ..sql.forms import STATE, Waits
@@ -81,10 +80,12 @@ class Rationed:
     Attributes:
         claim: Which events, and for whom.
         ration: Chooses among them.
+        runs: Returns True if this process runs a kind of events.
     """
 
     claim: Claim
     ration: Ration
+    runs: Callable[[str], bool]
 
     async def __call__(self, db: Db) -> Claimed:
         async with db.transaction():
@@ -160,8 +161,8 @@ class Rationed:
         return list(names)
 
     def _is_known(self, kind: str) -> bool:
-        """Whether this process has a class; else it is noted as missing."""
-        if registry.is_defined(kind):
+        """Return True if this process runs a class; else note the class as missing."""
+        if self.runs(kind):
             return True
         self.claim.met.add(kind)
         return False

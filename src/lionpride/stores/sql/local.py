@@ -92,7 +92,8 @@ class Local(ABC):
         this_process()  # cached now: later there may be no free file descriptor to read it
         self.queue = queue
         self.states = States(name=name or queue)
-        self.missing: set[str] = set()  # kinds that this process has no class for
+        self.missing: set[str] = set()  # kinds that this process does not run
+        self._types: tuple[type[Work], ...] = ()  # what it runs; empty: all that it has defined
         self._fails_unreadable = False
         self.failed_unreadable = 0
         self._unreadable = UnreadableEvents()
@@ -480,7 +481,7 @@ class Local(ABC):
     def _refuse(self, one: Waits, kept: Kept, error: Exception) -> None:
         """An event was claimed that cannot be built: it waits for a process that can, or fails."""
         number, uid, kind = one[0], UUID(bytes=kept[0]), kept[1]
-        if not registry.is_defined(kind):
+        if not self.runs(kind):
             self.missing.add(kind)
         elif self._fails_unreadable:
             logger.warning("event %s cannot be read, and has FAILED: %s", uid, reason_of(error))
@@ -542,6 +543,18 @@ class Local(ABC):
         missing, unreadable = tuple(sorted(self.missing)), self._unreadable.report()
         return about()._replace(missing=missing, unreadable=unreadable)
 
+    def run_only(self, types: Iterable[type[Work]]) -> None:
+        """See ``Foreign``."""
+        self._types = tuple({*self._types, *types})
+
+    def runs(self, kind: str) -> bool:
+        """See ``Foreign``. A claim may ask in another thread."""
+        try:
+            found = registry.find(kind)
+        except NotFoundError:
+            return False
+        return not self._types or issubclass(found, self._types)
+
     def fail_unreadable(self) -> None:
         """See ``Foreign``."""
         self._fails_unreadable = True
@@ -577,7 +590,7 @@ class Local(ABC):
     def _still_missing(self) -> set[str]:
         """The kinds that this process has no class for; a class may be defined meanwhile."""
         for kind in tuple(self.missing):
-            if registry.is_defined(kind):
+            if self.runs(kind):
                 self.missing.discard(kind)
                 self._warned.discard(kind)
         return self.missing
@@ -586,11 +599,14 @@ class Local(ABC):
         for kind in sorted(self.missing - self._warned):
             self._warned.add(kind)
             self._to_be_told = True
+            if registry.is_defined(kind):
+                problem = "this executor does not run it", "name it in Executor.of(...)"
+            else:
+                problem = "it is not defined in this process", "import the module that defines it"
             logger.warning(
-                "%s: class %r is not defined in this process, and its events stay pending: "
-                "import the module that defines it",
-                self._where,
-                kind,
+                "%s: events of class %r stay pending for another worker, since %s: to run them "
+                "here, %s",
+                *(self._where, kind, *problem),
             )
 
     # -- what runs ---------------------------------------------------------------------------

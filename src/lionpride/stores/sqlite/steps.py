@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from ...errors import NotFoundError, OperationError
-from ...model import registry
 from ...model.execution import EventStatus
 from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
 from ..contract import Cancelled, Extended, Settled
@@ -133,7 +132,8 @@ class Claim:
         bound, skip, denied: Which events; see ``Store.claim``.
         start: Whether they start at once, which ends a row of denials.
         has: Whether the caller has the event of a number.
-        missing: The kinds of events that this process has no class for; found ones are added.
+        missing: The kinds of events that this process does not run; found ones are added.
+        runs: Returns True if this process runs a kind; called in the thread of the transaction.
         avoided: More kinds that are not wanted.
         expire: Ends what was not started in time.
         clock: Returns the time, for what becomes due and what expires. It is called within the
@@ -151,6 +151,7 @@ class Claim:
     start: bool
     has: Callable[[int], bool]
     missing: set[str]
+    runs: Callable[[str], bool]
     avoided: frozenset[str]
     expire: Expire
     clock: Callable[[], float]
@@ -210,13 +211,11 @@ class Claim:
         return Claimed(found, self.kept(rows, found), wait, expired, rationed=rationed)
 
     def _is_known(self, kind: str) -> bool:
-        """Whether this process has a class; else it is noted as missing."""
-        try:
-            registry.find(kind)
-        except NotFoundError:
-            self.missing.add(kind)
-            return False
-        return True
+        """Return True if this process runs a class; else note the class as missing."""
+        if self.runs(kind):
+            return True
+        self.missing.add(kind)
+        return False
 
     def _of_some(self, rows: Rows, expired: Expired) -> Claimed:
         """Claim where not just the first will do; again, if a class turns out to be missing."""
@@ -245,10 +244,7 @@ class Claim:
         for one in found:
             if not has(one[0]):
                 found_kept = kept[one[0]] = rows.kept(one[0])
-                try:
-                    registry.find(found_kept[1])
-                except NotFoundError:
-                    self.missing.add(found_kept[1])
+                self._is_known(found_kept[1])
         return kept
 
 

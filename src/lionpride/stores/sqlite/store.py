@@ -185,6 +185,7 @@ class SqliteStore(Manage):
             start,
             has,
             missing,
+            self.runs,
             avoided,
             self._expiring(),
             clock,
