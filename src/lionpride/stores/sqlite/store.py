@@ -173,7 +173,6 @@ class SqliteStore(Manage):
             taken.until = boot_time() + length
             return self._wall() + length
 
-        has, missing = self._holding.shown.has, self._still_missing()
         clock = steady(self._clock)
         passed, avoided = self._not_claimed(skip)
         step = steps.Claim(
@@ -183,8 +182,8 @@ class SqliteStore(Manage):
             passed,
             denied,
             start,
-            has,
-            missing,
+            self._holding.shown.has,
+            self._still_missing(),
             self.runs,
             avoided,
             self._expiring(),
