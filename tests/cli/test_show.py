@@ -129,6 +129,7 @@ def test_json_is_plain_and_an_export_can_be_read_back(kept, capsys):
     exported = read_record(json.loads(capsys.readouterr().out)).event()
     assert isinstance(exported, Rich)
     assert (exported.at, exported.pair, exported.names) == (at, (1, "a"), {1: "one"})
+    assert isinstance(exported.response, dict)
     assert exported.response[1] == ((1, "a"), {2**70})
 
 

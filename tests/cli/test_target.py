@@ -11,6 +11,7 @@ from lionpride.cli.place import place_of
 from lionpride.cli.target import load_target, load_targets
 from lionpride.cli.usage import UsageError
 from lionpride.core import Event, Executor, Processor
+from lionpride.stores.sqlite import SqliteStore
 
 JOB = """
     from lionpride.core import Event, Executor, Processor
@@ -220,10 +221,10 @@ def test_an_executor_of_a_module_is_made_again_over_the_store_of_the_command(fro
     executor = build(target, {"queue_capacity": 5}, place, None)
     assert executor.processor_config == {"concurrency_limit": 3, "queue_capacity": 5}
     assert executor.states.name == "crawler"
-    assert (executor.store.queue, str(executor.store.path)) == (
-        "front_for_target.fetch",
-        str(tmp_path / "run.db"),
-    )
+    store = executor.store
+    assert store.queue == "front_for_target.fetch"
+    assert isinstance(store, SqliteStore)
+    assert store.path == tmp_path / "run.db"
 
 
 def test_an_executor_of_several_types_is_a_target_of_a_worker(front):
