@@ -133,6 +133,7 @@ async def test_what_is_written_counts(store: Store) -> None:
     event = Folded(value=nested(150))
     await store.append([(event, 1.0)])
     ((claimed, _),) = await claim(store, 1, start=True)
+    assert isinstance(claimed, Folded)
     assert claimed.value == nested(150)
 
 
@@ -144,6 +145,7 @@ async def test_the_deepest_value_that_can_be_written_is_claimed_as_it_was(
         event = Deep(value=nested(levels, wrap))
         await store.append([(event, 1.0)])
         ((claimed, attempt),) = await claim(store, 1, start=True)
+        assert isinstance(claimed, Deep)
         assert claimed.value == nested(levels, wrap)
         await settle(store, (claimed, attempt), Completion(claimed.value, 0.1))
 
