@@ -45,7 +45,7 @@ async def run(n: int, way: str) -> int:
             return None
 
     class Limited(Plain):
-        retry: ClassVar[Retry | None] = Retry(attempts=4)
+        retry: ClassVar[Retry | None] = Retry(max_attempts=4)
 
         @property
         def costs(self) -> Mapping[str, float]:

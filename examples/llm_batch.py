@@ -71,7 +71,7 @@ class Chat(Event):
     body: dict[str, Any]
     streaming: bool = True
 
-    retry: ClassVar[Retry] = Retry(attempts=6, backoff=0.5)
+    retry: ClassVar[Retry] = Retry(max_attempts=6, backoff=0.5)
     http: ClassVar[httpx.AsyncClient | None] = None
     longest: ClassVar[int] = 1000  # tokens of an answer whose request does not bound it
 
@@ -315,7 +315,7 @@ class Report:
             self.cost += cost
         else:
             self._unpriced.add(end["model"])
-        return {**line, "text": text, **end, "cost": cost, "tries": chat.execution.tries}
+        return {**line, "text": text, **end, "cost": cost, "failures": chat.execution.failure_count}
 
     def summary(self) -> str:
         """All of it in a line."""

@@ -42,7 +42,7 @@ HOSTS = ("example.org", "docs.example.org", "shop.example.net", "cdn.example.com
 class FetchPage(Event):
     """A page of a crawler: it takes a while, and may fail."""
 
-    retry: ClassVar = Retry(attempts=3, backoff=2.0)
+    retry: ClassVar = Retry(max_attempts=3, backoff=2.0)
     url: str
     token: SecretStr = SecretStr("not for everybody")
 

@@ -31,7 +31,7 @@ def listed(capsys, *arguments):
 def test_all_queues_with_the_newest_first(store, capsys):
     out, err = listed(capsys, store)
     heading, *rows = out.splitlines()
-    names = ["number", "id", "queue", "kind", "about", "status", "age", "tries", "ran", "why"]
+    names = ["number", "id", "queue", "kind", "about", "status", "age", "attempts", "ran", "why"]
     assert heading.split() == names
     assert [int(row.split()[0]) for row in rows] == list(range(2 * EVENTS, 0, -1))
     assert err == ""

@@ -61,9 +61,9 @@ def test_another_queue_takes_the_place_of_its_own(records):
         ("due", "soon"),
         ("ended", "soon"),
         ("ended", float("inf")),
-        ("tries", -1),
-        ("tries", True),
-        ("attempt", 7),
+        ("failure_count", -1),
+        ("failure_count", True),
+        ("attempt_number", 7),
         ("key", 3),
         ("costs", [1]),
         ("payload", "{}"),
@@ -73,6 +73,15 @@ def test_another_queue_takes_the_place_of_its_own(records):
 def test_what_is_wrong_is_named(records, field, value):
     with pytest.raises(ValidationError, match=rf"^(payload\.)?{field}: "):
         read_record({**exported(records[0]), field: value})
+
+
+def test_counters_are_read_under_their_former_names(records):
+    for record in records:
+        data = exported(record)
+        former = {"attempt": data.pop("attempt_number"), "tries": data.pop("failure_count")}
+        assert exported(read_record({**data, **former})) == exported(record)
+    with pytest.raises(ValidationError, match="former name of failure_count: remove tries"):
+        read_record({**exported(records[0]), "tries": 1})
 
 
 @pytest.mark.parametrize("costs", [{"requests": 1}, {"requests": 1.0, "tokens": 2.5}, {}])

@@ -31,7 +31,7 @@ async def written(value, number=3):
 
 async def test_a_response_is_plain_json():
     event, record = await written({"a": [1, 2.5, None, "é"], "b": (1, 2)})
-    assert list(record) == ["id", "line", "status", "response", "tries", "duration"]
+    assert list(record) == ["id", "line", "status", "response", "attempts", "duration"]
     assert record["id"] == str(event.id)
     assert record["line"] == 3
     assert record["status"] == "completed"
@@ -44,8 +44,17 @@ async def test_an_error_has_its_class_and_its_message():
     assert record["status"] == "failed"
     assert record["error"]["error"] == "ValueError"
     assert record["error"]["message"] == "no such size"
-    assert record["tries"] == 1
+    assert record["attempts"] == 1
     assert "response" not in record
+
+
+def test_attempts_is_the_number_of_the_attempt_that_ended():
+    event = Give(metadata={"value": 1})
+    event.execution.attempt_number, event.execution.failure_count = 3, 2
+    event.execution.status = EventStatus.COMPLETED
+    record = json.loads(result_line(event, 1))
+    assert record["attempts"] == 3
+    assert "tries" not in record
 
 
 async def test_a_skip_has_its_reason():

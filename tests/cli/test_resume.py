@@ -60,7 +60,7 @@ def test_killed_again_and_again_it_ends_with_each_line_once(place, seed):
     for result in results:
         n = result["line"] - 1
         if n % 10 == 7:
-            assert (result["status"], result["tries"]) == ("failed", 1)
+            assert (result["status"], result["attempts"]) == ("failed", 1)
             assert result["error"]["message"] == f"told to by {n}"
         else:
             assert (result["status"], result["response"]) == ("completed", {"n": n})
@@ -238,7 +238,9 @@ def test_the_second_signal_sends_back_what_ran(place):
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     events = place.store("ls", place.url, "--json")
-    assert [(e["status"], e["interruptions"], e["tries"]) for e in events] == [("pending", 1, 0)]
+    assert [(e["status"], e["interruptions"], e["failure_count"]) for e in events] == [
+        ("pending", 1, 0)
+    ]
 
 
 @over_kept

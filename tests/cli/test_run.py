@@ -24,7 +24,7 @@ def test_every_line_becomes_one_result(place):
         line = result["line"]
         assert result["status"] == "completed"
         assert result["response"] == {"name": f"n{line}", "size": line}
-        assert result["tries"] == 0
+        assert result["attempts"] == 1
         assert result["duration"] >= 0
     assert "300 events" in done.stdout
     assert "results.jsonl" in done.stdout
@@ -85,7 +85,7 @@ def test_a_failure_is_told_with_its_line_and_its_error(place, snapshot):
     assert plain(done.stdout) == snapshot
     failed = next(r for r in place.results() if r["status"] == "failed")
     assert failed["error"]["error"] == "ValueError"
-    assert failed["tries"] == 1
+    assert failed["attempts"] == 1
 
 
 def test_a_timeout_cancels(place):

@@ -28,7 +28,7 @@ def test_an_event_is_shown_with_its_fields_and_what_came_of_it(kept, capsys):
     assert said["error"] == "ValueError: told"
     assert f"{chr(32) * 12}to [31mfail" in lines
     assert said[".how"] == '"raise"'
-    assert (said["attempt"], said["tries"]) == ("1", "1")
+    assert (said["attempts"], said["failures"]) == ("1", "1")
     assert "response" not in said
     assert said["created"].endswith("UTC")
 
@@ -168,6 +168,12 @@ class Flaky(Event):
         raise ValueError("told\nto \x1b[31mfail")
 
 
+class Late(Flaky):
+    async def _invoke(self):
+        if self.execution.attempt_number < 3:
+            raise ValueError("too early")
+
+
 class Flakies(Processor):
     event_type = Flaky
 
@@ -187,13 +193,37 @@ async def on_terms(url):
     return str(failed.id), str(waits.id)
 
 
+def test_a_success_at_the_third_attempt_is_shown_as_3_attempts(kept, capsys):
+    async def run() -> str:
+        desk = Desk(store=kept)
+        event = await desk.append(Late(), retry=Retry(max_attempts=4, backoff=0.0))
+        async with desk:
+            await desk.join()
+        assert (event.execution.attempt_number, event.execution.failure_count) == (3, 2)
+        await desk.store.close()
+        return str(event.id)
+
+    uid = asyncio.run(run())
+    assert main(["show", kept, uid]) == 0
+    said = dict(re.findall(r"^(\w+) +(.*)$", capsys.readouterr().out, re.MULTILINE))
+    assert (said["attempts"], said["failures"]) == ("3", "2")
+    assert main(["ls", kept]) == 0
+    heading, row = capsys.readouterr().out.splitlines()
+    end = heading.index("attempts") + len("attempts")
+    assert row[:end].split()[-1] == "3", "it is aligned to the right"
+    assert main(["show", kept, uid, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["attempt_number"], record["failure_count"]) == (3, 2)
+    assert not record.keys() & {"attempt", "tries"}
+
+
 def test_it_shows_each_attempt_that_failed_and_what_was_asked(kept, capsys):
     failed, waits = asyncio.run(on_terms(kept))
     assert main(["show", kept, failed]) == 0
     out = capsys.readouterr().out
     told = r" +attempt \d, \d{4}-\d\d-\d\d [\d:]{8} UTC, [<\d.]+ \w+: ValueError: told to .31mfail"
     assert re.search(rf"failed{told}\n{told}\n", out), out
-    assert re.search(r'retry +attempts 2, backoff 0, on \["builtins.ValueError"\]', out)
+    assert re.search(r'retry +max_attempts 2, backoff 0, on \["builtins.ValueError"\]', out)
     trace = out.partition("\ntraceback   ")[2].splitlines()
     assert trace[0] == "Traceback (most recent call last):"
     assert trace[1].endswith("in Flaky._invoke")

@@ -154,7 +154,7 @@ def test_a_response_that_cannot_be_written_is_marked(trouble, what):
     done = trouble.run("run", "trouble.py:Give", *FILES)
     assert (done.returncode, done.stderr) == (0, "")
     odd, plain = sorted(trouble.results(), key=lambda record: record["line"])
-    assert (odd["line"], odd["status"], odd["tries"]) == (1, "completed", 0)
+    assert (odd["line"], odd["status"], odd["attempts"]) == (1, "completed", 1)
     assert odd["response"] is not None
     assert plain["response"] == 1
 

@@ -187,7 +187,7 @@ def test_a_drain_ends_though_what_runs_waits_for_events_of_its_own_queue(place):
 def interruptions(place):
     """Of each event that waits and was interrupted: its failed tries, and its interruptions."""
     waiting = place.store("ls", place.kept, "--status", "pending", "--limit", "100", "--json")
-    return [(one["tries"], one["interruptions"]) for one in waiting if one["interruptions"]]
+    return [(one["failure_count"], one["interruptions"]) for one in waiting if one["interruptions"]]
 
 
 @pytest.mark.parametrize("target", ["Held", "Plain", "InThread", "Stubborn"])

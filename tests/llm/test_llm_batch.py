@@ -82,7 +82,7 @@ async def test_whatever_fails_is_tried_again(tmp_path):
     assert set(fates) == {"ok", *FAULTS}, "choose a seed that meets every fault"
     assert fates["ok"] == 40
     assert summary(run.err)["again"] == len(provider.log) - 40
-    tries = {line["custom_id"]: line["tries"] for line in run.lines}
+    tries = {line["custom_id"]: line["failures"] for line in run.lines}
     assert (
         sum(tries.values()) == len(provider.log) - 40 - fates["429 requests"] - fates["429 tokens"]
     )
@@ -125,7 +125,7 @@ async def test_nothing_is_asked_while_the_provider_wants_a_pause(tmp_path, limit
     assert texts(run.lines) == right(PROMPTS[:12])
     refused = next(each.refused for each in provider.log if each.refused)
     assert min(each.at for each in provider.log[4:]) >= refused + 0.7
-    assert {line["tries"] for line in run.lines} == {0}
+    assert {line["failures"] for line in run.lines} == {0}
 
 
 @pytest.mark.parametrize("store", [(), STORE], ids=["memory", "file"])
@@ -161,7 +161,7 @@ async def test_a_provider_that_refuses_is_obeyed_until_all_is_answered(tmp_path)
     assert run.status == 0, run.err
     assert texts(run.lines) == right(PROMPTS)
     assert provider.fates()["429 requests"] > 0
-    assert {line["tries"] for line in run.lines} == {0}
+    assert {line["failures"] for line in run.lines} == {0}
 
 
 # ------------------------------------------------------------------------- it outlives its process

@@ -54,7 +54,7 @@ class Fetch(Event):
 class Stubborn(Fetch):
     """A policy for the class; the annotation may be left out."""
 
-    retry = Retry(attempts=4, backoff=0.5, never=(KeyError, "httpx.InvalidURL"))
+    retry = Retry(max_attempts=4, backoff=0.5, never=(KeyError, "httpx.InvalidURL"))
 
 
 class Listen(Event):
@@ -119,13 +119,20 @@ async def an_executor_keeps_the_type_of_what_it_is_given() -> None:
     assert_type(await executor.append_many([event], exist_ok=True), list[Fetch])
     await executor.append("x")  # type: ignore[type-var]
     await executor.append(event, 1.0, True)  # type: ignore[call-arg]
-    await executor.append(event, delay=5, ttl=60.0, retry=Retry(attempts=4, on=OSError))
+    await executor.append(event, delay=5, ttl=60.0, retry=Retry(max_attempts=4, on=OSError))
     await executor.append(event, at=datetime.now(UTC), unique="a", unique_for=3600)
     await executor.append(event, delay="soon")  # type: ignore[arg-type]
     await executor.append(event, late=5)  # type: ignore[call-arg]
     await executor.append_many([event], delay=5, retry=None)
     assert_type(await executor.retry_failed(), int)
-    assert_type(event.execution.attempts[0].error, str)
+    assert_type(event.execution.failed_attempts[0].error, str)
+    assert_type(event.execution.attempt_number, int)
+    assert_type(event.execution.failure_count, int)
+    assert_type(event.execution.attempts[0].number, int)  # former names
+    assert_type(event.execution.attempt + event.execution.tries, int)
+    assert_type(Retry(attempts=4).max_attempts, int)
+    Retry(max_attempts="4")  # type: ignore[arg-type]
+    Retry(max_attempt=4)  # type: ignore[call-arg]
     assert_type(await executor.cancel(event), bool)
     assert_type(await executor.cancel(event.id), bool)
     await executor.retry(event)

@@ -26,7 +26,7 @@ class Untyped(Event):
         return 1
 
 
-@job(timeout=30, retry=Retry(attempts=4))
+@job(timeout=30, retry=Retry(max_attempts=4))
 async def fetch(url: str, times: int = 1) -> bytes:
     return url.encode() * times
 

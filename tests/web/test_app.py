@@ -13,7 +13,7 @@ from stores.makers import postgres
 from web.asgi import client
 from web.kit import Desk, Job
 
-from lionpride import web
+from lionpride import Retry, web
 from lionpride.errors import ConfigurationError
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.open import open_store
@@ -171,3 +171,29 @@ async def test_another_process_shows_the_traceback_of_each_attempt(tmp_path: Pat
     assert text.count("<summary>Traceback</summary>") == len(job.execution.attempts) == 2
     assert "in Job._invoke" in text
     await page.aclose()
+
+
+async def test_a_success_at_the_third_attempt_is_shown_as_3_attempts(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'run.db'}"
+    desk = Desk(store=url)
+    job = await desk.append(Third(), retry=Retry(max_attempts=4, backoff=0.0))
+    async with desk:
+        await desk.join()
+    page = web.app(url)
+    async with client(page) as http:
+        text = (await http.get(f"/events/{job.id}")).text
+        rows = (await http.get("/events")).text
+    assert "<dt>attempts</dt><dd>3</dd>" in text
+    assert "<dt>failures</dt><dd>2</dd>" in text
+    assert '<th scope="col" class="num">attempts</th>' in rows
+    assert '<td class="num">3</td>' in rows
+    assert "tries" not in rows
+    await page.aclose()
+
+
+class Third(Job):
+    """Succeeds at its third attempt."""
+
+    async def _invoke(self) -> Any:
+        if self.execution.attempt_number < 3:
+            raise ValueError("too early")

@@ -183,7 +183,7 @@ COLUMNS: Final = (
     Column("about", lambda record, _: shorten(called(record), 40)),
     Column("status", lambda record, _: record.status.value, always=True),
     Column("age", _age, right=True, always=True),
-    Column("tries", lambda record, _: str(record.tries), right=True),
+    Column("attempts", lambda record, _: str(record.attempt_number), right=True),
     Column("ran", _ran, right=True),
     Column("why", _why, always=True),
 )

@@ -18,7 +18,9 @@ from ..view.untagged import untagged
 
 __all__ = ["exported", "listed", "read_record"]
 
-COUNTERS: Final = ("attempt", "tries", "denials", "interruptions")
+COUNTERS: Final = ("attempt_number", "failure_count", "denials", "interruptions")
+_FORMER: Final = {"attempt": "attempt_number", "tries": "failure_count"}
+"""Present names of counters by those that earlier versions wrote, which a Record has."""
 
 
 def exported(record: Record) -> dict[str, Any]:
@@ -59,14 +61,28 @@ def read_record(data: Mapping[str, Any], queue: str | None = None) -> Record:
             "`lionpride export` writes"
         )
     for name in data:
-        if name not in _READERS:
+        if name not in _READERS and name not in _FORMER:
             raise ValidationError(f"{name}: is no field of a record; remove it")
+    data = _with_present_names(data)
     values = {name: _read(name, data) for name in _READERS}
+    values |= {former: values.pop(name) for former, name in _FORMER.items()}
     if queue is not None:
         values["queue"] = queue
     record = Record(number=0, **values)
     _check_payload(record)
     return record
+
+
+def _with_present_names(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record under their present names.
+
+    Raises:
+        ValidationError: if a counter is given under both of its names.
+    """
+    for former, name in _FORMER.items():
+        if former in data and name in data:
+            raise ValidationError(f"{former}: is the former name of {name}: remove {former}")
+    return {_FORMER.get(name, name): value for name, value in data.items()}
 
 
 def _read(name: str, data: Mapping[str, Any]) -> Any:

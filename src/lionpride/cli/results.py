@@ -102,7 +102,7 @@ def _line(uid: UUID, number: int, execution: Execution) -> bytes:
         record["error"] = error_to_dict(execution.error)
     if execution.response is not Unset:  # what a stream gave before it failed is one, too
         record["response"] = execution.response
-    record["tries"] = execution.tries
+    record["attempts"] = execution.attempt_number
     record["duration"] = None if execution.duration is Unset else execution.duration
     return _json(record)
 

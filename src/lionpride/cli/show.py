@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from ..drawing.text import duration, how_far, number, one_line
 from ..model.attempts import Attempt, attempts_of
@@ -16,12 +17,20 @@ from ..view.untagged import untagged
 from .durable import Commands, Shelf, add_command
 from .find import ID_HELP, find_all
 from .place import place_of
-from .records import COUNTERS, listed
+from .records import listed
 from .streams import tell
 from .table import json_line, show_fields
 from .target import add_targets, load_targets
 
 __all__ = ["add"]
+
+COUNTERS: Final = {
+    "attempts": "attempt_number",
+    "failures": "failure_count",
+    "denials": "denials",
+    "interruptions": "interruptions",
+}
+"""Names of counters on the screen, and as attributes of a record; those at 0 are left out."""
 
 
 def add(commands: Commands) -> None:
@@ -79,8 +88,8 @@ def _fields(record: Record, reveal: bool) -> dict[str, str]:
     if unique := state.get("unique"):
         fields["unique"] = f"{unique[0]} since {_at(unique[1])}"
     if retry := state.get("retry"):
-        fields["retry"] = ", ".join(f"{name} {_amount(value)}" for name, value in retry.items())
-    fields |= {name: str(n) for name in COUNTERS if (n := getattr(record, name))}
+        fields["retry"] = ", ".join(f"{name} {_amount(value)}" for name, value in _policy(retry))
+    fields |= {name: str(n) for name, of in COUNTERS.items() if (n := getattr(record, of))}
     if far := how_far(record.progress, None):
         fields["progress"] = far
     if chunks := _chunks(record):
@@ -137,6 +146,12 @@ def _live(record: Record) -> dict[str, Any]:
     if record.chunks:
         live["chunks"] = record.chunks
     return live
+
+
+def _policy(retry: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings of a stored retry policy, under their present names."""
+    for name, value in retry.items():
+        yield "max_attempts" if name == "attempts" else name, value
 
 
 def _amount(value: Any) -> str:

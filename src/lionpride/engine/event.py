@@ -237,7 +237,7 @@ class Solo:
     def _record(self, outcome: Outcome) -> None:
         if not self._done.done():
             apply(self._event.execution, alone(outcome))
-            self._event.execution.attempt += 1
+            self._event.execution.attempt_number += 1
             del self._event.__dict__["_solo"]
             self._done.set_result(None)
 

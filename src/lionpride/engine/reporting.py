@@ -107,4 +107,4 @@ class Reporter:
         if shop.observers.listening:
             shop.observers.report(event, progress)
         if shop.share is not None:
-            shop.share(event, event.execution.attempt)
+            shop.share(event, event.execution.attempt_number)

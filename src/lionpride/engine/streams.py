@@ -131,7 +131,7 @@ class Follower:
         """See where the chunks are now; whether the event has ended, or was removed."""
         state = self._event.execution
         if state.status in TERMINAL:
-            self._turn_to(state.attempt, self._final(), is_all=state.status)
+            self._turn_to(state.attempt_number, self._final(), is_all=state.status)
             return True
         if state.status is EventStatus.PROCESSING:
             live = Live.now(self._own)

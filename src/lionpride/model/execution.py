@@ -96,16 +96,20 @@ class Execution:
         retryable: Whether trying again may help; Unset while nothing has ended.
         priority: Lower runs first; None until the event is appended (its creation time then).
         arrival: The number that the store gave it; None while nobody holds it.
-        attempt: How often it was claimed: the fencing number of its present or last attempt.
-        tries: Attempts that failed.
+        attempt_number: The number of its present or last attempt, from 1 up; 0 before the first.
+            Each claim counts, also one that was interrupted. It is the fencing token.
+        failure_count: Attempts that failed.
         denials: How often permission was refused since it last ran.
         interruptions: Attempts cut short by a shutdown, a crash or a lapsed lease.
         due: Not to be run before this time, a Unix timestamp in seconds; None: at once.
         expires: Not to be started after this time, likewise; None: it does not matter when.
-        attempts: The last attempts that failed, oldest first; a retry by hand keeps them.
+        failed_attempts: The last attempts that failed, oldest first; a retry by hand keeps them.
         retry: The retry policy that it was appended with; None: its class's counts.
         unique: The value that it was appended under as the only one, and when, a Unix timestamp
             in seconds; None: it was not.
+
+    Dumps and stores have ``attempt_number``, ``failure_count`` and ``failed_attempts`` under their
+    former names ``attempt``, ``tries`` and ``attempts``. These stay as aliases.
     """
 
     __slots__ = ("own",)
@@ -118,15 +122,18 @@ class Execution:
     retryable = AfterSuccess[MaybeUnset[bool]](Unset, False)
     priority = Kept[float | None](None)
     arrival = Kept[int | None](None)
-    attempt = Kept[int](0)
-    tries = Kept[int](0)
+    attempt_number = Kept[int](0, "_attempt")
+    failure_count = Kept[int](0, "_tries")
     denials = Kept[int](0)
     interruptions = Kept[int](0)
     due = Kept[float | None](None)
     expires = UntilEnded[float | None](None)
-    attempts = Kept[tuple[Attempt, ...]](())
+    failed_attempts = Kept[tuple[Attempt, ...]]((), "_attempts")
     retry = Kept[Retry | None](None)
     unique = Kept[tuple[str, float] | None](None)
+    attempt = attempt_number  # former names
+    tries = failure_count
+    attempts = failed_attempts
 
     def __init__(
         self,
@@ -139,7 +146,7 @@ class Execution:
     ) -> None:
         self.own: dict[str, Any] = {}
         given = {"status": status, "duration": duration, "response": response, "error": error}
-        for name, value in {**given, "retryable": retryable, **counters}.items():
+        for name, value in _as_stored({**given, "retryable": retryable, **counters}).items():
             if name not in _NAMES:
                 raise TypeError(f"Execution has no field {name!r}")
             setattr(self, name, value)
@@ -234,8 +241,8 @@ class Execution:
     def _rare(self) -> dict[str, Any]:
         """What few events have, as plain data."""
         data: dict[str, Any] = {}
-        if self.attempts:
-            data["attempts"] = [each._asdict() for each in self.attempts]
+        if self.failed_attempts:
+            data["attempts"] = [each._asdict() for each in self.failed_attempts]
         if self.retry is not None:
             data["retry"] = self.retry.to_dict()
         if self.unique is not None:
@@ -253,10 +260,10 @@ class Execution:
         Raises:
             ValidationError: names the field that cannot be read.
         """
-        unknown = data.keys() - set(_NAMES)
+        values = _as_stored(data)
+        unknown = values.keys() - set(_NAMES)
         if unknown:
             raise ValidationError(f"execution has no field {min(unknown)!r}: remove it")
-        values = dict(data)
         try:
             values["status"] = EventStatus(values.get("status", "pending"))
         except ValueError:
@@ -284,6 +291,20 @@ class Execution:
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise ValidationError(f"execution.{name} must be a count from 0 up, not {count!r}")
         return cls(**values)
+
+
+def _as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields under the names that dumps have.
+
+    Raises:
+        ValidationError: if a field is given under both of its names.
+    """
+    for name in values.keys() & _STORED.keys():
+        if _STORED[name] in values:
+            raise ValidationError(
+                f"execution.{name} and execution.{_STORED[name]} are one field: give only {name}"
+            )
+    return {_STORED.get(name, name): value for name, value in values.items()}
 
 
 def _unique_of(given: Any) -> tuple[str, float]:
@@ -337,6 +358,12 @@ _NAMES: Final = (
     "unique",
     "arrival",
 )
+"""The fields as dumps name them."""
+_STORED: Final = {
+    "attempt_number": "attempt",
+    "failure_count": "tries",
+    "failed_attempts": "attempts",
+}
 _COMPARED: Final = tuple(name for name in _NAMES if name != "arrival")
 _KEYS: Final = frozenset(f"_{name}" for name in _COMPARED)
 KEYS: Final = _KEYS | {"_arrival"}

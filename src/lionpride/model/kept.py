@@ -13,15 +13,21 @@ V = TypeVar("V")
 
 
 class Kept(Generic[V]):
-    """A field of ``Execution``: an entry of the dict below it, or its default."""
+    """A field of ``Execution``: an entry of the dict below it, or its default.
+
+    Args:
+        default: The value without an entry.
+        key: The key of the entry; by default the name of the field after an underscore.
+    """
 
     __slots__ = ("default", "key")
 
-    def __init__(self, default: V) -> None:
+    def __init__(self, default: V, key: str = "") -> None:
         self.default = default
+        self.key = key
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.key = f"_{name}"
+        self.key = self.key or f"_{name}"
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...

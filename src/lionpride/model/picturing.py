@@ -66,8 +66,8 @@ def _spans(event: Work, ahead: float) -> Iterable[Span]:
     since = event.created_timestamp
     began = event.__dict__.get(BEGAN)
     last = None if began is None else began + ahead
-    for attempt in state.attempts:
-        if last is not None and attempt.number == state.attempt and state.status in TERMINAL:
+    for attempt in state.failed_attempts:
+        if last is not None and attempt.number == state.attempt_number and state.status in TERMINAL:
             break  # the last one, which is drawn as what it ended as
         end = attempt.started + attempt.duration
         yield Span(min(since, attempt.started), attempt.started, end, "pending", label)

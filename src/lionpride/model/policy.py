@@ -15,6 +15,7 @@ from ..errors import ExecutionError, LionprideError, ValidationError
 from . import registry
 from .codec import safe_repr
 from .finite import LARGEST, is_finite
+from .unset import MaybeUnset, Unset
 
 __all__ = ("Kinds", "Retry", "flag_of", "retry_after_of")
 
@@ -25,19 +26,19 @@ _DOUBLINGS: Final = 1000
 """So many are enough for any ceiling, and two to their power is a float."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Retry:
     """What is tried again by itself, and when. Give it to a class, or to one ``append``.
 
     >>> class Fetch(Event):
-    ...     retry: ClassVar = Retry(attempts=4, backoff=0.5)
+    ...     retry: ClassVar = Retry(max_attempts=4, backoff=0.5)
 
     Before the attempt that follows the n-th failure, the event waits a random time between 0 and
     ``min(ceiling, backoff * 2 ** (n - 1))`` seconds ("full jitter"); or longer, if the exception
     has a ``retry_after``. It waits in the store, not in a worker's slot.
 
     Args:
-        attempts: How many in all, the first one included.
+        max_attempts: How many in all, the first one included; 3 by default.
         backoff: Seconds: the longest that the first wait may be. It doubles each time.
         ceiling: Seconds: the longest that any wait may be, but for a ``retry_after``.
         deadline: Seconds after the start of the first attempt that failed beyond which no other
@@ -47,35 +48,54 @@ class Retry:
             ``"httpx.HTTPError"`` will do. An exception with ``retryable = True`` is tried again
             whatever stands here, one with ``retryable = False`` is not.
         never: Exception classes that are not tried again, whatever else holds.
+        attempts: The former name of ``max_attempts``.
 
     Raises:
         ValidationError: names what cannot be, its value and the remedy.
     """
 
-    attempts: int = 3
-    backoff: float = 1.0
-    ceiling: float = 60.0
-    deadline: float | None = None
-    jitter: bool = True
-    on: Kinds = Exception
-    never: Kinds = ()
+    max_attempts: int
+    backoff: float
+    ceiling: float
+    deadline: float | None
+    jitter: bool
+    on: Kinds
+    never: Kinds
 
-    def __post_init__(self) -> None:
-        attempts: Any = self.attempts
-        whole = isinstance(attempts, int) and not isinstance(attempts, bool)
-        if not whole or not 1 <= attempts <= LARGEST:
-            raise ValidationError(
-                f"Retry.attempts must be a whole number from 1 up, not {safe_repr(attempts)}: the "
-                "first attempt counts, and the number has to fit into a float"
-            )
-        for name in ("backoff", "ceiling"):
-            _check_seconds(name, getattr(self, name), positive=False)
-        if self.deadline is not None:
-            _check_seconds("deadline", self.deadline, positive=True)
-        if not isinstance(self.jitter, bool):
-            raise ValidationError(f"Retry.jitter must be True or False, not {self.jitter!r}")
-        object.__setattr__(self, "on", _names("on", self.on))
-        object.__setattr__(self, "never", _names("never", self.never))
+    def __init__(
+        self,
+        max_attempts: MaybeUnset[int] = Unset,
+        backoff: float = 1.0,
+        ceiling: float = 60.0,
+        deadline: float | None = None,
+        jitter: bool = True,
+        on: Kinds = Exception,
+        never: Kinds = (),
+        *,
+        attempts: MaybeUnset[int] = Unset,
+    ) -> None:
+        for name, seconds in (("backoff", backoff), ("ceiling", ceiling)):
+            _check_seconds(name, seconds, positive=False)
+        if deadline is not None:
+            _check_seconds("deadline", deadline, positive=True)
+        if not isinstance(jitter, bool):
+            raise ValidationError(f"Retry.jitter must be True or False, not {jitter!r}")
+        values = {
+            "max_attempts": _checked_maximum(max_attempts, attempts),
+            "backoff": backoff,
+            "ceiling": ceiling,
+            "deadline": deadline,
+            "jitter": jitter,
+            "on": _names("on", on),
+            "never": _names("never", never),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def attempts(self) -> int:
+        """The former name of ``max_attempts``."""
+        return self.max_attempts
 
     def covers(self, error: BaseException, *, by_kind: bool = False) -> bool:
         """Whether an error is tried again; a group is, if all its members are.
@@ -102,13 +122,17 @@ class Retry:
         return longest * chance if self.jitter else longest
 
     def to_dict(self) -> dict[str, Any]:
-        """The policy as plain data, without what is as usual."""
+        """The policy as plain data, without what is as usual.
+
+        ``max_attempts`` is under its former name ``attempts``, as in data that is stored.
+        """
         usual = type(self)()
         data = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if value != getattr(usual, field.name):
-                data[field.name] = list(value) if isinstance(value, tuple) else value
+                name = "attempts" if field.name == "max_attempts" else field.name
+                data[name] = list(value) if isinstance(value, tuple) else value
         return data
 
     @classmethod
@@ -118,13 +142,37 @@ class Retry:
         Raises:
             ValidationError: if it cannot be read.
         """
-        known = {field.name for field in fields(cls)}
+        known = {field.name for field in fields(cls)} | {"attempts"}
         if not isinstance(data, Mapping) or not data.keys() <= known:
             raise ValidationError(f"execution.retry must be what Retry.to_dict gave, not {data!r}")
         policy = cls(**{name: data[name] for name in data.keys() - {"on", "never"}})
         for name in data.keys() & {"on", "never"}:
             object.__setattr__(policy, name, _read_names(name, data[name]))
         return policy
+
+
+def _checked_maximum(max_attempts: MaybeUnset[int], attempts: MaybeUnset[int]) -> int:
+    """Return the most attempts, given under the present or the former name; 3 by default.
+
+    Raises:
+        ValidationError: if both are given, or it is no positive number.
+    """
+    if attempts is not Unset and max_attempts is not Unset:
+        raise ValidationError(
+            f"Retry(max_attempts={safe_repr(max_attempts)}, attempts={safe_repr(attempts)}): "
+            "attempts is the former name of max_attempts: give max_attempts alone"
+        )
+    name = "max_attempts" if attempts is Unset else "attempts"
+    value: Any = max_attempts if attempts is Unset else attempts
+    if value is Unset:
+        return 3
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not 1 <= value <= LARGEST:
+        raise ValidationError(
+            f"Retry.{name} must be a whole number from 1 up, not {safe_repr(value)}: the "
+            "first attempt counts, and the number has to fit into a float"
+        )
+    return int(value)
 
 
 def flag_of(error: BaseException) -> bool | None:

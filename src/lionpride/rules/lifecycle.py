@@ -217,7 +217,7 @@ def apply(execution: Execution, outcome: Outcome) -> None:
         execution.error = outcome.error
         execution.duration = outcome.duration
     if isinstance(outcome, Ending):
-        execution.tries += outcome.tries
+        execution.failure_count += outcome.tries
         execution.denials += outcome.denials
         execution.interruptions += outcome.interruptions
         if outcome.attempt is not None:
@@ -225,7 +225,7 @@ def apply(execution: Execution, outcome: Outcome) -> None:
             own["_attempts"] = and_this(own.get("_attempts", ()), outcome.attempt)
         if not isinstance(outcome.expires, UnsetType):
             execution.expires = outcome.expires
-        elif not execution.tries and (outcome.interruptions or outcome.error is not Unset):
+        elif not execution.failure_count and (outcome.interruptions or outcome.error is not Unset):
             execution.expires = None  # it was to be started by then, and it was
 
 
@@ -250,7 +250,7 @@ def requeue(execution: Execution) -> None:
         OperationError: as ``check_retryable``.
     """
     check_retryable(execution)
-    execution.tries = execution.denials = execution.interruptions = 0
+    execution.failure_count = execution.denials = execution.interruptions = 0
     execution.due = execution.expires = None
     execution.response = execution.duration = execution.error = execution.retryable = Unset
     apply(execution, RELEASED)
@@ -302,7 +302,7 @@ def after_expiry(execution: Execution) -> Ending:
     Before its first attempt it is CANCELLED; where one has failed, and the deadline of its
     retry policy is over, it has FAILED with the error of that.
     """
-    if execution.tries:
+    if execution.failure_count:
         duration, error = execution.duration, execution.error
         return Ending(_S.FAILED, duration=duration, error=error, retryable=True)
     at = datetime.fromtimestamp(execution.expires or 0.0, UTC)

@@ -41,7 +41,7 @@ def judge(
     number = own.get("_attempt", 0)
     ending.attempt = Attempt(number, now - duration, duration, told(error), traceback)
     tries = own.get("_tries", 0) + 1
-    if policy is None or tries >= policy.attempts:
+    if policy is None or tries >= policy.max_attempts:
         return ending
     timed_out = ending.status is EventStatus.CANCELLED and isinstance(error, LionTimeoutError)
     if not timed_out and ending.status is not EventStatus.FAILED:

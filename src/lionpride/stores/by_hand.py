@@ -263,9 +263,9 @@ class ByHand(Ringing):
             self.queue,
             registry.key_of(type(event)),
             status,
-            state.attempt,
+            state.attempt_number,
             state.denials,
-            state.tries,
+            state.failure_count,
             state.interruptions,
             now,
             due=state.due if waits else None,
@@ -307,7 +307,9 @@ class ByHand(Ringing):
             if self._status(number, event) is _PROCESSING
         )
         held = tuple(
-            Held(number, event.id, registry.key_of(type(event)), event.execution.attempt, None)
+            Held(
+                number, event.id, registry.key_of(type(event)), event.execution.attempt_number, None
+            )
             for number, event in sorted(claimed)
         )
         now, host, pid, records = self._clock(), node(), os.getpid(), []

@@ -287,8 +287,8 @@ class MemoryStore(ByHand):
     def _hold(self, number: int) -> Claim:
         """Claim an event without starting it; its ``due`` stays, in case it is released."""
         event = self._held[number] = self._pending[number]
-        event.execution.attempt += 1
-        return event, event.execution.attempt
+        event.execution.attempt_number += 1
+        return event, event.execution.attempt_number
 
     def start(self, event: Work) -> None:
         number = event.execution.arrival
@@ -393,7 +393,7 @@ class MemoryStore(ByHand):
         """Settle what was claimed and never started; or answer why it cannot be."""
         state = event.execution
         number = state.arrival
-        if number is None or self._all.get(number) is not event or state.attempt != attempt:
+        if number is None or self._all.get(number) is not event or state.attempt_number != attempt:
             return Settled.FENCED
         if number not in self._held:
             cancelled = outcome.status is _PENDING and state.status is EventStatus.CANCELLED
@@ -426,7 +426,7 @@ class MemoryStore(ByHand):
     def _extended(self, event: Work, attempt: int) -> Extended:
         number = event.execution.arrival or 0
         holder = self._held.get(number) or self._processing.get(number)
-        if holder is not event or event.execution.attempt != attempt:
+        if holder is not event or event.execution.attempt_number != attempt:
             return Extended.LOST
         return Extended.CANCEL if number in self._unwanted else Extended.OK
 

@@ -48,6 +48,16 @@ class Record:
     progress: Progress | None = None
     chunks: int = 0
 
+    @property
+    def attempt_number(self) -> int:
+        """``attempt``, by the name that it has in ``Execution``."""
+        return self.attempt
+
+    @property
+    def failure_count(self) -> int:
+        """``tries``, by the name that it has in ``Execution``."""
+        return self.tries
+
     @classmethod
     def of(cls, event: Work, queue: str, status: EventStatus) -> Record:
         """The record of an event that a store holds."""
@@ -64,8 +74,8 @@ class Record:
             status=status,
             priority=state.priority,
             due=state.due,
-            attempt=state.attempt,
-            tries=state.tries,
+            attempt=state.attempt_number,
+            tries=state.failure_count,
             denials=state.denials,
             interruptions=state.interruptions,
             payload=event.to_dict("json"),

@@ -78,7 +78,7 @@ class _Inline(Executor):
                 await self._next_ending(event)  # somebody else runs it
             elif event.status is EventStatus.PENDING:
                 _, wait = await self._store.claim("inline", 0)  # takes none, and says when
-                if wait is None or not event.execution.attempt:
+                if wait is None or not event.execution.attempt_number:
                     return
                 if not event.execution.denials:  # who was denied is asked again in the next round
                     await asyncio.sleep(capped(wait))

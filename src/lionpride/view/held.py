@@ -61,7 +61,7 @@ class Held:
     async def version(self) -> object:
         lanes = tuple(map(len, self._states.lanes.values()))
         live = [
-            (state.arrival, state.attempt, len(state.chunks), state.progress)
+            (state.arrival, state.attempt_number, len(state.chunks), state.progress)
             for state in (event.execution for event in self._running(50))
         ]
         return await self._store.last_arrival(), lanes, str(live)
@@ -209,6 +209,6 @@ def _ended(event: Work, ahead: float) -> float | None:
 def _stay(event: Work, status: EventStatus, at: float, ahead: float) -> Stay:
     state, began = event.execution, event.__dict__[BEGAN] + ahead
     ready = max(event.created_timestamp, state.due or 0.0)
-    waited = max(0.0, began - ready) if state.attempt == 1 else None
+    waited = max(0.0, began - ready) if state.attempt_number == 1 else None
     kind = registry.key_of(type(event))
     return Stay(state.arrival or 0, event.id, kind, status, at, waited, event.__dict__["_duration"])

@@ -194,7 +194,7 @@ class Watching(Manage):
         for number in awaited:
             event = find(number)
             state = None if event is None else event.execution
-            shown = None if state is None else (state.status.value, state.attempt)
+            shown = None if state is None else (state.status.value, state.attempt_number)
             if number not in stands or stands[number] != shown:
                 changed.append(number)
             elif published and stands[number][0] == "processing":

@@ -412,7 +412,7 @@ class Holding:
         for number in numbers:
             event = self.shown.find(number)
             state = None if event is None else event.execution
-            shown = None if state is None else (state.status.value, state.attempt)
+            shown = None if state is None else (state.status.value, state.attempt_number)
             if state is None or state.status in TERMINAL or shown != stands.get(number):
                 other.append(number)
         return other
