@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
@@ -34,16 +33,40 @@ def levels(value: Any, most: int) -> int:
     depth = 0
     while level and depth <= most:
         depth += 1
-        inner: dict[int, Any] = {}  # each container once, however often it is referred to
+        inner: list[Any] = []
         for container in level:
-            items = (
-                chain(container, container.values()) if isinstance(container, dict) else container
-            )
-            for item in items:
-                if type(item) not in _FLAT and isinstance(item, _CONTAINERS):
-                    inner[id(item)] = item
-        level = list(inner.values())
+            if isinstance(container, dict):
+                inner += [key for key in container if isinstance(key, _CONTAINERS)]
+            items = container.values() if isinstance(container, dict) else container
+            inner += [item for item in items if isinstance(item, _CONTAINERS)]
+        level = inner
+        if len(level) > 1:  # each container once, however often it is referred to
+            level = list({id(item): item for item in level}.values())
     return depth
+
+
+def _is_small(value: Any, depth: int = 4) -> bool:
+    """Return True if a value is certainly shallow: a shortcut for the usual one.
+
+    Few levels of few items each are looked at, since parts may be shared.
+    """
+    kind = type(value)
+    if kind in _FLAT:
+        return True
+    if (kind is not dict and kind is not list) or not depth or len(value) > _FEW:
+        return False
+    if kind is dict:
+        for key in value:
+            if type(key) is not str:
+                return False
+        value = value.values()
+    for item in value:  # noqa: SIM110  (a generator costs as much as the loop)
+        if type(item) not in _FLAT and not _is_small(item, depth - 1):
+            return False
+    return True
+
+
+_FEW: Final = 30
 
 
 def fields_that_may_be_deep(kind: type[BaseModel]) -> tuple[str, ...]:
@@ -85,8 +108,14 @@ def refuse_deep_values(work: Work) -> None:
     Raises:
         ValidationError: names the field, and how deep it is nested.
     """
-    for name, value in _values(work, fields_that_may_be_deep(type(work))):
-        if levels(value, _MOST) > _MOST:
+    own = work.__dict__
+    names = fields_that_may_be_deep(type(work))
+    if not work.__pydantic_extra__ and "_metadata" not in own:
+        values: Iterable[tuple[str, Any]] = [(name, own.get(name)) for name in names]
+    else:
+        values = _values(work, names)
+    for name, value in values:
+        if not _is_small(value) and levels(value, _MOST) > _MOST:
             writes_as_is = not _may_have_serializer(type(work), name)
             depth = levels(value, _COUNTED) if writes_as_is else _written_levels(work, name)
             if depth > _MOST:
