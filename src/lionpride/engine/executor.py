@@ -211,10 +211,11 @@ class Executor(Control):
             wait: Whether to wait for room where as many as ``max_queue_size`` wait: first come,
                 first served, among those who wait here. It waits for ever if nothing runs the
                 executor.
-            connection: A connection to the PostgreSQL database of the store, of asyncpg, psycopg
-                or SQLAlchemy's async engine: the event is appended in the transaction that it is
-                in, and there if that commits. The event itself stays free then: ask for it by its
-                id. ``max_queue_size`` is not asked, and ``exist_ok`` is refused.
+            connection: A connection to the PostgreSQL database of the store: of asyncpg,
+                ``psycopg.AsyncConnection``, or SQLAlchemy's AsyncSession or AsyncConnection. The
+                event is appended in the transaction that it is in, and there if that commits. The
+                event itself stays free then: ask for it by its id. ``max_queue_size`` is not
+                asked, and ``exist_ok`` is refused.
             terms: Any of the keywords of ``Asked``: ``delay`` or ``at``, not before; ``ttl``, not
                 after; ``retry``, a policy; ``unique`` and ``unique_for``, only once.
 

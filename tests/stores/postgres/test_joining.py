@@ -9,7 +9,9 @@ import asyncpg
 import psycopg
 import pytest
 from psycopg import rows
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session
 from stores.homes import Home
 from stores.makers import QUEUE
 
@@ -126,11 +128,7 @@ async def test_any_row_factory_of_psycopg_works(desk: Desk, home: Home, factory:
             await desk.append_many([Mail(), Mail()], connection=connection)
             with pytest.raises(ExistsError, match=str(known.id)):
                 await desk.append_many([Mail(), Mail(id=known.id)], connection=connection)
-        with psycopg.connect(home.url, row_factory=row_factory) as blocking:
-            await desk.append(Mail(), connection=blocking)
-            with pytest.raises(ExistsError, match=str(known.id)):
-                await desk.append(Mail(id=known.id), connection=blocking)
-        assert await pending(desk) == 4
+        assert await pending(desk) == 3
     finally:
         await desk.store.close()
 
@@ -245,13 +243,44 @@ async def test_it_is_there_if_and_only_if_the_transaction_commits(
         await desk.store.close()
 
 
-async def test_a_blocking_connection_of_psycopg_will_do_too(desk: Desk, home: Home) -> None:
+async def test_a_synchronous_connection_is_refused_with_the_remedy(desk: Desk, home: Home) -> None:
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(home.url))
     try:
         await pending(desk)
-        with psycopg.connect(home.url) as connection:
-            await desk.append(Mail(to="you"), connection=connection)
-        assert await pending(desk) == 1
+        with (
+            psycopg.connect(home.url) as plain,
+            engine.connect() as wrapped,
+            Session(engine) as session,
+        ):
+            for connection in (plain, wrapped, session):
+                with pytest.raises(ConfigurationError) as caught:
+                    await desk.append(Mail(to="you"), connection=connection)
+                assert "is synchronous" in str(caught.value)
+                assert "AsyncSession" in str(caught.value)
+        assert await pending(desk) == 0
     finally:
+        engine.dispose()
+        await desk.store.close()
+
+
+async def test_a_session_appends_with_what_it_changes(desk: Desk, home: Home) -> None:
+    """A row of the user's own and the event commit together, or neither."""
+    creator: Any = {"async_creator": lambda: asyncpg.connect(home.url)}
+    engine = create_async_engine("postgresql+asyncpg://", **creator)
+    try:
+        await pending(desk)
+        make = async_sessionmaker(engine)
+        async with make() as session:
+            await desk.append(Mail(to="you"), connection=session)
+            await session.rollback()
+        assert await pending(desk) == 0
+        async with make() as session, session.begin():
+            await session.execute(text("SELECT 1"))
+            await desk.append_many([Mail(to="you"), Mail()], connection=session)
+            assert await pending(desk) == 0
+        assert await pending(desk) == 2
+    finally:
+        await engine.dispose()
         await desk.store.close()
 
 
@@ -398,7 +427,7 @@ async def test_what_cannot_be_is_refused(desk: Desk, home: Home) -> None:
         await ran.invoke()
         with pytest.raises(OperationError, match="cannot be appended"):
             await desk.append_many([Mail(), ran], connection=connection)
-        with pytest.raises(ConfigurationError, match="asyncpg or psycopg"):
+        with pytest.raises(ConfigurationError, match="no connection that is known here"):
             await desk.append(Mail(), connection=object())
         with pytest.raises(OperationError, match="PostgreSQL"):
             await Desk().append(Mail(), connection=connection)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from inspect import isawaitable
+from inspect import iscoroutinefunction
 from random import randrange
 from typing import Any, Final, Protocol, runtime_checkable
 from uuid import UUID
@@ -60,12 +60,16 @@ async def insert_within(connection: Any, names: Names, queue: int, places: Seque
     All of them or none. If they are refused, the caller's transaction is as it was before.
 
     Raises:
-        ConfigurationError: if it is no connection that is known here.
+        ConfigurationError: if it is no connection that is known here, or a synchronous one.
         ExistsError: if an id is known, or is there twice.
     """
+    kind = type(connection)  # a property of an AsyncConnection named `connection` raises
+    if iscoroutinefunction(getattr(kind, "connection", None)) and hasattr(kind, "run_sync"):
+        connection = await connection.connection()  # of an AsyncSession
     if isinstance(connection, _Wrapped):
         await connection.exec_driver_sql("SELECT 1")  # it begins a transaction only when it must
         connection = (await connection.get_raw_connection()).driver_connection
+    _check_async(connection)
     ids = [str(UUID(bytes=place.id)) for place in places]
     if len(set(ids)) < len(ids):
         raise _exists(Counter(ids).most_common(1)[0][0])
@@ -121,17 +125,35 @@ def _exists(uid: str) -> ExistsError:
 def _is_asyncpg(connection: Any) -> bool:
     """Return True for a connection of asyncpg, or one that its pool lends.
 
-    Raises:
-        ConfigurationError: if it is not one of psycopg either.
+    It is one of psycopg otherwise: ``_check_async`` has refused all others.
     """
-    if hasattr(connection, "fetchrow"):
-        return True
-    if type(connection).__module__.partition(".")[0] == "psycopg":
-        return False
+    return hasattr(connection, "fetchrow")
+
+
+def _check_async(connection: Any) -> None:
+    """Refuse what is no asynchronous connection of a driver that is known here.
+
+    Raises:
+        ConfigurationError: says what to give.
+    """
+    if _is_asyncpg(connection):
+        return
+    kind = type(connection)
+    library = kind.__module__.partition(".")[0]
+    if library == "psycopg" and iscoroutinefunction(connection.execute):
+        return
+    problem = "is no connection that is known here"
+    if library in _SYNCHRONOUS:
+        problem = "is synchronous: it would block the event loop until the server answers"
     raise ConfigurationError(
-        f"connection={connection!r}: give a connection of asyncpg or psycopg, or an "
-        "AsyncConnection of SQLAlchemy over one of them"
+        f"connection={kind.__module__}.{kind.__qualname__} {problem}. Give an asynchronous one: a "
+        "connection of asyncpg, psycopg.AsyncConnection, or AsyncSession or AsyncConnection of "
+        "SQLAlchemy over one of them"
     )
+
+
+_SYNCHRONOUS: Final = ("django", "pg8000", "psycopg", "psycopg2", "sqlalchemy", "sqlite3")
+"""Libraries whose connections are synchronous, but for those that are taken."""
 
 
 def _is_in_transaction(connection: Any) -> bool:
@@ -147,13 +169,9 @@ async def _ask(connection: Any, text: str, bound: tuple[Any, ...] | None = None)
         return await connection.execute(text)
     import psycopg  # late: who gives such a connection has it
 
-    raw: Mapping[bool, Any] = {True: psycopg.AsyncRawCursor, False: psycopg.RawCursor}
-    is_async = isinstance(connection, psycopg.AsyncConnection)
     # The row factory of the connection makes what its owner wants of a row, or fails at ours.
-    cursor = raw[is_async](connection, row_factory=psycopg.rows.tuple_row)
-    done = cursor.execute(text, bound)
-    if is_async:
-        await done
+    cursor = psycopg.AsyncRawCursor(connection, row_factory=psycopg.rows.tuple_row)
+    await cursor.execute(text, bound)
     return cursor
 
 
@@ -161,5 +179,4 @@ async def _fetch(connection: Any, text: str, bound: tuple[Any, ...]) -> Any:
     """Return the first row that a statement gives, over whichever driver; None if there is none."""
     if _is_asyncpg(connection):
         return await connection.fetchrow(text, *bound)
-    row = (await _ask(connection, text, bound)).fetchone()
-    return await row if isawaitable(row) else row
+    return await (await _ask(connection, text, bound)).fetchone()
