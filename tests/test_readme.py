@@ -1,6 +1,8 @@
 """The documents are true: their Python runs; commands, links and test files exist."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ MOST_NOT_RUN = 3
 _MAKE = re.compile(r"^(?:\$ )?make ((?:[a-z]+ ?)+)", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 _ANCHOR = re.compile(r"\]\((?!\w+:)([^)#\s]*)#([^)\s]+)")
+_ID = re.compile(r'<a id="([^"]+)">')
+_PAGE = re.compile(r"[\w/-]+\.md")
 _TEST_FILE = re.compile(r"\btests/[\w/]+\.py")
 _TEST_FUNCTION = re.compile(r"::test_\w+")
 
@@ -32,6 +36,28 @@ def test_python_runs(block: Block, tmp_path: Path) -> None:
     done = run(block, tmp_path)
     assert done.returncode == 0, f"{block.name}\n{done.stdout}\n{done.stderr}"
     assert not done.stderr, f"{block.name}\n{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in PYTHON if b.document == "README.md"], ids=lambda block: block.name
+)
+def test_the_programs_of_the_readme_pass_a_strict_type_checker(
+    block: Block, tmp_path: Path
+) -> None:
+    pytest.importorskip("mypy", reason="the group lint is not installed")
+    program = tmp_path / "program.py"
+    program.write_text(block.text, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=",
+        "--cache-dir=.mypy_cache/readme",
+        program,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, f"{block.name}\n{done.stdout}\n{done.stderr}"
 
 
 def test_few_python_blocks_are_not_run() -> None:
@@ -54,10 +80,12 @@ def test_links_lead_somewhere(document: str) -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """The names that headings get: lower case, hyphens for blanks, no other marks."""
-    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    """The names that headings get (lower case, hyphens for blanks, no other marks), and ids."""
+    text = path.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings)
-    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in plain}
+    named = {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in plain}
+    return named | set(_ID.findall(text))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -71,10 +99,29 @@ def test_links_into_a_document_find_their_heading(document: str) -> None:
     ]
 
 
-def test_the_readme_leads_to_each_page() -> None:
-    links = set(_LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
-    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")}
-    assert not pages - {link.partition("#")[0] for link in links}
+def linked_from(path: Path) -> set[Path]:
+    """The Markdown pages that a page, or the navigation of the site, links to."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".yml":
+        found = {ROOT / "docs" / page for page in _PAGE.findall(text)}
+    else:
+        found = {path.parent / link.partition("#")[0] for link in _LINK.findall(text)}
+    return {each.resolve() for each in found if each.suffix == ".md" and each.exists()}
+
+
+def test_each_page_is_reached_from_the_readme_or_the_navigation() -> None:
+    starts = [ROOT / "README.md", ROOT / "docs" / "index.md", ROOT / "mkdocs.yml"]
+    todo = [path for path in starts if path.exists()]
+    reached = set(todo)
+    while todo:
+        new = linked_from(todo.pop()) - reached
+        reached |= new
+        todo += new
+    assert not set(documents()) - reached - {ROOT / "SECURITY.md"}
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

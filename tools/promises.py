@@ -34,7 +34,7 @@ KINDS = {
 }
 """Folders of tests, and what the documents call their kind. The first that fits counts."""
 
-HEADS = {"notebook": ("what the notebook promises", "what you get", "tests")}
+HEADS = {"notebook": ("the notebook", "this library", "tests")}
 """Headings of the tables that have others than `promise` and `tests`."""
 
 _TABLE = re.compile(
@@ -104,7 +104,10 @@ def kind_of(file: str) -> tuple[str, str]:
 
 
 def table(name: str, document: Path, tests: Mapping[str, set[str]]) -> str:
-    """Write the table of a name, with links from a document to the folders of the tests."""
+    """Write the table of a name, with links from a document to the folders of the tests.
+
+    The id of a promise is an anchor of its row.
+    """
     heads = HEADS.get(name, ("promise", "tests"))
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for promise, text in promises()[name].items():
@@ -113,7 +116,7 @@ def table(name: str, document: Path, tests: Mapping[str, set[str]]) -> str:
             f"[{kind}]({os.path.relpath(ROOT / folder, document.parent)})"
             for folder, kind in sorted(found, key=lambda pair: pair[1].lower())
         ]
-        lines.append(f"| {text} | {', '.join(links)} |")
+        lines.append(f'| <a id="{promise}"></a>{text} | {", ".join(links)} |')
     return "\n".join(lines) + "\n"
 
 
