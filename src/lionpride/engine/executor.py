@@ -49,7 +49,8 @@ class Executor(Control):
         name: The name of its ``states``; by default that of its queue.
         store: Where events are kept: nothing for memory, the URL of a file such as
             ``"sqlite:///run.db"``, or a Store.
-        queue: The name of its queue in the store; by default the event type's registry key.
+        queue: The name of its queue in the store; by default the event type's registry key, or
+            the first of its ``former_names``.
         grace: Seconds that running events get to end when ``async with`` is left; what still
             runs then is interrupted, and goes back to pending.
         lifespan: A function that returns an async context manager for this executor, as
@@ -83,7 +84,7 @@ class Executor(Control):
         check_keys(self.processor_type, config)
         check_settings(config)
         seconds("grace", grace, 0.0, 86400.0, "Grace must be >= 0 s.", "Grace must be <= 86400 s.")
-        queue = queue or registry.key_of(event_type)
+        queue = queue or registry.first_key_of(event_type)
         opened = open_store(store, queue=queue, name=name or queue)
         self._given_name = name
         owns = store is None or isinstance(store, str)

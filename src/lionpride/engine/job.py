@@ -139,6 +139,7 @@ def job(
     costs: _Costs | None = None,
     key: Callable[[Any], str | None] | None = None,
     max_chunks: int | None = None,
+    former_names: tuple[str, ...] = (),
 ) -> JobDecorator: ...
 def job(
     function: Callable[..., Any] | None = None,
@@ -149,6 +150,7 @@ def job(
     costs: _Costs | None = None,
     key: Callable[[Any], str | None] | None = None,
     max_chunks: int | None = None,
+    former_names: tuple[str, ...] = (),
 ) -> Any:
     """Make an event class of a function; its parameters become the fields.
 
@@ -169,6 +171,8 @@ def job(
             event. One request by default.
         key: A function that returns what a limit with ``per_key`` counts an event by.
         max_chunks: The most chunks of a generator; 1,000,000 by default.
+        former_names: Registry keys that the function had before it was moved or renamed, as
+            ``("jobs.fetch",)``: events that are stored under them are read as this one's.
 
     Returns:
         The event class. ``function`` of it is the original function.
@@ -181,7 +185,7 @@ def job(
     names = {} if caller is None else caller.f_locals  # where the function is defined
 
     def decorate(function: Callable[..., Any]) -> Any:
-        settings = _settings(function, timeout, retry, costs, key, max_chunks)
+        settings = _settings(function, timeout, retry, costs, key, max_chunks, former_names)
         return _event_class(function, settings, names)
 
     return decorate if function is None else decorate(function)
@@ -199,6 +203,11 @@ def _event_class(
     """
     parameters = _parameters(function)
     annotations = _types(function, parameters, names)
+    if "former_names" in parameters.keys() & settings.keys():
+        raise ConfigurationError(
+            f"@job: parameter 'former_names' of {function.__qualname__}() has the name of an "
+            "option that is given: call it 'former_names_'"
+        )
     members = {**_code(function, tuple(parameters)), **settings}
     annotations |= {name: _SETTINGS[name] for name in members if name in _SETTINGS}
     for parameter in parameters.values():
@@ -219,8 +228,12 @@ def _event_class(
     return kind
 
 
-_SETTINGS: Mapping[str, Any] = {"timeout": float | None, "streaming": bool}
-"""Fields of every event whose default ``job`` may set."""
+_SETTINGS: Mapping[str, Any] = {
+    "timeout": float | None,
+    "streaming": bool,
+    "former_names": ClassVar[tuple[str, ...]],
+}
+"""Types of the settings that pydantic needs an annotation of."""
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -326,6 +339,7 @@ def _settings(
     costs: Any,
     key: Any,
     max_chunks: Any,
+    former_names: Any,
 ) -> dict[str, Any]:
     """Return the class attributes that the options of ``job`` set; see there.
 
@@ -357,4 +371,6 @@ def _settings(
         settings["retry"] = retry  # the class checks it
     if max_chunks is not None:
         settings["max_chunks"] = max_chunks
+    if former_names != ():
+        settings["former_names"] = former_names  # the class checks them
     return settings

@@ -96,19 +96,26 @@ class Element(BaseModel):
     if TYPE_CHECKING:  # what pydantic need not read anew for every subclass
         _thrifty: ClassVar[Thrift]
         _plainly: ClassVar[Plain]
+        former_names: ClassVar[tuple[str, ...]]
+        """Registry keys that the class had before it was moved or renamed, the oldest first.
+
+        Data under such a key is read as this class. It holds for the class that sets it, not for
+        subclasses. It is not there at run time unless a class sets it, so a field may have this
+        name.
+        """
         kept_entries: ClassVar[frozenset[str]]
         """What the library keeps in the ``__dict__`` beside the fields: names for nothing else."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_shadows(cls)
-        registry.register(cls)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls._thrifty = Thrift(cls, cls._entries())
         cls._plainly = Plain(cls)
+        registry.register(cls)
 
     @classmethod
     def _entries(cls) -> tuple[str, ...]:
@@ -429,8 +436,7 @@ class Element(BaseModel):
 
 
 read_elements_with(Element.from_dict)
-registry.register(Element)  # its subclasses enter as they are defined
-Element.__pydantic_init_subclass__()
+Element.__pydantic_init_subclass__()  # its subclasses are registered as they are defined
 Element.kept_entries = frozenset(("_created", "_id", "_metadata"))
 
 _RESERVED: Mapping[str, str] = {

@@ -12,15 +12,17 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from ..errors import UnknownClassError, ValidationError
+from ..errors import ConfigurationError, UnknownClassError, ValidationError
 
 if TYPE_CHECKING:
     from .element import Element
 
-__all__ = ("find", "is_defined", "is_unfinished", "key_of", "register")
+__all__ = ("find", "first_key_of", "is_defined", "is_unfinished", "key_of", "register")
 
 _CORE = "lionpride.core."
 _classes: WeakValueDictionary[str, type[Element]] = WeakValueDictionary()
+_former: WeakValueDictionary[str, type[Element]] = WeakValueDictionary()
+"""Classes by the keys that they list in ``former_names``."""
 
 
 def key_of(cls: type[Any]) -> str:
@@ -65,14 +67,56 @@ def is_unfinished(module: str) -> bool:
     return bool(getattr(spec, "_initializing", False))  # set by importlib during an import
 
 
+def first_key_of(cls: type[Any]) -> str:
+    """Return the oldest key of a class: the first of its former names, or its key."""
+    return next(iter(_former_names(cls)), None) or key_of(cls)
+
+
 def register(cls: type[Element]) -> None:
-    """Enter a class under its key; a later class of the same key takes its place."""
-    if "[" not in cls.__qualname__:  # Flow[E, P] reads back as Flow
-        _classes[key_of(cls)] = cls
+    """Enter a class under its key; a later class of the same key takes its place.
+
+    Raises:
+        ConfigurationError: if its former names are no names, or another class lists one of them;
+            the class is not entered then.
+    """
+    if "[" in cls.__qualname__:  # Flow[E, P] reads back as Flow
+        return
+    key, names = key_of(cls), _former_names(cls)
+    for name in names:
+        other = _former.get(name)
+        if other is not None and key_of(other) != key:
+            raise ConfigurationError(
+                f"{key}.former_names has {name!r}, which {key_of(other)}.former_names has too: "
+                "remove it from the class that did not have this name"
+            )
+    for name, other in tuple(_former.items()):
+        if key_of(other) == key:  # its place is taken
+            _former.pop(name, None)
+    _classes[key] = cls
+    for name in names:
+        _former[name] = cls
+
+
+def _former_names(cls: type[Any]) -> tuple[str, ...]:
+    """Return the former names that a class itself lists; a field of this name is none.
+
+    Raises:
+        ConfigurationError: if they are no names.
+    """
+    if "former_names" not in vars(cls) or "former_names" not in cls.__class_vars__:
+        return ()
+    names: Any = vars(cls)["former_names"]
+    is_list = isinstance(names, tuple | list)
+    if not is_list or not all(isinstance(name, str) and name for name in names):
+        raise ConfigurationError(
+            f"{cls.__qualname__}.former_names must be a tuple of registry keys, as in "
+            f"('jobs.Mail',), not {names!r}"
+        )
+    return tuple(names)
 
 
 def find(key: str) -> type[Element]:
-    """The class recorded under a key, or under the original package's name for it.
+    """Return the class of a key, of the original package's name for it, or of a former name.
 
     Raises:
         ValidationError: if the key is not a string.
@@ -86,9 +130,12 @@ def find(key: str) -> type[Element]:
     if found is None and key.startswith("lionpride."):
         found = _classes.get(_CORE + key.rpartition(".")[2])
     if found is None:
+        found = _former.get(key)
+    if found is None:
         raise UnknownClassError(
             f"class {key!r} is not defined in this process: "
-            "import the module that defines it before reading data of it"
+            "import the module that defines it before reading data of it; if the class was moved "
+            f"or renamed, list {key!r} in its former_names"
         )
     return found
 
