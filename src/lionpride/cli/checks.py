@@ -86,8 +86,8 @@ def _unknown(queue: str, page: Sequence[Record]) -> Iterable[Finding]:
                 "wrong",
                 f"{plural(count, 'event')} of class {kind} wait in queue {queue!r}, and no target "
                 "defines it",
-                "import the module that does in the workers; if the class was moved or renamed, list "
-                "this name in its former_names; or cancel these events",
+                "import the module that does in the workers; if the class was moved or renamed, "
+                "list this name in its former_names; or cancel these events",
             )
 
 
