@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, assert_type
 from uuid import UUID
 
-from lionpride import Event, Executor, Limit, Processor, Retry, current, job
+from lionpride import Event, Executor, Limit, Processor, Progress, Retry, current, job
 from lionpride.stores.record import Record
 
 
@@ -102,6 +102,8 @@ async def results_are_typed(executor: Executor, event_id: UUID) -> None:
     assert_type(await executor.result(event_id), Any)
     assert_type(await executor.result(str(event_id)), Any)
     assert_type(await executor.get(event_id), Event | Record)
+    async for progress in executor.progress(event_id):
+        assert_type(progress, Progress)
     held = await executor.append(fetch("x"))
     assert_type(await executor.result(held), bytes)
     await executor.run(Square(number=1), connection=None)  # type: ignore[call-overload]

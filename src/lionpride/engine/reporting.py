@@ -17,7 +17,7 @@ from weakref import ref
 from ..errors import ValidationError
 from ..model.codec import safe_repr
 from ..model.execution import EventStatus
-from ..model.live import Live, Progress
+from ..model.live import ENTRY, Live, Progress
 from .workshop import Workshop
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ class Reporter:
 
     def __call__(self, event: Event, progress: Progress) -> None:
         shop = self._shop()
-        if shop is None or not (shop.observers.listening or shop.share):
+        live = event.__dict__.get(ENTRY)
+        followed = live is not None and live.bells
+        if shop is None or not (shop.observers.listening or shop.share or followed):
             return
         try:
             here = asyncio.get_running_loop() is self._loop
@@ -104,6 +106,9 @@ class Reporter:
         shop, number = self._shop(), event.execution.arrival
         if shop is None or number is None or shop.store.states.by_number.get(number) is not event:
             return  # it runs by itself, or elsewhere
+        live = event.__dict__.get(ENTRY)
+        if live is not None and live.bells:
+            live.ring()
         if shop.observers.listening:
             shop.observers.report(event, progress)
         if shop.share is not None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 from ..errors import NotFoundError, RestartedError
 from ..model.container import IdLike
 from ..model.execution import TERMINAL, EventStatus
-from ..model.live import ENTRY, Live
+from ..model.live import ENTRY, Live, Progress
 from ..model.unset import Unset
 from ..stores.contract import Store
 from ..stores.sharing import Shared
 from .attempt import SLICE
 from .desk import Desk, answer
 from .event import Event
+from .progress_reader import ProgressReader
 
 __all__ = ("Follower", "Streams")
 
@@ -80,6 +81,27 @@ class Streams(Desk):
         finally:
             follower.close()
         answer(held)
+
+    async def progress(self, event: Event | IdLike) -> AsyncGenerator[Progress, None]:
+        """Yield the progress that an event reports, in whichever process it runs.
+
+        The last report comes first, if there is one. Of reports that follow each other quickly only
+        the last may be seen; from another process at most ten a second. It ends when the event has
+        finished, however it did; ``result`` raises its error.
+
+        >>> async for progress in executor.progress(event):
+        ...     print(progress.fraction, progress.note)
+
+        Args:
+            event: An event of this executor, or its id: waiting, running or finished.
+
+        Raises:
+            NotFoundError: if it is not here.
+        """
+        reports = ProgressReader(self._store, await self._find(event)).reports()
+        async with aclosing(reports):
+            async for report in reports:
+                yield report
 
 
 class Follower:
