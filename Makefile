@@ -19,7 +19,7 @@ KILLS ?= 1000
 STORE ?= sqlite
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check types wheel pythons lowest coverage browser torture bench fmt promises snapshots screenshots notebook clean
+.PHONY: help demo test check docs types wheel pythons lowest coverage browser torture bench fmt promises snapshots screenshots notebook clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -35,7 +35,7 @@ demo: $(READY) ## measure the standard library's files; stop it, and the next on
 test: $(READY) browser ## run the tests
 	$(PY) -m pytest -q $(BESIDE)
 
-check: $(READY) browser wheel ## the whole gate: format, lint, types, layers, the wheel, tests
+check: $(READY) browser wheel docs ## the whole gate: format, lint, types, layers, the wheel, the site, tests
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(MAKE) --no-print-directory types
@@ -45,6 +45,10 @@ check: $(READY) browser wheel ## the whole gate: format, lint, types, layers, th
 types: $(READY) ## check the types: the package strictly, the tests less so
 	$(PY) -m mypy
 	$(PY) -m mypy --config-file tests/mypy.ini
+
+docs: $(READY) ## build the documentation site into build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+	@echo "Open build/site/index.html. The search needs a server: $(PY) -m http.server --directory build/site"
 
 wheel: $(READY) ## build the wheel and use it in an empty environment
 	$(PY) tools/try_wheel.py
