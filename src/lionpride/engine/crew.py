@@ -30,7 +30,6 @@ from ..rules.lifecycle import (
 from ..stores.contract import Claim, Started
 from ..stores.failing import Failing
 from .attempt import INSISTENCE, SLICE
-from .attempt_context import RUNNING
 from .event import Event, explain, left_behind, perform, runs_in_thread
 from .exchange import Exchange
 from .hands import Worker
@@ -256,7 +255,7 @@ class Crew(Exchange):
         step = observers.active and observers.tell(event, _PENDING, _PROCESSING, now=began)
         own = event.__dict__  # pydantic makes `event.timeout` three times as slow
         own["_began"] = began
-        RUNNING.set(claim)
+        worker.enter(claim)
         outcome: Outcome | None = None
         response: Any = None
         try:
@@ -277,7 +276,7 @@ class Crew(Exchange):
         except BaseException as error:
             outcome = self._explain(worker, event, error)
         ended = now()
-        RUNNING.set(None)
+        worker.leave()
         await self._conclude(worker, claim, outcome or Completion(response, 0.0), ended - began)
         return ended
 

@@ -21,7 +21,7 @@ class Worker:
     Attributes:
         claim: The event whose code runs in the task now, and its attempt.
         context: Its context variables, as they are now.
-        clean: As they were before the first event.
+        clean: As they were before the code of the last event.
         left: Whether the task was left behind with code that would not end.
     """
 
@@ -41,13 +41,30 @@ class Worker:
         The one that the task was to be made in is asked from then on, which costs a third of a
         copy; unless a task factory has made it in another.
         """
-        RUNNING.set(None)  # as after each attempt
         token = _HERE.set(self)
         given = isinstance(self.context, Context) and self.context.get(_HERE) is self
         _HERE.reset(token)
         self.clean = copy_context()
         if not given:
             self.context = Surroundings()
+
+    def enter(self, claim: Claim | Started) -> None:
+        """Note the attempt whose code runs next, for ``current()``.
+
+        The variables are noted anew with it. Until the code changes one, both share a table, and
+        are compared in no time. What was changed before, as by a permission, stays to be seen.
+        """
+        unchanged = self.context == self.clean
+        RUNNING.set(claim)
+        if unchanged:
+            self.clean = self.context.copy()
+
+    def leave(self) -> None:
+        """Forget the attempt whose code has ended; its changes of variables stay to be seen."""
+        unchanged = self.context == self.clean
+        RUNNING.set(None)
+        if unchanged:
+            self.clean = self.context.copy()
 
 
 _HERE: ContextVar[Worker] = ContextVar("lionpride-worker")
@@ -60,6 +77,10 @@ class Surroundings:
 
     def __eq__(self, other: object) -> bool:
         return copy_context() == other
+
+    def copy(self) -> Context:
+        """Return a copy of them."""
+        return copy_context()
 
 
 class Hands(ABC):

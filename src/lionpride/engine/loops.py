@@ -152,7 +152,7 @@ class Loop(Admission):
         pass_on, cancelling, holds = self._pass_on, worker.task.cancelling, shop.holds
         if counts := observers.counts:
             complete, pass_on = observers.counted(complete, pass_on)
-        context, clean, enter = worker.context, worker.clean, RUNNING.set
+        context, running = worker.context, RUNNING.set
         outcome: Outcome | None = None
         response, kind, code, found, home = None, None, *_NOT_PLAIN
         held: Any = True  # the slot
@@ -179,7 +179,8 @@ class Loop(Admission):
                 if not self._called and self._pending:
                     self._call()
                 worker.claim, own["_began"] = claim, began
-                enter(claim)
+                running(claim)  # `enter`, written out
+                worker.clean = clean = context.copy()
                 try:
                     response = await code(event)
                     if guard.cause is not None:
@@ -187,19 +188,21 @@ class Loop(Admission):
                 except BaseException as error:
                     outcome = self._explain(worker, event, error)
                 ended = clock()
-                enter(None)
                 if outcome is not None or worker.left or cancelling() or observers.active > 1:
+                    worker.leave()
                     held, outcome = False, outcome or Completion(response, 0.0)
                     await self._conclude(worker, claim[:2], outcome, ended - began)
                     return None
                 worker.claim = None
                 others = shop.on_free or shop.running > shop.slots or self._closing
                 if others or ended > self._turn or context != clean:
+                    worker.leave()
                     complete(event, attempt, response, ended - began)
                     return None
                 claim = pass_on(claim, response, ended - began)
                 began = ended  # less than a microsecond ago: a clock costs a twentieth of it all
                 if claim is None:
+                    worker.leave()
                     held = event = own = response = None  # as above
                     self._free_slot()
                     claim = await self._doze(worker, take)
