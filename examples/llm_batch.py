@@ -33,7 +33,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import ValidationError, field_validator
 
-from lionpride import Event, EventStatus, Executor, Limit, Processor, RateLimited, Retry, Transition
+from lionpride import Event, EventStatus, Executor, Limit, RateLimited, Retry, Transition
 from lionpride.errors import LionprideError
 
 try:
@@ -123,18 +123,6 @@ class Chat(Event):
         if Chat.http is None:
             Chat.http = connect(os.environ.get("OPENAI_BASE_URL", OPENAI), api_key())
         return Chat.http
-
-
-class Chats(Processor):
-    """Runs chat requests."""
-
-    event_type = Chat
-
-
-class ChatDesk(Executor):
-    """Takes chat requests in."""
-
-    processor_type = Chats
 
 
 def answer(chat: Any) -> tuple[str, dict[str, Any]]:
@@ -336,21 +324,24 @@ async def run(options: argparse.Namespace) -> int:
     chats = read(options.requests, options.model)
     client = connect(options.base_url, api_key(), options.stall, options.concurrency)
     per, most = options.per + options.margin, {"requests": options.rpm, "tokens": options.tpm}
-    config = {
-        "concurrency_limit": options.concurrency,
-        "limits": [Limit(name, most[name], per=per) for name in most if most[name]],
-    }
+    executor = Executor.of(
+        Chat,
+        concurrency_limit=options.concurrency,
+        limits=[Limit(name, most[name], per=per) for name in most if most[name]],
+        store=options.store,
+        grace=5.0,
+    )
     report = Report(dict(options.price), len(chats))
     with ExitStack() as stack:
         out = stack.enter_context(options.output.open("w")) if options.output else sys.stdout
-        async with client as Chat.http, ChatDesk(config, store=options.store, grace=5.0) as desk:
-            desk.observe(report.step)
-            desk.observe_progress(report.token)
+        async with client as Chat.http, executor:
+            executor.observe(report.step)
+            executor.observe_progress(report.token)
             if options.retry_failed:
-                await desk.retry_failed()
+                await executor.retry_failed()
             stack.enter_context(report)
             source = (chat for _, chat in chats.values())
-            async for chat in desk.map(source, ordered=False, exist_ok=True):
+            async for chat in executor.map(source, ordered=False, exist_ok=True):
                 line = report.add(chats[chat.id][0], chat)
                 print(json.dumps(line, ensure_ascii=False), file=out, flush=True)
                 if isinstance(error := chat.execution.error, NoEntry):

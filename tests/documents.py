@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)")
 _NOT_RUN = re.compile(r"^# not run: (?P<reason>.+)$")
+_FILE = re.compile(r"^# (?P<name>\w+\.py)$")
 
 # Started with the block on standard input. The block is the whole of `__main__`, and may await at
 # its top level. Its file has the document's name, so that a traceback points into the document.
@@ -44,6 +45,12 @@ class Block:
         found = _NOT_RUN.match(self.text.split("\n", 1)[0])
         return found["reason"] if found else None
 
+    @property
+    def file(self) -> str | None:
+        """The file that the block is, if its first line names one, as in `# jobs.py`."""
+        found = _FILE.match(self.text.split("\n", 1)[0])
+        return found["name"] if found else None
+
 
 def documents() -> list[Path]:
     return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -70,12 +77,21 @@ def blocks_of(path: Path) -> list[Block]:
     return found
 
 
+def write_files(document: str, folder: Path, before: int | None = None) -> None:
+    """Write the files that a document shows; those before a line, if it is given."""
+    for block in blocks_of(ROOT / document):
+        if block.file and (before is None or block.line <= before):
+            (folder / block.file).write_text(block.text + "\n", encoding="utf-8")
+
+
 def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a block in a process of its own that stands in an empty folder; warnings are errors.
 
-    One that names ``DATABASE_URL`` finds there a PostgreSQL server, with a schema of its own;
+    The files that the document has shown before are in that folder, and can be imported. A block
+    that names ``DATABASE_URL`` finds there a PostgreSQL server, with a schema of its own;
     and ``SAME_DATABASE`` is that server in words that any driver understands.
     """
+    write_files(block.document, folder, before=block.line)
     environment = dict(os.environ)
     if "DATABASE_URL" in block.text:
         url = environment["DATABASE_URL"] = url_of("postgres", folder)

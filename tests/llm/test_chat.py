@@ -11,7 +11,7 @@ from llm.batch import EXAMPLE
 from llm.faults import Plan
 from llm.provider import Provider, answer_to
 
-from lionpride import RateLimited
+from lionpride import Executor, RateLimited
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +55,15 @@ async def test_an_urgent_text_is_followed_while_it_is_made(example, ask):
     async with (
         Provider(pace=0.002) as provider,
         example.connect(provider.url, "any") as example.Chat.http,
-        example.ChatDesk({"concurrency_limit": 2}) as desk,
+        Executor.of(example.Chat, concurrency_limit=2) as executor,
     ):
-        await desk.append_many(chats)
-        urgent = await desk.append(ask("urgent"), priority=0)
+        await executor.append_many(chats)
+        urgent = await executor.append(ask("urgent"), priority=0)
         pieces, ended = [], []
-        async for piece in desk.stream(urgent):
+        async for piece in executor.stream(urgent):
             pieces.append(piece)
             ended.append(urgent.status == "completed")
-        await desk.join()
+        await executor.join()
     *text, end = pieces
     assert "".join(text) == answer_to("urgent")
     assert end["finish_reason"] == "stop"
