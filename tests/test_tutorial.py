@@ -35,13 +35,13 @@ def pattern(lines: list[str]) -> str:
 
 
 def type_in(command: str, lines: list[str], folder: Path) -> None:
-    """Run a command as in a terminal; `^C` among its lines is Ctrl-C, once those before are there."""
+    """Run a command as in a terminal; `^C` is Ctrl-C, sent when the lines before it are printed."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with_interrupt = "^C" in lines
     printed = folder / "printed.txt"
     with printed.open("wb") as file:
         process = subprocess.Popen(
-            shlex.split(command) if with_interrupt else ["sh", "-c", command],  # noqa: S603
+            shlex.split(command) if with_interrupt else ["sh", "-c", command],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
