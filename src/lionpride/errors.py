@@ -1,7 +1,7 @@
-"""Every error that the library raises, named for what went wrong.
+"""All errors that the library raises.
 
-One base, a handful of leaves. A leaf has the built-in it stands for as a second base where a
-caller would catch that one. Each message names the field, the value and the remedy.
+LionprideError is their common base. An error class also derives from the built-in class that a
+caller would catch, such as ValueError. Each message names the field, the value and the remedy.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ __all__ = (
 
 
 class LionprideError(Exception):
-    """Base of all errors of this library.
+    """Base class of all errors of this library.
 
     Args:
-        message: What went wrong and what to do about it.
+        message: The problem and its remedy.
         details: Further facts for logs, as plain data.
-        retryable: Whether the same call may succeed later. If left out, ``default_retryable`` of
-            the class counts: True here, and each subclass of this library states its own.
-        cause: The exception behind this one; also set as ``__cause__``.
+        retryable: True if the same call may succeed later. By default, the ``default_retryable``
+            of the class: True here, and each subclass of this library sets its own.
+        cause: The underlying exception; also set as ``__cause__``.
     """
 
     default_message = "lionpride error"
@@ -69,7 +69,7 @@ class LionprideError(Exception):
         return _rebuild, (type(self), self.message, self.details, self.retryable)
 
     def to_dict(self) -> dict[str, Any]:
-        """The error as plain data: ``error``, ``message``, ``retryable`` and any ``details``."""
+        """Return the error as plain data: ``error``, ``message``, ``retryable`` and ``details``."""
         data: dict[str, Any] = {
             "error": type(self).__name__,
             "message": self.message,
@@ -88,35 +88,35 @@ def _rebuild(
 
 
 class ValidationError(LionprideError, ValueError):
-    """A value is not what the field takes."""
+    """A value does not fit its field."""
 
     default_message = "invalid value"
     default_retryable = False
 
 
 class ConfigurationError(LionprideError, ValueError):
-    """A class or an executor is set up in a way that cannot work."""
+    """A class or an executor has settings that cannot work."""
 
     default_message = "invalid configuration"
     default_retryable = False
 
 
 class NotFoundError(LionprideError, KeyError):
-    """What was asked for by id or name is not here."""
+    """No event, class or name was found under the given id or name."""
 
     default_message = "not found"
     default_retryable = False
 
 
 class UnknownClassError(NotFoundError, ValueError):
-    """Data names a class that this process has not defined."""
+    """Stored data names a class that this process has not defined."""
 
     default_message = "unknown class"
     default_retryable = False
 
 
 class ExistsError(LionprideError, ValueError):
-    """What was to be added is here already; nothing was changed."""
+    """The id or name is already in use; nothing was changed."""
 
     default_message = "already exists"
     default_retryable = False
@@ -130,14 +130,14 @@ class OperationError(LionprideError, RuntimeError):
 
 
 class QueueFullError(LionprideError, asyncio.QueueFull):
-    """The queue holds as many waiting events as it may; the event was not taken in."""
+    """The queue has reached its limit, ``max_queue_size``; the event was not appended."""
 
     default_message = "queue is full"
     default_retryable = True
 
 
 class StoreError(LionprideError, OSError):
-    """A durable store could not take a step; nothing of that step was written."""
+    """A durable store could not carry out an operation; nothing of it was written."""
 
     default_message = "the store failed"
     default_retryable = True
@@ -158,9 +158,9 @@ class EventCancelledError(LionprideError):
 
 
 class RestartedError(LionprideError):
-    """A stream that is followed began anew: the chunks given before are of an attempt that failed.
+    """The attempt whose chunks a reader received has failed, and a new attempt has begun.
 
-    Follow it again, and it gives those of the new attempt, from the first on.
+    Call ``stream`` again: it yields the chunks of the new attempt from the first one on.
     """
 
     default_message = "the stream began anew"
@@ -168,22 +168,23 @@ class RestartedError(LionprideError):
 
 
 class AccessError(LionprideError, PermissionError):
-    """An event was denied permission as often as it may be, and is ABORTED."""
+    """An event was denied permission too often, and is ABORTED."""
 
     default_message = "permission denied"
     default_retryable = False
 
 
 class ExecutionError(LionprideError, RuntimeError):
-    """Stands for an error that cannot be raised as itself.
+    """A replacement for an error that cannot be raised as itself.
 
-    Either it was read back from a record, or it is one that would end the caller's process, such
-    as KeyboardInterrupt. One that was read back has the name of its class in ``details["error"]``.
-    If that is a built-in class that ``error_class`` lists, the error is of that class too, so that
-    ``except ValueError`` catches it; of any other class the name stands before the message.
+    There are two cases: the error was read from a record, or the original would end the caller's
+    process, such as KeyboardInterrupt. If it was read from a record, ``details["error"]`` is the
+    name of the original class. For a built-in class that ``error_class`` supports, the error is an
+    instance of that class too, so ``except ValueError`` catches it. For any other class, the
+    message begins with the name.
 
     Attributes:
-        record: The record it was read from, which is what is written for it again.
+        record: The record that the error was read from. It is written again unchanged.
     """
 
     default_message = "execution failed"
@@ -248,7 +249,7 @@ def error_class(name: str) -> type[ExecutionError]:
     """Return the class of an error that was recorded under the name of its class.
 
     Args:
-        name: The name, as ``"ValueError"``.
+        name: Name of the class, such as ``"ValueError"``.
 
     Returns:
         A subclass of ExecutionError and of the built-in class of this name, such as ValueError. It
@@ -272,7 +273,7 @@ def _rebuild_stand_in(
 
 
 class Skip(LionprideError):
-    """Raise it in ``_invoke`` or ``_stream`` to leave the event SKIPPED, with this reason.
+    """Raised by ``_invoke`` or ``_stream`` to finish the event as SKIPPED, with this reason.
 
     >>> raise Skip("already sent")
     """
@@ -282,23 +283,25 @@ class Skip(LionprideError):
 
 
 class RateLimited(LionprideError):
-    """Raise it in ``_invoke`` or ``_stream`` when a service says "too many" (HTTP 429).
+    """Raised by ``_invoke`` or ``_stream`` when a service answers "too many requests" (HTTP 429).
 
-    The event waits again, which is counted neither as a failure nor as a try. Until then the limit
-    that is named starts no other event either; without a name, the whole queue starts none. With
-    ``pause=False`` the others go on.
+    The event is pending again until ``retry_after`` has passed. This counts neither as a failure
+    nor as an attempt. Until then no other event that uses the named limit starts; without a name,
+    no event of the queue starts. With ``pause=False``, the other events are not delayed.
 
     >>> raise RateLimited(retry_after=20, limit="tokens")
 
     Args:
-        message: What the service said.
-        retry_after: Seconds until there may be more; text as a header gives it will do.
-        limit: The name of the processor's limit that was hit; None for all of its events.
-        pause: Whether other events wait too; False if the service refuses only this one.
-        details, retryable, cause: As for every error here.
+        message: The answer of the service.
+        retry_after: Seconds until the next attempt; the text of a header is accepted. Default: 1.
+        limit: Name of the processor's limit that was reached; None for all events of the queue.
+        pause: True to delay other events too; False if the service refuses only this one.
+        details: See LionprideError.
+        retryable: See LionprideError.
+        cause: See LionprideError.
 
     Raises:
-        ValidationError: if ``retry_after`` is no finite number of seconds from 0 up, or ``pause``
+        ValidationError: if ``retry_after`` is not a finite number of seconds >= 0, or ``pause``
             is not True or False.
     """
 

@@ -1,4 +1,4 @@
-"""How an executor runs: start and stop, pause and drain, and ``async with``."""
+"""Run control of an executor: start and stop, pause and drain, and ``async with``."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ logger = logging.getLogger("lionpride")
 
 
 class Control(Intake):
-    """The part of an Executor that says what may start.
+    """The part of an Executor that starts, pauses and stops its worker.
 
     Args:
-        store: Where the events are.
+        store: The store of the events.
         config: Settings for the processor's ``__init__``.
-        grace: Seconds that running events get to end when ``async with`` is left.
-        owns_store: Whether the store is closed then.
+        grace: Seconds that running events have to finish when ``async with`` is left.
+        owns_store: True to close the store then.
         lifespan: Returns the async context manager of the executor's resources; None for none.
     """
 
@@ -68,14 +68,14 @@ class Control(Intake):
 
     @abstractmethod
     def _open_door(self) -> None:
-        """Take events in."""
+        """Accept events."""
 
     @abstractmethod
     def _close_door(self) -> None:
-        """Take no more events in, but for those that events append that run here."""
+        """Refuse events, except those that running events append."""
 
     async def start(self) -> None:
-        """Make the processor, if there is none, and allow it to run. It starts nothing yet."""
+        """Create the processor, if there is none, and allow it to run. No event is started yet."""
         self._loop = asyncio.get_running_loop()
         if self.processor is None:
             given = {"pile": self.states.items, "executor": self}
@@ -91,27 +91,26 @@ class Control(Intake):
         await self.processor.start()
 
     async def stop(self) -> None:
-        """Start no more events. Returns at once; what runs ends by itself."""
+        """Start no more events. The method returns at once; running events continue."""
         if self.processor is not None:
             await self.processor.stop()
 
     async def forward(self) -> None:
-        """Run one round of what is due, now, and return when it has ended.
+        """Run one round of the events that are due now, and return when they have settled.
 
-        See ``Processor.process``; the executor is started if it was not.
+        See ``Processor.process``. The executor is started if it was not.
         """
         await (await self._ready()).process()
 
     async def execute(self) -> None:
-        """Run events as they come, until ``stop()``; then what runs still ends.
+        """Run events until ``stop()`` is called and the running events have finished.
 
-        It is ``executor.processor.execute()``; mostly it runs in a task, or ``async with
-        executor:`` does it all.
+        It is ``executor.processor.execute()``. Run it in a task, or use ``async with executor:``.
 
         Raises:
             OperationError: if the executor was not started.
-            KeyboardInterrupt, SystemExit: if an event's code raised it; nothing more is
-                started then, and what runs gets its grace time first.
+            KeyboardInterrupt, SystemExit: if an event's code raised it. No further event is started
+                then, and running events have their grace time first.
         """
         if self.processor is None:  # it is not started here: a stop() before this would be lost
             raise OperationError(
@@ -121,22 +120,22 @@ class Control(Intake):
         await self.processor.execute()
 
     async def join(self) -> None:
-        """Return at an instant when nothing is pending or running.
+        """Wait until no event is pending or running.
 
         Raises:
-            OperationError: if something is, and nothing is working that could end it.
+            OperationError: if events are pending or running, and no worker is there to finish them.
         """
         await (await self._ready()).join()
 
     async def _ready(self) -> Processor:
-        """The processor, made if there is none yet."""
+        """Return the processor; create it if there is none yet."""
         if self.processor is None:
             await self.start()
         assert self.processor is not None
         return self.processor
 
     def _claims_under(self) -> Limits | None:
-        """The limits under which its events are claimed, those of a fleet among them."""
+        """Return the limits that its claims respect, those of a fleet included."""
         if self.processor is not None:
             return self.processor.claims_under
         config, limits = self.processor_config, list(self._limits.values())
@@ -152,48 +151,48 @@ class Control(Intake):
     # -- holding and letting go --------------------------------------------------------------
 
     async def pause(self) -> None:
-        """Start no more events until ``resume()``; what runs, runs on.
+        """Start no more events until ``resume()``. Running events continue to their end.
 
-        It returns at once. Events are taken in as before, and wait. It holds for this executor
-        alone: other processes that work on the same file go on, and a restart does not know of
-        it. ``stop()`` and ``start()`` do not end it.
+        The method returns at once. Events are still accepted, and wait. The pause holds for this
+        executor only: other processes on the same store go on, and a restart does not keep it.
+        ``stop()`` and ``start()`` do not end it.
         """
         await (await self._ready()).pause()
 
     async def resume(self) -> None:
-        """Start events again, after a ``pause()``; without one, nothing happens."""
+        """Start events again after ``pause()``. Without a pause, nothing happens."""
         await (await self._ready()).resume()
 
     @property
     def paused(self) -> bool:
-        """Whether ``pause()`` was called, and ``resume()`` not since."""
+        """True between ``pause()`` and ``resume()``."""
         return self.processor is not None and self.processor.paused
 
     async def drain(
         self,
         timeout: float | None = None,  # noqa: ASYNC109  # its end is no error: see the docstring
     ) -> int:
-        """Take no more events in, run what is here to its end, and stop.
+        """Refuse new events, run the accepted ones to their end, and stop.
 
-        From the call on, ``append`` raises OperationError, except for the code of events that
-        run here: what they append belongs to the work. When nothing is pending or running, or
-        the time is over, the executor is stopped: nothing more starts, and what waits stays.
-        What still runs when the time is over is interrupted: it goes back to pending, which does
-        not count as a failed try, and the call returns when that is recorded. ``start()`` lets
-        the executor go on. If the call is cancelled before the time is over, all is as if it had
-        not been made.
+        From the call on, ``append`` raises OperationError. Events that run here may still append:
+        such events belong to the work. The executor stops when no event is pending or running, or
+        when the timeout has passed; pending events stay in the queue. After the timeout, events
+        that still run are interrupted: they are pending again, without a failed attempt, when the
+        call returns. ``start()`` starts the executor again. If the call is cancelled before the
+        timeout has passed, it has no effect.
 
         Args:
-            timeout: Seconds until what still runs is interrupted. Code that ignores its
-                cancellation is left behind after 3 s more. None: as long as it takes, which is
-                for ever if a running event waits for one that cannot start.
+            timeout: Seconds until running events are interrupted. Code that ignores its
+                cancellation is abandoned after 3 s more. With None the call waits until all events
+                have finished; it does not return if a running event waits for one that cannot
+                start.
 
         Returns:
-            How many events of the queue are left, pending or running: 0 if it was drained.
+            The number of events of the queue that are still pending or running.
 
         Raises:
-            OperationError: if nothing is running the events, or the executor is paused.
-            ValidationError: if the timeout is no number of seconds from 0 up.
+            OperationError: if no worker runs the events, or the executor is paused.
+            ValidationError: if the timeout is not a number of seconds >= 0.
         """
         if timeout is not None:
             low, high = "It must be >= 0 s.", "It must be <= 366 days; None waits for ever."
@@ -219,23 +218,22 @@ class Control(Intake):
     # -- from other threads --------------------------------------------------------------------
 
     def run_threadsafe(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Have a coroutine of this executor run in its event loop; for other threads.
+        """Run a coroutine of this executor in its event loop; for calls from other threads.
 
-        Nothing else of an executor may be called from a thread that is not its loop's.
+        No other method of an executor may be called outside the thread of its event loop.
 
         >>> executor.run_threadsafe(executor.append(event)).result(timeout=5)
 
         Args:
-            coroutine: As from ``executor.append(...)``, ``result``, ``cancel``, ``join``.
+            coroutine: A call such as ``executor.append(...)``, ``result``, ``cancel`` or ``join``.
 
         Returns:
-            What its result, or its error, will be in. To cancel it cancels the waiting, not the
-            event.
+            A future of its result. Cancelling the future ends the wait, but not the event.
 
         Raises:
-            OperationError: if the executor was not started, or its loop does not run any more,
-                or is the one that runs here: there, await the coroutine.
-            TypeError: if it is no coroutine.
+            OperationError: if the executor was not started, if its loop no longer runs, or if the
+                call comes from that loop; await the coroutine there.
+            TypeError: if the argument is not a coroutine.
         """
         if not inspect.iscoroutine(coroutine):
             raise TypeError(
@@ -259,11 +257,11 @@ class Control(Intake):
     # -- in the background -------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        """Start, and run events in the background.
+        """Start the executor, and run events in the background.
 
         Raises:
             OperationError: if it runs already.
-            Exception: what the ``lifespan`` raised; nothing runs then.
+            Exception: any error of the ``lifespan``; nothing runs then.
         """
         if self._background is not None:
             raise OperationError("the executor runs already: enter `async with` once at a time")
@@ -288,11 +286,11 @@ class Control(Intake):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Start no more; give what runs its grace time, and send the rest back to pending.
+        """Stop, let running events finish within the grace time, and return the rest to pending.
 
         Raises:
-            StoreError: if the run could not be recorded; the block was cancelled then.
-            KeyboardInterrupt, SystemExit: if an event has raised it; as above.
+            StoreError: if outcomes could not be recorded; the block was cancelled then.
+            KeyboardInterrupt, SystemExit: if an event's code raised it; see ``execute``.
         """
         background, self._background = self._background, None
         assert background is not None

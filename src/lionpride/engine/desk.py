@@ -1,4 +1,4 @@
-"""What can be asked and done about events that an executor holds."""
+"""Results, cancellation, retries, removal and observers of an executor's events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DOUBT: Final = 5.0
 """Seconds that result() waits before it asks whether anything runs the event."""
 
 _PAGE: Final = 500
-"""Events that are sent back in one step over a durable store."""
+"""Events that are retried in one transaction of a durable store."""
 
 logger = logging.getLogger("lionpride")
 
@@ -61,10 +61,10 @@ class ReturnsPlainly(Protocol[R_co]):
 
 
 class Desk(Statuses):
-    """Results, cancelling, retrying, removing, observing: over a store and a processor.
+    """The part of an Executor that queries and changes single events.
 
     Args:
-        store: Where the events are.
+        store: The store of the events.
     """
 
     _limits: Limits
@@ -77,12 +77,12 @@ class Desk(Statuses):
 
     @property
     def store(self) -> Store:
-        """Where its events are kept."""
+        """The store of the executor's events."""
         return self._store
 
     @property
     def states(self) -> States:
-        """The events that this process holds, as a live Flow with a progression a status."""
+        """The events in this process, as a live Flow with one progression per status."""
         return self._store.states
 
     @overload
@@ -92,17 +92,17 @@ class Desk(Statuses):
     @overload
     async def result(self, event: IdLike) -> Any: ...
     async def result(self, event: Any) -> Any:
-        """Wait until an event has ended, and return its response.
+        """Wait until an event has finished, and return its response.
 
-        It waits for ever if nothing runs the executor; in memory, where nobody else can run it,
-        a warning says so after some seconds.
+        If nothing runs the executor, the call does not return. For a store in memory, which no
+        other process can run, a warning is logged after some seconds.
 
         Raises:
             Exception: the event's own error, if it FAILED; Skip, if it was SKIPPED;
                 LionTimeoutError or EventCancelledError, if it was CANCELLED; AccessError, if
                 it was ABORTED.
             ExecutionError: in place of an error that would end this process too.
-            NotFoundError: if it is not here, or was removed.
+            NotFoundError: if the event is unknown, or was removed.
         """
         held = await self._find(event)
         state = held.execution
@@ -117,8 +117,8 @@ class Desk(Statuses):
             The event; or its Record, if this process has not defined its class or cannot read it.
 
         Raises:
-            NotFoundError: if it is not here, or was removed.
-            ValidationError: if it is no id.
+            NotFoundError: if the event is unknown, or was removed.
+            ValidationError: if the argument is not an id.
         """
         uid = as_id(event)
         try:
@@ -168,14 +168,14 @@ class Desk(Statuses):
         return not before
 
     async def cancel(self, event: Event | IdLike) -> bool:
-        """Cancel an event: one that waits at once, one that runs at its next ``await``.
+        """Cancel an event: a pending one at once, a running one at its next ``await``.
 
         Returns:
-            Whether it was still to be cancelled; False if it had ended. After True the event
-            finishes: it does not wait for another attempt, unless ``retry`` sends it back.
+            True if the event had not finished. It finishes then: no further attempt follows, unless
+            ``retry`` is called.
 
         Raises:
-            NotFoundError: if it is not here.
+            NotFoundError: if the event is unknown.
         """
         held = await self._find(event)
         (answer,) = await self._store.cancel((held,))
@@ -184,13 +184,13 @@ class Desk(Statuses):
         return answer is not Cancelled.SETTLED
 
     async def retry(self, event: Event | IdLike) -> Event:
-        """Send a FAILED, CANCELLED or ABORTED event back to pending, to be tried again.
+        """Return a FAILED, CANCELLED or ABORTED event to pending.
 
-        It keeps its id, its priority and its arrival, and counts its tries anew.
+        It keeps its id, its priority and its arrival. Its failures are counted from 0 again.
 
         Raises:
-            NotFoundError: if it is not here.
-            OperationError: if it has not ended, or ended otherwise.
+            NotFoundError: if the event is unknown.
+            OperationError: if it has not finished, or has another final status.
         """
         held = await self._find(event)
         before = held.execution.status
@@ -199,9 +199,12 @@ class Desk(Statuses):
         return held
 
     async def retry_failed(self) -> int:
-        """Send all events of the queue that are FAILED now back to pending; how many.
+        """Return all FAILED events of the queue to pending, as ``retry`` does for one.
 
-        Over a file, those that other processes appended too. Each is sent back as by ``retry``.
+        In a durable store, these include events that other processes appended.
+
+        Returns:
+            The number of events.
         """
         last, count = await self._store.last_arrival(), 0
         if isinstance(self._store, Immediate):
@@ -213,7 +216,7 @@ class Desk(Statuses):
         return count
 
     async def _send_back(self, events: Sequence[Named]) -> int:
-        """Send ended events back; how many of them still could be: others may be at it too."""
+        """Return finished events to pending, and count them; other callers may do the same."""
         if not events:
             return 0
         try:
@@ -230,11 +233,11 @@ class Desk(Statuses):
         return len(events)
 
     async def remove(self, event: Event | IdLike) -> Event:
-        """Let go of an event that does not run; the caller has it, and may append it again.
+        """Remove an event that is not running. The caller may append it again.
 
         Raises:
-            NotFoundError: if it is not here.
-            OperationError: if it runs.
+            NotFoundError: if the event is unknown.
+            OperationError: if it is running.
         """
         held = await self._find(event)
         await self._store.remove((held,))
@@ -244,14 +247,17 @@ class Desk(Statuses):
     async def cleanup_events(
         self, statuses: Collection[EventStatus | str] | EventStatus | str | None = None
     ) -> int:
-        """Let go of ended events; how many.
+        """Remove finished events.
 
         Args:
-            statuses: One or several; by default COMPLETED, FAILED and ABORTED.
+            statuses: One status or several; by default COMPLETED, FAILED and ABORTED.
+
+        Returns:
+            The number of removed events.
 
         Raises:
-            ValueError: for a name that is no status.
-            OperationError: for PENDING or PROCESSING, which have not ended.
+            ValueError: for a name that is not a status.
+            OperationError: for PENDING or PROCESSING, which are not final.
         """
         given = _CLEANED if statuses is None else statuses
         wanted = [EventStatus(each) for each in ([given] if isinstance(given, str) else given)]
@@ -267,12 +273,12 @@ class Desk(Statuses):
         return len(pruned)
 
     async def why(self, event: Event | IdLike) -> Why:
-        """Why an event waits: its place in the order, what holds it, and when it may start.
+        """Explain why an event waits: its queue position, what blocks it, and its earliest start.
 
-        ``print(await executor.why(event))`` says it in a few lines.
+        ``print(await executor.why(event))`` prints the explanation in a few lines.
 
         Raises:
-            NotFoundError: if it is not here.
+            NotFoundError: if the event is unknown.
         """
         uid = event.id if isinstance(event, Event) else as_id(event)
         await asyncio.sleep(0)  # a task just made for execute() may not have begun
@@ -286,7 +292,7 @@ class Desk(Statuses):
 
     @abstractmethod
     def _claims_under(self) -> Limits | None:
-        """The limits under which its events are claimed; None for none of its own."""
+        """Return the limits that its claims respect; None for no limits of its own."""
 
     async def _find(self, event: Event | IdLike) -> Event:
         if isinstance(event, Event) and self.states.by_number.get(_number(event)) is event:
@@ -302,62 +308,79 @@ class Desk(Statuses):
 
     @property
     def observers(self) -> Observers:
-        """Who is told of what, and how often one of them failed or was slow."""
+        """The observers of this executor, with counts of their errors and slow calls."""
         return self._observers
 
     def observe(self, observer: Observer, *, light: bool = False) -> Callable[[], None]:
-        """Call ``observer(transition)`` at each step of each event; returns how to stop it.
+        """Call ``observer(transition)`` at each transition of each event.
 
-        It is called in the event loop, between two steps of the run, so it has to be quick.
-        What it raises is logged once, and harms nothing.
+        The call is made in the event loop, between two steps of the run, so it has to be fast. An
+        error of the observer is logged once, and has no other effect.
 
         Args:
             observer: A plain function.
-            light: Whether plain events may go by the quick way, which tells nobody and takes a
-                tenth of the time. Those that complete so are counted by their class in
-                ``executor.observers.quick``; up to about 200 a second of them are told of from
-                their start on all the same. Whatever fails, streams, is denied, … is told of.
+            light: True to leave plain events on the fast path, which does not call the observer
+                and takes a tenth of the time. ``executor.observers.quick`` counts these events by
+                class. The observer is called for a sample of them, up to about 200 a second, from
+                the start of the event on. It is called for every event that fails, streams, is
+                denied, or otherwise leaves the fast path.
+
+        Returns:
+            A function that removes the observer.
         """
         return self._observers.add(observer, light=light)
 
     def observe_appends(
         self, wrapper: AppendWrapper, *, picks: Picks | None = None
     ) -> Callable[[], None]:
-        """Put the context manager ``wrapper(event)`` around each append; returns how to stop it.
+        """Open the context manager ``wrapper(event)`` around each append.
 
-        What it sets in ``event.metadata`` before is kept with the event, for whoever runs it.
-        It is as for ``observe_attempts``, and is left with the error that ``append`` raises.
+        Values that it sets in ``event.metadata`` on entry are stored with the event, so the worker
+        can read them. On exit it receives the error that ``append`` raises, if any.
+
+        Args:
+            wrapper: A plain function of the event.
+            picks: See ``observe_attempts``.
+
+        Returns:
+            A function that removes the wrapper.
         """
         return self._observers.wrap_appends(wrapper, picks)
 
     def observe_attempts(
         self, wrapper: Wrapper, *, picks: Picks | None = None
     ) -> Callable[[], None]:
-        """Put the context manager ``wrapper(start)`` around each attempt; returns how to stop it.
+        """Open the context manager ``wrapper(start)`` around each attempt.
 
-        ``start`` is the step to PROCESSING. The attempt's code, and all that it awaits or runs in
-        a thread, runs inside; what the context manager sets in context variables is seen there.
-        It is left with the error that goes on record, as a ``with`` block is, or with none, and
-        can neither change nor swallow it. It has to be quick, as for ``observe``.
+        ``start`` is the transition to PROCESSING. The attempt's code runs inside, with all that it
+        awaits or runs in a thread; context variables that the manager sets are visible there. On
+        exit the manager receives the error that is recorded, if any. It can neither change nor
+        suppress that error. It has to be fast, like an observer.
 
         Args:
             wrapper: A plain function of the Transition.
-            picks: ``picks(event, starting)`` says of which events it is to be; asked when one is
-                appended, and again when one starts. Those that it does not pick may go by the
-                quick way, as for a light observer. None: it is of all.
+            picks: ``picks(event, starting)`` selects events. It is called when an event is
+                appended, and again when it starts. Other events may use the fast path, as with a
+                light observer. None selects all events.
+
+        Returns:
+            A function that removes the wrapper.
         """
         return self._observers.wrap(wrapper, picks)
 
     def observe_progress(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener(event, progress)`` at each ``event.progress(…)`` of what runs here.
+        """Call ``listener(event, progress)`` at each progress report of an event that runs here.
 
-        As for ``observe``; returns how to stop it. ``progress`` has ``fraction`` and ``note``.
+        See ``observe``. ``progress`` has the attributes ``fraction`` and ``note``.
+
+        Returns:
+            A function that removes the listener.
         """
         return self._observers.listen(listener)
 
 
 def answer(held: Event) -> Any:
-    """What ``result`` gives, or raises, for an event that has ended or was removed."""
+    """Return the response of a finished or removed event, or raise its error, for ``result``."""
     state = held.execution
     if state.status is EventStatus.COMPLETED:
         return None if state.response is Unset else state.response
@@ -374,10 +397,10 @@ def _number(event: Work) -> int:
 
 
 def _recorded(held: Event, error: Exception) -> TracebackType | None:
-    """The traceback of an event's error, without those who asked for it before.
+    """Return the traceback of an event's error, without the frames of earlier ``result`` calls.
 
-    They would pile up, and what they hold would live as long as the event. The frame of another
-    event's ``result`` stays: this event has waited there, and that is where its error came from.
+    Otherwise those frames would pile up, and their objects would live as long as the event. The
+    frame of another event's ``result`` stays: the error reached this event through it.
     """
     trace = own = error.__traceback__
     while trace is not None:

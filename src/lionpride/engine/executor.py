@@ -1,4 +1,4 @@
-"""Executor: the desk. It takes events in, starts and stops the worker, answers questions."""
+"""Executor: the client and facade. It accepts events and starts, stops and queries the worker."""
 
 from __future__ import annotations
 
@@ -38,35 +38,35 @@ _PENDING = EventStatus.PENDING
 class Executor(Control):
     """Accepts events, runs them by priority within limits, and keeps them by status.
 
-    ``Executor.of(Square)`` makes one for a class of events. A subclass that names its
-    ``processor_type`` is the longer way. ``async with executor:`` runs events in the background;
-    or call ``start()`` and then ``forward()`` for one round at a time, or
-    ``asyncio.create_task(executor.execute())`` to run until ``stop()``.
+    ``Executor.of(Square)`` makes an executor for one class of events. A subclass with a
+    ``processor_type`` does the same with more control. There are three ways to run events:
+    ``async with executor:`` runs them in the background. ``start()`` and then ``forward()`` runs
+    one round at a time. ``asyncio.create_task(executor.execute())`` runs until ``stop()``.
 
     Args:
         processor_config: Settings for the processor's ``__init__``.
-        strict_event_type: Whether subclasses of the ``event_type`` are refused.
-        name: The name of its ``states``; by default that of its queue.
-        store: Where events are kept: nothing for memory, the URL of a file such as
+        strict_event_type: True to refuse subclasses of the ``event_type``.
+        name: Name of ``states``; by default the name of the queue.
+        store: The place where events are kept: None for memory, a URL such as
             ``"sqlite:///run.db"``, or a Store.
-        queue: The name of its queue in the store; by default the event type's registry key, or
-            the first of its ``former_names``.
-        grace: Seconds that running events get to end when ``async with`` is left; what still
-            runs then is interrupted, and goes back to pending.
-        lifespan: A function that returns an async context manager for this executor, as
-            ``@asynccontextmanager`` makes it. It is open while a worker runs; what it yields is
-            ``current().resources``.
+        queue: Name of the queue in the store. By default it is the registry key of the event
+            type, or the first of its ``former_names``.
+        grace: Seconds that running events have to finish when ``async with`` is left. Events
+            that still run are then interrupted and are pending again.
+        lifespan: A function that takes the executor and returns an async context manager, as
+            ``@asynccontextmanager`` makes it. The manager is open while a worker runs;
+            ``current().resources`` is the value that it yields.
 
     Raises:
-        ConfigurationError: if a class attribute, a key of the config or the URL makes no sense.
+        ConfigurationError: if a class attribute, a key of the config or the URL is invalid.
         ValidationError: if a setting is out of bounds.
     """
 
     named_types: ClassVar[tuple[type[Event], ...]] = ()
-    """The event types that ``of`` was given; empty for the ``event_type`` of the processor."""
+    """The event types that were passed to ``of``; empty for the ``event_type`` of the processor."""
 
     made_with: ClassVar[Mapping[str, Any]] = {}
-    """The arguments that ``of`` makes its executor with; the command line changes some of them."""
+    """The arguments of ``of``; the command line changes some of them."""
 
     def __init__(
         self,
@@ -118,32 +118,32 @@ class Executor(Control):
         strict_event_type: bool = False,
         **settings: Unpack[Settings],
     ) -> Self:
-        """Return an executor for event classes, or for functions under ``@job``.
+        """Return an executor for event classes, or for functions decorated with ``@job``.
 
         >>> async with Executor.of(Square, concurrency_limit=8) as executor:
         ...     print(await executor.run(Square(number=7)))
 
-        It opens nothing until it is used, so it may stand at the top of a module. The command line
-        takes it as a target then: ``lionpride work jobs.py:executor``.
+        Nothing is opened before the executor is used, so it can be defined at module level. The
+        command line accepts it as a target then: ``lionpride work jobs.py:executor``.
 
         Args:
-            *event_types: What it accepts and runs, with their subclasses.
-            store: As for the class.
-            queue: As for the class; required for several event types.
-            name: As for the class.
-            grace: As for the class.
+            *event_types: The event types that it accepts and runs, with their subclasses.
+            store: See Executor.
+            queue: See Executor; required for several event types.
+            name: See Executor.
+            grace: See Executor.
             permission: An async function in place of ``Processor.request_permission``; it is called
                 with the keywords of the event's ``request``.
-            lifespan: As for the class.
+            lifespan: See Executor.
             processor: A Processor subclass.
-            processor_config: Settings of that subclass's own.
-            strict_event_type: As for the class.
+            processor_config: Settings that only this subclass has.
+            strict_event_type: See Executor.
             **settings: ``queue_capacity``, ``capacity_refresh_time``, ``concurrency_limit``,
                 ``max_queue_size``, ``denial_backoff``, ``blocked_after``, ``limits``, ``scope`` and
                 ``fail_unreadable``: see ``Processor``.
 
         Raises:
-            ConfigurationError: for a setting that does not exist, or makes no sense.
+            ConfigurationError: for an unknown setting, or one that cannot work.
             ValidationError: if a setting is out of bounds.
         """
         types = checked_types(event_types)
@@ -169,7 +169,7 @@ class Executor(Control):
 
     @property
     def event_type(self) -> type[Event]:
-        """The class of its events; Event, if there are several."""
+        """The class of its events; Event if there are several classes."""
         return self._event_type
 
     @property
@@ -179,12 +179,15 @@ class Executor(Control):
 
     @property
     def strict_event_type(self) -> bool:
-        """Whether subclasses of the event type are refused."""
+        """True if subclasses of the event type are refused."""
         return self._strict
 
     @property
     def limits(self) -> Mapping[str, Limit]:
-        """What its events may cost, by name; ``amount`` and ``per`` may be set at any time."""
+        """Limits on the costs of its events, by name.
+
+        ``amount`` and ``per`` can be set at any time.
+        """
         return self._limits
 
     # -- taking in ---------------------------------------------------------------------------
@@ -199,37 +202,37 @@ class Executor(Control):
         connection: Any = None,
         **terms: Unpack[Asked],
     ) -> E:
-        """Append an event: it is accepted when this returns, and not if this raises an error.
+        """Append an event. It is accepted when this method returns, and not if it raises an error.
 
-        A call that is cancelled, or that raises a retryable StoreError, may have appended the event
-        all the same. Append the same event again with ``exist_ok=True`` to be sure.
+        There is one exception: a call that is cancelled, or that raises a retryable StoreError, may
+        have appended the event. Append the same event again with ``exist_ok=True`` to be sure.
 
         Args:
-            event: A pending event that nobody holds.
-            priority: Lower runs first, equal ones in order of arrival; by default the time of
-                creation, as a Unix timestamp in seconds.
-            exist_ok: Whether an event whose id is known is left as it stands.
-            wait: Whether to wait for room where as many as ``max_queue_size`` wait: first come,
-                first served, among those who wait here. It waits for ever if nothing runs the
-                executor.
+            event: A pending event that belongs to no executor.
+            priority: Lower runs first; equal priorities run in order of arrival. The default is the
+                time of creation, as a Unix timestamp in seconds.
+            exist_ok: True to accept an event whose id is known; the known event stays unchanged.
+            wait: True to wait for space if ``max_queue_size`` events are pending. Callers in this
+                process are served in order of arrival. If nothing runs the executor, the call does
+                not return.
             connection: A connection to the PostgreSQL database of the store: of asyncpg,
                 ``psycopg.AsyncConnection``, or SQLAlchemy's AsyncSession or AsyncConnection. The
-                event is appended in the transaction that it is in, and there if that commits. The
-                event itself stays free then: ask for it by its id. ``max_queue_size`` is not
-                asked, and ``exist_ok`` is refused.
-            terms: Any of the keywords of ``Asked``: ``delay`` or ``at``, not before; ``ttl``, not
-                after; ``retry``, a policy; ``unique`` and ``unique_for``, only once.
+                event is appended in the connection's transaction, and exists if that commits. The
+                event object itself stays detached: query the event by its id. ``max_queue_size`` is
+                not checked, and ``exist_ok`` is refused.
+            terms: ``delay`` or ``at`` (earliest start), ``ttl`` (latest start), ``retry`` (policy),
+                ``unique`` and ``unique_for`` (deduplication): see ``Asked``.
 
         Returns:
-            The event; with ``exist_ok`` or ``unique`` perhaps the one that was here.
+            The event. With ``exist_ok`` or ``unique``, it can be an event that was already there.
 
         Raises:
-            TypeError: if it is not of the event type.
-            ValidationError: for a priority that is no finite number, or terms that cannot be; if
-                it costs more than a limit can ever give, or its costs make no sense.
-            OperationError: if it has run; or if the executor drains, or was drained.
-            ExistsError: if its id is known here, or another executor holds it.
-            QueueFullError: if as many as ``max_queue_size`` wait, without ``wait``.
+            TypeError: if the event is not of the event type.
+            ValidationError: for a priority that is not a finite number, invalid terms, invalid
+                costs, or costs that are higher than a limit's amount.
+            OperationError: if the event has run, or the executor is draining or was drained.
+            ExistsError: if the id is known here, or another executor has the event.
+            QueueFullError: if ``max_queue_size`` events are pending, without ``wait``.
         """
         now = self._now
         if type(event) is not self._usual_type:
@@ -279,19 +282,19 @@ class Executor(Control):
     async def run(
         self, event: Any, priority: float | None = None, **options: Unpack[RunOptions]
     ) -> Any:
-        """Append an event, wait until it has ended, and return its response.
+        """Append an event, wait until it has finished, and return its response.
 
-        It waits for ever if nothing runs the executor: use it in ``async with executor:``, or while
-        a worker runs elsewhere. If the call is cancelled, the event stays.
+        If nothing runs the executor, the call does not return: call it in ``async with executor:``,
+        or while a worker runs elsewhere. If the call is cancelled, the event stays in the queue.
 
         Args:
-            event: As for ``append``.
-            priority: As for ``append``.
-            **options: Those of ``append``, but for ``connection``. With ``exist_ok`` or ``unique``
-                the result may be that of an event that was here before.
+            event: See ``append``.
+            priority: See ``append``.
+            **options: Any option of ``append`` except ``connection``. With ``exist_ok`` or
+                ``unique``, the result can be that of an event that was already there.
 
         Raises:
-            Exception: as ``append`` and ``result``.
+            Exception: any error of ``append`` and ``result``.
         """
         return await self.result(await self.append(event, priority, **options))
 
@@ -302,7 +305,7 @@ class Executor(Control):
         self._refusing = False
 
     def _close_door(self) -> None:
-        """Take in only what events append that run here; the short ways in do not ask."""
+        """Accept only events that running events append; the fast paths do not check this."""
         self._now = self._prompt = None
         self._refusing = True
         self._line.ask_again()

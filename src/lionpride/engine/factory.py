@@ -1,4 +1,4 @@
-"""What ``Executor.of`` checks and makes: a processor class and an executor class."""
+"""Arguments of ``Executor.of``: their checks, and the classes made from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ("Permission", "Settings", "checked_types", "executor_class", "processor_config")
 
 Permission: TypeAlias = Callable[..., Awaitable[bool | Defer]]
-"""An async function that says whether an event may start: see ``Processor.request_permission``."""
+"""An async function that admits or denies an event: see ``Processor.request_permission``."""
 
 
 class Settings(TypedDict, total=False):
@@ -51,10 +51,10 @@ _OTHERS = (
 
 
 def checked_types(given: tuple[Any, ...]) -> tuple[type[Event], ...]:
-    """Return the event types that ``Executor.of`` was given.
+    """Return the event types that were passed to ``Executor.of``.
 
     Raises:
-        ConfigurationError: if there are none, or one is no class of events.
+        ConfigurationError: if there are none, or one is not a class of events.
     """
     if not given:
         raise ConfigurationError("Executor.of() needs an event type, as in Executor.of(Square)")
@@ -78,8 +78,8 @@ def processor_config(own: Mapping[str, Any] | None, settings: Mapping[str, Any])
         settings: The keywords that ``Settings`` lists.
 
     Raises:
-        ConfigurationError: for a keyword that does not exist, with the name that is close to it;
-            or for a setting that is given twice.
+        ConfigurationError: for an unknown keyword, with the most similar name; or for a setting
+            that is given twice.
     """
     known = Settings.__annotations__
     for name in settings:
@@ -107,11 +107,11 @@ def executor_class(
         base: ``Executor``, or a subclass.
         event_types: At least one.
         processor: ``Processor``, or a subclass.
-        permission: Overrides ``request_permission``; None: the processor's own.
+        permission: Overrides ``request_permission``; None keeps the processor's own.
 
     Raises:
-        ConfigurationError: if ``processor`` is no Processor class, or ``permission`` is no async
-            function, or both say what may start.
+        ConfigurationError: if ``processor`` is not a Processor class, ``permission`` is not an
+            async function, or both define the admission check.
     """
     kind: object = processor
     if not isinstance(kind, type) or not issubclass(kind, Processor):
@@ -128,10 +128,10 @@ def executor_class(
 
 
 def _asking(processor: type[Processor], permission: Permission) -> Permission:
-    """Return a ``request_permission`` that asks a function.
+    """Return a ``request_permission`` that calls a function.
 
     Raises:
-        ConfigurationError: if it is no async function, or the processor asks by itself.
+        ConfigurationError: if it is not an async function, or the processor overrides the method.
     """
     asked: Any = permission
     is_async = inspect.iscoroutinefunction(asked)

@@ -1,4 +1,4 @@
-"""Taking events in: one by one or as a batch, on terms, or a whole Flow of them."""
+"""Submission of events: one by one, as a batch, with append options, or as a Flow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ logger = logging.getLogger("lionpride")
 
 
 class Intake(Results):
-    """The part of an Executor that takes events in, but for the quickest ways."""
+    """The part of an Executor that accepts events, except for the fast paths."""
 
     _event_type: type[Event]
     _event_types: tuple[type[Event], ...]
@@ -50,7 +50,7 @@ class Intake(Results):
 
     @abstractmethod
     def _check_door(self) -> None:
-        """Refuse what is appended while the executor drains, and after."""
+        """Refuse an append while the executor is draining, and after."""
 
     async def append_many(
         self,
@@ -65,19 +65,25 @@ class Intake(Results):
         retry: Retry | None = None,
         connection: Any = None,
     ) -> list[E]:
-        """Take events in as one batch: all of them or none, in this order of arrival.
+        """Append events as one batch: all of them or none, in this order of arrival.
 
         Args:
-            events: As for ``append``.
+            events: The events; see ``append``.
             priorities: One for each event; None for the default.
-            exist_ok: As for ``append``.
-            wait: As for ``append``: until there is room for all of them.
-            delay, at, ttl, retry: As for ``append``, and for all of them.
-            connection: As for ``append``: all are appended in the transaction that it is in.
+            exist_ok: See ``append``.
+            wait: True to wait until there is space for the whole batch; see ``append``.
+            delay: See ``append``. It applies to all events, as do the next three.
+            at: See ``append``.
+            ttl: See ``append``.
+            retry: See ``append``.
+            connection: See ``append``. All events are appended in the connection's transaction.
+
+        Returns:
+            The events. With ``exist_ok``, some can be events that were already there.
 
         Raises:
-            ValidationError: if there are more or fewer priorities than events; and as ``append``.
-            QueueFullError: with ``wait``, if there are more than ``max_queue_size`` of them.
+            ValidationError: if ``priorities`` and ``events`` differ in length; also see ``append``.
+            QueueFullError: with ``wait``, if the batch is larger than ``max_queue_size``.
         """
         events, given = _several(events, priorities)
         if not events:
@@ -115,19 +121,19 @@ class Intake(Results):
         return cast("list[E]", held)
 
     async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:
-        """Take in the events of a Flow, or of one's ``to_dict``, in the status each has.
+        """Append the events of a Flow, or of its ``to_dict`` form, and keep their statuses.
 
-        One that was running goes back to pending as interrupted. Progressions of the user's own
-        come along.
+        An event that was running becomes pending, as interrupted. Progressions that the user added
+        to the Flow are added to ``states``.
 
         Returns:
-            How many events.
+            The number of events.
 
         Raises:
-            ExistsError: if an id or a progression's name is known here; nothing is taken in then.
-            TypeError: if an event is not of the event type; nothing is taken in then.
-            ValidationError: if a priority is no finite number; likewise.
-            OperationError: if the executor drains, or was drained; likewise.
+            ExistsError: if an id or a progression's name is already in use; nothing is added then.
+            TypeError: if an event is not of the event type; nothing is added then.
+            ValidationError: if a priority is not a finite number; nothing is added then.
+            OperationError: if the executor is draining or was drained; nothing is added then.
         """
         self._check_door()
         flow = state if isinstance(state, Flow) else Flow.from_dict(state)
@@ -149,7 +155,7 @@ class Intake(Results):
         return count
 
     def _fresh(self, events: Iterable[Work]) -> list[Work]:
-        """Those of the events that nobody holds yet, if anybody is to be told of them."""
+        """Return the events that no executor has yet; an empty list if there are no observers."""
         observers = self._observers
         if not observers.active:
             return []
@@ -161,11 +167,11 @@ class Intake(Results):
         return list(fresh.values())
 
     def _tell_taken(self, fresh: Iterable[Work], after: EventStatus | None = None) -> None:
-        """Tell observers of the events that have been taken in.
+        """Notify observers of events that have been appended.
 
         Args:
-            fresh: Those that nobody held before; of two with one id, the store took the first.
-            after: The status that each was taken in with; None for the one that it has.
+            fresh: Events that no executor had before; of two with one id, the store kept the first.
+            after: The status that each was appended with; None for its present status.
         """
         for event in fresh:
             if event.execution.arrival is not None:
@@ -174,7 +180,7 @@ class Intake(Results):
     async def _append_on(
         self, terms: Terms | None, event: E, priority: float, exist_ok: bool, wait: bool
     ) -> E:
-        """Take an event in, not in the quickest way, and perhaps on terms."""
+        """Append an event outside the fast path, with or without terms."""
         if not (exist_ok and event in self):
             _check_pending(event)
         fresh = self._fresh((event,))
@@ -183,7 +189,7 @@ class Intake(Results):
         return cast("E", held[0])
 
     async def _append_seen(self, now: Immediate, event: E, priority: float) -> E:
-        """Take in an event that is new, with what observers put around it."""
+        """Append a new event inside the context managers of its observers."""
         with self._observers.appending((event,)):
             if not now.append_now(event, priority):  # who was put around it has asked for its id
                 await self._store.append(((event, priority),))
@@ -193,7 +199,7 @@ class Intake(Results):
     async def _append_within(
         self, connection: Any, entries: Sequence[Entry], terms: Terms | None, exist_ok: bool
     ) -> None:
-        """Take events in within a transaction of the caller's own."""
+        """Append events in a transaction of the caller."""
         store = self._store
         if not isinstance(store, Joining):
             raise OperationError(
@@ -230,7 +236,7 @@ class Intake(Results):
             return await self._line.enter(append, alone=len(entries) > 1)
 
     def _check(self, event: Event) -> None:
-        """Refuse what is of another type, or costs more than there can be."""
+        """Refuse an event of another type, or one that costs more than a limit's amount."""
         if type(event) not in self._fitting:
             self._check_type(event)
             if self._loop is None or not self._loop.is_running():
@@ -246,7 +252,7 @@ class Intake(Results):
             self._usual_type = type(event)  # the next will mostly be of the same
 
     def _check_names(self, event: Event) -> None:
-        """Warn of costs that count for nothing, at the first event of a class."""
+        """Warn of costs that no limit counts, at the first event of a class."""
         self._limits.check(event)
         kind = type(event)
         fixed = kind.has_own_costs() or kind.has_usual_costs()  # a `request` may name more later
@@ -269,7 +275,7 @@ class Intake(Results):
 def _several(
     events: Iterable[E], priorities: Iterable[float | None] | None
 ) -> tuple[list[E], list[float | None]]:
-    """The events of a batch, and a priority for each."""
+    """Return the events of a batch, and a priority for each."""
     if isinstance(events, Work):  # a model can be iterated over: its fields would come
         raise TypeError(f"append_many takes several events, not {events!r}: append() takes one")
     events = list(events)
@@ -284,7 +290,7 @@ def _several(
 
 
 def _check_pending(event: Work) -> None:
-    """Refuse what has run by itself; what an executor holds is for the store to judge."""
+    """Refuse an event that ran outside an executor; the store checks those that it has."""
     state = event.execution
     if state.status is not _PENDING and state.arrival is None:
         raise OperationError(

@@ -1,4 +1,4 @@
-"""What comes of many events, as it comes: for whoever wants more than one result."""
+"""Results of many events, as they finish."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ("Results",)
 E = TypeVar("E", bound=Event)
 
 _BATCH: Final = 100
-"""Events that a durable store lets go of in one step."""
+"""Events that a durable store removes in one transaction."""
 
 
 class Results(Streams):
-    """The part of an Executor that gives events as they end."""
+    """The part of an Executor that returns events as they finish."""
 
     @abstractmethod
     async def append(
@@ -38,27 +38,28 @@ class Results(Streams):
         exist_ok: bool = False,
         wait: bool = False,
     ) -> E:
-        """Take an event in."""
+        """Append an event."""
 
     @abstractmethod
     def _slots(self) -> int:
-        """How many events may run at once."""
+        """Return the number of events that may run at once."""
 
     @overload
     def as_completed(self, events: Iterable[E]) -> AsyncGenerator[E, None]: ...
     @overload
     def as_completed(self, events: Iterable[IdLike]) -> AsyncGenerator[Event, None]: ...
     async def as_completed(self, events: Iterable[Any]) -> AsyncGenerator[Any, None]:
-        """Give events as they end: those that have ended at once, the others in that order.
+        """Yield events as they finish. Events that have already finished come first.
 
-        It waits for ever if nothing runs the executor. What an event's end was, is for you to
-        look at: nothing is raised for one that failed.
+        The failure of an event raises no error here: look at its ``status``. If nothing runs the
+        executor, the iteration waits without end.
 
         Args:
-            events: Events of this executor, or their ids; one that is given twice comes twice.
+            events: Events of this executor, or their ids. An event that is given twice is yielded
+                twice.
 
         Raises:
-            NotFoundError: if one is not here, or was removed before it ended.
+            NotFoundError: if an event is unknown, or was removed before it finished.
         """
         _check_several("as_completed()", events)
         endings = Endings(self._store)
@@ -82,31 +83,31 @@ class Results(Streams):
         keep: bool | None = None,
         exist_ok: bool = False,
     ) -> AsyncGenerator[E, None]:
-        """Append events as they are wanted, and give each when it has ended.
+        """Append events on demand, and yield each when it has finished.
 
-        The source is asked for the next event only when fewer than ``buffersize`` have been
-        taken from it and not been given yet; so it may be endless. If it raises, or an event is
-        refused, that is raised once all those before have been given. Whoever stops early leaves
-        to the executor what has been appended.
+        The source may be endless: its next event is taken only when fewer than ``buffersize``
+        events are in progress. If the source raises an error, or an event is refused, that error is
+        raised after all earlier events have been yielded. If the caller stops early, events that
+        have been appended stay in the executor.
 
-        It waits for ever if nothing runs the executor. Nothing is raised for an event that
-        failed.
+        The failure of an event raises no error here: look at its ``status``. If nothing runs the
+        executor, the iteration waits without end.
 
         Args:
-            events: New events, of an iterable or an async one. A plain one is asked in the event
-                loop: it must not block.
-            ordered: Whether they come in the order of the source; else as they end.
-            buffersize: How many are under way at most; by default twice as many as may run at
-                once. While as many as ``max_queue_size`` wait, none is taken either.
-            keep: Whether the executor keeps the events after they were given. False: each is
-                removed from the store some time after the next has been asked for, if it has
-                not been retried. By default they are kept on disk, and not in memory.
-            exist_ok: Whether an event whose id is known is left as it stands, and given once it
-                has ended: so that a run which was cut short can be repeated.
+            events: An iterable or async iterable of new events. A plain iterable is advanced in the
+                event loop, so it must not block.
+            ordered: True to yield events in the order of the source; False as they finish.
+            buffersize: Number of events in progress at most; by default twice the number that may
+                run at once. While ``max_queue_size`` events are pending, no event is taken either.
+            keep: False to remove each event from the store some time after the next one has been
+                requested, unless it was retried. By default events are kept in a durable store, and
+                removed from a store in memory.
+            exist_ok: True to accept an event whose id is known. It stays unchanged and is yielded
+                when it has finished. An interrupted run can be repeated this way.
 
         Raises:
-            ValidationError: if ``buffersize`` is no whole number from 1 up.
-            NotFoundError: if an event was removed before it ended.
+            ValidationError: if ``buffersize`` is not an integer >= 1.
+            NotFoundError: if an event was removed before it finished.
         """
         size = self._buffersize(buffersize)
         _check_several("map()", events)
@@ -148,7 +149,7 @@ class Results(Streams):
         return given
 
     async def _let_go(self, events: list[Event]) -> None:
-        """Remove those of the events that are here, and ended, still; the list is empty then."""
+        """Remove the events that are still here and finished, and empty the list."""
         ended = [each for each in events if each.execution.status in TERMINAL]
         events.clear()
         if len(ended) == 1:
@@ -162,6 +163,6 @@ class Results(Streams):
 
 
 def _check_several(what: str, events: object) -> None:
-    """Refuse what is no iterable of events; a model can be iterated over: its fields would come."""
+    """Refuse a single event (a model is iterable), and arguments that are not iterable."""
     if isinstance(events, Work | str) or not isinstance(events, Iterable | AsyncIterable):
         raise TypeError(f"{what} takes several events, not {events!r}: give a list of them")

@@ -1,4 +1,4 @@
-"""Questions about events by status, which an Executor answers."""
+"""Queries by status, which an Executor answers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Statuses(ABC):
     @property
     @abstractmethod
     def states(self) -> States:
-        """The events that this process holds, as a live Flow with a progression a status."""
+        """The events in this process, as a live Flow with one progression per status."""
 
     def get_events_by_status(self, status: EventStatus | str) -> Events:
-        """The events of a status: a live, read-only list, made and measured in O(1).
+        """Return the events of a status as a live, read-only list; making and measuring it is O(1).
 
         Raises:
-            ValueError: if it is no status.
+            ValueError: if the argument is not a status.
         """
         return Events(self.states, EventStatus(status))
 
@@ -43,22 +43,22 @@ class Statuses(ABC):
 
     @property
     def processing_events(self) -> Events:
-        """The events that run."""
+        """The events that are running."""
         return Events(self.states, EventStatus.PROCESSING)
 
     @property
     def completed_events(self) -> Events:
-        """The events that ended with a response, in the order they ended."""
+        """The events that finished with a response, in the order in which they finished."""
         return Events(self.states, EventStatus.COMPLETED)
 
     @property
     def failed_events(self) -> Events:
-        """The events that ended with an error."""
+        """The events that finished with an error."""
         return Events(self.states, EventStatus.FAILED)
 
     @property
     def cancelled_events(self) -> Events:
-        """The events that were cancelled, or ran into their timeout."""
+        """The events that were cancelled, or exceeded their timeout."""
         return Events(self.states, EventStatus.CANCELLED)
 
     @property
@@ -72,24 +72,24 @@ class Statuses(ABC):
         return Events(self.states, EventStatus.ABORTED)
 
     def status_counts(self) -> dict[str, int]:
-        """How many events are in each status, in O(1)."""
+        """Return the number of events in each status, in O(1)."""
         return {status.value: len(lane) for status, lane in self.states.lanes.items()}
 
     def inspect_state(self) -> str:
-        """The counts as text, a line each."""
+        """Return the counts as text, one line per status."""
         lines = [f"Executor State ({self.states.name}):"]
         lines += [f"  {status}: {count} events" for status, count in self.status_counts().items()]
         return "\n".join(lines)
 
     def timeline(self, title: str | None = None) -> Picture:
-        """A picture of how the events ran that this process holds, a bar for each attempt.
+        """Return a chart of the events in this process, with one bar per attempt.
 
-        A notebook shows it; ``save(path)`` writes it as SVG. Of very many events the newest
-        10,000 are drawn. An event that another process ran is in it as far as its record says
-        when: with its attempts that failed.
+        A notebook displays it; ``save(path)`` writes it as SVG. At most the 10,000 newest events
+        are drawn. For an event that another process ran, only the times in its record are known:
+        those of failed attempts are drawn too.
 
         Args:
-            title: What stands above; by default the name of the executor's class, and its own.
+            title: Title of the chart; by default the name of the executor's class and its own name.
         """
         from ..model.picturing import MOST, picture_of, title_of  # late: needed to draw alone
 
@@ -100,14 +100,14 @@ class Statuses(ABC):
         return picture_of(events, title, self._ahead())
 
     def _ahead(self) -> float | None:
-        """By how much Unix time is ahead of the loop's clock, if a loop runs here."""
+        """Return Unix time minus the loop's clock in seconds; None if no loop runs here."""
         try:
             return time() - asyncio.get_running_loop().time()
         except RuntimeError:
             return None
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the counts, and how the events ran."""
+        """Return the HTML that a notebook displays: the counts, and a chart of the attempts."""
         from ..model.picturing import html_of, title_of  # late: who draws nothing needs it not
 
         title = title_of(type(self).__name__, self._given_name)

@@ -1,4 +1,4 @@
-"""Following a stream: each reader is a cursor over the chunks that the event keeps anyway."""
+"""Readers of streams: each reader is a cursor over the chunks that the event keeps."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .progress_reader import ProgressReader
 __all__ = ("Follower", "Streams")
 
 PIECE: Final = 500
-"""Chunks that a reader looks at in one go."""
+"""Number of chunks that a reader takes at a time."""
 
 
 class Streams(Desk):
-    """The part of an Executor that gives what an event yields, as it comes."""
+    """The part of an Executor that yields the chunks and the progress of events."""
 
     async def stream(
         self,
@@ -36,24 +36,27 @@ class Streams(Desk):
         cancel_with_reader: bool = False,
         on_restart: Callable[[], object] | None = None,
     ) -> AsyncGenerator[Any, None]:
-        """Give the chunks of an event: those that have come at once, the others as they come.
+        """Yield the chunks of an event: the existing ones at once, later ones as they arrive.
 
-        It ends when the event does. There may be any number of readers; each gets every chunk,
-        whenever it comes and however slow it is. An event that is no stream gives its response,
-        once. It waits for ever if nothing runs the executor.
+        The iteration ends when the event finishes. Any number of readers can follow one event. Each
+        reader receives every chunk, however late it starts and however slow it is. An event that is
+        not a stream yields its response once. If nothing runs the executor, the iteration waits
+        without end.
 
         Args:
-            event: An event of this executor, or its id: waiting, running or ended.
-            cancel_with_reader: Whether the event is cancelled when this reader is, or is closed,
-                before the end (``async with aclosing(executor.stream(event)) as chunks:``).
-            on_restart: Called when another attempt has begun after chunks were given: what comes
-                now comes from its first on. Without it RestartedError is raised then.
+            event: An event of this executor, or its id: pending, running or finished.
+            cancel_with_reader: True to cancel the event if the reader is cancelled or closed before
+                the end (``async with aclosing(executor.stream(event)) as chunks:``).
+            on_restart: Called when a new attempt begins after chunks were yielded. The chunks of
+                the new attempt follow, from its first one. Without it, RestartedError is raised
+                then.
 
         Raises:
-            Exception: as ``result``, after the last chunk, if the event ended otherwise than well.
-            RestartedError: if another attempt has begun after chunks were given; follow the
-                event again for its chunks.
-            NotFoundError: if it is not here, or was removed.
+            Exception: the error that ``result`` raises, after the last chunk, unless the event
+                completed.
+            RestartedError: if a new attempt has begun after chunks were yielded. Call ``stream``
+                again for its chunks.
+            NotFoundError: if the event is unknown, or was removed.
         """
         _check_plain(on_restart)
         held = await self._find(event)
@@ -83,20 +86,20 @@ class Streams(Desk):
         answer(held)
 
     async def progress(self, event: Event | IdLike) -> AsyncGenerator[Progress, None]:
-        """Yield the progress that an event reports, in whichever process it runs.
+        """Yield the progress that an event reports, from whichever process runs it.
 
-        The last report comes first, if there is one. Of reports that follow each other quickly only
-        the last may be seen; from another process at most ten a second. It ends when the event has
-        finished, however it did; ``result`` raises its error.
+        The last report, if there is one, is yielded first. If reports follow each other quickly,
+        some are skipped, but never the last; from another process at most ten a second arrive. The
+        iteration ends when the event has finished; a failure raises no error here.
 
         >>> async for progress in executor.progress(event):
         ...     print(progress.fraction, progress.note)
 
         Args:
-            event: An event of this executor, or its id: waiting, running or finished.
+            event: An event of this executor, or its id: pending, running or finished.
 
         Raises:
-            NotFoundError: if it is not here.
+            NotFoundError: if the event is unknown.
         """
         reports = ProgressReader(self._store, await self._find(event)).reports()
         async with aclosing(reports):
@@ -105,16 +108,16 @@ class Streams(Desk):
 
 
 class Follower:
-    """One reader of one event.
+    """A reader of one event.
 
     Args:
         store: The store that has the event.
-        event: Whose chunks are read.
-        on_restart: As in ``Streams.stream``.
+        event: The event whose chunks are read.
+        on_restart: See ``Streams.stream``.
 
     Attributes:
-        over: Whether the event has ended, or was removed, and all its chunks were taken.
-        is_shared: Whether another process may run it, so that there may be more to ``fetch``.
+        over: True if the event has finished, or was removed, and all its chunks were taken.
+        is_shared: True if another process may run the event, so that ``fetch`` may return more.
     """
 
     def __init__(
@@ -136,10 +139,10 @@ class Follower:
         self.over = False
 
     def take(self) -> list[Any]:
-        """The next chunks that are here already, some at a time.
+        """Return the next chunks that this process has, at most ``PIECE`` at a time.
 
         Raises:
-            RestartedError: if another attempt has begun after some were taken.
+            RestartedError: if a new attempt has begun after chunks were taken.
         """
         live = self._own.get(ENTRY)
         goes_on = live is not None and live.chunks is self._chunks
@@ -150,7 +153,7 @@ class Follower:
         return piece
 
     def _look(self) -> bool:
-        """See where the chunks are now; whether the event has ended, or was removed."""
+        """Find the chunks, and return True if the event has finished or was removed."""
         state = self._event.execution
         if state.status in TERMINAL:
             self._turn_to(state.attempt_number, self._final(), is_all=state.status)
@@ -162,7 +165,7 @@ class Follower:
         return state.arrival is None
 
     def _final(self) -> list[Any]:
-        """The chunks of an event that has ended: for one that is no stream, its response."""
+        """Return the chunks of a finished event; its response if it is not a stream."""
         state, response = self._event.execution, self._event.execution.response
         if self._event.streaming and isinstance(response, list):
             return response
@@ -187,10 +190,10 @@ class Follower:
         self._on_restart()
 
     async def fetch(self) -> list[Any]:
-        """The next chunks that another process has published, if that is where the event runs.
+        """Return the next chunks that another process has published, if it runs the event.
 
         Raises:
-            RestartedError: as ``take``.
+            RestartedError: see ``take``.
         """
         if self._shared is None or self.over:
             return []
@@ -214,7 +217,7 @@ class Follower:
             Live.of(self._own).bells.append(self._chunk_came)
 
     async def wait(self) -> None:
-        """Return when there may be more."""
+        """Wait until more chunks may be there."""
         if not self._rang:
             self._listen()
             self._sleeper = asyncio.get_running_loop().create_future()
@@ -234,7 +237,7 @@ class Follower:
             self._sleeper.set_result(None)
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         if self._hangs:
             self._store.off(self._rung)
         live = self._own.get(ENTRY)
@@ -248,7 +251,7 @@ class Follower:
 
 
 def _check_plain(on_restart: object) -> None:
-    """Refuse what nobody would await."""
+    """Refuse an async function: its coroutine would not be awaited."""
     if on_restart is None:
         return
     if not callable(on_restart) or inspect.iscoroutinefunction(on_restart):
