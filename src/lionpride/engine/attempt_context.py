@@ -22,7 +22,7 @@ __all__ = ("RUNNING", "AttemptContext", "current")
 RUNNING: Final[ContextVar[tuple[Any, ...] | None]] = ContextVar("lionpride_attempt", default=None)
 """The event whose code runs, and its attempt number; None outside of an attempt.
 
-The engine sets a new value for each attempt. A task or a thread that the code starts keeps the
+The engine sets a new value for each attempt. A task or thread that the code starts keeps the
 value of its own attempt.
 """
 
@@ -93,17 +93,17 @@ class AttemptContext:
         )
 
     def report_progress(self, fraction: float | None = None, note: str = "") -> None:
-        """Report how far the work is; callable as often as you like, from any task or thread.
+        """Report the progress of the work, as often as you like, from any task or thread.
 
-        ``event.execution.progress`` has the last report, and ``executor.observe_progress`` hears of
-        each. A durable store publishes the last report a few times a second.
+        ``event.execution.progress`` contains the last report. ``executor.observe_progress``
+        receives every report. A durable store publishes the last report a few times a second.
 
         Args:
-            fraction: From 0 to 1; None if unknown.
+            fraction: Finished share of the work, 0 to 1; None if unknown.
             note: A short text.
 
         Raises:
-            ValidationError: for any other fraction, or a note that is no text.
+            ValidationError: if the fraction is not from 0 to 1, or the note is not a text.
             OperationError: if the attempt is over.
         """
         progress = checked_progress(fraction, note)
@@ -111,18 +111,18 @@ class AttemptContext:
         report(self._event, progress)
 
     def spend(self, **costs: float) -> None:
-        """State what the attempt has cost so far in total, by the names of limits.
+        """State the total costs of the attempt so far, by the names of limits.
 
-        What was reserved beyond it is returned to the limit; an excess is taken from it. Names
-        that no limit has are ignored.
+        If the reservation was higher, the rest is returned to the limit. If it was lower, the
+        excess is taken from the limit. Names without a limit are ignored.
 
         >>> current().spend(tokens=reply["usage"]["total_tokens"])
 
         Args:
-            **costs: Amounts from 0 up.
+            **costs: Amounts >= 0.
 
         Raises:
-            ValidationError: for an amount that is no finite number from 0 up.
+            ValidationError: for an amount that is not a finite number >= 0.
             OperationError: if the attempt is over.
         """
         badge = self._badge
@@ -146,8 +146,8 @@ class AttemptContext:
 def current() -> AttemptContext:
     """Return the context of the running attempt.
 
-    Call it in ``_invoke`` or ``_stream``, in a function under ``@job``, or in a task or thread that
-    one of them has started.
+    Call it in ``_invoke`` or ``_stream``, in a function decorated with ``@job``, or in a task or
+    thread that one of these has started.
 
     Raises:
         OperationError: outside of an attempt.

@@ -1,4 +1,4 @@
-"""Event: what users subclass. It says what is done; an Executor says when."""
+"""Event: the base class of user-defined work. An Executor decides when an event runs."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from .workshop import INSIDE
 __all__ = ("Event", "explain", "left_behind", "perform", "runs_in_thread")
 
 _ALONE: Final = Threads(100, "lionpride-alone")
-"""Threads for events that run by themselves."""
+"""Threads for events that run without an executor."""
 
 
 class Event(Work):
-    """Something to do: declare its fields, and write ``_invoke`` (or ``_stream``).
+    """A unit of work: declare its fields, and define ``_invoke`` (or ``_stream``).
 
     >>> class Fetch(Event):
     ...     url: str
     ...     async def _invoke(self):
     ...         return await get(self.url)
 
-    What ``_invoke`` returns is the response; what it raises is the error. ``raise Skip("why")``
-    leaves the event SKIPPED. With ``streaming=True`` the chunks of ``_stream`` are the response.
-    Either may be a plain ``def``: it is run in a thread.
+    The return value of ``_invoke`` is the response; an exception is the error.
+    ``raise Skip("reason")`` finishes the event as SKIPPED. With ``streaming=True``, the chunks of
+    ``_stream`` are the response. Either method may be a plain ``def``: it runs in a thread.
     """
 
     retry: ClassVar[Retry | None] = None
-    """What is tried again by itself; None: nothing."""
+    """The retry policy of the class; None for a single attempt."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -56,28 +56,27 @@ class Event(Work):
 
     @property
     def request(self) -> dict[str, Any]:
-        """What ``request_permission`` is asked with, as keyword arguments; override it."""
+        """Keyword arguments for ``request_permission``; override it."""
         return {}
 
     @property
     def costs(self) -> Mapping[str, float]:
-        """How much it takes of each limit, by name; override it.
+        """Amounts that an attempt reserves of each limit, by the limit's name; override it.
 
-        By default one request, and as many tokens as its ``request`` has ``required_tokens``.
-        It should depend on the fields alone: a store may ask when the event is taken in, or
-        when it is claimed.
+        The default is one request, and the ``required_tokens`` of its ``request`` as tokens. The
+        result should depend on the fields alone: a store may read it at the append or at the claim.
         """
         tokens = self.request.get("required_tokens")
         return {"requests": 1, "tokens": tokens} if tokens else REQUEST
 
     @classmethod
     def has_usual_costs(cls) -> bool:
-        """Whether every event of the class costs one request, and nothing else."""
+        """Return True if every event of the class costs one request, and nothing else."""
         return cls.costs is Event.costs and cls.request is Event.request
 
     @classmethod
     def has_own_costs(cls) -> bool:
-        """Whether the class says itself what its events cost; its ``request`` is not asked."""
+        """Return True if the class overrides ``costs``; its ``request`` is not read then."""
         return cls.costs is not Event.costs
 
     if TYPE_CHECKING:  # what an override may be: async, or plain
@@ -111,34 +110,34 @@ class Event(Work):
 
     @final
     def progress(self, fraction: float | None = None, note: str = "") -> None:
-        """Say how far the work is; for the event's own code, from whatever task or thread of it.
+        """Report the progress of the work. The event's own code calls it, from any task or thread.
 
-        ``execution.progress`` has what was said last; ``executor.observe_progress`` hears of
-        each; a display and a durable store look now and then, so it may be said often.
-        What is said of an event that does not run is ignored.
+        ``execution.progress`` contains the last report. ``executor.observe_progress`` receives
+        every report. Displays and durable stores read it a few times a second, so frequent reports
+        are cheap. A report of an event that is not running is ignored.
 
         Args:
-            fraction: From 0 to 1; None: nobody knows.
-            note: A few words.
+            fraction: Finished share of the work, 0 to 1; None if unknown.
+            note: A short text.
 
         Raises:
-            ValidationError: for any other fraction, or a note that is no text.
+            ValidationError: if the fraction is not from 0 to 1, or the note is not a text.
         """
         report(self, checked_progress(fraction, note))
 
     @final
     async def invoke(self) -> Any:
-        """Run the event by itself, once, with its timeout; no executor is needed.
+        """Run the event once, without an executor, with its timeout.
 
-        Callers at the same time share the one run; later ones get what it gave. Errors are
-        not raised but recorded in ``execution``. A caller that is cancelled leaves the run to
-        the other callers; the last one takes it along.
+        Concurrent callers share one run; later callers receive its result. Errors are not raised
+        but recorded in ``execution``. If one of several callers is cancelled, the run continues. If
+        the last caller is cancelled, the run is cancelled too.
 
         Returns:
             The response; None if there is none.
 
         Raises:
-            OperationError: if an executor holds the event and it has not ended.
+            OperationError: if the event belongs to an executor and has not finished.
         """
         state, solo = self.execution, self.__dict__.get("_solo")
         if solo is None and state.status is EventStatus.PENDING and state.arrival is None:
@@ -153,10 +152,10 @@ class Event(Work):
         return None if state.response is Unset else state.response
 
     async def stream(self) -> AsyncIterator[Any]:
-        """Run the event by itself, once, and yield its chunks as they come.
+        """Run the event once, without an executor, and yield its chunks as they arrive.
 
         Raises:
-            OperationError: if the event is held by an executor, or has run.
+            OperationError: if the event belongs to an executor, or has run.
         """
         state = self.execution
         if state.status is not EventStatus.PENDING or state.arrival is not None:
@@ -187,12 +186,12 @@ class Event(Work):
 
 
 def _attempt_of(event: Event) -> tuple[Event, int]:
-    """The attempt of an event that runs without an executor, for ``current()``."""
+    """Return the attempt of an event that runs without an executor, for ``current()``."""
     return event, event.__dict__.get("_attempt", 0)
 
 
 async def _next_chunk(source: AsyncIterator[Any], running: tuple[Event, int]) -> Any:
-    """Return the next chunk of a stream, or ``_END``; ``current()`` is set meanwhile."""
+    """Return the next chunk of a stream, or ``_END``; ``current()`` is set during the call."""
     token = RUNNING.set(running)
     try:
         return await anext(source, _END)
@@ -204,7 +203,7 @@ _END: Final = object()
 
 
 class Solo:
-    """The one run of an event by itself, and those who wait for it."""
+    """The single run of an event without an executor, and the callers that wait for it."""
 
     __slots__ = ("_callers", "_done", "_event", "_guard", "_task")
 
@@ -242,12 +241,12 @@ class Solo:
             self._done.set_result(None)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """The task is done; one that was cancelled before it began has recorded nothing."""
+        """Conclude the run; a task that was cancelled before it began has recorded nothing."""
         error = asyncio.CancelledError("cancelled before it began")
         self._record(explain(self._event, error, None))
 
     def _leave_behind(self) -> None:
-        """The code ignores its cancellation: its event ends all the same."""
+        """Finish the event although its code ignores its cancellation."""
         self._record(left_behind(self._event, self._guard))
 
     async def join(self) -> None:
@@ -268,7 +267,7 @@ class Solo:
 
 
 def runs_in_thread(kind: type[Event]) -> bool:
-    """Whether the ``_invoke`` that a class has now is a plain function."""
+    """Return True if the present ``_invoke`` of a class is a plain function."""
     code = kind._invoke
     try:
         return _is_plain(code)
@@ -288,15 +287,15 @@ async def perform(
     apart: bool,
     share: Callable[[Work, int], None] | None = None,
 ) -> Outcome:
-    """Run an event's code under its timeout, whatever it does; how long it took is not noted.
+    """Run an event's code under its timeout, and return its outcome without the duration.
 
     Args:
-        event: Whose code it is.
-        guard: What cancels this task.
-        explained: Says what an exception means, once the attempt is over.
-        threads: Where code runs that is not async.
-        apart: Whether its ``_invoke`` is such code.
-        share: Lets other processes see a stream before its end.
+        event: The event.
+        guard: The object that can cancel this task.
+        explained: Returns the meaning of an exception, once the attempt is over.
+        threads: Threads for code that is not async.
+        apart: True if its ``_invoke`` is not async.
+        share: Publishes a running stream to other processes.
     """
     chunks: list[Any] | None = None
     outcome: Outcome
@@ -326,7 +325,7 @@ async def _streamed(
     threads: Threads,
     share: Callable[[Work, int], None] | None,
 ) -> list[Any]:
-    """Run an event's stream to its end; its chunks can be followed meanwhile."""
+    """Run an event's stream to its end; readers can follow its chunks at the same time."""
     own = event.__dict__
     live = Live.of(own)
     live.begin(own.get("_attempt", 0), chunks)
@@ -340,14 +339,14 @@ async def _streamed(
 
 
 def explain(event: Event, error: BaseException, cause: Cause | None) -> Ending:
-    """What an attempt that ended with an exception means; the engine's own frame is cut off."""
+    """Return the outcome of an attempt that ended with an exception, without the engine's frame."""
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
     return after_error(event, error, cause, isinstance(error, asyncio.CancelledError))
 
 
 def left_behind(event: Event, guard: Guard) -> Ending:
-    """What it means that an event's code ignores its cancellations; its chunks so far are kept."""
+    """Return the outcome of an event whose code ignores its cancellation; its chunks are kept."""
     error = asyncio.CancelledError("ignored its cancellation, and was left behind")
     outcome = after_error(event, error, guard.cause, cancelled=True)
     if guard.chunks:

@@ -40,7 +40,7 @@ _Costs = Mapping[str, float] | Callable[[Any], Mapping[str, float]]
 if TYPE_CHECKING:
 
     class JobEvent(Event, Generic[R_co]):
-        """An event that a function under ``@job`` made; it runs the function."""
+        """An event of a function decorated with ``@job``; it runs the function."""
 
         def _invoke(self) -> Coroutine[Any, Any, R_co]: ...
 
@@ -53,7 +53,7 @@ else:
             return super().__call__(**(cls._by_name(args, kwargs) if args else kwargs))
 
         def set_function(cls, function: Callable[..., Any], positional: tuple[str, ...]) -> None:
-            """Note the function, and its parameters that may be given by position."""
+            """Set the function, and its parameters that may be passed by position."""
             cls._job_function = staticmethod(function)
             cls._job_positional = positional
 
@@ -81,7 +81,7 @@ else:
             return cls
 
     class JobEvent(Event, metaclass=_JobMeta):
-        """An event that a function under ``@job`` made; it runs the function."""
+        """An event of a function decorated with ``@job``; it runs the function."""
 
         _job_function: ClassVar[Callable[..., Any]]
         _job_positional: ClassVar[tuple[str, ...]] = ()
@@ -92,26 +92,26 @@ else:
 
 
 class Job(Protocol[P, R_co]):
-    """An event class that ``@job`` made of a function.
+    """An event class that ``@job`` made from a function.
 
-    A call with the arguments of the function returns an event. At run time it is a subclass of
-    ``JobEvent``: it can be dumped, restored and named as any class of events.
+    A call with the arguments of the function returns an event. At run time, the class is a
+    subclass of ``JobEvent``: dumps, restores and command line targets work as for other events.
     """
 
     @property
     def function(self) -> Callable[P, Any]:
-        """The function itself."""
+        """The original function."""
 
     @property
     def event_type(self) -> Callable[..., JobEvent[R_co]]:
-        """The class, for a call that also gives ``id``, ``metadata`` or ``timeout``."""
+        """The class itself, for a call that also passes ``id``, ``metadata`` or ``timeout``."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> JobEvent[R_co]:
         """Return an event that calls the function with these arguments."""
 
 
 class JobDecorator(Protocol):
-    """A decorator that makes an event class of a function."""
+    """A decorator that makes an event class from a function."""
 
     @overload
     def __call__(self, function: Callable[P, AsyncIterator[C]], /) -> Job[P, list[C]]: ...
@@ -152,33 +152,33 @@ def job(
     max_chunks: int | None = None,
     former_names: tuple[str, ...] = (),
 ) -> Any:
-    """Make an event class of a function; its parameters become the fields.
+    """Make an event class from a function; its parameters become the fields.
 
     >>> @job(timeout=30, retry=Retry(max_attempts=4))
     ... async def fetch(url: str) -> bytes:
     ...     return await download(url)
     >>> event = fetch("https://example.org")
 
-    A call returns an event, whose values pydantic has validated. What the function returns is the
-    response of the event. A plain function runs in a thread. The chunks of a generator, async or
-    plain, are the response as a list, and can be followed with ``executor.stream``.
+    A call returns an event whose values pydantic has validated. The return value of the function
+    is the response of the event. A plain function runs in a thread. For an async or plain
+    generator, the response is the list of its chunks; ``executor.stream`` yields them live.
 
     Args:
         function: The function. Each parameter needs an annotation.
         timeout: Seconds that one attempt may take; None for no limit.
-        retry: The retry policy; None for one attempt.
-        costs: What an event takes of each limit, by name; or a function that returns it for an
-            event. One request by default.
-        key: A function that returns what a limit with ``per_key`` counts an event by.
-        max_chunks: The most chunks of a generator; 1,000,000 by default.
-        former_names: Registry keys that the function had before it was moved or renamed, as
-            ``("jobs.fetch",)``: events that are stored under them are read as this one's.
+        retry: The retry policy; None for a single attempt.
+        costs: Amounts that an attempt reserves of each limit, by the limit's name; or a function
+            of the event that returns them. The default is one request.
+        key: A function of the event that returns its key for limits with ``per_key``.
+        max_chunks: Maximum number of chunks of a generator; 1,000,000 by default.
+        former_names: Registry keys that the function had before it was moved or renamed, such as
+            ``("jobs.fetch",)``. Events that are stored under them are read as this class.
 
     Returns:
-        The event class. ``function`` of it is the original function.
+        The event class. Its attribute ``function`` is the original function.
 
     Raises:
-        ConfigurationError: names the parameter that cannot be a field, or the option that is wrong.
+        ConfigurationError: if a parameter cannot be a field, or an option is invalid.
     """
     frame = inspect.currentframe()
     caller = None if frame is None else frame.f_back
@@ -258,7 +258,7 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def _problem(parameter: inspect.Parameter) -> str | None:
-    """Why a parameter cannot be a field, and the remedy; None if it can."""
+    """Return why a parameter cannot be a field, and the remedy; None if it can."""
     name, kind = parameter.name, parameter.kind
     if kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
         sign = "*" if kind is parameter.VAR_POSITIONAL else "**"

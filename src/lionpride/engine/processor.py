@@ -1,4 +1,4 @@
-"""Processor: the worker. It claims the next events, asks permission, runs them, settles them."""
+"""Processor: the worker. It claims events, checks admission, runs them, and settles them."""
 
 from __future__ import annotations
 
@@ -38,54 +38,54 @@ if TYPE_CHECKING:
 __all__ = ("CONCURRENCY", "GRACE", "REFRESH", "Processor")
 
 CONCURRENCY = 100
-"""Events that run at once at most, if nothing else is said."""
+"""Default number of events that run at once."""
 
 REFRESH = 1.0
-"""Seconds of the window of ``queue_capacity``, if nothing else is said."""
+"""Default length of the rate limit's window, in seconds."""
 
 GRACE = 25.0
-"""Seconds that running events get to end when everything else has.
+"""Default time for running events to finish when the worker stops, in seconds.
 
-Kubernetes, Amazon ECS and Heroku kill a process 30 s after SIGTERM: so there are 5 s left to
-interrupt what still runs (code that ignores its cancellation takes 3 s), and to record it.
+Kubernetes, Amazon ECS and Heroku kill a process 30 s after SIGTERM. 5 s remain to interrupt the
+events that still run, and to record it. Code that ignores its cancellation takes 3 s of these.
 """
 
 
 class Processor(Alone):
-    """Runs the events of a store: by priority, so many at once, so many starts in a time.
+    """Runs the events of a store by priority, within a concurrency limit and a rate limit.
 
-    Subclass it to name the ``event_type``, and to override ``request_permission``. It is made
-    by an Executor's ``start()``, or stands alone over a pile: then ``enqueue`` takes ids of it.
+    A subclass sets ``event_type``, and may override ``request_permission``. An Executor's
+    ``start()`` makes the processor. It can also work alone over a Pile; ``enqueue`` then takes ids.
 
     Args:
-        queue_capacity: Starts allowed in any ``capacity_refresh_time`` seconds, and events of
-            one round of ``process()``; 1 to 10,000, None for no limit.
-        capacity_refresh_time: The length of the sliding window, 0.01 to 3,600 seconds.
-        pile: Where ``enqueue`` finds events.
-        executor: Kept for subclasses as ``self.executor``, weakly; the engine never asks it.
-        concurrency_limit: How many events may run at once.
-        max_queue_size: How many may wait; None for any number.
-        max_denial_tracking: Accepted and without effect: denials live with their event.
-        denial_backoff: Seconds that an event waits after its first denial; twice that after
-            the second. The third denial aborts it.
-        blocked_after: Seconds for which code may hold up the event loop before a warning names
-            it; None: no warning.
-        limits: What its events may cost, each a ``Limit``; by default those of the class.
-        fail_unreadable: Whether an event is FAILED whose stored data its class refuses, as after
-            a deploy of a newer producer; by default it stays pending for a worker that can read
-            it. An event of a class that this process has not defined stays pending either way.
-        scope: ``"worker"``: ``queue_capacity`` and ``concurrency_limit`` are this processor's
-            own. ``"fleet"``: they hold for all that work on the queue of the store together,
-            and every claim asks what the others have taken. Rounds are held back then too.
+        queue_capacity: Rate limit: starts in any ``capacity_refresh_time`` seconds, 1 to 10,000;
+            None for no limit. It is also the size of a round of ``process()``.
+        capacity_refresh_time: Length of the sliding window in seconds, 0.01 to 3,600.
+        pile: The events that ``enqueue`` finds by id, for a processor without an executor.
+        executor: Available to subclasses as ``self.executor``; a weak reference.
+        concurrency_limit: Number of events that may run at once.
+        max_queue_size: Queue limit: number of events that may be pending; None for no limit.
+        max_denial_tracking: Accepted for compatibility, without effect.
+        denial_backoff: Seconds that an event waits after its first denial. After the second it
+            waits twice as long; the third denial aborts it.
+        blocked_after: Seconds that code may block the event loop before a warning names it; None
+            for no warning.
+        limits: Limits on the costs of events, each a ``Limit``; by default those of the class.
+        fail_unreadable: True to finish an event as FAILED if its class refuses its stored data. By
+            default the event stays pending for a worker that can read it. An event of a class
+            that this process has not defined stays pending in any case.
+        scope: With ``"worker"``, ``queue_capacity`` and ``concurrency_limit`` hold for this
+            processor. With ``"fleet"``, they hold for all workers of the queue together, rounds
+            included.
 
     Raises:
-        ValidationError: names the setting that is out of bounds.
+        ValidationError: if a setting is out of bounds.
     """
 
     event_type: ClassVar[type[Event]]
 
     limits: ClassVar[Iterable[Limit]] = ()
-    """What its events may cost; ``limits_by_name`` are those of one that is made."""
+    """Limits on the costs of its events; ``limits_by_name`` has those of an instance."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Processor(Alone):
 
     @classmethod
     async def create(cls, *args: Any, **kwargs: Any) -> Processor:
-        """Make one, as the original's users do."""
+        """Return a new processor; for compatibility with the original package."""
         return cls(*args, **kwargs)
 
     def attach(
@@ -144,17 +144,17 @@ class Processor(Alone):
         executor: Callable[[], Any] = lambda: None,
         lifespan: Lifespan | None = None,
     ) -> None:
-        """Stand over a store; once, before the first event runs.
+        """Connect the processor to a store; once, before the first event runs.
 
         Args:
-            store: Where the events are.
-            observers: Are told of each step.
-            grace: Seconds that running events get to end.
+            store: The store of the events.
+            observers: The observers of each transition.
+            grace: Seconds that running events have to finish.
             executor: Returns the executor, while it exists.
             lifespan: Resources to keep open while a worker runs.
 
         Raises:
-            OperationError: if it stands over one already.
+            OperationError: if it is connected to a store already.
         """
         if self._shop is not None:
             raise OperationError("the processor stands over a store already: make another one")
@@ -183,7 +183,7 @@ class Processor(Alone):
 
     @property
     def _bench(self) -> Workshop:
-        """What its crews share; alone, the processor has a memory store of its own."""
+        """The runtime that its dispatchers share; alone, the processor has its own memory store."""
         if self._shop is None:
             self.attach(MemoryStore(), Observers())
             assert self._shop is not None
@@ -191,48 +191,48 @@ class Processor(Alone):
 
     @classmethod
     def limits_of(cls, config: Mapping[str, Any]) -> Iterable[Limit]:
-        """The limits of one that is made with this config."""
+        """Return the limits of a processor with this config."""
         given = config.get("limits")
         return cls.limits if given is None else given
 
     @classmethod
     def asks(cls) -> bool:
-        """Whether permission is asked before an event starts: whether somebody overrides it."""
+        """Return True if ``request_permission`` is overridden, so that admission is checked."""
         return cls.request_permission is not Processor.request_permission
 
     # -- what users override -----------------------------------------------------------------
 
     async def request_permission(self, *args: Any, **request: Any) -> bool | Defer:
-        """Whether an event may start now; override it for quotas, authorization, gates.
+        """Return True if an event may start now; override it for quotas, authorization or gates.
 
-        Asked with the event's ``request``, one event after another, in the order they would
-        start. After a False the event waits ``denial_backoff`` seconds; the third aborts it.
-        After ``Defer(seconds)`` it waits so long, and no denial is counted. What it raises is
-        the event's error.
+        It is called with the event's ``request``, for one event at a time, in the order in which
+        events would start. After False, the event waits ``denial_backoff`` seconds; the third
+        denial aborts it. After ``Defer(seconds)``, the event waits that long without a denial. An
+        exception becomes the event's error.
         """
         return True
 
     # -- running -----------------------------------------------------------------------------
 
     async def process(self) -> None:
-        """Run one round, now, and return when what it started has ended.
+        """Run one round of the events that are due now, and return when they have settled.
 
-        It takes up to ``queue_capacity`` of the events that are due (None: all of them), each
-        once, highest priority first. A denial ends the round. The window does not hold it
-        back, since the caller is the clock, but its starts are counted. Paused, it runs nothing.
+        The round runs up to ``queue_capacity`` due events (None: all of them), each once, highest
+        priority first. A denial ends the round. The caller sets the pace, so the rate limit does
+        not delay a round; its starts count, however. A paused processor runs nothing.
         """
         if not self._bench.paused:
             await self._run(Round(self._bench, self.queue_capacity))
 
     async def execute(self) -> None:
-        """Run events as they come, until ``stop()``; then what runs still ends.
+        """Run events until ``stop()`` is called and the running events have finished.
 
-        Each starts as soon as it is due and there is a slot, and room in the window. If the
-        call is cancelled, what runs goes back to pending as interrupted.
+        An event starts as soon as it is due, a slot is free and the rate limit allows it. If the
+        call is cancelled, running events are interrupted and are pending again.
 
         Raises:
-            KeyboardInterrupt, SystemExit: if an event's code raised it; nothing more is
-                started then, and what runs gets its grace time first.
+            KeyboardInterrupt, SystemExit: if an event's code raised it. No further event is started
+                then, and running events have their grace time first.
         """
         if not self._stopped:
             await self._run((Loop if self._bench.now is not None else Dealing)(self._bench))
@@ -270,17 +270,17 @@ class Processor(Alone):
         shop.store.enlist(shop.name, partial(self.end, cause=Cause.CANCEL), self._about)
 
     def _about(self) -> About:
-        """What it says of itself to whoever looks at its store; asked in other threads too."""
+        """Return the worker's description for other processes; other threads call it too."""
         is_beginning = not self._crews
         stopped = not (is_beginning or self._starts_events())
         return self._bench.about()._replace(stopped=stopped)
 
     def _starts_events(self) -> bool:
-        """Whether anything is running events that was not stopped."""
+        """Return True if a run is in progress that was not stopped."""
         return any(not (crew.lost or crew.closing) for crew in tuple(self._crews))
 
     def _forget_lost(self) -> None:
-        """Send back what crews had in hand whose loop was closed."""
+        """Return the claims of runs whose event loop was closed."""
         self._bench.threads.count()
         lost = [crew for crew in self._crews if crew.lost]
         for crew in lost:
@@ -290,11 +290,11 @@ class Processor(Alone):
             self._bench.store.discharge(self._bench.name)
 
     async def start(self) -> None:
-        """Allow ``execute()`` to run, after a ``stop()``. It starts nothing by itself."""
+        """Allow ``execute()`` to run after ``stop()``. No event is started yet."""
         self._stopped = False
 
     async def stop(self) -> None:
-        """Start no more events. Returns at once; what runs ends, and then ``execute()`` does."""
+        """Start no more events, and return at once. ``execute()`` ends with the running events."""
         self._halt()
 
     def _halt(self) -> None:
@@ -304,10 +304,10 @@ class Processor(Alone):
                 crew.close()
 
     async def interrupt(self) -> None:
-        """Start no more events, and send what runs back to pending as interrupted.
+        """Start no more events, and return running events to pending as interrupted.
 
-        It returns when that is recorded. Code that ignores its cancellation is left behind after
-        3 s, and so is at once what runs in a thread.
+        The method returns when that is recorded. Code that ignores its cancellation is abandoned
+        after 3 s. Code in a thread is abandoned at once.
         """
         self._halt()
         crews = [crew for crew in self._crews if not crew.lost]
@@ -317,10 +317,10 @@ class Processor(Alone):
             await crew.ended.wait()
 
     async def pause(self) -> None:
-        """Start no more events until ``resume()``. Returns at once; what runs, runs on.
+        """Start no more events until ``resume()``. Return at once; running events continue.
 
-        Rounds of ``process()`` end when what they have started has ended; ``execute()`` goes on,
-        and waits. ``stop()`` and ``start()`` do not resume it.
+        A round of ``process()`` ends when its running events have finished. ``execute()`` continues
+        and waits. ``stop()`` and ``start()`` do not end the pause.
         """
         self._bench.pause()
         if self.working:
@@ -330,23 +330,23 @@ class Processor(Alone):
                 crew.hold_back()
 
     async def resume(self) -> None:
-        """Start events again, after a ``pause()``."""
+        """Start events again after ``pause()``."""
         self._bench.resume()
         if self.working:
             self._enlist()  # once more, so that others see it at once
 
     @property
     def paused(self) -> bool:
-        """Whether ``pause()`` was the last word."""
+        """True between ``pause()`` and ``resume()``."""
         return self._bench.paused
 
     @property
     def claims_under(self) -> Limits | None:
-        """The limits under which it claims, those of its fleet among them; None for none."""
+        """The limits that its claims respect, those of its fleet included; None for none."""
         return self._bench.limits
 
     def near(self, standing: Standing) -> Near:
-        """What only this process knows of an event's turn."""
+        """Return the facts about an event's turn that only this process knows."""
         from ..rules.why import Near  # late: who asks nothing needs it not
 
         if not self.working:
@@ -355,27 +355,27 @@ class Processor(Alone):
         return near._replace(works=self._starts_events(), is_paused=self.paused)
 
     def is_inside(self) -> bool:
-        """Whether whoever asks is the code of an event that this processor runs."""
+        """Return True if the caller is the code of an event that this processor runs."""
         badge = INSIDE.get()
         return self._shop is not None and badge is not None and badge.mark is self._shop.mark
 
     def is_stopped(self) -> bool:
-        """Whether ``stop()`` was the last word."""
+        """Return True if ``stop()`` was called after the last ``start()``."""
         return self._stopped
 
     @property
     def working(self) -> bool:
-        """Whether anything is running events: ``execute()`` or ``process()``."""
+        """True while ``execute()`` or ``process()`` runs."""
         return any(not crew.lost for crew in self._crews)
 
     @property
     def execution_mode(self) -> bool:
-        """Whether ``execute()`` is running."""
+        """True while ``execute()`` runs."""
         return any(isinstance(crew, Loop) and not crew.lost for crew in self._crews)
 
     @property
     def available_capacity(self) -> int | None:
-        """Starts that the window allows now; None: any number, or as many as the fleet has."""
+        """Starts that the rate limit allows now; None for any number, or with scope "fleet"."""
         if self.queue_capacity is None:
             return None
         window = self._bench.window
@@ -383,14 +383,14 @@ class Processor(Alone):
 
     @property
     def executor(self) -> Any:
-        """The executor that made it, while that one lives; for subclasses."""
+        """The executor that made it, while that exists; for subclasses."""
         return None if self._executor is None else self._executor()
 
     async def join(self) -> None:
-        """Return at an instant when nothing is pending or running.
+        """Wait until no event is pending or running.
 
         Raises:
-            OperationError: if something is, and nothing is working that could end it.
+            OperationError: if events are pending or running, and no worker is there to finish them.
         """
         store, changed = self._bench.store, asyncio.Event()
         await asyncio.sleep(0)  # a task just made for execute() may not have begun
@@ -405,7 +405,7 @@ class Processor(Alone):
                 store.off(changed.set)
 
     async def _is_idle(self, store: Store) -> bool:
-        """Whether nothing is pending or running; raises if nothing could end what is."""
+        """Return True if no event is pending or running; raise if nothing could finish them."""
         self._forget_lost()
         counts = await store.counts()
         waiting = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
@@ -425,17 +425,17 @@ class Processor(Alone):
             raise OperationError(f"{_are(waiting)} pending and none of them can run: {_why(stuck)}")
 
     def end(self, event: Event, cause: Cause) -> bool:
-        """Have the attempt of a running event ended; False if this processor has it not."""
+        """Cancel the attempt of a running event; return False if this processor does not run it."""
         return any(crew.end(event, cause) for crew in self._crews)
 
 
 def _worker_name() -> str:
-    """A new name for a store to know a worker by."""
+    """Return a new name for the worker."""
     return f"{os.getpid()}-{uuid4().hex[:8]}"
 
 
 def _why(stuck: Iterable[Stuck]) -> str:
-    """Why no worker can run what is pending, and what to do."""
+    """Return why no worker can run the pending events, and the remedy."""
     parts = []
     if missing := [one.kind for one in stuck if one.unreadable is None]:
         parts.append(

@@ -1,4 +1,4 @@
-"""Retry: a policy of what is tried again, how often, and after which wait; plain data."""
+"""Retry policy: which errors are retried, how often, and after which wait; plain data."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ Kinds: TypeAlias = type[Exception] | str | tuple[type[Exception] | str, ...]
 """Exception classes, or their full names: one, or several."""
 
 _DOUBLINGS: Final = 1000
-"""So many are enough for any ceiling, and two to their power is a float."""
+"""Doublings after which any ceiling is reached; two to this power is still a float."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Retry:
-    """What is tried again by itself, and when. Give it to a class, or to one ``append``.
+    """Retry policy of an event class, or of one ``append``.
 
     >>> class Fetch(Event):
     ...     retry: ClassVar = Retry(max_attempts=4, backoff=0.5)
 
-    Before the attempt that follows the n-th failure, the event waits a random time between 0 and
-    ``min(ceiling, backoff * 2 ** (n - 1))`` seconds ("full jitter"); or longer, if the exception
-    has a ``retry_after``. It waits in the store, not in a worker's slot.
+    After the n-th failure, the event waits a random time between 0 and
+    ``min(ceiling, backoff * 2 ** (n - 1))`` seconds ("full jitter"). It waits longer if the
+    exception has a longer ``retry_after``. It waits in the store, and occupies no slot of a worker.
 
     Args:
-        max_attempts: How many in all, the first one included; 3 by default.
-        backoff: Seconds: the longest that the first wait may be. It doubles each time.
-        ceiling: Seconds: the longest that any wait may be, but for a ``retry_after``.
-        deadline: Seconds after the start of the first attempt that failed beyond which no other
-            starts; None: however long it takes.
-        jitter: Whether waits are random; else each is as long as it may be.
-        on: Exception classes that are tried again, their subclasses included; full names as
-            ``"httpx.HTTPError"`` will do. An exception with ``retryable = True`` is tried again
-            whatever stands here, one with ``retryable = False`` is not.
-        never: Exception classes that are not tried again, whatever else holds.
+        max_attempts: Attempts in all, the first one included; 3 by default.
+        backoff: Longest wait before the second attempt, in seconds; it doubles with each failure.
+        ceiling: Longest wait before any attempt, in seconds; a ``retry_after`` may be longer.
+        deadline: Seconds after the start of the first failed attempt. No attempt starts later than
+            that; None for no deadline.
+        jitter: True for random waits; False for the longest wait each time.
+        on: Exception classes that are retried, with their subclasses; full names such as
+            ``"httpx.HTTPError"`` are accepted. An exception with ``retryable = True`` is retried
+            whatever ``on`` contains, and one with ``retryable = False`` is not retried.
+        never: Exception classes that are not retried, whatever else applies.
         attempts: The former name of ``max_attempts``.
 
     Raises:
-        ValidationError: names what cannot be, its value and the remedy.
+        ValidationError: if a value is out of bounds; the message names it and the remedy.
     """
 
     max_attempts: int
@@ -98,11 +98,11 @@ class Retry:
         return self.max_attempts
 
     def covers(self, error: BaseException, *, by_kind: bool = False) -> bool:
-        """Whether an error is tried again; a group is, if all its members are.
+        """Return True if an error is retried; an exception group is, if all its members are.
 
         Args:
             error: The error.
-            by_kind: Whether its class alone counts, and not what it says of itself.
+            by_kind: True to look at its class only, and not at its attribute ``retryable``.
         """
         if not isinstance(error, Exception) or _is_of(error, self.never):
             return False
@@ -112,19 +112,19 @@ class Retry:
         return _is_of(error, self.on) if flag is None else flag
 
     def wait(self, failures: int, chance: float) -> float:
-        """Seconds to wait after so many failures.
+        """Return the seconds to wait after a number of failures.
 
         Args:
-            failures: From 1 up.
-            chance: A random number from 0 to 1; it counts with ``jitter`` alone.
+            failures: Number of failures, from 1.
+            chance: A random number from 0 to 1; ignored without ``jitter``.
         """
         longest = min(self.ceiling, self.backoff * 2.0 ** min(failures - 1, _DOUBLINGS))
         return longest * chance if self.jitter else longest
 
     def to_dict(self) -> dict[str, Any]:
-        """The policy as plain data, without what is as usual.
+        """Return the policy as plain data, without fields that have their default.
 
-        ``max_attempts`` is under its former name ``attempts``, as in data that is stored.
+        ``max_attempts`` has its former name ``attempts`` there, as in stored data.
         """
         usual = type(self)()
         data = {}
@@ -137,7 +137,7 @@ class Retry:
 
     @classmethod
     def from_dict(cls, data: Any) -> Retry:
-        """The policy of what ``to_dict`` gave.
+        """Return the policy from the result of ``to_dict``.
 
         Raises:
             ValidationError: if it cannot be read.
@@ -152,10 +152,10 @@ class Retry:
 
 
 def _checked_maximum(max_attempts: MaybeUnset[int], attempts: MaybeUnset[int]) -> int:
-    """Return the most attempts, given under the present or the former name; 3 by default.
+    """Return the maximum number of attempts, under its present or former name; 3 by default.
 
     Raises:
-        ValidationError: if both are given, or it is no positive number.
+        ValidationError: if both are given, or it is not a positive number.
     """
     if attempts is not Unset and max_attempts is not Unset:
         raise ValidationError(
@@ -194,10 +194,10 @@ def flag_of(error: BaseException) -> bool | None:
 
 
 def retry_after_of(error: BaseException) -> float | None:
-    """The seconds that an exception asks to wait, by ``retry_after``; None if it asks for none.
+    """Return the seconds in an exception's ``retry_after``; None if there are none.
 
-    A number, the text of one, or a timedelta; anything else is not understood. A group asks for
-    the longest that any of its members does.
+    A number, a numeric text and a timedelta are accepted; other values are ignored. For an
+    exception group, the longest wait of its members counts.
     """
     if isinstance(error, BaseExceptionGroup):
         asks = [retry_after_of(each) for each in error.exceptions]
@@ -221,7 +221,7 @@ def _check_seconds(name: str, value: Any, *, positive: bool) -> None:
 
 
 def _names(field: str, kinds: Any) -> tuple[str, ...]:
-    """The full names of exception classes: they mean the same where a class is not defined."""
+    """Return the full names of exception classes; they are valid without the classes, too."""
     given = kinds if isinstance(kinds, tuple | list | set | frozenset) else (kinds,)
     names = []
     for kind in given:
@@ -270,7 +270,7 @@ def _is_exception(value: object) -> bool:
 
 
 def _read_names(field: str, names: Any) -> tuple[str, ...]:
-    """Return recorded names of classes; another release may have had classes that are gone here."""
+    """Return recorded names of classes; another release may have had other classes."""
     given = (names,) if isinstance(names, str) else names
     if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
         raise ValidationError(f"execution.retry.{field} must be a list of names, not {names!r}")

@@ -1,4 +1,4 @@
-"""Work: something to do, as plain data. ``engine.event.Event`` adds how it is done."""
+"""Work: a unit of work as plain data. ``engine.event.Event`` adds the code."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _OURS = {BEGAN, "_meter", "_picked", "_since", "_solo", "_told", ENTRY}
 
 
 class Work(Element):
-    """An element with an execution: what a store keeps, and what it knows of it.
+    """An element with an execution: the part of an event that stores read and write.
 
     Args:
-        timeout: Seconds that one attempt may take; None: as long as it needs.
-        streaming: Whether the work yields chunks instead of returning one response.
-        execution: The state to begin with, as ``to_dict`` wrote it; pending by default.
+        timeout: Seconds that one attempt may take; None for no limit.
+        streaming: True if the event yields chunks instead of returning one response.
+        execution: The initial state, in the form of its ``to_dict``; pending by default.
     """
 
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -58,13 +58,13 @@ class Work(Element):
     @field_validator("timeout")
     @classmethod
     def _check_timeout(cls, value: float | None) -> float | None:
-        """The bounds again, for a subclass that declares the field anew to set a default."""
+        """Check the bounds, also for a subclass that declares the field again to set a default."""
         if value is not None and not (value > 0 and isfinite(value)):
             raise ValueError(f"timeout must be positive and finite, in seconds, not {value}")
         return value
 
     max_chunks: ClassVar[int] = 1_000_000
-    """A stream that yields more chunks than this has FAILED; those before are kept."""
+    """Maximum number of chunks of a stream; with more it is FAILED, and the first ones are kept."""
 
     if TYPE_CHECKING:
         execution: Execution = Field(default_factory=Execution)
@@ -72,7 +72,7 @@ class Work(Element):
 
         @property
         def execution(self) -> Execution:
-            """What has become of it so far."""
+            """The state of the event: status, result and counters."""
             return Execution.over(self.__dict__)
 
     @classmethod
@@ -81,7 +81,7 @@ class Work(Element):
 
     @classmethod
     def reserved(cls) -> Mapping[str, str]:
-        """Names that no field of a subclass may take, each with what it is."""
+        """Return names that a field of a subclass cannot have, each with its meaning."""
         return _RESERVED
 
     def _take_undeclared(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -92,13 +92,13 @@ class Work(Element):
 
     @property
     def status(self) -> EventStatus:
-        """Where the work stands.
+        """The status of the event.
 
-        It may be set, by enum or value, while nobody holds the event.
+        It can be set, as an EventStatus or its text, while the event belongs to no executor.
 
         Raises:
-            ValidationError: (setting) if it is no status.
-            OperationError: (setting) if an executor holds the event.
+            ValidationError: (setting) if it is not a status.
+            OperationError: (setting) if the event belongs to an executor.
         """
         return self.execution.status
 
@@ -117,54 +117,54 @@ class Work(Element):
 
     @property
     def response(self) -> MaybeUnset[Any]:
-        """What the work gave: the response, or its chunks; Unset while there is none."""
+        """The response, or the chunks of a stream; Unset while there is none."""
         return self.execution.response
 
     @property
     def costs(self) -> Mapping[str, float]:
-        """How much it takes of each limit, by name: one request; override it.
+        """Amounts that an attempt reserves of each limit, by the limit's name; override it.
 
-        It should depend on the fields alone: a store may ask when the event is taken in, or
-        when it is claimed.
+        The default is one request. The result should depend on the fields alone: a store may read
+        it at the append or at the claim.
         """
         return REQUEST
 
     @classmethod
     def has_usual_costs(cls) -> bool:
-        """Whether every event of the class costs one request, and nothing else."""
+        """Return True if every event of the class costs one request, and nothing else."""
         return not cls.has_own_costs()
 
     @classmethod
     def has_own_costs(cls) -> bool:
-        """Whether the class says itself what its events cost."""
+        """Return True if the class overrides ``costs``."""
         return cls.costs is not Work.costs
 
     @property
     def key(self) -> str | None:
-        """By whom it is counted where a limit has ``per_key``: a tenant, a host; override it."""
+        """The key for limits with ``per_key``, such as a tenant or a host; override it."""
         return None
 
     def spend(self, **costs: float) -> None:
-        """State what the running attempt has cost so far, in all, by the names of limits.
+        """State the total costs of the running attempt so far, by the names of limits.
 
-        Call it in ``_invoke`` or ``_stream``, as often as more is known. What was reserved
-        beyond it is given back; what goes beyond that is taken, whether there is so much or not,
-        and those who come later wait for it. A name that no limit has is left alone.
+        Call it in ``_invoke`` or ``_stream``, as often as new costs are known. If the reservation
+        was higher, the rest is returned to the limit. If it was lower, the excess is taken even if
+        it is not available, and later events wait for it. Names without a limit are ignored.
 
         >>> self.spend(tokens=reply["usage"]["total_tokens"])
 
         Raises:
-            ValidationError: for an amount that is no finite number from 0 up.
-            OperationError: if the event does not run.
+            ValidationError: for an amount that is not a finite number >= 0.
+            OperationError: if the event is not running.
         """
         state_costs(self, costs)
 
     def as_fresh_event(self, copy_meta: bool = False) -> Self:
-        """The same work to do again: a new identity, pending, held by nobody.
+        """Return a pending copy with a new identity, which belongs to no executor.
 
         Args:
-            copy_meta: Whether the metadata comes along. Either way ``metadata["original"]``
-                has the ``id`` (text) and ``created_at`` of this one.
+            copy_meta: True to copy the metadata. In any case, ``metadata["original"]`` of the copy
+                has the ``id`` (text) and ``created_at`` of this event.
         """
         meta = dict(self.metadata) if copy_meta else {}
         meta["original"] = {"id": str(self.id), "created_at": self.created_at}
@@ -185,7 +185,7 @@ class Work(Element):
 
     @classmethod
     def _decoded(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """The data with its tags resolved, but for the error, whose record has its own."""
+        """Decode the tags in data, except those of the error: its record has its own."""
         execution = data.get("execution")
         if not isinstance(execution, Mapping):
             return super()._decoded(data)
@@ -257,11 +257,11 @@ def _state_of(work: Work) -> dict[str, Any]:
 
 
 _TRANSIENT = ("_arrival", *_OURS)
-"""What ties an event to whoever holds or runs it: no copy has it."""
+"""Entries that tie an event to its executor and its run; a copy does not have them."""
 
 
 def _freed(work: W) -> W:
-    """A copied event, which nobody holds."""
+    """Detach a copied event from the executor and the run of the original."""
     for key in _TRANSIENT:
         work.__dict__.pop(key, None)
     return work

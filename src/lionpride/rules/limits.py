@@ -1,4 +1,4 @@
-"""Limits: what may be taken in a time, or at once, and an exact account of what was."""
+"""Limits on costs per time or at once, with an exact account of their use."""
 
 from __future__ import annotations
 
@@ -17,60 +17,60 @@ __all__ = ("NEVER", "Account", "Bell", "Entry", "Limit")
 Bell: TypeAlias = Callable[[], object]
 
 Entry: TypeAlias = list[float]
-"""When something was taken; how much; and how much it may be at most, see ``Account.open``.
+"""An instant at which costs were taken, the amount, and its allowed maximum (``Account.open``).
 
 All three change, since more may be taken at that instant.
 """
 
 _FEW: Final = 256
-"""Instants that an account keeps apart, however close together they are."""
+"""Number of instants that an account keeps apart, however close together they are."""
 
 _FINE: Final = 4096
-"""Parts of a window: where there are more than few instants, what is in one of them shares one."""
+"""Parts of a window: with more than few instants, those in one part share an entry."""
 
 _MANY: Final = 256
-"""Accounts of keys that a limit keeps before it looks which it may forget."""
+"""Accounts of keys that a limit keeps before it deletes unused ones."""
 
 _HELD: Final[Entry] = []
-"""The entry of what counts at once, which is on no log."""
+"""The entry of costs that count while running, which are in no log."""
 
 NEVER: Final = -inf
 """The instant of an entry that has left the window."""
 
 _NOTHING: Final[Entry] = [NEVER, 0.0, NEVER]
-"""Stands for the open entry where there is none."""
+"""Placeholder if there is no open entry."""
 
 _SAFE: Final = 1.0 - 1e-12
-"""What is left by this, no rounding makes too much."""
+"""Remainder that no rounding error exceeds."""
 
 
 class Limit:
-    """So much in so many seconds; or, without seconds, so much at once.
+    """Limit on a cost: an amount per span of seconds; or, without ``per``, an amount at once.
 
     >>> Limit("requests", 60, per=60)        # in any span of 60 s
     >>> Limit("tokens", 90_000, per=60)
     >>> Limit("host", 2, per_key=True)       # at once, for each ``key`` of an event
 
-    Give it to processors as ``limits``; to several, and together they keep it. The span slides:
-    no 60 s, wherever they begin, see more than the limit. ``amount`` and ``per`` may be set at
-    any time, and hold for what starts from then on.
+    Pass it to a processor as ``limits``. Several processors with one limit share its amount. The
+    window slides: the limit holds in every span of ``per`` seconds, wherever it begins. ``amount``
+    and ``per`` can be set at any time, and apply to later starts.
 
     Args:
-        name: What events call it in their ``costs``.
-        amount: How much there is, above 0.
-        per: The length of the span in seconds, above 0; None counts what runs at once.
-        per_key: Whether each ``key`` has so much; events without a key take none of it.
-        pool: What a store calls it: executors over one store share limits of one pool. By
-            default the name.
+        name: The name in the ``costs`` of events.
+        amount: The available amount, > 0.
+        per: Length of the window in seconds, > 0; None to count running events only.
+        per_key: True if each ``key`` has its own amount; events without a key are not limited.
+        pool: Name of the limit in a store; executors on one store share the limits of one pool.
+            By default the name.
 
     Raises:
-        ValidationError: names what makes no sense.
+        ValidationError: if an argument is invalid; the message names it.
     """
 
     __slots__ = ("_many", "accounts", "amount", "name", "per", "per_key", "pool")
 
     each: ClassVar[int | None] = None
-    """What an event takes that does not name it; None: 1 of what counts at once, else nothing."""
+    """Cost of an event that does not name the limit; None: 1 without ``per``, else 0."""
 
     def __init__(
         self,
@@ -98,10 +98,10 @@ class Limit:
         self.amount: float = amount
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set ``amount`` or ``per``, here so that reading them costs no call.
+        """Set ``amount`` or ``per``; it is done here so that reading them costs no call.
 
         Raises:
-            ValidationError: for what makes no sense; nothing is changed then.
+            ValidationError: for an invalid value; nothing is changed then.
         """
         if name in ("amount", "per"):
             if name == "per" and (value is None) != (self.per is None):
@@ -124,7 +124,7 @@ class Limit:
         return f"Limit({self.name!r}, {self.amount:g}{per}{key}{pool})"
 
     def account(self, key: str | None) -> Account:
-        """Where it is counted for the events of a key; of one for all unless ``per_key``."""
+        """Return the account of a key; without ``per_key``, the only account."""
         key = key if self.per_key else None
         account = self.accounts.get(key)
         if account is None:
@@ -134,7 +134,7 @@ class Limit:
         return account
 
     def _tidy(self) -> None:
-        """Forget the keys that have nothing on their account; when there are twice as many."""
+        """Delete the accounts of keys that are unused, each time their number has doubled."""
         now = max(account.last for account in self.accounts.values())
         for key, account in tuple(self.accounts.items()):
             if account.is_blank(now):
@@ -142,27 +142,27 @@ class Limit:
         self._many = max(_MANY, 2 * len(self.accounts))
 
     def ring(self) -> None:
-        """There may be more of it than was thought."""
+        """Notify waiters that more may be available."""
         for account in tuple(self.accounts.values()):
             account.ring()
 
 
 class Account:
-    """What is taken of a limit, or of one key's share of it.
+    """Usage of a limit, or of one key of it.
 
-    What is *held* counts until it is let go, and what is *stamped* until it has left the window:
-    at t seconds, what was stamped in (t - per, t] counts. The times themselves are kept, and
-    their differences summed without rounding where that may matter.
+    An amount that is *held* counts until it is released. A *stamped* amount counts until it has
+    left the window: at t seconds, stamps in (t - per, t] count. The times are kept as they are, and
+    differences are summed without rounding where that may matter.
 
     Attributes:
-        limit: Whose account it is.
-        held: What is held now.
-        paused: Nothing more is to be had before this instant.
-        last: The last instant that was asked for.
-        log: What was taken when, the oldest first.
-        stamped: The sum of it, but for what is open.
-        open: The newest of the log. Until its instant is over, whoever has found that this is
-            so may add to it up to its most, without asking, and knows that it is not too much.
+        limit: The limit.
+        held: The amount that is held now.
+        paused: Instant before which nothing is available.
+        last: The last instant of a query.
+        log: Amounts and their instants, oldest first.
+        stamped: The sum of the log, without the open entry.
+        open: The newest entry of the log. Until its instant is over, a caller that has checked
+            this may add to it, up to its maximum, without another check.
     """
 
     __slots__ = ("_bells", "held", "last", "limit", "log", "open", "paused", "stamped")
@@ -178,18 +178,18 @@ class Account:
         self._bells: list[Bell] = []
 
     def __len__(self) -> int:
-        """How many instants it keeps."""
+        """Return the number of instants that it keeps."""
         return len(self.log)
 
     def __bool__(self) -> bool:
         return True
 
     def is_blank(self, now: float) -> bool:
-        """Whether nothing is on it that counts now or later."""
+        """Return True if nothing on it counts now or later."""
         return not (self._bells or self.used(max(now, self.last)) or self.paused > now)
 
     def used(self, now: float) -> float:
-        """What counts at this instant, which is none before the last that was asked for."""
+        """Return the amount that counts at an instant, which is not before the last query."""
         per, log = self.limit.per, self.log
         if per is None:
             return self.held
@@ -206,65 +206,65 @@ class Account:
         return self.stamped + self.open[1] + self.held
 
     def _begin_anew(self) -> None:
-        """Time has gone back: it is another loop's, whose time is not that of the one before."""
+        """Start again: time went backwards, so it belongs to another event loop."""
         for entry in self.log:
             entry[0] = entry[2] = NEVER
         self.log.clear()
         self.stamped, self.paused, self.open = 0.0, NEVER, _NOTHING
 
     def shut(self) -> None:
-        """Something has changed: whoever adds to what is open has to ask first."""
+        """Close the open entry: something has changed, and the next caller has to check again."""
         self.open[2] = NEVER
 
     def empty(self) -> None:
-        """Forget what was taken."""
+        """Delete the log."""
         self._begin_anew()
         self.ring()
 
     def on_change(self, bell: Bell) -> None:
-        """Ring once, when there may be more on it than was thought."""
+        """Call a listener once, when more may be available."""
         if bell not in self._bells:
             self._bells.append(bell)
 
     def off(self, bell: Bell) -> None:
-        """Take off a bell, if it hangs."""
+        """Remove a listener, if it is there."""
         if bell in self._bells:
             self._bells.remove(bell)
 
     def ring(self) -> None:
-        """There may be more on it than was thought."""
+        """Notify waiters that more may be available."""
         if self._bells:
             bells, self._bells = self._bells, []
             for bell in bells:
                 bell()
 
     def hold(self, amount: float) -> None:
-        """Hold so much more, allowed or not."""
+        """Hold an additional amount, without a check."""
         self.held += amount
         self.shut()
 
     def hold_less(self, amount: float) -> None:
-        """Hold so much less, without telling those who wait for it."""
+        """Release an amount, without notifying waiters."""
         self.held -= amount
         if abs(self.held) < 1e-9 + 1e-12 * self.limit.amount:  # what rounding has left
             self.held = 0.0
 
     def let_go(self, amount: float) -> None:
-        """Hold so much less."""
+        """Release an amount."""
         self.hold_less(amount)
         self.ring()
 
     def pause(self, until: float) -> None:
-        """Let nothing more be had before this instant, unless that is so already."""
+        """Make nothing available before an instant; an earlier instant is ignored."""
         self.paused = max(self.paused, until)
         self.shut()
 
     def fits(self, amount: float, now: float) -> bool:
-        """Whether so much may be taken."""
+        """Return True if an amount is available."""
         return self.used(now) + amount <= self.limit.amount and self.paused <= now
 
     def take(self, amount: float, now: float) -> Entry | None:
-        """Take so much at once, if it fits; None if it does not. What counts at once is held."""
+        """Take an amount if it is available; else return None. Without ``per`` it is held."""
         limit, log = self.limit, self.log
         per = limit.per
         if per is None:
@@ -282,7 +282,7 @@ class Account:
         return entry
 
     def stamp(self, amount: float, now: float) -> Entry:
-        """Take so much at this instant, allowed or not."""
+        """Take an amount at this instant, without a check."""
         entry, per = self.open, self.limit.per
         self.last = now
         if now <= entry[0]:
@@ -305,7 +305,7 @@ class Account:
             self.return_to(entry, amount)
 
     def return_to(self, entry: Entry, amount: float) -> bool:
-        """Give back what was stamped, unless it has left the window; whether it had not."""
+        """Return a stamped amount; return False if it has left the window."""
         if entry[0] == NEVER:
             return False
         entry[1] -= amount
@@ -316,7 +316,7 @@ class Account:
         return True
 
     def free_at(self, amount: float, now: float) -> float:
-        """The earliest instant at which so much may be taken, if nothing else is; inf: unknown."""
+        """Return the earliest instant at which an amount is available; inf if unknown."""
         over, per = self.used(now) + amount - self.limit.amount, self.limit.per
         at = now
         if over > 0.0:
@@ -335,7 +335,7 @@ class Account:
         return max(at, self.paused)
 
     def used_at(self, at: float, now: float) -> float:
-        """What will count at a later instant, if nothing more is taken."""
+        """Return the amount that will count at a later instant, if nothing more is taken."""
         used, per = self.used(now), self.limit.per
         if per is not None:
             for taken, gone in self._taken_at():
@@ -345,13 +345,13 @@ class Account:
         return used
 
     def _taken_at(self) -> Iterator[tuple[float, float]]:
-        """When so much was taken that counts in the window, the oldest first."""
+        """Yield the instants and amounts that count in the window, oldest first."""
         for instant, amount, _ in self.log:
             yield instant, amount
 
 
 def _gone_at(instant: float, per: float) -> float:
-    """The first instant at which what was taken at one has left the window."""
+    """Return the first instant at which an amount taken at another has left the window."""
     at = instant + per
     return nextafter(at, inf) if _left(instant, per, at) > 0.0 else at  # it was rounded down
 
@@ -361,7 +361,7 @@ def _left(instant: float, per: float, now: float) -> float:
 
 
 def _positive(what: str, value: Any) -> float:
-    """A number above 0, as it was given.
+    """Return a number > 0, unchanged.
 
     Raises:
         ValidationError: if it is anything else.

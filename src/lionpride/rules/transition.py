@@ -1,4 +1,4 @@
-"""Transition: one step of one event, as everybody is told of it."""
+"""Transition: one change of one event's status, as observers receive it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _S = EventStatus
 
 
 class Transition(NamedTuple):
-    """One step of one event: what observers are handed, and logs, metrics and traces say.
+    """A change of an event's status. Observers, logs, metrics and traces receive it.
 
     Attributes:
-        event: The event, as it stands after the step.
-        before: The status it had; None when it was appended.
-        after: The status it has; None when it was removed.
-        at: When, in seconds of the event loop's clock.
+        event: The event, in its state after the transition.
+        before: The previous status; None when the event was appended.
+        after: The new status; None when the event was removed.
+        at: The time, in seconds of the event loop's clock.
         attempt: The number of its present or last attempt.
-        queue: The name of its queue; empty where a processor stands alone.
-        waited: Seconds for which it could have started, at the start of an attempt, and at its
-            end: since it was appended, or was due; None at other steps, or if nobody knows.
-        duration: Seconds that the attempt took which has ended with this step; None if none has.
-        error: What went wrong with this step, as it goes on record; None if nothing did.
-        reason: Why it waits again: "denied", "deferred", "interrupted", "retry", "rate limited"
-            or "released", which is claimed and not started; empty at other steps.
+        queue: The name of its queue; empty for a processor without an executor.
+        waited: Seconds from the append, or from ``due``, to the start of the attempt. It is set at
+            the start and at the end of an attempt; None at other transitions, or if unknown.
+        duration: Seconds that the attempt took that this transition ends; None if it ends none.
+        error: The error of this transition, as it is recorded; None if there is none.
+        reason: Why the event is pending again: "denied", "deferred", "interrupted", "retry",
+            "rate limited", or "released" (claimed but not started); otherwise empty.
     """
 
     event: Work
@@ -45,10 +45,10 @@ class Transition(NamedTuple):
 
     @property
     def is_failure(self) -> bool:
-        """Whether something has failed: an attempt, also if it is tried again, or the event.
+        """True if an attempt or the event has failed, also if a retry follows.
 
-        A Skip is none, nor is a cancel, a ttl that is over, an interruption or a RateLimited;
-        a timeout is.
+        A timeout is a failure. A Skip, a cancellation, an expired ttl, an interruption and a
+        RateLimited are not.
         """
         if self.before is None or self.after is None:
             return False
@@ -60,7 +60,7 @@ class Transition(NamedTuple):
 
 
 def reason_of(outcome: Outcome) -> str:
-    """Why an event waits again, by what came of its claim; empty if it does not."""
+    """Return why an event is pending again after an outcome; empty if it is not."""
     if isinstance(outcome, Completion) or outcome.status is not _S.PENDING:
         return ""
     if outcome.denials:
