@@ -213,6 +213,20 @@ async def test_get_finds_an_event_of_another_process(tmp_path: Path) -> None:
     await asyncio.gather(first.store.close(), second.store.close())
 
 
+async def test_get_shows_what_another_worker_has_recorded(tmp_path: Path) -> None:
+    """The store of the caller does not run the event, and nothing waits for it there."""
+    url = f"sqlite:///{tmp_path / 'run.db'}"
+    web = Executor.of(Square, store=url)
+    event = await web.append(Square(number=5))
+    assert await web.get(event.id) is event
+    async with Executor.of(Square, store=url) as worker:
+        await worker.join()
+    found = await web.get(event.id)
+    assert isinstance(found, Square)
+    assert (found.status, found.response) == (EventStatus.COMPLETED, 25)
+    await web.store.close()
+
+
 OTHER_PROCESS = """
 import asyncio, sys
 from lionpride import Event, Executor

@@ -101,6 +101,9 @@ async def test_progress_is_seen_where_the_event_does_not_run(kind: str, tmp_path
 
     async with Executor.of(steps, store=url, lifespan=lifespan):
         async for progress in reader.progress(event.id):
+            found = await reader.get(event.id)
+            assert isinstance(found, Event)
+            assert (found.status, found.execution.progress) == ("processing", progress)
             seen.append(progress)
             was_seen.set()
         assert await reader.result(event.id) == 3

@@ -10,12 +10,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
-from pydantic import ValidationError as PydanticError
-
-from ..errors import ExecutionError, LionprideError, NotFoundError, OperationError, StoreError
+from ..errors import ExecutionError, NotFoundError, OperationError
 from ..model.container import IdLike
 from ..model.element import as_id
 from ..model.execution import TERMINAL, EventStatus
+from ..model.live import Live
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.metering import Limits
@@ -111,30 +110,42 @@ class Desk(Statuses):
         return answer(held)
 
     async def get(self, event: Event | IdLike) -> Event | Record:
-        """Return an event, whichever process has it.
+        """Return an event as it is now, whichever process has it.
 
         Returns:
-            The event; or its Record, if this process has not defined its class or cannot read it.
+            The event that this process holds, if it is up to date; else one that is made from the
+            record, with the status, the progress and the response that another process has
+            recorded. If this process has not defined the class, or cannot read the event, the
+            Record itself.
 
         Raises:
             NotFoundError: if the event is unknown, or was removed.
             ValidationError: if the argument is not an id.
         """
         uid = as_id(event)
-        try:
-            found = await self._store.find(uid)
-        except LionprideError as error:
-            if isinstance(error, StoreError):
-                raise
-            found = None  # its class is not defined here, or refuses its data
-        except PydanticError:
-            found = None
-        if isinstance(found, Event):
-            return found
+        held = self.states.find(uid)
+        if isinstance(held, Event) and isinstance(self._store, Immediate):
+            return held
         (record,) = await self._store.get((uid,))
         if record is None:
             raise not_here(event, self._store.queue)
-        return record
+        held = self.states.find(uid)  # it may have moved meanwhile
+        if isinstance(held, Event):
+            state, shows = held.execution, held.execution.progress is not None
+            same = (state.status, state.attempt_number) == (record.status, record.attempt)
+            if same and (shows or record.progress is None):
+                return held
+        try:
+            made = record.event()
+        except Exception:  # validators are the user's code
+            return record
+        if not isinstance(made, Event):
+            return record
+        if record.progress is not None:
+            live = Live.of(made.__dict__)
+            live.begin(record.attempt)
+            live.progress = record.progress
+        return made
 
     async def _next_ending(self, event: Event) -> None:
         """Return when an event may have ended; it may have been retried since."""
