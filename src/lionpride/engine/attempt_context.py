@@ -116,7 +116,7 @@ class AttemptContext:
         If the reservation was higher, the rest is returned to the limit. If it was lower, the
         excess is taken from the limit. Names without a limit are ignored.
 
-        >>> current().spend(tokens=reply["usage"]["total_tokens"])
+        >>> current().spend(tokens=reply.usage.total_tokens)
 
         Args:
             **costs: Amounts >= 0.
