@@ -1,4 +1,4 @@
-"""Attempts that failed: what is kept of each, on the event and in every store."""
+"""Failed attempts: the data that the event and every store keep of each."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .finite import is_finite
 __all__ = ("MOST", "TEXT", "TRACE", "Attempt", "and_this", "attempts_of", "told")
 
 MOST: Final = 20
-"""Attempts that are kept of an event: the last ones."""
+"""Maximum number of failed attempts that are kept of an event: the last ones."""
 
 TEXT: Final = 500
-"""Characters that are kept of an error's text."""
+"""Maximum number of characters that are kept of an error's text."""
 
 TRACE: Final = 8_000
-"""Characters that are kept of tracebacks, of all attempts of an event: the last ones."""
+"""Maximum number of characters of the tracebacks of an event: the last ones are kept."""
 
 
 class Attempt(NamedTuple):
-    """An attempt that failed.
+    """A failed attempt.
 
     Attributes:
-        number: The fencing number that it had: attempts that were interrupted leave gaps.
-        started: When its code was entered, a Unix timestamp in seconds.
+        number: Its attempt number; interrupted attempts leave gaps.
+        started: The start of its code, a Unix timestamp in seconds.
         duration: Seconds that it took.
-        error: The class of its error and what that said, cut to a bounded length.
-        traceback: The code that the error came through, as Python prints it, without what it said
-            and without values; empty if that is not known, or not kept any more.
+        error: The class and the message of the error, cut to a bounded length.
+        traceback: The code that the error passed through, as Python prints it, without the message
+            and without values; empty if it is not known, or no longer kept.
     """
 
     number: int
@@ -41,19 +41,19 @@ class Attempt(NamedTuple):
 
 
 def told(error: BaseException) -> str:
-    """An error in one bounded text."""
+    """Return an error as one text of bounded length."""
     said = safe_str(error)
     text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return text if len(text) <= TEXT else f"{text[: TEXT - 1]}…"
 
 
 def and_this(before: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
-    """The attempts before and this one, as many as are kept."""
+    """Return the earlier attempts and this one, as many as are kept."""
     return _bounded((*before[1 - MOST :], attempt)) if before else (attempt,)
 
 
 def _bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    """The attempts, with as many of the last tracebacks as there is room for."""
+    """Return the attempts with the last tracebacks that fit into ``TRACE`` characters."""
     room = TRACE
     for at in range(len(attempts) - 1, -1, -1):
         room -= len(attempts[at].traceback)
@@ -64,9 +64,9 @@ def _bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
 
 
 def attempts_of(data: Iterable[Any]) -> tuple[Attempt, ...]:
-    """The attempts of what was written of them: dicts, or lists of their values.
+    """Return attempts from stored data: dicts, or lists of their values.
 
-    The traceback may be missing: it was not always kept.
+    The traceback may be missing: earlier releases did not store it.
 
     Raises:
         ValidationError: if one cannot be read.

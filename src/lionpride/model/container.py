@@ -1,4 +1,4 @@
-"""Container: an element that holds more than its fields."""
+"""Container: an element with contents in addition to its fields."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from .element import CreatedAtFormat, Element, Mode
 __all__ = ("Container", "IdLike")
 
 IdLike: TypeAlias = UUID | str | Element
-"""What stands for an id: a UUID, its text, or the element itself."""
+"""An id: a UUID, its text, or the element itself."""
 
 
 class Container(Element):
-    """An element with contents, which stand beside its fields in every dump.
+    """An element with contents, which every dump has in addition to its fields.
 
-    A subclass names its contents in ``_contained`` and gives each as plain data in ``_content``;
-    reading them back is its ``_from_data``. The elements inside are written by their own
-    ``to_dict`` and so keep their own classes and tags.
+    A subclass names its contents in ``_contained``, returns each as plain data from ``_content``,
+    and reads them in ``_from_data``. The elements inside are written by their own ``to_dict``, and
+    keep their own classes and tags.
     """
 
     _contained: ClassVar[tuple[str, ...]] = ()
 
     def __class_getitem__(cls, parameters: Any) -> Any:
-        """The class itself, if it is generic and the parameters are classes.
+        """Return the class itself, if it is generic and the parameters are classes.
 
-        They are for type checkers; at run time a pile asks its ``item_type``.
+        The parameters are for type checkers; at run time a pile uses its ``item_type``.
         """
         given = parameters if isinstance(parameters, tuple) else (parameters,)
         generic = bool(cls.__pydantic_generic_metadata__["parameters"])
@@ -39,7 +39,7 @@ class Container(Element):
         return super().__class_getitem__(parameters)
 
     def _content(self, name: str, mode: Mode, how: dict[str, Any]) -> Any:
-        """One of the contents as plain data.
+        """Return one of the contents as plain data.
 
         Args:
             name: One of ``_contained``.
@@ -61,7 +61,7 @@ class Container(Element):
     def _asked_for(
         self, include: Collection[str] | None, exclude: Collection[str] | None
     ) -> list[str]:
-        """The contents that a dump shall have."""
+        """Return the names of the contents that a dump includes."""
         return [
             name
             for name in self._contained
@@ -77,12 +77,12 @@ class Container(Element):
         item_created_at_format: CreatedAtFormat | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """The element and its contents as plain data that ``from_dict`` reads back.
+        """Return the element and its contents as plain data, which ``from_dict`` accepts.
 
         Args:
-            mode: As in ``Element.to_dict``. What is inside is JSON in db mode as well.
-            created_at_format: As in ``Element.to_dict``.
-            meta_key: As in ``Element.to_dict``.
+            mode: See ``Element.to_dict``. In db mode, the contents are JSON as well.
+            created_at_format: See ``Element.to_dict``.
+            meta_key: See ``Element.to_dict``.
             item_meta_key: ``meta_key`` for the elements inside.
             item_created_at_format: ``created_at_format`` for the elements inside.
             **kwargs: For pydantic's ``model_dump`` (include, exclude, by_alias, ...).
@@ -104,7 +104,7 @@ class Container(Element):
 
     @classmethod
     def _decoded(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """The data with its tags resolved, but for the contents, which have their own."""
+        """Decode the tags in data, except those of the contents."""
         contents = {name: data[name] for name in cls._contained if name in data}
         rest = {name: value for name, value in data.items() if name not in contents}
         return super()._decoded(rest) | contents

@@ -1,4 +1,4 @@
-"""Element: a thing with an identity."""
+"""Element: an object with an identity."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ BY_NAME: dict[str, Any] = (
 """Options with which pydantic 2.11 and later read fields by name, whatever the model says."""
 
 _CONTEXT: ContextVar[Any] = ContextVar("lionpride_validation_context", default=None)
-"""The ``context`` of the validation that is under way, for the elements inside."""
+"""The ``context`` of the present validation, for nested elements."""
 
 
 class Element(BaseModel):
-    """A thing with an identity: compared, hashed and found by its ``id``.
+    """An object with an identity: it is compared, hashed and found by its ``id``.
 
     Subclasses declare their fields as in any pydantic model. ``id``, ``created_at`` and
-    ``metadata`` are not pydantic fields: they may be given to the constructor, are in
-    ``to_dict()`` and ``model_dump()``, and are otherwise made when first read, since a uuid
-    costs more than all the rest of a small event.
+    ``metadata`` are not pydantic fields. They can be passed to the constructor, and are part of
+    ``to_dict()`` and ``model_dump()``. Otherwise they are created on first access: a UUID costs
+    more than the rest of a small event.
 
     Args:
         id: A UUID, its text, or another Element; by default a new one in order of time
@@ -75,17 +75,17 @@ class Element(BaseModel):
 
         @made_on_first_use
         def id(self) -> UUID:
-            """The identity, made once."""
+            """The identity of the element."""
             return made_id(self.__dict__, self.created_timestamp)
 
         @made_on_first_use
         def created_at(self) -> datetime:
-            """When the element was made, in UTC."""
+            """The time of creation, in UTC."""
             return utc_time(self.created_timestamp)
 
         @property
         def metadata(self) -> dict[str, Any]:
-            """A mapping of the user's own."""
+            """A mapping for the user's own data."""
             given = ARRIVING.get(id(self), {})
             return self.__dict__.setdefault("_metadata", given.get("_metadata", {}))
 
@@ -97,14 +97,13 @@ class Element(BaseModel):
         _thrifty: ClassVar[Thrift]
         _plainly: ClassVar[Plain]
         former_names: ClassVar[tuple[str, ...]]
-        """Registry keys that the class had before it was moved or renamed, the oldest first.
+        """Registry keys that the class had before it was moved or renamed, oldest first.
 
-        Data under such a key is read as this class. It holds for the class that sets it, not for
-        subclasses. It is not there at run time unless a class sets it, so a field may have this
-        name.
+        Data under such a key is read as this class. It applies to the class that sets it, and not
+        to subclasses. A field may have this name, as the attribute exists only if a class sets it.
         """
         kept_entries: ClassVar[frozenset[str]]
-        """What the library keeps in the ``__dict__`` beside the fields: names for nothing else."""
+        """Names that the library uses in the ``__dict__`` in addition to the fields."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -119,7 +118,7 @@ class Element(BaseModel):
 
     @classmethod
     def _entries(cls) -> tuple[str, ...]:
-        """What the ``__dict__`` of most instances will have beside the fields."""
+        """Return the usual entries of the ``__dict__`` of an instance in addition to the fields."""
         return ("_created", "_id", "id")
 
     def __init__(self, /, **data: Any) -> None:
@@ -149,19 +148,19 @@ class Element(BaseModel):
 
         @classmethod
         def model_validate(cls, obj: Any, **options: Any) -> Self:
-            """Return an element of a mapping of its fields, as pydantic's method does.
+            """Return an element from a mapping of its fields, as pydantic's method does.
 
-            Each validator is called once, and all options hold. Pydantic alone would hand the
-            mapping to ``__init__`` without the options, and call the validators of the whole model
-            around it a second time. A ``context`` also reaches Elements in fields that are given
-            as mappings; the other options hold for this element, and for models in its fields.
+            Each validator is called once, and all options apply. Pydantic alone would pass the
+            mapping to ``__init__`` without the options, and would call validators of the whole
+            model twice. A ``context`` also reaches Elements in fields that are given as mappings.
+            The other options apply to this element, and to models in its fields.
 
             Args:
                 obj: A mapping of the fields, or an instance.
-                **options: strict, context, by_alias, by_name and what else pydantic has.
+                **options: strict, context, by_alias, by_name and other options of pydantic.
 
             Raises:
-                ValidationError: for an option, if the class has its own ``__init__``, which takes
+                ValidationError: for an option, if the class has its own ``__init__``, which accepts
                     none; pydantic's own ValidationError if a field does not fit.
             """
             is_simple = not options and not cls.__pydantic_decorators__.model_validators
@@ -171,7 +170,7 @@ class Element(BaseModel):
 
         @classmethod
         def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
-            """Return an element of a JSON object of its fields: see ``model_validate``."""
+            """Return an element from a JSON object of its fields: see ``model_validate``."""
             try:
                 obj = pydantic_core.from_json(json_data)
             except ValueError:
@@ -182,10 +181,10 @@ class Element(BaseModel):
 
         @classmethod
         def model_validate_strings(cls, obj: Any, **options: Any) -> Self:
-            """Return an element of a mapping of texts, without options.
+            """Return an element from a mapping of texts, without options.
 
             Raises:
-                ValidationError: for an option, which pydantic would not honour.
+                ValidationError: for an option, which pydantic would ignore.
             """
             _refuse_options(cls, "method model_validate_strings", options)
             return super().model_validate_strings(obj)
@@ -198,22 +197,22 @@ class Element(BaseModel):
         keep_dict(self, own)
 
     def _take_undeclared(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Move what is no field out of the fields' data: entries for the ``__dict__``."""
+        """Move values that are not fields out of the fields' data: entries for the ``__dict__``."""
         return _take_identity(self, data)
 
     @classmethod
     def reserved(cls) -> Mapping[str, str]:
-        """Names that no field of a subclass may take, each with what it is."""
+        """Return names that a field of a subclass cannot have, each with its meaning."""
         return _RESERVED
 
     @classmethod
     def class_name(cls, full: bool = False) -> str:
-        """The class's name without generic parameters; ``full`` gives its registry key."""
+        """Return the class's name without generic parameters; with ``full``, its registry key."""
         return registry.key_of(cls) if full else cls.__name__.split("[", 1)[0]
 
     @property
     def created_timestamp(self) -> float:
-        """When the element was made, as a Unix timestamp in seconds."""
+        """The time of creation, as a Unix timestamp in seconds."""
         try:
             return float(self.__dict__["_created"])
         except KeyError:  # not validated, or not yet
@@ -233,7 +232,7 @@ class Element(BaseModel):
         return own
 
     def _renewed(self, metadata: dict[str, Any]) -> Self:
-        """A copy with an identity of its own."""
+        """Return a copy with an identity of its own."""
         fresh = self.model_copy()
         fresh.__dict__.pop("id", None)
         fresh.__dict__.pop("created_at", None)
@@ -250,7 +249,7 @@ class Element(BaseModel):
         meta_key: str | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """The element as plain data that ``from_dict`` reads back.
+        """Return the element as plain data, which ``from_dict`` accepts.
 
         Args:
             mode: "python" keeps Python objects; "json" has JSON's types only; "db" is "json"
@@ -283,13 +282,13 @@ class Element(BaseModel):
         return data
 
     def _assembled(self, metadata: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-        """What ``to_dict("json")`` gives, of parts that are plain."""
+        """Return the result of ``to_dict("json")`` from parts that are plain."""
         made: datetime = self.__dict__.get("created_at") or utc_time(self.created_timestamp)
         created_at = made.isoformat()
         return {"id": str(self.id), "created_at": created_at, "metadata": metadata, **fields}
 
     def _data(self, encoder: Encoder | None, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The dump with its class on it, every value through ``encoder`` if there is one."""
+        """Return the dump with its class; ``encoder``, if given, encodes every value."""
         kwargs.pop("mode", None)
         nests = encoder is not None and (
             bool(self.__pydantic_extra__) or bool(fields_with_models(type(self)))
@@ -320,7 +319,7 @@ class Element(BaseModel):
         return data
 
     def _encoded(self, name: str, value: Any, encoder: Encoder) -> Any:
-        """A value through ``encoder``; what it has no tag for (a Path) as pydantic writes it."""
+        """Encode a value; one that has no tag (such as a Path) is written as pydantic does."""
         before = encoder.tagged, encoder.marked
         encoded = encoder.encode(value)
         field = type(self).model_fields.get(name)
@@ -343,18 +342,18 @@ class Element(BaseModel):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], meta_key: str | None = None, **kwargs: Any) -> Self:
-        """The element that ``to_dict`` was asked of, in the class it had.
+        """Return the element of ``to_dict``'s result, in its original class.
 
         Args:
-            data: What ``to_dict`` gave; it is not changed. Metadata that is no mapping is accepted:
-                text with a JSON object is read, other values are kept under the key ``legacy``.
-            meta_key: The key its metadata stands under, if not ``metadata``.
-            **kwargs: For ``model_validate``: strict, context, by_alias, by_name. The names of
-                fields are read, unless ``by_name=False`` says otherwise.
+            data: The result of ``to_dict``; it is not changed. Metadata that is not a mapping is
+                accepted: a JSON object in a text is read, other values are kept under ``legacy``.
+            meta_key: The key of its metadata, if not ``metadata``.
+            **kwargs: For ``model_validate``: strict, context, by_alias, by_name. Field names are
+                accepted unless ``by_name=False``.
 
         Raises:
-            TypeError: if the data is no mapping.
-            ValidationError: if the class is no subclass of this one, or a field does not fit
+            TypeError: if the data is not a mapping.
+            ValidationError: if the class is not a subclass of this one, or a field does not fit
                 (pydantic's own ValidationError names it).
             UnknownClassError: if this process has not defined the class; it is a NotFoundError
                 and a ValueError.
@@ -374,12 +373,12 @@ class Element(BaseModel):
 
     @classmethod
     def _decoded(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Data whose tags are resolved."""
+        """Return data with its tags decoded."""
         return {name: decode(value) for name, value in data.items()}
 
     @classmethod
     def _from_data(cls, data: dict[str, Any], kwargs: dict[str, Any]) -> Self:
-        """Build one of this very class from data whose tags are resolved."""
+        """Return an element of this very class from data without tags."""
         if computed := cls.model_computed_fields:
             data = {name: value for name, value in data.items() if name not in computed}
         if cls.__init__ is Element.__init__ and may_have_aliases(cls):
@@ -389,9 +388,9 @@ class Element(BaseModel):
     def to_json(
         self, *, pretty: bool = False, sort_keys: bool = False, decode: bool = True, **kwargs: Any
     ) -> str | bytes:
-        """``to_dict(mode="json")`` as JSON text; as bytes (UTF-8) with ``decode=False``.
+        """Return ``to_dict(mode="json")`` as JSON text; as bytes (UTF-8) with ``decode=False``.
 
-        Sets are always written in order; ``deterministic_sets`` is accepted and says nothing new.
+        Sets are always written in order. ``deterministic_sets`` is accepted and has no effect.
         """
         kwargs.pop("mode", None)
         kwargs.pop("deterministic_sets", None)
@@ -403,7 +402,7 @@ class Element(BaseModel):
 
     @classmethod
     def from_json(cls, text: str | bytes, /, **kwargs: Any) -> Self:
-        """The element that ``to_json`` was asked of."""
+        """Return the element of ``to_json``'s result."""
         import json  # late: as in `to_json`
 
         return cls.from_dict(json.loads(text), **kwargs)
@@ -447,7 +446,7 @@ _RESERVED: Mapping[str, str] = {
 
 
 def _take_identity(element: Element, data: dict[str, Any]) -> dict[str, Any]:
-    """Move what was given for the identity out of the fields' data, checked as fields are."""
+    """Move the identity out of the fields' data, and check it as fields are checked."""
     given: dict[str, Any] = {}
     for name, key, convert in _CONVERT:
         if name in data:
@@ -472,9 +471,9 @@ def _fill(
 
     Args:
         element: The new element, without any values.
-        data: What was given for it. The identity is taken out.
+        data: Its values. The identity is removed from it.
         how: The options of ``model_validate`` that are not None.
-        is_json: Whether the data was JSON, which strict mode reads otherwise than Python.
+        is_json: True if the data was JSON, which strict mode treats differently.
     """
     given = element._take_undeclared(data)
     names = tuple(data)
@@ -500,7 +499,7 @@ def _fill(
 def _validated(
     cls: type[Element], obj: dict[str, Any], options: dict[str, Any], *, is_json: bool = False
 ) -> Any:
-    """Return an element of the values of its fields: see ``model_validate``."""
+    """Return an element from the values of its fields: see ``model_validate``."""
     has_own_init = cls.__init__ is not Element.__init__
     if has_own_init:
         _refuse_options(cls, "__init__ of its own", options)
@@ -527,10 +526,10 @@ def _refuse_options(cls: type[Element], what: str, options: Mapping[str, Any]) -
 
 
 def as_id(value: Any) -> UUID:
-    """The UUID of an Element, of its text, or of itself.
+    """Return the UUID of an Element, of a text, or of a UUID.
 
     Raises:
-        ValidationError: if it is none of these.
+        ValidationError: if the value is none of these.
     """
     if isinstance(value, UUID):
         return value

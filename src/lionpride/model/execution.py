@@ -1,4 +1,4 @@
-"""What has become of an event so far: its status, its result, and its counters."""
+"""State of an event: its status, its result, and its counters."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ __all__ = ("FIXED", "KEYS", "TERMINAL", "USUAL_KEYS", "EventStatus", "Execution"
 
 
 class EventStatus(StrEnum):
-    """The seven states of an event; ``rules.lifecycle`` has the arrows between them."""
+    """The seven statuses of an event; ``rules.lifecycle`` defines the transitions."""
 
     PENDING = "pending"
-    """Waits to be run."""
+    """Waits to start."""
     PROCESSING = "processing"
-    """Runs now."""
+    """Is running."""
     COMPLETED = "completed"
-    """Ended with a response."""
+    """Finished with a response."""
     FAILED = "failed"
-    """Ended with an error."""
+    """Finished with an error."""
     CANCELLED = "cancelled"
-    """Was cancelled, or ran into its timeout."""
+    """Was cancelled, or exceeded its timeout or its ttl."""
     SKIPPED = "skipped"
     """Raised Skip: there was nothing to do."""
     ABORTED = "aborted"
-    """Was denied permission as often as it may be; it never ran."""
+    """Was denied permission too often; it did not run."""
 
     @classmethod
     def allowed(cls) -> tuple[str, ...]:
-        """The values, in order."""
+        """Return the values, in order."""
         return tuple(status.value for status in cls)
 
     @classmethod
@@ -48,13 +48,13 @@ class EventStatus(StrEnum):
 
 
 TERMINAL: Final = frozenset(EventStatus) - {EventStatus.PENDING, EventStatus.PROCESSING}
-"""The statuses that an event ends in."""
+"""The final statuses."""
 
 
 class Status:
-    """The status, kept as plain text: an enum member would cost the garbage collector.
+    """The status, stored as plain text: an enum member would cost the garbage collector time.
 
-    Setting it is refused on an event that an executor holds, or that runs by itself.
+    It cannot be set on an event that belongs to an executor, or that runs without one.
     """
 
     @overload
@@ -82,34 +82,34 @@ _STATUS: Final = {status.value: status for status in EventStatus}
 
 
 class Execution:
-    """The state of one event, kept by whoever holds the event.
+    """State of one event. The executor that has the event updates it.
 
-    It is a view: an event's own ``__dict__`` has the entries, so that an event that ran is one
-    object to the garbage collector and not three (docs/decisions/identity.md).
+    It is a view: the entries are in the event's own ``__dict__``, so that the garbage collector
+    sees one object per event and not three (docs/decisions/identity.md).
 
     Attributes:
-        status: Where the event stands.
+        status: The status of the event.
         duration: Seconds that the last attempt took; Unset before one ended.
-        response: What ``_invoke`` returned, or the chunks of ``_stream``; None is a response,
-            Unset is none.
+        response: The return value of ``_invoke``, or the chunks of ``_stream``. None is a response;
+            Unset means that there is none.
         error: The exception that ended the last attempt; None after a success.
-        retryable: Whether trying again may help; Unset while nothing has ended.
-        priority: Lower runs first; None until the event is appended (its creation time then).
-        arrival: The number that the store gave it; None while nobody holds it.
-        attempt_number: The number of its present or last attempt, from 1 up; 0 before the first.
+        retryable: True if another attempt may succeed; Unset while no attempt has ended.
+        priority: Lower runs first; None before the append (the default is the creation time).
+        arrival: The arrival number in the store; None while the event belongs to no executor.
+        attempt_number: The number of its present or last attempt, from 1; 0 before the first.
             Each claim counts, also one that was interrupted. It is the fencing token.
-        failure_count: Attempts that failed.
-        denials: How often permission was refused since it last ran.
-        interruptions: Attempts cut short by a shutdown, a crash or a lapsed lease.
-        due: Not to be run before this time, a Unix timestamp in seconds; None: at once.
-        expires: Not to be started after this time, likewise; None: it does not matter when.
-        failed_attempts: The last attempts that failed, oldest first; a retry by hand keeps them.
-        retry: The retry policy that it was appended with; None: its class's counts.
-        unique: The value that it was appended under as the only one, and when, a Unix timestamp
-            in seconds; None: it was not.
+        failure_count: Number of failed attempts.
+        denials: Number of denials since it last ran.
+        interruptions: Attempts ended by a shutdown, a crash or an expired lease.
+        due: Earliest start, a Unix timestamp in seconds; None: at once.
+        expires: Latest start, a Unix timestamp in seconds; None for no limit.
+        failed_attempts: The last failed attempts, oldest first; ``executor.retry`` keeps them.
+        retry: The retry policy of its append; None for its class's policy.
+        unique: The value of ``unique`` at its append, and the time as a Unix timestamp in seconds;
+            None without ``unique``.
 
     Dumps and stores have ``attempt_number``, ``failure_count`` and ``failed_attempts`` under their
-    former names ``attempt``, ``tries`` and ``attempts``. These stay as aliases.
+    former names ``attempt``, ``tries`` and ``attempts``. These names are aliases.
     """
 
     __slots__ = ("own",)
@@ -153,24 +153,23 @@ class Execution:
 
     @classmethod
     def over(cls, own: dict[str, Any]) -> Self:
-        """The state whose entries are in ``own``, an event's ``__dict__``."""
+        """Return the state whose entries are in ``own``, an event's ``__dict__``."""
         state = cls.__new__(cls)
         state.own = own
         return state
 
     @property
     def progress(self) -> Progress | None:
-        """How far its attempt is, as the event's own code has said last; None: it has not.
+        """The last progress report of the present or last attempt; None without a report.
 
-        Of the present attempt, or the last one; no dump has it, and only the process that runs
-        the attempt knows it as it is.
+        It is not part of a dump. In other processes it can be some time old.
         """
         live = Live.now(self.own)
         return None if live is None else live.progress
 
     @property
     def chunks(self) -> Sequence[Any]:
-        """What a stream has yielded so far in its attempt; when it has ended, its response."""
+        """The chunks that a stream has yielded in its attempt; after its end, the response."""
         live = Live.now(self.own)
         if live is not None and live.chunks is not None:
             return live.chunks
@@ -178,11 +177,11 @@ class Execution:
         return response if self.own.get("streaming") and isinstance(response, list) else ()
 
     def become(self, status: EventStatus) -> None:
-        """Set the status, whoever holds the event. For whoever holds it."""
+        """Set the status without a check; for the executor or the run that has the event."""
         self.own["_status"] = status.value
 
     def entries(self) -> dict[str, Any]:
-        """A copy of its entries, for the ``__dict__`` of an event that nobody holds."""
+        """Return a copy of its entries, for the ``__dict__`` of a detached event."""
         return {key: value for key, value in self.own.items() if key in _KEYS}
 
     def __copy__(self) -> Self:
@@ -201,7 +200,7 @@ class Execution:
         return f"Execution({shown})"
 
     def add_error(self, error: BaseException) -> None:
-        """Record an error beside those recorded before; several become one group."""
+        """Record an additional error; several errors become one exception group."""
         known = self.error
         if known is Unset or known is None:
             self.error = error
@@ -210,7 +209,7 @@ class Execution:
         self.error = BaseExceptionGroup("multiple errors", [*members, error])
 
     def to_dict(self, mode: str = "json") -> dict[str, Any]:
-        """The state as plain data; what is Unset or zero is left out.
+        """Return the state as plain data, without entries that are Unset or zero.
 
         Args:
             mode: "json" encodes response and error (`lionpride.model.codec`); "python" keeps
@@ -219,7 +218,7 @@ class Execution:
         return self.encoded(Encoder() if mode != "python" else None)
 
     def encoded(self, encoder: Encoder | None) -> dict[str, Any]:
-        """The state as plain data, its response and error through ``encoder`` if there is one."""
+        """Return the state as plain data; ``encoder``, if given, encodes its response and error."""
         data: dict[str, Any] = {"status": self.status.value}
         for name in ("duration", "response", "error", "retryable"):
             value = getattr(self, name)
@@ -239,7 +238,7 @@ class Execution:
         return data if _RARE.isdisjoint(self.own) else data | self._rare()
 
     def _rare(self) -> dict[str, Any]:
-        """What few events have, as plain data."""
+        """Return the entries that few events have, as plain data."""
         data: dict[str, Any] = {}
         if self.failed_attempts:
             data["attempts"] = [each._asdict() for each in self.failed_attempts]
@@ -251,14 +250,14 @@ class Execution:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, encoded: bool = False) -> Execution:
-        """The state read back; the original package's layout is understood too.
+        """Return the state from plain data; the original package's layout is accepted too.
 
         Args:
-            data: What ``to_dict`` gave.
-            encoded: Whether the response holds tags of the codec.
+            data: The result of ``to_dict``.
+            encoded: True if the response has tags of the codec.
 
         Raises:
-            ValidationError: names the field that cannot be read.
+            ValidationError: if a field cannot be read; the message names it.
         """
         values = _as_stored(data)
         unknown = values.keys() - set(_NAMES)
@@ -318,7 +317,7 @@ def _unique_of(given: Any) -> tuple[str, float]:
 
 
 def read_error(data: Mapping[str, Any]) -> BaseException:
-    """The error of a record.
+    """Return the error of a record.
 
     Raises:
         ValidationError: if it cannot be read.
@@ -333,7 +332,10 @@ def read_error(data: Mapping[str, Any]) -> BaseException:
 
 
 def _unset_missing(values: dict[str, Any]) -> None:
-    """The original wrote null for "no value": only a completed event's null is a value."""
+    """Replace null by Unset, as the original package wrote null for "no value".
+
+    Only the response of a completed event may be null.
+    """
     completed = values["status"] is EventStatus.COMPLETED
     for name in ("duration", "response", "error", "retryable"):
         if values.get(name, Unset) is None and not (completed and name in ("response", "error")):
@@ -367,9 +369,9 @@ _STORED: Final = {
 _COMPARED: Final = tuple(name for name in _NAMES if name != "arrival")
 _KEYS: Final = frozenset(f"_{name}" for name in _COMPARED)
 KEYS: Final = _KEYS | {"_arrival"}
-"""The entries that it has in an event's ``__dict__``."""
+"""Its entries in an event's ``__dict__``."""
 _RARE: Final = frozenset({"_attempts", "_retry", "_unique"})
 FIXED: Final = frozenset({"_retry", "_unique"})
-"""Those that say what was asked for, and never change."""
+"""The entries that the append sets, and that do not change afterwards."""
 USUAL_KEYS: Final = ("_status", "_arrival", "_priority", "_attempt", "_response", "_duration")
-"""Those that every completed event has."""
+"""The entries that every completed event has."""

@@ -1,4 +1,4 @@
-"""Flow: items, and the progressions that they are in."""
+"""Flow: items, and progressions that contain their ids."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ E = TypeVar("E", bound=Element)
 P = TypeVar("P", bound=Progression)
 
 _TYPES = ("item_type", "strict_type")
-"""What stands beside the items in plain data if they are of set types."""
+"""Additional entries of plain data for items of declared types."""
 
 _PROGRESSIONS: Mapping[str, Any] = {"item_type": Progression}
-"""What the pile of progressions is made with."""
+"""Arguments of the pile of progressions."""
 
 
 class Flow(Container, Generic[E, P]):
-    """A pile of items, and a pile of progressions that hold ids of these items.
+    """A pile of items, and a pile of progressions with ids of these items.
 
     An item may be in any number of progressions, or in none. Progressions are found by their
-    names, which are unique; a name may change at any time. Add and remove through the flow:
-    what is removed from ``flow.items`` directly stays in the progressions.
+    names, which are unique; a name may change at any time. Add and remove items through the flow:
+    an item that is removed from ``flow.items`` directly stays in the progressions.
 
-    A subclass that stands over something else overrides ``items`` and ``progressions``; all
-    the rest goes through these two piles and the progressions in them.
+    A subclass with other storage overrides ``items`` and ``progressions``; all other methods use
+    these two piles and the progressions in them.
 
     Args:
-        items: A Pile, which is taken as it is; or the items, any number or one.
-        progressions: A Pile, which is taken as it is; or the progressions, any number or one.
-        name: A name of the flow.
+        items: A Pile, which is used as it is; or the items, any number or one.
+        progressions: A Pile, which is used as it is; or the progressions, any number or one.
+        name: The name of the flow.
         item_type: The classes that items may have, as for a Pile.
-        strict_type: Whether items must have just these classes.
+        strict_type: True to refuse subclasses of these classes.
 
     Raises:
-        NotFoundError: if a progression holds an id that is not among the items.
+        NotFoundError: if a progression contains an id that is not among the items.
         ExistsError: if two progressions have one name or id, or two items one id.
-        TypeError: if an item has another class, or a progression is none.
+        TypeError: if an item has another class, or a progression is not a Progression.
     """
 
     _contained: ClassVar[tuple[str, ...]] = ("items", "progressions", *_TYPES)
@@ -77,7 +77,7 @@ class Flow(Container, Generic[E, P]):
 
     @classmethod
     def reserved(cls) -> Mapping[str, str]:
-        """Names that no field of a subclass may take, each with what it is."""
+        """Return names that a field of a subclass cannot have, each with its meaning."""
         return {**super().reserved(), **dict.fromkeys(cls._contained, "part of the flow")}
 
     @made_on_first_use
@@ -91,7 +91,7 @@ class Flow(Container, Generic[E, P]):
         return Pile(**_PROGRESSIONS)
 
     def _verify(self) -> None:
-        """Raise for a name that is taken twice, or a progression that does not fit the items."""
+        """Raise if a name is used twice, or a progression does not fit the items."""
         for each in self.progressions:
             _check_progression(each)
         names = Counter(each.name for each in self.progressions if each.name)
@@ -112,7 +112,7 @@ class Flow(Container, Generic[E, P]):
     # --- progressions
 
     def get_progression(self, key: IdLike) -> P:
-        """The progression of a name, an id, or itself.
+        """Return a progression by its name, by its id, or by itself.
 
         Raises:
             NotFoundError: if it is not in this flow.
@@ -131,9 +131,9 @@ class Flow(Container, Generic[E, P]):
         """Add a progression.
 
         Raises:
-            ExistsError: if its name or id is here.
-            NotFoundError: if it holds an id that is not among the items.
-            TypeError: if it is no progression.
+            ExistsError: if its name or id is already in use.
+            NotFoundError: if it contains an id that is not among the items.
+            TypeError: if it is not a Progression.
         """
         _check_progression(progression)
         name = progression.name
@@ -143,7 +143,7 @@ class Flow(Container, Generic[E, P]):
         self.progressions.add(progression)
 
     def remove_progression(self, key: IdLike) -> P:
-        """Remove and return the progression of a name, an id, or itself; its items stay.
+        """Remove and return a progression by its name, by its id, or by itself; its items stay.
 
         Raises:
             NotFoundError: if it is not in this flow.
@@ -157,12 +157,12 @@ class Flow(Container, Generic[E, P]):
 
         Args:
             item: The item.
-            progressions: One or several, each by name, by id, or itself.
+            progressions: One or several, each by its name, by its id, or by itself.
 
         Raises:
-            ExistsError: if an item of this id is here.
+            ExistsError: if an item with this id is in the flow.
             NotFoundError: if a progression is not in this flow.
-            TypeError: if the flow does not take its class.
+            TypeError: if the flow does not accept its class.
         """
         if progressions is None:
             progressions = ()
@@ -174,10 +174,10 @@ class Flow(Container, Generic[E, P]):
             progression.append(item)
 
     def remove_item(self, item: IdLike) -> E:
-        """Remove and return an item, out of every progression as often as it is there.
+        """Remove and return an item; all its occurrences are removed from the progressions.
 
         Raises:
-            NotFoundError: if it is not here.
+            NotFoundError: if it is not in this flow.
         """
         removed = self.items.remove(item)
         for progression in self.progressions:
@@ -206,7 +206,7 @@ class Flow(Container, Generic[E, P]):
 
     @classmethod
     def _from_data(cls, data: dict[str, Any], kwargs: dict[str, Any]) -> Self:
-        """Build one; the original package's nested piles are read too."""
+        """Return a flow from data; the original package's nested piles are accepted too."""
         data, kwargs = dict(data), dict(kwargs)
         how = {"item_meta_key": kwargs.pop("item_meta_key", None)}
         types = {name: data.pop(name) for name in _TYPES if name in data}
@@ -218,7 +218,7 @@ class Flow(Container, Generic[E, P]):
         return flow
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the events by status, and how they ran; other items by class."""
+        """Return the HTML that a notebook displays: a chart of events; other items by class."""
         from .picturing import (  # late: who draws nothing needs it not
             counted,
             html_of,
@@ -247,7 +247,7 @@ def _check_progression(value: object) -> None:
 
 
 def _as_pile(value: Any, types: Mapping[str, Any], **how: Any) -> Pile[Any]:
-    """What was given for one of the piles, elements or plain data, as a pile."""
+    """Return an argument for one of the piles, elements or plain data, as a pile."""
     if isinstance(value, Pile):
         return value
     if not isinstance(value, Mapping):  # the original package nests the pile itself

@@ -1,4 +1,4 @@
-"""What an attempt shows of itself while it runs: its chunks so far, and how far it says it is."""
+"""Live state of a running attempt: its chunks so far, and its last progress report."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any, Final, NamedTuple
 __all__ = ("BEGAN", "ENTRY", "Live", "Progress")
 
 ENTRY: Final = "_live"
-"""The entry that it has in an event's ``__dict__``; no copy and no dump has it."""
+"""Its entry in an event's ``__dict__``; copies and dumps do not have it."""
 
 
 BEGAN: Final = "_began"
-"""The entry that says when this process entered its code last, in seconds of the loop's clock."""
+"""The entry with the start of the attempt in this process, in seconds of the loop's clock."""
 
 
 class Progress(NamedTuple):
-    """How far the work of an event is, as it says itself.
+    """A progress report of an event.
 
     Attributes:
-        fraction: From 0 to 1; None if it does not know.
-        note: A few words; may be empty.
+        fraction: Finished share of the work, 0 to 1; None if unknown.
+        note: A short text; may be empty.
     """
 
     fraction: float | None
@@ -28,16 +28,15 @@ class Progress(NamedTuple):
 
 
 class Live:
-    """What there is to see of an attempt before its end, and who wants to hear of more.
+    """Live state of an attempt, and the listeners for changes of it.
 
-    It is made when there is something to see, or somebody who looks; most events never have one.
+    It is created for the first report, chunk or listener; most events never have one.
 
     Attributes:
         attempt: The number of the attempt.
-        chunks: What a stream has yielded so far: its response, if it ends well; None if the
-            attempt is no stream.
-        progress: What the attempt has last said of itself.
-        bells: Each is called once, when an attempt begins or a chunk comes.
+        chunks: The chunks of a stream so far; None if the attempt is not a stream.
+        progress: The last progress report of the attempt.
+        bells: Listeners; each is called once, when an attempt begins or a chunk arrives.
     """
 
     __slots__ = ("attempt", "bells", "chunks", "progress")
@@ -50,7 +49,7 @@ class Live:
 
     @classmethod
     def of(cls, own: dict[str, Any]) -> Live:
-        """That of an event, by its ``__dict__``; made if there is none."""
+        """Return the live state of an event by its ``__dict__``; create it if there is none."""
         live = own.get(ENTRY)
         if live is None:
             live = own[ENTRY] = cls()
@@ -58,17 +57,17 @@ class Live:
 
     @classmethod
     def now(cls, own: dict[str, Any]) -> Live | None:
-        """That of an event's present or last attempt, if there is anything to see of that."""
+        """Return the live state of an event's present or last attempt; None if there is none."""
         live = own.get(ENTRY)
         return live if live is not None and live.attempt == own.get("_attempt", 0) else None
 
     def begin(self, attempt: int, chunks: list[Any] | None = None) -> None:
-        """Show an attempt, and nothing of those before."""
+        """Show a new attempt, and no longer the earlier one."""
         self.attempt, self.chunks, self.progress = attempt, chunks, None
         self.ring()
 
     def ring(self) -> None:
-        """Ring the bells."""
+        """Call the listeners."""
         bells, self.bells = self.bells, []
         for bell in bells:
             bell()

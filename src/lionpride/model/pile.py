@@ -1,4 +1,4 @@
-"""Pile: a typed collection of elements, each found by its id."""
+"""Pile: a typed collection of elements that are found by id."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ Several: TypeAlias = list[int] | list[UUID] | list[str] | tuple[int | UUID | str
 
 
 class Pile(Container, Generic[T]):
-    """Elements in the order they were added, each once.
+    """Elements in the order in which they were added, each once.
 
-    Finding, adding and removing one by id take constant time at any size. Iterating walks over
-    a copy, so the pile may be changed meanwhile. An empty pile is false.
+    Finding, adding and removing an element by id takes constant time. Iteration uses a copy, so the
+    pile may be changed during it. An empty pile is false.
 
-    A subclass that stands over something else overrides two methods, and everything follows:
-    ``_mapping`` is what every read reads; ``_mutable`` is what every change changes.
+    A subclass with other storage overrides two methods: ``_mapping``, which every read uses, and
+    ``_mutable``, which every change uses.
 
     Args:
         items: The first items: any number, or one.
         item_type: The classes that items may have: one, several, or a union; None is any.
-        order: Ids of items, to stand first and in this order.
-        strict_type: Whether items must have just these classes, subclasses being refused.
+        order: Ids of items that come first, in this order.
+        strict_type: True to refuse subclasses of these classes.
 
     Raises:
         TypeError: if an item has another class.
         ExistsError: if an item is given twice.
-        NotFoundError: if ``order`` names what is not among the items.
+        NotFoundError: if an id in ``order`` is not among the items.
     """
 
     _contained: ClassVar[tuple[str, ...]] = ("items",)
@@ -71,20 +71,20 @@ class Pile(Container, Generic[T]):
 
     @classmethod
     def reserved(cls) -> Mapping[str, str]:
-        """Names that no field of a subclass may take, each with what it is."""
+        """Return names that a field of a subclass cannot have, each with its meaning."""
         return {**super().reserved(), "items": "what is in it", "progression": "its order"}
 
     @made_on_first_use
     def _items(self) -> dict[UUID, T]:
-        """The items by id, if it holds them itself."""
+        """The items by id, if they are stored here."""
         return {}
 
     def _mapping(self) -> Mapping[UUID, T]:
-        """The items to read, in order; override it together with ``_mutable``."""
+        """Return the items to read, in order; override it together with ``_mutable``."""
         return self._items
 
     def _mutable(self) -> MutableMapping[UUID, T]:
-        """The items to change; an override may raise to refuse every change."""
+        """Return the items to change; an override may raise to refuse every change."""
         return self._items
 
     # --- which items it takes
@@ -99,19 +99,19 @@ class Pile(Container, Generic[T]):
         return None if value is None else sorted(map(key_of, value))
 
     def _check(self, item: Any) -> None:
-        """Raise TypeError for what the pile does not take."""
+        """Raise TypeError if the pile does not accept the item."""
         if not isinstance(item, Element):
             raise TypeError(f"a pile holds elements, not {type(item).__name__}")
         check_kind(type(item), self.item_type, self.strict_type)
 
     def _fill(self, items: Iterable[Any]) -> None:
-        """Add items; those that are plain data are read first."""
+        """Add items; plain data is read first."""
         for item in items:
             element: Any = Element.from_dict(item) if isinstance(item, Mapping) else item
             self.add(element)
 
     def _sort(self, order: Iterable[IdLike]) -> None:
-        """Put the items of these ids first."""
+        """Move the items of these ids to the front."""
         items = self._mutable()
         ids = [as_id(each) for each in order]
         if len(set(ids)) < len(ids):
@@ -127,8 +127,8 @@ class Pile(Container, Generic[T]):
         """Add an item at the end.
 
         Raises:
-            TypeError: if the pile does not take its class.
-            ExistsError: if an item of this id is here.
+            TypeError: if the pile does not accept its class.
+            ExistsError: if an item with this id is in the pile.
         """
         items = self._mutable()
         self._check(item)
@@ -137,11 +137,11 @@ class Pile(Container, Generic[T]):
         items[item.id] = item
 
     def update(self, item: T) -> None:
-        """Put an item in the place of the one that has its id.
+        """Replace the item that has the same id.
 
         Raises:
-            TypeError: if the pile does not take its class.
-            NotFoundError: if there is none to replace.
+            TypeError: if the pile does not accept its class.
+            NotFoundError: if there is no such item.
         """
         items = self._mutable()
         self._check(item)
@@ -153,7 +153,7 @@ class Pile(Container, Generic[T]):
         """Remove and return an item.
 
         Raises:
-            NotFoundError: if it is not here.
+            NotFoundError: if it is not in the pile.
         """
         return self.pop(item)
 
@@ -162,10 +162,10 @@ class Pile(Container, Generic[T]):
     @overload
     def pop(self, item: IdLike, default: D) -> T | D: ...
     def pop(self, item: IdLike, default: Any = Unset) -> Any:
-        """Remove and return an item, or ``default`` if it is not here.
+        """Remove and return an item, or return ``default`` if it is not in the pile.
 
         Raises:
-            NotFoundError: if it is not here, and there is no default.
+            NotFoundError: if it is not in the pile, and there is no default.
         """
         found = self._mutable().pop(as_id(item), default)
         return _unless_missing(found, item)
@@ -175,7 +175,7 @@ class Pile(Container, Generic[T]):
         self._mutable().clear()
 
     def include(self, item: T) -> bool:
-        """Add an item if it is not here. False only if the pile does not take its class."""
+        """Add an item if it is not in the pile. Return False only if the pile refuses its class."""
         items = self._mutable()
         try:
             self._check(item)
@@ -185,7 +185,7 @@ class Pile(Container, Generic[T]):
         return True
 
     def exclude(self, item: IdLike) -> bool:
-        """Remove an item if it is here. False only if what was given is no id."""
+        """Remove an item if it is in the pile. Return False only if the argument is not an id."""
         items = self._mutable()
         try:
             items.pop(as_id(item), None)
@@ -200,10 +200,10 @@ class Pile(Container, Generic[T]):
     @overload
     def get(self, item: IdLike, default: D) -> T | D: ...
     def get(self, item: IdLike, default: Any = Unset) -> Any:
-        """The item of an id, or ``default`` if it is not here.
+        """Return the item with an id, or ``default`` if it is not in the pile.
 
         Raises:
-            NotFoundError: if it is not here, and there is no default.
+            NotFoundError: if it is not in the pile, and there is no default.
         """
         return _unless_missing(self._mapping().get(as_id(item), default), item)
 
@@ -214,7 +214,7 @@ class Pile(Container, Generic[T]):
         return len(self) > 0
 
     def is_empty(self) -> bool:
-        """Whether there is no item."""
+        """Return True if there are no items."""
         return not self
 
     def __contains__(self, item: object) -> bool:
@@ -227,11 +227,11 @@ class Pile(Container, Generic[T]):
         return iter(list(self._mapping().values()))
 
     def keys(self) -> Iterator[UUID]:
-        """The ids, in order, as they are now."""
+        """Iterate over a snapshot of the ids, in order."""
         return iter(list(self._mapping()))
 
     def items(self) -> Iterator[tuple[UUID, T]]:
-        """Each id with its item, in order, as they are now."""
+        """Iterate over a snapshot of pairs of id and item, in order."""
         return iter(list(self._mapping().items()))
 
     @property
@@ -246,16 +246,16 @@ class Pile(Container, Generic[T]):
     @overload
     def __getitem__(self, key: IdLike | int) -> T: ...
     def __getitem__(self, key: Any) -> T | Pile[T]:
-        """One item by id or position; or a new pile of several, with the same item types.
+        """Return one item by id or position, or a new pile of several, with the same item types.
 
-        Several: by a slice of positions; a list or tuple of positions or of ids; a progression
-        (each id once); or a function that is true of them.
+        Several items are selected by a slice of positions, by a list or tuple of positions or ids,
+        or by a progression (each id once). A function selects the items for which it returns True.
 
         Raises:
-            NotFoundError: if an id is not here.
-            IndexError: if a position is not.
+            NotFoundError: if an id is not in the pile.
+            IndexError: if a position is out of range.
             TypeError: if the key is none of these, or mixes positions and ids.
-            ValueError: if a list is empty, or a text is no id.
+            ValueError: if a list is empty, or a text is not an id.
         """
         if isinstance(key, int):
             return list(self._mapping().values())[key]
@@ -275,7 +275,7 @@ class Pile(Container, Generic[T]):
         )
 
     def _several(self, keys: list[Any] | tuple[Any, ...]) -> list[T]:
-        """The items of a list of positions, or of a list of ids."""
+        """Return the items of a list of positions, or of a list of ids."""
         if not keys:
             raise ValidationError("an empty list selects nothing: give ids or positions")
         if all(isinstance(key, int) for key in keys):
@@ -286,11 +286,11 @@ class Pile(Container, Generic[T]):
         raise TypeError("a list selects by positions or by ids: give all of one kind")
 
     def filter_by_type(self, item_type: Any) -> Pile[T]:
-        """A new pile of the items of some classes or their subclasses.
+        """Return a new pile of the items of some classes or their subclasses.
 
         Raises:
-            TypeError: if the pile does not take these classes.
-            NotFoundError: if it has no such item.
+            TypeError: if the pile does not accept these classes.
+            NotFoundError: if there is no such item.
         """
         wanted = kinds_of(item_type)
         for kind in wanted:
@@ -319,21 +319,21 @@ class Pile(Container, Generic[T]):
         item_type: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """The pile that ``to_dict`` was asked of, with its items in their own classes.
+        """Return the pile of ``to_dict``'s result, with its items in their own classes.
 
-        Every item's class is found and checked before any item is built.
+        All classes of the items are found and checked before any item is created.
 
         Args:
-            data: What ``to_dict`` gave; it is not changed.
-            meta_key: The key its metadata stands under, if not ``metadata``.
-            item_meta_key: The same for the items.
+            data: The result of ``to_dict``; it is not changed.
+            meta_key: The key of its metadata, if not ``metadata``.
+            item_meta_key: The key of the items' metadata, if not ``metadata``.
             item_type: The classes that items may have, instead of those in the data.
             **kwargs: For pydantic's ``model_validate``.
 
         Raises:
             TypeError: if an item has another class.
             NotFoundError: if this process has not defined an item's class.
-            ExistsError: if an item is there twice.
+            ExistsError: if the data contains an item twice.
         """
         how = {"item_meta_key": item_meta_key, "item_type": item_type}
         return super().from_dict(data, meta_key, **how, **kwargs)
@@ -366,7 +366,7 @@ class Pile(Container, Generic[T]):
 
 
 def _each(items: Any) -> Iterable[Any]:
-    """One item as several; a pile stands for its items."""
+    """Return one item as several; a pile counts as its items."""
     return [items] if isinstance(items, Element) and not isinstance(items, Pile) else items
 
 

@@ -22,21 +22,21 @@ D = TypeVar("D")
 
 
 class Progression(Container):
-    """Ids in an order, repeats allowed: a stage of a workflow, a queue, a path.
+    """Ordered ids, with repeats: a stage of a workflow, a queue, a path.
 
-    It holds ids and no elements. ``append``, ``in``, ``remove``, ``include``, ``exclude`` and
-    ``popleft`` take constant time at any size (see `Ordering`). Iterating walks over a copy, so
-    the progression may be changed meanwhile. An empty progression is false.
+    It contains ids, and no elements. ``append``, ``in``, ``remove``, ``include``, ``exclude`` and
+    ``popleft`` take constant time. Iteration uses a copy, so the progression may be changed during
+    it. An empty progression is false.
 
-    A subclass that stands over something else overrides two methods, and everything follows:
-    ``_ids`` is what every read reads; ``_mutable`` is what every change changes.
+    A subclass with other storage overrides two methods: ``_ids``, which every read uses, and
+    ``_mutable``, which every change uses.
 
     Args:
-        name: A name to find it by.
+        name: The name of the progression, by which a Flow finds it.
         order: An id, or any number of them; each a UUID, its text, or an Element.
 
     Raises:
-        pydantic.ValidationError: names each item of ``order`` that is no id.
+        pydantic.ValidationError: if an item of ``order`` is not an id; the message names it.
     """
 
     _contained: ClassVar[tuple[str, ...]] = ("order",)
@@ -59,24 +59,24 @@ class Progression(Container):
 
     @classmethod
     def reserved(cls) -> Mapping[str, str]:
-        """Names that no field of a subclass may take, each with what it is."""
+        """Return names that a field of a subclass cannot have, each with its meaning."""
         return {**super().reserved(), "order": "the ids"}
 
     @made_on_first_use
     def _order(self) -> Ordering:
-        """The ids, if it holds them itself."""
+        """The ids, if they are stored here."""
         return Ordering()
 
     def _ids(self) -> Sequence[UUID]:
-        """The ids to read; override it together with ``_mutable``."""
+        """Return the ids to read; override it together with ``_mutable``."""
         return self._order
 
     def _mutable(self) -> Ordering:
-        """The ids to change; an override may raise to refuse every change."""
+        """Return the ids to change; an override may raise to refuse every change."""
         return self._order
 
     def _checked(self, order: Any) -> list[UUID]:
-        """What was given for the order as a list of ids."""
+        """Return the argument ``order`` as a list of ids."""
         if order is None:
             return []
         if isinstance(order, UUID | str | Element) or not isinstance(order, Iterable):
@@ -97,7 +97,7 @@ class Progression(Container):
 
     @property
     def order(self) -> list[UUID]:
-        """The ids as a new list: changing it changes nothing here; assign to replace them."""
+        """The ids as a new list. To change the order, assign a list."""
         return list(self._ids())
 
     @order.setter
@@ -130,10 +130,10 @@ class Progression(Container):
         return list(self._ids()[index]) if isinstance(index, slice) else self._ids()[index]
 
     def index(self, item: IdLike) -> int:
-        """The first position of an id.
+        """Return the first position of an id.
 
         Raises:
-            ValueError: if it is not here.
+            ValueError: if the id is not in the progression.
         """
         uid = as_id(item)
         try:
@@ -148,11 +148,11 @@ class Progression(Container):
         self._mutable().append(as_id(item))
 
     def extend(self, items: Iterable[IdLike]) -> None:
-        """Add ids at the end: all of them, or none if one is no id."""
+        """Add ids at the end: all of them, or none if one is invalid."""
         self._mutable().extend([as_id(item) for item in items])
 
     def insert(self, index: int, item: IdLike) -> None:
-        """Put an id before a position; as in a list, one out of range means the nearest end."""
+        """Insert an id before a position; a position out of range is the nearest end."""
         self._mutable().insert(index, as_id(item))
 
     def __setitem__(self, index: int | slice, value: IdLike | list[IdLike]) -> None:
@@ -167,10 +167,10 @@ class Progression(Container):
         ids.replace(order)
 
     def remove(self, item: IdLike) -> None:
-        """Remove the first of an id.
+        """Remove the first occurrence of an id.
 
         Raises:
-            ValueError: if it is not here.
+            ValueError: if the id is not in the progression.
         """
         uid = as_id(item)
         try:
@@ -183,7 +183,7 @@ class Progression(Container):
     @overload
     def pop(self, index: int, default: D) -> UUID | D: ...
     def pop(self, index: int = -1, default: Any = Unset) -> Any:
-        """Remove and return the id at a position, or ``default`` if there is none.
+        """Remove and return the id at a position, or return ``default`` if there is none.
 
         Raises:
             NotFoundError: if there is none, and no default.
@@ -203,7 +203,7 @@ class Progression(Container):
         """Remove and return the first id.
 
         Raises:
-            NotFoundError: if there is none.
+            NotFoundError: if the progression is empty.
         """
         ids = self._mutable()
         if not ids:
@@ -215,19 +215,19 @@ class Progression(Container):
         self._mutable().replace(())
 
     def reverse(self) -> None:
-        """Turn the order around."""
+        """Reverse the order."""
         ids = self._mutable()
         ids.replace(list(reversed(ids)))
 
     # --- changing: workflow and set operations
 
     def move(self, from_index: int, to_index: int) -> None:
-        """Take the id at one position and put it before the one that is now at another.
+        """Move the id at one position to before the id that is now at another.
 
-        ``to_index`` may be the length, which means the end.
+        ``to_index`` may be the length, which is the end.
 
         Raises:
-            NotFoundError: if there is no such position.
+            NotFoundError: if a position is out of range.
         """
         ids = self._mutable()
         source, target = self._position(from_index), self._position(to_index, end=True)
@@ -240,14 +240,14 @@ class Progression(Container):
         """Exchange the ids at two positions.
 
         Raises:
-            NotFoundError: if there is no such position.
+            NotFoundError: if a position is out of range.
         """
         ids = self._mutable()
         first, second = self._position(index1), self._position(index2)
         ids[first], ids[second] = ids[second], ids[first]
 
     def include(self, item: IdLike) -> bool:
-        """Add an id at the end if it is not here. True if it was added."""
+        """Add an id at the end if it is not in the progression. Return True if it was added."""
         ids, uid = self._mutable(), as_id(item)
         if uid in ids:
             return False
@@ -255,7 +255,7 @@ class Progression(Container):
         return True
 
     def exclude(self, item: IdLike) -> bool:
-        """Remove the first of an id if it is here. True if it was removed."""
+        """Remove the first occurrence of an id, if there is one. Return True if it was removed."""
         ids, uid = self._mutable(), as_id(item)
         if uid not in ids:
             return False
@@ -263,7 +263,7 @@ class Progression(Container):
         return True
 
     def _position(self, index: int, end: bool = False) -> int:
-        """An index counted from the front; with ``end``, the length is one too."""
+        """Return an index counted from the front; with ``end``, the length is valid too."""
         length = len(self)
         position = index + length if index < 0 else index
         if not 0 <= position < length + end:
