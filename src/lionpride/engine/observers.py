@@ -1,4 +1,4 @@
-"""Who is told of each step of each event, and what is put around each attempt."""
+"""Observers of transitions, and wrappers of attempts and appends."""
 
 from __future__ import annotations
 
@@ -29,41 +29,40 @@ Observer: TypeAlias = Callable[[Transition], None]
 Wrapper: TypeAlias = Callable[[Transition], AbstractContextManager[Any]]
 AppendWrapper: TypeAlias = Callable[[Any], AbstractContextManager[Any]]
 Picks: TypeAlias = Callable[[Any, bool], bool]
-"""Whether an event is picked: asked with False when it is appended, with True when it starts."""
+"""Selects events: called with False when an event is appended, and with True when it starts."""
 Listener: TypeAlias = Callable[[Any, Progress], object]
-"""Is called with an event, and what it has said of how far it is."""
+"""Called with an event and its progress report."""
 
 _INTERVAL: Final = 0.005
-"""Seconds between two starts that a light observer is told of, of those that might go quickly."""
+"""Average seconds between two sampled events of the fast path, for light observers."""
 
 _BURST: Final = 100
-"""Of which so many may come at once (the generic cell rate algorithm, ITU-T I.371)."""
+"""Number of sampled events that may come at once (the generic cell rate algorithm, ITU-T I.371)."""
 
 _PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
 _COMPLETED = EventStatus.COMPLETED
 
 
 class Observers(Harmless):
-    """Callbacks that hear of every transition of a store's events in this process.
+    """Callbacks for every transition of a store's events in this process.
 
-    An observer never harms the run: the first exception of each is logged, and all are counted;
-    so is it if one is slow.
+    An observer does not affect the run. Its first exception is logged, and all are counted; slow
+    calls are handled in the same way.
 
     Args:
-        store: Whose events they are; None for those of a processor that stands alone.
+        store: The store of the events; None for a processor without an executor.
 
     Attributes:
-        active: Whether anybody is to be told: 2 of each step, 1 of those that do not go by the
-            quick way, 0 of none.
-        listening: Whether anybody is to be told of progress.
-        wraps: Whether anything is put around attempts.
-        asks: Whether it is asked of an event that starts whether it is picked; in memory that was
-            asked at its append.
-        counts: Whether what completes by the quick way, which tells nobody, is to be counted.
-        quick: How many of each class have.
-        next: The event loop's time from which on one that might go by it is told of.
-        sample: What picks of those that are appended, if nobody else is to be told of any.
-        lost: Outcomes that were refused, since another worker had been given the event.
+        active: Observers to notify: 2 for every transition, 1 for those outside the fast path, 0
+            for none.
+        listening: True if there are listeners for progress.
+        wraps: True if there are wrappers of attempts.
+        asks: True if events are selected at their start; in memory they are selected at the append.
+        counts: True if completions on the fast path are counted.
+        quick: Number of completions on the fast path, by class.
+        next: The event loop's time from which the next event of the fast path is sampled.
+        sample: Selection of appended events, if nothing else needs to see them.
+        lost: Number of refused outcomes, since another worker had claimed the event.
     """
 
     def __init__(self, store: Store | None = None) -> None:
@@ -88,7 +87,7 @@ class Observers(Harmless):
 
     @classmethod
     def of(cls, store: Store) -> Observers:
-        """Those of a store: every executor over it tells them, whichever they were given to."""
+        """Return the observers of a store; all executors of the store share them."""
         observers = _KNOWN.get(store)
         if observers is None:
             observers = _KNOWN[store] = cls(store)
@@ -97,7 +96,7 @@ class Observers(Harmless):
         return observers
 
     def look(self) -> None:
-        """Look who is to be told, which the level of the log decides too."""
+        """Determine which observers to notify; the level of the log matters too."""
         self._logs = is_wanted()
         self.listening, self.wraps = bool(self._listeners), bool(self._wrappers)
         around = [*self._wrappers, *self._appends]
@@ -119,19 +118,20 @@ class Observers(Harmless):
         self.next = self._even - _BURST * _INTERVAL if self.counts else told
 
     def add(self, observer: Observer, *, light: bool = False) -> Callable[[], None]:
-        """Tell ``observer`` of each transition from now on; returns how to stop it.
+        """Call ``observer`` at each transition from now on; return a function that removes it.
 
         Raises:
-            TypeError: if it cannot be called, or is a coroutine function: nobody would await it.
+            TypeError: if it is not callable, or is a coroutine function, which would not be
+                awaited.
         """
         _check("observe() takes a plain function of one Transition", observer)
         return self._add(self._light if light else self._callbacks, observer)
 
     def wrap(self, wrapper: Wrapper, picks: Picks | None = None) -> Callable[[], None]:
-        """Put what ``wrapper(start)`` gives around attempts from now on; returns how to stop.
+        """Open the context manager ``wrapper(start)`` around attempts; return a function to end it.
 
         Raises:
-            TypeError: as ``add``.
+            TypeError: see ``add``.
         """
         _check("observe_attempts() takes a function that returns a context manager", wrapper)
         return self._add(self._wrappers, (wrapper, picks))
@@ -139,19 +139,19 @@ class Observers(Harmless):
     def wrap_appends(
         self, wrapper: AppendWrapper, picks: Picks | None = None
     ) -> Callable[[], None]:
-        """Put what ``wrapper(event)`` gives around appends from now on; returns how to stop.
+        """Open the context manager ``wrapper(event)`` around appends; return a function to end it.
 
         Raises:
-            TypeError: as ``add``.
+            TypeError: see ``add``.
         """
         _check("observe_appends() takes a function that returns a context manager", wrapper)
         return self._add(self._appends, (wrapper, picks))
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener(event, progress)`` at each report from now on; returns how to stop it.
+        """Call ``listener(event, progress)`` at each report; return a function that removes it.
 
         Raises:
-            TypeError: as ``add``.
+            TypeError: see ``add``.
         """
         _check("observe_progress() takes a plain function of event and progress", listener)
         return self._add(self._listeners, listener)
@@ -167,7 +167,7 @@ class Observers(Harmless):
         self.look()
 
     def hear_of_expired(self, event: Work, before: EventStatus) -> None:
-        """An event has ended: it was not started in time, or its worker died."""
+        """Notify observers of an event that expired before its start, or whose worker died."""
         state = event.execution
         error = state.error if isinstance(state.error, BaseException) else None
         self._tell_of(event, before, state.status, None, error)
@@ -180,17 +180,17 @@ class Observers(Harmless):
         outcome: Outcome | None = None,
         now: float | None = None,
     ) -> Transition | None:
-        """Tell of one step; call it only while ``active``, or if it ends an event badly.
+        """Notify observers of one transition.
 
-        None if nobody is to be told, as where there are wrappers alone; a start is always given.
+        Call it only while ``active``, or if the event finishes without completing. It returns None
+        if there is nothing to notify, as with wrappers alone; a start is always returned.
 
         Args:
-            event: Whose step it was.
-            before: As in ``Transition``.
-            after: Likewise.
-            outcome: What came of its claim, if the step settles one.
-            now: The event loop's time, where it is known: to ask for the loop may take a call of
-                the system.
+            event: The event.
+            before: See ``Transition``.
+            after: See ``Transition``.
+            outcome: The outcome, if the transition settles a claim.
+            now: The event loop's time, if it is known: a query may take a system call.
         """
         if outcome is None:
             if not self._hears and after is not _PROCESSING:
@@ -243,9 +243,9 @@ class Observers(Harmless):
         after: EventStatus | None,
         now: float,
     ) -> float | None:
-        """How long an event could have started before it did; since when is noted on the event.
+        """Return for how long an event could have started; the beginning is noted on the event.
 
-        By the event loop's clock, where this process has seen it begin to wait.
+        It is measured by the event loop's clock, if this process has seen the beginning.
         """
         since: tuple[float, float | None] | None = own.get("_since")
         if after is _PENDING:
@@ -264,12 +264,12 @@ class Observers(Harmless):
         return since[1] if since is not None else None
 
     def _left(self, due: float) -> float:
-        """Seconds from now until a Unix time."""
+        """Return the seconds from now until a Unix time."""
         store = None if self._store is None else self._store()
         return 0.0 if store is None else due - store.time()
 
     def report(self, event: Work, progress: Progress) -> None:
-        """Tell of what an event has said of itself; call it only while ``listening``."""
+        """Notify listeners of a progress report; call it only while ``listening``."""
         for listener in tuple(self._listeners):
             self._call(listener, event, event, progress)
 
@@ -282,7 +282,7 @@ class Observers(Harmless):
     ) -> tuple[
         Callable[[Any, int, Any, float], object], Callable[[Started, Any, float], Started | None]
     ]:
-        """How events are completed by the quick way, with a count of them."""
+        """Return the completion functions of the fast path, with a count of their calls."""
         quick = self.quick
 
         def complete_counted(event: Any, attempt: int, response: Any, duration: float) -> object:
@@ -296,7 +296,7 @@ class Observers(Harmless):
         return complete_counted, pass_on_counted
 
     def passes(self, event: Work) -> bool:
-        """Whether nobody is to be told of an event's append; one that is picked is marked."""
+        """Return True if no observer needs to see an event's append; mark selected events."""
         for picks in self._pickers:
             try:
                 if picks(event, False):
@@ -307,7 +307,7 @@ class Observers(Harmless):
         return self.active < 2
 
     def pass_all(self, events: Sequence[Work]) -> bool:
-        """The same of many."""
+        """Return True if no observer needs to see the appends of these events."""
         passed, sample = True, self.sample
         if sample is not None and not sample.maybe():
             picked = sample.among(len(events))
@@ -319,11 +319,11 @@ class Observers(Harmless):
         return passed and self.active < 2
 
     def hears_of(self, event: Work) -> bool:
-        """Whether anybody is told of an event's append."""
+        """Return True if an observer is notified of an event's append."""
         return self.active > 1 or "_picked" in event.__dict__
 
     def picks(self, event: Work) -> bool:
-        """Whether an event is picked as it starts; call it only while that ``asks``."""
+        """Return True if an event is selected at its start; call it only while ``asks``."""
         return any(self._picked(picks, event) for picks in self._pickers)
 
     def _picked(self, picks: Picks, event: Work) -> bool:
@@ -332,7 +332,7 @@ class Observers(Harmless):
     # -- what is put around --------------------------------------------------------------------
 
     def appending(self, events: Iterable[Work]) -> Around:
-        """What is put around the append of events: entered, and to be left."""
+        """Enter the wrappers of the append of events, and return them to be left."""
         around = Around(self._guarded)
         if self._appends:
             for event in events:
@@ -343,7 +343,7 @@ class Observers(Harmless):
         return around
 
     async def around(self, start: Transition, attempt: Awaitable[Outcome]) -> Outcome:
-        """Run the attempt that has started so, inside all that is to be put around it."""
+        """Run an attempt that has started, inside its wrappers."""
         event = start.event
         around = Around(self._guarded)
         known = self.sample is not None and "_picked" in event.__dict__

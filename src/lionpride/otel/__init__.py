@@ -1,10 +1,10 @@
-"""OpenTelemetry: traces and metrics of an executor, through the API alone.
+"""OpenTelemetry: traces and metrics of an executor, through the API only.
 
     from lionpride.otel import instrument
     stop = instrument(executor)
 
-Which SDK, which exporter and which sampler is the application's business; without one, nothing is
-recorded. ``docs/howto/monitoring.md`` lists the names.
+The application chooses the SDK, the exporter and the sampler; without an SDK, nothing is recorded.
+``docs/howto/monitoring.md`` lists the names.
 """
 
 from __future__ import annotations
@@ -31,17 +31,20 @@ def instrument(
     traces: bool = True,
     metrics: bool = True,
 ) -> Callable[[], None]:
-    """Trace an executor's events and measure it, from now on; returns how to stop.
+    """Trace an executor's events and measure it, from now on.
 
     Args:
-        executor: Any; before its first append, so that all of it is seen.
-        sample: The part of the events that is traced, 0 to 1, chosen here, so that the others cost
-            next to nothing; beside those that are appended within a sampled span, or whose
-            producer traced them. The SDK's own sampler still has its say.
-        tracer_provider: Where spans go; by default the global one.
-        meter_provider: Where measurements go; by default the global one.
-        traces: Whether there are spans.
-        metrics: Whether there are measurements.
+        executor: The executor; call this before its first append to see all events.
+        sample: Share of the events that is traced, 0 to 1. Other events cost almost nothing. Events
+            that are appended within a sampled span, or whose producer traced them, are traced in
+            any case. The SDK's own sampler applies too.
+        tracer_provider: Provider of the spans; by default the global one.
+        meter_provider: Provider of the measurements; by default the global one.
+        traces: True to record spans.
+        metrics: True to record measurements.
+
+    Returns:
+        A function that ends tracing and measuring.
 
     Raises:
         ValidationError: if ``sample`` is not between 0 and 1.

@@ -1,4 +1,4 @@
-"""What a collector may ask of an executor, from whatever thread it does so."""
+"""Queries of a metrics collector to an executor, from any thread."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ _PATIENCE: Final = 2.0
 
 
 class Asked:
-    """Counts and limits of an executor as they are, or as they were when they were known last.
+    """Counts and limits of an executor: present values, or the last known ones.
 
-    A collector calls in a thread of its own, or in the event loop's. It never keeps the executor.
+    A collector calls in a thread of its own, or in the event loop's. The executor is not kept
+    alive.
 
     Args:
-        executor: Whose.
+        executor: The executor.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -34,14 +35,14 @@ class Asked:
         self._rooms: list[Room] = []
 
     def counts(self) -> Mapping[EventStatus, int]:
-        """How many events of the store are in each status."""
+        """Return the number of events of the store in each status."""
         executor = self._executor()
         if executor is not None:
             self._counts = self._ask(executor, executor.store.counts(), self._counts)
         return self._counts
 
     def rooms(self) -> list[Room]:
-        """What is taken of the limits."""
+        """Return the usage of the limits."""
         executor = self._executor()
         if executor is not None and executor.limits:
             asked = executor.store.usage(executor.limits)  # type: ignore[arg-type]
@@ -49,12 +50,12 @@ class Asked:
         return self._rooms
 
     def lost(self) -> int:
-        """How many outcomes were refused."""
+        """Return the number of refused outcomes."""
         executor = self._executor()
         return 0 if executor is None else executor.observers.lost
 
     def _ask(self, executor: Executor, question: Coroutine[Any, Any, T], otherwise: T) -> T:
-        """The answer; what was known before, if it cannot be had now."""
+        """Return the answer; if it is not available now, the last known one."""
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:

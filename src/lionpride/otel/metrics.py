@@ -1,4 +1,4 @@
-"""Metrics: how much waits and runs, what came of it, how long it took, and what limits allow."""
+"""Metrics: pending and running events, outcomes, durations, and usage of limits."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Seen = Iterable[Observation]
 class Metrics:
     """The measurements of one executor.
 
-    What waits and runs, and what is taken of limits, is asked for when somebody collects. What has
-    ended is counted, all of it; times are measured of all events as long as those are few, and of
-    some of the plain ones where more than about 200 a second start (see ``Executor.observe``).
+    Pending events, running events and the usage of limits are queried at each collection. All
+    finished events are counted. Durations are measured for all events while there are few; if more
+    than about 200 plain events a second start, for a sample of them (see ``Executor.observe``).
 
     Args:
-        executor: Whose.
-        provider: Where measurements go; None for the global one.
+        executor: The executor.
+        provider: Provider of the measurements; None for the global one.
     """
 
     def __init__(self, executor: Executor, provider: MeterProvider | None) -> None:
@@ -80,7 +80,7 @@ class Metrics:
         up_down("lionpride.limit.amount", [self._see(self._amounts)], "1", "There is of each limit")
 
     def begin(self) -> Callable[[], None]:
-        """Measure from now on; returns how to stop."""
+        """Measure from now on, and return a function that ends it."""
         leave = self._observe(self._note, light=True)
         del self._observe
 
@@ -108,7 +108,7 @@ class Metrics:
             self._measure(step, step.duration, began)
 
     def _measure(self, step: Transition, duration: float, began: float | None) -> None:
-        """Note how long an attempt took, and its way to the record."""
+        """Record how long an attempt took, and how long its outcome took to be recorded."""
         attributes = self._of(step)
         if step.is_failure:
             attributes["error.type"] = type(step.error).__qualname__
@@ -138,7 +138,7 @@ class Metrics:
             yield Observation(count, self._own | of)
 
     def settled(self) -> Mapping[tuple[str, str], int]:
-        """How many events of each class have ended in each status, since it began."""
+        """Return the number of events per class and final status since the start."""
         settled = Counter(self._settled)
         for kind, count in (self._quick - self._quick_before).items():
             settled[registry.key_of(kind), "completed"] += count

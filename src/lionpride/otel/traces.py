@@ -1,4 +1,4 @@
-"""Traces: a span for each append, and one for each attempt, in whatever process that is.
+"""Traces: a span for each append, and one for each attempt, in every process.
 
 The names are those of the semantic conventions for messaging
 (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/).
@@ -37,19 +37,19 @@ __all__ = ("Traces",)
 
 _ID = "messaging.message.id"
 _PARENT = "traceparent"
-"""What the W3C's trace context calls the span that something comes from."""
+"""Key of the parent span in the W3C trace context."""
 
 
 class Traces:
     """The spans of one executor.
 
-    The context of the append's span travels in the event's metadata. The attempts are its
-    children, and linked to it, so that a backend shows them with either.
+    The context of the append's span is stored in the event's metadata. The spans of attempts are
+    its children, and linked to it, so that a backend shows them with either.
 
     Args:
-        executor: Whose.
-        sample: The part of the events that is traced whoever appends them, 0 to 1.
-        provider: Where spans go; None for the global one.
+        executor: The executor.
+        sample: Share of the events that is traced, 0 to 1, independent of their producers.
+        provider: Provider of the spans; None for the global one.
     """
 
     def __init__(self, executor: Executor, sample: float, provider: TracerProvider | None) -> None:
@@ -63,7 +63,7 @@ class Traces:
         )
 
     def begin(self) -> Callable[[], None]:
-        """Make spans from now on; returns how to stop."""
+        """Record spans from now on, and return a function that ends it."""
         stops = [
             self._executor.observe_appends(self.append, picks=self._sample),
             self._executor.observe_attempts(self.attempt, picks=self._sample),
@@ -76,7 +76,7 @@ class Traces:
         return stop
 
     def append(self, event: Event) -> Appended:
-        """The span of an append; its context goes with the event."""
+        """Return the span of an append; its context is stored with the event."""
         span = self._tracer.start_span(
             self._names[0], kind=SpanKind.PRODUCER, attributes=self._said_of(event)[0]
         )
@@ -85,7 +85,7 @@ class Traces:
         return Appended(span, event)
 
     def attempt(self, start: Transition) -> Current:
-        """The span of an attempt, which is the current one within the event's code."""
+        """Return the span of an attempt, which is the current span of the event's code."""
         event: Any = start.event
         producer = propagate.extract(event.metadata)
         origin = get_current_span(producer).get_span_context()
@@ -106,7 +106,7 @@ class Traces:
         return Current(span)
 
     def _said_of(self, event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What is said of each append, and of each attempt, of an event's class."""
+        """Return the attributes of appends and of attempts for an event's class."""
         kind = type(event)
         if kind not in self._said:
             self._said[kind] = (
@@ -135,7 +135,7 @@ class Appended:
         self._event = event
 
     def __enter__(self) -> None:
-        """The span has begun."""
+        """Do nothing: the span has begun."""
 
     def __exit__(
         self,
@@ -174,10 +174,10 @@ class Current:
 
 
 def _asked() -> Callable[[], object]:
-    """What is true while there is anything in the current context.
+    """Return a function whose result is true while the current context has content.
 
-    It is asked at each append, so it is the method of the context variable itself, where the
-    API keeps its contexts in one: then the one that holds what has just been attached.
+    It is called at each append. If the API keeps its contexts in one context variable, it is the
+    method of that variable: the variable that contains a context that was just attached.
     """
     mark = Context()
     token = attach(mark)
@@ -197,7 +197,7 @@ def _came_from_a_span(event: Work) -> bool:
 
 
 def _note(span: Span, error: BaseException) -> None:
-    """What an attempt ended with: an error, unless it is a Skip, a cancel or a "not now"."""
+    """Record the error of an attempt on its span, except a Skip, a cancellation or a delay."""
     if isinstance(error, Skip | EventCancelledError | RateLimited):
         span.set_attribute("lionpride.event.ended", f"{type(error).__name__}: {error}")
     else:

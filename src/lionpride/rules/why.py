@@ -1,4 +1,4 @@
-"""Why an event waits: what holds it, until when, and when it may start."""
+"""Explanation why an event waits: what blocks it, until when, and when it may start."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _START: Final = "start a worker (`lionpride work`), or use `async with executor:
 
 
 class Hold(NamedTuple):
-    """One thing that keeps an event from starting.
+    """One reason that keeps an event from starting.
 
     Attributes:
-        kind: In a word: "due", "denied", "retry", "queue paused", "limit", "key", "window",
-            "slots", "paused", "no worker", "class", "unreadable", "never", "behind", "claimed",
-            "running", "ended".
-        text: In a sentence.
-        until: When it is over, a Unix timestamp in seconds; None if nobody can know.
+        kind: The kind of reason: "due", "denied", "retry", "queue paused", "limit", "key",
+            "window", "slots", "paused", "no worker", "class", "unreadable", "never", "behind",
+            "claimed", "running" or "ended".
+        text: The reason as a sentence.
+        until: The time at which it ends, a Unix timestamp in seconds; None if unknown.
     """
 
     kind: str
@@ -38,16 +38,18 @@ class Hold(NamedTuple):
 
 
 class Near(NamedTuple):
-    """What only the process that runs a queue knows of itself.
+    """Facts that only the process that runs a queue knows.
 
     Attributes:
-        window_at: When its window allows the start of the event, those before it counted; None:
-            its window does not hold it.
-        is_starting: Whether it has claimed the event, and not started it.
-        foreign: Why it does not run the class of the event, and the remedy; None if it does.
-        unreadable: Why it could not build the event, or others of its class; None if it may.
-        works: Whether it does run the queue, and was not stopped.
-        is_paused: Whether it is paused, also if it does not run the queue now.
+        window_at: The time at which its rate limit allows the event, after those before it; None
+            if the rate limit does not delay it.
+        is_starting: True if the process has claimed the event, and not started it.
+        foreign: The reason why it does not run the class of the event, and the remedy; None if
+            it runs the class.
+        unreadable: The reason why it could not read the event, or others of its class; None if
+            there is none.
+        works: True if it runs the queue, and was not stopped.
+        is_paused: True if it is paused, also if it does not run the queue now.
     """
 
     window_at: float | None = None
@@ -59,16 +61,19 @@ class Near(NamedTuple):
 
 
 class Why(NamedTuple):
-    """Why an event waits; as text, what holds it in a line each.
+    """Explanation why an event waits; its text has one reason per line.
 
     Attributes:
-        id, queue, kind, status: Whose it is.
-        now: When this was so, a Unix timestamp in seconds.
-        position: Its place in the order of what is due: 1 is next; None if it is not due, or
-            waits for nothing any more.
-        holds: What holds it; empty if nothing does.
-        expected: When it starts if nothing comes before it that is not here yet, and what is
-            before it takes none of its room; None if that cannot be known.
+        id: The id of the event.
+        queue: The name of its queue.
+        kind: The registry key of its class.
+        status: Its status.
+        now: The time of the explanation, a Unix timestamp in seconds.
+        position: Its place among the due events: 1 is next; None if it is not due, or not
+            pending.
+        holds: The reasons that keep it from starting; empty if there are none.
+        expected: The expected start, a Unix timestamp in seconds, if no other event is appended
+            before it; None if it cannot be known.
     """
 
     id: UUID
@@ -93,11 +98,11 @@ class Why(NamedTuple):
 
 
 def explain(standing: Standing, near: Near | None = None) -> Why:
-    """Why an event waits.
+    """Return the explanation why an event waits.
 
     Args:
-        standing: What its store knows.
-        near: What this process knows, if it is the one that runs the queue, or is to run it.
+        standing: The facts that the store knows.
+        near: The facts that this process knows, if it runs the queue, or is to run it.
     """
     near = near or Near(works=False)
     holds = tuple(_holds(standing, near))
@@ -155,7 +160,7 @@ def _holds(at: Standing, near: Near) -> Iterator[Hold]:
 
 
 def _of_its_own(at: Standing) -> Iterator[Hold]:
-    """What is on record of the event itself, and of its queue."""
+    """Yield the reasons that the event and its queue have on record."""
     if at.due is not None and at.due > at.now:
         when = _when(at.due, at.now)
         if at.denials:
@@ -179,7 +184,7 @@ def _of_its_own(at: Standing) -> Iterator[Hold]:
 
 
 def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:
-    """Whether anybody can start it."""
+    """Yield the reasons why no worker can start it."""
     ending = [worker for worker in at.workers if worker.is_live and _is_ending(worker)]
     live = [worker for worker in at.workers if worker.is_live and not _is_ending(worker)]
     if not live and not near.works:
@@ -207,7 +212,7 @@ def _is_ending(worker: Worker) -> bool:
 
 
 def _of_what_cannot_be_read(at: Standing, near: Near, going: list[Worker]) -> Iterator[Hold]:
-    """Which workers could not build events of its class."""
+    """Yield the workers that could not read events of its class."""
     if near.unreadable is not None:
         yield Hold(
             "unreadable",
@@ -258,7 +263,7 @@ def _name(room: Room) -> str:
 
 
 def _behind(at: Standing) -> str:
-    """How many events are before it, and which limit the first of them waits for."""
+    """Return how many events are before it, and the limit that the first of them waits for."""
     room = _full(at.first, at.now)
     if at.first is None or room is None:
         return f"{at.ahead:,} {_are(at.ahead)} before it"
@@ -272,14 +277,14 @@ def _behind(at: Standing) -> str:
 
 
 def _full(first: First | None, now: float) -> Room | None:
-    """The limit that the first event before another waits for; the one with room last."""
+    """Return the limit that an event waits for; of several, the one with the latest time."""
     rooms = () if first is None else first.rooms
     full = [room for room in rooms if room.at > now or room.cost > room.amount]
     return max(full, key=lambda room: (room.cost > room.amount, room.at), default=None)
 
 
 def _expected(at: Standing, holds: tuple[Hold, ...]) -> float | None:
-    """When it starts, if every hold says when it is over and nobody before it takes its room."""
+    """Return the expected start; None if it is unknown, or an earlier event may delay it."""
     timed = [hold for hold in holds if hold.kind != "behind"]
     if any(hold.until is None for hold in timed):
         return None
@@ -291,7 +296,7 @@ def _expected(at: Standing, holds: tuple[Hold, ...]) -> float | None:
 
 
 def _free_slots(at: Standing) -> float:
-    """How many slots are free altogether; none where a worker does not say."""
+    """Return the number of free slots of all workers that report it."""
     return sum(
         worker.about.slots - worker.running
         for worker in at.workers

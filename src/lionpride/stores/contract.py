@@ -114,18 +114,18 @@ class Cancelled(Enum):
 
 
 class Store(Protocol):
-    """Where the events of one queue are kept.
+    """Interface of a store, which keeps the events of one queue.
 
     Attributes:
         queue: The name of the queue.
-        states: What this process holds, as a live Flow.
+        states: The events in this process, as a live Flow.
     """
 
     queue: str
     states: States
 
     def time(self) -> float:
-        """The time that ``due`` counts by: Unix time in seconds."""
+        """Return the store's time, by which ``due`` is compared: Unix time in seconds."""
 
     async def append(
         self,
@@ -293,29 +293,30 @@ class Store(Protocol):
     async def prune(
         self, statuses: Collection[EventStatus], *, limit: int | None = None
     ) -> list[Work]:
-        """Remove ended events, of each status the oldest endings first.
+        """Remove finished events; in each status, those that finished first are removed first.
 
         Returns:
-            Those that this process held.
+            The removed events that this process had.
         """
 
     async def remove(self, events: Sequence[Named]) -> None:
-        """Remove events that no worker has.
+        """Remove events that no worker has claimed.
 
         Raises:
-            NotFoundError, OperationError: if one is not here, or claimed; none is removed then.
+            NotFoundError: if one is unknown; none is removed then.
+            OperationError: if one is claimed; none is removed then.
         """
 
     async def counts(self) -> dict[EventStatus, int]:
-        """How many events are in each status, in O(1); PROCESSING counts what is claimed."""
+        """Return the number of events in each status, in O(1). PROCESSING counts claimed events."""
 
     async def events(
         self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
     ) -> list[Record]:
-        """A page of records by arrival number, above ``after``."""
+        """Return a page of records in order of arrival number, above ``after``."""
 
     async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
-        """The records of these ids, given as UUIDs or as text; None for one that is not here."""
+        """Return the records of these ids (UUIDs or texts); None for an unknown id."""
 
     async def find(self, uid: UUID | str) -> Work | None:
         """The event of an id: the one that this process has, or one made from its record.
@@ -355,7 +356,7 @@ class Store(Protocol):
         """Take off a bell, if it hangs."""
 
     async def close(self) -> None:
-        """Give back what the store has open; it may be called twice."""
+        """Release the store's resources; a second call has no effect."""
 
 
 @runtime_checkable

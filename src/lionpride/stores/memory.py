@@ -1,6 +1,6 @@
-"""The store in memory: the States are the truth, and a heap says what is next.
+"""Store in memory: the States are the data, and a heap gives their order.
 
-Every verb ends without suspending, so each is one atomic step of the event loop.
+No method suspends, so each is one atomic step of the event loop.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class MemoryStore(ByHand):
     """Keeps the events of one queue in this process.
 
     Args:
-        queue: The queue's name.
-        name: The name of the States; the queue's by default.
-        clock: The time as a Unix timestamp in seconds, for what becomes due later; by default
-            the machine's, or the event loop's if its time is virtual.
+        queue: Name of the queue.
+        name: Name of the ``states``; by default that of the queue.
+        clock: Returns the time as a Unix timestamp in seconds, for scheduled events. By default it
+            is the machine's clock, or the event loop's if its time is virtual.
     """
 
     # -- taking in ---------------------------------------------------------------------------

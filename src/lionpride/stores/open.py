@@ -1,4 +1,4 @@
-"""A store from what a user gives: nothing, a URL, or a store."""
+"""Stores from the ``store`` argument of an executor: None, a URL, or a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .url import redact, standard_url
 __all__ = ("open_store",)
 
 Options: TypeAlias = Mapping[str, tuple[Callable[[str], Any], str]]
-"""Options by name: how each is read, and what it takes."""
+"""Options by name: a function that parses each, and its accepted values."""
 
 _POSTGRES: Final = ("postgresql:", "postgres:")
 _OURS: Final = "lionpride_"
@@ -27,21 +27,20 @@ _FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 
 def open_store(store: Store | str | None, *, queue: str, name: str) -> Store:
-    """The store to use; nothing is opened or made yet.
+    """Return the store to use; nothing is opened or created yet.
 
     Args:
-        store: None or ``"memory://"`` for a new one in memory; ``"sqlite:///run.db"`` for a
-            file (``"sqlite:////abs/run.db"`` for an absolute path), with options of
-            ``SqliteStore`` behind a ``?``; ``"postgresql://user@host/database"``, with options of
-            ``PostgresStore`` behind a ``?``, with or without ``lionpride_`` before the name; or a
-            Store, taken as it is. A scheme may name a driver, as in ``postgresql+asyncpg://``,
-            which SQLAlchemy writes; the library uses its own driver.
-        queue: The queue of a new store.
-        name: The name of its States.
+        store: None or ``"memory://"`` for a new store in memory. ``"sqlite:///run.db"`` for a file
+            (``"sqlite:////abs/run.db"`` for an absolute path), with options of ``SqliteStore``
+            after a ``?``. ``"postgresql://user@host/database"``, with options of
+            ``PostgresStore`` after a ``?``, with or without the prefix ``lionpride_``. A scheme may
+            name a driver, as SQLAlchemy's ``postgresql+asyncpg://``; the library uses its own. A
+            Store is used as it is.
+        queue: Name of the queue of a new store.
+        name: Name of its ``states``.
 
     Raises:
-        ConfigurationError: for a URL of a kind that this version has no store for, or an option
-            that makes no sense.
+        ConfigurationError: for a URL of an unknown kind, or an invalid option.
     """
     if store is None:
         return MemoryStore(queue, name=name)

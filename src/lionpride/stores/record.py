@@ -1,4 +1,4 @@
-"""Record: an event as its store has it."""
+"""Record: an event in the form in which its store has it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ("Record",)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An event as its store has it, readable without its class.
+    """An event in the form in which its store has it, readable without its class.
 
     Attributes:
         number: The arrival number.
         kind: The registry key of its class.
         payload: ``event.to_dict("json")``.
-        ended: When it ended, a Unix timestamp in seconds; None if it has not, or its store does
-            not note it.
-        progress: What an attempt that runs has said of how far it is, as far as it is known here.
-        chunks: How many a stream that runs has yielded.
+        ended: The time at which it finished, a Unix timestamp in seconds; None if it has not
+            finished, or the store does not record the time.
+        progress: The last progress report of a running attempt, if it is known here.
+        chunks: Number of chunks that a running stream has yielded.
     """
 
     number: int
@@ -50,17 +50,17 @@ class Record:
 
     @property
     def attempt_number(self) -> int:
-        """``attempt``, by the name that it has in ``Execution``."""
+        """``attempt``, under its name in ``Execution``."""
         return self.attempt
 
     @property
     def failure_count(self) -> int:
-        """``tries``, by the name that it has in ``Execution``."""
+        """``tries``, under its name in ``Execution``."""
         return self.tries
 
     @classmethod
     def of(cls, event: Work, queue: str, status: EventStatus) -> Record:
-        """The record of an event that a store holds."""
+        """Return the record of an event that belongs to a store."""
         state = event.execution
         if state.arrival is None or state.priority is None:
             raise ValueError(f"{event!r} is held by no store")
@@ -86,10 +86,10 @@ class Record:
         )
 
     def event(self) -> Element:
-        """The event, in its class.
+        """Return the event as an object of its class.
 
         Raises:
             NotFoundError: if this process has not defined the class.
-            ValidationError: (pydantic's) if it no longer fits the class.
+            ValidationError: (pydantic's) if the data no longer fits the class.
         """
         return Element.from_dict(self.payload)

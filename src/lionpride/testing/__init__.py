@@ -1,4 +1,4 @@
-"""For tests of code that uses lionpride: virtual time, events that run inline, faulty stores."""
+"""Tools for tests of code that uses lionpride: virtual time, inline events, and faulty stores."""
 
 from .faults import VERBS, Fault, Faults, delay, fail, lose
 from .inline import inline

@@ -1,4 +1,4 @@
-"""Faults: a store that fails, is slow, or loses its answer, when the test says so."""
+"""Faults: a store that fails, is slow, or loses its answer, as the test specifies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Kind: TypeAlias = Literal["fail", "lose", "delay"]
 VERBS: Final = tuple(
     name for name, verb in vars(Store).items() if inspect.iscoroutinefunction(verb)
 )
-"""The verbs of a store that may fail: those that are awaited."""
+"""Methods of a store that can fail: those that are awaited."""
 
 _SHORT_WAYS: Final = frozenset(
     name
@@ -35,15 +35,15 @@ _SHORT_WAYS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens at one call.
+    """A fault at one call of a store's method.
 
     Attributes:
-        verb: Of which verb: ``"append"``, ``"claim"``, ``"settle"``, … (``VERBS``).
-        nth: At which of its calls, from 1 up.
-        kind: "fail": nothing is done, and the error raised. "lose": it is done, and the error
-            raised instead of the answer. "delay": it is done after ``seconds``.
-        seconds: How long a delay is, by the event loop's clock.
-        error: What is raised; by default a StoreError that names the fault.
+        verb: The method: ``"append"``, ``"claim"``, ``"settle"``, … (``VERBS``).
+        nth: The number of the call, from 1.
+        kind: "fail": nothing is done, and the error is raised. "lose": the call is carried out, and
+            the error is raised instead of the answer. "delay": it is carried out after ``seconds``.
+        seconds: Length of a delay, by the event loop's clock.
+        error: The error; by default a StoreError that names the fault.
     """
 
     verb: str
@@ -60,50 +60,50 @@ class Fault:
             raise ValidationError(f"seconds must be finite and >= 0, not {self.seconds!r}")
 
     def problem(self) -> Exception:
-        """What is raised."""
+        """Return the error to raise."""
         if self.error is not None:
             return self.error
         return StoreError(f"injected: call {self.nth} of {self.verb}: {self.kind}")
 
 
 def fail(verb: str, nth: int = 1, error: Exception | None = None) -> Fault:
-    """The nth call does nothing and raises.
+    """Return a fault: the nth call does nothing and raises an error.
 
     Raises:
-        ValidationError: if the store has no such verb, or ``nth`` is no whole number from 1 up.
+        ValidationError: if the store has no such method, or ``nth`` is not an integer >= 1.
     """
     return Fault(verb, nth, "fail", error=error)
 
 
 def lose(verb: str, nth: int = 1, error: Exception | None = None) -> Fault:
-    """The nth call does all and raises all the same, as when an acknowledgement is lost.
+    """Return a fault: the nth call is carried out and raises, as if its acknowledgement were lost.
 
     Raises:
-        ValidationError: as ``fail``.
+        ValidationError: see ``fail``.
     """
     return Fault(verb, nth, "lose", error=error)
 
 
 def delay(verb: str, seconds: float, nth: int = 1) -> Fault:
-    """The nth call takes so many seconds more.
+    """Return a fault: the nth call takes a number of seconds more.
 
     Raises:
-        ValidationError: as ``fail``, or if the seconds are not finite and >= 0.
+        ValidationError: see ``fail``; also if the seconds are not finite and >= 0.
     """
     return Fault(verb, nth, "delay", seconds)
 
 
 class Faults:
-    """A plan of faults, and the record of what has happened.
+    """A plan of faults, and a record of those that have happened.
 
     >>> faults = Faults(fail("append", nth=2), lose("settle"))
-    >>> executor = Desk(store=faults.around(MemoryStore()))
+    >>> executor = Emails(store=faults.around(MemoryStore()))
 
     Args:
-        faults: What is to happen; at one call, all that name it, delays first.
+        faults: The planned faults. If several name one call, all apply, delays first.
 
     Attributes:
-        calls: How often each verb was called.
+        calls: Number of calls of each method.
         happened: The faults that have happened, in order.
     """
 
@@ -124,18 +124,19 @@ class Faults:
         kinds: Collection[Kind] = ("fail", "lose", "delay"),
         longest: float = 1.0,
     ) -> Faults:
-        """Faults by chance, the same for the same seed: whether a call is hit depends on nothing
-        but the seed, the verb, and how often it was called before.
+        """Return random faults, which are the same for the same seed.
+
+        The seed, the method and the number of its call alone decide whether a call has a fault.
 
         Args:
-            seed: Of the dice.
-            rate: The part of the calls that is hit, 0 to 1.
-            verbs: Of which verbs.
-            kinds: What may happen.
+            seed: Seed of the random numbers.
+            rate: Share of the calls that have a fault, 0 to 1.
+            verbs: The methods that have faults.
+            kinds: The possible kinds.
             longest: The longest delay, in seconds.
 
         Raises:
-            ValidationError: if the rate is not between 0 and 1, or the store has no such verb.
+            ValidationError: if the rate is not between 0 and 1, or the store has no such method.
         """
         if not 0 <= rate <= 1:
             raise ValidationError(f"rate must be between 0 and 1, not {rate!r}")
@@ -154,15 +155,15 @@ class Faults:
         return faults
 
     def around(self, store: S) -> S:
-        """The store with these faults; typed as what it wraps.
+        """Return the store with these faults; it has the type of the wrapped store.
 
-        It has the verbs of the contract alone: the short ways of the store in memory and of the
-        one in a file, which the engine takes where it can, would not meet a fault.
+        It has only the methods of the contract. It lacks the fast paths of the stores in memory and
+        in SQLite, which the engine prefers, as calls of these would not meet a fault.
         """
         return cast("S", _Faulty(store, self))
 
     async def call(self, verb: str, work: Callable[..., Any], *args: Any, **how: Any) -> Any:
-        """Call a verb, with whatever is to happen at this call of it."""
+        """Call a method, with the fault that is planned for this call."""
         self.calls[verb] += 1
         faults = self._plan(verb, self.calls[verb])
         self.happened += faults

@@ -1,4 +1,4 @@
-"""Inline: an executor that runs an event as it is appended, for tests of what appends."""
+"""Inline execution: an executor that runs an event as it is appended, for tests of callers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _OPEN = (EventStatus.PENDING, EventStatus.PROCESSING)
 
 
 def inline(kind: type[X]) -> type[X]:
-    """The same executor class, but ``append`` returns when the event has ended.
+    """Return a subclass whose ``append`` returns when the event has finished.
 
-    An event that ends FAILED, CANCELLED or ABORTED has ``append`` raise its error. All else that
-    is due runs too, in the order it always has; what is to start later (``delay``, ``at``) stays
-    pending. An event that is tried again later is waited for: in virtual time at no cost.
-    ``async with`` starts nothing in the background.
+    If an event finishes as FAILED, CANCELLED or ABORTED, ``append`` raises its error. Other due
+    events run too, in their usual order. An event that is scheduled for later (``delay``, ``at``)
+    stays pending. If a retry is due later, ``append`` waits for it; in virtual time this takes no
+    time. ``async with`` starts nothing in the background.
 
     >>> executor = inline(Mailer)()
 
@@ -37,7 +37,7 @@ def inline(kind: type[X]) -> type[X]:
 
 
 class _Inline(Executor):
-    """What stands before the executor class."""
+    """Methods that override those of the executor class."""
 
     async def append(self, event: E, priority: float | None = None, **how: Any) -> E:
         held = await super().append(event, priority, **how)
@@ -58,12 +58,12 @@ class _Inline(Executor):
         return held
 
     async def _raise(self, event: Event) -> None:
-        """Raise the error of an event that has ended badly."""
+        """Raise the error of an event that did not complete."""
         if event.status in _RAISED:
             await self.result(event)
 
     async def _run_through(self, event: Event) -> None:
-        """Run what is due until the event has ended; or is to start later."""
+        """Run due events until the event has finished, or is scheduled for later."""
         processor = await self._ready()
         while event.status in _OPEN and event.execution.arrival is not None:
             if processor.paused:

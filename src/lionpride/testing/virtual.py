@@ -1,11 +1,11 @@
-"""A loop whose time is virtual: a test that sleeps for an hour takes a millisecond.
+"""Event loop with virtual time: a test that sleeps for an hour takes a millisecond.
 
-``loop.time()`` stands still while callbacks run. When nothing is ready, the loop jumps to the next
-timer instead of sleeping. Work that leaves the loop (threads, sockets, pipes) is real: time stands
-still while an executor thread works, and a loop that watches files asks them before it jumps.
+``loop.time()`` stands still while callbacks run. If no callback is ready, the loop jumps to the
+next timer instead of sleeping. Work outside the loop (threads, sockets, pipes) takes real time:
+virtual time stands still while an executor thread works, and files are polled before a jump.
 
-Nothing ready and nothing scheduled means that no callback can ever run again. A real loop would
-sleep for ever; this one raises, so that the test fails at once and says why.
+If no callback is ready and no timer is set, no callback can ever run again. A real loop would sleep
+without end. This loop raises an error, so the test fails at once with a reason.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 START: Final = 1_000.0
-"""The virtual second at which a loop starts: not zero, so that zero is never taken for a time."""
+"""The time at which a loop starts, in seconds; not 0, so that 0 cannot be mistaken for a time."""
 
 THREAD_PATIENCE: Final = 1.0
 """Real seconds that a loop without timers waits for another thread to wake it."""
 
 
 class _Jumper(selectors.DefaultSelector):
-    """Answers like the selector that it extends, but lets the clock jump instead of waiting."""
+    """A selector that lets the clock jump instead of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class _Jumper(selectors.DefaultSelector):
         return self._wait_for_outside()
 
     def _wait_for_outside(self) -> list[tuple[selectors.SelectorKey, int]]:
-        """No timer is left: only a file or another thread can still wake the loop."""
+        """Wait for a file or another thread: no timer is set that could wake the loop."""
         if len(self.get_map()) > 1:  # more than the loop's own wake-up pipe
             return super().select(None)
         if threading.active_count() > 1:
@@ -70,11 +70,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ``run_virtual``.
 
     Args:
-        start: What its clock shows first, in seconds.
+        start: The time at the start, in seconds.
 
     Attributes:
-        threads: Calls that run in a thread now, an executor's or that of a store in a file; time
-            stands still for them.
+        threads: Number of calls that run in a thread now, of an executor or a SQLite store. Time
+            stands still during these calls.
     """
 
     def __init__(self, start: float = START) -> None:
@@ -85,14 +85,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector.loop = self
 
     def time(self) -> float:
-        """The virtual seconds."""
+        """Return the virtual time in seconds."""
         return self._virtual_now
 
     def jump(self, timeout: float) -> None:
-        """Set the clock to the next timer, or ``timeout`` seconds on.
+        """Set the clock to the next timer, or ``timeout`` seconds ahead.
 
-        To the timer's own time where it can be seen: ``now + (when - now)`` is not always
-        ``when``, and a test may compare exact times.
+        If the timer is known, its own time is used: ``now + (when - now)`` is not always ``when``,
+        and a test may compare exact times.
         """
         timers = getattr(self, "_scheduled", None)
         target = timers[0].when() if timers else self._virtual_now + timeout
@@ -104,7 +104,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """As ``loop.run_in_executor``; time stands still until the call has ended."""
+        """Run a function in a thread, as any loop does; time stands still during the call."""
         future = super().run_in_executor(executor, func, *args)
         self.threads += 1
         future.add_done_callback(self._thread_done)
@@ -114,7 +114,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.threads -= 1
 
     async def shutdown_default_executor(self, *args: Any) -> None:
-        """As of any loop."""
+        """Shut down the default executor, as any loop does."""
         self.threads += 1  # the pool is joined in a thread, which needs real time
         try:
             await super().shutdown_default_executor(*args)
@@ -123,19 +123,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, T], *, start: float = START) -> T:
-    """Run a coroutine to its end in a new VirtualLoop and return its result, as ``asyncio.run``.
+    """Run a coroutine in a new VirtualLoop and return its result, as ``asyncio.run`` does.
 
     Raises:
-        RuntimeError: if it waits for what can never happen.
+        RuntimeError: if the coroutine waits for something that can never happen.
     """
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(start)) as runner:
         return runner.run(coroutine)
 
 
 def virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Make a plain function of an async one, that runs it in virtual time.
+    """Make a plain test function of an async one; it runs in virtual time.
 
-    So pytest runs the test by itself, no plugin is needed, and one that is there leaves it alone.
+    pytest runs it without a plugin, and plugins for async tests leave it alone.
 
     >>> @virtual_time
     ... async def test_it():

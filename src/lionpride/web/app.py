@@ -34,23 +34,24 @@ def app(
     secret: str | bytes | None = None,
     name: str | None = None,
 ) -> Gate:
-    """A page that shows what is going on; mount it in FastAPI, Starlette, Django, or serve it.
+    """Return a web page that shows the events of a store, as an ASGI application.
 
-    It opens nothing before the first request. Give an executor to see it from inside: its limits,
-    what it holds in memory, and buttons to pause it.
+    Serve it, or mount it in FastAPI, Starlette or Django. Nothing is opened before the first
+    request. For an executor, the page also shows its limits and its events in memory, and can pause
+    it.
 
     Args:
-        source: An executor, in whose event loop the page has to be served; a store; or the URL
-            of a store, or the path of its file, of which all queues are shown.
-        authorize: ``authorize(request, what)``, perhaps async, says whether a Starlette request
-            may do ``what``: "look", "retry", "cancel", "pause", "resume", "limit" or "probe",
-            which ``/healthz`` and ``/metrics`` ask for. Without it, a request from this machine
-            that has the page's token may look, no request may do anything, and every request may
-            probe. The URL with the token is logged at the first request without it.
-        secret: Text or bytes of at least 16 characters. Give the same to all processes that serve
-            one page, so that each accepts the forms and the token of the others. By default it is
+        source: An executor, in whose event loop the page has to be served; or a store; or the URL
+            of a store or the path of a SQLite file, for all its queues.
+        authorize: ``authorize(request, what)``, plain or async, returns True if a Starlette request
+            may do ``what``: "look", "retry", "cancel", "pause", "resume", "limit", or "probe" (for
+            ``/healthz`` and ``/metrics``). Without it, only requests from this machine with the
+            page's token may look, no request may act, and every request may probe. The URL with
+            the token is logged at the first request without it.
+        secret: Text or bytes of at least 16 characters. Processes that serve one page need the same
+            secret, so that each accepts the forms and the token of the others. By default it is
             random, and new at each start.
-        name: What stands at the top of the page; by default the queue's name, or the file's.
+        name: Title of the page; by default the name of the queue, or of the file.
 
     Raises:
         ConfigurationError: if ``source`` is none of these, or ``secret`` is too short.
@@ -59,7 +60,7 @@ def app(
 
 
 def gate_of(desk: Desk) -> Gate:
-    """Return the application over a desk."""
+    """Return the application for a page."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -69,7 +70,7 @@ def gate_of(desk: Desk) -> Gate:
             await desk.close()
 
     async def trouble(_: Request, error: Exception) -> Response:
-        """The store cannot be asked, or what is asked for makes no sense there."""
+        """Answer that the store is not available, or cannot answer the query."""
         return plain(f"{error}\n", 503)
 
     static = str(resources.files(__package__) / "static")
@@ -95,14 +96,14 @@ def gate_of(desk: Desk) -> Gate:
 
 
 class Gate:
-    """Lets in who may look, and says on every answer what a browser may do with it.
+    """Checks access, and adds security headers to every response.
 
     Args:
         inside: The pages.
-        desk: Who decides.
+        desk: The page's context, with its access rules.
 
     Attributes:
-        token: What opens a page without a hook; empty if there is a hook.
+        token: The token of the page's URL; empty if there is a hook.
     """
 
     def __init__(self, inside: Starlette, desk: Desk) -> None:
@@ -111,7 +112,7 @@ class Gate:
         self.token = desk.access.token
 
     async def aclose(self) -> None:
-        """Give back what was opened; a server closes only the app that it serves itself."""
+        """Close the stores that were opened; a server closes only the app that it serves itself."""
         await self._desk.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

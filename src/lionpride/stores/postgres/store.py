@@ -1,4 +1,4 @@
-"""The store in a PostgreSQL database: the rows are the truth, and a commit makes a step safe."""
+"""Store in a PostgreSQL database: the rows are the data, and a commit makes a change durable."""
 
 from __future__ import annotations
 
@@ -28,32 +28,33 @@ from .sweeping import Sweep, Swept
 __all__ = ("PostgresStore",)
 
 AGAIN: Final = 1.0
-"""Seconds until completions are tried again that could not be written."""
+"""Seconds until completions that could not be written are tried again."""
 
 
 class PostgresStore(Claims):
-    """Keeps the events of one queue in a PostgreSQL database that many machines may share.
+    """Keeps the events of one queue in a PostgreSQL database, which many machines can share.
 
     Args:
-        url: The server and the database, as ``postgresql://user:password@host:5432/database``.
-        queue: The queue's name.
-        name: The name of the States; the queue's by default.
-        schema: The schema that holds the tables; it is made if there is none.
-        prefix: What each table's name begins with.
-        lease: Seconds after which a claim lapses, if its process gives no sign of life.
-        patience: Seconds for which a step is tried again while the server cannot be had.
-        connections: How many connections there may be, beside one that listens and one for
-            signs of life.
-        listen: Whether to listen to what other processes do; without it they are looked for.
-        poll: Seconds between two looks, about, where nothing is heard.
-        pgbouncer: Whether transactions may each get another connection, as from PgBouncer in
-            transaction mode: then no statement is prepared, and nothing is listened to.
-        shown: How many events at rest the ``states`` show: the newest taken in or settled here.
-        retain: How many ended events stay, or for how long; None: all, for ever.
-        clock: The time as a Unix timestamp in seconds, in place of the server's own.
+        url: Server and database, as ``postgresql://user:password@host:5432/database``.
+        queue: Name of the queue.
+        name: Name of the ``states``; by default that of the queue.
+        schema: Schema of the tables; it is created if it does not exist.
+        prefix: Prefix of the names of the tables.
+        lease: Seconds without a heartbeat after which the claims of a process expire.
+        patience: Seconds for which operations are tried again while the server is unavailable.
+        connections: Maximum number of connections, in addition to one that listens and one for
+            heartbeats.
+        listen: True to receive notifications of other processes; False to poll for changes.
+        poll: Approximate seconds between two polls, if notifications are not received.
+        pgbouncer: True for a pooler in transaction mode, such as PgBouncer. No statement is
+            prepared then, and notifications are not used.
+        shown: Maximum number of pending or finished events in ``states``: the newest that were
+            appended or settled here.
+        retain: Number of finished events to keep, or a timedelta; None to keep all.
+        clock: Returns the time as a Unix timestamp in seconds, in place of the server's clock.
 
     Raises:
-        ConfigurationError: names an option that makes no sense; nothing is opened or made then.
+        ConfigurationError: if an option is invalid; nothing is opened or created then.
     """
 
     # -- settling ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The store in one SQLite file: the rows are the truth, and a commit makes a step safe."""
+"""Store in one SQLite file: the rows are the data, and a commit makes a change durable."""
 
 from __future__ import annotations
 
@@ -46,25 +46,26 @@ _SWEEP: Final = 1.0
 
 
 class SqliteStore(Manage):
-    """Keeps the events of one queue in a file that many processes of a machine may share.
+    """Keeps the events of one queue in a file, which many processes of a machine can share.
 
     Args:
-        path: The file; it is made if there is none.
-        queue: The queue's name.
-        name: The name of the States; the queue's by default.
-        synchronous: "FULL": what was committed survives a power cut. "NORMAL": it survives a
-            killed process; a power cut may take the last commits, and never half of one.
-        lease: Seconds after which a claim lapses, if its process gives no sign of life.
-        patience: Seconds to wait for another program that writes the file.
-        shown: How many events at rest the ``states`` show: the newest taken in or settled here.
-        retain: How many ended events stay in the file, or for how long; None: all, for ever.
-        mode: The permissions of a new file, its log and its lock file; those of a file that exists
-            stay as they are.
-        clock: The time as a Unix timestamp in seconds; by default the machine's. In a loop whose
-            time is virtual, that is the clock for what becomes due.
+        path: Path of the file; it is created if it does not exist.
+        queue: Name of the queue.
+        name: Name of the ``states``; by default that of the queue.
+        synchronous: "FULL": commits survive a power cut. "NORMAL": commits survive a killed
+            process; a power cut may lose the last ones, each as a whole.
+        lease: Seconds without a heartbeat after which the claims of a process expire.
+        patience: Seconds to wait for another program that is writing to the file.
+        shown: Maximum number of pending or finished events in ``states``: the newest that were
+            appended or settled here.
+        retain: Number of finished events to keep, or a timedelta; None to keep all.
+        mode: Permissions of a new file, its log and its lock file. The permissions of an existing
+            file are not changed.
+        clock: Returns the time as a Unix timestamp in seconds; by default the machine's clock. If
+            the event loop's time is virtual, scheduled events follow the loop's clock.
 
     Raises:
-        ConfigurationError: names an option that makes no sense; nothing is opened or made then.
+        ConfigurationError: if an option is invalid; nothing is opened or created then.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
