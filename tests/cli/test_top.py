@@ -100,12 +100,19 @@ async def test_of_a_store_that_others_run_all_are_paused(
     await desk.store.close()
 
 
-async def test_of_a_store_in_memory_that_nobody_runs_nothing_can_be_paused(
-    snapshot: SnapshotAssertion,
-) -> None:
-    async with Top(Office(Desk().store), "here") as top:
+async def test_a_store_in_memory_is_paused_for_the_executors_that_use_it() -> None:
+    desk = Desk()
+    page = await desk.append(Page())
+    async with Top(Office(desk.store), "here") as top:
         await top.look()
-        assert await pressed(top, "p") == snapshot
+        assert "Start no more events" in await pressed(top, "p")
+        await top.press("y")
+        await desk.forward()
+        assert page.status is EventStatus.PENDING
+        assert "Start events again" in await pressed(top, "p")
+        await top.press("y")
+    await desk.forward()
+    assert page.status is EventStatus.COMPLETED
 
 
 async def test_it_draws_in_a_terminal_and_ends_with_q(tmp_path: Path) -> None:

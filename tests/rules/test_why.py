@@ -144,7 +144,10 @@ def test_each_is_one_line(how: dict[str, Any], lines: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("until", "words"),
-    [(NOW + 9, "it goes on in 9 s (at "), (FOR_EVER, "paused by hand: resume it on its page")],
+    [
+        (NOW + 9, "it goes on in 9 s (at "),
+        (FOR_EVER, "paused by hand: resume it with"),
+    ],
 )
 def test_a_pause_says_when_it_ends_or_who_ends_it(until: float, words: str) -> None:
     (hold,) = explain(standing(paused=until)).holds

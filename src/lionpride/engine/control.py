@@ -11,13 +11,15 @@ from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
-from ..errors import OperationError, StoreError
+from ..errors import OperationError, StoreError, ValidationError
+from ..model.codec import safe_repr
 from ..model.execution import EventStatus
 from ..rules.fleet import fleet_limits
 from ..rules.metering import Limits
 from ..stores.contract import Foreign, Immediate, Store
+from ..stores.halting import Halting, is_halted
 from .background import Background
 from .intake import Intake
 from .lifespan import Factory, Lifespan
@@ -27,6 +29,9 @@ from .settings import arguments, seconds
 __all__ = ("Control",)
 
 T = TypeVar("T")
+
+Scope: TypeAlias = Literal["executor", "queue"]
+"""What a pause holds for: one executor, or every worker of the queue."""
 
 _LONGEST = 366 * 86400.0
 
@@ -150,22 +155,62 @@ class Control(Intake):
 
     # -- holding and letting go --------------------------------------------------------------
 
-    async def pause(self) -> None:
-        """Start no more events until ``resume()``. Running events continue to their end.
+    async def pause(self, scope: Scope = "executor") -> None:
+        """Start no more events until ``resume()``; what runs goes on, and events are accepted.
 
-        The method returns at once. Events are still accepted, and wait. The pause holds for this
-        executor only: other processes on the same store go on, and a restart does not keep it.
-        ``stop()`` and ``start()`` do not end it.
+        A pause of the executor holds for this object alone: other executors and processes that
+        work on the queue go on, and a restart ends it. ``stop()`` and ``start()`` do not end it.
+
+        A pause of the queue is stored with the queue. It holds for every worker in every process,
+        also one that starts later, until ``resume(scope="queue")``. Other queues of the store go
+        on. In memory it holds for every executor that uses the store object.
+
+        The two are independent: an event starts if neither holds. It returns at once.
+
+        Args:
+            scope: "executor" or "queue".
+
+        Raises:
+            ValidationError: for another scope.
+            OperationError: if the store cannot pause its queue.
         """
-        await (await self._ready()).pause()
+        if _is_of_queue(scope):
+            await self._halting().halt()
+        else:
+            await (await self._ready()).pause()
 
-    async def resume(self) -> None:
-        """Start events again after ``pause()``. Without a pause, nothing happens."""
-        await (await self._ready()).resume()
+    async def resume(self, scope: Scope = "executor") -> None:
+        """Start events again, after a ``pause()`` of this scope; without one, nothing happens.
+
+        Args:
+            scope: "executor" or "queue". "queue" also ends a pause by `lionpride top` or the page,
+                but no wait that a service has asked for (``RateLimited``).
+
+        Raises:
+            ValidationError: for another scope.
+            OperationError: if the store cannot pause its queue.
+        """
+        if not _is_of_queue(scope):
+            await (await self._ready()).resume()
+        elif await is_halted(store := self._halting()):
+            await store.halt(0.0)
+
+    def _halting(self) -> Halting:
+        """The store, as one that can pause its queue.
+
+        Raises:
+            OperationError: if it cannot.
+        """
+        if not isinstance(self._store, Halting):
+            raise OperationError(
+                f"a {type(self._store).__name__} cannot pause its queue: pause each executor, or "
+                "give the store halt() and halted() (see lionpride.stores.halting)"
+            )
+        return self._store
 
     @property
     def paused(self) -> bool:
-        """True between ``pause()`` and ``resume()``."""
+        """Return True if this executor is paused; a pause of the queue does not count."""
         return self.processor is not None and self.processor.paused
 
     async def drain(
@@ -332,6 +377,20 @@ class Control(Intake):
                 "as %s (%s): start a worker of the release that appended them",
                 *(self.states.name, one.kind, one.example, one.reason),
             )
+
+
+def _is_of_queue(scope: object) -> bool:
+    """Return True for the scope "queue", False for "executor".
+
+    Raises:
+        ValidationError: for anything else.
+    """
+    if scope not in ("executor", "queue"):
+        raise ValidationError(
+            f"scope must be 'executor' or 'queue', got {safe_repr(scope)}: 'executor' is this "
+            "executor alone, 'queue' every worker of its queue in every process"
+        )
+    return scope == "queue"
 
 
 def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:

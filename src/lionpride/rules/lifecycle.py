@@ -43,6 +43,7 @@ from ..model.work import Work
 __all__ = (
     "ARROWS",
     "BY_HAND",
+    "FOR_EVER",
     "MAX_DENIALS",
     "MAX_INTERRUPTIONS",
     "RELEASED",
@@ -183,6 +184,9 @@ class Ending:
 
 Outcome: TypeAlias = Completion | Ending
 """What came of a claim."""
+
+FOR_EVER: Final = 253_402_300_799.0
+"""Until when a queue is paused that was paused by hand: the end of the year 9999."""
 
 RELEASED: Final = Ending(EventStatus.PENDING)
 """Claimed, but not run: back as it was."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from math import inf
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ..model.execution import EventStatus
 from .fleet import Starts
+from .lifecycle import FOR_EVER
 from .limits import Account, Limit
 from .metering import Limits
 
@@ -23,9 +24,6 @@ __all__ = (
     "limits_at_work",
     "room_of",
 )
-
-FOR_EVER: Final = 253_402_300_799.0
-"""Until when a queue is paused that somebody has paused by hand: the end of the year 9999."""
 
 
 class Unreadable(NamedTuple):

@@ -173,7 +173,10 @@ def _of_its_own(at: Standing) -> Iterator[Hold]:
             yield Hold("due", f"it is not due: {when}", at.due)
     if at.paused is not None and at.paused > at.now:
         if at.paused >= FOR_EVER:
-            text = "the whole queue is paused by hand: resume it on its page or in `lionpride top`"
+            text = (
+                'the whole queue is paused by hand: resume it with executor.resume(scope="queue"), '
+                "on its page or in `lionpride top`"
+            )
             yield Hold("queue paused", text)
         else:
             text = (

@@ -15,6 +15,7 @@ from ..model.element import as_id
 from ..model.execution import TERMINAL, EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import (
+    FOR_EVER,
     after_expiry,
     apply,
     cancelled_while_waiting,
@@ -241,6 +242,15 @@ class ByHand(Ringing):
 
         return Record.of(event, self.queue, self._status(self._number(event), event))
 
+    async def halt(self, until: float = FOR_EVER) -> None:
+        """See ``Halting``."""
+        self._waiting.pause_until(until)
+        self._bells.ring_ready()
+
+    async def halted(self) -> float:
+        """See ``Halting``."""
+        return self._waiting.paused_until or 0.0
+
     async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         from ..rules.standing import First, Standing  # late: running needs neither
         from .asked import rooms_here, workers_here  # late: as above
@@ -252,7 +262,7 @@ class ByHand(Ringing):
         state, status, now = event.execution, self._status(number, event), self._clock()
         waits = status is _PENDING
         is_due = waits and (state.due is None or state.due <= now)
-        paused, ahead, first = self._waiting.seconds_paused(), 0, None
+        ahead, first = 0, None
         if is_due:
             ahead, head = await self._ahead(state.priority or 0.0, number)
             if head is not None:
@@ -271,7 +281,7 @@ class ByHand(Ringing):
             due=state.due if waits else None,
             expires=state.expires,
             ahead=ahead,
-            paused=None if paused is None else now + paused,
+            paused=self._waiting.paused_until,
             rooms=rooms_here(limits, event, self._given_clock, now) if waits else (),
             workers=tuple(workers_here(self._about)),
             first=first,

@@ -1,20 +1,21 @@
-"""What a store offers beside, if all who work on its queue can be told to start nothing."""
+"""Pause of a whole queue, for every worker in every process."""
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from ..rules.standing import FOR_EVER
+from ..rules.lifecycle import FOR_EVER
 
 __all__ = ("FOR_EVER", "Halting", "is_halted")
 
 
 @runtime_checkable
 class Halting(Protocol):
-    """Holds back the whole queue, for whoever works on it, in whatever process, now or later.
+    """A store that can pause its queue for every worker, in every process, now or later.
 
-    It is where claims look anyway, since a service may have asked the queue to wait
-    (``RateLimited``): so it costs them nothing. What runs, runs on.
+    The pause is stored where claims look anyway, since a service may have asked the queue to wait
+    (``RateLimited``), so it costs claims nothing. What runs goes on. In memory it holds for every
+    executor that uses the store object.
     """
 
     async def halt(self, until: float = FOR_EVER) -> None:

@@ -110,6 +110,16 @@ class Waiting:
         self._paused = max(self._paused or 0.0, self._clock() + seconds)
         self.mixed = True
 
+    def pause_until(self, until: float) -> None:
+        """Let nobody take anything out before this time, whatever was asked for before."""
+        self._paused = until
+        self.mixed = True
+
+    @property
+    def paused_until(self) -> float | None:
+        """The time before which nothing is to be had; None if something may be."""
+        return None if self.seconds_paused() is None else self._paused
+
     def seconds_paused(self) -> float | None:
         """How long nothing is to be had yet; None if something may be."""
         if self._paused is None:
