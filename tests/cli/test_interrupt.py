@@ -1,4 +1,4 @@
-"""Ctrl-C: once to drain, twice to stop at once; nothing is lost without being named."""
+"""Ctrl-C: once to stop, twice to interrupt at once; nothing is lost without being named."""
 
 import contextlib
 import fcntl

@@ -102,7 +102,7 @@ def test_a_queue_of_any_name_takes_all_classes_of_a_module(place):
 
 
 @over_kept
-def test_it_waits_for_more_and_drains_when_it_is_told_to_end(place, snapshot):
+def test_it_waits_for_more_and_stops_when_it_is_told_to_end(place, snapshot):
     put(place, "job.py:Held", 3)
     with working(place, "job.py:Held", "--concurrency", "1") as process:
         assert process.stdout.readline() == "running\n"

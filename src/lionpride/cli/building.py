@@ -34,7 +34,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def add_grace(parser: argparse.ArgumentParser) -> None:
-    """Add the option that limits how long a drain takes."""
+    """Add the option that limits how long what runs may take to finish."""
     parser.add_argument(
         "--grace",
         metavar="S",

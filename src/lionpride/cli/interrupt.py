@@ -1,6 +1,7 @@
-"""Ctrl-C and SIGTERM: the first asks a run to drain, the second stops it at once.
+"""Ctrl-C and SIGTERM: the first stops a run, the second interrupts what runs at once.
 
-A drain has a grace time. When it is over, what still runs is interrupted.
+After the first, nothing more is started, and what runs may finish within a grace time. When that
+is over, what still runs is interrupted.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ class Interrupts:
 
     Attributes:
         grace: As given; the run interrupts what still runs then.
-        drain: Set at the first signal: start nothing more, let finish what runs.
-        halt: Set at the second: stop what runs.
+        stop: Set at the first signal: start nothing more, let what runs finish.
+        halt: Set at the second: interrupt what runs.
         status: The exit status, 128 and the number of the first signal; 0 while there was none.
     """
 
     def __init__(self, grace: float = GRACE) -> None:
         self.grace = grace
-        self.drain = asyncio.Event()
+        self.stop = asyncio.Event()
         self.halt = asyncio.Event()
         self.status = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,7 +109,7 @@ class Interrupts:
             ended: Set when nothing runs any more.
             broken: Set when something went wrong, which is a reason to stop, as a signal is.
         """
-        await first_of(ended, broken, self.drain)
+        await first_of(ended, broken, self.stop)
         await first_of(ended, self.halt, within=self.grace)
 
     def sum_up(self, interrupted: int, *, is_stored: bool) -> str:
@@ -135,7 +136,7 @@ class Interrupts:
         if self._called:
             self._end(128 + number)
         elif first and not self._over:
-            self._tell(self.drain)
+            self._tell(self.stop)
             self._latest = self._end_soon(self.status, self.grace + REST, " after the grace time")
         elif not self.halt.is_set():
             self._tell(self.halt)

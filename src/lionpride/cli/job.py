@@ -1,4 +1,4 @@
-"""One run from its first line to its summary: feed, watch, drain when asked, and sum up."""
+"""One run from its first line to its summary: feed, watch, stop when asked, and sum up."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class Job:
 
     async def _work(self, interrupts: Interrupts) -> None:
         """Wait for what there is to run, run it, and stop when asked."""
-        intake, stops = self.intake, (interrupts.drain, self.broken)
+        intake, stops = self.intake, (interrupts.stop, self.broken)
         enough = intake.full if self.plan.source.whole else intake.begun
         await first_of(enough, intake.ended, *stops)
         if any(stop.is_set() for stop in stops):
@@ -177,14 +177,14 @@ class Job:
         if await is_halted(store):
             self._say(
                 f"queue {store.queue} is paused by hand: nothing starts until it is resumed, on "
-                "its page or in `lionpride top`"
+                'its page, in `lionpride top`, or with executor.resume(scope="queue")'
             )
         async with background(self._process()) as ended:
             async with background(self._settle_all()) as settled:
-                await first_of(settled, ended, interrupts.drain, self.broken)
+                await first_of(settled, ended, interrupts.stop, self.broken)
             await self.executor.stop()
             before = self.tally.interrupted
-            if interrupts.drain.is_set():
+            if interrupts.stop.is_set():
                 self._say_stopping(interrupts)
             await interrupts.let_finish(ended, self.broken)
         if interrupted := self.tally.interrupted - before:

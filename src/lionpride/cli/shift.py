@@ -165,12 +165,12 @@ class Shift:
         await self._say_what_waits()
         async with background(self._run_all()) as ended:
             async with background(self._until_empty()) as empty:
-                await first_of(ended, empty, interrupts.drain, self.broken)
+                await first_of(ended, empty, interrupts.stop, self.broken)
             self.stopping.set()
             for executor in self.executors:
                 await executor.stop()
             running, before = len(self.tally.running), self.tally.interrupted
-            if interrupts.drain.is_set() and (running or not self.quiet):
+            if interrupts.stop.is_set() and (running or not self.quiet):
                 self.screen.note(
                     f"stopping: {running:,} running may finish within {interrupts.grace:g} s; "
                     f"{interrupts.again} ends at once"
@@ -259,7 +259,9 @@ class Shift:
             except StoreError:  # the run waits for the store, or says what is wrong
                 return
             parts.append(f"{store.queue} ({waiting:,} pending{paused})")
-        self.screen.note(f"working on {', '.join(parts)} of {self.store}; Ctrl-C drains")
+        self.screen.note(
+            f"working on {', '.join(parts)} of {self.store}; Ctrl-C stops: what runs may finish"
+        )
 
     def _say_always(self, text: str) -> None:
         self.screen.note(text)

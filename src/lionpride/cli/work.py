@@ -154,7 +154,7 @@ async def _work(
             _check_queue(executors, target)
         with interrupts.listen():
             async with background(_start_all(jobs, executors, place)) as started:
-                await first_of(started, interrupts.drain)
+                await first_of(started, interrupts.stop)
         if not interrupts.status:
             if not options.quiet:
                 await _say_what_waits_elsewhere(executors, place)
