@@ -13,11 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import lionpride
 from lionpride import Event, Executor, Limit, LionprideError, Processor, Retry, job
+from lionpride.cli import make_parser
 from lionpride.engine.factory import Settings
 from lionpride.engine.terms import Asked
 from lionpride.stores.open import open_store
 from lionpride.view.office import Office
 from lionpride.view.prometheus import Prometheus
+from tools import cli_options
 
 REFERENCE = ROOT / "docs" / "reference"
 
@@ -172,3 +174,20 @@ def test_each_error_is_listed_with_its_other_base_classes() -> None:
         if name in listed
     }
     assert listed == bases
+
+
+# ---------------------------------------------------------------------------------------- commands
+
+
+def test_the_options_of_each_command_are_part_of_the_page() -> None:
+    text = (REFERENCE / "cli.md").read_text(encoding="utf-8")
+    assert sorted(cli_options.MARKER.findall(text)) == sorted(make_parser()[1])
+
+
+def test_the_page_of_a_command_has_its_usage_and_each_option() -> None:
+    text = cli_options.with_options("# run\n\n<!-- options: run -->\n")
+    assert "lionpride run --input FILE" in text
+    assert "| `--input FILE` |" in text
+    assert "(default: 25)" in text
+    assert "--help" not in text
+    assert "%" not in text

@@ -1,4 +1,4 @@
-"""Hooks of MkDocs for `make docs`: pages and links that lie outside `docs`.
+"""Hooks of MkDocs for `make docs`: options of commands, pages and links outside `docs`.
 
 A document links to files of the repository, such as ARCHITECTURE.md or a folder of tests. Those
 links work in the repository. For the site, the documents at the root and the examples become pages,
@@ -11,6 +11,7 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
+from cli_options import with_options
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
@@ -45,7 +46,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Rewrite the links of a page that lead out of `docs`, or into it from outside."""
+    """Write the options of commands, and rewrite links that lead out of `docs`, or into it."""
     name = page.file.src_uri
     folder = _SOURCES.get(name, DOCS / name).parent
 
@@ -60,7 +61,7 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         anchor = "" if where == "index.md" else found["anchor"] or ""
         return f"[{found['text']}]({relative}{anchor})"
 
-    return _LINK.sub(rewrite, markdown)
+    return _LINK.sub(rewrite, with_options(markdown))
 
 
 def in_site(path: Path) -> str | None:

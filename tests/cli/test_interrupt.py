@@ -271,7 +271,7 @@ def test_a_task_of_an_events_own_is_cancelled_at_the_end(place):
 @pytest.mark.parametrize(("ended", "left"), [((), "abc"), ((2,), "ac"), ((3, 1, 2), "")])
 def test_the_recipe_of_the_docs_names_what_is_left(tmp_path, ended, left):
     text = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
-    (recipe,) = re.findall(r"```\n(jq .*?)```", text, flags=re.DOTALL)
+    (recipe,) = re.findall(r"```sh\n(jq .*?)```", text, flags=re.DOTALL)
     results = "".join(f'{{"line": {number}, "status": "failed"}}\n' for number in ended)
     (tmp_path / "results.jsonl").write_text(results)
     (tmp_path / "events.jsonl").write_text("a\nb\nc\n")

@@ -11,7 +11,7 @@ handles them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .. import __version__
 from ..errors import LionprideError
@@ -37,7 +37,7 @@ from .grammar import Parser, as_meant, refuse
 from .streams import prepare, tell, warn
 from .usage import UsageError
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 COMMANDS = (
     run,
@@ -58,20 +58,26 @@ COMMANDS = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out a command line and return its exit status; ``docs/reference/cli.md`` lists them."""
-    prepare()
+def make_parser() -> tuple[Parser, Mapping[str, Parser]]:
+    """Return the parser of the command line, and those of the commands by their names."""
     parser = Parser(prog="lionpride", description="Run asyncio work as events, and look after it.")
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:
         module.add(commands)
+    return parser, commands.choices
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out a command line and return its exit status; ``docs/reference/cli.md`` lists them."""
+    prepare()
+    parser, commands = make_parser()
     try:
         try:
-            words = as_meant(sys.argv[1:] if arguments is None else arguments, commands.choices)
+            words = as_meant(sys.argv[1:] if arguments is None else arguments, commands)
             options, unknown = parser.parse_known_args(words)
             if unknown:
-                refuse(unknown, commands.choices.get(words[0], parser))
+                refuse(unknown, commands.get(words[0], parser))
             if "run" not in options:  # no command: say which there are
                 warn(parser.format_help().rstrip())
                 return 2
