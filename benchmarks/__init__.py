@@ -1,5 +1,4 @@
-"""What a job costs here, beside what it costs elsewhere: `python -m benchmarks` from the root.
+"""Benchmarks against other libraries: ``python -m benchmarks`` from the root of the repository.
 
-The package measures; it never decides. Each question has a module of its own, each
-measurement its own process, and each figure stands next to its bar.
+Each question has a module. Each measurement runs in a process of its own.
 """

@@ -1,4 +1,4 @@
-"""The measured side: `python -m benchmarks.child MODULE JSON` prints one line of JSON."""
+"""Runs one measurement: ``python -m benchmarks.child MODULE JSON`` prints one line of JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder on a real disk for the files of one run, and what an fsync costs there."""
+"""A folder on a real disk for the files of one run, and the time of an fsync there."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ SYNCS = 200
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder that is removed afterwards: the system's for such, or beside the repository.
+    """Make a temporary folder, and remove it afterwards.
 
-    The second if the first is kept in memory, where an fsync costs nothing.
+    It is in the system's temporary folder, or in the repository if that one is in memory, where an
+    fsync costs nothing.
     """
     usual = Path(tempfile.gettempdir())
     home = ROOT if file_system(usual) in MEMORY else usual
@@ -33,7 +34,7 @@ def scratch() -> Iterator[Path]:
 
 
 def file_system(folder: Path) -> str:
-    """The kind of file system that a folder is on; empty where the system does not say."""
+    """Return the kind of file system of a folder; empty if it is unknown."""
     try:
         mounts = [line.split()[1:3] for line in MOUNTS.read_text().splitlines()]
     except OSError:
@@ -42,7 +43,7 @@ def file_system(folder: Path) -> str:
 
 
 def of_mounts(mounts: list[tuple[str, str]], folder: Path) -> str:
-    """The kind of the innermost of the places where something is mounted; the last one wins."""
+    """Return the kind of the innermost mount; of two at one place, the last one counts."""
     found = [(len(Path(place).parts), kind) for place, kind in mounts if is_below(folder, place)]
     deepest = max((depth for depth, _ in found), default=0)
     return next((kind for depth, kind in reversed(found) if depth == deepest), "")
@@ -54,7 +55,7 @@ def is_below(folder: Path, place: str) -> bool:
 
 
 def sync_cost(folder: Path) -> float:
-    """The median of what it takes to append a page to a file and have it on disk, in µs."""
+    """Return the median time to append a page to a file and sync it, in µs."""
     took = []
     with tempfile.TemporaryFile(dir=folder) as file:
         for _ in range(SYNCS):
@@ -70,12 +71,12 @@ def where(folder: Path, costs: list[float]) -> str:
     kind = file_system(folder) or "an unknown file system"
     spelled = ", ".join(f"{cost:.0f}" for cost in costs)
     return (
-        f"files on {kind}; a page appended and synced took {spelled} µs: before, and after each N."
+        f"files on {kind}; to append and sync a page took {spelled} µs: before, and after each N."
     )
 
 
 def copy_database(source: str, target: str) -> None:
-    """Copy a database with what stands beside it, and have the copy on disk."""
+    """Copy a database with its log, and sync the copy."""
     for path in sorted(Path(source).parent.glob(Path(source).name + "*")):
         copied = target + path.name.removeprefix(Path(source).name)
         shutil.copyfile(path, copied)
@@ -84,11 +85,11 @@ def copy_database(source: str, target: str) -> None:
 
 
 def folder_in(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder for one measurement, to be entered; it is removed on leaving."""
+    """Return a temporary folder for one measurement, to be entered."""
     return tempfile.TemporaryDirectory(dir=folder)
 
 
 def ask(folder: Path, module: str, **parameters: Any) -> Figures:
-    """Measure in a folder of its own."""
+    """Measure in a temporary folder."""
     with folder_in(folder) as own:
         return measure(module, {"folder": own, **parameters})

@@ -1,4 +1,4 @@
-"""Interpreters of the peers' own, made when they are missing: what they need is no need of ours."""
+"""Virtual environments of the other libraries, made at the first use."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ INSTALL_TIMEOUT = 300.0
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment beside the repository, and the script that is run in it.
+    """A virtual environment in the repository, and the script that runs in it.
 
     Attributes:
         name: Of the folder, after ``.venv-``, and of the file of requirements.
-        script: Which stands alone, since nothing of this repository is importable there.
-        what: Whom it is made for.
-        proof: A statement that fails if the installation did.
+        script: It cannot import anything of this repository.
+        what: The libraries, for messages.
+        proof: A statement that fails if the installation failed.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Environment:
         return HERE / f"{self.name}-requirements.txt"
 
     def ask(self, question: str, **parameters: Any) -> Figures:
-        """Put a question to the script, isolated from this repository's import path."""
+        """Run the script with a function name and its parameters."""
         script = str(HERE / self.script)
         return run_json([str(self.interpreter()), "-I", script, question, json.dumps(parameters)])
 
     def interpreter(self) -> Path:
-        """The interpreter; what it needs is installed at the first call."""
+        """Return the interpreter; the libraries are installed at the first call."""
         problem = install(self)
         if problem:
             raise MeasurementError(f"{self.what} could not be installed: {problem}")
@@ -56,7 +56,7 @@ class Environment:
 
 @lru_cache
 def install(environment: Environment) -> str | None:
-    """Make the environment unless its stamp names these requirements; else what went wrong."""
+    """Make the environment unless it exists; return the problem, or None."""
     home = environment.home
     stamp = home / "installed"
     wanted = environment.requirements.read_text()

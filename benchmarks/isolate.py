@@ -1,4 +1,4 @@
-"""One measurement, one process: no round inherits another's heap, caches or collector."""
+"""Run each measurement in a process of its own, so that no heap or cache is inherited."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Figures = dict[str, Any]
 
 
 class MeasurementError(Exception):
-    """The child failed; the message is the last line that it wrote."""
+    """A measurement failed; the message is the last line that its process wrote."""
 
 
 def measure(module: str, parameters: dict[str, Any]) -> Figures:
@@ -25,7 +25,7 @@ def measure(module: str, parameters: dict[str, Any]) -> Figures:
 
 
 def run_json(command: list[str], environment: dict[str, str] | None = None) -> Figures:
-    """Run a command in the root; its last line of output is the figures."""
+    """Run a command in the root, and return the figures in its last line of output."""
     try:
         done = subprocess.run(
             command,

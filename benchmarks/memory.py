@@ -1,98 +1,123 @@
-"""Bytes that one settled event keeps, by the system's account and by Python's own.
-
-The difference, after a collection, between before and after N events that the executor still
-holds, divided by N. "resident" is VmRSS of /proc/self/status: what the machine gives, with
-what the allocator did not hand back. "traced" is tracemalloc: what the objects take.
-"""
+"""Time for N no-op jobs in memory, by priority and a hundred at once, until the counts are read."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import tracemalloc
+import statistics
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
+from time import perf_counter_ns
 
-from benchmarks import bars, original_env
-from benchmarks.candidates import shuffled_priorities
+from benchmarks import bars, memory_peers
+from benchmarks.environment import Environment
 from benchmarks.isolate import Figures, measure
-from benchmarks.rounds import Ask, alternate
-from benchmarks.table import Section, absent, figure
+from benchmarks.rounds import Answers, Ask, alternate
+from benchmarks.run import Run
+from benchmarks.table import Section, absent, figure, held, speed
+from benchmarks.workload import SEED, WARM_UP, expect_all_completed, shuffled_priorities
 
-N_OURS = 100_000
-N_ORIGINAL = 5_000
-METHODS = {"rss": "resident", "tracemalloc": "traced"}
+REPEATS = {1_000: 15, 10_000: 7}
+"""Measurements in each process, by N: a small run lasts only a few milliseconds."""
+ORIGINAL = Environment("original", "original.py", "lionpride==1.0.0a12", "import lionpride.core")
 
 
-# --- the measured side ----------------------------------------------------------------
+@dataclass(frozen=True)
+class Candidate:
+    """A way to run the jobs."""
+
+    label: str
+    function: str
+    has_fields: bool = False
+    largest: int = 100_000
 
 
-def child(n: int, method: str, read_ids: bool) -> Figures:
-    asyncio.run(settle_all(100))
-    if method == "tracemalloc":
-        tracemalloc.start()
+OURS_FIELDS = "lionpride, three fields"
+QUEUE_FIELDS = "PriorityQueue, three fields"
+OURS = "lionpride, no fields"
+QUEUE = "PriorityQueue, no fields"
+AIOJOBS = "aiojobs, three fields"
+THE_ORIGINAL = "the original, three fields"
+
+CANDIDATES = (
+    Candidate(QUEUE_FIELDS, "priority_queue", has_fields=True),
+    Candidate(AIOJOBS, "aiojobs", has_fields=True),
+    Candidate(THE_ORIGINAL, "original", has_fields=True, largest=10_000),
+    Candidate(OURS_FIELDS, "ours", has_fields=True),
+    Candidate(QUEUE, "priority_queue"),
+    Candidate(OURS, "ours"),
+)
+COMPARISONS = (
+    ("    three fields, of PriorityQueue", OURS_FIELDS, QUEUE_FIELDS, bars.OF_PRIORITY_QUEUE),
+    ("    three fields, of aiojobs", OURS_FIELDS, AIOJOBS, bars.THAN_AIOJOBS),
+    ("    three fields, of the original", OURS_FIELDS, THE_ORIGINAL, bars.THAN_ORIGINAL),
+    ("    no fields, of PriorityQueue", OURS, QUEUE, bars.OF_PRIORITY_QUEUE),
+)
+
+
+def child(function: str, n: int, has_fields: bool) -> Figures:
+    """Measure one candidate in this process, after a warm-up."""
+    run = ours if function == "ours" else getattr(memory_peers, function)
+    asyncio.run(run(shuffled_priorities(WARM_UP), has_fields))
+    priorities = shuffled_priorities(n)
+    took = []
+    for _ in range(REPEATS.get(n, 1)):
+        gc.collect()
+        took.append(asyncio.run(run(priorities, has_fields)) / n)
+    return {"ns": statistics.median(took)}
+
+
+async def ours(priorities: list[float], has_fields: bool) -> int:
+    """Append to an executor that runs, then join."""
+    from benchmarks.events import NoFields, Page, make_executor, page
+
     gc.collect()
-    before = bytes_in_use(method)
-    executor = asyncio.run(settle_all(n))
-    if read_ids:
-        for event in executor.completed_events:
-            _ = event.id, event.created_at
-    gc.collect()
-    grown = bytes_in_use(method) - before
-    if executor.status_counts()["completed"] != n:
-        raise RuntimeError("not all events completed: the measurement is void")
-    return {"bytes": grown / n}
-
-
-async def settle_all(n: int) -> Any:
-    from benchmarks.ours import NoOp, make_executor
-
-    executor = make_executor()
-    async with executor:
-        for priority in shuffled_priorities(n):
-            await executor.append(NoOp(), priority=priority)
+    began = perf_counter_ns()
+    async with make_executor(Page if has_fields else NoFields) as executor:
+        for number, priority in enumerate(priorities):
+            event = page(number) if has_fields else NoFields()
+            await executor.append(event, priority=priority)
         await executor.join()
-    return executor
+        counts = executor.status_counts()
+        took = perf_counter_ns() - began
+    expect_all_completed(counts["completed"], len(priorities))
+    return took
 
 
-def bytes_in_use(method: str) -> int:
-    if method == "tracemalloc":
-        return tracemalloc.get_traced_memory()[0]
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
-
-
-# --- the asking side ------------------------------------------------------------------
-
-
-def report(rounds: int) -> Section:
-    section = Section("memory", "MEMORY: bytes a settled event keeps")
-    questions: dict[str, Ask] = {}
-    sizes: dict[str, int] = {}
-    for method, word in METHODS.items():
-        for label, n, ask in (
-            (
-                f"(d) the original, {word}",
-                N_ORIGINAL,
-                partial(original_env.ask, "memory", n=N_ORIGINAL, method=method),
-            ),
-            (f"(e) ours, {word}", N_OURS, ours(method, read_ids=False)),
-            (f"(e) ours, id and created_at read, {word}", N_OURS, ours(method, read_ids=True)),
-        ):
-            questions[label], sizes[label] = ask, n
-    answers = alternate("memory", questions, min(rounds, 3))
-    for label, n in sizes.items():
-        if label not in answers:
-            section.rows.append(absent(label, answers.failures[label], n))
-            continue
-        samples = answers.samples(label, "bytes")
-        row = figure(label, samples, "B", n)
-        if label in {f"(e) ours, {word}" for word in METHODS.values()}:
-            row.bar, row.verdict = str(bars.MEMORY), bars.MEMORY.verdict(samples.median)
-        section.rows.append(row)
+def report(run: Run) -> Section:
+    section = Section(
+        "memory",
+        "MEMORY: ns for each event; ratio = speed as a share of PriorityQueue's",
+        notes=["aiojobs has no priorities; the original loses those set before start()."],
+    )
+    for n in run.sizes:
+        asked = [each for each in CANDIDATES if n <= each.largest]
+        questions = {each.label: question(each, n) for each in asked}
+        answers = alternate(f"memory, N = {n:,}", questions, run.rounds)
+        for each in asked:
+            add_figure(section, answers, each, n)
+        section.rows += [
+            held(label, speed(answers, one, other), bar, n)
+            for label, one, other, bar in COMPARISONS
+            if one in answers and other in answers
+        ]
     return section
 
 
-def ours(method: str, read_ids: bool) -> Ask:
-    return partial(measure, "memory", {"n": N_OURS, "method": method, "read_ids": read_ids})
+def question(candidate: Candidate, n: int) -> Ask:
+    if candidate.function == "original":
+        return partial(ORIGINAL.ask, "throughput", n=n, seed=SEED)
+    parameters = {"function": candidate.function, "n": n, "has_fields": candidate.has_fields}
+    return partial(measure, "memory", parameters)
+
+
+def add_figure(section: Section, answers: Answers, candidate: Candidate, n: int) -> None:
+    label = candidate.label
+    if label not in answers:
+        section.rows.append(absent(label, answers.failures[label], n))
+        return
+    row = figure(label, answers.samples(label, "ns"), "ns", n)
+    reference = QUEUE_FIELDS if candidate.has_fields else QUEUE
+    if reference in answers:
+        row.ratio = speed(answers, label, reference)
+    section.rows.append(row)

@@ -1,4 +1,4 @@
-"""N no-op events through a PostgreSQL server: from the first append to the last completion."""
+"""Time for N no-op events over PostgreSQL, from the first append to the last completion."""
 
 from __future__ import annotations
 
@@ -10,33 +10,31 @@ from pathlib import Path
 from benchmarks import bars, disk, redis_server
 from benchmarks.bars import Bar
 from benchmarks.environment import Environment
-from benchmarks.filled import Setting
-from benchmarks.fleet import foreign, one, ours, supplied, together
 from benchmarks.isolate import Figures
-from benchmarks.postgres_stage import Stage
+from benchmarks.postgres_server import BenchmarkServer
+from benchmarks.processes import foreign, one, ours, supplied, together
 from benchmarks.rounds import Answers, Ask, alternate
+from benchmarks.run import Run
 from benchmarks.table import Row, Section, absent, figure, held
 
-SIZES = (10_000, 100_000)
 WORKERS = (1, 2)
-MOST_ROUNDS = 5
 PEER_ROUNDS = 3
 PEER_WARM_UP = 500
 AT_ONCE = 1_000
-"""As many as a process of pgqueuer's claims together, and runs: two managers, 500 each."""
+"""Events that a process of pgqueuer claims and runs at once: two managers with 500 each."""
 
-OURS = "(i) ours, append_many of 1,000"
-OURS_WIDE = "(i) ours, 1,000 of them at once"
-OURS_CALLERS = "(i) ours, 100 callers of append"
-RAW = "(j) raw asyncpg, batches of 100"
-PGQUEUER = "(k) pgqueuer"
-PGQUEUER_UNLOGGED = "(k) pgqueuer, volatile"
-PROCRASTINATE = "(l) procrastinate"
+OURS = "lionpride, append_many, 100 at once"
+OURS_WIDE = "lionpride, append_many, 1,000 at once"
+OURS_CALLERS = "lionpride, 100 callers of append"
+RAW = "raw asyncpg, batches of 100"
+PGQUEUER = "pgqueuer"
+PGQUEUER_UNLOGGED = "pgqueuer, volatile"
+PROCRASTINATE = "procrastinate"
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A library in an environment of its own; `n` jobs where it has no patience for all."""
+    """Another library, in an environment of its own; ``n`` is the most jobs that it can finish."""
 
     label: str
     name: str
@@ -55,8 +53,7 @@ ON_POSTGRES = (
     Peer(PROCRASTINATE, "procrastinate", "postgres_peers", 2_000, {}),
 )
 ON_REDIS = tuple(
-    Peer(f"(m) {name} on Redis", name, "redis_peers", 5_000)
-    for name in ("arq", "taskiq", "dramatiq", "celery")
+    Peer(f"{name} on Redis", name, "redis_peers", 5_000) for name in ("arq", "taskiq", "celery")
 )
 PEERS = ON_POSTGRES + ON_REDIS
 
@@ -65,27 +62,26 @@ def by(workers: int) -> str:
     return f", {workers} worker{'s' if workers > 1 else ''}"
 
 
-# --- one measurement ------------------------------------------------------------------
-
-
-def ask_own(stage: Stage, module: str, way: str, n: int, workers: int, **how: int) -> Figures:
-    """So many processes put in and run n together; the tables are there."""
-    with stage.database() as url:
+def ask_own(
+    server: BenchmarkServer, module: str, way: str, n: int, workers: int, **how: int
+) -> Figures:
+    """Let processes append and run n events together; the tables exist before."""
+    with server.database() as url:
         one(ours(module, way="make", url=url, n=0))
         share = ours(module, way=way, url=url, n=n // workers, **how)
-        return together([share] * workers, n, stage.postmaster)
+        return together([share] * workers, n, server.postmaster)
 
 
-def ask_on_postgres(stage: Stage, peer: Peer, n: int, workers: int) -> Figures:
+def ask_on_postgres(server: BenchmarkServer, peer: Peer, n: int, workers: int) -> Figures:
     python = peer.environment.interpreter()
-    with stage.database() as url:
+    with server.database() as url:
         one(foreign(python, peer.script, way=f"{peer.name}_install", url=url, **peer.install or {}))
         share = foreign(python, peer.script, way=peer.name, url=url, n=n // workers)
         return supplied([share] * workers, [], n, PEER_WARM_UP * workers)
 
 
 def ask_on_redis(folder: Path, peer: Peer, n: int, workers: int) -> Figures:
-    """One process puts in; so many others work."""
+    """Let one process enqueue, and others work."""
     python = peer.environment.interpreter()
     with redis_server.redis(folder) as socket:
         both = {"peer": peer.name, "url": f"unix://{socket}"}
@@ -94,43 +90,38 @@ def ask_on_redis(folder: Path, peer: Peer, n: int, workers: int) -> Figures:
         return supplied([producer], [worker] * workers, n, PEER_WARM_UP)
 
 
-# --- the comparison -------------------------------------------------------------------
-
-
 TITLE = (
-    "POSTGRES: ns an event through one server, fsync=on; ratio = speed as a share of raw "
+    "POSTGRES: ns for each event over one server, fsync=on; ratio = speed as a share of raw "
     "asyncpg's, median against median"
 )
 NOTES = (
-    "each worker of (i) to (l) also puts in its share; beside those of (m) a process puts in.",
-    "ours runs 100 at once, as (j) claims; beside (k), which claims 1,000 in each process, 1,000.",
-    "(l) and (m) run fewer events; (m) keeps no result.",
-    "a crash takes from Redis what came after its last snapshot, and from volatile pgqueuer all.",
+    "each worker also appends its share; on Redis, a separate process enqueues.",
+    "100 events run at once, as raw asyncpg claims; for pgqueuer 1,000, as it claims.",
+    "procrastinate and those on Redis run fewer jobs; those on Redis keep no result.",
+    "a crash loses all jobs since the last snapshot on Redis, and all jobs of volatile pgqueuer.",
 )
-
-
-def report(setting: Setting, stage: Stage) -> Section:
-    section = Section("postgres", TITLE, notes=[stage.memory, *NOTES])
-    rounds = min(setting.rounds, MOST_ROUNDS)
-    costs = [disk.sync_cost(setting.folder)]
-    few = {workers: Answers() for workers in WORKERS}
-    for n in SIZES:
-        for workers in WORKERS:
-            asked = questions(setting, stage, n, workers)
-            answers = alternate(f"postgres, N = {n:,}{by(workers)}", asked, rounds, LIMITS)
-            few[workers].keep(answers, [peer.label for peer in PEERS if peer.n])
-            add_figures(section, answers, n, workers)
-            section.rows += comparisons(answers, few[workers], n, workers)
-        costs.append(disk.sync_cost(setting.folder))
-    section.notes.insert(0, disk.where(setting.folder, costs))
-    return section
-
-
 LIMITS = {peer.label: PEER_ROUNDS for peer in PEERS}
 
 
-def questions(setting: Setting, stage: Stage, n: int, workers: int) -> dict[str, Ask]:
-    own = partial(ask_own, stage, n=n, workers=workers)
+def report(run: Run) -> Section:
+    section = Section("postgres", TITLE, notes=list(NOTES))
+    server = run.server
+    costs = [disk.sync_cost(run.folder)]
+    few = {workers: Answers() for workers in WORKERS}
+    for n in run.sizes:
+        for workers in WORKERS:
+            asked = questions(run, server, n, workers)
+            answers = alternate(f"postgres, N = {n:,}{by(workers)}", asked, run.rounds, LIMITS)
+            few[workers].keep(answers, [peer.label for peer in PEERS if peer.n])
+            add_figures(section, answers, n, workers)
+            section.rows += comparisons(answers, few[workers], n, workers)
+        costs.append(disk.sync_cost(run.folder))
+    section.notes.insert(0, disk.where(run.folder, costs))
+    return section
+
+
+def questions(run: Run, server: BenchmarkServer, n: int, workers: int) -> dict[str, Ask]:
+    own = partial(ask_own, server, n=n, workers=workers)
     asked: dict[str, Ask] = {
         OURS: partial(own, "postgres_ours", "batches"),
         OURS_WIDE: partial(own, "postgres_ours", "batches", at_once=AT_ONCE),
@@ -138,18 +129,18 @@ def questions(setting: Setting, stage: Stage, n: int, workers: int) -> dict[str,
         RAW: partial(own, "postgres_raw", "flow"),
     }
     for peer in PEERS:
-        if peer.n and n > SIZES[0]:
-            continue
+        if peer.n and n > min(run.sizes):
+            continue  # measured once, with the smallest number
         if peer in ON_REDIS:
-            ask = partial(ask_on_redis, setting.folder)
+            ask = partial(ask_on_redis, run.folder)
         else:
-            ask = partial(ask_on_postgres, stage)
-        asked[peer.label] = partial(ask, peer, peer.n or n, workers)
+            ask = partial(ask_on_postgres, server)
+        asked[peer.label] = partial(ask, peer, min(peer.n or n, n), workers)
     return asked
 
 
 def add_figures(section: Section, answers: Answers, n: int, workers: int) -> None:
-    counts = {peer.label: peer.n or n for peer in PEERS}
+    counts = {peer.label: min(peer.n or n, n) for peer in PEERS}
     for label in answers.asked:
         count = counts.get(label, n)
         if label not in answers:
@@ -162,7 +153,7 @@ def add_figures(section: Section, answers: Answers, n: int, workers: int) -> Non
 
 
 def comparisons(answers: Answers, few: Answers, n: int, workers: int) -> list[Row]:
-    """Ours at its fastest, against whoever was measured: a hundred at once, but for pgqueuer."""
+    """Compare the fastest way of this library with each candidate that was measured."""
     wanted: list[tuple[str, Answers, str, Bar]] = [
         ("of raw asyncpg", answers, RAW, bars.OF_RAW_POSTGRES),
         ("times procrastinate", few, PROCRASTINATE, bars.THAN_PROCRASTINATE),
@@ -183,5 +174,5 @@ def comparisons(answers: Answers, few: Answers, n: int, workers: int) -> list[Ro
 
 
 def faster(answers: Answers, label: str, theirs: Answers, other: str) -> float:
-    """How many times faster the one is than the other, by their medians."""
+    """Return how many times faster the one is than the other, by their medians."""
     return theirs.samples(other, "ns").median / answers.samples(label, "ns").median

@@ -1,6 +1,7 @@
-"""The measured side of (k) and (l), pgqueuer and procrastinate: each in an interpreter of its own.
+"""pgqueuer and procrastinate. This module runs in an environment of its own for each.
 
-A member puts its share in and works: its producer waits for a second word, once it is warm.
+A process enqueues its share and works. Its producer waits for a second signal after the warm-up.
+The jobs of pgqueuer have the three fields as payload, and those of procrastinate as arguments.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from benchmarks.gate import Gate
+from benchmarks.start_signal import StartSignal
 
 WARM_UP = 500
+ARGUMENTS: dict[str, Any] = {"url": "https://example.org/page", "depth": 1, "score": 0.5}
+PAYLOAD = json.dumps(ARGUMENTS).encode()
 MANAGERS = 2
-"""Queue managers in each process, a connection each: neither one nor more were faster."""
+"""Queue managers in each process, with a connection each; this number is the fastest."""
 
 
-class Tally:
-    """How many jobs of this process are on record, or have run where that cannot be told."""
+class Counter:
+    """Number of jobs of this process that are recorded as finished, or have run."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -39,7 +42,7 @@ def main() -> None:
 
 
 def quickest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where the environment has it."""
+    """Return uvloop's event loop if the environment has it."""
     try:
         import uvloop
     except ImportError:
@@ -51,7 +54,7 @@ def quickest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def pgqueuer_install(url: str, durability: str) -> None:
-    """What `pgq install` and `pgq autovac` do, as its guide to performance wants it."""
+    """Do as ``pgq install`` and ``pgq autovac``, which its guide to performance recommends."""
     import asyncpg
     from pgqueuer.db import AsyncpgDriver
     from pgqueuer.queries import Queries
@@ -65,18 +68,18 @@ async def pgqueuer_install(url: str, durability: str) -> None:
 async def pgqueuer(
     url: str, n: int, batch: int = 500, enqueue: int = 1_000, managers: int = MANAGERS
 ) -> None:
-    """Queue managers and a producer on one loop, as in the project's own benchmark."""
+    """Run queue managers and a producer on one event loop, as in the project's own benchmark."""
     import asyncpg
     from pgqueuer import PgQueuer
     from pgqueuer.db import AsyncpgDriver
     from pgqueuer.queries import Queries
 
-    tally = Tally()
+    counter = Counter()
 
     class Counting(Queries):
         async def log_jobs(self, job_status: Any) -> None:
             await super().log_jobs(job_status)
-            tally.done += len(job_status)
+            counter.done += len(job_status)
 
     runs = []
     for _ in range(managers):
@@ -94,18 +97,18 @@ async def pgqueuer(
         for start in range(0, count, enqueue):
             some = min(enqueue, count - start)
             priorities = [number * 7919 % 100 for number in range(start, start + some)]
-            await producer.enqueue(["no_op"] * some, [None] * some, priorities)
+            await producer.enqueue(["no_op"] * some, [PAYLOAD] * some, priorities)
 
-    await serve(tally, put, n, *runs)
+    await serve(counter, put, n, *runs)
 
 
-async def serve(tally: Tally, put: Any, n: int, *runs: Any) -> None:
-    gate = Gate()
-    gate.wait()
-    gate.report(tally.count)
+async def serve(counter: Counter, put: Any, n: int, *runs: Any) -> None:
+    signal = StartSignal()
+    signal.wait()
+    signal.report(counter.count)
     tasks = [asyncio.ensure_future(run) for run in runs]
     await put(WARM_UP)
-    await asyncio.to_thread(gate.wait)
+    await asyncio.to_thread(signal.wait)
     await put(n)
     await asyncio.gather(*tasks)
 
@@ -122,26 +125,26 @@ async def procrastinate_install(url: str) -> None:
 
 
 async def procrastinate(url: str, n: int, concurrency: int = 30, batch: int = 1_000) -> None:
-    """A worker of its own, and jobs deferred a thousand at a time; ended jobs are deleted."""
+    """Run a worker, and defer a thousand jobs at a time; finished jobs are deleted."""
     import procrastinate as library
 
-    tally = Tally()
+    counter = Counter()
     connector = library.PsycopgConnector(conninfo=url, min_size=4, max_size=concurrency + 4)
     app = library.App(connector=connector)
 
     @app.task(name="no_op")
-    async def no_op() -> None:
-        tally.done += 1
+    async def no_op(url: str, depth: int, score: float) -> None:
+        counter.done += 1
 
     async def put(count: int) -> None:
         for start in range(0, count, batch):
-            await no_op.batch_defer_async(*[{} for _ in range(min(batch, count - start))])
+            await no_op.batch_defer_async(*[ARGUMENTS for _ in range(min(batch, count - start))])
 
     async with app.open_async():
         run = app.run_worker_async(
             concurrency=concurrency, delete_jobs="always", install_signal_handlers=False
         )
-        await serve(tally, put, n, run)
+        await serve(counter, put, n, run)
 
 
 WAYS = {

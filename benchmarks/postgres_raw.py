@@ -1,9 +1,8 @@
-"""(j): the same N events put through PostgreSQL by asyncpg alone: the ceiling.
+"""The same events over PostgreSQL by asyncpg alone: the ceiling.
 
-The schema is the best of the five that were tried before the store was written: an event is
-written once, and narrow rows say where it stands: ready, leased or finished. Each batch of a
-hundred is three statements and three commits: insert, claim, complete. The plans are pinned, and
-the two hot tables are vacuumed every two seconds, or the planner turns to scanning them.
+An event is written once; narrow rows say whether it is ready, leased or finished. Each batch of a
+hundred takes three statements and three commits: insert, claim, complete. The plans are pinned, and
+the two hot tables are vacuumed every two seconds; otherwise the planner scans them.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ from collections.abc import Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from benchmarks.candidates import shuffled_priorities
-from benchmarks.gate import Gate
+from benchmarks.start_signal import StartSignal
+from benchmarks.workload import WARM_UP, shuffled_priorities
 
 BATCH = 100
-WARM_UP = 2_000
 LEASE = 10.0
 REST = 2.0
 """Seconds between two vacuums."""
@@ -96,17 +94,13 @@ RESULT = json.dumps({"status": "completed", "duration": 1.2345e-05, "response": 
 
 
 def child(way: str, url: str, n: int) -> None:
-    """`flow`: put n through, from insert to completion; `drain`: claim and complete all there are.
-
-    `make` makes the tables, and `fill` inserts n, which is no measurement.
-    """
-    run = {"flow": flow, "drain": drain, "make": make, "fill": fill}[way]
-    asyncio.run(run(url, n))
+    """Run ``flow``, which inserts and completes n events, or ``make``, which makes the tables."""
+    asyncio.run({"flow": flow, "make": make}[way](url, n))
 
 
 @asynccontextmanager
 async def connected(url: str) -> Any:
-    """A connection whose plans are pinned, and beside it one that vacuums."""
+    """Open a connection with pinned plans, and another that vacuums."""
     import asyncpg
 
     connection = await asyncpg.connect(url, server_settings=PINNED)
@@ -134,23 +128,15 @@ async def make(url: str, _n: int) -> None:
         await connection.execute(SCHEMA)
 
 
-async def fill(url: str, n: int) -> None:
-    async with connected(url) as connection:
-        insert = await connection.prepare(INSERT)
-        for batch in batches(n):
-            await insert.fetch(*batch)
-        await connection.execute("VACUUM ANALYZE")
-
-
 def batches(n: int) -> list[tuple[list[Any], list[float], list[str]]]:
-    """The events of ours, as JSON; their ids are in order of time."""
-    from benchmarks.ours import NoOp
+    """Return the events as JSON, in batches."""
+    from benchmarks.events import page
 
     priorities = shuffled_priorities(n)
     made = []
     for start in range(0, n, BATCH):
         some = priorities[start : start + BATCH]
-        events = [NoOp() for _ in some]
+        events = [page(number) for number in range(len(some))]
         texts = [json.dumps(event.to_dict("json")) for event in events]
         made.append(([event.id for event in events], some, texts))
     return made
@@ -162,31 +148,15 @@ async def flow(url: str, n: int) -> None:
         for batch in batches(WARM_UP):
             await cycle(*cycles, batch)
         made = batches(n)
-        gate = Gate()
+        signal = StartSignal()
         gc.collect()
-        gate.wait()
+        signal.wait()
         done = 0
         for batch in made:
             done += await cycle(*cycles, batch)
         while count := await work(*cycles[1:]):
             done += count
-        gate.finish(events=done)
-
-
-async def drain(url: str, _n: int) -> None:
-    """Claims and completions until there is nothing to claim."""
-    async with connected(url) as connection:
-        cycles = await prepared(connection)
-        for batch in batches(WARM_UP):
-            await cycle(*cycles, batch)
-        _, claim, complete = cycles
-        gate = Gate()
-        gc.collect()
-        gate.wait()
-        done = 0
-        while count := await work(claim, complete):
-            done += count
-        gate.finish(events=done)
+        signal.finish(events=done)
 
 
 async def prepared(connection: Any) -> Sequence[Any]:

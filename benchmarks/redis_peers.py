@@ -1,7 +1,7 @@
-"""The measured side of (m): arq, taskiq, dramatiq and celery on Redis, as each is fastest.
+"""arq, taskiq and Celery on Redis, each with its fastest settings and in an environment of its own.
 
-Each in an interpreter of its own. Results are not kept, which is quickest and less than ours does.
-A producer puts in what makes the workers warm, and the rest at the second word.
+No results are kept. A producer enqueues the warm-up, and the rest at the second signal. The jobs
+have three arguments.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.gate import Gate
+from benchmarks.start_signal import StartSignal
 
 CALLERS = 100
-"""Of an async producer, each awaiting its job's intake."""
-THREADS = 8
+"""Callers of an async producer; each awaits the enqueueing of its job."""
+ARGUMENTS = ("https://example.org/page", 1, 0.5)
 
 done = 0
 
@@ -28,8 +28,8 @@ def main() -> None:
     WAYS[parameters.pop("peer")](**parameters)
 
 
-def no_op() -> None:
-    global done  # noqa: PLW0603 - what a thread reports may be told by no more than a number
+def no_op(*_: Any) -> None:
+    global done  # noqa: PLW0603 - a thread reports it
     done += 1
 
 
@@ -44,17 +44,17 @@ def run(main: Any) -> None:
         runner.run(main)
 
 
-def open_gate() -> None:
-    """What a worker does before it works: from then on it says how much it has done."""
-    gate = Gate()
-    gate.wait()
-    gate.report(lambda: done)
+def wait_and_report() -> None:
+    """Wait for the signal, and from then on report the number of finished jobs."""
+    signal = StartSignal()
+    signal.wait()
+    signal.report(lambda: done)
 
 
 def put(send: Callable[[int], None], warm_up: int, n: int) -> None:
-    gate = Gate()
+    signal = StartSignal()
     for count in (warm_up, n):
-        gate.wait()
+        signal.wait()
         send(count)
     sys.stdin.readline()
 
@@ -64,9 +64,9 @@ async def put_by_many(send: Callable[[], Any], warm_up: int, n: int) -> None:
         for _ in left:
             await send()
 
-    gate = Gate()
+    signal = StartSignal()
     for count in (warm_up, n):
-        gate.wait()
+        signal.wait()
         left = iter(range(count))
         await asyncio.gather(*(call(left) for _ in range(CALLERS)))
     sys.stdin.readline()
@@ -89,11 +89,11 @@ async def arq_producer(url: str, warm_up: int, n: int) -> None:
     from arq import create_pool
 
     pool = await create_pool(arq_settings(url))
-    await put_by_many(lambda: pool.enqueue_job("no_op"), warm_up, n)
+    await put_by_many(lambda: pool.enqueue_job("no_op", *ARGUMENTS), warm_up, n)
 
 
 async def arq_worker(url: str) -> None:
-    """It polls; a short delay, as many jobs as there are callers, and no result kept."""
+    """Run a worker that polls with a short delay, and keeps no results."""
     from arq.worker import Worker, func
 
     worker = Worker(
@@ -106,7 +106,7 @@ async def arq_worker(url: str) -> None:
         log_results=False,
         handle_signals=False,
     )
-    open_gate()
+    wait_and_report()
     await worker.async_run()
 
 
@@ -118,7 +118,7 @@ def taskiq(url: str, produce: tuple[int, int] | None = None) -> None:
 
 
 def taskiq_task(url: str) -> tuple[Any, Any]:
-    """Over a list, which is faster than a stream, and takes no acknowledgements."""
+    """Use a list, which is faster than a stream and has no acknowledgements."""
     from taskiq.serializers import ORJSONSerializer
     from taskiq_redis import ListQueueBroker
 
@@ -129,7 +129,7 @@ def taskiq_task(url: str) -> tuple[Any, Any]:
 async def taskiq_producer(url: str, warm_up: int, n: int) -> None:
     broker, task = taskiq_task(url)
     await broker.startup()
-    await put_by_many(task.kiq, warm_up, n)
+    await put_by_many(lambda: task.kiq(*ARGUMENTS), warm_up, n)
 
 
 async def taskiq_worker(url: str) -> None:
@@ -138,38 +138,17 @@ async def taskiq_worker(url: str) -> None:
     broker, _ = taskiq_task(url)
     broker.is_worker_process = True
     await broker.startup()
-    open_gate()
+    wait_and_report()
     await run_receiver_task(
         broker, validate_params=False, max_async_tasks=CALLERS, max_prefetch=CALLERS
     )
-
-
-# --- dramatiq -------------------------------------------------------------------------
-
-
-def dramatiq(url: str, produce: tuple[int, int] | None = None) -> None:
-    """Without the middleware that a no-op does not need; so many threads, as its command has."""
-    import dramatiq as library
-    from dramatiq.brokers.redis import RedisBroker
-
-    broker = RedisBroker(url=url, middleware=[])
-    library.set_broker(broker)
-    actor = library.actor(no_op, actor_name="no_op", queue_name="bench")
-    if produce:
-        put(lambda count: [actor.send() for _ in range(count)] and None, *produce)
-        return
-    worker = library.Worker(broker, worker_threads=THREADS)
-    open_gate()
-    worker.start()
-    worker.join()
-    sys.stdin.readline()
 
 
 # --- celery ---------------------------------------------------------------------------
 
 
 def celery(url: str, produce: tuple[int, int] | None = None) -> None:
-    """Results ignored, events off, a large prefetch; `solo` spends nothing on a pool."""
+    """Ignore results and events, prefetch many, and run tasks in the worker itself (``solo``)."""
     from celery import Celery
 
     app = Celery("bench", broker=url.replace("unix://", "redis+socket://"))
@@ -185,14 +164,17 @@ def celery(url: str, produce: tuple[int, int] | None = None) -> None:
     if produce:
         with app.producer_pool.acquire(block=True) as producer:
             send = task.apply_async
-            put(lambda count: [send(producer=producer) for _ in range(count)] and None, *produce)
+            put(
+                lambda count: [send(ARGUMENTS, producer=producer) for _ in range(count)] and None,
+                *produce,
+            )
         return
     worker = app.Worker(
         pool="solo", loglevel="CRITICAL", without_gossip=True, without_mingle=True,
         without_heartbeat=True, task_events=False,
     )  # fmt: skip
-    open_gate()
+    wait_and_report()
     worker.start()
 
 
-WAYS = {"arq": arq, "taskiq": taskiq, "dramatiq": dramatiq, "celery": celery}
+WAYS = {"arq": arq, "taskiq": taskiq, "celery": celery}

@@ -1,4 +1,4 @@
-"""Alternation: every round asks each candidate once, so a slow minute hits all of them."""
+"""Alternating rounds: each round measures every candidate, so a slow minute affects all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Ask = Callable[[], Figures]
 
 
 class Answers:
-    """What each candidate answered in each round, or why it has no answer."""
+    """The figures of each candidate in each round, or the reason why there are none."""
 
     def __init__(self) -> None:
         self.figures: dict[str, list[Figures]] = {}
@@ -23,11 +23,11 @@ class Answers:
 
     @property
     def asked(self) -> list[str]:
-        """All candidates that have an answer or none, as they were first asked."""
+        """All candidates, in the order in which they were first measured."""
         return list(self.figures)
 
     def keep(self, other: Answers, candidates: Iterable[str]) -> None:
-        """Take over what others have answered, or why they have not."""
+        """Copy the figures, or the failures, of some candidates."""
         for name in candidates:
             if name in other.figures:
                 self.figures[name] = other.figures[name]
@@ -41,7 +41,14 @@ class Answers:
 def alternate(
     what: str, candidates: Mapping[str, Ask], rounds: int, limits: Mapping[str, int] | None = None
 ) -> Answers:
-    """Ask in rounds, each beginning with another candidate; `limits` caps the slow ones."""
+    """Measure in rounds, each starting with another candidate.
+
+    Args:
+        what: For the display.
+        candidates: By label.
+        rounds: Their number.
+        limits: The number of rounds of slow candidates.
+    """
     answers = Answers()
     names = list(candidates)
     for turn in range(rounds):

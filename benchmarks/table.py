@@ -1,19 +1,22 @@
-"""One table of plain text: figures and, next to them, the bars that they are held to."""
+"""One table of plain text: the figures, and the bars that they are held to."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.bars import Bar
+
+if TYPE_CHECKING:
+    from benchmarks.rounds import Answers
 
 HEADINGS = ("", "N", "median", "minimum", "", "ratio", "bar", "verdict")
 
 
 class Samples(list[float]):
-    """What one candidate took in each round."""
+    """The figures of one candidate, one for each round."""
 
     @property
     def median(self) -> float:
@@ -26,7 +29,7 @@ class Samples(list[float]):
 
 @dataclass
 class Row:
-    """A measured figure, a comparison held to a bar, or words in place of either."""
+    """A measured figure, a comparison held to a bar, or a note in place of them."""
 
     label: str
     n: int | None = None
@@ -62,6 +65,14 @@ class Section:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def speed(answers: Answers, one: str, other: str) -> float:
+    """Return the speed of one candidate as a share of another's, minimum against minimum.
+
+    Noise only makes a run slower, so the minimum is the best estimate.
+    """
+    return answers.samples(other, "ns").least / answers.samples(one, "ns").least
 
 
 def figure(label: str, samples: Samples, unit: str, n: int | None = None) -> Row:

@@ -75,7 +75,7 @@ def test_a_measurement_has_a_folder_of_its_own(tmp_path, monkeypatch) -> None:
         return {"ns": 1.0}
 
     monkeypatch.setattr(disk, "measure", measure)
-    assert disk.ask(tmp_path, "ceiling", n=3) == {"ns": 1.0}
+    assert disk.ask(tmp_path, "sqlite_raw", n=3) == {"ns": 1.0}
     ((module, parameters),) = asked
-    assert (module, parameters["n"]) == ("ceiling", 3)
+    assert (module, parameters["n"]) == ("sqlite_raw", 3)
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,6 @@
-"""A member of a fleet: it gets ready, waits for the word, works, and says how long it took.
+"""One of several processes that start together: it waits for a signal, works, and reports the time.
 
-Imported by peers in environments of their own, so it needs nothing but the standard library.
+Other libraries import it in their environments, so it needs only the standard library.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any
 
-GLANCE = 0.02
-"""Seconds between two reports of how much is done."""
+INTERVAL = 0.02
+"""Seconds between two reports."""
 
 
-class Gate:
-    """Where a member waits, and where it reports; times are those that all processes share."""
+class StartSignal:
+    """Waits for the signal, and reports; its clock is the same in all processes."""
 
     def __init__(self) -> None:
         self.began = 0
         self.effort = 0.0
 
     def wait(self) -> None:
-        """Say that all is ready, and wait for the word to begin."""
+        """Report that this process is ready, and wait for the signal to begin."""
         say({"ready": True})
         if not sys.stdin.readline():
-            raise SystemExit("nobody gave the word")
+            raise SystemExit("no signal came")
         self.effort = cpu_seconds()
         self.began = perf_counter_ns()
 
     def finish(self, **figures: Any) -> None:
-        """Say that the work is done, as of now, and stay until the others are done too."""
+        """Report that the work is done now, and wait until the other processes are done."""
         ended = perf_counter_ns()
         took = cpu_seconds() - self.effort
         say({"began": self.began, "ended": ended, "cpu": took, **figures})
         sys.stdin.readline()
 
     def report(self, count: Callable[[], int]) -> None:
-        """From now on say how much is done whenever it has changed, as long as somebody listens."""
+        """Report the number of finished jobs whenever it changes, while the parent lives."""
         threading.Thread(target=self._report, args=(count, os.getppid()), daemon=True).start()
 
-    def _report(self, count: Callable[[], int], listener: int) -> None:
+    def _report(self, count: Callable[[], int], parent: int) -> None:
         rest = threading.Event()
         last = -1
-        while not rest.wait(GLANCE):
-            if os.getppid() != listener:
+        while not rest.wait(INTERVAL):
+            if os.getppid() != parent:
                 os._exit(1)
             done = count()
             if done != last:
@@ -58,7 +58,7 @@ class Gate:
 
 
 def cpu_seconds() -> float:
-    """What this process has used of the processors, with those of its children that ended."""
+    """Return the processor time of this process and its finished children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 

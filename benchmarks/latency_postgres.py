@@ -1,7 +1,7 @@
-"""From an append in one process to the start in another, whose worker had nothing to do.
+"""Latency on PostgreSQL: from an append in one process to the start in another, idle process.
 
-Beside a bare LISTEN: the one process inserts and notifies in a statement, the other claims when
-it hears of it, and no more.
+For comparison, two processes with asyncpg alone: one inserts and notifies in a statement, the other
+claims when it is notified.
 """
 
 from __future__ import annotations
@@ -13,30 +13,26 @@ from time import perf_counter_ns
 from typing import Any
 
 from benchmarks import bars
-from benchmarks.filled import Setting
-from benchmarks.fleet import Members, one, ours
-from benchmarks.gate import Gate
 from benchmarks.isolate import Figures
-from benchmarks.postgres_stage import Stage
-from benchmarks.rounds import alternate
+from benchmarks.postgres_server import BenchmarkServer
+from benchmarks.processes import Members, one, ours
+from benchmarks.rounds import Ask, alternate
+from benchmarks.run import Run
+from benchmarks.start_signal import StartSignal
 from benchmarks.table import Section, absent, figure, held
 
 SAMPLES = 300
 WARM_UP = 30
 REST = 0.01
-"""Seconds between two samples: the worker is idle by then, whatever it does after an event."""
-MOST_ROUNDS = 5
-OURS = "(i) append to _invoke's first line"
-BARE = "(j) bare LISTEN, insert and notify to claimed"
+"""Seconds between two samples, so that the worker is idle."""
+OURS = "lionpride, append to first line"
+BARE = "asyncpg and LISTEN, insert to claim"
 MODULES = {OURS: "ours", BARE: "bare"}
 CHANNEL = "woken"
 
 
-# --- the measured side ----------------------------------------------------------------
-
-
 def child(who: str, url: str) -> None:
-    """`ours` and `bare` are workers, `…_producer` those who wake them."""
+    """Run a producer or a worker: the function of this name."""
     asyncio.run(globals()[who](url))
 
 
@@ -50,33 +46,33 @@ async def pace(send: Any) -> list[int]:
 
 
 async def ours_producer(url: str) -> None:
-    from benchmarks.ours import Numbered, make_executor
+    from benchmarks.events import make_executor, page
 
-    gate = Gate()
+    signal = StartSignal()
     executor = make_executor(store=url)
     await executor.store.counts()
-    await asyncio.to_thread(gate.wait)
-    sent = await pace(lambda number: executor.append(Numbered(number=number)))
-    await asyncio.to_thread(gate.finish, stamps=sent)
+    await asyncio.to_thread(signal.wait)
+    sent = await pace(lambda number: executor.append(page(number)))
+    await asyncio.to_thread(signal.finish, stamps=sent)
 
 
 async def ours_worker(url: str) -> None:
-    from benchmarks.ours import Numbered, make_executor
+    from benchmarks.events import Page, make_executor
 
     stamps = [0] * (WARM_UP + SAMPLES)
     all_of_them = asyncio.Event()
 
-    async def stamp(self: Numbered) -> None:
-        stamps[self.number] = perf_counter_ns()
+    async def stamp(self: Page) -> None:
+        stamps[self.depth] = perf_counter_ns()
         if all(stamps):
             all_of_them.set()
 
-    Numbered._invoke = stamp  # the class is the one that the other process names
-    gate = Gate()
+    Page._invoke = stamp  # both processes use this class
+    signal = StartSignal()
     async with make_executor(store=url):
-        await asyncio.to_thread(gate.wait)
+        await asyncio.to_thread(signal.wait)
         await all_of_them.wait()
-        await asyncio.to_thread(gate.finish, stamps=stamps)
+        await asyncio.to_thread(signal.finish, stamps=stamps)
 
 
 async def bare_producer(url: str) -> None:
@@ -88,10 +84,10 @@ async def bare_producer(url: str) -> None:
     events = [[[each] for each in one] for some in made for one in zip(*some, strict=True)]
     connection = await asyncpg.connect(url, server_settings=PINNED)
     insert = await connection.prepare(f"{INSERT} RETURNING pg_notify('{CHANNEL}', '')")
-    gate = Gate()
-    await asyncio.to_thread(gate.wait)
+    signal = StartSignal()
+    await asyncio.to_thread(signal.wait)
     sent = await pace(lambda number: insert.fetch(*events[number]))
-    await asyncio.to_thread(gate.finish, stamps=sent)
+    await asyncio.to_thread(signal.finish, stamps=sent)
 
 
 async def bare_worker(url: str) -> None:
@@ -105,24 +101,22 @@ async def bare_worker(url: str) -> None:
     woken = asyncio.Event()
     await listening.add_listener(CHANNEL, lambda *_: woken.set())
     stamps: list[int] = []
-    gate = Gate()
-    await asyncio.to_thread(gate.wait)
+    signal = StartSignal()
+    await asyncio.to_thread(signal.wait)
     while len(stamps) < WARM_UP + SAMPLES:
         await woken.wait()
         woken.clear()
         claimed = await claim.fetch(BATCH, 1, LEASE)
         stamps += [perf_counter_ns()] * len(claimed)
-    await asyncio.to_thread(gate.finish, stamps=stamps)
+    await asyncio.to_thread(signal.finish, stamps=stamps)
 
 
-# --- the asking side ------------------------------------------------------------------
-
-
-def ask(stage: Stage, who: str) -> Figures:
-    fill = {"ours": "postgres_ours", "bare": "postgres_raw"}[who]
-    with stage.database() as url:
-        one(ours(fill, way="make", url=url, n=0))
-        commands = [ours("postgres_wake", who=f"{who}_{part}", url=url) for part in PARTS]
+def ask(server: BenchmarkServer, who: str) -> Figures:
+    tables = {"ours": "postgres_ours", "bare": "postgres_raw"}[who]
+    with server.database() as url:
+        one(ours(tables, way="make", url=url, n=0))
+        parts = (f"{who}_producer", f"{who}_worker")
+        commands = [ours("latency_postgres", who=part, url=url) for part in parts]
         with Members(commands) as members:
             members.all_ready()
             members.begin()
@@ -133,15 +127,15 @@ def ask(stage: Stage, who: str) -> Figures:
     return {"p50": cuts[49], "p99": cuts[98]}
 
 
-PARTS = ("producer", "worker")
-
-
-def report(setting: Setting, stage: Stage) -> Section:
+def report(run: Run) -> Section:
     section = Section(
-        "wake", f"WAKE: ms from an append to the start in another process, {SAMPLES} times"
+        "latency_postgres",
+        f"LATENCY ON POSTGRESQL: ms from an append to the start elsewhere, {SAMPLES} times",
     )
-    questions = {label: partial(ask, stage, who) for label, who in MODULES.items()}
-    answers = alternate("wake", questions, min(setting.rounds, MOST_ROUNDS))
+    questions: dict[str, Ask] = {
+        label: partial(ask, run.server, who) for label, who in MODULES.items()
+    }
+    answers = alternate("latency on PostgreSQL", questions, run.rounds)
     for label in questions:
         if label not in answers:
             section.rows.append(absent(label, answers.failures[label]))
@@ -150,5 +144,5 @@ def report(setting: Setting, stage: Stage) -> Section:
             section.rows.append(figure(f"{label}, {cut}", answers.samples(label, cut), "ms"))
     if OURS in answers and BARE in answers:
         ratio = answers.samples(OURS, "p50").median / answers.samples(BARE, "p50").median
-        section.rows.append(held("    p50 over the bare", ratio, bars.WAKE_UP))
+        section.rows.append(held("    p50, over asyncpg's", ratio, bars.LATENCY_OF_LISTEN))
     return section

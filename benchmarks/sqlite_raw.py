@@ -1,24 +1,20 @@
-"""(f): the same N events written to SQLite by one thread that does nothing else.
+"""The same events written to SQLite by one thread that does nothing else: the ceiling.
 
-It takes a hundred at a time as they are and finds them ready as JSON. Each transaction takes
-in a hundred, puts on record what the transaction before had claimed, and claims a hundred: so
-many wait where a hundred callers await their append and a hundred events run. Of the schemas
-that were tried (one table; a body and a narrow state; a table for each status) none is faster
-at this than one table: the rows are still in the cache when they change.
+The events are JSON before the clock starts. Each transaction inserts a hundred events, records the
+results of the hundred that the transaction before had claimed, and claims a hundred. That is the
+work of any store: a unique id, the payload, a lease with attempt and time, and the counts.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, TypeAlias
-from uuid import UUID
 
-from benchmarks.candidates import WORKERS, expect_all_completed, shuffled_priorities
 from benchmarks.isolate import Figures
+from benchmarks.workload import WARM_UP, WORKERS, expect_all_completed, shuffled_priorities
 
 SCHEMA = """
 CREATE TABLE event (
@@ -50,41 +46,30 @@ COUNT = "UPDATE count SET events = events + ? WHERE status = ?"
 RESULT = json.dumps({"status": "completed", "duration": 1.2345e-05, "response": None})
 LEASE = 10.0
 CACHE = 16_384
-"""KiB; a bulk insert that does not fit into the default of 2 MB takes twice as long."""
+"""KiB."""
 
 Line: TypeAlias = tuple[str, float, str]
-"""id, priority, JSON."""
+"""An event: id, priority, JSON."""
 
 
-def child(n: int, way: str, folder: str, ordered: bool = False) -> Figures:
-    """`flow`: a hundred in flight; `bulk`: all in one transaction, and none is run."""
-    run = {"flow": flow, "bulk": bulk}[way]
-    run(connect(folder, "warm-up"), lines(min(n, 2_000), ordered))
+def child(n: int, folder: str) -> Figures:
+    """Measure n events, a hundred in flight."""
+    flow(connect(folder, "warm-up"), lines(min(n, WARM_UP)))
     connection = connect(folder, "measured")
-    took = run(connection, lines(n, ordered))
+    took = flow(connection, lines(n))
     connection.close()
     return {"ns": took / n}
 
 
-def lines(n: int, ordered: bool) -> list[Line]:
-    """The events of (e), as JSON; `ordered` gives them ids in order of time."""
-    from benchmarks.ours import NoOp
+def lines(n: int) -> list[Line]:
+    """Return n events as JSON."""
+    from benchmarks.events import page
 
     made = []
     for number, priority in enumerate(shuffled_priorities(n)):
-        event = NoOp(id=in_order_of_time(number)) if ordered else NoOp()
+        event = page(number)
         made.append((str(event.id), priority, json.dumps(event.to_dict("json"))))
     return made
-
-
-def in_order_of_time(number: int) -> UUID:
-    """An id shaped like a UUID of version 7: twenty a millisecond, the rest chance."""
-    moment = (1_750_000_000_000 + number // 20).to_bytes(6, "big")
-    count = (number % 20).to_bytes(2, "big")
-    fields = bytearray(moment + count + os.urandom(8))
-    fields[6] |= 0x70
-    fields[8] = fields[8] & 0x3F | 0x80
-    return UUID(bytes=bytes(fields))
 
 
 def connect(folder: str, name: str) -> Any:
@@ -93,7 +78,7 @@ def connect(folder: str, name: str) -> Any:
     connection = apsw.Connection(str(Path(folder, f"{name}.db")))
     for pragma in ("journal_mode = WAL", "synchronous = FULL", f"cache_size = -{CACHE}"):
         list(connection.execute(f"PRAGMA {pragma}"))
-    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # 3 % quicker, as for the store
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.execute(SCHEMA)
     return connection
 
@@ -119,12 +104,3 @@ def flow(connection: Any, waiting: Sequence[Line]) -> int:
     ((on_record,),) = connection.execute("SELECT count(*) FROM event WHERE status = 2")
     expect_all_completed(on_record, len(waiting))
     return took
-
-
-def bulk(connection: Any, waiting: Sequence[Line]) -> int:
-    began = perf_counter_ns()
-    connection.execute("BEGIN IMMEDIATE")
-    connection.executemany(APPEND, waiting)
-    connection.execute(COUNT, (len(waiting), 0))
-    connection.execute("COMMIT")
-    return perf_counter_ns() - began

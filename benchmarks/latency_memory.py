@@ -1,4 +1,4 @@
-"""From an append to an idle running executor to the first line of `_invoke`."""
+"""Latency in memory: from an append to an idle executor to the first line of ``_invoke``."""
 
 from __future__ import annotations
 
@@ -15,25 +15,22 @@ from typing import Any, TypeAlias
 from benchmarks import bars
 from benchmarks.isolate import Figures, measure
 from benchmarks.rounds import alternate
-from benchmarks.table import Samples, Section, absent, figure, held
+from benchmarks.run import Run
+from benchmarks.table import Section, absent, figure, held
 
 PAIRS = 30
-"""Of blocks in a round: one of (b)'s and one of ours, in turns the one and the other first."""
+"""Pairs of blocks in a round: one block of each, in changing order."""
 SAMPLES = 100
 WARM_UP = 20
-"""Before the samples of each block, and not among them."""
-MOST_ROUNDS = 5
+"""Samples before each block that are not counted."""
 SETTLE = 0.0003
-"""Seconds of rest before each sample, so that the loop waits as an idle program's does."""
+"""Seconds of rest before each sample, so that the event loop is idle."""
 
-QUEUE = "(b) queue.put to the job's first line"
-OURS = "(e) append to _invoke's first line"
+QUEUE = "PriorityQueue, put to first line"
+OURS = "lionpride, append to first line"
 
 Sample: TypeAlias = Callable[[], Awaitable[int]]
-"""Hands one job over, and answers the nanoseconds until its first line."""
-
-
-# --- the measured side ----------------------------------------------------------------
+"""Starts one job, and returns the nanoseconds until its first line."""
 
 
 def child() -> Figures:
@@ -41,7 +38,7 @@ def child() -> Figures:
 
 
 async def measure_in_turns() -> Figures:
-    """Blocks of the one and the other in one process: both meet the same speed of the machine."""
+    """Measure both in one process, so that the speed of the machine is the same for both."""
     blocks: dict[str, list[list[int]]] = {"queue": [], "ours": []}
     async with AsyncExitStack() as stack:
         samplers = {
@@ -74,7 +71,7 @@ async def block(sample: Sample) -> list[int]:
 
 
 async def first_line(reached: list[int]) -> int:
-    """Let the loop turn until the job began, and answer when that was."""
+    """Wait until the job has begun, and return the time when it began."""
     while not reached:  # noqa: ASYNC110 - an Event would cost what is measured
         await asyncio.sleep(0)
     return reached.pop()
@@ -82,7 +79,8 @@ async def first_line(reached: list[int]) -> int:
 
 @asynccontextmanager
 async def queue_sampler() -> AsyncIterator[Sample]:
-    from benchmarks.candidates import WORKERS, QueueJob, serve_queue
+    from benchmarks.memory_peers import QueueJob, make_job, serve_queue
+    from benchmarks.workload import WORKERS
 
     reached: list[int] = []
 
@@ -95,7 +93,8 @@ async def queue_sampler() -> AsyncIterator[Sample]:
     numbers = count()
 
     async def sample() -> int:
-        job, number = StampedJob(), next(numbers)
+        number = next(numbers)
+        job = StampedJob(make_job(number, has_fields=True).fields)
         began = perf_counter_ns()
         await queue.put((0.0, number, job))
         return await first_line(reached) - began
@@ -108,18 +107,18 @@ async def queue_sampler() -> AsyncIterator[Sample]:
 
 @asynccontextmanager
 async def our_sampler() -> AsyncIterator[Sample]:
-    from benchmarks.ours import NoOp, make_executor
+    from benchmarks.events import Page, make_executor
 
     reached: list[int] = []
 
-    class StampedEvent(NoOp):
+    class StampedPage(Page):
         async def _invoke(self) -> None:
             reached.append(perf_counter_ns())
 
-    async with make_executor() as executor:
+    async with make_executor(StampedPage) as executor:
 
         async def sample() -> int:
-            event = StampedEvent()
+            event = StampedPage(url="https://example.org/page", depth=1, score=0.5)
             began = perf_counter_ns()
             await executor.append(event, priority=0.0)
             return await first_line(reached) - began
@@ -127,32 +126,23 @@ async def our_sampler() -> AsyncIterator[Sample]:
         yield sample
 
 
-# --- the asking side ------------------------------------------------------------------
-
-
-def report(rounds: int) -> Section:
+def report(run: Run) -> Section:
     section = Section(
-        "latency",
-        "IDLE LATENCY: ns from the append to the first line of user code",
-        notes=[
-            f"{PAIRS} pairs of blocks of {SAMPLES}, {SETTLE * 1e3:g} ms of rest before each.",
-            "The ratio of p50 is the median over the pairs.",
-        ],
+        "latency_memory",
+        "LATENCY IN MEMORY: ns from the append to the first line of user code",
+        notes=[f"{PAIRS} pairs of blocks of {SAMPLES}; the ratio is the median over the pairs."],
     )
-    name = "latency"
-    answers = alternate(name, {OURS: partial(measure, name, {})}, min(rounds, MOST_ROUNDS))
+    questions = {OURS: partial(measure, "latency_memory", {})}
+    answers = alternate("latency in memory", questions, run.rounds)
     if OURS not in answers:
         section.rows.append(absent(OURS, answers.failures[OURS]))
         return section
-    by_key = partial(answers.samples, OURS)
     for label, who in ((QUEUE, "queue"), (OURS, "ours")):
         for key in ("p50", "p99"):
-            section.rows.append(figure(f"{label}, {key}", by_key(f"{who}, {key}"), "ns"))
-    section.rows.append(held("    p50, ours over (b)'s", by_key("ratio").median, bars.IDLE_LATENCY))
-    ratio = Samples(
-        ours / queue for ours, queue in zip(by_key("ours, p99"), by_key("queue, p99"), strict=True)
-    ).median
-    row = held("    p99, ours over (b)'s", ratio, bars.IDLE_LATENCY)
-    row.bar = row.verdict = ""
-    section.rows.append(row)
+            samples = answers.samples(OURS, f"{who}, {key}")
+            section.rows.append(figure(f"{label}, {key}", samples, "ns"))
+    ratio = answers.samples(OURS, "ratio").median
+    section.rows.append(
+        held("    p50, over PriorityQueue's", ratio, bars.LATENCY_OF_PRIORITY_QUEUE)
+    )
     return section

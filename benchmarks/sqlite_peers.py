@@ -1,6 +1,6 @@
-"""The measured side of (g) and (h): stands alone, for they have an interpreter of their own.
+"""huey and DBOS over a SQLite file. This script runs in an environment of its own.
 
-Each runs N no-op jobs, and the clock stops when the last outcome is in the file.
+Each runs N no-op jobs with three arguments. The clock stops when the last outcome is in the file.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from typing import Any
 
 WARM_UP = 50
 GLANCE = 0.01
-"""Seconds between two looks at how many outcomes there are."""
+"""Seconds between two counts of the outcomes."""
 PRIORITIES = 100
+ARGUMENTS = ("https://example.org/page", 1, 0.5)
 
 
 def huey(n: int, workers: int, folder: str) -> dict[str, Any]:
-    """huey's consumer with worker threads; one thread enqueues, which is its fastest way.
+    """Run huey's consumer with worker threads; one thread enqueues, which is its fastest way.
 
-    Its polling delays are set as short as it is still fast with. ``fsync=True`` is
-    ``synchronous=FULL``; ``store_none`` has the outcome of a no-op put on record.
+    ``fsync=True`` is ``synchronous=FULL``. ``store_none`` records the outcome of a no-op. The
+    polling delays are the shortest that do not slow it down.
     """
     from huey import SqliteHuey
 
@@ -34,12 +35,12 @@ def huey(n: int, workers: int, folder: str) -> dict[str, Any]:
     queue = SqliteHuey("bench", filename=path, fsync=True, store_none=True, timeout=60)
 
     @queue.task()
-    def no_op() -> None:
+    def no_op(url: str, depth: int, score: float) -> None:
         return None
 
     def enqueue(count: int) -> None:
         for number in range(count):
-            no_op(priority=number % PRIORITIES)
+            no_op(*ARGUMENTS, priority=number % PRIORITIES)
 
     def wait_for(outcomes: int) -> None:
         while queue.storage.result_store_size() < outcomes:
@@ -67,9 +68,9 @@ def huey(n: int, workers: int, folder: str) -> dict[str, Any]:
 
 
 def dbos(n: int, workers: int, folder: str) -> dict[str, Any]:
-    """Workflows of DBOS, called by so many tasks; by one they are plain functions.
+    """Call workflows of DBOS from so many tasks; one caller calls a plain function.
 
-    Calls, since these are faster than what it starts in the background or enqueues.
+    Direct calls are faster than workflows that are enqueued.
     """
     from dbos import DBOS
 
@@ -84,17 +85,17 @@ def dbos(n: int, workers: int, folder: str) -> dict[str, Any]:
     )
 
     @DBOS.workflow()
-    def plain() -> None:
+    def plain(url: str, depth: int, score: float) -> None:
         return None
 
     @DBOS.workflow()
-    async def no_op() -> None:
+    async def no_op(url: str, depth: int, score: float) -> None:
         return None
 
     def call_each(count: int) -> int:
         began = time.perf_counter_ns()
         for _ in range(count):
-            plain()
+            plain(*ARGUMENTS)
         return time.perf_counter_ns() - began
 
     async def warm_up_and_call() -> int:
@@ -114,12 +115,12 @@ def dbos(n: int, workers: int, folder: str) -> dict[str, Any]:
     return {"ns": took / n}
 
 
-async def call_by_many(function: Callable[[], Awaitable[None]], n: int, callers: int) -> int:
+async def call_by_many(function: Callable[..., Awaitable[None]], n: int, callers: int) -> int:
     left = iter(range(n))
 
     async def call() -> None:
         for _ in left:
-            await function()
+            await function(*ARGUMENTS)
 
     began = time.perf_counter_ns()
     await asyncio.gather(*(call() for _ in range(callers)))

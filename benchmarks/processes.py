@@ -1,4 +1,4 @@
-"""Several processes that begin at one word: how long it took them together, and what they used."""
+"""Several processes that start together: the time that they took, and the processor time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BEGIN = "begin\n"
 
 
 class Members:
-    """Processes that speak `gate`; killed on leaving."""
+    """Processes that wait for a ``StartSignal``; they are killed on leaving."""
 
     def __init__(self, commands: Sequence[list[str]]) -> None:
         self.heard: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
@@ -47,10 +47,10 @@ class Members:
         self.heard.put((number, None))
 
     def hear(self) -> tuple[int, dict[str, Any]]:
-        """The next word of any member.
+        """Return the next message of any process, with its number.
 
         Raises:
-            MeasurementError: if one has ended instead, or none says anything in time.
+            MeasurementError: if a process has failed, or no message comes in time.
         """
         while True:
             try:
@@ -80,7 +80,7 @@ class Members:
             pipe.flush()
 
     def release(self) -> None:
-        """Let those go that have finished."""
+        """Let the finished processes exit."""
         for process in self.processes:
             assert process.stdin is not None
             process.stdin.close()
@@ -88,7 +88,7 @@ class Members:
             process.wait()
 
     def all_finished(self) -> list[dict[str, Any]]:
-        """What each said in the end, in their order."""
+        """Return the last message of each process."""
         ends: dict[int, dict[str, Any]] = {}
         while len(ends) < len(self.processes):
             number, said = self.hear()
@@ -99,7 +99,7 @@ class Members:
     def until_done(
         self, n: int, before: Mapping[int, dict[str, Any]] | None = None
     ) -> tuple[int, dict[int, dict[str, Any]]]:
-        """When all together had done n, and the last report of each that made any."""
+        """Return the time when n jobs were done, and the last report of each process."""
         reports = dict(before or {})
         while sum(report["done"] for report in reports.values()) < n:
             number, said = self.hear()
@@ -127,19 +127,19 @@ class Members:
 
 
 def ours(module: str, **parameters: Any) -> list[str]:
-    """The command of a member of this repository's own."""
+    """Return the command of a process that runs this library."""
     return [sys.executable, "-m", "benchmarks.child", module, json.dumps(parameters)]
 
 
 def foreign(interpreter: Path, module: str, **parameters: Any) -> list[str]:
-    """The command of a member in a peer's environment, which sees nothing of ours but `gate`."""
+    """Return the command of a process in the environment of another library."""
     path = f"import sys; sys.path.append({str(ROOT)!r})"
     start = f"from benchmarks import {module} as module; module.main()"
     return [str(interpreter), "-I", "-c", f"{path}; {start}", json.dumps(parameters)]
 
 
 def one(command: list[str]) -> None:
-    """Run something to its end that is no measurement.
+    """Run a command that is not measured.
 
     Raises:
         MeasurementError: if it fails.
@@ -150,24 +150,16 @@ def one(command: list[str]) -> None:
         raise MeasurementError(last_line(done.stderr) or f"exit status {done.returncode}")
 
 
-def together(
-    commands: Sequence[list[str]],
-    n: int,
-    server: int | None = None,
-    fill: list[str] | None = None,
-) -> Figures:
-    """Let all begin at once; the time from the first start to the last end, an event.
+def together(commands: Sequence[list[str]], n: int, server: int | None = None) -> Figures:
+    """Start processes together, and measure from the first start to the last end.
 
     Args:
-        commands: Of the members.
+        commands: Of the processes.
         n: Events.
-        server: A process whose children's use of the processors is told too.
-        fill: Run when all are ready, before they begin.
+        server: A process; the processor time of its children is measured too.
     """
     with Members(commands) as members:
         members.all_ready()
-        if fill is not None:
-            one(fill)
         before = cpu_of_tree(server)
         members.begin()
         ends = members.all_finished()
@@ -186,9 +178,9 @@ def together(
 def supplied(
     producers: Sequence[list[str]], workers: Sequence[list[str]], n: int, warm_up: int
 ) -> Figures:
-    """Let producers put n in for workers that are warm; a member may be a producer and a worker.
+    """Let producers enqueue n jobs for workers that are warm; a process may be both.
 
-    The time is from the word to the last job's end, as the workers' reports say.
+    The time is from the signal to the end of the last job, as the workers report.
     """
     commands = [*producers, *workers]
     with Members(commands) as members:
@@ -203,7 +195,7 @@ def supplied(
 
 
 def cpu_of_tree(root: int | None) -> float:
-    """Seconds of processor that a process, its children and those that have ended have used."""
+    """Return the processor time of a process and of its children, in seconds."""
     if root is None or not Path("/proc").is_dir():
         return 0.0
     ticks = 0
