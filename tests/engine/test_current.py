@@ -1,8 +1,10 @@
 """`current()`: the context of the running attempt."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +186,66 @@ async def test_wrong_values_are_named() -> None:
         await executor.run(Task(do=do))
 
 
+@FILE
+@pytest.mark.parametrize("timeout", [None, 3600.0])
+async def test_a_timer_or_an_idle_worker_keeps_no_event(
+    store: str, timeout: float | None, tmp_path: Path
+) -> None:
+    """A client's timer, such as that of an idle connection, keeps the context variables."""
+    timers: list[asyncio.TimerHandle] = []
+
+    async def do(event: Event) -> None:
+        timers.append(asyncio.get_running_loop().call_later(3600, print))
+
+    def make(n: int) -> list[Task]:
+        # No timeout: it takes the quick way, if nothing else is in the way of that.
+        return [Task(do=do, timeout=timeout) for _ in range(n)]
+
+    async with Executor.of(Task, store=url_of(store, tmp_path), concurrency_limit=1) as executor:
+        events = make(3)
+        gone = [weakref.ref(event) for event in events]
+        for event in events:
+            await executor.append(event)
+        await executor.join()
+        for event in events:
+            await executor.remove(event)
+        del event, events
+        later = await executor.append(Task(do=do, timeout=timeout))
+        await executor.result(later)
+        gc.collect()
+        assert [ref() for ref in gone] == [None] * 3
+    for timer in timers:
+        timer.cancel()
+
+
+async def test_the_code_of_an_event_may_run_another_executor() -> None:
+    """Its permission and its observers are not part of the outer attempt."""
+    seen: list[Any] = []
+
+    def look() -> None:
+        try:
+            seen.append(current().event)
+        except OperationError:
+            seen.append(None)
+
+    async def may_start(**_: Any) -> bool:
+        look()
+        return True
+
+    async def inner(event: Event) -> None:
+        look()
+
+    async def outer(event: Event) -> None:
+        async with Executor.of(Task, permission=may_start) as executor:
+            await executor.run(Task(do=inner))
+        look()
+
+    async with Executor.of(Task) as executor:
+        event = Task(do=outer)
+        await executor.run(event)
+    assert [found if found is None else found.do for found in seen] == [None, inner, outer]
+
+
 # -- lifespan -----------------------------------------------------------------------------------
 
 
@@ -304,3 +366,145 @@ def test_a_second_event_loop_opens_them_anew() -> None:
 
     assert [asyncio.run(run()) for _ in range(2)] == [1, 1]
     assert log == ["open", "use", "close"] * 2
+
+
+async def test_resources_are_opened_again_only_when_they_have_closed() -> None:
+    log: list[str] = []
+    closing, close = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(executor: Executor) -> AsyncIterator[Client]:
+        log.append("open")
+        yield Client(log)
+        closing.set()
+        await close.wait()
+        log.append("close")
+
+    executor = Executor.of(use, lifespan=lifespan)
+    await executor.start()
+    first = asyncio.create_task(executor.execute())
+    await executor.run(use())
+    await executor.stop()
+    await closing.wait()
+    await executor.start()
+    second = asyncio.create_task(executor.execute())
+    event = await executor.append(use())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert log == ["open", "use"]
+    close.set()
+    await first
+    assert await executor.result(event) == 1
+    assert await executor.run(use()) == 2
+    await executor.stop()
+    await second
+    assert log == ["open", "use", "close", "open", "use", "use", "close"]
+
+
+async def test_resources_close_if_the_exit_is_cancelled() -> None:
+    log: list[str] = []
+    begun = asyncio.Event()
+
+    async def do(event: Event) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    async def block() -> None:
+        async with Executor.of(Task, lifespan=lifespan_of(log)) as executor:
+            await executor.append(Task(do=do))
+            await begun.wait()
+
+    task = asyncio.create_task(block())
+    await begun.wait()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()  # `async with` waits for the event
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert log == ["open", "close"]
+
+
+async def test_a_cancellation_reaches_resources_that_do_not_close() -> None:
+    closing = asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(executor: Executor) -> AsyncIterator[None]:
+        yield
+        closing.set()
+        await asyncio.Event().wait()
+
+    async def block() -> None:
+        async with Executor.of(Task, lifespan=lifespan):
+            pass
+
+    task = asyncio.create_task(block())
+    await closing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 10)
+
+
+@pytest.mark.parametrize("raises", [True, False])
+async def test_a_lifespan_that_ends_by_itself_ends_the_run(raises: bool) -> None:
+    """Events fail without their resources: they stay pending instead."""
+    go, begun = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(executor: Executor) -> AsyncIterator[str]:
+        async def refresh(task: Any) -> None:
+            await go.wait()
+            if raises:
+                raise OSError("no network")
+            task.cancel()
+
+        helper = asyncio.create_task(refresh(asyncio.current_task()))
+        if raises:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(refresh(None))
+                yield "client"
+        else:
+            with suppress(asyncio.CancelledError):  # as a cancel scope of anyio does
+                yield "client"
+        await asyncio.gather(helper, return_exceptions=True)
+
+    async def do(event: Event) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    executor = Executor.of(Task, lifespan=lifespan)
+    events = [Task(do=do), Task(do=do)]
+
+    async def block() -> None:
+        async with executor:
+            await executor.append(events[0])
+            await begun.wait()
+            go.set()
+            await executor.result(events[0])
+
+    with pytest.raises(ExceptionGroup if raises else OperationError):
+        await block()
+    await executor.append(events[1])
+    assert [event.status for event in events] == ["pending", "pending"]
+    assert executor.processor is not None
+    assert not executor.processor.working
+
+
+async def test_two_blocks_at_once_are_refused_while_resources_open() -> None:
+    log: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(executor: Executor) -> AsyncIterator[None]:
+        await asyncio.sleep(0)
+        log.append("open")
+        yield
+        log.append("close")
+
+    executor = Executor.of(Task, lifespan=lifespan)
+
+    async def block() -> None:
+        async with executor:
+            await asyncio.sleep(0)
+
+    results = await asyncio.gather(block(), block(), return_exceptions=True)
+    assert [type(each) for each in results] == [type(None), OperationError]
+    assert log == ["open", "close"]

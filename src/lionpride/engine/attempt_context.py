@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextvars import ContextVar
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from weakref import ref
 
 from ..errors import OperationError
 from ..model.execution import EventStatus
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
     from .event import Event
     from .executor import Executor
 
-__all__ = ("RUNNING", "AttemptContext", "current")
+__all__ = ("RUNNING", "AttemptContext", "Running", "current")
 
-RUNNING: Final[ContextVar[tuple[Any, ...] | None]] = ContextVar("lionpride_attempt", default=None)
+Running: TypeAlias = tuple[ref["Event"], int]
+
+RUNNING: Final[ContextVar[Running | None]] = ContextVar("lionpride_attempt", default=None)
 """The event whose code runs, and its attempt number; None outside of an attempt.
 
 The engine sets a new value for each attempt. A task or thread that the code starts keeps the
-value of its own attempt.
+value of its own attempt. The reference is weak: timers and connections that the
+code made keep its context variables for as long as they exist.
 """
 
 
@@ -76,10 +80,15 @@ class AttemptContext:
         """
         processor = self.executor.processor
         lifespan = None if processor is None else processor.lifespan
-        if lifespan is None or not lifespan.is_open:
+        if lifespan is None:
             raise OperationError(
                 "current().resources needs a lifespan: give the executor one, as in "
                 "Executor.of(..., lifespan=open_client)"
+            )
+        if not lifespan.is_open:
+            raise OperationError(
+                "current().resources: the lifespan of the executor has ended; await the tasks that "
+                "an event starts before it returns"
             )
         return lifespan.value
 
@@ -150,7 +159,7 @@ def current() -> AttemptContext:
     thread that one of these has started.
 
     Raises:
-        OperationError: outside of an attempt.
+        OperationError: outside of an attempt; or if the attempt is over and its event is gone.
     """
     running = RUNNING.get()
     if running is None:
@@ -158,4 +167,10 @@ def current() -> AttemptContext:
             "current() was called outside of an attempt: call it in _invoke() or _stream() of an "
             "event, or in a function under @job"
         )
-    return AttemptContext(running[0], running[1], INSIDE.get())
+    event, attempt_number = running[0](), running[1]
+    if event is None:
+        raise OperationError(
+            f"current() was called after attempt {attempt_number} of an event that is gone: await "
+            "the tasks that an event starts before it returns"
+        )
+    return AttemptContext(event, attempt_number, INSIDE.get())

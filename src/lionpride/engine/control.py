@@ -22,7 +22,7 @@ from ..stores.contract import Foreign, Immediate, Store
 from ..stores.halting import Halting, is_halted
 from .background import Background
 from .intake import Intake
-from .lifespan import Factory, Lifespan
+from .lifespan import Factory, Lifespan, Opening
 from .processor import CONCURRENCY, REFRESH, Processor
 from .settings import arguments, seconds
 
@@ -66,6 +66,8 @@ class Control(Intake):
         self._owns_store = owns_store
         self._room = config.get("max_queue_size")
         self._background: Background | None = None
+        self._opening: Opening | None = None  # of `async with`
+        self._is_entered = False
         self._lifespan: Lifespan | None = None
         if lifespan is not None:
             executor = weakref.ref(self)
@@ -308,22 +310,33 @@ class Control(Intake):
             OperationError: if it runs already.
             Exception: any error of the ``lifespan``; nothing runs then.
         """
-        if self._background is not None:
+        if self._is_entered:
             raise OperationError("the executor runs already: enter `async with` once at a time")
-        await self.start()
-        assert self.processor is not None
-        if self._lifespan is not None:
-            await self._lifespan.enter()
-        self._background = Background(self.processor, self._grace)
+        self._is_entered = True
         try:
-            await asyncio.sleep(0)  # the worker has begun when this returns
-        except BaseException:  # if the caller is cancelled here, `__aexit__` is never called
-            background, self._background = self._background, None
-            await background.leave(grace=0.0)
+            await self.start()
+            assert self.processor is not None
             if self._lifespan is not None:
-                await self._lifespan.leave()
+                self._opening = await self._lifespan.enter(_stay)
+            self._background = Background(self.processor, self._grace)
+            await asyncio.sleep(0)  # the worker has begun when this returns
+        except BaseException:  # `__aexit__` is never called then
+            await self._leave(grace=0.0)
             raise
         return self
+
+    async def _leave(self, grace: float | None = None) -> Background | None:
+        """End the run of `async with`, if it has begun, and leave the lifespan."""
+        background, self._background = self._background, None
+        opening, self._opening = self._opening, None
+        self._is_entered = False
+        try:
+            if background is not None:
+                await background.leave(grace)
+        finally:
+            if opening is not None:
+                await opening.leave(_stay)
+        return background
 
     async def __aexit__(
         self,
@@ -337,16 +350,13 @@ class Control(Intake):
             StoreError: if outcomes could not be recorded; the block was cancelled then.
             KeyboardInterrupt, SystemExit: if an event's code raised it; see ``execute``.
         """
-        background, self._background = self._background, None
-        assert background is not None
         try:
-            await background.leave()
-            if self._lifespan is not None:
-                await self._lifespan.leave()
+            background = await self._leave()
         finally:
             await self._tell_what_is_left(left_well=kind is None)
             if self._owns_store:
                 await self._store.close()
+        assert background is not None
         background.conclude(error)
 
     async def _tell_what_is_left(self, *, left_well: bool) -> None:
@@ -391,6 +401,10 @@ def _is_of_queue(scope: object) -> bool:
             "executor alone, 'queue' every worker of its queue in every process"
         )
     return scope == "queue"
+
+
+def _stay(_: BaseException) -> None:
+    """The lifespan has ended: the worker fails, and the block of `async with` with it."""
 
 
 def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:

@@ -101,7 +101,7 @@ class Crew(Exchange):
         failing = store if isinstance(store, Failing) else None
         try:
             if failing is not None:
-                failing.on_failed(self._fail)
+                failing.on_failed(self.fail)
             self._listen()
             self._hire()
             await asyncio.shield(self._over)
@@ -111,7 +111,7 @@ class Crew(Exchange):
             raise
         finally:
             if failing is not None:
-                failing.off_failed(self._fail)
+                failing.off_failed(self.fail)
             store.off(self._bell)
         if self.fatal is not None:
             raise self.fatal
@@ -209,7 +209,7 @@ class Crew(Exchange):
                     if await self._attempt(worker, claim) > self._turn:
                         await self._give_turn()
         except Exception as error:  # the store's, or ours: users' own have been dealt with
-            self._fail(error)
+            self.fail(error)
         finally:
             self._leave(worker)
 
@@ -255,7 +255,7 @@ class Crew(Exchange):
         step = observers.active and observers.tell(event, _PENDING, _PROCESSING, now=began)
         own = event.__dict__  # pydantic makes `event.timeout` three times as slow
         own["_began"] = began
-        worker.enter(claim)
+        worker.enter(event, claim[1])
         outcome: Outcome | None = None
         response: Any = None
         try:
@@ -339,9 +339,9 @@ class Crew(Exchange):
     def _after_trouble(self, outcome: Outcome) -> None:
         """User code that asks the process to exit ends the crews, not the event loop."""
         if isinstance(outcome.error, KeyboardInterrupt | SystemExit):
-            self._fail(outcome.error)
+            self.fail(outcome.error)
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """Start nothing more, give what runs its grace time, and have ``run`` raise."""
         if self.fatal is None:
             self.fatal = error
@@ -399,4 +399,4 @@ class Crew(Exchange):
         try:
             await self._settle_unstarted(claim, outcome)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)

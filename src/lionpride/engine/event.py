@@ -8,6 +8,7 @@ from contextlib import aclosing
 from functools import lru_cache, partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Final, final
+from weakref import ref
 
 from ..errors import ConfigurationError, LionTimeoutError, OperationError
 from ..model.costs import REQUEST
@@ -18,7 +19,7 @@ from ..model.unset import Unset
 from ..model.work import Work, state_costs
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, alone, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
-from .attempt_context import RUNNING
+from .attempt_context import RUNNING, Running
 from .reporting import checked_progress, report
 from .threads import Threads, is_plain
 from .workshop import INSIDE
@@ -185,12 +186,12 @@ class Event(Work):
             del state.own["_solo"]
 
 
-def _attempt_of(event: Event) -> tuple[Event, int]:
+def _attempt_of(event: Event) -> Running:
     """Return the attempt of an event that runs without an executor, for ``current()``."""
-    return event, event.__dict__.get("_attempt", 0)
+    return ref(event), event.__dict__.get("_attempt", 0)
 
 
-async def _next_chunk(source: AsyncIterator[Any], running: tuple[Event, int]) -> Any:
+async def _next_chunk(source: AsyncIterator[Any], running: Running) -> Any:
     """Return the next chunk of a stream, or ``_END``; ``current()`` is set during the call."""
     token = RUNNING.set(running)
     try:

@@ -14,6 +14,7 @@ from ..model.execution import EventStatus
 from ..rules.lifecycle import RELEASED, Ending, Outcome, after_cancel, after_unstorable
 from ..rules.meters import refusal_of
 from ..stores.contract import Claim, Settled
+from .attempt_context import RUNNING
 from .event import Event
 from .hands import Hands
 from .workshop import INSIDE, Badge, Workshop
@@ -34,6 +35,7 @@ class Exchange(Hands):
         super().__init__(shop.most)
         self.shop = shop
         self._context.run(INSIDE.set, Badge(shop.mark, self._loop, shop.executor))
+        self._context.run(RUNNING.set, None)  # the caller may be the code of another event
         self._claiming = 0  # claims under way
         self._unwanted: list[Event] = []  # cancelled meanwhile, perhaps in one of them
 

@@ -6,11 +6,13 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
+from weakref import ref
 
 from ..stores.clock import capped
 from ..stores.contract import Claim, Started
 from .attempt import Guard
 from .attempt_context import RUNNING
+from .event import Event
 
 __all__ = ("Hands", "Worker")
 
@@ -48,14 +50,14 @@ class Worker:
         if not given:
             self.context = Surroundings()
 
-    def enter(self, claim: Claim | Started) -> None:
+    def enter(self, event: Event, attempt: int) -> None:
         """Note the attempt whose code runs next, for ``current()``.
 
         The variables are noted anew with it. Until the code changes one, both share a table, and
         are compared in no time. What was changed before, as by a permission, stays to be seen.
         """
         unchanged = self.context == self.clean
-        RUNNING.set(claim)
+        RUNNING.set((ref(event), attempt))
         if unchanged:
             self.clean = self.context.copy()
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sized
 from operator import methodcaller
 from types import FunctionType
 from typing import Any, NamedTuple, TypeAlias
+from weakref import ref
 
 from ..model.execution import EventStatus
 from ..rules.lifecycle import RELEASED, Completion, Outcome
@@ -179,7 +180,7 @@ class Loop(Admission):
                 if not self._called and self._pending:
                     self._call()
                 worker.claim, own["_began"] = claim, began
-                running(claim)  # `enter`, written out
+                running((ref(event), attempt))  # `enter`, written out
                 worker.clean = clean = context.copy()
                 try:
                     response = await code(event)

@@ -25,7 +25,7 @@ from .blocked import watched
 from .crew import Crew
 from .dealing import Dealing
 from .event import Event
-from .lifespan import Lifespan
+from .lifespan import Lifespan, Opening
 from .loops import Loop, Round
 from .observers import Observers
 from .settings import check_settings
@@ -247,11 +247,11 @@ class Processor(Alone):
             self._bench.name = _worker_name()
             self._enlist()
         self._crews.add(crew)
-        lifespan, entered = self.lifespan, False
+        opening: Opening | None = None
+        lost = partial(_without_resources, crew)
         try:
-            if lifespan is not None:
-                await lifespan.enter()
-                entered = True
+            if self.lifespan is not None:
+                opening = await self.lifespan.enter(lost)
             if not crew.closing:
                 with watched(self.blocked_after, self._bench.is_busy, crew.holder, crew.when_up):
                     await crew.run()
@@ -262,8 +262,8 @@ class Processor(Alone):
                 store.discharge(self._bench.name)
                 self._bench.threads.rest()
             store.ring_idle()
-            if lifespan is not None and entered:
-                await lifespan.leave()
+            if opening is not None:
+                await opening.leave(lost)
 
     def _enlist(self) -> None:
         shop = self._bench
@@ -450,6 +450,12 @@ def _why(stuck: Iterable[Stuck]) -> str:
             "--fail-unreadable on the command line)"
         )
     return "; and ".join(parts)
+
+
+def _without_resources(crew: Crew, error: BaseException) -> None:
+    """The lifespan has ended by itself: what runs goes back to pending, and the run fails."""
+    crew.fail(error)
+    crew.interrupt()
 
 
 def _unreadable(stuck: Stuck) -> str:
