@@ -95,9 +95,11 @@ def test_all_queues_of_a_module_are_worked_off(jobs, snapshot):
 def test_a_queue_of_any_name_takes_all_classes_of_a_module(place):
     put(place, "job.py:Noted", 2, queue="odd")
     put(place, "job.py:Work", 2, queue="odd")
-    done = place.run(
-        "work", "job.py:Noted", "--store", place.kept, "--queue", "odd", "--until-empty"
-    )
+    work = "--store", place.kept, "--queue", "odd", "--until-empty"
+    named = place.run("work", "job.py:Noted", *work)
+    assert (named.returncode, counts(place)) == (1, {"odd": {"completed": 2, "pending": 2}})
+    assert "no worker runs job.Work" in named.stderr
+    done = place.run("work", "job.py:Noted", "job.py:Work", *work)
     assert (done.returncode, counts(place)) == (0, {"odd": {"completed": 4}})
 
 
@@ -248,7 +250,7 @@ def test_asked_twice_the_grace_time_is_not_waited_for(place):
         for _ in range(2):
             process.send_signal(signal.SIGTERM)
             said = process.stderr.readline()
-            while "stop" not in said:
+            while "stopp" not in said:
                 assert said
                 said = process.stderr.readline()
         process.communicate(timeout=30)

@@ -173,9 +173,10 @@ def _check_does_something(text: str, event_type: type[Event]) -> None:
         raise UsageError(f"{text}: {name} does nothing: write `async def _invoke(self)` in it")
 
 
-def executor_for(event_type: type[Event]) -> type[Executor]:
-    """Return the executor class that ``Executor.of`` makes of one class of events."""
-    return type(Executor.of(event_type))
+def executor_for(*event_types: type[Event]) -> type[Executor]:
+    """Return the executor class that ``Executor.of`` makes of classes of events."""
+    queue = "several" if len(event_types) > 1 else None  # --queue is in its place then
+    return type(Executor.of(*event_types, queue=queue))
 
 
 def _event_type(text: str, executor_type: type[Executor], any_event: bool) -> type[Event]:

@@ -135,8 +135,9 @@ def _jobs(targets: Sequence[Target], queues: Sequence[str]) -> list[Job]:
     if own:
         names = " or ".join(target.name for target in own)
         raise UsageError(f"--queue: several executors could run it: name one of them: {names}")
-    any_event = Target(targets[0].name, Event, executor_for(Event), is_plain=True)
-    return [(any_event, queue) for queue in queues]
+    names = ", ".join(target.name for target in targets)
+    kind = executor_for(*(target.event_type for target in targets))
+    return [(Target(names, Event, kind, is_plain=True), queue) for queue in queues]
 
 
 async def _work(
