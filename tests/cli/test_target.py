@@ -269,3 +269,23 @@ def test_a_function_without_job_is_named_with_the_remedy(front):
 def test_an_executor_that_cannot_be_made_again_is_named_with_the_remedy(front):
     with pytest.raises(UsageError, match=r"name its class Own, or make it with Executor.of"):
         load_target(f"{front}:own")
+
+
+def test_an_executor_that_has_two_names_is_one_target(job, tmp_path):
+    (tmp_path / "twice_for_target.py").write_text(
+        "from lionpride import Executor, job\n@job\nasync def fetch(url: str) -> str: ...\n"
+        "@job\nasync def other(x: int) -> int: ...\n"
+        "crawler = Executor.of(fetch)\nmain = crawler\nagain = other\n"
+    )
+    targets = load_targets("twice_for_target.py")
+    assert [target.event_type.__name__ for target in targets] == ["fetch", "other"]
+
+
+def test_events_without_an_executor_are_in_the_store_of_the_executors(job, tmp_path, capfd):
+    (tmp_path / "beside_for_target.py").write_text(
+        "from lionpride import Executor, job\n@job\nasync def fetch(url: str) -> str: ...\n"
+        "@job\nasync def other(x: int) -> int: ...\n"
+        "crawler = Executor.of(fetch, store='sqlite:///own.db')\n"
+    )
+    assert main(["work", "beside_for_target.py", "--until-empty"]) == 0
+    assert "of sqlite:///own.db" in capfd.readouterr()[1]

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -216,6 +217,29 @@ async def test_a_timer_or_an_idle_worker_keeps_no_event(
         assert [ref() for ref in gone] == [None] * 3
     for timer in timers:
         timer.cancel()
+
+
+async def test_a_thread_without_context_variables_reports_with_the_context_of_the_attempt() -> None:
+    async def do(event: Event) -> None:
+        context = current()
+        done = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            context.report_progress(0.5, "in a thread")
+            context.spend(tokens=3)
+            loop.call_soon_threadsafe(done.set)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        await done.wait()
+        thread.join()
+
+    reported: list[Any] = []
+    async with Executor.of(Task, limits=[Limit("tokens", 100, per=60)]) as executor:
+        executor.observe_progress(lambda event, progress: reported.append(progress.note))
+        await executor.run(Task(do=do))
+    assert reported == ["in a thread"]
 
 
 async def test_the_code_of_an_event_may_run_another_executor() -> None:
@@ -457,15 +481,15 @@ async def test_a_lifespan_that_ends_by_itself_ends_the_run(raises: bool) -> None
                 raise OSError("no network")
             task.cancel()
 
-        helper = asyncio.create_task(refresh(asyncio.current_task()))
         if raises:
             async with asyncio.TaskGroup() as group:
                 group.create_task(refresh(None))
                 yield "client"
         else:
+            helper = asyncio.create_task(refresh(asyncio.current_task()))
             with suppress(asyncio.CancelledError):  # as a cancel scope of anyio does
                 yield "client"
-        await asyncio.gather(helper, return_exceptions=True)
+            await helper
 
     async def do(event: Event) -> None:
         begun.set()

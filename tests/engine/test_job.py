@@ -1,9 +1,11 @@
 """`@job`: a function becomes an event class."""
 
 import asyncio
+import functools
+import inspect
 import pickle
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -237,8 +239,6 @@ def test_wrong_arguments_are_refused_as_by_the_function() -> None:
 
 
 async def test_what_another_decorator_wraps_runs_as_it_is_seen() -> None:
-    import functools
-
     def logged(function: Any) -> Any:
         @functools.wraps(function)
         async def inner(*args: Any, **kwargs: Any) -> Any:
@@ -254,3 +254,88 @@ async def test_what_another_decorator_wraps_runs_as_it_is_seen() -> None:
 
     async with Executor.of(double) as executor:
         assert await executor.run(double(4)) == ("logged", 8)
+
+
+def _collected(function: Any) -> Any:
+    @functools.wraps(function)
+    async def collect(*args: Any, **kwargs: Any) -> Any:
+        found = function(*args, **kwargs)
+        return tuple(found) if inspect.isgenerator(found) else tuple([each async for each in found])
+
+    return collect
+
+
+def _yielded(function: Any) -> Any:
+    @functools.wraps(function)
+    async def stream(*args: Any, **kwargs: Any) -> Any:
+        yield await function(*args, **kwargs)
+
+    return stream
+
+
+async def test_a_decorator_may_change_the_kind_of_a_function() -> None:
+    @job
+    @_collected
+    async def async_chunks(n: int) -> AsyncIterator[int]:
+        for i in range(n):
+            yield i
+
+    @job
+    @_collected
+    def plain_chunks(n: int) -> Iterator[int]:
+        yield from range(n)
+
+    @job
+    @_yielded
+    async def one(n: int) -> int:
+        return n
+
+    kinds: Any = (async_chunks, plain_chunks, one)
+    async with Executor.of(*kinds, queue="q") as executor:
+        assert [await executor.run(kind(2)) for kind in kinds] == [(0, 1), (0, 1), [2]]
+
+
+@pytest.mark.parametrize("store", [None, "sqlite:///run.db"])
+async def test_a_function_that_returns_an_iterator_gives_a_list(
+    store: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    @job
+    def plain(n: int) -> Iterator[int]:
+        return iter(range(n))
+
+    @job
+    def generated(n: int) -> "Generator[int, None, None]":
+        return (i for i in range(n))
+
+    @job
+    def streamed(n: int) -> AsyncIterator[int]:
+        return _count(n)
+
+    kinds: Any = (plain, generated, streamed)
+    async with Executor.of(*kinds, queue="q", store=store) as executor:
+        assert [await executor.run(kind(2)) for kind in kinds] == [[0, 1]] * 3
+
+
+async def _count(n: int) -> AsyncIterator[int]:
+    for i in range(n):
+        yield i
+
+
+def test_a_return_type_for_checkers_only_is_no_error() -> None:
+    @job
+    def price() -> "OnlyForCheckers":
+        return None
+
+    assert isinstance(price(), Event)
+
+
+@pytest.mark.parametrize("name", ["self", "cls", "args", "kwargs", "function", "event_type"])
+async def test_a_parameter_may_have_any_name_that_events_do_not_use(name: str) -> None:
+    names: dict[str, Any] = {}  # without a __name__: the function has no module
+    exec(f"def given({name}: int) -> int:\n    return {name}", names)
+    given = job(names["given"])
+    async with Executor.of(given) as executor:
+        assert await executor.run(given(1)) == 1
+        assert await executor.run(given(**{name: 2})) == 2

@@ -115,7 +115,9 @@ def load_targets(text: str) -> list[Target]:
     if ":" in text:
         return [load_target(text, any_event=True)]
     module = _import_file(Path(text)) if _is_file(text) else _import_module(text)
-    found = {name: getattr(module, name) for name in _runnable(module, inside=True)}
+    names = _runnable(module, inside=True)
+    by_value = {id(getattr(module, name)): name for name in reversed(names)}  # two names of one
+    found = {name: getattr(module, name) for name in names if name in by_value.values()}
     executors = [name for name, value in found.items() if _can_run(value)]
     targets = [load_target(f"{text}:{name}", any_event=True) for name in executors]
     taken = {kind for target in targets for kind in _event_types(target)}

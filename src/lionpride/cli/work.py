@@ -108,15 +108,18 @@ def work(options: argparse.Namespace) -> int:
 def _place(store: str | None, targets: Sequence[Target]) -> Place:
     """Where the events are: ``--store``, or the one store of all executors.
 
+    Events without an executor are there too.
+
     Raises:
         UsageError: if no store was given, or the executors have several.
     """
     if store is not None:
         return place_of(store)
-    stores = {target.store for target in targets}
+    stores = {target.store for target in targets if not target.is_plain}
     found = stores.pop() if len(stores) == 1 else None
     if found is None:
-        problem = "the executors have several stores" if stores else "no executor has a store"
+        some = any(stores)
+        problem = "the executors have several stores" if some else "no executor has a store"
         raise UsageError(f"--store is needed, since {problem}: name a file, such as run.db")
     return place_of(found)
 

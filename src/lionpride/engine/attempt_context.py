@@ -11,7 +11,7 @@ from weakref import ref
 from ..errors import OperationError
 from ..model.execution import EventStatus
 from ..model.work import state_costs
-from .reporting import checked_progress, report
+from .reporting import REPORT, checked_progress, report
 from .workshop import INSIDE, Badge
 
 if TYPE_CHECKING:
@@ -43,11 +43,12 @@ class AttemptContext:
         badge: Identifies the worker; None if the event runs without an executor.
     """
 
-    __slots__ = ("_badge", "_event", "attempt_number")
+    __slots__ = ("_badge", "_event", "_tell", "attempt_number")
 
     def __init__(self, event: Event, attempt_number: int, badge: Badge | None) -> None:
         self._event = event
         self._badge = badge
+        self._tell = REPORT.get()  # a thread that the code starts may have no context variables
         self.attempt_number = attempt_number
 
     @property
@@ -117,7 +118,7 @@ class AttemptContext:
         """
         progress = checked_progress(fraction, note)
         self._check_runs("report_progress")
-        report(self._event, progress)
+        report(self._event, progress, self._tell)
 
     def spend(self, **costs: float) -> None:
         """State the total costs of the attempt so far, by the names of limits.

@@ -20,7 +20,7 @@ from ..model.work import Work, state_costs
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, alone, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
 from .attempt_context import RUNNING, Running
-from .reporting import checked_progress, report
+from .reporting import REPORT, checked_progress, report
 from .threads import Threads, is_plain
 from .workshop import INSIDE
 
@@ -124,7 +124,7 @@ class Event(Work):
         Raises:
             ValidationError: if the fraction is not from 0 to 1, or the note is not a text.
         """
-        report(self, checked_progress(fraction, note))
+        report(self, checked_progress(fraction, note), REPORT.get())
 
     @final
     async def invoke(self) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
+from collections import abc
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from types import SimpleNamespace
 from typing import (
@@ -15,6 +16,7 @@ from typing import (
     ParamSpec,
     Protocol,
     TypeVar,
+    get_origin,
     get_type_hints,
     overload,
 )
@@ -49,7 +51,7 @@ else:
     class _JobMeta(type(BaseModel)):
         """Makes events of a job from the arguments of its function."""
 
-        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        def __call__(cls, /, *args: Any, **kwargs: Any) -> Any:
             return super().__call__(**(cls._by_name(args, kwargs) if args else kwargs))
 
         def set_function(cls, function: Callable[..., Any], positional: tuple[str, ...]) -> None:
@@ -208,13 +210,14 @@ def _event_class(
             f"@job: parameter 'former_names' of {function.__qualname__}() has the name of an "
             "option that is given: call it 'former_names_'"
         )
-    members = {**_code(function, tuple(parameters)), **settings}
+    returned = _returned(function, names)
+    members = {**_code(function, tuple(parameters), returned), **settings}
     annotations |= {name: _SETTINGS[name] for name in members if name in _SETTINGS}
     for parameter in parameters.values():
         if parameter.default is not parameter.empty:
             members[parameter.name] = parameter.default
     members |= {
-        "__module__": function.__module__,
+        "__module__": function.__module__ or "builtins",  # as of a class in exec()
         "__qualname__": function.__qualname__,
         "__doc__": function.__doc__ or f"Event that runs {function.__qualname__}().",
         "__annotations__": annotations,
@@ -284,11 +287,10 @@ def _types(
     Raises:
         ConfigurationError: names a parameter whose annotation cannot be evaluated.
     """
-    known, types = getattr(inspect.unwrap(function), "__globals__", {}), dict[str, Any]()
+    types = dict[str, Any]()
     for name, parameter in parameters.items():
-        holder: Any = SimpleNamespace(__annotations__={name: parameter.annotation})
         try:
-            types |= get_type_hints(holder, known, dict(names), include_extras=True)
+            types[name] = _evaluated(function, parameter.annotation, names)
         except Exception as error:
             raise ConfigurationError(
                 f"@job: the annotation of parameter {name!r} of {function.__qualname__}() cannot "
@@ -299,27 +301,50 @@ def _types(
     return types
 
 
-def _code(function: Callable[..., Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the method that runs a function, and ``streaming`` for a generator."""
+def _returned(function: Callable[..., Any], names: Mapping[str, Any]) -> Any:
+    """Return the class that a function is annotated to return; None if it is not known."""
+    annotation = getattr(function, "__annotations__", {}).get("return")
+    try:
+        found = _evaluated(function, annotation, names)
+    except Exception:  # no field needs it, so it may be known to type checkers only
+        return None
+    return get_origin(found) or found
+
+
+def _evaluated(function: Callable[..., Any], annotation: Any, names: Mapping[str, Any]) -> Any:
+    """Return the type that an annotation of a function stands for."""
+    known = getattr(inspect.unwrap(function), "__globals__", {})
+    holder: Any = SimpleNamespace(__annotations__={"it": annotation})
+    return get_type_hints(holder, known, dict(names), include_extras=True)["it"]
+
+
+def _code(function: Callable[..., Any], names: tuple[str, ...], returned: Any) -> dict[str, Any]:
+    """Return the method that runs a function, and ``streaming`` for a generator.
+
+    Args:
+        function: The function.
+        names: Its parameters.
+        returned: The class that it is annotated to return; None if it is not known.
+    """
 
     def arguments(event: Event) -> dict[str, Any]:
         own = event.__dict__
         return {name: own[name] for name in names}
 
-    inner = inspect.unwrap(function)
-    if inspect.isasyncgenfunction(inner):
+    called, plain = _called(function), is_plain(function)
+    if inspect.isasyncgenfunction(called) or (plain and _is(returned, abc.AsyncIterator)):
 
         def stream(self: Any) -> Any:
             return function(**arguments(self))
 
         return {"_stream": stream, "streaming": True}
-    if inspect.isgeneratorfunction(inner):
+    if inspect.isgeneratorfunction(called) or (plain and _is(returned, abc.Iterator)):
 
         def stream_in_thread(self: Any) -> Any:
             yield from function(**arguments(self))
 
         return {"_stream": stream_in_thread, "streaming": True}
-    if is_plain(function):
+    if plain:
 
         def call_in_thread(self: Any) -> Any:
             return function(**arguments(self))
@@ -330,6 +355,16 @@ def _code(function: Callable[..., Any], names: tuple[str, ...]) -> dict[str, Any
         return await function(**arguments(self))
 
     return {"_invoke": call}
+
+
+def _called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what says how a function is called: itself, or what a plain decorator wraps."""
+    kinds = inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction
+    return function if any(is_kind(function) for is_kind in kinds) else inspect.unwrap(function)
+
+
+def _is(returned: Any, kind: type) -> bool:
+    return isinstance(returned, type) and issubclass(returned, kind)
 
 
 def _settings(

@@ -23,15 +23,15 @@ from .workshop import Workshop
 if TYPE_CHECKING:
     from .event import Event
 
-__all__ = ("Reporter", "checked_progress", "report")
+__all__ = ("REPORT", "Reporter", "checked_progress", "report")
 
-_REPORT: ContextVar[Callable[[Any, Progress], None] | None] = ContextVar("report", default=None)
+REPORT: ContextVar[Callable[[Any, Progress], None] | None] = ContextVar("report", default=None)
 
 SLACK: Final = 1e-6
 """How far beyond 1 a sum of fractions may come out."""
 
 
-def report(event: Event, progress: Progress) -> None:
+def report(event: Event, progress: Progress, tell: Callable[[Any, Progress], None] | None) -> None:
     """Note what an event says of itself, and pass it on; nothing, if it does not run."""
     own = event.__dict__
     if event.execution.status is not EventStatus.PROCESSING:
@@ -40,7 +40,6 @@ def report(event: Event, progress: Progress) -> None:
     if live.attempt != attempt:
         live.begin(attempt)
     live.progress = progress
-    tell = _REPORT.get()
     if tell is not None:
         tell(event, progress)
 
@@ -84,7 +83,7 @@ class Reporter:
 
     def leave_in(self, context: Context) -> None:
         """Have what runs in a context report here."""
-        context.run(_REPORT.set, self)
+        context.run(REPORT.set, self)
 
     def __call__(self, event: Event, progress: Progress) -> None:
         shop = self._shop()
