@@ -242,6 +242,24 @@ async def test_a_thread_without_context_variables_reports_with_the_context_of_th
     assert reported == ["in a thread"]
 
 
+async def test_a_stream_without_an_executor_has_it_when_it_is_closed() -> None:
+    class Chunks(Event):
+        seen: LocalObject = None
+
+        async def _stream(self) -> AsyncIterator[int]:
+            try:
+                yield 1
+                yield 2
+            finally:
+                self.seen.append((current().event is self, current().is_over))
+
+    seen: list[Any] = []
+    stream = Chunks(streaming=True, seen=seen).stream()
+    assert await anext(stream) == 1
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert seen == [(True, False)]
+
+
 async def test_the_code_of_an_event_may_run_another_executor() -> None:
     """Its permission and its observers are not part of the outer attempt."""
     seen: list[Any] = []

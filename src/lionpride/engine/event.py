@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache, partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Final, final
@@ -171,10 +171,13 @@ class Event(Work):
         state.own["_solo"] = None
         outcome: Outcome = Completion(chunks, 0.0)
         try:
-            async with aclosing(limited(chunks_of(self, Event, _ALONE), self)) as source:
-                while (chunk := await _next_chunk(source, running)) is not _END:
+            source = limited(chunks_of(self, Event, _ALONE), self)
+            try:
+                while (chunk := await _within(running, anext(source, _END))) is not _END:
                     chunks.append(chunk)
                     yield chunk
+            finally:
+                await _within(running, source.aclose())
         except BaseException as error:
             cause = Cause.TIMEOUT if isinstance(error, LionTimeoutError) else None
             cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
@@ -191,13 +194,14 @@ def _attempt_of(event: Event) -> Running:
     return ref(event), event.__dict__.get("_attempt", 0)
 
 
-async def _next_chunk(source: AsyncIterator[Any], running: Running) -> Any:
-    """Return the next chunk of a stream, or ``_END``; ``current()`` is set during the call."""
+async def _within(running: Running, step: Awaitable[Any]) -> Any:
+    """Return the result of one step of a stream; ``current()`` is set during the step."""
     token = RUNNING.set(running)
     try:
-        return await anext(source, _END)
+        return await step
     finally:
-        RUNNING.reset(token)
+        with suppress(ValueError):  # the event loop is gone, and this runs in another context
+            RUNNING.reset(token)
 
 
 _END: Final = object()

@@ -154,7 +154,7 @@ class Opening:
             self.value = None
             if not opened.done():
                 opened.cancel()
-            elif not self.is_closing:
+            elif not (self.is_closing or self._loop.is_closed()):
                 self._loop.call_soon(self._tell_users)
 
     def _tell_users(self) -> None:
