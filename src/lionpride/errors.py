@@ -163,7 +163,7 @@ class RestartedError(LionprideError):
     Call ``stream`` again: it yields the chunks of the new attempt from the first one on.
     """
 
-    default_message = "the stream began anew"
+    default_message = "a new attempt of the stream has begun"
     default_retryable = True
 
 

@@ -83,7 +83,7 @@ def test_a_name_that_is_a_field_of_the_class_is_the_classs():
         ),
         ('"delay": 5, "ttl": 3', "line 7: ttl=3 is over before the event may start"),
         ('"unique": ["a"]', "line 7: unique must be a text"),
-        ('"unique_for": 5', "line 7: unique_for=5 says for how long: give unique"),
+        ('"unique_for": 5', "line 7: unique_for=5 needs unique: give both"),
     ],
 )
 def test_what_cannot_be_asked_is_a_bad_line(line, said):

@@ -25,7 +25,7 @@ def test_several_may_be_asked_for_also_by_how_they_begin(kept, capsys):
     assert main(["why", pending[:36], failed, "--store", kept]) == 0
     one, other = capsys.readouterr().out.split("\n\n")
     assert pending in one
-    assert other.splitlines()[1:] == ["- it has ended: failed"]
+    assert other.splitlines()[1:] == ["- it has finished: failed"]
 
 
 def test_json_is_the_value(kept, capsys):

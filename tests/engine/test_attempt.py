@@ -65,7 +65,7 @@ async def test_stubborn_code_is_cancelled_three_times_and_left_behind(
     assert job.status is EventStatus.CANCELLED
     assert isinstance(job.execution.error, LionTimeoutError)
     (record,) = [each for each in caplog.records if each.name == "lionpride"]
-    assert "left behind" in record.getMessage()
+    assert "abandoned" in record.getMessage()
     assert repr(job) in record.getMessage()
     await has_all_slots(executor, mode)
 

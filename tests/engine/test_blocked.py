@@ -150,7 +150,7 @@ async def test_what_is_no_event_is_named_for_its_task(ears: Ears) -> None:
         await hold.has(1)
         await asyncio.create_task(intruder(), name="intruder")
         hold.let_go()
-    assert "task 'intruder', which is no event's own task" in ears.heard[0]
+    assert "task 'intruder', which is not the task of an event" in ears.heard[0]
 
 
 async def test_a_loop_of_its_own_thread_is_watched_there(ears: Ears) -> None:

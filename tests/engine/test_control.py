@@ -255,9 +255,9 @@ async def test_drained_all_has_ended_and_nothing_more_is_taken_in(
         await asyncio.sleep(0)
         late = Job()
         for refused in (executor.append(late), executor.append_many([late])):
-            with pytest.raises(OperationError, match="takes in nothing more"):
+            with pytest.raises(OperationError, match="accepts no more events"):
                 await refused
-        with pytest.raises(OperationError, match="takes in nothing more"):
+        with pytest.raises(OperationError, match="accepts no more events"):
             await executor.load(Flow(name="more"))
         hold.let_go()
         assert await draining == 0
@@ -409,7 +409,7 @@ async def test_a_drain_that_is_cancelled_after_its_time_leaves_the_executor_stop
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(4.25):
                 await executor.drain(timeout=4)
-        with pytest.raises(OperationError, match="takes in nothing more"):
+        with pytest.raises(OperationError, match="accepts no more events"):
             await executor.append(Job())
         while worker(executor).working:
             await asyncio.sleep(1)

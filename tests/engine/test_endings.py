@@ -50,5 +50,5 @@ async def test_what_was_removed_is_over_and_cannot_be_given() -> None:
     await executor.remove(job)
     assert endings.next() is awaited
     assert awaited.over
-    with pytest.raises(NotFoundError, match="removed before it ended"):
+    with pytest.raises(NotFoundError, match="removed before it finished"):
         awaited.given()

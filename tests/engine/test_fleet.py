@@ -155,7 +155,7 @@ async def test_why_names_what_holds_an_event_and_when_there_is_room(
                     assert why.expected == hold.until
                 else:
                     assert hold.until is None
-                    assert "there is room when one ends" in hold.text
+                    assert "available when a running event finishes" in hold.text
                     assert why.expected is None
             Long.over.set()
     finally:

@@ -175,7 +175,7 @@ async def test_cleanup_lets_go_of_what_has_ended() -> None:
 async def test_cleanup_does_not_take_what_has_not_ended(status: str) -> None:
     executor = desk()
     await executor.append(Job())
-    with pytest.raises(OperationError, match="have not ended"):
+    with pytest.raises(OperationError, match="have not finished"):
         await executor.cleanup_events(["completed", status])
     assert len(executor.pending_events) == 1
 

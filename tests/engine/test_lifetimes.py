@@ -106,7 +106,7 @@ async def test_how_many_are_left_is_logged(caplog: pytest.LogCaptureFixture) -> 
     assert record.levelno == logging.WARNING, "in memory they are gone with the process"
     assert record.getMessage() == (
         "'engine.kit.Job': 3 events are left pending, in memory only: await join() before the end "
-        "of `async with` to have them run"
+        "of `async with` to run them"
     )
 
 

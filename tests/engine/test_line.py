@@ -221,7 +221,7 @@ async def test_a_batch_waits_for_room_for_all_and_is_refused_if_there_never_is()
     assert not batch.done()
     await executor.remove(jobs[0])
     assert len(await batch) == 2 == len(executor.pending_events) - 1
-    with pytest.raises(QueueFullError, match="4 more have no room; append at most 3 in"):
+    with pytest.raises(QueueFullError, match="there is no space for 4 more; append at most 3 in"):
         await executor.append_many([Job() for _ in range(4)], wait=True)
 
 

@@ -296,7 +296,7 @@ async def test_one_that_is_slow_is_warned_of_once_and_counted(
     executor.observe(lambda step: None)
     await executor.append(Job())
     await executor.forward()
-    said = [each for each in caplog.records if "held up the event loop" in each.getMessage()]
+    said = [each for each in caplog.records if "blocked the event loop" in each.getMessage()]
     assert len(said) == 1
     assert executor.observers.delays == 3
 

@@ -95,7 +95,7 @@ async def test_as_completed_says_what_is_not_here_or_was_removed() -> None:
     waiting = asyncio.create_task(anext(executor.as_completed([job])))
     await asyncio.sleep(0)
     await executor.remove(job)
-    with pytest.raises(NotFoundError, match="removed before it ended"):
+    with pytest.raises(NotFoundError, match="removed before it finished"):
         await waiting
 
 

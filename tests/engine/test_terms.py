@@ -87,7 +87,7 @@ SINGLE: list[tuple[dict[str, Any], str]] = [
         {"unique": "a\0b"},
         r"unique must have no NUL character, which PostgreSQL cannot keep, not 'a",
     ),
-    ({"unique_for": 5}, "unique_for=5 says for how long: give unique"),
+    ({"unique_for": 5}, "unique_for=5 needs unique: give both"),
     ({"unique": "a", "unique_for": -1}, "unique_for must be >= 0"),
     ({"unique": "a", "unique_for": "5"}, "unique_for must be a finite number"),
 ]

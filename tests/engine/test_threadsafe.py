@@ -167,12 +167,12 @@ def test_a_loop_that_stands_still_is_named() -> None:
     executor = desk()
     with asyncio.Runner() as runner:
         runner.run(executor.start())
-        refused(executor, "does not run")
+        refused(executor, "is not running")
 
 
 async def test_in_its_own_loop_it_would_wait_for_itself() -> None:
     async with desk() as executor:
-        refused(executor, "await it")
+        refused(executor, "await the coroutine")
 
 
 async def test_what_is_no_coroutine_is_refused() -> None:

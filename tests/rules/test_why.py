@@ -102,7 +102,7 @@ def test_it_is_frozen_and_says_all_of_it_in_a_few_lines() -> None:
     assert str(why).splitlines() == [
         f"Job {UID} is pending in queue q",
         "- permission was denied 1 of 3 times: asked again in 5 s (at 2023-11-14 22:13:25 UTC)",
-        f"- limit tokens has 4 of 5 in 6 s taken, and it needs 2: there is room {at}",
+        f"- limit tokens has 4 of 5 in 6 s taken, and it needs 2: available {at}",
         "expected to start in 5 s (at 2023-11-14 22:13:25 UTC)",
     ]
     with pytest.raises(AttributeError):
@@ -112,13 +112,13 @@ def test_it_is_frozen_and_says_all_of_it_in_a_few_lines() -> None:
 @pytest.mark.parametrize(
     ("how", "lines"),
     [
-        ({}, ["- nothing holds it", "expected to start at once"]),
+        ({}, ["- nothing blocks it", "expected to start at once"]),
         ({"ahead": 1}, ["- 1 event is before it", "expected to start at once"]),
         (
             {"workers": (worker(paused=True),)},
             [
                 "- worker w is paused: resume() lets events start again",
-                "nobody can know when it starts",
+                "its start cannot be predicted",
             ],
         ),
         (
@@ -126,12 +126,12 @@ def test_it_is_frozen_and_says_all_of_it_in_a_few_lines() -> None:
             [
                 (
                     "- concurrency_limit of all workers together has 8 of 8 taken, and it needs 1: "
-                    "there is room when one ends"
+                    "available when a running event finishes"
                 ),
-                "nobody can know when it starts",
+                "its start cannot be predicted",
             ],
         ),
-        ({"status": S.SKIPPED}, ["- it has ended: skipped"]),
+        ({"status": S.SKIPPED}, ["- it has finished: skipped"]),
         (
             {"status": S.PROCESSING, "attempt": 3, "holder": "w"},
             ["- worker w has it, attempt 3"],
@@ -145,7 +145,7 @@ def test_each_is_one_line(how: dict[str, Any], lines: list[str]) -> None:
 @pytest.mark.parametrize(
     ("until", "words"),
     [
-        (NOW + 9, "it goes on in 9 s (at "),
+        (NOW + 9, "it continues in 9 s (at "),
         (FOR_EVER, "paused by hand: resume it with"),
     ],
 )
@@ -157,12 +157,12 @@ def test_a_pause_says_when_it_ends_or_who_ends_it(until: float, words: str) -> N
 @pytest.mark.parametrize(
     ("until", "per", "words"),
     [
-        (0.0032999, 60, "5 in 60 s taken, and it needs 2: there is room in 0.003 s ("),
-        (3.21, 6, "5 in 6 s taken, and it needs 2: there is room in 3.2 s ("),
-        (9.0, 86_400, "5 in 86,400 s taken, and it needs 2: there is room in 9 s ("),
-        (241, 3600, "5 in 60 min taken, and it needs 2: there is room in 4 min ("),
-        (36_000, 86_400, "5 in 24 h taken, and it needs 2: there is room in 10 h ("),
-        (7200, 6, "5 in 6 s taken, and it needs 2: there is room in 7,200 s ("),
+        (0.0032999, 60, "5 in 60 s taken, and it needs 2: available in 0.003 s ("),
+        (3.21, 6, "5 in 6 s taken, and it needs 2: available in 3.2 s ("),
+        (9.0, 86_400, "5 in 86,400 s taken, and it needs 2: available in 9 s ("),
+        (241, 3600, "5 in 60 min taken, and it needs 2: available in 4 min ("),
+        (36_000, 86_400, "5 in 24 h taken, and it needs 2: available in 10 h ("),
+        (7200, 6, "5 in 6 s taken, and it needs 2: available in 7,200 s ("),
     ],
 )
 def test_a_sentence_has_one_unit_of_time(until: float, per: float, words: str) -> None:
@@ -196,12 +196,15 @@ BEHIND: list[tuple[int, tuple[Room, ...], str]] = [
     (
         39,
         (room(NOW + 3),),
-        f"the first of the 39 before it waits for limit tokens: there is room in 3 s {AT}",
+        f"the first of the 39 before it waits for limit tokens: available in 3 s {AT}",
     ),
     (
         1,
         (OF_KEY_A,),
-        "the one before it waits for limit tokens of key a: there is room when one ends",
+        (
+            "the one before it waits for limit tokens of key a: available when a running event "
+            "finishes"
+        ),
     ),
     (
         2,
@@ -224,4 +227,4 @@ def test_the_limit_that_the_first_event_waits_for_is_named(
 
 
 def test_a_hold_is_a_value() -> None:
-    assert Hold("due", "it is not due", 1.0) == ("due", "it is not due", 1.0)
+    assert Hold("due", "it is scheduled", 1.0) == ("due", "it is scheduled", 1.0)

@@ -90,14 +90,14 @@ def test_an_option_is_the_stores(option: str, name: str, value: Any) -> None:
         ("lease=", "lease='': give a number"),
         ("patience=-1", "patience='-1': give a number of seconds, 0 or more"),
         ("patience=inf", "patience='inf': give a number"),
-        ("retain=", "retain='': give how many ended events stay, as 10000, or for how long"),
-        ("retain=-1", "retain='-1': give how many"),
+        ("retain=", "retain='': give a number of finished events to keep, as 10000, or a time"),
+        ("retain=-1", "retain='-1': give a number"),
         (
             "retain=7w",
-            "retain='7w': give how many ended events stay, as 10000, or for how long, as",
+            "retain='7w': give a number of finished events to keep, as 10000, or a time, as",
         ),
-        ("retain=1.5h", "retain='1.5h': give how many"),
-        ("retain=99999999999d", "retain='99999999999d': give how many"),
+        ("retain=1.5h", "retain='1.5h': give a number"),
+        ("retain=99999999999d", "retain='99999999999d': give a number"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_named_with_its_remedy(option: str, words: str) -> None:

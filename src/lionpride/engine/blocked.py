@@ -145,8 +145,9 @@ class Look:
         self._told = who  # first, since it may be over before it is written
         where = _where(sys._current_frames().get(self._thread))  # noqa: SLF001  # there is no other
         logger.warning(
-            "%s blocks the event loop, for %.1f s so far, %s: nothing else runs meanwhile; await "
-            "what waits, or write a plain `def _invoke`, which runs in a thread",
+            "%s blocks the event loop, for %.1f s so far, %s: no other event runs during "
+            "this time; await slow calls, or write a plain `def _invoke`, which runs in a "
+            "thread",
             who,
             seconds,
             where,
@@ -177,7 +178,7 @@ def _name(event: Any, task: asyncio.Task[Any] | None) -> tuple[str, str]:
         which = f"id={own['id']}" if "id" in own else f"event number {own.get('_arrival')}"
         return f"{kind}({which})", kind
     name = "a callback" if task is None else f"task {task.get_name()!r}"
-    return f"{name}, which is no event's own task", ""
+    return f"{name}, which is not the task of an event", ""
 
 
 def _where(frame: FrameType | None) -> str:

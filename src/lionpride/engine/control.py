@@ -246,7 +246,7 @@ class Control(Intake):
             seconds("timeout", timeout, 0.0, _LONGEST, low, high)
         processor = await self._ready()
         if processor.paused:
-            raise OperationError("a paused executor starts nothing: resume() it, and drain it then")
+            raise OperationError("the executor is paused: call resume() before drain()")
         self._close_door()
         limit = asyncio.timeout(timeout)
         try:
@@ -292,10 +292,10 @@ class Control(Intake):
                 "has no event loop yet: make it in a coroutine, or await append() or start() once"
             )
         elif not loop.is_running():
-            state = "is closed" if loop.is_closed() else "does not run now"
-            problem = f"belongs to an event loop that {state}: start() it in one that runs"
+            state = "is closed" if loop.is_closed() else "is not running"
+            problem = f"belongs to an event loop that {state}: await start() in a running loop"
         elif _is_running_here(loop):
-            problem = "belongs to the loop that runs here, which would wait for itself: await it"
+            problem = "belongs to the loop of this thread: await the coroutine instead"
         else:
             return asyncio.run_coroutine_threadsafe(coroutine, loop)
         coroutine.close()
@@ -366,8 +366,8 @@ class Control(Intake):
                 are = "is" if left == 1 else "are"
                 if left_well and isinstance(self._store, Immediate) and self._owns_store:
                     logger.warning(
-                        "%r: %s %s left pending, in memory only: await join() before the end of "
-                        "`async with` to have them run",
+                        "%r: %s %s left pending, in memory only: await join() before the "
+                        "end of `async with` to run them",
                         *(name, what, are),
                     )
                 else:
@@ -376,8 +376,9 @@ class Control(Intake):
             return
         if kinds := sorted(self._store.missing):
             logger.warning(
-                "%r: events are left pending since this executor does not run %s: import what "
-                "defines them, and name them in Executor.of(...); or start a worker that runs them",
+                "%r: events are left pending since this executor does not run %s: import "
+                "the module that defines them, and name them in Executor.of(...); or start "
+                "a worker that runs them",
                 self.states.name,
                 ", ".join(kinds),
             )

@@ -370,7 +370,7 @@ class Crew(Exchange):
         claim, worker.left = worker.claim[:2], True
         event: Any = claim[0]
         logger.warning(
-            "%r ignored %d cancellations: its code is left behind in task %s, its slot is free",
+            "%r ignored %d cancellations: its code was abandoned in task %s, and its slot is free",
             event,
             INSISTENCE,
             worker.task.get_name(),

@@ -275,8 +275,8 @@ class Desk(Statuses):
         for status in wanted:
             if status in (_PENDING, EventStatus.PROCESSING):
                 raise OperationError(
-                    f"cleanup_events: {status.value} events have not ended: "
-                    "cancel() or remove() them"
+                    f"cleanup_events: {status.value} events have not finished: cancel() or "
+                    "remove() them"
                 )
         pruned = await self._store.prune(wanted)
         for event in pruned if self._observers.active else ():
@@ -396,7 +396,7 @@ def answer(held: Event) -> Any:
     if state.status is EventStatus.COMPLETED:
         return None if state.response is Unset else state.response
     if state.status not in TERMINAL:
-        raise NotFoundError(f"{held!r} was removed before it ended")
+        raise NotFoundError(f"{held!r} was removed before it finished")
     if isinstance(state.error, Exception):
         raise state.error.with_traceback(_recorded(held, state.error))
     cause = state.error if isinstance(state.error, BaseException) else None

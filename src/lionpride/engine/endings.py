@@ -39,7 +39,7 @@ class Awaited:
         """
         state = self.event.execution
         if state.arrival is None and state.status not in TERMINAL:
-            raise NotFoundError(f"{self.event!r} was removed before it ended")
+            raise NotFoundError(f"{self.event!r} was removed before it finished")
         return self.event
 
 

@@ -147,8 +147,8 @@ class Event(Work):
             await solo.join()
         elif state.status in (EventStatus.PENDING, EventStatus.PROCESSING):
             raise OperationError(
-                f"{self!r} is held by an executor, which runs it: "
-                "await executor.result(event) instead"
+                f"{self!r} belongs to an executor, which runs it: await "
+                "executor.result(event) instead"
             )
         return None if state.response is Unset else state.response
 
@@ -161,9 +161,9 @@ class Event(Work):
         state = self.execution
         if state.status is not EventStatus.PENDING or state.arrival is not None:
             raise OperationError(
-                f"{self!r} is {state.status.value} or held by an executor: only a free, pending "
-                "event can stream itself; use executor.stream(event) to follow it, or "
-                "event.as_fresh_event() to do the same again"
+                f"{self!r} is {state.status.value} or belongs to an executor: only a "
+                "pending event without an executor can stream itself; use "
+                "executor.stream(event), or stream event.as_fresh_event()"
             )
         clock, running = asyncio.get_running_loop().time, _attempt_of(self)
         began, chunks = clock(), list[Any]()
@@ -352,7 +352,7 @@ def explain(event: Event, error: BaseException, cause: Cause | None) -> Ending:
 
 def left_behind(event: Event, guard: Guard) -> Ending:
     """Return the outcome of an event whose code ignores its cancellation; its chunks are kept."""
-    error = asyncio.CancelledError("ignored its cancellation, and was left behind")
+    error = asyncio.CancelledError("ignored its cancellation, and was abandoned")
     outcome = after_error(event, error, guard.cause, cancelled=True)
     if guard.chunks:
         outcome.response = list(guard.chunks)

@@ -313,8 +313,8 @@ class Executor(Control):
     def _check_door(self) -> None:
         if self._refusing and not (self.processor is not None and self.processor.is_inside()):
             raise OperationError(
-                f"{self.states.name!r} takes in nothing more: it drains, or was drained; "
-                "await executor.start() to let it go on"
+                f"{self.states.name!r} accepts no more events: it is draining, or was "
+                "drained; await executor.start() to accept events again"
             )
 
     def _slots(self) -> int:

@@ -141,8 +141,8 @@ def _asking(processor: type[Processor], permission: Permission) -> Permission:
         )
     if processor.request_permission is not Processor.request_permission:
         raise ConfigurationError(
-            f"permission= and {processor.__name__}.request_permission both say what may start: "
-            "leave one of them out"
+            f"permission= and {processor.__name__}.request_permission both define the "
+            "admission check: leave one of them out"
         )
 
     async def request_permission(_self: Processor, *_: Any, **request: Any) -> bool | Defer:

@@ -65,8 +65,8 @@ class Harmless:
         if not any(observer is each for each in self._slow):
             self._slow.append(observer)
             logger.warning(
-                "observer %r held up the event loop for %.1f s; that is only counted from now "
-                "on: let it put what it hears into a queue, for a thread",
+                "observer %r blocked the event loop for %.1f s; its further slow calls are "
+                "only counted: let it pass transitions to a thread through a queue",
                 observer,
                 seconds,
             )

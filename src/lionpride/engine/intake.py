@@ -145,7 +145,8 @@ class Intake(Results):
         for progression in own:
             if any(each.name == progression.name for each in self.states.progressions):
                 raise ExistsError(
-                    f"a progression is named {progression.name!r} here: names are unique"
+                    f"a progression is named {progression.name!r} already: names are "
+                    "unique, so rename one of them"
                 )
         fresh = self._fresh(events)
         count = await self._store.load(events)
@@ -203,13 +204,13 @@ class Intake(Results):
         store = self._store
         if not isinstance(store, Joining):
             raise OperationError(
-                "connection= appends in a transaction of yours, which only a store in PostgreSQL "
-                "can: leave it out, or give the executor store='postgresql://...'"
+                "connection= needs a store in PostgreSQL: leave it out, or give the "
+                "executor store='postgresql://...'"
             )
         if exist_ok:
             raise OperationError(
-                "exist_ok= cannot be kept in a transaction of yours, where nobody can tell what is "
-                "there in the end: leave it out, or leave connection= out"
+                "exist_ok= cannot be combined with connection=, since other transactions "
+                "may be open: leave one of them out"
             )
         for event, _ in entries:
             _check_pending(event)
@@ -258,8 +259,8 @@ class Intake(Results):
         fixed = kind.has_own_costs() or kind.has_usual_costs()  # a `request` may name more later
         if fixed and self._limits.are_strange(costs := event.costs):
             logger.warning(
-                "%s costs %s, and no limit has such a name: %r never hold its events up; name one "
-                "of them in its `costs`, or let that be {}",
+                "%s costs %s, and no limit has such a name: %r never delay its events; use "
+                "the name of a limit in its `costs`, or return {}",
                 *(kind.__name__, ", ".join(map(repr, costs)), self._limits),
             )
 
@@ -295,5 +296,5 @@ def _check_pending(event: Work) -> None:
     if state.status is not _PENDING and state.arrival is None:
         raise OperationError(
             f"{event!r} is {state.status.value} and cannot be appended: append "
-            "event.as_fresh_event() to do it again, or load() a Flow to keep its status"
+            "event.as_fresh_event() to run it again, or load() a Flow to keep its status"
         )

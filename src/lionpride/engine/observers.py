@@ -365,6 +365,5 @@ _KNOWN: WeakKeyDictionary[Store, Observers] = WeakKeyDictionary()
 def _check(what: str, observer: object) -> None:
     if not callable(observer) or inspect.iscoroutinefunction(observer):
         raise TypeError(
-            f"{what}, not {observer!r}: where it has to wait, let it put what it hears into an "
-            "asyncio.Queue"
+            f"{what}, not {observer!r}: to await something, put the arguments into an asyncio.Queue"
         )

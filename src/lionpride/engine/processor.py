@@ -157,7 +157,7 @@ class Processor(Alone):
             OperationError: if it is connected to a store already.
         """
         if self._shop is not None:
-            raise OperationError("the processor stands over a store already: make another one")
+            raise OperationError("the processor is connected to a store already: make another one")
         if self.fail_unreadable and isinstance(store, Foreign):
             store.fail_unreadable()
         window, limits = None, self.limits_by_name
@@ -439,8 +439,8 @@ def _why(stuck: Iterable[Stuck]) -> str:
     parts = []
     if missing := [one.kind for one in stuck if one.unreadable is None]:
         parts.append(
-            f"no worker runs {', '.join(missing)}: import what defines them, name them in "
-            "Executor.of(...), and join again"
+            f"no worker runs {', '.join(missing)}: import the modules that define them, "
+            "name them in Executor.of(...), and join again"
         )
     if unreadable := [one for one in stuck if one.unreadable is not None]:
         each = ", ".join(_unreadable(one) for one in unreadable)

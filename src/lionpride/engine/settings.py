@@ -53,9 +53,9 @@ def checked_config(given: Mapping[str, Any] | None) -> dict[str, Any]:
         return dict(given)
     remedy = "give a mapping such as {'concurrency_limit': 10}, or leave it out"
     if isinstance(given, str) and ":" in given:
-        remedy = "where events are kept is said by name: store=…"
+        remedy = "pass the store by name: store=…"
     elif hasattr(given, "states"):
-        remedy, given = "a store is given by name: store=…", type(given)
+        remedy, given = "pass the store by name: store=…", type(given)
     raise ConfigurationError(f"processor_config must be a mapping, not {given!r}: {remedy}")
 
 

@@ -184,8 +184,8 @@ class Follower:
         self._at = 0
         if self._on_restart is None:
             raise RestartedError(
-                f"{self._event!r} began its attempt {attempt}: the chunks before were those of "
-                "one that came to nothing; follow it again, or give stream() an on_restart"
+                f"{self._event!r} began attempt {attempt}: the chunks before belong to an "
+                "attempt that failed; call stream() again, or give it an on_restart"
             )
         self._on_restart()
 

@@ -90,7 +90,7 @@ def terms_of(now: float, **asked: Unpack[Asked]) -> Terms | None:
     if policy is not None and not isinstance(policy, Retry):
         raise ValidationError(f"retry must be a Retry or None, not {policy!r}")
     if unique_for is not None and unique is None:
-        raise ValidationError(f"unique_for={unique_for!r} says for how long: give unique, too")
+        raise ValidationError(f"unique_for={unique_for!r} needs unique: give both")
     terms = Terms(
         due=due if due is not None and due > now else None,
         expires=expires,

@@ -146,8 +146,8 @@ class Threads(concurrent.futures.Executor):
             raise value
         if inspect.isgenerator(value):
             raise TypeError(
-                f"_invoke() of {what!r} returned a generator: write `def _stream(self)`, and make "
-                "the event with streaming=True"
+                f"_invoke() of {what!r} returned a generator: write `def _stream(self)`, "
+                "and set streaming=True on the class"
             )
         return await value if inspect.isawaitable(value) else value
 
@@ -192,8 +192,8 @@ class Threads(concurrent.futures.Executor):
             self._occupy()
             if not quietly:
                 logger.warning(
-                    "%r has to end, but its code runs on in a thread, which cannot be cancelled: "
-                    "that counts as running until it has ended too",
+                    "%r was stopped, but its code runs on in a thread, which cannot be "
+                    "cancelled: it occupies a slot until the thread has finished",
                     what,
                 )
 

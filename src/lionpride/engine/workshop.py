@@ -190,7 +190,7 @@ class Workshop:
     def _why_foreign(self, kind: str) -> str | None:
         """Why this process does not run a class of events, and the remedy; None if it does."""
         if not registry.is_defined(kind):
-            return f"this process has not defined {kind}: import what defines it"
+            return f"this process has not defined {kind}: import the module that defines it"
         if isinstance(self.store, Foreign) and not self.store.runs(kind):
             return f"this executor does not run {kind}: name it in Executor.of(...)"
         return None

@@ -67,13 +67,13 @@ class Status:
     def __set__(self, instance: Execution, value: EventStatus) -> None:
         if instance.own.get("_arrival") is not None:
             raise OperationError(
-                f"the status cannot be set to {value!s} by hand, since an executor holds the "
-                "event: use executor.cancel(event) or executor.retry(event)"
+                f"the status cannot be set to {value!s} by hand, since the event belongs to "
+                "an executor: use executor.cancel(event) or executor.retry(event)"
             )
         if "_solo" in instance.own:
             raise OperationError(
-                f"the status cannot be set to {value!s} by hand, since the event runs by itself: "
-                "wait for its end, or cancel the task that runs it"
+                f"the status cannot be set to {value!s} by hand, since the event is "
+                "running: wait for its end, or cancel the task that runs it"
             )
         instance.become(EventStatus(value))
 

@@ -67,7 +67,9 @@ class Flow(Container, Generic[E, P]):
         super().__init__(**data)
         typed = item_type is not None or strict_type
         if typed and isinstance(items, Pile):
-            raise ValidationError("the pile has item types of its own: give them to it instead")
+            raise ValidationError(
+                "the pile has its own item types: pass item_type to the pile instead"
+            )
         if typed or items is not None:
             types = {"item_type": item_type, "strict_type": strict_type} if typed else {}
             self.__dict__["items"] = _as_pile(items, types)

@@ -176,7 +176,7 @@ class Progression(Container):
         try:
             self._mutable().remove(uid)
         except ValueError:
-            raise ValueError(f"{uid} is not in {self!r}: exclude() does not mind") from None
+            raise ValueError(f"{uid} is not in {self!r}: exclude() accepts that") from None
 
     @overload
     def pop(self, index: int = -1) -> UUID: ...

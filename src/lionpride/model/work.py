@@ -25,19 +25,19 @@ W = TypeVar("W", bound="Work")
 
 _RESERVED: Mapping[str, str] = {
     **Element.reserved(),
-    "execution": "what has become of the event",
-    "status": "where the event stands",
-    "response": "what the event gave",
-    "request": "what request_permission is asked with",
+    "execution": "the state of the event",
+    "status": "the status of the event",
+    "response": "the response of the event",
+    "request": "the keyword arguments of request_permission",
     "invoke": "runs the event",
     "stream": "runs the event, chunk by chunk",
     "retry": "the retry policy, a ClassVar",
-    "costs": "what the event takes of each limit",
-    "key": "what concurrency is counted by",
-    "spend": "states the true cost",
-    "progress": "reports how far the event is",
-    "max_chunks": "the most chunks of a stream, a ClassVar",
-    "as_fresh_event": "the same work to do again",
+    "costs": "the costs of the event, by limit",
+    "key": "the key for limits with per_key",
+    "spend": "states the actual costs",
+    "progress": "reports the progress of the event",
+    "max_chunks": "the maximum number of chunks, a ClassVar",
+    "as_fresh_event": "a copy to run again",
 }
 
 _OURS = {BEGAN, "_meter", "_picked", "_since", "_solo", "_told", ENTRY}
@@ -110,8 +110,9 @@ class Work(Element):
             raise ValidationError(f"status {value!r} is none of {', '.join(EventStatus)}") from None
         if self.execution.arrival is not None:
             raise OperationError(
-                f"status of {self!r} cannot be set to {status.value!r} by hand, since an executor "
-                "holds it: use executor.cancel(event) or executor.retry(event)"
+                f"status of {self!r} cannot be set to {status.value!r} by hand, since it "
+                "belongs to an executor: use executor.cancel(event) or "
+                "executor.retry(event)"
             )
         self.execution.status = status
 
@@ -233,8 +234,8 @@ def state_costs(work: Work, costs: dict[str, float]) -> None:
         meter.spend(costs)
     elif work.status is not EventStatus.PROCESSING:
         raise OperationError(
-            f"{work!r} does not run: spend() states what a running attempt costs, so call it "
-            "in _invoke"
+            f"{work!r} is not running: spend() states the costs of a running attempt, so "
+            "call it in _invoke"
         )
 
 

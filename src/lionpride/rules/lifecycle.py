@@ -243,7 +243,7 @@ def check_retryable(execution: Execution) -> None:
         ways = ", ".join(sorted(RETRYABLE))
         raise OperationError(
             f"a {execution.status.value} event cannot be retried, only one of {ways}: "
-            "append event.as_fresh_event() to do the same again"
+            "append event.as_fresh_event() to run it again"
         )
 
 
@@ -334,7 +334,7 @@ def after_denial(denials: int, backoff: float, maximum: int = MAX_DENIALS) -> En
     if denials + 1 >= maximum:
         error = AccessError(
             f"permission was denied {maximum} times: see request_permission; "
-            "executor.retry(event) lets it try again"
+            "executor.retry(event) runs it again"
         )
         return Ending(_S.ABORTED, error=error, retryable=False, denials=1)
     return Ending(_S.PENDING, delay=backoff * (denials + 1), denials=1)
@@ -344,8 +344,8 @@ def after_interruption(interruptions: int, maximum: int = MAX_INTERRUPTIONS) -> 
     """What one more attempt cut short means: back to wait, unless it happens again and again."""
     if interruptions + 1 > maximum:
         error = ExecutionError(
-            f"interrupted {interruptions + 1} times, more than {maximum}: the event may be what "
-            "ends its workers; executor.retry(event) lets it try again"
+            f"interrupted {interruptions + 1} times, more than {maximum}: the event may "
+            "crash its workers; executor.retry(event) runs it again"
         )
         return Ending(_S.FAILED, error=error, retryable=False, interruptions=1)
     return Ending(_S.PENDING, interruptions=1)

@@ -117,7 +117,9 @@ class Meter:
         """
         entries = self.entries
         if entries is None:
-            raise OperationError("spend() states what a running attempt costs: call it in _invoke")
+            raise OperationError(
+                "spend() states the costs of a running attempt: call it in _invoke"
+            )
         spent = self.spent
         if spent is None:
             if self._shares:

@@ -86,14 +86,14 @@ class Why(NamedTuple):
     expected: float | None
 
     def __str__(self) -> str:
-        place = "" if self.position is None else f", {self.position} in the order of what is due"
+        place = "" if self.position is None else f", position {self.position} among the due events"
         lines = [f"{self.kind} {self.id} is {self.status.value} in queue {self.queue}{place}"]
         lines += [f"- {each.text}" for each in self.holds]
         if self.status is _S.PENDING:
-            lines += ["- nothing holds it"] if not self.holds else []
+            lines += ["- nothing blocks it"] if not self.holds else []
             known = self.expected is not None
             starts = f"expected to start {_when(self.expected, self.now)}"
-            lines += [starts if known else "nobody can know when it starts"]
+            lines += [starts if known else "its start cannot be predicted"]
         return "\n".join(lines)
 
 
@@ -122,23 +122,22 @@ def explain(standing: Standing, near: Near | None = None) -> Why:
 
 def _holds(at: Standing, near: Near) -> Iterator[Hold]:
     if at.status in TERMINAL:
-        yield Hold("ended", f"it has ended: {at.status.value}")
+        yield Hold("ended", f"it has finished: {at.status.value}")
     elif at.status is _S.PROCESSING and near.is_starting and near.is_paused:
         yield Hold(
             "paused",
-            "this process is paused, and gives it back, since it had claimed it: resume() lets "
-            "events start again",
+            "this process has claimed it and is paused, so it returns the claim: resume() "
+            "lets events start again",
         )
     elif at.status is _S.PROCESSING and near.is_starting and not near.works:
         yield Hold(
             "no worker",
-            f"this process was stopped, and gives it back, since it had claimed it: {_START}",
+            f"this process has claimed it and was stopped, so it returns the claim: {_START}",
         )
     elif at.status is _S.PROCESSING and near.is_starting:
         yield Hold(
             "claimed",
-            "this process has claimed it, and asks for its permission or waits for room in its "
-            "window",
+            "this process has claimed it, and checks its permission or waits for the rate limit",
         )
     elif at.status is _S.PROCESSING:
         worker = f"worker {at.holder} has it" if at.holder else "a worker has it"
@@ -151,8 +150,8 @@ def _holds(at: Standing, near: Near) -> Iterator[Hold]:
         if near.window_at is not None and near.window_at > at.now:
             yield Hold(
                 "window",
-                "no more starts are allowed now (queue_capacity in capacity_refresh_time): the "
-                f"next one {_when(near.window_at, at.now)}",
+                "the rate limit is reached (queue_capacity in capacity_refresh_time): the "
+                f"next start is {_when(near.window_at, at.now)}",
                 near.window_at,
             )
         if at.ahead:
@@ -170,7 +169,7 @@ def _of_its_own(at: Standing) -> Iterator[Hold]:
             text = f"it failed {at.tries} {_times(at.tries)}: tried again {when}"
             yield Hold("retry", text, at.due)
         else:
-            yield Hold("due", f"it is not due: {when}", at.due)
+            yield Hold("due", f"it is scheduled: due {when}", at.due)
     if at.paused is not None and at.paused > at.now:
         if at.paused >= FOR_EVER:
             text = (
@@ -180,8 +179,8 @@ def _of_its_own(at: Standing) -> Iterator[Hold]:
             yield Hold("queue paused", text)
         else:
             text = (
-                "a service, or somebody, has asked the whole queue to wait: it goes on "
-                f"{_when(at.paused, at.now)}"
+                "the whole queue waits, for a service's retry_after or by hand: it "
+                f"continues {_when(at.paused, at.now)}"
             )
             yield Hold("queue paused", text, at.paused)
 
@@ -207,7 +206,10 @@ def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:
         yield Hold("paused", f"{_named(live)} paused: resume() lets events start again")
     elif all(worker.about and worker.running >= worker.about.slots for worker in going):
         slots = sum(worker.about.slots for worker in going if worker.about)
-        yield Hold("slots", f"all {slots:,} slots are taken (concurrency_limit): one has to end")
+        yield Hold(
+            "slots",
+            f"all {slots:,} slots are in use (concurrency_limit): a running event has to finish",
+        )
 
 
 def _is_ending(worker: Worker) -> bool:
@@ -247,10 +249,10 @@ def _of_limit(room: Room, now: float) -> Iterator[Hold]:
     if room.cost > room.amount:
         yield Hold("never", f"it costs {_cost(room)}, which is {much}: it can never start")
     elif room.at > now:
-        there = "when one ends" if until is None else _when(until, now, unit)
+        there = "when a running event finishes" if until is None else _when(until, now, unit)
         text = (
             f"{_name(room)} has {number(room.used)} of {much} taken, and it needs "
-            f"{number(room.cost)}: there is room {there}"
+            f"{number(room.cost)}: available {there}"
         )
         yield Hold("limit" if room.key is None else "key", text, until)
 
@@ -275,8 +277,8 @@ def _behind(at: Standing) -> str:
     if room.cost > room.amount:
         much = number(room.amount)
         return f"{which} can never start: it costs {_cost(room)}, which is {much}; {that}"
-    there = "when one ends" if room.at == inf else _when(room.at, at.now)
-    return f"{which} waits for {_name(room)}: there is room {there}; {that}"
+    there = "when a running event finishes" if room.at == inf else _when(room.at, at.now)
+    return f"{which} waits for {_name(room)}: available {there}; {that}"
 
 
 def _full(first: First | None, now: float) -> Room | None:
@@ -324,7 +326,7 @@ def _times(n: int) -> str:
 
 def _when(at: float | None, now: float, unit: str | None = None) -> str:
     if at is None:
-        return "when nobody can know"
+        return "at an unknown time"
     if at <= now:
         return "at once"
     clock = datetime.fromtimestamp(at, UTC)

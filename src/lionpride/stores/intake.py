@@ -41,8 +41,8 @@ def check_room(waiting: int, more: int, room: int | None) -> None:
         if more > room:
             remedy = f"append at most {room} in one call, or raise max_queue_size"
         raise QueueFullError(
-            f"the queue holds {waiting} waiting events and may hold {room} (max_queue_size): "
-            f"{more} more have no room; {remedy}",
+            f"the queue has {waiting} pending events and may have {room} (max_queue_size): "
+            f"there is no space for {more} more; {remedy}",
             details={"queue_size": waiting, "max_size": room, "events": more},
         )
 
@@ -58,7 +58,7 @@ def resolve(states: States, entries: Sequence[Entry], *, exist_ok: bool) -> dict
         known = states.find(event.id)
         if known is None and event.execution.arrival is not None:
             raise ExistsError(
-                f"{event!r} is held by another executor: append event.as_fresh_event(), or "
+                f"{event!r} belongs to another executor: append event.as_fresh_event(), or "
                 "load(executor.states.to_dict()) to take over copies of all"
             )
         if known is None and event.id in taken:

@@ -190,7 +190,7 @@ _COMMON: Final[Options] = {
     "patience": (_patience, "a number of seconds, 0 or more"),
     "retain": (
         _retain,
-        "how many ended events stay, as 10000, or for how long, as 7d, 12h or 30m",
+        "a number of finished events to keep, as 10000, or a time, as 7d, 12h or 30m",
     ),
 }
 """The options of both, each with what it takes."""
@@ -204,7 +204,7 @@ _OPTIONS: Final[Options] = {
 
 _POSTGRES_OPTIONS: Final[Options] = {
     "schema": (str, "the name of a schema"),
-    "prefix": (str, "what the tables' names begin with"),
+    "prefix": (str, "a prefix of the tables' names"),
     **_COMMON,
     "connections": (int, "a whole number, 1 or more"),
     "listen": (_switch, "on or off"),

@@ -63,7 +63,7 @@ class Record:
         """Return the record of an event that belongs to a store."""
         state = event.execution
         if state.arrival is None or state.priority is None:
-            raise ValueError(f"{event!r} is held by no store")
+            raise ValueError(f"{event!r} belongs to no store")
         runs = state.status is EventStatus.PROCESSING
         key, costs = bill_on_record(event)
         return cls(

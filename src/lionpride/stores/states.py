@@ -264,8 +264,8 @@ def _identity(element: Flow[Any, Any] | Progression) -> dict[str, Any]:
 
 def _refuse(view: object) -> NoReturn:
     raise OperationError(
-        f"{view!r} shows what an executor holds and cannot be changed: use the executor's "
-        "append, cancel, retry, remove or cleanup_events"
+        f"{view!r} is a read-only view of an executor's events: use the executor's append, "
+        "cancel, retry, remove or cleanup_events"
     )
 
 

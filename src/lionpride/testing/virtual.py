@@ -58,8 +58,8 @@ class _Jumper(selectors.DefaultSelector):
             if ready:
                 return ready
         raise RuntimeError(
-            "deadlock: nothing is scheduled, so nothing will ever happen: something waits for what "
-            "nobody does; is there an executor that nobody runs?"
+            "deadlock: no timer is set and no callback is ready, so the test would wait "
+            "without end: start the executor, if there is one"
         )
 
 

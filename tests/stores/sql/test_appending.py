@@ -33,7 +33,7 @@ def test_an_id_that_is_there_or_comes_twice_is_refused(again: bool) -> None:
 
 def test_what_another_store_holds_is_refused() -> None:
     (one,) = places(1)
-    with pytest.raises(ExistsError, match="held by another executor"):
+    with pytest.raises(ExistsError, match="belongs to another executor"):
         Appending([one], frozenset([one.id]), exist_ok=True).fresh((), exists)
 
 

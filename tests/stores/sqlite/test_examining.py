@@ -67,7 +67,7 @@ async def test_leases_of_workers_that_are_gone(file, folder, opened):
     opened.append(later)
     (one,) = await later.examine()
     assert (one.check, one.level) == ("leases", "wrong")
-    assert one.what.startswith("1 events are held")
+    assert one.what.startswith("1 events are claimed")
 
 
 @pytest.mark.parametrize(

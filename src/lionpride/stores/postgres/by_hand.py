@@ -168,8 +168,8 @@ class Requeue:
         number = next(number for number in numbers if number not in reopened)
         status, _ = (await standing(db, [number])).get(number, ("removed", 0))
         raise OperationError(
-            f"a {status} event cannot be retried, only one of {', '.join(_RETRYABLE)}: append "
-            "event.as_fresh_event() to do the same again"
+            f"a {status} event cannot be retried, only one of {', '.join(_RETRYABLE)}: "
+            "append event.as_fresh_event() to run it again"
         )
 
 

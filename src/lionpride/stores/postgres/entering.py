@@ -194,7 +194,7 @@ async def _secure(db: Db) -> None:
     except Exception as error:
         if lost(error):
             raise
-        text = f"events were appended, and nobody knows whether they are on the disk: {error}"
+        text = f"events were appended, but it is unknown whether they are on disk: {error}"
         raise StoreError(text, retryable=True, cause=error) from error
 
 

@@ -130,13 +130,16 @@ async def _settings(db: Db) -> Iterable[Finding]:
     found = []
     if "off" in (vacuum, counted):
         name = "autovacuum" if vacuum == "off" else "track_counts"
-        what = f"{name} is off: dead rows of all tables are left to whoever runs VACUUM"
+        what = f"{name} is off: dead rows of all tables stay until VACUUM is run by hand"
         found.append(Finding("vacuum", "slow", what, f"{name} = on, in postgresql.conf"))
     if fsync == "off":
         what = "fsync is off: a crash of the machine may take what was acknowledged, or all of it"
         found.append(Finding("fsync", "note", what, "fsync = on, unless this is for tests"))
     if not sees:
-        what = f"user {user!r} does not see what others do: old transactions cannot be named"
+        what = (
+            f"user {user!r} cannot see the sessions of other users: old transactions cannot "
+            "be named"
+        )
         found.append(Finding("rights", "note", what, f"GRANT pg_read_all_stats TO {user}"))
     if age > WRAP:
         what = f"{age:,} transactions without a freeze; at 2,100,000,000 the server stops"
@@ -174,5 +177,9 @@ async def _leases(db: Db) -> Iterable[Finding]:
     count: Any = await db.value(_LOST, db.now, LATE)
     if not count:
         return []
-    what = f"{count:,} events are held under leases that have lapsed, by workers that are gone"
-    return [Finding("leases", "wrong", what, "start a worker on their queue: it takes them back")]
+    what = f"{count:,} events are claimed by workers that are gone, under expired leases"
+    return [
+        Finding(
+            "leases", "wrong", what, "start a worker on their queue: it returns them to pending"
+        )
+    ]

@@ -190,7 +190,7 @@ class Ear:
             except Exception as error:
                 if not lost(error):  # else the steps that cannot reach the server warn of it
                     logger.warning(
-                        "cannot listen to other processes, and looks now and then: %s", error
+                        "cannot listen to other processes, and polls for changes: %s", error
                     )
             finally:
                 self.listens = False

@@ -118,7 +118,7 @@ class Opened:
         """
         if forks.count != self._process:  # `is_ours`, a call shorter: every step asks
             raise OperationError(
-                f"{self._where} was opened before fork(): open it anew in the child process"
+                f"{self._where} was opened before fork(): open it again in the child process"
             )
 
     def ask(

@@ -91,9 +91,9 @@ class Appending:
                     raise refused(place.id)
             elif place.id in self.foreign:
                 raise ExistsError(
-                    f"the event of id {UUID(bytes=place.id)} is held by another executor: append "
-                    "event.as_fresh_event(), or load(executor.states.to_dict()) to take over "
-                    "copies of all"
+                    f"the event of id {UUID(bytes=place.id)} belongs to another executor: "
+                    "append event.as_fresh_event(), or load(executor.states.to_dict()) to "
+                    "take over copies of all"
                 )
             else:
                 fresh[place.id] = place

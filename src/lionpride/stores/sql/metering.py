@@ -133,7 +133,9 @@ class TableMeter:
     def spend(self, costs: Mapping[str, float]) -> None:
         """As ``rules.meters.Meter.spend``; it is on record with the next commit."""
         if any(one.at is None and self._limits[one.name].per is not None for one in self._parts):
-            raise OperationError("spend() states what a running attempt costs: call it in _invoke")
+            raise OperationError(
+                "spend() states the costs of a running attempt: call it in _invoke"
+            )
         self._spends += 1
         step = Spend(self._number, self._attempt, self._spends, [], [], {})
         for name, total in costs.items():

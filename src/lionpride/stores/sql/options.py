@@ -50,8 +50,8 @@ def _check_retain(retain: Any) -> None:
             )
     elif not is_whole(retain) or retain < 0:
         raise ConfigurationError(
-            f"retain={retain!r}: give a whole number of ended events, 0 or more, a timedelta, or "
-            "None to keep all"
+            f"retain={retain!r}: give a whole number of finished events, 0 or more, a "
+            "timedelta, or None to keep all"
         )
 
 

@@ -228,5 +228,5 @@ class Pulse:
                 said[name] = about()
             except BaseException as error:
                 said[name] = None
-                logger.debug("worker %s cannot say what it does: %r", name, error)
+                logger.debug("worker %s cannot describe itself: %r", name, error)
         return said

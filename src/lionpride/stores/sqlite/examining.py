@@ -70,8 +70,8 @@ def _place(path: Path) -> Finding | None:
         "wrong",
         f"{path} is on a file system of kind {kind}: SQLite's log needs memory that all users of "
         "the file share, and several machines can damage it",
-        "move the file and its -wal to a local disk while nobody uses it; for several machines, "
-        "take PostgreSQL",
+        "move the file and its -wal to a local disk while no process uses it; for several "
+        "machines, use PostgreSQL",
     )
 
 
@@ -100,8 +100,8 @@ def _log(path: Path) -> Finding | None:
     return Finding(
         "log",
         "slow",
-        f"the log {path.name}-wal has {size // MEGA:,} MB: either one append was as large, or "
-        "some program keeps a read transaction open, so that the log cannot begin anew",
+        f"the log {path.name}-wal has {size // MEGA:,} MB: either one append was as large, "
+        "or some program keeps a read transaction open, so that the log cannot be reset",
         f"end that program; then: python -m apsw {path} 'PRAGMA wal_checkpoint(TRUNCATE)'. Never "
         "delete the log: it is part of the data",
     )
@@ -115,7 +115,7 @@ def _room(path: Path) -> Finding | None:
         "room",
         "wrong",
         f"the disk of {path} has {free // MEGA:,} MB left: appends and completions will fail",
-        "make room; let ended events go with ?retain=7d; then give room back with VACUUM",
+        "make room; delete finished events with ?retain=7d; then free their space with VACUUM",
     )
 
 
@@ -145,6 +145,6 @@ def _orphans(connection: apsw.Connection, before: float) -> Finding | None:
     return Finding(
         "leases",
         "wrong",
-        f"{count:,} events are held under leases that have lapsed, by workers that are gone",
-        "start a worker on their queue: it takes them back within a second",
+        f"{count:,} events are claimed by workers that are gone, under expired leases",
+        "start a worker on their queue: it returns them to pending within a second",
     )

@@ -52,8 +52,8 @@ class Turn:
                 self._file = OPEN_FILES.open_lock_file(Path(f"{path}-turn"), self, _open)
             except OSError as error:
                 raise StoreError(
-                    f"{path}-turn, the lock file beside the database, cannot be opened: give this "
-                    "process the right to write it",
+                    f"{path}-turn, the lock file next to the database, cannot be opened: "
+                    "give this process the right to write it",
                     retryable=False,
                     cause=error,
                 ) from error

@@ -402,8 +402,8 @@ class Requeue:
                 status = "removed" if standing is None else standing[0]
                 raise OperationError(
                     f"a {status} event cannot be retried, only one of "
-                    f"{', '.join(sorted(_RETRYABLE))}: append event.as_fresh_event() to do the "
-                    "same again"
+                    f"{', '.join(sorted(_RETRYABLE))}: append event.as_fresh_event() to run "
+                    "it again"
                 )
 
 
