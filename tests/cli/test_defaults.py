@@ -58,7 +58,7 @@ def test_the_last_one_of_a_field_counts():
         ("=3", "write FIELD=VALUE"),
         ("widht=3", "did you mean width?"),
         ("size=3", "it has title, width"),
-        ("priority=3", "the lines of the input say it"),
+        ("priority=3", "each line of the input has its own"),
         ("id=3", "is not a field of Draw"),
         ("width=0", "greater than 0"),
         ("width=wide", "valid integer"),

@@ -55,7 +55,7 @@ def test_a_store_that_is_not_named_is_asked_for(capsys, command):
     assert status == 2
     assert "STORE" in err
     assert "sqlite:///run.db" in err
-    assert "--store STORE does as well" in err
+    assert "--store STORE is accepted too" in err
 
 
 def test_an_option_that_there_is_not_has_its_command_say_so(capsys):

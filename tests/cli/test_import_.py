@@ -61,14 +61,14 @@ def test_what_is_known_is_refused_and_nothing_taken_in(here, capsys, kept):
     assert main(["import", "all.jsonl", kept]) == 1
     err = capsys.readouterr().err
     assert f"line {EVENTS + 1}: id " in err
-    assert f"is known in queue 'c' of {place_of(kept).name}: nothing was taken in" in err
+    assert f"is known in queue 'c' of {place_of(kept).name}: nothing was imported" in err
     assert len(exported(capsys, kept).splitlines()) == EVENTS
     assert main(["import", "all.jsonl", kept, "--exist-ok"]) == 0
-    assert f"6 events taken into {place_of(kept).name}" in (out := capsys.readouterr().out)
+    assert f"6 events imported into {place_of(kept).name}" in (out := capsys.readouterr().out)
     assert "; 6 were there already" in out
     assert main(["import", "all.jsonl", kept, "--exist-ok"]) == 0
     assert capsys.readouterr().out == (
-        f"0 events taken into {place_of(kept).name}; 12 were there already\n"
+        f"0 events imported into {place_of(kept).name}; 12 were there already\n"
     )
 
 

@@ -18,6 +18,6 @@ def test_a_worker_says_once_what_happened_and_ends(place, slots, options):
         _, said = worker.communicate(timeout=60)
     assert worker.returncode == 1
     assert said.count("run.db was removed or renamed while it was open") == 1
-    assert "nothing more was started" in said
+    assert "no further event was started" in said
     assert "the same command" not in said
     assert "Traceback" not in said

@@ -47,7 +47,7 @@ def test_what_is_not_there_is_made(place):
     assert place.run("counts", place.kept).returncode == 2, "it was not made"
     done = place.run("migrate", place.kept)
     assert done.returncode == 0
-    made = re.fullmatch(r"(.*): made, with schema (\d+)\n", done.stdout)
+    made = re.fullmatch(r"(.*): created, with schema (\d+)\n", done.stdout)
     assert made[1] == place_of(place.kept).name
     for options in ((), ("--check",)):
         done = place.run("migrate", place.kept, *options)
@@ -77,7 +77,7 @@ async def test_what_it_prints_for_a_server_makes_the_tables(place):
 def test_what_is_old_is_brought_up_to_date(old, snapshot):
     done = old.run("migrate", "old.db", "--check")
     assert (done.returncode, done.stderr) == (1, "")
-    assert f"lionpride migrate brings it to {VERSION}" in done.stdout
+    assert f"lionpride migrate upgrades it to schema {VERSION}" in done.stdout
     assert plain(done.stdout, version=VERSION) == snapshot
     done = old.run("migrate", "old.db")
     assert done.returncode == 0

@@ -53,7 +53,7 @@ def test_killed_again_and_again_it_ends_with_each_line_once(place, seed):
     done = place.run("run", "job.py:Noted", *place.keeping)
     assert done.returncode == 1  # some fail, as they were told
     assert done.stderr.startswith(f"resuming from {place_of(place.url).name}: ")
-    assert "ended before" in done.stdout
+    assert "had finished before" in done.stdout
 
     results = place.results()
     assert sorted(r["line"] for r in results) == list(range(1, 301))
@@ -158,7 +158,7 @@ def test_fresh_removes_this_queue_and_no_other(place, snapshot):
     done = place.run("run", "job.py:Noted", *place.keeping, "--fresh")
     assert done.returncode == 1
     assert plain(done.stderr, STORE=place_of(place.url).name) == snapshot
-    assert "ended before" not in done.stdout
+    assert "had finished before" not in done.stdout
     assert journal(place)["end 1"] == 3
     assert {c["queue"]: c["completed"] for c in place.store("counts", place.url, "--json")} == {
         "job.Noted": 1,
@@ -201,7 +201,7 @@ def test_fresh_if_done_goes_on_while_something_is_left(place):
     done = place.run(*again)
     assert "resuming" in done.stderr
     done = place.run(*again)
-    assert "starting anew: removed 100 events" in done.stderr
+    assert "starting again: removed 100 events" in done.stderr
     assert "100 events in" in done.stdout
 
 
@@ -286,7 +286,7 @@ def test_what_is_retried_while_it_runs_has_its_last_result(place):
         assert process.stdout.readline() == "running\n"
         (place.path / "mended").touch()
         (failed,) = place.store("ls", "run.db", "--status", "failed", "--json")
-        assert place.run("retry", "run.db", failed["id"]).stdout == "1 event waits again\n"
+        assert place.run("retry", "run.db", failed["id"]).stdout == "1 event is pending again\n"
         time.sleep(0.5)
         (place.path / "release").touch()
         out, err = process.communicate(timeout=30)

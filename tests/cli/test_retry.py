@@ -27,20 +27,20 @@ def test_named_ones_in_several_queues(store, capsys):
     ids = fill(store, "a", "b")
     names = [ids["a", "failed"][0], ids["b", "cancelled"][0]]
     assert main(["retry", store, *names]) == 0
-    assert capsys.readouterr().out == "2 events wait again\n"
+    assert capsys.readouterr().out == "2 events are pending again\n"
     assert [statuses(capsys, store)[name] for name in names] == ["pending"] * 2
 
 
 def test_all_of_a_status_or_those_of_one_queue(store, capsys):
     ids = fill(store, "a", "b", "c")
     assert main(["retry", store, "--status", "failed", "--queue", "b"]) == 0
-    assert capsys.readouterr().out == "1 event waits again\n"
+    assert capsys.readouterr().out == "1 event is pending again\n"
     assert main(["retry", store, "--status", "failed", "--json"]) == 0
     sent = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["id"] for each in sent] == [*ids["a", "failed"], *ids["c", "failed"]]
     assert {each["was"] for each in sent} == {"failed"}
     assert main(["retry", store, "--status", "failed"]) == 0
-    assert capsys.readouterr().out == "0 events wait again\n"
+    assert capsys.readouterr().out == "0 events are pending again\n"
 
 
 def test_nothing_is_changed_if_one_cannot_be(store, capsys):
@@ -55,7 +55,7 @@ def test_nothing_is_changed_if_one_cannot_be(store, capsys):
 def test_either_names_or_a_status(store, capsys, more):
     fill(store)
     assert main(["retry", store, *more]) == 2
-    assert "name the events" in capsys.readouterr().err
+    assert "give the ids of events" in capsys.readouterr().err
 
 
 def test_what_others_have_sent_back_meanwhile_is_left_out(store):

@@ -167,7 +167,11 @@ async def test_a_store_that_fails_for_a_while_is_tried_again(capsys):
     assert len(faults.happened) == 3
     assert desk.status_counts()["completed"] == 2
     said = [line for line in capsys.readouterr().err.splitlines() if "injected" in line]
-    assert [line.rpartition("going on in ")[2] for line in said] == ["1.00 s", "2.00 s", "4.00 s"]
+    assert [line.rpartition("trying again in ")[2] for line in said] == [
+        "1.00 s",
+        "2.00 s",
+        "4.00 s",
+    ]
 
 
 @pytest.mark.virtual

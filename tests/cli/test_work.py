@@ -350,7 +350,7 @@ def test_a_server_that_goes_and_comes_back_ends_no_worker(place):
             server.stop("immediate")
             while "cannot be reached" not in (said := process.stderr.readline()):
                 assert said
-            assert "going on in" in said
+            assert "trying again in" in said
             server.start()
             put(place, "job.py:Work", 3)
             while counts(place) != {"job.Work": {"completed": 5}}:

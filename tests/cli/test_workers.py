@@ -38,5 +38,5 @@ def test_a_store_without_a_worker_says_how_there_is_one(place):
     put(place, "job.py:Held", 1)
     done = place.run("workers", place.kept)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "nobody works on it" in done.stdout
+    assert "no worker is running" in done.stdout
     assert place.store("workers", place.kept, "--json") == []

@@ -146,5 +146,5 @@ def test_every_kind_has_a_colour_of_its_own():
 
 
 def test_a_run_in_which_nothing_waited_says_so():
-    assert "nothing had to wait in the queue" in texts(parsed([Span(0, 0, 1, "completed")]))
+    assert "no event had to wait in the queue" in texts(parsed([Span(0, 0, 1, "completed")]))
     assert "waiting in the queue" in texts(parsed([Span(0, 0.5, 1, "completed")]))

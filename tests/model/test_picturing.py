@@ -52,7 +52,7 @@ async def test_an_executor_draws_what_it_ran(kind: str, tmp_path: Path) -> None:
             f"n{n}" for n in range(5)
         ]
         assert sum("failed" in text for text in shown) == 1
-        assert sum("went back" in text for text in shown) == 1
+        assert sum("returned to the queue" in text for text in shown) == 1
         assert picture._repr_svg_() == str(picture) == picture.svg
         assert "characters of SVG" in repr(picture)
         picture.save(str(tmp_path / "run.svg"))
@@ -109,4 +109,4 @@ def test_what_was_read_back_draws_the_attempts_that_are_on_record() -> None:
         "attempts": [{"number": 1, "started": began, "duration": 0.5, "error": "ValueError"}],
     }
     flow: Any = Flow([Event.from_dict(data)])
-    assert "went back" in flow._repr_html_()
+    assert "returned to the queue" in flow._repr_html_()

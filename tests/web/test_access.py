@@ -40,7 +40,7 @@ async def test_without_a_hook_nobody_may_act() -> None:
     async with client(web.app(desk)) as http:
         text = (await http.get("/")).text
         assert "Pause" not in text
-        assert "This page only looks" in text
+        assert "This page is read-only" in text
         for what in ("retry", "cancel", "pause", "resume", "limit"):
             assert (await http.get(f"/act?do={what}")).status_code == 403
             assert (await http.post("/act", data={"do": what})).status_code == 403

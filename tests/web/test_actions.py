@@ -61,7 +61,7 @@ async def test_what_came_after_the_question_is_not_meant() -> None:
         form = {"do": "cancel", "status": "pending", "upto": upto, "token": token_of(text)}
         answer = await http.post("/act", data=form)
         text = (await http.get(answer.headers["location"])).text
-        assert "2 events cancelled, or asked to be" in text
+        assert "2 events cancelled, or their workers were asked" in text
     assert {each.status for each in first} == {EventStatus.CANCELLED}
     assert later.status is EventStatus.PENDING
 
@@ -155,9 +155,9 @@ async def test_a_default_port_makes_no_difference(origin: str, host: str) -> Non
 @pytest.mark.parametrize(
     ("done", "shown"),
     [
-        ("retry-1", "1 event waits again"),
-        ("retry-1200", "1,200 events wait again"),
-        ("cancel-2", "2 events cancelled, or asked to be"),
+        ("retry-1", "1 event is pending again"),
+        ("retry-1200", "1,200 events are pending again"),
+        ("cancel-2", "2 events cancelled, or their workers were asked"),
         ("Call 555-0100 and give your password", None),
         ("retry", None),
         ("retry--1", None),

@@ -96,7 +96,7 @@ async def test_the_list_begins_before_it_is_counted() -> None:
     parts = [part for part in sent if part]
     assert len(parts) == 3
     assert b"<form" in parts[0]
-    assert b"No event is like that" in parts[1]
+    assert b"No event matches" in parts[1]
     assert b'id="total">0' in parts[2]
     await page.aclose()
 

@@ -97,7 +97,7 @@ async def test_every_action_asks_first_and_says_how_many(kind: str, tmp_path: Pa
         await tab.click("#retry")
         assert await tab.inner_text("#confirm") == "Retry 1 event"
         await tab.click("#confirm")
-        await tab.wait_for_selector("text=1 event waits again")
+        await tab.wait_for_selector("text=1 event is pending again")
         await desk.join()
         assert jobs["bad"].execution.attempt == 4
 
@@ -105,7 +105,7 @@ async def test_every_action_asks_first_and_says_how_many(kind: str, tmp_path: Pa
         await tab.click("#retry-all")
         assert "Retry 2 events?" in await tab.inner_text("h1")
         await tab.click("#confirm")
-        await tab.wait_for_selector("text=2 events wait again")
+        await tab.wait_for_selector("text=2 events are pending again")
         await desk.join()
         assert jobs["evil"].execution.attempt == 4
 
@@ -142,7 +142,7 @@ async def test_a_page_goes_on_by_asking_where_no_stream_comes_through(tmp_path: 
         await filled(desk)
         await tab.wait_for_selector(".tile.s-failed >> text=2")
         await tab.click("#live")
-        assert await tab.inner_text("#live") == "Held"
+        assert await tab.inner_text("#live") == "Paused"
 
 
 async def test_what_is_looked_at_is_no_code(tmp_path: Path) -> None:

@@ -60,7 +60,10 @@ COMMANDS = (
 
 def make_parser() -> tuple[Parser, Mapping[str, Parser]]:
     """Return the parser of the command line, and those of the commands by their names."""
-    parser = Parser(prog="lionpride", description="Run asyncio work as events, and look after it.")
+    parser = Parser(
+        prog="lionpride",
+        description="Run jobs as events from a file or a store, and inspect and manage stores.",
+    )
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:

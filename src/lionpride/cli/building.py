@@ -23,10 +23,16 @@ Limits: TypeAlias = Mapping[str, Any]
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """Add the options that limit what starts."""
     parser.add_argument(
-        "--concurrency", metavar="N", type=whole_number, help="run at most N at once"
+        "--concurrency",
+        metavar="N",
+        type=whole_number,
+        help="maximum number of events that run at once",
     )
     parser.add_argument(
-        "--capacity", metavar="N", type=whole_number, help="start at most N in any refresh time"
+        "--capacity",
+        metavar="N",
+        type=whole_number,
+        help="maximum number of starts in any refresh time",
     )
     parser.add_argument(
         "--refresh", metavar="S", type=positive_seconds, help="the refresh time, in seconds"
@@ -40,8 +46,10 @@ def add_grace(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         type=grace_seconds,
         default=GRACE,
-        help="once asked to stop, give what runs S seconds to finish, then interrupt it (default: "
-        "%(default)g)",
+        help=(
+            "on a stop, running events have S seconds to finish before they are interrupted "
+            "(default: %(default)g)"
+        ),
     )
 
 

@@ -48,16 +48,16 @@ class Bundle:
             if isinstance(found, ValidationError):
                 wrong.append(f"{where}: {shorten(one_line(str(found)), 300)}")
             elif found.id in seen:
-                wrong.append(f"{where}: id {found.id} is that of {seen[found.id]} too")
+                wrong.append(f"{where}: id {found.id} is also the id of {seen[found.id]}")
             else:
                 seen[found.id] = where
             count += 1
         if not count:
-            raise UsageError(f"{self._name} is empty: there is no event to take in")
+            raise UsageError(f"{self._name} is empty: there is no event to import")
         if wrong:
             more = f"; and {len(wrong) - TOLD:,} more like these" if len(wrong) > TOLD else ""
             raise ValidationError(
-                f"{self._name}: nothing was taken in, {plural(len(wrong), 'thing')} wrong: "
+                f"{self._name}: nothing was imported, {plural(len(wrong), 'problem')}:  "
                 f"{'; '.join(wrong[:TOLD])}{more}"
             )
 

@@ -17,7 +17,7 @@ __all__ = ["add"]
 
 WORDS = {
     Cancelled.DONE: "cancelled",
-    Cancelled.CLAIMED: "runs: the process that has it is asked to cancel it",
+    Cancelled.CLAIMED: "is running: its worker was asked to cancel it",
     Cancelled.SETTLED: "had ended before",
 }
 
@@ -29,8 +29,13 @@ def add(commands: Commands) -> None:
         "cancel",
         cancel,
         summary="cancel events of a store",
-        description="Cancel events that wait, and ask it of the processes that run the others.",
-        epilog="exit status: 0 if each is cancelled or asked to be, 1 if one had ended before",
+        description=(
+            "Cancel pending events at once, and ask the workers of running events to cancel them."
+        ),
+        epilog=(
+            "exit status: 0 if every event is cancelled or its worker was asked, 1 if one had "
+            "already finished"
+        ),
     )
     parser.add_argument(
         "ids",

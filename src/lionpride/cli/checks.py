@@ -53,7 +53,7 @@ def _nobody(queue: str, waiting: int, alive: Sequence[WorkerRecord], name: str) 
     if alive or not waiting:
         return None
     wait = "waits" if waiting == 1 else "wait"
-    what = f"nobody works on queue {queue!r}, and {plural(waiting, 'event')} in it {wait}"
+    what = f"no worker runs queue {queue!r}, and {plural(waiting, 'event')} in it {wait}"
     return Finding("worker", "wrong", what, f"start one: lionpride work TARGET --store {name}")
 
 
@@ -66,11 +66,12 @@ def _dead(workers: Sequence[WorkerRecord], alive: Sequence[WorkerRecord]) -> Ite
         yield Finding(
             "leases",
             "wrong" if late else "note",
-            f"worker {worker.name} (process {worker.pid} of {worker.host or 'this machine'}) is "
-            f"dead, last seen {duration(worker.silent)} ago, and holds "
-            f"{plural(len(worker.held), 'event')} of queue {worker.queue!r}",
-            "another worker of the queue takes them over: "
-            + ("there is none, so start one" if not alive else "wait for a lease"),
+            f"worker {worker.name} (process {worker.pid} of "
+            f"{worker.host or 'this machine'}) is dead, last seen {duration(worker.silent)} "
+            f"ago, and has claimed {plural(len(worker.held), 'event')} of queue "
+            f"{worker.queue!r}",
+            "another worker of the queue runs them again: "
+            + ("there is none, so start one" if not alive else "wait until their leases expire"),
         )
 
 
@@ -86,8 +87,8 @@ def _unknown(queue: str, page: Sequence[Record]) -> Iterable[Finding]:
                 "wrong",
                 f"{plural(count, 'event')} of class {kind} wait in queue {queue!r}, and no target "
                 "defines it",
-                "import the module that does in the workers; if the class was moved or renamed, "
-                "list this name in its former_names; or cancel these events",
+                "import the module that defines it in the workers; if the class was moved "
+                "or renamed, list this name in its former_names; or cancel these events",
             )
 
 
@@ -97,8 +98,8 @@ def _unreadable(
     """Waiting events that workers, or the targets that were given, could not build."""
     waiting = {record.kind for record in page}
     remedy = (
-        "start a worker of the release that appended them; or cancel them; or have them FAILED: "
-        "lionpride work --fail-unreadable"
+        "start a worker of the release that appended them; or cancel them; or let them "
+        "fail: lionpride work --fail-unreadable"
     )
     for worker in alive:
         for one in worker.about.unreadable if worker.about is not None else ():
@@ -147,10 +148,10 @@ async def _stuck(store: Durable, page: Sequence[Record], name: str) -> Finding |
     return Finding(
         "stuck",
         "wrong",
-        f"{plural(len(still), 'event')} of queue {store.queue!r} are due and wait, though its "
-        f"workers have nothing to do: {shorten(kinds, 200)}",
-        f"lionpride why {next(iter(still))} --store {name} says what holds one of them; as a "
-        "rule the workers have not imported the class (--target tells)",
+        f"{plural(len(still), 'event')} of queue {store.queue!r} are due and do not start, "
+        f"although its workers are idle: {shorten(kinds, 200)}",
+        f"lionpride why {next(iter(still))} --store {name} explains one of them; usually "
+        "the workers have not imported the class (check with --target)",
     )
 
 
@@ -169,10 +170,11 @@ async def _slots(
     return Finding(
         "slots",
         "note",
-        f"all {plural(slots, 'slot')} of queue {store.queue!r} are held by "
+        f"all {plural(slots, 'slot')} of queue {store.queue!r} are in use by "
         f"{_kinds(held.values())}, and {_kinds(waiting.elements())} wait",
-        "if the running events await the waiting ones, none of them ends: give the running class "
-        "a queue of its own, or a timeout, or start workers with more --concurrency",
+        "if the running events await the waiting ones, none of them can finish: give the "
+        "running class a queue of its own, or a timeout, or start workers with more "
+        "--concurrency",
     )
 
 

@@ -38,7 +38,7 @@ def _read(event_type: type[Event], text: str) -> tuple[str, Any]:
         close = difflib.get_close_matches(name, settable, n=1)
         hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(settable)}"
         if name in ("id", "priority", *TERMS):
-            hint = "the lines of the input say it, each its own"
+            hint = "each line of the input has its own"
         raise UsageError(f"--set {name}: is not a field of {event_type.__name__}: {hint}")
     return name, _value(event_type, name, value)
 

@@ -27,13 +27,14 @@ def add(commands: Commands) -> None:
         commands,
         "doctor",
         doctor,
-        summary="say what is wrong or slow with a store",
-        description="Say what is wrong or slow with a store, and what to do about it. Nothing is "
-        "changed.",
-        epilog="exit status: 0 if nothing is wrong or slow, 1 if something is, 2 if it cannot be "
-        "looked at",
+        summary="check a store for problems",
+        description="Check a store, and print each problem with its remedy. Nothing is changed.",
+        epilog=(
+            "exit status: 0 if nothing is wrong or slow, 1 if something is, 2 if the store "
+            "cannot be read"
+        ),
     )
-    add_targets(parser, "what the workers run: events that it cannot read are named")
+    add_targets(parser, "the target of the workers; events that it cannot read are reported")
     parser.add_argument("--json", action="store_true", help="write a JSON object for each finding")
 
 
@@ -86,8 +87,8 @@ async def _schema(store: Durable, place: Place) -> list[Finding]:
     schema = await store.schema()
     if schema.is_current:
         return []
-    what = f"the tables are those of schema {schema.found}; this version works with {schema.newest}"
-    remedy = f"lionpride migrate {place.name}; nothing else was looked at"
+    what = f"the tables have schema {schema.found}; this version needs schema {schema.newest}"
+    remedy = f"lionpride migrate {place.name}; nothing else was checked"
     return [Finding("schema", "wrong", what, remedy)]
 
 
@@ -99,6 +100,6 @@ def _tell(found: Sequence[Finding], as_json: bool) -> None:
     for each in found:
         tell(f"{each.level}  {each.check}: {one_line(each.what)}\n  do: {one_line(each.remedy)}")
     if not found:
-        tell("nothing was found that is wrong or slow")
+        tell("no problems found")
     elif all(each.level == "note" for each in found):
-        tell(f"nothing is wrong or slow; {plural(len(found), 'note')}")
+        tell(f"no problems found; {plural(len(found), 'note')}")

@@ -40,12 +40,12 @@ def add(commands: Commands) -> None:
         "arrival. `lionpride import` reads them, into any store.",
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", default="-", help="where to; - is standard output"
+        "-o", "--output", metavar="FILE", default="-", help="the output file; - is standard output"
     )
     parser.add_argument(
         "--reveal", action="store_true", help="write secrets too; an import refuses hidden ones"
     )
-    add_targets(parser, "defines the classes: fields that hold their default are written, too")
+    add_targets(parser, "imports the classes, so that fields with their default are written, too")
 
 
 async def export(options: argparse.Namespace) -> int:

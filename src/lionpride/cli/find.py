@@ -54,7 +54,8 @@ async def find_all(shelf: Shelf, names: Sequence[str]) -> list[Record]:
             some = ", ".join(str(record.id) for record in fits[:NAMED])
             more = ", …" if len(fits) > NAMED else ""
             raise NotFoundError(
-                f"{name}: {plural(len(fits), 'event')} begin so: {some}{more}; write more of it"
+                f"{name}: {plural(len(fits), 'event')} begin with it: {some}{more}; write "
+                "more of the id"
             )
         records[fits[0].id] = fits[0]
     return list(records.values())

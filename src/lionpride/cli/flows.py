@@ -49,8 +49,8 @@ def flow_records(flow: Mapping[str, Any], queue: str | None) -> Iterator[Record]
         kinds.add(record.kind)
         if queue is None and len(kinds) > 1:
             raise ValidationError(
-                f"the flow holds events of {' and '.join(sorted(kinds))}: say which queue they "
-                "go to with --queue"
+                f"the flow holds events of {' and '.join(sorted(kinds))}: name their queue "
+                "with --queue"
             )
         yield record
 

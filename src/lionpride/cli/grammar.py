@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and end with status 2."""
         if self.store_at is not None and "are required" in message:
-            message += f"; STORE is {STORE}, and --store STORE does as well"
+            message += f"; STORE is {STORE}; --store STORE is accepted too"
         super().error(redact(message))
 
 
@@ -41,7 +41,7 @@ def add_store(parser: Parser, at: int = 0) -> None:
         parser: The command's.
         at: See ``Parser.store_at``.
     """
-    parser.add_argument("store", metavar="STORE", help=f"{STORE}; --store STORE does as well")
+    parser.add_argument("store", metavar="STORE", help=f"{STORE}; --store STORE is accepted too")
     parser.store_at = at
 
 

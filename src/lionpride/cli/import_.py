@@ -30,9 +30,10 @@ __all__ = ["add"]
 PAGE = 500  # events of a queue taken in at a time: all of them or none
 
 DESCRIPTION = """\
-Take events into a store, in the order and with the status that the file gives them; what was
-running waits again. The file is checked to its end before anything is taken in; then each 500
-events of a queue are taken in or not. If that is cut off, --exist-ok takes in the rest.
+Import events into a store, with the order and the status that the file gives them. Events that
+were running are pending again. The whole file is checked before anything is imported. Then
+batches of 500 events of a queue are imported, each as a whole. After an interruption, --exist-ok
+imports the rest.
 """
 
 
@@ -40,20 +41,23 @@ def add(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "import",
-        help="take events from a file into a store",
+        help="import events from a file into a store",
         description=DESCRIPTION,
     )
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="what `export` wrote, or a Flow's to_dict as JSON; - is standard input",
+        help="the output of `export`, or a Flow's to_dict as JSON; - is standard input",
     )
     add_store(parser, -1)
     parser.add_argument(
-        "--queue", metavar="Q", type=queue_name, help="where all of them go, whatever the file says"
+        "--queue",
+        metavar="Q",
+        type=queue_name,
+        help="the queue of all events, whatever the file says",
     )
     parser.add_argument(
-        "--exist-ok", action="store_true", help="leave events that are known as they stand"
+        "--exist-ok", action="store_true", help="skip events that the store already has"
     )
     parser.set_defaults(run=lambda options: finish(take_in(options)))
 
@@ -63,7 +67,7 @@ async def take_in(options: argparse.Namespace) -> int:
     place = place_of(options.store)
     is_file = options.file != "-" and place.path is not None
     if is_file and is_same_file(options.file, str(place.path)):
-        raise UsageError(f"{options.file} is the store itself: name the file to take in")
+        raise UsageError(f"{options.file} is the store itself: name the file to import")
     with closing(_open(options.file)) as file:
         bundle = open_bundle(file, _name(options.file), options.queue)
         return await _Import(place, bundle, exist_ok=options.exist_ok).run()
@@ -134,8 +138,8 @@ class _Import:
         for where, record in batch:
             if (queue := known.get(record.id)) is not None:
                 raise ExistsError(
-                    f"{where}: id {record.id} is known in queue {queue!r} of {self._place.name}: "
-                    "nothing was taken in; --exist-ok leaves such events as they stand"
+                    f"{where}: id {record.id} is known in queue {queue!r} of "
+                    f"{self._place.name}: nothing was imported; --exist-ok skips such events"
                 )
 
     async def _known(self, records: Sequence[Record]) -> dict[UUID, str]:
@@ -179,12 +183,12 @@ class _Import:
 
     def _cut_off(self, error: LionprideError) -> LionprideError:
         done = sum(self._taken.values())
-        rest = f"{plural(done, 'event')} had been taken in: --exist-ok takes in the rest"
+        rest = f"{plural(done, 'event')} had been imported: --exist-ok imports the rest"
         return LionprideError(f"{one_line(str(error))}; {rest}" if done else one_line(str(error)))
 
     def _say(self) -> None:
         count = sum(self._taken.values())
-        said = f"{plural(count, 'event')} taken into {self._place.name}"
+        said = f"{plural(count, 'event')} imported into {self._place.name}"
         if count:
             said += f": {told_counts({s: self._taken[s] for s in EventStatus})}"
         if self._interrupted:
@@ -194,4 +198,4 @@ class _Import:
         tell(said)
         if self._bundle.left_out:
             names = ", ".join(map(one_line, self._bundle.left_out))
-            warn(f"a store has no place for progressions of your own, left out: {names}")
+            warn(f"a store does not keep your own progressions, left out: {names}")

@@ -157,7 +157,7 @@ class Interrupts:
     def _end(self, status: int, when: str = "") -> None:
         """End the process without waiting for anything; give a terminal its cursor back."""
         closing = self._over and not self._called
-        code = "the code of an event did not let go"
+        code = "the code of an event did not end"
         if when and not self._over:
             code += ", or the store does not answer"
         what = "the store did not close" if closing else code

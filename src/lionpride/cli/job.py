@@ -114,7 +114,10 @@ class Job:
             from .progress import LiveScreen  # late: rich is an extra, and slow to import
         except ImportError:
             plain = PlainScreen()
-            plain.note('no rich, so no live display; pip install "lionpride-core[cli]" brings it')
+            plain.note(
+                "rich is not installed, so there is no live display: pip install "
+                '"lionpride-core[cli]"'
+            )
             return plain
         return LiveScreen(self.tally, self.plan.target.name, self.intake.ended)
 
@@ -198,9 +201,9 @@ class Job:
         try:
             await processor.execute()
         except (KeyboardInterrupt, SystemExit) as error:
-            self._break(f"an event raised {type(error).__name__}: nothing more was started")
+            self._break(f"an event raised {type(error).__name__}: no further event was started")
         except StoreError as error:
-            self._break(f"{error}; nothing more was started")
+            self._break(f"{error}; no further event was started")
 
     async def _settle_all(self) -> None:
         """Wait until every line has been read and every event has settled."""

@@ -58,33 +58,36 @@ def add(commands: Commands) -> None:
         description="List the events of a store, the newest first.",
     )
     parser.add_argument(
-        "--status", choices=list(map(str, EventStatus)), help="only those in one status"
+        "--status", choices=list(map(str, EventStatus)), help="only events with this status"
     )
-    parser.add_argument("--kind", metavar="K", help="only those of a class, as module.Class")
+    parser.add_argument("--kind", metavar="K", help="only events of this class, as module.Class")
     parser.add_argument(
         "--since",
         metavar="T",
         type=_since,
-        help="only those made since then: 30m, 12h or 7d ago, or a time as 2026-01-31T12:00 (UTC)",
+        help=(
+            "only events created since then: 30m, 12h or 7d ago, or a time as 2026-01-31T12:00 "
+            "(UTC)"
+        ),
     )
     parser.add_argument(
         "--text",
         metavar="T",
         type=_text,
         default="",
-        help="only those whose error says T, in upper or lower case, or whose id is T",
+        help="only events whose error contains T, in upper or lower case, or whose id is T",
     )
     parser.add_argument(
-        "--limit", metavar="N", type=whole_number, default=LIMIT, help=f"at most N ({LIMIT})"
+        "--limit", metavar="N", type=whole_number, default=LIMIT, help=f"at most N events ({LIMIT})"
     )
     parser.add_argument(
-        "--before", metavar="N", type=whole_number, help="only those with a number below N"
+        "--before", metavar="N", type=whole_number, help="only events with a number below N"
     )
     parser.add_argument(
         "--after",
         metavar="N",
         type=count_from_zero,
-        help="only those with a number above N; the first of them, if there are more",
+        help="only events with a number above N; the first ones, if there are more",
     )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
     parser.add_argument("--reveal", action="store_true", help="write secrets too, with --json")
@@ -105,7 +108,7 @@ async def ls(options: argparse.Namespace) -> int:
         _show(found, now, several=len(queues) > 1)
     if more:
         turn = f"--after {found[0].number}" if _goes_up(options) else f"--before {found[-1].number}"
-        warn(f"there are more: {turn} goes on, --limit N shows N at once")
+        warn(f"there are more: {turn} shows the next, --limit N shows N at once")
     return 0
 
 

@@ -14,21 +14,26 @@ from .streams import tell
 
 __all__ = ["add"]
 
-EPILOG = "exit status: 0 if it is up to date (now), 1 if not: --check found it so, or it failed"
+EPILOG = (
+    "exit status: 0 if the store is up to date (now), 1 if --check found it outdated, or "
+    "the migration failed"
+)
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "migrate",
-        help="make the tables of a store, or bring them up to date",
-        description="Make the tables of a store, or bring them up to what this version works with.",
+        help="create or upgrade the tables of a store",
+        description="Create the tables of a store, or upgrade them to the schema of this version.",
         epilog=EPILOG,
     )
     add_store(parser)
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--check", action="store_true", help="only say whether it is up to date")
-    how.add_argument("--sql", action="store_true", help="only print what would be run")
+    how.add_argument(
+        "--check", action="store_true", help="only check whether the store is up to date"
+    )
+    how.add_argument("--sql", action="store_true", help="only print the SQL statements")
     parser.set_defaults(run=lambda options: finish(migrate(options)))
 
 
@@ -53,19 +58,19 @@ async def migrate(options: argparse.Namespace) -> int:
     if schema.is_current:
         tell(_state(place, schema))
     elif schema.found:
-        tell(f"{place.name}: brought from schema {schema.found} to {schema.newest}")
+        tell(f"{place.name}: upgraded from schema {schema.found} to {schema.newest}")
     else:
-        tell(f"{place.name}: made, with schema {schema.newest}")
+        tell(f"{place.name}: created, with schema {schema.newest}")
     return 0
 
 
 def _state(place: Place, schema: Schema) -> str:
     if schema.is_current:
         return f"{place.name}: up to date, with schema {schema.found}"
-    to = f"lionpride migrate brings it to {schema.newest}"
+    to = f"lionpride migrate upgrades it to schema {schema.newest}"
     if schema.found:
         return f"{place.name}: has schema {schema.found}; {to}"
-    return f"{place.name}: has no tables yet; {to.replace('brings it to', 'makes those of schema')}"
+    return f"{place.name}: has no tables yet; {to.replace('upgrades it to', 'creates those of')}"
 
 
 def _print(place: Place, schema: Schema) -> int:

@@ -105,11 +105,11 @@ class Place:
             return
         if self.path is None:
             raise UsageError(
-                f"{self.name}: there are no events in this database, nor tables for them: check "
-                "its name and the schema, or make them with: lionpride migrate"
+                f"{self.name}: this database has no events, and no tables for them: check "
+                "its name and the schema, or create them with: lionpride migrate"
             )
         if self.path.exists():
-            raise UsageError(f"{self.name} is empty: no run has been kept in it")
+            raise UsageError(f"{self.name} is empty: it has no events")
         where = "" if self.path.is_absolute() else f" in {Path.cwd()}"
         raise UsageError(f"{self.name}: no such file{where}; check the path")
 

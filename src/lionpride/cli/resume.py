@@ -87,16 +87,16 @@ class Resumption:
         if not total or (left and self._fresh is Fresh.IF_DONE):
             return
         if running := counts[EventStatus.PROCESSING]:
-            raise self._in_use(f"{plural(running, 'event')} of it run now")
+            raise self._in_use(f"{plural(running, 'event')} of it are running")
         await self._store.prune(TERMINAL)
         try:
             while page := await self._store.events(EventStatus.PENDING, limit=PAGE):
                 await self._store.remove([record.id for record in page])
         except OperationError as error:
-            raise self._in_use("it has begun to run them") from error
+            raise self._in_use("it has started to run them") from error
         self._say(
-            f"starting anew: removed {plural(total, 'event')} of queue {self._store.queue!r} "
-            f"from {self._place.name} ({told_counts(counts)})"
+            f"starting again: removed {plural(total, 'event')} of queue "
+            f"{self._store.queue!r} from {self._place.name} ({told_counts(counts)})"
         )
 
     def _in_use(self, why: str) -> UsageError:

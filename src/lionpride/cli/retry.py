@@ -30,9 +30,11 @@ def add(commands: Commands) -> None:
         commands,
         "retry",
         retry,
-        summary="send ended events of a store back to wait",
-        description="Send events that did not complete back to wait; whoever works on their "
-        "queue runs them again.",
+        summary="retry finished events of a store",
+        description=(
+            "Return events that did not complete to pending; the workers of their queue run "
+            "them again."
+        ),
     )
     parser.add_argument(
         "ids",
@@ -40,21 +42,23 @@ def add(commands: Commands) -> None:
         nargs="*",
         help=ID_HELP,
     )
-    parser.add_argument("--status", choices=STATUSES, help="all that ended so, in place of ids")
+    parser.add_argument(
+        "--status", choices=STATUSES, help="all events with this status, in place of ids"
+    )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
 
 
 async def retry(options: argparse.Namespace) -> int:
     """Send them back: those that are named, all or none; or all of a status."""
     if bool(options.ids) == (options.status is not None):
-        raise UsageError("retry: name the events, ID…, or all that ended so, --status failed")
+        raise UsageError("retry: give the ids of events, or --status failed for all failed events")
     async with Shelf(place_of(options.store), options.queue) as shelf:
         if options.ids:
             count = await _named(shelf, options.ids, options.json)
         else:
             count = await _all(shelf, EventStatus(options.status), options.json)
     if not options.json:
-        tell(f"{plural(count, 'event')} {'waits' if count == 1 else 'wait'} again")
+        tell(f"{plural(count, 'event')} {'is' if count == 1 else 'are'} pending again")
     return 0
 
 
@@ -63,8 +67,8 @@ async def _named(shelf: Shelf, names: Sequence[str], as_json: bool) -> int:
     for record in found:
         if record.status not in RETRYABLE:
             raise OperationError(
-                f"{record.id} is {record.status.value}: only what is {' or '.join(STATUSES)} can "
-                "be retried; nothing was changed"
+                f"{record.id} is {record.status.value}: only {' or '.join(STATUSES)} events "
+                "can be retried; nothing was changed"
             )
     queues = dict.fromkeys(record.queue for record in found)
     for queue in queues:

@@ -23,11 +23,11 @@ __all__ = ["add"]
 
 EPILOG = """\
 exit status:
-  0    everything ended COMPLETED or SKIPPED
-  1    something failed, was cancelled or aborted, or a line was bad
+  0    all events finished COMPLETED or SKIPPED
+  1    an event failed, was cancelled or aborted, or a line was invalid
   2    the command could not be carried out; nothing was run
-  130  asked to stop (143: by SIGTERM); what was running had finished, unless the grace time was
-       over or it was asked twice: then it was interrupted
+  130  stopped on request (143: by SIGTERM); the running events finished, or were interrupted,
+       since the grace time was over or the request was repeated
 """
 
 
@@ -43,23 +43,25 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "target",
         metavar="TARGET",
-        help="file.py:NAME or package.module:NAME: an event class, a function under @job, or an "
-        "executor",
+        help=(
+            "file.py:NAME or package.module:NAME: an event class, a function with @job, or an "
+            "executor"
+        ),
     )
     parser.add_argument(
         "--input",
         metavar="FILE",
         required=True,
-        help="a JSON object a line: the fields of one event, and its priority; - reads stdin",
+        help="JSON lines, each with the fields of one event, and its priority; - reads stdin",
     )
     parser.add_argument(
-        "--output", metavar="FILE", help="write a JSON object for each event as it settles"
+        "--output", metavar="FILE", help="write a JSON object for each event when it settles"
     )
     parser.add_argument("--timeline", metavar="FILE", help="draw the run as an SVG picture")
     add_limits(parser)
     add_grace(parser)
     parser.add_argument(
-        "--timeout", metavar="S", type=positive_seconds, help="cancel what runs longer"
+        "--timeout", metavar="S", type=positive_seconds, help="cancel attempts that run longer"
     )
     parser.add_argument(
         "--set",
@@ -67,10 +69,10 @@ def add(commands: Commands) -> None:
         dest="defaults",
         action="append",
         default=[],
-        help="a field's value where a line has none; may be given several times",
+        help="value of a field for lines without it; may be given several times",
     )
     _add_store(parser)
-    parser.add_argument("--quiet", action="store_true", help="say only what went wrong")
+    parser.add_argument("--quiet", action="store_true", help="print only problems")
     parser.set_defaults(run=run)
 
 
@@ -79,13 +81,13 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store",
         metavar="STORE",
-        help=f"keep events, and go on where a run ended: {STORE}",
+        help=f"keep events in a store, and continue an earlier run: {STORE}",
     )
     parser.add_argument(
         "--queue",
         metavar="Q",
         type=queue_name,
-        help="the queue in the store; by default the event class's",
+        help="the queue in the store; by default that of the event class",
     )
     anew = parser.add_mutually_exclusive_group()
     anew.add_argument(
@@ -101,7 +103,7 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
         dest="fresh",
         action="store_const",
         const=Fresh.IF_DONE,
-        help="the same, unless something is left to run: then go on with that",
+        help="like --fresh, but continue an earlier run that left events to run",
     )
 
 

@@ -196,18 +196,18 @@ class Shift:
             try:
                 await processor.execute()
             except (KeyboardInterrupt, SystemExit) as error:
-                self._break(f"an event raised {type(error).__name__}: nothing more was started")
+                self._break(f"an event raised {type(error).__name__}: no further event was started")
             except StoreError as error:
                 if error.retryable and not self.stopping.is_set():
                     pause = FIRST if loop.time() - began > LONGEST else pause
-                    self._say_always(f"lionpride: {error}; going on in {duration(pause)}")
+                    self._say_always(f"lionpride: {error}; trying again in {duration(pause)}")
                     await self._rest(pause)
                     pause = min(2 * pause, LONGEST)
                     if not self.stopping.is_set():
                         await processor.start()  # a failure has stopped it
                         continue
                     return
-                self._break(f"{error}; nothing more was started")
+                self._break(f"{error}; no further event was started")
             return
 
     async def _rest(self, seconds: float) -> None:

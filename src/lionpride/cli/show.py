@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
         "show",
         show,
         summary="show an event of a store",
-        description="Show all that a store has on record of events, but for secrets.",
+        description="Show all that a store has on record about events, except secrets.",
     )
     parser.add_argument(
         "ids",
@@ -49,8 +49,8 @@ def add(commands: Commands) -> None:
         help=ID_HELP,
     )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
-    add_targets(parser, "defines the classes: fields that hold their default are shown, too")
-    parser.add_argument("--reveal", action="store_true", help="show fields that are secrets, too")
+    add_targets(parser, "imports the classes, so that fields with their default are shown, too")
+    parser.add_argument("--reveal", action="store_true", help="show secret fields, too")
 
 
 async def show(options: argparse.Namespace) -> int:

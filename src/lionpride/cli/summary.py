@@ -60,7 +60,7 @@ def summarize(
     pace = f", {rate(settled / seconds)}" if settled > 0 and seconds > 0 else ""
     headline = f"{plural(settled, 'event')} in {duration(seconds)}{pace}"
     if tally.earlier:
-        headline += f"; {tally.earlier:,} ended before"
+        headline += f"; {tally.earlier:,} had finished before"
     if left:
         headline += f"; {left:,} left"
     rows = [_row(tally, status.value, number) for status, number in tally.counts.items() if number]
@@ -72,17 +72,18 @@ def summarize(
     if tally.by_hand:
         notes.append(f"{plural(tally.by_hand, 'event')} cancelled by hand")
     if twice:
-        notes.append(f"{plural(twice, 'line')} stood for an event that was there (unique): not run")
+        notes.append(f"{plural(twice, 'line')} had the unique value of an existing event: not run")
     wrong += [_failure(failure) for failure in tally.failures]
     if tally.failures and tally.failed > FIRST_FAILURES:
         wrong.append(f"…and {tally.failed - FIRST_FAILURES:,} more that did not complete")
     if tally.others:
         failed = f", and {tally.others_failed:,} of them failed" if tally.others_failed else ""
         (wrong if failed else notes).append(
-            f"{plural(tally.others, 'event')} of the queue that are no lines ran too{failed}"
+            f"{plural(tally.others, 'event')} of the queue that are not in the input ran "
+            f"too{failed}"
         )
     if left and "store" in files and not broken:  # the events may be gone with the store
-        notes.append("the same command runs what is left")
+        notes.append("the same command runs the rest")
     notes += [f"{name.ljust(8)}  {path}" for name, path in files.items()]
     return Summary(headline, rows, notes, wrong)
 

@@ -44,11 +44,13 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "top",
         help="watch a store in the terminal",
-        description="Show what is going on in a store, live: counts, throughput, what runs, "
-        "limits, workers, the latest failures. Keys cancel and retry. It needs the extra [cli].",
+        description=(
+            "Show a store live: counts, throughput, running events, limits, workers, and the "
+            "latest failures. Keys cancel and retry events. It needs the extra [cli]."
+        ),
     )
     add_store(parser)
-    parser.add_argument("--once", action="store_true", help="draw it once, and end")
+    parser.add_argument("--once", action="store_true", help="draw it once, and exit")
     parser.set_defaults(run=lambda options: finish(_top(options)))
 
 
@@ -190,9 +192,9 @@ class Top:
     async def _ask_to_pause(self) -> None:
         office = self.office
         if not await office.can_pause():
-            self._say("there is nothing here that can be paused")
+            self._say("this store has no queue that can be paused")
             return
-        words = "" if office.executor is not None else ", whoever works here"
+        words = "" if office.executor is not None else " on any worker"
         if await office.paused():
             self._question(f"Start events again{words}?", office.resume)
         else:
@@ -207,19 +209,19 @@ class Top:
 
         async def deed() -> str:
             done = await deeds.retry_all(self.office, None, what)
-            return f"{plural(done, 'event')} {'waits' if done == 1 else 'wait'} again"
+            return f"{plural(done, 'event')} {'is' if done == 1 else 'are'} pending again"
 
         self._question(f"Retry {plural(number, 'failed event')}?", deed)
 
     def _ask_about(self, record: Record, word: str) -> None:
         if word not in deeds.doable(record):
-            self._say(f"{_named(record)} is {record.status.value}: no way to {word} it")
+            self._say(f"{_named(record)} is {record.status.value}: {word} is not possible")
             return
 
         async def deed() -> str:
             one = deeds.cancel if word == "cancel" else deeds.retry
             done = await one(self.office, record)
-            return f"{_named(record)}: " + (_DONE[word] if done else "it had ended before")
+            return f"{_named(record)}: " + (_DONE[word] if done else "it had already finished")
 
         self._question(f"{word.capitalize()} {_named(record)}?", deed)
 
@@ -246,7 +248,7 @@ def _named(record: Record) -> str:
     return f"{name} ({about})" if about else name
 
 
-_DONE = {"cancel": "cancelled, or asked to be", "retry": "retried"}
+_DONE = {"cancel": "cancelled, or its worker was asked", "retry": "retried"}
 
 
 @contextmanager

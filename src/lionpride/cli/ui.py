@@ -24,18 +24,21 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "ui",
         help="show a store in a browser",
-        description="Serve a page that shows what is going on in a store, to this machine alone, "
-        "until Ctrl-C. It prints a URL with a token, which lives as long as the server: a browser "
-        "opens that URL, a script sends 'Authorization: Bearer TOKEN'. It needs the extra [web].",
+        description=(
+            "Serve a web page that shows a store, for this machine only, until Ctrl-C. The "
+            "command prints a URL with a token, which is valid as long as the server runs: "
+            "open that URL in a browser; a script sends 'Authorization: Bearer TOKEN'. It "
+            "needs the extra [web]."
+        ),
     )
     add_store(parser)
     parser.add_argument(
-        "--port", metavar="N", type=_port, default=PORT, help=f"where ({PORT}); 0: any free one"
+        "--port", metavar="N", type=_port, default=PORT, help=f"the port ({PORT}); 0: any free port"
     )
     parser.add_argument(
         "--act",
         action="store_true",
-        help="let the page retry and cancel events; without it, it only looks",
+        help="let the page retry and cancel events; without it, the page is read-only",
     )
     parser.set_defaults(run=ui)
 

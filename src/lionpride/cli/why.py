@@ -21,9 +21,11 @@ def add(commands: Commands) -> None:
         commands,
         "why",
         why,
-        summary="say why an event of a store waits",
-        description="Say why events of a store wait: their place in the order, what holds them "
-        "and until when, and when they may start.",
+        summary="explain why an event of a store waits",
+        description=(
+            "Explain why events of a store wait: their position, what blocks them and until "
+            "when, and when they may start."
+        ),
     )
     parser.add_argument(
         "ids",

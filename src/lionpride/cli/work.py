@@ -24,13 +24,13 @@ __all__ = ["add"]
 
 EPILOG = """\
 exit status:
-  0    asked to stop, and what ran finished; or (--until-empty) all that it ran was completed,
-       skipped, or cancelled by hand
-  1    (--until-empty) something that it ran failed, was aborted or timed out, or what is left
-       cannot be run here; or the store cannot be used any more
+  0    stopped on request, and the running events finished; or (--until-empty) all events that
+       it ran were completed, skipped, or cancelled by hand
+  1    (--until-empty) an event that it ran failed, was aborted or timed out, or the events that
+       are left cannot be run here; or the store cannot be used any more
   2    the command could not be carried out; nothing was run
-  130  asked to stop (143: by SIGTERM), and what still ran was interrupted, since the grace time
-       was over or it was asked twice; it waits again
+  130  stopped on request (143: by SIGTERM), and running events were interrupted, since the grace
+       time was over or the request was repeated; they are pending again
 """
 
 MOST = 3  # queues that are named
@@ -44,9 +44,11 @@ def add(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "work",
-        help="run what is in a store, and wait for more",
-        description="Run the events that are in a store, by priority, within the limits, and wait "
-        "for more. Any number of workers may be at one store.",
+        help="run the events of a store, and wait for more",
+        description=(
+            "Run the events that are in a store, by priority, within the limits, and wait for "
+            "more. Any number of workers may share one store."
+        ),
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -69,20 +71,22 @@ def add(commands: Commands) -> None:
         dest="queues",
         action="append",
         default=[],
-        help="the queue, in place of the targets' own; may be given several times",
+        help="the queue, in place of that of the targets; may be given several times",
     )
     add_limits(parser)
     add_grace(parser)
     parser.add_argument(
-        "--until-empty", action="store_true", help="end when nothing waits and nothing runs"
+        "--until-empty", action="store_true", help="exit when no event is pending or running"
     )
     parser.add_argument(
         "--fail-unreadable",
         action="store_true",
-        help="mark an event as failed whose stored data its class refuses; by default it stays "
-        "pending for a worker of the release that appended it",
+        help=(
+            "mark events as failed if their class refuses their stored data; by default they "
+            "stay pending for a worker of the release that appended them"
+        ),
     )
-    parser.add_argument("--quiet", action="store_true", help="say only what went wrong")
+    parser.add_argument("--quiet", action="store_true", help="print only problems")
     parser.set_defaults(run=work)
 
 

@@ -26,8 +26,8 @@ def add(commands: Commands) -> None:
         commands,
         "workers",
         workers,
-        summary="say who works on a store",
-        description="Say which workers there are on a store, and what each of them holds.",
+        summary="list the workers of a store",
+        description="List the workers of a store, and the events that each has claimed.",
     )
     parser.add_argument("--json", action="store_true", help="write a JSON object for each worker")
 
@@ -42,9 +42,7 @@ async def workers(options: argparse.Namespace) -> int:
             tell(json_line(_plain(each)))
         return 0
     if not found:
-        tell(
-            f"nobody works on it; what waits is run by: lionpride work TARGET --store {place.name}"
-        )
+        tell(f"no worker is running; start one: lionpride work TARGET --store {place.name}")
         return 0
     _show(found)
     return 0
@@ -82,4 +80,4 @@ def _show(found: Sequence[WorkerRecord]) -> None:
         show_table(["worker", "number", "id", "kind", "attempt"], named, {1, 4})
     for worker in found:
         if (more := len(worker.held) - MOST) > 0:
-            tell(f"{worker.name} holds {plural(more, 'event')} more: --json names all")
+            tell(f"{worker.name} has {plural(more, 'more event')}: --json lists all")

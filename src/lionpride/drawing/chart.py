@@ -17,7 +17,7 @@ GAP = 56  # between the slots and that panel
 MAX_ROWS = 120  # more slots than this share rows
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
-RETRIED = "went back to the queue"
+RETRIED = "returned to the queue"
 
 
 @dataclass(frozen=True, slots=True)

@@ -323,7 +323,7 @@ def _waiting(chart: Chart) -> Iterator[str]:
     steps = chart.depth()
     peak = max((number for _, number in steps), default=0)
     yield f'<path d="M{LEFT} {bottom:.1f}h{PLOT}" stroke="#8a8a8a"/>'
-    words = "waiting in the queue" if peak else "nothing had to wait in the queue"
+    words = "waiting in the queue" if peak else "no event had to wait in the queue"
     yield f'<text x="{LEFT}" y="{top - 16:.1f}" fill="#757575">{words}</text>'
     yield f'<g text-anchor="end" fill="#4a4a4a"><text x="{LEFT - 10}" y="{bottom + 4:.1f}">0</text>'
     if peak:

@@ -57,10 +57,10 @@ class Metrics:
 
         self._duration = histogram("messaging.process.duration", "Of attempts")
         self._wait = histogram(
-            "lionpride.event.queue_wait", "For which events could have started, and had not"
+            "lionpride.event.queue_wait", "Wait of events after they could have started"
         )
         self._latency = histogram(
-            "lionpride.store.duration", "From the end of an attempt until it was on record"
+            "lionpride.store.duration", "From the end of an attempt until its outcome was recorded"
         )
         up_down, counter = (
             meter.create_observable_up_down_counter,
@@ -73,11 +73,11 @@ class Metrics:
             "lionpride.event.returned",
             [self._see(self._returned)],
             "{event}",
-            "Sent back to wait: denied, retried, interrupted",
+            "Pending again: denied, retried, interrupted",
         )
         counter("lionpride.lease.lost", [self._see(self._lost)], "{lease}", "Outcomes refused")
-        up_down("lionpride.limit.used", [self._see(self._used)], "1", "Taken of each limit")
-        up_down("lionpride.limit.amount", [self._see(self._amounts)], "1", "There is of each limit")
+        up_down("lionpride.limit.used", [self._see(self._used)], "1", "Amount of each limit in use")
+        up_down("lionpride.limit.amount", [self._see(self._amounts)], "1", "Amount of each limit")
 
     def begin(self) -> Callable[[], None]:
         """Measure from now on, and return a function that ends it."""

@@ -247,7 +247,7 @@ async def _check_made(store: Any, name: str) -> None:
         what = "an empty file; no event was appended to it yet"
     else:
         what = "no such file; check the path"
-    raise StoreError(f"{name}: {what}. An executor makes the store with the first event")
+    raise StoreError(f"{name}: {what}. An executor creates the store with the first event")
 
 
 def _url_of(source: str) -> tuple[str, str]:
@@ -258,7 +258,7 @@ def _url_of(source: str) -> tuple[str, str]:
     """
     if source.startswith("memory:"):
         raise ConfigurationError(
-            "a store in memory cannot be looked at by its URL: give the executor itself"
+            "a store in memory cannot be opened by its URL: give the executor itself"
         )
     if "://" in source:
         return source, source.partition("?")[0].rpartition("@")[2].rpartition("/")[2]

@@ -86,7 +86,7 @@ class Prometheus:
         counts = await office.counts()
         yield _gauge(
             "events",
-            "Events that are kept, by status.",
+            "Events in the store, by status.",
             [
                 ({"queue": queue, "status": status.value}, each[status])
                 for queue, each in counts.items()
@@ -96,20 +96,20 @@ class Prometheus:
         ages = [({"queue": each}, await oldest_waiting(office.store(each))) for each in counts]
         yield _gauge(
             "oldest_waiting_seconds",
-            "For how long the oldest event that is due has waited; 0 if none is.",
+            "How long the oldest due event has waited; 0 if none is due.",
             ages,
         )
         alive = [each.queue for each in await office.workers() if each.alive]
         yield _gauge(
             "workers",
-            "Workers that are at work.",
+            "Workers whose last heartbeat is recent.",
             [({"queue": queue}, alive.count(queue)) for queue in counts],
         )
         usage = [one for one in await office.usage() if keys or one.key is None]
         taken = [({"limit": each.name}, each.used) for each in usage]
-        yield _gauge("limit_used", "What is taken of each limit.", taken)
+        yield _gauge("limit_used", "Amount of each limit that is used now.", taken)
         amounts = [({"limit": one.name}, one.amount) for one in usage if one.amount is not None]
-        yield _gauge("limit_amount", "How much there is of each limit.", amounts)
+        yield _gauge("limit_amount", "Amount of each limit.", amounts)
         if self._figures is not None and office.executor is not None:
             for part in _of_executor(self._figures, office.executor.store.queue):
                 yield part
@@ -121,21 +121,23 @@ def _of_executor(figures: Figures, queue: str) -> Iterator[list[str]]:
         ({"queue": queue, "class": kind, "status": status.value}, count)
         for (kind, status), count in sorted(figures.settled().items())
     ]
-    yield _counter("settled", "Events that have ended here, by class and status.", settled)
+    yield _counter("settled", "Events that finished in this process, by class and status.", settled)
     returned = [
         ({"queue": queue, "reason": reason}, count)
         for reason, count in sorted(figures.returned.items())
     ]
-    yield _counter("returned", "Events that went back to wait here, by reason.", returned)
+    yield _counter(
+        "returned", "Events that became pending again in this process, by reason.", returned
+    )
     own = {"queue": queue}
-    lost = "Outcomes that were refused, since another worker had been given the event."
+    lost = "Outcomes that were refused, since another worker had claimed the event."
     yield _counter("leases_lost", lost, [(own, figures.lost)])
     yield _counter(
         "observer_failures", "Exceptions that observers have raised.", [(own, figures.failures)]
     )
-    waited = "For how long events could have started, and had not."
+    waited = "How long events waited after they could have started."
     yield _histogram("queue_wait_seconds", waited, own, figures.waited)
-    yield _histogram("attempt_seconds", "How long attempts took.", own, figures.took)
+    yield _histogram("attempt_seconds", "Duration of attempts.", own, figures.took)
 
 
 async def oldest_waiting(store: Store) -> float:

@@ -41,7 +41,7 @@ async def act(request: Request) -> Response:
             return plain(f"This post was refused: {reason}.\n", 403)
     what = str(given.get("do", ""))
     if what not in ACTIONS or what not in await desk.allowed(request):
-        return plain("The page may look, and not do this: see `authorize`.\n", 403)
+        return plain("This action is not permitted on this page: see `authorize`.\n", 403)
     if request.method == "POST":
         return await _do(request, desk, what, given)
     return await _ask(request, desk, what, given)
@@ -68,7 +68,7 @@ async def _ask(request: Request, desk: Desk, what: str, given: Any) -> Response:
         name = str(given.get("limit", ""))
         limit = None if desk.executor is None else desk.executor.limits.get(name)
         if limit is None:
-            return plain(f"There is no limit of the name {name!r}.\n", 404)
+            return plain(f"There is no limit named {name!r}.\n", 404)
         back = link(request.scope.get("root_path", ""), "")
         shown |= {"limit": name, "number": None, "amount": f"{limit.amount:.15g}", "per": limit.per}
     elif given.get("id"):

@@ -84,7 +84,7 @@ class Asked:
             self.status.value if self.status else "",
             f"of {self.kind}" if self.kind else "",
             f"in queue {self.queue}" if self.queue else "",
-            f"made in the last {self.since}" if self.since else "",
+            f"created in the last {self.since}" if self.since else "",
             f"matching “{self.text}”" if self.text else "",
         ]
         return ", ".join(filter(None, parts))
@@ -100,8 +100,8 @@ def notice(text: str) -> str:
         return ""
     what, done = found[1], int(found[2])
     if what == "retry":
-        return f"{plural(done, 'event')} {'waits' if done == 1 else 'wait'} again"
-    return f"{plural(done, 'event')} cancelled, or asked to be"
+        return f"{plural(done, 'event')} {'is' if done == 1 else 'are'} pending again"
+    return f"{plural(done, 'event')} cancelled, or their workers were asked"
 
 
 def link(root: str, path: str, query: Mapping[str, str] | None = None) -> str:

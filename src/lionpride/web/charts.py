@@ -66,7 +66,9 @@ def overview(moments: Sequence[Moment], width: float) -> dict[str, Markup]:
 
     return {
         "throughput": Markup(
-            stacks(ended, width, axis, f"Events that ended in a second {minutes}", unit=_per_second)
+            stacks(
+                ended, width, axis, f"Events that finished per second {minutes}", unit=_per_second
+            )
         ),
         "waited": curves("waited", "Queue wait"),
         "ran": curves("ran", "Duration"),
@@ -91,7 +93,7 @@ def timeline(
         began = one.since or now
         span = Span(began, began, max(now, began), "processing")
         spans.append(span)
-        words = f"{one.record.kind}, runs for {duration(max(0.0, now - began))}"
+        words = f"{one.record.kind}, running for {duration(max(0.0, now - began))}"
         shown[id(span)] = "s-processing", words, link(one.record.id)
     bars = assign_lanes(spans, now)
     lanes = min(LANES, 1 + max((bar.lane for bar in bars), default=0))

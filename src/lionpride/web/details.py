@@ -119,4 +119,4 @@ def _picture(
     if record.status is EventStatus.PENDING and end > before:
         bars.append(Block(before, end, 0, "s-pending", f"waits {duration(end - before)}"))
     axis = Axis(created, max(end, before), clock, marks=4)
-    return Markup(blocks(bars, 1, axis, "What became of it over time", pitch=22))
+    return Markup(blocks(bars, 1, axis, "History of the event", pitch=22))

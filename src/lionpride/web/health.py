@@ -31,7 +31,11 @@ async def healthz(request: Request) -> Response:
         return await _no_answer(request, error)
     waiting = sum(each[EventStatus.PENDING] for each in counts.values())
     if seconds := desk.idle_for(waiting, monotonic()):
-        return plain(f"{waiting} events wait, and nothing has run them for {seconds:.0f} s\n", 503)
+        return plain(
+            f"{waiting} events are pending, and no worker has run any of them for "
+            f"{seconds:.0f} s\n",
+            503,
+        )
     return plain("ok\n")
 
 

@@ -144,7 +144,7 @@
       button.setAttribute("aria-pressed", String(!held));
       if (held) {
         button.dataset.state = "held";
-        word.textContent = "Held";
+        word.textContent = "Paused";
       } else {
         show("live", "Live");
         changed();
