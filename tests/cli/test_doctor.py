@@ -76,7 +76,7 @@ def test_a_class_that_no_worker_has(place, snapshot):
         (stuck,) = findings(place, status=1)
     assert stuck["check"] == "stuck"
     assert "job.Work" in stuck["what"]
-    command = re.search(r"lionpride (why \S+ --store) \S+ says", stuck["remedy"])[1].split()
+    command = re.search(r"lionpride (why \S+ --store) \S+ explains", stuck["remedy"])[1].split()
     assert place.run(*command, place.kept).returncode == 0
 
 

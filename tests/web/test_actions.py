@@ -94,7 +94,7 @@ async def test_a_pause_of_a_store_is_for_whoever_works_on_it(tmp_path: Path) -> 
     async with client(page) as http:
         assert "Paused" not in (await http.get("/")).text
         text = (await http.get("/act?do=pause")).text
-        assert "in every process that works on run.db" in text
+        assert "This holds for every worker of run.db" in text
         form = {"do": "pause", "token": token_of(text)}
         assert (await http.post("/act", data=form)).status_code == 303
         text = (await http.get("/")).text

@@ -57,7 +57,7 @@ class Bundle:
         if wrong:
             more = f"; and {len(wrong) - TOLD:,} more like these" if len(wrong) > TOLD else ""
             raise ValidationError(
-                f"{self._name}: nothing was imported, {plural(len(wrong), 'problem')}:  "
+                f"{self._name}: nothing was imported, {plural(len(wrong), 'problem')}: "
                 f"{'; '.join(wrong[:TOLD])}{more}"
             )
 

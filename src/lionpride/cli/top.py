@@ -194,7 +194,7 @@ class Top:
         if not await office.can_pause():
             self._say("this store has no queue that can be paused")
             return
-        words = "" if office.executor is not None else " on any worker"
+        words = "" if office.executor is not None else " (all workers)"
         if await office.paused():
             self._question(f"Start events again{words}?", office.resume)
         else:

@@ -1,1 +1,1 @@
-"""What is going on: for whoever looks at a store, on a page, in a terminal or in a notebook."""
+"""Views of stores: the data that the page, the terminal and notebooks display."""

@@ -1,4 +1,4 @@
-"""What can be done by hand about events: one, or all that are meant."""
+"""Actions on events: on one event, or on all that match a filter."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ OPEN = (EventStatus.PENDING, EventStatus.PROCESSING)
 
 
 def doable(record: Record) -> tuple[str, ...]:
-    """What can be done about an event."""
+    """Return the actions that are possible for an event."""
     if record.status in RETRYABLE:
         return ("retry",)
     return ("cancel",) if record.status in OPEN else ()
 
 
 async def retry(office: Office, record: Record) -> bool:
-    """Send an ended event back to wait; False if it cannot be any more."""
+    """Return a finished event to pending; return False if that is no longer possible."""
     return await _retried(office, record.queue, [record.id]) == 1
 
 
 async def cancel(office: Office, record: Record) -> bool:
-    """Cancel an event that waits, or ask it of who runs it; False if it had ended."""
+    """Cancel a pending event, or ask its worker to; return False if it has finished."""
     return await _cancelled(office, record.queue, [record.id]) == 1
 
 
 async def retry_all(office: Office, queue: str | None, what: Sought) -> int:
-    """Send back all that are meant and can be; how many."""
+    """Return all matching events to pending that can be retried, and count them."""
     count = 0
     async for name, page in _pages(office, queue, what):
         count += await _retried(office, name, [r.id for r in page if r.status in RETRYABLE])
@@ -48,7 +48,7 @@ async def retry_all(office: Office, queue: str | None, what: Sought) -> int:
 
 
 async def cancel_all(office: Office, queue: str | None, what: Sought) -> int:
-    """Cancel all that are meant and have not ended; how many."""
+    """Cancel all matching events that have not finished, and count them."""
     count = 0
     async for name, page in _pages(office, queue, what):
         count += await _cancelled(office, name, [r.id for r in page if r.status in OPEN])
@@ -58,7 +58,7 @@ async def cancel_all(office: Office, queue: str | None, what: Sought) -> int:
 async def _pages(
     office: Office, queue: str | None, what: Sought
 ) -> AsyncIterator[tuple[str, list[Record]]]:
-    """All that are meant, queue by queue, the newest first: each once, whatever happens to it."""
+    """Yield all matching events, queue by queue, newest first, each once."""
     for name in await office.queues():
         if queue in (None, name):
             before: int | None = None
@@ -68,7 +68,7 @@ async def _pages(
 
 
 async def _retried(office: Office, queue: str, ids: Sequence[UUID]) -> int:
-    """Send back those that still can be: others may be at work on the same events."""
+    """Retry the events that still can be retried: other callers may change them too."""
     if not ids:
         return 0
     executor = office.executor

@@ -1,4 +1,4 @@
-"""The figures of an executor, counted as it goes: what has ended, and how long things took."""
+"""Figures of an executor, counted as it runs: finished events, waits and durations."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from ..model import registry
 __all__ = ["BOUNDS", "Figures", "Histogram"]
 
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-"""Upper bounds of what is counted together, in seconds."""
+"""Upper bounds of the buckets, in seconds."""
 
 _PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
 
 
 class Histogram:
-    """How often something took how long.
+    """Histogram of durations.
 
     Attributes:
-        counts: Of each bound, how many took at most so long and longer than the one before; at
-            the end, how many took longer than any.
-        sum: Seconds altogether.
+        counts: Number of durations in each bucket; at the end, of those above all bounds.
+        sum: The sum of the durations, in seconds.
     """
 
     def __init__(self, bounds: Sequence[float] = BOUNDS) -> None:
@@ -33,18 +32,18 @@ class Histogram:
         self.sum = 0.0
 
     def note(self, seconds: float) -> None:
-        """It took so long once more."""
+        """Add a duration."""
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.sum += seconds
 
 
 class Figures:
-    """What is counted of an executor from now on, by a light observer: see ``Executor.observe``.
+    """Counts of an executor from now on, by a light observer: see ``Executor.observe``.
 
     Attributes:
-        returned: How often events went back to wait, by reason.
-        waited: How long events could have started before they did.
-        took: How long attempts took.
+        returned: Number of events that became pending again, by reason.
+        waited: How long events waited after they could have started.
+        took: Durations of attempts.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -58,16 +57,16 @@ class Figures:
 
     @property
     def lost(self) -> int:
-        """Outcomes that were refused, since another worker had been given the event."""
+        """Number of refused outcomes, since another worker had claimed the event."""
         return self._observers.lost
 
     @property
     def failures(self) -> int:
-        """How often an observer has raised."""
+        """Number of exceptions that observers have raised."""
         return self._observers.failures
 
     def settled(self) -> dict[tuple[str, EventStatus], int]:
-        """How many of each class have ended in each status, all of them."""
+        """Return the number of events of each class and final status."""
         settled = Counter(self._settled)
         for kind, count in (self._observers.quick - self._before).items():
             settled[registry.key_of(kind), EventStatus.COMPLETED] += count

@@ -1,4 +1,4 @@
-"""Answers about what a process holds: for a store in memory, and any that has none of its own."""
+"""Queries about the events in this process, for stores that have no queries of their own."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from ..stores.seen import Runs, Sought, Stay, Usage
 __all__ = ["Held"]
 
 FEW: Final = 20_000
-"""Events that may be sorted at once; of more, each number is looked up in turn."""
+"""Number of events up to which all are sorted; for more, each number is looked up in turn."""
 
 SLICE: Final = 2_000
-"""Events that are looked at before others have their turn."""
+"""Number of events that are read before other tasks run."""
 
 _PROCESSING = EventStatus.PROCESSING
 
 
 class Held:
-    """See ``Seen``. Every event that ran in this process says when: nobody observes anything.
+    """Queries about events in this process; see ``Seen``. It needs no observer.
 
     Args:
-        store: Whose events they are.
+        store: The store of the events.
     """
 
     def __init__(self, store: Store) -> None:
@@ -47,9 +47,9 @@ class Held:
         self._lead = 0.0
 
     def _ahead(self) -> float:
-        """By how much Unix time is ahead of the loop's clock, which says when events began.
+        """Return Unix time minus the loop's clock, by which the start of events is noted.
 
-        It stays as it is in one loop, so that an event is told to have ended at one time.
+        It stays the same in one loop, so that the time of an event does not change.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -96,7 +96,7 @@ class Held:
         return count
 
     def _events(self, what: Sought, newest: bool) -> Iterator[tuple[int, Work]]:
-        """Those that may be meant, by number; what enters or leaves meanwhile does not matter."""
+        """Yield events that may match, by number; changes during the iteration are harmless."""
         lanes = self._states.lanes
         wanted = [lanes[s] for s in (lanes if what.status is None else [what.status])]
         if sum(map(len, wanted)) <= FEW:
@@ -113,7 +113,7 @@ class Held:
                     break
 
     def _fits(self, what: Sought, number: int, event: Work) -> Record | None:
-        """The record of an event that is meant, and is still here."""
+        """Return the record of an event that matches and still exists; else None."""
         if event.execution.arrival != number or (what.upto is not None and number > what.upto):
             return None
         status = event.execution.status
@@ -132,7 +132,7 @@ class Held:
         return record if not text or _says(record, text) else None
 
     def dated(self, record: Record) -> Record:
-        """A record, with the time at which its event ended, if it has."""
+        """Return a record with the time at which its event finished, if it has."""
         event = self._states.by_number.get(record.number)
         ended = (
             None if event is None or record.status not in TERMINAL else _ended(event, self._ahead())
@@ -201,7 +201,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def _ended(event: Work, ahead: float) -> float | None:
-    """When an event ended that ran here."""
+    """Return the time at which an event of this process finished."""
     began, ran = event.__dict__.get(BEGAN), event.__dict__.get("_duration")
     return None if began is None or ran is None else began + ran + ahead
 

@@ -1,7 +1,7 @@
-"""How things went lately: what ended when, how long it waited and ran; as it is seen from outside.
+"""Recent history: finished events, with their waits and durations.
 
-It costs nothing until somebody looks. At the first look the store is asked for what it still
-knows; from then on, the counts say how many have ended, and what ended is asked for as it comes.
+It costs nothing until it is queried. The first query reads the history that the store still has.
+Later queries read the counts, and the events that have finished since.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Moment:
     """One span of time.
 
     Attributes:
-        at: When it began, a Unix timestamp in seconds.
-        ended: How many events have ended in it, by status.
-        waited: Median and 95th percentile of the seconds that they had waited; None if unknown.
-        ran: The same of the seconds that they ran.
+        at: Its start, a Unix timestamp in seconds.
+        ended: Number of events that finished in it, by status.
+        waited: Median and 95th percentile of their waits in seconds; None if unknown.
+        ran: Median and 95th percentile of their durations in seconds; None if unknown.
     """
 
     at: float
@@ -46,12 +46,12 @@ class Moment:
 
 
 class History:
-    """What the last while was like.
+    """The recent history of a store.
 
     Args:
-        office: What is looked at.
+        office: The store or executor.
         width: Seconds of one moment.
-        moments: How many of them are shown.
+        moments: Number of moments.
     """
 
     def __init__(self, office: Office, width: float = 10.0, moments: int = 90) -> None:
@@ -69,16 +69,16 @@ class History:
         self._tallying: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """Ask no more."""
+        """End all queries."""
         if self._tallying is not None:
             self._tallying.cancel()
             await asyncio.wait([self._tallying])
 
     async def look(self, at_most: float = 0.0) -> dict[EventStatus, int]:
-        """See what is new, if there may be anything; the counts.
+        """Read what is new, and return the counts.
 
         Args:
-            at_most: Not if that was done less than so many seconds ago.
+            at_most: Skip the query if the last one is less than this many seconds old.
         """
         async with self._lock:
             now, version = time(), await self._office.version()
@@ -117,7 +117,7 @@ class History:
             del self._tally[key]
 
     def _begin(self, now: float) -> None:
-        """Have what happened before counted from the records, which may take a second."""
+        """Count the earlier history from records, which may take a second."""
         if self._tallying is None or self._tallying.done():
             self._tally.clear()
             self._tallying = asyncio.ensure_future(self._tally_before(now))
@@ -129,7 +129,7 @@ class History:
             self._tally[span, status] = max(number, self._tally[span, status])
 
     def stays(self, since: float) -> Sequence[Stay]:
-        """What has ended since then, as far as it is known."""
+        """Return the events that have finished since a time, as far as they are known."""
         stays = list(self._stays)
         return stays[bisect_left(stays, since, key=lambda stay: stay.ended) :]
 
@@ -149,7 +149,7 @@ class History:
         return min(known, ended), ended
 
     def _note(self, stays: Sequence[Stay]) -> None:
-        """Remember what ended, each in its span of time."""
+        """Add finished events, each to its span of time."""
         self._stays.extend(stays)
         for stay in stays:
             span = int(stay.ended / self.width)
@@ -163,7 +163,7 @@ class History:
                 del samples[span]
 
     def series(self) -> list[Moment]:
-        """The moments, the oldest first; the last one is not over."""
+        """Return the moments, oldest first; the last one is not complete."""
         last = int(time() / self.width)
         return [
             Moment(
@@ -176,7 +176,7 @@ class History:
         ]
 
     def rate(self, over: float = 60.0) -> float:
-        """Events that ended in a second, over the last while."""
+        """Return the number of events that finished per second, over the last seconds."""
         now = time()
         first = int((now - over) / self.width) + 1
         number = sum(n for (span, _), n in self._tally.items() if span >= first)
@@ -184,7 +184,7 @@ class History:
 
 
 class _Sample:
-    """Seconds of one span of time; they are sorted when somebody asks, and more have come."""
+    """Durations in one span of time; they are sorted on a query after a change."""
 
     __slots__ = ("_known", "_values")
 

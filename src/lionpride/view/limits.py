@@ -1,4 +1,4 @@
-"""How full limits are: what is taken of each, and of how much."""
+"""Usage of limits."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..stores.seen import Usage
 __all__ = ["gauges_of", "limits_of", "slots_of", "taken_here"]
 
 MOST: Final = 12
-"""Shares of one limit that are shown, of those by key: the most used ones."""
+"""Maximum number of keys that are shown of one limit: the most used ones."""
 
 
 def limits_of(workers: Iterable[WorkerRecord], executor: Executor | None) -> Sequence[Limit]:
-    """The limits that are kept, as those at work say; and those of an executor that is here."""
+    """Return the limits that the workers report, and those of the executor, if there is one."""
     found: dict[str, Limit] = {}
     for worker in workers:
         if worker.alive and worker.about is not None:
@@ -31,14 +31,14 @@ def limits_of(workers: Iterable[WorkerRecord], executor: Executor | None) -> Seq
 
 
 def slots_of(workers: Iterable[WorkerRecord]) -> tuple[int, int]:
-    """How many events run, and how many may, over all that are at work."""
+    """Return the number of running events, and of all slots, over all live workers."""
     known = [one for one in workers if one.alive and one.about is not None]
     running = sum(len(one.held) for one in known)
     return running, sum(one.about.slots for one in known if one.about is not None)
 
 
 def taken_here(limits: Iterable[Limit]) -> list[Usage]:
-    """What is taken of limits that this process counts in memory."""
+    """Return the usage of limits that this process counts in memory."""
     now = asyncio.get_running_loop().time()  # what their accounts go by
     found = []
     for limit in limits:
@@ -50,7 +50,7 @@ def taken_here(limits: Iterable[Limit]) -> list[Usage]:
 
 
 def gauges_of(limits: Iterable[Limit], known: Iterable[Usage]) -> list[Usage]:
-    """Each limit, or the most used of its shares; and what is taken of any that nobody names."""
+    """Return each limit, or its most used keys, with its usage; unknown limits too."""
     gauges, by_pool = [], dict[str, list[Usage]]()
     for one in known:
         by_pool.setdefault(one.pool, []).append(one)

@@ -1,4 +1,4 @@
-"""All queues of whatever is looked at: an executor, a store, or the URL of one."""
+"""Monitor of all queues of an executor, of a store, or of the URL of a store."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ NEWER = 5.0  # seconds between two looks at which queues a file has
 
 
 class Office:
-    """What can be asked of all queues at once.
+    """Queries over all queues.
 
     Args:
-        source: An executor; a store; or the URL of a store that keeps several queues in one
-            place. What belongs to the caller is left open at ``close``.
+        source: An executor; a store; or the URL of a store with several queues. Executors and
+            stores of the caller stay open at ``close``.
 
     Raises:
-        ConfigurationError: if it is none of the three, or a URL that names nothing to look at.
+        ConfigurationError: if it is none of the three, or a URL that cannot be opened.
     """
 
     def __init__(self, source: Executor | Store | str) -> None:
@@ -60,7 +60,7 @@ class Office:
         self.name = store.queue
 
     async def close(self) -> None:
-        """Give back what was opened here."""
+        """Close the stores that were opened here."""
         self._held.clear()
         if self._url is not None:
             for store in self._stores.values():
@@ -70,10 +70,10 @@ class Office:
     # -- the queues --------------------------------------------------------------------------
 
     async def queues(self) -> list[str]:
-        """Their names; those that others add are noticed in a few seconds.
+        """Return the names of the queues; new ones are noticed after a few seconds.
 
         Raises:
-            StoreError: if the store cannot be opened, or there is none yet.
+            StoreError: if the store cannot be opened, or does not exist yet.
         """
         now = asyncio.get_running_loop().time()
         if self._url is not None and now - self._looked >= NEWER:
@@ -95,11 +95,11 @@ class Office:
         return list(self._stores)
 
     def store(self, queue: str) -> Store:
-        """The store of one of them."""
+        """Return the store of a queue."""
         return self._stores[queue]
 
     def seen(self, queue: str) -> Seen:
-        """Who answers for one of them."""
+        """Return the object that answers queries about a queue."""
         store = self._stores[queue]
         if isinstance(store, Shows):
             return store.seen
@@ -115,17 +115,17 @@ class Office:
     # -- pausing -----------------------------------------------------------------------------
 
     async def can_pause(self) -> bool:
-        """Whether a pause reaches whoever runs the events."""
+        """Return True if a pause reaches the workers."""
         return self.executor is not None or bool(await self._halting())
 
     async def paused(self) -> bool:
-        """Whether somebody has paused the executor that is looked at; or, by hand, any queue."""
+        """Return True if the executor is paused, or any queue by hand."""
         if self.executor is not None and self.executor.paused:
             return True
         return any([await is_halted(each) for each in await self._halting()])
 
     async def pause(self) -> None:
-        """Have no more events started: by the executor, else by whoever works on the queues."""
+        """Start no more events: in the executor, else in all workers of the queues."""
         if self.executor is not None:
             await self.executor.pause()
             return
@@ -133,7 +133,7 @@ class Office:
             await each.halt()
 
     async def resume(self) -> None:
-        """Let events start again, whoever has paused them."""
+        """Start events again, whatever paused them."""
         if self.executor is not None:
             await self.executor.resume()
         for each in await self._halting():
@@ -147,11 +147,11 @@ class Office:
     # -- what is asked -----------------------------------------------------------------------
 
     async def version(self) -> str:
-        """Another text whenever something may have changed."""
+        """Return a text that differs after a change."""
         return str([await self._each(lambda seen: seen.version()), await self.queues()])
 
     async def counts(self) -> dict[str, Counts]:
-        """How many events of each queue are in each status."""
+        """Return the number of events in each status, by queue."""
         return {queue: await self._stores[queue].counts() for queue in await self.queues()}
 
     async def sought(
@@ -163,7 +163,7 @@ class Office:
         after: int | None = None,
         limit: int = 50,
     ) -> list[Record]:
-        """The newest of what is meant in a queue, or in all: see ``Seen.sought``."""
+        """Return the newest matching events of a queue, or of all queues: see ``Seen.sought``."""
         pages = await self._each(
             lambda seen: seen.sought(what, before=before, after=after, limit=limit), queue
         )
@@ -172,11 +172,11 @@ class Office:
         return found[-limit:] if backwards else found[:limit]
 
     async def how_many(self, queue: str | None, what: Sought) -> int:
-        """How many are meant, exactly."""
+        """Return the exact number of matching events."""
         return sum(await self._each(lambda seen: seen.how_many(what), queue))
 
     async def get(self, uid: UUID) -> Record | None:
-        """The record of an event."""
+        """Return the record of an event."""
         for queue in await self.queues():
             (record,) = await self._stores[queue].get([uid])
             if record is not None:
@@ -185,12 +185,12 @@ class Office:
         return None
 
     async def ended(self, since: float, limit: int = 2000) -> list[Stay]:
-        """What has ended since then, the latest last."""
+        """Return the events that have finished since a time, the latest last."""
         pages = await self._each(lambda seen: seen.ended(since, limit))
         return sorted(chain.from_iterable(pages), key=lambda stay: stay.ended)[-limit:]
 
     async def tallied(self, since: float, width: float) -> dict[tuple[int, EventStatus], int]:
-        """How many have ended so in each span of time, over all queues."""
+        """Return the number of events per span of time and final status, over all queues."""
         sums: dict[tuple[int, EventStatus], int] = {}
         for each in await self._each(lambda seen: seen.tallied(since, width)):
             for key, number in each.items():
@@ -198,12 +198,12 @@ class Office:
         return sums
 
     async def runs(self, limit: int = 200) -> list[Runs]:
-        """What runs, that which runs longest at the front."""
+        """Return the running events, the one that has run longest first."""
         pages = await self._each(lambda seen: seen.runs(limit))
         return sorted(chain.from_iterable(pages), key=lambda one: one.since or 0.0)[:limit]
 
     async def workers(self) -> list[WorkerRecord]:
-        """Who works on which queue."""
+        """Return the workers of all queues."""
         found: list[WorkerRecord] = []
         for queue in await self.queues():
             store = self._stores[queue]
@@ -212,7 +212,7 @@ class Office:
         return found
 
     async def why(self, record: Record) -> Why | None:
-        """Why an event waits; None if it is not here any more."""
+        """Return the explanation why an event waits; None if it no longer exists."""
         if self.executor is not None:
             try:
                 return await self.executor.why(record.id)
@@ -222,7 +222,7 @@ class Office:
         return None if standing is None else explain(standing)
 
     async def usage(self) -> Sequence[Usage]:
-        """What is taken of limits, and of how much, as far as anybody at work says."""
+        """Return the usage of limits, as far as the workers report them."""
         known: dict[tuple[str, str | None], Usage] = {}
         for some in await self._each(lambda seen: seen.usage()):
             known |= {(one.pool, one.key): one for one in some}
@@ -233,10 +233,10 @@ class Office:
 
 
 async def _check_made(store: Any, name: str) -> None:
-    """Refuse a URL without a store, so that a page does not make one.
+    """Refuse the URL of a store that does not exist, so that a page does not create one.
 
     Raises:
-        StoreError: names it.
+        StoreError: if the store does not exist.
     """
     if (await store.schema()).found:
         return
@@ -251,10 +251,10 @@ async def _check_made(store: Any, name: str) -> None:
 
 
 def _url_of(source: str) -> tuple[str, str]:
-    """The URL of what was given, a URL or the path of a file; and its name for people.
+    """Return the URL of a store from a URL or a path, and its display name.
 
     Raises:
-        ConfigurationError: for memory, which nobody else can look into.
+        ConfigurationError: for a store in memory, which other processes cannot read.
     """
     if source.startswith("memory:"):
         raise ConfigurationError(

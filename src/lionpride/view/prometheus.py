@@ -1,4 +1,4 @@
-"""What ``/metrics`` says, in the text format of Prometheus.
+"""Metrics in the text format of Prometheus, for ``/metrics``.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 """
@@ -21,10 +21,10 @@ __all__ = ["CONTENT_TYPE", "Prometheus"]
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _PAGE: Final = 100
-"""Records that are looked at for the one that has waited longest; ..."""
+"""Records per page in the search for the event that has waited longest."""
 
 _PAGES: Final = 20
-"""... and how often, where those that came first are not due yet."""
+"""Maximum number of pages, if the first events are not due yet."""
 
 _FRESH: Final = 1.0
 """Seconds for which the public answer is cached."""
@@ -34,13 +34,13 @@ Samples: TypeAlias = Sequence[tuple[Labels, float]]
 
 
 class Prometheus:
-    """Says how things stand whenever somebody asks.
+    """Metrics of a store, and of an executor if there is one.
 
-    Of whatever is looked at it says what its stores know; of an executor also what has happened
-    since this was made.
+    The metrics of a store are read at each request. Those of an executor are counted from the
+    creation of this object on.
 
     Args:
-        office: What is looked at.
+        office: The store or executor.
     """
 
     def __init__(self, office: Office) -> None:
@@ -52,15 +52,15 @@ class Prometheus:
         self._figures = None if executor is None else Figures(executor)
 
     def close(self) -> None:
-        """Count no more."""
+        """End the counting."""
         if self._figures is not None:
             self._figures.close()
 
     async def text(self, *, keys: bool = True) -> str:
-        """All of it.
+        """Return all metrics.
 
         Args:
-            keys: Whether a limit by key has a sample for each of its keys, which are texts of the
+            keys: True to include a sample for each key of a limit. Keys are texts of the
                 application, such as the names of its customers.
 
         Raises:
@@ -116,7 +116,7 @@ class Prometheus:
 
 
 def _of_executor(figures: Figures, queue: str) -> Iterator[list[str]]:
-    """What an executor has done since somebody began to count."""
+    """Yield the metrics of an executor, counted since the first request."""
     settled = [
         ({"queue": queue, "class": kind, "status": status.value}, count)
         for (kind, status), count in sorted(figures.settled().items())
@@ -141,9 +141,10 @@ def _of_executor(figures: Figures, queue: str) -> Iterator[list[str]]:
 
 
 async def oldest_waiting(store: Store) -> float:
-    """Seconds for which the oldest event that waits and is due has waited; 0.0 if none is.
+    """Return for how many seconds the oldest due event has waited; 0.0 if none is due.
 
-    Since it was made, or was due. Of very many that were put off, the first are looked at.
+    It is measured from the creation or from ``due``. If very many events are scheduled, only the
+    first ones are read.
     """
     now, after, oldest = store.time(), 0, 0.0
     for _ in range(_PAGES):

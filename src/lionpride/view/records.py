@@ -1,4 +1,4 @@
-"""What a record says of its event, in the words of people."""
+"""Texts and values that are displayed for a record."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _BADLY = (EventStatus.FAILED, EventStatus.ABORTED, EventStatus.CANCELLED)
 
 
 def created_of(payload: Mapping[str, Any]) -> datetime:
-    """When the event of a payload was made.
+    """Return the time of creation of a payload's event.
 
     Raises:
-        ValidationError: if it does not say.
+        ValidationError: if the payload has none.
     """
     value = payload.get("created_at")
     try:
@@ -36,7 +36,7 @@ def created_of(payload: Mapping[str, Any]) -> datetime:
 
 
 def priority_of(record: Record) -> str:
-    """Write a priority as it was given; the default, which is the time of creation, in words."""
+    """Return a priority as text; the default, which is the time of creation, in words."""
     value = record.priority
     if abs(value - created_of(record.payload).timestamp()) < 1e-3:
         return "default (the time of creation)"
@@ -44,7 +44,7 @@ def priority_of(record: Record) -> str:
 
 
 def has_failed(record: Record) -> bool:
-    """Return True if an event has ended otherwise than completed, skipped or cancelled by hand."""
+    """Return True if an event finished other than completed, skipped or cancelled by hand."""
     if record.status not in _BADLY:
         return False
     error = record.payload["execution"].get("error")
@@ -53,13 +53,13 @@ def has_failed(record: Record) -> bool:
 
 
 def seconds_of(record: Record) -> float | None:
-    """How long its last attempt ran; None if it never did."""
+    """Return how long its last attempt ran; None if there was none."""
     duration = record.payload["execution"].get("duration")
     return duration if isinstance(duration, (int, float)) else None
 
 
 def error_of(record: Record, width: int = 1000) -> str:
-    """The error of an event in a few words; for one that waits after an attempt, too."""
+    """Return a short text of the event's error; also for an event that waits for a retry."""
     error = record.payload["execution"].get("error")
     if not isinstance(error, dict):
         return ""

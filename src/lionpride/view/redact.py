@@ -1,4 +1,4 @@
-"""What is shown of an event's own fields: everything but secrets."""
+"""Display of an event's own fields, without secrets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 HIDDEN_TEXT: Final = "••••••"
 
 HEAD: Final = ("id", "created_at", "metadata", "execution")
-"""Of a payload, what is said elsewhere: the rest is the event's own."""
+"""Entries of a payload that are not the event's own fields."""
 
 _SECRET: Final = ("$secret", "$secretbytes")
 _HIDDEN_VALUE: Final = {"$hidden": True}
@@ -38,7 +38,7 @@ _MOST: Final = 20_000  # characters of one value that are shown
 
 
 def fields_of(record: Record) -> dict[str, str]:
-    """The fields of an event as text, secrets hidden."""
+    """Return the fields of an event as text, with secrets hidden."""
     hidden = hidden_of(record)
     return {
         name: HIDDEN_TEXT if name in hidden else pretty(value)
@@ -48,7 +48,7 @@ def fields_of(record: Record) -> dict[str, str]:
 
 
 def called(record: Record) -> str:
-    """What to call an event in one line: the first text among its own fields that may be shown."""
+    """Return a name for an event in one line: the first text among its own visible fields."""
     hidden = hidden_of(record)
     for name, value in record.payload.items():
         if isinstance(value, str) and value and name not in HEAD and name not in hidden:
@@ -57,7 +57,7 @@ def called(record: Record) -> str:
 
 
 def gist(record: Record) -> str:
-    """What an event is about, in a line: its fields but for those that every event has."""
+    """Return an event's own fields in one line."""
     shown = fields_of(record).items()
     usual = "timeout", "streaming"
     told = [(k, v) for k, v in shown if k not in usual and v not in ("null", HIDDEN_TEXT)]
@@ -65,7 +65,7 @@ def gist(record: Record) -> str:
 
 
 def pretty(value: Any) -> str:
-    """A value as JSON without its secrets; on several lines if it is long, and cut if too long."""
+    """Return a value as JSON without secrets; on several lines if it is long, and bounded."""
     clean = redacted(value)
     if clean == HIDDEN_TEXT:
         return HIDDEN_TEXT
@@ -77,7 +77,7 @@ def pretty(value: Any) -> str:
 
 
 def redacted(value: Any, instead: Any = HIDDEN_TEXT) -> Any:
-    """JSON data with `instead` in place of what is tagged as a secret, wherever it stands."""
+    """Return JSON data with `instead` in place of every value that is tagged as a secret."""
     if isinstance(value, Mapping):
         if len(value) == 1 and not value.keys().isdisjoint(_SECRET):
             return instead
@@ -117,7 +117,7 @@ def first_hidden(value: Any, path: str) -> str | None:
 
 
 def hidden_of(record: Record) -> Collection[str]:
-    """The fields that are not to be shown, as the record says, and the class where it is here."""
+    """Return the hidden fields, by the record, and by the class if it is defined here."""
     metadata = record.payload.get("metadata") or {}
     said = metadata.get(HIDDEN) if isinstance(metadata, Mapping) else None
     names = {str(each) for each in said} if isinstance(said, list) else set()

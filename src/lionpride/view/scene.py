@@ -1,4 +1,4 @@
-"""All that one look at a store sees: what a terminal draws of it."""
+"""Snapshot of a store, which a terminal draws."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from .records import has_failed
 __all__ = ["BADLY", "Scene", "failures", "look"]
 
 LOOKED_AT = 500
-"""Events of a status that are looked at for some that have failed, at least."""
+"""Minimum number of events of a status that are read in the search for failed ones."""
 
 BADLY = (EventStatus.FAILED, EventStatus.ABORTED, EventStatus.CANCELLED)
-"""What did not end well."""
+"""Final statuses of failures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What was seen.
+    """Snapshot of a store.
 
     Attributes:
-        at: When, a Unix timestamp in seconds.
-        counts: How many events are in each status.
-        rate: Events that ended in a second, over the last minute.
-        ended: How many ended in each moment, by status, the oldest first.
-        runs: What runs, that which runs longest at the front.
-        failures: The latest that have failed.
-        workers: Who is at work, or was.
-        usage: How full limits are; the slots of all workers at the front.
+        at: The time, a Unix timestamp in seconds.
+        counts: Number of events in each status.
+        rate: Events that finished per second, over the last minute.
+        ended: Number of events that finished in each moment, by status, oldest first.
+        runs: The running events, the one that has run longest first.
+        failures: The latest failed events.
+        workers: The workers, live or gone.
+        usage: Usage of the limits, with the slots of all workers first.
     """
 
     at: float
@@ -52,12 +52,12 @@ class Scene:
 
 
 async def look(office: Office, history: History, most: int = 50) -> Scene:
-    """See what is going on.
+    """Return a snapshot.
 
     Args:
-        office: What is looked at.
-        history: How it went before.
-        most: Events of a list that are seen.
+        office: The store or executor.
+        history: Its recent history.
+        most: Maximum number of events in a list.
     """
     counts = await history.look()
     moments = history.series()
@@ -81,7 +81,7 @@ async def look(office: Office, history: History, most: int = 50) -> Scene:
 
 
 async def failures(office: Office, most: int) -> list[Record]:
-    """The latest that have failed, whatever their queue; none that was cancelled by hand."""
+    """Return the latest failed events of all queues, without those cancelled by hand."""
     found: list[Record] = []
     for status in BADLY:
         found += await _failed(office, status, most)
@@ -90,7 +90,7 @@ async def failures(office: Office, most: int) -> list[Record]:
 
 
 async def _failed(office: Office, status: EventStatus, most: int) -> list[Record]:
-    """The latest of a status that have failed; cancelled by hand may be very many others."""
+    """Return the latest failed events of a status; very many others may be cancelled by hand."""
     found: list[Record] = []
     before, seen = None, 0
     while len(found) < most and seen < LOOKED_AT:

@@ -1,4 +1,4 @@
-"""The page: what is going on, in a browser. It needs the extra ``[web]``.
+"""Web page of a store. It needs the extra ``[web]``.
 
 >>> from lionpride import web
 >>> page = web.app(executor)  # an ASGI application, to be mounted anywhere

@@ -63,17 +63,17 @@ class Access:
     """Decides which requests are answered.
 
     Without a hook, a request may look if it comes from this machine and has the page's token. A
-    request comes from this machine if its peer is a loopback address, if it names the host as a
-    loopback address or ``localhost`` (so that a name of another site that points here is refused),
-    and if no header says that a proxy forwarded it. Many proxies send no such header: a request
-    through them looks the same as a local one. So the token is needed too.
+    request comes from this machine under three conditions: its peer is a loopback address; it names
+    the host as a loopback address or ``localhost``, as a name of another site may point here; and
+    no header shows that a proxy forwarded it. Many proxies send no such header: a request through
+    them looks the same as a local one. So the token is needed too.
 
     Args:
         authorize: The hook; it replaces the rules above.
         secret: The key of tokens and forms, for processes that serve one page together. None: a
             random key, which lives as long as this object.
-        acts: Whether a request with the token may also act.
-        announced: Whether the URL with the token is known already; otherwise it is logged at the
+        acts: True if a request with the token may also act.
+        announced: True if the URL with the token is known already; otherwise it is logged at the
             first local request without the token.
 
     Attributes:
@@ -130,7 +130,7 @@ class Access:
     # -- the token ---------------------------------------------------------------------------
 
     def login(self, request: Request) -> Response | None:
-        """Exchange the token in a URL for a cookie, and lead to the URL without the token.
+        """Exchange the token in a URL for a cookie, and redirect to the URL without the token.
 
         Returns:
             None if the URL has no token, or a wrong one.

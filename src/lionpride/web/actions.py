@@ -1,4 +1,4 @@
-"""What can be done from the page: asked first, with how many it concerns; then done."""
+"""Actions of the page: a question with the number of events, then the action."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENCE: Final = 10.0
 
 
 async def act(request: Request) -> Response:
-    """Ask whether it is to be done (GET), or do it (POST)."""
+    """Ask for confirmation (GET), or carry out the action (POST)."""
     desk = desk_of(request)
     given = request.query_params
     if request.method == "POST":
@@ -48,7 +48,7 @@ async def act(request: Request) -> Response:
 
 
 async def _body(request: Request) -> bytes:
-    """What a form has sent; nothing, if that is far more than any form of ours sends."""
+    """Return the content of a form; nothing if it is far larger than any form of the page."""
     body = b""
     async for piece in request.stream():
         body += piece
@@ -58,7 +58,7 @@ async def _body(request: Request) -> bytes:
 
 
 async def _ask(request: Request, desk: Desk, what: str, given: Any) -> Response:
-    """The question, which says how many."""
+    """Return the page that asks for confirmation, with the number of events."""
     asked = Asked.of(given)
     shown: dict[str, Any] = {"what": what, "asked": asked, "id": "", "limit": "", "upto": ""}
     back = link(request.scope.get("root_path", ""), "events", asked.query())
@@ -109,7 +109,7 @@ async def _do(request: Request, desk: Desk, what: str, given: Any) -> Response:
 
 
 def _change(desk: Desk, root: str, given: Any) -> Response:
-    """Set how much there is of a limit."""
+    """Set the amount of a limit."""
     assert desk.executor is not None
     limit = desk.executor.limits.get(str(given.get("limit", "")))
     amount = number(given.get("amount"))
@@ -130,7 +130,7 @@ async def _named(desk: Desk, text: str) -> Record | None:
 
 
 async def _newest(desk: Desk) -> str:
-    """The highest arrival number now: what comes later was not counted, and is not meant."""
+    """Return the highest arrival number: later events were not counted, and are not changed."""
     queues = await desk.office.queues()
     return str(max([await desk.office.store(q).last_arrival() for q in queues], default=0))
 

@@ -1,4 +1,4 @@
-"""What a URL asks for: filters, a place in the list, a stretch of time. Nonsense is left out."""
+"""Query parameters: filters, a position in the list, a time range. Invalid ones are ignored."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["SPANS", "Asked", "arrival", "link", "notice", "number"]
 _DONE: Final = re.compile(r"(retry|cancel)-([0-9]{1,12})")
 
 SPANS: Final = {"15m": 900, "1h": 3600, "24h": 86400, "7d": 604800}
-"""Since when events were made: words of the URL, and seconds."""
+"""Time ranges for the creation of events: words of the URL, and seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Filters of the list, as they stand in its URL.
+    """Filters of the list, as its URL has them.
 
     Attributes:
-        before, after: The place in the list, as arrival numbers.
+        before, after: The position in the list, as arrival numbers.
     """
 
     queue: str | None = None
@@ -40,7 +40,7 @@ class Asked:
 
     @classmethod
     def of(cls, query: Mapping[str, Any]) -> Asked:
-        """Read them."""
+        """Return the filters of a query."""
         status = str(query.get("status") or "")
         since = str(query.get("since") or "")
         return cls(
@@ -55,17 +55,17 @@ class Asked:
 
     @property
     def sought(self) -> Sought:
-        """The same for a store."""
+        """The filters for a store."""
         since = time() - SPANS[self.since] if self.since else None
         return Sought(self.status, self.kind, since, self.text)
 
     @property
     def has_filters(self) -> bool:
-        """Whether anything is left out of the list."""
+        """True if a filter is set."""
         return bool(self.queue or self.status or self.kind or self.since or self.text)
 
     def query(self, **changes: Any) -> dict[str, str]:
-        """The same for a URL; the place in the list only if it is among the changes."""
+        """Return the filters as a query, with the position in the list only if it is changed."""
         new = replace(self, **{"before": None, "after": None, **changes})
         found = {
             "queue": new.queue,
@@ -79,7 +79,7 @@ class Asked:
         return {name: str(value) for name, value in found.items() if value}
 
     def words(self) -> str:
-        """The filters in words."""
+        """Return the filters in words."""
         parts = [
             self.status.value if self.status else "",
             f"of {self.kind}" if self.kind else "",
@@ -91,9 +91,9 @@ class Asked:
 
 
 def notice(text: str) -> str:
-    """Return what was done, from ``done`` of a URL, such as ``retry-3``; empty for other texts.
+    """Return the notice for ``done`` of a URL, such as ``retry-3``; empty for other texts.
 
-    A URL that somebody sends cannot put words of their own on the page.
+    So a URL from outside cannot put its own words on the page.
     """
     found = _DONE.fullmatch(text)
     if found is None:
@@ -105,12 +105,12 @@ def notice(text: str) -> str:
 
 
 def link(root: str, path: str, query: Mapping[str, str] | None = None) -> str:
-    """A URL of this page, wherever it is mounted."""
+    """Return a URL of this page, wherever it is mounted."""
     return f"{root}/{path}" + (f"?{urlencode(query)}" if query else "")
 
 
 def number(value: Any) -> float | None:
-    """A finite number of a URL."""
+    """Return a finite number of a URL."""
     try:
         found = float(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The pictures of the page, from what the store says."""
+"""Charts of the page."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .window import Window
 __all__ = ["gauge_for", "gauge_of", "overview", "part_of", "timeline"]
 
 MOST: Final = 1_200
-"""Bars of one picture: more of them are no longer told apart."""
+"""Maximum number of bars of one chart."""
 
 LANES: Final = 60
 
 LEAST: Final = 30
-"""Moments that are shown though less is known."""
+"""Moments that are shown even if less is known."""
 
 _STACKED: Final = (
     EventStatus.COMPLETED,
@@ -46,7 +46,7 @@ def part_of(known: int, ended: int) -> str:
 
 
 def overview(moments: Sequence[Moment], width: float) -> dict[str, Markup]:
-    """Throughput, queue wait and duration over time."""
+    """Return the charts of throughput, queue wait and duration."""
     known = next((i for i, one in enumerate(moments) if one.ended or one.ran), len(moments))
     moments = moments[min(known, len(moments) - LEAST) :]
     begin, end = moments[0].at, moments[-1].at + width
@@ -78,7 +78,7 @@ def overview(moments: Sequence[Moment], width: float) -> dict[str, Markup]:
 def timeline(
     stays: Sequence[Stay], running: Sequence[Runs], window: Window, link: Callable[[UUID], str]
 ) -> dict[str, Any]:
-    """A bar for each event that ran in a window, in lanes; the latest ones if there are many."""
+    """Return a chart with a bar for each event that ran in a window; the latest ones if many."""
     now = time()
     ran = [s for s in stays if s.duration is not None and s.ended - s.duration <= window.end]
     run = [one for one in running if one.since is not None and one.since <= window.end]
@@ -113,13 +113,13 @@ def timeline(
 
 
 def _told(stay: Stay) -> str:
-    """What a bar says of its event."""
+    """Return the text of an event's bar."""
     words = f"{stay.kind}, {stay.status.value}, ran {duration(stay.duration or 0.0)}"
     return words if stay.waited is None else f"{words}, waited {duration(stay.waited)}"
 
 
 def gauge_of(usage: Usage, can_change: bool) -> dict[str, Any]:
-    """A limit as a gauge."""
+    """Return a limit as a gauge."""
     span = "at once" if usage.per is None else f"in {wait(usage.per)}"
     found = gauge_for(usage.name, usage.used, usage.amount, span)
     paused = duration(usage.paused - time()) if usage.paused > time() else ""
@@ -127,7 +127,7 @@ def gauge_of(usage: Usage, can_change: bool) -> dict[str, Any]:
 
 
 def gauge_for(name: str, used: float, amount: float | None, span: str) -> dict[str, Any]:
-    """Anything that can be full."""
+    """Return a gauge of an amount that is used."""
     share = used / amount if amount else 0.0
     of = "" if amount is None else f" of {number(amount)}"
     words = f"{number(used)}{of} {span}"
@@ -152,7 +152,7 @@ def _per_second(amount: float) -> str:
 
 
 def _writer(length: float) -> Callable[[float], str]:
-    """How instants are written below a window: as exactly as it needs."""
+    """Return the function that writes the times below a window, as exactly as needed."""
     if length >= 300:
         return lambda at: f"{_utc(at):%H:%M}"
     if length >= 6:

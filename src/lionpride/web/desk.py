@@ -1,4 +1,4 @@
-"""What all pages share: what is looked at, how it went lately, and who may do what."""
+"""Context of all pages: the store or executor, its history, and the access rules."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ __all__ = ["ACTIONS", "Desk", "desk_of"]
 ACTIONS: Final = ("retry", "cancel", "pause", "resume", "limit")
 
 LATELY: Final = 30.0
-"""Seconds for which events may wait while nothing runs them."""
+"""Seconds for which events may be pending without a running worker."""
 
 
 class Desk:
-    """One page's own state; nothing of it is on disk.
+    """State of one page; nothing of it is on disk.
 
     Args:
-        source, name: As for ``app``.
-        access: Decides which requests are answered.
+        source: See ``app``.
+        name: See ``app``.
+        access: The access rules.
     """
 
     def __init__(
@@ -44,14 +45,13 @@ class Desk:
         self._at_work: float | None = None
 
     def idle_for(self, waiting: int, now: float) -> float:
-        """Seconds for which events have waited and nothing here has run any; 0.0 if all is well.
+        """Return for how many seconds events were pending and none ran here; 0.0 if all is well.
 
-        A process without an executor has nothing to run, and one that is paused or stopped is
-        meant to be.
+        A process without an executor runs nothing, and one that is paused or stopped need not run.
 
         Args:
-            waiting: How many events wait.
-            now: In seconds of any steady clock.
+            waiting: Number of pending events.
+            now: The time in seconds of any steady clock.
         """
         processor = None if self.executor is None else self.executor.processor
         if processor is None or processor.is_stopped() or processor.paused:
@@ -64,37 +64,37 @@ class Desk:
 
     @property
     def history(self) -> History:
-        """How it went lately, as far as this page has seen it, or the store knows."""
+        """The recent history, as far as this page or the store knows it."""
         if self._history is None:
             self._history = History(self.office)
         return self._history
 
     @property
     def prometheus(self) -> Prometheus:
-        """Its figures; of an executor, counted since they were first asked for."""
+        """Its metrics; those of an executor are counted since the first request."""
         if self._prometheus is None:
             self._prometheus = Prometheus(self.office)
         return self._prometheus
 
     @property
     def executor(self) -> Executor | None:
-        """The executor, if it is seen from inside."""
+        """The executor, if the page has one."""
         return self.office.executor
 
     async def version(self) -> str:
-        """What stands for all that is shown now: another text when something has changed."""
+        """Return a text that differs after a change of the displayed data."""
         text = f"{await self.office.version()} {await self.office.paused()}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     async def allowed(self, request: Request) -> set[str]:
-        """The actions that somebody may take here."""
+        """Return the actions that a request may carry out."""
         possible: Sequence[str] = ACTIONS
         if self.executor is None:  # a limit is known to the process that keeps it alone
             possible = ACTIONS[:-1] if await self.office.can_pause() else ACTIONS[:2]
         return {what for what in possible if await self.access.may(request, what)}
 
     async def close(self) -> None:
-        """End what goes on, and give back what was opened."""
+        """End all queries, and close the stores that were opened."""
         self.closing.set()
         if self._history is not None:
             await self._history.close()
@@ -104,6 +104,6 @@ class Desk:
 
 
 def desk_of(request: Request) -> Desk:
-    """The desk of the page that is asked."""
+    """Return the context of the requested page."""
     desk: Desk = request.app.state.desk
     return desk

@@ -1,4 +1,4 @@
-"""One event in all its parts, for its page."""
+"""All details of one event, for its page."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .render import clock
 __all__ = ["of"]
 
 CHUNKS: Final = 500
-"""Chunks of a stream that are shown: the last ones."""
+"""Maximum number of chunks that are shown: the last ones."""
 
 
 async def of(desk: Desk, record: Record) -> dict[str, Any]:
-    """What the template says of it."""
+    """Return the values for the template."""
     state = record.payload["execution"]
     since, worker = await _run_of(desk, record)
     metadata = record.payload.get("metadata") or {}
@@ -63,7 +63,7 @@ async def of(desk: Desk, record: Record) -> dict[str, Any]:
 
 
 async def _run_of(desk: Desk, record: Record) -> tuple[float | None, str]:
-    """Since when it runs, and who has it."""
+    """Return the start of the running attempt, and its worker."""
     if record.status is EventStatus.PROCESSING:
         for one in await desk.office.seen(record.queue).runs(2000):
             if one.record.id == record.id:
@@ -72,7 +72,7 @@ async def _run_of(desk: Desk, record: Record) -> tuple[float | None, str]:
 
 
 async def _chunks(desk: Desk, record: Record) -> tuple[int, list[str]]:
-    """The number of the first chunk that is shown, and the chunks."""
+    """Return the number of the first chunk that is shown, and the chunks."""
     if not record.payload.get("streaming"):
         return 0, []
     response = record.payload["execution"].get("response")
@@ -87,7 +87,7 @@ async def _chunks(desk: Desk, record: Record) -> tuple[int, list[str]]:
 
 
 def _trace(desk: Desk, record: Record) -> str:
-    """Where its error was raised that no attempt has on record, if this process knows it."""
+    """Return the traceback of an error that no failed attempt has, if this process knows it."""
     event = desk.office.store(record.queue).states.find(record.id)
     error = event.execution.error if isinstance(event, Event) else None
     if not isinstance(error, BaseException) or error.__traceback__ is None:
@@ -98,7 +98,7 @@ def _trace(desk: Desk, record: Record) -> str:
 def _picture(
     record: Record, created: float, started: float | None, attempts: tuple[Any, ...]
 ) -> Markup | None:
-    """Its own timeline: how it waited, and each attempt that is known."""
+    """Return the timeline of the event: its waits, and its known attempts."""
     end = record.ended or time()
     runs = []
     for one in attempts:

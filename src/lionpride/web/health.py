@@ -1,4 +1,4 @@
-"""What machines ask: whether it is alive, and its figures."""
+"""Health check and metrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE: Final = 5.0  # seconds that a store has to answer
 
 
 async def healthz(request: Request) -> Response:
-    """200 if the store answers, and the executor of this process, if there is one, is at work."""
+    """Return 200 if the store answers, and the executor of this process, if any, is running."""
     desk = desk_of(request)
     try:
         async with asyncio.timeout(PATIENCE):
@@ -40,7 +40,7 @@ async def healthz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """How things stand, in the text format of Prometheus; 503 if the store does not answer."""
+    """Return the metrics in the text format of Prometheus; 503 if the store does not answer."""
     desk = desk_of(request)
     try:
         async with asyncio.timeout(PATIENCE):
@@ -53,6 +53,6 @@ async def metrics(request: Request) -> Response:
 
 
 async def _no_answer(request: Request, error: Exception) -> Response:
-    """Say that the store does not answer; why, and where it is, only if the request may look."""
+    """Return 503; with the reason and the address only if the request may look."""
     details = f": {error}" if await desk_of(request).access.may(request, LOOK) else ""
     return plain(f"the store does not answer{details}\n", 503)

@@ -1,4 +1,4 @@
-"""Tells a page that something has changed; it asks for itself anew then."""
+"""Notifications of changes, after which a page reloads its data."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ QUIET: Final = 15.0  # seconds after which a word keeps the connection alive
 
 
 async def live(request: Request) -> Response:
-    """A stream of server-sent events: one at the beginning, and one whenever something changes.
+    """Return a stream of server-sent events: one at the start, and one after each change.
 
-    An event "trouble" says that the store does not answer.
+    An event "trouble" means that the store does not answer.
     """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_changes(desk_of(request)), 200, headers, "text/event-stream")
 
 
 async def version(request: Request) -> Response:
-    """What stands for all that is shown now, for those who have to ask again and again."""
+    """Return a text that differs after a change, for clients that poll."""
     return plain(await desk_of(request).version())
 
 

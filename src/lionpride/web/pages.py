@@ -1,4 +1,4 @@
-"""The views: each asks what it needs, and fills its template."""
+"""The views: each queries its data, and renders its template."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RECENT: Final = 6  # failures and running events on the overview
 
 
 async def overview(request: Request) -> Response:
-    """How many are in each status, how fast they go, what runs, what failed."""
+    """Counts, throughput, running events and failures."""
     desk = desk_of(request)
     counts = await desk.history.look()
     moments = desk.history.series()
@@ -56,13 +56,13 @@ async def overview(request: Request) -> Response:
 
 
 async def _unreadable(desk: Desk) -> list[tuple[WorkerRecord, Unreadable]]:
-    """Classes of events that a worker could not build, with the worker."""
+    """Return the classes of events that a worker could not read, with the worker."""
     workers = [one for one in await desk.office.workers() if one.alive and one.about is not None]
     return [(one, each) for one in workers if one.about for each in one.about.unreadable]
 
 
 async def _gauges(desk: Desk, counts: dict[EventStatus, int]) -> list[dict[str, Any]]:
-    """What is taken of limits, of slots, and of the room in the queue."""
+    """Return the gauges of the limits, the slots and the queue limit."""
     executor = desk.executor
     found = [charts.gauge_of(one, one.name in (executor.limits if executor else ()))
              for one in await desk.office.usage()]  # fmt: skip
@@ -83,7 +83,7 @@ async def _gauges(desk: Desk, counts: dict[EventStatus, int]) -> list[dict[str, 
 
 
 async def timeline(request: Request) -> Response:
-    """What ran in the last minutes, a bar for each event."""
+    """Events that ran in a time range, one bar each."""
     desk = desk_of(request)
     window = Window.of(request.query_params, time())
     root = request.scope.get("root_path", "")
@@ -100,7 +100,7 @@ async def timeline(request: Request) -> Response:
 
 
 async def events(request: Request) -> Response:
-    """The list, by what its URL asks for."""
+    """The list of events that match the URL."""
     desk = desk_of(request)
     asked = Asked.of(request.query_params)
     what, queues = asked.sought, await desk.office.queues()
@@ -130,7 +130,7 @@ async def events(request: Request) -> Response:
 
 
 def _leaf(asked: Asked, found: Sequence[Record]) -> dict[str, Any]:
-    """One page of the list, and where the pages beside it are."""
+    """Return one page of the list, and the positions of the pages before and after it."""
     backwards = asked.after is not None and asked.before is None
     more = len(found) > PAGE
     records = list(found[-PAGE:] if backwards else found[:PAGE])
@@ -146,7 +146,7 @@ def _leaf(asked: Asked, found: Sequence[Record]) -> dict[str, Any]:
 
 
 async def counted(desk: Desk, asked: Asked) -> dict[str, int]:
-    """How many there are in all, and of how many of them something can be done."""
+    """Return the number of matching events, and of those to which each action applies."""
     office, what = desk.office, asked.sought
     total = await office.how_many(asked.queue, what)
     found = {"total": total, "retry": 0, "cancel": 0}
@@ -160,7 +160,7 @@ async def counted(desk: Desk, asked: Asked) -> dict[str, int]:
 
 
 async def event(request: Request) -> Response:
-    """One event: all that is on record of it."""
+    """All data of one event."""
     desk = desk_of(request)
     record = await _record(desk, request.path_params["id"])
     if record is None:
@@ -180,7 +180,7 @@ async def _record(desk: Desk, text: str) -> Record | None:
 
 
 async def workers(request: Request) -> Response:
-    """Who works, and what each has in hand."""
+    """The workers, and the events that each has claimed."""
     desk = desk_of(request)
     found = await desk.office.workers()
     found.sort(key=lambda one: (not one.alive, one.queue, one.since))
@@ -195,7 +195,7 @@ async def workers(request: Request) -> Response:
 
 
 def _state_of(worker: WorkerRecord) -> str:
-    """What a worker does, in a word or two."""
+    """Return the state of a worker in a word or two."""
     if not worker.alive:
         return "gone"
     if worker.about is not None and (worker.about.stopped or worker.about.paused):

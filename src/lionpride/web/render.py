@@ -1,4 +1,4 @@
-"""Templates, and what they write numbers and times with."""
+"""Templates, and their formats of numbers and times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .desk import Desk
 __all__ = ["clock", "page", "plain"]
 
 FLUSH: Final = "\x00"
-"""Where a template writes this, what there is so far is sent: what follows may take a while."""
+"""Marker in a template: the text so far is sent, as the rest may take a while."""
 
 VIEWS: Final = (
     ("", "Overview"),
@@ -31,22 +31,22 @@ VIEWS: Final = (
 
 
 def clock(at: float) -> str:
-    """A time of the day."""
+    """Return the time of day."""
     return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
 
 
 def moment(at: float | None) -> str:
-    """A time with its day."""
+    """Return a time with its date."""
     return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def stamp(at: float) -> str:
-    """A time as machines read it."""
+    """Return a time in ISO format."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
 def ago(at: float | None) -> str:
-    """How long ago, or in how long, a time is."""
+    """Return how long ago, or in how long, a time is."""
     if at is None:
         return ""
     seconds = time() - at
@@ -93,16 +93,16 @@ async def page(
     status: int = 200,
     stream: bool = False,
 ) -> Response:
-    """A page.
+    """Return a rendered page.
 
     Args:
-        request: Who asks.
-        desk: What is looked at.
+        request: The request.
+        desk: The context.
         name: The template.
-        context: What stands in it; an awaitable, or a function that gives one, is awaited there.
-        view: Which of the views it belongs to.
-        status: The status of the answer.
-        stream: Whether it is sent as it is made: what comes first need not wait for the rest.
+        context: Values for the template; awaitables, and functions that return one, are awaited.
+        view: The view that it belongs to.
+        status: The status of the response.
+        stream: True to send the page in parts, as they are rendered.
     """
     root = request.scope.get("root_path", "")
     session = desk.access.session(request)
@@ -130,7 +130,7 @@ async def page(
 
 
 async def _gathered(source: AsyncIterator[str]) -> AsyncIterator[bytes]:
-    """The pieces of a template in few, whole parts."""
+    """Yield the pieces of a template in a few larger parts."""
     pieces: list[str] = []
     async for piece in source:
         if piece == FLUSH:
@@ -142,5 +142,5 @@ async def _gathered(source: AsyncIterator[str]) -> AsyncIterator[bytes]:
 
 
 def plain(text: str, status: int = 200) -> Response:
-    """A few words."""
+    """Return a plain text."""
     return PlainTextResponse(text, status, HEADERS)

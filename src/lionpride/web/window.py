@@ -1,4 +1,4 @@
-"""The stretch of time that the timeline shows, as its URL says."""
+"""Time range of the timeline, as its URL has it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST: Final = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From when to when; it moves along with the time unless it was zoomed.
+    """A time range; it follows the present time unless it was zoomed.
 
     Attributes:
         begin, end: Unix timestamps in seconds.
@@ -30,9 +30,9 @@ class Window:
 
     @classmethod
     def of(cls, query: Mapping[str, Any], now: float) -> Window:
-        """Read it; nonsense is the last five minutes.
+        """Return the range of a query; for invalid ones, the last five minutes.
 
-        A window before 1970 or after now is moved to the nearest time at which events can be.
+        A range before 1970 or after now is moved to the nearest time at which events can be.
         """
         begin, end = number(query.get("from")), number(query.get("to"))
         if begin is not None and end is not None and LEAST / 2 <= end - begin <= LONGEST + LEAST:
@@ -44,24 +44,26 @@ class Window:
 
     @property
     def length(self) -> float:
-        """How long it is, in seconds."""
+        """Its length in seconds."""
         return self.end - self.begin
 
     def zoomed(self, factor: float) -> dict[str, str]:
-        """The query of one that is so much longer, about the same middle; of the last minutes,
-        about the same end."""
+        """Return the query of a range that is longer by a factor, about the same middle.
+
+        The range of the last minutes keeps its end instead.
+        """
         length = min(LONGEST, max(LEAST, self.length * factor))
         end = self.end if self.last else (self.begin + self.end + length) / 2
         return _query(end - length, end)
 
     def moved(self, share: float) -> dict[str, str]:
-        """The query of one that is so much of its length later."""
+        """Return the query of a range that is moved by a share of its length."""
         shift = self.length * share
         return _query(self.begin + shift, self.end + shift)
 
     @staticmethod
     def choices() -> list[str]:
-        """The last minutes that can be chosen."""
+        """Return the choices for the last minutes."""
         return list(LAST)
 
 
