@@ -1,4 +1,4 @@
-"""A processor that stands alone over a pile: it is given ids, and gives events."""
+"""A processor without an executor, over a pile."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ("Alone", "Queue")
 
 
 class Queue(Events):
-    """The waiting events, with the two questions that users ask a queue."""
+    """The pending events, with the methods of a queue."""
 
     def qsize(self) -> int:
-        """How many events wait."""
+        """Return the number of pending events."""
         return len(self)
 
     def empty(self) -> bool:
-        """Whether none waits."""
+        """Return True if no event is pending."""
         return not len(self)
 
 
@@ -41,25 +41,25 @@ class Alone(ABC):
     @property
     @abstractmethod
     def _bench(self) -> Workshop:
-        """What its crews share."""
+        """The runtime that its dispatchers share."""
 
     @property
     def queue(self) -> Queue:
-        """The waiting events, live and read-only, in order of arrival."""
+        """The pending events, live and read-only, in order of arrival."""
         return Queue(self._bench.store.states, EventStatus.PENDING)
 
     async def enqueue(self, event_id: UUID, priority: float | None = None) -> None:
-        """Take in an event of the pile.
+        """Enqueue an event of the pile.
 
         Args:
             event_id: Its id.
             priority: Lower runs first; by default its time of creation.
 
         Raises:
-            NotFoundError: if the pile has it not.
-            ExistsError: if it is waiting or has run.
-            QueueFullError: if ``max_queue_size`` wait.
-            ValidationError: for a priority that is no finite number.
+            NotFoundError: if the event is not in the pile.
+            ExistsError: if it is pending or has run.
+            QueueFullError: if ``max_queue_size`` events are pending.
+            ValidationError: for a priority that is not a finite number.
         """
         if self.pile is None:
             raise ConfigurationError("enqueue() finds events in a pile: give Processor(pile=...)")
@@ -70,7 +70,7 @@ class Alone(ABC):
         await self._bench.store.append((entry,), room=self.max_queue_size)
 
     async def dequeue(self) -> Event:
-        """Wait for the next event, and take it out of the queue without running it."""
+        """Wait for the next event, and remove it from the queue without running it."""
         shop = self._bench
         while True:
             claims, wait = await shop.store.claim(shop.name)

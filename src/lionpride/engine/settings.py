@@ -1,4 +1,4 @@
-"""What a processor can be set to, checked before anything starts."""
+"""Settings of a processor, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _whole(name: str, value: Any, most: int | None, too_low: str, too_high: str)
 
 
 def seconds(name: str, value: Any, least: float, most: float, low: str, high: str) -> None:
-    """Refuse what is no number of seconds between ``least`` and ``most``."""
+    """Refuse a value that is not a number of seconds between ``least`` and ``most``."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or (isinstance(value, float) and not math.isfinite(value)):
         raise ValidationError(f"{name} must be a finite number of seconds, not {value!r}")
@@ -42,10 +42,10 @@ def seconds(name: str, value: Any, least: float, most: float, low: str, high: st
 
 
 def checked_config(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The settings of a processor as a dictionary of their own.
+    """Return the settings of a processor as a new dictionary.
 
     Raises:
-        ConfigurationError: if they are no mapping; a URL belongs elsewhere.
+        ConfigurationError: if they are not a mapping.
     """
     if given is None:
         return {}
@@ -60,10 +60,10 @@ def checked_config(given: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Refuse a setting that is out of bounds; names that are not ours are left alone.
+    """Refuse a setting that is out of bounds; unknown names are ignored.
 
     Raises:
-        ValidationError: names the setting, the value and the bound.
+        ValidationError: if a setting is out of bounds; the message has the bound.
     """
     for name, most, low, high in (
         (
@@ -115,10 +115,10 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def checked_priority(event: Work, priority: float | None) -> float:
-    """A priority as a float; None is the one the event has, or else its time of creation.
+    """Return a priority as a float; for None, that of the event, or its time of creation.
 
     Raises:
-        ValidationError: if it is no finite number.
+        ValidationError: if it is not a finite number.
     """
     if priority is None:
         priority = event.__dict__.get("_priority")
@@ -138,10 +138,10 @@ def checked_priority(event: Work, priority: float | None) -> float:
 
 
 def check_keys(kind: type[Any], config: Mapping[str, Any]) -> None:
-    """Refuse a key that no ``__init__`` of a processor class takes.
+    """Refuse a key that no ``__init__`` of a processor class accepts.
 
     Raises:
-        ConfigurationError: names the key and what would be taken.
+        ConfigurationError: for an unknown key; the message lists the known ones.
     """
     known = _accepted(kind)
     unknown = sorted(config.keys() - known)
@@ -154,7 +154,7 @@ def check_keys(kind: type[Any], config: Mapping[str, Any]) -> None:
 
 
 def _accepted(kind: type[Any]) -> set[str]:
-    """The names that a class takes: an ``__init__`` with ``**kwargs`` passes the rest up."""
+    """Return the names that a class accepts; ``__init__`` with ``**kwargs`` passes on the rest."""
     names: set[str] = set()
     for each in kind.__mro__:
         if "__init__" in each.__dict__:
@@ -169,6 +169,6 @@ def _accepted(kind: type[Any]) -> set[str]:
 def arguments(
     kind: type[Any], config: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a processor class is made with: the config, and of ``given`` what it takes."""
+    """Return the arguments for a processor class: the config, and what it accepts of ``given``."""
     known = _accepted(kind)
     return {**{name: value for name, value in given.items() if name in known}, **config}

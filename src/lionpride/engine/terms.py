@@ -1,4 +1,4 @@
-"""What an event may be appended with beside its priority: checked, and as a store keeps it."""
+"""Append options in addition to the priority: their checks, and their stored form."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from .settings import seconds
 __all__ = ("Asked", "RunOptions", "terms_of")
 
 _LONGEST: Final = 100 * 366 * 86400.0
-"""Seconds: a longer delay is a mistake."""
+"""Maximum delay in seconds: a longer one is a mistake."""
 
 _LATEST: Final = 253_402_300_799.0
-"""The end of the year 9999, a Unix timestamp in seconds: later ones are no dates."""
+"""The end of the year 9999 as a Unix timestamp in seconds: the last possible date."""
 
 
 class Asked(TypedDict, total=False):
-    """What ``append`` may be asked beside a priority; None asks for nothing.
+    """Options of ``append`` in addition to the priority; None is the same as no option.
 
     Attributes:
-        delay: Seconds from now before which the event is not run; until then it is pending.
-        at: When it may be run, in place of ``delay``: a datetime with a time zone, or a Unix
-            timestamp in seconds. Of those whose time has come, priority decides.
-        ttl: Seconds from now after which it is not started any more, but CANCELLED; a retry of
-            one that was started in time does not count.
+        delay: Seconds from now before which the event does not start; it is pending until then.
+        at: Earliest start, in place of ``delay``: a datetime with a time zone, or a Unix timestamp
+            in seconds. Among due events, priority decides.
+        ttl: Seconds from now after which an event that has not started is CANCELLED. It does not
+            apply to retries.
         retry: A retry policy of its own, in place of its class's.
-        unique: A value that one event of the queue alone may have at a time: while another one
-            of this value is pending or running, nothing is appended, and that one is returned;
-            whoever appended it, also another process.
-        unique_for: Seconds after its append for which that one is returned even if it has ended.
+        unique: A value that only one pending or running event of the queue may have. A second
+            append returns the first event, whichever process appended it.
+        unique_for: Seconds after the first append in which a second one returns the first event,
+            even if that has finished.
     """
 
     delay: float | None
@@ -48,10 +48,11 @@ class Asked(TypedDict, total=False):
 
 
 class RunOptions(Asked, total=False):
-    """What ``Executor.run`` takes beside a priority.
+    """Options of ``Executor.run`` in addition to the priority.
 
     Attributes:
-        exist_ok, wait: As for ``append``.
+        exist_ok: See ``append``.
+        wait: See ``append``.
     """
 
     exist_ok: bool
@@ -59,15 +60,15 @@ class RunOptions(Asked, total=False):
 
 
 def terms_of(now: float, **asked: Unpack[Asked]) -> Terms | None:
-    """The terms of an append; None if nothing is asked.
+    """Return the terms of an append; None if there are no options.
 
     Args:
         now: The time by the store's clock.
-        asked: What is asked.
+        asked: The options.
 
     Raises:
-        TypeError: if there is no such thing to ask.
-        ValidationError: names what cannot be, its value and the remedy.
+        TypeError: for an unknown option.
+        ValidationError: for an invalid value; the message has the value and the remedy.
     """
     for name in asked:
         if name not in Asked.__annotations__:

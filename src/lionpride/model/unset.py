@@ -1,4 +1,4 @@
-"""``Unset``: no value at all, where None is a value like any other."""
+"""``Unset``: the absence of a value, where None is a value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ __all__ = ("MaybeUnset", "Unset", "UnsetType")
 
 @final
 class UnsetType:
-    """The type of the one value ``Unset``. It is false, and stays itself when copied or pickled."""
+    """The type of the single value ``Unset``.
+
+    ``Unset`` is false, and stays the same object when it is copied or pickled.
+    """
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Settings of one processor that hold for all that work on its queue: as limits of their own."""
+"""Settings of a processor that hold for all workers of its queue, as limits."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CONCURRENCY: Final = "concurrency_limit"
 
 
 def checked_scope(scope: str) -> str:
-    """``"worker"`` or ``"fleet"``.
+    """Return ``"worker"`` or ``"fleet"``.
 
     Raises:
-        ValidationError: for anything else.
+        ValidationError: for any other value.
     """
     if scope not in ("worker", "fleet"):
         raise ValidationError(f"scope must be 'worker' or 'fleet', not {scope!r}")
@@ -25,7 +25,7 @@ def checked_scope(scope: str) -> str:
 
 
 class Starts(Limit):
-    """A limit that every start takes one of, whatever its event costs."""
+    """A limit that every start counts against, whatever its event costs."""
 
     __slots__ = ()
     each = 1
@@ -34,13 +34,13 @@ class Starts(Limit):
 def fleet_limits(
     queue: str, capacity: int | None, refresh: float, concurrency: int
 ) -> tuple[Limit, ...]:
-    """What ``scope="fleet"`` means, as limits that the claims of all workers share.
+    """Return the limits of ``scope="fleet"``, which the claims of all workers share.
 
     Args:
-        queue: Whose workers.
-        capacity: Starts of all of them in any ``refresh`` seconds; None: any number.
-        refresh: The length of the window.
-        concurrency: How many events may run at once in all of them.
+        queue: Name of the queue.
+        capacity: Starts of all workers in any ``refresh`` seconds; None for no limit.
+        refresh: Length of the window in seconds.
+        concurrency: Number of events that all workers may run at once.
     """
     held = Starts(CONCURRENCY, concurrency, pool=f"{queue}: {CONCURRENCY}")
     if capacity is None:

@@ -105,13 +105,13 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """An answer of ``request_permission``: not now; ask again later. No denial is counted.
+    """Result of ``request_permission``: ask again later, without a denial.
 
     Args:
-        seconds: For how long the event waits first; it blocks nobody meanwhile.
+        seconds: Wait before the next check, in seconds; other events are not delayed.
 
     Raises:
-        ValidationError: if that is no finite number from 0 up.
+        ValidationError: if it is not a finite number >= 0.
     """
 
     seconds: float

@@ -11,25 +11,25 @@ __all__ = ("FOR_EVER", "Halting", "is_halted")
 
 @runtime_checkable
 class Halting(Protocol):
-    """A store that can pause its queue for every worker, in every process, now or later.
+    """A store that can pause its queue for every worker in every process, now and later.
 
-    The pause is stored where claims look anyway, since a service may have asked the queue to wait
-    (``RateLimited``), so it costs claims nothing. What runs goes on. In memory it holds for every
+    The pause is stored with the wait that a service can ask for (``RateLimited``), which claims
+    read anyway, so it costs claims nothing. Running events continue. In memory it holds for every
     executor that uses the store object.
     """
 
     async def halt(self, until: float = FOR_EVER) -> None:
-        """Have nothing claimed before this time.
+        """Make no claims before a time.
 
         Args:
-            until: A Unix timestamp in seconds; 0.0: let it go on, also if it was a service that
-                asked it to wait.
+            until: A Unix timestamp in seconds; 0.0 ends the pause, also one that a service asked
+                for.
         """
 
     async def halted(self) -> float:
-        """The time before which nothing is claimed; one that is over, or 0.0, if it may be."""
+        """Return the time before which nothing is claimed; it is past, or 0.0, without a pause."""
 
 
 async def is_halted(store: object) -> bool:
-    """Whether somebody has paused the queue of a store by hand, for whoever works on it."""
+    """Return True if the queue of a store is paused by hand, for all its workers."""
     return isinstance(store, Halting) and await store.halted() >= FOR_EVER

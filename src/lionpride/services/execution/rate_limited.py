@@ -1,7 +1,7 @@
-"""RateLimitedProcessor and RateLimitedExecutor: the original's names for limits on a service.
+"""RateLimitedProcessor and RateLimitedExecutor: compatibility with the original package.
 
-They stand on ``Limit``: what an event costs is reserved with its claim, so an event for which
-there is no room waits until there is, and is never denied, let alone aborted.
+They use ``Limit``: the costs of an event are reserved with its claim. An event waits until its
+costs are available, and is never denied or aborted for them.
 """
 
 from __future__ import annotations
@@ -22,22 +22,27 @@ __all__ = ("RateLimitedExecutor", "RateLimitedProcessor")
 
 
 class RateLimitedProcessor(Processor):
-    """A processor with a bucket of requests and one of tokens.
+    """A processor with a bucket of requests and a bucket of tokens.
 
-    An event takes one request, and of the tokens as many as its ``request`` says under
-    ``required_tokens``, if it does; its ``costs`` say both.
+    An event costs one request, and the ``required_tokens`` of its ``request`` as tokens; its
+    ``costs`` name both.
 
     Args:
-        queue_capacity, capacity_refresh_time, pile, executor, concurrency_limit,
-            max_queue_size, max_denial_tracking: As for ``Processor``.
-        request_bucket: How many requests there may be; None for any number.
-        token_bucket: How many tokens they may take; None for any number.
-        replenishment_interval: Accepted and without effect: buckets refill by themselves.
-        limits: Further ones.
+        queue_capacity: See ``Processor``.
+        capacity_refresh_time: See ``Processor``.
+        pile: See ``Processor``.
+        executor: See ``Processor``.
+        concurrency_limit: See ``Processor``.
+        max_queue_size: See ``Processor``.
+        max_denial_tracking: See ``Processor``.
+        request_bucket: The available requests; None for no limit.
+        token_bucket: The available tokens; None for no limit.
+        replenishment_interval: Accepted for compatibility, without effect.
+        limits: Further limits.
 
     Raises:
         ConfigurationError: if one bucket is given for both.
-        ValidationError: names the setting that is out of bounds.
+        ValidationError: if a setting is out of bounds.
     """
 
     event_type: ClassVar[type[Event]] = Event
@@ -77,7 +82,7 @@ class RateLimitedProcessor(Processor):
 
     @classmethod
     def limits_of(cls, config: Mapping[str, Any]) -> list[Limit]:
-        """The buckets as limits, and those that are limits already."""
+        """Return the buckets as limits, and the further limits."""
         found = list(super().limits_of(config))
         for name in ("request", "token"):
             bucket: TokenBucket | None = config.get(f"{name}_bucket")
@@ -90,20 +95,21 @@ class RateLimitedProcessor(Processor):
         return cls.request_permission is not RateLimitedProcessor.request_permission
 
     async def start_replenishing(self) -> None:
-        """Start, as ``start()`` does: buckets refill by themselves."""
+        """Start, as ``start()`` does: buckets refill without a task."""
         await self.start()
 
     async def request_permission(
         self, required_tokens: int | None = None, *args: Any, **request: Any
     ) -> bool:
-        """Take one request and so many tokens of the buckets, if both are there; by hand.
+        """Take one request and a number of tokens from the buckets, if both are available.
 
-        The processor itself does not ask: what it claims has been reserved. So while it runs
-        events, this says yes, for subclasses that ask their base first.
+        The processor does not call it: the costs of claimed events are reserved. While it runs
+        events, the result is True, for subclasses that call their base class first.
 
         Args:
-            required_tokens: How many; None or 0 takes none.
-            *args, **request: Whatever else there is in a request.
+            required_tokens: Number of tokens; None or 0 takes none.
+            *args: Ignored.
+            **request: Ignored.
         """
         if self.working:
             return True
@@ -118,7 +124,7 @@ class RateLimitedProcessor(Processor):
         return False
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain data."""
+        """Return the settings as plain data."""
         buckets = {"request_bucket": self.request_bucket, "token_bucket": self.token_bucket}
         return {
             "queue_capacity": self.queue_capacity,
@@ -132,14 +138,14 @@ class RateLimitedProcessor(Processor):
 
 
 class RateLimitedExecutor(Executor):
-    """An executor over a ``RateLimitedProcessor``.
+    """An executor with a ``RateLimitedProcessor``.
 
     Args:
-        processor_config: Settings for the processor, the buckets among them.
-        strict_event_type: Whether subclasses of the event type are refused.
-        name: The name of its ``states``.
-        store: Where events are kept; see ``Executor``.
-        more: As for ``Executor``.
+        processor_config: Settings for the processor, with the buckets.
+        strict_event_type: True to refuse subclasses of the event type.
+        name: Name of its ``states``.
+        store: The place where events are kept; see ``Executor``.
+        more: Further arguments; see ``Executor``.
     """
 
     processor_type: ClassVar[type[Processor]] = RateLimitedProcessor

@@ -1,8 +1,8 @@
-"""TokenBucket: a limit in a time under the original's name, to be used by hand or by a processor.
+"""TokenBucket: a rate limit under the original package's name, for use by hand or by a processor.
 
-It never gives more than its capacity in the seconds that it takes to refill: a bucket that is
-full may be emptied at once, and what is taken comes back when that time has passed since. The
-original's gave up to twice as much, since it refilled while it was emptied.
+It never yields more than its capacity within the seconds that it takes to refill. A full bucket may
+be emptied at once, and taken tokens return after that time. The original's bucket yielded up to
+twice as much, since it refilled while it was emptied.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ __all__ = ("RateLimitConfig", "TokenBucket")
 
 @dataclass(frozen=True, slots=True)
 class RateLimitConfig:
-    """How much a bucket holds, and how fast it fills.
+    """Capacity and refill rate of a bucket.
 
     Args:
-        capacity: What it holds when it is full, above 0.
-        refill_rate: How much comes back in a second, above 0.
-        initial_tokens: What it holds at first, from 0 to the capacity; None: it is full.
+        capacity: Content of a full bucket, > 0.
+        refill_rate: Tokens that return per second, > 0.
+        initial_tokens: Initial content, from 0 to the capacity; None for a full bucket.
 
     Raises:
-        ValueError: names the field that is out of bounds.
+        ValueError: if a field is out of bounds.
     """
 
     capacity: int
@@ -47,10 +47,10 @@ class RateLimitConfig:
 
 
 class TokenBucket:
-    """So much in a time: what is taken comes back ``capacity / refill_rate`` seconds later.
+    """Rate limit: taken tokens return ``capacity / refill_rate`` seconds later.
 
     Args:
-        config: How much, and how fast.
+        config: Capacity and refill rate.
     """
 
     def __init__(self, config: RateLimitConfig) -> None:
@@ -62,10 +62,10 @@ class TokenBucket:
         self._taken: list[tuple[Entry, float]] = []
 
     def limit(self, name: str) -> Limit:
-        """The same as a limit of a processor.
+        """Return the bucket as a limit of a processor.
 
         Raises:
-            ConfigurationError: if it has another name already.
+            ConfigurationError: if it is a limit under another name already.
         """
         if self._named and self._limit.name != name:
             raise ConfigurationError(
@@ -77,7 +77,7 @@ class TokenBucket:
 
     @property
     def tokens(self) -> float:
-        """What it holds now; below 0 if more was spent than there was."""
+        """Its content; below 0 if more was spent than available."""
         return self.capacity - self._used(_now())
 
     def _used(self, now: float) -> float:
@@ -92,17 +92,17 @@ class TokenBucket:
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - the original's name for it
     ) -> bool:
-        """Take so much, and wait for it if need be.
+        """Take tokens; wait until they are available.
 
         Args:
-            tokens: How much.
-            timeout: Seconds to wait at most; None: as long as it takes.
+            tokens: Number of tokens.
+            timeout: Maximum wait in seconds; None for no limit.
 
         Returns:
-            Whether it was taken.
+            True if they were taken.
 
         Raises:
-            ValueError: if it is not above 0, or more than the capacity.
+            ValueError: if the number is not > 0, or is more than the capacity.
         """
         _check("tokens", tokens, above=0)
         if tokens > self.capacity:
@@ -124,10 +124,10 @@ class TokenBucket:
         return True
 
     async def try_acquire(self, tokens: int = 1) -> bool:
-        """Take so much if it is there; whether it was.
+        """Take tokens if they are available; return True if they were taken.
 
         Raises:
-            ValueError: if it is not above 0.
+            ValueError: if the number is not > 0.
         """
         _check("tokens", tokens, above=0)
         now = _now()
@@ -140,10 +140,10 @@ class TokenBucket:
         return True
 
     async def release(self, tokens: int = 1) -> None:
-        """Give back so much of what was taken last; what has come back by itself is not.
+        """Return the tokens that were taken last; tokens that have returned already do not count.
 
         Raises:
-            ValueError: if it is not above 0.
+            ValueError: if the number is not > 0.
         """
         _check("tokens", tokens, above=0)
         self._used(_now())
@@ -157,13 +157,13 @@ class TokenBucket:
                 self._taken.append((entry, amount - part))
 
     async def reset(self) -> None:
-        """Fill it."""
+        """Fill the bucket."""
         self._missing = 0
         self._taken.clear()
         self._limit.account(None).empty()
 
     def to_dict(self) -> dict[str, float]:
-        """How much, and how fast, as plain data."""
+        """Return capacity and refill rate as plain data."""
         return {"capacity": self.capacity, "refill_rate": self.refill_rate}
 
 
