@@ -7,7 +7,7 @@ import pickle
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import pytest
 from pydantic import BaseModel, Field
@@ -321,6 +321,17 @@ async def test_a_function_that_returns_an_iterator_gives_a_list(
 async def _count(n: int) -> AsyncIterator[int]:
     for i in range(n):
         yield i
+
+
+@pytest.mark.parametrize("annotation", [ClassVar[int], Final[int]])
+@pytest.mark.filterwarnings("ignore:Annotation 'x' is marked as final")
+def test_a_parameter_that_pydantic_makes_no_field_of_is_refused(annotation: Any) -> None:
+    def given(x: int = 3) -> int:
+        return x
+
+    given.__annotations__["x"] = annotation
+    with pytest.raises(ConfigurationError, match=r"'x' of .*given\(\) is no field for pydantic"):
+        job(given)
 
 
 def test_a_return_type_for_checkers_only_is_no_error() -> None:

@@ -224,6 +224,11 @@ def _event_class(
     }
     meta: Any = type(JobEvent)
     kind = meta(function.__name__, (JobEvent,), members)
+    if lost := parameters.keys() - kind.model_fields.keys():
+        raise ConfigurationError(
+            f"@job: parameter {min(lost)!r} of {function.__qualname__}() is no field for pydantic: "
+            "annotate it with a type, and without ClassVar or Final"
+        )
     by_position = inspect.Parameter.POSITIONAL_OR_KEYWORD
     kind.set_function(
         function, tuple(name for name in parameters if parameters[name].kind is by_position)
