@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--act",
         action="store_true",
-        help="let the page retry and cancel events; without it, the page is read-only",
+        help="let the page retry, cancel and pause; without it, the page is read-only",
     )
     parser.set_defaults(run=ui)
 
