@@ -60,7 +60,8 @@ def test_killed_again_and_again_it_ends_with_each_line_once(place, seed):
     for result in results:
         n = result["line"] - 1
         if n % 10 == 7:
-            assert (result["status"], result["attempts"]) == ("failed", 1)
+            assert result["status"] == "failed"
+            assert 1 <= result["attempts"] <= kills + 1  # an attempt that was killed counts
             assert result["error"]["message"] == f"told to by {n}"
         else:
             assert (result["status"], result["response"]) == ("completed", {"n": n})
