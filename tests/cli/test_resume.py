@@ -146,7 +146,7 @@ def test_left_over_events_that_are_no_lines_run_too_and_are_told_apart(place):
     assert done.returncode == 0
     assert "1 event in" in done.stdout
     # Two, or three: what had ended but was not on record when the process died runs again.
-    assert re.search("[23] events of the queue that are no lines ran too", done.stdout)
+    assert re.search("[23] events of the queue that are not in the input ran too", done.stdout)
     assert [r["line"] for r in place.results()] == [1]
     assert journal(place)["end 3"] == 1
 
