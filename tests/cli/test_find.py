@@ -51,7 +51,7 @@ def test_a_whole_id_or_enough_of_it(look, names, found):
 
 
 def test_too_little_of_an_id_names_what_begins_so(look):
-    with pytest.raises(NotFoundError, match=r"aaaa: 2 events begin so: aaaa0000.*, aaaa1111"):
+    with pytest.raises(NotFoundError, match=r"aaaa: 2 events begin with it: aaaa0000.*, aaaa1111"):
         look("aaaa")
 
 

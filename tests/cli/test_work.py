@@ -213,7 +213,7 @@ def test_code_that_blocks_the_event_loop_is_ended_after_the_grace_time(place):
         _, err = process.communicate(timeout=30)
     assert process.returncode == 143
     assert err.endswith(
-        "lionpride: stopped after the grace time; the code of an event did not let go, or the "
+        "lionpride: stopped after the grace time; the code of an event did not end, or the "
         "store does not answer\n"
     )
     (worker,) = place.store("workers", place.kept, "--json")
