@@ -234,15 +234,14 @@ async def test_the_items_tell_the_event_type_and_whether_subclasses_are_refused(
     await executor.append(Job(label="one"))
     if not strict:
         await executor.append(Special(label="two"))
-    for flow in (
-        copy.copy(executor.states),
-        Flow.from_dict(executor.states.to_dict()),
-        Flow.from_dict(executor.states.to_dict("json")),
-    ):
-        assert (flow.items.item_type, flow.items.strict_type) == ({Job}, strict)
-        assert list(flow.items) == list(items)
-        with pytest.raises(TypeError):
-            flow.add_item(Flow())
+    flow = copy.copy(executor.states)
+    assert (flow.items.item_type, flow.items.strict_type) == ({Job}, strict)
+    assert list(flow.items) == list(items)
+    with pytest.raises(TypeError):
+        flow.add_item(Flow())
+    for data in (executor.states.to_dict(), executor.states.to_dict("json")):
+        assert "item_type" not in data  # the specification prints the keys of a dump
+        assert list(Flow.from_dict(data).items) == list(items)
     other = Work()
     assert await other.load(executor.states.to_dict("json")) == len(items)
     kinds = items.filter_by_type(Job)

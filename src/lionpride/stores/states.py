@@ -8,7 +8,7 @@ are views over these dicts, read-only; progressions of the user's own may stand 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from copy import copy, deepcopy
 from itertools import chain
 from typing import Any, NoReturn, overload
@@ -142,6 +142,13 @@ class States(Flow[Work, Progression], defer_build=True):
     def clear(self) -> NoReturn:
         """Refused: the events are the executor's."""
         _refuse(self)
+
+    def _asked_for(
+        self, include: Collection[str] | None, exclude: Collection[str] | None
+    ) -> list[str]:
+        """Leave the item types out: section 9 of the specification prints the keys of a dump."""
+        names = super()._asked_for(include, exclude)
+        return [name for name in names if name not in self.item_types]
 
     def _data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         data = super()._data(*args, **kwargs)
