@@ -1,5 +1,6 @@
 """`lionpride doctor`: what is wrong with a store, each with what to do about it."""
 
+import asyncio
 import os
 import re
 import signal
@@ -7,10 +8,11 @@ import textwrap
 
 import pytest
 from cli.test_migrate import make_old
-from cli.test_work import put, working
+from cli.test_work import counts, put, working
 from cli.texts import plain
 from kept import over_kept
 
+from lionpride import Event, Executor
 from lionpride.cli import main
 
 
@@ -78,6 +80,41 @@ def test_a_class_that_no_worker_has(place, snapshot):
     assert "job.Work" in stuck["what"]
     command = re.search(r"lionpride (why \S+ --store) \S+ explains", stuck["remedy"])[1].split()
     assert place.run(*command, place.kept).returncode == 0
+
+
+LIMITED = """
+from lionpride import Executor, Limit, job
+
+@job
+async def call(n: int) -> int:
+    print("ran", flush=True)
+    return n
+
+limited = Executor.of(call, limits=[Limit("requests", 1, per=3600)])
+"""
+
+
+@over_kept
+def test_events_that_wait_for_a_limit_or_a_pause_are_no_fault(place):
+    (place.path / "limited.py").write_text(LIMITED)
+    put(place, "limited.py:call", 3)
+    with working(place, "limited.py:limited") as process:
+        assert process.stdout.readline() == "ran\n"
+        while counts(place)["limited.call"].get("completed") != 1:
+            assert process.poll() is None
+        assert findings(place, status=0) == []
+    put(place, "job.py:Work", 2)
+    asyncio.run(pause(place.url, "job.Work"))
+    with working(place, "job.py:Work") as process:
+        assert "paused" in process.stderr.readline()
+        assert findings(place, "--queue", "job.Work", status=0) == []
+
+
+async def pause(url, queue):
+    """Pause a queue, as a program does."""
+    executor = Executor.of(Event, store=url, queue=queue)
+    await executor.pause(scope="queue")
+    await executor.store.close()
 
 
 def test_an_old_schema_is_named_and_left(place):

@@ -12,6 +12,7 @@ from ..core import EventStatus
 from ..drawing.text import duration, plural, shorten
 from ..errors import NotFoundError
 from ..model import registry
+from ..rules.why import explain
 from ..stores.record import Record
 from ..stores.roster import WorkerRecord
 from ..stores.sql.unreadable import reason_of
@@ -21,6 +22,7 @@ from .place import Durable
 __all__ = ["check_queue"]
 
 PAGE: Final = 1000  # events that wait, of which the kinds are looked at
+ASKED: Final = 20  # of them, those whose reason to wait is asked for
 GLANCE: Final = 1.0  # seconds between two looks whether anything moves
 LONG: Final = 60.0  # seconds after which somebody should have taken over from a dead worker
 
@@ -141,8 +143,11 @@ async def _stuck(store: Durable, page: Sequence[Record], name: str) -> Finding |
     before = _due(page, store.time())
     await asyncio.sleep(GLANCE)
     again = _due(await store.events(EventStatus.PENDING, limit=PAGE), store.time())
-    still = before.keys() & again.keys()
+    still = [each for each in again if each in before]
     if not still or any(worker.held for worker in await store.workers()):
+        return None
+    still = [each for each in still[:ASKED] if not await _may_wait(store, each)]
+    if not still:
         return None
     kinds = ", ".join(sorted({again[each] for each in still}))
     return Finding(
@@ -153,6 +158,18 @@ async def _stuck(store: Durable, page: Sequence[Record], name: str) -> Finding |
         f"lionpride why {next(iter(still))} --store {name} explains one of them; usually "
         "the workers have not imported the class (check with --target)",
     )
+
+
+async def _may_wait(store: Durable, uid: UUID) -> bool:
+    """Return True if a limit, a pause or an earlier event keeps an event from starting."""
+    standing = await store.standing(uid)
+    if standing is None:
+        return True  # it was removed meanwhile
+    return any(hold.kind in _USUAL for hold in explain(standing).holds)
+
+
+_USUAL: Final = {"behind", "due", "denied", "key", "limit", "paused", "queue paused", "retry"}
+"""Reasons to wait that are no fault; see ``rules.why``."""
 
 
 async def _slots(
