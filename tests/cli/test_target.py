@@ -289,3 +289,22 @@ def test_events_without_an_executor_are_in_the_store_of_the_executors(job, tmp_p
     )
     assert main(["work", "beside_for_target.py", "--until-empty"]) == 0
     assert "of sqlite:///own.db" in capfd.readouterr()[1]
+
+
+def test_a_lifespan_that_fails_is_said_in_one_line(front, tmp_path, capfd):
+    (tmp_path / "failing_for_target.py").write_text(
+        "from contextlib import asynccontextmanager\n"
+        "from lionpride import Executor\nfrom front_for_target import fetch\n"
+        "@asynccontextmanager\n"
+        "async def lifespan(executor):\n"
+        "    raise OSError('no network')\n"
+        "    yield\n"
+        "failing = Executor.of(fetch, lifespan=lifespan)\n"
+    )
+    (tmp_path / "in.jsonl").write_text('{"url": "a"}\n')
+    named = "failing_for_target.py:failing"
+    assert main(["run", named, "--input", "in.jsonl"]) == 1
+    assert main(["work", named, "--store", "run.db"]) == 1
+    said = capfd.readouterr()[1]
+    assert said.count("failing_for_target.py line 6: OSError: no network") == 2
+    assert "Traceback" not in said

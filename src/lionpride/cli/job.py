@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from ..core import EventStatus, Executor
+from ..drawing.text import trouble
 from ..drawing.timeline import draw
 from ..errors import OperationError, StoreError
 from ..stores.halting import is_halted
@@ -204,6 +205,8 @@ class Job:
             self._break(f"an event raised {type(error).__name__}: no further event was started")
         except StoreError as error:
             self._break(f"{error}; no further event was started")
+        except Exception as error:  # the user's lifespan may raise anything
+            self._break(f"the worker failed: {trouble(error)}; no further event was started")
 
     async def _settle_all(self) -> None:
         """Wait until every line has been read and every event has settled."""

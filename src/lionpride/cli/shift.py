@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from ..core import EventStatus, Executor
-from ..drawing.text import duration, shorten
+from ..drawing.text import duration, shorten, trouble
 from ..errors import OperationError, StoreError
 from ..model.registry import key_of
 from ..model.work import Work
@@ -208,6 +208,8 @@ class Shift:
                         continue
                     return
                 self._break(f"{error}; no further event was started")
+            except Exception as error:  # the user's lifespan may raise anything
+                self._break(f"the worker failed: {trouble(error)}; no further event was started")
             return
 
     async def _rest(self, seconds: float) -> None:

@@ -440,7 +440,7 @@ def _why(stuck: Iterable[Stuck]) -> str:
     if missing := [one.kind for one in stuck if one.unreadable is None]:
         parts.append(
             f"no worker runs {', '.join(missing)}: import the modules that define them, "
-            "name them in Executor.of(...), and join again"
+            "name them in Executor.of(...); or start a worker that runs them"
         )
     if unreadable := [one for one in stuck if one.unreadable is not None]:
         each = ", ".join(_unreadable(one) for one in unreadable)
