@@ -184,6 +184,7 @@ async def test_an_error_is_that_of_the_function() -> None:
     ("source", "problem"),
     [
         ("async def f(a): ...", "'a' of f() has no annotation: write its type"),
+        ("async def f(self, a: int): ...", "'self' of f() belongs to a method: define"),
         ("async def f(timeout: int): ...", "'timeout' of f() has a name that events use"),
         ("async def f(execution: int): ...", "'execution' of f() has a name that events use"),
         ("async def f(model_dump: int): ...", "'model_dump' of f() has a name that events use"),

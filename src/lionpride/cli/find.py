@@ -46,8 +46,9 @@ async def find_all(shelf: Shelf, names: Sequence[str]) -> list[Record]:
     for name in dict.fromkeys(names):
         fits = found[name]
         if not fits:
+            number = f"; write '#{name}' for event number {name}" if name.isdecimal() else ""
             raise NotFoundError(
-                f"{shorten(name, 40)}: no event of this id in {shelf.place.name}; "
+                f"{shorten(name, 40)}: no event of this id in {shelf.place.name}{number}; "
                 f"see: lionpride ls {shelf.place.name}"
             )
         if len(fits) > 1:

@@ -156,8 +156,9 @@ class AttemptContext:
 def current() -> AttemptContext:
     """Return the context of the running attempt.
 
-    Call it in ``_invoke`` or ``_stream``, in a function decorated with ``@job``, or in a task or
-    thread that one of these has started.
+    Call it in ``_invoke`` or ``_stream``, in a function decorated with ``@job``, or in a task that
+    one of these has started. ``asyncio.to_thread`` carries it into a thread. A ``threading.Thread``
+    needs it as an argument, or ``contextvars.copy_context().run`` as its target.
 
     Raises:
         OperationError: outside of an attempt; or if the attempt is over and its event is gone.

@@ -274,6 +274,8 @@ def _problem(parameter: inspect.Parameter) -> str | None:
     if kind is parameter.POSITIONAL_ONLY:
         return "is positional-only: fields have names, so move it behind the '/'"
     if parameter.annotation is parameter.empty:
+        if name == "self":
+            return "belongs to a method: define the function outside of a class"
         return "has no annotation: write its type, as in `url: str`"
     if name.startswith("_"):
         return f"begins with an underscore: call it {name.strip('_') or 'value'!r}"
