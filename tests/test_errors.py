@@ -4,6 +4,8 @@ import asyncio
 import inspect
 import json
 import pickle
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -186,6 +188,15 @@ def test_rate_limited_may_pause_no_other_event() -> None:
     assert RateLimited().pause is True
     with pytest.raises(ValidationError, match="pause must be True or False, not 'no'"):
         RateLimited(pause="no")  # type: ignore[arg-type]
+
+
+def test_the_date_of_a_retry_after_header_is_accepted() -> None:
+    """RFC 9110 allows a date in place of seconds; one that is over means at once."""
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    later = RateLimited(retry_after=format_datetime(soon, usegmt=True))
+    assert 0 < later.retry_after <= 3600
+    assert RateLimited(retry_after="Sun, 06 Nov 1994 08:49:37 GMT").retry_after == 0.0
+    assert RateLimited(retry_after="Sun Nov  6 08:49:37 1994").retry_after == 0.0
 
 
 @pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf"), True, "soon", [3]])

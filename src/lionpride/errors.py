@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -285,15 +286,16 @@ class Skip(LionprideError):
 class RateLimited(LionprideError):
     """Raised by ``_invoke`` or ``_stream`` when a service answers "too many requests" (HTTP 429).
 
-    The event is pending again until ``retry_after`` has passed. This counts neither as a failure
-    nor as an attempt. Until then no other event that uses the named limit starts; without a name,
+    The event is pending again until ``retry_after`` has passed. This does not count as a failure.
+    Until then no other event that uses the named limit starts; without a name,
     no event of the queue starts. With ``pause=False``, the other events are not delayed.
 
     >>> raise RateLimited(retry_after=20, limit="tokens")
 
     Args:
         message: The answer of the service.
-        retry_after: Seconds until the next attempt; the text of a header is accepted. Default: 1.
+        retry_after: Seconds until the next attempt. The text of a ``Retry-After`` header is
+            accepted, with seconds or a date. Default: 1.
         limit: Name of the processor's limit that was reached; None for all events of the queue.
         pause: True to delay other events too; False if the service refuses only this one.
         details: See LionprideError.
@@ -338,9 +340,23 @@ def _wait(value: Any) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
-        number = math.nan
+        number = _until(value) if isinstance(value, str) else math.nan
     if not (math.isfinite(number) and number >= 0):
         raise ValidationError(
-            f"retry_after must be a number of seconds from 0 up, not {value!r}: leave it out for 1"
+            f"retry_after must be a number of seconds from 0 up, or the date of a Retry-After "
+            f"header, not {value!r}: leave it out for 1"
         )
     return number
+
+
+def _until(date: str) -> float:
+    """Return the seconds until the date of a header, at least 0; NaN if it is none (RFC 9110)."""
+    from email.utils import parsedate_to_datetime  # late: few services send a date
+
+    try:
+        when = parsedate_to_datetime(date)
+    except ValueError:
+        return math.nan
+    if when.tzinfo is None:  # "-0000" says that the zone is unknown; HTTP's is always UTC
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
