@@ -289,6 +289,9 @@ def _check_owner(path: Path, version: int, application: int, *, empty: bool) -> 
 def _prepare(connection: apsw.Connection, synchronous: Synchronous) -> None:
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
+    # What a statement has to undo goes beyond 64 KiB into a temporary file otherwise, which takes
+    # a free file descriptor and space in another folder.
+    connection.execute("PRAGMA temp_store = MEMORY")
     # Else SQLite compiles a statement anew whenever a value is bound that a partial index might
     # depend on: three times as long for each of the small ones.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
