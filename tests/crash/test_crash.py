@@ -291,13 +291,6 @@ async def test_a_store_that_trusts_the_wall_clock_is_caught(base: Base, tmp_path
 
 
 @pytest.mark.promise("planted-faults-are-caught")
-async def test_a_campaign_reports_claims_that_are_started_however_old(tmp_path: Path) -> None:
-    given = {"kills": 6, "points": (RANDOM,), "chosen": {"stops"}, "mutant": "no_age"}
-    run = await campaign(tmp_path, 201, **given)
-    assert run.result.findings.late
-
-
-@pytest.mark.promise("planted-faults-are-caught")
 async def test_a_word_before_its_commit_is_caught(tmp_path: Path) -> None:
     points = ("append: before",)
     run = await campaign(tmp_path, 1, kills=3, points=points, crowd=1, mutant="early_word")
