@@ -18,7 +18,9 @@ def test_a_url_and_its_filters_are_one() -> None:
     what = asked.sought
     assert (what.status, what.kind, what.text) == (EventStatus.FAILED, "m.K", "no & way")
     assert what.since == pytest.approx(time() - 3600, abs=60)
-    assert asked.words() == "failed, of m.K, in queue a, created in the last 1h, matching “no & way”"
+    assert (
+        asked.words() == "failed, of m.K, in queue a, created in the last 1h, matching “no & way”"
+    )
 
 
 def test_nonsense_is_left_out() -> None:
