@@ -22,7 +22,7 @@ from .place import Durable
 __all__ = ["check_queue"]
 
 PAGE: Final = 1000  # events that wait, of which the kinds are looked at
-ASKED: Final = 20  # of them, those whose reason to wait is asked for
+ASKED: Final = 20  # due events whose reason to wait is looked up
 GLANCE: Final = 1.0  # seconds between two looks whether anything moves
 LONG: Final = 60.0  # seconds after which somebody should have taken over from a dead worker
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from ..core import Event, Executor, Processor
 from ..drawing.text import one_line, trouble
+from ..engine.factory import executor_class
 from .usage import UsageError
 
 __all__ = ["Target", "add_targets", "executor_for", "load_target", "load_targets"]
@@ -176,9 +177,8 @@ def _check_does_something(text: str, event_type: type[Event]) -> None:
 
 
 def executor_for(*event_types: type[Event]) -> type[Executor]:
-    """Return the executor class that ``Executor.of`` makes of classes of events."""
-    queue = "several" if len(event_types) > 1 else None  # --queue is in its place then
-    return type(Executor.of(*event_types, queue=queue))
+    """Return an executor class for classes of events, as ``Executor.of`` makes it."""
+    return executor_class(Executor, event_types, Processor, None)
 
 
 def _event_type(text: str, executor_type: type[Executor], any_event: bool) -> type[Event]:

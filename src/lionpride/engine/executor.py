@@ -153,7 +153,7 @@ class Executor(Control):
                 f"Executor.of({names}) needs queue=: several event types have no common queue name"
             )
         made: dict[str, Any] = {
-            "processor_config": settings_of(processor_config, settings),
+            "processor_config": settings_of(cls, processor_config, settings),
             "strict_event_type": strict_event_type,
             "name": name,
             "store": store,

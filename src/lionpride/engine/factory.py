@@ -36,20 +36,6 @@ class Settings(TypedDict, total=False):
     fail_unreadable: bool
 
 
-_OTHERS = (
-    "store",
-    "queue",
-    "name",
-    "grace",
-    "permission",
-    "lifespan",
-    "processor",
-    "processor_config",
-    "strict_event_type",
-)
-"""The other keywords of ``Executor.of``, for suggestions."""
-
-
 def checked_types(given: tuple[Any, ...]) -> tuple[type[Event], ...]:
     """Return the event types that were passed to ``Executor.of``.
 
@@ -70,10 +56,13 @@ def checked_types(given: tuple[Any, ...]) -> tuple[type[Event], ...]:
     return tuple(dict.fromkeys(given))
 
 
-def processor_config(own: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+def processor_config(
+    base: type[Executor], own: Mapping[str, Any] | None, settings: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the processor's config from the keywords of ``Executor.of``.
 
     Args:
+        base: ``Executor``, or a subclass.
         own: ``processor_config``, for the settings of a Processor subclass.
         settings: The keywords that ``Settings`` lists.
 
@@ -84,7 +73,8 @@ def processor_config(own: Mapping[str, Any] | None, settings: Mapping[str, Any])
     known = Settings.__annotations__
     for name in settings:
         if name not in known:
-            close = difflib.get_close_matches(name, [*known, *_OTHERS], n=1)
+            keywords = [*known, *inspect.signature(base.of).parameters]
+            close = difflib.get_close_matches(name, keywords, n=1)
             hint = f"did you mean {close[0]}=?" if close else f"it takes {', '.join(known)}"
             raise ConfigurationError(f"Executor.of() has no setting {name!r}: {hint}")
     config = dict(own or {})
