@@ -25,9 +25,9 @@ Running: TypeAlias = tuple[ref["Event"], int]
 RUNNING: Final[ContextVar[Running | None]] = ContextVar("lionpride_attempt", default=None)
 """The event whose code runs, and its attempt number; None outside of an attempt.
 
-The engine sets a new value for each attempt. A task or thread that the code starts keeps the
-value of its own attempt. The reference is weak: timers and connections that the
-code made keep its context variables for as long as they exist.
+The engine sets a new value for each attempt. A task that the code starts keeps the value of its
+own attempt. The reference to the event is weak: timers and connections that the code creates keep
+its context variables for as long as they exist.
 """
 
 

@@ -153,7 +153,7 @@ class Loop(Admission):
         pass_on, cancelling, holds = self._pass_on, worker.task.cancelling, shop.holds
         if counts := observers.counts:
             complete, pass_on = observers.counted(complete, pass_on)
-        context, running = worker.context, RUNNING.set
+        context, set_attempt = worker.context, RUNNING.set
         outcome: Outcome | None = None
         response, kind, code, found, home = None, None, *_NOT_PLAIN
         held: Any = True  # the slot
@@ -180,7 +180,7 @@ class Loop(Admission):
                 if not self._called and self._pending:
                     self._call()
                 worker.claim, own["_began"] = claim, began
-                running((ref(event), attempt))  # `enter`, written out
+                set_attempt((ref(event), attempt))  # `Worker.enter`, written out
                 worker.clean = clean = context.copy()
                 try:
                     response = await code(event)
