@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import errno
 import fcntl
+import gc
 import os
 import sys
 import threading
@@ -60,12 +61,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 PROGRAM = """
-import asyncio, logging, os, resource, sys
+import asyncio, logging, resource, sys
 from stores.exhausted import Desk, Long
 
 url, mode = sys.argv[1:]
 Long.say = lambda text: print(text, flush=True)
-taken, warned = [], asyncio.Event()
+warned = asyncio.Event()
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 class Tell(logging.Handler):
     def emit(self, record):
@@ -74,18 +76,13 @@ class Tell(logging.Handler):
             Long.say("warned")
 
 def take_all():
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
-    try:
-        while True:
-            taken.append(os.open(os.devnull, os.O_RDONLY))
-    except OSError:
-        Long.exhausted = True
+    # Only 0, 1 and 2 are allowed: one that is closed meanwhile does not become free.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    Long.exhausted = True
 
 def release_all():
     Long.exhausted = False
-    while taken:
-        os.close(taken.pop())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 async def main():
     global loop
@@ -203,6 +200,7 @@ def _saying(about: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a half-made socket
 async def test_an_error_that_is_raised_in_the_thread_from_outside_does_not_end_the_heartbeat(
     place: Place,
 ) -> None:
@@ -219,6 +217,7 @@ async def test_an_error_that_is_raised_in_the_thread_from_outside_does_not_end_t
     await later(place, "w")
     await later(place, "w")
     await store.close()
+    gc.collect()  # what the error left open is found here and not in another test
 
 
 async def test_a_worker_whose_heartbeat_hangs_claims_nothing_until_it_beats_again(

@@ -205,10 +205,10 @@ class Pulse:
         try:
             work()
         except BaseException as error:
-            if not self._fails:
+            failed_before, self._fails = self._fails, True
+            if not failed_before:
                 said = str(error) or type(error).__name__
                 logger.warning("%s: leases could not be renewed: %s", self._place, said)
-            self._fails = True
 
     def _renew(self, beat: Beat) -> None:
         at = beat(lambda: tuple(self._workers), self._said())
