@@ -13,7 +13,6 @@ from stores.postgres.wire import Wire, is_not_alone, wire_to
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import ExistsError
-from lionpride.stores.postgres.news import INTERVAL
 from tools.postgres_server import Server
 
 pytestmark = pytest.mark.guard(60)
@@ -146,16 +145,11 @@ async def test_a_step_whose_answer_is_lost_is_done_once(
     assert max(Errand.runs.values()) == 1
 
 
-async def rest() -> None:
-    """As long as it takes until others are told at once again."""
-    await asyncio.sleep(3 * INTERVAL)
-
-
 @pytest.mark.promise("postgres-server-crash")
-async def test_what_was_appended_is_on_the_disk_though_others_are_told_before_it_is(
+async def test_an_event_whose_append_has_returned_survives_a_crash_of_the_server(
     server: Server,
 ) -> None:
-    """With no worker, whose claim would have it written too."""
+    """No worker is running, so no later commit writes the event to the disk."""
     store = f"{server.url}&lionpride_schema={next(schemas)}"
     executor = Errands(store=store)
     try:
@@ -164,38 +158,29 @@ async def test_what_was_appended_is_on_the_disk_though_others_are_told_before_it
             await asyncio.to_thread(server.stop, "immediate")
             await asyncio.to_thread(server.start)
             assert (await executor.store.counts())[EventStatus.PENDING] == n
-            await rest()
     finally:
         await executor.store.close()
 
 
-@pytest.mark.parametrize(
-    "statement", [r"pg_notify\(\$8", r"SET pending = pending WHERE"], ids=["told", "on the disk"]
-)
-async def test_an_append_that_tells_of_itself_is_done_once_if_an_answer_is_lost(
-    statement: str, server: Server
+async def test_an_event_is_appended_once_if_the_answer_to_its_notification_is_lost(
+    server: Server,
 ) -> None:
     async with wire_to(server.url) as wire, running(wire.url, lease=1.0) as executor:
         await executor.append(Errand(number=0))
         await executor.join()
-        await rest()
-        wire.lose(statement)
+        wire.lose(r"pg_notify\(\$1")
         await executor.append(Errand(number=1))
         await expect(executor, 2)
-        assert wire.lost == 1
+        while not wire.lost:
+            await asyncio.sleep(0.01)
     assert max(Errand.runs.values()) == 1
-
-
-ON_DISK = r"SET pending = pending WHERE"
-"""The second commit of an append that tells of itself: the first need not be on the disk."""
 
 
 @asynccontextmanager
 async def held_up(wire: Wire, executor: Errands, *errands: Errand) -> AsyncIterator[Any]:
-    """Appends that others see, and that may not be on the disk yet; gives what comes of them."""
+    """Append events whose commit is done and whose answer is held up until the end of the block."""
     await executor.append(Errand(number=0))
-    await rest()
-    wire.hold(ON_DISK)
+    wire.hold_answer(r'INSERT INTO "\w+"\."event"')
     appends = asyncio.gather(*(executor.append(one) for one in errands), return_exceptions=True)
     await wire.held.wait()
     yield appends
@@ -250,42 +235,12 @@ async def test_a_repeat_of_an_append_that_was_cancelled_under_way_answers_the_sa
             await executor.store.close()
 
 
-async def cancel_who_waits(connection: Any) -> None:
-    """Cancel the statement of the library that waits for a lock."""
-    while not await connection.fetchval(
-        "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity "
-        "WHERE application_name = 'lionpride' AND wait_event_type = 'Lock'"
-    ):
-        await asyncio.sleep(0.01)
-
-
-@pytest.mark.parametrize(
-    ("n", "patience"), [(1, 10.0), (3, 10.0), (3, 0.001)], ids=["one", "some", "some, impatient"]
-)
-async def test_a_statement_that_is_cancelled_once_others_were_told_leaves_no_append_in_doubt(
-    n: int, patience: float, server: Server
+async def test_an_append_that_returns_after_another_process_has_run_its_event_learns_of_that(
+    server: Server,
 ) -> None:
-    schema, errands = next(schemas), [Errand(number=number) for number in range(1, n + 1)]
-    hog = await asyncpg.connect(server.url)
-    async with wire_to(server.url) as wire:
-        store = f"{wire.url}&lionpride_schema={schema}&lionpride_patience={patience}"
-        executor = Errands(store=store)
-        try:
-            async with held_up(wire, executor, *errands) as appends:
-                async with hog.transaction():
-                    await hog.execute(f"SELECT * FROM {schema}.tally FOR UPDATE")
-                    wire.let_go()
-                    await cancel_who_waits(hog)
-                assert await appends == errands
-            assert (await executor.store.counts())[EventStatus.PENDING] == 1 + n
-        finally:
-            await hog.close()
-            await executor.store.close()
-
-
-async def test_what_others_have_run_before_its_append_returns_is_heard_of(server: Server) -> None:
     schema = f"&lionpride_schema={next(schemas)}"
-    async with wire_to(server.url) as wire, Errands(store=server.url + schema) as worker:
+    polling = f"{server.url}{schema}&lionpride_listen=off&lionpride_poll=0.05"
+    async with wire_to(server.url) as wire, Errands(store=polling) as worker:
         executor = Errands(store=wire.url + schema)
         try:
             errands = [Errand(number=number) for number in range(1, 4)]

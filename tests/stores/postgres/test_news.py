@@ -159,23 +159,6 @@ def test_another_loop_is_told_of_as_well() -> None:
 
 
 @pytest.mark.virtual
-async def test_what_a_transaction_tells_of_itself_counts_as_told() -> None:
-    wire = Wire()
-    herald = Herald(wire.send, "channel")
-    herald.mark = "me"
-    began = asyncio.get_running_loop().time()
-    assert herald.speak(READY) == ("channel", f"me/{READY}")
-    assert herald.speak(READY) is None, "it was told just now"
-    herald.tell(READY)
-    await asyncio.sleep(1.0)
-    ((at, said),) = wire.sent
-    assert at - began == pytest.approx(INTERVAL)
-    assert said == f"me/{READY}"
-    assert herald.speak(ENDED) == ("channel", f"me/{ENDED}")
-    await herald.stop()
-
-
-@pytest.mark.virtual
 async def test_the_last_ending_is_told_as_soon_as_nothing_follows() -> None:
     wire = Wire()
     herald = Herald(wire.send, "channel")

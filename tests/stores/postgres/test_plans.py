@@ -71,8 +71,6 @@ PLAIN = (NEXT, "event_pkey", "tally_pkey")
 ALL = (*PLAIN, "lease_pkey")
 HOT = {
     "append": Hot(entering._ENTER, ("tally_pkey",)),
-    "append that is told of": Hot(entering._ENTER_TELLING, ("tally_pkey",)),
-    "have it on the disk": Hot(entering._SYNC, ("tally_pkey",)),
     "claim": Hot(claiming.statement(False, False, False, False, False), PLAIN),
     "claim that puts on record": Hot(claiming.statement(False, False, False, False, True), ALL),
     "claim of a round": Hot(claiming.statement(True, True, False, False, True), ALL),

@@ -31,7 +31,7 @@ class Wire:
     Attributes:
         url: Where clients find it.
         lost: How many answers were lost.
-        held: Set when a statement is held up.
+        held: Set when a statement or an answer is held up.
         cut_off: Set when a connection was cut by ``cut``.
     """
 
@@ -45,6 +45,7 @@ class Wire:
         self._cuts_commit = False
         self.cut_off = asyncio.Event()
         self._holds: re.Pattern[bytes] | None = None
+        self._keeps: re.Pattern[bytes] | None = None
         self.held = asyncio.Event()
         self._let_go = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -53,6 +54,12 @@ class Wire:
     def hold(self, statement: str) -> None:
         """Hold up the next statement in whose text this pattern is found, until ``let_go``."""
         self._holds = re.compile(statement.encode())
+        self.held.clear()
+        self._let_go.clear()
+
+    def hold_answer(self, statement: str) -> None:
+        """Hold up the next answer to a statement that matches this pattern, until ``let_go``."""
+        self._keeps = re.compile(statement.encode())
         self.held.clear()
         self._let_go.clear()
 
@@ -104,8 +111,8 @@ class Wire:
             back.close()
             return
         texts: dict[bytes, bytes] = {}  # of prepared statements, by name
-        cut, at_commit = asyncio.Event(), False
-        told = asyncio.create_task(self._answer(server, back, cut))
+        cut, keep, at_commit = asyncio.Event(), asyncio.Event(), False
+        told = asyncio.create_task(self._answer(server, back, cut, keep))
         self._clients.add(back)
         try:
             while data := await client.read(1 << 16):
@@ -118,6 +125,9 @@ class Wire:
                     if self._pattern is not None and self._pattern.search(texts.get(name, b"")):
                         self._pattern = None
                         cut.set()
+                    if self._keeps is not None and self._keeps.search(texts.get(name, b"")):
+                        self._keeps = None
+                        keep.set()
                     if self._holds is not None and self._holds.search(texts.get(name, b"")):
                         self._holds = None
                         self.held.set()
@@ -139,10 +149,18 @@ class Wire:
                 await to.wait_closed()
 
     async def _answer(
-        self, server: asyncio.StreamReader, back: asyncio.StreamWriter, cut: asyncio.Event
+        self,
+        server: asyncio.StreamReader,
+        back: asyncio.StreamWriter,
+        cut: asyncio.Event,
+        keep: asyncio.Event,
     ) -> None:
         try:
             while data := await server.read(1 << 16):
+                if keep.is_set():
+                    keep.clear()
+                    self.held.set()
+                    await self._let_go.wait()
                 if cut.is_set():
                     self.lost += 1
                     back.transport.abort()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from asyncpg.pgproto.pgproto import UUID
 
-from ...errors import ExistsError, QueueFullError, StoreError
+from ...errors import ExistsError, QueueFullError
 from ..intake import check_room
 from ..sql import appending
 from ..sql.appending import Appending
@@ -18,14 +18,13 @@ from ..sql.sizes import pieces_of
 from .link import Db
 from .placing import finish, let_wait
 from .reading import standing
-from .speaking import is_full, lost
 
 __all__ = ("Append", "Enter", "enter", "exists")
 
 PIECE: Final = 2_000
 """Events that one statement takes in."""
 
-_ENTERING: Final = """
+_ENTER: Final = """
 WITH new AS (
     INSERT INTO {event} (id, queue, kind, payload, created, priority)
     SELECT id, $1, kind, payload, created, priority
@@ -41,16 +40,8 @@ WITH new AS (
     UPDATE {tally} SET pending = pending + (SELECT count(*) FROM new)
     WHERE queue = $1 AND shard = $2
 )
-SELECT array_agg(number ORDER BY number){and_tell} FROM new
+SELECT array_agg(number ORDER BY number) FROM new
 """
-_ENTER: Final = _ENTERING.replace("{and_tell}", "")
-_ENTER_TELLING: Final = _ENTERING.replace(
-    "{and_tell}", ", pg_notify($8, $9), set_config('synchronous_commit', 'off', true)"
-)
-"""The transaction is over before it is on the disk: it takes a lock of the whole server for
-``NOTIFY``, and would keep it for as long as the disk takes."""
-_SYNC: Final = "UPDATE {tally} SET pending = pending WHERE queue = $1 AND shard = $2"
-"""Changes nothing; its commit has all on the disk that was committed before."""
 
 _NUMBERS: Final = """
 SELECT array_agg(nextval(pg_get_serial_sequence($1, 'number'))) FROM generate_series(1, $2)
@@ -96,50 +87,24 @@ def _columns(fresh: Sequence[Fresh]) -> list[Any]:
 
 
 async def enter(
-    db: Db,
-    fresh: Sequence[Fresh],
-    limits: Sequence[int | None],
-    notice: tuple[str, str] | None = None,
-    seen: Callable[[], object] = lambda: None,
+    db: Db, fresh: Sequence[Fresh], limits: Sequence[int | None]
 ) -> list[int | Exception]:
-    """Take in events with nothing on record; of each its number, or why it was not taken in.
+    """Append new events; return the number of each, or the reason why it was refused.
 
     Args:
         db: The tables.
         fresh: The events.
-        limits: For each, how many may wait afterwards; None for any number.
-        notice: A channel, and what others are told there: so early that the events need not be
-            on the disk yet. Who claims one has it there, since commits are written in order.
-        seen: Called when the events can be claimed, after such a notice.
+        limits: The queue limit of each: the maximum number of pending events after the append, or
+            None.
     """
-    if notice is not None:
-        try:
-            return await _enter(db, fresh, limits, notice, seen)
-        except Exception as error:
-            if not is_full(error):
-                raise
-    return await _enter(db, fresh, limits, None, seen)  # the notification is a hint
-
-
-async def _enter(
-    db: Db,
-    fresh: Sequence[Fresh],
-    limits: Sequence[int | None],
-    notice: tuple[str, str] | None,
-    seen: Callable[[], object],
-) -> list[int | Exception]:
-    """Take in events in one transaction; the arguments are those of ``enter``."""
     wanted, refused = fresh, dict[int, Exception]()
     if any(limit is not None for limit in limits):
         async with db.transaction():
             refused = await _beyond(db, fresh, limits)
             wanted = [one for at, one in enumerate(fresh) if at not in refused]
-            numbers = await _insert_all(db, wanted, notice)
+            numbers = await _insert_all(db, wanted)
     else:
-        numbers = await _insert_all(db, fresh, notice)
-    if notice is not None and wanted:
-        seen()
-        await _secure(db)
+        numbers = await _insert_all(db, fresh)
     answers: list[int | Exception] = list(numbers)
     if len(numbers) < len(wanted):
         answers = await _some(db, wanted, db.queue, set(numbers))
@@ -148,13 +113,11 @@ async def _enter(
     return answers
 
 
-async def _insert_all(db: Db, fresh: Sequence[Fresh], notice: tuple[str, str] | None) -> list[int]:
-    """Insert events with nothing on record; the numbers of those whose ids were not known."""
+async def _insert_all(db: Db, fresh: Sequence[Fresh]) -> list[int]:
+    """Insert new events; return the numbers of those whose ids were unknown."""
     if not fresh:
         return []
-    statement = _ENTER if notice is None else _ENTER_TELLING
-    bound = db.queue, db.shard, *_columns(fresh), *(notice or ())
-    numbers: list[int] | None = await db.value(statement, *bound)
+    numbers: list[int] | None = await db.value(_ENTER, db.queue, db.shard, *_columns(fresh))
     return numbers or []
 
 
@@ -181,26 +144,6 @@ async def _beyond(
             known.add(one[0])
             waiting += 1
     return refused
-
-
-async def _secure(db: Db) -> None:
-    """Have on the disk what has been taken in.
-
-    Raises:
-        StoreError: if it cannot be had there: to be tried again as if no answer had come.
-    """
-    try:
-        await on_disk(db)
-    except Exception as error:
-        if lost(error):
-            raise
-        text = f"events were appended, but it is unknown whether they are on disk: {error}"
-        raise StoreError(text, retryable=True, cause=error) from error
-
-
-async def on_disk(db: Db) -> None:
-    """Have on the disk what has been read: others may have told of it before it is there."""
-    await db.run(_SYNC, db.queue, db.shard)
 
 
 async def _some(db: Db, fresh: Sequence[Fresh], queue: int, new: set[int]) -> list[int | Exception]:
@@ -265,7 +208,6 @@ class Enter:
             # The server may have committed an earlier try only now: this one waited for that.
             if db.again and (taken := await _same(db, db.queue, self.fresh)):
                 return taken
-            await on_disk(db)  # who hears that it is known, counts on it
             raise
 
     async def _all(self, db: Db) -> list[int]:
@@ -306,10 +248,7 @@ class Append(Appending):
                 async with db.transaction():
                     return await self._all(db)
             except _Overtaken:
-                continue  # somebody has taken one of them in meanwhile: look again
-            except ExistsError:
-                await on_disk(db)  # who hears that it is known, counts on it
-                raise
+                continue  # another process has appended one of them meanwhile: look again
 
     async def _all(self, db: Db) -> list[tuple[int, bool]]:
         queue = db.queue
@@ -332,8 +271,6 @@ class Append(Appending):
         if self.room is not None:
             check_room(await db.value(_WAITING, queue), len(fresh), self.room)
         self.check_held(number for number, *_ in known.values())
-        if not fresh:
-            await on_disk(db)  # with the commit
         new: dict[bytes, int] = {}
         places = list(fresh.values())
         for piece in pieces_of(places, lambda place: place.payload, PIECE):

@@ -35,6 +35,12 @@ _AGAIN: Final = 1.0
 """Seconds until a lost listener tries anew, at first; then longer."""
 _LATEST: Final = 30.0
 
+_NOTIFY: Final = "SELECT pg_notify($1, $2), set_config('synchronous_commit', 'off', true)"
+"""Notifies without a wait for the disk: the commit holds a lock of the whole server until its end.
+
+The notification changes no rows, and what it is about has been committed before.
+"""
+
 logger = logging.getLogger("lionpride")
 
 
@@ -78,22 +84,11 @@ class Herald:
         if news != ENDED:
             self._hurry.set()
 
-    def _begin(self, rest: float = 0.0) -> None:
+    def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         self._hurry = asyncio.Event()  # of this loop, which may have another time than the last
         self._next = min(self._next, loop.time() + 2 * STEADY)
-        self._task = loop.create_task(self._run(rest))
-
-    def speak(self, news: str) -> tuple[str, str] | None:
-        """What a transaction has to notify that tells these news itself: channel and payload.
-
-        Returns:
-            None if others were told something just now: then `tell` them, once it is committed.
-        """
-        if self._task is not None:
-            return None
-        self._begin(INTERVAL)
-        return self._channel, f"{self.mark}/{news}"
+        self._task = loop.create_task(self._run())
 
     def expect(self, *, more: bool) -> None:
         """Say whether endings will follow one another for now."""
@@ -105,11 +100,9 @@ class Herald:
         """Another process has told all of endings."""
         self._next = asyncio.get_running_loop().time() + STEADY * (1.0 + random())  # noqa: S311
 
-    async def _run(self, rest: float) -> None:
+    async def _run(self) -> None:
         time = asyncio.get_running_loop().time
         try:
-            if rest:
-                await asyncio.sleep(rest)
             while self._news:
                 if self._more_follow and self._has_told:
                     await self._rest()
@@ -137,7 +130,7 @@ class Herald:
                     await self._hurry.wait()
 
     async def _notify(self, payload: str, db: Db) -> None:
-        await db.run("SELECT pg_notify($1, $2)", self._channel, payload)
+        await db.run(_NOTIFY, self._channel, payload)
 
     async def leave(self) -> None:
         """Return when all is told, or when that takes more than a moment."""

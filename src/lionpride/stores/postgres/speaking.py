@@ -9,7 +9,7 @@ import asyncpg
 
 from ...errors import StoreError
 
-__all__ = ("ANEW", "LOST", "explained", "is_full", "is_read_only", "is_tls_refused", "lost")
+__all__ = ("ANEW", "LOST", "explained", "is_read_only", "is_tls_refused", "lost")
 
 LOST: Final[tuple[type[BaseException], ...]] = (
     OSError,  # it cannot be reached; TimeoutError is one too
@@ -51,11 +51,6 @@ def lost(error: BaseException) -> bool:
 def is_read_only(error: BaseException) -> bool:
     """Return True if the server refused to write: it is a standby by now, or fenced off."""
     return isinstance(error, asyncpg.ReadOnlySQLTransactionError)
-
-
-def is_full(error: BaseException) -> bool:
-    """Return True if the server may have no space for a notification, and rolled back for that."""
-    return isinstance(error, asyncpg.ProgramLimitExceededError)
 
 
 def is_tls_refused(error: BaseException) -> bool:

@@ -25,9 +25,6 @@ from .publishing import Publishing
 
 __all__ = ("TakingIn",)
 
-FEW: Final = 10
-"""Events of one statement that others are told of in its own transaction, if it is quiet."""
-
 HINTS: Final = (0.02, 0.2, 1.0)
 """Seconds after an append in another's transaction at which workers are told to look."""
 
@@ -223,13 +220,9 @@ class TakingIn(Publishing):
                 await self._enter_some([one], again)
             return
         columns, limits = [one[1] for one in entries], [one[3] for one in entries]
-        notice = self._herald.speak(READY) if len(entries) <= FEW else None
-        seen = self._bells.ring_ready  # a claim finds it, and waits until it is noted here
         numbers: Sequence[int | Exception]
         try:
-            numbers = await opened.entering.run(
-                lambda db: enter(db, columns, limits, notice, seen), again=again
-            )
+            numbers = await opened.entering.run(lambda db: enter(db, columns, limits), again=again)
         except Exception as error:
             if len(entries) > 1:  # which of them it was, shows when each is taken for itself
                 unsure = again or (isinstance(error, StoreError) and error.retryable)
@@ -238,8 +231,7 @@ class TakingIn(Publishing):
                 return
             numbers = [error]
         self._holding.entered(entries, Entered(numbers))
-        if notice is None:
-            self._herald.tell(READY)
+        self._herald.tell(READY)
         for one, number in zip(entries, numbers, strict=True):
             if not one[2].done():
                 if isinstance(number, int):
