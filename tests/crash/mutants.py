@@ -6,7 +6,7 @@ from typing import Any
 
 from crash.deeds import Deed, Doer
 
-from lionpride.stores.postgres import claiming, completing, settling, sweeping
+from lionpride.stores.postgres import completing, settling, sweeping
 from lionpride.stores.sql.local import Local
 from lionpride.stores.sql.pulse import Pulse
 from lionpride.stores.sqlite import opened, steps
@@ -24,7 +24,6 @@ def guard_by_id() -> None:
 
     settling._SETTLE = spoilt(settling._SETTLE)  # type: ignore[misc]
     completing._COMPLETE = spoilt(completing._COMPLETE)  # type: ignore[misc]
-    claiming.parts = lambda *how: spoilt(completing.parts(*how))  # type: ignore[attr-defined]
     end_leases_of = Rows.end_leases_of
 
     def of_today(self: Rows, number: int, attempt: int) -> int:

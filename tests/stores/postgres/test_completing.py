@@ -1,4 +1,4 @@
-"""Completions that a claim takes along: one commit of two, and neither keeps up the other."""
+"""Completions have a connection of their own: neither they nor claims wait for the other."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ import pytest
 from stores.asking import ENDINGS, claim, end, put, settle
 from stores.homes import Home
 from stores.makers import QUEUE, Job
-from stores.postgres.wire import cancel_who_waits_for, is_not_alone, wire_to
+from stores.postgres.wire import cancel_who_waits_for, wire_to
 
 from lionpride.errors import StoreError
 from lionpride.model.execution import EventStatus
@@ -28,11 +28,10 @@ def home() -> Home:
 async def at_work(
     home: Home, url: str | None = None, **how: float
 ) -> AsyncIterator[tuple[PostgresStore, asyncpg.Connection]]:
-    """A store that is not the only one, and somebody else's connection."""
+    """A store, and a connection of another program."""
     store = PostgresStore(url or home.url, QUEUE, schema=home.schema, **how)
     connection: asyncpg.Connection = await asyncpg.connect(home.url)
     try:
-        await is_not_alone(store, connection)
         yield store, connection
     finally:
         await connection.close()
@@ -50,32 +49,11 @@ def complete(store: PostgresStore, *claims: Claim) -> None:
         store.complete_soon(event, attempt, "done", 0.1)
 
 
-async def writers(connection: asyncpg.Connection, home: Home) -> list[asyncpg.Record]:
-    """The transactions that have written what is leased, and what has finished."""
-    return await connection.fetch(
-        f"SELECT xmin::text FROM {home.schema}.lease UNION "
-        f"SELECT xmin::text FROM {home.schema}.finished"
-    )
-
-
-async def test_a_claim_and_the_completions_before_it_are_one_transaction(home: Home) -> None:
-    async with at_work(home) as (store, beside):
-        jobs, claims = await started(store, 2, 2)
-        complete(store, *claims)
-        assert len(await claim(store, 2, start=True)) == 2
-        assert [job.status for job in jobs] == [S.COMPLETED] * 2 + [S.PROCESSING] * 2
-        assert [job.response for job in jobs[:2]] == ["done", "done"]
-        assert len(await writers(beside, home)) == 1
-        counts = await store.counts()
-        assert (counts[S.COMPLETED], counts[S.PROCESSING], counts[S.PENDING]) == (2, 2, 0)
-
-
 @pytest.mark.parametrize("responses", [("one", "two", "one"), ("one", "one", "one")])
-@pytest.mark.parametrize("is_along", [True, False])
-async def test_each_has_its_own_attempt_and_its_own_response(
-    home: Home, responses: tuple[str, str, str], is_along: bool
+async def test_completions_of_one_statement_keep_their_own_attempts_and_responses(
+    home: Home, responses: tuple[str, str, str]
 ) -> None:
-    """What is the same in all goes to the server once."""
+    """A value that is the same in all of them is sent to the server once."""
     async with at_work(home) as (store, _):
         jobs = await put(store, 1.0)
         await store.requeue([(await end(store, S.FAILED))[0]])
@@ -84,8 +62,6 @@ async def test_each_has_its_own_attempt_and_its_own_response(
         assert [attempt for _, attempt in claims] == [2, 1, 1]
         for (event, attempt), response in zip(claims, responses, strict=True):
             store.complete_soon(event, attempt, response, attempt / 10)
-        if is_along:
-            await claim(store, 1, start=True)
         await store.settled()
         records = await store.get([job.id for job in jobs[:3]])
         executions = [each.payload["execution"] for each in records if each is not None]
@@ -128,45 +104,35 @@ async def test_settled_raises_if_one_of_several_statements_has_failed(
         await store.close()
 
 
-async def test_who_is_alone_has_the_server_do_both_at_once(home: Home) -> None:
-    store = PostgresStore(home.url, QUEUE, schema=home.schema)
-    connection: asyncpg.Connection = await asyncpg.connect(home.url)
-    try:
-        _, claims = await started(store, 2, 2)
-        complete(store, *claims)
-        await claim(store, 2, start=True)
-        await store.settled()
-        assert len(await writers(connection, home)) == 2
-    finally:
-        await connection.close()
-        await store.close()
-
-
-async def test_of_what_goes_along_that_whose_claim_was_lost_is_not_on_record(
+async def test_a_completion_without_a_valid_lease_is_not_recorded_and_the_others_are(
     home: Home,
 ) -> None:
     async with at_work(home) as (store, beside):
-        (lost, held, waits), claims = await started(store, 2, 1)
+        (lost, held), claims = await started(store, 2, 0)
         await beside.execute(f"UPDATE {home.schema}.lease SET attempt = 2 WHERE priority = 0")
         complete(store, *claims)
-        ((next_one, _),) = await claim(store, 2, start=True)
-        assert next_one is waits
+        await store.settled()
         assert held.status is S.COMPLETED
         assert lost.status is S.PROCESSING
-        assert lost.execution.attempt == 2, "somebody else is at it"
+        assert lost.execution.attempt == 2, "another worker runs it"
         assert (await store.counts())[S.COMPLETED] == 1
 
 
-async def test_what_keeps_completions_up_keeps_up_no_claim(home: Home) -> None:
+async def test_claims_go_on_while_completions_wait_and_fail_and_those_are_recorded_later(
+    home: Home,
+) -> None:
     async with at_work(home) as (store, beside):
         jobs, claims = await started(store, 1, 2)
         async with beside.transaction():
             await beside.execute(f"LOCK TABLE {home.schema}.finished IN EXCLUSIVE MODE")
             complete(store, *claims)
-            claiming = asyncio.create_task(claim(store, 1, start=True))
+            while not await beside.fetchval(WAITS, f"{home.schema}.finished"):
+                await asyncio.sleep(0.01)
+            ((second, _),) = await claim(store, 1, start=True)
+            assert second is jobs[1], "a claim does not wait for the completion"
             await cancel_who_waits_for(beside, f"{home.schema}.finished")
-            ((second, _),) = await claiming
-            assert second is jobs[1]
+            ((third, _),) = await claim(store, 1, start=True)
+            assert third is jobs[2]
             assert jobs[0].status is S.PROCESSING, "it is not on record yet"
             ended = asyncio.Event()
             store.on_ended(jobs[0], ended.set)
@@ -175,75 +141,63 @@ async def test_what_keeps_completions_up_keeps_up_no_claim(home: Home) -> None:
         assert (await store.counts())[S.COMPLETED] == 1
 
 
-async def test_a_claim_that_takes_along_what_completed_may_bring_what_stands_otherwise_here(
+WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::regclass"
+
+
+async def test_a_claim_may_return_an_event_that_this_process_shows_as_finished(
     home: Home,
 ) -> None:
-    """It waits then for what is on its way in the lane that it has borrowed from."""
+    """The claim waits until the completions that are under way are noted."""
     async with at_work(home) as (store, _):
         other = PostgresStore(home.url, QUEUE, schema=home.schema)
         try:
             (_, failed), claims = await started(store, 2, 0)
             assert await settle(store, claims[1], ENDINGS[S.FAILED]) is Settled.APPLIED
             await other.requeue([failed.id])
-            assert failed.status is S.FAILED, "nobody has told this process"
+            assert failed.status is S.FAILED, "nothing has told this process"
             complete(store, claims[0])
             ((again, attempt),) = await claim(store, 1, start=True)
             assert (again, attempt) == (failed, 2)
+            await store.settled()
             assert claims[0][0].status is S.COMPLETED
         finally:
             await other.close()
 
 
 AT_ONCE = 0.001
-"""Patience, in seconds: what is lost once is not tried again."""
+"""Patience in seconds: a step whose answer is lost fails."""
 
 
-async def test_what_became_of_a_lost_claim_keeps_no_claim_up_if_it_cannot_be_had(
+async def test_a_completion_is_recorded_though_the_state_of_a_lost_one_cannot_be_read(
     home: Home,
 ) -> None:
     async with wire_to(home.url) as wire, at_work(home, wire.url, patience=AT_ONCE) as both:
         store, beside = both
-        (lost, held, waits), claims = await started(store, 2, 1)
+        (lost, held), claims = await started(store, 2, 0)
         await beside.execute(f"UPDATE {home.schema}.lease SET attempt = 2 WHERE priority = 0")
-        complete(store, *claims)
         wire.lose("SELECT number, status, ended")
-        ((next_one, _),) = await claim(store, 1, start=True)
+        seen, done = asyncio.Event(), asyncio.Event()
+        store.on_ended(held, done.set)
+        complete(store, *claims)
+        await done.wait()
         assert wire.lost == 1
-        assert next_one is waits
         assert held.status is S.COMPLETED
-        seen = asyncio.Event()
         store.on_ended(lost, seen.set)
         await seen.wait()
-        assert lost.execution.attempt == 2, "somebody else is at it"
+        assert lost.execution.attempt == 2, "another worker runs it"
 
 
-async def test_what_fails_of_a_claim_afterwards_leaves_on_record_what_it_took_along(
-    home: Home,
-) -> None:
-    async with wire_to(home.url) as wire, at_work(home, wire.url, patience=AT_ONCE) as both:
-        store, beside = both
-        jobs, claims = await started(store, 1, 1)
-        await beside.execute(f"UPDATE {home.schema}.ready SET due = 1")
-        complete(store, *claims)
-        wire.lose("SET due = 0 WHERE")
-        ((next_one, _),) = await claim(store, 1, start=True)
-        assert wire.lost == 1
-        assert next_one is jobs[1]
-        assert jobs[0].status is S.COMPLETED, "there is nothing to be tried again"
-
-
-async def test_what_is_on_record_though_nobody_was_told_is_shown_as_it_was_said(
+async def test_a_completion_on_record_whose_answer_was_lost_keeps_its_response(
     home: Home,
 ) -> None:
     async with wire_to(home.url) as wire, at_work(home, wire.url, patience=AT_ONCE) as (store, _):
-        (first, *_), claims = await started(store, 1, 2)
+        (first,), claims = await started(store, 1, 0)
         ended = asyncio.Event()
         store.on_ended(first, ended.set)
         response = {"what": {"a", "set"}}
         store.complete_soon(*claims[0], response, 0.1)
-        wire.lose(r'(?s)INSERT INTO "\w+"\."lease".*INSERT INTO "\w+"\."finished"')
-        await claim(store, 1, start=True)
-        assert wire.lost == 1
+        wire.lose(r'INSERT INTO "\w+"\."finished"')
         await ended.wait()
+        assert wire.lost == 1
         assert first.status is S.COMPLETED
-        assert first.response is response, "not what is read from the record"
+        assert first.response is response, "the object itself, not what is read from the row"

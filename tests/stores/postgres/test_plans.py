@@ -68,14 +68,12 @@ class Hot:
 
 NEXT = "ready_next"
 PLAIN = (NEXT, "event_pkey", "tally_pkey")
-ALL = (*PLAIN, "lease_pkey")
 HOT = {
     "append": Hot(entering._ENTER, ("tally_pkey",)),
-    "claim": Hot(claiming.statement(False, False, False, False, False), PLAIN),
-    "claim that puts on record": Hot(claiming.statement(False, False, False, False, True), ALL),
-    "claim of a round": Hot(claiming.statement(True, True, False, False, True), ALL),
-    "claim with the denied": Hot(claiming.statement(True, True, True, False, True), ALL),
-    "claim without some kinds": Hot(claiming.statement(False, False, False, True, True), ALL),
+    "claim": Hot(claiming.statement(False, False, False, False), PLAIN),
+    "claim of a round": Hot(claiming.statement(True, True, False, False), PLAIN),
+    "claim with the denied": Hot(claiming.statement(True, True, True, False), PLAIN),
+    "claim without some kinds": Hot(claiming.statement(False, False, False, True), PLAIN),
     "claim under limits": Hot(rationing._TAKE, (NEXT, "ready_later")),
     "who is in the line of a limit": Hot(
         f"{rationing._line(False)} LIMIT 100", (NEXT, "event_pkey")

@@ -15,8 +15,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
-from lionpride.stores.postgres import PostgresStore
-
 SOCKET = ".s.PGSQL.5432"
 PARSE = re.compile(rb"P....(__asyncpg_\w+__)\0([^\0]*)\0", re.DOTALL)
 BIND = re.compile(rb"B....\0(__asyncpg_\w+__)\0", re.DOTALL)
@@ -178,20 +176,6 @@ class Wire:
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._folder.cleanup()
-
-
-OTHER = """
-INSERT INTO {schema}.worker (name, queue, machine, host, pid, born, began, seen, until)
-SELECT 'other ' || n, number, 'other', 'other', n, '', 0, 0, 1e12
-FROM {schema}.queue, generate_series(1, 2) n
-"""
-
-
-async def is_not_alone(store: PostgresStore, connection: asyncpg.Connection) -> None:
-    """Have a store know that there are two workers, though it has none itself."""
-    await store.sweep()  # there is a queue then
-    await connection.execute(OTHER.format(schema=store.names.schema))
-    await store.sweep()
 
 
 async def cancel_who_waits_for(connection: asyncpg.Connection, table: str) -> None:

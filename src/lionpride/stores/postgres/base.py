@@ -111,7 +111,6 @@ class Base(Local):
                     enter=self._enter_all,
                     settle=self._settle_all,
                     claim=self._claim_one,
-                    give_way=self._give_way,
                 ),
                 connections=self._connections,
                 where=self.place,
@@ -190,10 +189,6 @@ class Base(Local):
 
     async def _claim_one(self, some: Sequence[Asked]) -> bool:
         """Claim, or take another step of those that go before the next claim."""
-        raise NotImplementedError
-
-    async def _give_way(self, waiting: Sequence[Exit | Asked]) -> None:
-        """Let a claim take along what has completed."""
         raise NotImplementedError
 
     # -- noting ------------------------------------------------------------------------------

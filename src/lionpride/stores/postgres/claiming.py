@@ -1,4 +1,4 @@
-"""Claims: what is ready first gets a lease; the same statement puts on record what has ended."""
+"""The claim: the first events that are ready get a lease, in one statement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 
 from ..clock import boot_time
 from ..sql.forms import NEW, STATE, Kept, Untried, Waits
-from .completing import ARGUMENTS, Completing, parts
 from .expiring import Expire, Expired
 from .link import Db
 
@@ -156,9 +155,6 @@ class Claim:
         met: More of them that were met.
         whole: Whether to bring what never changes of each event along.
         expire: Ends what was not started in time.
-        along: What is to be put on record with it; None: nothing.
-        ending: The time of that; None: the server's.
-        applied: Of each of them, once it is known, whether its claim held.
         asked: A time of ``boot_time()`` before the time from which the leases count.
     """
 
@@ -173,9 +169,6 @@ class Claim:
     whole: bool
     expire: Expire
     met: set[str] = field(default_factory=set)
-    along: Completing | None = None
-    ending: float | None = None
-    applied: Sequence[bool] = ()
     asked: float = 0.0
 
     async def __call__(self, db: Db) -> Claimed:
@@ -200,11 +193,8 @@ class Claim:
 
     async def _take(self, db: Db, queue: int) -> tuple[Gate, list[Any]]:
         has = self.until is not None, bool(self.skip), self.denied, bool(self.missing)
-        along = None if self.applied else self.along  # it is done once
         bound: list[Any] = [db.now, queue, db.shard, self.n, self.worker, self.start, self.length]
         bound.append(self.whole)
-        if along is not None:
-            bound += self.ending, *along.arguments
         if self.until is not None:
             bound.append(self.until)
         if self.skip:
@@ -212,11 +202,8 @@ class Claim:
         if self.missing:
             bound.append(list(self.missing))
         self.asked = boot_time()
-        found = await db.rows(statement(*has, along is not None), *bound)
-        *gate, gone = found[0][7]
-        if along is not None:
-            self.applied = await along.applied(db, gone)
-        return Gate._make(gate), [] if found[0][0] is None else found
+        found = await db.rows(statement(*has), *bound)
+        return Gate._make(found[0][7]), [] if found[0][0] is None else found
 
 
 async def gate_of(db: Db, queue: int) -> Gate:
@@ -239,10 +226,10 @@ def wait_of(gate: Gate, taken: int, n: int) -> float | None:
     return None if gate.due is None else max(1e-9, gate.due - gate.now)
 
 
-@lru_cache(maxsize=32)
-def statement(until: bool, skip: bool, denied: bool, missing: bool, along: bool) -> str:
-    """The claim with these conditions; ``along``: with completions, which have a table more."""
-    place, where = _USUAL + 1 + (1 + ARGUMENTS) * along, ["r.queue = $2", _IN_TIME, _FREE]
+@lru_cache(maxsize=16)
+def statement(until: bool, skip: bool, denied: bool, missing: bool) -> str:
+    """Return the claim with these conditions."""
+    place, where = _USUAL + 1, ["r.queue = $2", _IN_TIME, _FREE]
     if until:
         where.append(f"r.number <= ${place}")
         place += 1
@@ -265,10 +252,7 @@ picked AS MATERIALIZED (
     else:
         picked = f"{_GATE}, picked AS MATERIALIZED ({first})"
     plain = not (until or skip or denied)
-    return picked + _rest(plain, " AND ".join(wanted) or "true", along)
-
-
-_GONE: Final = "ARRAY(SELECT number FROM gone)"
+    return picked + _rest(plain, " AND ".join(wanted) or "true")
 
 
 def _pick(where: str) -> str:
@@ -278,8 +262,8 @@ def _pick(where: str) -> str:
     )
 
 
-def _rest(plain: bool, wanted: str, along: bool) -> str:
-    """From what is picked to the answer."""
+def _rest(plain: bool, wanted: str) -> str:
+    """Return the part of the claim after ``picked``."""
     left = f"SELECT FROM {{ready}} r WHERE r.queue = $2 AND r.due = 0 AND {_IN_TIME} AND {wanted}"
     if plain:
         # What is picked is the first of all: more can only stand behind, and there it is looked
@@ -291,11 +275,6 @@ def _rest(plain: bool, wanted: str, along: bool) -> str:
     ) ELSE EXISTS ({left}) END"""
     else:
         more = f"EXISTS ({left} AND r.number <> ALL(ARRAY(SELECT number FROM picked)))"
-    gone, completed, count = "NULL", "", "0"
-    if along:
-        ending, given = f"coalesce(${_USUAL + 1}::float8, now) FROM gate", _USUAL + 2
-        completed, count = f", {parts(given, ending)}", "(SELECT count(*) FROM gone)"
-        gone = f"CASE WHEN {count} < cardinality(${given}::bigint[]) THEN {_GONE} END"
     # What is picked is locked and read: it is deleted unseen. That needs rows that nobody updates
     # while they are ready: of one that was, since the statement began, the new place is not seen,
     # and it would be leased and stay. What is asked of an event that is not wanted is looked up by
@@ -307,16 +286,15 @@ def _rest(plain: bool, wanted: str, along: bool) -> str:
     SELECT number, $2, CASE WHEN $6 THEN 0 ELSE picked.due END, priority, {AFTER}, $5,
         gate.now + $7::float8, {_SINCE}
     FROM picked, (SELECT now FROM gate) gate
-){completed}, counted AS (
-    UPDATE {{tally}} t SET pending = t.pending - n, processing = t.processing + n - m,
-        completed = t.completed + m
-    FROM (SELECT (SELECT count(*) FROM picked) AS n, {count} AS m) AS moved
-    WHERE t.queue = $2 AND t.shard = $3 AND n + m > 0
+), counted AS (
+    UPDATE {{tally}} t SET pending = t.pending - n, processing = t.processing + n
+    FROM (SELECT count(*) AS n FROM picked) AS moved
+    WHERE t.queue = $2 AND t.shard = $3 AND n > 0
 )
 SELECT picked.number, picked.priority, uuid_send(e.id), e.kind, e.created, e.payload,
     CASE WHEN NOT ({_IS_USUAL}) THEN {_ODD} END,
     CASE WHEN picked.at IS NOT DISTINCT FROM (SELECT at FROM picked LIMIT 1)
-        THEN ROW(gate.now, gate.paused, gate.due, gate.expires, {more}, {gone}) END
+        THEN ROW(gate.now, gate.paused, gate.due, gate.expires, {more}) END
 FROM gate LEFT JOIN picked ON true
 LEFT JOIN {{event}} e ON e.number = CASE WHEN $8 THEN picked.number END
 ORDER BY picked.priority, picked.number

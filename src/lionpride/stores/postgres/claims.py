@@ -6,20 +6,19 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from math import inf
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
 from ..contract import Claim, Settled, Settlement
-from ..sql.forms import Exit, Settling, Waits
+from ..sql.forms import Settling, Waits
 from ..sql.holding import Taken
 from ..sql.local import heard, until_done
 from ..sql.metering import Deed
 from ..sql.rationing import Ration
 from . import claiming, reading
 from .cleaning import Cleaning
-from .completing import Completing
 from .expiring import Expire
 from .lanes import Asked, take
 from .link import Db
@@ -40,14 +39,6 @@ What a killed process had not on record runs again: that, and what ran.
 """
 
 
-TURNS: Final = 4
-"""Turns of the loop for which completions wait for a claim to take them along."""
-
-
-def _completed(waits: Exit | Asked) -> bool:
-    return not isinstance(waits, Asked)
-
-
 class Claims(TakingIn):
     """The part of ``PostgresStore`` that claims."""
 
@@ -56,7 +47,6 @@ class Claims(TakingIn):
         self._cleaning = Cleaning()
         self._swept = -SWEEP
         self._others = False  # others hold leases
-        self._more = False  # there was more to claim than the last claim took
         self._notes = 0  # of steps that may have let go of something
         self._strangers = True  # what is claimed here has mostly been appended elsewhere
 
@@ -139,76 +129,12 @@ class Claims(TakingIn):
         if self._rings_late:
             self._ring_if_idle()
 
-    async def _give_way(self, waiting: Sequence[Exit | Asked]) -> None:
-        """Let a claim take along what has completed: that makes one commit of two.
-
-        It is worth a few turns of the loop to wait for one that is asked for, or as good as that.
-        """
-        claim = self._open.claim
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
-            if not claim.begins and (self._claiming or not self._more):
-                break
-            if self._is_alone or not all(map(_completed, waiting)):
-                break
-
-    @property
-    def _is_alone(self) -> bool:
-        """Whether no other worker is known of.
-
-        Then the server has time for a claim and the completions before it at once, which is the
-        quicker, though it takes a commit more.
-        """
-        return self._cleaning.workers < 2
-
     async def _claim_one(self, some: Sequence[Asked]) -> bool:
-        """Take a step, as the other lanes do; a claim without limits takes along what completed."""
-        link = self._open.claiming
+        """Take a step of the lane of claims."""
         for asked in some:
-            if asked.future.cancelled():
-                continue
-            step = asked.step
-            if not isinstance(step, claiming.Claim) or not await self._claim_along(asked, step):
-                await take(link, partial(self._take, step=step), asked)
+            if not asked.future.cancelled():
+                await take(self._open.claiming, partial(self._take, step=asked.step), asked)
         return True
-
-    async def _claim_along(self, asked: Asked, step: claiming.Claim) -> bool:
-        """Claim, and put on record what completed; False if there is nothing, or it is not to be.
-
-        What keeps completions from being written keeps no claim from being made: what is not on
-        record then is tried again by itself, and the claim too.
-        """
-        if self._is_alone or self._deeds:
-            return False
-        opened = self._open
-        with opened.settle.lend(_completed) as lent:
-            if not lent:
-                return False
-            exits = cast("Sequence[Exit]", lent)
-            step.along, step.ending = Completing([e[2] for e in exits]), opened.settling.ending()
-            try:
-                answer = await opened.claiming.run(partial(self._take, step=step))
-            except Exception as error:
-                step.along = None
-                if step.applied:  # what failed came after it
-                    await self._is_on_record(exits, step.applied)
-                else:
-                    self._is_not_on_record(exits, error)
-                return False
-            await self._is_on_record(exits, step.applied)
-        await asked.tell(answer)  # which may wait for what is lent
-        return True
-
-    async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> bool:
-        """Note completions; of each, whether its claim held. False if some are to be tried again.
-
-        What has become of those whose claims were lost may not be had just now.
-        """
-        raise NotImplementedError
-
-    def _is_not_on_record(self, exits: Sequence[Exit], error: Exception) -> None:
-        """They could not be written: have that tried again."""
-        raise NotImplementedError
 
     async def _take(self, db: Db, step: Any) -> Any:
         """Take a step; if it fails, have a reap precede the next claim."""
@@ -230,7 +156,6 @@ class Claims(TakingIn):
         claim = step.claim if isinstance(step, Rationed) else step
         taken.until = claim.asked + claim.length
         self.missing |= claim.met
-        self._more = answer.wait == 0.0 and limits is None
         await self._expired(answer.expired)
         numbers = answer.numbers
         self._herald.expect(more=bool(numbers))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from .link import Db, Link
 
@@ -57,59 +56,35 @@ async def take(link: Link, step: Callable[[Db], Awaitable[Any]], asked: Asked) -
         await asked.tell(answer)
 
 
-LONG: Final = 0.1
-"""Seconds that a batch usually takes at most."""
-
-
-async def _turn(_: object) -> None:
-    """Return in the next turn of the loop."""
-    await asyncio.sleep(0)
-
-
 class Lane(Generic[T]):
-    """Makes one batch after another, in a task of its own while there is something to do.
+    """Runs one batch after another; requests that arrive during a batch form the next.
 
     Args:
-        make: Does what is asked, and deals with what it raises; whether to go on at once.
-        most: How many a batch has at most.
-        pause: Called with what waits and awaited before each batch is made up, in place of the end
-            of this turn of the loop: what is asked for in it comes along.
+        make: Runs a batch, and handles its errors. Returns True to go on with the next batch.
+        most: Maximum number of requests in a batch.
     """
 
-    def __init__(
-        self,
-        make: Callable[[Sequence[T]], Awaitable[bool]],
-        most: int,
-        pause: Callable[[Sequence[T]], Awaitable[None]] | None = None,
-    ) -> None:
+    def __init__(self, make: Callable[[Sequence[T]], Awaitable[bool]], most: int) -> None:
         self._make = make
         self._most = most
-        self._pause = _turn if pause is None else pause
         self._items: list[T] = []
         self._under_way = 0
         self._task: asyncio.Task[None] | None = None
         self._turn: asyncio.Future[None] | None = None  # ends with the batch that is under way
-        self._began = 0.0  # the batch that is under way, or the last one
-        self._lent = 0
-        self._loan: asyncio.Future[None] | None = None  # ends when what is lent is done
-        self.stalled = False  # it was not to go on
-        self._is_sound = True  # what was done last is not to be done anew
+        self.stalled = False  # the last batch failed, and nothing has restarted the lane since
 
     def put(self, item: T) -> None:
-        """Ask for something."""
+        """Add a request to the next batch."""
         self._items.append(item)
         self.go()
 
     def put_back(self, items: Sequence[T]) -> None:
-        """Have this done first, with what is asked for next, or at the next ``go``.
-
-        The lane is stalled until then, and nothing is lent until that was done.
-        """
+        """Add requests in front of the others, and stall until the next request or ``go``."""
         self._items[:0] = items
-        self.stalled, self._is_sound = True, False
+        self.stalled = True
 
     def go(self) -> None:
-        """Begin, if there is anything to do."""
+        """Start the next batch if there are requests and no batch is under way."""
         if self._task is None and self._items:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -117,17 +92,13 @@ class Lane(Generic[T]):
         try:
             self.stalled = False
             while self._items and not self.stalled:
-                await self._pause(self._items)
-                if not self._items:
-                    break  # they were lent
+                await asyncio.sleep(0)  # requests of this turn of the event loop join the batch
                 items = self._items[: self._most]
                 del self._items[: self._most]
                 self._under_way = len(items)
-                loop = asyncio.get_running_loop()
-                self._turn, self._began = loop.create_future(), loop.time()
+                self._turn = asyncio.get_running_loop().create_future()
                 try:
-                    self._is_sound = await self._make(items)
-                    self.stalled = not self._is_sound
+                    self.stalled = not await self._make(items)
                 finally:
                     self._under_way = 0
                     self._turn.set_result(None)
@@ -137,51 +108,22 @@ class Lane(Generic[T]):
 
     @property
     def behind(self) -> int:
-        """How many are asked for and not done."""
-        return len(self._items) + self._under_way + self._lent
-
-    @property
-    def begins(self) -> bool:
-        """Whether the next batch is made up within this turn of the loop or the next."""
-        return bool(self._items) and self._turn is None and self._task is not None
+        """Number of requests that are not done."""
+        return len(self._items) + self._under_way
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is asked for or under way."""
-        return self._task is None and self._loan is None and not self._items
-
-    @contextmanager
-    def lend(self, wanted: Callable[[T], bool]) -> Iterator[Sequence[T]]:
-        """What waits, for another lane to do within the block; it is under way until then.
-
-        Nothing is lent while something of that is not wanted, nor while the lane is held up: what
-        does that might hold up the other lane too.
-        """
-        items = self._items[: self._most]
-        if not items or self._is_held_up() or not all(map(wanted, items)):
-            yield ()
-            return
-        del self._items[: self._most]
-        self._lent, loan = len(items), asyncio.get_running_loop().create_future()
-        self._loan = loan
-        try:
-            yield items
-        finally:
-            self._lent, self._loan = 0, None
-            loan.set_result(None)
-
-    def _is_held_up(self) -> bool:
-        """Whether the last batch has failed, or one takes longer than is usual."""
-        late = self._turn is not None and self._turn.get_loop().time() - self._began > LONG
-        return late or not self._is_sound
+        """True if there are no requests."""
+        return self._task is None and not self._items
 
     async def passed(self) -> bool:
-        """Return when what is under way now is noted; whether there was anything."""
-        if under_way := [each for each in (self._turn, self._loan) if each is not None]:
-            await asyncio.wait(under_way)
-        return bool(under_way)
+        """Wait until the batch that is under way is done; return False if there is none."""
+        if self._turn is None:
+            return False
+        await asyncio.wait([self._turn])
+        return True
 
     async def quiet(self) -> None:
-        """Return when nothing is under way any more."""
-        while under_way := [each for each in (self._task, self._loan) if each is not None]:
-            await asyncio.wait(under_way)
+        """Wait until no batch is under way."""
+        while self._task is not None:
+            await asyncio.wait([self._task])

@@ -25,10 +25,7 @@ MANY: Final = 1_000
 
 
 class Lanes:
-    """What does the work of the three hot lanes: whether to go on at once.
-
-    ``give_way`` is awaited before completions are put on record.
-    """
+    """The functions that run the batches of the three hot lanes; each returns True to go on."""
 
     def __init__(
         self,
@@ -36,12 +33,10 @@ class Lanes:
         enter: Callable[[Sequence[Entry]], Awaitable[bool]],
         settle: Callable[[Sequence[Exit | Asked]], Awaitable[bool]],
         claim: Callable[[Sequence[Asked]], Awaitable[bool]],
-        give_way: Callable[[Sequence[Exit | Asked]], Awaitable[None]],
     ) -> None:
         self.enter = enter
         self.settle = settle
         self.claim = claim
-        self.give_way = give_way
 
 
 class Opened:
@@ -49,7 +44,6 @@ class Opened:
 
     Appends, settlements and claims each have a lane, so that they share their statements with
     their like and wait for nobody else; very large appends have one, and all the rest another.
-    What has completed when a claim is made goes with that.
 
     Args:
         door: How connections are opened.
@@ -99,7 +93,7 @@ class Opened:
         self.claiming = link(2, keeps=True)
         self.reading = link(3, writes=False)
         self.enter: Lane[Entry] = Lane(lanes.enter, MANY)
-        self.settle: Lane[Exit | Asked] = Lane(lanes.settle, MANY, lanes.give_way)
+        self.settle: Lane[Exit | Asked] = Lane(lanes.settle, MANY)
         self.claim: Lane[Asked] = Lane(lanes.claim, 1)
         self.large: Lane[Asked] = Lane(partial(_take, link(4)), 1)
         self.rest: Lane[Asked] = Lane(partial(_take, link(3)), 1)
