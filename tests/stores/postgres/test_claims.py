@@ -188,57 +188,6 @@ async def test_what_others_hold_is_seen_before_it_is_asked_for() -> None:
         await store.close()
 
 
-async def test_who_claims_has_a_row_of_the_counts_of_his_own() -> None:
-    """Who writes the same as another waits for the other's commit."""
-    home = Home()
-    stores = [PostgresStore(home.url, QUEUE, schema=home.schema) for _ in range(10)]
-    connection: asyncpg.Connection = await asyncpg.connect(home.url)
-    try:
-        await put(stores[0], *map(float, range(len(stores))))
-        for store in stores:
-            await claim(store, 1)
-        rows = await connection.fetch(f"SELECT processing FROM {home.schema}.tally")
-        assert sorted(n for (n,) in rows if n) == [1] * len(stores)
-        for store in stores:
-            await store.close()
-        again = PostgresStore(home.url, QUEUE, schema=home.schema)
-        assert (await again.counts())[EventStatus.PROCESSING] == len(stores)
-        await again.close()
-    finally:
-        await connection.close()
-        for store in stores:
-            await store.close()
-
-
-async def test_who_may_lock_nothing_of_his_own_works_all_the_same() -> None:
-    home, function = Home(), "FUNCTION pg_try_advisory_lock(int, int)"
-    if "://postgres@" not in home.url:
-        pytest.skip("the server is somebody else's: no role is made there")
-    owner = PostgresStore(home.url, QUEUE, schema=home.schema)
-    poor = PostgresStore(home.url.replace("postgres@", "poor@"), QUEUE, schema=home.schema)
-    connection: asyncpg.Connection = await asyncpg.connect(home.url)
-    try:
-        await put(owner, 1.0)
-        await connection.execute(f"""
-            REVOKE EXECUTE ON {function} FROM PUBLIC;
-            CREATE ROLE poor LOGIN;
-            GRANT ALL ON SCHEMA {home.schema} TO poor;
-            GRANT ALL ON ALL TABLES IN SCHEMA {home.schema} TO poor;
-            GRANT ALL ON ALL SEQUENCES IN SCHEMA {home.schema} TO poor;
-        """)
-        await put(poor, 2.0)
-        assert len(await claim(poor, 2)) == 2
-    finally:
-        await poor.close()
-        await owner.close()
-        await connection.execute(f"""
-            GRANT EXECUTE ON {function} TO PUBLIC;
-            DROP OWNED BY poor;
-            DROP ROLE poor;
-        """)
-        await connection.close()
-
-
 def test_no_statement_changes_in_place_what_may_be_claimed() -> None:
     """A claim deletes rows where it has found them: an UPDATE meanwhile would keep them."""
     sources = Path(claims.__file__).parent.glob("*.py")

@@ -32,7 +32,7 @@ N = 100_000
 TABLES = ("event", "ready", "lease", "finished", "worker")
 FILL = """
 INSERT INTO {queue} (name) VALUES ('plans');
-INSERT INTO {tally} (queue, shard) SELECT 1, n FROM generate_series(0, 31) n;
+INSERT INTO {tally} (queue, shard) SELECT 1, n FROM generate_series(0, 159) n;
 INSERT INTO {event} (id, queue, kind, created, priority, payload)
 SELECT gen_random_uuid(), 1, 'tests:Kind', 0, random(), '{{}}'
 FROM generate_series(1, 2 * $N + 100);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from random import random
+from random import random, randrange
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,14 +16,20 @@ from .speaking import ANEW, explained, is_read_only, is_tls_refused, lost
 if TYPE_CHECKING:
     from .pool import Connection
 
-__all__ = ("SHARDS", "Db", "Link", "Step")
+__all__ = ("OWN_SHARDS", "SHARDS", "Db", "Link", "Step")
 
 T = TypeVar("T")
 
 logger = logging.getLogger("lionpride")
 
-SHARDS: Final = 32
-"""Rows over which the counts of a queue are spread."""
+SHARDS: Final = 160
+"""Rows over which the counters of a queue are spread.
+
+Two transactions that update the same row wait for each other, so each process picks rows at random.
+"""
+
+OWN_SHARDS: Final = 5
+"""Rows that one process uses: one for each of its lanes that write."""
 
 SILENT: Final = 1.0
 """Seconds of trying after which it is said that the server cannot be had."""
@@ -167,12 +173,6 @@ WITH made AS (INSERT INTO {queue} (name) VALUES ($1) ON CONFLICT (name) DO NOTHI
 INSERT INTO {tally} (queue, shard) SELECT number, n FROM made, generate_series(0, $2 - 1) n
 """
 
-_OWN: Final = """
-SELECT shard FROM (
-    SELECT ($3 + n) % $2 AS shard FROM generate_series(0, $2 - 1) n OFFSET 0
-) each WHERE pg_try_advisory_lock(hashtext($1), shard) LIMIT 1
-"""
-
 
 class Link:
     """Has steps taken, over connections of one event loop.
@@ -184,7 +184,7 @@ class Link:
         where: The server, for messages.
         patience: Seconds for which a step is tried again while the server cannot be had.
         clock: The time, in place of the server's; None: the server's.
-        shard: Which row of the counts it writes, if it finds none that nobody else does.
+        shard: The row of the counters that its steps update.
         writes: Whether its steps may write, so that there has to be a queue.
         keeps: Whether it has the same connection each time if it can: it is hot, and another would
             have to learn its statements.
@@ -215,7 +215,6 @@ class Link:
         self._last = 0.0
         self._keeps = keeps
         self._kept: Connection | None = None
-        self._placed: Connection | None = None  # the one over which it has its row of the counts
 
     def now(self) -> float | None:
         """The time for a statement; None for the server's own."""
@@ -252,8 +251,8 @@ class Link:
             try:
                 connection = await self._take()
                 db = Db(connection, self, again)
-                if self._writes:
-                    await self._prepare(db, connection)
+                if self._writes and not self.queue:
+                    await db.make_queue()
                 return await step(db)
             except Exception as error:
                 if not isinstance(error, ANEW):
@@ -264,6 +263,7 @@ class Link:
                     if connection is not None:
                         self._lose(connection, error)
                         connection, again = None, True
+                        self._change_shard()
                 if monotonic() > latest:
                     raise explained(error, self._where) from error
                 self._tell(error, monotonic() - began, latest - monotonic())
@@ -278,6 +278,11 @@ class Link:
             await asyncio.sleep(delay * (0.5 + random()))  # noqa: S311
             delay = min(2 * delay, _LATER)
 
+    def _change_shard(self) -> None:
+        """Use another counter row: the transaction of a lost connection may still lock this one."""
+        groups = SHARDS // OWN_SHARDS
+        self.shard = (self.shard + OWN_SHARDS * randrange(1, groups)) % SHARDS  # noqa: S311
+
     def _lose(self, connection: Connection, error: Exception) -> None:
         """Close a lost connection. If its server is read-only, close all other connections too."""
         if is_read_only(error):
@@ -291,32 +296,6 @@ class Link:
             self._kept = connection
             self.pool.kept.add(connection)
         return connection
-
-    async def _prepare(self, db: Db, connection: Connection) -> None:
-        """Have what a step takes that writes; outside of any transaction of its own."""
-        if not self.queue:
-            await db.make_queue()
-        if connection is self._kept and connection is not self._placed:
-            self.shard = db.shard = await self._own_shard(db)
-            self._placed = connection
-
-    async def _own_shard(self, db: Db) -> int:
-        """A row of the counts that nobody else writes, as long as the connection lasts.
-
-        Who writes the same as another waits for the other's commit, with all that a claim has
-        locked by then. The one that was drawn by lot, if all are taken, if who asks next has
-        another session, or if this role may not lock anything.
-        """
-        if not self.pool.door.is_direct:
-            return self.shard
-        key = f"{self.names.schema}.{self.names.prefix}tally {self.queue}"
-        found: int | None = None
-        try:
-            found = await db.value(_OWN, key, SHARDS, self.shard)
-        except Exception as error:
-            if lost(error) or not _is_the_servers(error):
-                raise
-        return self.shard if found is None else found
 
     def _tell(self, error: Exception, tried: float, left: float) -> None:
         """Warn that the server cannot be had: once in a while, whichever step finds out."""

@@ -12,7 +12,7 @@ from ...errors import OperationError
 from ..sql.forks import forks
 from ..sql.forms import Entry, Exit
 from .lanes import Asked, Lane, take
-from .link import SHARDS, Db, Link
+from .link import OWN_SHARDS, SHARDS, Db, Link
 from .names import Names
 from .pool import Door, Pool
 
@@ -74,7 +74,7 @@ class Opened:
         self._where = where
         self._process = forks.count
         self._pool = Pool(door, connections, on_reopen)
-        first = randrange(SHARDS)  # noqa: S311
+        first = OWN_SHARDS * randrange(SHARDS // OWN_SHARDS)  # noqa: S311
 
         def link(shard: int, *, writes: bool = True, keeps: bool = False) -> Link:
             return Link(
@@ -84,7 +84,7 @@ class Opened:
                 where=where,
                 patience=patience,
                 clock=clock,
-                shard=(first + shard) % SHARDS,
+                shard=first + shard,
                 writes=writes,
                 keeps=keeps,
             )
