@@ -3,40 +3,25 @@
 import asyncio
 import re
 import sqlite3
-from pathlib import Path
 
 import asyncpg
 import pytest
 from cli.texts import plain
 from kept import over_kept, url_of
+from stores.sqlite.newer import be_newer
 
+from lionpride.cli import main
 from lionpride.cli.place import place_of
 from lionpride.stores.sqlite.file import VERSION
-
-OLD = Path(__file__).parents[1] / "stores" / "sqlite" / "schema1.sql"
-
-
-@pytest.fixture
-def old(place):
-    """A file of the first schema."""
-    make_old(place.path / "old.db")
-    return place
-
-
-def make_old(path):
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.executescript(OLD.read_text(encoding="utf-8"))
-    connection.close()
 
 
 def tables(path):
     connection = sqlite3.connect(path)
     found = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
-    pragmas = ("user_version", "application_id", "journal_mode")
-    marks = [connection.execute(f"PRAGMA {name}").fetchone() for name in pragmas]
+    versions = connection.execute("SELECT number FROM lionpride_version").fetchall()
+    mode = connection.execute("PRAGMA journal_mode").fetchone()
     connection.close()
-    return sorted(found), marks
+    return sorted(found), versions, mode
 
 
 @over_kept
@@ -74,29 +59,44 @@ async def test_what_it_prints_for_a_server_makes_the_tables(place):
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_what_is_old_is_brought_up_to_date(old, snapshot):
-    done = old.run("migrate", "old.db", "--check")
-    assert (done.returncode, done.stderr) == (1, "")
-    assert f"lionpride migrate upgrades it to schema {VERSION}" in done.stdout
-    assert plain(done.stdout, version=VERSION) == snapshot
-    done = old.run("migrate", "old.db")
-    assert done.returncode == 0
-    assert plain(done.stdout, version=VERSION) == snapshot
-    assert old.run("migrate", "old.db", "--check").returncode == 0
+@pytest.fixture
+def migrate(place, monkeypatch, capsys):
+    """Run the command in this process; returns its exit status and its output."""
+
+    def run(*options):
+        monkeypatch.chdir(place.path)
+        status = main(["migrate", *options])
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def test_an_older_file_is_upgraded(migrate, monkeypatch, snapshot):
+    assert migrate("old.db")[0] == 0
+    be_newer(monkeypatch)
+    status, said = migrate("old.db", "--check")
+    assert status == 1
+    assert plain(said, version=VERSION + 1) == snapshot
+    status, said = migrate("old.db")
+    assert status == 0
+    assert plain(said, version=VERSION + 1) == snapshot
+    assert migrate("old.db", "--check")[0] == 0
 
 
 @pytest.mark.parametrize("name", ["new.db", "old.db"])
-def test_the_statements_that_it_prints_do_what_it_does(old, name):
-    printed = old.run("migrate", name, "--sql")
-    assert (printed.returncode, printed.stderr) == (0, "")
+def test_the_printed_statements_do_what_the_command_does(place, migrate, monkeypatch, name):
     if name == "old.db":
-        make_old(old.path / "by_hand.db")
-    by_hand = sqlite3.connect(old.path / "by_hand.db")
-    by_hand.executescript(printed.stdout)
+        for each in (name, "by_hand.db"):
+            migrate(each)
+    be_newer(monkeypatch)
+    status, printed = migrate(name, "--sql")
+    assert status == 0
+    by_hand = sqlite3.connect(place.path / "by_hand.db")
+    by_hand.executescript(printed)
     by_hand.close()
-    assert old.run("migrate", name).returncode == 0
-    assert tables(old.path / "by_hand.db") == tables(old.path / name)
-    assert old.run("migrate", name, "--sql").stdout.startswith("-- ")
+    assert migrate(name)[0] == 0
+    assert tables(place.path / "by_hand.db") == tables(place.path / name)
+    assert migrate(name, "--sql")[1].startswith("-- ")
 
 
 def test_what_is_not_ours_is_left_alone(place, snapshot):

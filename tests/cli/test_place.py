@@ -1,5 +1,6 @@
 """What STORE may be: the path of a file, or a URL."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,17 @@ async def test_what_is_not_there_is_not_made(tmp_path):
     with pytest.raises(UsageError, match="is empty"):
         await place_of(str(path)).check_made()
     assert path.read_bytes() == b""
+
+
+async def test_a_file_with_other_tables_alone_is_no_store(tmp_path):
+    path = tmp_path / "app.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE notes (text)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match=r"no tables for them.*lionpride migrate"):
+        await place_of(str(path)).check_made()
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def guard_by_id() -> None:
     end_leases_of = Rows.end_leases_of
 
     def of_today(self: Rows, number: int, attempt: int) -> int:
-        query = "SELECT attempt FROM lease WHERE number = ?"
+        query = "SELECT attempt FROM lionpride_lease WHERE number = ?"
         return self._db.execute(query, (number,)).get or attempt
 
     def spoilt_end(self: Rows, numbers: Any, attempt: int) -> bool:
@@ -38,7 +38,7 @@ def guard_by_id() -> None:
 
 def forgets_cancels() -> None:
     """The transaction that ends a lease does not see that its cancel was answered."""
-    check = " AND NOT (l.cancel AND given.status = 'pending')"
+    check = " AND NOT (l.cancel_requested AND given.status = 'pending')"
     settle, lapsed = " ".join(settling._SETTLE.split()), sweeping._LAPSED
     assert check in settle
     assert "l.cancel" in lapsed

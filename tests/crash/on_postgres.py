@@ -33,10 +33,10 @@ CREATE INDEX ON {s}.audit (worker, seq);
 CREATE FUNCTION {s}.note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_TABLE_NAME = 'worker' THEN
-        INSERT INTO {s}.audit (what, worker, until) VALUES (TG_ARGV[0], new.name, new.until);
+        INSERT INTO {s}.audit (what, worker, until) VALUES (TG_ARGV[0], new.name, new.leases_until);
     ELSIF TG_TABLE_NAME = 'lease' THEN
         INSERT INTO {s}.audit (what, number, attempt, worker, until)
-        VALUES (TG_ARGV[0], new.number, new.attempt, new.worker, new.until);
+        VALUES (TG_ARGV[0], new.number, new.attempt, new.worker, new.leased_until);
     ELSE
         INSERT INTO {s}.audit (what, number, attempt)
         VALUES (TG_ARGV[0], new.number, new.attempt);
@@ -44,13 +44,13 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER leased AFTER INSERT ON {s}.lease FOR EACH ROW EXECUTE FUNCTION {s}.note('leased');
-CREATE TRIGGER renewed AFTER UPDATE OF until ON {s}.lease
+CREATE TRIGGER renewed AFTER UPDATE OF leased_until ON {s}.lease
     FOR EACH ROW EXECUTE FUNCTION {s}.note('renewed');
 CREATE TRIGGER ended AFTER INSERT ON {s}.finished
     FOR EACH ROW EXECUTE FUNCTION {s}.note('ended');
-CREATE TRIGGER cancelled AFTER UPDATE OF cancel ON {s}.lease
+CREATE TRIGGER cancelled AFTER UPDATE OF cancel_requested ON {s}.lease
     FOR EACH ROW EXECUTE FUNCTION {s}.note('cancel');
-CREATE TRIGGER beat AFTER INSERT OR UPDATE OF until ON {s}.worker
+CREATE TRIGGER beat AFTER INSERT OR UPDATE OF leases_until ON {s}.worker
     FOR EACH ROW EXECUTE FUNCTION {s}.note('beat');
 """
 _SLOW = """
@@ -81,7 +81,7 @@ WHERE l.what IN ('leased', 'renewed') GROUP BY 1, 2
 """
 _ENDS = "SELECT number, count(*), min(at) FROM {s}.audit WHERE what = 'ended' GROUP BY number"
 _FINISHED = """
-SELECT number, status, attempt, tries, denials, interruptions,
+SELECT number, status, attempt, failures, denials, interruptions,
     coalesce(json_array_length(attempts::json), 0)
 FROM {s}.finished
 """
@@ -195,7 +195,7 @@ class OnPostgres:
         events = self._ask(f"SELECT number FROM {s}.event")
         facts.check_places((n for (n,) in self._ask(_PLACES)), (n for (n,) in events))
         facts.check_gone(self._ask(f"SELECT name FROM {s}.worker"))
-        for queue, *kept in self._ask(f"{_KEPT} FROM {s}.tally GROUP BY queue"):
+        for queue, *kept in self._ask(f"{_KEPT} FROM {s}.counter GROUP BY queue"):
             counted = [
                 self._value(f"SELECT count(*) FROM {s}.{table} WHERE queue = $1", queue)
                 for table in ("ready", "lease")
@@ -224,7 +224,7 @@ _DOES = {
     r'INSERT INTO "\w+"\."event"': "append",
     r'INSERT INTO "\w+"\."lease"': "claim",
     r'INSERT INTO "\w+"\."finished"': "settle",
-    r'UPDATE "\w+"\."lease" SET until = 0': "takeover",
+    r'UPDATE "\w+"\."lease" SET leased_until = 0': "takeover",
     r'DELETE FROM "\w+"\."lease" WHERE number = ANY': "sweep",
     r"^COMMIT": "commit",
 }
@@ -240,7 +240,7 @@ def watch(reached: Reached) -> None:
 def _watched(asked: Callable[..., Any], reached: Reached) -> Callable[..., Any]:
     async def watched(self: Any, text: str, *bound: Any, **how: Any) -> Any:
         reached("creation")
-        if "SET seen = " in text and text.lstrip().startswith("UPDATE"):
+        if "SET heartbeat_at = " in text and text.lstrip().startswith("UPDATE"):
             reached("renewal")
         does = [name for pattern, name in _DOES.items() if re.search(pattern, text)]
         for name in does:

@@ -16,20 +16,20 @@ _TRIGGERS = """
 CREATE TABLE audit (seq INTEGER PRIMARY KEY, what TEXT, number INT, attempt INT, extra,
     at REAL DEFAULT (unixepoch('subsec')));
 CREATE INDEX audited ON audit (number, attempt, what);
-CREATE TRIGGER leased AFTER INSERT ON lease BEGIN
+CREATE TRIGGER leased AFTER INSERT ON lionpride_lease BEGIN
     INSERT INTO audit (what, number, attempt, extra)
-    VALUES ('leased', new.number, new.attempt, new.until); END;
-CREATE TRIGGER renewed AFTER UPDATE OF until ON lease BEGIN
+    VALUES ('leased', new.number, new.attempt, new.leased_until); END;
+CREATE TRIGGER renewed AFTER UPDATE OF leased_until ON lionpride_lease BEGIN
     INSERT INTO audit (what, number, attempt, extra)
-    VALUES ('renewed', new.number, new.attempt, new.until); END;
-CREATE TRIGGER ended AFTER INSERT ON finished BEGIN
+    VALUES ('renewed', new.number, new.attempt, new.leased_until); END;
+CREATE TRIGGER ended AFTER INSERT ON lionpride_finished BEGIN
     INSERT INTO audit (what, number, attempt, extra)
     VALUES ('ended', new.number, new.attempt, new.status); END;
-CREATE TRIGGER cancelled AFTER UPDATE OF cancel ON lease BEGIN
+CREATE TRIGGER cancelled AFTER UPDATE OF cancel_requested ON lionpride_lease BEGIN
     INSERT INTO audit (what, number, attempt) VALUES ('cancel', new.number, new.attempt); END;
 """
 
-_TABLES = {"pending": "waiting", "processing": "lease"}
+_TABLES = {"pending": "lionpride_ready", "processing": "lionpride_lease"}
 
 
 class OnSqlite:
@@ -62,10 +62,10 @@ class OnSqlite:
 
 def _facts(db: apsw.Connection) -> Facts:
     columns = (
-        "number, status, attempt, tries, denials, interruptions, "
+        "number, status, attempt, failures, denials, interruptions, "
         "ifnull(json_array_length(attempts), 0)"
     )
-    # Where `until` is 0 somebody took the holder for dead: the journal knows whether it was.
+    # Where `leased_until` is 0 somebody took the holder for dead: the journal knows whether it was.
     renewed = (
         "SELECT number, attempt, max(at) FROM audit WHERE what <> 'ended' AND extra > 0 "
         "GROUP BY 1, 2"
@@ -74,9 +74,14 @@ def _facts(db: apsw.Connection) -> Facts:
     ended = db.execute(ends).fetchall()
     claims = "SELECT number, attempt FROM audit WHERE what = 'leased' ORDER BY seq"
     facts = Facts(
-        numbers={str(UUID(bytes=uid)): number for number, uid in _all(db, "number, id", "event")},
-        slips=dict(_all(db, "number, coalesce(json_extract(payload, '$.slips'), 0)", "event")),
-        finished=[Finished(*row) for row in _all(db, columns, "finished")],
+        numbers={
+            str(UUID(bytes=uid)): number
+            for number, uid in _all(db, "number, id", "lionpride_event")
+        },
+        slips=dict(
+            _all(db, "number, coalesce(json_extract(payload, '$.slips'), 0)", "lionpride_event")
+        ),
+        finished=[Finished(*row) for row in _all(db, columns, "lionpride_finished")],
         claims=db.execute(claims).fetchall(),
         ends=Counter({number: times for number, times, _ in ended}),
         renewed={(number, attempt): at for number, attempt, at in db.execute(renewed)},
@@ -92,19 +97,19 @@ def _check(db: apsw.Connection, facts: Facts) -> None:
     for pragma in ("integrity_check", "foreign_key_check"):
         answer = [row for row in db.execute(f"PRAGMA {pragma}") if row != ("ok",)]
         facts.wrong += [f"{pragma}: {row}" for row in answer]
-    tables = ("waiting", "lease", "finished")
+    tables = ("lionpride_ready", "lionpride_lease", "lionpride_finished")
     facts.check_places(
         (number for table in tables for (number,) in _all(db, "number", table)),
-        (number for (number,) in _all(db, "number", "event")),
+        (number for (number,) in _all(db, "number", "lionpride_event")),
     )
-    facts.check_gone(_all(db, "name", "worker"))
+    facts.check_gone(_all(db, "name", "lionpride_worker"))
     columns = ", ".join(("number", *_TABLES, *ENDS))
-    for queue, *kept in db.execute(f"SELECT {columns} FROM queue"):
+    for queue, *kept in db.execute(f"SELECT {columns} FROM lionpride_queue"):
         counted = [
             db.execute(f"SELECT count(*) FROM {table} WHERE queue = ?", (queue,)).get
             for table in _TABLES.values()
         ]
-        of = "SELECT count(*) FROM finished WHERE queue = ? AND status = ?"
+        of = "SELECT count(*) FROM lionpride_finished WHERE queue = ? AND status = ?"
         counted += [db.execute(of, (queue, status)).get for status in ENDS]
         facts.check_counts(queue, kept, counted)
 

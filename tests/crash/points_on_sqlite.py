@@ -32,12 +32,12 @@ POINTS = {
 """Where a worker can be made to die."""
 
 _DOES = {
-    "INSERT INTO event ": "append",
-    "INSERT INTO lease ": "claim",
-    "INSERT INTO span ": "claim",
-    "INSERT INTO finished ": "settle",
-    "UPDATE lease SET until = 0 ": "takeover",
-    "UPDATE lease SET until = ? ": "renewal",
+    "INSERT INTO lionpride_event ": "append",
+    "INSERT INTO lionpride_lease ": "claim",
+    "INSERT INTO lionpride_span ": "claim",
+    "INSERT INTO lionpride_finished ": "settle",
+    "UPDATE lionpride_lease SET leased_until = 0 ": "takeover",
+    "UPDATE lionpride_lease SET leased_until = ? ": "renewal",
 }
 """What a statement is for, by its beginning."""
 

@@ -154,7 +154,7 @@ def _ids(path: Path) -> set[UUID]:
     with apsw.Connection(str(path)) as db:
         if (damage := db.execute("PRAGMA integrity_check").get) != "ok":
             raise AssertionError(f"{path} is damaged: {damage}")
-        found = {UUID(bytes=uid) for (uid,) in db.execute("SELECT id FROM event")}
+        found = {UUID(bytes=uid) for (uid,) in db.execute("SELECT id FROM lionpride_event")}
     db.close()
     return found
 

@@ -64,7 +64,10 @@ def a_known_id_is_overwritten(patch: pytest.MonkeyPatch) -> None:
     def call(old: Any, self: Append, rows: Rows) -> Any:
         if self.exist_ok:
             ids = [(place.id,) for place in self.places]
-            update = "UPDATE event SET payload = json_set(payload, '$.label', 'over') WHERE id = ?"
+            update = (
+                "UPDATE lionpride_event SET payload = json_set(payload, '$.label', 'over') "
+                "WHERE id = ?"
+            )
             rows._db.executemany(update, ids)
         return old(self, rows)
 
@@ -155,7 +158,9 @@ def a_claim_is_no_attempt(patch: pytest.MonkeyPatch) -> None:
         def lease(old: Any, self: Rows, found: Any, *args: Any, name: str = name) -> None:
             old(self, found, *args)
             numbers = [(one[name == "lease_new"],) for one in found]
-            self._db.executemany("UPDATE lease SET attempt = attempt - 1 WHERE number = ?", numbers)
+            self._db.executemany(
+                "UPDATE lionpride_lease SET attempt = attempt - 1 WHERE number = ?", numbers
+            )
 
 
 @fault("L1")
@@ -174,7 +179,7 @@ def a_claim_trusts_what_this_process_knew(patch: pytest.MonkeyPatch) -> None:
 @fault("C4")
 def a_lease_is_not_extended(patch: pytest.MonkeyPatch) -> None:
     def extend(self: Rows, number: int, attempt: int, until: float) -> Any:
-        query = "SELECT cancel FROM lease WHERE number = ? AND attempt = ?"
+        query = "SELECT cancel_requested FROM lionpride_lease WHERE number = ? AND attempt = ?"
         return self._db.execute(query, (number, attempt)).get
 
     patch.setattr(Rows, "extend", extend)
@@ -183,7 +188,7 @@ def a_lease_is_not_extended(patch: pytest.MonkeyPatch) -> None:
 @fault("C4")
 def a_lost_lease_is_extended(patch: pytest.MonkeyPatch) -> None:
     def extend(self: Rows, number: int, attempt: int, until: float) -> Any:
-        query = "UPDATE lease SET until = ? WHERE number = ? RETURNING cancel"
+        query = "UPDATE lionpride_lease SET leased_until = ? WHERE number = ? RETURNING cancel"
         return self._db.execute(query, (until, number)).get
 
     patch.setattr(Rows, "extend", extend)
@@ -201,7 +206,7 @@ def who_opens_takes_all_leases(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, opened, "open_file")
     def open_file(old: Any, *args: Any, **how: Any) -> Any:
         connection = old(*args, **how)
-        connection.execute("UPDATE lease SET until = 0")
+        connection.execute("UPDATE lionpride_lease SET leased_until = 0")
         return connection
 
 
@@ -214,7 +219,9 @@ def a_cancel_is_not_passed_on(patch: pytest.MonkeyPatch) -> None:
 def a_settlement_forgets_a_cancel(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, steps.Settle, "_one")
     def one(old: Any, self: Any, rows: Rows, one: Any) -> Any:
-        rows._db.execute("UPDATE lease SET cancel = 0 WHERE number = ?", one[:1])
+        rows._db.execute(
+            "UPDATE lionpride_lease SET cancel_requested = 0 WHERE number = ?", one[:1]
+        )
         return old(self, rows, one)
 
 
@@ -222,7 +229,9 @@ def a_settlement_forgets_a_cancel(patch: pytest.MonkeyPatch) -> None:
 def a_sweep_forgets_a_cancel(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Rows, "lapsed")
     def lapsed(old: Any, self: Rows, now: float, *others: Any) -> Any:
-        self._db.execute("UPDATE lease SET cancel = 0 WHERE until < ?", (now,))
+        self._db.execute(
+            "UPDATE lionpride_lease SET cancel_requested = 0 WHERE leased_until < ?", (now,)
+        )
         return old(self, now, *others)
 
 
@@ -260,7 +269,7 @@ def poison_is_swept_for_ever(patch: pytest.MonkeyPatch) -> None:
 def settlements_are_guarded_by_id(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Rows, "end_leases_of")
     def end_leases_of(old: Any, self: Rows, numbers: Any, attempt: int) -> Any:
-        query = "SELECT attempt FROM lease WHERE number = ?"
+        query = "SELECT attempt FROM lionpride_lease WHERE number = ?"
         return all(old(self, [n], self._db.execute(query, (n,)).get) for n in numbers)
 
 
@@ -308,11 +317,11 @@ def spans_are_not_unfolded(patch: pytest.MonkeyPatch) -> None:
 def a_retry_keeps_the_counters(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Rows, "reopen")
     def reopen(old: Any, self: Rows, number: int) -> Any:
-        query = "SELECT tries, denials FROM finished WHERE number = ?"
+        query = "SELECT failures, denials FROM lionpride_finished WHERE number = ?"
         was = self._db.execute(query, (number,)).fetchone()
         done = old(self, number)
         if done:
-            update = "UPDATE waiting SET tries = ?, denials = ? WHERE number = ?"
+            update = "UPDATE lionpride_ready SET failures = ?, denials = ? WHERE number = ?"
             self._db.execute(update, (*was, number))
         return done
 
@@ -358,7 +367,7 @@ def an_ending_is_another_when_the_file_is_opened(patch: pytest.MonkeyPatch) -> N
         is_first = not path.with_name("run.db-shm").exists()
         connection = old(path, **how)
         if is_first:
-            connection.execute("UPDATE finished SET tries = tries + 1")
+            connection.execute("UPDATE lionpride_finished SET failures = failures + 1")
         return connection
 
 

@@ -44,10 +44,12 @@ class Place:
         """When a worker gave its last sign of life; 0.0 before the first."""
         if self._home is None:
             db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
-            found = db.execute("SELECT seen FROM worker WHERE name = ?", (worker,)).get
+            found = db.execute(
+                "SELECT heartbeat_at FROM lionpride_worker WHERE name = ?", (worker,)
+            ).get
             db.close()
         else:
-            text = f"SELECT seen FROM {self._home.schema}.worker WHERE name = $1"
+            text = f"SELECT heartbeat_at FROM {self._home.schema}.worker WHERE name = $1"
             found = aside().do(aside().connection.fetchval(text, worker))
         return found or 0.0
 

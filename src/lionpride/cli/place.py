@@ -54,20 +54,20 @@ class Place:
     path: Path | None
 
     async def is_made(self) -> bool:
-        """Whether there is something already; nothing is made to find out.
+        """Return True if the store has tables already; nothing is made to find out.
 
         Raises:
-            UsageError: if it cannot be told: it is another program's, or does not answer.
+            UsageError: if the file is another program's, or the server does not answer.
         """
-        if self.path is not None:
-            return self.path.exists() and not (self.path.is_file() and not self._size())
+        if self.path is not None and not (self.path.exists() and self._size()):
+            return False
         try:
             return await self._version() > 0
         except LionprideError as error:
             raise UsageError(one_line(str(error))) from error
 
     async def _version(self) -> int:
-        """The version of the tables on the server; 0 if there are none."""
+        """Return the version of the tables; 0 if there are none."""
         store = self.open("")
         try:
             return (await store.schema()).found
@@ -109,7 +109,12 @@ class Place:
                 "its name and the schema, or create them with: lionpride migrate"
             )
         if self.path.exists():
-            raise UsageError(f"{self.name} is empty: it has no events")
+            if not self._size():
+                raise UsageError(f"{self.name} is empty: it has no events")
+            raise UsageError(
+                f"{self.name}: this file has no events, and no tables for them: check the path, "
+                "or create them with: lionpride migrate"
+            )
         where = "" if self.path.is_absolute() else f" in {Path.cwd()}"
         raise UsageError(f"{self.name}: no such file{where}; check the path")
 

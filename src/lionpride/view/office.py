@@ -243,6 +243,8 @@ async def _check_made(store: Any, name: str) -> None:
     path = getattr(store, "path", None)
     if path is None:
         what = "no tables for events in this database; check its name and the schema"
+    elif path.exists() and path.stat().st_size:
+        what = "no tables for events in this file; check the path"
     elif path.exists():
         what = "an empty file; no event was appended to it yet"
     else:

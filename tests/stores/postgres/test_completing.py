@@ -175,7 +175,7 @@ async def test_a_completion_is_recorded_though_the_state_of_a_lost_one_cannot_be
         store, beside = both
         (lost, held), claims = await started(store, 2, 0)
         await beside.execute(f"UPDATE {home.schema}.lease SET attempt = 2 WHERE priority = 0")
-        wire.lose("SELECT number, status, ended")
+        wire.lose("SELECT number, status, finished_at")
         seen, done = asyncio.Event(), asyncio.Event()
         store.on_ended(held, done.set)
         complete(store, *claims)

@@ -109,7 +109,7 @@ ROW_FACTORIES = {
 }
 LEFT = """
 SELECT (SELECT count(*) FROM {s}.event), (SELECT count(*) FROM {s}.ready),
-    (SELECT count(*) FROM {s}.tally WHERE shard < 0)
+    (SELECT count(*) FROM {s}.counter WHERE shard < 0)
 """
 
 
@@ -334,7 +334,7 @@ async def test_what_was_counted_there_is_added_up(desk: Desk, home: Home) -> Non
         for _ in range(3):
             await desk.append(Mail(), connection=connection)
         await store.sweep()
-        loose = f'SELECT count(*) FROM "{home.schema}".tally WHERE shard < 0'
+        loose = f'SELECT count(*) FROM "{home.schema}".counter WHERE shard < 0'
         assert await connection.fetchval(loose) == 0
         assert await pending(desk) == 3
     finally:

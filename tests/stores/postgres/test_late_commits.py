@@ -328,7 +328,7 @@ async def test_a_prune_of_a_late_commit_removes_no_more_than_was_asked(server: S
 
 # -- costs -----------------------------------------------------------------------------------------
 
-SPEND = r'(INSERT INTO|UPDATE) "\w+"\."taken"'
+SPEND = r'(INSERT INTO|UPDATE) "\w+"\."limit_usage"'
 
 
 @pytest.mark.promise("postgres-lost-answer")
@@ -344,7 +344,7 @@ async def test_a_cost_that_is_stated_once_is_counted_once(
         await store.append([(Call(tokens=100), 1.0)])
         ((event, attempt),), _ = await store.claim("worker", 1, limits=limits, start=True)
         if late:
-            async with late_commit(server, wire, executor, SPEND, "taken") as commit:
+            async with late_commit(server, wire, executor, SPEND, "limit_usage") as commit:
                 event.spend(tokens=spent)
                 await finish_during_next_try(commit, wire, None)
         else:
@@ -391,7 +391,7 @@ async def test_a_reap_does_not_tell_of_an_ending_that_another_worker_has_recorde
             (job,) = await put(reaper, 1.0)
             await claim_one(worker, start=True)
             clock.advance(60.0)
-            wire.hold(r"SELECT number, status, ended")
+            wire.hold(r"SELECT number, status, finished_at")
             reaping = asyncio.create_task(reaper.sweep())
             await wire.held.wait()
             one = await claim_one(worker, start=True)

@@ -32,20 +32,22 @@ N = 100_000
 TABLES = ("event", "ready", "lease", "finished", "worker")
 FILL = """
 INSERT INTO {queue} (name) VALUES ('plans');
-INSERT INTO {tally} (queue, shard) SELECT 1, n FROM generate_series(0, 159) n;
-INSERT INTO {event} (id, queue, kind, created, priority, payload)
+INSERT INTO {counter} (queue, shard) SELECT 1, n FROM generate_series(0, 159) n;
+INSERT INTO {event} (id, queue, event_type, created_at, priority, payload)
 SELECT gen_random_uuid(), 1, 'tests:Kind', 0, random(), '{{}}'
 FROM generate_series(1, 2 * $N + 100);
 INSERT INTO {ready} (queue, priority, number)
 SELECT 1, priority, number FROM {event} WHERE number <= $N;
 UPDATE {ready} SET due = number WHERE number <= $N / 10;
-INSERT INTO {finished} (number, queue, status, ended, attempt, tries, denials, interruptions)
+INSERT INTO {finished} (number, queue, status, finished_at, attempt, failures, denials,
+    interruptions)
 SELECT number, 1, 'completed', number, 1, 0, 0, 0 FROM {event}
 WHERE number > $N AND number <= 2 * $N;
-INSERT INTO {lease} (number, queue, due, priority, attempt, tries, denials, interruptions, worker,
-    until)
+INSERT INTO {lease} (number, queue, due, priority, attempt, failures, denials, interruptions,
+    worker, leased_until)
 SELECT number, 1, 0, priority, 1, 0, 0, 0, 'somebody', 0 FROM {event} WHERE number > 2 * $N;
-INSERT INTO {worker} (name, queue, machine, host, pid, born, began, seen, until)
+INSERT INTO {worker} (name, queue, machine, host, pid, process_start, started_at, heartbeat_at,
+    leases_until)
 VALUES ('somebody', 1, 'm', 'h', 1, '1', 0, 0, 0);
 """
 HOLLOW = (
@@ -63,13 +65,13 @@ class Hot:
 
     text: str
     indexes: tuple[str, ...]
-    whole: tuple[str, ...] = ("queue", "tally", "worker", "pool")
+    whole: tuple[str, ...] = ("queue", "counter", "worker", "limit_account")
 
 
 NEXT = "ready_next"
-PLAIN = (NEXT, "event_pkey", "tally_pkey")
+PLAIN = (NEXT, "event_pkey", "counter_pkey")
 HOT = {
-    "append": Hot(entering._ENTER, ("tally_pkey",)),
+    "append": Hot(entering._ENTER, ("counter_pkey",)),
     "claim": Hot(claiming.statement(False, False, False, False), PLAIN),
     "claim of a round": Hot(claiming.statement(True, True, False, False), PLAIN),
     "claim with the denied": Hot(claiming.statement(True, True, True, False), PLAIN),
@@ -82,8 +84,8 @@ HOT = {
     "what is known of some": Hot(reading._KEPT, ("event_pkey",)),
     "where some stand": Hot(reading._STANDING, ("lease_pkey", "finished_pkey")),
     "ids that are known": Hot(entering._KNOWN, ("event_id",)),
-    "complete": Hot(completing._COMPLETE, ("lease_pkey", "tally_pkey")),
-    "settle": Hot(settling._SETTLE, ("lease_pkey", "tally_pkey")),
+    "complete": Hot(completing._COMPLETE, ("lease_pkey", "counter_pkey")),
+    "settle": Hot(settling._SETTLE, ("lease_pkey", "counter_pkey")),
     "sign of life": Hot(leasing.BEAT, ("worker_pkey",)),
     "extend": Hot(leasing._EXTEND, ("lease_pkey",)),
     "sweep": Hot(sweeping._LAPSED, ("lease_pkey",)),

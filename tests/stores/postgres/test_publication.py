@@ -8,11 +8,9 @@ from typing import Any
 
 import asyncpg
 import pytest
-from engine.goods import Desk, Square
+from engine.goods import Desk
 from stores.postgres.doing import do_everything
 
-from lionpride.core import EventStatus
-from lionpride.stores.postgres import migrating, upkeep
 from tools.postgres_server import QUICK, Server
 
 pytestmark = pytest.mark.guard(20)
@@ -62,30 +60,6 @@ async def test_a_publication_of_all_tables_stops_nothing(server: Server, tmp_pat
     desk = desk_on(server, schema)
     async with published(server) as connection:
         try:
-            await do_everything(desk, connection, tmp_path / "gate")
-            assert not await without_identity(connection, schema)
-        finally:
-            await desk.store.close()
-
-
-@pytest.mark.promise("postgres-publication")
-async def test_tables_of_an_older_release_can_be_published_once_they_are_upgraded(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    schema = next(schemas)
-    desk: Any = desk_on(server, schema)
-    with monkeypatch.context() as patch:
-        for module in (migrating, upkeep):
-            patch.setattr(module, "VERSION", 1)
-        await desk.append(Square(number=1))
-        await desk.store.close()
-    async with published(server) as connection:
-        assert await without_identity(connection, schema) == {"ready"}
-        try:
-            await desk.store.upgrade()
-            await desk.store.prune(list(EventStatus))
-            async with desk:
-                await desk.join()
             await do_everything(desk, connection, tmp_path / "gate")
             assert not await without_identity(connection, schema)
         finally:

@@ -67,7 +67,7 @@ async def test_what_a_worker_cannot_run_is_sent_back_until_that_is_done(
     await first.append([(event, 1.0)])
     if "unknown" in what:
         connection = await asyncpg.connect(home.url)
-        await connection.execute(f"UPDATE {home.schema}.event SET kind = 'not.Here'")
+        await connection.execute(f"UPDATE {home.schema}.event SET event_type = 'not.Here'")
         await connection.close()
     await first.close()
     old = Releases.old()

@@ -4,15 +4,13 @@ import asyncpg
 import pytest
 from rules.kit import Call
 from stores.homes import Home
-from stores.makers import QUEUE, Clock, Job, postgres_in
+from stores.makers import Job, postgres_in
 
 from lionpride.core import EventStatus
 from lionpride.errors import StoreError
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
-from lionpride.stores.contract import Store
 from lionpride.stores.postgres import PostgresStore, migrating, upkeep
-from lionpride.stores.postgres.names import Names
 from lionpride.stores.upkeep import Upkeep
 
 CURRENT = migrating.VERSION
@@ -30,9 +28,8 @@ def store(home, opened):
     return made
 
 
-@pytest.fixture
-def newer(monkeypatch):
-    """A version of the library that is one schema ahead; what leads there."""
+def be_newer(monkeypatch):
+    """Let this process know one more schema version; return the statements that lead to it."""
     after = migrating.VERSION + 1
     script = [
         "ALTER TABLE {event} ADD COLUMN more text",
@@ -42,6 +39,12 @@ def newer(monkeypatch):
         monkeypatch.setattr(module, "VERSION", after)
         monkeypatch.setattr(module, "script", lambda names, since: names.fill("; ".join(script)))
     return script
+
+
+@pytest.fixture
+def newer(monkeypatch):
+    """A version of the library that is one schema version ahead."""
+    return be_newer(monkeypatch)
 
 
 async def forget(home):
@@ -61,29 +64,22 @@ async def test_it_is_current_once_it_is_made(store):
     assert (await store.upgrade()).is_current
 
 
-async def test_one_of_the_first_version_is_upgraded_with_what_is_in_it(
-    monkeypatch: pytest.MonkeyPatch, clock: Clock, opened: list[Store]
+async def test_an_upgrade_keeps_events_and_claims(
+    monkeypatch: pytest.MonkeyPatch, home: Home, store: PostgresStore
 ) -> None:
-    home = Home()
-    connection = await asyncpg.connect(home.url)
-    names, limits = Names(f"{home.schema}_old", ""), Limits([Limit("tokens", 200, per=60.0)])
-    store = PostgresStore(home.url, QUEUE, schema=names.schema, clock=clock)
-    opened.append(store)
+    limits = Limits([Limit("tokens", 200, per=60.0)])
     try:
-        with monkeypatch.context() as patch:
-            patch.setattr(migrating, "VERSION", 1)
-            await migrating.make_sure(connection, names)
-            await store.append([(Call(tokens=10), 1.0)])
-            ((event, _),), _ = await store.claim("worker", 1, limits=limits, start=True)
-            await store.close()
-        assert (await store.upgrade()).found == 1
+        await store.append([(Call(tokens=10), 1.0)])
+        ((event, _),), _ = await store.claim("worker", 1, limits=limits, start=True)
+        await store.close()
+        be_newer(monkeypatch)
+        assert (await store.upgrade()).found == CURRENT
         event.spend(tokens=50)
         await store.close()  # when that is done
         (room,) = await store.usage(limits)
         assert room.used == 50
     finally:
-        await connection.execute(f"DROP SCHEMA IF EXISTS {names.schema} CASCADE")
-        await connection.close()
+        await forget(home)
 
 
 @pytest.mark.promise("postgres-tables-made-once")

@@ -198,8 +198,8 @@ def rows(folder: Path) -> list[Any]:
     """What is in the two tables."""
     with apsw.Connection(str(folder / "run.db")) as connection:
         return [
-            *connection.execute("SELECT number, attempt, chunks FROM live"),
-            *connection.execute("SELECT number, attempt, first FROM chunk"),
+            *connection.execute("SELECT number, attempt, chunks FROM lionpride_progress"),
+            *connection.execute("SELECT number, attempt, first FROM lionpride_chunk"),
         ]
 
 
@@ -281,7 +281,7 @@ async def test_what_a_dead_process_left_is_taken_away(
         assert await store.counts() == {**dict.fromkeys(EventStatus, 0), EventStatus.PENDING: 2}
     else:
         with apsw.Connection(str(tmp_path / "run.db")) as connection:
-            connection.execute("UPDATE lease SET attempt = 7")
+            connection.execute("UPDATE lionpride_lease SET attempt = 7")
         other = SqliteStore(tmp_path / "run.db", "q")
         other.enlist("o", lambda _: None)
         await until(lambda: not rows(tmp_path))

@@ -271,16 +271,17 @@ db.close()
 """
 
 HARMLESS = {
-    "reads": "list(db.execute('SELECT * FROM event'))",
+    "reads": "list(db.execute('SELECT * FROM lionpride_event'))",
     "restarts the log": "db.execute('PRAGMA wal_checkpoint(RESTART)')",
     "empties the log": "db.execute('PRAGMA wal_checkpoint(TRUNCATE)')",
     "keeps the log short": (
         "db.execute('PRAGMA journal_size_limit = 0; PRAGMA wal_checkpoint(RESTART);"
         " CREATE TABLE IF NOT EXISTS mine (a); INSERT INTO mine VALUES (1)')"
     ),
-    "packs the file": "db.execute('DELETE FROM event WHERE number < 80'); db.execute('VACUUM')",
+    "packs the "
+    "file": "db.execute('DELETE FROM lionpride_event WHERE number < 80'); db.execute('VACUUM')",
     "makes it smaller": (
-        "db.execute('DELETE FROM event WHERE number < 80'); db.execute('VACUUM');"
+        "db.execute('DELETE FROM lionpride_event WHERE number < 80'); db.execute('VACUUM');"
         " db.execute('PRAGMA wal_checkpoint(TRUNCATE)')"
     ),
     "copies it": (

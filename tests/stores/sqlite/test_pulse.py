@@ -31,11 +31,13 @@ class Eye:
         self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
 
     def leases(self) -> dict[str, float]:
-        rows: Any = self._db.execute("SELECT worker, max(until) FROM leased GROUP BY worker")
+        rows: Any = self._db.execute(
+            "SELECT worker, max(leased_until) FROM lionpride_leased GROUP BY worker"
+        )
         return dict(rows)
 
     def seen(self) -> dict[str, float]:
-        rows: Any = self._db.execute("SELECT name, seen FROM worker")
+        rows: Any = self._db.execute("SELECT name, heartbeat_at FROM lionpride_worker")
         return dict(rows)
 
     def until(self, look: Callable[[], Any], differs_from: Any) -> Any:

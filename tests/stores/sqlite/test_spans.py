@@ -48,7 +48,9 @@ def rows(path: Path) -> tuple[int, int]:
     """How many spans and how many leases there are, seen from outside."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
-        query = "SELECT (SELECT count(*) FROM span), (SELECT count(*) FROM lease)"
+        query = (
+            "SELECT (SELECT count(*) FROM lionpride_span), (SELECT count(*) FROM lionpride_lease)"
+        )
         spans, leases = db.execute(query).get
         return int(spans), int(leases)
     finally:

@@ -72,7 +72,7 @@ def leases(path: Path) -> int:
     """How many events are leased, seen from outside."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
-        return int(db.execute("SELECT count(*) FROM lease").get)
+        return int(db.execute("SELECT count(*) FROM lionpride_lease").get)
     finally:
         db.close()
 
@@ -778,7 +778,10 @@ async def test_a_page_is_one_view_of_the_file(
     def page_and_then(self: Look, *asked: Any) -> list[int]:
         numbers = page(self, *asked)
         other = apsw.Connection(str(path))
-        other.execute("DELETE FROM event WHERE number = 1; DELETE FROM waiting WHERE number = 1")
+        other.execute(
+            "DELETE FROM lionpride_event WHERE number = 1; DELETE FROM lionpride_ready WHERE "
+            "number = 1"
+        )
         other.close()
         return numbers
 

@@ -1,64 +1,65 @@
-"""A file of an older schema is brought up to date when it is opened, with all that is in it."""
+"""A file of an older schema version is upgraded when it is opened; its events are kept."""
 
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
-from stores.makers import Clock, Folder
+from stores.sqlite.newer import SCRIPT, VERSION, be_newer
 
 from lionpride.core import Event, EventStatus, Executor, Processor
-from lionpride.stores.sql.host import host
-from lionpride.stores.sqlite import SqliteStore
-from lionpride.stores.sqlite.file import VERSION
-
-AT = 1795615332.0
-"""When the file was made."""
-THERE = "b1a29a84-12ad-401c-9a36-21217c8e4c4f/pid:[4026531836]"
-"""The machine, and its boot, on which that was. Here it stands for this one, where the process of
-the file's worker can be seen to be dead."""
+from lionpride.errors import StoreError
+from lionpride.stores.sqlite import SqliteStore, file
 
 
 class Deed(Event):
-    how: str = "return"
+    fails: bool = False
 
-    async def _invoke(self):
-        return {"how": self.how, "bytes": b"\x00"}
+    async def _invoke(self) -> dict[str, Any]:
+        if self.fails:
+            raise ValueError("it fails")
+        return {"bytes": b"\x00"}
 
 
 class Deeds(Processor):
     event_type = Deed
 
 
-class Desk(Executor):
+class DeedExecutor(Executor):
     processor_type = Deeds
 
 
-@pytest.fixture
-def old():
-    """The path of a file of schema 1, whose events are of a class that is here."""
-    folder = Folder()
-    path = folder.path / "run.db"
-    script = Path(__file__).with_name("schema1.sql").read_text(encoding="utf-8")
-    connection = apsw.Connection(str(path))
-    assert THERE in script
-    connection.execute(script.replace("old.Deed", f"{__name__}.Deed").replace(THERE, host()))
-    connection.close()
-    yield path
-    del folder
-
-
-def version_of(path):
+def schema_of(path: Path) -> tuple[int, list[str]]:
+    """Return the version of a file, and the columns of its events."""
     connection = apsw.Connection(str(path))
     try:
-        return connection.pragma("user_version")
+        version = connection.execute("SELECT max(number) FROM lionpride_version").get
+        return version, [row[1] for row in connection.execute("PRAGMA table_info(lionpride_event)")]
     finally:
         connection.close()
 
 
-async def test_all_that_an_old_file_has_is_there_still_and_runs_on(old):
-    assert version_of(old) == 1
-    store = SqliteStore(old, "deeds", clock=Clock(AT + 100))
-    desk = Desk(store=store)
+async def make(path: Path) -> None:
+    """Make a file with a completed, a failed, a claimed and two pending events."""
+    executor = DeedExecutor(store=SqliteStore(path))
+    for fails in (False, True):
+        await executor.append(Deed(fails=fails))
+        await executor.forward()
+    await executor.append(Deed(), unique="only")
+    await executor.append(Deed())
+    await executor.append(Deed())
+    await executor.store.claim("worker", 1)
+    await executor.store.close()
+
+
+async def test_an_upgrade_keeps_all_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.db"
+    await make(path)
+    version, columns = schema_of(path)
+    assert (version, "more" in columns) == (file.VERSION, False)
+    be_newer(monkeypatch)
+    executor = DeedExecutor(store=SqliteStore(path))
+    store = executor.store
     try:
         counts = await store.counts()
         assert {status.value: n for status, n in counts.items() if n} == {
@@ -66,28 +67,32 @@ async def test_all_that_an_old_file_has_is_there_still_and_runs_on(old):
             "processing": 1,
             "completed": 1,
             "failed": 1,
-            "cancelled": 1,
-            "skipped": 1,
         }
-        (done, *_) = await store.events(EventStatus.COMPLETED)
-        assert await desk.result(done.id) == {"how": "return", "bytes": b"\x00"}
-        assert await store.sweep() == 1  # the lease of a process that is long dead
-        await desk.retry_failed()
-        await desk.forward()
+        (done,) = await store.events(EventStatus.COMPLETED)
+        assert await executor.result(done.id) == {"bytes": b"\x00"}
+        await executor.retry_failed()
+        await executor.forward()
         counts = await store.counts()
-        assert (counts[EventStatus.COMPLETED], counts[EventStatus.PENDING]) == (3, 2)
-        assert await desk.append(Deed(), unique="only") in desk.pending_events
-        assert await store.workers() == []
+        assert (counts[EventStatus.COMPLETED], counts[EventStatus.FAILED]) == (3, 1)
     finally:
         await store.close()
-    assert version_of(old) == VERSION
+    version, columns = schema_of(path)
+    assert (version, "more" in columns) == (VERSION, True)
 
 
-async def test_a_worker_of_before_has_no_beginning(old):
-    store = SqliteStore(old, "deeds", clock=Clock(AT + 1))
-    try:
-        (worker,) = await store.workers()
-        assert (worker.name, worker.since, worker.host) == ("25319-a52efe6b", 0.0, "")
-        assert [each.number for each in worker.held] == [7]
-    finally:
+async def test_an_upgrade_that_fails_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.db"
+    await make(path)
+    before = schema_of(path)
+    with monkeypatch.context() as patch:
+        be_newer(patch, f"{SCRIPT}; SELECT * FROM nowhere;")
+        store = SqliteStore(path)
+        with pytest.raises(StoreError, match="no such table: nowhere"):
+            await store.counts()
         await store.close()
+    assert schema_of(path) == before
+    store = SqliteStore(path)
+    assert (await store.counts())[EventStatus.PENDING] == 2
+    await store.close()

@@ -44,10 +44,10 @@ _REOPEN: Final = """
 DELETE FROM {finished} f USING {event} e
 WHERE f.number = ANY($1::bigint[]) AND f.queue = $2 AND f.status = ANY($3::text[])
     AND e.number = f.number
-RETURNING f.number, f.status, f.attempt, f.attempts, e.priority, f.ended
+RETURNING f.number, f.status, f.attempt, f.attempts, e.priority, f.finished_at
 """
 _ENDINGS: Final = """
-SELECT number, attempt, ended FROM {finished} WHERE number = ANY($1::bigint[]) FOR UPDATE
+SELECT number, attempt, finished_at FROM {finished} WHERE number = ANY($1::bigint[]) FOR UPDATE
 """
 _LEFT: Final = "SELECT number FROM {event} WHERE number = ANY($1::bigint[]) FOR UPDATE"
 
@@ -114,7 +114,8 @@ class Cancel:
         await finish(db, queue, sorted(ended))
         left = [number for number in numbers if number not in answers]
         asked = await db.rows(
-            "UPDATE {lease} SET cancel = true WHERE number = ANY($1::bigint[]) RETURNING number",
+            "UPDATE {lease} SET cancel_requested = true WHERE number = ANY($1::bigint[]) "
+            "RETURNING number",
             left,
         )
         answers |= {number: Cancelled.CLAIMED for (number,) in asked}
@@ -180,7 +181,7 @@ class Halt:
     until: float
 
     async def __call__(self, db: Db) -> None:
-        await db.run("UPDATE {queue} SET paused = $2 WHERE number = $1", db.queue, self.until)
+        await db.run("UPDATE {queue} SET paused_until = $2 WHERE number = $1", db.queue, self.until)
 
 
 @dataclass(slots=True)
@@ -226,8 +227,8 @@ async def _forget_events(db: Db, numbers: Sequence[int]) -> None:
 
 
 _OLDEST: Final = """
-SELECT ended, number FROM {finished} WHERE queue = $1 AND status = $2 AND ended < $3
-ORDER BY ended, number LIMIT $4 FOR UPDATE SKIP LOCKED
+SELECT finished_at, number FROM {finished} WHERE queue = $1 AND status = $2 AND finished_at < $3
+ORDER BY finished_at, number LIMIT $4 FOR UPDATE SKIP LOCKED
 """
 
 

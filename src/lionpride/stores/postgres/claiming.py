@@ -18,7 +18,7 @@ __all__ = ("AFTER", "Claim", "Claimed", "Gate", "gate_of", "mature", "wait_of")
 BUSY: Final = 0.02
 """Seconds until a claim looks again that has passed over what others hold just now."""
 
-_SELDOM: Final = ("retry", "single", "since")
+_SELDOM: Final = ("retry", "unique_key", "unique_at")
 """What never changes of an event, and few have; the last columns of ``sql.forms.Kept``."""
 
 _STATE: Final = [each.strip() for each in STATE.split(",")]
@@ -49,13 +49,13 @@ _SINCE: Final = "(SELECT date_part('epoch', now()))"
 
 _GATE: Final = """
 WITH gate AS MATERIALIZED (
-    SELECT t.now, q.paused,
+    SELECT t.now, q.paused_until,
         (SELECT due FROM {ready} WHERE queue = $2 AND due > 0 ORDER BY due LIMIT 1) AS due,
         (SELECT expires FROM {ready} WHERE queue = $2 AND expires IS NOT NULL
          ORDER BY expires LIMIT 1) AS expires
     FROM (SELECT {now} AS now) t, {queue} q WHERE q.number = $2
 )"""
-_OPEN: Final = "(SELECT paused <= now AND coalesce(due > now, true) FROM gate)"
+_OPEN: Final = "(SELECT paused_until <= now AND coalesce(due > now, true) FROM gate)"
 _IN_TIME: Final = "(r.expires IS NULL OR r.expires > (SELECT now FROM gate))"
 
 _NEWER: Final = 1_000
@@ -238,7 +238,7 @@ def statement(until: bool, skip: bool, denied: bool, missing: bool) -> str:
         place += 1
     wanted = where[-1:] if skip else []
     if missing:
-        kind = "(SELECT kind FROM {event} e WHERE e.number = r.number)"
+        kind = "(SELECT event_type FROM {event} e WHERE e.number = r.number)"
         where.append(f"{kind} <> ALL(${place}::text[])")
         wanted.append(where[-1])
     first = _pick(" AND ".join(["r.due = 0", *where, _OPEN]))
@@ -282,19 +282,19 @@ def _rest(plain: bool, wanted: str) -> str:
     return f""", taken AS (
     DELETE FROM {{ready}} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
 ), leased AS (
-    INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, until, since)
+    INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, leased_until, claimed_at)
     SELECT number, $2, CASE WHEN $6 THEN 0 ELSE picked.due END, priority, {AFTER}, $5,
         gate.now + $7::float8, {_SINCE}
     FROM picked, (SELECT now FROM gate) gate
 ), counted AS (
-    UPDATE {{tally}} t SET pending = t.pending - n, processing = t.processing + n
+    UPDATE {{counter}} t SET pending = t.pending - n, processing = t.processing + n
     FROM (SELECT count(*) AS n FROM picked) AS moved
     WHERE t.queue = $2 AND t.shard = $3 AND n > 0
 )
-SELECT picked.number, picked.priority, uuid_send(e.id), e.kind, e.created, e.payload,
+SELECT picked.number, picked.priority, uuid_send(e.id), e.event_type, e.created_at, e.payload,
     CASE WHEN NOT ({_IS_USUAL}) THEN {_ODD} END,
     CASE WHEN picked.at IS NOT DISTINCT FROM (SELECT at FROM picked LIMIT 1)
-        THEN ROW(gate.now, gate.paused, gate.due, gate.expires, {more}) END
+        THEN ROW(gate.now, gate.paused_until, gate.due, gate.expires, {more}) END
 FROM gate LEFT JOIN picked ON true
 LEFT JOIN {{event}} e ON e.number = CASE WHEN $8 THEN picked.number END
 ORDER BY picked.priority, picked.number

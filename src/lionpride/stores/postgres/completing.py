@@ -27,16 +27,16 @@ WITH gone AS (
             WITH ORDINALITY AS one (number, attempt, duration, result, place)
     ) given
     WHERE l.number BETWEEN given.number AND given.number AND l.attempt = given.attempt
-    RETURNING l.number, l.attempt, l.tries, l.interruptions, l.attempts, given.duration,
+    RETURNING l.number, l.attempt, l.failures, l.interruptions, l.attempts, given.duration,
         given.result, given.place
 ), ended AS (
-    INSERT INTO {finished} (number, queue, status, ended, attempt, tries, denials, interruptions,
-        duration, result, attempts)
-    SELECT number, $2, 'completed', (SELECT {now}) + place * 1e-6, attempt, tries, 0,
+    INSERT INTO {finished} (number, queue, status, finished_at, attempt, failures, denials,
+        interruptions, duration, result, attempts)
+    SELECT number, $2, 'completed', (SELECT {now}) + place * 1e-6, attempt, failures, 0,
         interruptions, duration, result, attempts
     FROM gone
 ), counted AS (
-    UPDATE {tally} t SET processing = t.processing - n, completed = t.completed + n
+    UPDATE {counter} t SET processing = t.processing - n, completed = t.completed + n
     FROM (SELECT count(*) AS n FROM gone) AS gone WHERE t.queue = $2 AND t.shard = $3
 )
 SELECT array_agg(number) FROM gone

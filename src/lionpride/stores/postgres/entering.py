@@ -26,10 +26,10 @@ PIECE: Final = 2_000
 
 _ENTER: Final = """
 WITH new AS (
-    INSERT INTO {event} (id, queue, kind, payload, created, priority)
-    SELECT id, $1, kind, payload, created, priority
+    INSERT INTO {event} (id, queue, event_type, payload, created_at, priority)
+    SELECT id, $1, event_type, payload, created_at, priority
     FROM unnest($3::uuid[], $4::text[], $5::text[], $6::float8[], $7::float8[])
-        WITH ORDINALITY AS given (id, kind, payload, created, priority, place)
+        WITH ORDINALITY AS given (id, event_type, payload, created_at, priority, place)
     ORDER BY place
     ON CONFLICT (id) DO NOTHING
     RETURNING number, priority
@@ -37,7 +37,7 @@ WITH new AS (
     INSERT INTO {ready} (queue, priority, number)
     SELECT $1, priority, number FROM new ORDER BY priority, number
 ), counted AS (
-    UPDATE {tally} SET pending = pending + (SELECT count(*) FROM new)
+    UPDATE {counter} SET pending = pending + (SELECT count(*) FROM new)
     WHERE queue = $1 AND shard = $2
 )
 SELECT array_agg(number ORDER BY number) FROM new
@@ -48,14 +48,16 @@ SELECT array_agg(nextval(pg_get_serial_sequence($1, 'number'))) FROM generate_se
 """
 _INSERT: Final = """
 INSERT INTO {event}
-    (number, id, queue, kind, created, priority, key, costs, retry, single, since, payload)
+    (number, id, queue, event_type, created_at, priority, key, costs, retry, unique_key,
+    unique_at, payload)
 OVERRIDING SYSTEM VALUE
-SELECT number, id, $1, kind, created, priority, key, costs, retry, single, since, payload
+SELECT number, id, $1, event_type, created_at, priority, key, costs, retry, unique_key,
+    unique_at, payload
 FROM unnest(
     $2::bigint[], $3::uuid[], $4::text[], $5::float8[], $6::float8[], $7::text[], $8::text[],
     $9::text[], $10::text[], $11::float8[], $12::text[]
 ) AS given (
-    number, id, kind, created, priority, key, costs, retry, single, since, payload
+    number, id, event_type, created_at, priority, key, costs, retry, unique_key, unique_at, payload
 )
 ON CONFLICT (id) DO NOTHING
 """
@@ -67,16 +69,18 @@ WHERE e.id = ANY($1::uuid[])
 _SAME: Final = """
 SELECT e.number, given.place FROM unnest(
     $2::uuid[], $3::text[], $4::text[], $5::float8[], $6::float8[]
-) WITH ORDINALITY AS given (id, kind, payload, created, priority, place)
-JOIN {event} e ON e.id = given.id AND e.queue = $1 AND e.kind = given.kind
-    AND e.payload = given.payload AND e.created = given.created AND e.priority = given.priority
+) WITH ORDINALITY AS given (id, event_type, payload, created_at, priority, place)
+JOIN {event} e ON e.id = given.id AND e.queue = $1 AND e.event_type = given.event_type
+    AND e.payload = given.payload AND e.created_at = given.created_at
+    AND e.priority = given.priority
 """
 _NEWEST: Final = """
-SELECT number, since FROM {event} WHERE queue = $1 AND single = $2 ORDER BY number DESC LIMIT 1
+SELECT number, unique_at FROM {event} WHERE queue = $1 AND unique_key = $2
+ORDER BY number DESC LIMIT 1
 """
-_WAITING: Final = "SELECT sum(pending)::bigint FROM {tally} WHERE queue = $1"
+_WAITING: Final = "SELECT sum(pending)::bigint FROM {counter} WHERE queue = $1"
 _WAITING_AND_KNOWN: Final = """
-SELECT (SELECT sum(pending)::bigint FROM {tally} WHERE queue = $1),
+SELECT (SELECT sum(pending)::bigint FROM {counter} WHERE queue = $1),
     (SELECT array_agg(id) FROM {event} WHERE id = ANY($2::uuid[]))
 """
 

@@ -23,7 +23,7 @@ FULL: Final = 0.8
 WRAP: Final = 1_500_000_000
 """Transactions without a freeze after which the server is close to refusing new ones, at 2^31."""
 
-HOT: Final = ("ready", "lease", "tally", "worker")
+HOT: Final = ("ready", "lease", "counter", "worker")
 """Tables whose rows come and go with each event."""
 
 _SESSIONS: Final = """
@@ -64,7 +64,7 @@ FROM pg_stat_activity
 """
 _LOST: Final = """
 SELECT count(*) FROM {lease} l LEFT JOIN {worker} w ON w.name = l.worker
-WHERE w.name IS NULL AND l.until < {now} - $2
+WHERE w.name IS NULL AND l.leased_until < {now} - $2
 """
 
 

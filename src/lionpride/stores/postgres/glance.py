@@ -21,22 +21,23 @@ __all__ = ("Glance",)
 T = TypeVar("T")
 
 _STAYS: Final = """
-SELECT f.number, e.id, e.kind, f.status, f.ended,
-    CASE WHEN f.attempt = 1 THEN greatest(0, f.ended - f.duration - e.created) END, f.duration
-FROM (SELECT * FROM {finished} WHERE queue = $1 AND status = ANY($2::text[]) AND ended > $3
-    ORDER BY ended DESC LIMIT $4) f
-JOIN {event} e ON e.number = f.number ORDER BY f.ended
+SELECT f.number, e.id, e.event_type, f.status, f.finished_at,
+    CASE WHEN f.attempt = 1 THEN greatest(0, f.finished_at - f.duration - e.created_at) END,
+    f.duration
+FROM (SELECT * FROM {finished} WHERE queue = $1 AND status = ANY($2::text[]) AND finished_at > $3
+    ORDER BY finished_at DESC LIMIT $4) f
+JOIN {event} e ON e.number = f.number ORDER BY f.finished_at
 """
 _TALLY: Final = """
-SELECT floor(ended / $3)::bigint, status, count(*) FROM {finished}
-WHERE queue = $1 AND status = ANY($4::text[]) AND ended >= $2 GROUP BY 1, 2
+SELECT floor(finished_at / $3)::bigint, status, count(*) FROM {finished}
+WHERE queue = $1 AND status = ANY($4::text[]) AND finished_at >= $2 GROUP BY 1, 2
 """
 _RUNS: Final = """
-SELECT number, worker, since FROM {lease} WHERE queue = $1 ORDER BY since, number LIMIT $2
+SELECT number, worker, claimed_at FROM {lease} WHERE queue = $1 ORDER BY claimed_at, number LIMIT $2
 """
 _TAKEN: Final = """
-SELECT name, per, paused, coalesce((SELECT sum(amount) FROM {taken}
-    WHERE pool = name AND at > $1 - per), 0) FROM {pool}
+SELECT name, window_seconds, paused_until, coalesce((SELECT sum(amount) FROM {limit_usage}
+    WHERE account = name AND at > $1 - window_seconds), 0) FROM {limit_account}
 """
 _STATUSES: Final = [each.value for each in EventStatus]
 
@@ -76,11 +77,11 @@ class Glance:
             queue = await db.known_queue()
             return [
                 await reading.last(db),
-                *await db.row(f"SELECT {sums} FROM {{tally}} WHERE queue = $1", queue),
+                *await db.row(f"SELECT {sums} FROM {{counter}} WHERE queue = $1", queue),
                 *await db.row(
-                    "SELECT sum(attempt), max(since) FROM {lease} WHERE queue = $1", queue
+                    "SELECT sum(attempt), max(claimed_at) FROM {lease} WHERE queue = $1", queue
                 ),
-                *await db.row("SELECT sum(chunks), sum(fraction), max(note) FROM {live}"),
+                *await db.row("SELECT sum(chunks), sum(fraction), max(note) FROM {progress}"),
             ]
 
         return await self._look(look)
@@ -135,7 +136,7 @@ class Glance:
     async def usage(self) -> Sequence[Usage]:
         async def look(db: Db) -> list[Usage]:
             held, spans = Counter[str](), dict[str, float | None]()
-            for (text,) in await db.rows("SELECT held FROM {lease} WHERE held IS NOT NULL"):
+            for (text,) in await db.rows("SELECT reserved FROM {lease} WHERE reserved IS NOT NULL"):
                 for name, (amount, per) in json.loads(text).items():
                     held[name] += amount
                     spans.setdefault(name, per)

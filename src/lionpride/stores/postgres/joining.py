@@ -23,12 +23,12 @@ WITH given AS (
     SELECT * FROM unnest($3::text[]::uuid[], $4::text[], $5::float8[], $6::float8[], $7::text[],
         $8::text[], $9::text[], $10::text[], $11::float8[], $12::float8[])
     WITH ORDINALITY
-    AS given (id, kind, created, priority, key, costs, retry, payload, due, expires, place)
+    AS given (id, event_type, created_at, priority, key, costs, retry, payload, due, expires, place)
 ), known AS (
     SELECT given.id FROM {event} e JOIN given ON e.id = given.id ORDER BY place LIMIT 1
 ), new AS (
-    INSERT INTO {event} (id, queue, kind, created, priority, key, costs, retry, payload)
-    SELECT id, $1::int, kind, created, priority, key, costs, retry, payload FROM given
+    INSERT INTO {event} (id, queue, event_type, created_at, priority, key, costs, retry, payload)
+    SELECT id, $1::int, event_type, created_at, priority, key, costs, retry, payload FROM given
     WHERE NOT EXISTS (SELECT FROM known)
     ORDER BY place
     ON CONFLICT (id) DO NOTHING RETURNING number, id
@@ -36,7 +36,7 @@ WITH given AS (
     INSERT INTO {ready} (queue, due, priority, number, expires)
     SELECT $1::int, due, priority, number, expires FROM new JOIN given USING (id)
 ), counted AS (
-    INSERT INTO {tally} (queue, shard, pending)
+    INSERT INTO {counter} (queue, shard, pending)
     SELECT $1::int, $2::int, count(*) FROM new HAVING count(*) > 0
 )
 SELECT coalesce((SELECT id FROM known), (

@@ -20,28 +20,31 @@ _ENLIST: Final = """
 WITH present AS MATERIALIZED (
     SELECT {now} AS now
 ), gone AS (
-    DELETE FROM {worker} WHERE until < (SELECT now FROM present) - $10 AND name <> $2
+    DELETE FROM {worker} WHERE leases_until < (SELECT now FROM present) - $10 AND name <> $2
 ), entered AS (
-    INSERT INTO {worker} (name, queue, machine, host, pid, born, began, seen, until, about)
+    INSERT INTO {worker} (name, queue, machine, host, pid, process_start, started_at, heartbeat_at,
+        leases_until, description)
     SELECT $2, $3, $4, $5, $6, $7, now, now, now + $8, $9 FROM present
     ON CONFLICT (name) DO UPDATE
-    SET seen = excluded.seen, until = excluded.until, about = excluded.about
+    SET heartbeat_at = excluded.heartbeat_at, leases_until = excluded.leases_until,
+        description = excluded.description
 )
-SELECT name, host, pid, born FROM {worker} WHERE queue = $3 AND host = $5 AND name <> $2
+SELECT name, host, pid, process_start FROM {worker} WHERE queue = $3 AND host = $5 AND name <> $2
 """
 """Enters a worker, and forgets those that are gone for good; the others of its machine."""
 BEAT: Final = """
-UPDATE {worker} w SET seen = {now}, until = {now} + $2, about = coalesce(given.about, w.about)
-FROM unnest($3::text[], $4::text[]) AS given (name, about) WHERE w.name = given.name
+UPDATE {worker} w SET heartbeat_at = {now}, leases_until = {now} + $2,
+    description = coalesce(given.description, w.description)
+FROM unnest($3::text[], $4::text[]) AS given (name, description) WHERE w.name = given.name
 RETURNING w.name
 """
 """Gives a sign of life of workers, and what they say; all that they hold is held for so long."""
 
 _EXTEND: Final = """
-UPDATE {lease} l SET until = {now} + $2
+UPDATE {lease} l SET leased_until = {now} + $2
 FROM unnest($3::bigint[], $4::int[]) AS given (number, attempt)
 WHERE l.number BETWEEN given.number AND given.number AND l.attempt = given.attempt
-RETURNING l.number, l.attempt, l.cancel
+RETURNING l.number, l.attempt, l.cancel_requested
 """
 
 
@@ -79,13 +82,16 @@ class Discharge:
 
 async def lapse(db: Db, worker: str) -> None:
     """End the leases of a worker, whose process is dead, and forget it."""
-    await db.run("UPDATE {lease} SET until = 0 WHERE worker = $1", worker)
+    await db.run("UPDATE {lease} SET leased_until = 0 WHERE worker = $1", worker)
     await db.run("DELETE FROM {worker} WHERE name = $1", worker)
 
 
 async def attended(db: Db, but: Collection[str]) -> bool:
     """Whether a worker is alive, and not one of these."""
-    query = "SELECT name, host, pid, born FROM {worker} WHERE queue = $2 AND until >= {now}"
+    query = (
+        "SELECT name, host, pid, process_start FROM {worker} WHERE queue = $2 AND "
+        "leases_until >= {now}"
+    )
     rows = await db.rows(query, db.now, await db.known_queue())
     return any(name not in but and not is_dead(*process) for name, *process in rows)
 

@@ -27,7 +27,9 @@ async def do(db: Db, deed: Deed) -> None:
             case Spend():
                 await _spend(db, deed, held)
             case Halt(pool=None):
-                query = "UPDATE {queue} SET paused = greatest(paused, $2) WHERE number = $1"
+                query = (
+                    "UPDATE {queue} SET paused_until = greatest(paused_until, $2) WHERE number = $1"
+                )
                 await db.run(query, db.queue, deed.until)
             case Halt(pool=str(name)):
                 await pause(db, name, deed.until)

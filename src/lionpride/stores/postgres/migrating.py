@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ("VERSION", "make_sure", "script", "upgrade", "version_of")
 
-VERSION: Final = 3
+VERSION: Final = 1
 """The newest schema that this version of the library knows: the last file in ``schema/``."""
 
 

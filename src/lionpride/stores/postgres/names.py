@@ -10,16 +10,16 @@ __all__ = ("LONGEST", "TABLES", "Names")
 
 TABLES: Final = (
     "queue",
-    "tally",
+    "counter",
     "event",
     "ready",
     "lease",
     "finished",
-    "live",
+    "progress",
     "chunk",
     "worker",
-    "taken",
-    "pool",
+    "limit_usage",
+    "limit_account",
     "version",
 )
 """The tables, without schema and prefix."""

@@ -13,7 +13,7 @@ from .link import Db
 __all__ = ("count", "finish", "let_wait")
 
 _WAIT: Final = """
-INSERT INTO {ready} (queue, due, priority, number, attempt, tries, denials, interruptions,
+INSERT INTO {ready} (queue, due, priority, number, attempt, failures, denials, interruptions,
     duration, retryable, result, attempts, expires)
 SELECT $1, * FROM unnest(
     $2::float8[], $3::float8[], $4::bigint[], $5::int[], $6::int[], $7::int[], $8::int[],
@@ -21,16 +21,17 @@ SELECT $1, * FROM unnest(
 )
 """
 _FINISH: Final = """
-INSERT INTO {finished} (number, queue, status, ended, attempt, tries, denials, interruptions,
-    duration, retryable, result, attempts)
-SELECT number, $2, status, CASE WHEN ended > 0 THEN ended ELSE (SELECT {now}) + place * 1e-6 END,
-    attempt, tries, denials, interruptions, duration, retryable, result, attempts
+INSERT INTO {finished} (number, queue, status, finished_at, attempt, failures, denials,
+    interruptions, duration, retryable, result, attempts)
+SELECT number, $2, status,
+    CASE WHEN finished_at > 0 THEN finished_at ELSE (SELECT {now}) + place * 1e-6 END,
+    attempt, failures, denials, interruptions, duration, retryable, result, attempts
 FROM unnest(
     $3::bigint[], $4::text[], $5::float8[], $6::int[], $7::int[], $8::int[], $9::int[],
     $10::float8[], $11::int[], $12::text[], $13::text[]
 ) WITH ORDINALITY AS given (
-    number, status, ended, attempt, tries, denials, interruptions, duration, retryable, result,
-    attempts, place
+    number, status, finished_at, attempt, failures, denials, interruptions, duration, retryable,
+    result, attempts, place
 )
 """
 
@@ -60,6 +61,6 @@ async def count(db: Db, queue: int, changes: Mapping[str, int]) -> None:
 
 _STATUSES: Final = [status.value for status in EventStatus]
 _COUNT: Final = f"""
-UPDATE {{tally}} SET {", ".join(f"{s} = {s} + ${n}" for n, s in enumerate(_STATUSES, 3))}
+UPDATE {{counter}} SET {", ".join(f"{s} = {s} + ${n}" for n, s in enumerate(_STATUSES, 3))}
 WHERE queue = $1 AND shard = $2
 """

@@ -16,7 +16,7 @@ from .watching import Watching
 __all__ = ("Publish", "Publishing")
 
 _LIVE: Final = """
-INSERT INTO {live} (number, attempt, fraction, note, chunks)
+INSERT INTO {progress} (number, attempt, fraction, note, chunks)
 SELECT n.number, n.attempt, n.fraction, n.note, n.chunks
 FROM unnest($1::bigint[], $2::int[], $3::float8[], $4::text[], $5::int[])
     AS n (number, attempt, fraction, note, chunks)
@@ -55,7 +55,7 @@ class Publish:
             if pieces:
                 await db.run(_CHUNK, *_columns(pieces))
             if self.over:
-                for table in ("live", "chunk"):
+                for table in ("progress", "chunk"):
                     await db.run(_OVER.format(table), *_columns(self.over))
 
 

@@ -25,11 +25,11 @@ PAGE: Final = 100
 
 _STATE: Final = ", ".join(f"r.{each.strip()}" for each in STATE.split(","))
 _LINE: Final = f"""
-SELECT r.number, r.due, r.priority, {_STATE}, e.kind, e.key, e.costs
+SELECT r.number, r.due, r.priority, {_STATE}, e.event_type, e.key, e.costs
 FROM {{ready}} r JOIN {{event}} e ON e.number = r.number
 WHERE r.queue = $1 AND (r.expires IS NULL OR r.expires > $2)
     AND ($3::bigint IS NULL OR r.number <= $3) AND r.number <> ALL($4::bigint[])
-    AND e.kind <> ALL($5::text[])
+    AND e.event_type <> ALL($5::text[])
 """
 # What is ready and what is not due yet are in an index each. LIMIT keeps the planner from joining
 # in any other way than by looking each of them up there, which it does where it knows no better.
@@ -50,12 +50,12 @@ WITH given AS (
     DELETE FROM {{ready}} r WHERE r.ctid = ANY(ARRAY(SELECT at FROM found))
     RETURNING r.number, r.due, r.priority, {_STATE}
 ), leased AS (
-    INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, until, held)
+    INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, leased_until, reserved)
     SELECT number, $1, CASE WHEN $6 THEN 0 ELSE due END, priority, {AFTER}, $7, $8,
         ($5::text[])[array_position($2::bigint[], number)]
     FROM taken
 ), counted AS (
-    UPDATE {{tally}} t SET pending = t.pending - n, processing = t.processing + n
+    UPDATE {{counter}} t SET pending = t.pending - n, processing = t.processing + n
     FROM (SELECT count(*) AS n FROM taken) AS taken WHERE t.queue = $1 AND t.shard = $9 AND n > 0
 )
 SELECT * FROM taken

@@ -59,20 +59,20 @@ anew for each event, which looks as cheap to it as long as it believes the table
 """
 
 _FIND: Final = f"""
-SELECT e.number, e.id, q.name, e.kind, e.created, e.priority, e.key, e.costs, e.retry, e.single,
-    e.since, e.payload,
+SELECT e.number, e.id, q.name, e.event_type, e.created_at, e.priority, e.key, e.costs, e.retry,
+    e.unique_key, e.unique_at, e.payload,
     CASE WHEN f.number IS NOT NULL THEN f.status WHEN l.number IS NOT NULL THEN '{PROCESSING}'
         ELSE '{PENDING}' END,
-    coalesce(l.due, r.due, d.due, 0), coalesce(f.ended, 0), {", ".join(map(_state, _STATES))}
+    coalesce(l.due, r.due, d.due, 0), coalesce(f.finished_at, 0), {", ".join(map(_state, _STATES))}
 FROM {{event}} e
 JOIN {{queue}} q ON q.number = e.queue
 {PLACES}
 """
 _ENDED: Final = f"""
-SELECT number, status, ended, {ENDED} FROM {{finished}} WHERE number = ANY($1::bigint[])
+SELECT number, status, finished_at, {ENDED} FROM {{finished}} WHERE number = ANY($1::bigint[])
 """
 _WAITING: Final = "FROM {ready} r JOIN {event} e ON e.number = r.number WHERE r.queue = $1"
-_BESIDE: Final = "AND e.kind <> ALL($2::text[]) AND r.number <> ALL($3::bigint[])"
+_BESIDE: Final = "AND e.event_type <> ALL($2::text[]) AND r.number <> ALL($3::bigint[])"
 _UNREAD: Final = (b"", "", "", 0.0, 0.0, None, None, None, None, None, "")
 _STANDING: Final = f"""
 SELECT e.number, coalesce(f.status, CASE WHEN l.number IS NULL THEN 'pending'
@@ -82,12 +82,12 @@ FROM {{event}} e
 WHERE e.number = ANY($1::bigint[]) AND e.queue = $2
 """
 _KEPT: Final = """
-SELECT number, id, kind, created, payload, retry, single, since FROM {event}
+SELECT number, id, event_type, created_at, payload, retry, unique_key, unique_at FROM {event}
 WHERE number = ANY($1::bigint[])
 """
 _COUNTS: Final = f"""
 SELECT {", ".join(f"coalesce(sum({each.value}), 0)::bigint" for each in EventStatus)}
-FROM {{tally}} WHERE queue = $1
+FROM {{counter}} WHERE queue = $1
 """
 _LAST: Final = """
 SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence($1, 'number')::regclass), 0)
@@ -100,7 +100,7 @@ _PAGES: Final[dict[str | None, str]] = {
 }
 _TROUBLE: Final = "{{finished}} WHERE queue = $1 AND status = '{}' AND status <> 'completed'"
 _PUBLISHED: Final = """
-SELECT number, fraction, note, chunks FROM {live} JOIN unnest($1::bigint[], $2::int[])
+SELECT number, fraction, note, chunks FROM {progress} JOIN unnest($1::bigint[], $2::int[])
     AS given (number, attempt) USING (number, attempt)
 """
 _PIECES: Final = 8
@@ -157,7 +157,7 @@ async def counts(db: Db) -> dict[EventStatus, int]:
 
 async def paused(db: Db) -> float:
     """The time before which nothing of the queue is claimed."""
-    query = "SELECT paused FROM {queue} WHERE number = $1"
+    query = "SELECT paused_until FROM {queue} WHERE number = $1"
     return await db.value(query, await db.known_queue()) or 0.0
 
 
@@ -186,13 +186,13 @@ async def waiting_kinds(
     queue = await db.known_queue()
     if await db.value(f"SELECT EXISTS (SELECT 1 {_WAITING} {_BESIDE})", queue, kinds, numbers):
         return None
-    query = f"SELECT e.kind, count(*)::bigint {_WAITING} GROUP BY e.kind"
+    query = f"SELECT e.event_type, count(*)::bigint {_WAITING} GROUP BY e.event_type"
     return dict(await db.rows(query, queue))
 
 
 async def unwanted(db: Db) -> list[int]:
     """The numbers of what is leased and is to be cancelled."""
-    query = "SELECT number FROM {lease} WHERE queue = $1 AND cancel"
+    query = "SELECT number FROM {lease} WHERE queue = $1 AND cancel_requested"
     return [number for (number,) in await db.rows(query, await db.known_queue())]
 
 
@@ -235,7 +235,7 @@ async def published_chunks(
         attempt: The attempt whose chunks are known.
         first: How many of them are.
     """
-    written: int | None = await db.value("SELECT attempt FROM {live} WHERE number = $1", number)
+    written: int | None = await db.value("SELECT attempt FROM {progress} WHERE number = $1", number)
     if written is None:
         return None
     query = (

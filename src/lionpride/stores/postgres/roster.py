@@ -12,11 +12,12 @@ from .link import Db
 __all__ = ("workers",)
 
 _WORKERS: Final = """
-SELECT name, machine, host, pid, born, began, seen, until, {now} AS now, about
-FROM {worker} WHERE queue = $2 ORDER BY began, name
+SELECT name, machine, host, pid, process_start, started_at, heartbeat_at, leases_until,
+    {now} AS now, description
+FROM {worker} WHERE queue = $2 ORDER BY started_at, name
 """
 _HELD: Final = """
-SELECT l.worker, l.number, e.id, e.kind, l.attempt, greatest(l.until, w.until)
+SELECT l.worker, l.number, e.id, e.event_type, l.attempt, greatest(l.leased_until, w.leases_until)
 FROM {lease} l JOIN {event} e ON e.number = l.number LEFT JOIN {worker} w ON w.name = l.worker
 WHERE l.queue = $1 ORDER BY l.number
 """

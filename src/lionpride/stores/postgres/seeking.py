@@ -84,9 +84,9 @@ class _Query:
             self.where(f"{of_event}.id >= {{}}", UUID(digits.ljust(32, "0")))
             self.where(f"{of_event}.id <= {{}}", UUID(digits.ljust(32, "f")))
         if what.kind:
-            self.where(f"{of_event}.kind = {{}}", findable(what.kind))
+            self.where(f"{of_event}.event_type = {{}}", findable(what.kind))
         if what.since is not None:
-            self.where(f"{of_event}.created >= {{}}", what.since)
+            self.where(f"{of_event}.created_at >= {{}}", what.since)
         if by_error:
             self.where(_SAYS, _pattern(text))
         if what.upto is not None:

@@ -22,26 +22,26 @@ WITH gone AS (
         $4::bigint[], $5::int[], $6::text[], $7::float8[], $8::float8[], $9::int[], $10::int[],
         $11::int[], $12::float8[], $13::int[], $14::text[], $15::text[], $16::float8[]
     ) WITH ORDINALITY AS given (
-        number, attempt, status, due, priority, tries, denials, interruptions,
+        number, attempt, status, due, priority, failures, denials, interruptions,
         duration, retryable, result, attempts, expires, place
     )
     WHERE l.number BETWEEN given.number AND given.number AND l.attempt = given.attempt
-        AND NOT (l.cancel AND given.status = 'pending')
+        AND NOT (l.cancel_requested AND given.status = 'pending')
     RETURNING given.*
 ), ended AS (
-    INSERT INTO {finished} (number, queue, status, ended, attempt, tries, denials, interruptions,
-        duration, retryable, result, attempts)
-    SELECT number, $2, status, (SELECT {now}) + place * 1e-6, attempt, tries, denials,
+    INSERT INTO {finished} (number, queue, status, finished_at, attempt, failures, denials,
+        interruptions, duration, retryable, result, attempts)
+    SELECT number, $2, status, (SELECT {now}) + place * 1e-6, attempt, failures, denials,
         interruptions, duration, retryable, result, attempts
     FROM gone WHERE status <> 'pending'
 ), back AS (
-    INSERT INTO {ready} (queue, due, priority, number, attempt, tries, denials, interruptions,
+    INSERT INTO {ready} (queue, due, priority, number, attempt, failures, denials, interruptions,
         duration, retryable, result, attempts, expires)
-    SELECT $2, due, priority, number, attempt, tries, denials, interruptions,
+    SELECT $2, due, priority, number, attempt, failures, denials, interruptions,
         duration, retryable, result, attempts, expires
     FROM gone WHERE status = 'pending'
 ), counted AS (
-    UPDATE {tally} t SET processing = t.processing - n.all, pending = t.pending + n.pending,
+    UPDATE {counter} t SET processing = t.processing - n.all, pending = t.pending + n.pending,
         completed = t.completed + n.completed, failed = t.failed + n.failed,
         cancelled = t.cancelled + n.cancelled, skipped = t.skipped + n.skipped,
         aborted = t.aborted + n.aborted

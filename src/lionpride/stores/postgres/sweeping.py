@@ -27,32 +27,35 @@ _IS_UNKNOWN: Final = """(
 """
 _IS_LAPSED: Final = f"""
 FROM {{lease}} l
-LEFT JOIN LATERAL (SELECT w.until FROM {{worker}} w WHERE w.name = l.worker LIMIT 1) w ON true
+LEFT JOIN LATERAL (SELECT w.leases_until FROM {{worker}} w
+    WHERE w.name = l.worker LIMIT 1) w ON true
 WHERE l.queue = $2
-    AND (l.until < {{now}} AND (w.until IS NULL OR w.until < {{now}}) OR {_IS_UNKNOWN})
+    AND (l.leased_until < {{now}}
+        AND (w.leases_until IS NULL OR w.leases_until < {{now}}) OR {_IS_UNKNOWN})
 """
 _LOOK: Final = f"""
 SELECT {{now}}, EXISTS (SELECT {_IS_LAPSED}),
     EXISTS (SELECT FROM {{lease}} WHERE queue = $2 AND worker <> ALL($6::text[])),
-    EXISTS (SELECT FROM {{pool}} WHERE last + per < {{now}} - 1 AND paused < {{now}} - 1),
+    EXISTS (SELECT FROM {{limit_account}} WHERE last_at + window_seconds < {{now}} - 1
+        AND paused_until < {{now}} - 1),
     (SELECT array_agg(name) FROM {{worker}} WHERE name = ANY($6::text[])),
-    (SELECT array_agg(ARRAY[name, pid::text, born]) FROM {{worker}}
+    (SELECT array_agg(ARRAY[name, pid::text, process_start]) FROM {{worker}}
      WHERE queue = $2 AND host = $7 AND name <> ALL($6::text[])),
-    EXISTS (SELECT FROM {{tally}} WHERE queue = $2 AND shard < 0),
-    (SELECT count(*) FROM {{worker}} WHERE queue = $2 AND until >= {{now}})
+    EXISTS (SELECT FROM {{counter}} WHERE queue = $2 AND shard < 0),
+    (SELECT count(*) FROM {{worker}} WHERE queue = $2 AND leases_until >= {{now}})
 """
 _ADD_UP: Final = """
 WITH loose AS (
-    DELETE FROM {tally} WHERE queue = $1 AND shard < 0 RETURNING pending
+    DELETE FROM {counter} WHERE queue = $1 AND shard < 0 RETURNING pending
 )
-UPDATE {tally} SET pending = pending + (SELECT sum(loose.pending) FROM loose)
+UPDATE {counter} SET pending = pending + (SELECT sum(loose.pending) FROM loose)
 WHERE queue = $1 AND shard = $2 AND EXISTS (SELECT FROM loose)
 """
 """Adds what was counted in transactions of others to the other counts."""
 
 _STATE: Final = ", ".join(f"l.{each.strip()}" for each in STATE.split(","))
 _LAPSED: Final = f"""
-SELECT {_IS_UNKNOWN}, l.held, l.cancel, l.number, l.priority, {_STATE}
+SELECT {_IS_UNKNOWN}, l.reserved, l.cancel_requested, l.number, l.priority, {_STATE}
 {_IS_LAPSED} ORDER BY l.number LIMIT $6 FOR UPDATE OF l SKIP LOCKED
 """
 
@@ -161,7 +164,7 @@ class Sweep:
 
 async def _clear_orphans(db: Db) -> None:
     """Take away what was published of attempts whose process did not live to do so."""
-    for table in ("live", "chunk"):
+    for table in ("progress", "chunk"):
         await db.run(
             f"DELETE FROM {{{table}}} p WHERE NOT EXISTS (SELECT FROM {{lease}} l "
             "WHERE l.number = p.number AND l.attempt = p.attempt)"

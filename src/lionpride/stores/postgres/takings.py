@@ -27,32 +27,33 @@ FINE: Final = 512
 """Parts of a window: what is taken in one of them after another shares an instant."""
 
 _READ: Final = """
-SELECT 'pool', name, last, paused FROM {pool} WHERE name = ANY($1::text[])
+SELECT 'pool', name, last_at, paused_until FROM {limit_account} WHERE name = ANY($1::text[])
 UNION ALL
-SELECT 'taken', pool, at, amount FROM {taken} WHERE pool = ANY($1::text[])
+SELECT 'taken', account, at, amount FROM {limit_usage} WHERE account = ANY($1::text[])
 UNION ALL
-SELECT 'held', key, sum((value ->> 0)::float8), 0 FROM {lease}, json_each(held::json)
-WHERE held IS NOT NULL AND key = ANY($1::text[]) GROUP BY key
+SELECT 'held', key, sum((value ->> 0)::float8), 0 FROM {lease}, json_each(reserved::json)
+WHERE reserved IS NOT NULL AND key = ANY($1::text[]) GROUP BY key
 """
 _FORGET: Final = """
-DELETE FROM {taken} t USING unnest($1::text[], $2::float8[]) AS gone (pool, at)
-WHERE t.pool = gone.pool AND t.at <= gone.at
+DELETE FROM {limit_usage} t USING unnest($1::text[], $2::float8[]) AS gone (account, at)
+WHERE t.account = gone.account AND t.at <= gone.at
 """
 _STAMP: Final = """
-WITH last AS (
-    INSERT INTO {pool} AS p (name, per, last, paused)
-    SELECT name, per, last, 0
-    FROM unnest($1::text[], $2::float8[], $3::float8[]) g (name, per, last)
-    ON CONFLICT (name) DO UPDATE SET per = excluded.per, last = greatest(p.last, excluded.last)
+WITH account AS (
+    INSERT INTO {limit_account} AS p (name, window_seconds, last_at, paused_until)
+    SELECT name, window_seconds, last_at, 0
+    FROM unnest($1::text[], $2::float8[], $3::float8[]) g (name, window_seconds, last_at)
+    ON CONFLICT (name) DO UPDATE SET window_seconds = excluded.window_seconds,
+        last_at = greatest(p.last_at, excluded.last_at)
 )
-INSERT INTO {taken} AS t (pool, at, amount)
+INSERT INTO {limit_usage} AS t (account, at, amount)
 SELECT * FROM unnest($4::text[], $5::float8[], $6::float8[])
-ON CONFLICT (pool, at) DO UPDATE SET amount = t.amount + excluded.amount
+ON CONFLICT (account, at) DO UPDATE SET amount = t.amount + excluded.amount
 """
 _SET_BACK: Final = """
-WITH gone AS (DELETE FROM {taken} WHERE pool = $1 AND at >= $2 RETURNING amount),
-known AS (UPDATE {pool} SET last = $2 WHERE name = $1)
-INSERT INTO {taken} (pool, at, amount) SELECT $1, $2, coalesce(sum(amount), 0) FROM gone
+WITH gone AS (DELETE FROM {limit_usage} WHERE account = $1 AND at >= $2 RETURNING amount),
+known AS (UPDATE {limit_account} SET last_at = $2 WHERE name = $1)
+INSERT INTO {limit_usage} (account, at, amount) SELECT $1, $2, coalesce(sum(amount), 0) FROM gone
 """
 
 
@@ -152,15 +153,17 @@ async def stamp(db: Db, rows: Sequence[tuple[str, float, float, float]]) -> None
 
 async def take_back(db: Db, name: str, at: float, amount: float) -> None:
     """Give back what was taken at an instant, unless that has left the window."""
-    query = "UPDATE {taken} SET amount = amount - $3 WHERE pool = $1 AND at = $2"
+    query = "UPDATE {limit_usage} SET amount = amount - $3 WHERE account = $1 AND at = $2"
     await db.run(query, name, at, amount)
 
 
 async def pause(db: Db, name: str, until: float) -> None:
     """Let nothing be had of a pool before this time, or a later one if that is so already."""
     await db.run(
-        "INSERT INTO {pool} AS p (name, per, last, paused) VALUES ($1, 0, 0, $2) "
-        "ON CONFLICT (name) DO UPDATE SET paused = greatest(p.paused, excluded.paused)",
+        "INSERT INTO {limit_account} AS p (name, window_seconds, last_at, paused_until) "
+        "VALUES ($1, 0, 0, $2) "
+        "ON CONFLICT (name) DO UPDATE SET paused_until = greatest(p.paused_until, "
+        "excluded.paused_until)",
         name,
         until,
     )
@@ -169,8 +172,9 @@ async def pause(db: Db, name: str, until: float) -> None:
 async def tidy(db: Db) -> None:
     """Forget pools of which nothing counts any more."""
     await db.run(
-        "WITH gone AS (DELETE FROM {pool} WHERE last + per < {now} - 1 AND paused < {now} - 1 "
-        "RETURNING name) DELETE FROM {taken} WHERE pool IN (SELECT name FROM gone)",
+        "WITH gone AS (DELETE FROM {limit_account} WHERE last_at + window_seconds < {now} - 1 AND "
+        "paused_until < {now} - 1 RETURNING name) "
+        "DELETE FROM {limit_usage} WHERE account IN (SELECT name FROM gone)",
         db.now,
     )
 
@@ -180,7 +184,7 @@ async def tidy(db: Db) -> None:
 
 async def held_by(db: Db, number: int, attempt: int) -> dict[str, Held] | None:
     """What the lease of an attempt holds; None if there is no such lease any more."""
-    query = "SELECT held FROM {lease} WHERE number = $1 AND attempt = $2 FOR UPDATE"
+    query = "SELECT reserved FROM {lease} WHERE number = $1 AND attempt = $2 FOR UPDATE"
     row = await db.row(query, number, attempt)
     return None if row is None else read_held(row[0])
 
@@ -193,7 +197,7 @@ async def count_spend(db: Db, number: int, attempt: int, nth: int) -> dict[str, 
     """
     query = (
         "UPDATE {lease} SET spends = $3 WHERE number = $1 AND attempt = $2 AND spends < $3 "
-        "RETURNING held"
+        "RETURNING reserved"
     )
     row = await db.row(query, number, attempt, nth)
     return None if row is None else read_held(row[0])
@@ -211,7 +215,7 @@ def write_held(held: Mapping[str, Held]) -> str | None:
 
 async def hold(db: Db, number: int, held: Mapping[str, Held]) -> None:
     """Have a lease hold this and nothing else."""
-    query = "UPDATE {lease} SET held = $2 WHERE number = $1"
+    query = "UPDATE {lease} SET reserved = $2 WHERE number = $1"
     await db.run(query, number, write_held(held))
 
 

@@ -37,9 +37,9 @@ SELECT number FROM (
 ) first ORDER BY priority, number LIMIT 1
 """
 _WORKERS: Final = """
-SELECT w.name, w.host, w.pid, w.born, w.until >= {now}, w.about,
+SELECT w.name, w.host, w.pid, w.process_start, w.leases_until >= {now}, w.description,
     (SELECT count(*) FROM {lease} l WHERE l.worker = w.name)
-FROM {worker} w WHERE w.queue = $2 ORDER BY w.began, w.name
+FROM {worker} w WHERE w.queue = $2 ORDER BY w.started_at, w.name
 """
 
 
@@ -70,7 +70,7 @@ async def standing(db: Db, uid: UUID, limits: Limits | None, with_own: WithOwn) 
             found,
             now,
             ahead=ahead,
-            paused=await db.value("SELECT paused FROM {queue} WHERE number = $1", queue),
+            paused=await db.value("SELECT paused_until FROM {queue} WHERE number = $1", queue),
             rooms=await _rooms(db, found, under, now) if waits and under is not None else (),
             workers=workers,
             holder=await db.value(query, found.number),
@@ -124,7 +124,7 @@ async def _rooms(db: Db, found: Found, limits: Limits, now: float) -> Sequence[R
 async def _held(db: Db) -> Counter[str]:
     """What all leases hold together, by pool."""
     amounts: Counter[str] = Counter()
-    for (text,) in await db.rows("SELECT held FROM {lease} WHERE held IS NOT NULL"):
+    for (text,) in await db.rows("SELECT reserved FROM {lease} WHERE reserved IS NOT NULL"):
         for pool, (amount, _) in json.loads(text).items():
             amounts[pool] += amount
     return amounts
@@ -134,6 +134,10 @@ async def _room(
     db: Db, limit: Limit, key: str | None, cost: float, now: float, held: Counter[str]
 ) -> Room:
     pool = f"{limit.pool}\x1f{key}" if limit.per_key else limit.pool
-    paused: float = await db.value("SELECT paused FROM {pool} WHERE name = $1", pool) or 0.0
-    taken: Any = await db.rows("SELECT at, amount FROM {taken} WHERE pool = $1 ORDER BY at", pool)
+    paused: float = (
+        await db.value("SELECT paused_until FROM {limit_account} WHERE name = $1", pool) or 0.0
+    )
+    taken: Any = await db.rows(
+        "SELECT at, amount FROM {limit_usage} WHERE account = $1 ORDER BY at", pool
+    )
     return room_of(limit, key, cost, now, held=held[pool], paused=paused, taken=taken)

@@ -36,12 +36,12 @@ __all__ = (
 State: TypeAlias = tuple[
     int, int, int, int, float | None, int | None, str | None, str | None, float | None
 ]
-"""attempt, tries, denials, interruptions, duration, retryable, result, attempts, expires."""
+"""attempt, failures, denials, interruptions, duration, retryable, result, attempts, expires."""
 
 Kept: TypeAlias = tuple[bytes, str, float, str, str | None, str | None, float | None]
 """id, kind, created, payload, retry, single, since."""
 
-ENDED: Final = "attempt, tries, denials, interruptions, duration, retryable, result, attempts"
+ENDED: Final = "attempt, failures, denials, interruptions, duration, retryable, result, attempts"
 STATE: Final = f"{ENDED}, expires"
 _EMPTY: Final = STATE.count(",") - 3
 NEW: Final[Any] = (0, 0, 0, 0) + (None,) * _EMPTY

@@ -42,7 +42,8 @@ class Bulk(Rows):
         given = ", column6, column7" if more else ""
         inserted = many(
             self._db,
-            f"INSERT INTO event (id, queue, kind, payload, created, priority{columns}) "
+            "INSERT INTO lionpride_event (id, queue, event_type, payload, created_at, "
+            f"priority{columns}) "
             f"SELECT column1, {self._queue}, column2, column3, column4, column5{given} "
             "FROM (VALUES ",
             "(?, ?, ?, ?, ?, ?, ?)" if more else "(?, ?, ?, ?, ?)",
@@ -56,8 +57,8 @@ class Bulk(Rows):
         numbers = self.enter(fresh, self.last())
         if numbers:
             self._db.execute(
-                f"INSERT INTO waiting (queue, due, priority, number, {STATE}) "
-                f"SELECT queue, 0, priority, number, {NEW_TEXT} FROM event "
+                f"INSERT INTO lionpride_ready (queue, due, priority, number, {STATE}) "
+                f"SELECT queue, 0, priority, number, {NEW_TEXT} FROM lionpride_event "
                 "WHERE number >= ?",
                 (numbers[0],),
             )
@@ -70,8 +71,8 @@ class Bulk(Rows):
         """Let new events wait: priority, number, one after another in this order."""
         if new:
             self._db.execute(
-                f"INSERT INTO waiting (queue, due, priority, number, {STATE}) "
-                f"SELECT queue, 0, priority, number, {NEW_TEXT} FROM event "
+                f"INSERT INTO lionpride_ready (queue, due, priority, number, {STATE}) "
+                f"SELECT queue, 0, priority, number, {NEW_TEXT} FROM lionpride_event "
                 "WHERE number >= ? AND (priority, number) BETWEEN (?, ?) AND (?, ?)",
                 (self._new[0], *new[0], *new[-1]),
             )
@@ -86,8 +87,9 @@ class Bulk(Rows):
         among = "" if all_new else " AND (priority, number) BETWEEN (?, ?) AND (?, ?)"
         ends = () if all_new else (*new[0], *new[-1])
         self._db.execute(
-            f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) "
-            f"SELECT number, queue, 0, priority, 1{NEW_TEXT[1:]}, ?, ? FROM event "
+            f"INSERT INTO lionpride_lease (number, queue, due, priority, {STATE}, worker, "
+            "leased_until) "
+            f"SELECT number, queue, 0, priority, 1{NEW_TEXT[1:]}, ?, ? FROM lionpride_event "
             f"WHERE number >= ?{among}",
             (worker, until, self._new[0], *ends),
         )
@@ -107,8 +109,9 @@ class Bulk(Rows):
             return False
         many(
             self._db,
-            "INSERT INTO finished (number, queue, status, attempt, ended, duration, result, "
-            f"tries, denials, interruptions, attempts) SELECT column1, {self._queue}, "
+            "INSERT INTO lionpride_finished (number, queue, status, attempt, finished_at, "
+            "duration, result, "
+            f"failures, denials, interruptions, attempts) SELECT column1, {self._queue}, "
             "'completed', column2, column3, column4, column5, column6, 0, column7, column8 "
             "FROM (VALUES ",
             "(?, ?, ?, ?, ?, ?, ?, ?)",
@@ -127,8 +130,9 @@ class Bulk(Rows):
             return False
         many(
             self._db,
-            "INSERT INTO finished (number, queue, status, attempt, tries, denials, interruptions, "
-            f"attempts, ended, duration, result) SELECT column1, {self._queue}, 'completed', "
+            "INSERT INTO lionpride_finished (number, queue, status, attempt, failures, denials, "
+            "interruptions, "
+            f"attempts, finished_at, duration, result) SELECT column1, {self._queue}, 'completed', "
             "?, ?, 0, ?, ?, column2, column3, column4 FROM (VALUES ",
             "(?, ?, ?, ?)",
             ") WHERE column1 IS NOT NULL",

@@ -19,7 +19,6 @@ from .log import Log
 from .open_files import OPEN_FILES
 
 __all__ = (
-    "APPLICATION",
     "PATIENCE",
     "VERSION",
     "Synchronous",
@@ -35,11 +34,8 @@ __all__ = (
     "unknown_outcome",
 )
 
-APPLICATION: Final = 0x4C696F6E
-"""SQLite's ``application_id`` of our files: "Lion"."""
-
-VERSION: Final = 3
-"""The newest schema that this version of the library knows: the last file in ``schema/``."""
+VERSION: Final = 1
+"""The newest schema version that this library knows: the last file in ``schema/``."""
 
 PATIENCE: Final = 30.0
 """Seconds to wait for another process that is writing."""
@@ -49,6 +45,8 @@ _HEAD: Final = 100
 """Bytes of SQLite's header (https://sqlite.org/fileformat2.html#the_database_header)."""
 _NAMED: Final = 10
 """Events that an error names, at most."""
+_BEFORE_RELEASE: Final = 0x4C696F6E
+"""The ``application_id`` of files from before the first release, whose tables had no prefix."""
 _CHECKPOINT: Final = 1000
 """Pages (of 4 KiB) that the write-ahead log gathers before they are copied into the file."""
 
@@ -180,8 +178,8 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
         connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             connection.set_busy_timeout(round(patience * 1000))
-            # Nothing is copied into a file that turns out to be somebody else's.
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            # The log of another program's file is not copied into it, and not deleted.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log(path))
             if connection.readonly("main"):
                 raise apsw.ReadOnlyError("attempt to write a readonly database")
             _bring_up_to_date(connection, path, patience)
@@ -213,7 +211,7 @@ def make_file(path: Path, mode: int) -> None:
 
 
 def check_head(path: Path) -> None:
-    """Refuse a file of another program before SQLite works on it, where the file itself says so."""
+    """Refuse another program's file before SQLite opens it, if its header names the program."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -232,10 +230,13 @@ def check_head(path: Path) -> None:
             f"{path} is no SQLite database, and was left as it is: give another path",
             retryable=False,
         )
-    logs = (Path(f"{path}{tail}") for tail in ("-wal", "-journal"))
-    if len(head) == _HEAD and not any(_size(log) for log in logs):
-        cookie, version, application = (int.from_bytes(head[at : at + 4]) for at in (40, 60, 68))
-        _check_owner(path, version, application, empty=cookie == 0)
+    if len(head) == _HEAD and not has_log(path):
+        _check_application(path, int.from_bytes(head[68:72]))
+
+
+def has_log(path: Path) -> bool:
+    """Return True if a file has a log or a journal with content."""
+    return any(_size(Path(f"{path}{tail}")) for tail in ("-wal", "-journal"))
 
 
 def _read_head(path: Path) -> bytes:
@@ -271,17 +272,21 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _check_owner(path: Path, version: int, application: int, *, empty: bool) -> None:
-    """Refuse another program's file, and one of a later day."""
-    if application == APPLICATION and version > VERSION:
+def _check_application(path: Path, application: int) -> None:
+    """Refuse a file whose ``application_id`` names another program, or an unreleased version.
+
+    Our own files have none: the tables of several programs can share a file.
+    """
+    if application == _BEFORE_RELEASE:
         raise StoreError(
-            f"{path} was written by a newer version of lionpride-core (schema {version}; this "
-            f"one knows {VERSION}), and was left as it is: upgrade lionpride-core",
+            f"{path} was written by a version of lionpride-core from before the first release, "
+            "and was left as it is: this version cannot read its tables. Give another path",
             retryable=False,
         )
-    if application != APPLICATION and not (empty and application == 0 and version == 0):
+    if application:
         raise StoreError(
-            f"{path} is another program's database, and was left as it is: give another path",
+            f"{path} is another program's database (application_id {application}), and was left "
+            "as it is: give another path",
             retryable=False,
         )
 
@@ -298,7 +303,7 @@ def _prepare(connection: apsw.Connection, synchronous: Synchronous) -> None:
 
 
 def _bring_up_to_date(connection: apsw.Connection, path: Path, patience: float) -> None:
-    """Run the scripts that the file has not seen yet, all or none of them."""
+    """Run the scripts between the version of the file and ``VERSION``, all or none of them."""
     if check_version(connection, path) == VERSION:
         return
     _log_ahead(connection, patience)
@@ -306,8 +311,6 @@ def _bring_up_to_date(connection: apsw.Connection, path: Path, patience: float) 
     try:
         for version in range(check_version(connection, path) + 1, VERSION + 1):
             connection.execute(script(version))
-        connection.execute(f"PRAGMA application_id = {APPLICATION}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -329,15 +332,27 @@ def _log_ahead(connection: apsw.Connection, patience: float) -> None:
 
 
 def check_version(connection: apsw.Connection, path: Path) -> int:
-    """The schema version of a file that is ours; 0 for an empty one."""
-    with connection:  # one view of the three: another process may be making the file
-        version = connection.pragma("user_version")
-        application = connection.pragma("application_id")
-        empty = not connection.execute("SELECT count(*) FROM sqlite_schema").get
-    _check_owner(path, version, application, empty=empty)
+    """Return the version of our tables in a file; 0 if there are none.
+
+    Raises:
+        StoreError: if the version is newer than ``VERSION``, or the file is another program's.
+    """
+    with connection:  # one snapshot: another process may be making the tables
+        _check_application(path, connection.pragma("application_id"))
+        table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'lionpride_version'"
+        version = 0
+        if connection.execute(table).get:
+            version = connection.execute("SELECT max(number) FROM lionpride_version").get or 0
+    if version > VERSION:
+        raise StoreError(
+            f"{path} was written by a newer version of lionpride-core (schema {version}; this "
+            f"one knows {VERSION}), and was left as it is: upgrade lionpride-core",
+            retryable=False,
+        )
     return int(version)
 
 
 def script(version: int) -> str:
-    """The statements that lead to a version of the schema."""
-    return (resources.files(__package__) / "schema" / f"{version}.sql").read_text("utf-8")
+    """Return the statements that lead to a version of the schema, and record it."""
+    text = (resources.files(__package__) / "schema" / f"{version}.sql").read_text("utf-8")
+    return f"{text.rstrip()}\nINSERT INTO lionpride_version (number) VALUES ({version});\n"

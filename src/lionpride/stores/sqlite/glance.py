@@ -35,18 +35,21 @@ TAIL: Final = 5_000
 """Ended events that are looked at for what has ended lately: those that arrived last."""
 
 _LATELY: Final = (
-    "SELECT * FROM (SELECT * FROM finished NOT INDEXED WHERE queue = :queue "
-    f"ORDER BY number DESC LIMIT {TAIL}) WHERE ended > :since ORDER BY ended DESC LIMIT :limit"
+    "SELECT * FROM (SELECT * FROM lionpride_finished NOT INDEXED WHERE queue = :queue "
+    f"ORDER BY number DESC LIMIT {TAIL}) WHERE finished_at > :since ORDER BY finished_at DESC "
+    "LIMIT :limit"
 )
 _LATELY_INDEXED: Final = (
-    "SELECT * FROM finished INDEXED BY ended WHERE queue = :queue AND status IN "
-    f"({', '.join(repr(each.value) for each in EventStatus)}) AND ended > :since "
-    "ORDER BY ended DESC LIMIT :limit"
+    "SELECT * FROM lionpride_finished INDEXED BY lionpride_finished_order WHERE queue = :queue "
+    "AND status IN "
+    f"({', '.join(repr(each.value) for each in EventStatus)}) AND finished_at > :since "
+    "ORDER BY finished_at DESC LIMIT :limit"
 )
 _STAYS: Final = (
-    "SELECT f.number, e.id, e.kind, f.status, f.ended, "
-    "CASE WHEN f.attempt = 1 THEN max(0, f.ended - f.duration - e.created) END, f.duration "
-    "FROM ({}) f CROSS JOIN event e ON e.number = f.number ORDER BY f.ended"
+    "SELECT f.number, e.id, e.event_type, f.status, f.finished_at, "
+    "CASE WHEN f.attempt = 1 THEN max(0, f.finished_at - f.duration - e.created_at) END, "
+    "f.duration "
+    "FROM ({}) f CROSS JOIN lionpride_event e ON e.number = f.number ORDER BY f.finished_at"
 )
 
 
@@ -96,7 +99,9 @@ class Glance:
                 db.execute("ROLLBACK")
 
     def _number(self, db: apsw.Connection) -> int:
-        return db.execute("SELECT number FROM queue WHERE name = ?", (self._queue,)).get or 0
+        return (
+            db.execute("SELECT number FROM lionpride_queue WHERE name = ?", (self._queue,)).get or 0
+        )
 
     # -- the questions: see Seen -------------------------------------------------------------
 
@@ -124,7 +129,9 @@ class Glance:
 
     async def ended(self, since: float, limit: int = 2000) -> Sequence[Stay]:
         def look(db: apsw.Connection) -> list[Stay]:
-            indexed = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'ended'").get
+            indexed = db.execute(
+                "SELECT 1 FROM sqlite_schema WHERE name = 'lionpride_finished_order'"
+            ).get
             query = _STAYS.format(_LATELY_INDEXED if indexed else _LATELY)
             bound = {"queue": self._number(db), "since": since, "limit": limit}
             return [
@@ -136,8 +143,9 @@ class Glance:
 
     async def tallied(self, since: float, width: float) -> Mapping[tuple[int, EventStatus], int]:
         query = (
-            "SELECT CAST(ended / ? AS INTEGER), status, count(*) FROM finished NOT INDEXED "
-            "WHERE queue = ? AND ended >= ? GROUP BY 1, 2"
+            "SELECT CAST(finished_at / ? AS INTEGER), status, count(*) FROM lionpride_finished "
+            "NOT INDEXED "
+            "WHERE queue = ? AND finished_at >= ? GROUP BY 1, 2"
         )
 
         def look(db: apsw.Connection) -> Mapping[tuple[int, EventStatus], int]:
@@ -148,8 +156,8 @@ class Glance:
 
     async def runs(self, limit: int = 200) -> Sequence[Runs]:
         query = (
-            "SELECT number, worker, since FROM leased WHERE queue = ? "
-            "ORDER BY since, number LIMIT ?"
+            "SELECT number, worker, claimed_at FROM lionpride_leased WHERE queue = ? "
+            "ORDER BY claimed_at, number LIMIT ?"
         )
 
         def look(db: apsw.Connection) -> list[Runs]:
@@ -188,16 +196,16 @@ def _usage(db: apsw.Connection) -> list[Usage]:
     now = time()
     held: Counter[str] = Counter()
     spans: dict[str, float | None] = {}
-    for (text,) in db.execute("SELECT held FROM lease WHERE held IS NOT NULL"):
+    for (text,) in db.execute("SELECT reserved FROM lionpride_lease WHERE reserved IS NOT NULL"):
         for name, (amount, per) in json.loads(str(text)).items():
             held[name] += amount
             spans.setdefault(name, per)
     paused: dict[str, float] = {}
-    rows: Any = db.execute("SELECT name, per, paused FROM pool")
+    rows: Any = db.execute("SELECT name, window_seconds, paused_until FROM lionpride_limit_account")
     for name, per, until in rows:
         spans.setdefault(name, per or None)
         paused[name] = until if until > now else 0.0
-    query = "SELECT total(amount) FROM taken WHERE pool = ? AND at > ?"
+    query = "SELECT total(amount) FROM lionpride_limit_usage WHERE account = ? AND at > ?"
     return [
         usage_of(
             name,

@@ -16,21 +16,21 @@ from .takings import Takings
 __all__ = ("Glance", "Look")
 
 _TABLES: Final[dict[str | None, str]] = {
-    None: "event",
-    PENDING: "waiting",
-    PROCESSING: "leased",
-    EventStatus.COMPLETED.value: "finished NOT INDEXED",
+    None: "lionpride_event",
+    PENDING: "lionpride_ready",
+    PROCESSING: "lionpride_leased",
+    EventStatus.COMPLETED.value: "lionpride_finished NOT INDEXED",
 }
 _AT_ONCE: Final = 128
 """Events that one statement asks for."""
 
 _GIVEN: Final = f"IN ({', '.join(f'?{n}' for n in range(1, _AT_ONCE + 1))})"
 _STANDINGS: Final = (
-    f"SELECT number, status, attempt FROM finished WHERE number {_GIVEN} UNION ALL "
-    f"SELECT number, '{PROCESSING}', attempt FROM leased WHERE number {_GIVEN} UNION ALL "
-    f"SELECT number, '{PENDING}', attempt FROM waiting INDEXED BY later "
+    f"SELECT number, status, attempt FROM lionpride_finished WHERE number {_GIVEN} UNION ALL "
+    f"SELECT number, '{PROCESSING}', attempt FROM lionpride_leased WHERE number {_GIVEN} UNION ALL "
+    f"SELECT number, '{PENDING}', attempt FROM lionpride_ready INDEXED BY lionpride_ready_later "
     f"WHERE due > 0 AND number {_GIVEN} UNION ALL "
-    f"SELECT e.number, '{PENDING}', w.attempt FROM event e CROSS JOIN waiting w "
+    f"SELECT e.number, '{PENDING}', w.attempt FROM lionpride_event e CROSS JOIN lionpride_ready w "
     "ON w.queue = e.queue AND w.due = 0 AND w.priority = e.priority AND w.number = e.number "
     f"WHERE e.number {_GIVEN}"
 )
@@ -70,7 +70,7 @@ class Look:
     def _number(self) -> int:
         """The queue's own number; 0 if there is none of that name yet."""
         if not self._queue:
-            query = "SELECT number FROM queue WHERE name = ?"
+            query = "SELECT number FROM lionpride_queue WHERE name = ?"
             self._queue = self._db.execute(query, (self.name,)).get or 0
         return self._queue
 
@@ -79,43 +79,49 @@ class Look:
     def counts(self) -> dict[str, int]:
         """How many events are in each status."""
         statuses = [status.value for status in EventStatus]
-        query = f"SELECT {', '.join(statuses)} FROM queue WHERE name = ?"
+        query = f"SELECT {', '.join(statuses)} FROM lionpride_queue WHERE name = ?"
         row = self._db.execute(query, (self.name,)).fetchone() or (0,) * len(statuses)
         change = self._change
         return {each: n + change.get(each, 0) for each, n in zip(statuses, row, strict=True)}
 
     def queues(self) -> list[str]:
         """The names of all queues."""
-        return [name for (name,) in self._db.execute("SELECT name FROM queue ORDER BY number")]
+        return [
+            name for (name,) in self._db.execute("SELECT name FROM lionpride_queue ORDER BY number")
+        ]
 
     def last(self) -> int:
         """The highest number given so far."""
-        return self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").get or 0
+        return (
+            self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'lionpride_event'").get
+            or 0
+        )
 
     def glance(self) -> Glance:
         """Three answers in one; what this transaction has changed is not in them."""
         query = (
-            "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'event'), pending, paused "
-            "FROM queue WHERE number = ?"
+            "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'lionpride_event'), pending, "
+            "paused_until "
+            "FROM lionpride_queue WHERE number = ?"
         )
         last, pending, paused = self._db.execute(query, (self._queue,)).get
         return Glance(last or 0, pending, paused)
 
     def holders(self) -> list[str]:
         """The workers that hold leases of this queue."""
-        query = "SELECT DISTINCT worker FROM lease WHERE queue = ?"
+        query = "SELECT DISTINCT worker FROM lionpride_lease WHERE queue = ?"
         return [worker for (worker,) in self._db.execute(query, (self._queue,))]
 
     def next_due(self) -> float | None:
         """When the first of what is not due yet will be."""
-        query = "SELECT due FROM waiting WHERE queue = ? AND due > 0 ORDER BY due LIMIT 1"
+        query = "SELECT due FROM lionpride_ready WHERE queue = ? AND due > 0 ORDER BY due LIMIT 1"
         due: float | None = self._db.execute(query, (self._queue,)).get
         return due
 
     def next_expiry(self) -> float | None:
         """When the first of what waits and has to start by some time expires."""
         query = (
-            "SELECT expires FROM waiting WHERE queue = ? AND expires IS NOT NULL "
+            "SELECT expires FROM lionpride_ready WHERE queue = ? AND expires IS NOT NULL "
             "ORDER BY expires LIMIT 1"
         )
         expires: float | None = self._db.execute(query, (self._number(),)).get
@@ -124,7 +130,7 @@ class Look:
     def newest_of(self, single: str) -> tuple[int, float] | None:
         """The number of the newest event of a value, and since when it has it."""
         query = (
-            "SELECT number, since FROM event WHERE queue = ? AND single = ? "
+            "SELECT number, unique_at FROM lionpride_event WHERE queue = ? AND unique_key = ? "
             "ORDER BY number DESC LIMIT 1"
         )
         found: Any = self._db.execute(query, (self._queue, single)).fetchone()
@@ -134,12 +140,12 @@ class Look:
         self, status: str, limit: int, before: float | None = None
     ) -> list[tuple[float, int]]:
         """When ended events ended, and their numbers: the oldest endings first."""
-        query = "SELECT ended, number FROM finished WHERE queue = ? AND status = ?"
+        query = "SELECT finished_at, number FROM lionpride_finished WHERE queue = ? AND status = ?"
         bound: list[Any] = [self._queue, status]
         if before is not None:
-            query += " AND ended < ?"
+            query += " AND finished_at < ?"
             bound.append(before)
-        rows: Any = self._db.execute(f"{query} ORDER BY ended LIMIT ?", (*bound, limit))
+        rows: Any = self._db.execute(f"{query} ORDER BY finished_at LIMIT ?", (*bound, limit))
         return list(rows)
 
     def workers(self) -> dict[str, tuple[str, int, str]]:
@@ -148,15 +154,19 @@ class Look:
 
     def signs(self) -> dict[str, tuple[tuple[str, int, str], float]]:
         """The workers of this queue: of each its process, and when it gave a sign of life."""
-        query = "SELECT name, host, pid, born, seen FROM worker WHERE queue = ?"
+        query = (
+            "SELECT name, host, pid, process_start, heartbeat_at FROM lionpride_worker WHERE "
+            "queue = ?"
+        )
         rows: Any = self._db.execute(query, (self._number(),))
         return {name: ((host, pid, born), seen) for name, host, pid, born, seen in rows}
 
     def roster(self) -> list[tuple[str, str, tuple[str, int, str], float, float, str | None]]:
         """The workers of this queue: name, machine, process, beginning, last sign, what it says."""
         query = (
-            "SELECT name, node, host, pid, born, since, seen, about FROM worker WHERE queue = ? "
-            "ORDER BY since, name"
+            "SELECT name, machine, host, pid, process_start, started_at, heartbeat_at, "
+            "description FROM lionpride_worker WHERE queue = ? "
+            "ORDER BY started_at, name"
         )
         rows: Any = self._db.execute(query, (self._number(),))
         return [(name, node, (host, pid, born), *at) for name, node, host, pid, born, *at in rows]
@@ -164,8 +174,10 @@ class Look:
     def held(self) -> list[tuple[str, int, bytes, str, int, float]]:
         """What is leased: worker, number, id, kind, attempt and when the lease lapses."""
         query = (
-            "SELECT l.worker, l.number, e.id, e.kind, l.attempt, l.until FROM leased l "
-            "CROSS JOIN event e ON e.number = l.number WHERE l.queue = ? ORDER BY l.number"
+            "SELECT l.worker, l.number, e.id, e.event_type, l.attempt, l.leased_until FROM "
+            "lionpride_leased l "
+            "CROSS JOIN lionpride_event e ON e.number = l.number WHERE l.queue = ? ORDER BY "
+            "l.number"
         )  # CROSS: else all events are gone through for the few that are leased
         rows: Any = self._db.execute(query, (self._number(),))
         return list(rows)
@@ -173,8 +185,10 @@ class Look:
     def crew(self) -> list[tuple[str, tuple[str, int, str], float, str | None, int]]:
         """The workers of this queue: name, process, last sign of life, what it says, its claims."""
         query = (
-            "SELECT w.name, w.host, w.pid, w.born, w.seen, w.about, count(l.number) "
-            "FROM worker w LEFT JOIN leased l ON l.worker = w.name WHERE w.queue = ? "
+            "SELECT w.name, w.host, w.pid, w.process_start, w.heartbeat_at, w.description, "
+            "count(l.number) "
+            "FROM lionpride_worker w LEFT JOIN lionpride_leased l ON l.worker = w.name WHERE "
+            "w.queue = ? "
             "GROUP BY w.name ORDER BY w.name"
         )
         rows: Any = self._db.execute(query, (self._number(),))
@@ -182,13 +196,14 @@ class Look:
 
     def holder(self, number: int) -> str | None:
         """The worker that has claimed an event."""
-        query = "SELECT worker FROM leased WHERE number = ?"
+        query = "SELECT worker FROM lionpride_leased WHERE number = ?"
         return self._db.execute(query, (number,)).get  # type: ignore[no-any-return]
 
     def ahead(self, priority: float, number: int, now: float) -> int:
         """How many come before this one of those that wait and are due."""
         query = (
-            "SELECT count(*) FROM waiting WHERE queue = ?1 AND {} AND (priority, number) < (?2, ?3)"
+            "SELECT count(*) FROM lionpride_ready WHERE queue = ?1 AND {} AND (priority, "
+            "number) < (?2, ?3)"
         )
         bound = self._number(), priority, number
         at_once: int = self._db.execute(query.format("due = 0"), bound).get
@@ -199,7 +214,7 @@ class Look:
     def first(self, now: float) -> int | None:
         """The first of those that wait and are due."""
         query = (
-            "SELECT priority, number FROM waiting WHERE queue = ?1 AND {} "
+            "SELECT priority, number FROM lionpride_ready WHERE queue = ?1 AND {} "
             "ORDER BY priority, number LIMIT 1"
         )
         at_once = self._db.execute(query.format("due = 0"), (self._number(),)).fetchall()
@@ -211,10 +226,13 @@ class Look:
         self, kinds: Collection[str], numbers: Collection[int]
     ) -> dict[str, int] | None:
         """How many events wait, by class; None if any waits beside these classes and numbers."""
-        waiting = "FROM waiting w CROSS JOIN event e ON e.number = w.number WHERE w.queue = ?1"
+        waiting = (
+            "FROM lionpride_ready w CROSS JOIN lionpride_event e ON e.number = w.number "
+            "WHERE w.queue = ?1"
+        )
         beside = (
             f"SELECT w.due, w.priority, w.number {waiting} "
-            "AND e.kind NOT IN (SELECT value FROM json_each(?2)) "
+            "AND e.event_type NOT IN (SELECT value FROM json_each(?2)) "
             "AND w.number NOT IN (SELECT value FROM json_each(?3))"
         )
         bound = self._number(), json.dumps(list(kinds)), json.dumps(list(numbers))
@@ -225,45 +243,49 @@ class Look:
         self._beside = found or self._db.execute(f"{beside} LIMIT 1", bound).get
         if self._beside is not None:
             return None
-        query = f"SELECT e.kind, count(*) {waiting} GROUP BY e.kind"
+        query = f"SELECT e.event_type, count(*) {waiting} GROUP BY e.event_type"
         rows: Any = self._db.execute(query, bound[:1])
         return dict(rows)
 
     def unwanted(self) -> list[int]:
         """The numbers of what is leased and is to be cancelled."""
-        query = "SELECT number FROM lease WHERE cancel = 1"
+        query = "SELECT number FROM lionpride_lease WHERE cancel_requested = 1"
         return [number for (number,) in self._db.execute(query)]
 
     # -- events ------------------------------------------------------------------------------
 
     def known(self, ids: Iterable[bytes]) -> dict[bytes, int]:
         """The numbers of the ids that are here, in whatever queue."""
-        query = "SELECT number FROM event WHERE id = ?"
+        query = "SELECT number FROM lionpride_event WHERE id = ?"
         found = {each: self._db.execute(query, (each,)).get for each in ids}
         return {each: number for each, number in found.items() if number is not None}
 
     def queue_of(self, uid: bytes) -> str | None:
         """The name of the queue that has an id; None if none has."""
-        query = "SELECT name FROM queue WHERE number = (SELECT queue FROM event WHERE id = ?)"
+        query = (
+            "SELECT name FROM lionpride_queue WHERE number = (SELECT queue FROM "
+            "lionpride_event WHERE id = ?)"
+        )
         name: str | None = self._db.execute(query, (uid,)).get
         return name
 
     def is_elsewhere(self, number: int) -> bool:
         """Whether an event is in another queue than this one."""
-        query = "SELECT queue FROM event WHERE number = ?"
+        query = "SELECT queue FROM lionpride_event WHERE number = ?"
         return bool(self._db.execute(query, (number,)).get != self._queue)
 
     def kept(self, number: int) -> Kept:
         """What never changes of an event that is here."""
         query = (
-            "SELECT id, kind, created, payload, retry, single, since FROM event WHERE number = ?"
+            "SELECT id, event_type, created_at, payload, retry, unique_key, unique_at FROM "
+            "lionpride_event WHERE number = ?"
         )
         kept: Any = self._db.execute(query, (number,)).fetchone()
         return kept  # type: ignore[no-any-return]
 
     def page(self, status: str | None, after: int, limit: int) -> list[int]:
         """The numbers of the next events of a status, by number."""
-        table = _TABLES.get(status, "finished INDEXED BY trouble")
+        table = _TABLES.get(status, "lionpride_finished INDEXED BY lionpride_finished_trouble")
         where = "" if status is None or status in (PENDING, PROCESSING) else "AND status = ?4"
         if where and status != EventStatus.COMPLETED.value:
             where += " AND status <> 'completed'"  # as the index says
@@ -277,9 +299,10 @@ class Look:
     def find(self, number: int) -> Found | None:
         """All that is known of an event, in whatever queue."""
         row: Any = self._db.execute(
-            "SELECT e.number, e.id, q.name, e.kind, e.created, e.priority, e.key, e.costs, "
-            "e.retry, e.single, e.since, e.payload, q.number FROM event e "
-            "JOIN queue q ON q.number = e.queue WHERE e.number = ?",
+            "SELECT e.number, e.id, q.name, e.event_type, e.created_at, e.priority, e.key, "
+            "e.costs, "
+            "e.retry, e.unique_key, e.unique_at, e.payload, q.number FROM lionpride_event e "
+            "JOIN lionpride_queue q ON q.number = e.queue WHERE e.number = ?",
             (number,),
         ).fetchone()
         if row is None:
@@ -291,11 +314,14 @@ class Look:
     def _stands(self, number: int, priority: float, queue: int) -> tuple[str, float, float, State]:
         """Status, due time, time of ending (0: not yet) and state of an event."""
         at: Any = self._db.execute(
-            f"SELECT status, 0.0, ended, {ENDED}, NULL FROM finished WHERE number = ?1 UNION ALL "
-            f"SELECT '{PROCESSING}', due, 0.0, {STATE} FROM leased WHERE number = ?1 UNION ALL "
-            f"SELECT '{PENDING}', due, 0.0, {STATE} FROM waiting "
+            f"SELECT status, 0.0, finished_at, {ENDED}, NULL FROM lionpride_finished WHERE number "
+            "= ?1 UNION ALL "
+            f"SELECT '{PROCESSING}', due, 0.0, {STATE} FROM lionpride_leased WHERE number = ?1 "
+            "UNION ALL "
+            f"SELECT '{PENDING}', due, 0.0, {STATE} FROM lionpride_ready "
             "WHERE queue = ?2 AND due = 0 AND priority = ?3 AND number = ?1 UNION ALL "
-            f"SELECT '{PENDING}', due, 0.0, {STATE} FROM waiting INDEXED BY later "
+            f"SELECT '{PENDING}', due, 0.0, {STATE} FROM lionpride_ready INDEXED BY "
+            "lionpride_ready_later "
             "WHERE number = ?1 AND due > 0",
             (number, queue, priority),
         ).fetchone()
@@ -313,7 +339,7 @@ class Look:
 
     def standing(self, number: int) -> tuple[str, int] | None:
         """Status and attempt of an event; None if it is not in this queue."""
-        query = "SELECT priority FROM event WHERE number = ? AND queue = ?"
+        query = "SELECT priority FROM lionpride_event WHERE number = ? AND queue = ?"
         priority = self._db.execute(query, (number, self._queue)).get
         if priority is None:
             return None
@@ -322,7 +348,7 @@ class Look:
 
     def waits(self, number: int) -> Stands | None:
         """An event that waits, as it does; None if it does not."""
-        query = "SELECT priority FROM event WHERE number = ? AND queue = ?"
+        query = "SELECT priority FROM lionpride_event WHERE number = ? AND queue = ?"
         priority = self._db.execute(query, (number, self._queue)).get
         if priority is None:
             return None

@@ -19,7 +19,8 @@ PIECES: Final = 8
 """Rows of chunks that are read at a time."""
 
 _OVER: Final = (
-    "NOT EXISTS (SELECT 1 FROM lease l WHERE l.number = {0}.number AND l.attempt = {0}.attempt)"
+    "NOT EXISTS (SELECT 1 FROM lionpride_lease l WHERE l.number = {0}.number AND "
+    "l.attempt = {0}.attempt)"
 )
 
 
@@ -44,15 +45,17 @@ class Published:
     def write(self, news: Sequence[News]) -> None:
         """Write what is new."""
         self._db.executemany(
-            "INSERT INTO live (number, attempt, fraction, note, chunks) SELECT ?1, ?2, ?3, ?4, ?5 "
-            "FROM lease WHERE number = ?1 AND attempt = ?2 "
+            "INSERT INTO lionpride_progress (number, attempt, fraction, note, chunks) SELECT ?1, "
+            "?2, ?3, ?4, ?5 "
+            "FROM lionpride_lease WHERE number = ?1 AND attempt = ?2 "
             "ON CONFLICT (number) DO UPDATE SET attempt = excluded.attempt, "
             "fraction = excluded.fraction, note = excluded.note, chunks = excluded.chunks",
             [one[:5] for one in news],
         )
         self._db.executemany(
-            "INSERT OR REPLACE INTO chunk (number, attempt, first, chunks) SELECT ?1, ?2, ?3, ?4 "
-            "FROM lease WHERE number = ?1 AND attempt = ?2",
+            "INSERT OR REPLACE INTO lionpride_chunk (number, attempt, first, chunks) SELECT ?1, "
+            "?2, ?3, ?4 "
+            "FROM lionpride_lease WHERE number = ?1 AND attempt = ?2",
             [
                 (one.number, one.attempt, one.first, one.chunks)
                 for one in news
@@ -62,22 +65,24 @@ class Published:
 
     def clear(self, attempts: Sequence[tuple[int, int]]) -> None:
         """Take away what was written of attempts that have ended."""
-        for table in ("live", "chunk"):
+        for table in ("lionpride_progress", "lionpride_chunk"):
             query = f"DELETE FROM {table} WHERE number = ? AND attempt = ?"
             self._db.executemany(query, attempts)
 
     def clear_orphans(self) -> None:
         """Take away what was written of attempts whose process did not live to do so."""
-        for table in ("live", "chunk"):
+        for table in ("lionpride_progress", "lionpride_chunk"):
             self._db.execute(f"DELETE FROM {table} WHERE {_OVER.format(table)}")
 
     def numbers(self) -> set[int]:
         """Of what something is known."""
-        return {number for (number,) in self._db.execute("SELECT number FROM live")}
+        return {number for (number,) in self._db.execute("SELECT number FROM lionpride_progress")}
 
     def of(self, number: int, attempt: int) -> tuple[float | None, str | None, int] | None:
         """Fraction, note and number of chunks of an attempt; None if nothing is known."""
-        query = "SELECT fraction, note, chunks FROM live WHERE number = ? AND attempt = ?"
+        query = (
+            "SELECT fraction, note, chunks FROM lionpride_progress WHERE number = ? AND attempt = ?"
+        )
         row: Any = self._db.execute(query, (number, attempt)).fetchone()
         return row  # type: ignore[no-any-return]
 
@@ -89,12 +94,12 @@ class Published:
             attempt: The attempt whose chunks are known.
             first: How many of them are.
         """
-        query = "SELECT attempt FROM live WHERE number = ?"
+        query = "SELECT attempt FROM lionpride_progress WHERE number = ?"
         written: int | None = self._db.execute(query, (number,)).get
         if written is None:
             return None
         query = (
-            "SELECT chunks FROM chunk WHERE number = ? AND attempt = ? AND first >= ? "
+            "SELECT chunks FROM lionpride_chunk WHERE number = ? AND attempt = ? AND first >= ? "
             "ORDER BY first LIMIT ?"
         )
         bound = (number, written, first if written == attempt else 0, PIECES)

@@ -84,13 +84,14 @@ class Beat:
         try:
             at, now = boot_time(), self._clock()
             for worker in names():
-                for table in ("lease", "span"):
+                for table in ("lionpride_lease", "lionpride_span"):
                     connection.execute(
-                        f"UPDATE {table} SET until = ? WHERE worker = ?",
+                        f"UPDATE {table} SET leased_until = ? WHERE worker = ?",
                         (now + self._lease, worker),
                     )
                 connection.execute(
-                    "UPDATE worker SET seen = ?, about = coalesce(?, about) WHERE name = ?",
+                    "UPDATE lionpride_worker SET heartbeat_at = ?, description = coalesce(?, "
+                    "description) WHERE name = ?",
                     (now, said.get(worker), worker),
                 )
             connection.execute("COMMIT")

@@ -43,8 +43,10 @@ class Rows(Look):
         self._db.execute("BEGIN IMMEDIATE")
         self._change = {}
         if not self._queue:
-            self._db.execute("INSERT OR IGNORE INTO queue (name) VALUES (?)", (self.name,))
-            query = "SELECT number FROM queue WHERE name = ?"
+            self._db.execute(
+                "INSERT OR IGNORE INTO lionpride_queue (name) VALUES (?)", (self.name,)
+            )
+            query = "SELECT number FROM lionpride_queue WHERE name = ?"
             self._queue = self._db.execute(query, (self.name,)).get
 
     def write_counts(self) -> bool:
@@ -56,10 +58,13 @@ class Rows(Look):
         changed = {status: by for status, by in self._change.items() if by}
         if changed:
             sums = ", ".join(f"{status} = {status} + ?" for status in sorted(changed))
-            query = f"UPDATE queue SET {sums} WHERE number = ? RETURNING {PENDING} + {PROCESSING}"
+            query = (
+                f"UPDATE lionpride_queue SET {sums} WHERE number = ? RETURNING {PENDING} + "
+                f"{PROCESSING}"
+            )
             bound = *(changed[status] for status in sorted(changed)), self._queue
         else:
-            query = f"SELECT {PENDING} + {PROCESSING} FROM queue WHERE number = ?"
+            query = f"SELECT {PENDING} + {PROCESSING} FROM lionpride_queue WHERE number = ?"
             bound = (self._queue,)
         self._change = {}
         return not self._db.execute(query, bound).get
@@ -112,8 +117,9 @@ class Rows(Look):
         numbers = range(last + 1, last + 1 + len(places))
         queue = self._queue
         inserted = self._db.executemany(
-            "INSERT INTO event (number, id, queue, kind, created, priority, key, costs, retry, "
-            "single, since, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "INSERT INTO lionpride_event (number, id, queue, event_type, created_at, priority, "
+            "key, costs, retry, "
+            "unique_key, unique_at, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO NOTHING RETURNING 1",
             [(n, p[0], queue, *p[1:10]) for n, p in zip(numbers, places, strict=True)],
         )
@@ -139,7 +145,7 @@ class Rows(Look):
         if entries:
             queue = self._queue
             self._db.executemany(
-                f"INSERT INTO waiting (queue, due, priority, number, {STATE}) "
+                f"INSERT INTO lionpride_ready (queue, due, priority, number, {STATE}) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(queue, due, priority, n, *state) for due, priority, n, state in entries],
             )
@@ -150,7 +156,7 @@ class Rows(Look):
         if entries:
             queue = self._queue
             self._db.executemany(
-                f"INSERT INTO finished (number, queue, status, ended, {ENDED}) "
+                f"INSERT INTO lionpride_finished (number, queue, status, finished_at, {ENDED}) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(n, queue, status, ended, *state[:-1]) for n, status, ended, state in entries],
             )
@@ -162,7 +168,7 @@ class Rows(Look):
     def mature(self, now: float) -> None:
         """Make ready what has become due."""
         self._db.execute(
-            "UPDATE waiting SET due = 0 WHERE queue = ? AND due > 0 AND due <= ?",
+            "UPDATE lionpride_ready SET due = 0 WHERE queue = ? AND due > 0 AND due <= ?",
             (self._queue, now),
         )
 
@@ -180,13 +186,14 @@ class Rows(Look):
         if skip:
             where += " AND w.number NOT IN (SELECT value FROM json_each(?4))"
         if but:
-            where += " AND e.kind NOT IN (SELECT value FROM json_each(?5))"
+            where += " AND e.event_type NOT IN (SELECT value FROM json_each(?5))"
         last = _ANY if until is None else until
         bound = self._queue, late, last, self._json_of(skip), json.dumps(list(but))
         state = ", ".join(f"w.{each.strip()}" for each in STATE.split(","))
         yield from self._db.execute(
-            f"SELECT w.number, w.due, w.priority, {state}, e.kind, e.key, e.costs FROM waiting w "
-            f"CROSS JOIN event e ON e.number = w.number WHERE {where} "
+            f"SELECT w.number, w.due, w.priority, {state}, e.event_type, e.key, e.costs FROM "
+            "lionpride_ready w "
+            f"CROSS JOIN lionpride_event e ON e.number = w.number WHERE {where} "
             "ORDER BY w.priority, w.number",
             bound[: 5 if but else 4 if skip else 3],
         )
@@ -202,7 +209,7 @@ class Rows(Look):
     def next(self, n: int) -> list[Waits]:
         """What is to be claimed next: the first ``n`` that are ready."""
         rows: Any = self._db.execute(
-            f"SELECT number, due, priority, {STATE} FROM waiting "
+            f"SELECT number, due, priority, {STATE} FROM lionpride_ready "
             "WHERE queue = ? AND due = 0 ORDER BY priority, number LIMIT ?",
             (self._queue, n),
         )
@@ -240,12 +247,14 @@ class Rows(Look):
             bound.append(self._json_of(skip))
         if but:
             where.append(
-                "(SELECT kind FROM event WHERE event.number = waiting.number) "
+                "(SELECT event_type FROM lionpride_event WHERE lionpride_event.number = "
+                "lionpride_ready.number) "
                 "NOT IN (SELECT value FROM json_each(?))"
             )
             bound.append(json.dumps(list(but)))
         rows: Any = self._db.execute(
-            f"SELECT number, due, priority, {STATE} FROM waiting WHERE {' AND '.join(where)} "
+            f"SELECT number, due, priority, {STATE} FROM lionpride_ready WHERE "
+            f"{' AND '.join(where)} "
             "ORDER BY priority, number LIMIT ?",
             (*bound, n),
         )
@@ -255,14 +264,18 @@ class Rows(Look):
         """Give a worker what ``next`` has found: all of it, in two statements."""
         last = self._queue, found[-1][2], found[-1][0]
         self._db.execute(
-            f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) SELECT "
-            f"number, queue, due, priority, attempt + 1, tries, {'0' if start else 'denials'}, "
-            "interruptions, duration, retryable, result, attempts, expires, ?4, ?5 FROM waiting "
+            f"INSERT INTO lionpride_lease (number, queue, due, priority, {STATE}, worker, "
+            "leased_until) SELECT "
+            f"number, queue, due, priority, attempt + 1, failures, {'0' if start else 'denials'}, "
+            "interruptions, duration, retryable, result, attempts, expires, ?4, ?5 FROM "
+            "lionpride_ready "
             "WHERE queue = ?1 AND due = 0 AND (priority, number) <= (?2, ?3)",
             (*last, worker, until),
         )
         self._db.execute(
-            "DELETE FROM waiting WHERE queue = ? AND due = 0 AND (priority, number) <= (?, ?)", last
+            "DELETE FROM lionpride_ready WHERE queue = ? AND due = 0 AND (priority, number) <= "
+            "(?, ?)",
+            last,
         )
         self._count(PENDING, -len(found))
         self._count(PROCESSING, len(found))
@@ -271,13 +284,15 @@ class Rows(Look):
         """Give a worker what ``next_of`` has found."""
         queue = self._queue
         self._db.executemany(
-            f"INSERT INTO lease (number, queue, due, priority, {STATE}, worker, until) VALUES "
+            f"INSERT INTO lionpride_lease (number, queue, due, priority, {STATE}, worker, "
+            "leased_until) VALUES "
             f"(?, {queue}, {'0 * ?' if start else '?'}, ?, ? + 1, ?, {'0 * ?' if start else '?'}, "
             "?, ?, ?, ?, ?, ?, ?, ?)",
             [(*one, worker, until) for one in found],
         )
         self._db.executemany(
-            "DELETE FROM waiting WHERE queue = ? AND due = ? AND priority = ? AND number = ?",
+            "DELETE FROM lionpride_ready WHERE queue = ? AND due = ? AND priority = ? AND number "
+            "= ?",
             [(queue, one[1], one[2], one[0]) for one in found],
         )
         self._count(PENDING, -len(found))
@@ -295,25 +310,28 @@ class Rows(Look):
     ) -> None:
         """Note a worker, its process (host, id and birth), its machine, and what it says."""
         self._db.execute(
-            "INSERT INTO worker (name, queue, host, pid, born, seen, since, node, about) "
+            "INSERT INTO lionpride_worker (name, queue, host, pid, process_start, heartbeat_at, "
+            "started_at, machine, description) "
             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8) "
-            "ON CONFLICT (name) DO UPDATE SET seen = excluded.seen, about = excluded.about",
+            "ON CONFLICT (name) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, description = "
+            "excluded.description",
             (worker, self._queue, *process, now, node, about),
         )
 
     def discharge(self, worker: str) -> None:
         """Forget a worker."""
-        self._db.execute("DELETE FROM worker WHERE name = ?", (worker,))
+        self._db.execute("DELETE FROM lionpride_worker WHERE name = ?", (worker,))
 
     def lapse(self, worker: str) -> None:
         """End the leases of a worker, whose process is dead, and forget it."""
-        self._db.execute("UPDATE lease SET until = 0 WHERE worker = ?", (worker,))
+        self._db.execute("UPDATE lionpride_lease SET leased_until = 0 WHERE worker = ?", (worker,))
         self.discharge(worker)
 
     def first_lapsed(self, now: float) -> dict[str, float]:
         """Return when the first lease of each worker has lapsed, of those that have."""
         query = (
-            "SELECT worker, min(until) FROM lease WHERE queue = ? AND until > 0 AND until < ? "
+            "SELECT worker, min(leased_until) FROM lionpride_lease WHERE queue = ? AND "
+            "leased_until > 0 AND leased_until < ? "
             "GROUP BY worker"
         )
         return dict(self._db.execute(query, (self._queue, now)))
@@ -322,8 +340,9 @@ class Rows(Look):
         """What is held under a lapsed lease, but for the leases of some workers."""
         marks = ", ".join("?" * len(keep))
         rows = self._db.execute(
-            f"SELECT number, due, priority, {STATE} FROM lease "
-            f"WHERE queue = ? AND until < ? AND worker NOT IN ({marks}) ORDER BY number LIMIT ?",
+            f"SELECT number, due, priority, {STATE} FROM lionpride_lease "
+            f"WHERE queue = ? AND leased_until < ? AND worker NOT IN ({marks}) ORDER BY number "
+            "LIMIT ?",
             (self._queue, now, *keep, limit),
         )
         return [Stands(row[0], row[1], row[2], row[3:]) for row in rows]
@@ -332,21 +351,24 @@ class Rows(Look):
         """Return the number and the attempt of each lapsed lease of some workers."""
         marks = ", ".join("?" * len(workers))
         rows: Any = self._db.execute(
-            "SELECT number, attempt FROM lease "
-            f"WHERE queue = ? AND until < ? AND worker IN ({marks})",
+            "SELECT number, attempt FROM lionpride_lease "
+            f"WHERE queue = ? AND leased_until < ? AND worker IN ({marks})",
             (self._queue, now, *workers),
         )
         return list(rows)
 
     def extend(self, number: int, attempt: int, until: float) -> int | None:
         """Renew a lease: whether a cancel is asked for; None if it is lost."""
-        query = "UPDATE lease SET until = ? WHERE number = ? AND attempt = ? RETURNING cancel"
+        query = (
+            "UPDATE lionpride_lease SET leased_until = ? WHERE number = ? AND attempt = ? "
+            "RETURNING cancel_requested"
+        )
         return self._db.execute(query, (until, number, attempt)).get  # type: ignore[no-any-return]
 
     def late(self, now: float, limit: int) -> list[Stands]:
         """What waits and was to be started by now, the first ``limit`` of it."""
         found = self._db.execute(
-            f"SELECT number, due, priority, {STATE} FROM waiting WHERE queue = ? "
+            f"SELECT number, due, priority, {STATE} FROM lionpride_ready WHERE queue = ? "
             "AND expires IS NOT NULL AND expires <= ? ORDER BY expires, number LIMIT ?",
             (self._queue, now, limit),
         )
@@ -363,7 +385,7 @@ class Rows(Look):
 
     def end_leases_of(self, numbers: list[int], attempt: int) -> bool:
         """End leases of one attempt number; False if one was not there: then undo this."""
-        delete = "DELETE FROM lease WHERE attempt = ? AND number"
+        delete = "DELETE FROM lionpride_lease WHERE attempt = ? AND number"
         if each_of(self._db, delete, numbers, attempt) != len(numbers):
             return False
         self._count(PROCESSING, -len(numbers))
@@ -383,31 +405,36 @@ class Rows(Look):
     def leave(self, one: Stands) -> None:
         """Take out what waits."""
         self._db.execute(
-            "DELETE FROM waiting WHERE queue = ? AND due = ? AND priority = ? AND number = ?",
+            "DELETE FROM lionpride_ready WHERE queue = ? AND due = ? AND priority = ? AND number "
+            "= ?",
             (self._queue, one.due, one.priority, one.number),
         )
         self._count(PENDING, -1)
 
     def ask_cancel(self, number: int) -> None:
         """Ask the holder of a lease to cancel the attempt."""
-        self._db.execute("UPDATE lease SET cancel = 1 WHERE number = ?", (number,))
+        self._db.execute(
+            "UPDATE lionpride_lease SET cancel_requested = 1 WHERE number = ?", (number,)
+        )
 
     def is_unwanted(self, number: int, attempt: int) -> bool:
         """Whether a cancel was asked for while this claim holds its lease."""
-        query = "SELECT cancel FROM lease WHERE number = ? AND attempt = ?"
+        query = "SELECT cancel_requested FROM lionpride_lease WHERE number = ? AND attempt = ?"
         return bool(self._db.execute(query, (number, attempt)).get)
 
     def reopen(self, number: int) -> bool:
         """Let an ended event wait again, with its counters at zero; whether it could be."""
         statuses = ", ".join(f"'{status.value}'" for status in RETRYABLE)
         row = self._db.execute(
-            "DELETE FROM finished WHERE number = ? AND queue = ? "
+            "DELETE FROM lionpride_finished WHERE number = ? AND queue = ? "
             f"AND status IN ({statuses}) RETURNING status, attempt, attempts",
             (number, self._queue),
         ).fetchone()
         if row is None:
             return False
-        priority = self._db.execute("SELECT priority FROM event WHERE number = ?", (number,)).get
+        priority = self._db.execute(
+            "SELECT priority FROM lionpride_event WHERE number = ?", (number,)
+        ).get
         self._count(row[0], -1)
         anew: State = (row[1], 0, 0, 0, None, None, None, row[2], None)
         self._let_wait([(0.0, priority, number, anew)])
@@ -419,22 +446,27 @@ class Rows(Look):
         if waits is not None:
             self.leave(waits)
         else:
-            query = "DELETE FROM finished WHERE number = ? RETURNING status"
+            query = "DELETE FROM lionpride_finished WHERE number = ? RETURNING status"
             self._count(self._db.execute(query, (number,)).get, -1)
-        self._db.execute("DELETE FROM event WHERE number = ?", (number,))
+        self._db.execute("DELETE FROM lionpride_event WHERE number = ?", (number,))
 
     def has_ordered_endings(self) -> bool:
         """Whether ``order_endings`` has nothing to do: over a million it takes a second."""
-        query = "SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'ended'"
+        query = (
+            "SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'lionpride_finished_order'"
+        )
         return self._db.execute(query).get is not None
 
     def order_endings(self) -> None:
         """Have the endings in order of time, from now on; ``oldest`` would take for ever else."""
-        self._db.execute("CREATE INDEX IF NOT EXISTS ended ON finished (queue, status, ended)")
+        self._db.execute(
+            "CREATE INDEX IF NOT EXISTS lionpride_finished_order ON lionpride_finished (queue, "
+            "status, finished_at)"
+        )
 
     def prune(self, status: str, numbers: Sequence[int]) -> None:
         """Remove ended events of one status."""
         each = [(number,) for number in numbers]
-        self._db.executemany("DELETE FROM finished WHERE number = ?", each)
-        self._db.executemany("DELETE FROM event WHERE number = ?", each)
+        self._db.executemany("DELETE FROM lionpride_finished WHERE number = ?", each)
+        self._db.executemany("DELETE FROM lionpride_event WHERE number = ?", each)
         self._count(status, -len(each))

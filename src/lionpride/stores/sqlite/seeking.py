@@ -13,15 +13,15 @@ from ..seen import Sought
 __all__ = ("count_of", "numbers_of")
 
 _ENDED_BADLY: Final = (
-    "SELECT number, result FROM finished INDEXED BY trouble "
+    "SELECT number, result FROM lionpride_finished INDEXED BY lionpride_finished_trouble "
     "WHERE queue = :queue AND status <> 'completed'"
 )
 _SOURCES: Final[dict[EventStatus | None, str]] = {
-    None: "SELECT number FROM event WHERE queue = :queue",
-    EventStatus.PENDING: "SELECT number, result FROM waiting WHERE queue = :queue",
-    EventStatus.PROCESSING: "SELECT number, result FROM leased WHERE queue = :queue",
+    None: "SELECT number FROM lionpride_event WHERE queue = :queue",
+    EventStatus.PENDING: "SELECT number, result FROM lionpride_ready WHERE queue = :queue",
+    EventStatus.PROCESSING: "SELECT number, result FROM lionpride_leased WHERE queue = :queue",
     EventStatus.COMPLETED: (
-        "SELECT number, result FROM finished NOT INDEXED "
+        "SELECT number, result FROM lionpride_finished NOT INDEXED "
         "WHERE queue = :queue AND status = 'completed'"
     ),
 }
@@ -70,25 +70,28 @@ def _query(what: Sought, queue: int) -> tuple[str, dict[str, Any]]:
     source = _source(what, bool(text and not digits))
     wheres = []
     if digits:  # by the index on ids, whatever the status
-        joined = f"event s WHERE s.queue = :queue AND s.number IN (SELECT number FROM ({source}))"
+        joined = (
+            "lionpride_event s WHERE s.queue = :queue AND s.number IN (SELECT number FROM "
+            f"({source}))"
+        )
         if what.status is None:
-            joined = "event s WHERE s.queue = :queue"
+            joined = "lionpride_event s WHERE s.queue = :queue"
         wheres.append("s.id BETWEEN :low AND :high")
         bound["low"] = bytes.fromhex(digits.ljust(32, "0"))
         bound["high"] = bytes.fromhex(digits.ljust(32, "f"))
         of_event = "s"
     elif what.kind or what.since is not None:
         of_event = "s" if what.status is None and not text else "e"
-        joined = "event s WHERE s.queue = :queue"
+        joined = "lionpride_event s WHERE s.queue = :queue"
         if of_event == "e":
-            joined = f"({source}) s CROSS JOIN event e ON e.number = s.number WHERE 1"
+            joined = f"({source}) s CROSS JOIN lionpride_event e ON e.number = s.number WHERE 1"
     else:
         of_event, joined = "s", f"({source}) s WHERE 1"
     if what.kind:
-        wheres.append(f"{of_event}.kind = :kind")
+        wheres.append(f"{of_event}.event_type = :kind")
         bound["kind"] = findable(what.kind)
     if what.since is not None:
-        wheres.append(f"{of_event}.created >= :since")
+        wheres.append(f"{of_event}.created_at >= :since")
         bound["since"] = what.since
     if text and not digits:
         wheres.append(_SAYS)
@@ -110,7 +113,7 @@ def _source(what: Sought, by_error: bool) -> str:
     if by_error and what.status is None:
         return _WITH_ERROR
     if by_error and what.status is EventStatus.COMPLETED:
-        return "SELECT number, result FROM finished WHERE 0"
+        return "SELECT number, result FROM lionpride_finished WHERE 0"
     found = _SOURCES.get(what.status)
     if found is None:
         assert what.status is not None

@@ -25,7 +25,7 @@ _REST: Final = 1
 _LONGEST: Final = 1024
 """... and at most so many."""
 
-_LEASE: Final = f"number, queue, due, priority, {STATE}, worker, until, since"
+_LEASE: Final = f"number, queue, due, priority, {STATE}, worker, leased_until, claimed_at"
 
 
 class Spans:
@@ -51,7 +51,8 @@ class Spans:
         if len(new) < 2 or len(self._known) >= _MOST:
             return False
         self._db.execute(
-            "INSERT INTO span (first, last, queue, worker, until) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO lionpride_span (first, last, queue, worker, leased_until) VALUES (?, ?, "
+            "?, ?, ?)",
             (new[0], new[-1], queue, worker, until),
         )
         self._known.append((new[0], new[-1]))
@@ -92,7 +93,7 @@ class Spans:
     def _end(self, span: tuple[int, int]) -> bool:
         """End a span; False if it is not there: others have unfolded it."""
         self._known.remove(span)
-        self._db.execute("DELETE FROM span WHERE first = ? AND last = ?", span)
+        self._db.execute("DELETE FROM lionpride_span WHERE first = ? AND last = ?", span)
         if not self._db.changes():
             self._pause()
             return False
@@ -102,9 +103,11 @@ class Spans:
     def unfold(self) -> None:
         """Have a lease for each event that is in a span, whoever has claimed it."""
         self.forget()
-        if self._db.execute("SELECT 1 FROM span LIMIT 1").get:
-            self._db.execute(f"INSERT INTO lease ({_LEASE}) SELECT {_LEASE} FROM unfolded")
-            self._db.execute("DELETE FROM span")
+        if self._db.execute("SELECT 1 FROM lionpride_span LIMIT 1").get:
+            self._db.execute(
+                f"INSERT INTO lionpride_lease ({_LEASE}) SELECT {_LEASE} FROM lionpride_unfolded"
+            )
+            self._db.execute("DELETE FROM lionpride_span")
 
     def forget(self) -> None:
         """Remember none, since they are unfolded, or a transaction was rolled back."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 
 from ..upkeep import Schema
-from .file import APPLICATION, VERSION, check_head, check_version, open_file, script, speaking
+from .file import VERSION, check_head, check_version, has_log, open_file, script, speaking
 from .open_files import OPEN_FILES
 
 __all__ = ("schema_of", "upgrade")
@@ -22,7 +22,7 @@ def schema_of(path: Path) -> Schema:
     """
     check_head(path)
     found = _version_of(path) if path.exists() and path.stat().st_size else 0
-    scripts = tuple((each, _with_marks(each)) for each in range(found + 1, VERSION + 1))
+    scripts = tuple((each, _by_hand(each)) for each in range(found + 1, VERSION + 1))
     return Schema(found, VERSION, scripts)
 
 
@@ -41,14 +41,13 @@ def _version_of(path: Path) -> int:
     with speaking(path):
         connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE)
         try:
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log(path))
             return check_version(connection, path)
         finally:
             connection.close()
 
 
-def _with_marks(version: int) -> str:
-    """The statements that lead to a version, as whoever runs them by hand needs them."""
+def _by_hand(version: int) -> str:
+    """Return the statements that lead to a version as a transaction, to be run by hand."""
     log = "PRAGMA journal_mode = WAL;\n" if version == 1 else ""
-    marks = f"PRAGMA application_id = {APPLICATION};\nPRAGMA user_version = {version};"
-    return f"{log}BEGIN IMMEDIATE;\n{script(version).rstrip()}\n{marks}\nCOMMIT;"
+    return f"{log}BEGIN IMMEDIATE;\n{script(version).rstrip()}\nCOMMIT;"

@@ -1,20 +1,20 @@
--- The first schema: an event never changes; three narrow tables beside it say where it stands.
--- It is ready (or waits for its time), or is leased to a worker, or has finished: each number is
--- in exactly one of them. Times are Unix time in seconds.
+-- The schema. A row of event never changes. Three narrow tables contain its state: an event is
+-- ready (perhaps for a later time), leased to a worker, or finished, and its number is in exactly
+-- one of them. Times are Unix times in seconds.
 --
--- What stands in braces is a name with the schema and the prefix; p is the prefix alone.
--- The hot tables are vacuumed long before a fifth of them is dead, as is usual, since a claim
--- reads past every dead row; the library's workers do so too, now and then.
+-- A name in braces stands for schema, prefix and name; p is the prefix alone.
+-- A claim reads past every dead row, so the hot tables are vacuumed long before the usual fifth
+-- of their rows is dead. The workers vacuum them at times, too.
 
 CREATE TABLE {queue} (
-    number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name   text NOT NULL UNIQUE,
-    paused double precision NOT NULL DEFAULT 0  -- nothing is claimed before this time
+    number       integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name         text NOT NULL UNIQUE,
+    paused_until double precision NOT NULL DEFAULT 0  -- no event is claimed before this time
 );
 
--- How many events of a queue are in each status: the sums over its rows. Who commits at the same
--- moment writes another row, so that nobody waits for anybody.
-CREATE TABLE {tally} (
+-- The number of events of a queue in each status: the sums over its rows. Transactions that commit
+-- at the same time write different rows, so they do not wait for each other.
+CREATE TABLE {counter} (
     queue      integer NOT NULL,
     shard      integer NOT NULL,
     pending    bigint NOT NULL DEFAULT 0,
@@ -28,22 +28,22 @@ CREATE TABLE {tally} (
 ) WITH (fillfactor = 25, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 
 CREATE TABLE {event} (
-    number   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- of arrival, never used twice
-    id       uuid    NOT NULL,
-    queue    integer NOT NULL,
-    kind     text    NOT NULL,   -- the registry key of its class
-    created  double precision NOT NULL,
-    priority double precision NOT NULL,
-    key      text,
-    costs    text,
-    retry    text,               -- a retry policy of its own, as JSON
-    single   text,               -- the value that it was appended under as ...
-    since    double precision,   -- ... the only one, and when
-    payload  text    NOT NULL    -- its fields and metadata, as JSON
+    number     bigint  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- in the order of arrival
+    id         uuid    NOT NULL,
+    queue      integer NOT NULL,
+    event_type text    NOT NULL,   -- the registry key of its class
+    created_at double precision NOT NULL,
+    priority   double precision NOT NULL,
+    key        text,
+    costs      text,
+    retry      text,               -- its own retry policy, as JSON
+    unique_key text,               -- the key of a unique append ...
+    unique_at  double precision,   -- ... and the time of that append
+    payload    text    NOT NULL    -- its fields and metadata, as JSON
 );
 
 CREATE UNIQUE INDEX "{p}event_id" ON {event} (id);
-CREATE INDEX "{p}event_single" ON {event} (queue, single) WHERE single IS NOT NULL;
+CREATE INDEX "{p}event_unique_key" ON {event} (queue, unique_key) WHERE unique_key IS NOT NULL;
 
 CREATE TABLE {ready} (
     queue         integer NOT NULL,
@@ -51,14 +51,14 @@ CREATE TABLE {ready} (
     priority      double precision NOT NULL,
     number        bigint  NOT NULL,
     attempt       integer NOT NULL DEFAULT 0,
-    tries         integer NOT NULL DEFAULT 0,
+    failures      integer NOT NULL DEFAULT 0,
     denials       integer NOT NULL DEFAULT 0,
     interruptions integer NOT NULL DEFAULT 0,
-    duration      double precision,  -- what is on record of an attempt before, if any
+    duration      double precision,  -- of the last attempt, if any; so the next two
     retryable     integer,
     result        text,
-    attempts      text,              -- what is kept of those that failed, as JSON
-    expires       double precision   -- not to be started after this time
+    attempts      text,              -- the records of failed attempts, as JSON
+    expires       double precision   -- it is not started after this time
 ) WITH (
     autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_vacuum_cost_delay = 0
@@ -69,40 +69,47 @@ CREATE UNIQUE INDEX "{p}ready_later" ON {ready} (number) WHERE due > 0;
 CREATE INDEX "{p}ready_due" ON {ready} (queue, due) WHERE due > 0;
 CREATE INDEX "{p}ready_expires" ON {ready} (queue, expires) WHERE expires IS NOT NULL;
 
+-- A table in a publication needs a replica identity before a row can be updated or deleted. This
+-- table has no primary key, and its unique indexes are partial, which an identity may not be. FULL
+-- costs nothing unless wal_level is logical: then the log contains each deleted row.
+ALTER TABLE {ready} REPLICA IDENTITY FULL;
+
 CREATE TABLE {lease} (
-    number        bigint  PRIMARY KEY,
-    queue         integer NOT NULL,
-    due           double precision NOT NULL,
-    priority      double precision NOT NULL,
-    attempt       integer NOT NULL,  -- the fencing token
-    tries         integer NOT NULL,
-    denials       integer NOT NULL,
-    interruptions integer NOT NULL,
-    duration      double precision,
-    retryable     integer,
-    result        text,
-    attempts      text,
-    expires       double precision,
-    worker        text    NOT NULL,
-    until         double precision NOT NULL,  -- it lapses then, unless its worker lives longer
-    cancel        boolean NOT NULL DEFAULT false,
-    held          text,                       -- what it holds of limits, by pool, as JSON
-    since         double precision NOT NULL DEFAULT date_part('epoch', now())  -- when it was claimed
+    number           bigint  PRIMARY KEY,
+    queue            integer NOT NULL,
+    due              double precision NOT NULL,
+    priority         double precision NOT NULL,
+    attempt          integer NOT NULL,  -- the fencing token
+    failures         integer NOT NULL,
+    denials          integer NOT NULL,
+    interruptions    integer NOT NULL,
+    duration         double precision,
+    retryable        integer,
+    result           text,
+    attempts         text,
+    expires          double precision,
+    worker           text    NOT NULL,
+    leased_until     double precision NOT NULL,  -- it holds longer while its worker is alive
+    cancel_requested boolean NOT NULL DEFAULT false,
+    reserved         text,                       -- of limits, by account, as JSON
+    claimed_at       double precision NOT NULL DEFAULT date_part('epoch', now()),
+    spends           integer NOT NULL DEFAULT 0  -- recorded changes of its costs: a repetition of
+                                                 -- one is told by its number
 ) WITH (
     fillfactor = 80, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_vacuum_cost_delay = 0
 );
 
-CREATE INDEX "{p}lease_held" ON {lease} (number) WHERE held IS NOT NULL;
-CREATE INDEX "{p}lease_cancel" ON {lease} (queue) WHERE cancel;
+CREATE INDEX "{p}lease_reserved" ON {lease} (number) WHERE reserved IS NOT NULL;
+CREATE INDEX "{p}lease_cancel_requested" ON {lease} (queue) WHERE cancel_requested;
 
 CREATE TABLE {finished} (
     number        bigint  PRIMARY KEY,
     queue         integer NOT NULL,
     status        text    NOT NULL,
-    ended         double precision NOT NULL,
+    finished_at   double precision NOT NULL,
     attempt       integer NOT NULL,
-    tries         integer NOT NULL,
+    failures      integer NOT NULL,
     denials       integer NOT NULL,
     interruptions integer NOT NULL,
     duration      double precision,  -- seconds
@@ -111,54 +118,54 @@ CREATE TABLE {finished} (
     attempts      text
 );
 
-CREATE INDEX "{p}finished_ended" ON {finished} (queue, status, ended, number);
+CREATE INDEX "{p}finished_order" ON {finished} (queue, status, finished_at, number);
 CREATE INDEX "{p}finished_trouble" ON {finished} (queue, status, number)
     WHERE status <> 'completed';
 
--- What running attempts show of themselves to other processes; it goes when they have ended.
-CREATE TABLE {live} (
+-- The progress of running attempts, for other processes. Its rows are deleted when they finish.
+CREATE TABLE {progress} (
     number   bigint  PRIMARY KEY,
     attempt  integer NOT NULL,
-    fraction double precision,  -- of the work that is done, from 0 to 1
+    fraction double precision,  -- the finished part of the work, from 0 to 1
     note     text,
-    chunks   integer NOT NULL   -- how many there are by now
+    chunks   integer NOT NULL   -- the number of chunks so far
 );
 
 CREATE TABLE {chunk} (
     number  bigint  NOT NULL,
     attempt integer NOT NULL,
-    first   integer NOT NULL,  -- the place of the first of them
-    chunks  text    NOT NULL,  -- as a result is written
+    first   integer NOT NULL,  -- the position of the first of these chunks
+    chunks  text    NOT NULL,  -- in the format of results
     PRIMARY KEY (number, attempt, first)
 );
 
--- Who is at work. While `until` is not over, all that a worker holds is held, however long ago
--- it was claimed: so one small row is written for a sign of life, and not one for each lease.
+-- The workers. Until `leases_until`, all leases of a worker hold, however long ago it claimed
+-- them: a heartbeat writes this small row and no lease.
 CREATE TABLE {worker} (
-    name    text PRIMARY KEY,
-    queue   integer NOT NULL,
-    machine text    NOT NULL,  -- the name of its machine, for people
-    host    text    NOT NULL,  -- where its process id means something
-    pid     integer NOT NULL,
-    born    text    NOT NULL,  -- when its process began, since ids are used again
-    began   double precision NOT NULL,
-    seen    double precision NOT NULL,  -- its last sign of life
-    until   double precision NOT NULL,
-    about   text                        -- what it says of itself, as JSON
+    name          text PRIMARY KEY,
+    queue         integer NOT NULL,
+    machine       text    NOT NULL,  -- its name, for people
+    host          text    NOT NULL,  -- where the process id is valid
+    pid           integer NOT NULL,
+    process_start text    NOT NULL,  -- when the process began: process ids are reused
+    started_at    double precision NOT NULL,
+    heartbeat_at  double precision NOT NULL,
+    leases_until  double precision NOT NULL,
+    description   text                        -- slots, limits and more, as JSON
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 
--- What starts have taken of limits in a time: of each pool, which is a limit or one key's share
--- of it, how much at which instant, until that has left the window.
-CREATE TABLE {taken} (
-    pool   text NOT NULL,
-    at     double precision NOT NULL,
-    amount double precision NOT NULL,
-    PRIMARY KEY (pool, at)
+-- The amounts that starts have used of limits, until they leave the window. An account is a limit,
+-- or the share of one key.
+CREATE TABLE {limit_usage} (
+    account text NOT NULL,
+    at      double precision NOT NULL,
+    amount  double precision NOT NULL,
+    PRIMARY KEY (account, at)
 );
 
-CREATE TABLE {pool} (
-    name   text PRIMARY KEY,
-    per    double precision NOT NULL,  -- the length of its window in seconds
-    last   double precision NOT NULL,  -- the last instant at which something was taken
-    paused double precision NOT NULL   -- nothing is to be had before this time
+CREATE TABLE {limit_account} (
+    name           text PRIMARY KEY,
+    window_seconds double precision NOT NULL,
+    last_at        double precision NOT NULL,  -- the time of its last usage
+    paused_until   double precision NOT NULL
 ) WITH (fillfactor = 50);

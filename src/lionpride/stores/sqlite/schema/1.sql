@@ -1,87 +1,126 @@
--- The first schema: an event never changes; three narrow tables beside it say where it stands.
--- It waits, or is leased to a worker, or has finished: each number is in exactly one of them.
+-- The schema. A row of lionpride_event never changes. Three narrow tables contain its state: an
+-- event is ready, leased to a worker, or finished, and its number is in exactly one of them.
+-- Times are Unix times in seconds. All names have a prefix: a file may contain the tables of
+-- another program.
 
-CREATE TABLE queue (
-    number     INTEGER PRIMARY KEY,
-    name       TEXT    NOT NULL UNIQUE,
-    -- How many of its events are in each status, kept by every transaction.
-    pending    INTEGER NOT NULL DEFAULT 0,
-    processing INTEGER NOT NULL DEFAULT 0,
-    completed  INTEGER NOT NULL DEFAULT 0,
-    failed     INTEGER NOT NULL DEFAULT 0,
-    cancelled  INTEGER NOT NULL DEFAULT 0,
-    skipped    INTEGER NOT NULL DEFAULT 0,
-    aborted    INTEGER NOT NULL DEFAULT 0,
-    paused     REAL    NOT NULL DEFAULT 0  -- nothing is claimed before this time
+CREATE TABLE lionpride_version (
+    number INTEGER PRIMARY KEY,  -- of the schema; the highest one is that of the file
+    at     REAL    NOT NULL DEFAULT ((julianday('now') - 2440587.5) * 86400.0)
 ) STRICT;
 
-CREATE TABLE event (
-    number   INTEGER PRIMARY KEY AUTOINCREMENT,  -- of arrival, never used twice
-    id       BLOB    NOT NULL UNIQUE,            -- the 16 bytes of a UUID
-    queue    INTEGER NOT NULL REFERENCES queue,
-    kind     TEXT    NOT NULL,                   -- the registry key of its class
-    created  REAL    NOT NULL,                   -- Unix time in seconds, as all times here
-    priority REAL    NOT NULL,
-    key      TEXT,
-    costs    TEXT,
-    retry    TEXT,                               -- a retry policy of its own, as JSON
-    single   TEXT,                               -- the value that it was appended under as ...
-    since    REAL,                               -- ... the only one, and when
-    payload  TEXT    NOT NULL                    -- its fields and metadata, as JSON: what is not
-                                                 -- said is that of most (model/packing.py)
+CREATE TABLE lionpride_queue (
+    number       INTEGER PRIMARY KEY,
+    name         TEXT    NOT NULL UNIQUE,
+    -- The number of its events in each status. Every transaction updates them.
+    pending      INTEGER NOT NULL DEFAULT 0,
+    processing   INTEGER NOT NULL DEFAULT 0,
+    completed    INTEGER NOT NULL DEFAULT 0,
+    failed       INTEGER NOT NULL DEFAULT 0,
+    cancelled    INTEGER NOT NULL DEFAULT 0,
+    skipped      INTEGER NOT NULL DEFAULT 0,
+    aborted      INTEGER NOT NULL DEFAULT 0,
+    paused_until REAL    NOT NULL DEFAULT 0  -- no event is claimed before this time
 ) STRICT;
 
-CREATE INDEX singles ON event (queue, single) WHERE single IS NOT NULL;
+CREATE TABLE lionpride_event (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,  -- in the order of arrival, never reused
+    id         BLOB    NOT NULL UNIQUE,            -- the 16 bytes of a UUID
+    queue      INTEGER NOT NULL REFERENCES lionpride_queue,
+    event_type TEXT    NOT NULL,                   -- the registry key of its class
+    created_at REAL    NOT NULL,
+    priority   REAL    NOT NULL,
+    key        TEXT,
+    costs      TEXT,
+    retry      TEXT,                               -- its own retry policy, as JSON
+    unique_key TEXT,                               -- the key of a unique append ...
+    unique_at  REAL,                               -- ... and the time of that append
+    payload    TEXT    NOT NULL                    -- its fields and metadata, as JSON, without
+                                                   -- common values (model/packing.py)
+) STRICT;
 
-CREATE TABLE waiting (
+CREATE INDEX lionpride_event_unique_key ON lionpride_event (queue, unique_key)
+    WHERE unique_key IS NOT NULL;
+
+CREATE TABLE lionpride_ready (
     queue         INTEGER NOT NULL,
     due           REAL    NOT NULL,  -- 0: at once
     priority      REAL    NOT NULL,
     number        INTEGER NOT NULL,
     attempt       INTEGER NOT NULL,
-    tries         INTEGER NOT NULL,
+    failures      INTEGER NOT NULL,
     denials       INTEGER NOT NULL,
     interruptions INTEGER NOT NULL,
-    duration      REAL,              -- what is on record of an attempt before, if any
+    duration      REAL,              -- of the last attempt, if any; so the next two
     retryable     INTEGER,
     result        TEXT,
-    attempts      TEXT,              -- what is kept of those that failed, as JSON
-    expires       REAL,              -- not to be started after this time
+    attempts      TEXT,              -- the records of failed attempts, as JSON
+    expires       REAL,              -- it is not started after this time
     PRIMARY KEY (queue, due, priority, number)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX later ON waiting (number) WHERE due > 0;
-CREATE INDEX expiring ON waiting (queue, expires) WHERE expires IS NOT NULL;
+CREATE INDEX lionpride_ready_later ON lionpride_ready (number) WHERE due > 0;
+CREATE INDEX lionpride_ready_expires ON lionpride_ready (queue, expires)
+    WHERE expires IS NOT NULL;
 
-CREATE TABLE lease (
-    number        INTEGER PRIMARY KEY,
-    queue         INTEGER NOT NULL,
-    due           REAL    NOT NULL,
-    priority      REAL    NOT NULL,
-    attempt       INTEGER NOT NULL,  -- the fencing token
-    tries         INTEGER NOT NULL,
-    denials       INTEGER NOT NULL,
-    interruptions INTEGER NOT NULL,
-    duration      REAL,
-    retryable     INTEGER,
-    result        TEXT,
-    attempts      TEXT,
-    expires       REAL,
-    worker        TEXT    NOT NULL,
-    until         REAL    NOT NULL,  -- it lapses then
-    cancel        INTEGER NOT NULL DEFAULT 0,
-    held          TEXT               -- what it holds of limits, by pool, as JSON
+CREATE TABLE lionpride_lease (
+    number           INTEGER PRIMARY KEY,
+    queue            INTEGER NOT NULL,
+    due              REAL    NOT NULL,
+    priority         REAL    NOT NULL,
+    attempt          INTEGER NOT NULL,  -- the fencing token
+    failures         INTEGER NOT NULL,
+    denials          INTEGER NOT NULL,
+    interruptions    INTEGER NOT NULL,
+    duration         REAL,
+    retryable        INTEGER,
+    result           TEXT,
+    attempts         TEXT,
+    expires          REAL,
+    worker           TEXT    NOT NULL,
+    leased_until     REAL    NOT NULL,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    reserved         TEXT,              -- what it reserves of limits, by account, as JSON
+    claimed_at       REAL    NOT NULL DEFAULT (unixepoch('subsec'))
 ) STRICT;
 
-CREATE INDEX holding ON lease (number) WHERE held IS NOT NULL;
+CREATE INDEX lionpride_lease_reserved ON lionpride_lease (number) WHERE reserved IS NOT NULL;
 
-CREATE TABLE finished (
+-- A claim of events that the same transaction has appended: one row for a range of numbers. It
+-- stands for a lease of the first attempt of each. It is deleted when all of them have completed
+-- together. Before any other change to one of them, it is replaced by leases.
+CREATE TABLE lionpride_span (
+    first        INTEGER PRIMARY KEY,
+    last         INTEGER NOT NULL,
+    queue        INTEGER NOT NULL,
+    worker       TEXT    NOT NULL,
+    leased_until REAL    NOT NULL,
+    claimed_at   REAL    NOT NULL DEFAULT (unixepoch('subsec'))
+) STRICT;
+
+-- The leases that the spans stand for.
+CREATE VIEW lionpride_unfolded AS
+SELECT e.number, e.queue, 0.0 AS due, e.priority, 1 AS attempt, 0 AS failures, 0 AS denials,
+       0 AS interruptions, NULL AS duration, NULL AS retryable, NULL AS result, NULL AS attempts,
+       NULL AS expires, s.worker, s.leased_until, s.claimed_at
+FROM lionpride_span s CROSS JOIN lionpride_event e ON e.number BETWEEN s.first AND s.last;
+
+-- All leases, for reading.
+CREATE VIEW lionpride_leased AS
+SELECT number, queue, due, priority, attempt, failures, denials, interruptions, duration,
+       retryable, result, attempts, expires, worker, leased_until, claimed_at
+FROM lionpride_lease
+UNION ALL
+SELECT number, queue, due, priority, attempt, failures, denials, interruptions, duration,
+       retryable, result, attempts, expires, worker, leased_until, claimed_at
+FROM lionpride_unfolded;
+
+CREATE TABLE lionpride_finished (
     number        INTEGER PRIMARY KEY,
     queue         INTEGER NOT NULL,
     status        TEXT    NOT NULL,
-    ended         REAL    NOT NULL,
+    finished_at   REAL    NOT NULL,
     attempt       INTEGER NOT NULL,
-    tries         INTEGER NOT NULL,
+    failures      INTEGER NOT NULL,
     denials       INTEGER NOT NULL,
     interruptions INTEGER NOT NULL,
     duration      REAL,              -- seconds
@@ -90,49 +129,53 @@ CREATE TABLE finished (
     attempts      TEXT
 ) STRICT;
 
--- What is pruned next stands in an index `ended` (queue, status, ended), which is made when
--- somebody prunes for the first time: others need not pay for it with each event.
-CREATE INDEX trouble ON finished (queue, status, number) WHERE status <> 'completed';
+-- The index lionpride_finished_order (queue, status, finished_at) lists what to prune next. The
+-- first prune makes it: without a prune, no event pays for it.
+CREATE INDEX lionpride_finished_trouble ON lionpride_finished (queue, status, number)
+    WHERE status <> 'completed';
 
--- What running attempts show of themselves to other processes; it goes when they have ended.
-CREATE TABLE live (
+-- The progress of running attempts, for other processes. Its rows are deleted when they finish.
+CREATE TABLE lionpride_progress (
     number   INTEGER PRIMARY KEY,
     attempt  INTEGER NOT NULL,
-    fraction REAL,             -- of the work that is done, from 0 to 1
+    fraction REAL,             -- the finished part of the work, from 0 to 1
     note     TEXT,
-    chunks   INTEGER NOT NULL  -- how many there are by now
+    chunks   INTEGER NOT NULL  -- the number of chunks so far
 ) STRICT;
 
-CREATE TABLE chunk (
+CREATE TABLE lionpride_chunk (
     number  INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
-    first   INTEGER NOT NULL,  -- the place of the first of them
-    chunks  TEXT    NOT NULL,  -- as a result is written
+    first   INTEGER NOT NULL,  -- the position of the first of these chunks
+    chunks  TEXT    NOT NULL,  -- in the format of results
     PRIMARY KEY (number, attempt, first)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE worker (
-    name  TEXT    PRIMARY KEY,
-    queue INTEGER NOT NULL,
-    host  TEXT    NOT NULL,  -- where its process id means something
-    pid   INTEGER NOT NULL,
-    born  TEXT    NOT NULL,  -- when its process began, since ids are used again
-    seen  REAL    NOT NULL   -- its last sign of life
+CREATE TABLE lionpride_worker (
+    name          TEXT    PRIMARY KEY,
+    queue         INTEGER NOT NULL,
+    machine       TEXT    NOT NULL,  -- its name, for people
+    host          TEXT    NOT NULL,  -- where the process id is valid
+    pid           INTEGER NOT NULL,
+    process_start TEXT    NOT NULL,  -- when the process began: process ids are reused
+    started_at    REAL    NOT NULL,
+    heartbeat_at  REAL    NOT NULL,
+    description   TEXT               -- slots, limits and more, as JSON
 ) STRICT, WITHOUT ROWID;
 
--- What starts have taken of limits in a time: of each pool, which is a limit or one key's share
--- of it, how much at which instant, until that has left the window; and the sum of it.
-CREATE TABLE taken (
-    pool   TEXT NOT NULL,
-    at     REAL NOT NULL,
-    amount REAL NOT NULL,
-    PRIMARY KEY (pool, at)
+-- The amounts that starts have used of limits, until they leave the window. An account is a limit,
+-- or the share of one key.
+CREATE TABLE lionpride_limit_usage (
+    account TEXT NOT NULL,
+    at      REAL NOT NULL,
+    amount  REAL NOT NULL,
+    PRIMARY KEY (account, at)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE pool (
-    name   TEXT PRIMARY KEY,
-    used   REAL NOT NULL,
-    per    REAL NOT NULL,  -- the length of its window in seconds
-    last   REAL NOT NULL,  -- the last instant at which something was taken
-    paused REAL NOT NULL   -- nothing is to be had before this time
+CREATE TABLE lionpride_limit_account (
+    name           TEXT PRIMARY KEY,
+    used           REAL NOT NULL,  -- the sum of its usage
+    window_seconds REAL NOT NULL,
+    last_at        REAL NOT NULL,  -- the time of its last usage
+    paused_until   REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
