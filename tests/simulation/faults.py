@@ -12,14 +12,14 @@ from typing import Any, TypeAlias
 import pytest
 
 from lionpride.errors import ExistsError
-from lionpride.stores.sql import holding
+from lionpride.stores.sql import holding, operations
+from lionpride.stores.sql.operations import Expired
 from lionpride.stores.sqlite import manage, opened, steps, store
 from lionpride.stores.sqlite.bulk import Bulk
 from lionpride.stores.sqlite.entering import Append
-from lionpride.stores.sqlite.expiring import Expire, Expired
-from lionpride.stores.sqlite.look import Look
 from lionpride.stores.sqlite.rows import Rows
 from lionpride.stores.sqlite.spans import Spans
+from lionpride.stores.sqlite.transaction import Expire
 
 Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 
@@ -188,7 +188,10 @@ def a_lease_is_not_extended(patch: pytest.MonkeyPatch) -> None:
 @fault("C4")
 def a_lost_lease_is_extended(patch: pytest.MonkeyPatch) -> None:
     def extend(self: Rows, number: int, attempt: int, until: float) -> Any:
-        query = "UPDATE lionpride_lease SET leased_until = ? WHERE number = ? RETURNING cancel"
+        query = (
+            "UPDATE lionpride_lease SET leased_until = ? WHERE number = ? "
+            "RETURNING cancel_requested"
+        )
         return self._db.execute(query, (until, number)).get
 
     patch.setattr(Rows, "extend", extend)
@@ -212,7 +215,7 @@ def who_opens_takes_all_leases(patch: pytest.MonkeyPatch) -> None:
 
 @fault("C4")
 def a_cancel_is_not_passed_on(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Rows, "ask_cancel", lambda self, number: None)
+    patch.setattr(operations, "_REQUEST_CANCEL", "SELECT number FROM {lease} WHERE number {in_1}")
 
 
 @fault("C5", "X1")
@@ -315,22 +318,19 @@ def spans_are_not_unfolded(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def a_retry_keeps_the_counters(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "reopen")
-    def reopen(old: Any, self: Rows, number: int) -> Any:
-        query = "SELECT failures, denials FROM lionpride_finished WHERE number = ?"
-        was = self._db.execute(query, (number,)).fetchone()
-        done = old(self, number)
-        if done:
-            update = "UPDATE lionpride_ready SET failures = ?, denials = ? WHERE number = ?"
-            self._db.execute(update, (*was, number))
+    @instead(patch, operations, "retry")
+    async def retry(old: Any, tx: Any, numbers: Any) -> Any:
+        query = "SELECT failures, denials, number FROM {finished} WHERE number {in_1}"
+        was = await tx.rows(query, list(numbers))
+        done = await old(tx, numbers)
+        await tx.many("UPDATE {ready} SET failures = $1, denials = $2 WHERE number = $3", was)
         return done
 
 
 @fault("X1")
 def the_newest_endings_are_pruned_first(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Look, "oldest")
-    def oldest(old: Any, self: Look, status: str, limit: int, *since: Any) -> Any:
-        return old(self, status, 10_000, *since)[::-1][:limit]
+    newest = operations._OLDEST.replace("finished_at, number LIMIT", "finished_at DESC LIMIT")
+    patch.setattr(operations, "_OLDEST", newest)
 
 
 # -- terms -----------------------------------------------------------------------------------------
@@ -345,9 +345,7 @@ def what_is_too_late_is_claimed(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def the_last_ones_that_expire_are_left(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "late")
-    def late(old: Any, self: Rows, now: float, limit: int) -> Any:
-        return old(self, now, limit)[:1]
+    patch.setattr(operations, "EXPIRE", 1)
 
 
 @fault("X1")

@@ -190,7 +190,8 @@ async def test_what_others_hold_is_seen_before_it_is_asked_for() -> None:
 
 def test_no_statement_changes_in_place_what_may_be_claimed() -> None:
     """A claim deletes rows where it has found them: an UPDATE meanwhile would keep them."""
-    sources = Path(claims.__file__).parent.glob("*.py")
+    folder = Path(claims.__file__).parent
+    sources = [*folder.glob("*.py"), *(folder.parent / "sql").glob("*.py")]
     updates = re.findall(
         r"UPDATE \{+ready\}+[^;\"]*", "\n".join(source.read_text() for source in sources)
     )

@@ -222,10 +222,10 @@ async def test_an_event_of_a_late_commit_is_answered_as_the_one_that_was_appende
 
 # -- by hand ---------------------------------------------------------------------------------------
 
-LEAVE = r'DELETE FROM "\w+"\."ready" WHERE ctid'
-REOPEN = r'DELETE FROM "\w+"\."finished" f USING'
+LEAVE = r'DELETE FROM "\w+"\."ready" r WHERE r.ctid'
+REOPEN = r'DELETE FROM "\w+"\."finished" WHERE number IN'
 FORGET = r'DELETE FROM "\w+"\."event"'
-STANDING = r"coalesce\(f.attempt, l.attempt"
+LOCK = r'SELECT number, priority FROM "\w+"\."event"'
 
 
 async def failed(executor: Errands, n: int = 1) -> list[Errand]:
@@ -260,7 +260,7 @@ async def test_a_cancel_that_its_worker_has_heeded_before_the_next_try_is_answer
             wire.cut(r'UPDATE "\w+"\."lease" SET cancel', at_commit=True)
             cancelling = asyncio.create_task(executor.cancel(errand))
             await wire.cut_off.wait()
-            wire.hold(STANDING)
+            wire.hold(LOCK)
             await wire.held.wait()
             answer = await settle(worker.store, (event, attempt), ENDINGS[S.CANCELLED])
             assert answer is Settled.APPLIED
@@ -293,7 +293,7 @@ async def test_a_retry_is_done_once_though_the_event_has_failed_again_before_the
             wire.cut(REOPEN, at_commit=True)
             retrying = asyncio.create_task(executor.retry(errand))
             await wire.cut_off.wait()
-            wire.hold(STANDING)
+            wire.hold(LOCK)
             await wire.held.wait()
             assert (await end(worker.store, S.FAILED))[1] == 2
             wire.let_go()

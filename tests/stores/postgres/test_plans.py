@@ -20,13 +20,14 @@ from lionpride.stores.postgres import (
     completing,
     entering,
     leasing,
-    rationing,
     reading,
     settling,
     sweeping,
+    transaction,
 )
 from lionpride.stores.postgres.names import Names
 from lionpride.stores.postgres.pool import Door
+from lionpride.stores.sql import limits
 
 N = 100_000
 TABLES = ("event", "ready", "lease", "finished", "worker")
@@ -76,11 +77,10 @@ HOT = {
     "claim of a round": Hot(claiming.statement(True, True, False, False), PLAIN),
     "claim with the denied": Hot(claiming.statement(True, True, True, False), PLAIN),
     "claim without some kinds": Hot(claiming.statement(False, False, False, True), PLAIN),
-    "claim under limits": Hot(rationing._TAKE, (NEXT, "ready_later")),
-    "who is in the line of a limit": Hot(
-        f"{rationing._line(False)} LIMIT 100", (NEXT, "event_pkey")
-    ),
-    "... with the denied": Hot(rationing._line(True), (NEXT, "event_pkey")),
+    "claim under limits": Hot(transaction._CLAIM, (NEXT, "ready_later")),
+    "candidates of a limit": Hot(limits.READY_CANDIDATES, (NEXT, "event_pkey")),
+    "... with the denied": Hot(limits.DENIED_CANDIDATES, (NEXT, "event_pkey")),
+    "delete ready events": Hot(transaction._DELETE_READY, (NEXT, "ready_later", "event_pkey")),
     "what is known of some": Hot(reading._KEPT, ("event_pkey",)),
     "where some stand": Hot(reading._STANDING, ("lease_pkey", "finished_pkey")),
     "ids that are known": Hot(entering._KNOWN, ("event_id",)),

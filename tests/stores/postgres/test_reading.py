@@ -6,7 +6,7 @@ import pytest
 from stores.homes import Home
 from stores.makers import Job, postgres_in
 
-from lionpride.stores.postgres import by_hand, reading
+from lionpride.stores.postgres import reading, transaction
 from lionpride.stores.postgres.names import Names
 from lionpride.stores.postgres.pool import Door
 
@@ -25,9 +25,9 @@ def nodes(plan):
     [
         (f"{reading._FIND} WHERE e.number = ANY($1::bigint[])", ()),
         (reading._STANDING, (1,)),
-        (by_hand._LEAVE, (1,)),
+        (transaction._DELETE_READY, (1,)),
     ],
-    ids=["find", "standing", "leave"],
+    ids=["find", "standing", "delete ready"],
 )
 async def test_each_event_is_looked_up_by_its_key(opened, statement, more):
     """The planner believes a table to be empty that was so when it last looked."""

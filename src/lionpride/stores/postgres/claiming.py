@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from ..clock import boot_time
 from ..sql.forms import NEW, STATE, Kept, Untried, Waits
-from .expiring import Expire, Expired
+from ..sql.operations import Expired
 from .link import Db
 
 __all__ = ("AFTER", "Claim", "Claimed", "Gate", "gate_of", "mature", "wait_of")
@@ -167,7 +167,7 @@ class Claim:
     start: bool
     missing: Collection[str]
     whole: bool
-    expire: Expire
+    expire: Callable[[Db], Awaitable[Expired]]
     met: set[str] = field(default_factory=set)
     asked: float = 0.0
 

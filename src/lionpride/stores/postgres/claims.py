@@ -14,18 +14,16 @@ from ...rules.metering import Limits
 from ..contract import Claim, Settled, Settlement
 from ..sql.forms import Settling, Waits
 from ..sql.holding import Taken
+from ..sql.limits import UsageChange
 from ..sql.local import heard, until_done
-from ..sql.metering import Deed
-from ..sql.rationing import Ration
 from . import claiming, reading
 from .cleaning import Cleaning
-from .expiring import Expire
 from .lanes import Asked, take
 from .link import Db
 from .news import ENDED, READY
 from .opened import Opened
-from .rationing import Rationed
 from .taking_in import TakingIn
+from .transaction import LimitedStep
 
 __all__ = ("SWEEP", "Claims")
 
@@ -74,13 +72,15 @@ class Claims(TakingIn):
             {*self._still_missing(), *avoided},
         )
         how = until, passed, denied, start
-        step: Any = claiming.Claim(worker, n, length, *how, missing, self._strangers, Expire())
+        step: Any = claiming.Claim(
+            worker, n, length, *how, missing, self._strangers, self._expiring()
+        )
         if self._deeds:  # what is given back may be had at once
             await asyncio.wait(self._deeds)
         if opened.settle.behind and not await self._keeps_up(n):
             return [], SWEEP
         if limits is not None:
-            step = Rationed(step, Ration(limits, self._clock, start), self.runs)
+            step = LimitedStep(step, limits, self.runs)
         taken, notes = Taken(), self._notes
         self._claiming += 1
         try:
@@ -148,12 +148,12 @@ class Claims(TakingIn):
     async def _claimed(
         self,
         answer: claiming.Claimed,
-        step: claiming.Claim | Rationed,
+        step: claiming.Claim | LimitedStep,
         taken: Taken,
         limits: Limits | None,
         notes: int,
     ) -> float | None:
-        claim = step.claim if isinstance(step, Rationed) else step
+        claim = step.claim if isinstance(step, LimitedStep) else step
         taken.until = claim.asked + claim.length
         self.missing |= claim.met
         await self._expired(answer.expired)
@@ -173,17 +173,16 @@ class Claims(TakingIn):
         self._warn_of_missing()
         if limits is not None and answer.rationed is not None:
             self._blocked = answer.rationed.is_blocked
-            self._meter(taken.claims, limits, answer.rationed)
+            self._keep_reservations(taken.claims, limits, answer.rationed)
             if self._blocked and notes != self._notes:
                 wait = 0.0  # somebody has let go of something since the claim was asked for
         self._give_back_unrunnable(limits, answer.rationed)
         self._release(taken)
         return wait
 
-    def _do(self, deed: Deed) -> None:
-        """Have a deed of a meter done before its claim is settled."""
+    def _change_usage(self, change: UsageChange) -> None:
         opened = self._open
-        self._before_claims(opened.ask(opened.settle, deed, lambda _: self._note()))
+        self._before_claims(opened.ask(opened.settle, change, lambda _: self._note()))
 
     def _note(self) -> None:
         """Something has changed: have those look again who found nothing that limits allow."""

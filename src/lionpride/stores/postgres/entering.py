@@ -13,11 +13,12 @@ from ...errors import ExistsError, QueueFullError
 from ..intake import check_room
 from ..sql import appending
 from ..sql.appending import Appending
+from ..sql.backend import FinishedRow, ReadyRow
 from ..sql.forms import PENDING, Fresh, Place
 from ..sql.sizes import pieces_of
 from .link import Db
-from .placing import finish, let_wait
 from .reading import standing
+from .transaction import PostgresTransaction
 
 __all__ = ("Append", "Enter", "enter", "exists")
 
@@ -156,9 +157,11 @@ async def _some(db: Db, fresh: Sequence[Fresh], queue: int, new: set[int]) -> li
     same: dict[int, int] = {}
     if db.again:  # the first try may have taken them in, and its answer was lost
         same = await _same_by_place(db, queue, fresh)
+    # Inserted here and removed by others since; numbers follow the order of the events.
+    removed = iter(sorted(new - {number for number, *_ in known.values()}))
     answers: list[int | Exception] = []
     for at, one in enumerate(fresh):
-        number = known[one[0]][0]
+        number = known[one[0]][0] if one[0] in known else next(removed, 0)
         if number in new:
             new.discard(number)
             answers.append(number)
@@ -317,9 +320,11 @@ async def insert(db: Db, queue: int, places: Sequence[Place]) -> list[int]:
     back, ended = [], []
     for number, place in zip(numbers, places, strict=True):
         if place.status == PENDING:
-            back.append((place.due, place.priority, number, place.state))
+            back.append(ReadyRow(number, place.due, place.priority, place.state))
         else:
-            ended.append((number, place.status, place.ended, place.state))
-    await let_wait(db, queue, back)
-    await finish(db, queue, ended)
+            ended.append(FinishedRow(number, place.status, place.state, place.ended))
+    tx = PostgresTransaction(db)
+    await tx.insert_ready(back)
+    await tx.insert_finished(ended)
+    await tx.write_counts()
     return numbers

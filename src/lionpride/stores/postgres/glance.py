@@ -11,7 +11,7 @@ from uuid import UUID
 from ...model.execution import EventStatus
 from ..record import Record
 from ..seen import Runs, Sought, Stay, Usage
-from ..sql.takings import usage_of
+from ..sql.limits import usage_of
 from . import reading
 from .link import Db
 from .seeking import WIDELY, count_of, numbers_of

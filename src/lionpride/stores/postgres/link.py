@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from random import random, randrange
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -113,14 +113,6 @@ class Db:
         """The first column of the first row; None if there is none."""
         async with self._door.statement(self._connection):
             return await self._connection.fetchval(self.names.fill(text), *bound)
-
-    async def line(self, text: str, *bound: Any, size: int) -> AsyncIterator[list[Any]]:
-        """The rows that a statement gives, so many at a time, within a transaction."""
-        cursor = await self._connection.cursor(self.names.fill(text), *bound)
-        while page := await cursor.fetch(size):
-            yield page
-            if len(page) < size:
-                return
 
     async def run(self, text: str, *bound: Any) -> int:
         """How many rows a statement has written."""

@@ -18,17 +18,19 @@ from ..contract import Cancelled, Named
 from ..halting import FOR_EVER
 from ..record import Record
 from ..roster import WorkerRecord
+from ..sql import operations
 from ..sql.local import heard
+from ..sql.operations import Expired, cancel_results, expire
 from ..sql.pulse import Pulse
 from ..upkeep import Finding, Schema
-from . import by_hand, reading
+from . import reading
 from .base import Base
 from .examining import examine
-from .expiring import Expire, Expired
 from .leasing import Discharge, Enlist, attended
 from .link import Db
 from .news import CANCEL, ENDED, READY
 from .roster import workers
+from .transaction import Operation
 from .turn import live_workers, standing, usage
 from .upkeep import bring_up_to_date, outside, schema_of
 
@@ -51,8 +53,8 @@ class Manage(Base, Ringing):
 
     # -- what is not started in time ---------------------------------------------------------
 
-    def _expiring(self) -> Expire:
-        return Expire()
+    def _expiring(self) -> Operation[Expired]:
+        return Operation(expire)
 
     async def _expired(self, expired: Expired) -> int:
         """Show what was ended, and look again when more may have to be."""
@@ -79,8 +81,9 @@ class Manage(Base, Ringing):
 
     async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
         numbers = await self._numbers(events)
+        step = Operation(partial(operations.cancel, numbers=numbers))
         answers: list[Cancelled] = await self._ask(
-            by_hand.Cancel(numbers), lambda answers: self._cancelled(numbers, answers)
+            step, lambda results: self._cancelled(numbers, cancel_results(numbers, results))
         )
         return answers
 
@@ -95,16 +98,18 @@ class Manage(Base, Ringing):
 
     async def requeue(self, events: Sequence[Named]) -> None:
         numbers = list(dict.fromkeys(await self._numbers(events)))
-        await self._ask(by_hand.Requeue(numbers), lambda _: self._requeued(numbers))
+        step = Operation(partial(operations.retry, numbers=numbers))
+        await self._ask(step, lambda _: self._retried(numbers))
 
-    async def _requeued(self, numbers: Sequence[int]) -> None:
+    async def _retried(self, numbers: Sequence[int]) -> None:
         await self._refresh(numbers)
         self._bells.ring_ready()
         self._herald.tell(READY)
 
     async def halt(self, until: float = FOR_EVER) -> None:
         """See ``Halting``."""
-        await self._ask(by_hand.Halt(until), lambda _: self._halted())
+        step = Operation(partial(operations.pause, until=until))
+        await self._ask(step, lambda _: self._halted())
 
     async def _halted(self) -> None:
         self._bells.ring_ready()
@@ -114,8 +119,8 @@ class Manage(Base, Ringing):
         """See ``Halting``."""
         return await self._read(reading.paused)
 
-    def _pruning(self, statuses: list[str], limit: int) -> by_hand.Prune:
-        return by_hand.Prune(statuses, limit)
+    def _pruning(self, statuses: list[str], limit: int) -> Operation[list[int]]:
+        return Operation(partial(operations.prune, statuses=statuses, limit=limit))
 
     def _drop(self, numbers: Sequence[int]) -> list[Work]:
         self._sights.moved(numbers)
@@ -123,7 +128,8 @@ class Manage(Base, Ringing):
 
     async def remove(self, events: Sequence[Named]) -> None:
         numbers = await self._numbers(events)
-        await self._ask(by_hand.Remove(numbers), lambda _: self._removed(numbers))
+        step = Operation(partial(operations.remove, numbers=numbers))
+        await self._ask(step, lambda _: self._removed(numbers))
 
     def _removed(self, numbers: Sequence[int]) -> None:
         self._drop(numbers)

@@ -6,6 +6,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
+from ..sql.backend import common_words
+
 __all__ = ("LONGEST", "TABLES", "Names")
 
 TABLES: Final = (
@@ -31,6 +33,15 @@ _NOW: Final = "coalesce($1::float8, date_part('epoch', clock_timestamp()))"
 """The time: the first argument of the statement, or, if that is NULL, the server's own."""
 
 
+_SHARED: Final = common_words("= ANY({})") | {
+    "each_reserved": "json_each(reserved::json)",
+    "for_update": "FOR UPDATE",
+    "skip_locked": "FOR UPDATE SKIP LOCKED",
+    "greatest": "greatest",
+}
+"""What the words of shared statements stand for here; see ``sql.backend.Transaction``."""
+
+
 class Names:
     """The names of one installation.
 
@@ -49,6 +60,7 @@ class Names:
         self.channel = channel if len(channel) <= LONGEST else _short(channel)
         self._words = {name: f'"{schema}"."{prefix}{name}"' for name in TABLES}
         self._words |= {"p": prefix, "schema": f'"{schema}"', "now": _NOW}
+        self._words |= _SHARED
         self.fill = lru_cache(maxsize=None)(self._fill)
 
     def _fill(self, text: str) -> str:

@@ -11,19 +11,20 @@ from typing import Any, Final
 from ...model.execution import EventStatus
 from ...model.work import Work
 from ..contract import Claim, Extended, Settled, Settlement
+from ..sql import operations
 from ..sql.columns import packed_response
 from ..sql.forms import NOTHING, Exit
+from ..sql.limits import UsageChange, change_usage
 from ..sql.local import CHUNK, heard
-from ..sql.metering import Deed
 from ..sql.sizes import SHORT, exceeds_statement
-from . import metering, settling
-from .by_hand import Retain
+from . import settling
 from .claims import SWEEP, Claims
 from .completing import complete
 from .lanes import Asked, take
 from .leasing import Extend
 from .news import ENDED, READY
 from .sweeping import Sweep, Swept
+from .transaction import Operation
 
 __all__ = ("PostgresStore",)
 
@@ -127,8 +128,9 @@ class PostgresStore(Claims):
     async def _settle_all(self, items: Sequence[Exit | Asked]) -> bool:
         asked = []
         for one in items:  # what an attempt spends, it spends before it ends
-            if isinstance(one, Asked) and isinstance(one.step, Deed):
-                await take(self._open.settling, partial(metering.do, deed=one.step), one)
+            if isinstance(one, Asked) and isinstance(one.step, UsageChange):
+                step = Operation(partial(change_usage, change=one.step))
+                await take(self._open.settling, step, one)
             elif isinstance(one, Asked):
                 asked.append(one)
         exits = [one for one in items if not isinstance(one, Asked)]
@@ -248,7 +250,8 @@ class PostgresStore(Claims):
             keep = self._retain if isinstance(self._retain, int) else None
             age = self._retain if isinstance(self._retain, timedelta) else None
             seconds = None if age is None else age.total_seconds()
-            self._ask(Retain(keep, seconds, CHUNK), self._retained).add_done_callback(heard)
+            step = Operation(partial(operations.retain, keep=keep, age=seconds, limit=CHUNK))
+            self._ask(step, self._retained).add_done_callback(heard)
 
     def _retained(self, numbers: list[int]) -> None:
         self._drop(numbers)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...rules.lifecycle import RELEASED, after_interruption
+from ..sql.backend import FinishedRow, ReadyRow
 from ..sql.columns import packed_cancel, packed_ending
 from ..sql.forms import PENDING, PROCESSING, STATE
 from ..sql.host import host, is_dead
+from ..sql.limits import UNUSED, forget_accounts, read_reserved, spend_reserved
 from .leasing import BEAT, lapse
 from .link import Db
-from .placing import count, finish, let_wait
-from .takings import read_held, spend_held, tidy
+from .transaction import Operation, PostgresTransaction
 
 __all__ = ("Sweep", "Swept")
 
@@ -36,8 +37,7 @@ WHERE l.queue = $2
 _LOOK: Final = f"""
 SELECT {{now}}, EXISTS (SELECT {_IS_LAPSED}),
     EXISTS (SELECT FROM {{lease}} WHERE queue = $2 AND worker <> ALL($6::text[])),
-    EXISTS (SELECT FROM {{limit_account}} WHERE last_at + window_seconds < {{now}} - 1
-        AND paused_until < {{now}} - 1),
+    EXISTS (SELECT FROM {{limit_account}} WHERE {UNUSED}),
     (SELECT array_agg(name) FROM {{worker}} WHERE name = ANY($6::text[])),
     (SELECT array_agg(ARRAY[name, pid::text, process_start]) FROM {{worker}}
      WHERE queue = $2 AND host = $7 AND name <> ALL($6::text[])),
@@ -123,7 +123,7 @@ class Sweep:
                 await lapse(db, name)
                 lapsed = True
         if old:
-            await tidy(db)
+            await Operation(forget_accounts)(db)
         if loose:
             await db.run(_ADD_UP, db.queue, db.shard)
         if lapsed and names:
@@ -140,26 +140,28 @@ class Sweep:
     async def _place(self, db: Db, rows: Sequence[Any]) -> list[int]:
         """Return the numbers of the events that are ended."""
         back, ended = [], []
+        tx = PostgresTransaction(db)
         now: float = await db.value("SELECT {now}", self.now)
         for is_unknown, held, cancel, number, priority, *state in rows:
             # An unknown claim was not started, so it has spent nothing. Any other may have run.
             if held is not None and not is_unknown:
-                await spend_held(db, read_held(held), now)
+                await spend_reserved(tx, read_reserved(held), now)
             ending = RELEASED if is_unknown else after_interruption(state[3])
             after, status = packed_ending(ending, tuple(state)), ending.status.value
             if status == PENDING and cancel:
                 status, after = packed_cancel(after)
             if status == PENDING:
-                back.append((0.0, priority, number, after))
+                back.append(ReadyRow(number, 0.0, priority, after))
             else:
-                ended.append((number, status, 0.0, after))
+                ended.append(FinishedRow(number, status, after))
         numbers = [row[3] for row in rows]
         await db.run("DELETE FROM {lease} WHERE number = ANY($1::bigint[])", numbers)
-        await let_wait(db, db.queue, back)
-        await finish(db, db.queue, ended)
-        await count(db, db.queue, {PROCESSING: -len(rows)})
+        await tx.insert_ready(back)
+        await tx.insert_finished(ended)
+        tx.count(PROCESSING, -len(rows))
+        await tx.write_counts()
         await _clear_orphans(db)
-        return [number for number, *_ in ended]
+        return [one.number for one in ended]
 
 
 async def _clear_orphans(db: Db) -> None:

@@ -36,25 +36,21 @@ from ..states import States
 from .forms import Found, Kept, News, Settling, Waits
 from .holding import Holding
 from .host import this_process
-from .metering import Deed, Halt, TableMeter
+from .limits import PauseRequest, Reservation, Reservations, UsageChange, put_reservations
+from .operations import EXPIRE
 from .pulse import Pulse
-from .rationing import Rationed, put_meters
 from .records import said
 from .sizes import check_outcome, check_response
 from .telling import Telling
 from .unreadable import PAUSE, UnreadableEvents, reason_of
 
-__all__ = ("CHUNK", "EXPIRE", "Local", "by_and_by", "heard", "until_done")
+__all__ = ("CHUNK", "Local", "by_and_by", "heard", "until_done")
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 CHUNK: Final = 500
 """Events that one step prunes, or one look reads."""
-
-EXPIRE: Final = 500
-"""Events that one step ends which were not started in time: many may expire at one instant, and
-the event loop waits."""
 
 RETRY: Final = 1.0
 """Seconds until a step that no caller awaits is tried again."""
@@ -194,8 +190,8 @@ class Local(ABC):
         """Return what renews the leases of this process."""
 
     @abstractmethod
-    def _do(self, deed: Deed) -> None:
-        """Have a deed of a meter done before its claim is settled."""
+    def _change_usage(self, change: UsageChange) -> None:
+        """Apply what a running attempt changes of its limits, before it is settled."""
 
     @abstractmethod
     def _publish(
@@ -448,20 +444,23 @@ class Local(ABC):
 
         until_done(ask)
 
-    def _meter(self, claims: Sequence[Claim], limits: Limits, rationed: Rationed) -> None:
-        """Put its meter on each event that was claimed under limits."""
-        if rationed.is_blocked:  # it looks again when one of them is set to allow more
+    def _keep_reservations(
+        self, claims: Sequence[Claim], limits: Limits, reservations: Reservations
+    ) -> None:
+        """Keep with each event what it reserved of the limits under which it was claimed."""
+        if reservations.is_blocked:  # a limit may be set to allow more
             for limit in limits.values():
                 limit.account(None).on_change(self._bells.ring_ready)
-        put_meters(claims, limits, rationed, self._do, self._clock)
+        put_reservations(claims, limits, reservations, self._change_usage, self._clock)
 
     def _pause(self, settlements: Iterable[Settlement]) -> None:
-        """Have nothing claimed of what a service has too many of, before the claim is settled."""
+        """Pause the limits of which a service has too many requests, before the settlement."""
         for event, attempt, outcome in settlements:
             if isinstance(outcome, Ending) and (pause := outcome.pause) is not None:
-                meter: TableMeter | None = event.__dict__.get("_meter")
-                pool = None if meter is None else meter.pool(pause)
-                self._do(Halt(self._number(event), attempt, pool, self._clock() + pause.seconds))
+                kept: Reservation | None = event.__dict__.get("_meter")
+                account = None if kept is None else kept.pool(pause)
+                number, until = self._number(event), self._clock() + pause.seconds
+                self._change_usage(PauseRequest(number, attempt, account, until))
 
     # -- events that are claimed and given back ----------------------------------------------
 
@@ -500,7 +499,7 @@ class Local(ABC):
         logger.warning("%s: event %s of %s cannot be read in this process and %s: %s",
                        self._where, uid, kind, text, reason_of(error))  # fmt: skip
 
-    def _give_back_unrunnable(self, limits: Limits | None, rationed: Rationed | None) -> None:
+    def _give_back_unrunnable(self, limits: Limits | None, rationed: Reservations | None) -> None:
         """Release claims that this process cannot run now, with all that they took of limits."""
         if self._to_be_told:
             self._to_be_told = False
@@ -511,8 +510,9 @@ class Local(ABC):
         unrunnable, self._unrunnable = self._unrunnable, []
         if limits is not None and rationed is not None:
             for one in unrunnable:
-                claim = one[0], one[3] + 1, rationed.keys[one[0]]
-                TableMeter(self._do, self._clock, limits, claim, rationed.parts[one[0]]).give_back()
+                claim, parts = (one[0], one[3] + 1, rationed.keys[one[0]]), rationed.parts[one[0]]
+                kept = Reservation(self._change_usage, self._clock, limits, claim, parts)
+                kept.give_back()
         self._return([_as_it_waited(one) for one in unrunnable])
 
     def _not_claimed(self, skip: Collection[int]) -> tuple[Collection[int], frozenset[str]]:

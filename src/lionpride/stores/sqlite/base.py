@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from time import time
@@ -11,8 +11,9 @@ from typing import Any, Final, TypeVar
 
 from ...model.execution import EventStatus
 from ...rules.lifecycle import Ending
-from ..clock import LoopClock
+from ..clock import LoopClock, steady
 from ..shown import MOST
+from ..sql.backend import Transaction
 from ..sql.columns import after, entries_of
 from ..sql.forms import Found, Settling, Waits
 from ..sql.local import Local, until_done
@@ -22,6 +23,7 @@ from .glance import Glance
 from .opened import Opened
 from .options import MODE, check_options
 from .reader import Reader
+from .transaction import Clocks, Operation
 
 __all__ = ("LEASE", "Base")
 
@@ -101,6 +103,16 @@ class Base(Local):
     ) -> asyncio.Future[Any]:
         """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
         return self._open.commits.ask(step, then)
+
+    def _clocks(self) -> Clocks:
+        """Return the clocks for a transaction, which may be made in another thread."""
+        return Clocks(steady(self._clock), self._wall, self._ending)
+
+    def _operation(
+        self, work: Callable[[Transaction], Coroutine[Any, Any, Any]], **how: bool
+    ) -> Operation:
+        """Return a step that runs an operation; ``how`` is as for ``Operation``."""
+        return Operation(work, self._clocks(), **how)
 
     def _read(self, ask: Callable[[Reader], T]) -> T:
         """Ask the file without changing it.

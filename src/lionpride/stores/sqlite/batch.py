@@ -20,9 +20,8 @@ from ..sql.replies import answer
 from .bulk import Bulk
 from .entering import Append, Enter, exists
 from .merging import claim_first
-from .metering import Meter
-from .retaining import Prune, Retain
-from .steps import Claim, Settle, Step
+from .steps import Claim, LimitedStep, Settle, Step
+from .transaction import Operation
 
 __all__ = ("Answer", "Answers", "Batch")
 
@@ -100,7 +99,7 @@ class Batch:
 
     def takes_long(self, rows: Bulk) -> bool:
         """Whether one of its steps may take a second; asked outside of a transaction."""
-        if not any(isinstance(step, Prune | Retain) for step, _, _ in self.steps):
+        if not any(isinstance(step, Operation) and step.is_prune for step, _, _ in self.steps):
             return False
         try:
             return not rows.has_ordered_endings()
@@ -207,17 +206,19 @@ def _started(claims: Sequence[Answer], numbers: Sequence[int]) -> Collection[int
 
 
 def _rank(step: Step) -> int:
-    return 0 if isinstance(step, Settle) else 2 if isinstance(step, Claim) else 1
+    return 0 if isinstance(step, Settle) else 2 if isinstance(step, Claim | LimitedStep) else 1
 
 
 def _before(rows: Bulk, steps: Sequence[Step], answers: dict[int, Answer]) -> None:
-    """What an attempt spends, it spends before it ends."""
-    spent = [(at, step) for at, step in enumerate(steps) if isinstance(step, Meter)]
+    """Apply what attempts change of limits, before the settlements that end them."""
+    spent = [
+        (at, step) for at, step in enumerate(steps) if isinstance(step, Operation) and step.is_usage
+    ]
     done = _together(rows, lambda: [_done(rows, step) for _, step in spent])
     answers |= {at: done[n] if done else _one(rows, step) for n, (at, step) in enumerate(spent)}
 
 
-def _done(rows: Bulk, step: Meter) -> Answer:
+def _done(rows: Bulk, step: Operation) -> Answer:
     step(rows)
     return Answer(None)
 

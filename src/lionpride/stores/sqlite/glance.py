@@ -21,7 +21,7 @@ import apsw
 from ...model.execution import EventStatus
 from ..record import Record
 from ..seen import Runs, Sought, Stay, Usage
-from ..sql.takings import usage_of
+from ..sql.limits import usage_of
 from .file import connect, speaking
 from .look import Look
 from .reader import Reader

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import apsw
 
 from ...model.execution import EventStatus
-from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Found, Kept, Stands, State
+from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Found, Kept, State
 from .published import Published
-from .takings import Takings
 
 __all__ = ("Glance", "Look")
 
@@ -64,7 +64,6 @@ class Look:
         self._queue = 0
         self._change: dict[str, int] = {}
         self._beside: tuple[float, float, int] | None = None  # what waiting_kinds found last
-        self.takings = Takings(connection)
         self.published = Published(connection)
 
     def _number(self) -> int:
@@ -107,6 +106,31 @@ class Look:
         last, pending, paused = self._db.execute(query, (self._queue,)).get
         return Glance(last or 0, pending, paused)
 
+    def paused_until(self) -> float:
+        """Return the time before which nothing of the queue is claimed."""
+        query = "SELECT paused_until FROM lionpride_queue WHERE name = ?"
+        return self._db.execute(query, (self.name,)).get or 0.0
+
+    def account_paused_until(self, account: str) -> float:
+        """Return the time before which nothing of a limit account is available."""
+        query = "SELECT paused_until FROM lionpride_limit_account WHERE name = ?"
+        return self._db.execute(query, (account,)).get or 0.0
+
+    def usage(self, account: str) -> list[tuple[float, float]]:
+        """Return the instants and amounts of a limit account, oldest first."""
+        query = "SELECT at, amount FROM lionpride_limit_usage WHERE account = ? ORDER BY at"
+        rows: Any = self._db.execute(query, (account,))
+        return list(rows)
+
+    def reserved(self) -> Counter[str]:
+        """Return what all leases reserve together, by limit account."""
+        amounts: Counter[str] = Counter()
+        query = "SELECT reserved FROM lionpride_lease WHERE reserved IS NOT NULL"
+        for (text,) in self._db.execute(query):
+            for account, (amount, _) in json.loads(text).items():
+                amounts[account] += amount
+        return amounts
+
     def holders(self) -> list[str]:
         """The workers that hold leases of this queue."""
         query = "SELECT DISTINCT worker FROM lionpride_lease WHERE queue = ?"
@@ -135,18 +159,6 @@ class Look:
         )
         found: Any = self._db.execute(query, (self._queue, single)).fetchone()
         return found  # type: ignore[no-any-return]
-
-    def oldest(
-        self, status: str, limit: int, before: float | None = None
-    ) -> list[tuple[float, int]]:
-        """When ended events ended, and their numbers: the oldest endings first."""
-        query = "SELECT finished_at, number FROM lionpride_finished WHERE queue = ? AND status = ?"
-        bound: list[Any] = [self._queue, status]
-        if before is not None:
-            query += " AND finished_at < ?"
-            bound.append(before)
-        rows: Any = self._db.execute(f"{query} ORDER BY finished_at LIMIT ?", (*bound, limit))
-        return list(rows)
 
     def workers(self) -> dict[str, tuple[str, int, str]]:
         """The workers of this queue: of each its process's host, id and birth."""
@@ -345,12 +357,3 @@ class Look:
             return None
         status, _, _, state = self._stands(number, priority, self._queue)
         return status, state[0]
-
-    def waits(self, number: int) -> Stands | None:
-        """An event that waits, as it does; None if it does not."""
-        query = "SELECT priority FROM lionpride_event WHERE number = ? AND queue = ?"
-        priority = self._db.execute(query, (number, self._queue)).get
-        if priority is None:
-            return None
-        status, due, _, state = self._stands(number, priority, self._queue)
-        return Stands(number, due, priority, state) if status == PENDING else None

@@ -16,26 +16,24 @@ from ...model.work import Work
 from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker
 from ..bells import Ringing
-from ..clock import steady
 from ..contract import Cancelled, Named
 from ..failing import Failure
 from ..halting import FOR_EVER
 from ..record import Record
 from ..roster import WorkerRecord
-from ..sql.columns import packed_ending, packed_expiry
+from ..sql import operations
 from ..sql.forms import News
 from ..sql.local import heard
+from ..sql.operations import Expired, cancel_results
 from ..sql.pulse import Pulse
 from ..upkeep import Finding, Schema
 from . import steps
 from .base import Base
 from .examining import find_damage
-from .expiring import Expire, Expired
 from .file import make_file
-from .metering import HaltQueue
 from .published import Publish
 from .reader import Reader
-from .retaining import Prune
+from .transaction import Expire, Operation
 from .upgrading import schema_of, upgrade
 from .watch import Watch
 
@@ -62,7 +60,7 @@ class Manage(Base, Ringing):
     # -- what is not started in time ---------------------------------------------------------
 
     def _expiring(self) -> Expire:
-        return Expire(steady(self._clock), self._ending, packed_expiry)
+        return Expire(self._clocks())
 
     def _expired(self, expired: Expired) -> int:
         """Show what was ended, and look again when more may have to be."""
@@ -77,9 +75,9 @@ class Manage(Base, Ringing):
 
     async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
         numbers = self._numbers(events)
-        step = steps.Cancel(numbers, self._ending, packed_ending)
+        step = self._operation(partial(operations.cancel, numbers=numbers))
         answers: list[Cancelled] = await self._ask(
-            step, lambda answers: self._cancelled(numbers, answers)
+            step, lambda results: self._cancelled(numbers, cancel_results(numbers, results))
         )
         return answers
 
@@ -91,18 +89,21 @@ class Manage(Base, Ringing):
 
     async def requeue(self, events: Sequence[Named]) -> None:
         numbers = list(dict.fromkeys(self._numbers(events)))
-        await self._ask(steps.Requeue(numbers), lambda _: self._requeued(numbers))
+        step = self._operation(partial(operations.retry, numbers=numbers))
+        await self._ask(step, lambda _: self._retried(numbers))
 
-    def _requeued(self, numbers: Sequence[int]) -> None:
+    def _retried(self, numbers: Sequence[int]) -> None:
         self._holding.refresh(numbers)
         self._bells.ring_ready()
 
-    def _pruning(self, statuses: list[str], limit: int) -> Prune:
-        return Prune(statuses, limit)
+    def _pruning(self, statuses: list[str], limit: int) -> Operation:
+        work = partial(operations.prune, statuses=statuses, limit=limit)
+        return self._operation(work, is_prune=True)
 
     async def remove(self, events: Sequence[Named]) -> None:
         numbers = self._numbers(events)
-        await self._ask(steps.Remove(numbers), lambda _: self._drop(numbers))
+        step = self._operation(partial(operations.remove, numbers=numbers))
+        await self._ask(step, lambda _: self._drop(numbers))
 
     def _numbers(self, events: Sequence[Named]) -> list[int]:
         """The numbers of events that this process has, or that are given by id.
@@ -126,7 +127,8 @@ class Manage(Base, Ringing):
 
     async def halt(self, until: float = FOR_EVER) -> None:
         """See ``Halting``."""
-        await self._ask(HaltQueue(until), lambda _: self._bells.ring_ready())
+        step = self._operation(partial(operations.pause, until=until))
+        await self._ask(step, lambda _: self._bells.ring_ready())
 
     async def halted(self) -> float:
         """See ``Halting``."""

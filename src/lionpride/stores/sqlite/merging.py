@@ -6,8 +6,8 @@ from bisect import bisect_left
 from typing import Final
 
 from ..sql.forms import NEW, Waits
+from ..sql.operations import Expired
 from .bulk import Bulk
-from .expiring import Expired
 from .look import Glance
 from .steps import Claim, Claimed
 

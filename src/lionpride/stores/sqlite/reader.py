@@ -23,12 +23,11 @@ from ..record import Record
 from ..roster import Held, WorkerRecord
 from ..sql.forms import Found
 from ..sql.host import is_dead
+from ..sql.limits import account_name
 from ..sql.records import about_of, record_of, standing_of
-from ..sql.takings import pool_of
 from ..upkeep import Finding
 from .examining import examine
 from .look import Look
-from .takings import Takings
 
 __all__ = ("Reader",)
 
@@ -47,7 +46,6 @@ class Reader:
         self._db = connection
         self._queue = queue
         self._look = Look(connection, queue)
-        self._takings = Takings(connection)
 
     def close(self) -> None:
         """Close the connection."""
@@ -133,7 +131,7 @@ class Reader:
 
     def paused(self) -> float:
         """The time before which nothing of the queue is claimed."""
-        return self._takings.queue_paused(self._queue) or 0.0
+        return self._look.paused_until()
 
     def _standing(
         self, found: Found, limits: Limits | None, now: float, workers: list[Worker]
@@ -150,7 +148,7 @@ class Reader:
             found,
             now,
             ahead=ahead,
-            paused=self._takings.queue_paused(self._queue),
+            paused=self._look.paused_until(),
             rooms=rooms,
             workers=workers,
             holder=self._look.holder(found.number),
@@ -167,7 +165,7 @@ class Reader:
 
     def _rooms(self, found: Found, limits: Limits, now: float) -> list[Room]:
         """What an event needs of limits, and what there is."""
-        costs, held = REQUEST, self._takings.held()
+        costs, held = REQUEST, self._look.reserved()
         if found.costs is not None:
             costs = json.loads(found.costs)
         amounts = limits.amounts(costs, found.key)
@@ -176,9 +174,9 @@ class Reader:
     def _room(
         self, limit: Limit, key: str | None, cost: float, now: float, held: Counter[str]
     ) -> Room:
-        pool = pool_of(limit, key)
-        paused, taken = self._takings.paused(pool), list(self._takings.leaving(pool))
-        return room_of(limit, key, cost, now, held=held[pool], paused=paused, taken=taken)
+        account = account_name(limit, key)
+        paused, taken = self._look.account_paused_until(account), self._look.usage(account)
+        return room_of(limit, key, cost, now, held=held[account], paused=paused, taken=taken)
 
     def usage(
         self, limits: Limits | None, now: float, since: float, with_own: WithOwn
@@ -187,7 +185,7 @@ class Reader:
         rooms: list[Room] = []
         with self._db:  # one view of all the tables
             under = limits_at_work(with_own(self.crew(since))) if limits is None else limits
-            held = self._takings.held()
+            held = self._look.reserved()
             shared = [each for each in (under or {}).values() if not each.per_key]
             rooms += [self._room(limit, None, 0.0, now, held) for limit in shared]
         return rooms

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import apsw
 
-from ...rules.lifecycle import RETRYABLE
 from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Place, Stands, State, Waits
 from .look import Look
 from .many import each_of
@@ -35,6 +34,16 @@ class Rows(Look):
         super().__init__(connection, queue)
         self.spans = Spans(connection)
         self._skipped: tuple[tuple[int, ...], str] = (), "[]"  # skipped last, and as JSON
+
+    @property
+    def connection(self) -> apsw.Connection:
+        """The connection that writes."""
+        return self._db
+
+    @property
+    def queue(self) -> int:
+        """The number of the queue."""
+        return self._queue
 
     # -- the transaction ---------------------------------------------------------------------
 
@@ -106,6 +115,10 @@ class Rows(Look):
             raise
         self._db.execute("RELEASE step")
 
+    def count(self, status: str, by: int) -> None:
+        """Change the number of events in a status; it is written with the commit."""
+        self._count(status, by)
+
     def _count(self, status: str, by: int) -> None:
         self._change[status] = self._change.get(status, 0) + by
 
@@ -170,32 +183,6 @@ class Rows(Look):
         self._db.execute(
             "UPDATE lionpride_ready SET due = 0 WHERE queue = ? AND due > 0 AND due <= ?",
             (self._queue, now),
-        )
-
-    def in_line(
-        self,
-        until: int | None,
-        skip: Collection[int],
-        denied: bool,
-        but: Collection[str],
-        late: float,
-    ) -> Iterator[Any]:
-        """What waits, in order: as ``next_of``, each with its kind, key and costs at the end."""
-        where = "w.queue = ?1 AND (w.expires IS NULL OR w.expires > ?2) AND w.number <= ?3 AND "
-        where += "(w.due = 0 OR w.denials > 0)" if denied else "w.due = 0"
-        if skip:
-            where += " AND w.number NOT IN (SELECT value FROM json_each(?4))"
-        if but:
-            where += " AND e.event_type NOT IN (SELECT value FROM json_each(?5))"
-        last = _ANY if until is None else until
-        bound = self._queue, late, last, self._json_of(skip), json.dumps(list(but))
-        state = ", ".join(f"w.{each.strip()}" for each in STATE.split(","))
-        yield from self._db.execute(
-            f"SELECT w.number, w.due, w.priority, {state}, e.event_type, e.key, e.costs FROM "
-            "lionpride_ready w "
-            f"CROSS JOIN lionpride_event e ON e.number = w.number WHERE {where} "
-            "ORDER BY w.priority, w.number",
-            bound[: 5 if but else 4 if skip else 3],
         )
 
     def _json_of(self, numbers: Collection[int]) -> str:
@@ -365,15 +352,6 @@ class Rows(Look):
         )
         return self._db.execute(query, (until, number, attempt)).get  # type: ignore[no-any-return]
 
-    def late(self, now: float, limit: int) -> list[Stands]:
-        """What waits and was to be started by now, the first ``limit`` of it."""
-        found = self._db.execute(
-            f"SELECT number, due, priority, {STATE} FROM lionpride_ready WHERE queue = ? "
-            "AND expires IS NOT NULL AND expires <= ? ORDER BY expires, number LIMIT ?",
-            (self._queue, now, limit),
-        )
-        return [Stands(row[0], row[1], row[2], row[3:]) for row in found]
-
     # -- settling ----------------------------------------------------------------------------
 
     def end_leases(self, claims: Sequence[tuple[int, int]]) -> bool:
@@ -400,55 +378,10 @@ class Rows(Look):
         self._finish(ended)
         self._let_wait(back)
 
-    # -- by hand -----------------------------------------------------------------------------
-
-    def leave(self, one: Stands) -> None:
-        """Take out what waits."""
-        self._db.execute(
-            "DELETE FROM lionpride_ready WHERE queue = ? AND due = ? AND priority = ? AND number "
-            "= ?",
-            (self._queue, one.due, one.priority, one.number),
-        )
-        self._count(PENDING, -1)
-
-    def ask_cancel(self, number: int) -> None:
-        """Ask the holder of a lease to cancel the attempt."""
-        self._db.execute(
-            "UPDATE lionpride_lease SET cancel_requested = 1 WHERE number = ?", (number,)
-        )
-
     def is_unwanted(self, number: int, attempt: int) -> bool:
         """Whether a cancel was asked for while this claim holds its lease."""
         query = "SELECT cancel_requested FROM lionpride_lease WHERE number = ? AND attempt = ?"
         return bool(self._db.execute(query, (number, attempt)).get)
-
-    def reopen(self, number: int) -> bool:
-        """Let an ended event wait again, with its counters at zero; whether it could be."""
-        statuses = ", ".join(f"'{status.value}'" for status in RETRYABLE)
-        row = self._db.execute(
-            "DELETE FROM lionpride_finished WHERE number = ? AND queue = ? "
-            f"AND status IN ({statuses}) RETURNING status, attempt, attempts",
-            (number, self._queue),
-        ).fetchone()
-        if row is None:
-            return False
-        priority = self._db.execute(
-            "SELECT priority FROM lionpride_event WHERE number = ?", (number,)
-        ).get
-        self._count(row[0], -1)
-        anew: State = (row[1], 0, 0, 0, None, None, None, row[2], None)
-        self._let_wait([(0.0, priority, number, anew)])
-        return True
-
-    def drop(self, number: int) -> None:
-        """Remove an event that nobody has claimed."""
-        waits = self.waits(number)
-        if waits is not None:
-            self.leave(waits)
-        else:
-            query = "DELETE FROM lionpride_finished WHERE number = ? RETURNING status"
-            self._count(self._db.execute(query, (number,)).get, -1)
-        self._db.execute("DELETE FROM lionpride_event WHERE number = ?", (number,))
 
     def has_ordered_endings(self) -> bool:
         """Whether ``order_endings`` has nothing to do: over a million it takes a second."""
@@ -463,10 +396,3 @@ class Rows(Look):
             "CREATE INDEX IF NOT EXISTS lionpride_finished_order ON lionpride_finished (queue, "
             "status, finished_at)"
         )
-
-    def prune(self, status: str, numbers: Sequence[int]) -> None:
-        """Remove ended events of one status."""
-        each = [(number,) for number in numbers]
-        self._db.executemany("DELETE FROM lionpride_finished WHERE number = ?", each)
-        self._db.executemany("DELETE FROM lionpride_event WHERE number = ?", each)
-        self._count(status, -len(each))

@@ -11,29 +11,35 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from ...errors import NotFoundError, OperationError
 from ...model.execution import EventStatus
-from ...rules.lifecycle import RETRYABLE, Ending, after_interruption, cancelled_while_waiting
-from ..contract import Cancelled, Extended, Settled
+from ...rules.lifecycle import Ending, after_interruption
+from ..contract import Extended, Settled
+from ..sql.backend import run
 from ..sql.columns import cancelled
 from ..sql.forms import Kept, Settling, State, Waits
+from ..sql.holding import Taken
 from ..sql.host import host, is_dead, this_process
-from ..sql.rationing import Ration, Rationed
+from ..sql.limits import (
+    LimitedClaim,
+    Reservations,
+    claim_within_limits,
+    forget_accounts,
+    lapse_reservations,
+)
+from ..sql.operations import Expired
 from .bulk import Bulk
-from .expiring import Expire, Expired
 from .rows import Rows
 from .signs import Signs
+from .transaction import Clocks, Expire, SqliteTransaction
 
 __all__ = (
-    "Cancel",
     "Claim",
     "Claimed",
     "Discharge",
     "Enlist",
     "Extend",
+    "LimitedStep",
     "Pack",
-    "Remove",
-    "Requeue",
     "Settle",
     "Step",
     "Sweep",
@@ -42,9 +48,7 @@ __all__ = (
 T = TypeVar("T")
 
 _PENDING: Final = EventStatus.PENDING.value
-_PROCESSING: Final = EventStatus.PROCESSING.value
 _CANCELLED: Final = EventStatus.CANCELLED.value
-_RETRYABLE: Final = frozenset(status.value for status in RETRYABLE)
 
 Step: TypeAlias = Callable[[Bulk], Any]
 """What is called inside a transaction; what it raises undoes what it did."""
@@ -121,7 +125,7 @@ class Claimed(NamedTuple):
     wait: float | None
     expired: Expired
     new: Sequence[tuple[float, int]] = ()
-    rationed: Rationed | None = None
+    rationed: Reservations | None = None
 
 
 @dataclass(slots=True)
@@ -139,7 +143,6 @@ class Claim:
         clock: Returns the time, for what becomes due and what expires. It is called within the
             transaction, perhaps in another thread: a claim may have waited for the file.
         lapse: Says when the leases lapse; asked once the transaction has begun.
-        ration: Chooses under limits, if there are any.
         now: The time that the clock returned.
     """
 
@@ -156,14 +159,12 @@ class Claim:
     expire: Expire
     clock: Callable[[], float]
     lapse: Callable[[], float]
-    ration: Ration | None = None
     now: float = 0.0
 
     @property
     def is_plain(self) -> bool:
         """Whether it takes just the first that wait."""
-        first = self.bound is None and not self.skip and not self.denied and not self._but
-        return first and self.ration is None
+        return self.bound is None and not self.skip and not self.denied and not self._but
 
     @property
     def _but(self) -> set[str] | frozenset[str]:
@@ -176,8 +177,6 @@ class Claim:
         rows.mature(self.now)
         if (halt := self.halt(rows, expired)) is not None:
             return halt
-        if self.ration is not None:
-            return self._within(rows, expired, self.ration)
         if self.is_plain and not expired.leaves(self.now):
             found = rows.next(self.n + 1)
             kept = self.kept(rows, found[: self.n])
@@ -191,24 +190,8 @@ class Claim:
 
     def halt(self, rows: Rows, expired: Expired) -> Claimed | None:
         """What a claim comes to while the queue is paused; None if it is not."""
-        paused = rows.takings.queue_paused(rows.name) - self.now
+        paused = rows.paused_until() - self.now
         return Claimed([], {}, max(1e-9, paused), expired) if paused > 0.0 else None
-
-    def _within(self, rows: Rows, expired: Expired, ration: Ration) -> Claimed:
-        """Claim within limits."""
-        line = rows.in_line(self.bound, self.skip, self.denied, self._but, self.now)
-        ration.choose(rows.takings, self.n, line, self._is_known)
-        found, holds, rationed = ration.chosen, ration.holds, ration.rationed
-        every = self.bound is None and not self.skip and not self.denied and not self._but
-        if found and every and rationed.is_first and not expired.leaves(self.now):
-            rows.lease_first(found, self.worker, self.lapse(), self.start)
-        else:
-            rows.lease(found, self.worker, self.lapse(), self.start)
-        for number, held in holds.items():
-            rows.takings.hold(number, held)
-        waits = [each for each in (rationed.wait, self.wait(rows)) if each is not None]
-        wait = 0.0 if rationed.is_cut else min(waits, default=None)
-        return Claimed(found, self.kept(rows, found), wait, expired, rationed=rationed)
 
     def _is_known(self, kind: str) -> bool:
         """Return True if this process runs a class; else note the class as missing."""
@@ -249,6 +232,37 @@ class Claim:
 
 
 @dataclass(slots=True)
+class LimitedStep:
+    """A claim under limits.
+
+    Attributes:
+        request: The request.
+        clocks: The clocks of the store.
+        has: Returns True if the caller has the event of a number.
+        missing: Event types that this process does not run; those that are found are added.
+        expire: Ends what was not started in time.
+        taken: Notes from when the leases count.
+    """
+
+    request: LimitedClaim
+    clocks: Clocks
+    has: Callable[[int], bool]
+    missing: set[str]
+    expire: Expire
+    taken: Taken
+
+    def __call__(self, rows: Rows) -> Claimed:
+        expired = self.expire.by(rows, self.clocks.due())
+        tx = SqliteTransaction(rows, self.clocks)
+        done = run(claim_within_limits(tx, self.request))
+        self.missing |= done.unknown
+        self.taken.until = done.asked + self.request.seconds
+        found: list[Any] = [(one.number, one.due, one.priority, *one.state) for one in done.rows]
+        kept = {one.number: rows.kept(one.number) for one in done.rows if not self.has(one.number)}
+        return Claimed(found, kept, done.wait, expired, rationed=done.reservations)
+
+
+@dataclass(slots=True)
 class Sweep:
     """Give back what is held under a lapsed lease, or by a process that is dead.
 
@@ -265,6 +279,7 @@ class Sweep:
         now: The time.
         ended: When it is, for those that are FAILED: interrupted too often.
         pack: Writes an ending into a state.
+        clocks: The clocks of the store.
         limit: How many at most.
         signs: What this process has seen of living workers; None: the time alone decides.
     """
@@ -275,6 +290,7 @@ class Sweep:
     now: float
     ended: Callable[[], float]
     pack: Pack
+    clocks: Clocks
     limit: int = 1000
     signs: Signs | None = None
 
@@ -290,10 +306,11 @@ class Sweep:
         for number, attempt in rows.lapsed_of(self.mine, self.now):
             if self.running.get(number) == attempt:
                 rows.extend(number, attempt, self.now + self.lease)
+        tx = SqliteTransaction(rows, self.clocks)
         lapsed, ended = rows.lapsed(self.now, self.limit, self._keep(rows, alive)), list[int]()
         for one in lapsed:
             ending = after_interruption(one.state[3])
-            rows.takings.spend_held(one.number, one.state[0], self.now)
+            run(lapse_reservations(tx, one.number, one.state[0], self.now))
             state, status = self.pack(ending, one.state), ending.status.value
             when = self.ended()
             settling = (one.number, one.state[0], status, 0.0, when, one.priority, state)
@@ -302,7 +319,7 @@ class Sweep:
             _put(rows, [cancelled(settling) if unwanted else settling])
             if unwanted or status != _PENDING:
                 ended.append(one.number)
-        rows.takings.tidy(self.now)
+        run(forget_accounts(tx))
         if lapsed:
             rows.published.clear_orphans()
         return [one.number for one in lapsed], ended, bool(holders)
@@ -359,72 +376,3 @@ class Extend:
         asked = [rows.extend(*claim, self.until) for claim in self.claims]
         words = {None: Extended.LOST, 0: Extended.OK, 1: Extended.CANCEL}
         return [words[each] for each in asked]
-
-
-@dataclass(slots=True)
-class Cancel:
-    """Cancel what waits; ask for it of who holds a lease."""
-
-    numbers: Sequence[int]
-    ended: Callable[[], float]
-    pack: Pack
-
-    def __call__(self, rows: Rows) -> list[Cancelled]:
-        _check_here(rows, self.numbers)
-        return [self._one(rows, number) for number in self.numbers]
-
-    def _one(self, rows: Rows, number: int) -> Cancelled:
-        waits = rows.waits(number)
-        if waits is not None:
-            ending = cancelled_while_waiting()
-            rows.leave(waits)
-            entry = number, ending.status.value, self.ended(), self.pack(ending, waits.state)
-            rows.place([entry], [])
-            return Cancelled.DONE
-        standing = rows.standing(number)
-        if standing is not None and standing[0] == _PROCESSING:
-            rows.ask_cancel(number)
-            return Cancelled.CLAIMED
-        return Cancelled.SETTLED
-
-
-@dataclass(slots=True)
-class Requeue:
-    """Let ended events wait again."""
-
-    numbers: Sequence[int]
-
-    def __call__(self, rows: Rows) -> None:
-        _check_here(rows, self.numbers)
-        for number in self.numbers:
-            if not rows.reopen(number):
-                standing = rows.standing(number)
-                status = "removed" if standing is None else standing[0]
-                raise OperationError(
-                    f"a {status} event cannot be retried, only one of "
-                    f"{', '.join(sorted(_RETRYABLE))}: append event.as_fresh_event() to run "
-                    "it again"
-                )
-
-
-@dataclass(slots=True)
-class Remove:
-    """Remove events that no worker has."""
-
-    numbers: Sequence[int]
-
-    def __call__(self, rows: Rows) -> None:
-        _check_here(rows, self.numbers)
-        for number in self.numbers:
-            standing = rows.standing(number)
-            if standing is not None and standing[0] == _PROCESSING:
-                raise OperationError(
-                    f"event {number} is running: cancel it, and remove it when it has ended"
-                )
-            rows.drop(number)
-
-
-def _check_here(rows: Rows, numbers: Sequence[int]) -> None:
-    for number in numbers:
-        if rows.standing(number) is None:
-            raise NotFoundError(f"event {number} is not in this queue any more: it was removed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from ...model.execution import EventStatus
@@ -14,6 +15,7 @@ from ...rules.metering import Limits
 from ..clock import boot_time, steady
 from ..contract import Claim, Entry, Extended, Settled, Settlement
 from ..record import Record
+from ..sql import operations
 from ..sql.appending import append_or_find
 from ..sql.columns import (
     fresh_of,
@@ -26,17 +28,14 @@ from ..sql.columns import (
 )
 from ..sql.forms import NOTHING
 from ..sql.holding import Taken
+from ..sql.limits import LimitedClaim, UsageChange, change_usage
 from ..sql.local import CHUNK, by_and_by, heard
-from ..sql.metering import Deed
-from ..sql.rationing import Ration
 from ..sql.replies import Reply
 from ..sql.sizes import PLAIN_COLUMNS, SHORT, check_fresh, check_place
 from ..terms import Terms
 from . import steps
 from .entering import Append, Enter
 from .manage import Manage
-from .metering import Meter
-from .retaining import Retain
 from .signs import Signs
 
 __all__ = ("SqliteStore",)
@@ -174,24 +173,20 @@ class SqliteStore(Manage):
             taken.until = boot_time() + length
             return self._wall() + length
 
-        clock = steady(self._clock)
         passed, avoided = self._not_claimed(skip)
-        step = steps.Claim(
-            worker,
-            n,
-            until,
-            passed,
-            denied,
-            start,
-            self._holding.shown.has,
-            self._still_missing(),
-            self.runs,
-            avoided,
-            self._expiring(),
-            clock,
-            lapse,
-            None if limits is None else Ration(limits, clock, start),
-        )
+        has, missing = self._holding.shown.has, self._still_missing()
+        step: steps.Step
+        if limits is None:
+            how = until, passed, denied, start
+            clock, expire = steady(self._clock), self._expiring()
+            step = steps.Claim(
+                worker, n, *how, has, missing, self.runs, avoided, expire, clock, lapse
+            )
+        else:
+            excluded = frozenset(missing | avoided)
+            how = until, tuple(passed), denied, start
+            request = LimitedClaim(worker, n, length, *how, limits, self.runs, excluded)
+            step = steps.LimitedStep(request, self._clocks(), has, missing, self._expiring(), taken)
         try:
             wait: float | None = await self._ask(
                 step, lambda answer: self._claimed(answer, start, taken, limits)
@@ -224,7 +219,7 @@ class SqliteStore(Manage):
         wait = self._holding.claimed(answer, start, taken)
         if limits is not None and answer.rationed is not None:
             self._blocked = int(answer.rationed.is_blocked)
-            self._meter(taken.claims, limits, answer.rationed)
+            self._keep_reservations(taken.claims, limits, answer.rationed)
         self._give_back_unrunnable(limits, answer.rationed)
         self._release(taken)
         return wait
@@ -235,9 +230,9 @@ class SqliteStore(Manage):
             claims, taken.claims = taken.claims, []
             self._until_done(lambda: self._settle([(*claim, RELEASED) for claim in claims]))
 
-    def _do(self, deed: Deed) -> None:
-        """Have a deed of a meter done with the commit to come."""
-        self._ask(Meter(deed)).add_done_callback(heard)
+    def _change_usage(self, change: UsageChange) -> None:
+        step = self._operation(partial(change_usage, change=change), is_usage=True)
+        self._ask(step).add_done_callback(heard)
 
     # -- settling ----------------------------------------------------------------------------
 
@@ -321,6 +316,7 @@ class SqliteStore(Manage):
             self._wall(),
             self._ending,
             packed_ending,
+            self._clocks(),
             limit,
             self._signs,
         )
@@ -342,8 +338,10 @@ class SqliteStore(Manage):
         if self._retain is not None:
             keep = self._retain if isinstance(self._retain, int) else None
             age = self._retain if isinstance(self._retain, timedelta) else None
-            since = None if age is None else now - age.total_seconds()
-            self._ask(Retain(keep, since, CHUNK), self._retained).add_done_callback(heard)
+            seconds = None if age is None else age.total_seconds()
+            work = partial(operations.retain, keep=keep, age=seconds, limit=CHUNK)
+            step = self._operation(work, is_prune=True)
+            self._ask(step, self._retained).add_done_callback(heard)
 
     def _retained(self, numbers: list[int]) -> None:
         self._holding.drop(numbers)

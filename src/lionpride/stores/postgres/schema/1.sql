@@ -166,6 +166,5 @@ CREATE TABLE {limit_usage} (
 CREATE TABLE {limit_account} (
     name           text PRIMARY KEY,
     window_seconds double precision NOT NULL,
-    last_at        double precision NOT NULL,  -- the time of its last usage
     paused_until   double precision NOT NULL
 ) WITH (fillfactor = 50);

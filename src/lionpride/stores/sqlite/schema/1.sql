@@ -80,6 +80,7 @@ CREATE TABLE lionpride_lease (
     leased_until     REAL    NOT NULL,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     reserved         TEXT,              -- what it reserves of limits, by account, as JSON
+    spends           INTEGER NOT NULL DEFAULT 0,  -- changes of its costs, each made once
     claimed_at       REAL    NOT NULL DEFAULT (unixepoch('subsec'))
 ) STRICT;
 
@@ -174,8 +175,6 @@ CREATE TABLE lionpride_limit_usage (
 
 CREATE TABLE lionpride_limit_account (
     name           TEXT PRIMARY KEY,
-    used           REAL NOT NULL,  -- the sum of its usage
     window_seconds REAL NOT NULL,
-    last_at        REAL NOT NULL,  -- the time of its last usage
     paused_until   REAL NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,232 @@
+"""Primitives of the SQL operations on PostgreSQL; see ``sql.backend``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from ...model.execution import EventStatus
+from ...rules.metering import Limits
+from ..clock import boot_time
+from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction
+from ..sql.forms import ENDED, PENDING, PROCESSING, STATE
+from ..sql.limits import LimitedClaim, claim_within_limits
+from ..sql.operations import Expired
+from . import reading
+from .claiming import AFTER, Claim, Claimed
+from .link import Db
+
+__all__ = ("LimitedStep", "Operation", "PostgresTransaction")
+
+T = TypeVar("T")
+
+_STATE: Final = ", ".join(f"r.{each.strip()}" for each in STATE.split(","))
+
+# Ready and scheduled events have an index each. LIMIT makes the planner look each event up there.
+_CLAIM: Final = f"""
+WITH given AS (
+    SELECT * FROM unnest($3::bigint[], $4::float8[], $5::float8[]) g (number, priority, due)
+), found AS (
+    SELECT one.at FROM given CROSS JOIN LATERAL (
+        SELECT r.ctid AS at FROM {{ready}} r WHERE r.queue = $2 AND r.due = 0
+            AND r.priority = given.priority AND r.number = given.number LIMIT 1
+    ) one WHERE given.due = 0
+    UNION ALL
+    SELECT one.at FROM given CROSS JOIN LATERAL (
+        SELECT r.ctid AS at FROM {{ready}} r WHERE r.queue = $2 AND r.due > 0
+            AND r.number = given.number LIMIT 1
+    ) one WHERE given.due > 0
+), taken AS (
+    DELETE FROM {{ready}} r WHERE r.ctid = ANY(ARRAY(SELECT at FROM found))
+    RETURNING r.number, r.due, r.priority, {_STATE}
+), leased AS (
+    INSERT INTO {{lease}} (number, queue, due, priority, {STATE}, worker, leased_until, reserved)
+    SELECT number, $2, CASE WHEN $6 THEN 0 ELSE due END, priority, {AFTER}, $7,
+        (SELECT {{now}}) + $8, ($9::text[])[array_position($3::bigint[], number)]
+    FROM taken
+)
+SELECT * FROM taken
+"""
+
+_STATUSES: Final = [status.value for status in EventStatus]
+_COUNT: Final = f"""
+UPDATE {{counter}} SET {", ".join(f"{s} = {s} + ${n}" for n, s in enumerate(_STATUSES, 3))}
+WHERE queue = $1 AND shard = $2
+"""
+
+
+_DELETE_READY: Final = f"""
+DELETE FROM {{ready}} r WHERE r.ctid = ANY(ARRAY(
+    SELECT coalesce(n.place, d.ctid) FROM {{event}} e
+    LEFT JOIN LATERAL (
+        SELECT w.ctid AS place FROM {{ready}} w
+        WHERE w.queue = e.queue AND w.due = 0 AND w.priority = e.priority AND w.number = e.number
+        LIMIT 1
+    ) n ON true
+    LEFT JOIN {{ready}} d ON d.number = e.number AND d.due > 0
+    WHERE e.number = ANY($1::bigint[]) AND e.queue = $2
+    AND coalesce(n.place, d.ctid) IS NOT NULL
+)) RETURNING r.number, r.due, r.priority, {_STATE}
+"""
+_INSERT_READY: Final = f"""
+INSERT INTO {{ready}} (queue, number, due, priority, {STATE})
+SELECT $1, * FROM unnest(
+    $2::bigint[], $3::float8[], $4::float8[], $5::int[], $6::int[], $7::int[], $8::int[],
+    $9::float8[], $10::int[], $11::text[], $12::text[], $13::float8[]
+)
+"""
+_INSERT_FINISHED: Final = f"""
+INSERT INTO {{finished}} (number, queue, status, finished_at, {ENDED})
+SELECT number, $2, status,
+    CASE WHEN finished_at > 0 THEN finished_at ELSE (SELECT {{now}}) + place * 1e-6 END, {ENDED}
+FROM unnest(
+    $3::bigint[], $4::text[], $5::float8[], $6::int[], $7::int[], $8::int[], $9::int[],
+    $10::float8[], $11::int[], $12::text[], $13::text[]
+) WITH ORDINALITY AS given (number, status, finished_at, {ENDED}, place)
+"""
+
+
+class PostgresTransaction:
+    """See ``sql.backend.Transaction``.
+
+    Args:
+        db: A connection that is in a transaction.
+        earlier: As for ``Transaction``.
+    """
+
+    def __init__(self, db: Db, earlier: Sequence[Any] = ()) -> None:
+        self._db = db
+        self._changes: Counter[str] = Counter()
+        self.queue = db.queue
+        self.earlier = earlier
+        self.time = self.lease_time = db.now
+
+    async def rows(self, statement: str, *arguments: Any) -> list[Any]:
+        return await self._db.rows(statement, *arguments)
+
+    async def many(self, statement: str, arguments: Sequence[tuple[Any, ...]]) -> None:
+        await self._db.many(statement, arguments)
+
+    def count(self, status: str, by: int) -> None:
+        self._changes[status] += by
+
+    async def write_counts(self) -> None:
+        """Write the changes of the counters, before the commit."""
+        if any(self._changes.values()):
+            by = [self._changes[status] for status in _STATUSES]
+            await self._db.run(_COUNT, self.queue, self._db.shard, *by)
+
+    async def counts(self) -> dict[str, int]:
+        found = await reading.counts(self._db)
+        return {status.value: n + self._changes[status.value] for status, n in found.items()}
+
+    async def locate(self, numbers: Sequence[int]) -> dict[int, Location]:
+        found = await reading.standing(self._db, numbers)
+        return {number: Location(*each) for number, each in found.items()}
+
+    async def delete_ready(self, numbers: Sequence[int]) -> list[ReadyRow]:
+        found = await self._db.rows(_DELETE_READY, list(numbers), self.queue)
+        self.count(PENDING, -len(found))
+        return sorted(ReadyRow(row[0], row[1], row[2], tuple(row[3:])) for row in found)
+
+    async def insert_ready(self, rows: Sequence[ReadyRow]) -> None:
+        if rows:
+            *where, states = zip(*rows, strict=True)
+            await self._db.run(_INSERT_READY, self.queue, *where, *zip(*states, strict=True))
+            self.count(PENDING, len(rows))
+
+    async def insert_finished(self, rows: Sequence[FinishedRow]) -> None:
+        if rows:
+            numbers, statuses, states, times = zip(*rows, strict=True)
+            where = self._db.ending, self.queue, numbers, statuses, times
+            columns = list(zip(*states, strict=True))[:-1]
+            await self._db.run(_INSERT_FINISHED, *where, *columns)
+            for status in statuses:
+                self.count(status, 1)
+
+    async def lock_accounts(self, accounts: Sequence[str]) -> None:
+        await self._db.lock(*(f"account {name}" for name in accounts))
+
+    async def claim(
+        self,
+        chosen: Sequence[ReadyRow],
+        worker: str,
+        seconds: float,
+        *,
+        start: bool,
+        reserved: Mapping[int, str],
+    ) -> list[ReadyRow]:
+        found = await self._db.rows(
+            _CLAIM,
+            self.time,
+            self.queue,
+            [one.number for one in chosen],
+            [one.priority for one in chosen],
+            [one.due for one in chosen],
+            start,
+            worker,
+            seconds,
+            [reserved.get(one.number) for one in chosen],
+        )
+        self.count(PENDING, -len(found))
+        self.count(PROCESSING, len(found))
+        rows = [ReadyRow(row[0], row[1], row[2], tuple(row[3:])) for row in found]
+        return sorted(rows, key=lambda row: (row.priority, row.number))
+
+
+class Operation(Generic[T]):
+    """Runs an operation in a transaction of its own, again if a commit gets no answer.
+
+    Args:
+        work: The operation.
+    """
+
+    def __init__(self, work: Callable[[Transaction], Awaitable[T]]) -> None:
+        self._work = work
+        self._earlier: list[T] = []
+
+    async def __call__(self, db: Db) -> T:
+        async with db.transaction():
+            tx = PostgresTransaction(db, tuple(self._earlier))
+            result = await self._work(tx)
+            await tx.write_counts()
+            self._earlier.append(result)  # the answer to the commit may be lost
+        return result
+
+
+@dataclass(slots=True)
+class LimitedStep:
+    """A claim under limits, as a step of a ``Link``.
+
+    Attributes:
+        claim: The claim without limits; it learns the event types that were met.
+        limits: The limits.
+        runs: Returns True if this process runs an event type.
+    """
+
+    claim: Claim
+    limits: Limits
+    runs: Callable[[str], bool]
+
+    @property
+    def _request(self) -> LimitedClaim:
+        one = self.claim
+        how = one.until, tuple(one.skip), one.denied, one.start
+        excluded = frozenset(one.missing)
+        return LimitedClaim(one.worker, one.n, one.length, *how, self.limits, self.runs, excluded)
+
+    async def __call__(self, db: Db) -> Claimed:
+        done = await Operation(partial(claim_within_limits, claim=self._request))(db)
+        self.claim.asked = done.asked
+        self.claim.met |= done.unknown
+        queue, wait = done.queue, done.wait
+        expired = Expired([], queue.expires)
+        if queue.expires is not None and queue.expires <= queue.now:
+            expired = await self.claim.expire(db)
+        if wait and db.now is None:  # it is counted from then, and not from the answer
+            wait = max(1e-9, wait - (boot_time() - done.asked))
+        rows = [(one.number, one.due, one.priority, *one.state) for one in done.rows]
+        return Claimed(rows, {}, wait, queue.now, expired, rationed=done.reservations)

@@ -1,0 +1,401 @@
+"""Operations of the SQL stores, each written once; see ``sql.backend`` for their rules."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from math import inf
+from typing import Any, Final, NamedTuple
+
+from ...errors import NotFoundError, OperationError
+from ...model.execution import TERMINAL, EventStatus
+from ...rules.lifecycle import RETRYABLE, cancelled_while_waiting
+from ..contract import Cancelled
+from .backend import FinishedRow, ReadyRow, Transaction
+from .columns import packed_ending, packed_expiry
+from .forms import PENDING, PROCESSING, State
+
+__all__ = (
+    "EXPIRE",
+    "Expired",
+    "cancel",
+    "cancel_results",
+    "expire",
+    "pause",
+    "prune",
+    "remove",
+    "retain",
+    "retry",
+)
+
+LOOKS: Final = 100
+"""Looks at events that move between tables while an operation runs, before it gives up."""
+
+EXPIRE: Final = 500
+"""Maximum number of events that one operation expires: the event loop waits meanwhile."""
+
+_CANCELLED: Final = EventStatus.CANCELLED.value
+_RETRYABLE: Final = sorted(status.value for status in RETRYABLE)
+_TERMINAL: Final = [status.value for status in EventStatus if status in TERMINAL]
+
+
+# -- statements --------------------------------------------------------------------------------
+
+_LOCK_EVENTS: Final = """
+SELECT number, priority FROM {event} WHERE number {in_1} AND queue = $2
+ORDER BY number {for_update}
+"""
+_EXISTING: Final = "SELECT number FROM {event} WHERE number {in_1} ORDER BY number {for_update}"
+_DELETE_EVENTS: Final = "DELETE FROM {event} WHERE number {in_1}"
+_REQUEST_CANCEL: Final = """
+UPDATE {lease} SET cancel_requested = true WHERE number IN (
+    SELECT number FROM {lease} WHERE number {in_1} ORDER BY number {for_update}
+) RETURNING number
+"""
+_ENDINGS: Final = "SELECT number, attempt, finished_at FROM {finished} WHERE number {in_1}"
+_DELETE_FINISHED: Final = """
+DELETE FROM {finished} WHERE number IN (
+    SELECT number FROM {finished} WHERE number {in_1} AND status {in_2}
+    ORDER BY number {for_update}
+) RETURNING number, status, attempt, attempts, finished_at
+"""
+_OLDEST: Final = """
+SELECT finished_at, number FROM {finished} WHERE queue = $1 AND status = $2 AND finished_at < $3
+ORDER BY finished_at, number LIMIT $4
+"""
+_EXPIRED: Final = """
+SELECT number FROM {ready}
+WHERE queue = $2 AND expires IS NOT NULL AND expires <= (SELECT {now})
+ORDER BY expires, number LIMIT $3 {skip_locked}
+"""
+_NEXT_EXPIRY: Final = """
+SELECT expires FROM {ready} WHERE queue = $1 AND expires IS NOT NULL ORDER BY expires LIMIT 1
+"""
+_PAUSE: Final = "UPDATE {queue} SET paused_until = $2 WHERE number = $1"
+
+
+# -- events that are named ---------------------------------------------------------------------
+
+
+async def cancel(tx: Transaction, numbers: Sequence[int]) -> dict[int, Cancelled]:
+    """Cancel ready events, and request it of the workers that run the others.
+
+    A repeat returns what an earlier try returned for an event that is CANCELLED by now.
+
+    Round trips on PostgreSQL: 6 (events, ready, finished, leases, locations, counters). If an event
+    moves meanwhile, the operation looks again.
+
+    Raises:
+        NotFoundError: if an event is not in this queue; nothing is changed then.
+    """
+    await _lock(tx, numbers)
+    results: dict[int, Cancelled] = {}
+    for left in _looks(numbers, results):
+        ending = cancelled_while_waiting()
+        ready = await tx.delete_ready(left)
+        await tx.insert_finished(
+            [FinishedRow(r.number, _CANCELLED, packed_ending(ending, r.state)) for r in ready]
+        )
+        results |= {row.number: Cancelled.DONE for row in ready}
+        if others := _without(left, results):
+            leased = await tx.rows(_REQUEST_CANCEL, others)
+            results |= {number: Cancelled.CLAIMED for (number,) in leased}
+        for number, location in (await tx.locate(_without(left, results))).items():
+            if location.status not in (PENDING, PROCESSING):
+                is_cancelled = location.status == _CANCELLED
+                earlier = _earlier_result(tx, number) if is_cancelled else None
+                results[number] = earlier or Cancelled.SETTLED
+    return results
+
+
+def _earlier_result(tx: Transaction, number: int) -> Cancelled | None:
+    """Return the result of an earlier try that has cancelled an event, or requested it."""
+    found = [results[number] for results in tx.earlier if number in results]
+    return found[-1] if found else None
+
+
+def cancel_results(numbers: Sequence[int], results: Mapping[int, Cancelled]) -> list[Cancelled]:
+    """Return the results of ``cancel`` in the order of the numbers.
+
+    If a number is given twice, the second one finds the event finished.
+    """
+    seen: set[int] = set()
+    ordered = []
+    for number in numbers:
+        is_again = number in seen and results[number] is Cancelled.DONE
+        ordered.append(Cancelled.SETTLED if is_again else results[number])
+        seen.add(number)
+    return ordered
+
+
+class Ending(NamedTuple):
+    """The end of an event: attempt number and time."""
+
+    attempt: int
+    finished_at: float
+
+
+async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, Ending]:
+    """Make finished events ready again, with their counters at zero.
+
+    Returns:
+        The ending of each event that it undid. A repeat finds out by them which events an earlier
+        try has retried, even if they have finished again, and leaves those as they are.
+
+    Round trips on PostgreSQL: 4 (events, finished, ready, counters).
+
+    Raises:
+        NotFoundError: if an event is not in this queue; nothing is changed then.
+        OperationError: if the status of an event is final; nothing is changed then.
+    """
+    priorities = await _lock(tx, numbers)
+    endings = await _retried(tx)
+    left = _without(numbers, endings)
+    rows = await _delete_finished(tx, left, _RETRYABLE) if left else []
+    if len(rows) < len(left):
+        await _refuse_retry(tx, _without(left, {row.number for row in rows}))
+    ready = []
+    for row in rows:
+        state: State = (row.attempt, 0, 0, 0, None, None, None, row.attempts, None)
+        ready.append(ReadyRow(row.number, 0.0, priorities[row.number], state))
+    await tx.insert_ready(ready)
+    return endings | {row.number: Ending(row.attempt, row.finished_at) for row in rows}
+
+
+async def _retried(tx: Transaction) -> dict[int, Ending]:
+    """Return the endings that an earlier try undid, if it was committed."""
+    undone: dict[int, Ending] = {}
+    for endings in tx.earlier:
+        undone |= endings
+    if not undone:
+        return {}
+    now = {row[0]: Ending(*row[1:]) for row in await tx.rows(_ENDINGS, list(undone))}
+    return {number: one for number, one in undone.items() if now.get(number) != one}
+
+
+async def _refuse_retry(tx: Transaction, numbers: Sequence[int]) -> None:
+    number = numbers[0]
+    location = (await tx.locate([number])).get(number)
+    status = "removed" if location is None else location.status
+    raise OperationError(
+        f"a {status} event cannot be retried, only one of {', '.join(_RETRYABLE)}: "
+        "append event.as_fresh_event() to run it again"
+    )
+
+
+async def remove(tx: Transaction, numbers: Sequence[int]) -> frozenset[int]:
+    """Remove events that no worker runs.
+
+    Returns:
+        Their numbers. A repeat leaves out of its checks those that an earlier try has removed.
+
+    Round trips on PostgreSQL: 5 (events, ready, finished, events, counters).
+
+    Raises:
+        NotFoundError: if an event is not in this queue; nothing is changed then.
+        OperationError: if an event is running; nothing is changed then.
+    """
+    removed = await _gone(tx, {number for each in tx.earlier for number in each})
+    wanted = _without(numbers, removed)
+    await _lock(tx, wanted)
+    done: dict[int, object] = {}
+    for left in _looks(wanted, done):
+        done |= dict.fromkeys(row.number for row in await tx.delete_ready(left))
+        if others := _without(left, done):
+            done |= dict.fromkeys(row.number for row in await _delete_finished(tx, others))
+        for number, location in (await tx.locate(_without(left, done))).items():
+            if location.status == PROCESSING:
+                raise OperationError(
+                    f"event {number} is running: cancel it, and remove it when it has ended"
+                )
+    await tx.rows(_DELETE_EVENTS, list(done))
+    return frozenset(numbers)
+
+
+async def _lock(tx: Transaction, numbers: Sequence[int]) -> dict[int, float]:
+    """Lock events against other operations and return the priority of each.
+
+    Raises:
+        NotFoundError: if one is not in this queue.
+    """
+    priorities = dict(map(tuple, await tx.rows(_LOCK_EVENTS, list(numbers), tx.queue)))
+    for number in numbers:
+        if number not in priorities:
+            raise NotFoundError(f"event {number} is not in this queue any more: it was removed")
+    return priorities
+
+
+async def _gone(tx: Transaction, numbers: Collection[int]) -> set[int]:
+    """Return those events that were removed, after any transaction that is removing them."""
+    if not numbers:
+        return set()
+    return set(numbers) - {number for (number,) in await tx.rows(_EXISTING, list(numbers))}
+
+
+def _looks(numbers: Sequence[int], done: Mapping[int, object]) -> Iterator[list[int]]:
+    """Yield the events that are not done, until all are.
+
+    An event may move from one table to another between two statements, as claims and settlements
+    do not wait for this operation. So it is looked for again.
+
+    Raises:
+        OperationError: if an event moves all the time.
+    """
+    for _ in range(LOOKS):
+        if not (left := sorted(set(numbers) - done.keys())):
+            return
+        yield left
+    number = min(set(numbers) - done.keys())
+    raise OperationError(f"event {number} changes its status all the time: try again")
+
+
+def _without(numbers: Iterable[int], done: Collection[int]) -> list[int]:
+    return [number for number in numbers if number not in done]
+
+
+class _Finished(NamedTuple):
+    """A row that was deleted from ``finished``."""
+
+    number: int
+    status: str
+    attempt: int
+    attempts: str | None
+    finished_at: float
+
+
+async def _delete_finished(
+    tx: Transaction, numbers: Sequence[int], statuses: Sequence[str] = _TERMINAL
+) -> list[_Finished]:
+    """Delete rows of finished events and return those that were deleted, by number."""
+    found = await tx.rows(_DELETE_FINISHED, list(numbers), list(statuses))
+    rows = sorted(_Finished(*row) for row in found)
+    for row in rows:
+        tx.count(row.status, -1)
+    return rows
+
+
+# -- finished events that are deleted ----------------------------------------------------------
+
+
+async def prune(tx: Transaction, statuses: Sequence[str], limit: int) -> list[int]:
+    """Remove finished events: of each status the oldest first; ties go by number.
+
+    Returns:
+        Their numbers. A repeat returns those of the earlier try if it was committed.
+
+    Round trips on PostgreSQL: 4 (events, finished, events, counters), and one for each status.
+    """
+    if (before := await _pruned(tx)) is not None:
+        return before
+    gone: list[int] = []
+    while wanted := limit - len(gone):
+        oldest: list[int] = []
+        for status in statuses:
+            if left := wanted - len(oldest):
+                found = await tx.rows(_OLDEST, tx.queue, status, inf, left)
+                oldest += [number for _, number in found]
+        gone += await _delete(tx, oldest)
+        if len(oldest) < wanted:
+            break
+    return gone
+
+
+async def retain(tx: Transaction, keep: int | None, age: float | None, limit: int) -> list[int]:
+    """Remove the oldest finished events beyond those to keep.
+
+    Args:
+        tx: The transaction.
+        keep: Number of finished events that stay; None for any number.
+        age: Seconds after the end for which an event stays; None for any time.
+        limit: Maximum number of events to remove.
+
+    Returns:
+        Their numbers. A repeat returns those of the earlier try if it was committed.
+
+    Round trips on PostgreSQL: 11 (counts or time, the oldest of each status, then as ``prune``).
+    """
+    if (before := await _pruned(tx)) is not None:
+        return before
+    since = inf
+    if keep is not None:
+        counts = await tx.counts()
+        limit = min(limit, sum(counts[status] for status in _TERMINAL) - keep)
+    if age is not None:
+        ((now,),) = await tx.rows("SELECT {now}", tx.lease_time)
+        since = now - age
+    if limit <= 0:
+        return []
+    oldest: list[Any] = []
+    for status in _TERMINAL:
+        oldest += map(tuple, await tx.rows(_OLDEST, tx.queue, status, since, limit))
+    return await _delete(tx, [number for _, number in sorted(oldest)[:limit]])
+
+
+async def _pruned(tx: Transaction) -> list[int] | None:
+    """Return what an earlier try removed, if it was committed; None if there is none."""
+    for numbers in tx.earlier:
+        if numbers and len(await _gone(tx, numbers)) == len(numbers):
+            return list(numbers)
+    return None
+
+
+async def _delete(tx: Transaction, numbers: Sequence[int]) -> list[int]:
+    """Remove finished events and return those that were removed, in the given order."""
+    if not numbers:
+        return []
+    await tx.rows(_LOCK_EVENTS, list(numbers), tx.queue)
+    gone = {row.number for row in await _delete_finished(tx, numbers)}
+    await tx.rows(_DELETE_EVENTS, sorted(gone))
+    return [number for number in numbers if number in gone]
+
+
+# -- events that expire ------------------------------------------------------------------------
+
+
+class Expired(NamedTuple):
+    """Result of ``expire``.
+
+    Attributes:
+        numbers: The events that have finished since they were not started in time.
+        next: The earliest time at which another event may expire; None if there is none.
+    """
+
+    numbers: list[int]
+    next: float | None
+
+    def leaves(self, now: float) -> bool:
+        """Return True if more events have expired by this time."""
+        return self.next is not None and self.next <= now
+
+
+async def expire(tx: Transaction) -> Expired:
+    """Finish events that were not started in time: at most ``EXPIRE``, those of the past first.
+
+    It skips events that another transaction has locked: a later call finds them. A repeat also
+    returns the events that an earlier try has finished.
+
+    Round trips on PostgreSQL: 2; 5 if there are any.
+    """
+    found = await tx.rows(_EXPIRED, tx.time, tx.queue, EXPIRE)
+    numbers = [number for (number,) in found]
+    if numbers:
+        states = {row.number: row.state for row in await tx.delete_ready(numbers)}
+        numbers = [number for number in numbers if number in states]
+        ended = [FinishedRow(number, *packed_expiry(states[number])) for number in numbers]
+        await tx.insert_finished(ended)
+    following = await tx.rows(_NEXT_EXPIRY, tx.queue)
+    before = [number for each in tx.earlier for number in each.numbers if number not in numbers]
+    if before:
+        places = await tx.locate(before)
+        numbers += [number for number, place in places.items() if place.status in _TERMINAL]
+    return Expired(numbers, following[0][0] if following else None)
+
+
+# -- the queue ---------------------------------------------------------------------------------
+
+
+async def pause(tx: Transaction, until: float) -> None:
+    """Make no claims before a time, whatever was asked for before. A repeat does the same.
+
+    Round trips on PostgreSQL: 1.
+    """
+    await tx.rows(_PAUSE, tx.queue, until)

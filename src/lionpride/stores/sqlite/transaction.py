@@ -1,0 +1,218 @@
+"""Primitives of the SQL operations on SQLite; see ``sql.backend``. None of them suspends."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction, common_words, run
+from ..sql.forms import ENDED, PENDING, PROCESSING, STATE
+from ..sql.operations import Expired, expire
+from .rows import Rows
+
+__all__ = ("Clocks", "Expire", "Operation", "SqliteTransaction")
+
+_TABLES: Final = (
+    "queue",
+    "event",
+    "ready",
+    "lease",
+    "finished",
+    "progress",
+    "chunk",
+    "worker",
+    "limit_account",
+    "limit_usage",
+)
+_WORDS: Final = common_words("IN (SELECT value FROM json_each({}))") | {
+    **{name: f"lionpride_{name}" for name in _TABLES},
+    "each_reserved": "json_each(reserved)",
+    "for_update": "",
+    "skip_locked": "",
+    "greatest": "max",
+    "now": "$1",
+}
+
+_LEASE: Final = f"""
+INSERT INTO lionpride_lease
+    (number, queue, due, priority, {STATE}, worker, leased_until, reserved)
+VALUES (?, ?, ?, ?, {", ".join("?" * (STATE.count(",") + 1))}, ?, ?, ?)
+"""
+_DELETE_READY: Final = """
+DELETE FROM lionpride_ready WHERE queue = ? AND due = ? AND priority = ? AND number = ?
+"""
+
+
+_DELETE_THESE: Final = f"""
+DELETE FROM {{ready}} WHERE queue = $2 AND (due, priority, number) IN (
+    SELECT w.due, w.priority, w.number FROM {{event}} e CROSS JOIN {{ready}} w
+    WHERE e.number {{in_1}} AND e.queue = $2
+        AND w.queue = $2 AND w.due = 0 AND w.priority = e.priority AND w.number = e.number
+    UNION ALL
+    SELECT due, priority, number FROM {{ready}} INDEXED BY lionpride_ready_later
+    WHERE due > 0 AND number {{in_1}}
+) RETURNING number, due, priority, {STATE}
+"""
+_INSERT_READY: Final = f"""
+INSERT INTO {{ready}} (queue, number, due, priority, {STATE})
+VALUES ({", ".join("?" * (4 + STATE.count(",") + 1))})
+"""
+_INSERT_FINISHED: Final = f"""
+INSERT INTO {{finished}} (number, queue, status, finished_at, {ENDED})
+VALUES ({", ".join("?" * (4 + ENDED.count(",") + 1))})
+"""
+
+
+@lru_cache(maxsize=256)
+def _fill(statement: str) -> str:
+    """Return a shared statement as SQLite understands it."""
+    return re.sub(r"\$(\d+)", r"?\1", statement.format_map(_WORDS))
+
+
+class Clocks(NamedTuple):
+    """The clocks of a store; they are called in other threads, too.
+
+    Attributes:
+        due: The time for what is due, what expires, and limits.
+        lease: The time for leases.
+        finished: A time for finished events; each is later than the last one.
+    """
+
+    due: Callable[[], float]
+    lease: Callable[[], float]
+    finished: Callable[[], float]
+
+
+class SqliteTransaction:
+    """See ``sql.backend.Transaction``. The caller holds the write lock, and commits.
+
+    Args:
+        rows: The tables, inside a transaction.
+        clocks: The clocks.
+        earlier: As for ``Transaction``.
+    """
+
+    def __init__(self, rows: Rows, clocks: Clocks, earlier: Sequence[Any] = ()) -> None:
+        self._db = rows.connection
+        self._clocks = clocks
+        self.queue = rows.queue
+        self.earlier = earlier
+        self.count = rows.count
+        self._rows = rows
+
+    @property
+    def time(self) -> float:
+        return self._clocks.due()
+
+    @property
+    def lease_time(self) -> float:
+        return self._clocks.lease()
+
+    async def rows(self, statement: str, *arguments: Any) -> list[Any]:
+        bound = [json.dumps(each) if type(each) is list else each for each in arguments]
+        return self._db.execute(_fill(statement), bound).fetchall()
+
+    async def many(self, statement: str, arguments: Sequence[tuple[Any, ...]]) -> None:
+        self._db.executemany(_fill(statement), arguments)
+
+    async def counts(self) -> dict[str, int]:
+        return self._rows.counts()
+
+    async def locate(self, numbers: Sequence[int]) -> dict[int, Location]:
+        found = self._rows.standings(numbers)
+        return {number: Location(*each) for number, each in found.items()}
+
+    async def delete_ready(self, numbers: Sequence[int]) -> list[ReadyRow]:
+        found = await self.rows(_DELETE_THESE, list(numbers), self.queue)
+        self.count(PENDING, -len(found))
+        return sorted(ReadyRow(row[0], row[1], row[2], row[3:]) for row in found)
+
+    async def insert_ready(self, rows: Sequence[ReadyRow]) -> None:
+        await self.many(_INSERT_READY, [(self.queue, *row[:3], *row.state) for row in rows])
+        self.count(PENDING, len(rows))
+
+    async def insert_finished(self, rows: Sequence[FinishedRow]) -> None:
+        time = self._clocks.finished
+        await self.many(
+            _INSERT_FINISHED,
+            [
+                (one.number, self.queue, one.status, one.finished_at or time(), *one.state[:-1])
+                for one in rows
+            ],
+        )
+        for one in rows:
+            self.count(one.status, 1)
+
+    async def lock_accounts(self, accounts: Sequence[str]) -> None:
+        """Do nothing: the write lock excludes all other transactions."""
+
+    async def claim(
+        self,
+        chosen: Sequence[ReadyRow],
+        worker: str,
+        seconds: float,
+        *,
+        start: bool,
+        reserved: Mapping[int, str],
+    ) -> list[ReadyRow]:
+        queue, until = self.queue, self._clocks.lease() + seconds
+        leases = []
+        for one in chosen:
+            attempt, tries, denials, *state = one.state
+            due, denials = (0.0, 0) if start else (one.due, denials)
+            before = one.number, queue, due, one.priority, attempt + 1, tries, denials, *state
+            leases.append((*before, worker, until, reserved.get(one.number)))
+        self._db.executemany(_LEASE, leases)
+        places = [(queue, one.due, one.priority, one.number) for one in chosen]
+        self._db.executemany(_DELETE_READY, places)
+        self.count(PENDING, -len(chosen))
+        self.count(PROCESSING, len(chosen))
+        return list(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Runs an operation as a step of a batch.
+
+    Attributes:
+        work: The operation.
+        clocks: The clocks of the store.
+        is_usage: True if it changes the usage of limits by an attempt, which may be settled in the
+            same batch: it goes first.
+        is_prune: True if it reads finished events in the order of their ends.
+    """
+
+    work: Callable[[Transaction], Coroutine[Any, Any, Any]]
+    clocks: Clocks
+    is_usage: bool = False
+    is_prune: bool = False
+
+    def __call__(self, rows: Rows) -> Any:
+        if self.is_prune:
+            rows.order_endings()
+        return run(self.work(SqliteTransaction(rows, self.clocks)))
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Finishes events that were not started in time.
+
+    Attributes:
+        clocks: The clocks of the store.
+    """
+
+    clocks: Clocks
+
+    def __call__(self, rows: Rows) -> Expired:
+        return self.by(rows, self.clocks.due())
+
+    def by(self, rows: Rows, now: float) -> Expired:
+        """Finish events that have expired by a time; mostly there are none."""
+        first = rows.next_expiry()
+        if first is None or first > now:
+            return Expired([], first)
+        return run(expire(SqliteTransaction(rows, self.clocks)))

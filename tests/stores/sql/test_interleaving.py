@@ -1,0 +1,265 @@
+"""Operations on PostgreSQL that meet others at each of their primitives.
+
+Before each primitive of an operation, another process does something to the same events. It may
+finish, or wait for a lock of the operation. Whatever happens, each event has one status, the counts
+are right, and no two transactions wait for each other.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+from stores.asking import bring, pages
+from stores.homes import Home, aside
+from stores.makers import Clock, Job, postgres_in
+from stores.sql.transactions import interleave
+
+from lionpride.core import EventStatus
+from lionpride.errors import NotFoundError, OperationError
+from lionpride.rules.lifecycle import RELEASED, Completion
+from lionpride.rules.limits import Limit
+from lionpride.rules.metering import Limits
+from lionpride.stores.contract import Cancelled, Claim
+from lionpride.stores.postgres import PostgresStore
+from lionpride.stores.sql import limits, operations
+from lionpride.stores.terms import Terms
+
+S = EventStatus
+SLOTS = Limits([Limit("slots", 3), Limit("starts", 100, per=60.0)])
+
+pytestmark = pytest.mark.guard(120)
+
+
+class Events(NamedTuple):
+    """Events of one round, and the claim of the running ones."""
+
+    ready: Job
+    expired: Job
+    failed: Job
+    completed: Job
+    running: list[Claim]
+
+    @property
+    def all(self) -> list[Any]:
+        named = [self.ready, self.expired, self.failed, self.completed]
+        return [*named, *(event for event, _ in self.running)]
+
+
+async def events_of(store: Any, clock: Clock) -> Events:
+    """Append events in each status."""
+    failed, completed = await bring(store, S.FAILED), await bring(store, S.COMPLETED)
+    jobs = [Job(), Job()]
+    await store.append([(job, -1e6) for job in jobs])
+    running, _ = await store.claim("worker", 2, start=True)
+    ready, expired = Job(), Job()
+    await store.append([(ready, 1.0)])
+    await store.append([(expired, 1.0)], terms=Terms(expires=clock.now + 1.0))
+    clock.advance(2.0)
+    return Events(ready, expired, failed, completed, list(running))
+
+
+# -- the operations, and what meets them -----------------------------------------------------------
+
+Numbers = list[int]
+
+
+def claim_request(n: int = 9) -> limits.LimitedClaim:
+    return limits.LimitedClaim(
+        worker="limited",
+        n=n,
+        seconds=10.0,
+        until=None,
+        skip=(),
+        denied=False,
+        start=True,
+        limits=SLOTS,
+        runs=lambda kind: True,
+        excluded=frozenset(),
+    )
+
+
+OPERATIONS: dict[str, Callable[[Numbers], Any]] = {
+    "cancel": lambda numbers: partial(operations.cancel, numbers=numbers),
+    "retry": lambda numbers: partial(operations.retry, numbers=numbers[2:3]),
+    "remove": lambda numbers: partial(operations.remove, numbers=numbers[:4]),
+    "prune": lambda numbers: partial(
+        operations.prune, statuses=["completed", "failed", "cancelled"], limit=9
+    ),
+    "retain": lambda numbers: partial(operations.retain, keep=1, age=None, limit=9),
+    "expire": lambda numbers: operations.expire,
+    "claim": lambda numbers: partial(limits.claim_within_limits, claim=claim_request()),
+}
+
+
+async def complete_running(store: PostgresStore, events: Events) -> None:
+    await store.settle([(*one, Completion("done", 0.1)) for one in events.running])
+
+
+async def release_running(store: PostgresStore, events: Events) -> None:
+    await store.settle([(*one, RELEASED) for one in events.running])
+
+
+async def claim_some(store: PostgresStore, events: Events) -> None:
+    await store.claim("other", 9, start=True)
+
+
+async def claim_within_limits(store: PostgresStore, events: Events) -> None:
+    await store.claim("other", 9, start=True, limits=SLOTS)
+
+
+async def cancel_all(store: PostgresStore, events: Events) -> None:
+    await store.cancel([event.id for event in reversed(events.all)])
+
+
+async def retry_failed(store: PostgresStore, events: Events) -> None:
+    await store.requeue([events.failed.id])
+
+
+async def remove_finished(store: PostgresStore, events: Events) -> None:
+    await store.remove([events.completed.id, events.ready.id, events.failed.id])
+
+
+async def prune_all(store: PostgresStore, events: Events) -> None:
+    await store.prune(list(S))
+
+
+async def expire_some(store: PostgresStore, events: Events) -> None:
+    await store.expire()
+
+
+OTHERS: dict[str, Callable[[PostgresStore, Events], Awaitable[None]]] = {
+    function.__name__: function
+    for function in (
+        complete_running,
+        release_running,
+        claim_some,
+        claim_within_limits,
+        cancel_all,
+        retry_failed,
+        remove_finished,
+        prune_all,
+        expire_some,
+    )
+}
+
+
+MOST = 40
+"""Primitives of an operation, at most."""
+
+
+# -- rounds ----------------------------------------------------------------------------------------
+
+_WAITING = """
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0)
+"""
+_UNDER_LIMIT = "SELECT count(*) <= 3 FROM {lease} WHERE reserved IS NOT NULL"
+_DEADLOCKS = "SELECT sum(deadlocks)::int FROM pg_stat_database"
+_WRONG = """
+SELECT e.number, count(r.number), count(l.number), count(f.number) FROM {event} e
+LEFT JOIN {ready} r ON r.number = e.number LEFT JOIN {lease} l ON l.number = e.number
+LEFT JOIN {finished} f ON f.number = e.number GROUP BY e.number
+HAVING count(r.number) + count(l.number) + count(f.number) <> 1
+"""
+
+
+class Meeting:
+    """Has something else happen before one primitive of an operation.
+
+    Args:
+        at: Before which, from 0.
+        other: What happens.
+    """
+
+    def __init__(self, at: int, other: Callable[[], Awaitable[None]]) -> None:
+        self._at = at
+        self._other = other
+        self.calls = 0
+        self.task: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        self.calls += 1
+        if self.calls == self._at + 1:
+            self.task = asyncio.create_task(self._met())
+            while not (self.task.done() or await is_waiting()):
+                await asyncio.sleep(0.001)
+
+    async def _met(self) -> None:
+        with suppress(NotFoundError, OperationError):
+            await self._other()
+
+
+async def is_waiting() -> bool:
+    """Whether a transaction waits for a lock of another one."""
+    return bool(await asyncio.to_thread(fetch, _WAITING))
+
+
+def fetch(query: str) -> Any:
+    one = aside()
+    return one.do(one.connection.fetchval(query))
+
+
+async def check(store: PostgresStore) -> None:
+    """Check that each event has one status, and that the counts are right."""
+    assert await asyncio.to_thread(fetch, store.names.fill(_WRONG)) is None
+    assert await asyncio.to_thread(fetch, store.names.fill(_UNDER_LIMIT))
+    counts = await store.counts()
+    for status in S:
+        assert len(await pages(store, status, limit=50)) == counts[status], status
+    assert len(await pages(store, limit=50)) == sum(counts.values())
+
+
+@pytest.fixture
+def stores() -> tuple[PostgresStore, PostgresStore, Clock]:
+    """Two stores over the same tables, as of two processes."""
+    home, clock = Home(), Clock()
+    return postgres_in(home, clock, lease=1e9), postgres_in(home, clock, lease=1e9), clock
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_s1_an_operation_that_meets_another_leaves_each_event_in_one_status(
+    operation: str, other: str, stores: tuple[PostgresStore, PostgresStore, Clock]
+) -> None:
+    one, beside, clock = stores
+    before = fetch(_DEADLOCKS)
+    try:
+        for at in range(MOST):
+            events = await events_of(one, clock)
+            numbers = [event.execution.arrival for event in events.all]
+            meeting = Meeting(at, partial(OTHERS[other], beside, events))
+            result: Any = None
+            with suppress(NotFoundError, OperationError):
+                result = await interleave(one, OPERATIONS[operation](numbers), meeting)
+            if meeting.task is None:
+                assert at > 1, "it has met the other before"
+                break
+            await meeting.task
+            await check(one)
+            if operation == "cancel" and result is not None:
+                await check_cancelled(one, result)
+            await clear(one)
+        else:
+            pytest.fail(f"it has more than {MOST} primitives")
+    finally:
+        for store in (one, beside):
+            await store.close()
+    assert fetch(_DEADLOCKS) == before, "no two transactions wait for each other"
+
+
+async def check_cancelled(store: PostgresStore, results: dict[int, Cancelled]) -> None:
+    """Check that no event that was cancelled is ready or running, unless it was retried."""
+    records = {one.number: one for one in await pages(store, limit=50)}
+    for number, result in results.items():
+        if result is Cancelled.DONE and number in records:
+            assert records[number].status in (S.CANCELLED, S.PENDING, S.PROCESSING)
+
+
+async def clear(store: PostgresStore) -> None:
+    """Remove all events."""
+    one = aside()
+    text = "".join(f"DELETE FROM {{{table}}};" for table in ("event", "ready", "lease", "finished"))
+    text += "UPDATE {counter} SET " + ", ".join(f"{status.value} = 0" for status in S)
+    await asyncio.to_thread(one.do, one.connection.execute(store.names.fill(text)))
