@@ -1,13 +1,12 @@
 """The points of a worker over an SQLite file."""
 
 import threading
-from pathlib import Path
 from typing import Any
 
 import apsw
 from crash.points import Reached
 
-from lionpride.stores.sqlite import file, log
+from lionpride.stores.sqlite import file
 
 POINTS = {
     "creation": "before a statement of opening or making the file",
@@ -26,7 +25,6 @@ POINTS = {
     "takeover: after": "after it",
     "renewal": "in the transaction that renews leases",
     "log": "before a write to the write-ahead log, in the middle of a commit",
-    "zeros": "when a part of the zeros is written that make the log longer, before a commit",
     "checkpoint": "before a write to the file itself, in the middle of a checkpoint",
 }
 """Where a worker can be made to die."""
@@ -48,9 +46,7 @@ def watch(reached: Reached, point: str) -> None:
     They are told by what SQLite is asked to do, as its own trace tells it, or lie in a VFS
     between SQLite and the disk.
     """
-    if point == "zeros":
-        _watch_zeros(reached)
-    elif point in ("log", "checkpoint"):
+    if point in ("log", "checkpoint"):
         assert isinstance(file._CHECKPOINT, int), "pages between two checkpoints"
         file._CHECKPOINT = 15  # type: ignore[misc]
         _watch_disk(reached)
@@ -87,19 +83,6 @@ def _watch_statements(connection: apsw.Connection, reached: Reached) -> None:
             reached(f"thread: {when}")
 
     connection.trace_v2(apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_PROFILE, trace)
-
-
-def _watch_zeros(reached: Reached) -> None:
-    """Every time that the log's file is made longer; some of the zeros are there then."""
-    all_of_it = log._lengthen
-
-    def lengthen(path: Path, pages: int, most: int) -> int:
-        with path.open("ab") as file:
-            file.write(bytes(10_000))
-        reached("zeros")
-        return all_of_it(path, pages, most)
-
-    log._lengthen = lengthen
 
 
 def _watch_disk(reached: Reached) -> None:

@@ -45,7 +45,7 @@ GROUPS = {
     "thread": ("thread: before", "thread: after"),
     "takeover": ("takeover: before", "takeover: after", "claim: after"),
     "renewal": ("renewal",),
-    "disk": ("log", "zeros", "checkpoint"),
+    "disk": ("log", "checkpoint"),
 }
 """Every point, with those that lie near it."""
 

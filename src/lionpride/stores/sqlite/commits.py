@@ -312,7 +312,6 @@ class Commits:
     def _commit(self, batch: Batch) -> None:
         began = monotonic()
         try:
-            self._log.lengthen()
             self._rows.commit()
             self._log.note(monotonic() - began)
         except BaseException as error:
