@@ -32,7 +32,6 @@ POINTS = {
 _DOES = {
     "INSERT INTO lionpride_event ": "append",
     "INSERT INTO lionpride_lease ": "claim",
-    "INSERT INTO lionpride_span ": "claim",
     "INSERT INTO lionpride_finished ": "settle",
     "UPDATE lionpride_lease SET leased_until = 0 ": "takeover",
     "UPDATE lionpride_lease SET leased_until = ? ": "renewal",

@@ -18,7 +18,6 @@ from lionpride.stores.sqlite import manage, opened, steps, store
 from lionpride.stores.sqlite.bulk import Bulk
 from lionpride.stores.sqlite.entering import Append
 from lionpride.stores.sqlite.rows import Rows
-from lionpride.stores.sqlite.spans import Spans
 from lionpride.stores.sqlite.transaction import Expire
 
 Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
@@ -302,15 +301,21 @@ def completions_forget_what_went_before(patch: pytest.MonkeyPatch) -> None:
 
 
 @fault("S1")
-def a_span_ends_with_one_of_its_events(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Spans, "_whole")
-    def whole(old: Any, self: Spans, numbers: Any) -> Any:
-        return [span for span in self._known if any(span[0] <= n <= span[1] for n in numbers)]
+def completions_end_the_leases_between_them(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Bulk, "complete")
+    def complete(old: Any, self: Bulk, ended: Any) -> Any:
+        done = old(self, ended)
+        numbers = [one[0] for one in ended]
+        delete = "DELETE FROM lionpride_lease WHERE number BETWEEN ? AND ?"
+        self._db.execute(delete, (min(numbers), max(numbers)))
+        return done
 
 
 @fault("C4")
-def spans_are_not_unfolded(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Spans, "unfold", Spans.forget)
+def a_sweep_leaves_first_attempts(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, Rows, "lapsed")
+    def lapsed(old: Any, self: Rows, *bounds: Any) -> Any:
+        return [one for one in old(self, *bounds) if one.state[0] > 1]
 
 
 # -- by hand ---------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Eye:
 
     def leases(self) -> dict[str, float]:
         rows: Any = self._db.execute(
-            "SELECT worker, max(leased_until) FROM lionpride_leased GROUP BY worker"
+            "SELECT worker, max(leased_until) FROM lionpride_lease GROUP BY worker"
         )
         return dict(rows)
 

@@ -142,7 +142,6 @@ class Batch:
         Raises:
             apsw.Error: if the transaction as a whole cannot go on.
         """
-        rows.spans.unfold()
         steps = [step for step, _, _ in self.steps]
         answers: dict[int, Answer] = {}
         _before(rows, steps, answers)

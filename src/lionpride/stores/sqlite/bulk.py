@@ -82,8 +82,6 @@ class Bulk(Rows):
         """Give a worker new events: priority, number, one after another in this order."""
         all_new = len(new) == len(self._new)
         self._count(PROCESSING, len(new))
-        if all_new and self.spans.claim(self._new, self._queue, worker, until):
-            return
         among = "" if all_new else " AND (priority, number) BETWEEN (?, ?) AND (?, ?)"
         ends = () if all_new else (*new[0], *new[-1])
         self._db.execute(
@@ -93,11 +91,6 @@ class Bulk(Rows):
             f"WHERE number >= ?{among}",
             (worker, until, self._new[0], *ends),
         )
-
-    def end_leases_of(self, numbers: list[int], attempt: int) -> bool:
-        left = self.spans.end(numbers) if attempt == 1 else numbers
-        self._count(PROCESSING, len(left) - len(numbers))
-        return not left or super().end_leases_of(left, attempt)
 
     def complete(self, ended: Sequence[Ended]) -> bool:
         """Put completed attempts on record; False if a lease was lost: then undo this."""

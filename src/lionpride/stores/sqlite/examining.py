@@ -136,8 +136,8 @@ def _empty(path: Path, connection: apsw.Connection) -> Finding | None:
 def _orphans(connection: apsw.Connection, before: float) -> Finding | None:
     """Leases that have lapsed for long, whose worker is not even on the list any more."""
     query = (
-        "SELECT count(*) FROM lionpride_leased WHERE leased_until < ? "
-        "AND NOT EXISTS (SELECT 1 FROM lionpride_worker WHERE name = lionpride_leased.worker)"
+        "SELECT count(*) FROM lionpride_lease WHERE leased_until < ? "
+        "AND NOT EXISTS (SELECT 1 FROM lionpride_worker WHERE name = lionpride_lease.worker)"
     )
     count: int = connection.execute(query, (before,)).get
     if not count:

@@ -156,7 +156,7 @@ class Glance:
 
     async def runs(self, limit: int = 200) -> Sequence[Runs]:
         query = (
-            "SELECT number, worker, claimed_at FROM lionpride_leased WHERE queue = ? "
+            "SELECT number, worker, claimed_at FROM lionpride_lease WHERE queue = ? "
             "ORDER BY claimed_at, number LIMIT ?"
         )
 

@@ -18,7 +18,7 @@ __all__ = ("Glance", "Look")
 _TABLES: Final[dict[str | None, str]] = {
     None: "lionpride_event",
     PENDING: "lionpride_ready",
-    PROCESSING: "lionpride_leased",
+    PROCESSING: "lionpride_lease",
     EventStatus.COMPLETED.value: "lionpride_finished NOT INDEXED",
 }
 _AT_ONCE: Final = 128
@@ -27,7 +27,7 @@ _AT_ONCE: Final = 128
 _GIVEN: Final = f"IN ({', '.join(f'?{n}' for n in range(1, _AT_ONCE + 1))})"
 _STANDINGS: Final = (
     f"SELECT number, status, attempt FROM lionpride_finished WHERE number {_GIVEN} UNION ALL "
-    f"SELECT number, '{PROCESSING}', attempt FROM lionpride_leased WHERE number {_GIVEN} UNION ALL "
+    f"SELECT number, '{PROCESSING}', attempt FROM lionpride_lease WHERE number {_GIVEN} UNION ALL "
     f"SELECT number, '{PENDING}', attempt FROM lionpride_ready INDEXED BY lionpride_ready_later "
     f"WHERE due > 0 AND number {_GIVEN} UNION ALL "
     f"SELECT e.number, '{PENDING}', w.attempt FROM lionpride_event e CROSS JOIN lionpride_ready w "
@@ -187,7 +187,7 @@ class Look:
         """What is leased: worker, number, id, kind, attempt and when the lease lapses."""
         query = (
             "SELECT l.worker, l.number, e.id, e.event_type, l.attempt, l.leased_until FROM "
-            "lionpride_leased l "
+            "lionpride_lease l "
             "CROSS JOIN lionpride_event e ON e.number = l.number WHERE l.queue = ? ORDER BY "
             "l.number"
         )  # CROSS: else all events are gone through for the few that are leased
@@ -199,7 +199,7 @@ class Look:
         query = (
             "SELECT w.name, w.host, w.pid, w.process_start, w.heartbeat_at, w.description, "
             "count(l.number) "
-            "FROM lionpride_worker w LEFT JOIN lionpride_leased l ON l.worker = w.name WHERE "
+            "FROM lionpride_worker w LEFT JOIN lionpride_lease l ON l.worker = w.name WHERE "
             "w.queue = ? "
             "GROUP BY w.name ORDER BY w.name"
         )
@@ -208,7 +208,7 @@ class Look:
 
     def holder(self, number: int) -> str | None:
         """The worker that has claimed an event."""
-        query = "SELECT worker FROM lionpride_leased WHERE number = ?"
+        query = "SELECT worker FROM lionpride_lease WHERE number = ?"
         return self._db.execute(query, (number,)).get  # type: ignore[no-any-return]
 
     def ahead(self, priority: float, number: int, now: float) -> int:
@@ -328,7 +328,7 @@ class Look:
         at: Any = self._db.execute(
             f"SELECT status, 0.0, finished_at, {ENDED}, NULL FROM lionpride_finished WHERE number "
             "= ?1 UNION ALL "
-            f"SELECT '{PROCESSING}', due, 0.0, {STATE} FROM lionpride_leased WHERE number = ?1 "
+            f"SELECT '{PROCESSING}', due, 0.0, {STATE} FROM lionpride_lease WHERE number = ?1 "
             "UNION ALL "
             f"SELECT '{PENDING}', due, 0.0, {STATE} FROM lionpride_ready "
             "WHERE queue = ?2 AND due = 0 AND priority = ?3 AND number = ?1 UNION ALL "

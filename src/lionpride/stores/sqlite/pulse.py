@@ -84,11 +84,10 @@ class Beat:
         try:
             at, now = boot_time(), self._clock()
             for worker in names():
-                for table in ("lionpride_lease", "lionpride_span"):
-                    connection.execute(
-                        f"UPDATE {table} SET leased_until = ? WHERE worker = ?",
-                        (now + self._lease, worker),
-                    )
+                connection.execute(
+                    "UPDATE lionpride_lease SET leased_until = ? WHERE worker = ?",
+                    (now + self._lease, worker),
+                )
                 connection.execute(
                     "UPDATE lionpride_worker SET heartbeat_at = ?, description = coalesce(?, "
                     "description) WHERE name = ?",

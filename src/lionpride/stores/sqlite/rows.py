@@ -12,7 +12,6 @@ import apsw
 from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Place, Stands, State, Waits
 from .look import Look
 from .many import each_of
-from .spans import Spans
 
 __all__ = ("CommitError", "Rows")
 
@@ -25,14 +24,10 @@ class CommitError(apsw.IOError):
 
 
 class Rows(Look):
-    """The rows of a queue, over a connection that is inside a transaction.
-
-    Every step but those of ``Bulk`` finds all claims in ``lease``: the spans are unfolded before.
-    """
+    """The rows of a queue, over a connection that is inside a transaction."""
 
     def __init__(self, connection: apsw.Connection, queue: str) -> None:
         super().__init__(connection, queue)
-        self.spans = Spans(connection)
         self._skipped: tuple[tuple[int, ...], str] = (), "[]"  # skipped last, and as JSON
 
     @property
@@ -96,7 +91,6 @@ class Rows(Look):
     def roll_back(self) -> None:
         """Undo all, if SQLite has not done so by itself."""
         self._queue = 0  # it may have been made in this transaction
-        self.spans.forget()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 

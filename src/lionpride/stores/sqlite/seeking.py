@@ -19,7 +19,7 @@ _ENDED_BADLY: Final = (
 _SOURCES: Final[dict[EventStatus | None, str]] = {
     None: "SELECT number FROM lionpride_event WHERE queue = :queue",
     EventStatus.PENDING: "SELECT number, result FROM lionpride_ready WHERE queue = :queue",
-    EventStatus.PROCESSING: "SELECT number, result FROM lionpride_leased WHERE queue = :queue",
+    EventStatus.PROCESSING: "SELECT number, result FROM lionpride_lease WHERE queue = :queue",
     EventStatus.COMPLETED: (
         "SELECT number, result FROM lionpride_finished NOT INDEXED "
         "WHERE queue = :queue AND status = 'completed'"

@@ -86,35 +86,6 @@ CREATE TABLE lionpride_lease (
 
 CREATE INDEX lionpride_lease_reserved ON lionpride_lease (number) WHERE reserved IS NOT NULL;
 
--- A claim of events that the same transaction has appended: one row for a range of numbers. It
--- stands for a lease of the first attempt of each. It is deleted when all of them have completed
--- together. Before any other change to one of them, it is replaced by leases.
-CREATE TABLE lionpride_span (
-    first        INTEGER PRIMARY KEY,
-    last         INTEGER NOT NULL,
-    queue        INTEGER NOT NULL,
-    worker       TEXT    NOT NULL,
-    leased_until REAL    NOT NULL,
-    claimed_at   REAL    NOT NULL DEFAULT (unixepoch('subsec'))
-) STRICT;
-
--- The leases that the spans stand for.
-CREATE VIEW lionpride_unfolded AS
-SELECT e.number, e.queue, 0.0 AS due, e.priority, 1 AS attempt, 0 AS failures, 0 AS denials,
-       0 AS interruptions, NULL AS duration, NULL AS retryable, NULL AS result, NULL AS attempts,
-       NULL AS expires, s.worker, s.leased_until, s.claimed_at
-FROM lionpride_span s CROSS JOIN lionpride_event e ON e.number BETWEEN s.first AND s.last;
-
--- All leases, for reading.
-CREATE VIEW lionpride_leased AS
-SELECT number, queue, due, priority, attempt, failures, denials, interruptions, duration,
-       retryable, result, attempts, expires, worker, leased_until, claimed_at
-FROM lionpride_lease
-UNION ALL
-SELECT number, queue, due, priority, attempt, failures, denials, interruptions, duration,
-       retryable, result, attempts, expires, worker, leased_until, claimed_at
-FROM lionpride_unfolded;
-
 CREATE TABLE lionpride_finished (
     number        INTEGER PRIMARY KEY,
     queue         INTEGER NOT NULL,
