@@ -7,6 +7,7 @@ where nothing is in the way, and one after another where something is.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from operator import itemgetter
@@ -16,7 +17,6 @@ import apsw
 
 from ..intake import check_room
 from ..sql.forms import PENDING, Entry, Exit, Fresh
-from ..sql.replies import answer
 from .bulk import Bulk
 from .entering import Append, Enter, exists
 from .merging import claim_first
@@ -86,7 +86,7 @@ class Batch:
 
     def drop_cancelled(self) -> None:
         """Leave out appends whose callers were cancelled; called before the transaction begins."""
-        self.entries = [one for one in self.entries if not one[2].done]
+        self.entries = [one for one in self.entries if not one[2].cancelled()]
         self.steps = [
             one
             for one in self.steps
@@ -156,20 +156,18 @@ class Batch:
 
     def tell(self, answers: Answers) -> None:
         """All is committed: tell who waits, in order."""
-        if type(answers.numbers) is not range:
-            for one, number in zip(self.entries, answers.numbers, strict=True):
-                if isinstance(number, Exception):
-                    one[2].fail(number)
-        answer([one[2] for one in self.entries])
+        for (_, _, future, _), number in zip(self.entries, answers.numbers, strict=True):
+            if isinstance(number, Exception):
+                _fail(future, number)
+            elif not future.done():
+                future.set_result(None)
         for at in self.order():
             _, then, future = self.steps[at]
             value, error = _noted(then, answers.steps[at])
-            if future.done():
-                continue
-            if error is None:
+            if error is not None:
+                _fail(future, error)
+            elif not future.done():
                 future.set_result(value)
-            else:
-                future.set_exception(error)
 
     def fail(self, error: Callable[[Sequence[bytes]], Exception]) -> None:
         """Nothing of it was done: give each who waits an error of his own.
@@ -177,13 +175,10 @@ class Batch:
         Args:
             error: Makes the error; called with the ids of the events that were to be appended.
         """
-        for one in self.entries:
-            one[2].fail(error([one[1][0]]))
-        answer([one[2] for one in self.entries])
+        for _, fresh, future, _ in self.entries:
+            _fail(future, error([fresh[0]]))
         for step, _, future in self.steps:
-            if not future.done():
-                ids = step.ids if isinstance(step, Append | Enter) else ()
-                future.set_exception(error(ids))
+            _fail(future, error(step.ids if isinstance(step, Append | Enter) else ()))
 
     def order(self) -> list[int]:
         """The places of the steps in the order in which they are taken: claims last.
@@ -192,6 +187,12 @@ class Batch:
         at once, is known here when its claim is, and observers hear of it before it starts.
         """
         return sorted(range(len(self.steps)), key=lambda at: _rank(self.steps[at][0]))
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    """Raise an error in the caller that waits for a future, if it still waits."""
+    if not future.done():
+        future.set_exception(error)
 
 
 _first = itemgetter(0)

@@ -24,7 +24,6 @@ from ...errors import StoreError
 from ..sql.forks import forks
 from ..sql.forms import Exit
 from ..sql.holding import Holding
-from ..sql.replies import Reply
 from .aside import Aside, tell
 from .batch import Answers, Batch
 from .bulk import Bulk
@@ -117,16 +116,16 @@ class Commits:
             self._schedule(loop)
         return future
 
-    def enter(self, event: Any, fresh: Any, room: int | None = None) -> Reply:
+    def enter(self, event: Any, fresh: Any, room: int | None = None) -> asyncio.Future[None]:
         """Append an event with nothing on record, if at most ``room`` wait afterwards."""
         loop = self._loop
         if loop is None or loop is not get_running_loop() or forks.count != self._process:
             loop = self._here()
-        reply = Reply(loop)
-        self._batch.entries.append((event, fresh, reply, room))
+        future: asyncio.Future[None] = loop.create_future()
+        self._batch.entries.append((event, fresh, future, room))
         if not self._busy and not self._scheduled:
             self._schedule(loop)
-        return reply
+        return future
 
     def exit(self, gone: Exit) -> None:
         """Have a completion put on record; it is tried until that is done."""

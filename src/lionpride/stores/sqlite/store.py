@@ -30,7 +30,6 @@ from ..sql.forms import NOTHING
 from ..sql.holding import Taken
 from ..sql.limits import LimitedClaim, UsageChange, change_usage
 from ..sql.local import CHUNK, by_and_by, heard
-from ..sql.replies import Reply
 from ..sql.sizes import PLAIN_COLUMNS, SHORT, check_fresh, check_place
 from ..terms import Terms
 from . import steps
@@ -262,7 +261,9 @@ class SqliteStore(Manage):
         file = self._open if self._file is None else self._file
         file.commits.exit((event, response, columns))
 
-    def append_soon(self, event: Work, priority: float, room: int | None = None) -> Reply:
+    def append_soon(
+        self, event: Work, priority: float, room: int | None = None
+    ) -> asyncio.Future[None]:
         """See ``Prompt``."""
         fresh = fresh_of(event, priority)
         if len(fresh[2]) > SHORT or len(fresh) > PLAIN_COLUMNS:
