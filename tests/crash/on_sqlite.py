@@ -22,6 +22,10 @@ CREATE TRIGGER leased AFTER INSERT ON lionpride_lease BEGIN
 CREATE TRIGGER renewed AFTER UPDATE OF leased_until ON lionpride_lease BEGIN
     INSERT INTO audit (what, number, attempt, extra)
     VALUES ('renewed', new.number, new.attempt, new.leased_until); END;
+CREATE TRIGGER beat AFTER UPDATE OF leases_until ON lionpride_worker BEGIN
+    INSERT INTO audit (what, number, attempt, extra)
+    SELECT 'renewed', number, attempt, new.leases_until FROM lionpride_lease
+    WHERE worker = new.name; END;
 CREATE TRIGGER ended AFTER INSERT ON lionpride_finished BEGIN
     INSERT INTO audit (what, number, attempt, extra)
     VALUES ('ended', new.number, new.attempt, new.status); END;

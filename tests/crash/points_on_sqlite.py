@@ -35,6 +35,7 @@ _DOES = {
     "INSERT INTO lionpride_finished ": "settle",
     "UPDATE lionpride_lease SET leased_until = 0 ": "takeover",
     "UPDATE lionpride_lease SET leased_until = ? ": "renewal",
+    "UPDATE lionpride_worker SET heartbeat_at = ": "renewal",
 }
 """What a statement is for, by its beginning."""
 

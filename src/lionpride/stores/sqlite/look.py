@@ -13,7 +13,7 @@ from ...model.execution import EventStatus
 from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Found, Kept, State
 from .published import Published
 
-__all__ = ("Glance", "Look")
+__all__ = ("HELD_UNTIL", "Glance", "Look")
 
 _TABLES: Final[dict[str | None, str]] = {
     None: "lionpride_event",
@@ -21,6 +21,12 @@ _TABLES: Final[dict[str | None, str]] = {
     PROCESSING: "lionpride_lease",
     EventStatus.COMPLETED.value: "lionpride_finished NOT INDEXED",
 }
+HELD_UNTIL: Final = (
+    "max(l.leased_until, coalesce((SELECT w.leases_until FROM lionpride_worker w "
+    "WHERE w.name = l.worker), 0))"
+)
+"""The time until which a lease ``l`` holds."""
+
 _AT_ONCE: Final = 128
 """Events that one statement asks for."""
 
@@ -186,7 +192,7 @@ class Look:
     def held(self) -> list[tuple[str, int, bytes, str, int, float]]:
         """What is leased: worker, number, id, kind, attempt and when the lease lapses."""
         query = (
-            "SELECT l.worker, l.number, e.id, e.event_type, l.attempt, l.leased_until FROM "
+            f"SELECT l.worker, l.number, e.id, e.event_type, l.attempt, {HELD_UNTIL} FROM "
             "lionpride_lease l "
             "CROSS JOIN lionpride_event e ON e.number = l.number WHERE l.queue = ? ORDER BY "
             "l.number"

@@ -178,7 +178,8 @@ class Manage(Base, Ringing):
     # -- workers -----------------------------------------------------------------------------
 
     def _enlist(self, worker: str) -> None:
-        step = steps.Enlist(worker, self._wall(), self._saying()[worker]())
+        now = self._wall()
+        step = steps.Enlist(worker, now, now + self._lease, self._saying()[worker]())
         self._ask(step).add_done_callback(heard)
 
     def _discharging(self, worker: str) -> steps.Discharge:

@@ -72,7 +72,7 @@ class Opened:
             committed=committed,
         )
         self._reader = Reader(connect(path, synchronous=synchronous), queue)
-        self.pulse = pulse_of(path, synchronous, lease, clock)
+        self.pulse = pulse_of(path, queue, synchronous, lease, clock)
 
     @property
     def reader(self) -> Reader:

@@ -1,58 +1,77 @@
-"""Renews a process's leases in the file, in the thread of its heartbeat."""
+"""The heartbeat of a process over a file: it renews leases in a thread."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 
 from ..clock import boot_time
+from ..sql.host import this_process
 from ..sql.pulse import Names, Pulse, Said
 from .file import PATIENCE, connect
 from .lock import Turn, is_free
+from .rows import Rows
 
 __all__ = ("Beat", "pulse_of")
 
 
-def pulse_of(path: Path, synchronous: str, lease: float, clock: Callable[[], float]) -> Pulse:
+def pulse_of(
+    path: Path, queue: str, synchronous: str, lease: float, clock: Callable[[], float]
+) -> Pulse:
     """Return the heartbeat of a process over a file; the arguments are those of ``Beat``."""
-    make = partial(Beat, path, synchronous, lease, clock)
+    make = partial(Beat, path, queue, synchronous, lease, clock)
     return Pulse(lease, "lionpride-sqlite-pulse", path, make)
+
+
+class _Open(NamedTuple):
+    """A connection, the tables over it, and the right to write."""
+
+    connection: apsw.Connection
+    rows: Rows
+    turn: Turn
 
 
 class Beat:
     """Renews the leases of workers, over a connection of its own.
 
+    One row for each worker contains the time until which all its leases hold. If the row is
+    missing, the heartbeat writes it again.
+
     Args:
         path: The file.
+        queue: The name of the queue.
         synchronous: As for the store.
-        lease: Seconds.
-        clock: The time as a Unix timestamp in seconds; called in the thread.
+        lease: Length of a lease in seconds.
+        clock: Returns the time as a Unix timestamp in seconds; called in the thread.
     """
 
     def __init__(
-        self, path: Path, synchronous: str, lease: float, clock: Callable[[], float]
+        self, path: Path, queue: str, synchronous: str, lease: float, clock: Callable[[], float]
     ) -> None:
         self._path = path
+        self._queue = queue
         self._synchronous = synchronous
         self._lease = lease
         self._clock = clock
-        self._open: tuple[apsw.Connection, Turn] | None = None
+        self._open: _Open | None = None
 
     def prepare(self) -> None:
-        """Open the file ahead: later there may be no file descriptor left for it."""
+        """Open the file in advance: later there may be no free file descriptor."""
         self._opened()
 
     def __call__(self, names: Names, said: Said) -> float:
         """See ``Beat`` in ``sql/pulse.py``."""
-        connection, turn = self._opened()
+        connection, rows, turn = self._opened()
         try:
             turn.take(lambda: is_free(connection))
             connection.set_busy_timeout(round(min(self._lease, PATIENCE) * 1000))
             try:
-                return self._renew(connection, names, said)
+                return self._renew(rows, names, said)
             finally:
                 turn.give()
         except apsw.BusyError:
@@ -64,11 +83,11 @@ class Beat:
     def close(self) -> None:
         """Close the connection and the lock file."""
         if self._open is not None:
-            (connection, turn), self._open = self._open, None
+            (connection, _, turn), self._open = self._open, None
             turn.close()
             connection.close()
 
-    def _opened(self) -> tuple[apsw.Connection, Turn]:
+    def _opened(self) -> _Open:
         if self._open is None:
             turn = Turn(self._path, self._lease / 3)
             try:
@@ -76,26 +95,20 @@ class Beat:
             except BaseException:
                 turn.close()
                 raise
-            self._open = connection, turn
+            self._open = _Open(connection, Rows(connection, self._queue), turn)
         return self._open
 
-    def _renew(self, connection: apsw.Connection, names: Names, said: Said) -> float:
-        connection.execute("BEGIN IMMEDIATE")  # which may take its time: a lease counts from it
+    def _renew(self, rows: Rows, names: Names, said: Said) -> float:
         try:
+            rows.begin()  # this may take long, and the length of a lease counts from here
             at, now = boot_time(), self._clock()
+            until = now + self._lease
             for worker in names():
-                connection.execute(
-                    "UPDATE lionpride_lease SET leased_until = ? WHERE worker = ?",
-                    (now + self._lease, worker),
-                )
-                connection.execute(
-                    "UPDATE lionpride_worker SET heartbeat_at = ?, description = coalesce(?, "
-                    "description) WHERE name = ?",
-                    (now, said.get(worker), worker),
-                )
-            connection.execute("COMMIT")
+                about = said.get(worker)
+                if not rows.beat(worker, now, until, about):
+                    rows.enlist(worker, this_process(), platform.node(), now, until, about)
+            rows.commit()
         except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            rows.roll_back()
             raise
         return at

@@ -10,7 +10,7 @@ from typing import Any, Final
 import apsw
 
 from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Place, Stands, State, Waits
-from .look import Look
+from .look import HELD_UNTIL, Look
 from .many import each_of
 
 __all__ = ("CommitError", "Rows")
@@ -287,17 +287,36 @@ class Rows(Look):
         process: tuple[str, int, str],
         node: str,
         now: float,
+        until: float,
         about: str | None,
     ) -> None:
-        """Note a worker, its process (host, id and birth), its machine, and what it says."""
+        """Register a worker.
+
+        Args:
+            worker: Its name.
+            process: Host, id and start of its process.
+            node: The name of its machine.
+            now: The time.
+            until: The time until which its leases hold.
+            about: Its description, as JSON.
+        """
         self._db.execute(
             "INSERT INTO lionpride_worker (name, queue, host, pid, process_start, heartbeat_at, "
-            "started_at, machine, description) "
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8) "
-            "ON CONFLICT (name) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, description = "
-            "excluded.description",
-            (worker, self._queue, *process, now, node, about),
+            "started_at, machine, leases_until, description) "
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9) "
+            "ON CONFLICT (name) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, "
+            "leases_until = excluded.leases_until, description = excluded.description",
+            (worker, self._queue, *process, now, node, until, about),
         )
+
+    def beat(self, worker: str, now: float, until: float, about: str | None) -> bool:
+        """Write a heartbeat, which renews all leases of a worker; False if it is not registered."""
+        self._db.execute(
+            "UPDATE lionpride_worker SET heartbeat_at = ?, leases_until = ?, "
+            "description = coalesce(?, description) WHERE name = ?",
+            (now, until, about, worker),
+        )
+        return self._db.changes() > 0
 
     def discharge(self, worker: str) -> None:
         """Forget a worker."""
@@ -309,22 +328,21 @@ class Rows(Look):
         self.discharge(worker)
 
     def first_lapsed(self, now: float) -> dict[str, float]:
-        """Return when the first lease of each worker has lapsed, of those that have."""
+        """Return the time at which the first lease of each worker lapsed, if any has."""
         query = (
-            "SELECT worker, min(leased_until) FROM lionpride_lease WHERE queue = ? AND "
-            "leased_until > 0 AND leased_until < ? "
-            "GROUP BY worker"
+            f"SELECT l.worker, min({HELD_UNTIL}) FROM lionpride_lease l WHERE l.queue = ?1 AND "
+            f"l.leased_until > 0 AND l.leased_until < ?2 AND {HELD_UNTIL} < ?2 GROUP BY l.worker"
         )
         return dict(self._db.execute(query, (self._queue, now)))
 
     def lapsed(self, now: float, limit: int, keep: Sequence[str] = ()) -> list[Stands]:
-        """What is held under a lapsed lease, but for the leases of some workers."""
+        """Return events with a lapsed lease, except for those of some workers."""
         marks = ", ".join("?" * len(keep))
         rows = self._db.execute(
-            f"SELECT number, due, priority, {STATE} FROM lionpride_lease "
-            f"WHERE queue = ? AND leased_until < ? AND worker NOT IN ({marks}) ORDER BY number "
+            f"SELECT number, due, priority, {STATE} FROM lionpride_lease l WHERE queue = ? AND "
+            f"leased_until < ? AND {HELD_UNTIL} < ? AND worker NOT IN ({marks}) ORDER BY number "
             "LIMIT ?",
-            (self._queue, now, *keep, limit),
+            (self._queue, now, now, *keep, limit),
         )
         return [Stands(row[0], row[1], row[2], row[3:]) for row in rows]
 
@@ -332,9 +350,9 @@ class Rows(Look):
         """Return the number and the attempt of each lapsed lease of some workers."""
         marks = ", ".join("?" * len(workers))
         rows: Any = self._db.execute(
-            "SELECT number, attempt FROM lionpride_lease "
-            f"WHERE queue = ? AND leased_until < ? AND worker IN ({marks})",
-            (self._queue, now, *workers),
+            "SELECT number, attempt FROM lionpride_lease l WHERE queue = ? AND "
+            f"leased_until < ? AND {HELD_UNTIL} < ? AND worker IN ({marks})",
+            (self._queue, now, now, *workers),
         )
         return list(rows)
 

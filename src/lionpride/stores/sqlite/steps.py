@@ -338,13 +338,20 @@ class Sweep:
 
 @dataclass(slots=True)
 class Enlist:
-    """Note the process behind a worker, so that others can tell whether it is dead.
+    """Register a worker and its process, so that other workers can tell whether it is dead.
 
-    Those that are, are forgotten: they may have held nothing, so that no sweep met them.
+    Dead workers are removed: they may have had no lease, so that no reap met them.
+
+    Attributes:
+        worker: Its name.
+        now: The time.
+        until: The time until which its leases hold.
+        about: Its description, as JSON.
     """
 
     worker: str
     now: float
+    until: float
     about: str | None = None
 
     def __call__(self, rows: Rows) -> None:
@@ -352,7 +359,8 @@ class Enlist:
             if is_dead(*process):
                 rows.lapse(worker)
         rows.published.clear_orphans()
-        rows.enlist(self.worker, this_process(), platform.node(), self.now, self.about)
+        process, machine = this_process(), platform.node()
+        rows.enlist(self.worker, process, machine, self.now, self.until, self.about)
 
 
 @dataclass(slots=True)

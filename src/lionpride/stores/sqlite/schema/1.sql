@@ -77,7 +77,7 @@ CREATE TABLE lionpride_lease (
     attempts         TEXT,
     expires          REAL,
     worker           TEXT    NOT NULL,
-    leased_until     REAL    NOT NULL,
+    leased_until     REAL    NOT NULL,  -- or until leases_until of its worker, if that is later
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     reserved         TEXT,              -- what it reserves of limits, by account, as JSON
     spends           INTEGER NOT NULL DEFAULT 0,  -- changes of its costs, each made once
@@ -132,6 +132,7 @@ CREATE TABLE lionpride_worker (
     process_start TEXT    NOT NULL,  -- when the process began: process ids are reused
     started_at    REAL    NOT NULL,
     heartbeat_at  REAL    NOT NULL,
+    leases_until  REAL    NOT NULL,  -- all its leases hold until this time, or for longer
     description   TEXT               -- slots, limits and more, as JSON
 ) STRICT, WITHOUT ROWID;
 
