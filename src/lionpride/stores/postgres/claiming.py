@@ -58,20 +58,6 @@ WITH gate AS MATERIALIZED (
 _OPEN: Final = "(SELECT paused_until <= now AND coalesce(due > now, true) FROM gate)"
 _IN_TIME: Final = "(r.expires IS NULL OR r.expires > (SELECT now FROM gate))"
 
-_NEWER: Final = 1_000
-"""Transactions that may have begun since a claim did, while it is under way."""
-
-# Others hold the rows that they are about to take. SKIP LOCKED finds that out by asking for the
-# lock; to look at who wrote the row last is ten times as quick, and leaves few for it to find out:
-# somebody whose transaction was under way when the statement began, or has begun since. (Where
-# several outsiders shared a lock, `xmax` is no transaction's number. So not any that is newer is
-# believed in: one that by chance is in this span makes the row wait for as many transactions.)
-_BEGUN: Final = "age(pg_snapshot_xmax(pg_current_snapshot())::xid)"
-_FREE: Final = f"""(r.xmax = '0'::xid OR (
-    age(r.xmax) NOT BETWEEN (SELECT {_BEGUN} - {_NEWER}) AND (SELECT {_BEGUN})
-    AND r.xmax <> ALL (ARRAY(SELECT one::xid FROM pg_snapshot_xip(pg_current_snapshot()) one))
-))"""
-
 _MATURE: Final = """
 UPDATE {ready} SET due = 0 WHERE queue = $2 AND due > 0 AND due <= (SELECT {now})
 """
@@ -229,7 +215,7 @@ def wait_of(gate: Gate, taken: int, n: int) -> float | None:
 @lru_cache(maxsize=16)
 def statement(until: bool, skip: bool, denied: bool, missing: bool) -> str:
     """Return the claim with these conditions."""
-    place, where = _USUAL + 1, ["r.queue = $2", _IN_TIME, _FREE]
+    place, where = _USUAL + 1, ["r.queue = $2", _IN_TIME]
     if until:
         where.append(f"r.number <= ${place}")
         place += 1
