@@ -256,3 +256,21 @@ async def test_an_event_passes_through_all_its_lives(store: Store, clock: Clock)
     assert (job.status, job.execution.attempt) == (S.COMPLETED, 7)
     assert await store.prune([S.COMPLETED]) == [job]
     assert await pages(store) == []
+
+
+async def test_a_prune_follows_the_order_of_the_ends_though_the_clock_stands_still(
+    store: Store,
+) -> None:
+    """The clock of these tests does not move: only the order of the calls tells."""
+    jobs = await put(store, 1.0, 2.0, 3.0, 4.0, 5.0)
+    claims = {one[0].id: one for one in await claim(store, 3, start=True)}
+    ended = [jobs[4], jobs[2], jobs[0], jobs[3], jobs[1]]
+    cancelled = ENDINGS[S.CANCELLED]
+    await store.cancel([jobs[4]])
+    await store.settle([(*claims[job.id], cancelled) for job in (jobs[2], jobs[0])])
+    await store.cancel([jobs[3]])
+    await store.settle([(*claims[jobs[1].id], cancelled)])
+    pruned = []
+    for _ in ended:
+        pruned += await store.prune([S.CANCELLED], limit=1)
+    assert pruned == ended

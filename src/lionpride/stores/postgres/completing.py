@@ -56,7 +56,7 @@ async def complete(db: Db, ended: Sequence[Ended]) -> list[bool]:
         [one[3] for one in given],
         _once([one[4] for one in given]),
     )
-    gone = await db.value(_COMPLETE, db.ending, db.queue, db.shard, *columns) or ()
+    gone = await db.value(_COMPLETE, db.ending(len(given)), db.queue, db.shard, *columns) or ()
     if len(gone) == len(ended):
         return [True] * len(ended)
     applied = set(gone)

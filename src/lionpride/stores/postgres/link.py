@@ -65,10 +65,9 @@ class Db:
         """The time for a statement, None for the server's own."""
         return self._link.now()
 
-    @property
-    def ending(self) -> float | None:
-        """The time for an ending, later than any before; None for the server's own."""
-        return self._link.ending()
+    def ending(self, n: int) -> float | None:
+        """See ``Link.ending``."""
+        return self._link.ending(n)
 
     @property
     def queue(self) -> int:
@@ -204,7 +203,6 @@ class Link:
         self._where = where
         self._patience = patience
         self._clock = clock
-        self._last = 0.0
         self._keeps = keeps
         self._kept: Connection | None = None
 
@@ -212,12 +210,17 @@ class Link:
         """The time for a statement; None for the server's own."""
         return None if self._clock is None else self._clock()
 
-    def ending(self) -> float | None:
-        """The time for an ending: each is later than the one before."""
+    def ending(self, n: int) -> float | None:
+        """Return a time for ``n`` events that finish now; None for the server's own clock.
+
+        The statement adds a microsecond for each event. So no two events finish at the same time
+        by a clock that stands still.
+        """
         if self._clock is None:
             return None
-        self._last = max(self._clock(), self._last + 1e-6)
-        return self._last
+        first = max(self._clock(), self.pool.last_ending)
+        self.pool.last_ending = first + n * 1e-6
+        return first
 
     async def run(
         self,

@@ -125,6 +125,7 @@ class Pool:
 
     Attributes:
         kept: Those that somebody wants to have again; others get them too, but last of all.
+        last_ending: The last time at which an event finished, by a given clock.
         told: When it was last said that the server cannot be had, by ``monotonic``.
     """
 
@@ -137,6 +138,7 @@ class Pool:
         self._generation = 0
         self._opened: dict[Connection, int] = {}  # and the generation in which each was opened
         self.told = float("-inf")
+        self.last_ending = 0.0
         self.kept: set[Connection] = set()
         self._free: list[Connection] = []
         self._count = 0

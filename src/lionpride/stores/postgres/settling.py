@@ -20,8 +20,8 @@ _SETTLE: Final = """
 WITH gone AS (
     DELETE FROM {lease} l USING unnest(
         $4::bigint[], $5::int[], $6::text[], $7::float8[], $8::float8[], $9::int[], $10::int[],
-        $11::int[], $12::float8[], $13::int[], $14::text[], $15::text[], $16::float8[]
-    ) WITH ORDINALITY AS given (
+        $11::int[], $12::float8[], $13::int[], $14::text[], $15::text[], $16::float8[], $17::int[]
+    ) AS given (
         number, attempt, status, due, priority, failures, denials, interruptions,
         duration, retryable, result, attempts, expires, place
     )
@@ -104,10 +104,10 @@ async def _cancel(db: Db, settlings: Sequence[Settling], left: Sequence[int]) ->
 async def _settle(db: Db, settlings: Sequence[Settling]) -> list[int]:
     """The numbers of those whose claim held."""
     rows = []
-    for number, attempt, status, due, _, priority, state in settlings:
+    for place, (number, attempt, status, due, _, priority, state) in enumerate(settlings, 1):
         assert state is not None, "who has no claim settles nothing"
-        rows.append((number, attempt, status, due, priority, *state[1:]))
+        rows.append((number, attempt, status, due, priority, *state[1:], place))
     rows.sort(key=lambda row: row[0])
-    bound = zip(*rows, strict=True)
-    gone: list[int] | None = await db.value(_SETTLE, db.ending, db.queue, db.shard, *bound)
+    time, bound = db.ending(len(rows)), zip(*rows, strict=True)
+    gone: list[int] | None = await db.value(_SETTLE, time, db.queue, db.shard, *bound)
     return gone or []

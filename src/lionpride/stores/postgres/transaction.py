@@ -141,7 +141,7 @@ class PostgresTransaction:
     async def insert_finished(self, rows: Sequence[FinishedRow]) -> None:
         if rows:
             numbers, statuses, states, times = zip(*rows, strict=True)
-            where = self._db.ending, self.queue, numbers, statuses, times
+            where = self._db.ending(len(rows)), self.queue, numbers, statuses, times
             columns = list(zip(*states, strict=True))[:-1]
             await self._db.run(_INSERT_FINISHED, *where, *columns)
             for status in statuses:

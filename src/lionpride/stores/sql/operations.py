@@ -89,9 +89,11 @@ async def cancel(tx: Transaction, numbers: Sequence[int]) -> dict[int, Cancelled
     """
     await _lock(tx, numbers)
     results: dict[int, Cancelled] = {}
+    order = {number: at for at, number in enumerate(reversed(numbers))}
     for left in _looks(numbers, results):
         ending = cancelled_while_waiting()
         ready = await tx.delete_ready(left)
+        ready.sort(key=lambda row: -order[row.number])  # they finish in the order of the request
         await tx.insert_finished(
             [FinishedRow(r.number, _CANCELLED, packed_ending(ending, r.state)) for r in ready]
         )
