@@ -38,7 +38,7 @@ OF_PRIORITY_QUEUE = Bar(0.5, floor=0.45)
 THAN_AIOJOBS = Bar(1.0)
 THAN_ORIGINAL = Bar(60.0)
 LATENCY_OF_PRIORITY_QUEUE = at_most(1.5)
-TRANSITION_GROWTH = at_most(1.5)
+TRANSITION_GROWTH = {"arrival": at_most(1.5), "random": at_most(2.2)}
 
 OF_RAW_SQLITE = Bar(0.6)
 THAN_HUEY = Bar(10.0)

@@ -115,11 +115,12 @@ def report(run: Run) -> Section:
             str(n): partial(measure, "growth_memory", {"pending": n, "order": order}) for n in sizes
         }
         answers = alternate(f"growth in memory, {words}", questions, min(run.rounds, 3))
-        add_figures(section, answers, words, sizes)
+        add_figures(section, answers, order, sizes)
     return section
 
 
-def add_figures(section: Section, answers: Answers, words: str, sizes: tuple[int, int]) -> None:
+def add_figures(section: Section, answers: Answers, order: str, sizes: tuple[int, int]) -> None:
+    words = ORDERS[order]
     small, large = (str(n) for n in sizes)
     for key, step in STEPS.items():
         for n in sizes:
@@ -130,4 +131,4 @@ def add_figures(section: Section, answers: Answers, words: str, sizes: tuple[int
                 section.rows.append(absent(f"{step}, {words}", answers.failures[str(n)], n))
     if small in answers and large in answers:
         ratio = answers.samples(large, "ours").least / answers.samples(small, "ours").least
-        section.rows.append(held(f"    {words}", ratio, bars.TRANSITION_GROWTH, sizes[1]))
+        section.rows.append(held(f"    {words}", ratio, bars.TRANSITION_GROWTH[order], sizes[1]))

@@ -67,20 +67,3 @@ def test_the_sorted_may_be_taken_by_hand_up_to_where_the_far_ones_begin() -> Non
             taken.append(order.run.popleft())
         taken.append(order.pop())
     assert [n for n in taken if n is not None] == sorted(range(1_000), key=priorities.__getitem__)
-
-
-@pytest.mark.parametrize(
-    ("count", "step", "told"), [(1_000, 7, False), (20_000, 7, True), (20_000, 1, False)]
-)
-def test_what_follows_is_told_of_in_advance_where_there_is_much_and_it_lies_apart(
-    count: int, step: int, told: bool
-) -> None:
-    ahead: list[int] = []
-    numbers = [number * step % count for number in range(count)]  # 7 has no part in 20,000
-    order = Order([(float(at), number) for at, number in enumerate(numbers)], ahead=ahead.extend)
-    taken = []
-    for _ in range(500):
-        taken.append(order.pop())
-        assert not told or len(taken) <= 128 or taken[-1] in ahead
-    assert taken == numbers[:500]
-    assert bool(ahead) is told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, MutableSequence
+from collections.abc import Iterable, MutableSequence
 from heapq import heappop, heappush
 from typing import TypeAlias
 
@@ -15,11 +15,6 @@ _FEW = 4
 
 _AT_ONCE = 128
 """As many numbers of the far ones follow the run when that has come to its end."""
-
-_MANY = 2**14
-"""With as many far numbers, those that follow the run are told of before they are taken."""
-
-Ahead: TypeAlias = Callable[[list[int]], object]
 
 Part: TypeAlias = tuple[list[int], MutableSequence[float]]
 """Numbers and the priority of each. The priorities lie side by side in an array: where there are
@@ -38,9 +33,6 @@ class Order:
 
     Args:
         entries: What is in it to begin with.
-        ahead: Is told which numbers will come next, if there are many and they are not one after
-            another: their events lie all over the memory, and it is quicker to fetch some
-            together than one by one.
 
     Attributes:
         new: Numbers that are neither in the run nor in the heap yet.
@@ -52,12 +44,9 @@ class Order:
         heap: What is beside them: pairs of priority and number.
     """
 
-    __slots__ = ("_ahead", "_run_at", "far", "heap", "new", "new_at", "run")
+    __slots__ = ("_run_at", "far", "heap", "new", "new_at", "run")
 
-    def __init__(
-        self, entries: Iterable[tuple[float, int]] = (), *, ahead: Ahead | None = None
-    ) -> None:
-        self._ahead = ahead
+    def __init__(self, entries: Iterable[tuple[float, int]] = ()) -> None:
         self.new: list[int] = []
         self.new_at: list[float] = []
         self.run: deque[int] = deque()
@@ -115,9 +104,6 @@ class Order:
     def _draw(self) -> None:
         """Have a part of the far ones for a run."""
         numbers, self._run_at = self.far.popleft()
-        many = len(self.far) * _AT_ONCE > _MANY
-        if self._ahead is not None and many and abs(numbers[-1] - numbers[0]) >= len(numbers):
-            self._ahead(numbers)
         self.run.extend(numbers)
 
     def _arrange(self) -> None:

@@ -7,11 +7,8 @@ mostly leftovers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from functools import partial
-from gc import get_referents
+from collections.abc import Callable, Container, Iterable, Iterator
 from heapq import heapify, heappop, heappush
-from operator import itemgetter
 
 from ..model.execution import Execution
 from ..model.work import Work
@@ -57,7 +54,7 @@ class Waiting:
         self._pending = pending
         self._held = held
         self._clock = clock
-        self.ready = Order(ahead=partial(_fetch, pending))
+        self.ready = Order()
         self.on_refill: list[Callable[[], None]] = []
         self._later: list[tuple[float, int]] = []  # a heap of (due, number)
         self._expiring: list[tuple[float, int]] = []  # a heap of (expires, number)
@@ -263,16 +260,3 @@ class Waiting:
         if self._denials > most:
             self._denied.refill(map(self._entry, filter(self._is_denied, self._pending)))
             self._denials = 0
-
-
-def _fetch(pending: Mapping[int, Work], numbers: list[int]) -> None:
-    """Have the events of these numbers, and their dicts, in the processor's caches.
-
-    It looks at each and does nothing with it, in as few instructions as Python has for that: so
-    the waits for memory overlap. Attributes would be read one wait after the other.
-    """
-    try:
-        events = itemgetter(*numbers)(pending)
-    except KeyError:  # some have stopped waiting by hand
-        events = [*map(pending.get, numbers)]
-    get_referents(*events)
