@@ -28,7 +28,7 @@ async def test_the_order_of_the_endings_is_kept_however_late_one_looks() -> None
     assert not len(endings)
 
 
-async def test_wake_ends_a_wait_for_nothing_and_close_takes_off_the_bells() -> None:
+async def test_wake_ends_a_wait_for_nothing_and_close_removes_the_listeners() -> None:
     executor = desk()
     endings = Endings(executor.store)
     awaited = endings.add(await executor.append(Job()))

@@ -85,7 +85,7 @@ async def test_who_gives_up_leaves_nothing_and_holds_up_nobody() -> None:
     assert (await third).label == "third"
     assert labels(executor.states.items) == ["third"]
     assert isinstance(executor.store, MemoryStore)
-    assert not executor.store._bells.any()
+    assert not executor.store._listeners.any_hint()
 
 
 @pytest.mark.virtual
@@ -103,7 +103,7 @@ async def test_who_gives_up_in_the_turn_in_which_there_is_room_takes_none() -> N
     third.cancel()
     await asyncio.wait([third])
     assert isinstance(executor.store, MemoryStore)
-    assert not executor.store._bells.any(), "the last who waited was cancelled"
+    assert not executor.store._listeners.any_hint(), "the last who waited was cancelled"
     await executor.remove(second.result())
     await executor.append(Job(), wait=True)
 
@@ -201,7 +201,7 @@ async def test_whoever_comes_and_goes_all_who_stay_get_in_in_their_order(seed: i
     given = [task.result() for task in tasks if not task.cancelled()]
     came = [job for each in given for job in (each if isinstance(each, list) else [each])]
     assert [job for job in taken if job in came] == came
-    assert not store._bells.any()
+    assert not store._listeners.any_hint()
 
 
 @pytest.mark.virtual

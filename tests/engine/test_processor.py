@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -32,6 +31,7 @@ from lionpride.errors import (
     QueueFullError,
     ValidationError,
 )
+from lionpride.stores.listeners import Listener, Signal, Unsubscribe
 from lionpride.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.virtual
@@ -185,26 +185,26 @@ async def test_dequeue_that_is_given_up_takes_nothing() -> None:
     assert processor.pile[0].status is EventStatus.COMPLETED  # type: ignore[index]
 
 
-async def test_dequeue_that_is_given_up_leaves_no_bell() -> None:
-    class Belled(MemoryStore):
-        def __init__(self) -> None:
-            super().__init__()
-            self.hung: list[Any] = []
+async def test_dequeue_that_is_cancelled_leaves_no_listener() -> None:
+    class Counting(MemoryStore):
+        listening = 0
 
-        def on_ready(self, bell: Callable[[], None]) -> None:
-            self.hung.append(bell)
-            super().on_ready(bell)
+        def subscribe(self, signal: Signal, listener: Listener, **how: Any) -> Unsubscribe:
+            remove = super().subscribe(signal, listener, **how)
+            self.listening += signal is Signal.READY
 
-        def off(self, bell: Callable[[], None]) -> None:
-            self.hung.remove(bell)
-            super().off(bell)
+            def unsubscribe() -> None:
+                self.listening -= signal is Signal.READY
+                remove()
 
-    store = Belled()
+            return unsubscribe
+
+    store = Counting()
     executor = desk(store=store)
     await executor.start()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(worker(executor).dequeue(), 1)
-    assert store.hung == []
+    assert store.listening == 0
 
 
 async def test_dequeue_waits_out_a_denial() -> None:

@@ -117,7 +117,7 @@ async def test_who_stops_early_leaves_no_bell() -> None:
         with suppress(asyncio.CancelledError):
             await waiting
     assert isinstance(executor.store, MemoryStore)
-    assert not executor.store._bells.any()
+    assert not executor.store._listeners.any_hint()
 
 
 @pytest.mark.virtual

@@ -456,7 +456,7 @@ async def test_who_leaves_leaves_nothing_behind() -> None:
     with suppress(asyncio.CancelledError):
         await reading
     assert isinstance(executor.store, MemoryStore)
-    assert not executor.store._bells.any()
+    assert not executor.store._listeners.any_hint()
     assert ENTRY not in event.__dict__
     await executor.forward()
     assert await all_of(executor, event) == ["a"]

@@ -20,6 +20,7 @@ from lionpride.model.execution import TERMINAL
 from lionpride.model.work import Work
 from lionpride.rules.window import Window
 from lionpride.stores.contract import Entry, Settled, Settlement, Store
+from lionpride.stores.listeners import Listener, Signal, Unsubscribe
 from lionpride.testing import VirtualLoop
 
 ENOUGH = 60
@@ -116,11 +117,13 @@ class PriorityForgotten(Wrapped):
         return await self.inner.append([(event, 0.0) for event, _ in entries], **how)
 
 
-class BellsAreMute(Wrapped):
-    """Who waits for something to come is not told."""
+class NotNotified(Wrapped):
+    """A worker that waits for an event is not notified."""
 
-    def on_ready(self, bell: Callable[[], None]) -> None:
-        """It does not ring."""
+    def subscribe(self, signal: Signal, listener: Listener, **how: Any) -> Unsubscribe:
+        if signal is Signal.READY:
+            return lambda: None
+        return self.inner.subscribe(signal, listener, **how)
 
 
 class InterruptedIsLost(Wrapped):
@@ -181,7 +184,7 @@ class LosesTheFirst(PlainExecutor):
 
 STORE_FAULTS: list[type[Wrapped]] = [
     PriorityForgotten,
-    BellsAreMute,
+    NotNotified,
     InterruptedIsLost,
     mutants.IgnoresUntil,
     mutants.WaitsOutDenials,

@@ -26,7 +26,7 @@ from stores.asking import (
 )
 from stores.makers import Job
 
-from lionpride.errors import ExistsError, QueueFullError
+from lionpride.errors import ExistsError, NotFoundError, QueueFullError
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import (
     RELEASED,
@@ -34,6 +34,7 @@ from lionpride.rules.lifecycle import (
     after_denial,
 )
 from lionpride.stores.contract import Store
+from lionpride.stores.listeners import Signal
 
 S = EventStatus
 Make = Callable[[], Store]
@@ -279,7 +280,7 @@ async def appended(store: Store) -> None:
 
 
 @pytest.mark.parametrize("step", [released, denied, requeued, loaded, appended])
-async def test_a_claim_may_find_something_so_on_ready_rings_once(
+async def test_a_claim_may_find_something_so_ready_is_signalled(
     store: Store, step: Callable[[Store], Awaitable[None]]
 ) -> None:
     if step in (released, denied, requeued):
@@ -290,7 +291,7 @@ async def test_a_claim_may_find_something_so_on_ready_rings_once(
         bell.set()
         count.append(1)
 
-    store.on_ready(ring)
+    store.subscribe(Signal.READY, ring, once=True)
     await step(store)
     await rings(bell)
     await put(store, 1.0)
@@ -314,7 +315,7 @@ async def removed(store: Store) -> None:
 
 
 @pytest.mark.parametrize("step", [completed, aborted, cancelled, removed])
-async def test_nothing_is_pending_or_claimed_so_on_idle_rings_once(
+async def test_nothing_is_pending_or_claimed_so_idle_is_signalled(
     store: Store, step: Callable[[Store], Awaitable[None]]
 ) -> None:
     await put(store, 1.0)
@@ -324,7 +325,7 @@ async def test_nothing_is_pending_or_claimed_so_on_idle_rings_once(
         bell.set()
         count.append(1)
 
-    store.on_idle(ring)
+    store.subscribe(Signal.IDLE, ring, once=True)
     await step(store)
     await rings(bell)
     await put(store, 1.0)
@@ -337,12 +338,12 @@ async def started(store: Store) -> None:
 
 
 @pytest.mark.parametrize("step", [started, aborted, cancelled, removed])
-async def test_fewer_may_wait_so_on_room_rings_once(
+async def test_fewer_may_be_pending_so_capacity_is_signalled(
     store: Store, step: Callable[[Store], Awaitable[None]]
 ) -> None:
     await put(store, 1.0)
     count: list[str] = []
-    store.on_room(lambda: count.append("room"))
+    store.subscribe(Signal.CAPACITY, lambda: count.append("room"), once=True)
     await put(store, 1.0)
     assert not count
     await step(store)
@@ -358,31 +359,63 @@ async def test_a_batch_that_has_no_room_says_how_much_there_is(store: Store) -> 
     assert raised.value.details == {"queue_size": 1, "max_size": 2, "events": 2}
 
 
-async def test_who_waits_for_idleness_is_asked_to_look_again(store: Store) -> None:
+async def test_a_worker_that_stops_signals_idle(store: Store) -> None:
     await put(store, 1.0)
+    store.enlist("worker", lambda event: None)
     count: list[str] = []
-    store.on_idle(lambda: count.append("a"))
-    store.on_idle(lambda: count.append("b"))
-    store.ring_idle()
-    store.ring_idle()
+    store.subscribe(Signal.IDLE, lambda: count.append("a"), once=True)
+    store.subscribe(Signal.IDLE, lambda: count.append("b"), once=True)
+    store.discharge("worker")
+    store.discharge("worker")
     assert count == ["a", "b"], "once each, though an event is pending"
 
 
-async def test_a_bell_that_is_taken_off_does_not_ring(store: Store) -> None:
+@pytest.mark.parametrize("once", [True, False])
+async def test_a_listener_is_not_called_after_it_was_removed(store: Store, once: bool) -> None:
     count: list[str] = []
-
-    def taken() -> None:
-        count.append("taken")
-
-    store.off(taken)  # it does not hang yet
-    store.on_ready(taken)
-    store.on_ready(lambda: count.append("ready"))
-    store.on_idle(taken)
-    store.on_idle(lambda: count.append("idle"))
-    store.off(taken)
+    (job,) = await put(store, 1.0)
+    removals = [
+        store.subscribe(signal, lambda: count.append("removed"), event=event, once=once)
+        for signal, event in (
+            (Signal.READY, None),
+            (Signal.IDLE, None),
+            (Signal.CAPACITY, None),
+            (Signal.FINISHED, job),
+        )
+    ]
+    store.subscribe(Signal.READY, lambda: count.append("ready"), once=True)
+    store.subscribe(Signal.IDLE, lambda: count.append("idle"), once=True)
+    for remove in (*removals, *removals):
+        remove()
     await put(store, 1.0)
     await completed(store)
+    await completed(store)
     assert count == ["ready", "idle"]
+
+
+async def test_a_listener_that_stays_is_called_each_time(store: Store) -> None:
+    said = dict[Signal, int]()
+    jobs = await put(store, 1.0, 1.0, 1.0)
+
+    def note(signal: Signal) -> Callable[[], None]:
+        return lambda: said.update({signal: said.get(signal, 0) + 1})
+
+    for signal in (Signal.READY, Signal.IDLE, Signal.CAPACITY):
+        store.subscribe(signal, note(signal))
+    store.subscribe(Signal.FINISHED, note(Signal.FINISHED), event=jobs[0])
+    for _ in range(3):
+        await completed(store)
+        await put(store, 1.0)
+        await completed(store)
+    assert said[Signal.FINISHED] == 1
+    assert said[Signal.READY] >= 3
+    assert said[Signal.CAPACITY] >= 3
+    assert said[Signal.IDLE] >= 1
+
+
+async def test_an_event_that_is_not_here_has_no_listeners(store: Store) -> None:
+    with pytest.raises(NotFoundError):
+        store.subscribe(Signal.FINISHED, lambda: None, event=Job())
 
 
 async def test_a_store_may_be_closed_twice(store: Store) -> None:

@@ -36,6 +36,7 @@ from lionpride.rules.lifecycle import (
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.contract import Cancelled, Claim, Settled, Store
+from lionpride.stores.listeners import Signal
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.terms import Terms
 
@@ -222,7 +223,7 @@ async def test_a_lapsed_lease_of_this_process_ends_the_event_too(
     await store.cancel([job])
     clock.advance(6.0)
     heard: list[Any] = []
-    store.on_ended(job, lambda: heard.append(job))
+    store.subscribe(Signal.FINISHED, lambda: heard.append(job), event=job, once=True)
     assert await store.sweep() == 1
     assert heard, "a caller that waits for the result is told"
     assert job.status is S.CANCELLED
@@ -273,8 +274,8 @@ async def test_the_request_ends_with_its_claim_whatever_came_of_it(store: Store)
 async def test_a_caller_that_waits_for_the_result_is_told(store: Store) -> None:
     one = await claimed_and_cancelled(store)
     heard: list[str] = []
-    store.on_ended(one[0], lambda: heard.append("ended"))
-    store.on_idle(lambda: heard.append("idle"))
+    store.subscribe(Signal.FINISHED, lambda: heard.append("ended"), event=one[0], once=True)
+    store.subscribe(Signal.IDLE, lambda: heard.append("idle"), once=True)
     await settle(store, one, BACK["retry"])
     assert sorted(heard) == ["ended", "idle"]
 

@@ -15,6 +15,7 @@ from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.contract import Settled, Store
+from lionpride.stores.listeners import Signal
 from lionpride.stores.memory import MemoryStore
 
 S = EventStatus
@@ -106,7 +107,7 @@ async def test_a_process_does_not_start_again_what_it_still_runs(
     assert claims == [(beside, 1)], "the first event is running here"
     assert job.execution.attempt == 1, "the number that it was started with"
     heard: list[str] = []
-    store.on_ready(lambda: heard.append("ready"))
+    store.subscribe(Signal.READY, lambda: heard.append("ready"), once=True)
     assert await settle(store, one, DONE) is Settled.FENCED
     assert heard, "the worker looks again"
     ((again, attempt),) = await claim(store, 2, start=True, limits=limits)

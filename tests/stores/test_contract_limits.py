@@ -19,6 +19,7 @@ from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.rules.meters import refusal_of
 from lionpride.stores.contract import Claim, Immediate, Settled, Store
+from lionpride.stores.listeners import Signal
 
 S = EventStatus
 
@@ -342,7 +343,7 @@ async def test_a_change_holds_for_what_starts_from_then_on_and_rings(store: Stor
     await calls(store, 90, 90)
     await claim(store, limits)
     assert await claim(store, limits) == []
-    store.on_ready(lambda: rung.append(1))
+    store.subscribe(Signal.READY, lambda: rung.append(1), once=True)
     limits["tokens"].amount = 180
     assert rung
     assert amounts(await claim(store, limits)) == [90]

@@ -19,6 +19,7 @@ from lionpride.errors import ValidationError
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion, after_unstorable
 from lionpride.stores.contract import Claim, Prompt, Settled, Store
+from lionpride.stores.listeners import Signal
 from lionpride.stores.sql.sizes import pieces_of
 from lionpride.stores.terms import Terms
 
@@ -79,7 +80,7 @@ async def test_a_response_that_is_handed_over_and_too_large_fails_its_own_event(
 ) -> None:
     assert isinstance(store, Prompt)
     heard: asyncio.Queue[Any] = asyncio.Queue()
-    store.on_expired(lambda event, before: heard.put_nowait((event, before)))
+    store.subscribe(Signal.EXPIRED, lambda event, before: heard.put_nowait((event, before)))
     one, other = await claimed(store, "one", "other")
     store.complete_soon(*one, LARGE, 0.1)
     store.complete_soon(*other, FITS, 0.1)

@@ -33,6 +33,7 @@ from lionpride.rules.lifecycle import (
 )
 from lionpride.stores.contract import Cancelled, Settled, Store
 from lionpride.stores.leased import Leased
+from lionpride.stores.listeners import Signal
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -140,7 +141,7 @@ async def test_an_append_of_what_is_due_later_rings_so_that_who_sleeps_looks_aga
     store: Store, clock: Clock
 ) -> None:
     bell = asyncio.Event()
-    store.on_ready(bell.set)
+    store.subscribe(Signal.READY, bell.set, once=True)
     await put_on(store, Terms(due=clock.now + 5.0))
     async with asyncio.timeout(10):
         await bell.wait()
@@ -290,7 +291,7 @@ async def test_a_claim_whose_answer_came_too_late_is_not_to_be_started(
 
 async def test_expire_ends_it_without_a_claim_and_says_how_many(store: Store, clock: Clock) -> None:
     heard: list[Any] = []
-    store.on_expired(lambda event, _: heard.append(event))
+    store.subscribe(Signal.EXPIRED, lambda event, _: heard.append(event))
     jobs = [await put_on(store, Terms(expires=clock.now + n)) for n in (1.0, 2.0, 9.0)]
     assert await store.expire() == 0
     clock.advance(2.0)
@@ -317,7 +318,7 @@ async def test_very_many_may_expire_at_one_instant(store: Store, clock: Clock) -
     await store.append([(job, 1.0) for job in jobs], terms=Terms(expires=clock.now + 1.0))
     (other,) = await put(store, 2.0)
     heard: list[Any] = []
-    store.on_expired(lambda event, _: heard.append(event))
+    store.subscribe(Signal.EXPIRED, lambda event, _: heard.append(event))
     clock.advance(1.0)
     assert await claim(store, 3) == [(other, 1)], "none of them is in its way"
     await store.expire()
@@ -407,9 +408,9 @@ async def test_what_expires_rings_for_who_waits_for_its_end_for_idleness_and_for
 ) -> None:
     job = await put_on(store, Terms(expires=clock.now + 1.0))
     rung: list[str] = []
-    store.on_ended(job, lambda: rung.append("ended"))
-    store.on_idle(lambda: rung.append("idle"))
-    store.on_room(lambda: rung.append("room"))
+    store.subscribe(Signal.FINISHED, lambda: rung.append("ended"), event=job, once=True)
+    store.subscribe(Signal.IDLE, lambda: rung.append("idle"), once=True)
+    store.subscribe(Signal.CAPACITY, lambda: rung.append("room"), once=True)
     clock.advance(1.0)
     await store.expire()
     assert sorted(rung) == ["ended", "idle", "room"]

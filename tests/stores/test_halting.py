@@ -14,6 +14,7 @@ from lionpride.errors import RateLimited
 from lionpride.rules.lifecycle import after_error
 from lionpride.stores.contract import Store
 from lionpride.stores.halting import FOR_EVER, Halting
+from lionpride.stores.listeners import Signal
 from lionpride.stores.open import open_store
 
 
@@ -29,7 +30,7 @@ async def test_nothing_is_claimed_while_it_is_halted(store: Store, clock: Clock)
     jobs += await put(store, 0.0)
     assert await claim(store, 9, start=True) == []
     bell = asyncio.Event()
-    store.on_ready(bell.set)
+    store.subscribe(Signal.READY, bell.set, once=True)
     await store.halt(0.0)
     async with asyncio.timeout(10):
         await bell.wait()

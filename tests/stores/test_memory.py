@@ -16,6 +16,7 @@ from lionpride.errors import OperationError
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.rules.lifecycle import RELEASED, Completion, Ending, after_denial
 from lionpride.stores.contract import Immediate, Settled, Store
+from lionpride.stores.listeners import Signal
 from lionpride.stores.memory import MemoryStore
 
 S = EventStatus
@@ -69,7 +70,7 @@ async def test_append_now_takes_what_is_certainly_new(memory: MemoryStore) -> No
     assert (await record(memory, first)).priority == 2.0
 
 
-async def test_a_bell_that_stays_rings_for_the_first_that_no_claim_has_looked_at(
+async def test_a_ready_listener_is_called_once_between_two_claims(
     memory: MemoryStore,
 ) -> None:
     rung = list[int]()
@@ -77,7 +78,7 @@ async def test_a_bell_that_stays_rings_for_the_first_that_no_claim_has_looked_at
     def bell() -> None:
         rung.append(len(memory.states.lane(S.PENDING)))
 
-    memory.on_new(bell)
+    unsubscribe = memory.subscribe(Signal.READY, bell)
     for priority in (2.0, 1.0):
         assert memory.append_now(Job(), priority)
     assert rung == [1]
@@ -92,7 +93,7 @@ async def test_a_bell_that_stays_rings_for_the_first_that_no_claim_has_looked_at
     assert memory.append_all_now([Job(), Job()], [1.0, 1.0])
     await memory.append([(Job(), 1.0)])
     assert rung == [1, 2, 1, 3, 4]
-    memory.off(bell)
+    unsubscribe()
     await memory.append([(Job(), 1.0)])
     assert len(rung) == 5
 
@@ -184,11 +185,15 @@ async def test_next_now_is_complete_now_and_claim_now(seed: int, clock: Clock) -
             for store in (one, two):
                 assert store.append_now(Job(label=f"job {n}"), priority)
         if chance.random() < 0.2:
-            one.on_room(lambda: rung[0].append("room"))
-            two.on_room(lambda: rung[1].append("room"))
+            one.subscribe(Signal.CAPACITY, lambda: rung[0].append("room"), once=True)
+            two.subscribe(Signal.CAPACITY, lambda: rung[1].append("room"), once=True)
         if mine and chance.random() < 0.2:
-            one.on_ended(mine[-1][0], lambda: rung[0].append("ended"))
-            two.on_ended(theirs[-1][0], lambda: rung[1].append("ended"))
+            one.subscribe(
+                Signal.FINISHED, lambda: rung[0].append("ended"), event=mine[-1][0], once=True
+            )
+            two.subscribe(
+                Signal.FINISHED, lambda: rung[1].append("ended"), event=theirs[-1][0], once=True
+            )
         if mine and chance.random() < 0.3:
             delay = chance.choice((None, 1.0))
             for store, claims in ((one, mine), (two, theirs)):

@@ -12,6 +12,7 @@ from ..model.execution import EventStatus
 from ..model.pile import Pile
 from ..rules.lifecycle import RELEASED
 from ..stores.clock import capped
+from ..stores.listeners import Signal
 from ..stores.states import Events
 from .event import Event
 from .settings import checked_priority
@@ -81,10 +82,10 @@ class Alone(ABC):
                 assert isinstance(event, Event)
                 return event
             ready = asyncio.Event()
-            shop.store.on_ready(ready.set)
+            unsubscribe = shop.store.subscribe(Signal.READY, ready.set, once=True)
             try:
                 await asyncio.wait_for(ready.wait(), None if wait is None else capped(wait))
             except TimeoutError:
                 continue
             finally:
-                shop.store.off(ready.set)
+                unsubscribe()

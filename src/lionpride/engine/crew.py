@@ -28,7 +28,7 @@ from ..rules.lifecycle import (
     after_interruption,
 )
 from ..stores.contract import Claim, Started
-from ..stores.failing import Failing
+from ..stores.listeners import Signal, Unsubscribe
 from .attempt import INSISTENCE, SLICE
 from .event import Event, explain, left_behind, perform, runs_in_thread
 from .exchange import Exchange
@@ -68,8 +68,8 @@ class Crew(Exchange):
         self._cancels = 0 if self._boss is None else self._boss.cancelling()
         self._more = True  # a claim may find something at once
         self._turn = 0.0
-        self._armed = False  # the store's bell will call
-        self._bell = self._ring
+        self._armed = False  # the store will call `_ring`
+        self._unlisten: Unsubscribe = lambda: None
         self._plain: set[type] = set()  # classes of which nothing need be looked at before a start
         self._starts = shop.direct  # its claims start their event at once
         self._formal = shop.window is not None or not self._starts
@@ -97,11 +97,8 @@ class Crew(Exchange):
         If it is cancelled, what runs goes back to PENDING as interrupted. If a user's code
         raised KeyboardInterrupt or SystemExit, that is raised once all others have ended.
         """
-        store = self.shop.store
-        failing = store if isinstance(store, Failing) else None
+        unsubscribe = self.shop.store.subscribe(Signal.FAILED, self.fail)
         try:
-            if failing is not None:
-                failing.on_failed(self.fail)
             self._listen()
             self._hire()
             await asyncio.shield(self._over)
@@ -110,14 +107,13 @@ class Crew(Exchange):
             await self._wait_out()
             raise
         finally:
-            if failing is not None:
-                failing.off_failed(self.fail)
-            store.off(self._bell)
+            unsubscribe()
+            self._unlisten()
         if self.fatal is not None:
             raise self.fatal
 
     def _listen(self) -> None:
-        """Hang the bell, if it is one that stays."""
+        """Subscribe to READY for the whole run, if that is of use."""
 
     async def _wait_out(self) -> None:
         """Wait for the last worker, however often one is cancelled meanwhile."""
@@ -166,7 +162,7 @@ class Crew(Exchange):
     def abandon(self) -> None:
         """Send back what was in hand when the loop was closed; called from another loop."""
         self._closing = True
-        self.shop.store.off(self._bell)
+        self._unlisten()
         for worker in tuple(self._workers):
             self._give_back(worker)
         self._promise(-self._owed)

@@ -136,9 +136,7 @@ class Dealing(Loop):
             free = await self._until_free()
             if not self._may_wait():
                 break
-            if not self._armed:
-                self._armed = True
-                shop.store.on_ready(self._bell)
+            self._arm()
             claims, wait = await self._claim_for(free)
             self._more = wait is not None or len(claims) > 1 or not self._armed
             self._dealt.extend(claims)

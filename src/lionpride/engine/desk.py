@@ -20,6 +20,7 @@ from ..model.work import Work
 from ..rules.metering import Limits
 from ..stores.absent import not_here
 from ..stores.contract import Cancelled, Immediate, Named, Store
+from ..stores.listeners import Signal
 from ..stores.record import Record
 from ..stores.states import States
 from .event import Event
@@ -150,14 +151,13 @@ class Desk(Statuses):
     async def _next_ending(self, event: Event) -> None:
         """Return when an event may have ended; it may have been retried since."""
         ended = asyncio.Event()
-        self._store.on_ended(event, ended.set)
+        unsubscribe = self._store.subscribe(Signal.FINISHED, ended.set, event=event, once=True)
         try:
             if not (self.processor is not None and self.processor.working):
                 await self._doubt(ended, event)
             await ended.wait()
         finally:
-            if not ended.is_set():
-                self._store.off(ended.set)
+            unsubscribe()
 
     async def _doubt(self, ended: asyncio.Event, event: Event) -> None:
         """Warn, once, if nothing can run an event after some seconds of waiting for it."""

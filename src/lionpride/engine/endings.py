@@ -8,25 +8,28 @@ from collections import deque
 from ..errors import NotFoundError, StoreError
 from ..model.execution import TERMINAL
 from ..stores.contract import Store
+from ..stores.listeners import Signal, Unsubscribe
 from .event import Event
 
 __all__ = ("Awaited", "Endings")
 
 
 class Awaited:
-    """An event that is waited for; called as the bell that rings when it may have ended.
+    """An event that is waited for; called as the listener for its finish.
 
     Attributes:
         event: The event.
-        over: Whether it has ended, or was removed.
+        over: Whether it has finished, or was removed.
+        unsubscribe: Removes it from the listeners of the store.
     """
 
-    __slots__ = ("_endings", "event", "over")
+    __slots__ = ("_endings", "event", "over", "unsubscribe")
 
     def __init__(self, endings: Endings, event: Event) -> None:
         self._endings = endings
         self.event = event
         self.over = False
+        self.unsubscribe: Unsubscribe = _nothing
 
     def __call__(self) -> None:
         self._endings.rung(self)
@@ -73,7 +76,9 @@ class Endings:
         state = awaited.event.execution
         if state.arrival is not None and state.status not in TERMINAL:
             try:
-                self._store.on_ended(awaited.event, awaited)
+                awaited.unsubscribe = self._store.subscribe(
+                    Signal.FINISHED, awaited, event=awaited.event, once=True
+                )
             except StoreError as error:  # called by the store: the task that waits is to know
                 self._failure = error
                 self.wake()
@@ -110,5 +115,9 @@ class Endings:
     def close(self) -> None:
         """Wait no more."""
         for awaited in self._waiting:
-            self._store.off(awaited)
+            awaited.unsubscribe()
         self._waiting.clear()
+
+
+def _nothing() -> None:
+    """Stand for the removal of a listener that was not subscribed."""

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from ..errors import QueueFullError
 from ..stores.contract import Store
+from ..stores.listeners import Signal, Unsubscribe
 
 __all__ = ("Line",)
 
@@ -57,6 +58,7 @@ class Line:
         self._size = 1
         self._is_full = False  # one was refused since room was last made
         self._hangs = False
+        self._unsubscribe: Unsubscribe = lambda: None
 
     async def enter(self, append: Callable[[], Awaitable[T]], *, alone: bool = False) -> T:
         """Append when it is one's turn and there is room.
@@ -71,7 +73,7 @@ class Line:
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # one that is over left nobody who could go on
-            self._store.off(self._freed)
+            self._unsubscribe()
             self._begin_anew()
             self._loop = loop
         place = Place(loop.create_future(), alone)
@@ -99,7 +101,7 @@ class Line:
             return
         if not self._hangs:  # before the store is asked: it may take its time
             self._hangs = True
-            self._store.on_room(self._freed)
+            self._unsubscribe = self._store.subscribe(Signal.CAPACITY, self._freed, once=True)
         for place in self._waiting:
             if place.turn.done():
                 continue  # it is cancelled, and about to leave
@@ -137,7 +139,7 @@ class Line:
         """Ask to be told of no more, if nobody waits."""
         if not self._waiting and self._hangs:
             self._hangs = self._is_full = False
-            self._store.off(self._freed)
+            self._unsubscribe()
 
     def _freed(self) -> None:
         """There may be room."""

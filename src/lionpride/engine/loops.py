@@ -11,6 +11,7 @@ from weakref import ref
 from ..model.execution import EventStatus
 from ..rules.lifecycle import RELEASED, Completion, Outcome
 from ..stores.contract import Claim, Started
+from ..stores.listeners import Signal
 from .attempt import SLICE
 from .attempt_context import RUNNING
 from .hands import Worker
@@ -81,15 +82,14 @@ class Loop(Admission):
             plain = now.claim_now, now.complete_now, now.next_now
             ways = plain if limits is None else now.within(limits)
             self._take, self._complete, self._pass_on = ways
-        # What `_take` finds nothing in need not be asked again by a claim; and a bell says when.
+        # If `_take` finds nothing, no claim needs to ask again: a listener says when.
         self._all_taken = self._take is not None and shop.limits is None
         pending = shop.store.states.lane(EventStatus.PENDING)
         self._pending: Sized | bool = pending if self._all_taken else True  # whether more may be
 
     def _listen(self) -> None:
         if self._all_taken and self.shop.now is not None:
-            self._bell = self._rouse
-            self.shop.now.on_new(self._bell)
+            self._unlisten = self.shop.store.subscribe(Signal.READY, self._rouse)
 
     async def _stretch(self, worker: Worker) -> Claim | None:
         shop, take, complete = self.shop, self._take, self._complete
@@ -240,10 +240,10 @@ class Loop(Admission):
         return known
 
     def _arm(self) -> None:
-        """Have the store's bell call when there may be something new to claim."""
+        """Have the store call when there may be something new to claim."""
         if not self._armed:
             self._armed = True
-            self.shop.store.on_ready(self._bell)
+            self._unlisten = self.shop.store.subscribe(Signal.READY, self._ring, once=True)
 
     async def _next(self, worker: Worker) -> Claim | None:
         shop = self.shop
@@ -255,7 +255,7 @@ class Loop(Admission):
                 await self._until_allowed()
                 if self._closing:
                     break
-            # Before the claim, so that no event slips in between; and the bell goes on to call
+            # Before the claim, so that no event slips in between; and the store goes on to call
             # while this worker runs what it found and nobody looks.
             self._arm()
             claims, wait = await self._claim_one(start=self._starts)

@@ -18,6 +18,7 @@ from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from ..rules.transition import Transition, reason_of
 from ..stores.contract import Immediate, Started, Store
+from ..stores.listeners import Signal
 from .around import Around
 from .harmless import Harmless
 from .journal import is_wanted, note
@@ -91,7 +92,7 @@ class Observers(Harmless):
         observers = _KNOWN.get(store)
         if observers is None:
             observers = _KNOWN[store] = cls(store)
-            store.on_expired(observers.hear_of_expired)
+            store.subscribe(Signal.EXPIRED, observers.hear_of_expired)
         observers.look()
         return observers
 

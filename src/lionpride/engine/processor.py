@@ -19,6 +19,7 @@ from ..rules.limits import Limit
 from ..rules.metering import Limits
 from ..rules.window import Window
 from ..stores.contract import Foreign, Store, Stuck
+from ..stores.listeners import Signal
 from ..stores.memory import MemoryStore
 from .alone import Alone
 from .blocked import watched
@@ -261,7 +262,6 @@ class Processor(Alone):
             if not self._crews:
                 store.discharge(self._bench.name)
                 self._bench.threads.rest()
-            store.ring_idle()
             if opening is not None:
                 await opening.leave(lost)
 
@@ -396,13 +396,14 @@ class Processor(Alone):
         await asyncio.sleep(0)  # a task just made for execute() may not have begun
         while True:
             changed.clear()
-            store.on_idle(changed.set)  # hung before the look, so that no ending slips between
+            # Before the check, so that no change between the two is missed.
+            unsubscribe = store.subscribe(Signal.IDLE, changed.set, once=True)
             try:
                 if await self._is_idle(store):
                     return
                 await changed.wait()
             finally:
-                store.off(changed.set)
+                unsubscribe()
 
     async def _is_idle(self, store: Store) -> bool:
         """Return True if no event is pending or running; raise if nothing could finish them."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from ..model.execution import TERMINAL
 from ..model.live import ENTRY, Live, Progress
 from ..stores.contract import Store
+from ..stores.listeners import Signal, Unsubscribe
 from ..stores.sharing import Shared
 from .event import Event
 
@@ -26,7 +27,7 @@ class ProgressReader:
         self._store = store
         self._event = event
         self._news = asyncio.Event()
-        self._awaits_ending = False  # this is subscribed to the end, and to news of other processes
+        self._unsubscribe_finished: Unsubscribe | None = None  # and from news of other processes
         self._awaits_report = False  # this is subscribed to reports of this process
 
     async def reports(self) -> AsyncGenerator[Progress, None]:
@@ -65,15 +66,16 @@ class ProgressReader:
         return None if record is None else record.progress
 
     def _subscribe(self) -> None:
-        if not self._awaits_ending:
-            self._awaits_ending = True
-            self._store.on_ended(self._event, self._ended)
+        if self._unsubscribe_finished is None:
+            self._unsubscribe_finished = self._store.subscribe(
+                Signal.FINISHED, self._ended, event=self._event, once=True
+            )
         if not self._awaits_report:
             self._awaits_report = True
             Live.of(self._event.__dict__).bells.append(self._reported)
 
     def _ended(self) -> None:
-        self._awaits_ending = False
+        self._unsubscribe_finished = None
         self._news.set()
 
     def _reported(self) -> None:
@@ -81,8 +83,8 @@ class ProgressReader:
         self._news.set()
 
     def _unsubscribe(self) -> None:
-        if self._awaits_ending:
-            self._store.off(self._ended)
+        if self._unsubscribe_finished is not None:
+            self._unsubscribe_finished()
         live = self._event.__dict__.get(ENTRY)
         if live is not None and self._reported in live.bells:
             live.bells.remove(self._reported)

@@ -14,6 +14,7 @@ from ..model.execution import TERMINAL, EventStatus
 from ..model.live import ENTRY, Live, Progress
 from ..model.unset import Unset
 from ..stores.contract import Store
+from ..stores.listeners import Signal, Unsubscribe
 from ..stores.sharing import Shared
 from .attempt import SLICE
 from .desk import Desk, answer
@@ -132,7 +133,7 @@ class Follower:
         self._own = event.__dict__
         self._shared = store if isinstance(store, Shared) else None
         self.is_shared = self._shared is not None
-        self._hangs = False  # the bell of the event's end
+        self._unsubscribe: Unsubscribe | None = None  # from the finish of the event
         self._waits = False  # the bell of its next chunk hangs
         self._rang = False  # something came since the last look
         self._sleeper: asyncio.Future[None] | None = None
@@ -209,9 +210,10 @@ class Follower:
 
     def _listen(self) -> None:
         """Subscribe to the next local chunk, to the end, and to chunks of another process."""
-        if not self._hangs and self._event.execution.arrival is not None:
-            self._hangs = True
-            self._store.on_ended(self._event, self._rung)
+        if self._unsubscribe is None and self._event.execution.arrival is not None:
+            self._unsubscribe = self._store.subscribe(
+                Signal.FINISHED, self._rung, event=self._event, once=True
+            )
         if not self._waits:
             self._waits = True
             Live.of(self._own).bells.append(self._chunk_came)
@@ -229,7 +231,7 @@ class Follower:
         self._wake()
 
     def _rung(self) -> None:
-        self._hangs, self._rang = False, True
+        self._unsubscribe, self._rang = None, True
         self._wake()
 
     def _wake(self) -> None:
@@ -238,8 +240,8 @@ class Follower:
 
     def close(self) -> None:
         """Stop reading."""
-        if self._hangs:
-            self._store.off(self._rung)
+        if self._unsubscribe is not None:
+            self._unsubscribe()
         live = self._own.get(ENTRY)
         if live is None:
             return

@@ -26,9 +26,9 @@ from ..rules.limits import Limit
 from ..rules.metering import Limits
 from .absent import not_here
 from .alarm import Alarm
-from .bells import Bells, Ringing
 from .clock import LoopClock, time_of_loop
 from .contract import Cancelled, Named
+from .listeners import Listener, Listeners, Signal, Unsubscribe
 from .rationing import Rationing
 from .states import States
 from .waiting import Waiting
@@ -44,7 +44,7 @@ _PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
 _CANCELLED = EventStatus.CANCELLED
 
 
-class ByHand(Ringing):
+class ByHand:
     """The part of ``MemoryStore`` that needs no claim; its arguments are those."""
 
     def __init__(
@@ -70,9 +70,8 @@ class ByHand(Ringing):
         self._workers: dict[str, Callable[[Work], object]] = {}
         self._since: dict[str, float] = {}  # when each of them began
         self._about: dict[str, Callable[[], About] | None] = {}
-        self._bells = Bells()
+        self._listeners = Listeners()
         self._alarm: Alarm | None = None  # made when something expires
-        self._hearers: list[Callable[[Work, EventStatus], object]] = []
         self._given_clock = clock
         self._rations: dict[Limits, Rationing] = {}
         self._pools: dict[str, Limit] = {}
@@ -82,9 +81,6 @@ class ByHand(Ringing):
 
     async def expire(self) -> int:
         return self._lapse()
-
-    def on_expired(self, hear: Callable[[Work, EventStatus], object]) -> None:
-        self._hearers.append(hear)
 
     def _lapse(self) -> int:
         """End what was not started in time, and look again when more may be; how many."""
@@ -109,9 +105,8 @@ class ByHand(Ringing):
         apply(event.execution, ending)
         del self._pending[number]
         self.states.lane(ending.status)[number] = event
-        self._ring_ended((number,))
-        for hear in self._hearers:
-            hear(event, _PENDING)
+        self._notify_finished((number,))
+        self._listeners.notify_expired(event, _PENDING)
 
     def _ration(self, limits: Limits) -> Rationing:
         """Who chooses under these limits."""
@@ -120,7 +115,7 @@ class ByHand(Ringing):
         if ration is None:
             limits.adopt(self._pools)
             ration = self._rations[limits] = Rationing(
-                limits, self._pending, self._waiting, self._bells.ring_ready
+                limits, self._pending, self._waiting, self._listeners.notify_ready
             )
         ration.clock = self._given_clock or time_of_loop()
         return ration
@@ -151,7 +146,7 @@ class ByHand(Ringing):
                 answers.append(Cancelled.DONE)
             else:
                 answers.append(Cancelled.SETTLED)
-        self._ring_ended(numbers)
+        self._notify_finished(numbers)
         return answers
 
     async def requeue(self, events: Sequence[Named]) -> None:
@@ -175,7 +170,7 @@ class ByHand(Ringing):
                 pruned += islice(self.states.lane(status).values(), left)
         numbers = [event.__dict__["_arrival"] for event in pruned]
         self._drop(pruned)
-        self._ring_ended(numbers)
+        self._notify_finished(numbers)
         return pruned
 
     async def remove(self, events: Sequence[Named]) -> None:
@@ -188,7 +183,7 @@ class ByHand(Ringing):
         for number in self._pending.keys() & set(numbers):
             self._waiting.leave(number)
         self._drop([self._all[number] for number in numbers])
-        self._ring_ended(numbers)
+        self._notify_finished(numbers)
 
     def _drop(self, events: Iterable[Work]) -> None:
         if self._unique:
@@ -245,7 +240,7 @@ class ByHand(Ringing):
     async def halt(self, until: float = FOR_EVER) -> None:
         """See ``Halting``."""
         self._waiting.pause_until(until)
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
 
     async def halted(self) -> float:
         """See ``Halting``."""
@@ -331,26 +326,31 @@ class ByHand(Ringing):
             held = ()
         return records
 
-    # -- bells -------------------------------------------------------------------------------
+    # -- listeners ---------------------------------------------------------------------------
 
-    def on_new(self, bell: Callable[[], None]) -> None:
-        self._bells.new.append(bell)
-
-    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
-        self._bells.on_ended(self._number(event), bell)
+    def subscribe(
+        self,
+        signal: Signal,
+        listener: Listener,
+        *,
+        event: Work | None = None,
+        once: bool = False,
+    ) -> Unsubscribe:
+        number = None if event is None else self._number(event)
+        return self._listeners.subscribe(signal, listener, number=number, once=once)
 
     def _let_wait(self, number: int, delay: float | None) -> None:
         self._waiting.add(number, delay)
         if "_expires" in self._pending[number].__dict__:
             self._set_alarm()
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
 
-    def _ring_ended(self, numbers: Iterable[int]) -> None:
-        """Ring the bells of these events, of room, and that of idleness if it has come."""
-        self._bells.ring_ended(numbers)
-        self._bells.ring_room()
+    def _notify_finished(self, numbers: Iterable[int]) -> None:
+        """Notify of these events, of capacity, and of idleness if nothing is left."""
+        self._listeners.notify_finished(numbers)
+        self._listeners.notify_capacity()
         if not self._pending and not self._processing:
-            self._bells.ring_idle()
+            self._listeners.notify_idle()
 
     async def close(self) -> None:
         if self._alarm is not None:

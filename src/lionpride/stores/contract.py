@@ -26,6 +26,7 @@ from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from ..rules.metering import Limits
+from .listeners import Listener, Signal, Unsubscribe
 from .states import States
 from .terms import Terms
 
@@ -240,7 +241,7 @@ class Store(Protocol):
 
         Returns:
             The claims, and the seconds until another claim may find something: 0.0 for at
-            once, None for not before ``on_ready`` says so.
+            once, None for not before READY is signalled.
         """
 
     def start(self, event: Work) -> None:
@@ -328,32 +329,29 @@ class Store(Protocol):
     async def last_arrival(self) -> int:
         """The highest arrival number given so far; 0 before the first."""
 
-    def on_ready(self, bell: Callable[[], None]) -> None:
-        """Ring once, when a claim may find something new.
+    def subscribe(
+        self,
+        signal: Signal,
+        listener: Listener,
+        *,
+        event: Work | None = None,
+        once: bool = False,
+    ) -> Unsubscribe:
+        """Call a listener whenever something changes.
 
-        A hint: it may ring for nothing, and correctness never depends on it.
+        Args:
+            signal: What for; it says which arguments the listener gets.
+            listener: Called in the event loop, in the middle of a step of the store. It must not
+                raise, and should only set a flag or wake a task.
+            event: For FINISHED: an event of this store.
+            once: Whether the listener is removed when it is called.
+
+        Returns:
+            A function that removes the listener. More calls of it have no effect.
+
+        Raises:
+            NotFoundError: if the event is not in this store.
         """
-
-    def on_idle(self, bell: Callable[[], None]) -> None:
-        """Ring once, when nothing may be pending or claimed any more; a hint too."""
-
-    def on_room(self, bell: Callable[[], None]) -> None:
-        """Ring once, when fewer events may wait than before; a hint too."""
-
-    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
-        """Ring once, when an event of this store may have ended or been removed; a hint too."""
-
-    def on_expired(self, hear: Callable[[Work, EventStatus], object]) -> None:
-        """Call it, from now on, with each event of this process that ``expire`` or ``sweep`` ends.
-
-        The second argument is the status before: PENDING by ``expire``, PROCESSING by ``sweep``.
-        """
-
-    def ring_idle(self) -> None:
-        """Ring the bells of ``on_idle``: a worker has stopped, so who waits may look again."""
-
-    def off(self, bell: Callable[[], None]) -> None:
-        """Take off a bell, if it hangs."""
 
     async def close(self) -> None:
         """Release the store's resources; a second call has no effect."""
@@ -371,9 +369,6 @@ class Immediate(Protocol):
 
     def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
         """``append_now`` of all of them in this order, or of none: False."""
-
-    def on_new(self, bell: Callable[[], None]) -> None:
-        """``on_ready``, each time until ``off``; once for all that come between two claims."""
 
     def claim_now(self) -> Started | None:
         """``claim`` of one event that is started at once; None if none is due."""

@@ -73,7 +73,7 @@ class MemoryStore(ByHand):
         check_room(len(self._pending), len(fresh), room)
         for event, priority in fresh:
             self._place(event, priority, terms)
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
         return held
 
     def append_now(self, event: Work, priority: float) -> bool:
@@ -87,15 +87,15 @@ class MemoryStore(ByHand):
         own["_arrival"] = number
         own["_priority"] = priority
         self._pending[number] = event
-        new, bells = self._new, self._bells
+        new, listeners = self._new, self._listeners
         first = not new
         new.append(number)
         self._new_at.append(priority)
-        if bells.ready:
-            bells.ring_ready()
+        if listeners.ready_once:
+            listeners.notify_ready()
         elif first:
-            for bell in bells.new:
-                bell()
+            for listener in listeners.ready:
+                listener()
         return True
 
     def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
@@ -115,7 +115,7 @@ class MemoryStore(ByHand):
         self._all.last += len(numbers)
         self._new.extend(numbers)
         self._new_at.extend(priorities)
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
         return True
 
     _flat: type[Work] | None = None  # the last class none of whose fields may be nested too deep
@@ -173,7 +173,7 @@ class MemoryStore(ByHand):
                 self._all.last = state.arrival = self._all.last + 1
                 self.states.lane(state.status)[state.arrival] = event
                 self._note_unique(event, state.arrival)
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
         return len(events)
 
     async def restore(self, records: Sequence[Record]) -> int:
@@ -198,6 +198,7 @@ class MemoryStore(ByHand):
         self._about.pop(worker, None)
         if not self._workers:
             self._disband()
+        self._listeners.notify_idle()
 
     async def attended(self) -> bool:
         return bool(self._workers)
@@ -258,8 +259,8 @@ class MemoryStore(ByHand):
             attempt += own["_attempt"]
             own.pop("_denials", None)
         own["_attempt"] = attempt
-        if self._bells.room:
-            self._bells.ring_room()
+        if self._listeners.capacity:
+            self._listeners.notify_capacity()
         return event, attempt, own
 
     def _next(self) -> int | None:
@@ -272,7 +273,7 @@ class MemoryStore(ByHand):
         return ways(
             self._ration(limits),
             self._waiting,
-            self._bells,
+            self._listeners,
             lanes=(self._pending, self._processing, self._completed, self._unwanted),
             complete_now=self.complete_now,
             lapse=self._lapse,
@@ -302,8 +303,8 @@ class MemoryStore(ByHand):
         state.due = None
         if "_meter" in state.own:
             state.own["_meter"].begin()
-        if self._bells.room:
-            self._bells.ring_room()
+        if self._listeners.capacity:
+            self._listeners.notify_capacity()
 
     # -- settling ----------------------------------------------------------------------------
 
@@ -328,8 +329,8 @@ class MemoryStore(ByHand):
             self._let_wait(number, outcome.delay)
         else:
             self.states.lane(status)[number] = event
-        if self._bells.idle or self._bells.ended:
-            self._ring_ended((number,))
+        if self._listeners.idle or self._listeners.finished:
+            self._notify_finished((number,))
         return answer
 
     def _apply(self, number: int, event: Work, outcome: Outcome) -> Settled:
@@ -355,19 +356,19 @@ class MemoryStore(ByHand):
         own["_response"] = response
         own["_duration"] = duration
         self._completed[number] = event
-        bells = self._bells
-        if bells.ended:
-            bells.ring_ended((number,))
-        if bells.idle and not self._pending and not self._processing:
-            bells.ring_idle()
+        listeners = self._listeners
+        if listeners.finished:
+            listeners.notify_finished((number,))
+        if listeners.idle and not self._pending and not self._processing:
+            listeners.notify_idle()
         return _APPLIED
 
     def next_now(self, done: Started, response: Any, duration: float) -> Started | None:
         # Both steps written out for the usual case: they are half of what a run costs.
         event, attempt, own = done
-        ready, bells = self._ready, self._bells
-        usual = own["_status"] == "processing" and own["_attempt"] == attempt and not bells.ended
-        usual = usual and not self._unwanted
+        ready, listeners = self._ready, self._listeners
+        usual = own["_status"] == "processing" and own["_attempt"] == attempt
+        usual = usual and not listeners.finished and not self._unwanted
         if not usual or ready.new or ready.heap or not ready.run or self._waiting.mixed:
             self.complete_now(event, attempt, response, duration)
             return self.claim_now()
@@ -385,8 +386,8 @@ class MemoryStore(ByHand):
             attempt += own["_attempt"]
             own.pop("_denials", None)
         own["_attempt"] = attempt
-        if bells.room:
-            bells.ring_room()
+        if listeners.capacity:
+            listeners.notify_capacity()
         return event, attempt, own
 
     def _settle_unstarted(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
@@ -406,7 +407,7 @@ class MemoryStore(ByHand):
         else:
             del self._pending[number]
             self.states.lane(state.status)[number] = event
-            self._ring_ended((number,))
+            self._notify_finished((number,))
         return answer
 
     def _end_meter(self, event: Work, outcome: Outcome) -> None:

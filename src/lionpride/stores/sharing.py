@@ -13,7 +13,7 @@ __all__ = ("Shared",)
 class Shared(Protocol):
     """Lets others see an attempt before its end: its chunks so far, and how far it says it is.
 
-    A store that is shared also rings the bells of ``on_ended`` when another process has published
+    A store that is shared also notifies of FINISHED when another process has published
     more of the event. What is published goes when the attempt has ended; its record has it all.
     """
 

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 from ..model.work import Work
 from ..rules.meters import Meter
-from .bells import Bells
 from .contract import Settled, Started, Within
+from .listeners import Listeners
 from .rationing import Rationing
 from .waiting import Waiting
 
@@ -24,7 +24,7 @@ Complete: TypeAlias = Callable[[Work, int, Any, float], Settled]
 def ways(
     ration: Rationing,
     waiting: Waiting,
-    bells: Bells,
+    listeners: Listeners,
     *,
     lanes: Lanes,
     complete_now: Complete,
@@ -35,18 +35,22 @@ def ways(
     Args:
         ration: Chooses what is claimed.
         waiting: What waits.
-        bells: The store's.
+        listeners: The store's.
         lanes: The store's.
         complete_now: As ``Immediate.complete_now``.
         lapse: Ends what was not started in time.
     """
-    claim = _claiming(ration, waiting, bells, lanes, lapse)
+    claim = _claiming(ration, waiting, listeners, lanes, lapse)
     complete = _completing(complete_now, ration.limits.holds)
-    return claim, complete, _passing_on(ration, waiting, bells, lanes, claim, complete)
+    return claim, complete, _passing_on(ration, waiting, listeners, lanes, claim, complete)
 
 
 def _claiming(
-    ration: Rationing, waiting: Waiting, bells: Bells, lanes: Lanes, lapse: Callable[[], object]
+    ration: Rationing,
+    waiting: Waiting,
+    listeners: Listeners,
+    lanes: Lanes,
+    lapse: Callable[[], object],
 ) -> Claim:
     pending, processing, *_ = lanes
 
@@ -62,8 +66,8 @@ def _claiming(
         own["_attempt"] = attempt = own["_attempt"] + 1 if "_attempt" in own else 1
         if attempt > 1 and "_denials" in own:
             del own["_denials"]
-        if bells.room:
-            bells.ring_room()
+        if listeners.capacity:
+            listeners.notify_capacity()
         return event, attempt, own
 
     return claim
@@ -84,7 +88,7 @@ def _completing(complete_now: Complete, holds: bool) -> Complete:
 def _passing_on(
     ration: Rationing,
     waiting: Waiting,
-    bells: Bells,
+    listeners: Listeners,
     lanes: Lanes,
     claim: Claim,
     complete: Complete,
@@ -97,7 +101,7 @@ def _passing_on(
     def pass_on(done: Started, response: Any, duration: float) -> Started | None:
         event, attempt, own = done
         usual = own["_status"] == "processing" and own["_attempt"] == attempt and not unwanted
-        if not usual or bells.ended or not run or new or heap or waiting.mixed:
+        if not usual or listeners.finished or not run or new or heap or waiting.mixed:
             complete(event, attempt, response, duration)
             return claim()
         del processing[own["_arrival"]]
@@ -127,8 +131,8 @@ def _passing_on(
         own["_attempt"] = attempt = own["_attempt"] + 1 if "_attempt" in own else 1
         if attempt > 1 and "_denials" in own:
             del own["_denials"]
-        if bells.room:
-            bells.ring_room()
+        if listeners.capacity:
+            listeners.notify_capacity()
         return event, attempt, own
 
     return pass_on

@@ -14,6 +14,7 @@ from stores.postgres.wire import cancel_who_waits_for, wire_to
 from lionpride.errors import StoreError
 from lionpride.model.execution import EventStatus
 from lionpride.stores.contract import Claim, Settled
+from lionpride.stores.listeners import Signal
 from lionpride.stores.postgres import PostgresStore
 
 S = EventStatus
@@ -135,7 +136,7 @@ async def test_claims_go_on_while_completions_wait_and_fail_and_those_are_record
             assert third is jobs[2]
             assert jobs[0].status is S.PROCESSING, "it is not on record yet"
             ended = asyncio.Event()
-            store.on_ended(jobs[0], ended.set)
+            store.subscribe(Signal.FINISHED, ended.set, event=jobs[0], once=True)
         await ended.wait()
         assert jobs[0].status is S.COMPLETED
         assert (await store.counts())[S.COMPLETED] == 1
@@ -177,12 +178,12 @@ async def test_a_completion_is_recorded_though_the_state_of_a_lost_one_cannot_be
         await beside.execute(f"UPDATE {home.schema}.lease SET attempt = 2 WHERE priority = 0")
         wire.lose("SELECT number, status, finished_at")
         seen, done = asyncio.Event(), asyncio.Event()
-        store.on_ended(held, done.set)
+        store.subscribe(Signal.FINISHED, done.set, event=held, once=True)
         complete(store, *claims)
         await done.wait()
         assert wire.lost == 1
         assert held.status is S.COMPLETED
-        store.on_ended(lost, seen.set)
+        store.subscribe(Signal.FINISHED, seen.set, event=lost, once=True)
         await seen.wait()
         assert lost.execution.attempt == 2, "another worker runs it"
 
@@ -193,7 +194,7 @@ async def test_a_completion_on_record_whose_answer_was_lost_keeps_its_response(
     async with wire_to(home.url) as wire, at_work(home, wire.url, patience=AT_ONCE) as (store, _):
         (first,), claims = await started(store, 1, 0)
         ended = asyncio.Event()
-        store.on_ended(first, ended.set)
+        store.subscribe(Signal.FINISHED, ended.set, event=first, once=True)
         response = {"what": {"a", "set"}}
         store.complete_soon(*claims[0], response, 0.1)
         wire.lose(r'INSERT INTO "\w+"\."finished"')

@@ -19,6 +19,7 @@ from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.contract import Settled
+from lionpride.stores.listeners import Signal
 from lionpride.stores.postgres import PostgresStore
 from tools.postgres_server import Server
 
@@ -387,7 +388,7 @@ async def test_a_reap_does_not_tell_of_an_ending_that_another_worker_has_recorde
         reaper = PostgresStore(wire.url, QUEUE, schema=schema, clock=clock, listen=False)
         worker = PostgresStore(server.url, QUEUE, schema=schema, clock=clock, listen=False)
         try:
-            reaper.on_expired(lambda event, before: told.append(event))
+            reaper.subscribe(Signal.EXPIRED, lambda event, before: told.append(event))
             (job,) = await put(reaper, 1.0)
             await claim_one(worker, start=True)
             clock.advance(60.0)

@@ -16,6 +16,7 @@ from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
+from lionpride.stores.listeners import Signal
 from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.postgres.names import Names
 from lionpride.stores.postgres.news import ENDED, INTERVAL, READY, STEADY, Ear, Herald
@@ -222,13 +223,13 @@ async def test_who_was_cut_off_from_the_news_looks_and_hears_again() -> None:
     worker = PostgresStore(home.url, QUEUE, schema=home.schema, poll=60.0)
     try:
         await worker.counts()
-        worker.on_ready(rung.set)
+        worker.subscribe(Signal.READY, rung.set, once=True)
         await rung.wait()  # it listens: until now something may have been missed
         rows = await connection.fetch(LISTENERS, before)
         assert len(rows) == 1
         for said in range(2):
             rung.clear()
-            worker.on_ready(rung.set)
+            worker.subscribe(Signal.READY, rung.set, once=True)
             if said == 0:
                 await connection.execute("SELECT pg_terminate_backend($1)", rows[0]["pid"])
             else:
@@ -277,10 +278,10 @@ async def test_what_was_done_just_before_the_store_was_closed_is_heard() -> None
     worker = PostgresStore(home.url, QUEUE, schema=home.schema, poll=60.0)
     try:
         await worker.counts()
-        worker.on_ready(rung.set)
+        worker.subscribe(Signal.READY, rung.set, once=True)
         await rung.wait()  # it listens
         rung.clear()
-        worker.on_ready(rung.set)
+        worker.subscribe(Signal.READY, rung.set, once=True)
         producer = PostgresStore(home.url, QUEUE, schema=home.schema, listen=False)
         await put(producer, 1.0)
         await producer.close()
@@ -298,10 +299,10 @@ async def test_an_ending_that_is_heard_while_a_claim_under_limits_is_under_way_c
         try:
             hears = asyncio.Event()
             other.enlist("other", lambda event: None)
-            other.on_ready(hears.set)
+            other.subscribe(Signal.READY, hears.set, once=True)
             await hears.wait()
             hears.clear()
-            other.on_ready(hears.set)
+            other.subscribe(Signal.READY, hears.set, once=True)
             await put(holder, 1.0, 1.0)
             await hears.wait()
             ((one,), _) = await holder.claim("holder", 1, limits=limits, start=True)
@@ -338,7 +339,7 @@ async def test_who_tells_steadily_hears_of_the_first_ending_of_somebody_new() ->
         (awaited,) = await put(teller, 1.0)
         ((theirs,), _) = await other.claim("other", 1, start=True)
         await put(teller, *map(float, range(2, 2_000)))
-        other.on_ready(lambda: None)  # so that it listens
+        other.subscribe(Signal.READY, lambda: None, once=True)  # so that it listens
         working = asyncio.create_task(work())
         while (await teller.counts())[EventStatus.COMPLETED] < 20:  # it has told, and goes on
             await asyncio.sleep(0)
@@ -346,7 +347,7 @@ async def test_who_tells_steadily_hears_of_the_first_ending_of_somebody_new() ->
         await other.claim("other", 1, start=True)
         while awaited.status is not EventStatus.COMPLETED:
             rung = asyncio.Event()
-            teller.on_ended(awaited, rung.set)
+            teller.subscribe(Signal.FINISHED, rung.set, event=awaited, once=True)
             await rung.wait()
         assert awaited.response == "done"
     finally:
@@ -368,9 +369,10 @@ async def test_who_tells_of_endings_and_waits_for_one_looks_himself() -> None:
         ((theirs,), _) = await other.claim("other", 1, start=True)
         ((mine,), _) = await teller.claim("teller", 1, start=True)
         shown = asyncio.Event()
-        teller.on_ended(awaited, shown.set)  # looks, and learns that others are there
+        # It checks the event, and notices that there are other processes.
+        teller.subscribe(Signal.FINISHED, shown.set, event=awaited, once=True)
         await shown.wait()
-        teller.on_ended(awaited, rung.set)
+        teller.subscribe(Signal.FINISHED, rung.set, event=awaited, once=True)
         await settle(other, theirs, Completion("done", 0.1))
         assert not rung.is_set()
         await settle(teller, mine, Completion("done", 0.1))

@@ -11,6 +11,7 @@ from stores.makers import QUEUE
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion
 from lionpride.stores.contract import Settled
+from lionpride.stores.listeners import Signal
 from lionpride.stores.postgres import PostgresStore
 
 S = EventStatus
@@ -32,20 +33,20 @@ async def test_what_one_process_appends_another_claims_and_the_first_hears_of_it
     producer, worker = beside(home), beside(home)
     try:
         heard, ended = asyncio.Event(), asyncio.Event()
-        worker.on_ready(heard.set)
+        worker.subscribe(Signal.READY, heard.set, once=True)
         await worker.counts()
         (job,) = await put(producer, 1.0)
         await asyncio.wait_for(heard.wait(), 10)
         one = await claim_one(worker, start=True)
         assert one[0] is not job
         assert one[0].id == job.id
-        producer.on_ended(job, ended.set)
+        producer.subscribe(Signal.FINISHED, ended.set, event=job, once=True)
         assert await settle(worker, one, Completion("done", 0.1)) is Settled.APPLIED
         while job.status is not S.COMPLETED:
             await asyncio.wait_for(ended.wait(), 10)
             if job.status is not S.COMPLETED:
                 ended.clear()
-                producer.on_ended(job, ended.set)
+                producer.subscribe(Signal.FINISHED, ended.set, event=job, once=True)
         assert job.response == "done"
     finally:
         await producer.close()

@@ -15,6 +15,7 @@ from lionpride.errors import StoreError, ValidationError
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion
 from lionpride.stores.contract import Store
+from lionpride.stores.listeners import Signal
 from lionpride.stores.seen import Sought
 from lionpride.stores.sql.local import CHUNK, EXPIRE, by_and_by, heard
 from lionpride.stores.sqlite import SqliteStore
@@ -53,7 +54,7 @@ async def test_more_than_a_piece_expires_and_each_is_told_of_once(
     store: Store, clock: Clock
 ) -> None:
     told: list[Any] = []
-    store.on_expired(lambda event, _: told.append(event))
+    store.subscribe(Signal.EXPIRED, lambda event, _: told.append(event))
     jobs = [Job() for _ in range(EXPIRE + 7)]
     await store.append([(job, 1.0) for job in jobs], terms=Terms(expires=clock() + 5))
     clock.advance(6.0)

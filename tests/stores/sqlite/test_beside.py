@@ -10,6 +10,7 @@ from stores.makers import QUEUE, Job
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import QueueFullError
+from lionpride.stores.listeners import Signal
 from lionpride.stores.sqlite import SqliteStore
 
 
@@ -88,8 +89,10 @@ async def test_only_those_are_woken_for_whom_there_is_something_new(tmp_path: Pa
         rung: list[int] = []
         ended = asyncio.Event()
         for number, job in enumerate(jobs):
-            one.on_ended(job, functools.partial(rung.append, number))
-        one.on_ended(jobs[150], ended.set)
+            one.subscribe(
+                Signal.FINISHED, functools.partial(rung.append, number), event=job, once=True
+            )
+        one.subscribe(Signal.FINISHED, ended.set, event=jobs[150], once=True)
         await other.append([(Job(), 0.0)])
         await other.cancel([jobs[150].id])
         await ended.wait()

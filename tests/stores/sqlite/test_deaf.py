@@ -1,4 +1,4 @@
-"""W1: bells are hints. Where none is ever heard, everything happens all the same, only later."""
+"""W1: signals are hints. If all of them are lost, everything still happens, but later."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lionpride.core import Event, EventStatus, Executor, Processor
-from lionpride.stores.bells import Bells
+from lionpride.stores.listeners import Listeners
 from lionpride.stores.sqlite import SqliteStore
 
 
@@ -25,17 +25,17 @@ class Desk(Executor):
     processor_type = Tasks
 
 
-async def test_w1_with_every_bell_dropped_only_latency_changes(
+async def test_w1_with_every_signal_lost_only_latency_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is missed is found at the next sign that the file has changed, the pulse's own too."""
     looking = False
 
     def muffled(ring: Any) -> Any:
-        return lambda bells, *given: ring(bells, *given) if looking else None
+        return lambda listeners, *given: ring(listeners, *given) if looking else None
 
-    for name in ("ring_ready", "ring_idle", "ring_room", "ring_ended"):
-        monkeypatch.setattr(Bells, name, muffled(getattr(Bells, name)))
+    for name in ("notify_ready", "notify_idle", "notify_capacity", "notify_finished"):
+        monkeypatch.setattr(Listeners, name, muffled(getattr(Listeners, name)))
     look = SqliteStore._look
 
     def look_around(store: SqliteStore) -> None:

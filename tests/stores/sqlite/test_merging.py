@@ -9,6 +9,7 @@ from stores.makers import Clock, Job
 
 from lionpride.model.execution import EventStatus
 from lionpride.stores.contract import Store
+from lionpride.stores.listeners import Signal
 from lionpride.stores.sqlite import SqliteStore
 
 
@@ -87,7 +88,9 @@ async def test_what_is_known_leaves_the_others_of_its_transaction_alone(
 async def test_a_bell_rings_in_time_for_a_claim_in_the_same_commit(store: SqliteStore) -> None:
     await store.counts()
     asked: list[asyncio.Task[object]] = []
-    store.on_ready(lambda: asked.append(asyncio.create_task(store.claim("w", 5))))
+    store.subscribe(
+        Signal.READY, lambda: asked.append(asyncio.create_task(store.claim("w", 5))), once=True
+    )
     jobs = [Job(), Job()]
     await enter(store, [(2.0, jobs[0]), (1.0, jobs[1])])
     # Both are on record now, and nothing has been awaited since but their append.

@@ -25,6 +25,7 @@ from lionpride.model.execution import EventStatus
 from lionpride.model.work import Work
 from lionpride.rules.lifecycle import Completion, Ending, after_interruption
 from lionpride.stores.contract import Settled, Store
+from lionpride.stores.listeners import Signal
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import connect
@@ -500,7 +501,7 @@ async def test_a_reap_does_not_tell_of_an_ending_that_another_worker_has_recorde
     apsw.connection_hooks.append(watch)
     try:
         reaper = store_of()
-        reaper.on_expired(lambda event, before: told.append(event))
+        reaper.subscribe(Signal.EXPIRED, lambda event, before: told.append(event))
         (job,) = await put(reaper, 1.0)
         await claim_one(store_of(), start=True)
         clock.advance(60.0)
@@ -572,7 +573,7 @@ async def test_a_completion_that_comes_too_late_is_not_shown(store_of: Make, clo
     assert (await record(other, late)).status is S.PROCESSING
     assert await settle(other, again, ENDINGS[S.COMPLETED]) is Settled.APPLIED
     ended = asyncio.Event()
-    store.on_ended(late, ended.set)
+    store.subscribe(Signal.FINISHED, ended.set, event=late, once=True)
     await ended.wait()
     assert (late.execution.status, late.execution.response) == (S.COMPLETED, "done")
 
@@ -587,7 +588,7 @@ async def test_a_completion_that_cannot_be_written_is_tried_again(
     other.execute("BEGIN IMMEDIATE")
     ended = [asyncio.Event() for _ in claims]
     for (event, attempt), bell in zip(claims, ended, strict=True):
-        store.on_ended(event, bell.set)
+        store.subscribe(Signal.FINISHED, bell.set, event=event, once=True)
         store.complete_soon(event, attempt, "done", 0.1)
         with pytest.raises(StoreError, match="locked by another process"):
             await store.settled()

@@ -9,6 +9,7 @@ from stores.makers import Job
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion
 from lionpride.stores.contract import Settled
+from lionpride.stores.listeners import Signal
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.watch import INTERVAL, Watch
 
@@ -100,7 +101,7 @@ async def test_what_another_appends_rings_the_bell(tmp_path: Path) -> None:
     store, other = (SqliteStore(tmp_path / "run.db") for _ in range(2))
     ready = asyncio.Event()
     assert await store.counts() == await other.counts()  # a closed file is not watched
-    store.on_ready(ready.set)
+    store.subscribe(Signal.READY, ready.set, once=True)
     await other.append([(Job(), 1.0)])
     await ready.wait()
     claims, _ = await store.claim("w")
@@ -112,7 +113,7 @@ async def test_what_another_appends_rings_the_bell(tmp_path: Path) -> None:
 async def told(store: SqliteStore, job: Job) -> None:
     """Wait for one notification of an event. It is a hint: the event may still be running."""
     hint = asyncio.Event()
-    store.on_ended(job, hint.set)
+    store.subscribe(Signal.FINISHED, hint.set, event=job, once=True)
     await hint.wait()
 
 
@@ -121,7 +122,7 @@ async def test_what_another_ends_is_shown_here(tmp_path: Path, sees: str) -> Non
     store, other = (SqliteStore(tmp_path / "run.db") for _ in range(2))
     job, idle = Job(), asyncio.Event()
     await store.append([(job, 1.0)])
-    store.on_idle(idle.set)
+    store.subscribe(Signal.IDLE, idle.set, once=True)
     ((event, attempt),), _ = await other.claim("w", start=True)
     assert event is not job
     if sees == "the claim too":
@@ -144,7 +145,7 @@ async def test_a_cancel_of_anothers_reaches_the_holder(tmp_path: Path) -> None:
     store.enlist("w", asked.set_result)
     (job,) = await store.append([(Job(), 1.0)])
     await store.claim("w", start=True)
-    store.on_idle(lambda: None)
+    store.subscribe(Signal.IDLE, lambda: None, once=True)
     await other.cancel([job.id])
     assert await asked is job
     store.discharge("w")
@@ -156,7 +157,7 @@ async def test_after_close_nothing_is_looked_at(tmp_path: Path) -> None:
     store, other = (SqliteStore(tmp_path / "run.db") for _ in range(2))
     await store.append([(Job(), 1.0)])
     rung = []
-    store.on_ready(lambda: rung.append(True))
+    store.subscribe(Signal.READY, lambda: rung.append(True), once=True)
     await store.close()
     await other.append([(Job(), 1.0)])
     await asyncio.sleep(2 * INTERVAL)
@@ -171,13 +172,13 @@ async def test_who_waits_for_what_another_ended_long_ago_is_told(tmp_path: Path)
     await store.append([(job, 1.0)])
     await other.counts()
     ((event, attempt),), _ = await other.claim("w", start=True)
-    store.on_ready(noticed.set)
+    store.subscribe(Signal.READY, noticed.set, once=True)
     await other.settle([(event, attempt, Completion("theirs", 0.5))])
     await noticed.wait()
     while await store.find(job.id) is not job or store._open.has_changed():
         await asyncio.sleep(0)
     assert job.execution.status is EventStatus.PENDING, "nobody has looked"
-    store.on_ended(job, ended.set)
+    store.subscribe(Signal.FINISHED, ended.set, event=job, once=True)
     await ended.wait()
     assert job.execution.response == "theirs"
     await store.close()

@@ -189,7 +189,7 @@ class Claims(TakingIn):
         self._notes += 1
         if self._blocked:
             self._blocked = False
-            self._bells.ring_ready()
+            self._listeners.notify_ready()
 
     async def _with_kept(
         self, answer: claiming.Claimed, numbers: Sequence[int]

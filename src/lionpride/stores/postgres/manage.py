@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,6 @@ from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker
-from ..bells import Ringing
 from ..contract import Cancelled, Named
 from ..halting import FOR_EVER
 from ..record import Record
@@ -37,7 +36,7 @@ from .upkeep import bring_up_to_date, outside, schema_of
 __all__ = ("Manage",)
 
 
-class Manage(Base, Ringing):
+class Manage(Base):
     """The part of ``PostgresStore`` that needs no claim."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -74,8 +73,8 @@ class Manage(Base, Ringing):
         much as a few events.
         """
         self._rings_late = self._claiming > 0
-        if self._bells.idle and not self._holding.claims and not self._claiming:
-            self._bells.ring_idle()
+        if self._listeners.idle and not self._holding.claims and not self._claiming:
+            self._listeners.notify_idle()
 
     # -- by hand -----------------------------------------------------------------------------
 
@@ -103,7 +102,7 @@ class Manage(Base, Ringing):
 
     async def _retried(self, numbers: Sequence[int]) -> None:
         await self._refresh(numbers)
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
         self._herald.tell(READY)
 
     async def halt(self, until: float = FOR_EVER) -> None:
@@ -112,7 +111,7 @@ class Manage(Base, Ringing):
         await self._ask(step, lambda _: self._halted())
 
     async def _halted(self) -> None:
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
         self._herald.tell(READY)
 
     async def halted(self) -> float:
@@ -268,11 +267,3 @@ class Manage(Base, Ringing):
     async def _other_workers(self) -> list[Worker]:
         mine = self._workers.keys() | self._leaving
         return [one for one in await self._read(live_workers) if one.name not in mine]
-
-    # -- bells -------------------------------------------------------------------------------
-
-    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
-        number = self._number(event)
-        if not number:
-            raise self._not_here(event)
-        self._bells.on_ended(number, bell)

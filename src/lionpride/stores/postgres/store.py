@@ -228,7 +228,7 @@ class PostgresStore(Claims):
         await self._refresh(swept.numbers)
         if swept.numbers:
             self._tell_swept(swept.ended)  # another process may have finished the rest by now
-            self._bells.ring_ready()
+            self._listeners.notify_ready()
             self._herald.tell(READY + ENDED)
         for worker in self._workers.keys() - self._leaving:
             if worker not in swept.known and worker in self._enlisted:

@@ -153,7 +153,7 @@ class TakingIn(Publishing):
     def _hint(self) -> None:
         """What was appended in another's transaction may be there by now."""
         if self._opened is not None:
-            self._bells.ring_ready()
+            self._listeners.notify_ready()
             self._herald.tell(READY)
 
     async def load(self, events: Sequence[Work]) -> int:
@@ -177,7 +177,7 @@ class TakingIn(Publishing):
             self._check_places(places)
 
             def restored(_: object) -> None:
-                self._bells.ring_ready()
+                self._listeners.notify_ready()
                 self._herald.tell(READY)
 
             await self._append([place.id for place in places], Append(places), restored)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from random import random
 from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
 
 from ...model.work import Work
-from ..bells import Bell
 from ..clock import boot_time
+from ..listeners import Listener, Signal, Unsubscribe
 from . import reading
 from .link import Db
 from .manage import Manage
@@ -70,7 +69,7 @@ class Watching(Manage):
     def _is_wanted(self) -> bool:
         """Whether anybody here wants to know what others do."""
         is_open = self._opened is not None and not self._closing
-        return is_open and (self._bells.any() or bool(self._workers))
+        return is_open and (self._listeners.any_hint() or bool(self._workers))
 
     def _has_opened(self) -> None:
         if self._closing or self._opened is None:
@@ -136,15 +135,15 @@ class Watching(Manage):
 
     def _minds_endings(self) -> bool:
         """Whether anybody here waits for what others end, or show."""
-        bells = self._bells
+        listeners = self._listeners
         # Where something is claimed, or may be just now, it looks when that is over.
-        idle = bells.idle and not self._claiming and not self._holding.claims
-        return bool(bells.ended or bells.room or idle or self._blocked)
+        idle = listeners.idle and not self._claiming and not self._holding.claims
+        return bool(listeners.finished or listeners.capacity or idle or self._blocked)
 
     def _learn(self, news: str) -> None:
         """There are news: see what they are about."""
         if READY in news:
-            self._bells.ring_ready()
+            self._listeners.notify_ready()
         self._news.update(news)
         if self._looking is None:
             self._looking = asyncio.get_running_loop().create_task(self._look())
@@ -171,15 +170,15 @@ class Watching(Manage):
         if CANCEL in news and claims:
             self._ask_holders([n for n in await self._read(reading.unwanted) if n in claims])
         if ENDED in news or PUBLISHED in news:
-            awaited = [number for number in self._bells.ended if number not in claims]
+            awaited = [number for number in self._listeners.finished if number not in claims]
             if awaited:
                 took = await self._see_endings(awaited, PUBLISHED in news)
             self._ring_if_idle()  # else what is claimed here does so when it ends
-            self._bells.ring_room()
+            self._listeners.notify_capacity()
             self._note()
         if READY in news:
             self._alarm.set(await self._read(reading.next_expiry))
-            self._bells.ring_room()
+            self._listeners.notify_capacity()
         return took
 
     def _note(self) -> None:
@@ -202,7 +201,7 @@ class Watching(Manage):
         if changed:
             self._is_shared = True
         await self._refresh(number for number in changed if number not in self._holding.claims)
-        self._bells.ring_ended(running)
+        self._listeners.notify_finished(running)
         return took
 
     # -- who makes it wanted -----------------------------------------------------------------
@@ -211,22 +210,26 @@ class Watching(Manage):
         super()._keep_alive()
         self._watch()
 
-    def on_ready(self, bell: Bell) -> None:
-        super().on_ready(bell)
-        self._watch()
+    def subscribe(
+        self,
+        signal: Signal,
+        listener: Listener,
+        *,
+        event: Work | None = None,
+        once: bool = False,
+    ) -> Unsubscribe:
+        number = None
+        if event is not None and not (number := self._number(event)):
+            raise self._not_here(event)
+        unsubscribe = self._listeners.subscribe(signal, listener, number=number, once=once)
+        if signal not in (Signal.EXPIRED, Signal.FAILED):
+            self._watch()
+        if number is not None:
+            self._doubt(number)
+        return unsubscribe
 
-    def on_idle(self, bell: Bell) -> None:
-        super().on_idle(bell)
-        self._watch()
-
-    def on_room(self, bell: Bell) -> None:
-        super().on_room(bell)
-        self._watch()
-
-    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
-        super().on_ended(event, bell)
-        self._watch()
-        number = self._number(event)
+    def _doubt(self, number: int) -> None:
+        """Check soon whether an event has finished before a listener waited for it."""
         if (self._is_shared or not self._workers) and number not in self._holding.claims:
             self._doubtful.add(number)
             if self._checking is None:
@@ -237,7 +240,7 @@ class Watching(Manage):
         try:
             while self._doubtful:
                 doubtful, self._doubtful = self._doubtful, set()
-                claims, awaited = self._holding.claims, self._bells.ended
+                claims, awaited = self._holding.claims, self._listeners.finished
                 if numbers := [n for n in doubtful if n in awaited and n not in claims]:
                     await self._see_endings(numbers, False)
         except Exception:  # noqa: S110  # the next look comes; who waits for a step hears of it

@@ -20,8 +20,8 @@ from ...rules.lifecycle import (
     after_interruption,
     apply,
 )
-from ..bells import Bells
 from ..contract import Claim, Entry, Settled, Settlement
+from ..listeners import Listeners
 from ..shown import Shown
 from ..terms import Terms
 from .columns import after, agrees, entries_of, event_of, event_of_found, is_untried, kept_of
@@ -86,7 +86,7 @@ class Holding:
 
     Args:
         shown: What of them can be looked at.
-        bells: Rung as they change.
+        listeners: Notified of changes.
         clock: The time for what becomes due.
         look_up: Reads what the file says of events, by number.
         postpone: Called with a claim of an event of which this process has an older attempt.
@@ -98,7 +98,7 @@ class Holding:
     def __init__(
         self,
         shown: Shown,
-        bells: Bells,
+        listeners: Listeners,
         *,
         clock: Callable[[], float],
         look_up: Callable[[Sequence[int]], list[Found | None]],
@@ -109,7 +109,7 @@ class Holding:
         self.claims: dict[int, int] = {}  # the attempts that are under way here, by number
         self.events = shown.events
         self._arriving: dict[int, Work] = {}  # between ``entered`` and ``claimed``
-        self._bells = bells
+        self._listeners = listeners
         self._clock = clock
         self._look_up = look_up
         self._postpone = postpone
@@ -130,13 +130,13 @@ class Holding:
             pairs = zip(numbers, entries, strict=True)
             rest = [(n, one) for n, one in pairs if isinstance(n, int) and n not in started]
             self._enter([(one[0], one[1][4]) for _, one in rest], [n for n, _ in rest])
-        if entries and answers.left and self._bells.ready:
-            self._bells.ring_ready()
+        if entries and answers.left:
+            self._listeners.notify_ready()
 
     def entered_all(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
         """Events were taken in that nobody had before."""
         self._enter(entries, numbers)
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
 
     def _enter(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
         for (event, priority), number in zip(entries, numbers, strict=True):
@@ -162,7 +162,7 @@ class Holding:
                 self._enter([(event, priority)], [number])
                 mine = event
             held.append(self.find(number) if mine is None else mine)
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
         return held
 
     def loaded(self, events: Sequence[Work], answer: list[tuple[int, bool]]) -> None:
@@ -175,7 +175,7 @@ class Holding:
                 state.priority = event.created_timestamp
             state.arrival = number
             self.shown.rest(number, event)
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
 
     def find(self, number: int) -> Work:
         """The event of a number, built from its rows if this process has it not.
@@ -244,8 +244,8 @@ class Holding:
             is_more = True
         if is_more and answer.rows:
             taken.claims.sort(key=_order)
-        if answer.rows and self._bells.room:
-            self._bells.ring_room()
+        if answer.rows and self._listeners.capacity:
+            self._listeners.notify_capacity()
         return answer.wait
 
     def _not_running(self, rows: Sequence[Waits]) -> Sequence[Waits]:
@@ -264,8 +264,8 @@ class Holding:
         self.claims.update(dict.fromkeys(begun, 1))
         self.shown.start(begun)
         taken.claims.extend([(event, 1) for event in begun.values()])
-        if begun and self._bells.room:
-            self._bells.ring_room()
+        if begun and self._listeners.capacity:
+            self._listeners.notify_capacity()
         return rest
 
     def _started(self, new: Sequence[tuple[float, int]], taken: Taken) -> None:
@@ -319,7 +319,7 @@ class Holding:
 
     def exited(self, exits: Sequence[Exit], applied: Sequence[bool]) -> None:
         """Attempts completed, or their claims had been lost."""
-        claims, ended, completed = self.claims, self._bells.ended, dict[int, Work]()
+        claims, ended, completed = self.claims, self._listeners.finished, dict[int, Work]()
         for (event, response, columns), is_on_record in zip(exits, applied, strict=True):
             number = columns[0]
             if claims.get(number) != columns[1]:
@@ -335,7 +335,7 @@ class Holding:
                 self._lost(number)
         self.shown.complete(completed)
         if ended:
-            self._bells.ring_ended(completed)
+            self._listeners.notify_finished(completed)
 
     def _complete(self, number: int, event: Work, response: Any, duration: float) -> None:
         own = event.__dict__
@@ -343,8 +343,8 @@ class Holding:
         own["_response"] = response
         own["_duration"] = duration
         self.shown.complete({number: event})
-        if self._bells.ended:
-            self._bells.ring_ended((number,))
+        if self._listeners.finished:
+            self._listeners.notify_finished((number,))
 
     def settling(self, settlement: Settlement, ending: float) -> Settling:
         """What is to be written of a settlement.
@@ -382,7 +382,7 @@ class Holding:
     def _lost(self, number: int) -> None:
         """Show what has become of an event whose claim was lost; this process may claim it now."""
         self.refresh([number])  # another process has it, or had
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
 
     def _apply(self, number: int, event: Work, outcome: Outcome, cancelled: bool) -> None:
         """An outcome is on record: write it on the event, and show that."""
@@ -399,8 +399,8 @@ class Holding:
             self.shown.move(number, event, before, state.status)
         self.shown.rest(number, event)
         if state.status is _PENDING:
-            self._bells.ring_ready()
-        self._bells.ring_ended((number,))
+            self._listeners.notify_ready()
+        self._listeners.notify_finished((number,))
 
     # -- what others do ----------------------------------------------------------------------
 
@@ -433,8 +433,8 @@ class Holding:
                 if not (stands and agrees(event.__dict__, found.state)):  # else its errors stay
                     self._write(event, found.status, found.due, found.state)
                 self.shown.rest(number, event)
-        self._bells.ring_ended(numbers)
-        self._bells.ring_room()
+        self._listeners.notify_finished(numbers)
+        self._listeners.notify_capacity()
 
     def _write(self, event: Work, status: str, due: float, state: State) -> None:
         """Write on an event what its rows say, and show it where it stands."""
@@ -451,6 +451,6 @@ class Holding:
     def drop(self, numbers: Sequence[int]) -> list[Work]:
         """Events are no longer in the file; those that this process had."""
         gone = self.shown.drop(numbers)
-        self._bells.ring_ended(numbers)
-        self._bells.ring_room()
+        self._listeners.notify_finished(numbers)
+        self._listeners.notify_capacity()
         return gone

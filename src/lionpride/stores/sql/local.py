@@ -27,8 +27,8 @@ from ...rules.standing import About, Unreadable, Worker
 from ...rules.texts import check_text
 from ..absent import not_here
 from ..alarm import Alarm
-from ..bells import Bells
 from ..contract import Claim, Named, Settlement, Stuck
+from ..listeners import Listeners
 from ..record import Record
 from ..roster import WorkerRecord
 from ..shown import Shown
@@ -98,10 +98,10 @@ class Local(ABC):
         self._to_be_told = False  # what cannot be built, to other processes
         self._where = place
         self._clock = clock
-        self._bells = Bells()
+        self._listeners = Listeners()
         self._holding = Holding(
             Shown(self.states, shown),
-            self._bells,
+            self._listeners,
             clock=clock,
             look_up=look_up,
             postpone=self._postpone,
@@ -109,7 +109,6 @@ class Local(ABC):
         )
         self._alarm = Alarm(clock, self._expire)
         self._telling = Telling(self._holding.claims, self._publish, lambda: self._largest)
-        self._hearers: list[Callable[[Work, EventStatus], object]] = []
         self._workers: dict[str, Callable[[Work], object]] = {}
         self._about: dict[str, Callable[[], About] | None] = {}
         self._since: dict[str, float] = {}  # when each of them began
@@ -213,10 +212,6 @@ class Local(ABC):
             count += some
         return count
 
-    def on_expired(self, hear: Callable[[Work, EventStatus], object]) -> None:
-        """As ``Store.on_expired``."""
-        self._hearers.append(hear)
-
     def _expire(self) -> None:
         if self._is_open():
             self._ask(self._expiring(), self._expired).add_done_callback(heard)
@@ -227,15 +222,14 @@ class Local(ABC):
         return {number: event for number, event in held.items() if event is not None}
 
     def _tell_expired(self, numbers: Iterable[int], mine: Mapping[int, Work]) -> None:
-        """Tell who waits for events that were not started in time, and who hears of all."""
-        self._bells.ring_ended(numbers)
+        """Notify the listeners of events that have expired."""
+        self._listeners.notify_finished(numbers)
         self._tell_ended(mine.values(), EventStatus.PENDING)
 
     def _tell_ended(self, events: Iterable[Work], before: EventStatus) -> None:
         """Tell the observers of events that were ended by no worker."""
         for event in events:
-            for hear in self._hearers:
-                hear(event, before)
+            self._listeners.notify_expired(event, before)
 
     def _tell_swept(self, numbers: Iterable[int]) -> None:
         """Tell the observers of those events of this process that a sweep has ended."""
@@ -347,6 +341,7 @@ class Local(ABC):
             asked = self._ask(step, lambda _: self._leaving.discard(worker))
             asked.add_done_callback(heard)
             self._keep_alive()
+        self._listeners.notify_idle()
 
     def _saying(self) -> dict[str, Callable[[], str | None]]:
         """What each worker here says of itself, as JSON; called in other threads too."""
@@ -450,7 +445,7 @@ class Local(ABC):
         """Keep with each event what it reserved of the limits under which it was claimed."""
         if reservations.is_blocked:  # a limit may be set to allow more
             for limit in limits.values():
-                limit.account(None).on_change(self._bells.ring_ready)
+                limit.account(None).on_change(self._listeners.notify_ready)
         put_reservations(claims, limits, reservations, self._change_usage, self._clock)
 
     def _pause(self, settlements: Iterable[Settlement]) -> None:

@@ -133,8 +133,8 @@ class Base(Local):
     def _committed(self, idle: bool) -> None:
         if self._blocked:
             self._note_commit()
-        if self._bells.idle and (idle or (self._lacks() and not self._holding.claims)):
-            self._bells.ring_idle()
+        if self._listeners.idle and (idle or (self._lacks() and not self._holding.claims)):
+            self._listeners.notify_idle()
 
     def _note_commit(self) -> None:
         """There may be more of a limit: have those look again who found nothing allowed.
@@ -144,7 +144,7 @@ class Base(Local):
         self._blocked += 1
         if self._blocked > _OWN:
             self._blocked = 0
-            self._bells.ring_ready()
+            self._listeners.notify_ready()
 
     def _ending(self) -> float:
         """The time for an ending: each is later than the one before."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -15,10 +15,9 @@ from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker
-from ..bells import Ringing
 from ..contract import Cancelled, Named
-from ..failing import Failure
 from ..halting import FOR_EVER
+from ..listeners import Listener, Signal, Unsubscribe
 from ..record import Record
 from ..roster import WorkerRecord
 from ..sql import operations
@@ -40,14 +39,13 @@ from .watch import Watch
 __all__ = ("Manage",)
 
 
-class Manage(Base, Ringing):
+class Manage(Base):
     """The part of ``SqliteStore`` that needs no claim."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watch = Watch(self._is_watching, self._look)
         self._is_shared = False  # another process has written since the file was opened
-        self._on_failed: list[Failure] = []
         self._doubtful: set[int] = set()  # waited for, and shown as it was before that, perhaps
 
     async def close(self) -> None:
@@ -94,7 +92,7 @@ class Manage(Base, Ringing):
 
     def _retried(self, numbers: Sequence[int]) -> None:
         self._holding.refresh(numbers)
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
 
     def _pruning(self, statuses: list[str], limit: int) -> Operation:
         work = partial(operations.prune, statuses=statuses, limit=limit)
@@ -128,7 +126,7 @@ class Manage(Base, Ringing):
     async def halt(self, until: float = FOR_EVER) -> None:
         """See ``Halting``."""
         step = self._operation(partial(operations.pause, until=until))
-        await self._ask(step, lambda _: self._bells.ring_ready())
+        await self._ask(step, lambda _: self._listeners.notify_ready())
 
     async def halted(self) -> float:
         """See ``Halting``."""
@@ -255,44 +253,39 @@ class Manage(Base, Ringing):
     async def _chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
         return self._read(lambda reader: reader.chunks(number, attempt, first))
 
-    # -- bells -------------------------------------------------------------------------------
+    # -- listeners ---------------------------------------------------------------------------
 
-    def on_ready(self, bell: Callable[[], None]) -> None:
-        self._bells.ready.append(bell)
-        self._watch.look()
+    def subscribe(
+        self,
+        signal: Signal,
+        listener: Listener,
+        *,
+        event: Work | None = None,
+        once: bool = False,
+    ) -> Unsubscribe:
+        number = None
+        if event is not None:
+            (number,) = self._numbers((event,))
+            self._open.guard.check()
+        unsubscribe = self._listeners.subscribe(signal, listener, number=number, once=once)
+        if number is not None:
+            self._doubt(number)
+        if signal not in (Signal.EXPIRED, Signal.FAILED):
+            self._watch.look()
+        return unsubscribe
 
-    def on_idle(self, bell: Callable[[], None]) -> None:
-        self._bells.idle.append(bell)
-        self._watch.look()
-
-    def on_room(self, bell: Callable[[], None]) -> None:
-        self._bells.room.append(bell)
-        self._watch.look()
-
-    def on_ended(self, event: Work, bell: Callable[[], None]) -> None:
-        (number,) = self._numbers((event,))
-        self._open.guard.check()
-        self._bells.on_ended(number, bell)
+    def _doubt(self, number: int) -> None:
+        """Check soon whether an event has finished before a listener waited for it."""
         if (self._is_shared or not self._workers) and number not in self._holding.claims:
             if not self._doubtful:
                 asyncio.get_running_loop().call_soon(self._check)
             self._doubtful.add(number)
-        self._watch.look()
-
-    def on_failed(self, hear: Failure) -> None:
-        """See ``Failing``."""
-        self._on_failed.append(hear)
-
-    def off_failed(self, hear: Failure) -> None:
-        """See ``Failing``."""
-        if hear in self._on_failed:
-            self._on_failed.remove(hear)
 
     # -- other processes ---------------------------------------------------------------------
 
     def _is_watching(self) -> bool:
         """Whether anybody here wants to know what others do with the file."""
-        return self._file is not None and (self._bells.any() or bool(self._workers))
+        return self._file is not None and (self._listeners.any_hint() or bool(self._workers))
 
     def _look(self) -> None:
         """See whether others have written, and pass on what that means."""
@@ -300,12 +293,11 @@ class Manage(Base, Ringing):
             self._look_at_file()
         except StoreError as error:  # all that wait ask the file themselves, and are told
             if not error.retryable:
-                for hear in tuple(self._on_failed):
-                    hear(error)
-            self._bells.ring_ended(tuple(self._bells.ended))
-            self._bells.ring_ready()
-            self._bells.ring_idle()
-            self._bells.ring_room()
+                self._listeners.notify_failed(error)
+            self._listeners.notify_finished(tuple(self._listeners.finished))
+            self._listeners.notify_ready()
+            self._listeners.notify_idle()
+            self._listeners.notify_capacity()
 
     def _look_at_file(self) -> None:
         self._open.pulse.watch()
@@ -313,21 +305,21 @@ class Manage(Base, Ringing):
             return
         self._is_shared = True
         self._alarm.set(self._read(lambda reader: reader.next_expiry()))
-        if self._see(self._bells.ended):
+        if self._see(self._listeners.finished):
             publishing = self._read(lambda reader: reader.publishing())
-            self._bells.ring_ended(publishing & self._bells.ended.keys())
+            self._listeners.notify_finished(publishing & self._listeners.finished.keys())
         unwanted = self._read(lambda reader: reader.unwanted())
         self._ask_holders([n for n in unwanted if n in self._holding.claims])
-        self._bells.ring_ready()
-        self._bells.ring_idle()
-        self._bells.ring_room()
+        self._listeners.notify_ready()
+        self._listeners.notify_idle()
+        self._listeners.notify_capacity()
 
     def _check(self) -> None:
         """See whether what is waited for has ended before anybody waited for it."""
         doubtful, self._doubtful = self._doubtful, set()
         if self._file is not None:
             with suppress(StoreError):  # the next look tells those that wait
-                self._see(doubtful & self._bells.ended.keys())
+                self._see(doubtful & self._listeners.finished.keys())
 
     def _see(self, numbers: Iterable[int]) -> bool:
         """Show what has become of events, which may be thousands; whether others may have any."""

@@ -127,7 +127,7 @@ class SqliteStore(Manage):
                 check_place(place, self._largest)
         if size > CHUNK:
             return await self._open.commits.append(size, step, then)
-        self._bells.ring_ready()
+        self._listeners.notify_ready()
         return await self._ask(step, then)
 
     async def load(self, events: Sequence[Work]) -> int:
@@ -146,7 +146,9 @@ class SqliteStore(Manage):
             places = await by_and_by(
                 records, lambda record: place_of_record(record, self._ending())
             )
-            await self._append(len(places), Append(places), lambda _: self._bells.ring_ready())
+            await self._append(
+                len(places), Append(places), lambda _: self._listeners.notify_ready()
+            )
             self._alarm.set(self._read(lambda reader: reader.next_expiry()))
         return len(records)
 
@@ -268,8 +270,7 @@ class SqliteStore(Manage):
         fresh = fresh_of(event, priority)
         if len(fresh[2]) > SHORT or len(fresh) > PLAIN_COLUMNS:
             check_fresh(fresh, self._largest)
-        if self._bells.ready:  # now, so that a claim comes in time for the same commit
-            self._bells.ring_ready()
+        self._listeners.notify_ready()  # now, so that a claim comes in time for the same commit
         file = self._open if self._file is None else self._file
         return file.commits.enter(event, fresh, room)
 
@@ -327,7 +328,7 @@ class SqliteStore(Manage):
         self._holding.refresh(numbers)
         if numbers:
             self._tell_swept(ended)  # another process may have finished the rest by now
-            self._bells.ring_ready()
+            self._listeners.notify_ready()
         return len(numbers)
 
     def _tidy(self, now: float) -> None:
