@@ -7,8 +7,8 @@ from typing import Any
 from crash.deeds import Deed, Doer
 
 from lionpride.stores.postgres import completing, settling, sweeping
+from lionpride.stores.sql.heartbeat import Heartbeat
 from lionpride.stores.sql.local import Local
-from lionpride.stores.sql.pulse import Pulse
 from lionpride.stores.sqlite import opened, steps
 from lionpride.stores.sqlite.rows import Rows
 from lionpride.stores.sqlite.signs import Signs
@@ -49,12 +49,12 @@ def forgets_cancels() -> None:
 
 def no_pulse() -> None:
     """Nobody renews the leases."""
-    Pulse.beat_for = lambda self, workers: None  # type: ignore[method-assign]
+    Heartbeat.renew_for = lambda self, workers: None  # type: ignore[method-assign]
 
 
 def no_age() -> None:
     """A claim is started however old it is."""
-    Pulse.holds = lambda self, until: True  # type: ignore[method-assign]
+    Heartbeat.holds = lambda self, until: True  # type: ignore[method-assign]
 
 
 def starts_later() -> None:
@@ -79,8 +79,8 @@ def keeps_late_claims() -> None:
 
 def mortal_pulse() -> None:
     """The thread of the heartbeat ends at the first error, and is not started again."""
-    Pulse._try = lambda self, work: work()  # type: ignore[method-assign,assignment]
-    Pulse.watch = lambda self: None  # type: ignore[method-assign]
+    Heartbeat._try = lambda self, work: work()  # type: ignore[method-assign,assignment]
+    Heartbeat.watch = lambda self: None  # type: ignore[method-assign]
 
 
 def fail_unreadable() -> None:

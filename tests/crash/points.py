@@ -17,8 +17,8 @@ from crash.deeds import Check, Doer, Hooks
 from crash.journal import Journal
 
 from lionpride.core import EventStatus
-from lionpride.stores.sql.holding import Holding
 from lionpride.stores.sql.local import Local
+from lionpride.stores.sql.local_events import LocalEvents
 
 Reached = Callable[[str], None]
 
@@ -52,22 +52,22 @@ NOTED = "claim: noted"
 
 def watch_claims(reached: Reached) -> None:
     """Report when a claim that found events is committed, and its worker is about to start."""
-    claimed = Holding.claimed
+    claimed = LocalEvents.claimed
 
-    def watched(self: Holding, answer: Any, *rest: Any) -> Any:
+    def watched(self: LocalEvents, answer: Any, *rest: Any) -> Any:
         if answer.rows:
             reached(NOTED)
         return claimed(self, answer, *rest)
 
-    Holding.claimed = watched  # type: ignore[method-assign]
-    revived = Holding.revived
+    LocalEvents.claimed = watched  # type: ignore[method-assign]
+    revived = LocalEvents.revived
 
-    def watched_too(self: Holding, rows: Any, *rest: Any) -> Any:
+    def watched_too(self: LocalEvents, rows: Any, *rest: Any) -> Any:
         if rows:
             reached(NOTED)
         return revived(self, rows, *rest)
 
-    Holding.revived = watched_too  # type: ignore[method-assign]
+    LocalEvents.revived = watched_too  # type: ignore[method-assign]
 
 
 CHECKED = "claim: checked"

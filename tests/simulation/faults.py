@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from lionpride.errors import ExistsError
-from lionpride.stores.sql import holding, operations
+from lionpride.stores.sql import local_events, operations
 from lionpride.stores.sql.operations import Expired
 from lionpride.stores.sqlite import manage, opened, steps, store
 from lionpride.stores.sqlite.bulk import Bulk
@@ -169,7 +169,7 @@ def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def a_claim_trusts_what_this_process_knew(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(holding, "agrees", lambda own, state: True)
+    patch.setattr(local_events, "agrees", lambda own, state: True)
 
 
 # -- leases ----------------------------------------------------------------------------------------
@@ -285,8 +285,8 @@ def denials_are_not_kept(patch: pytest.MonkeyPatch) -> None:
 @fault("X1")
 def a_lost_claim_speaks_for_its_event(patch: pytest.MonkeyPatch) -> None:
     def as_known(self: Any, record: Any) -> Any:
-        mine = self._holding.shown.find(record.number)
-        if record.number not in self._holding.claims or mine is None:
+        mine = self._local_events.cache.find(record.number)
+        if record.number not in self._local_events.claims or mine is None:
             return record
         return type(record).of(mine, self.queue, record.status)
 

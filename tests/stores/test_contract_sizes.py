@@ -20,7 +20,7 @@ from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion, after_unstorable
 from lionpride.stores.contract import Claim, Prompt, Settled, Store
 from lionpride.stores.listeners import Signal
-from lionpride.stores.sql.sizes import pieces_of
+from lionpride.stores.sql.codec import split_rows
 from lionpride.stores.terms import Terms
 
 MOST = 100_000
@@ -222,7 +222,7 @@ async def test_outcomes_hold_characters_that_a_text_of_a_database_may_not(
 async def test_a_batch_that_is_too_large_for_one_statement_is_appended(
     store: Store, exist_ok: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lionpride.stores.sql.sizes._STATEMENT", 2 * MOST)
+    monkeypatch.setattr("lionpride.stores.sql.codec._STATEMENT", 2 * MOST)
     jobs = [Job(label=FITS) for _ in range(7)]
     await store.append([(job, 1.0) for job in jobs], exist_ok=exist_ok)
     assert list(await listed(store)) == [job.id for job in jobs]
@@ -231,8 +231,8 @@ async def test_a_batch_that_is_too_large_for_one_statement_is_appended(
 def test_pieces_have_all_rows_in_order_and_none_is_too_large(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lionpride.stores.sql.sizes._STATEMENT", 10)
+    monkeypatch.setattr("lionpride.stores.sql.codec._STATEMENT", 10)
     rows = ["x" * size for size in (4, 4, 4, 11, 1, 1, 1, 1)]
-    pieces = [list(piece) for piece in pieces_of(rows, str, 3)]
+    pieces = [list(piece) for piece in split_rows(rows, str, 3)]
     assert pieces == [rows[:2], rows[2:3], rows[3:4], rows[4:7], rows[7:]]
-    assert list(pieces_of([], str, 3)) == []
+    assert list(split_rows([], str, 3)) == []

@@ -186,7 +186,7 @@ async def test_no_error_ends_the_heartbeat(place: Place, error: BaseException) -
         asked.set()
         raise error
 
-    store.enlist("w", lambda event: None, _saying(about))
+    store.enlist("w", lambda event: None, _description_sources(about))
     await store.append([(Job(), 1.0)])
     assert (await store.claim("w"))[0]
     while not asked.is_set():
@@ -196,7 +196,7 @@ async def test_no_error_ends_the_heartbeat(place: Place, error: BaseException) -
     await store.close()
 
 
-def _saying(about: Callable[[], Any]) -> Any:
+def _description_sources(about: Callable[[], Any]) -> Any:
     return lambda: about() or About(slots=1)
 
 
@@ -210,7 +210,7 @@ async def test_an_error_that_is_raised_in_the_thread_from_outside_does_not_end_t
     store.enlist("w", lambda event: None)
     await store.append([(Job(), 1.0)])
     await later(place, "w")
-    (thread,) = [each for each in set(threading.enumerate()) - before if "pulse" in each.name]
+    (thread,) = [each for each in set(threading.enumerate()) - before if "heartbeat" in each.name]
     assert thread.ident is not None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
@@ -232,7 +232,7 @@ async def test_a_worker_whose_heartbeat_hangs_claims_nothing_until_it_beats_agai
             hangs.set()
             go_on.wait(30)
 
-    store.enlist("w", lambda event: None, _saying(about))
+    store.enlist("w", lambda event: None, _description_sources(about))
     await store.append([(Job(), 1.0)])
     while not hangs.is_set():
         await asyncio.sleep(0.01)
@@ -260,8 +260,8 @@ async def test_after_a_stop_the_other_workers_of_a_process_get_time_to_renew_the
 
         return about
 
-    one.enlist("one", lambda event: None, _saying(hang("one")))
-    other.enlist("other", lambda event: None, _saying(hang("other")))
+    one.enlist("one", lambda event: None, _description_sources(hang("one")))
+    other.enlist("other", lambda event: None, _description_sources(hang("other")))
     await one.append([(Job(label="runs"), 1.0)])
     assert len((await one.claim("one", start=True))[0]) == 1
     assert await other.sweep() == 0

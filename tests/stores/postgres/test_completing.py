@@ -83,7 +83,7 @@ CREATE TRIGGER refuses BEFORE INSERT ON {s}.finished FOR EACH ROW
 async def test_settled_raises_if_one_of_several_statements_has_failed(
     home: Home, responses: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lionpride.stores.sql.sizes._STATEMENT", 10)
+    monkeypatch.setattr("lionpride.stores.sql.codec._STATEMENT", 10)
     store = PostgresStore(home.url, QUEUE, schema=home.schema)
     connection: asyncpg.Connection = await asyncpg.connect(home.url)
     try:

@@ -7,13 +7,13 @@ from stores.makers import Job
 
 from lionpride.errors import ExistsError
 from lionpride.stores.sql.appending import Appending, exists
-from lionpride.stores.sql.columns import place_of
-from lionpride.stores.sql.forms import Place
+from lionpride.stores.sql.codec import event_row
+from lionpride.stores.sql.rows import EventRow
 from lionpride.stores.terms import Terms
 
 
-def places(count: int) -> list[Place]:
-    return [place_of(Job(), float(n)) for n in range(count)]
+def places(count: int) -> list[EventRow]:
+    return [event_row(Job(), float(n)) for n in range(count)]
 
 
 def test_each_new_event_is_taken_once_and_each_gets_its_number() -> None:

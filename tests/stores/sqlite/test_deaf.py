@@ -28,7 +28,7 @@ class Desk(Executor):
 async def test_w1_with_every_signal_lost_only_latency_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is missed is found at the next sign that the file has changed, the pulse's own too."""
+    """A missed change is found after the next change of the file, such as a heartbeat."""
     looking = False
 
     def muffled(ring: Any) -> Any:

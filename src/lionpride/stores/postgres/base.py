@@ -1,4 +1,4 @@
-"""What every verb of the store stands on: the connections, opened when used, and the holding."""
+"""Base of the PostgreSQL store: the connections, opened when used, and the local events."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any, Final, TypeVar
 
 from ...model.execution import EventStatus
 from ...rules.lifecycle import Ending
-from ..shown import MOST
-from ..sql.columns import after, entries_of
-from ..sql.forms import Entry, Exit, Found, Settling, Waits
+from ..event_cache import CACHE_SIZE
+from ..sql.codec import state_after, state_entries
 from ..sql.local import Local, until_done
 from ..sql.options import check_options
+from ..sql.rows import QueuedAppend, QueuedCompletion, ReadyRow, SettlementRow, StoredEvent
 from ..url import redact, standard_url
 from . import reading, settling
 from .clock import ServerClock
 from .glance import Glance
+from .heartbeat import make_heartbeat
 from .lanes import Asked
 from .link import Db
 from .names import Names
@@ -26,7 +27,6 @@ from .news import Ear, Herald
 from .opened import Lanes, Opened
 from .options import check_names, check_ways
 from .pool import Door
-from .pulse import pulse_of
 from .sights import Sights
 
 __all__ = ("Base",)
@@ -66,7 +66,7 @@ class Base(Local):
         listen: bool = True,
         poll: float = POLL,
         pgbouncer: bool = False,
-        shown: int = MOST,
+        shown: int = CACHE_SIZE,
         retain: int | timedelta | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -88,7 +88,7 @@ class Base(Local):
         self._names: set[str] = set()  # under which is claimed here
         self._unsettled: dict[int, int] = {}  # attempts that are being given back or failed
         self._opened: Opened | None = None
-        self._pulse = pulse_of(self._door, self.names, lease, clock, self.place)
+        self.heartbeat = make_heartbeat(self._door, self.names, lease, clock, self.place)
         self._ear = Ear(self._door, self.names.channel, self._hear)
         self._herald = Herald(self._read, self.names.channel, self._told)
 
@@ -145,10 +145,10 @@ class Base(Local):
         """Answers for those who look at the queue from outside: see ``Seen``."""
         return Glance(self._read, self._clock)
 
-    async def _stands(self, numbers: Sequence[int]) -> dict[int, Found]:
+    async def _stands(self, numbers: Sequence[int]) -> dict[int, StoredEvent]:
         return await self._read(lambda db: reading.stands(db, numbers))
 
-    async def _find(self, numbers: Sequence[int]) -> dict[int, Found]:
+    async def _find(self, numbers: Sequence[int]) -> dict[int, StoredEvent]:
         return await self._read(lambda db: reading.find(db, numbers))
 
     def _hear(self, said: str) -> None:
@@ -165,7 +165,7 @@ class Base(Local):
         if opened is None or not opened.is_ours:
             self._opened = None
             return
-        self._pulse.stop()
+        self.heartbeat.stop()
         await self._ear.stop()
         try:
             if opened.loop is asyncio.get_running_loop():
@@ -179,11 +179,11 @@ class Base(Local):
 
     # -- taking in, settling and claiming: the hot lanes -------------------------------------
 
-    async def _enter_all(self, entries: Sequence[Entry]) -> bool:
+    async def _enter_all(self, entries: Sequence[QueuedAppend]) -> bool:
         """Take in events that nobody had before, and tell those who wait."""
         raise NotImplementedError
 
-    async def _settle_all(self, items: Sequence[Exit | Asked]) -> bool:
+    async def _settle_all(self, items: Sequence[QueuedCompletion | Asked]) -> bool:
         """Put on record what came of claims."""
         raise NotImplementedError
 
@@ -197,20 +197,20 @@ class Base(Local):
         """Show what has become of events on the server; nobody here has them any more."""
         if numbers := list(numbers):
             await self._sights.see(numbers)
-            self._holding.refresh(numbers)
+            self._local_events.refresh(numbers)
             self._sights.moved(numbers)
 
-    def _fail(self, one: Waits, error: Exception) -> None:
+    def _fail(self, one: ReadyRow, error: Exception) -> None:
         ending = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
         attempt = one[3] + 1
-        state = after(ending, entries_of("pending", (attempt, *one[4:])))
+        state = state_after(ending, state_entries("pending", (attempt, *one[4:])))
         failed = [(one[0], attempt, "failed", 0.0, 0.0, one[2], state)]
         opened, step = self._open, lambda db: settling.settle(db, failed)
         self._unsettled[one[0]] = attempt
         then = partial(self._settled_unrunnable, failed)
         until_done(lambda: self._ask(step, then) if self._opened is opened else None)
 
-    def _settled_unrunnable(self, rows: Sequence[Settling], _: object) -> None:
+    def _settled_unrunnable(self, rows: Sequence[SettlementRow], _: object) -> None:
         """Forget claims that were given back or failed."""
         for number, attempt, *_ in rows:
             if self._unsettled.get(number) == attempt:

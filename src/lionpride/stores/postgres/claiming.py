@@ -9,8 +9,8 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from ..clock import boot_time
-from ..sql.forms import NEW, STATE, Kept, Untried, Waits
 from ..sql.operations import Expired
+from ..sql.rows import NEW_STATE, STATE, FirstClaimRow, FixedColumns, ReadyRow
 from .link import Db
 
 __all__ = ("AFTER", "Claim", "Claimed", "Gate", "gate_of", "mature", "wait_of")
@@ -19,7 +19,7 @@ BUSY: Final = 0.02
 """Seconds until a claim looks again that has passed over what others hold just now."""
 
 _SELDOM: Final = ("retry", "unique_key", "unique_at")
-"""What never changes of an event, and few have; the last columns of ``sql.forms.Kept``."""
+"""What never changes of an event, and few have; the last columns of ``FixedColumns``."""
 
 _STATE: Final = [each.strip() for each in STATE.split(",")]
 AFTER: Final = ", ".join(
@@ -35,7 +35,7 @@ _IS_USUAL: Final = " AND ".join(
         "picked.due = 0",
         *(
             f"picked.{each} {'= 0' if new == 0 else 'IS NULL'}"
-            for each, new in zip(_STATE, NEW, strict=True)
+            for each, new in zip(_STATE, NEW_STATE, strict=True)
         ),
         *(f"e.{each} IS NULL" for each in _SELDOM),
     ]
@@ -82,7 +82,7 @@ class Gate(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """What a claim took; see ``sql.forms.Gathered``.
+    """What a claim took; see ``ClaimAnswer``.
 
     Attributes:
         now: The time of the claim.
@@ -92,21 +92,21 @@ class Claimed(NamedTuple):
             them; they are not in ``rows``.
     """
 
-    rows: Sequence[Waits]
-    kept: Mapping[int, Kept]
+    rows: Sequence[ReadyRow]
+    kept: Mapping[int, FixedColumns]
     wait: float | None
     now: float
     expired: Expired
     new: Sequence[tuple[float, int]] = ()
     rationed: Any = None
-    untried: Sequence[Untried] = ()
+    untried: Sequence[FirstClaimRow] = ()
 
     @property
     def numbers(self) -> list[int]:
         """Of all that it took."""
         return [one[0] for one in self.untried] + [one[0] for one in self.rows]
 
-    def moved(self, others: Sequence[Untried], untried: Sequence[Untried]) -> Claimed:
+    def moved(self, others: Sequence[FirstClaimRow], untried: Sequence[FirstClaimRow]) -> Claimed:
         """The same with others of the untried among the rows, and these left."""
         rows = sorted([*self.rows, *map(_waits, others)], key=_in_order)
         kept = {**self.kept, **{one[0]: _kept(one) for one in others}}
@@ -116,13 +116,15 @@ class Claimed(NamedTuple):
 _in_order: Final = itemgetter(2, 0)
 
 
-def _waits(one: Any) -> Waits:
+def _waits(one: Any) -> ReadyRow:
     """The row that waited, from a row of the answer."""
     odd = one[6]
-    return (one[0], 0.0, one[1], *NEW) if odd is None else (one[0], odd[0], one[1], *odd[1:-3])
+    return (
+        (one[0], 0.0, one[1], *NEW_STATE) if odd is None else (one[0], odd[0], one[1], *odd[1:-3])
+    )
 
 
-def _kept(one: Any) -> Kept:
+def _kept(one: Any) -> FixedColumns:
     """What never changes of an event, from a row of the answer."""
     odd = one[6]
     return (*one[2:6], *((None, None, None) if odd is None else odd[-3:]))

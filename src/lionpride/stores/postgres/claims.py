@@ -12,10 +12,10 @@ from ...model.work import Work
 from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
 from ..contract import Claim, Settled, Settlement
-from ..sql.forms import Settling, Waits
-from ..sql.holding import Taken
 from ..sql.limits import UsageChange
 from ..sql.local import heard, until_done
+from ..sql.local_events import ClaimedEvents
+from ..sql.rows import ReadyRow, SettlementRow
 from . import claiming, reading
 from .cleaning import Cleaning
 from .lanes import Asked, take
@@ -81,7 +81,7 @@ class Claims(TakingIn):
             return [], SWEEP
         if limits is not None:
             step = LimitedStep(step, limits, self.runs)
-        taken, notes = Taken(), self._notes
+        taken, notes = ClaimedEvents(), self._notes
         self._claiming += 1
         try:
             wait: float | None = await opened.ask(
@@ -102,9 +102,9 @@ class Claims(TakingIn):
 
     async def _may_claim(self) -> bool:
         """Return False if this process cannot renew its leases; else reap lapsed leases first."""
-        if not self._pulse.is_fine and not await self._pulse.is_fine_soon():
+        if not self.heartbeat.is_healthy and not await self.heartbeat.becomes_healthy():
             return False
-        if self._pulse.is_steady:
+        if self.heartbeat.may_reap:
             self._tidy()
         else:
             self._others = True  # there may be some: a later claim reaps
@@ -117,7 +117,7 @@ class Claims(TakingIn):
             n: As for ``claim``: the slots that are free.
         """
         lane = self._open.settle
-        most = AHEAD * max(1, n + len(self._holding.claims) - lane.behind)
+        most = AHEAD * max(1, n + len(self._local_events.claims) - lane.behind)
         while lane.behind >= most and not lane.stalled:
             await asyncio.sleep(0)
             await lane.passed()
@@ -149,7 +149,7 @@ class Claims(TakingIn):
         self,
         answer: claiming.Claimed,
         step: claiming.Claim | LimitedStep,
-        taken: Taken,
+        taken: ClaimedEvents,
         limits: Limits | None,
         notes: int,
     ) -> float | None:
@@ -164,9 +164,11 @@ class Claims(TakingIn):
             answer, held = await self._with_kept(answer, numbers)
         self._sights.moved(numbers)
         if answer.untried:
-            rest = self._holding.revived(answer.untried, taken) if claim.start else answer.untried
+            rest = (
+                self._local_events.revived(answer.untried, taken) if claim.start else answer.untried
+            )
             answer = answer.moved(rest, ()) if rest else answer
-        wait = self._holding.claimed(answer, claim.start, taken)
+        wait = self._local_events.claimed(answer, claim.start, taken)
         del held
         if self._cleaning.is_due(len(numbers)):
             self._open.ask(self._open.clean, self._cleaning).add_done_callback(heard)
@@ -212,7 +214,7 @@ class Claims(TakingIn):
         Returns:
             One for each, and those that there are.
         """
-        opened, find_all = self._open, self._holding.shown.find_all
+        opened, find_all = self._open, self._local_events.cache.find_all
 
         def look() -> tuple[list[Work | None], list[Work]]:
             held = find_all(numbers)
@@ -248,13 +250,13 @@ class Claims(TakingIn):
         """The claim without events of classes that this process does not run, which go back."""
         self.missing |= missing
         answer = answer.moved(answer.untried, ())
-        rows: list[Waits] = []
+        rows: list[ReadyRow] = []
         for one in answer.rows:
             lacking = one[0] in answer.kept and answer.kept[one[0]][1] in missing
             (self._unrunnable if lacking else rows).append(one)
         return answer._replace(rows=rows, wait=0.0)
 
-    def _release(self, taken: Taken) -> None:
+    def _release(self, taken: ClaimedEvents) -> None:
         """Give back what nobody waits for."""
         if taken.claims and not taken.wanted:
             claims, taken.claims = taken.claims, []
@@ -265,12 +267,12 @@ class Claims(TakingIn):
 
         self._until_done(opened, lambda: self._settle([(*claim, RELEASED) for claim in claims]))
 
-    def _return(self, rows: list[Settling]) -> None:
+    def _return(self, rows: list[SettlementRow]) -> None:
         opened, then = self._open, partial(self._returned, rows)
         self._unsettled.update((row[0], row[1]) for row in rows)
         self._until_done(opened, lambda: opened.ask(opened.settle, rows, then))
 
-    async def _returned(self, rows: Sequence[Settling], answers: Sequence[Settled]) -> None:
+    async def _returned(self, rows: Sequence[SettlementRow], answers: Sequence[Settled]) -> None:
         self._settled_unrunnable(rows, answers)
         self._herald.tell(READY + ENDED if Settled.CANCELLED in answers else READY)
         self._ring_if_idle()

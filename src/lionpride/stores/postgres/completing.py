@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, Final
 
-from ..sql.forms import Ended
+from ..sql.rows import CompletedRow
 from .link import Db
 from .reading import standing
 
@@ -43,7 +43,7 @@ SELECT array_agg(number) FROM gone
 """
 
 
-async def complete(db: Db, ended: Sequence[Ended]) -> list[bool]:
+async def complete(db: Db, ended: Sequence[CompletedRow]) -> list[bool]:
     """Record completed attempts; return for each, in order, whether its lease was valid.
 
     After an earlier try without an answer, an attempt that is on record counts as recorded by it.

@@ -14,8 +14,8 @@ from ..intake import check_room
 from ..sql import appending
 from ..sql.appending import Appending
 from ..sql.backend import FinishedRow, ReadyRow
-from ..sql.forms import PENDING, Fresh, Place
-from ..sql.sizes import pieces_of
+from ..sql.codec import split_rows
+from ..sql.rows import PENDING, EventRow, NewEventRow
 from .link import Db
 from .reading import standing
 from .transaction import PostgresTransaction
@@ -86,13 +86,13 @@ SELECT (SELECT sum(pending)::bigint FROM {counter} WHERE queue = $1),
 """
 
 
-def _columns(fresh: Sequence[Fresh]) -> list[Any]:
+def _columns(fresh: Sequence[NewEventRow]) -> list[Any]:
     ids, *others = zip(*fresh, strict=True)
     return [[UUID(each) for each in ids], *others]
 
 
 async def enter(
-    db: Db, fresh: Sequence[Fresh], limits: Sequence[int | None]
+    db: Db, fresh: Sequence[NewEventRow], limits: Sequence[int | None]
 ) -> list[int | Exception]:
     """Append new events; return the number of each, or the reason why it was refused.
 
@@ -118,7 +118,7 @@ async def enter(
     return answers
 
 
-async def _insert_all(db: Db, fresh: Sequence[Fresh]) -> list[int]:
+async def _insert_all(db: Db, fresh: Sequence[NewEventRow]) -> list[int]:
     """Insert new events; return the numbers of those whose ids were unknown."""
     if not fresh:
         return []
@@ -127,7 +127,7 @@ async def _insert_all(db: Db, fresh: Sequence[Fresh]) -> list[int]:
 
 
 async def _beyond(
-    db: Db, fresh: Sequence[Fresh], limits: Sequence[int | None]
+    db: Db, fresh: Sequence[NewEventRow], limits: Sequence[int | None]
 ) -> dict[int, Exception]:
     """Return an error for each event that exceeds its queue limit, by its index, in order.
 
@@ -151,7 +151,9 @@ async def _beyond(
     return refused
 
 
-async def _some(db: Db, fresh: Sequence[Fresh], queue: int, new: set[int]) -> list[int | Exception]:
+async def _some(
+    db: Db, fresh: Sequence[NewEventRow], queue: int, new: set[int]
+) -> list[int | Exception]:
     """What came of events of which some were known, or were there twice."""
     known = await _known(db, [one[0] for one in fresh])
     same: dict[int, int] = {}
@@ -170,14 +172,14 @@ async def _some(db: Db, fresh: Sequence[Fresh], queue: int, new: set[int]) -> li
     return answers
 
 
-async def _same_by_place(db: Db, queue: int, fresh: Sequence[Fresh]) -> dict[int, int]:
+async def _same_by_place(db: Db, queue: int, fresh: Sequence[NewEventRow]) -> dict[int, int]:
     """The numbers of those that are here already, with all that they say."""
     columns = _columns([one[:5] for one in fresh])
     rows = await db.rows(_SAME, queue, *columns)
     return {place - 1: number for number, place in rows}
 
 
-async def _same(db: Db, queue: int, fresh: Sequence[Fresh]) -> list[int]:
+async def _same(db: Db, queue: int, fresh: Sequence[NewEventRow]) -> list[int]:
     """The numbers of all of them, if they are here already; else none."""
     same = await _same_by_place(db, queue, fresh)
     return [same[at] for at in range(len(fresh))] if len(same) == len(fresh) else []
@@ -205,7 +207,7 @@ class Enter:
         room: How many may wait afterwards.
     """
 
-    fresh: Sequence[Fresh]
+    fresh: Sequence[NewEventRow]
     room: int | None = None
 
     async def __call__(self, db: Db) -> list[int]:
@@ -223,7 +225,7 @@ class Enter:
             if self.room is not None:
                 await self._check_room(db, queue, self.room)
             numbers: list[int] = []
-            for piece in pieces_of(self.fresh, lambda one: one[2], PIECE):
+            for piece in split_rows(self.fresh, lambda one: one[2], PIECE):
                 taken = await db.value(_ENTER, queue, db.shard, *_columns(piece)) or []
                 if len(taken) < len(piece):
                     raise await self._known(db, numbers + taken)
@@ -280,14 +282,14 @@ class Append(Appending):
         self.check_held(number for number, *_ in known.values())
         new: dict[bytes, int] = {}
         places = list(fresh.values())
-        for piece in pieces_of(places, lambda place: place.payload, PIECE):
+        for piece in split_rows(places, lambda place: place.payload, PIECE):
             numbers = await insert(db, queue, piece)
             new |= zip((place.id for place in piece), numbers, strict=True)
         return self.answer({uid: number for uid, (number, *_) in known.items()}, new)
 
     async def _taken(self, db: Db, queue: int) -> list[tuple[int, bool]]:
         """Return the answer of an earlier try that was committed; nothing if there is none."""
-        fresh: list[Fresh] = [
+        fresh: list[NewEventRow] = [
             (one.id, one.kind, one.payload, one.created, one.priority) for one in self.places
         ]
         same = await _same(db, queue, fresh)
@@ -310,7 +312,7 @@ class _Overtaken(Exception):
     """Somebody has taken in an id that was unknown a moment ago."""
 
 
-async def insert(db: Db, queue: int, places: Sequence[Place]) -> list[int]:
+async def insert(db: Db, queue: int, places: Sequence[EventRow]) -> list[int]:
     """Take in events of ids that are not known, in whatever status they are; their numbers."""
     numbers: list[int] = await db.value(_NUMBERS, db.names.fill("{event}"), len(places))
     ids, *columns = zip(*(place[:10] for place in places), strict=True)

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 from uuid import UUID
 
 from ...errors import ConfigurationError, ExistsError
-from ..sql.forms import Place
+from ..sql.rows import EventRow
 from .names import Names
 
 __all__ = ("insert_within",)
@@ -54,7 +54,9 @@ class _Wrapped(Protocol):
     async def get_raw_connection(self) -> Any: ...
 
 
-async def insert_within(connection: Any, names: Names, queue: int, places: Sequence[Place]) -> None:
+async def insert_within(
+    connection: Any, names: Names, queue: int, places: Sequence[EventRow]
+) -> None:
     """Take events in on a connection of the caller's, in whatever transaction it is in.
 
     All of them or none. If they are refused, the caller's transaction is as it was before.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..contract import Extended
-from ..sql.host import is_dead, this_process
+from ..sql.process import is_dead, this_process
 from .link import Db
 
 __all__ = ("BEAT", "Discharge", "Enlist", "Extend", "attended", "lapse")

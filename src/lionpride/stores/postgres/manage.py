@@ -18,9 +18,9 @@ from ..halting import FOR_EVER
 from ..record import Record
 from ..roster import WorkerRecord
 from ..sql import operations
+from ..sql.heartbeat import Heartbeat
 from ..sql.local import heard
 from ..sql.operations import Expired, cancel_results, expire
-from ..sql.pulse import Pulse
 from ..upkeep import Finding, Schema
 from . import reading
 from .base import Base
@@ -73,7 +73,7 @@ class Manage(Base):
         much as a few events.
         """
         self._rings_late = self._claiming > 0
-        if self._listeners.idle and not self._holding.claims and not self._claiming:
+        if self._listeners.idle and not self._local_events.claims and not self._claiming:
             self._listeners.notify_idle()
 
     # -- by hand -----------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class Manage(Base):
         await self._refresh(
             n for n, it in zip(numbers, answers, strict=True) if it is Cancelled.DONE
         )
-        self._ask_holders([n for n in numbers if n in self._holding.claims])
+        self._ask_holders([n for n in numbers if n in self._local_events.claims])
         self._ring_if_idle()
         self._herald.tell(CANCEL + ENDED)
         return answers
@@ -123,7 +123,7 @@ class Manage(Base):
 
     def _drop(self, numbers: Sequence[int]) -> list[Work]:
         self._sights.moved(numbers)
-        return self._holding.drop(numbers)
+        return self._local_events.drop(numbers)
 
     async def remove(self, events: Sequence[Named]) -> None:
         numbers = await self._numbers(events)
@@ -186,9 +186,9 @@ class Manage(Base):
         uid = as_id(uid)
         found = await self._read(lambda db: reading.numbers_of(db, [uid]))
         if number := found.get(UUID(bytes=uid.bytes)):
-            if self._holding.shown.find(number) is None:
+            if self._local_events.cache.find(number) is None:
                 await self._sights.see([number], whole=True)
-            return self._holding.find(number)
+            return self._local_events.find(number)
         gone = self.states.find(uid)  # another process has removed it
         if gone is not None and gone.execution.arrival is not None:
             await self._refresh([gone.execution.arrival])
@@ -204,7 +204,7 @@ class Manage(Base):
     # -- workers -----------------------------------------------------------------------------
 
     def _enlist(self, worker: str) -> None:
-        step = Enlist(worker, self._lease, self._saying()[worker]())
+        step = Enlist(worker, self._lease, self._description_sources()[worker]())
         # What it claims would lapse, if code blocked the loop before it is on the list.
         self._before_claims(self._ask(step, lambda _: self._enlisted.add(worker)))
 
@@ -219,11 +219,11 @@ class Manage(Base):
         self._names.discard(worker)
         return Discharge(worker)
 
-    def _heartbeat(self) -> Pulse:
-        return self._pulse
+    def _heartbeat(self) -> Heartbeat:
+        return self.heartbeat
 
     def _keep_alive(self) -> None:
-        self._pulse.beat_for(self._saying())
+        self.heartbeat.renew_for(self._description_sources())
 
     async def attended(self) -> bool:
         leaving = frozenset(self._leaving)

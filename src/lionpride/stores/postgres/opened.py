@@ -9,8 +9,8 @@ from random import randrange
 from typing import Any, Final, TypeVar
 
 from ...errors import OperationError
-from ..sql.forks import forks
-from ..sql.forms import Entry, Exit
+from ..sql.process import forks
+from ..sql.rows import QueuedAppend, QueuedCompletion
 from .lanes import Asked, Lane, take
 from .link import OWN_SHARDS, SHARDS, Db, Link
 from .names import Names
@@ -30,8 +30,8 @@ class Lanes:
     def __init__(
         self,
         *,
-        enter: Callable[[Sequence[Entry]], Awaitable[bool]],
-        settle: Callable[[Sequence[Exit | Asked]], Awaitable[bool]],
+        enter: Callable[[Sequence[QueuedAppend]], Awaitable[bool]],
+        settle: Callable[[Sequence[QueuedCompletion | Asked]], Awaitable[bool]],
         claim: Callable[[Sequence[Asked]], Awaitable[bool]],
     ) -> None:
         self.enter = enter
@@ -92,8 +92,8 @@ class Opened:
         self.entering, self.settling = link(0, keeps=True), link(1, keeps=True)
         self.claiming = link(2, keeps=True)
         self.reading = link(3, writes=False)
-        self.enter: Lane[Entry] = Lane(lanes.enter, MANY)
-        self.settle: Lane[Exit | Asked] = Lane(lanes.settle, MANY)
+        self.enter: Lane[QueuedAppend] = Lane(lanes.enter, MANY)
+        self.settle: Lane[QueuedCompletion | Asked] = Lane(lanes.settle, MANY)
         self.claim: Lane[Asked] = Lane(lanes.claim, 1)
         self.large: Lane[Asked] = Lane(partial(_take, link(4)), 1)
         self.rest: Lane[Asked] = Lane(partial(_take, link(3)), 1)

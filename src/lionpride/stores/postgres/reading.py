@@ -13,8 +13,8 @@ from ...model.execution import EventStatus
 from ...model.live import Progress
 from ...model.packing import unpack_result
 from ..record import Record
-from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Found, Kept
-from ..sql.records import record_of
+from ..sql.codec import record_of
+from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, FixedColumns, StoredEvent
 from .link import Db
 
 __all__ = (
@@ -69,7 +69,7 @@ JOIN {{queue}} q ON q.number = e.queue
 {PLACES}
 """
 _ENDED: Final = f"""
-SELECT number, status, finished_at, {ENDED} FROM {{finished}} WHERE number = ANY($1::bigint[])
+SELECT number, status, finished_at, {FINAL} FROM {{finished}} WHERE number = ANY($1::bigint[])
 """
 _WAITING: Final = "FROM {ready} r JOIN {event} e ON e.number = r.number WHERE r.queue = $1"
 _BESIDE: Final = "AND e.event_type <> ALL($2::text[]) AND r.number <> ALL($3::bigint[])"
@@ -107,7 +107,7 @@ _PIECES: Final = 8
 """Rows of chunks that are read at a time."""
 
 
-async def find(db: Db, numbers: Sequence[int]) -> dict[int, Found]:
+async def find(db: Db, numbers: Sequence[int]) -> dict[int, StoredEvent]:
     """All that is known of events, in whatever queue."""
     rows = (
         await db.rows(f"{_FIND} WHERE e.number = ANY($1::bigint[])", list(numbers))
@@ -117,17 +117,17 @@ async def find(db: Db, numbers: Sequence[int]) -> dict[int, Found]:
     return {row[0]: _found(row) for row in rows}
 
 
-async def stands(db: Db, numbers: Sequence[int]) -> dict[int, Found]:
+async def stands(db: Db, numbers: Sequence[int]) -> dict[int, StoredEvent]:
     """How events stand, and little else of those that have ended: neither id nor payload."""
     rows = await db.rows(_ENDED, list(numbers)) if numbers else []
-    found = {row[0]: Found._make((row[0], *_UNREAD, row[1], 0.0, row[2], (*row[3:], None)))
+    found = {row[0]: StoredEvent._make((row[0], *_UNREAD, row[1], 0.0, row[2], (*row[3:], None)))
              for row in rows}  # fmt: skip
     return found | await find(db, [number for number in numbers if number not in found])
 
 
-def _found(row: Any) -> Found:
+def _found(row: Any) -> StoredEvent:
     number, uid, *kept = row[:12]
-    return Found._make((number, uid.bytes, *kept, row[12], row[13], row[14], tuple(row[15:])))
+    return StoredEvent._make((number, uid.bytes, *kept, row[12], row[13], row[14], tuple(row[15:])))
 
 
 async def standing(db: Db, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
@@ -136,7 +136,7 @@ async def standing(db: Db, numbers: Sequence[int]) -> dict[int, tuple[str, int]]
     return {number: (status, attempt) for number, status, attempt in rows}
 
 
-async def kept(db: Db, numbers: Sequence[int]) -> dict[int, Kept]:
+async def kept(db: Db, numbers: Sequence[int]) -> dict[int, FixedColumns]:
     """What never changes of events."""
     rows = await db.rows(_KEPT, list(numbers)) if numbers else []
     return {row[0]: (row[1].bytes, *row[2:]) for row in rows}
@@ -196,7 +196,7 @@ async def unwanted(db: Db) -> list[int]:
     return [number for (number,) in await db.rows(query, await db.known_queue())]
 
 
-async def page(db: Db, status: EventStatus | None, after: int, limit: int) -> list[Found]:
+async def page(db: Db, status: EventStatus | None, after: int, limit: int) -> list[StoredEvent]:
     """The next events of a status, by number."""
     wanted = None if status is None else status.value
     where = _PAGES.get(wanted) or _TROUBLE.format(wanted)
@@ -205,7 +205,7 @@ async def page(db: Db, status: EventStatus | None, after: int, limit: int) -> li
     return [_found(row) for row in await db.rows(query, await db.known_queue(), after, limit)]
 
 
-async def records(db: Db, found: Sequence[Found]) -> list[Record]:
+async def records(db: Db, found: Sequence[StoredEvent]) -> list[Record]:
     """Records, with what is published of attempts that run."""
     made = [record_of(each) for each in found]
     runs = [each for each in made if each.status is EventStatus.PROCESSING]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from ..roster import Held, WorkerRecord
-from ..sql.host import is_dead
-from ..sql.records import about_of
+from ..sql.codec import about_of
+from ..sql.process import is_dead
 from .link import Db
 
 __all__ = ("workers",)

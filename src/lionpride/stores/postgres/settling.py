@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from ...model.execution import EventStatus
 from ..contract import Settled
-from ..sql.columns import cancelled
-from ..sql.forms import PENDING, Settling
+from ..sql.codec import cancelled_row
+from ..sql.rows import PENDING, SettlementRow
 from .link import Db
 from .reading import standing
 
@@ -60,7 +60,7 @@ SELECT array_agg(number) FROM gone
 """
 
 
-async def settle(db: Db, settlings: Sequence[Settling]) -> list[Settled]:
+async def settle(db: Db, settlings: Sequence[SettlementRow]) -> list[Settled]:
     """Put on record what came of claims; one answer each, in order."""
     first: dict[Any, int] = {}
     for at, one in enumerate(settlings):
@@ -86,7 +86,9 @@ async def settle(db: Db, settlings: Sequence[Settling]) -> list[Settled]:
     return [answers[at] for at in range(len(settlings))]
 
 
-async def _cancel(db: Db, settlings: Sequence[Settling], left: Sequence[int]) -> dict[int, Settled]:
+async def _cancel(
+    db: Db, settlings: Sequence[SettlementRow], left: Sequence[int]
+) -> dict[int, Settled]:
     """End those events that would return to PENDING though a cancel of the claim was answered.
 
     Args:
@@ -97,11 +99,11 @@ async def _cancel(db: Db, settlings: Sequence[Settling], left: Sequence[int]) ->
     back = {settlings[at][0]: at for at in left if settlings[at][2] == PENDING}
     if not back:
         return {}
-    done = await _settle(db, [cancelled(settlings[at]) for at in back.values()])
+    done = await _settle(db, [cancelled_row(settlings[at]) for at in back.values()])
     return {back[number]: Settled.CANCELLED for number in done}
 
 
-async def _settle(db: Db, settlings: Sequence[Settling]) -> list[int]:
+async def _settle(db: Db, settlings: Sequence[SettlementRow]) -> list[int]:
     """The numbers of those whose claim held."""
     rows = []
     for place, (number, attempt, status, due, _, priority, state) in enumerate(settlings, 1):

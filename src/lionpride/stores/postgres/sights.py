@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from ..sql.forms import Found
+from ..sql.rows import StoredEvent
 
 __all__ = ("Sights",)
 
-Read: TypeAlias = Callable[[Sequence[int]], Awaitable[dict[int, Found]]]
+Read: TypeAlias = Callable[[Sequence[int]], Awaitable[dict[int, StoredEvent]]]
 
 
 class Sights:
@@ -26,7 +26,7 @@ class Sights:
     def __init__(self, read: Read, read_all: Read) -> None:
         self._read = read
         self._read_all = read_all
-        self._seen: dict[int, Found] = {}
+        self._seen: dict[int, StoredEvent] = {}
         self._asking: list[set[int]] = []
 
     def moved(self, numbers: Iterable[int]) -> None:
@@ -44,7 +44,7 @@ class Sights:
             whole: Whether all is asked that an event is built of.
         """
         read = self._read_all if whole else self._read
-        wanted, seen = list(dict.fromkeys(numbers)), dict[int, Found]()
+        wanted, seen = list(dict.fromkeys(numbers)), dict[int, StoredEvent]()
         while wanted:
             moved = set[int]()
             self._asking.append(moved)
@@ -57,6 +57,6 @@ class Sights:
                 seen.pop(number, None)
         self._seen = seen
 
-    def __call__(self, numbers: Sequence[int]) -> list[Found | None]:
+    def __call__(self, numbers: Sequence[int]) -> list[StoredEvent | None]:
         """What ``see`` has read; None of one that is not there."""
         return [self._seen.get(number) for number in numbers]

@@ -12,11 +12,10 @@ from ...model.execution import EventStatus
 from ...model.work import Work
 from ..contract import Claim, Extended, Settled, Settlement
 from ..sql import operations
-from ..sql.columns import packed_response
-from ..sql.forms import NOTHING, Exit
+from ..sql.codec import UNCHECKED_LENGTH, exceeds_statement, response_json
 from ..sql.limits import UsageChange, change_usage
 from ..sql.local import CHUNK, heard
-from ..sql.sizes import SHORT, exceeds_statement
+from ..sql.rows import EMPTY_RESULT, QueuedCompletion
 from . import settling
 from .claims import SWEEP, Claims
 from .completing import complete
@@ -64,14 +63,14 @@ class PostgresStore(Claims):
         """See ``Prompt``."""
         own = event.__dict__
         number: int = own.get("_arrival", 0)
-        if not self._holding.has(number, event, attempt):
+        if not self._local_events.has(number, event, attempt):
             return
         own.pop("_meter", None)
         if response is None:
-            result: str | None = NOTHING
+            result: str | None = EMPTY_RESULT
         else:
-            result = packed_response(event, response)
-            long = result is not None and len(result) > SHORT
+            result = response_json(event, response)
+            long = result is not None and len(result) > UNCHECKED_LENGTH
             if long and self._is_too_large(event, attempt, result, duration):
                 return
         columns = number, attempt, 0.0, duration, result, 0, 0, None
@@ -104,12 +103,12 @@ class PostgresStore(Claims):
             event.__dict__.get("_arrival", 0)
             for (event, attempt, _), answer in zip(settlements, answers, strict=True)
             if not answer.is_recorded
-            and self._holding.has(event.__dict__.get("_arrival", 0), event, attempt)
+            and self._local_events.has(event.__dict__.get("_arrival", 0), event, attempt)
         ]
         if lost:
             await self._sights.see(lost)
         self._sights.moved(event.__dict__.get("_arrival", 0) for event, _, _ in settlements)
-        self._holding.settled(settlements, answers)
+        self._local_events.settled(settlements, answers)
         news = set[str]()
         for (event, _, outcome), answer in zip(settlements, answers, strict=True):
             if answer.is_recorded:
@@ -125,7 +124,7 @@ class PostgresStore(Claims):
         self._note()
         return answers
 
-    async def _settle_all(self, items: Sequence[Exit | Asked]) -> bool:
+    async def _settle_all(self, items: Sequence[QueuedCompletion | Asked]) -> bool:
         asked = []
         for one in items:  # what an attempt spends, it spends before it ends
             if isinstance(one, Asked) and isinstance(one.step, UsageChange):
@@ -140,7 +139,7 @@ class PostgresStore(Claims):
         await self._answer(asked)
         return fine
 
-    async def _exit(self, exits: Sequence[Exit]) -> bool:
+    async def _exit(self, exits: Sequence[QueuedCompletion]) -> bool:
         """Put completions on record; they are tried until that is done."""
         if len(exits) > 1 and exceeds_statement(one[2][4] for one in exits):
             return all([await self._exit([one]) for one in exits])
@@ -152,13 +151,15 @@ class PostgresStore(Claims):
             return False
         return await self._is_on_record(exits, applied)
 
-    def _is_not_on_record(self, exits: Sequence[Exit], error: Exception) -> None:
+    def _is_not_on_record(self, exits: Sequence[QueuedCompletion], error: Exception) -> None:
         opened, self._trouble = self._open, error
         opened.settle.put_back(exits)
         opened.loop.call_later(AGAIN, opened.settle.go)
 
-    async def _is_on_record(self, exits: Sequence[Exit], applied: Sequence[bool]) -> bool:
-        claims, fine = self._holding.claims, True
+    async def _is_on_record(
+        self, exits: Sequence[QueuedCompletion], applied: Sequence[bool]
+    ) -> bool:
+        claims, fine = self._local_events.claims, True
         lost = [
             one
             for one, is_on_record in zip(exits, applied, strict=True)
@@ -172,7 +173,7 @@ class PostgresStore(Claims):
             exits = [one for one, it_is in zip(exits, applied, strict=True) if it_is]
             applied, fine = [True] * len(exits), False
         self._sights.moved(one[2][0] for one in exits)
-        self._holding.exited(exits, applied)
+        self._local_events.exited(exits, applied)
         self._herald.tell(ENDED)
         self._ring_if_idle()
         self._note()
@@ -218,7 +219,7 @@ class PostgresStore(Claims):
 
     def _known_attempts(self) -> dict[int, int]:
         """Return the attempts that this process has claimed, by number."""
-        return self._holding.claims | self._unsettled
+        return self._local_events.claims | self._unsettled
 
     async def _swept_up(self, swept: Swept) -> int:
         self._others = swept.others
@@ -244,7 +245,7 @@ class PostgresStore(Claims):
         if abs(now - self._swept) < SWEEP:  # the clock may have been set back
             return
         self._swept, opened = now, self._open
-        sweep = self._sweep(1000, lambda: self._pulse.is_steady)
+        sweep = self._sweep(1000, lambda: self.heartbeat.may_reap)
         opened.ask(opened.claim, sweep, self._swept_up).add_done_callback(heard)
         if self._retain is not None:
             keep = self._retain if isinstance(self._retain, int) else None

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from ...rules.lifecycle import RELEASED, after_interruption
 from ..sql.backend import FinishedRow, ReadyRow
-from ..sql.columns import packed_cancel, packed_ending
-from ..sql.forms import PENDING, PROCESSING, STATE
-from ..sql.host import host, is_dead
+from ..sql.codec import state_after_cancel, state_after_ending
 from ..sql.limits import UNUSED, forget_accounts, read_reserved, spend_reserved
+from ..sql.process import is_dead, process_namespace
+from ..sql.rows import PENDING, PROCESSING, STATE
 from .leasing import BEAT, lapse
 from .link import Db
 from .transaction import Operation, PostgresTransaction
@@ -114,12 +114,12 @@ class Sweep:
         attempts, names = self.known(), sorted(self.registered)
         which = db.queue, names, list(attempts), list(attempts.values())
         now, lapsed, others, old, known, beside, loose, workers = await db.row(
-            _LOOK, self.now, *which, list(self.mine), host()
+            _LOOK, self.now, *which, list(self.mine), process_namespace()
         )
         if not self.may_reap():
             lapsed, beside = False, ()
         for name, pid, birth in beside or ():
-            if is_dead(host(), int(pid), birth):
+            if is_dead(process_namespace(), int(pid), birth):
                 await lapse(db, name)
                 lapsed = True
         if old:
@@ -147,9 +147,9 @@ class Sweep:
             if held is not None and not is_unknown:
                 await spend_reserved(tx, read_reserved(held), now)
             ending = RELEASED if is_unknown else after_interruption(state[3])
-            after, status = packed_ending(ending, tuple(state)), ending.status.value
+            after, status = state_after_ending(ending, tuple(state)), ending.status.value
             if status == PENDING and cancel:
-                status, after = packed_cancel(after)
+                status, after = state_after_cancel(after)
             if status == PENDING:
                 back.append(ReadyRow(number, 0.0, priority, after))
             else:

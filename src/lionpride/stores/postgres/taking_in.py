@@ -11,17 +11,26 @@ from ...model.work import Work
 from ..contract import Entry
 from ..record import Record
 from ..sql.appending import append_or_find
-from ..sql.columns import fresh_of, is_plain, place_of, place_of_any, place_of_record
-from ..sql.forms import Entry as Entering
-from ..sql.forms import Place
+from ..sql.codec import (
+    UNCHECKED_LENGTH,
+    check_event_size,
+    check_new_event_size,
+    event_row,
+    exceeds_statement,
+    is_plain,
+    loaded_event_row,
+    new_event_row,
+    record_event_row,
+)
 from ..sql.local import by_and_by
-from ..sql.sizes import SHORT, check_fresh, check_place, exceeds_statement
+from ..sql.rows import EventRow
+from ..sql.rows import QueuedAppend as Entering
 from ..terms import Terms
 from . import reading
 from .entering import Append, Enter, enter
 from .joining import insert_within
 from .news import READY
-from .publishing import Publishing
+from .watching import Watching
 
 __all__ = ("TakingIn",)
 
@@ -30,7 +39,7 @@ HINTS: Final = (0.02, 0.2, 1.0)
 
 
 class Entered:
-    """What came of events that nobody had before; see ``sql.forms.Entered``."""
+    """What came of events that nobody had before; see ``AppendAnswer``."""
 
     __slots__ = ("numbers",)
     started: Collection[int] = ()
@@ -40,7 +49,7 @@ class Entered:
         self.numbers = numbers
 
 
-class TakingIn(Publishing):
+class TakingIn(Watching):
     """The part of ``PostgresStore`` that takes events in."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -62,7 +71,7 @@ class TakingIn(Publishing):
             await self._enter(entries, room)  # nobody has had them
             return [event for event, _ in entries]
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
-        places = await by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
+        places = await by_and_by(entries, lambda entry: event_row(*entry, terms=terms))
         self._check_places(places)
         step = Append(places, frozenset(foreign), room, exist_ok, terms)
         ids = [place.id for place in places]
@@ -73,7 +82,7 @@ class TakingIn(Publishing):
             )
             return held
 
-        held = await append_or_find(step, self._holding, ask, self._see_known)
+        held = await append_or_find(step, self._local_events, ask, self._see_known)
         if terms is not None:
             self._alarm.set(terms.expires)
         return held
@@ -81,13 +90,13 @@ class TakingIn(Publishing):
     async def _see_known(self, numbers: Sequence[int]) -> None:
         """Read what known events are built of, but for those that this process has by now."""
         await self._open.enter.passed()  # an append that was cancelled under way is noted first
-        has = self._holding.shown.has
+        has = self._local_events.cache.has
         if unknown := [number for number in numbers if not has(number)]:
             await self._sights.see(unknown, whole=True)
 
-    def _check_places(self, places: Iterable[Place]) -> None:
+    def _check_places(self, places: Iterable[EventRow]) -> None:
         for place in places:
-            check_place(place, self._largest)
+            check_event_size(place, self._largest)
 
     async def _enter(self, entries: Sequence[Entry], room: int | None) -> None:
         """Take in events with nothing on record."""
@@ -95,12 +104,12 @@ class TakingIn(Publishing):
             ((event, priority),) = entries
             await self.append_soon(event, priority, room)
             return
-        fresh = await by_and_by(entries, lambda entry: fresh_of(*entry))
+        fresh = await by_and_by(entries, lambda entry: new_event_row(*entry))
         for one in fresh:
-            check_fresh(one, self._largest)
+            check_new_event_size(one, self._largest)
 
         def entered(numbers: list[int]) -> None:
-            self._holding.entered_all(entries, numbers)
+            self._local_events.entered_all(entries, numbers)
             self._herald.tell(READY)
 
         await self._append([one[0] for one in fresh], Enter(fresh, room), entered)
@@ -119,7 +128,7 @@ class TakingIn(Publishing):
     async def _appended(
         self, entries: Sequence[Entry], answer: list[tuple[int, bool]], terms: Terms | None
     ) -> list[Work]:
-        find = self._holding.shown.find
+        find = self._local_events.cache.find
         known = [find(number) for number, _ in answer]  # kept until that is noted
         if None in known and await self._open.enter.passed():
             # An append that was cancelled under way has its own answer, and is noted first.
@@ -131,7 +140,7 @@ class TakingIn(Publishing):
         ]
         if unknown:
             await self._sights.see(unknown, whole=True)
-        held = self._holding.appended(entries, answer, terms)
+        held = self._local_events.appended(entries, answer, terms)
         self._herald.tell(READY)
         return held
 
@@ -143,7 +152,7 @@ class TakingIn(Publishing):
             raise OperationError(
                 "unique= cannot be decided in another's transaction: leave connection= out"
             )
-        places = await by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
+        places = await by_and_by(entries, lambda entry: event_row(*entry, terms=terms))
         self._check_places(places)
         queue = await self._read(lambda db: db.make_queue())
         await insert_within(connection, self.names, queue, places)
@@ -158,12 +167,12 @@ class TakingIn(Publishing):
 
     async def load(self, events: Sequence[Work]) -> int:
         if events:
-            places = await by_and_by(events, place_of_any)
+            places = await by_and_by(events, loaded_event_row)
             self._check_places(places)
             foreign = [event.id.bytes for event in events if event.execution.arrival is not None]
 
             def loaded(answer: list[tuple[int, bool]]) -> None:
-                self._holding.loaded(events, answer)
+                self._local_events.loaded(events, answer)
                 self._herald.tell(READY)
 
             ids = [place.id for place in places]
@@ -173,7 +182,7 @@ class TakingIn(Publishing):
 
     async def restore(self, records: Sequence[Record]) -> int:
         if records:
-            places = await by_and_by(records, lambda record: place_of_record(record, 0.0))
+            places = await by_and_by(records, lambda record: record_event_row(record, 0.0))
             self._check_places(places)
 
             def restored(_: object) -> None:
@@ -191,12 +200,12 @@ class TakingIn(Publishing):
         opened = self._open
         future: asyncio.Future[None] = opened.loop.create_future()
         if is_plain(event):
-            fresh = fresh_of(event, priority)
-            if len(fresh[2]) > SHORT:
-                check_fresh(fresh, self._largest)
+            fresh = new_event_row(event, priority)
+            if len(fresh[2]) > UNCHECKED_LENGTH:
+                check_new_event_size(fresh, self._largest)
             opened.enter.put((event, fresh, future, room))
             return future
-        entries, place = [(event, priority)], place_of(event, priority)
+        entries, place = [(event, priority)], event_row(event, priority)
         self._check_places([place])
         return opened.ask(  # it may have costs or a key of its own, which are columns
             opened.large,
@@ -230,7 +239,7 @@ class TakingIn(Publishing):
                     await self._enter_some([one], unsure)
                 return
             numbers = [error]
-        self._holding.entered(entries, Entered(numbers))
+        self._local_events.entered(entries, Entered(numbers))
         self._herald.tell(READY)
         for one, number in zip(entries, numbers, strict=True):
             if not one[2].done():

@@ -12,9 +12,9 @@ from ...model.execution import EventStatus
 from ...rules.metering import Limits
 from ..clock import boot_time
 from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction
-from ..sql.forms import ENDED, PENDING, PROCESSING, STATE
 from ..sql.limits import LimitedClaim, claim_within_limits
 from ..sql.operations import Expired
+from ..sql.rows import FINAL, PENDING, PROCESSING, STATE
 from . import reading
 from .claiming import AFTER, Claim, Claimed
 from .link import Db
@@ -79,13 +79,13 @@ SELECT $1, * FROM unnest(
 )
 """
 _INSERT_FINISHED: Final = f"""
-INSERT INTO {{finished}} (number, queue, status, finished_at, {ENDED})
+INSERT INTO {{finished}} (number, queue, status, finished_at, {FINAL})
 SELECT number, $2, status,
-    CASE WHEN finished_at > 0 THEN finished_at ELSE (SELECT {{now}}) + place * 1e-6 END, {ENDED}
+    CASE WHEN finished_at > 0 THEN finished_at ELSE (SELECT {{now}}) + place * 1e-6 END, {FINAL}
 FROM unnest(
     $3::bigint[], $4::text[], $5::float8[], $6::int[], $7::int[], $8::int[], $9::int[],
     $10::float8[], $11::int[], $12::text[], $13::text[]
-) WITH ORDINALITY AS given (number, status, finished_at, {ENDED}, place)
+) WITH ORDINALITY AS given (number, status, finished_at, {FINAL}, place)
 """
 
 

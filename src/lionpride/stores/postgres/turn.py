@@ -12,9 +12,9 @@ from ...model.costs import REQUEST
 from ...rules.limits import Limit
 from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker, limits_at_work, room_of
-from ..sql.forms import PENDING, Found
-from ..sql.host import is_dead
-from ..sql.records import about_of, standing_of
+from ..sql.codec import about_of, standing_of
+from ..sql.process import is_dead
+from ..sql.rows import PENDING, StoredEvent
 from . import reading
 from .link import Db
 
@@ -80,7 +80,7 @@ async def standing(db: Db, uid: UUID, limits: Limits | None, with_own: WithOwn) 
 
 async def _first(
     db: Db, queue: int, limits: Limits | None, now: float
-) -> tuple[Found, Sequence[Room]] | None:
+) -> tuple[StoredEvent, Sequence[Room]] | None:
     """The first of all that are due, and what it needs of limits."""
     number = await db.value(_FIRST, db.now, queue)
     first = None if number is None else (await reading.find(db, [number])).get(number)
@@ -112,7 +112,7 @@ async def _workers(db: Db, queue: int) -> list[Worker]:
     ]
 
 
-async def _rooms(db: Db, found: Found, limits: Limits, now: float) -> Sequence[Room]:
+async def _rooms(db: Db, found: StoredEvent, limits: Limits, now: float) -> Sequence[Room]:
     costs = REQUEST if found.costs is None else json.loads(found.costs)
     held = await _held(db)
     return [

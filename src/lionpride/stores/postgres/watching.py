@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 from random import random
 from time import monotonic
 from typing import Any, Final
@@ -11,10 +13,12 @@ from uuid import uuid4
 from ...model.work import Work
 from ..clock import boot_time
 from ..listeners import Listener, Signal, Unsubscribe
+from ..sql.rows import ProgressRow
 from . import reading
 from .link import Db
 from .manage import Manage
 from .news import ALL, CANCEL, ENDED, PUBLISHED, READY
+from .progress import write_progress
 
 __all__ = ("Watching",)
 
@@ -46,6 +50,8 @@ class Watching(Manage):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def close(self) -> None:
+        if self._opened is not None and self._opened.is_ours:
+            await self._progress.stop()
         self._closing = True  # what is noted meanwhile makes nobody look
         try:
             await self._close()
@@ -63,6 +69,17 @@ class Watching(Manage):
         if tasks:
             await asyncio.wait(tasks)
         await super().close()
+
+    # -- live progress -----------------------------------------------------------------------
+
+    def _publish(
+        self, progress: Sequence[ProgressRow], ended: Sequence[tuple[int, int]]
+    ) -> asyncio.Future[Any]:
+        step = partial(write_progress, progress=progress, ended=ended)
+        return self._ask(step, lambda _: self._herald.tell(PUBLISHED))
+
+    async def _chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
+        return await self._read(lambda db: reading.published_chunks(db, number, attempt, first))
 
     # -- when to look ------------------------------------------------------------------------
 
@@ -109,7 +126,7 @@ class Watching(Manage):
     def _turn(self) -> None:
         self._timer = None
         if self._is_wanted():
-            self._pulse.watch()
+            self.heartbeat.watch()
             self._learn(ALL)
             self._watch()
 
@@ -137,7 +154,7 @@ class Watching(Manage):
         """Whether anybody here waits for what others end, or show."""
         listeners = self._listeners
         # Where something is claimed, or may be just now, it looks when that is over.
-        idle = listeners.idle and not self._claiming and not self._holding.claims
+        idle = listeners.idle and not self._claiming and not self._local_events.claims
         return bool(listeners.finished or listeners.capacity or idle or self._blocked)
 
     def _learn(self, news: str) -> None:
@@ -166,7 +183,7 @@ class Watching(Manage):
 
     async def _look_once(self, news: frozenset[str]) -> float:
         """Look; the seconds that it took, but for what was found, which is worth its time."""
-        claims, took = self._holding.claims, 0.0
+        claims, took = self._local_events.claims, 0.0
         if CANCEL in news and claims:
             self._ask_holders([n for n in await self._read(reading.unwanted) if n in claims])
         if ENDED in news or PUBLISHED in news:
@@ -189,7 +206,7 @@ class Watching(Manage):
         began = monotonic()
         stands = await self._read(lambda db: reading.standing(db, awaited))
         took = monotonic() - began
-        find, changed, running = self._holding.shown.find, [], []
+        find, changed, running = self._local_events.cache.find, [], []
         for number in awaited:
             event = find(number)
             state = None if event is None else event.execution
@@ -200,7 +217,7 @@ class Watching(Manage):
                 running.append(number)
         if changed:
             self._is_shared = True
-        await self._refresh(number for number in changed if number not in self._holding.claims)
+        await self._refresh(number for number in changed if number not in self._local_events.claims)
         self._listeners.notify_finished(running)
         return took
 
@@ -230,7 +247,7 @@ class Watching(Manage):
 
     def _doubt(self, number: int) -> None:
         """Check soon whether an event has finished before a listener waited for it."""
-        if (self._is_shared or not self._workers) and number not in self._holding.claims:
+        if (self._is_shared or not self._workers) and number not in self._local_events.claims:
             self._doubtful.add(number)
             if self._checking is None:
                 self._checking = asyncio.get_running_loop().create_task(self._check())
@@ -240,7 +257,7 @@ class Watching(Manage):
         try:
             while self._doubtful:
                 doubtful, self._doubtful = self._doubtful, set()
-                claims, awaited = self._holding.claims, self._listeners.finished
+                claims, awaited = self._local_events.claims, self._listeners.finished
                 if numbers := [n for n in doubtful if n in awaited and n not in claims]:
                     await self._see_endings(numbers, False)
         except Exception:  # noqa: S110  # the next look comes; who waits for a step hears of it

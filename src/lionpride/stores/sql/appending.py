@@ -9,11 +9,11 @@ from uuid import UUID
 
 from ...errors import ExistsError
 from ..terms import Terms
-from .forms import PENDING, PROCESSING, Place
+from .rows import PENDING, PROCESSING, EventRow
 
 if TYPE_CHECKING:
     from ...model.work import Work
-    from .holding import Holding
+    from .local_events import LocalEvents
 
 __all__ = ("Appending", "NotHeld", "append_or_find", "exists")
 
@@ -40,7 +40,7 @@ class Appending:
             called in another thread.
     """
 
-    places: Sequence[Place]
+    places: Sequence[EventRow]
     foreign: frozenset[bytes] = frozenset()
     room: int | None = None
     exist_ok: bool = False
@@ -77,14 +77,14 @@ class Appending:
 
     def fresh(
         self, known: Container[bytes], refused: Callable[[bytes], ExistsError]
-    ) -> dict[bytes, Place]:
+    ) -> dict[bytes, EventRow]:
         """The events that are not here yet, each once.
 
         Args:
             known: The ids that are here.
             refused: Says that an id is known.
         """
-        fresh: dict[bytes, Place] = {}
+        fresh: dict[bytes, EventRow] = {}
         for place in self.places:
             if place.id in known or place.id in fresh:
                 if not self.exist_ok:
@@ -111,7 +111,7 @@ class Appending:
 
 async def append_or_find(
     step: Appending,
-    holding: Holding,
+    local_events: LocalEvents,
     ask: Callable[[], Awaitable[list[Work]]],
     see: Callable[[Sequence[int]], Awaitable[None]],
 ) -> list[Work]:
@@ -119,7 +119,7 @@ async def append_or_find(
 
     Args:
         step: What is appended.
-        holding: The events that this process has.
+        local_events: The events that this process has.
         ask: Has the step taken, and returns the events as they are held.
         see: Reads what events of these numbers are built of.
 
@@ -127,13 +127,13 @@ async def append_or_find(
         OperationError: if a known event cannot be read in this process; nothing was appended.
     """
     built: dict[int, Work | None] = {}  # kept until the append is noted
-    step.has = lambda number: number in built or holding.shown.has(number)
+    step.has = lambda number: number in built or local_events.cache.has(number)
     while True:
         try:
             return await ask()
         except NotHeld as error:
             await see(error.numbers)
-            built |= {number: holding.find_known(number) for number in error.numbers}
+            built |= {number: local_events.find_known(number) for number in error.numbers}
 
 
 def exists(uid: bytes, elsewhere: str | None = None, whole: str = "") -> ExistsError:

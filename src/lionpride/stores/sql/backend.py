@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from .forms import STATE, State
+from .rows import STATE, StateColumns
 
 __all__ = (
     "Candidate",
@@ -50,7 +50,7 @@ __all__ = (
 T = TypeVar("T")
 
 STATES: Final = tuple(each.strip() for each in STATE.split(","))
-"""The state columns of ``ready`` and ``lease``, in the order of ``State``."""
+"""The state columns of ``ready`` and ``lease``, in the order of ``StateColumns``."""
 
 
 class ReadyRow(NamedTuple):
@@ -66,7 +66,7 @@ class ReadyRow(NamedTuple):
     number: int
     due: float
     priority: float
-    state: State
+    state: StateColumns
 
 
 class Candidate(NamedTuple):
@@ -89,7 +89,7 @@ class FinishedRow(NamedTuple):
 
     number: int
     status: str
-    state: State
+    state: StateColumns
     finished_at: float = 0.0
 
 

@@ -28,20 +28,19 @@ from ...rules.texts import check_text
 from ..absent import not_here
 from ..alarm import Alarm
 from ..contract import Claim, Named, Settlement, Stuck
+from ..event_cache import EventCache
 from ..listeners import Listeners
 from ..record import Record
 from ..roster import WorkerRecord
-from ..shown import Shown
 from ..states import States
-from .forms import Found, Kept, News, Settling, Waits
-from .holding import Holding
-from .host import this_process
+from .codec import check_outcome_size, check_response_size, description_json
+from .heartbeat import Heartbeat
 from .limits import PauseRequest, Reservation, Reservations, UsageChange, put_reservations
+from .local_events import LocalEvents
 from .operations import EXPIRE
-from .pulse import Pulse
-from .records import said
-from .sizes import check_outcome, check_response
-from .telling import Telling
+from .process import this_process
+from .progress import ProgressPublisher
+from .rows import FixedColumns, ProgressRow, ReadyRow, SettlementRow, StoredEvent
 from .unreadable import PAUSE, UnreadableEvents, reason_of
 
 __all__ = ("CHUNK", "Local", "by_and_by", "heard", "until_done")
@@ -82,7 +81,7 @@ class Local(ABC):
         name: str | None,
         shown: int,
         clock: Callable[[], float],
-        look_up: Callable[[Sequence[int]], list[Found | None]],
+        look_up: Callable[[Sequence[int]], list[StoredEvent | None]],
     ) -> None:
         check_text("queue", queue)
         this_process()  # cached now: later there may be no free file descriptor to read it
@@ -94,13 +93,13 @@ class Local(ABC):
         self.failed_unreadable = 0
         self._unreadable = UnreadableEvents()
         self._postponed: set[int] = set()  # not claimed while an older attempt runs here
-        self._unrunnable: list[Waits] = []  # claims that are to be given back
+        self._unrunnable: list[ReadyRow] = []  # claims that are to be given back
         self._to_be_told = False  # what cannot be built, to other processes
         self._where = place
         self._clock = clock
         self._listeners = Listeners()
-        self._holding = Holding(
-            Shown(self.states, shown),
+        self._local_events = LocalEvents(
+            EventCache(self.states, shown),
             self._listeners,
             clock=clock,
             look_up=look_up,
@@ -108,7 +107,9 @@ class Local(ABC):
             refuse=self._refuse,
         )
         self._alarm = Alarm(clock, self._expire)
-        self._telling = Telling(self._holding.claims, self._publish, lambda: self._largest)
+        self._progress = ProgressPublisher(
+            self._local_events.claims, self._publish, lambda: self._largest
+        )
         self._workers: dict[str, Callable[[Work], object]] = {}
         self._about: dict[str, Callable[[], About] | None] = {}
         self._since: dict[str, float] = {}  # when each of them began
@@ -139,11 +140,11 @@ class Local(ABC):
         """
 
     @abstractmethod
-    def _fail(self, one: Waits, error: Exception) -> None:
+    def _fail(self, one: ReadyRow, error: Exception) -> None:
         """Record that a claimed event, which could not be built, has FAILED with this error."""
 
     @abstractmethod
-    def _return(self, rows: list[Settling]) -> None:
+    def _return(self, rows: list[SettlementRow]) -> None:
         """Have claims released whose events could not be built."""
 
     @abstractmethod
@@ -185,7 +186,7 @@ class Local(ABC):
         """Give signs of life of the workers that there are by now."""
 
     @abstractmethod
-    def _heartbeat(self) -> Pulse:
+    def _heartbeat(self) -> Heartbeat:
         """Return what renews the leases of this process."""
 
     @abstractmethod
@@ -194,7 +195,7 @@ class Local(ABC):
 
     @abstractmethod
     def _publish(
-        self, news: Sequence[News], over: Sequence[tuple[int, int]]
+        self, news: Sequence[ProgressRow], over: Sequence[tuple[int, int]]
     ) -> asyncio.Future[Any]:
         """Write what is new of attempts, and take away what was written of those that ended."""
 
@@ -218,7 +219,7 @@ class Local(ABC):
 
     def _held(self, numbers: Iterable[int]) -> dict[int, Work]:
         """Those of the events that this process has."""
-        held = {number: self._holding.shown.find(number) for number in numbers}
+        held = {number: self._local_events.cache.find(number) for number in numbers}
         return {number: event for number, event in held.items() if event is not None}
 
     def _tell_expired(self, numbers: Iterable[int], mine: Mapping[int, Work]) -> None:
@@ -242,7 +243,7 @@ class Local(ABC):
     def _ask_holders(self, numbers: Iterable[int]) -> None:
         """Ask the workers here to cancel the attempts of events."""
         for number in numbers:
-            event = self._holding.shown.find(number)
+            event = self._local_events.cache.find(number)
             if event is not None:
                 for cancel in tuple(self._workers.values()):
                     cancel(event)
@@ -268,12 +269,12 @@ class Local(ABC):
 
     def _drop(self, numbers: Sequence[int]) -> list[Work]:
         """Let go of events that are removed; those that this process had."""
-        return self._holding.drop(numbers)
+        return self._local_events.drop(numbers)
 
     def _number(self, event: Work) -> int:
         """The number of an event that this store has; 0 for any other."""
         number = event.execution.arrival or 0
-        return number if self._holding.shown.find(number) is event else 0
+        return number if self._local_events.cache.find(number) is event else 0
 
     def _not_here(self, event: Named) -> NotFoundError:
         return not_here(event, self.queue)
@@ -302,18 +303,18 @@ class Local(ABC):
 
     def _as_known(self, record: Record) -> Record:
         """A record, with what only this process knows: whether what it claimed has started."""
-        holding = self._holding
+        local_events = self._local_events
         is_mine = (
             record.status is EventStatus.PROCESSING
-            and holding.claims.get(record.number) == record.attempt
+            and local_events.claims.get(record.number) == record.attempt
         )
-        event = holding.shown.find(record.number) if is_mine else None
+        event = local_events.cache.find(record.number) if is_mine else None
         return record if event is None else Record.of(event, self.queue, record.status)
 
     def _left_to_others(self) -> list[int]:
         """What is shown as pending or running, and is not claimed here."""
         lanes = (self.states.lane(EventStatus.PENDING), self.states.lane(EventStatus.PROCESSING))
-        claims = self._holding.claims
+        claims = self._local_events.claims
         return [number for lane in lanes for number in lane if number not in claims]
 
     # -- workers -----------------------------------------------------------------------------
@@ -343,9 +344,9 @@ class Local(ABC):
             self._keep_alive()
         self._listeners.notify_idle()
 
-    def _saying(self) -> dict[str, Callable[[], str | None]]:
+    def _description_sources(self) -> dict[str, Callable[[], str | None]]:
         """What each worker here says of itself, as JSON; called in other threads too."""
-        return {worker: partial(said, about) for worker, about in self._about.items()}
+        return {worker: partial(description_json, about) for worker, about in self._about.items()}
 
     def _with_own(self, gone: AbstractSet[str], found: Iterable[Worker]) -> list[Worker]:
         """Return the workers in the table, with the current state of this process's workers.
@@ -383,14 +384,14 @@ class Local(ABC):
 
     def start(self, event: Work) -> None:
         """As ``Store.start``."""
-        self._holding.start(event)
+        self._local_events.start(event)
         if "_meter" in event.__dict__:
             event.__dict__["_meter"].begin()
 
     def holds(self, event: Work, attempt: int) -> bool:
         """See ``Leased``."""
         own = event.__dict__
-        if self._holding.claims.get(own.get("_arrival", 0)) != attempt:
+        if self._local_events.claims.get(own.get("_arrival", 0)) != attempt:
             return False
         if "_expires" in own and own["_expires"] <= self._clock():
             return False
@@ -402,15 +403,15 @@ class Local(ABC):
         Raises:
             ValidationError: if one of them is too large; nothing was asked for.
         """
-        rows = [self._holding.settling(each, ended()) for each in settlements]
+        rows = [self._local_events.settling(each, ended()) for each in settlements]
         for (event, _, _), row in zip(settlements, rows, strict=True):
-            check_outcome(event.id, row, self._largest)
+            check_outcome_size(event.id, row, self._largest)
         return rows
 
     def _is_too_large(self, event: Work, attempt: int, result: str | None, duration: float) -> bool:
         """Return True if a response is too large to be stored: then the event fails."""
         try:
-            check_response(event.id, result, self._largest)
+            check_response_size(event.id, result, self._largest)
         except ValidationError as error:
             self._refuse_response(event, attempt, error, duration)
             return True
@@ -459,7 +460,7 @@ class Local(ABC):
 
     # -- events that are claimed and given back ----------------------------------------------
 
-    def _postpone(self, one: Waits) -> bool:
+    def _postpone(self, one: ReadyRow) -> bool:
         """Give back a claim of an event of which an older, reaped attempt still runs here.
 
         Returns:
@@ -472,7 +473,7 @@ class Local(ABC):
         self._unrunnable.append(one)
         return True
 
-    def _refuse(self, one: Waits, kept: Kept, error: Exception) -> None:
+    def _refuse(self, one: ReadyRow, kept: FixedColumns, error: Exception) -> None:
         """An event was claimed that cannot be built: it waits for a process that can, or fails."""
         number, uid, kind = one[0], UUID(bytes=kept[0]), kept[1]
         if not self.runs(kind):
@@ -512,7 +513,7 @@ class Local(ABC):
 
     def _not_claimed(self, skip: Collection[int]) -> tuple[Collection[int], frozenset[str]]:
         """Return the numbers (``skip`` included) and the classes that a claim skips."""
-        self._postponed &= self._holding.claims.keys()
+        self._postponed &= self._local_events.claims.keys()
         if self._postponed:
             skip = {*skip, *self._postponed}
         if not self._unreadable:
@@ -577,8 +578,10 @@ class Local(ABC):
             return []
         if not all(about is not None and about.can_run_none_of(counts) for about in others):
             return []
-        said = {one.kind: one for one in self._unreadable.report()}
-        return [Stuck(kind, count, said.get(kind)) for kind, count in sorted(counts.items())]
+        description_json = {one.kind: one for one in self._unreadable.report()}
+        return [
+            Stuck(kind, count, description_json.get(kind)) for kind, count in sorted(counts.items())
+        ]
 
     # -- classes that are not here -----------------------------------------------------------
 
@@ -609,20 +612,20 @@ class Local(ABC):
     def publish(self, event: Work, attempt: int) -> None:
         """See ``Shared``."""
         number = self._number(event)
-        if number and self._holding.has(number, event, attempt):
-            self._telling.tell(number, event, attempt)
+        if number and self._local_events.has(number, event, attempt):
+            self._progress.publish(number, event, attempt)
 
     async def published(
         self, event: Work, attempt: int, first: int
     ) -> tuple[int, list[Any]] | None:
         """See ``Shared``."""
         number = self._number(event)
-        if not number or number in self._holding.claims:
+        if not number or number in self._local_events.claims:
             return None  # it runs here, if at all
         return await self._chunks(number, attempt, first)
 
 
-def _as_it_waited(one: Waits) -> Settling:
+def _as_it_waited(one: ReadyRow) -> SettlementRow:
     """The settling of a claim that puts its event back as it was, but for the attempt number."""
     state: Any = (one[3] + 1, *one[4:])
     return one[0], one[3] + 1, "pending", one[1], 0.0, one[2], state

@@ -11,8 +11,8 @@ from ...model.execution import TERMINAL, EventStatus
 from ...rules.lifecycle import RETRYABLE, cancelled_while_waiting
 from ..contract import Cancelled
 from .backend import FinishedRow, ReadyRow, Transaction
-from .columns import packed_ending, packed_expiry
-from .forms import PENDING, PROCESSING, State
+from .codec import state_after_ending, state_after_expiry
+from .rows import PENDING, PROCESSING, StateColumns
 
 __all__ = (
     "EXPIRE",
@@ -95,7 +95,7 @@ async def cancel(tx: Transaction, numbers: Sequence[int]) -> dict[int, Cancelled
         ready = await tx.delete_ready(left)
         ready.sort(key=lambda row: -order[row.number])  # they finish in the order of the request
         await tx.insert_finished(
-            [FinishedRow(r.number, _CANCELLED, packed_ending(ending, r.state)) for r in ready]
+            [FinishedRow(r.number, _CANCELLED, state_after_ending(ending, r.state)) for r in ready]
         )
         results |= {row.number: Cancelled.DONE for row in ready}
         if others := _without(left, results):
@@ -157,7 +157,7 @@ async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, Ending]:
         await _refuse_retry(tx, _without(left, {row.number for row in rows}))
     ready = []
     for row in rows:
-        state: State = (row.attempt, 0, 0, 0, None, None, None, row.attempts, None)
+        state: StateColumns = (row.attempt, 0, 0, 0, None, None, None, row.attempts, None)
         ready.append(ReadyRow(row.number, 0.0, priorities[row.number], state))
     await tx.insert_ready(ready)
     return endings | {row.number: Ending(row.attempt, row.finished_at) for row in rows}
@@ -382,7 +382,7 @@ async def expire(tx: Transaction) -> Expired:
     if numbers:
         states = {row.number: row.state for row in await tx.delete_ready(numbers)}
         numbers = [number for number in numbers if number in states]
-        ended = [FinishedRow(number, *packed_expiry(states[number])) for number in numbers]
+        ended = [FinishedRow(number, *state_after_expiry(states[number])) for number in numbers]
         await tx.insert_finished(ended)
     following = await tx.rows(_NEXT_EXPIRY, tx.queue)
     before = [number for each in tx.earlier for number in each.numbers if number not in numbers]

@@ -1,4 +1,4 @@
-"""What every verb of the store stands on: the file, opened at the first use, and the holding."""
+"""Base of the SQLite store: the file, opened at the first use, and the local events."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar
 from ...model.execution import EventStatus
 from ...rules.lifecycle import Ending
 from ..clock import LoopClock, steady
-from ..shown import MOST
+from ..event_cache import CACHE_SIZE
 from ..sql.backend import Transaction
-from ..sql.columns import after, entries_of
-from ..sql.forms import Found, Settling, Waits
+from ..sql.codec import state_after, state_entries
 from ..sql.local import Local, until_done
+from ..sql.rows import ReadyRow, SettlementRow, StoredEvent
 from . import steps
 from .file import PATIENCE, make_file, speaking
 from .glance import Glance
@@ -48,7 +48,7 @@ class Base(Local):
         synchronous: str = "FULL",
         lease: float = LEASE,
         patience: float = PATIENCE,
-        shown: int = MOST,
+        shown: int = CACHE_SIZE,
         retain: int | timedelta | None = None,
         mode: int = MODE,
         clock: Callable[[], float] | None = None,
@@ -93,7 +93,7 @@ class Base(Local):
                 patience=self._patience,
                 lease=self._lease,
                 clock=self._wall,
-                holding=self._holding,
+                local_events=self._local_events,
                 committed=self._committed,
             )
         return self._file
@@ -133,7 +133,7 @@ class Base(Local):
     def _committed(self, idle: bool) -> None:
         if self._blocked:
             self._note_commit()
-        if self._listeners.idle and (idle or (self._lacks() and not self._holding.claims)):
+        if self._listeners.idle and (idle or (self._lacks() and not self._local_events.claims)):
             self._listeners.notify_idle()
 
     def _note_commit(self) -> None:
@@ -168,7 +168,7 @@ class Base(Local):
         if file is not None:
             await file.close()
 
-    def _look_up(self, numbers: Any) -> list[Found | None]:
+    def _look_up(self, numbers: Any) -> list[StoredEvent | None]:
         return self._read(lambda reader: reader.of(numbers))
 
     def _until_done(self, ask: Callable[[], asyncio.Future[Any]]) -> None:
@@ -176,13 +176,13 @@ class Base(Local):
         file = self._open
         until_done(lambda: ask() if self._file is file else None)
 
-    def _return(self, rows: list[Settling]) -> None:
+    def _return(self, rows: list[SettlementRow]) -> None:
         self._until_done(lambda: self._ask(steps.Settle(rows)))
 
-    def _fail(self, one: Waits, error: Exception) -> None:
+    def _fail(self, one: ReadyRow, error: Exception) -> None:
         ending = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
         attempt = one[3] + 1
-        state = after(ending, entries_of("pending", (attempt, *one[4:])))
+        state = state_after(ending, state_entries("pending", (attempt, *one[4:])))
 
         def ask() -> asyncio.Future[Any]:
             failed = (one[0], attempt, "failed", 0.0, self._ending(), one[2], state)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from ..intake import check_room
-from ..sql.forms import PENDING, Entry, Exit, Fresh
+from ..sql.rows import PENDING, NewEventRow, QueuedAppend, QueuedCompletion
 from .bulk import Bulk
 from .entering import Append, Enter, exists
 from .merging import claim_first
@@ -67,8 +67,8 @@ class Batch:
     __slots__ = ("_untaken", "answers", "entries", "exits", "is_answered", "steps")
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.exits: list[Exit] = []
+        self.entries: list[QueuedAppend] = []
+        self.exits: list[QueuedCompletion] = []
         self.steps: list[tuple[Step, Callable[[Any], Any] | None, Any]] = []
         self.answers: Answers | None = None
         self.is_answered = False
@@ -223,7 +223,7 @@ def _done(rows: Bulk, step: Operation) -> Answer:
     return Answer(None)
 
 
-def _exits(rows: Bulk, exits: Sequence[Exit]) -> Sequence[bool]:
+def _exits(rows: Bulk, exits: Sequence[QueuedCompletion]) -> Sequence[bool]:
     if not exits:
         return ()
     columns = [one[2] for one in exits]
@@ -239,7 +239,7 @@ def _settles(rows: Bulk, steps: Sequence[Step], answers: dict[int, Answer]) -> N
         answers[place] = Answer(given[at]) if given else _one(rows, step)
 
 
-def _entries(rows: Bulk, entries: Sequence[Entry]) -> Sequence[int | Exception]:
+def _entries(rows: Bulk, entries: Sequence[QueuedAppend]) -> Sequence[int | Exception]:
     if not entries:
         return ()
     numbers: Sequence[int] | None = None
@@ -249,13 +249,13 @@ def _entries(rows: Bulk, entries: Sequence[Entry]) -> Sequence[int | Exception]:
     return numbers or [_entry(rows, one[1], one[3]) for one in entries]
 
 
-def _fit(entries: Sequence[Entry], waiting: int) -> bool:
+def _fit(entries: Sequence[QueuedAppend], waiting: int) -> bool:
     """Return True if no entry exceeds its queue limit, with so many waiting before them."""
     limits = [one[3] for one in entries if one[3] is not None]
     return not limits or waiting + len(entries) <= min(limits)
 
 
-def _entry(rows: Bulk, one: Fresh, room: int | None) -> int | Exception:
+def _entry(rows: Bulk, one: NewEventRow, room: int | None) -> int | Exception:
     try:
         if room is not None and not rows.known([one[0]]):
             check_room(rows.counts()[PENDING], 1, room)

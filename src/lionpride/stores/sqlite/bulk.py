@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from ...model.execution import EventStatus
-from ..sql.forms import NEW_TEXT, PENDING, PROCESSING, STATE, Ended, Fresh
+from ..sql.rows import NEW_STATE_SQL, PENDING, PROCESSING, STATE, CompletedRow, NewEventRow
 from .many import many
 from .rows import Rows
 
@@ -27,7 +27,7 @@ class Bulk(Rows):
 
     _new = range(0)  # the numbers that ``enter`` has given last
 
-    def enter(self, fresh: Sequence[Fresh], last: int) -> range | None:
+    def enter(self, fresh: Sequence[NewEventRow], last: int) -> range | None:
         """Take in events with nothing on record; their numbers, or None if an id is known.
 
         They stand nowhere yet: ``let_new_wait`` or ``lease_new`` says where.
@@ -52,13 +52,13 @@ class Bulk(Rows):
         )
         return numbers if inserted == len(fresh) else None
 
-    def insert_new(self, fresh: Sequence[Fresh]) -> range | None:
+    def insert_new(self, fresh: Sequence[NewEventRow]) -> range | None:
         """Take in events with nothing on record, and let them wait; as ``insert``, but quicker."""
         numbers = self.enter(fresh, self.last())
         if numbers:
             self._db.execute(
                 f"INSERT INTO lionpride_ready (queue, due, priority, number, {STATE}) "
-                f"SELECT queue, 0, priority, number, {NEW_TEXT} FROM lionpride_event "
+                f"SELECT queue, 0, priority, number, {NEW_STATE_SQL} FROM lionpride_event "
                 "WHERE number >= ?",
                 (numbers[0],),
             )
@@ -72,7 +72,7 @@ class Bulk(Rows):
         if new:
             self._db.execute(
                 f"INSERT INTO lionpride_ready (queue, due, priority, number, {STATE}) "
-                f"SELECT queue, 0, priority, number, {NEW_TEXT} FROM lionpride_event "
+                f"SELECT queue, 0, priority, number, {NEW_STATE_SQL} FROM lionpride_event "
                 "WHERE number >= ? AND (priority, number) BETWEEN (?, ?) AND (?, ?)",
                 (self._new[0], *new[0], *new[-1]),
             )
@@ -87,12 +87,12 @@ class Bulk(Rows):
         self._db.execute(
             f"INSERT INTO lionpride_lease (number, queue, due, priority, {STATE}, worker, "
             "leased_until) "
-            f"SELECT number, queue, 0, priority, 1{NEW_TEXT[1:]}, ?, ? FROM lionpride_event "
+            f"SELECT number, queue, 0, priority, 1{NEW_STATE_SQL[1:]}, ?, ? FROM lionpride_event "
             f"WHERE number >= ?{among}",
             (worker, until, self._new[0], *ends),
         )
 
-    def complete(self, ended: Sequence[Ended]) -> bool:
+    def complete(self, ended: Sequence[CompletedRow]) -> bool:
         """Put completed attempts on record; False if a lease was lost: then undo this."""
         ended = sorted(ended, key=_number)  # to go through the trees once
         befores = set(map(_before, ended))
@@ -114,7 +114,7 @@ class Bulk(Rows):
         self._count(EventStatus.COMPLETED.value, len(ended))
         return True
 
-    def _complete_alike(self, ended: Sequence[Ended], attempt: int, *before: Any) -> bool:
+    def _complete_alike(self, ended: Sequence[CompletedRow], attempt: int, *before: Any) -> bool:
         """The same for those of which the same is known of the time before, and in order.
 
         Mostly that is nothing: these are first attempts. Half of the values are bound but once.

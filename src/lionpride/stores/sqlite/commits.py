@@ -21,9 +21,9 @@ from typing import Any, Final
 import apsw
 
 from ...errors import StoreError
-from ..sql.forks import forks
-from ..sql.forms import Exit
-from ..sql.holding import Holding
+from ..sql.local_events import LocalEvents
+from ..sql.process import forks
+from ..sql.rows import QueuedCompletion
 from .aside import Aside, tell
 from .batch import Answers, Batch
 from .bulk import Bulk
@@ -59,12 +59,12 @@ class Commits:
 
     Args:
         path: The file, for messages.
-        connection: Its only writing connection in this process, but for the pulse's.
+        connection: Its only writing connection in this process, but for the heartbeat's.
         rows: The tables over that connection.
         turn: The right to write.
         guard: Asked before each transaction.
         patience: Seconds to wait for a program that writes without taking turns.
-        holding: Notes in this process what is committed.
+        local_events: Notes in this process what is committed.
         committed: Called after each commit: whether nothing waits and nothing is claimed.
     """
 
@@ -77,7 +77,7 @@ class Commits:
         guard: FileGuard,
         *,
         patience: float,
-        holding: Holding,
+        local_events: LocalEvents,
         committed: Callable[[bool], None],
     ) -> None:
         self._path = path
@@ -86,7 +86,7 @@ class Commits:
         self._turn = turn
         self._guard = guard
         self._patience = patience
-        self._holding = holding
+        self._local_events = local_events
         self._committed = committed
         self._batch = Batch()
         self._busy = False
@@ -127,7 +127,7 @@ class Commits:
             self._schedule(loop)
         return future
 
-    def exit(self, gone: Exit) -> None:
+    def exit(self, gone: QueuedCompletion) -> None:
         """Have a completion put on record; it is tried until that is done."""
         self._batch.exits.append(gone)
         if not self._busy and not self._scheduled:
@@ -351,10 +351,10 @@ class Commits:
         self._aside.call(call)
 
     def _done(self, batch: Batch, answers: Answers) -> None:
-        batch.is_answered, holding = True, self._holding
+        batch.is_answered, local_events = True, self._local_events
         try:
-            holding.exited(batch.exits, answers.applied)
-            holding.entered(batch.entries, answers)
+            local_events.exited(batch.exits, answers.applied)
+            local_events.entered(batch.entries, answers)
             batch.tell(answers)
             self._log.measure()
         except BaseException as error:

@@ -11,7 +11,7 @@ from ...errors import ExistsError
 from ..intake import check_room
 from ..sql import appending
 from ..sql.appending import Appending
-from ..sql.forms import PENDING, Fresh
+from ..sql.rows import PENDING, NewEventRow
 from .bulk import Bulk
 from .rows import Rows
 
@@ -76,7 +76,7 @@ class Enter:
         room: How many may wait afterwards.
     """
 
-    fresh: Sequence[Fresh]
+    fresh: Sequence[NewEventRow]
     room: int | None = None
 
     @property

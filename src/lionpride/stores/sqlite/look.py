@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from ...model.execution import EventStatus
-from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Found, Kept, State
-from .published import Published
+from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, FixedColumns, StateColumns, StoredEvent
+from .progress import ProgressTables
 
 __all__ = ("HELD_UNTIL", "Glance", "Look")
 
@@ -70,7 +70,7 @@ class Look:
         self._queue = 0
         self._change: dict[str, int] = {}
         self._beside: tuple[float, float, int] | None = None  # what waiting_kinds found last
-        self.published = Published(connection)
+        self.progress = ProgressTables(connection)
 
     def _number(self) -> int:
         """The queue's own number; 0 if there is none of that name yet."""
@@ -292,7 +292,7 @@ class Look:
         query = "SELECT queue FROM lionpride_event WHERE number = ?"
         return bool(self._db.execute(query, (number,)).get != self._queue)
 
-    def kept(self, number: int) -> Kept:
+    def kept(self, number: int) -> FixedColumns:
         """What never changes of an event that is here."""
         query = (
             "SELECT id, event_type, created_at, payload, retry, unique_key, unique_at FROM "
@@ -314,7 +314,7 @@ class Look:
         bound = (after, self._number(), limit, status)[: 4 if where else 3]
         return [number for (number,) in self._db.execute(query, bound)]
 
-    def find(self, number: int) -> Found | None:
+    def find(self, number: int) -> StoredEvent | None:
         """All that is known of an event, in whatever queue."""
         row: Any = self._db.execute(
             "SELECT e.number, e.id, q.name, e.event_type, e.created_at, e.priority, e.key, "
@@ -327,12 +327,14 @@ class Look:
             return None
         *kept, queue = row
         status, due, ended, state = self._stands(number, row[5], queue)
-        return Found._make((*kept, status, due, ended, state))
+        return StoredEvent._make((*kept, status, due, ended, state))
 
-    def _stands(self, number: int, priority: float, queue: int) -> tuple[str, float, float, State]:
+    def _stands(
+        self, number: int, priority: float, queue: int
+    ) -> tuple[str, float, float, StateColumns]:
         """Status, due time, time of ending (0: not yet) and state of an event."""
         at: Any = self._db.execute(
-            f"SELECT status, 0.0, finished_at, {ENDED}, NULL FROM lionpride_finished WHERE number "
+            f"SELECT status, 0.0, finished_at, {FINAL}, NULL FROM lionpride_finished WHERE number "
             "= ?1 UNION ALL "
             f"SELECT '{PROCESSING}', due, 0.0, {STATE} FROM lionpride_lease WHERE number = ?1 "
             "UNION ALL "

@@ -21,16 +21,16 @@ from ..listeners import Listener, Signal, Unsubscribe
 from ..record import Record
 from ..roster import WorkerRecord
 from ..sql import operations
-from ..sql.forms import News
+from ..sql.heartbeat import Heartbeat
 from ..sql.local import heard
 from ..sql.operations import Expired, cancel_results
-from ..sql.pulse import Pulse
+from ..sql.rows import ProgressRow
 from ..upkeep import Finding, Schema
 from . import steps
 from .base import Base
 from .examining import find_damage
 from .file import make_file
-from .published import Publish
+from .progress import WriteProgress
 from .reader import Reader
 from .transaction import Expire, Operation
 from .upgrading import schema_of, upgrade
@@ -52,7 +52,7 @@ class Manage(Base):
         self._watch.stop()
         self._alarm.off()
         if self._file is not None:
-            await self._telling.stop()
+            await self._progress.stop()
         await super().close()
 
     # -- what is not started in time ---------------------------------------------------------
@@ -64,7 +64,7 @@ class Manage(Base):
         """Show what was ended, and look again when more may have to be."""
         if expired.numbers:
             mine = self._held(expired.numbers)
-            self._holding.refresh(mine)
+            self._local_events.refresh(mine)
             self._tell_expired(expired.numbers, mine)
         self._alarm.set(expired.next)
         return len(expired.numbers)
@@ -81,8 +81,8 @@ class Manage(Base):
 
     def _cancelled(self, numbers: Sequence[int], answers: list[Cancelled]) -> list[Cancelled]:
         done = [n for n, it in zip(numbers, answers, strict=True) if it is Cancelled.DONE]
-        self._holding.refresh(done)
-        self._ask_holders([n for n in numbers if n in self._holding.claims])
+        self._local_events.refresh(done)
+        self._ask_holders([n for n in numbers if n in self._local_events.claims])
         return answers
 
     async def requeue(self, events: Sequence[Named]) -> None:
@@ -91,7 +91,7 @@ class Manage(Base):
         await self._ask(step, lambda _: self._retried(numbers))
 
     def _retried(self, numbers: Sequence[int]) -> None:
-        self._holding.refresh(numbers)
+        self._local_events.refresh(numbers)
         self._listeners.notify_ready()
 
     def _pruning(self, statuses: list[str], limit: int) -> Operation:
@@ -143,7 +143,7 @@ class Manage(Base):
     def _show_endings(self) -> None:
         """Show what has become of events that others have ended: nothing is left to be done."""
         if ended := self._left_to_others():
-            self._holding.refresh(ended)
+            self._local_events.refresh(ended)
 
     async def _page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
         return self._read(lambda reader: reader.page(status, after, limit))
@@ -160,10 +160,10 @@ class Manage(Base):
         uid = as_id(uid)
         (found,) = self._read(lambda reader: reader.find([uid]))
         if found is not None:
-            return self._holding.find(found.number)
+            return self._local_events.find(found.number)
         gone = self.states.find(uid)  # another process has removed it
         if gone is not None and gone.execution.arrival is not None:
-            self._holding.refresh([gone.execution.arrival])
+            self._local_events.refresh([gone.execution.arrival])
         return None
 
     async def queues(self) -> list[str]:
@@ -177,17 +177,17 @@ class Manage(Base):
 
     def _enlist(self, worker: str) -> None:
         now = self._wall()
-        step = steps.Enlist(worker, now, now + self._lease, self._saying()[worker]())
+        step = steps.Enlist(worker, now, now + self._lease, self._description_sources()[worker]())
         self._ask(step).add_done_callback(heard)
 
     def _discharging(self, worker: str) -> steps.Discharge:
         return steps.Discharge(worker)
 
-    def _heartbeat(self) -> Pulse:
-        return self._open.pulse
+    def _heartbeat(self) -> Heartbeat:
+        return self._open.heartbeat
 
     def _keep_alive(self) -> None:
-        self._open.pulse.beat_for(self._saying())
+        self._open.heartbeat.renew_for(self._description_sources())
         self._watch.look()
 
     async def attended(self) -> bool:
@@ -246,9 +246,9 @@ class Manage(Base):
     # -- what runs ---------------------------------------------------------------------------
 
     def _publish(
-        self, news: Sequence[News], over: Sequence[tuple[int, int]]
+        self, news: Sequence[ProgressRow], over: Sequence[tuple[int, int]]
     ) -> asyncio.Future[Any]:
-        return self._ask(Publish(news, over))
+        return self._ask(WriteProgress(news, over))
 
     async def _chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
         return self._read(lambda reader: reader.chunks(number, attempt, first))
@@ -276,7 +276,7 @@ class Manage(Base):
 
     def _doubt(self, number: int) -> None:
         """Check soon whether an event has finished before a listener waited for it."""
-        if (self._is_shared or not self._workers) and number not in self._holding.claims:
+        if (self._is_shared or not self._workers) and number not in self._local_events.claims:
             if not self._doubtful:
                 asyncio.get_running_loop().call_soon(self._check)
             self._doubtful.add(number)
@@ -300,7 +300,7 @@ class Manage(Base):
             self._listeners.notify_capacity()
 
     def _look_at_file(self) -> None:
-        self._open.pulse.watch()
+        self._open.heartbeat.watch()
         if not self._open.has_changed():
             return
         self._is_shared = True
@@ -309,7 +309,7 @@ class Manage(Base):
             publishing = self._read(lambda reader: reader.publishing())
             self._listeners.notify_finished(publishing & self._listeners.finished.keys())
         unwanted = self._read(lambda reader: reader.unwanted())
-        self._ask_holders([n for n in unwanted if n in self._holding.claims])
+        self._ask_holders([n for n in unwanted if n in self._local_events.claims])
         self._listeners.notify_ready()
         self._listeners.notify_idle()
         self._listeners.notify_capacity()
@@ -323,8 +323,8 @@ class Manage(Base):
 
     def _see(self, numbers: Iterable[int]) -> bool:
         """Show what has become of events, which may be thousands; whether others may have any."""
-        awaited = [number for number in numbers if number not in self._holding.claims]
+        awaited = [number for number in numbers if number not in self._local_events.claims]
         if awaited:
             stands = self._read(lambda reader: reader.standings(awaited))
-            self._holding.refresh(self._holding.other_than(stands, awaited))
+            self._local_events.refresh(self._local_events.other_than(stands, awaited))
         return bool(awaited)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final
 
-from ..sql.forms import NEW, Waits
 from ..sql.operations import Expired
+from ..sql.rows import NEW_STATE, ReadyRow
 from .bulk import Bulk
 from .look import Glance
 from .steps import Claim, Claimed
@@ -67,15 +67,15 @@ def _claim_new(rows: Bulk, claim: Claim, new: New) -> tuple[Claimed, New]:
 _NONE: Final = Expired([], None)
 
 
-def _as_waiting(fresh: New) -> list[Waits]:
-    return [(number, 0.0, priority, *NEW) for priority, number in fresh]
+def _as_waiting(fresh: New) -> list[ReadyRow]:
+    return [(number, 0.0, priority, *NEW_STATE) for priority, number in fresh]
 
 
-def _key(one: Waits) -> tuple[float, int]:
+def _key(one: ReadyRow) -> tuple[float, int]:
     return one[2], one[0]
 
 
-def _share(found: list[Waits], new: New, most: int) -> int:
+def _share(found: list[ReadyRow], new: New, most: int) -> int:
     """How many of the first ``most`` are new."""
     old = 0
     for one in found:

@@ -1,4 +1,4 @@
-"""A file that is open: its two connections, the group commit, the pulse."""
+"""A file that is open: its two connections, the group commit, the heartbeat."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import apsw
 
-from ..sql.holding import Holding
-from ..sql.sizes import MARGIN
+from ..sql.codec import MARGIN
+from ..sql.local_events import LocalEvents
 from .bulk import Bulk
 from .commits import Commits
 from .file import connect, open_file, speaking
 from .file_guard import FileGuard
+from .heartbeat import make_heartbeat
 from .lock import Turn
-from .pulse import pulse_of
 from .reader import Reader
 
 __all__ = ("Opened",)
@@ -31,9 +31,9 @@ class Opened:
         queue: The queue's name.
         synchronous: "FULL" or "NORMAL".
         patience: Seconds to wait for another program that writes.
-        lease: Seconds that a claim holds without a pulse.
+        lease: Seconds that a claim holds without a heartbeat.
         clock: The time for leases; called in threads too.
-        holding: Notes in this process what is committed.
+        local_events: Notes in this process what is committed.
         committed: Called after each commit: whether nothing waits and nothing is claimed.
     """
 
@@ -46,7 +46,7 @@ class Opened:
         patience: float,
         lease: float,
         clock: Callable[[], float],
-        holding: Holding,
+        local_events: LocalEvents,
         committed: Callable[[bool], None],
     ) -> None:
         self._path = path
@@ -68,11 +68,11 @@ class Opened:
             self._turn,
             self.guard,
             patience=patience,
-            holding=holding,
+            local_events=local_events,
             committed=committed,
         )
         self._reader = Reader(connect(path, synchronous=synchronous), queue)
-        self.pulse = pulse_of(path, queue, synchronous, lease, clock)
+        self.heartbeat = make_heartbeat(path, queue, synchronous, lease, clock)
 
     @property
     def reader(self) -> Reader:
@@ -110,7 +110,7 @@ class Opened:
         try:
             await self.commits.quiet()
         finally:
-            self.pulse.stop()
+            self.heartbeat.stop()
             self.commits.close()
             self._reader.close()
             self._connection.close()

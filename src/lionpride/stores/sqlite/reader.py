@@ -21,10 +21,10 @@ from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker, limits_at_work, room_of
 from ..record import Record
 from ..roster import Held, WorkerRecord
-from ..sql.forms import Found
-from ..sql.host import is_dead
+from ..sql.codec import about_of, record_of, standing_of
 from ..sql.limits import account_name
-from ..sql.records import about_of, record_of, standing_of
+from ..sql.process import is_dead
+from ..sql.rows import StoredEvent
 from ..upkeep import Finding
 from .examining import examine
 from .look import Look
@@ -134,7 +134,7 @@ class Reader:
         return self._look.paused_until()
 
     def _standing(
-        self, found: Found, limits: Limits | None, now: float, workers: list[Worker]
+        self, found: StoredEvent, limits: Limits | None, now: float, workers: list[Worker]
     ) -> Standing:
         limits = limits_at_work(workers) if limits is None else limits
         waits, rooms, ahead = found.status == EventStatus.PENDING.value, list[Room](), 0
@@ -155,7 +155,7 @@ class Reader:
             first=first,
         )
 
-    def _first(self, limits: Limits | None, now: float) -> tuple[Found, list[Room]] | None:
+    def _first(self, limits: Limits | None, now: float) -> tuple[StoredEvent, list[Room]] | None:
         """The first of all that are due, and what it needs of limits."""
         number = self._look.first(now)
         first = None if number is None else self._look.find(number)
@@ -163,7 +163,7 @@ class Reader:
             return None
         return first, [] if limits is None else self._rooms(first, limits, now)
 
-    def _rooms(self, found: Found, limits: Limits, now: float) -> list[Room]:
+    def _rooms(self, found: StoredEvent, limits: Limits, now: float) -> list[Room]:
         """What an event needs of limits, and what there is."""
         costs, held = REQUEST, self._look.reserved()
         if found.costs is not None:
@@ -206,11 +206,11 @@ class Reader:
 
     def publishing(self) -> set[int]:
         """The numbers of what runs and has shown something of itself."""
-        return self._look.published.numbers()
+        return self._look.progress.numbers()
 
     def chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
         """See ``Published.chunks``; the chunks as they were yielded."""
-        found = self._look.published.chunks(number, attempt, first)
+        found = self._look.progress.chunks(number, attempt, first)
         if found is None:
             return None
         pieces = (unpack_result(text)["_response"] for text in found[1])
@@ -223,12 +223,12 @@ class Reader:
             found = [self._look.find(number) for number in self._look.page(wanted, after, limit)]
         return [self.record(one) for one in found if one is not None]
 
-    def record(self, found: Found) -> Record:
+    def record(self, found: StoredEvent) -> Record:
         """A record, with what is published of an attempt that runs."""
         record = record_of(found)
         if record.status is not EventStatus.PROCESSING:
             return record
-        seen = self._look.published.of(record.number, record.attempt)
+        seen = self._look.progress.of(record.number, record.attempt)
         if seen is None:
             return record
         fraction, note, count = seen
@@ -239,7 +239,7 @@ class Reader:
         """When the first of what waits and has to start by some time expires."""
         return self._look.next_expiry()
 
-    def find(self, ids: Iterable[UUID]) -> list[Found | None]:
+    def find(self, ids: Iterable[UUID]) -> list[StoredEvent | None]:
         """What is known of the events of these ids; None for one that is not in the queue."""
         wanted = [uid.bytes for uid in ids]
         with self._db:
@@ -248,9 +248,9 @@ class Reader:
         here = {uid: one for uid, one in known.items() if one and one.queue == self._queue}
         return [here.get(uid) for uid in wanted]
 
-    def of(self, numbers: Iterable[int]) -> list[Found | None]:
+    def of(self, numbers: Iterable[int]) -> list[StoredEvent | None]:
         """What is known of the events of these numbers."""
-        found: list[Found | None] = []
+        found: list[StoredEvent | None] = []
         with self._db:
             found += map(self._look.find, numbers)
         return found

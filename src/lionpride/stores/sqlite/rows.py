@@ -9,7 +9,16 @@ from typing import Any, Final
 
 import apsw
 
-from ..sql.forms import ENDED, PENDING, PROCESSING, STATE, Place, Stands, State, Waits
+from ..sql.rows import (
+    FINAL,
+    PENDING,
+    PROCESSING,
+    STATE,
+    EventRow,
+    ReadyRow,
+    StateColumns,
+    UnfinishedRow,
+)
 from .look import HELD_UNTIL, Look
 from .many import each_of
 
@@ -118,7 +127,7 @@ class Rows(Look):
 
     # -- taking in ---------------------------------------------------------------------------
 
-    def insert(self, places: Sequence[Place]) -> range | None:
+    def insert(self, places: Sequence[EventRow]) -> range | None:
         """Take events in; their numbers, or None if an id is known: then undo this."""
         last = self.last()
         numbers = range(last + 1, last + 1 + len(places))
@@ -147,7 +156,7 @@ class Rows(Look):
         )
         return numbers
 
-    def _let_wait(self, entries: Sequence[tuple[float, float, int, State]]) -> None:
+    def _let_wait(self, entries: Sequence[tuple[float, float, int, StateColumns]]) -> None:
         """Let events wait: due, priority, number, state."""
         if entries:
             queue = self._queue
@@ -158,12 +167,12 @@ class Rows(Look):
             )
             self._count(PENDING, len(entries))
 
-    def _finish(self, entries: Sequence[tuple[int, str, float, State]]) -> None:
+    def _finish(self, entries: Sequence[tuple[int, str, float, StateColumns]]) -> None:
         """Put ended events on record: number, status, when, state."""
         if entries:
             queue = self._queue
             self._db.executemany(
-                f"INSERT INTO lionpride_finished (number, queue, status, finished_at, {ENDED}) "
+                f"INSERT INTO lionpride_finished (number, queue, status, finished_at, {FINAL}) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(n, queue, status, ended, *state[:-1]) for n, status, ended, state in entries],
             )
@@ -187,7 +196,7 @@ class Rows(Look):
             self._skipped = numbers, json.dumps(numbers)
         return self._skipped[1]
 
-    def next(self, n: int) -> list[Waits]:
+    def next(self, n: int) -> list[ReadyRow]:
         """What is to be claimed next: the first ``n`` that are ready."""
         rows: Any = self._db.execute(
             f"SELECT number, due, priority, {STATE} FROM lionpride_ready "
@@ -204,7 +213,7 @@ class Rows(Look):
         denied: bool,
         but: Collection[str],
         late: float | None = None,
-    ) -> list[Waits]:
+    ) -> list[ReadyRow]:
         """What is to be claimed next, of some.
 
         Args:
@@ -241,7 +250,9 @@ class Rows(Look):
         )
         return list(rows)
 
-    def lease_first(self, found: Sequence[Waits], worker: str, until: float, start: bool) -> None:
+    def lease_first(
+        self, found: Sequence[ReadyRow], worker: str, until: float, start: bool
+    ) -> None:
         """Give a worker what ``next`` has found: all of it, in two statements."""
         last = self._queue, found[-1][2], found[-1][0]
         self._db.execute(
@@ -261,7 +272,7 @@ class Rows(Look):
         self._count(PENDING, -len(found))
         self._count(PROCESSING, len(found))
 
-    def lease(self, found: Sequence[Waits], worker: str, until: float, start: bool) -> None:
+    def lease(self, found: Sequence[ReadyRow], worker: str, until: float, start: bool) -> None:
         """Give a worker what ``next_of`` has found."""
         queue = self._queue
         self._db.executemany(
@@ -335,7 +346,7 @@ class Rows(Look):
         )
         return dict(self._db.execute(query, (self._queue, now)))
 
-    def lapsed(self, now: float, limit: int, keep: Sequence[str] = ()) -> list[Stands]:
+    def lapsed(self, now: float, limit: int, keep: Sequence[str] = ()) -> list[UnfinishedRow]:
         """Return events with a lapsed lease, except for those of some workers."""
         marks = ", ".join("?" * len(keep))
         rows = self._db.execute(
@@ -344,7 +355,7 @@ class Rows(Look):
             "LIMIT ?",
             (self._queue, now, now, *keep, limit),
         )
-        return [Stands(row[0], row[1], row[2], row[3:]) for row in rows]
+        return [UnfinishedRow(row[0], row[1], row[2], row[3:]) for row in rows]
 
     def lapsed_of(self, workers: Collection[str], now: float) -> list[tuple[int, int]]:
         """Return the number and the attempt of each lapsed lease of some workers."""
@@ -383,8 +394,8 @@ class Rows(Look):
 
     def place(
         self,
-        ended: Sequence[tuple[int, str, float, State]],
-        back: Sequence[tuple[float, float, int, State]],
+        ended: Sequence[tuple[int, str, float, StateColumns]],
+        back: Sequence[tuple[float, float, int, StateColumns]],
     ) -> None:
         """Where settled events go: on record, or back to wait."""
         self._finish(ended)

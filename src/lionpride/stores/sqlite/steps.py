@@ -15,10 +15,7 @@ from ...model.execution import EventStatus
 from ...rules.lifecycle import Ending, after_interruption
 from ..contract import Extended, Settled
 from ..sql.backend import run
-from ..sql.columns import cancelled
-from ..sql.forms import Kept, Settling, State, Waits
-from ..sql.holding import Taken
-from ..sql.host import host, is_dead, this_process
+from ..sql.codec import cancelled_row
 from ..sql.limits import (
     LimitedClaim,
     Reservations,
@@ -26,7 +23,10 @@ from ..sql.limits import (
     forget_accounts,
     lapse_reservations,
 )
+from ..sql.local_events import ClaimedEvents
 from ..sql.operations import Expired
+from ..sql.process import is_dead, process_namespace, this_process
+from ..sql.rows import FixedColumns, ReadyRow, SettlementRow, StateColumns
 from .bulk import Bulk
 from .rows import Rows
 from .signs import Signs
@@ -53,7 +53,7 @@ _CANCELLED: Final = EventStatus.CANCELLED.value
 Step: TypeAlias = Callable[[Bulk], Any]
 """What is called inside a transaction; what it raises undoes what it did."""
 
-Pack: TypeAlias = Callable[[Ending, State], State]
+Pack: TypeAlias = Callable[[Ending, StateColumns], StateColumns]
 """The state of an event after an ending, from the one before."""
 
 
@@ -61,7 +61,7 @@ Pack: TypeAlias = Callable[[Ending, State], State]
 class Settle:
     """Put on record what came of claims."""
 
-    settlings: Sequence[Settling]
+    settlings: Sequence[SettlementRow]
 
     @staticmethod
     def together(rows: Rows, steps: Sequence[Settle]) -> list[Any] | None:
@@ -79,11 +79,11 @@ class Settle:
     def __call__(self, rows: Rows) -> list[Settled]:
         return [self._one(rows, one) for one in self.settlings]
 
-    def _one(self, rows: Rows, one: Settling) -> Settled:
+    def _one(self, rows: Rows, one: SettlementRow) -> Settled:
         number, attempt, status, *_, state = one
         unwanted = state is not None and _is_unwanted(rows, one)
         if state is not None and rows.end_leases([(number, attempt)]):
-            _put(rows, [cancelled(one) if unwanted else one])
+            _put(rows, [cancelled_row(one) if unwanted else one])
             return Settled.CANCELLED if unwanted else Settled.APPLIED
         same = [(status, attempt)]
         if status == _PENDING:
@@ -91,12 +91,12 @@ class Settle:
         return Settled.REPLAYED if rows.standing(number) in same else Settled.FENCED
 
 
-def _is_unwanted(rows: Rows, one: Settling) -> bool:
+def _is_unwanted(rows: Rows, one: SettlementRow) -> bool:
     """Whether an event would return to PENDING though a cancel of its claim was answered."""
     return one[2] == _PENDING and rows.is_unwanted(*one[:2])
 
 
-def _put(rows: Rows, settlings: Sequence[Settling]) -> None:
+def _put(rows: Rows, settlings: Sequence[SettlementRow]) -> None:
     ended, back = [], []
     for number, _, status, due, when, priority, state in settlings:
         assert state is not None, "who has no claim settles nothing"
@@ -120,8 +120,8 @@ class Claimed(NamedTuple):
         rationed: What they took of the limits, if there are any.
     """
 
-    rows: list[Waits]
-    kept: dict[int, Kept]
+    rows: list[ReadyRow]
+    kept: dict[int, FixedColumns]
     wait: float | None
     expired: Expired
     new: Sequence[tuple[float, int]] = ()
@@ -221,9 +221,9 @@ class Claim:
         # Not less than a loop's timer can tell from now, or it would fire without end.
         return None if due is None else max(1e-9, due - self.now)
 
-    def kept(self, rows: Rows, found: Sequence[Waits]) -> dict[int, Kept]:
+    def kept(self, rows: Rows, found: Sequence[ReadyRow]) -> dict[int, FixedColumns]:
         """What the caller needs to build the events that it has not; missing kinds are noted."""
-        has, kept = self.has, dict[int, Kept]()
+        has, kept = self.has, dict[int, FixedColumns]()
         for one in found:
             if not has(one[0]):
                 found_kept = kept[one[0]] = rows.kept(one[0])
@@ -249,7 +249,7 @@ class LimitedStep:
     has: Callable[[int], bool]
     missing: set[str]
     expire: Expire
-    taken: Taken
+    taken: ClaimedEvents
 
     def __call__(self, rows: Rows) -> Claimed:
         expired = self.expire.by(rows, self.clocks.due())
@@ -301,7 +301,7 @@ class Sweep:
             if worker not in self.mine and is_dead(*process):
                 rows.lapse(worker)
                 holders.discard(worker)
-            elif process[0] == host():
+            elif process[0] == process_namespace():
                 alive[worker] = sign
         for number, attempt in rows.lapsed_of(self.mine, self.now):
             if self.running.get(number) == attempt:
@@ -316,12 +316,12 @@ class Sweep:
             settling = (one.number, one.state[0], status, 0.0, when, one.priority, state)
             unwanted = _is_unwanted(rows, settling)
             rows.end_leases([(one.number, one.state[0])])
-            _put(rows, [cancelled(settling) if unwanted else settling])
+            _put(rows, [cancelled_row(settling) if unwanted else settling])
             if unwanted or status != _PENDING:
                 ended.append(one.number)
         run(forget_accounts(tx))
         if lapsed:
-            rows.published.clear_orphans()
+            rows.progress.clear_orphans()
         return [one.number for one in lapsed], ended, bool(holders)
 
     def _keep(self, rows: Rows, alive: Mapping[str, float]) -> list[str]:
@@ -358,7 +358,7 @@ class Enlist:
         for worker, process in rows.workers().items():
             if is_dead(*process):
                 rows.lapse(worker)
-        rows.published.clear_orphans()
+        rows.progress.clear_orphans()
         process, machine = this_process(), platform.node()
         rows.enlist(self.worker, process, machine, self.now, self.until, self.about)
 

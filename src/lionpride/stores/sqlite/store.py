@@ -17,20 +17,23 @@ from ..contract import Claim, Entry, Extended, Settled, Settlement
 from ..record import Record
 from ..sql import operations
 from ..sql.appending import append_or_find
-from ..sql.columns import (
-    fresh_of,
-    packed_attempts,
-    packed_ending,
-    packed_response,
-    place_of,
-    place_of_any,
-    place_of_record,
+from ..sql.codec import (
+    PLAIN_COLUMNS,
+    UNCHECKED_LENGTH,
+    attempts_json,
+    check_event_size,
+    check_new_event_size,
+    event_row,
+    loaded_event_row,
+    new_event_row,
+    record_event_row,
+    response_json,
+    state_after_ending,
 )
-from ..sql.forms import NOTHING
-from ..sql.holding import Taken
 from ..sql.limits import LimitedClaim, UsageChange, change_usage
 from ..sql.local import CHUNK, by_and_by, heard
-from ..sql.sizes import PLAIN_COLUMNS, SHORT, check_fresh, check_place
+from ..sql.local_events import ClaimedEvents
+from ..sql.rows import EMPTY_RESULT
 from ..terms import Terms
 from . import steps
 from .entering import Append, Enter
@@ -89,19 +92,21 @@ class SqliteStore(Manage):
             await self._enter(entries, room)  # nobody has had them
             return [event for event, _ in entries]
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
-        places = await by_and_by(entries, lambda entry: place_of(*entry, terms=terms))
+        places = await by_and_by(entries, lambda entry: event_row(*entry, terms=terms))
         step = Append(places, frozenset(foreign), room, exist_ok, terms)
 
         async def ask() -> list[Work]:
             held: list[Work] = await self._append(
-                len(places), step, lambda answer: self._holding.appended(entries, answer, terms)
+                len(places),
+                step,
+                lambda answer: self._local_events.appended(entries, answer, terms),
             )
             return held
 
         async def see(_: Sequence[int]) -> None:
             """Read nothing ahead: the file is read when it is asked."""
 
-        held = await append_or_find(step, self._holding, ask, see)
+        held = await append_or_find(step, self._local_events, ask, see)
         if terms is not None:
             self._alarm.set(terms.expires)
         return held
@@ -112,19 +117,19 @@ class SqliteStore(Manage):
             ((event, priority),) = entries
             await self.append_soon(event, priority, room)
         elif entries:
-            fresh = await by_and_by(entries, lambda entry: fresh_of(*entry))
+            fresh = await by_and_by(entries, lambda entry: new_event_row(*entry))
             for one in fresh:
-                check_fresh(one, self._largest)
+                check_new_event_size(one, self._largest)
             await self._append(
                 len(fresh),
                 Enter(fresh, room),
-                lambda numbers: self._holding.entered_all(entries, numbers),
+                lambda numbers: self._local_events.entered_all(entries, numbers),
             )
 
     async def _append(self, size: int, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
         if isinstance(step, Append):
             for place in step.places:
-                check_place(place, self._largest)
+                check_event_size(place, self._largest)
         if size > CHUNK:
             return await self._open.commits.append(size, step, then)
         self._listeners.notify_ready()
@@ -132,11 +137,11 @@ class SqliteStore(Manage):
 
     async def load(self, events: Sequence[Work]) -> int:
         if events:
-            places = await by_and_by(events, lambda event: place_of_any(event, self._ending()))
+            places = await by_and_by(events, lambda event: loaded_event_row(event, self._ending()))
             held = [event.id.bytes for event in events if event.execution.arrival is not None]
             step = Append(places, frozenset(held))
             await self._append(
-                len(places), step, lambda answer: self._holding.loaded(events, answer)
+                len(places), step, lambda answer: self._local_events.loaded(events, answer)
             )
             self._alarm.set(self._read(lambda reader: reader.next_expiry()))
         return len(events)
@@ -144,7 +149,7 @@ class SqliteStore(Manage):
     async def restore(self, records: Sequence[Record]) -> int:
         if records:
             places = await by_and_by(
-                records, lambda record: place_of_record(record, self._ending())
+                records, lambda record: record_event_row(record, self._ending())
             )
             await self._append(
                 len(places), Append(places), lambda _: self._listeners.notify_ready()
@@ -168,14 +173,14 @@ class SqliteStore(Manage):
     ) -> tuple[list[Claim], float | None]:
         if not await self._may_claim():
             return [], _SWEEP
-        length, taken = self._lease if lease is None else lease, Taken()
+        length, taken = self._lease if lease is None else lease, ClaimedEvents()
 
         def lapse() -> float:
             taken.until = boot_time() + length
             return self._wall() + length
 
         passed, avoided = self._not_claimed(skip)
-        has, missing = self._holding.shown.has, self._still_missing()
+        has, missing = self._local_events.cache.has, self._still_missing()
         step: steps.Step
         if limits is None:
             how = until, passed, denied, start
@@ -203,21 +208,24 @@ class SqliteStore(Manage):
 
     async def _may_claim(self) -> bool:
         """Return False if this process cannot renew its leases; else reap lapsed leases first."""
-        now, pulse = self._wall(), self._open.pulse  # the time first: a stop may come in between
-        if not pulse.is_fine and not await pulse.is_fine_soon():
+        now, heartbeat = (
+            self._wall(),
+            self._open.heartbeat,
+        )  # the time first: a stop may come in between
+        if not heartbeat.is_healthy and not await heartbeat.becomes_healthy():
             return False
-        if pulse.is_steady:
+        if heartbeat.may_reap:
             self._tidy(now)
         else:
             self._others = True  # there may be some: a later claim reaps
         return True
 
     def _claimed(
-        self, answer: steps.Claimed, start: bool, taken: Taken, limits: Limits | None
+        self, answer: steps.Claimed, start: bool, taken: ClaimedEvents, limits: Limits | None
     ) -> float | None:
         self._warn_of_missing()
         self._expired(answer.expired)
-        wait = self._holding.claimed(answer, start, taken)
+        wait = self._local_events.claimed(answer, start, taken)
         if limits is not None and answer.rationed is not None:
             self._blocked = int(answer.rationed.is_blocked)
             self._keep_reservations(taken.claims, limits, answer.rationed)
@@ -225,7 +233,7 @@ class SqliteStore(Manage):
         self._release(taken)
         return wait
 
-    def _release(self, taken: Taken) -> None:
+    def _release(self, taken: ClaimedEvents) -> None:
         """Give back what nobody waits for."""
         if taken.claims and not taken.wanted:
             claims, taken.claims = taken.claims, []
@@ -241,16 +249,16 @@ class SqliteStore(Manage):
         """See ``Prompt``."""
         own = event.__dict__
         number: int = own.get("_arrival", 0)
-        holding = self._holding
+        holding = self._local_events
         if holding.claims.get(number) != attempt or holding.events.get(number) is not event:
             return  # `has`, written out
         if "_meter" in own:
             del own["_meter"]
         if response is None:
-            result: str | None = NOTHING
+            result: str | None = EMPTY_RESULT
         else:
-            result = packed_response(event, response)
-            long = result is not None and len(result) > SHORT
+            result = response_json(event, response)
+            long = result is not None and len(result) > UNCHECKED_LENGTH
             if long and self._is_too_large(event, attempt, result, duration):
                 return
         ended = self._wall()
@@ -258,7 +266,7 @@ class SqliteStore(Manage):
             ended = self._last_ending + 1e-6
         self._last_ending = ended
         tries, interruptions = own.get("_tries", 0), own.get("_interruptions", 0)
-        attempts = packed_attempts(own) if "_attempts" in own else None
+        attempts = attempts_json(own) if "_attempts" in own else None
         columns = number, attempt, ended, duration, result, tries, interruptions, attempts
         file = self._open if self._file is None else self._file
         file.commits.exit((event, response, columns))
@@ -267,9 +275,9 @@ class SqliteStore(Manage):
         self, event: Work, priority: float, room: int | None = None
     ) -> asyncio.Future[None]:
         """See ``Prompt``."""
-        fresh = fresh_of(event, priority)
-        if len(fresh[2]) > SHORT or len(fresh) > PLAIN_COLUMNS:
-            check_fresh(fresh, self._largest)
+        fresh = new_event_row(event, priority)
+        if len(fresh[2]) > UNCHECKED_LENGTH or len(fresh) > PLAIN_COLUMNS:
+            check_new_event_size(fresh, self._largest)
         self._listeners.notify_ready()  # now, so that a claim comes in time for the same commit
         file = self._open if self._file is None else self._file
         return file.commits.enter(event, fresh, room)
@@ -290,7 +298,7 @@ class SqliteStore(Manage):
         )
 
     def _settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
-        self._holding.settled(settlements, answers)
+        self._local_events.settled(settlements, answers)
         for (event, _, outcome), answer in zip(settlements, answers, strict=True):
             if answer.is_recorded:
                 event.__dict__.pop("_meter", None)
@@ -313,11 +321,11 @@ class SqliteStore(Manage):
     def _sweep(self, limit: int) -> steps.Sweep:
         return steps.Sweep(
             frozenset(self._workers),
-            self._holding.claims,
+            self._local_events.claims,
             self._lease,
             self._wall(),
             self._ending,
-            packed_ending,
+            state_after_ending,
             self._clocks(),
             limit,
             self._signs,
@@ -325,7 +333,7 @@ class SqliteStore(Manage):
 
     def _swept_up(self, answer: tuple[list[int], list[int], bool]) -> int:
         numbers, ended, self._others = answer
-        self._holding.refresh(numbers)
+        self._local_events.refresh(numbers)
         if numbers:
             self._tell_swept(ended)  # another process may have finished the rest by now
             self._listeners.notify_ready()
@@ -346,6 +354,6 @@ class SqliteStore(Manage):
             self._ask(step, self._retained).add_done_callback(heard)
 
     def _retained(self, numbers: list[int]) -> None:
-        self._holding.drop(numbers)
+        self._local_events.drop(numbers)
         if len(numbers) == CHUNK:
             self._swept = 0.0  # there may be more: go on with the next claim

@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction, common_words, run
-from ..sql.forms import ENDED, PENDING, PROCESSING, STATE
 from ..sql.operations import Expired, expire
+from ..sql.rows import FINAL, PENDING, PROCESSING, STATE
 from .rows import Rows
 
 __all__ = ("Clocks", "Expire", "Operation", "SqliteTransaction")
@@ -62,8 +62,8 @@ INSERT INTO {{ready}} (queue, number, due, priority, {STATE})
 VALUES ({", ".join("?" * (4 + STATE.count(",") + 1))})
 """
 _INSERT_FINISHED: Final = f"""
-INSERT INTO {{finished}} (number, queue, status, finished_at, {ENDED})
-VALUES ({", ".join("?" * (4 + ENDED.count(",") + 1))})
+INSERT INTO {{finished}} (number, queue, status, finished_at, {FINAL})
+VALUES ({", ".join("?" * (4 + FINAL.count(",") + 1))})
 """
 
 

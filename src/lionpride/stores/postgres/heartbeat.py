@@ -1,4 +1,4 @@
-"""Renews a process's leases on the server, in the thread of its heartbeat."""
+"""Lease renewal on the server, in the thread of the heartbeat."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import StoreError
 from ..clock import boot_time
-from ..sql import pulse
-from ..sql.pulse import Pulse, Said
+from ..sql import heartbeat
+from ..sql.heartbeat import Descriptions, Heartbeat
 from .leasing import BEAT
 from .names import Names
 from .pool import Door
@@ -20,29 +20,32 @@ from .pool import Door
 if TYPE_CHECKING:
     from .pool import Connection
 
-__all__ = ("Beat", "pulse_of")
+__all__ = (
+    "PostgresLeaseRenewal",
+    "make_heartbeat",
+)
 
 
-def pulse_of(
+def make_heartbeat(
     door: Door, names: Names, lease: float, clock: Callable[[], float] | None, place: str
-) -> Pulse:
-    """Return the heartbeat of a process; the arguments are those of ``Beat``.
+) -> Heartbeat:
+    """Return the heartbeat of a process; arguments as of ``PostgresLeaseRenewal``.
 
     Args:
-        place: What messages call the server.
+        place: The server, as error messages name it.
     """
-    make = partial(Beat, door, names, lease, clock)
-    return Pulse(lease, "lionpride-postgres-pulse", place, make)
+    make = partial(PostgresLeaseRenewal, door, names, lease, clock)
+    return Heartbeat(lease, "lionpride-postgres-heartbeat", place, make)
 
 
-class Beat:
-    """Keeps the rows of workers alive, over a connection of its own.
+class PostgresLeaseRenewal:
+    """Renews the leases of workers over its own connection.
 
     Args:
-        door: How its connection is opened.
+        door: Opens the connection.
         names: The tables.
-        lease: Seconds.
-        clock: The time, in place of the server's; called in the thread.
+        lease: The length of a lease in seconds.
+        clock: Returns the time in place of the server's clock; called in the thread.
     """
 
     def __init__(
@@ -52,18 +55,18 @@ class Beat:
         self._text = names.fill(BEAT)
         self._lease = lease
         self._clock = clock
-        self._runner: asyncio.Runner | None = None  # of a loop that turns only for a beat
+        self._runner: asyncio.Runner | None = None  # its event loop runs only for a renewal
         self._connection: Connection | None = None
 
     def prepare(self) -> None:
-        """Make the loop ahead: later there may be no file descriptor left for it.
+        """Create the event loop in advance: later, no file descriptor may be free.
 
-        The connection is opened with the first beat: many processes run for less time than a lease.
+        The first renewal opens the connection. Many processes end before it.
         """
         self._opened()
 
-    def __call__(self, names: pulse.Names, said: Said) -> float:
-        """See ``Beat`` in ``sql/pulse.py``."""
+    def __call__(self, names: heartbeat.WorkerNames, said: Descriptions) -> float:
+        """See ``PostgresLeaseRenewal`` in ``sql/heartbeat.py``."""
         runner = self._opened()
         try:
             at, lost = runner.run(self._renew(names, said))
@@ -73,7 +76,10 @@ class Beat:
                 connection.terminate()
             raise
         if lost := set(names()).intersection(lost):
-            raise StoreError(f"the server does not know {', '.join(sorted(lost))} any more")
+            raise StoreError(
+                f"the server has no row for the workers {', '.join(sorted(lost))} any more: check "
+                "whether the table of workers was changed or restored"
+            )
         return at
 
     def close(self) -> None:
@@ -87,7 +93,7 @@ class Beat:
 
     def _opened(self) -> asyncio.Runner:
         if self._runner is None:
-            # A loop needs three descriptors. One that gets fewer writes tracebacks to stderr.
+            # An event loop needs three descriptors. With fewer it writes tracebacks to stderr.
             one, two = socketpair()
             with one, two:
                 os.close(os.dup(one.fileno()))
@@ -96,8 +102,10 @@ class Beat:
             self._runner = runner
         return self._runner
 
-    async def _renew(self, names: pulse.Names, said: Said) -> tuple[float, Collection[str]]:
-        """Renew leases; also return the workers that have no row."""
+    async def _renew(
+        self, names: heartbeat.WorkerNames, said: Descriptions
+    ) -> tuple[float, Collection[str]]:
+        """Renew the leases; return the time of the renewal and the workers without a row."""
         async with asyncio.timeout(self._lease / 3):
             if self._connection is None or self._connection.is_closed():
                 self._connection = await self._door.open()
@@ -113,6 +121,6 @@ class Beat:
 
 async def _close(connection: Connection) -> None:
     try:
-        await connection.close(timeout=pulse.JOIN / 2)
+        await connection.close(timeout=heartbeat.JOIN / 2)
     except Exception:
         connection.terminate()

@@ -8,7 +8,7 @@ from stores.makers import Job
 from lionpride.core import EventStatus
 from lionpride.model import registry
 from lionpride.model.packing import kind_and_packed
-from lionpride.stores.sql.reviving import start_all
+from lionpride.stores.sql.codec import read_started
 
 
 def row_of(job: Job, number: int, **other: Any) -> Any:
@@ -20,7 +20,7 @@ def row_of(job: Job, number: int, **other: Any) -> Any:
 
 def test_what_is_new_here_is_made_and_runs() -> None:
     job = Job(label="one")
-    made, rest = start_all([row_of(job, 4)], [None])
+    made, rest = read_started([row_of(job, 4)], [None])
     assert rest == []
     (event,) = made.values()
     assert isinstance(event, Job)
@@ -38,7 +38,7 @@ def test_what_is_known_or_takes_more_is_left() -> None:
         row_of(Job(), 3, payload="{"),
         row_of(new, 4),
     ]
-    made, rest = start_all(rows, [known, None, None, None])
+    made, rest = read_started(rows, [known, None, None, None])
     assert list(made) == [4]
     assert [one[0] for one in rest] == [1, 2, 3]
     assert registry.key_of(Job) == rows[3][3]

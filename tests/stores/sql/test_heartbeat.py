@@ -3,23 +3,23 @@
 import threading
 
 from lionpride.stores.clock import boot_time
-from lionpride.stores.sql.pulse import Names, Pulse, Said
+from lionpride.stores.sql.heartbeat import Descriptions, Heartbeat, WorkerNames
 
-NAME = "lionpride-test-pulse"
+NAME = "lionpride-test-heartbeat"
 
 
 class Beats:
     """Keeps what workers said, and tells of each beat."""
 
     def __init__(self) -> None:
-        self.said: list[Said] = []
+        self.said: list[Descriptions] = []
         self.beat = threading.Semaphore(0)
         self.open = False
 
     def prepare(self) -> None:
         self.open = True
 
-    def __call__(self, names: Names, said: Said) -> float:
+    def __call__(self, names: WorkerNames, said: Descriptions) -> float:
         at = boot_time()
         assert set(said) <= set(names())
         self.said.append(said)
@@ -30,8 +30,8 @@ class Beats:
         self.open = False
 
 
-def pulse(beats: Beats, lease: float = 0.003) -> Pulse:
-    return Pulse(lease, NAME, "a database", lambda: beats)
+def heartbeat(beats: Beats, lease: float = 0.003) -> Heartbeat:
+    return Heartbeat(lease, NAME, "a database", lambda: beats)
 
 
 def running() -> int:
@@ -40,11 +40,11 @@ def running() -> int:
 
 def test_the_thread_runs_from_the_first_worker_on_until_it_is_stopped() -> None:
     beats = Beats()
-    one = pulse(beats)
-    one.beat_for({})
+    one = heartbeat(beats)
+    one.renew_for({})
     assert running() == 0, "there is no worker to keep alive"
-    one.beat_for({"a": lambda: "busy"})
-    one.beat_for({"a": lambda: "busy", "b": lambda: None})
+    one.renew_for({"a": lambda: "busy"})
+    one.renew_for({"a": lambda: "busy", "b": lambda: None})
     assert running() == 1
     assert beats.beat.acquire(timeout=30)
     one.stop()
@@ -55,9 +55,9 @@ def test_the_thread_runs_from_the_first_worker_on_until_it_is_stopped() -> None:
 
 def test_who_works_again_is_kept_alive_again() -> None:
     beats = Beats()
-    one = pulse(beats)
+    one = heartbeat(beats)
     for name in ("first", "second"):
-        one.beat_for({name: lambda: "here"})
+        one.renew_for({name: lambda: "here"})
         assert beats.beat.acquire(timeout=30)
         one.stop()
     assert running() == 0
@@ -66,8 +66,8 @@ def test_who_works_again_is_kept_alive_again() -> None:
 
 def test_a_long_lease_is_no_reason_to_wait_for_its_end() -> None:
     beats = Beats()
-    one = pulse(beats, lease=3600.0)
-    one.beat_for({"a": lambda: None})
+    one = heartbeat(beats, lease=3600.0)
+    one.renew_for({"a": lambda: None})
     one.stop()
     assert running() == 0
     assert beats.said == []
@@ -75,11 +75,11 @@ def test_a_long_lease_is_no_reason_to_wait_for_its_end() -> None:
 
 def test_a_lease_is_known_to_hold_only_if_it_was_renewed_in_time() -> None:
     beats = Beats()
-    one = pulse(beats, lease=3600.0)
+    one = heartbeat(beats, lease=3600.0)
     now = boot_time()
     assert one.holds(now + 60.0)
     assert not one.holds(now - 1.0), "nothing renews it"
-    one.beat_for({"a": lambda: None})
+    one.renew_for({"a": lambda: None})
     assert one.holds(boot_time()), "what is claimed from now on is renewed"
     assert not one.holds(now - 1.0), "it had lapsed before"
     one.stop()

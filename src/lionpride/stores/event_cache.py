@@ -1,8 +1,8 @@
-"""What a process shows of a durable store: what it runs, and the newest that it knows of.
+"""Cache of the events of a durable store that this process shows.
 
-The store's rows are the truth; this is the bounded part of it that a program can look at
-without waiting. An event that is no longer shown is found again for as long as user code has
-it, so that a claim gives the user's own object.
+The rows are the truth; the cache is bounded: the running events of this process, and the newest
+others. An event that leaves it can still be found by number while user code has a reference, so
+that a claim returns the user's own object.
 """
 
 from __future__ import annotations
@@ -17,25 +17,30 @@ from ..model.execution import EventStatus
 from ..model.work import Work
 from .states import States
 
+__all__ = (
+    "CACHE_SIZE",
+    "EventCache",
+)
+
+
 _references: Callable[[object], int] = getattr(sys, "getrefcount", lambda _: -1)
 
-__all__ = ("MOST", "Shown")
 
-MOST: Final = 10_000
-"""Events shown at rest; those that run come on top."""
+CACHE_SIZE: Final = 10_000
+"""Maximum number of events that are not running."""
 
 
-class Shown:
-    """Keeps the States of a durable store.
+class EventCache:
+    """Fills the ``States`` of a durable store.
 
     Args:
-        states: What is shown.
-        most: How many events at rest are shown: the newest that were taken in or settled here.
+        states: The events that are shown, by status.
+        most: The maximum number of events that are not running; the newest remain.
     """
 
-    def __init__(self, states: States, most: int = MOST) -> None:
+    def __init__(self, states: States, most: int = CACHE_SIZE) -> None:
         self._states = states
-        self._all: dict[int, Work] = {}  # quicker by number than the lanes
+        self._all: dict[int, Work] = {}  # one lookup instead of one per status
         self._most = most
         self._resting: OrderedDict[int, None] = OrderedDict()
         self._let_go = _LetGo()
@@ -46,16 +51,16 @@ class Shown:
 
     @property
     def events(self) -> Mapping[int, Work]:
-        """Those that are among the States, by number; live."""
+        """The events among the ``States``, by number; a live view."""
         return self._all
 
     def find(self, number: int) -> Work | None:
-        """The event of a number, if this process has it."""
+        """Return the event of a number; None if this process does not have it."""
         event = self._all.get(number)
         return self._let_go.get(number) if event is None else event
 
     def find_all(self, numbers: Sequence[int]) -> list[Work | None]:
-        """The events of numbers, those of them that this process has; as ``find``, but quicker."""
+        """Return the result of ``find`` for each number, in less time."""
         found: list[Work | None] = list(map(self._all.get, numbers))
         if self._let_go.is_empty:
             return found
@@ -66,20 +71,20 @@ class Shown:
         ]
 
     def has(self, number: int) -> bool:
-        """Whether this process has the event of a number."""
+        """Return True if this process has the event of a number."""
         return number in self._all or self._let_go.get(number) is not None
 
     def shows(self, number: int) -> bool:
-        """Whether the event of a number is among the States."""
+        """Return True if the event of a number is among the ``States``."""
         return number in self._all
 
-    # The way of nearly every event: taken in, started with its claim, completed.
+    # Nearly every event uses these three: appended, started with its claim, completed.
 
     def enter(self, numbers: Sequence[int], events: Sequence[Work]) -> None:
-        """Show PENDING events that are new: of very many the last."""
+        """Show new PENDING events; if there are more than the maximum, the last of them."""
         beyond = max(len(numbers) - self._most, 0)
         for number, event in zip(numbers[:beyond], events, strict=False):
-            self._let_go.put(number, event)  # who appended them has them
+            self._let_go.put(number, event)  # the caller of the append has a reference
         shown = dict(zip(numbers[beyond:], events[beyond:], strict=True))
         self._all.update(shown)
         self._pending.update(shown)
@@ -88,19 +93,19 @@ class Shown:
         self._hide_oldest()
 
     def begin(self, number: int, event: Work) -> None:
-        """Show an event as PROCESSING that was shown as PENDING."""
+        """Move an event from PENDING to PROCESSING."""
         self._resting.pop(number, None)
         del self._pending[number]
         self._processing[number] = event
 
     def start(self, events: Mapping[int, Work]) -> None:
-        """Show events as PROCESSING that are new."""
+        """Show new events as PROCESSING."""
         self._all.update(events)
         self._processing.update(events)
         self._states.note_shown(events)
 
     def complete(self, events: Mapping[int, Work]) -> None:
-        """Show events as COMPLETED that were shown as PROCESSING."""
+        """Move events from PROCESSING to COMPLETED."""
         processing, resting = self._processing, self._resting
         for number in events:
             del processing[number]
@@ -108,22 +113,22 @@ class Shown:
         self._completed.update(events)
         self._hide_oldest()
 
-    # Any other way.
+    # All other changes.
 
     def take(self, number: int, event: Work) -> None:
-        """Show an event that is claimed: it stays until it rests."""
+        """Show a claimed event; it is not evicted until ``rest`` is called."""
         self._resting.pop(number, None)
         if number not in self._all:
             self._show(number, event)
 
     def move(self, number: int, event: Work, before: EventStatus, after: EventStatus) -> None:
-        """Show an event, which was shown under another status, where it stands now."""
+        """Move an event from one status to another."""
         lanes = self._states.lanes
         lanes[before].pop(number, None)
         lanes[after][number] = event
 
     def rest(self, number: int, event: Work) -> None:
-        """Show an event that nobody here has claimed; the oldest of those give way."""
+        """Show an event that this process has not claimed; evict the oldest of these."""
         if number not in self._all:
             self._show(number, event)
         resting = self._resting
@@ -149,12 +154,12 @@ class Shown:
             del lanes[event.__dict__["_status"]][number]
             if is_indexed:
                 self._states.note_hidden((event,))
-            if _references(event) != _ALONE:  # somebody else has it
+            if _references(event) != _ALONE:  # other code has a reference
                 let_go.put(number, event)
         let_go.sweep()
 
     def drop(self, numbers: Iterable[int]) -> list[Work]:
-        """Forget events that are no longer in the store; those that this process had."""
+        """Forget removed events; return those that this process had."""
         gone = []
         for number in numbers:
             self._resting.pop(number, None)
@@ -173,10 +178,10 @@ class Shown:
 
 
 class _LetGo:
-    """Events by number for as long as others have them.
+    """Evicted events by number, while other code has references to them.
 
-    A ``WeakValueDictionary`` does the same, at four times the price: it is called by each event
-    as it goes. Here those that are gone are swept out now and then.
+    A ``WeakValueDictionary`` does the same and takes four times as long, as each event calls it
+    when it is deleted. Here the entries of deleted events are removed now and then.
     """
 
     def __init__(self) -> None:
@@ -185,33 +190,33 @@ class _LetGo:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is remembered."""
+        """Return True if there are no entries."""
         return not self._refs
 
     def get(self, number: int) -> Work | None:
-        """The event of a number, if anybody has it."""
+        """Return the event of a number; None if it was deleted."""
         found = self._refs.get(number)
         return None if found is None else found()
 
     def put(self, number: int, event: Work) -> None:
-        """Remember an event while others have it."""
+        """Add an event."""
         self._refs[number] = ref(event)
 
     def sweep(self) -> None:
-        """Forget those that are gone, if there may be many."""
+        """Remove the entries of deleted events, if there may be many."""
         if len(self._refs) > self._most:
             self._refs = {n: one for n, one in self._refs.items() if one() is not None}
             self._most = max(_SWEPT, 2 * len(self._refs))
 
     def forget(self, number: int) -> None:
-        """Remember an event no longer."""
+        """Remove an entry."""
         self._refs.pop(number, None)
 
 
 def _alone() -> int:
-    """The references to what nobody else has, as they are counted above.
+    """Return the reference count of an object that only one variable refers to.
 
-    0, which nothing has, where they are not counted, or not exactly.
+    If references are not counted exactly, return 0, which no object has.
     """
     if not (hasattr(sys, "getrefcount") and getattr(sys, "_is_gil_enabled", lambda: True)()):
         return 0
@@ -222,4 +227,4 @@ def _alone() -> int:
 _ALONE: Final = _alone()
 
 _SWEPT: Final = 1024
-"""Numbers that are remembered before those that are gone are looked for."""
+"""Number of entries from which the entries of deleted events are removed."""

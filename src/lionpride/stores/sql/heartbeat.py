@@ -1,4 +1,4 @@
-"""The heartbeat: a thread that keeps a process's leases alive, however long its loop is held up."""
+"""Heartbeat: a thread that renews the leases of a process while its event loop is blocked."""
 
 from __future__ import annotations
 
@@ -11,88 +11,89 @@ from typing import Final, Protocol, TypeAlias
 
 from ..clock import boot_time
 
-__all__ = ("JOIN", "Beat", "Names", "Pulse", "Said", "Saying")
+__all__ = ("JOIN", "DescriptionSources", "Descriptions", "Heartbeat", "LeaseRenewal", "WorkerNames")
 
-Saying: TypeAlias = dict[str, Callable[[], str | None]]
-"""By the name of a worker, what it says of itself."""
 
-Said: TypeAlias = Mapping[str, str | None]
-"""What each worker says of itself, by its name."""
+DescriptionSources: TypeAlias = dict[str, Callable[[], str | None]]
+"""By the name of a worker, a function that returns its description as JSON."""
 
-Names: TypeAlias = Callable[[], Collection[str]]
+Descriptions: TypeAlias = Mapping[str, str | None]
+"""By the name of a worker, its description as JSON."""
+
+WorkerNames: TypeAlias = Callable[[], Collection[str]]
 """Returns the names of all workers of this process."""
 
 JOIN: Final = 1.0
 """Seconds to wait for the end of the thread."""
 
 AGAIN: Final = 0.5
-"""Seconds until a renewal that failed is tried again, if that is sooner than the next one."""
+"""Seconds until a failed renewal is repeated, if that is sooner than the next renewal."""
 
 PATIENCE: Final = 1.0
-"""Seconds for which a claim waits for a renewal that is late."""
+"""Seconds that a claim waits for a late renewal."""
 
 _GLANCE: Final = 0.02
 
 logger = logging.getLogger("lionpride")
 
 
-class Beat(Protocol):
-    """Renews leases in a database; made, used and closed in one thread."""
+class LeaseRenewal(Protocol):
+    """Renews leases in a database; created, used and closed in one thread."""
 
     def prepare(self) -> None:
-        """Open what is needed, if that is to be done ahead."""
+        """Open resources that may not be available later, such as file descriptors."""
 
-    def __call__(self, names: Names, said: Said) -> float:
+    def __call__(self, names: WorkerNames, said: Descriptions) -> float:
         """Renew the leases of all workers, once. After an error it is called again.
 
         Args:
             names: Returns the workers.
-            said: What they say of themselves; there may be more of them by now.
+            said: Their descriptions. ``names`` may return workers without one.
 
         Returns:
-            A time of ``boot_time()`` before ``names`` was called, and before it was decided until
-            when the leases hold.
+            A time of ``boot_time()`` that is not after the start of the renewed leases.
         """
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all open resources."""
 
 
-class Pulse:
-    """Renews the leases of the workers of this process, three times in a lease.
+class Heartbeat:
+    """Renews the leases of the workers of this process, three times per lease.
 
-    Whatever is raised in its thread, the next renewal is tried. A renewal that has failed is
-    logged once, until one succeeds.
+    No exception ends the thread. The first of a series of failed renewals is logged.
 
     Args:
-        lease: Seconds.
+        lease: The length of a lease in seconds.
         name: The name of the thread.
-        place: What messages call the database.
-        make: Makes what renews leases; called in the thread.
+        place: The database, as error messages name it.
+        make: Creates the lease renewal; called in the thread.
     """
 
-    def __init__(self, lease: float, name: str, place: object, make: Callable[[], Beat]) -> None:
+    def __init__(
+        self, lease: float, name: str, place: object, make: Callable[[], LeaseRenewal]
+    ) -> None:
         self._lease = lease
         self._name = name
         self._place = place
         self._make = make
-        self._workers: Saying = {}
-        self._call: threading.Event | None = None  # of the thread that is to run
+        self._workers: DescriptionSources = {}
+        self._call: threading.Event | None = None  # wakes the current thread
         self._thread: threading.Thread | None = None
         self._fails = False
-        self._is_late = False  # it is known and logged
+        self._is_late = False  # a late renewal has been logged
         # Two times of `boot_time()`. The first begins a period in which each renewal was written
         # within a lease of the one before it. From the second the latest renewal counts.
         self._kept = (float("-inf"),) * 2
-        self._resumed = float("-inf")  # when a renewal was written that was late
+        self._resumed = float("-inf")  # time of the last late renewal
 
     # -- from the event loop -----------------------------------------------------------------
 
-    def beat_for(self, workers: Saying) -> None:
-        """Keep these alive from now on; the thread runs while there are any.
+    def renew_for(self, workers: DescriptionSources) -> None:
+        """Renew the leases of these workers from now on; the thread runs while there are any.
 
         Args:
-            workers: What each says of itself; asked in the thread.
+            workers: Their descriptions; the functions are called in the thread.
         """
         self._workers = workers
         if workers and self._thread is None:
@@ -108,7 +109,7 @@ class Pulse:
         self._thread = thread
 
     def stop(self) -> None:
-        """End the thread; what it holds open is closed."""
+        """End the thread and close its resources."""
         call, self._call = self._call, None
         if call is not None:
             call.set()
@@ -117,39 +118,36 @@ class Pulse:
             self._thread = None
 
     @property
-    def is_fine(self) -> bool:
-        """Return True if the leases of this process can be renewed, as far as it knows.
-
-        It is False after a renewal that failed, and if there was none for a whole lease.
-        """
+    def is_healthy(self) -> bool:
+        """Return True unless the last renewal failed or is a whole lease ago."""
         if self._thread is None:
             return True
         return not self._fails and boot_time() <= self._kept[1] + self._lease
 
     @property
-    def is_steady(self) -> bool:
-        """Return True if no renewal is late, and none was within the last third of a lease.
+    def may_reap(self) -> bool:
+        """Return True if this process may reap the leases of other workers.
 
-        Only then may this process reap leases of other workers. What has stopped this process may
-        have stopped them too: another store in this process, or all processes of a container. They
-        get a third of a lease to renew their leases.
+        It may not while a renewal is late, and for a third of a lease after a late renewal. The
+        cause may have stopped other workers too, for example all processes of a container. They
+        get this time to renew their leases.
         """
         now = boot_time()
         is_late = self._thread is not None and now > self._kept[1] + self._lease / 2
         return not is_late and now >= self._resumed + self._lease / 3
 
-    async def is_fine_soon(self) -> bool:
-        """Return ``is_fine``; if it is False, first ask for a renewal and wait for it a little."""
+    async def becomes_healthy(self) -> bool:
+        """Return ``is_healthy``; if it is False, first wait ``PATIENCE`` seconds for a renewal."""
         tries = round(PATIENCE / _GLANCE)
-        while not self.is_fine and tries:
+        while not self.is_healthy and tries:
             if self._call is not None:
                 self._call.set()
             await asyncio.sleep(_GLANCE)
             tries -= 1
-        return self.is_fine
+        return self.is_healthy
 
     def watch(self) -> None:
-        """Log once if renewals are late, and start the thread again if it has ended."""
+        """Log once if renewals are late, and restart the thread if it has ended."""
         if self._thread is None:
             return
         late = boot_time() - self._kept[1]
@@ -158,25 +156,25 @@ class Pulse:
         elif not self._is_late:
             self._is_late = True
             logger.error(
-                "%s: no heartbeat of this process was written for %.1f s, and its leases hold "
-                "for %g s: other workers may run its events; nothing more is claimed until one is "
+                "%s: this process has written no heartbeat for %.1f s, and its leases last %g s: "
+                "other workers may run its events; it claims no more events until a heartbeat is "
                 "written",
                 self._place,
                 late,
                 self._lease,
             )
         if not self._thread.is_alive():
-            with suppress(RuntimeError):  # no thread can be started now; the next call tries again
+            with suppress(RuntimeError):  # no thread can be started now; the next call retries
                 self._begin()
 
     def holds(self, until: float) -> bool:
-        """Return True if a lease that was to hold until some time certainly has not lapsed.
+        """Return True if a lease has certainly not expired.
 
-        It holds for longer if it was renewed before that time, and has been renewed since without
-        a gap that is longer than a lease.
+        A lease that was renewed before ``until`` lasts longer, if no gap between the renewals
+        since then was longer than a lease.
 
         Args:
-            until: A time of ``boot_time()``.
+            until: The end of the lease without a renewal, a time of ``boot_time()``.
         """
         now, (since, latest) = boot_time(), self._kept
         return now < until or (since <= until and now < latest + self._lease)
@@ -193,15 +191,15 @@ class Pulse:
             with suppress(Exception):
                 beat.close()
 
-    def _wait_and_renew(self, call: threading.Event, beat: Beat) -> None:
-        """Wait for the next beat, or until called; renew, if the thread is wanted still."""
+    def _wait_and_renew(self, call: threading.Event, beat: LeaseRenewal) -> None:
+        """Wait for the next renewal or a wake-up; renew, unless the thread was stopped."""
         call.wait(min(AGAIN, self._lease / 3) if self._fails else self._lease / 3)
         call.clear()
         if self._call is call:
             self._renew(beat)
 
     def _try(self, work: Callable[[], object]) -> None:
-        """Do something that may fail in any way: this thread goes on."""
+        """Run a function that may raise anything, and log the first of a series of errors."""
         try:
             work()
         except BaseException as error:
@@ -210,7 +208,7 @@ class Pulse:
                 said = str(error) or type(error).__name__
                 logger.warning("%s: leases could not be renewed: %s", self._place, said)
 
-    def _renew(self, beat: Beat) -> None:
+    def _renew(self, beat: LeaseRenewal) -> None:
         at = beat(lambda: tuple(self._workers), self._said())
         done, (since, latest) = boot_time(), self._kept
         if done > latest + self._lease / 2:
@@ -220,8 +218,8 @@ class Pulse:
             logger.info("%s: leases are renewed again", self._place)
         self._fails = False
 
-    def _said(self) -> Said:
-        """Return what each worker says of itself; None of one that raises."""
+    def _said(self) -> Descriptions:
+        """Return the description of each worker; None if its function raises."""
         said: dict[str, str | None] = {}
         for name, about in tuple(self._workers.items()):
             try:

@@ -1,4 +1,4 @@
-"""What running attempts show of themselves to other processes: the two tables for it."""
+"""Tables of live progress: ``progress`` and ``chunk``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from ..sql.forms import News
+from ..sql.rows import ProgressRow
 
 if TYPE_CHECKING:
     from .rows import Rows
 
-__all__ = ("Publish", "Published")
+__all__ = ("ProgressTables", "WriteProgress")
+
 
 PIECES: Final = 8
-"""Rows of chunks that are read at a time."""
+"""Maximum number of rows of chunks per read."""
 
 _OVER: Final = (
     "NOT EXISTS (SELECT 1 FROM lionpride_lease l WHERE l.number = {0}.number AND "
@@ -25,32 +26,32 @@ _OVER: Final = (
 
 
 @dataclass(slots=True)
-class Publish:
-    """A step: write what is new of attempts, and take away what was written of those that ended."""
+class WriteProgress:
+    """Step that writes the progress of attempts and deletes that of ended attempts."""
 
-    news: Sequence[News]
-    over: Sequence[tuple[int, int]]
+    progress: Sequence[ProgressRow]
+    ended: Sequence[tuple[int, int]]
 
     def __call__(self, rows: Rows) -> None:
-        rows.published.write(self.news)
-        rows.published.clear(self.over)
+        rows.progress.write(self.progress)
+        rows.progress.clear(self.ended)
 
 
-class Published:
-    """The tables ``live`` and ``chunk``, over a connection that may be anyone's."""
+class ProgressTables:
+    """Statements on the tables of live progress, over any connection."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
 
-    def write(self, news: Sequence[News]) -> None:
-        """Write what is new."""
+    def write(self, progress: Sequence[ProgressRow]) -> None:
+        """Write progress rows; attempts without a lease are skipped."""
         self._db.executemany(
             "INSERT INTO lionpride_progress (number, attempt, fraction, note, chunks) SELECT ?1, "
             "?2, ?3, ?4, ?5 "
             "FROM lionpride_lease WHERE number = ?1 AND attempt = ?2 "
             "ON CONFLICT (number) DO UPDATE SET attempt = excluded.attempt, "
             "fraction = excluded.fraction, note = excluded.note, chunks = excluded.chunks",
-            [one[:5] for one in news],
+            [one[:5] for one in progress],
         )
         self._db.executemany(
             "INSERT OR REPLACE INTO lionpride_chunk (number, attempt, first, chunks) SELECT ?1, "
@@ -58,28 +59,28 @@ class Published:
             "FROM lionpride_lease WHERE number = ?1 AND attempt = ?2",
             [
                 (one.number, one.attempt, one.first, one.chunks)
-                for one in news
+                for one in progress
                 if one.chunks is not None
             ],
         )
 
     def clear(self, attempts: Sequence[tuple[int, int]]) -> None:
-        """Take away what was written of attempts that have ended."""
+        """Delete the progress of attempts, given by number and attempt."""
         for table in ("lionpride_progress", "lionpride_chunk"):
             query = f"DELETE FROM {table} WHERE number = ? AND attempt = ?"
             self._db.executemany(query, attempts)
 
     def clear_orphans(self) -> None:
-        """Take away what was written of attempts whose process did not live to do so."""
+        """Delete the progress of attempts without a lease, whose process has died."""
         for table in ("lionpride_progress", "lionpride_chunk"):
             self._db.execute(f"DELETE FROM {table} WHERE {_OVER.format(table)}")
 
     def numbers(self) -> set[int]:
-        """Of what something is known."""
+        """Return the numbers of the events that have progress."""
         return {number for (number,) in self._db.execute("SELECT number FROM lionpride_progress")}
 
     def of(self, number: int, attempt: int) -> tuple[float | None, str | None, int] | None:
-        """Fraction, note and number of chunks of an attempt; None if nothing is known."""
+        """Return fraction, note and number of chunks of an attempt; None if there is no row."""
         query = (
             "SELECT fraction, note, chunks FROM lionpride_progress WHERE number = ? AND attempt = ?"
         )
@@ -87,12 +88,12 @@ class Published:
         return row  # type: ignore[no-any-return]
 
     def chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[str]] | None:
-        """The attempt of an event that was written last, and chunks of it, as JSON arrays.
+        """Return the running attempt of an event, and chunks of it as JSON arrays.
 
         Args:
-            number: Which event.
-            attempt: The attempt whose chunks are known.
-            first: How many of them are.
+            number: The number of the event.
+            attempt: The attempt whose chunks the caller has.
+            first: The number of these chunks.
         """
         query = "SELECT attempt FROM lionpride_progress WHERE number = ?"
         written: int | None = self._db.execute(query, (number,)).get

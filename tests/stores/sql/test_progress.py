@@ -1,4 +1,4 @@
-"""Telling: what is written of attempts that run, how often, and that it goes again."""
+"""Live progress: rows that are written for running attempts, how often, and their removal."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,27 +13,27 @@ from lionpride.core import Executor
 from lionpride.errors import StoreError
 from lionpride.model.execution import EventStatus
 from lionpride.model.live import Live, Progress
-from lionpride.stores.sql.telling import INTERVAL, MOST, PIECE, Telling
+from lionpride.stores.sql.progress import INTERVAL, MOST, PIECE, ProgressPublisher
 from lionpride.stores.sqlite import SqliteStore
-from lionpride.stores.sqlite.published import Publish
+from lionpride.stores.sqlite.progress import WriteProgress
 
 URL = "sqlite:///run.db?synchronous=NORMAL"
 
 
 class Office:
-    """A telling whose steps are kept, and answered as the test wants."""
+    """Progress publisher whose writes are recorded, and answered by the test."""
 
     def __init__(self) -> None:
         self.claims: dict[int, int] = {}
-        self.steps: list[Publish] = []
+        self.steps: list[WriteProgress] = []
         self.at: list[float] = []
         self.failing = False
-        self.telling = Telling(self.claims, self.publish, lambda: 10**9)
+        self.publisher = ProgressPublisher(self.claims, self.publish, lambda: 10**9)
 
     def publish(self, news: Any, over: Any) -> asyncio.Future[None]:
-        return self.ask(Publish(news, over))
+        return self.ask(WriteProgress(news, over))
 
-    def ask(self, step: Publish) -> asyncio.Future[None]:
+    def ask(self, step: WriteProgress) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         self.steps.append(step)
         self.at.append(loop.time())
@@ -49,12 +49,12 @@ class Office:
         event.__dict__["_attempt"] = self.claims[number] = attempt
         live = Live.of(event.__dict__)
         live.begin(attempt, chunks)
-        self.telling.tell(number, event, attempt)
+        self.publisher.publish(number, event, attempt)
         return live
 
     def written(self, number: int) -> list[int]:
         """The places of the chunks that were written of an attempt, and how many there were."""
-        return [one.first for step in self.steps for one in step.news if one.number == number]
+        return [one.first for step in self.steps for one in step.progress if one.number == number]
 
 
 @pytest.mark.virtual
@@ -69,8 +69,12 @@ async def test_one_step_an_interval_for_all_that_runs_and_none_when_nothing_is_n
     await asyncio.sleep(10)
     assert office.at == pytest.approx([began + INTERVAL, began + 2 * INTERVAL])
     (first, second) = office.steps
-    assert {news.number for news in first.news} == {news.number for news in second.news} == {1, 2}
-    assert [(n.fraction, n.note) for n in second.news if n.number == 2] == [(0.5, "half")]
+    assert (
+        {news.number for news in first.progress}
+        == {news.number for news in second.progress}
+        == {1, 2}
+    )
+    assert [(n.fraction, n.note) for n in second.progress if n.number == 2] == [(0.5, "half")]
     assert len(office.written(1)) == 2
 
 
@@ -85,7 +89,7 @@ async def test_what_was_written_is_taken_away_when_the_attempt_is_over() -> None
     office.claims[2] = 2  # another attempt, by the same process
     office.begin(2, [], attempt=2)
     await asyncio.sleep(INTERVAL)
-    assert sorted(office.steps[-1].over) == [(1, 1), (2, 1)]
+    assert sorted(office.steps[-1].ended) == [(1, 1), (2, 1)]
     office.claims.clear()
     await asyncio.sleep(10)
     assert len(office.steps) == 2, "nothing was written of the others"
@@ -97,15 +101,15 @@ async def test_a_step_writes_no_more_than_it_may_and_everybody_has_a_turn() -> N
     for number in range(10):
         office.begin(number, ["x"] * 1200)
     await asyncio.sleep(INTERVAL)
-    assert len(office.steps[0].news) == MOST // PIECE + 6, "what has no room tells its number"
+    assert len(office.steps[0].progress) == MOST // PIECE + 6, "what has no room tells its number"
     for step in office.steps:
-        assert sum(one.chunks is not None for one in step.news) <= MOST // PIECE
+        assert sum(one.chunks is not None for one in step.progress) <= MOST // PIECE
     await asyncio.sleep(INTERVAL * 20)
     for number in range(10):
         places = [
             one.first
             for step in office.steps
-            for one in step.news
+            for one in step.progress
             if one.number == number and one.chunks is not None
         ]
         assert places == [0, 500, 1000]
@@ -156,7 +160,7 @@ async def test_what_could_not_be_written_is_written_later() -> None:
     await asyncio.sleep(INTERVAL * 3)
     office.failing = False
     await asyncio.sleep(INTERVAL * 3)
-    assert [step.over for step in office.steps[4:]] == [[(1, 1)]] * 4
+    assert [step.ended for step in office.steps[4:]] == [[(1, 1)]] * 4
 
 
 @pytest.mark.virtual
@@ -164,13 +168,13 @@ async def test_stop_takes_away_what_was_written_and_it_can_begin_again() -> None
     office = Office()
     office.begin(1, ["a"])
     await asyncio.sleep(INTERVAL)
-    await office.telling.stop()
-    assert office.steps[-1].over == [(1, 1)]
+    await office.publisher.stop()
+    assert office.steps[-1].ended == [(1, 1)]
     await asyncio.sleep(10)
     assert len(office.steps) == 2
     office.failing = True
     office.begin(2, ["a"])
-    await office.telling.stop()
+    await office.publisher.stop()
     assert len(office.steps) == 2
     office.failing = False
     office.begin(2, ["a"])

@@ -11,21 +11,21 @@ from typing import NamedTuple
 import apsw
 
 from ..clock import boot_time
-from ..sql.host import this_process
-from ..sql.pulse import Names, Pulse, Said
+from ..sql.heartbeat import Descriptions, Heartbeat, WorkerNames
+from ..sql.process import this_process
 from .file import PATIENCE, connect
 from .lock import Turn, is_free
 from .rows import Rows
 
-__all__ = ("Beat", "pulse_of")
+__all__ = ("SqliteLeaseRenewal", "make_heartbeat")
 
 
-def pulse_of(
+def make_heartbeat(
     path: Path, queue: str, synchronous: str, lease: float, clock: Callable[[], float]
-) -> Pulse:
-    """Return the heartbeat of a process over a file; the arguments are those of ``Beat``."""
-    make = partial(Beat, path, queue, synchronous, lease, clock)
-    return Pulse(lease, "lionpride-sqlite-pulse", path, make)
+) -> Heartbeat:
+    """Return the heartbeat of a process over a file; arguments as of ``SqliteLeaseRenewal``."""
+    make = partial(SqliteLeaseRenewal, path, queue, synchronous, lease, clock)
+    return Heartbeat(lease, "lionpride-sqlite-heartbeat", path, make)
 
 
 class _Open(NamedTuple):
@@ -36,8 +36,8 @@ class _Open(NamedTuple):
     turn: Turn
 
 
-class Beat:
-    """Renews the leases of workers, over a connection of its own.
+class SqliteLeaseRenewal:
+    """Renews the leases of workers over its own connection.
 
     One row for each worker contains the time until which all its leases hold. If the row is
     missing, the heartbeat writes it again.
@@ -64,8 +64,8 @@ class Beat:
         """Open the file in advance: later there may be no free file descriptor."""
         self._opened()
 
-    def __call__(self, names: Names, said: Said) -> float:
-        """See ``Beat`` in ``sql/pulse.py``."""
+    def __call__(self, names: WorkerNames, said: Descriptions) -> float:
+        """See ``SqliteLeaseRenewal`` in ``sql/heartbeat.py``."""
         connection, rows, turn = self._opened()
         try:
             turn.take(lambda: is_free(connection))
@@ -77,7 +77,7 @@ class Beat:
         except apsw.BusyError:
             raise
         except BaseException:
-            self.close()  # the next call opens it again
+            self.close()  # the next call reopens the file
             raise
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Beat:
             self._open = _Open(connection, Rows(connection, self._queue), turn)
         return self._open
 
-    def _renew(self, rows: Rows, names: Names, said: Said) -> float:
+    def _renew(self, rows: Rows, names: WorkerNames, said: Descriptions) -> float:
         try:
             rows.begin()  # this may take long, and the length of a lease counts from here
             at, now = boot_time(), self._clock()

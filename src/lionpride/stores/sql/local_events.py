@@ -1,6 +1,6 @@
-"""What this process holds of the file: its events as objects, and the claims that are its own.
+"""Events of this process as objects, and the attempts that it owns.
 
-An event object is written here alone, and only once the step is committed.
+State is written on an event object in this module only, and after the commit of the step.
 """
 
 from __future__ import annotations
@@ -21,24 +21,43 @@ from ...rules.lifecycle import (
     apply,
 )
 from ..contract import Claim, Entry, Settled, Settlement
+from ..event_cache import EventCache
 from ..listeners import Listeners
-from ..shown import Shown
 from ..terms import Terms
-from .columns import after, agrees, entries_of, event_of, event_of_found, is_untried, kept_of
-from .forms import Entered, Exit, Found, Gathered, Kept, Settling, State, Untried, Waits
-from .forms import Entry as Arriving
-from .reviving import Revive, start_all
+from .codec import (
+    EventReader,
+    build_event,
+    build_stored_event,
+    fixed_columns,
+    is_untried,
+    matches_state,
+    read_started,
+    state_after,
+    state_entries,
+)
+from .rows import (
+    AppendAnswer,
+    ClaimAnswer,
+    FirstClaimRow,
+    FixedColumns,
+    QueuedCompletion,
+    ReadyRow,
+    SettlementRow,
+    StateColumns,
+    StoredEvent,
+)
+from .rows import QueuedAppend as Arriving
 from .unreadable import reason_of
 
-__all__ = ("Holding", "Taken")
+__all__ = ("ClaimedEvents", "LocalEvents")
 
 _PENDING: Final = EventStatus.PENDING
 _PROCESSING: Final = EventStatus.PROCESSING
 _COMPLETED: Final = EventStatus.COMPLETED
 
 
-class Taken:
-    """What a claim took, and whether anybody waits for it still."""
+class ClaimedEvents:
+    """The events of a claim, and whether its caller still waits for them."""
 
     __slots__ = ("claims", "until", "wanted")
 
@@ -48,7 +67,7 @@ class Taken:
         self.wanted = True
 
     def note_lease(self) -> None:
-        """Write on each event until when its lease holds, if it is not renewed."""
+        """Write on each event the end of its lease, if the lease is not renewed."""
         for event, _ in self.claims:
             event.__dict__["_leased"] = self.until
 
@@ -61,53 +80,52 @@ def _order(claim: Claim) -> tuple[float, int]:
     return own["_priority"], own["_arrival"]
 
 
-def _built(found: Found) -> Work:
-    """Build an event of all that is known of it.
+def _built(found: StoredEvent) -> Work:
+    """Build an event of its columns.
 
     Raises:
         NotFoundError: if its class is not in this process.
         OperationError: if it cannot be read in this process.
     """
     try:
-        return event_of_found(found)
+        return build_stored_event(found)
     except NotFoundError:
         raise
     except Exception as error:
         uid = UUID(bytes=found.id)
         raise OperationError(
-            f"event {uid} of {found.kind} is known here and cannot be read in this process: "
+            f"event {uid} of {found.kind} is stored already and cannot be read in this process: "
             f"{reason_of(error)}; nothing was changed: use a version of the class that can read "
             f"it, or end the event with `lionpride cancel {uid}`"
-        ) from None  # a pydantic error shows the values of fields, which may be secret
+        ) from None  # a pydantic error contains the values of fields, which may be secret
 
 
-class Holding:
-    """The events that a process has, and how each stands as far as it knows.
+class LocalEvents:
+    """The event objects of a process, and their state as far as this process knows it.
 
     Args:
-        shown: What of them can be looked at.
-        listeners: Notified of changes.
-        clock: The time for what becomes due.
-        look_up: Reads what the file says of events, by number.
-        postpone: Called with a claim of an event of which this process has an older attempt.
-            Returns True if that attempt runs, and the claim is given back.
-        refuse: Called with a claim, what never changes of its event, and why that event cannot
-            be built.
+        cache: The events that are shown.
+        listeners: Called after changes.
+        clock: Returns the time for delays.
+        look_up: Reads the columns of events by number.
+        postpone: Called with a claimed event of which this process has an older attempt. Returns
+            True if that attempt still runs; then the claim is released.
+        refuse: Called with a claimed event that cannot be built, its fixed columns, and the error.
     """
 
     def __init__(
         self,
-        shown: Shown,
+        cache: EventCache,
         listeners: Listeners,
         *,
         clock: Callable[[], float],
-        look_up: Callable[[Sequence[int]], list[Found | None]],
-        postpone: Callable[[Waits], bool],
-        refuse: Callable[[Waits, Kept, Exception], None],
+        look_up: Callable[[Sequence[int]], list[StoredEvent | None]],
+        postpone: Callable[[ReadyRow], bool],
+        refuse: Callable[[ReadyRow, FixedColumns, Exception], None],
     ) -> None:
-        self.shown = shown
-        self.claims: dict[int, int] = {}  # the attempts that are under way here, by number
-        self.events = shown.events
+        self.cache = cache
+        self.claims: dict[int, int] = {}  # the running attempts of this process, by number
+        self.events = cache.events
         self._arriving: dict[int, Work] = {}  # between ``entered`` and ``claimed``
         self._listeners = listeners
         self._clock = clock
@@ -117,10 +135,10 @@ class Holding:
 
     # -- taking in ---------------------------------------------------------------------------
 
-    def entered(self, entries: Sequence[Arriving], answers: Entered) -> None:
-        """Events were taken in that nobody had before, or were not."""
+    def entered(self, entries: Sequence[Arriving], answers: AppendAnswer) -> None:
+        """Note the result of an append of new events."""
         numbers, started = answers.numbers, answers.started
-        # ``claimed`` is called next, and finds here what was started.
+        # ``claimed`` is called next, and takes the started events from here.
         if len(started) == len(entries):
             self._arriving = dict(zip(started, [one[0] for one in entries], strict=True))
         elif started:
@@ -134,7 +152,7 @@ class Holding:
             self._listeners.notify_ready()
 
     def entered_all(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
-        """Events were taken in that nobody had before."""
+        """Note that all events of an append were new and are stored."""
         self._enter(entries, numbers)
         self._listeners.notify_ready()
 
@@ -144,7 +162,7 @@ class Holding:
             own["_status"] = "pending"
             own["_arrival"] = number
             own["_priority"] = priority
-        self.shown.enter(numbers, [event for event, _ in entries])
+        self.cache.enter(numbers, [event for event, _ in entries])
 
     def appended(
         self,
@@ -152,10 +170,10 @@ class Holding:
         answer: list[tuple[int, bool]],
         terms: Terms | None = None,
     ) -> list[Work]:
-        """Events were appended, or were here already: all of them as they are held."""
+        """Note the result of an append; return the objects, also of events stored before."""
         held: list[Work] = []
         for (event, priority), (number, is_new) in zip(entries, answer, strict=True):
-            mine = self.shown.find(number)
+            mine = self.cache.find(number)
             if is_new and mine is None:
                 if terms is not None:
                     terms.write(event.execution)
@@ -166,7 +184,7 @@ class Holding:
         return held
 
     def loaded(self, events: Sequence[Work], answer: list[tuple[int, bool]]) -> None:
-        """Events were taken in, in whatever status they have."""
+        """Note that events were loaded, in any status."""
         for event, (number, _) in zip(events, answer, strict=True):
             state = event.execution
             if state.status is _PROCESSING:
@@ -174,14 +192,14 @@ class Holding:
             if state.priority is None:
                 state.priority = event.created_timestamp
             state.arrival = number
-            self.shown.rest(number, event)
+            self.cache.rest(number, event)
         self._listeners.notify_ready()
 
     def find(self, number: int) -> Work:
-        """The event of a number, built from its rows if this process has it not.
+        """Return the event of a number; build it from its rows if this process does not have it.
 
         Raises:
-            NotFoundError: if it is not in the file, or its class is not in this process.
+            NotFoundError: if it is not stored, or its class is not in this process.
             OperationError: if it cannot be read in this process.
         """
         event = self.find_known(number)
@@ -190,25 +208,25 @@ class Holding:
         return event
 
     def find_known(self, number: int) -> Work | None:
-        """As ``find``, but None if it is not in the file."""
-        event = self.shown.find(number)
+        """Do the same as ``find``, but return None if the event is not stored."""
+        event = self.cache.find(number)
         if event is None:
             (found,) = self._look_up([number])
             if found is None:
                 return None
             event = _built(found)
-            self.shown.rest(number, event)
+            self.cache.rest(number, event)
         return event
 
     # -- claims ------------------------------------------------------------------------------
 
-    def claimed(self, answer: Gathered, start: bool, taken: Taken) -> float | None:
-        """Events were claimed: gather them, and say in how many seconds there may be more."""
-        claims, shown, is_more = self.claims, self.shown, bool(taken.claims)
-        shows, begin, take = shown.shows, shown.begin, taken.claims.append
-        kept, revive, begun = answer.kept, Revive(), dict[int, Work]()
+    def claimed(self, answer: ClaimAnswer, start: bool, taken: ClaimedEvents) -> float | None:
+        """Collect claimed events; return the seconds until another claim may find more."""
+        claims, cache, is_more = self.claims, self.cache, bool(taken.claims)
+        shows, begin, take = cache.shows, cache.begin, taken.claims.append
+        kept, revive, begun = answer.kept, EventReader(), dict[int, Work]()
         rows = self._not_running(answer.rows)
-        found = shown.find_all([one[0] for one in rows])
+        found = cache.find_all([one[0] for one in rows])
         for one, known in zip(rows, found, strict=True):
             number, attempt, event = one[0], one[3] + 1, known
             if event is None:
@@ -223,7 +241,7 @@ class Holding:
                     continue
             own = event.__dict__
             is_known = own.get("_status") == "pending" and (
-                is_untried(own) if one[3:7] == _UNTRIED else agrees(own, one[3:])
+                is_untried(own) if one[3:7] == _UNTRIED else matches_state(own, one[3:])
             )
             if not is_known:
                 self._write(event, "pending", one[1], one[3:])
@@ -233,12 +251,12 @@ class Holding:
                 own.pop("_denials", None)
                 begin(number, event)
             else:
-                shown.take(number, event)
+                cache.take(number, event)
                 if start:
                     self.start(event)
             take((event, attempt))
         if begun:
-            shown.start(begun)
+            cache.start(begun)
         if answer.new:
             self._started(answer.new, taken)
             is_more = True
@@ -248,28 +266,29 @@ class Holding:
             self._listeners.notify_capacity()
         return answer.wait
 
-    def _not_running(self, rows: Sequence[Waits]) -> Sequence[Waits]:
-        """Postpone claims of events of which this process still runs an attempt; the others."""
+    def _not_running(self, rows: Sequence[ReadyRow]) -> Sequence[ReadyRow]:
+        """Postpone events of which this process still runs an attempt; return the other rows."""
         running = [one for one in rows if one[3] and one[0] in self.claims and self._postpone(one)]
         return [one for one in rows if one not in running] if running else rows
 
-    def revived(self, rows: Sequence[Untried], taken: Taken) -> Sequence[Untried]:
-        """Events were claimed, and start: gather those that this process did not have.
+    def revived(
+        self, rows: Sequence[FirstClaimRow], taken: ClaimedEvents
+    ) -> Sequence[FirstClaimRow]:
+        """Collect claimed and started events that this process did not have.
 
         Returns:
-            The others, and those that take more to build than ``Revival`` does: they are gathered
-            with what else the claim took, after this.
+            The rows of the other events, which ``claimed`` collects afterwards.
         """
-        begun, rest = start_all(rows, self.shown.find_all([one[0] for one in rows]))
+        begun, rest = read_started(rows, self.cache.find_all([one[0] for one in rows]))
         self.claims.update(dict.fromkeys(begun, 1))
-        self.shown.start(begun)
+        self.cache.start(begun)
         taken.claims.extend([(event, 1) for event in begun.values()])
         if begun and self._listeners.capacity:
             self._listeners.notify_capacity()
         return rest
 
-    def _started(self, new: Sequence[tuple[float, int]], taken: Taken) -> None:
-        """Events have arrived and were claimed at once, and start."""
+    def _started(self, new: Sequence[tuple[float, int]], taken: ClaimedEvents) -> None:
+        """Collect events that were appended, claimed and started in one step."""
         arriving, events = self._arriving.pop, dict[int, Work]()
         take = taken.claims.append
         for priority, number in new:
@@ -281,24 +300,24 @@ class Holding:
             own["_attempt"] = 1
             take((event, 1))
         self.claims.update(dict.fromkeys(events, 1))
-        self.shown.start(events)
+        self.cache.start(events)
 
-    def _built(self, one: Waits, kept: Mapping[int, Kept]) -> Work | None:
-        """The event of a claim that this process did not have; None if it cannot be built."""
+    def _built(self, one: ReadyRow, kept: Mapping[int, FixedColumns]) -> Work | None:
+        """Build a claimed event; return None if that is impossible."""
         number, due, priority, *state = one
         fixed = kept.get(number) or self._kept(number)
         try:
-            entries = entries_of("pending", tuple(state))  # type: ignore[arg-type]
-            return event_of(number, fixed, priority, due, entries)
+            entries = state_entries("pending", tuple(state))  # type: ignore[arg-type]
+            return build_event(number, fixed, priority, due, entries)
         except Exception as error:
             self._refuse(one, fixed, error)
             return None
 
-    def _kept(self, number: int) -> Kept:
-        """Of an event that user code let go of since the claim was asked for."""
+    def _kept(self, number: int) -> FixedColumns:
+        """Read the fixed columns of an event that was garbage-collected after the claim began."""
         (found,) = self._look_up([number])
-        assert found is not None, "what is claimed is an event"
-        return kept_of(found)
+        assert found is not None, "a claimed event has a row"
+        return fixed_columns(found)
 
     def start(self, event: Work) -> None:
         """Show a claimed event as PROCESSING."""
@@ -309,21 +328,21 @@ class Holding:
         own["_status"] = "processing"
         own.pop("_denials", None)
         own.pop("_due", None)
-        self.shown.move(number, event, _PENDING, _PROCESSING)
+        self.cache.move(number, event, _PENDING, _PROCESSING)
 
     def has(self, number: int, event: Work, attempt: int) -> bool:
-        """Whether an attempt is this process's, as far as it knows."""
+        """Return True if this process owns an attempt, as far as it knows."""
         return self.claims.get(number) == attempt and self.events.get(number) is event
 
     # -- endings -----------------------------------------------------------------------------
 
-    def exited(self, exits: Sequence[Exit], applied: Sequence[bool]) -> None:
-        """Attempts completed, or their claims had been lost."""
+    def exited(self, exits: Sequence[QueuedCompletion], applied: Sequence[bool]) -> None:
+        """Note completions that were recorded, or whose claim had been lost."""
         claims, ended, completed = self.claims, self._listeners.finished, dict[int, Work]()
         for (event, response, columns), is_on_record in zip(exits, applied, strict=True):
             number = columns[0]
             if claims.get(number) != columns[1]:
-                continue  # another process has it, or had, and this one knows
+                continue  # it is known already that another process has claimed the event
             del claims[number]
             if is_on_record:
                 own = event.__dict__
@@ -333,7 +352,7 @@ class Holding:
                 completed[number] = event
             else:
                 self._lost(number)
-        self.shown.complete(completed)
+        self.cache.complete(completed)
         if ended:
             self._listeners.notify_finished(completed)
 
@@ -342,33 +361,41 @@ class Holding:
         own["_status"] = "completed"
         own["_response"] = response
         own["_duration"] = duration
-        self.shown.complete({number: event})
+        self.cache.complete({number: event})
         if self._listeners.finished:
             self._listeners.notify_finished((number,))
 
-    def settling(self, settlement: Settlement, ending: float) -> Settling:
-        """What is to be written of a settlement.
+    def settling(self, settlement: Settlement, ending: float) -> SettlementRow:
+        """Return the row of a settlement.
 
         Args:
-            settlement: What came of a claim.
-            ending: When it ended, if it has.
+            settlement: The event, its attempt and its outcome.
+            ending: The time at which the event finishes, if it does.
 
         Raises:
-            OperationError: if there is no such arrow.
+            OperationError: if the state machine has no such transition.
         """
         event, attempt, outcome = settlement
         own = event.__dict__
         number, status = own.get("_arrival", 0), outcome.status.value
         if not self.has(number, event, attempt):
-            known = number if self.shown.find(number) is event else 0
+            known = number if self.cache.find(number) is event else 0
             return known, attempt, status, 0.0, 0.0, 0.0, None
         due = own.get("_due", 0.0)
         if isinstance(outcome, Ending) and outcome.delay:
             due = self._clock() + outcome.delay
-        return number, attempt, status, due, ending, own["_priority"], after(outcome, own, event)
+        return (
+            number,
+            attempt,
+            status,
+            due,
+            ending,
+            own["_priority"],
+            state_after(outcome, own, event),
+        )
 
     def settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
-        """Settlements were answered: write on each event what came of it."""
+        """Write recorded outcomes on the events; refresh events whose claim was lost."""
         for (event, attempt, outcome), answer in zip(settlements, answers, strict=True):
             number = event.__dict__.get("_arrival", 0)
             if self.has(number, event, attempt):
@@ -380,12 +407,12 @@ class Holding:
         return answers
 
     def _lost(self, number: int) -> None:
-        """Show what has become of an event whose claim was lost; this process may claim it now."""
-        self.refresh([number])  # another process has it, or had
+        """Refresh an event whose claim was lost; this process may claim it again."""
+        self.refresh([number])
         self._listeners.notify_ready()
 
     def _apply(self, number: int, event: Work, outcome: Outcome, cancelled: bool) -> None:
-        """An outcome is on record: write it on the event, and show that."""
+        """Write a recorded outcome on its event, and notify."""
         state, before = event.execution, event.execution.status
         if isinstance(outcome, Completion):
             self._complete(number, event, outcome.response, outcome.duration)
@@ -396,8 +423,8 @@ class Holding:
         elif outcome.delay:
             state.due = self._clock() + outcome.delay
         if before is not state.status:
-            self.shown.move(number, event, before, state.status)
-        self.shown.rest(number, event)
+            self.cache.move(number, event, before, state.status)
+        self.cache.rest(number, event)
         if state.status is _PENDING:
             self._listeners.notify_ready()
         self._listeners.notify_finished((number,))
@@ -407,50 +434,57 @@ class Holding:
     def other_than(
         self, stands: Mapping[int, tuple[str, int]], numbers: Iterable[int]
     ) -> list[int]:
-        """Those of the events that are shown otherwise than they stand, or have ended."""
+        """Return the numbers of events that are finished, or shown in another state than stored.
+
+        Args:
+            stands: Stored status and attempt of unfinished events, by number.
+            numbers: The events to compare.
+        """
         other = []
         for number in numbers:
-            event = self.shown.find(number)
+            event = self.cache.find(number)
             state = None if event is None else event.execution
-            shown = None if state is None else (state.status.value, state.attempt_number)
-            if state is None or state.status in TERMINAL or shown != stands.get(number):
+            cache = None if state is None else (state.status.value, state.attempt_number)
+            if state is None or state.status in TERMINAL or cache != stands.get(number):
                 other.append(number)
         return other
 
     def refresh(self, numbers: Iterable[int]) -> None:
-        """Show what has become of events in the file; nobody here has them any more."""
+        """Read events again from the database, after another process has changed them."""
         numbers = list(numbers)
         for number, found in zip(numbers, self._look_up(numbers), strict=True):
             mine = self.claims.get(number)
             if found is not None and (found.status, found.state[0]) == ("processing", mine):
-                continue  # claimed here in the same commit
+                continue  # this process claimed it in the same commit
             self.claims.pop(number, None)
-            event = self.shown.find(number)
+            event = self.cache.find(number)
             if found is None:
-                self.shown.drop([number])
+                self.cache.drop([number])
             elif event is not None:
                 stands = event.execution.status.value == found.status
-                if not (stands and agrees(event.__dict__, found.state)):  # else its errors stay
+                if not (
+                    stands and matches_state(event.__dict__, found.state)
+                ):  # else its errors stay
                     self._write(event, found.status, found.due, found.state)
-                self.shown.rest(number, event)
+                self.cache.rest(number, event)
         self._listeners.notify_finished(numbers)
         self._listeners.notify_capacity()
 
-    def _write(self, event: Work, status: str, due: float, state: State) -> None:
-        """Write on an event what its rows say, and show it where it stands."""
+    def _write(self, event: Work, status: str, due: float, state: StateColumns) -> None:
+        """Write the stored state on an event, and show it under its status."""
         execution, before = event.execution, event.execution.status
         own = event.__dict__
         number, priority = own["_arrival"], own["_priority"]
         for key in execution.entries().keys() - FIXED:
             del own[key]
-        own.update(entries_of(status, state), _arrival=number, _priority=priority)
+        own.update(state_entries(status, state), _arrival=number, _priority=priority)
         execution.due = due or None
-        if before is not execution.status and self.shown.shows(number):
-            self.shown.move(number, event, before, execution.status)
+        if before is not execution.status and self.cache.shows(number):
+            self.cache.move(number, event, before, execution.status)
 
     def drop(self, numbers: Sequence[int]) -> list[Work]:
-        """Events are no longer in the file; those that this process had."""
-        gone = self.shown.drop(numbers)
+        """Forget events that were removed; return those that this process had."""
+        gone = self.cache.drop(numbers)
         self._listeners.notify_finished(numbers)
         self._listeners.notify_capacity()
         return gone

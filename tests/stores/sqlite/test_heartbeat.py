@@ -1,4 +1,4 @@
-"""The pulse: what it does to the tables, seen through a connection of one's own."""
+"""The heartbeat: what it does to the tables, seen through a connection of one's own."""
 
 import asyncio
 import threading
@@ -14,9 +14,9 @@ from stores.makers import Job
 from lionpride.stores.contract import Claim, Extended
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import open_file
-from lionpride.stores.sqlite.pulse import pulse_of
+from lionpride.stores.sqlite.heartbeat import make_heartbeat
 
-NAME = "lionpride-sqlite-pulse"
+NAME = "lionpride-sqlite-heartbeat"
 LONG = 3600.0
 
 
@@ -181,38 +181,38 @@ async def test_without_workers_there_is_no_thread(path: Path, eye: Eye) -> None:
 
 
 def test_without_anybody_to_renew_there_is_no_thread(path: Path, eye: Eye) -> None:
-    pulse = pulse_of(path, "default", "NORMAL", LONG, time.time)
-    pulse.beat_for({})
+    heartbeat = make_heartbeat(path, "default", "NORMAL", LONG, time.time)
+    heartbeat.renew_for({})
     assert not pulses()
-    pulse.stop()
+    heartbeat.stop()
 
 
 def test_one_thread_serves_all_workers(path: Path, eye: Eye) -> None:
-    pulse = pulse_of(path, "default", "NORMAL", LONG, time.time)
-    pulse.beat_for({"a": silent})
-    pulse.beat_for({"a": silent, "b": silent})
+    heartbeat = make_heartbeat(path, "default", "NORMAL", LONG, time.time)
+    heartbeat.renew_for({"a": silent})
+    heartbeat.renew_for({"a": silent, "b": silent})
     assert len(pulses()) == 1
-    pulse.stop()
+    heartbeat.stop()
     assert not pulses()
 
 
 def test_stop_ends_the_thread_at_once_and_it_can_begin_again(path: Path, eye: Eye) -> None:
-    pulse = pulse_of(path, "default", "NORMAL", LONG, time.time)
-    pulse.stop()
+    heartbeat = make_heartbeat(path, "default", "NORMAL", LONG, time.time)
+    heartbeat.stop()
     for _ in range(2):
-        pulse.beat_for({"a": silent})
+        heartbeat.renew_for({"a": silent})
         (thread,) = pulses()
-        pulse.stop()
+        heartbeat.stop()
         assert not thread.is_alive(), "though the next beat is far off"
-        pulse.stop()
+        heartbeat.stop()
 
 
 def test_when_nobody_writes_any_more_the_file_is_closed(path: Path, eye: Eye) -> None:
     """The last connection takes the log with it."""
     eye.close()
-    pulse = pulse_of(path, "default", "NORMAL", LONG, time.time)
-    pulse.beat_for({"a": silent})
-    pulse.stop()
+    heartbeat = make_heartbeat(path, "default", "NORMAL", LONG, time.time)
+    heartbeat.renew_for({"a": silent})
+    heartbeat.stop()
     assert not Path(f"{path}-wal").exists()
     eye.__init__(path)  # type: ignore[misc]
 
@@ -251,9 +251,9 @@ def test_a_renewed_lease_counts_from_when_it_is_written(path: Path, eye: Eye) ->
             asked.set()
         return time.time()
 
-    pulse = pulse_of(path, "default", "NORMAL", 0.05, clock)
-    pulse.beat_for({"a": silent})
+    heartbeat = make_heartbeat(path, "default", "NORMAL", 0.05, clock)
+    heartbeat.renew_for({"a": silent})
     asked.wait()
-    pulse.stop()
+    heartbeat.stop()
     other.close()
     assert all(alone)

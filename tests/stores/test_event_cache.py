@@ -5,7 +5,7 @@ import gc
 from stores.makers import Job
 
 from lionpride.model.execution import EventStatus
-from lionpride.stores.shown import Shown
+from lionpride.stores.event_cache import EventCache
 from lionpride.stores.states import States
 
 PENDING, PROCESSING, COMPLETED = EventStatus.PENDING, EventStatus.PROCESSING, EventStatus.COMPLETED
@@ -31,7 +31,7 @@ def agree(states: States, *numbers: int) -> None:
 
 def test_what_rests_is_shown_in_its_lane_and_found_by_its_id() -> None:
     states = States(name="s")
-    shown, events = Shown(states), {number: kept(number) for number in (5, 3)}
+    shown, events = EventCache(states), {number: kept(number) for number in (5, 3)}
     for number, event in events.items():
         shown.rest(number, event)
         assert shown.find(number) is event
@@ -44,7 +44,7 @@ def test_what_rests_is_shown_in_its_lane_and_found_by_its_id() -> None:
 
 def test_the_oldest_at_rest_give_way_and_are_found_while_somebody_has_them() -> None:
     states = States(name="s")
-    shown, first = Shown(states, most=2), kept(1)
+    shown, first = EventCache(states, most=2), kept(1)
     shown.rest(1, first)
     for number in (2, 3):
         shown.rest(number, kept(number))
@@ -61,7 +61,7 @@ def test_the_oldest_at_rest_give_way_and_are_found_while_somebody_has_them() -> 
 
 def test_what_is_claimed_stays_and_moves_from_lane_to_lane() -> None:
     states = States(name="s")
-    shown, event = Shown(states, most=1), kept(1)
+    shown, event = EventCache(states, most=1), kept(1)
     shown.rest(1, event)
     shown.take(1, event)
     shown.rest(2, kept(2))
@@ -77,7 +77,7 @@ def test_what_is_claimed_stays_and_moves_from_lane_to_lane() -> None:
 
 def test_what_was_let_go_of_is_taken_again() -> None:
     states = States(name="s")
-    shown, event = Shown(states, most=0), kept(1)
+    shown, event = EventCache(states, most=0), kept(1)
     shown.rest(1, event)
     agree(states)
     shown.take(1, event)
@@ -87,7 +87,7 @@ def test_what_was_let_go_of_is_taken_again() -> None:
 
 def test_what_is_dropped_is_nobodys() -> None:
     states = States(name="s")
-    shown, events = Shown(states, most=1), [kept(number) for number in (1, 2)]
+    shown, events = EventCache(states, most=1), [kept(number) for number in (1, 2)]
     for event in events:
         shown.rest(event.execution.arrival or 0, event)
     assert shown.drop([1, 2, 3]) == events
