@@ -6,12 +6,15 @@ from typing import Any
 
 from crash.deeds import Deed, Doer
 
-from lionpride.stores.postgres import completing, settling, sweeping
+from lionpride.stores.postgres import completing, sweeping, transaction
+from lionpride.stores.sql import leases
 from lionpride.stores.sql.heartbeat import Heartbeat
 from lionpride.stores.sql.local import Local
 from lionpride.stores.sqlite import opened, steps
+from lionpride.stores.sqlite import transaction as sqlite_transaction
 from lionpride.stores.sqlite.rows import Rows
 from lionpride.stores.sqlite.signs import Signs
+from lionpride.stores.sqlite.transaction import SqliteTransaction
 
 
 def guard_by_id() -> None:
@@ -22,7 +25,7 @@ def guard_by_id() -> None:
         assert guard in text
         return text.replace(guard, "")
 
-    settling._SETTLE = spoilt(settling._SETTLE)  # type: ignore[misc]
+    transaction._SETTLE = spoilt(transaction._SETTLE)  # type: ignore[misc]
     completing._COMPLETE = spoilt(completing._COMPLETE)  # type: ignore[misc]
     end_leases_of = Rows.end_leases_of
 
@@ -34,17 +37,30 @@ def guard_by_id() -> None:
         return all(end_leases_of(self, [n], of_today(self, n, attempt)) for n in numbers)
 
     Rows.end_leases_of = spoilt_end  # type: ignore[method-assign]
+    settle = SqliteTransaction.settle
+
+    async def spoilt_settle(self: Any, settlings: Any) -> Any:
+        asked = {(one[0], of_today(self._rows, *one[:2])): one for one in settlings}
+        done = await settle(self, [(*token, *one[2:]) for token, one in asked.items()])
+        return [asked[token][:2] for token in done]
+
+    SqliteTransaction.settle = spoilt_settle  # type: ignore[method-assign]
 
 
 def forgets_cancels() -> None:
     """The transaction that ends a lease does not see that its cancel was answered."""
     check = " AND NOT (l.cancel_requested AND given.status = 'pending')"
-    settle, lapsed = " ".join(settling._SETTLE.split()), sweeping._LAPSED
+    settle, lapsed = " ".join(transaction._SETTLE.split()), sweeping._LAPSED
     assert check in settle
-    assert "l.cancel" in lapsed
-    settling._SETTLE = settle.replace(check, "")  # type: ignore[misc]
-    sweeping._LAPSED = lapsed.replace("l.cancel", "false")  # type: ignore[misc]
-    Rows.is_unwanted = lambda self, number, attempt: False  # type: ignore[method-assign]
+    assert "l.cancel_requested" in lapsed
+    transaction._SETTLE = settle.replace(check, "")  # type: ignore[misc]
+    sweeping._LAPSED = lapsed.replace("l.cancel_requested", "false")  # type: ignore[misc]
+    leases.state_after_cancel = lambda state: ("pending", state)  # type: ignore[attr-defined]
+    ended = sqlite_transaction._END_LEASES
+    assert "(cancel_requested AND" in ended
+    sqlite_transaction._END_LEASES = ended.replace(  # type: ignore[misc]
+        "(cancel_requested AND", "(false AND"
+    )
 
 
 def no_pulse() -> None:

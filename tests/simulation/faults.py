@@ -12,13 +12,13 @@ from typing import Any, TypeAlias
 import pytest
 
 from lionpride.errors import ExistsError
-from lionpride.stores.sql import local_events, operations
+from lionpride.stores.sql import leases, local_events, operations
 from lionpride.stores.sql.operations import Expired
 from lionpride.stores.sqlite import manage, opened, steps, store
 from lionpride.stores.sqlite.bulk import Bulk
 from lionpride.stores.sqlite.entering import Append
 from lionpride.stores.sqlite.rows import Rows
-from lionpride.stores.sqlite.transaction import Expire
+from lionpride.stores.sqlite.transaction import Expire, SqliteTransaction
 
 Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 
@@ -126,8 +126,8 @@ def counts_leave_one_status_out(patch: pytest.MonkeyPatch) -> None:
 
 @fault("D3")
 def an_import_forgets_denials(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, store, "place_of_record")
-    def place_of_record(old: Any, *args: Any) -> Any:
+    @instead(patch, store, "record_event_row")
+    def record_event_row(old: Any, *args: Any) -> Any:
         place = old(*args)
         return place._replace(state=(*place.state[:2], 0, *place.state[3:]))
 
@@ -169,7 +169,7 @@ def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def a_claim_trusts_what_this_process_knew(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(local_events, "agrees", lambda own, state: True)
+    patch.setattr(local_events, "matches_state", lambda own, state: True)
 
 
 # -- leases ----------------------------------------------------------------------------------------
@@ -219,12 +219,11 @@ def a_cancel_is_not_passed_on(patch: pytest.MonkeyPatch) -> None:
 
 @fault("C5", "X1")
 def a_settlement_forgets_a_cancel(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, steps.Settle, "_one")
-    def one(old: Any, self: Any, rows: Rows, one: Any) -> Any:
-        rows._db.execute(
-            "UPDATE lionpride_lease SET cancel_requested = 0 WHERE number = ?", one[:1]
-        )
-        return old(self, rows, one)
+    @instead(patch, SqliteTransaction, "settle")
+    async def settle(old: Any, self: Any, settlings: Any) -> Any:
+        forget = "UPDATE {lease} SET cancel_requested = 0 WHERE number = $1"
+        await self.many(forget, [one[:1] for one in settlings])
+        return await old(self, settlings)
 
 
 @fault("C5", "X1")
@@ -240,7 +239,7 @@ def a_sweep_forgets_a_cancel(patch: pytest.MonkeyPatch) -> None:
 def _spoil_pack(patch: pytest.MonkeyPatch, at: int) -> None:
     """Have a sweep keep a counter as it was."""
 
-    @instead(patch, store, "packed_ending")
+    @instead(patch, leases, "state_after_ending")
     def pack(old: Any, ending: Any, state: Any) -> Any:
         after = list(old(ending, state))
         after[at] = state[at]
@@ -259,7 +258,7 @@ def a_sweep_counts_no_interruption(patch: pytest.MonkeyPatch) -> None:
 
 @fault("F5")
 def poison_is_swept_for_ever(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, steps, "after_interruption")
+    @instead(patch, leases, "after_interruption")
     def after_interruption(old: Any, interruptions: int) -> Any:
         return old(0)
 
@@ -274,12 +273,21 @@ def settlements_are_guarded_by_id(patch: pytest.MonkeyPatch) -> None:
         query = "SELECT attempt FROM lionpride_lease WHERE number = ?"
         return all(old(self, [n], self._db.execute(query, (n,)).get) for n in numbers)
 
+    @instead(patch, SqliteTransaction, "settle")
+    async def settle(old: Any, self: Any, settlings: Any) -> Any:
+        query = "SELECT number, attempt FROM {lease} WHERE number {in_1}"
+        now = dict(await self.rows(query, [one[0] for one in settlings]))
+        asked = {(one[0], now.get(*one[:2])): one for one in settlings}
+        done = await old(self, [(*token, *one[2:]) for token, one in asked.items()])
+        return [asked[token][:2] for token in done]
+
 
 @fault("X1")
 def denials_are_not_kept(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "_let_wait")
-    def let_wait(old: Any, self: Rows, entries: Any) -> None:
-        old(self, [(*one[:3], (*one[3][:2], 0, *one[3][3:])) for one in entries])
+    @instead(patch, SqliteTransaction, "insert_ready")
+    async def insert_ready(old: Any, self: Any, rows: Any) -> None:
+        kept = [(*one.state[:2], 0, *one.state[3:]) for one in rows]
+        await old(self, [one._replace(state=state) for one, state in zip(rows, kept, strict=True)])
 
 
 @fault("X1")

@@ -302,3 +302,15 @@ async def test_f2_what_another_store_holds_is_not_settled_here(make: Callable[[]
         assert await settle(one, (theirs, 1), outcome) is Settled.FENCED
     assert await one.extend("worker", [(theirs, 1)]) == [Extended.LOST]
     assert (await picture(one), await picture(other)) == before
+
+
+async def test_f2_a_late_outcome_beside_the_valid_one_in_one_call_is_refused(
+    store: Store,
+) -> None:
+    (job,) = await put(store, 1.0)
+    first = await claim_one(store, start=True)
+    assert await settle(store, first, RELEASED) is Settled.APPLIED
+    second = await claim_one(store, start=True)
+    outcomes = [(*first, Completion("late", 0.1)), (*second, Completion("valid", 0.1))]
+    assert await store.settle(outcomes) == [Settled.FENCED, Settled.APPLIED]
+    assert (await record(store, job)).attempt == 2

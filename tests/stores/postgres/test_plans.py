@@ -21,7 +21,6 @@ from lionpride.stores.postgres import (
     entering,
     leasing,
     reading,
-    settling,
     sweeping,
     transaction,
 )
@@ -85,7 +84,7 @@ HOT = {
     "where some stand": Hot(reading._STANDING, ("lease_pkey", "finished_pkey")),
     "ids that are known": Hot(entering._KNOWN, ("event_id",)),
     "complete": Hot(completing._COMPLETE, ("lease_pkey", "counter_pkey")),
-    "settle": Hot(settling._SETTLE, ("lease_pkey", "counter_pkey")),
+    "settle": Hot(transaction._SETTLE, ("lease_pkey", "counter_pkey")),
     "sign of life": Hot(leasing.BEAT, ("worker_pkey",)),
     "extend": Hot(leasing._EXTEND, ("lease_pkey",)),
     "sweep": Hot(sweeping._LAPSED, ("lease_pkey",)),

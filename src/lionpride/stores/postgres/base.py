@@ -13,10 +13,11 @@ from ...rules.lifecycle import Ending
 from ..event_cache import CACHE_SIZE
 from ..sql.codec import state_after, state_entries
 from ..sql.local import Local, until_done
+from ..sql.operations import settle
 from ..sql.options import check_options
 from ..sql.rows import QueuedAppend, QueuedCompletion, ReadyRow, SettlementRow, StoredEvent
 from ..url import redact, standard_url
-from . import reading, settling
+from . import reading
 from .clock import ServerClock
 from .glance import Glance
 from .heartbeat import make_heartbeat
@@ -28,6 +29,7 @@ from .opened import Lanes, Opened
 from .options import check_names, check_ways
 from .pool import Door
 from .sights import Sights
+from .transaction import PostgresTransaction
 
 __all__ = ("Base",)
 
@@ -205,7 +207,7 @@ class Base(Local):
         attempt = one[3] + 1
         state = state_after(ending, state_entries("pending", (attempt, *one[4:])))
         failed = [(one[0], attempt, "failed", 0.0, 0.0, one[2], state)]
-        opened, step = self._open, lambda db: settling.settle(db, failed)
+        opened, step = self._open, lambda db: settle(PostgresTransaction(db), failed)
         self._unsettled[one[0]] = attempt
         then = partial(self._settled_unrunnable, failed)
         until_done(lambda: self._ask(step, then) if self._opened is opened else None)

@@ -19,13 +19,14 @@ from ..record import Record
 from ..roster import WorkerRecord
 from ..sql import operations
 from ..sql.heartbeat import Heartbeat
+from ..sql.leases import register_worker, unregister_worker
 from ..sql.local import heard
 from ..sql.operations import Expired, cancel_results, expire
 from ..upkeep import Finding, Schema
 from . import reading
 from .base import Base
 from .examining import examine
-from .leasing import Discharge, Enlist, attended
+from .leasing import attended
 from .link import Db
 from .news import CANCEL, ENDED, READY
 from .roster import workers
@@ -204,7 +205,9 @@ class Manage(Base):
     # -- workers -----------------------------------------------------------------------------
 
     def _enlist(self, worker: str) -> None:
-        step = Enlist(worker, self._lease, self._description_sources()[worker]())
+        about = self._description_sources()[worker]()
+        work = partial(register_worker, worker=worker, seconds=self._lease, description=about)
+        step = Operation(work)
         # What it claims would lapse, if code blocked the loop before it is on the list.
         self._before_claims(self._ask(step, lambda _: self._enlisted.add(worker)))
 
@@ -214,10 +217,10 @@ class Manage(Base):
         asked.add_done_callback(self._deeds.discard)
         asked.add_done_callback(heard)
 
-    def _discharging(self, worker: str) -> Discharge:
+    def _discharging(self, worker: str) -> Operation[None]:
         self._enlisted.discard(worker)
         self._names.discard(worker)
-        return Discharge(worker)
+        return Operation(partial(unregister_worker, worker=worker))
 
     def _heartbeat(self) -> Heartbeat:
         return self.heartbeat

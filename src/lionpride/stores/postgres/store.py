@@ -16,14 +16,13 @@ from ..sql.codec import UNCHECKED_LENGTH, exceeds_statement, response_json
 from ..sql.limits import UsageChange, change_usage
 from ..sql.local import CHUNK, heard
 from ..sql.rows import EMPTY_RESULT, QueuedCompletion
-from . import settling
 from .claims import SWEEP, Claims
 from .completing import complete
 from .lanes import Asked, take
 from .leasing import Extend
 from .news import ENDED, READY
 from .sweeping import Sweep, Swept
-from .transaction import Operation
+from .transaction import Operation, PostgresTransaction
 
 __all__ = ("PostgresStore",)
 
@@ -189,7 +188,9 @@ class PostgresStore(Claims):
                 await self._answer([one])
             return
         try:
-            answers = await self._open.settling.run(lambda db: settling.settle(db, rows))
+            answers = await self._open.settling.run(
+                lambda db: operations.settle(PostgresTransaction(db), rows)
+            )
         except Exception as error:
             for one in asked:
                 one.fail(error)

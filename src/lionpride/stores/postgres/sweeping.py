@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...rules.lifecycle import RELEASED, after_interruption
-from ..sql.backend import FinishedRow, ReadyRow
-from ..sql.codec import state_after_cancel, state_after_ending
-from ..sql.limits import UNUSED, forget_accounts, read_reserved, spend_reserved
+from ..sql.leases import LapsedLease, lapse_worker, return_leases
+from ..sql.limits import UNUSED, forget_accounts
 from ..sql.process import is_dead, process_namespace
-from ..sql.rows import PENDING, PROCESSING, STATE
-from .leasing import BEAT, lapse
+from ..sql.rows import STATE
+from .leasing import BEAT
 from .link import Db
 from .transaction import Operation, PostgresTransaction
 
@@ -120,7 +118,7 @@ class Sweep:
             lapsed, beside = False, ()
         for name, pid, birth in beside or ():
             if is_dead(process_namespace(), int(pid), birth):
-                await lapse(db, name)
+                await lapse_worker(PostgresTransaction(db), name)
                 lapsed = True
         if old:
             await Operation(forget_accounts)(db)
@@ -135,39 +133,11 @@ class Sweep:
         """Give back what had lapsed by the look: this process may have been stopped since."""
         async with db.transaction():
             rows = await db.rows(_LAPSED, now, *which, self.limit)
-            return [row[3] for row in rows], await self._place(db, rows)
-
-    async def _place(self, db: Db, rows: Sequence[Any]) -> list[int]:
-        """Return the numbers of the events that are ended."""
-        back, ended = [], []
-        tx = PostgresTransaction(db)
-        now: float = await db.value("SELECT {now}", self.now)
-        for is_unknown, held, cancel, number, priority, *state in rows:
-            # An unknown claim was not started, so it has spent nothing. Any other may have run.
-            if held is not None and not is_unknown:
-                await spend_reserved(tx, read_reserved(held), now)
-            ending = RELEASED if is_unknown else after_interruption(state[3])
-            after, status = state_after_ending(ending, tuple(state)), ending.status.value
-            if status == PENDING and cancel:
-                status, after = state_after_cancel(after)
-            if status == PENDING:
-                back.append(ReadyRow(number, 0.0, priority, after))
-            else:
-                ended.append(FinishedRow(number, status, after))
-        numbers = [row[3] for row in rows]
-        await db.run("DELETE FROM {lease} WHERE number = ANY($1::bigint[])", numbers)
-        await tx.insert_ready(back)
-        await tx.insert_finished(ended)
-        tx.count(PROCESSING, -len(rows))
-        await tx.write_counts()
-        await _clear_orphans(db)
-        return [one.number for one in ended]
-
-
-async def _clear_orphans(db: Db) -> None:
-    """Take away what was published of attempts whose process did not live to do so."""
-    for table in ("progress", "chunk"):
-        await db.run(
-            f"DELETE FROM {{{table}}} p WHERE NOT EXISTS (SELECT FROM {{lease}} l "
-            "WHERE l.number = p.number AND l.attempt = p.attempt)"
-        )
+            leases = [
+                LapsedLease(number, priority, tuple(state), reserved, is_cancelled, is_unknown)
+                for is_unknown, reserved, is_cancelled, number, priority, *state in rows
+            ]
+            tx = PostgresTransaction(db)
+            ended = await return_leases(tx, leases)
+            await tx.write_counts()
+        return [one.number for one in leases], ended

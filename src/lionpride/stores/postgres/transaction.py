@@ -14,7 +14,7 @@ from ..clock import boot_time
 from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction
 from ..sql.limits import LimitedClaim, claim_within_limits
 from ..sql.operations import Expired
-from ..sql.rows import FINAL, PENDING, PROCESSING, STATE
+from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, SettlementRow
 from . import reading
 from .claiming import AFTER, Claim, Claimed
 from .link import Db
@@ -89,12 +89,56 @@ FROM unnest(
 """
 
 
+_SETTLE: Final = """
+WITH gone AS (
+    DELETE FROM {lease} l USING unnest(
+        $4::bigint[], $5::int[], $6::text[], $7::float8[], $8::float8[], $9::int[], $10::int[],
+        $11::int[], $12::float8[], $13::int[], $14::text[], $15::text[], $16::float8[], $17::int[]
+    ) AS given (
+        number, attempt, status, due, priority, failures, denials, interruptions,
+        duration, retryable, result, attempts, expires, place
+    )
+    WHERE l.number BETWEEN given.number AND given.number AND l.attempt = given.attempt
+        AND NOT (l.cancel_requested AND given.status = 'pending')
+    RETURNING given.*
+), ended AS (
+    INSERT INTO {finished} (number, queue, status, finished_at, attempt, failures, denials,
+        interruptions, duration, retryable, result, attempts)
+    SELECT number, $2, status, (SELECT {now}) + place * 1e-6, attempt, failures, denials,
+        interruptions, duration, retryable, result, attempts
+    FROM gone WHERE status <> 'pending'
+), back AS (
+    INSERT INTO {ready} (queue, due, priority, number, attempt, failures, denials, interruptions,
+        duration, retryable, result, attempts, expires)
+    SELECT $2, due, priority, number, attempt, failures, denials, interruptions,
+        duration, retryable, result, attempts, expires
+    FROM gone WHERE status = 'pending'
+), counted AS (
+    UPDATE {counter} t SET processing = t.processing - n.all, pending = t.pending + n.pending,
+        completed = t.completed + n.completed, failed = t.failed + n.failed,
+        cancelled = t.cancelled + n.cancelled, skipped = t.skipped + n.skipped,
+        aborted = t.aborted + n.aborted
+    FROM (
+        SELECT count(*) AS all,
+            count(*) FILTER (WHERE status = 'pending') AS pending,
+            count(*) FILTER (WHERE status = 'completed') AS completed,
+            count(*) FILTER (WHERE status = 'failed') AS failed,
+            count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE status = 'skipped') AS skipped,
+            count(*) FILTER (WHERE status = 'aborted') AS aborted
+        FROM gone
+    ) n WHERE t.queue = $2 AND t.shard = $3
+)
+SELECT number, attempt FROM gone
+"""
+
+
 class PostgresTransaction:
     """See ``sql.backend.Transaction``.
 
     Args:
         db: A connection that is in a transaction.
-        earlier: As for ``Transaction``.
+        earlier: See ``Transaction``.
     """
 
     def __init__(self, db: Db, earlier: Sequence[Any] = ()) -> None:
@@ -103,6 +147,7 @@ class PostgresTransaction:
         self.queue = db.queue
         self.earlier = earlier
         self.time = self.lease_time = db.now
+        self.is_repeat = db.again
 
     async def rows(self, statement: str, *arguments: Any) -> list[Any]:
         return await self._db.rows(statement, *arguments)
@@ -146,6 +191,16 @@ class PostgresTransaction:
             await self._db.run(_INSERT_FINISHED, *where, *columns)
             for status in statuses:
                 self.count(status, 1)
+
+    async def settle(self, settlings: Sequence[SettlementRow]) -> list[tuple[int, int]]:
+        rows = []
+        for place, (number, attempt, status, due, _, priority, state) in enumerate(settlings, 1):
+            assert state is not None, "only the owner of a lease settles it"
+            rows.append((number, attempt, status, due, priority, *state[1:], place))
+        rows.sort(key=lambda row: row[0])
+        where = self._db.ending(len(rows)), self.queue, self._db.shard
+        found = await self._db.rows(_SETTLE, *where, *zip(*rows, strict=True))
+        return [(number, attempt) for number, attempt in found]
 
     async def lock_accounts(self, accounts: Sequence[str]) -> None:
         await self._db.lock(*(f"account {name}" for name in accounts))

@@ -1,4 +1,4 @@
-"""What a database offers to the operations of the SQL stores.
+"""Interface between the operations of the SQL stores and a database.
 
 An operation is an ``async def operation(tx, …)`` over the primitives of a ``Transaction``. It is
 written once. PostgreSQL awaits it. On SQLite no primitive suspends, so ``run`` drives the same
@@ -7,12 +7,12 @@ coroutine to its end inside the transaction that many callers share.
 Rules for operations:
 
 - A primitive that changes state is one conditional statement and returns the rows that it changed.
-  The operation decides from these rows. If a row has moved meanwhile, it looks again.
+  The operation decides from these rows. If a row has moved since, it looks again.
 - The input is immutable and the result is a value. An operation uses no event loop, no cache and no
   listener; effects in the process follow the commit.
 - A transaction may be repeated. If a commit got no answer, ``Transaction.earlier`` has the results
-  of the earlier tries, each of which may have been committed. The docstring of each operation says
-  what a repeat returns.
+  of the earlier tries, each of which may have been committed. The docstring of each operation
+  describes the result of a repeat.
 - Operations that a person asks for wait for locked rows; they never skip them.
 
 Lock order, the same in every operation:
@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from .rows import STATE, StateColumns
+from .rows import STATE, SettlementRow, StateColumns
 
 __all__ = (
     "Candidate",
@@ -101,7 +101,7 @@ class Location(NamedTuple):
 
 
 class QueueState(NamedTuple):
-    """What a claim needs to know of its queue.
+    """StateColumns of a queue, as far as claims need it.
 
     Attributes:
         now: The time.
@@ -126,8 +126,8 @@ class Reserved(NamedTuple):
 
     Attributes:
         amount: How much.
-        per: None: until the lease ends. Else until the start of the event, which then counts for
-            a window of so many seconds.
+        per: None: until the lease ends. Otherwise until the start of the event; the start
+            counts for a window of so many seconds.
     """
 
     amount: float
@@ -138,10 +138,13 @@ class Transaction(Protocol):
     """Primitives on the tables of one queue, inside one transaction.
 
     ``rows`` and ``many`` run statements that both databases understand. Their parameters are
-    ``$1``, ``$2``, …. Words in braces differ: ``{event}`` is the name of a table, ``{in_2}`` tests
-    membership in the list that is parameter 2, ``{for_update}`` and ``{skip_locked}`` lock rows
-    where there are row locks, ``{greatest}`` is the larger of its arguments. ``{now}`` is the time;
-    a statement that contains it has ``time`` as its first argument.
+    ``$1``, ``$2``, …. Words in braces differ between the databases:
+
+    - ``{event}``: the name of a table;
+    - ``{in_2}``: a test for membership in parameter 2, a list;
+    - ``{for_update}``, ``{skip_locked}``: row locks, where there are any;
+    - ``{greatest}``: the function that returns the larger argument;
+    - ``{now}``: the time. Such a statement has ``time`` as its first argument.
 
     Attributes:
         queue: The number of the queue.
@@ -165,6 +168,18 @@ class Transaction(Protocol):
 
     async def many(self, statement: str, arguments: Sequence[tuple[Any, ...]]) -> None:
         """Run a statement once for each tuple of arguments."""
+
+    @property
+    def is_repeat(self) -> bool:
+        """True if an earlier try may have been committed."""
+
+    async def settle(self, settlings: Sequence[SettlementRow]) -> list[tuple[int, int]]:
+        """End leases and record the outcomes; return the number and attempt of each that was ended.
+
+        A lease is ended if it has this attempt number, but not to be PENDING after a cancel was
+        requested. Each is recorded whole or not at all, with the counters, so this needs no
+        transaction around it.
+        """
 
     def count(self, status: str, by: int) -> None:
         """Change the number of events in a status; it is written before the commit."""
@@ -203,7 +218,7 @@ class Transaction(Protocol):
             worker: Name of the worker.
             seconds: Length of the leases.
             start: True if they start at once, which ends a series of denials.
-            reserved: What some leases reserve of limits, as JSON, by number.
+            reserved: Amounts of limits that some leases reserve, as JSON, by number.
         """
 
 

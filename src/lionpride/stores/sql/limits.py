@@ -39,7 +39,6 @@ __all__ = (
     "change_usage",
     "claim_within_limits",
     "forget_accounts",
-    "lapse_reservations",
     "pause_account",
     "put_reservations",
     "read_reserved",
@@ -161,13 +160,13 @@ def usage_of(name: str, used: float, per: float | None, paused: float) -> Usage:
 
 
 class _Stored:
-    """What the tables say of an account.
+    """Row of an account, with its usage.
 
     Attributes:
         window: The length of its window as recorded; None if the account is not recorded.
         paused_until: Nothing is available before this time.
         usage: Instants and amounts, oldest first.
-        reserved: What all leases reserve together.
+        reserved: Amount that all leases reserve together.
     """
 
     __slots__ = ("paused_until", "reserved", "usage", "window")
@@ -185,7 +184,7 @@ class _StoredAccount(Account):
     Args:
         limit: The limit.
         name: Name of the account in the store.
-        stored: What the tables say of it.
+        stored: Its row.
         now: The time.
     """
 
@@ -383,7 +382,7 @@ class LimitedClaim:
         worker: Name of the worker.
         n: Maximum number of events.
         seconds: Length of the leases.
-        until, skip, denied, start: As for ``Store.claim``.
+        until, skip, denied, start: See ``Store.claim``.
         limits: The limits.
         runs: Returns True if this process runs an event type.
         excluded: Event types that are not read.
@@ -402,7 +401,7 @@ class LimitedClaim:
 
 
 class Part(NamedTuple):
-    """What an attempt took of a limit, by its name: when, or None if its lease reserves it."""
+    """Amount of a limit for an attempt: name, instant (None if its lease reserves it), amount."""
 
     name: str
     at: float | None
@@ -411,10 +410,10 @@ class Part(NamedTuple):
 
 @dataclass(slots=True)
 class Reservations:
-    """What a claim reserved of limits.
+    """Amounts of limits that a claim reserved.
 
     Attributes:
-        parts: What each event took, by number.
+        parts: Amounts of each event, by number.
         keys: The key of each.
         refusals: Why an event can never start; it took nothing.
         wait: Seconds until more may be available for blocked events; None if unknown.
@@ -436,7 +435,7 @@ class LimitedClaimed(NamedTuple):
     Attributes:
         rows: The events, each as it was in ``ready``.
         queue: The state of the queue at the claim.
-        reservations: What they reserved.
+        reservations: The amounts that they reserved.
         unknown: Event types that were found and that this process does not run.
         asked: A value of ``boot_time()`` before the time from which the leases count.
     """
@@ -466,9 +465,9 @@ async def claim_within_limits(tx: Transaction, claim: LimitedClaim) -> LimitedCl
 
     The accounts are locked first. The time for what counts is read after the events are leased:
     usage is recorded at that time or later, so no window ever contains more than was decided.
-    An event that another worker has claimed meanwhile reserves nothing.
+    An event that another worker has just claimed reserves nothing.
 
-    A repeat claims other events. Those of a lost commit are leased to a caller that does not know
+    A repeat claims other events. Events of a lost commit are leased to a caller that does not know
     of them, until it reaps.
 
     Round trips on PostgreSQL: 8 to 9 (lock, accounts, queue, candidates, claim, time, usage,
@@ -617,7 +616,7 @@ class _Selection:
         """Give back what was reserved for events that could not be claimed.
 
         Args:
-            numbers: Those that could.
+            numbers: The events that could be claimed.
             now: The time from which the usage of the others counts.
         """
         for number in self._taken.keys() - numbers:
@@ -699,9 +698,9 @@ class Spend:
 
     Attributes:
         nth: The number of this change among those of the attempt, from 1.
-        back: What is given back: account, when it was taken, amount.
-        more: What is taken beyond: account, length of its window, when, amount.
-        reserved: What is reserved until the end, by account.
+        back: Amounts to give back: account, instant at which it was taken, amount.
+        more: Additional amounts: account, length of its window, instant, amount.
+        reserved: Amounts to reserve until the end, by account.
     """
 
     number: int
@@ -783,12 +782,6 @@ async def spend_reserved(tx: Transaction, reserved: Mapping[str, Reserved], at: 
     await _take(tx, usage)
 
 
-async def lapse_reservations(tx: Transaction, number: int, attempt: int, at: float) -> None:
-    """Count as taken what a lease reserved for a start: the event may have started."""
-    for (text,) in await tx.rows(_RESERVED, number, attempt):
-        await spend_reserved(tx, read_reserved(text), at)
-
-
 async def pause_account(tx: Transaction, name: str, until: float) -> None:
     """Make nothing of an account available before a time; a later time stays."""
     await tx.rows(_PAUSE, name, until)
@@ -831,8 +824,8 @@ def put_reservations(
     Args:
         claims: The claims.
         limits: The limits.
-        reservations: What each of them took.
-        apply, clock: As for ``Reservation``.
+        reservations: The amounts of each.
+        apply, clock: See ``Reservation``.
     """
     for event, attempt in claims:
         number = event.__dict__["_arrival"]
@@ -847,14 +840,14 @@ def put_reservations(
 
 
 class Reservation:
-    """What one attempt has taken of limits, kept with its event until it is settled.
+    """Amounts of limits of one attempt, kept with its event until the attempt is settled.
 
     Args:
         apply: Applies a change in the store.
         clock: The time.
         limits: The limits.
         claim: The number of the event, its attempt number, and its key.
-        parts: What it took.
+        parts: Its amounts.
         refusal: Why the event can never start; None if it can.
     """
 

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 from ...errors import NotFoundError, OperationError
 from ...model.execution import TERMINAL, EventStatus
 from ...rules.lifecycle import RETRYABLE, cancelled_while_waiting
-from ..contract import Cancelled
-from .backend import FinishedRow, ReadyRow, Transaction
-from .codec import state_after_ending, state_after_expiry
-from .rows import PENDING, PROCESSING, StateColumns
+from ..contract import Cancelled, Settled
+from .backend import FinishedRow, Location, ReadyRow, Transaction
+from .codec import cancelled_row, state_after_ending, state_after_expiry
+from .rows import PENDING, PROCESSING, SettlementRow, StateColumns
 
 __all__ = (
     "EXPIRE",
@@ -25,6 +25,7 @@ __all__ = (
     "remove",
     "retain",
     "retry",
+    "settle",
 )
 
 LOOKS: Final = 100
@@ -82,7 +83,7 @@ async def cancel(tx: Transaction, numbers: Sequence[int]) -> dict[int, Cancelled
     A repeat returns what an earlier try returned for an event that is CANCELLED by now.
 
     Round trips on PostgreSQL: 6 (events, ready, finished, leases, locations, counters). If an event
-    moves meanwhile, the operation looks again.
+    moves at the same time, the operation looks again.
 
     Raises:
         NotFoundError: if an event is not in this queue; nothing is changed then.
@@ -390,6 +391,58 @@ async def expire(tx: Transaction) -> Expired:
         places = await tx.locate(before)
         numbers += [number for number, place in places.items() if place.status in _TERMINAL]
     return Expired(numbers, following[0][0] if following else None)
+
+
+# -- outcomes of claims ------------------------------------------------------------------------
+
+
+async def settle(tx: Transaction, settlings: Sequence[SettlementRow]) -> list[Settled]:
+    """Record outcomes of claims, each if its lease still has this attempt number.
+
+    An event that would be PENDING again is CANCELLED if a cancel of the claim was requested. Of
+    several outcomes of one attempt the first one counts.
+
+    A repeat returns APPLIED or CANCELLED for what is on record, where it would be REPLAYED else.
+
+    Round trips on PostgreSQL: 1; 3 if leases are lost or to be cancelled. It needs no transaction,
+    since each outcome stands for itself.
+    """
+    first: dict[tuple[int, int], int] = {}
+    for at, one in enumerate(settlings):
+        if one[6] is not None:
+            first.setdefault(one[:2], at)
+    answers = await _settle(tx, settlings, first.values(), Settled.APPLIED)
+    back = [at for at in first.values() if at not in answers and settlings[at][2] == PENDING]
+    if back:
+        unwanted = {at: cancelled_row(settlings[at]) for at in back}
+        answers |= await _settle(tx, unwanted, back, Settled.CANCELLED)
+    if left := [at for at in range(len(settlings)) if at not in answers]:
+        places = await tx.locate([settlings[at][0] for at in left])
+        for at in left:
+            may_be_earlier = tx.is_repeat and first.get(settlings[at][:2]) == at
+            answers[at] = _on_record(settlings[at], places, may_be_earlier)
+    return [answers[at] for at in range(len(settlings))]
+
+
+async def _settle(
+    tx: Transaction, settlings: Any, which: Collection[int], answer: Settled
+) -> dict[int, Settled]:
+    """Record some outcomes; return the answer for those that were recorded, by index."""
+    if not which:
+        return {}
+    done = set(await tx.settle([settlings[at] for at in which]))
+    return {at: answer for at in which if settlings[at][:2] in done}
+
+
+def _on_record(one: SettlementRow, places: Mapping[int, Location], may_be_earlier: bool) -> Settled:
+    """Return the answer for an outcome that was not recorded now."""
+    number, attempt, status, *_ = one
+    place = places.get(number)
+    if place == (status, attempt):
+        return Settled.APPLIED if may_be_earlier else Settled.REPLAYED
+    if status == PENDING and place == (_CANCELLED, attempt):
+        return Settled.CANCELLED if may_be_earlier else Settled.REPLAYED
+    return Settled.FENCED
 
 
 # -- the queue ---------------------------------------------------------------------------------

@@ -177,7 +177,7 @@ class Base(Local):
         until_done(lambda: ask() if self._file is file else None)
 
     def _return(self, rows: list[SettlementRow]) -> None:
-        self._until_done(lambda: self._ask(steps.Settle(rows)))
+        self._until_done(lambda: self._ask(steps.Settle(rows, self._clocks())))
 
     def _fail(self, one: ReadyRow, error: Exception) -> None:
         ending = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
@@ -186,6 +186,6 @@ class Base(Local):
 
         def ask() -> asyncio.Future[Any]:
             failed = (one[0], attempt, "failed", 0.0, self._ending(), one[2], state)
-            return self._ask(steps.Settle([failed]))
+            return self._ask(steps.Settle([failed], self._clocks()))
 
         self._until_done(ask)

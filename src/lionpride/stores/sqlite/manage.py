@@ -22,11 +22,11 @@ from ..record import Record
 from ..roster import WorkerRecord
 from ..sql import operations
 from ..sql.heartbeat import Heartbeat
+from ..sql.leases import register_worker, unregister_worker
 from ..sql.local import heard
 from ..sql.operations import Expired, cancel_results
 from ..sql.rows import ProgressRow
 from ..upkeep import Finding, Schema
-from . import steps
 from .base import Base
 from .examining import find_damage
 from .file import make_file
@@ -176,12 +176,12 @@ class Manage(Base):
     # -- workers -----------------------------------------------------------------------------
 
     def _enlist(self, worker: str) -> None:
-        now = self._wall()
-        step = steps.Enlist(worker, now, now + self._lease, self._description_sources()[worker]())
-        self._ask(step).add_done_callback(heard)
+        about = self._description_sources()[worker]()
+        work = partial(register_worker, worker=worker, seconds=self._lease, description=about)
+        self._ask(self._operation(work)).add_done_callback(heard)
 
-    def _discharging(self, worker: str) -> steps.Discharge:
-        return steps.Discharge(worker)
+    def _discharging(self, worker: str) -> Operation:
+        return self._operation(partial(unregister_worker, worker=worker))
 
     def _heartbeat(self) -> Heartbeat:
         return self._open.heartbeat

@@ -70,11 +70,6 @@ class ProgressTables:
             query = f"DELETE FROM {table} WHERE number = ? AND attempt = ?"
             self._db.executemany(query, attempts)
 
-    def clear_orphans(self) -> None:
-        """Delete the progress of attempts without a lease, whose process has died."""
-        for table in ("lionpride_progress", "lionpride_chunk"):
-            self._db.execute(f"DELETE FROM {table} WHERE {_OVER.format(table)}")
-
     def numbers(self) -> set[int]:
         """Return the numbers of the events that have progress."""
         return {number for (number,) in self._db.execute("SELECT number FROM lionpride_progress")}

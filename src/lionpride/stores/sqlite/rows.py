@@ -9,16 +9,8 @@ from typing import Any, Final
 
 import apsw
 
-from ..sql.rows import (
-    FINAL,
-    PENDING,
-    PROCESSING,
-    STATE,
-    EventRow,
-    ReadyRow,
-    StateColumns,
-    UnfinishedRow,
-)
+from ..sql.leases import LapsedLease
+from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, EventRow, ReadyRow, StateColumns
 from .look import HELD_UNTIL, Look
 from .many import each_of
 
@@ -333,11 +325,6 @@ class Rows(Look):
         """Forget a worker."""
         self._db.execute("DELETE FROM lionpride_worker WHERE name = ?", (worker,))
 
-    def lapse(self, worker: str) -> None:
-        """End the leases of a worker, whose process is dead, and forget it."""
-        self._db.execute("UPDATE lionpride_lease SET leased_until = 0 WHERE worker = ?", (worker,))
-        self.discharge(worker)
-
     def first_lapsed(self, now: float) -> dict[str, float]:
         """Return the time at which the first lease of each worker lapsed, if any has."""
         query = (
@@ -346,16 +333,16 @@ class Rows(Look):
         )
         return dict(self._db.execute(query, (self._queue, now)))
 
-    def lapsed(self, now: float, limit: int, keep: Sequence[str] = ()) -> list[UnfinishedRow]:
-        """Return events with a lapsed lease, except for those of some workers."""
+    def lapsed(self, now: float, limit: int, keep: Sequence[str] = ()) -> list[LapsedLease]:
+        """Return lapsed leases, except for those of some workers."""
         marks = ", ".join("?" * len(keep))
         rows = self._db.execute(
-            f"SELECT number, due, priority, {STATE} FROM lionpride_lease l WHERE queue = ? AND "
-            f"leased_until < ? AND {HELD_UNTIL} < ? AND worker NOT IN ({marks}) ORDER BY number "
-            "LIMIT ?",
+            f"SELECT number, priority, reserved, cancel_requested, {STATE} FROM lionpride_lease l "
+            f"WHERE queue = ? AND leased_until < ? AND {HELD_UNTIL} < ? "
+            f"AND worker NOT IN ({marks}) ORDER BY number LIMIT ?",
             (self._queue, now, now, *keep, limit),
         )
-        return [UnfinishedRow(row[0], row[1], row[2], row[3:]) for row in rows]
+        return [LapsedLease(row[0], row[1], row[4:], row[2], bool(row[3])) for row in rows]
 
     def lapsed_of(self, workers: Collection[str], now: float) -> list[tuple[int, int]]:
         """Return the number and the attempt of each lapsed lease of some workers."""
@@ -391,20 +378,6 @@ class Rows(Look):
             return False
         self._count(PROCESSING, -len(numbers))
         return True
-
-    def place(
-        self,
-        ended: Sequence[tuple[int, str, float, StateColumns]],
-        back: Sequence[tuple[float, float, int, StateColumns]],
-    ) -> None:
-        """Where settled events go: on record, or back to wait."""
-        self._finish(ended)
-        self._let_wait(back)
-
-    def is_unwanted(self, number: int, attempt: int) -> bool:
-        """Whether a cancel was asked for while this claim holds its lease."""
-        query = "SELECT cancel_requested FROM lionpride_lease WHERE number = ? AND attempt = ?"
-        return bool(self._db.execute(query, (number, attempt)).get)
 
     def has_ordered_endings(self) -> bool:
         """Whether ``order_endings`` has nothing to do: over a million it takes a second."""

@@ -6,27 +6,24 @@ and one after another where something is.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from ...model.execution import EventStatus
-from ...rules.lifecycle import Ending, after_interruption
 from ..contract import Extended, Settled
 from ..sql.backend import run
-from ..sql.codec import cancelled_row
+from ..sql.leases import lapse_worker, return_leases
 from ..sql.limits import (
     LimitedClaim,
     Reservations,
     claim_within_limits,
     forget_accounts,
-    lapse_reservations,
 )
 from ..sql.local_events import ClaimedEvents
-from ..sql.operations import Expired
-from ..sql.process import is_dead, process_namespace, this_process
-from ..sql.rows import FixedColumns, ReadyRow, SettlementRow, StateColumns
+from ..sql.operations import Expired, settle
+from ..sql.process import is_dead, process_namespace
+from ..sql.rows import FixedColumns, ReadyRow, SettlementRow
 from .bulk import Bulk
 from .rows import Rows
 from .signs import Signs
@@ -35,11 +32,8 @@ from .transaction import Clocks, Expire, SqliteTransaction
 __all__ = (
     "Claim",
     "Claimed",
-    "Discharge",
-    "Enlist",
     "Extend",
     "LimitedStep",
-    "Pack",
     "Settle",
     "Step",
     "Sweep",
@@ -48,63 +42,34 @@ __all__ = (
 T = TypeVar("T")
 
 _PENDING: Final = EventStatus.PENDING.value
-_CANCELLED: Final = EventStatus.CANCELLED.value
 
 Step: TypeAlias = Callable[[Bulk], Any]
 """What is called inside a transaction; what it raises undoes what it did."""
 
-Pack: TypeAlias = Callable[[Ending, StateColumns], StateColumns]
-"""The state of an event after an ending, from the one before."""
-
 
 @dataclass(slots=True)
 class Settle:
-    """Put on record what came of claims."""
+    """Record outcomes of claims; see ``sql.operations.settle``.
+
+    Attributes:
+        settlings: The outcomes.
+        clocks: The clocks of the store.
+    """
 
     settlings: Sequence[SettlementRow]
+    clocks: Clocks
 
     @staticmethod
-    def together(rows: Rows, steps: Sequence[Settle]) -> list[Any] | None:
-        """The answers to all, if every claim still holds and each outcome is recorded as it is."""
+    def together(rows: Rows, steps: Sequence[Settle]) -> list[list[Settled]]:
+        """Return the answers of several steps, which are taken in one go."""
+        if not steps:
+            return []
         settlings = [one for step in steps for one in step.settlings]
-        if any(one[6] is None for one in settlings):
-            return None
-        if any(_is_unwanted(rows, one) for one in settlings):
-            return None
-        if not rows.end_leases([one[:2] for one in settlings]):
-            return None
-        _put(rows, settlings)
-        return [[Settled.APPLIED] * len(step.settlings) for step in steps]
+        answers = iter(Settle(settlings, steps[0].clocks)(rows))
+        return [[next(answers) for _ in step.settlings] for step in steps]
 
     def __call__(self, rows: Rows) -> list[Settled]:
-        return [self._one(rows, one) for one in self.settlings]
-
-    def _one(self, rows: Rows, one: SettlementRow) -> Settled:
-        number, attempt, status, *_, state = one
-        unwanted = state is not None and _is_unwanted(rows, one)
-        if state is not None and rows.end_leases([(number, attempt)]):
-            _put(rows, [cancelled_row(one) if unwanted else one])
-            return Settled.CANCELLED if unwanted else Settled.APPLIED
-        same = [(status, attempt)]
-        if status == _PENDING:
-            same.append((_CANCELLED, attempt))
-        return Settled.REPLAYED if rows.standing(number) in same else Settled.FENCED
-
-
-def _is_unwanted(rows: Rows, one: SettlementRow) -> bool:
-    """Whether an event would return to PENDING though a cancel of its claim was answered."""
-    return one[2] == _PENDING and rows.is_unwanted(*one[:2])
-
-
-def _put(rows: Rows, settlings: Sequence[SettlementRow]) -> None:
-    ended, back = [], []
-    for number, _, status, due, when, priority, state in settlings:
-        assert state is not None, "who has no claim settles nothing"
-        if status == _PENDING:
-            back.append((due, priority, number, state))
-        else:
-            ended.append((number, status, when, state))
-    rows.place(ended, back)
+        return run(settle(SqliteTransaction(rows, self.clocks), self.settlings))
 
 
 class Claimed(NamedTuple):
@@ -277,8 +242,6 @@ class Sweep:
         running: The attempt of each event that this process runs, by number.
         lease: Seconds for which these are renewed.
         now: The time.
-        ended: When it is, for those that are FAILED: interrupted too often.
-        pack: Writes an ending into a state.
         clocks: The clocks of the store.
         limit: How many at most.
         signs: What this process has seen of living workers; None: the time alone decides.
@@ -288,40 +251,26 @@ class Sweep:
     running: Mapping[int, int]
     lease: float
     now: float
-    ended: Callable[[], float]
-    pack: Pack
     clocks: Clocks
     limit: int = 1000
     signs: Signs | None = None
 
     def __call__(self, rows: Rows) -> tuple[list[int], list[int], bool]:
+        tx = SqliteTransaction(rows, self.clocks)
         holders = set(rows.holders()) - set(self.mine)
         alive: dict[str, float] = {}
         for worker, (process, sign) in rows.signs().items():
             if worker not in self.mine and is_dead(*process):
-                rows.lapse(worker)
+                run(lapse_worker(tx, worker))
                 holders.discard(worker)
             elif process[0] == process_namespace():
                 alive[worker] = sign
         for number, attempt in rows.lapsed_of(self.mine, self.now):
             if self.running.get(number) == attempt:
                 rows.extend(number, attempt, self.now + self.lease)
-        tx = SqliteTransaction(rows, self.clocks)
-        lapsed, ended = rows.lapsed(self.now, self.limit, self._keep(rows, alive)), list[int]()
-        for one in lapsed:
-            ending = after_interruption(one.state[3])
-            run(lapse_reservations(tx, one.number, one.state[0], self.now))
-            state, status = self.pack(ending, one.state), ending.status.value
-            when = self.ended()
-            settling = (one.number, one.state[0], status, 0.0, when, one.priority, state)
-            unwanted = _is_unwanted(rows, settling)
-            rows.end_leases([(one.number, one.state[0])])
-            _put(rows, [cancelled_row(settling) if unwanted else settling])
-            if unwanted or status != _PENDING:
-                ended.append(one.number)
+        lapsed = rows.lapsed(self.now, self.limit, self._keep(rows, alive))
+        ended = run(return_leases(tx, lapsed)) if lapsed else []
         run(forget_accounts(tx))
-        if lapsed:
-            rows.progress.clear_orphans()
         return [one.number for one in lapsed], ended, bool(holders)
 
     def _keep(self, rows: Rows, alive: Mapping[str, float]) -> list[str]:
@@ -334,43 +283,6 @@ class Sweep:
             for worker, until in rows.first_lapsed(self.now).items()
             if self.signs.is_recent(worker, until)
         ]
-
-
-@dataclass(slots=True)
-class Enlist:
-    """Register a worker and its process, so that other workers can tell whether it is dead.
-
-    Dead workers are removed: they may have had no lease, so that no reap met them.
-
-    Attributes:
-        worker: Its name.
-        now: The time.
-        until: The time until which its leases hold.
-        about: Its description, as JSON.
-    """
-
-    worker: str
-    now: float
-    until: float
-    about: str | None = None
-
-    def __call__(self, rows: Rows) -> None:
-        for worker, process in rows.workers().items():
-            if is_dead(*process):
-                rows.lapse(worker)
-        rows.progress.clear_orphans()
-        process, machine = this_process(), platform.node()
-        rows.enlist(self.worker, process, machine, self.now, self.until, self.about)
-
-
-@dataclass(slots=True)
-class Discharge:
-    """Forget a worker."""
-
-    worker: str
-
-    def __call__(self, rows: Rows) -> None:
-        rows.discharge(self.worker)
 
 
 @dataclass(slots=True)

@@ -28,7 +28,6 @@ from ..sql.codec import (
     new_event_row,
     record_event_row,
     response_json,
-    state_after_ending,
 )
 from ..sql.limits import LimitedClaim, UsageChange, change_usage
 from ..sql.local import CHUNK, by_and_by, heard
@@ -294,7 +293,8 @@ class SqliteStore(Manage):
         settling = self._settling(settlements, self._ending)
         self._pause(settlements)
         return self._ask(
-            steps.Settle(settling), lambda answers: self._settled(settlements, answers)
+            steps.Settle(settling, self._clocks()),
+            lambda answers: self._settled(settlements, answers),
         )
 
     def _settled(self, settlements: Sequence[Settlement], answers: list[Settled]) -> list[Settled]:
@@ -324,8 +324,6 @@ class SqliteStore(Manage):
             self._local_events.claims,
             self._lease,
             self._wall(),
-            self._ending,
-            state_after_ending,
             self._clocks(),
             limit,
             self._signs,

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction, common_words, run
 from ..sql.operations import Expired, expire
-from ..sql.rows import FINAL, PENDING, PROCESSING, STATE
+from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, SettlementRow
 from .rows import Rows
 
 __all__ = ("Clocks", "Expire", "Operation", "SqliteTransaction")
@@ -67,6 +67,15 @@ VALUES ({", ".join("?" * (4 + FINAL.count(",") + 1))})
 """
 
 
+_END_LEASES: Final = """
+DELETE FROM {lease}
+WHERE number IN (SELECT value ->> 0 FROM json_each($1))
+    AND (number, attempt) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))
+    AND NOT (cancel_requested AND number {in_2})
+RETURNING number, attempt
+"""
+
+
 @lru_cache(maxsize=256)
 def _fill(statement: str) -> str:
     """Return a shared statement as SQLite understands it."""
@@ -77,7 +86,7 @@ class Clocks(NamedTuple):
     """The clocks of a store; they are called in other threads, too.
 
     Attributes:
-        due: The time for what is due, what expires, and limits.
+        due: The time for scheduled and expiring events, and for limits.
         lease: The time for leases.
         finished: A time for finished events; each is later than the last one.
     """
@@ -93,7 +102,7 @@ class SqliteTransaction:
     Args:
         rows: The tables, inside a transaction.
         clocks: The clocks.
-        earlier: As for ``Transaction``.
+        earlier: See ``Transaction``.
     """
 
     def __init__(self, rows: Rows, clocks: Clocks, earlier: Sequence[Any] = ()) -> None:
@@ -102,6 +111,7 @@ class SqliteTransaction:
         self.queue = rows.queue
         self.earlier = earlier
         self.count = rows.count
+        self.is_repeat = bool(earlier)
         self._rows = rows
 
     @property
@@ -146,6 +156,24 @@ class SqliteTransaction:
         )
         for one in rows:
             self.count(one.status, 1)
+
+    async def settle(self, settlings: Sequence[SettlementRow]) -> list[tuple[int, int]]:
+        tokens = [one[:2] for one in settlings]
+        pending = [one[0] for one in settlings if one[2] == PENDING]
+        ended = set(await self.rows(_END_LEASES, tokens, pending))
+        self.count(PROCESSING, -len(ended))
+        ready, finished = [], []
+        for number, attempt, status, due, at, priority, state in settlings:
+            assert state is not None, "only the owner of a lease settles it"
+            if (number, attempt) not in ended:
+                continue
+            if status == PENDING:
+                ready.append(ReadyRow(number, due, priority, state))
+            else:
+                finished.append(FinishedRow(number, status, state, at))
+        await self.insert_ready(ready)
+        await self.insert_finished(finished)
+        return list(ended)
 
     async def lock_accounts(self, accounts: Sequence[str]) -> None:
         """Do nothing: the write lock excludes all other transactions."""
