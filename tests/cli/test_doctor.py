@@ -7,10 +7,10 @@ import signal
 import textwrap
 
 import pytest
-from cli.test_migrate import make_old
 from cli.test_work import counts, put, working
 from cli.texts import plain
 from kept import over_kept
+from stores.sqlite.newer import be_newer
 
 from lionpride import Event, Executor
 from lionpride.cli import main
@@ -117,12 +117,16 @@ async def pause(url, queue):
     await executor.store.close()
 
 
-def test_an_old_schema_is_named_and_left(place):
-    make_old(place.path / "run.db")
-    (one,) = findings(place, status=1)
+def test_an_old_schema_is_named_and_left(place, monkeypatch, capsys):
+    monkeypatch.chdir(place.path)
+    assert main(["migrate", "run.db"]) == 0
+    be_newer(monkeypatch)
+    capsys.readouterr()
+    assert main(["doctor", "run.db", "--json"]) == 1
+    (one,) = place.lines(capsys.readouterr().out)
     assert (one["check"], one["level"]) == ("schema", "wrong")
     assert "lionpride migrate run.db" in one["remedy"]
-    assert place.run("migrate", place.kept, "--check").returncode == 1
+    assert main(["migrate", "run.db", "--check"]) == 1
 
 
 def test_what_is_not_there_is_not_made(place):

@@ -56,14 +56,18 @@ class Place:
     async def is_made(self) -> bool:
         """Return True if the store has tables already; nothing is made to find out.
 
+        A file that cannot be read counts as made: the command that opens it says what is wrong.
+
         Raises:
-            UsageError: if the file is another program's, or the server does not answer.
+            UsageError: if the server does not answer.
         """
         if self.path is not None and not (self.path.exists() and self._size()):
             return False
         try:
             return await self._version() > 0
         except LionprideError as error:
+            if self.path is not None:
+                return True
             raise UsageError(one_line(str(error))) from error
 
     async def _version(self) -> int:
