@@ -7,6 +7,7 @@ from pathlib import Path
 from time import time
 
 import pytest
+from stores.homes import Home
 from view.kit import KINDS, Desk, Sum, desk_over, filled
 
 from lionpride.core import EventStatus
@@ -210,3 +211,33 @@ async def test_a_pause_is_of_the_executor_and_who_resumes_ends_that_of_the_queue
     assert not await office.paused()
     await office.close()
     await desk.store.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_a_pause_of_all_queues_reaches_a_queue_that_is_made_later(
+    kind: str, tmp_path: Path
+) -> None:
+    home = Home()
+    separator = "&" if "?" in home.url else "?"
+    url = f"{home.url}{separator}lionpride_schema={home.schema}"
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path / 'run.db'}"
+    first = Desk(store=url, queue="first")
+    await first.append(Sum(n=3))
+    office = Office(url)
+    await office.pause()
+    later = Desk(store=url, queue="later")
+    event = await later.append(Sum(n=3))
+    assert (await later.store.claim("worker"))[0] == []
+    assert await office.paused()
+    await office.resume()
+    assert sorted(await office.queues()) == ["first", "later"]
+    assert not await office.paused()
+    async with later:
+        assert await later.result(event) == 3
+    third = Desk(store=url, queue="third")
+    assert await third.append_many([Sum(n=3)])
+    assert len((await third.store.claim("worker"))[0]) == 1
+    await office.close()
+    for desk in (first, later, third):
+        await desk.store.close()

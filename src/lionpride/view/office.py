@@ -13,7 +13,7 @@ from ..core import EventStatus, Executor
 from ..errors import ConfigurationError, NotFoundError, StoreError
 from ..rules.why import Why, explain
 from ..stores.contract import Store
-from ..stores.halting import Halting, is_halted
+from ..stores.halting import FOR_EVER, Halting, is_halted
 from ..stores.open import open_store
 from ..stores.record import Record
 from ..stores.roster import Roster, WorkerRecord
@@ -129,6 +129,7 @@ class Office:
         if self.executor is not None:
             await self.executor.pause()
             return
+        await self._pause_later_queues(FOR_EVER)
         for each in await self._halting():
             await each.halt()
 
@@ -136,9 +137,25 @@ class Office:
         """Start events again, whatever paused them."""
         if self.executor is not None:
             await self.executor.resume()
+        await self._pause_later_queues(0.0)
         for each in await self._halting():
             if await is_halted(each):
                 await each.halt(0.0)
+
+    async def _pause_later_queues(self, until: float) -> None:
+        """Pause the queues that are made from now on, too.
+
+        A new queue copies the pause of the queue with the empty name, which contains no events.
+        """
+        if self._url is None or not await self.queues():
+            return
+        store = open_store(self._url, queue="", name="")
+        try:
+            if isinstance(store, Halting) and (until or await is_halted(store)):
+                await store.halt(until)
+        finally:
+            await store.close()
+        self._looked = -NEWER  # queues that were made before that are listed now
 
     async def _halting(self) -> list[Halting]:
         stores = [self._stores[queue] for queue in await self.queues()]

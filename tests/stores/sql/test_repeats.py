@@ -7,7 +7,7 @@ or it was rolled back, and then the repetition does what was asked.
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from stores.asking import bring, claim_one, end, put, record, settle
@@ -18,8 +18,9 @@ from lionpride.core import EventStatus
 from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
-from lionpride.stores.contract import Cancelled, Store
-from lionpride.stores.sql import limits, operations
+from lionpride.stores.contract import Cancelled, Settled, Store
+from lionpride.stores.roster import Roster
+from lionpride.stores.sql import leases, limits, operations
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -182,6 +183,45 @@ async def test_a_repeated_expiry_returns_what_the_first_try_has_finished(
     first = await operate(store, operations.expire)
     assert first.numbers == [number_of(job)]
     assert await repeat(store, operations.expire, first) == first
+
+
+# -- settle ----------------------------------------------------------------------------------------
+
+
+def settlement(event: Any, attempt: int, status: str) -> Any:
+    """The row of an outcome."""
+    state = (attempt, 0, 0, 0, 0.1, None, None, None, None)
+    return number_of(event), attempt, status, 0.0, 0.0, 1.0, state
+
+
+@pytest.mark.parametrize("status", ["completed", "pending"])
+async def test_a_repeated_settlement_returns_that_it_was_applied(status: str, store: Store) -> None:
+    await put(store, 1.0)
+    row = settlement(*await claim_one(store, start=True), status)
+    work = partial(operations.settle, settlings=[row])
+    assert await operate(store, work) == [Settled.APPLIED]
+    assert await repeat(store, work, [Settled.APPLIED]) == [Settled.APPLIED]
+    assert await operate(store, work) == [Settled.REPLAYED]
+
+
+async def test_a_repeated_settlement_returns_that_the_event_was_cancelled(store: Store) -> None:
+    await put(store, 1.0)
+    running = await claim_one(store, start=True)
+    await store.cancel([running[0]])
+    work = partial(operations.settle, settlings=[settlement(*running, "pending")])
+    assert await operate(store, work) == [Settled.CANCELLED]
+    assert await repeat(store, work, [Settled.CANCELLED]) == [Settled.CANCELLED]
+
+
+async def test_a_repeated_registration_changes_nothing(store: Store) -> None:
+    work = partial(leases.register_worker, worker="w", seconds=10.0, description=None)
+    for _ in range(2):
+        await operate(store, work)
+    found = await cast("Roster", store).workers()
+    assert [one.name for one in found] == ["w"]
+    for _ in range(2):
+        await operate(store, partial(leases.unregister_worker, worker="w"))
+    assert await cast("Roster", store).workers() == []
 
 
 # -- limits ----------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class Watched:
         self._tx = tx
         self._before = before
         self.earlier = earlier
+        self.is_repeat = bool(earlier) or tx.is_repeat
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._tx, name)

@@ -160,7 +160,11 @@ SELECT set_config('idle_in_transaction_session_timeout', $2, true),
 
 _FIND: Final = "SELECT number FROM {queue} WHERE name = $1"
 _MAKE: Final = """
-WITH made AS (INSERT INTO {queue} (name) VALUES ($1) ON CONFLICT (name) DO NOTHING RETURNING number)
+WITH made AS (
+    INSERT INTO {queue} (name, paused_until)
+    SELECT $1, coalesce((SELECT paused_until FROM {queue} WHERE name = ''), 0)
+    ON CONFLICT (name) DO NOTHING RETURNING number
+)
 INSERT INTO {counter} (queue, shard) SELECT number, n FROM made, generate_series(0, $2 - 1) n
 """
 

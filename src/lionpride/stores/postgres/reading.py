@@ -162,8 +162,9 @@ async def paused(db: Db) -> float:
 
 
 async def queues(db: Db) -> list[str]:
-    """The names of all queues, in order of their making."""
-    return [name for (name,) in await db.rows("SELECT name FROM {queue} ORDER BY number")]
+    """Return the names of all queues, in the order in which they were made."""
+    query = "SELECT name FROM {queue} WHERE name <> '' ORDER BY number"
+    return [name for (name,) in await db.rows(query)]
 
 
 async def last(db: Db) -> int:

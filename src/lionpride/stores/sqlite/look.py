@@ -92,7 +92,10 @@ class Look:
     def queues(self) -> list[str]:
         """The names of all queues."""
         return [
-            name for (name,) in self._db.execute("SELECT name FROM lionpride_queue ORDER BY number")
+            name
+            for (name,) in self._db.execute(
+                "SELECT name FROM lionpride_queue WHERE name <> '' ORDER BY number"
+            )
         ]
 
     def last(self) -> int:

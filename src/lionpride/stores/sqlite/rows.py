@@ -49,7 +49,9 @@ class Rows(Look):
         self._change = {}
         if not self._queue:
             self._db.execute(
-                "INSERT OR IGNORE INTO lionpride_queue (name) VALUES (?)", (self.name,)
+                "INSERT OR IGNORE INTO lionpride_queue (name, paused_until) VALUES (?, "
+                "coalesce((SELECT paused_until FROM lionpride_queue WHERE name = ''), 0))",
+                (self.name,),
             )
             query = "SELECT number FROM lionpride_queue WHERE name = ?"
             self._queue = self._db.execute(query, (self.name,)).get
