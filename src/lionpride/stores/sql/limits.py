@@ -58,8 +58,9 @@ DEPTH: Final = 300
 BREADTH: Final = 50_000
 """Candidates after which a claim stops."""
 
-PAGE, LARGEST_PAGE = 100, 3_200
-"""Candidates of the first page, and of the largest: each page is twice as long as the last."""
+SPARE, LARGEST_PAGE = 16, 3_200
+"""Candidates of the first page, beside those to claim, and of the largest page. Each page is four
+times as long as the last."""
 
 
 # -- statements --------------------------------------------------------------------------------
@@ -519,14 +520,14 @@ async def _choose(
     tx: Transaction, claim: LimitedClaim, accounts: _Accounts, selection: _Selection
 ) -> None:
     """Consider candidates page by page, until the selection needs no more."""
-    after, size = (-inf, 0), PAGE
+    after, size = (-inf, 0), claim.n + SPARE
     while True:
         page = await candidates(tx, claim, accounts.now, after, size)
         await accounts.load_for(page)
         if not all(map(selection.consider, page)) or len(page) < size:
             return
         after = page[-1].ready.priority, page[-1].ready.number
-        size = min(2 * size, LARGEST_PAGE)
+        size = min(4 * size, LARGEST_PAGE)
 
 
 async def candidates(
