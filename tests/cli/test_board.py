@@ -7,9 +7,8 @@ from rich.console import Console
 
 from lionpride.cli.board import Board, Choice, sparkline
 from lionpride.core import EventStatus
+from lionpride.stores.inspector import LimitUsage, RunningEvent, WorkerRecord
 from lionpride.stores.record import Record
-from lionpride.stores.roster import WorkerRecord
-from lionpride.stores.seen import Runs, Usage
 from lionpride.view.scene import Scene
 
 S = EventStatus
@@ -55,18 +54,20 @@ def scene() -> Scene:
         waited=(0.42, 1.5),
         ran=(1.24, 9.1),
         runs=[
-            Runs(record(31, S.PROCESSING, progress=(0.4, "part 4 of 10")), "w1", NOW - 65.0),
-            Runs(record(33, S.PROCESSING, chunks=12), "w1", NOW - 3.2),
-            Runs(record(34, S.PROCESSING), "w1", None),
+            RunningEvent(
+                record(31, S.PROCESSING, progress=(0.4, "part 4 of 10")), "w1", NOW - 65.0
+            ),
+            RunningEvent(record(33, S.PROCESSING, chunks=12), "w1", NOW - 3.2),
+            RunningEvent(record(34, S.PROCESSING), "w1", None),
         ],
         failures=[
             record(n, S.FAILED, error=error, ended=NOW - 5.0 * (30 - n)) for n in (29, 28, 27)
         ],
         workers=[worker, WorkerRecord("w0", "pages", "vm", 6, 0, 0, 9e9, alive=False, held=())],
         usage=[
-            Usage("slots", 3, 12, None),
-            Usage("requests", 58.0, 60.0, 10.0),
-            Usage("unheard", 2.0, None, None),
+            LimitUsage("slots", 3, 12, None),
+            LimitUsage("requests", 58.0, 60.0, 10.0),
+            LimitUsage("unheard", 2.0, None, None),
         ],
     )
 

@@ -16,8 +16,8 @@ from weakref import finalize
 
 import asyncpg
 
-from lionpride.stores.postgres.migrating import make_sure
-from lionpride.stores.postgres.names import TABLES, Names
+from lionpride.stores.postgres.migrations import check_tables
+from lionpride.stores.postgres.tables import TABLES, TableNames
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -61,15 +61,15 @@ class Home:
         one = aside()
         if self.free and not new:
             self.schema = self.free.pop()
-            one.do(one.connection.execute(emptied(Names(self.schema, ""))))
+            one.do(one.connection.execute(emptied(TableNames(self.schema, ""))))
         else:
             self.schema = f"test_{os.getpid()}_{len(self.made)}"
             self.made.append(self.schema)
-            one.do(make_sure(one.connection, Names(self.schema, "")))
+            one.do(check_tables(one.connection, TableNames(self.schema, "")))
         finalize(self, self.free.append, self.schema)
 
 
-def emptied(names: Names) -> str:
+def emptied(names: TableNames) -> str:
     """What makes all tables as new."""
     parts = [f"DELETE FROM {{{table}}}" for table in TABLES if table != "version"]
     parts += [

@@ -16,7 +16,6 @@ from lionpride.rules.metering import Limits
 from lionpride.rules.standing import About, Standing, Worker
 from lionpride.rules.why import explain
 from lionpride.stores.contract import Immediate, Store
-from lionpride.stores.roster import Roster
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -199,7 +198,6 @@ async def test_a_worker_is_known_from_its_beginning_to_its_end(store: Store) -> 
     await put(store, 1.0)
     (worker,) = (await standing(store, job)).workers
     assert worker.about == paused
-    assert isinstance(store, Roster)
     assert [each.about for each in await store.workers()] == [paused]
     store.discharge("worker")
     assert [each for each in (await standing(store, job)).workers if each.is_live] == []
@@ -213,7 +211,6 @@ async def test_a_worker_may_say_nothing_of_itself(store: Store) -> None:
 
 
 async def test_a_worker_of_this_process_is_told_of_as_it_is_now(store: Store) -> None:
-    assert isinstance(store, Roster)
     (job,) = await put(store, 1)
     says = [About(3)]
     store.enlist("one", lambda event: None, lambda: says[0])

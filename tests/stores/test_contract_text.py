@@ -4,7 +4,7 @@ from stores.asking import S, claim_one, put, settle
 
 from lionpride.rules.lifecycle import Ending
 from lionpride.stores.contract import Store
-from lionpride.stores.seen import Seen, Shows, Sought
+from lionpride.stores.inspector import EventFilter, Inspectable, Inspector
 from lionpride.view.held import Held
 
 MESSAGES = [
@@ -21,8 +21,8 @@ MESSAGES = [
 ]
 
 
-def seen_of(store: Store) -> Seen:
-    return store.seen if isinstance(store, Shows) else Held(store)
+def seen_of(store: Store) -> Inspector:
+    return store.inspector if isinstance(store, Inspectable) else Held(store)
 
 
 async def fail(store: Store, message: str) -> None:
@@ -32,9 +32,9 @@ async def fail(store: Store, message: str) -> None:
 
 async def found(store: Store, text: str, status: object = None) -> list[int]:
     """Return which messages are found: positions in ``MESSAGES``."""
-    what, seen = Sought(status, text=text), seen_of(store)  # type: ignore[arg-type]
-    records = await seen.sought(what, limit=1000)
-    assert await seen.how_many(what) == len(records)
+    what, seen = EventFilter(status, text=text), seen_of(store)  # type: ignore[arg-type]
+    records = await seen.list_events(what, limit=1000)
+    assert await seen.count_events(what) == len(records)
     return sorted(int(record.payload["label"]) for record in records)
 
 

@@ -5,8 +5,7 @@ from uuid import UUID
 
 from lionpride.rules.limits import Limit
 from lionpride.rules.standing import About
-from lionpride.stores.roster import Held, WorkerRecord
-from lionpride.stores.seen import Usage
+from lionpride.stores.inspector import ClaimedEvent, LimitUsage, WorkerRecord
 from lionpride.view.limits import gauges_of, limits_of, slots_of
 
 WORKER_ID = UUID(int=1)
@@ -26,10 +25,10 @@ def test_each_limit_is_told_once_and_those_that_are_gone_say_nothing() -> None:
 
 def test_what_is_taken_is_set_against_what_there_is() -> None:
     taken = [
-        Usage("api", 7.0, None, 60.0),
-        Usage("host", 1.0, None, None, key="a"),
-        Usage("host", 2.0, None, None, key="b"),
-        Usage("unheard", 1.0, None, None),
+        LimitUsage("api", 7.0, None, 60.0),
+        LimitUsage("host", 1.0, None, None, key="a"),
+        LimitUsage("host", 2.0, None, None, key="b"),
+        LimitUsage("unheard", 1.0, None, None),
     ]
     gauges = gauges_of(limits_of([WORKER], None), taken)
     assert [(one.name, one.used, one.amount) for one in gauges] == [
@@ -38,10 +37,10 @@ def test_what_is_taken_is_set_against_what_there_is() -> None:
         ("host · a", 1.0, 2.0),
         ("unheard", 1.0, None),
     ]
-    assert gauges_of([Limit("new", 3)], []) == [Usage("new", 0.0, 3, None)]
+    assert gauges_of([Limit("new", 3)], []) == [LimitUsage("new", 0.0, 3, None)]
 
 
 def test_slots_are_those_of_all_at_work() -> None:
-    held = (Held(1, WORKER_ID, "k", 1, None),) * 3
+    held = (ClaimedEvent(1, WORKER_ID, "k", 1, None),) * 3
     gone = replace(WORKER, alive=False)
     assert slots_of([WORKER, replace(WORKER, held=held), gone]) == (3, 8)

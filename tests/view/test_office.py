@@ -15,12 +15,12 @@ from lionpride.errors import ConfigurationError
 from lionpride.model import registry
 from lionpride.rules.limits import Limit
 from lionpride.stores.halting import Halting
+from lionpride.stores.inspector import EventFilter
 from lionpride.stores.memory import MemoryStore
-from lionpride.stores.seen import Sought
 from lionpride.view.office import Office
 
 
-def naive(events: Sequence[Sum], what: Sought) -> list[int]:
+def naive(events: Sequence[Sum], what: EventFilter) -> list[int]:
     """The numbers of those that are meant, the newest first."""
     found = []
     for event in events:
@@ -54,11 +54,11 @@ async def test_filters_leave_out_the_others_and_count_the_rest(kind: str, tmp_pa
     for status, name, text, since, upto in product(
         (None, *EventStatus), kinds, texts, sinces, uptos
     ):
-        what = Sought(status, name, since, text, upto)
+        what = EventFilter(status, name, since, text, upto)
         expected = naive(events, what)
-        found = await office.sought(None, what, limit=1000)
+        found = await office.list_events(None, what, limit=1000)
         assert [one.number for one in found] == expected, what
-        assert await office.how_many(None, what) == len(expected), what
+        assert await office.count_events(None, what) == len(expected), what
     await office.close()
     await desk.store.close()
 
@@ -68,18 +68,18 @@ async def test_pages_go_forth_and_back_without_a_gap(kind: str, tmp_path: Path) 
     desk = desk_over(kind, tmp_path)
     await filled(desk)
     office = Office(desk)
-    what, forth, before = Sought(), [], None
-    while page := await office.sought(desk.store.queue, what, before=before, limit=7):
+    what, forth, before = EventFilter(), [], None
+    while page := await office.list_events(desk.store.queue, what, before=before, limit=7):
         forth += [one.number for one in page]
         before = page[-1].number
     assert forth == list(range(60, 0, -1))
     back: list[int] = []
     after = 0
-    while page := await office.sought(None, what, after=after, limit=7):
+    while page := await office.list_events(None, what, after=after, limit=7):
         back = [one.number for one in page] + back
         after = page[0].number
     assert back == forth
-    assert await office.sought("another queue", what) == []
+    assert await office.list_events("another queue", what) == []
     await office.close()
     await desk.store.close()
 
@@ -90,17 +90,17 @@ async def test_what_ended_and_what_runs_have_their_times(kind: str, tmp_path: Pa
     office = Office(desk)
     began = time()
     await filled(desk)
-    stays = await office.ended(began - 1)
+    stays = await office.finished(began - 1)
     assert len(stays) == 50
     assert [one.ended for one in stays] == sorted(one.ended for one in stays)
     assert all(began - 1 <= one.ended <= time() + 1 for one in stays)
     assert all((one.duration or 0) >= 0 for one in stays)
-    assert await office.ended(stays[-3].ended) == stays[-2:]
-    tally = await office.tallied(began - 60, 3600.0)
+    assert await office.finished(stays[-3].ended) == stays[-2:]
+    tally = await office.finished_counts(began - 60, 3600.0)
     assert sum(n for (_, status), n in tally.items() if status is EventStatus.FAILED) == 10
-    assert await office.runs() == []
+    assert await office.running() == []
     (claim,), _ = await desk.store.claim("somebody", start=True)
-    (running,) = await office.runs()
+    (running,) = await office.running()
     assert running.record.id == claim[0].id
     if kind != "memory":
         assert running.worker == "somebody"
@@ -141,9 +141,11 @@ async def test_all_queues_of_a_file_are_seen_and_new_ones_too(tmp_path: Path) ->
         "one": 2,
         "two": 2,
     }
-    found = await office.sought(None, Sought(), limit=3)
+    found = await office.list_events(None, EventFilter(), limit=3)
     assert [one.number for one in found] == [4, 3, 2]
-    assert [one.number for one in await office.sought(None, Sought(), after=0, limit=3)] == [
+    assert [
+        one.number for one in await office.list_events(None, EventFilter(), after=0, limit=3)
+    ] == [
         3,
         2,
         1,
@@ -170,13 +172,13 @@ async def test_limits_are_gauges(kind: str, tmp_path: Path) -> None:
     store = None if kind == "memory" else f"sqlite:///{tmp_path / 'run.db'}"
     desk = Counter(store=store)
     office = Office(desk)
-    (gauge,) = await office.usage()
+    (gauge,) = await office.limit_usage()
     assert (gauge.name, gauge.used, gauge.amount, gauge.per) == ("requests", 0.0, 8.0, 60)
     await desk.append_many([Sum(n=0) for _ in range(3)])
     async with desk:
         await desk.join()
         for _ in range(2):  # to look changes nothing
-            (gauge,) = await office.usage()
+            (gauge,) = await office.limit_usage()
             assert (gauge.used, gauge.amount) == (3.0, 8.0)
     await office.close()
     await desk.store.close()
@@ -187,7 +189,7 @@ async def test_what_cannot_be_looked_at_is_refused() -> None:
         Office("memory://")
     with pytest.raises(ConfigurationError, match="an Executor, a Store"):
         Office(7)  # type: ignore[arg-type]
-    assert replace(Sought(), upto=3).is_counted is False
+    assert replace(EventFilter(), upto=3).is_counted is False
     assert Office(MemoryStore("here")).name == "here"
 
 

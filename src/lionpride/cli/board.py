@@ -14,8 +14,8 @@ from rich.text import Text
 
 from ..core import EventStatus
 from ..drawing.text import duration, how_far, number, one_line, rate, shorten, wait
+from ..stores.inspector import LimitUsage, RunningEvent
 from ..stores.record import Record
-from ..stores.seen import Runs, Usage
 from ..view.records import error_of
 from ..view.redact import called
 from ..view.scene import Scene
@@ -149,7 +149,7 @@ class Board:
             "running", f"Running {more:,}", [self._run(one) for one in runs], lines, width
         )
 
-    def _run(self, one: Runs) -> tuple[Text, Text, Text]:
+    def _run(self, one: RunningEvent) -> tuple[Text, Text, Text]:
         record = one.record
         age = "" if one.since is None else duration(max(0.0, self.scene.at - one.since))
         far = Text(one_line(how_far(record.progress, record.chunks)), "cyan")
@@ -229,11 +229,11 @@ def _gauge_columns(width: int) -> int:
     return max(1, min(4, width // 38))
 
 
-def _gauge_lines(usage: Sequence[Usage], width: int) -> int:
+def _gauge_lines(usage: Sequence[LimitUsage], width: int) -> int:
     return min(3, -(-len(usage) // _gauge_columns(width)))
 
 
-def _gauge(one: Usage, width: int) -> Text:
+def _gauge(one: LimitUsage, width: int) -> Text:
     """A name, a bar, and how much."""
     of = "" if one.amount is None else f"/{number(one.amount)}"
     span = "" if one.per is None else f" in {wait(one.per)}"

@@ -13,10 +13,10 @@ from ..drawing.text import duration, plural, shorten
 from ..errors import NotFoundError
 from ..model import registry
 from ..rules.why import explain
+from ..stores.inspector import WorkerRecord
+from ..stores.maintenance import Finding
 from ..stores.record import Record
-from ..stores.roster import WorkerRecord
 from ..stores.sql.unreadable import reason_of
-from ..stores.upkeep import Finding
 from .place import Durable
 
 __all__ = ["check_queue"]

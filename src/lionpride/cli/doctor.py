@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from ..drawing.text import one_line, plural
 from ..errors import LionprideError
-from ..stores.upkeep import DAMAGE, Finding
+from ..stores.maintenance import DAMAGE, Finding
 from .checks import check_queue
 from .durable import Commands, Shelf, add_command
 from .place import Durable, Place, place_of

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from ..core import EventStatus
 from ..drawing.text import duration, how_far, shorten
+from ..stores.inspector import EventFilter, Inspectable, Inspector
 from ..stores.record import Record
-from ..stores.seen import Seen, Shows, Sought
 from ..view.records import created_of, error_of, seconds_of
 from ..view.redact import called, hide_secrets
 from .durable import Commands, Shelf, add_command
@@ -96,7 +96,7 @@ def add(commands: Commands) -> None:
 async def ls(options: argparse.Namespace) -> int:
     """List them."""
     status = None if options.status is None else EventStatus(options.status)
-    what = Sought(status, options.kind, options.since, options.text)
+    what = EventFilter(status, options.kind, options.since, options.text)
     async with Shelf(place_of(options.store), options.queue) as shelf:
         queues = [_seen(shelf, queue) for queue in shelf.queues]
         found, more = await _find(queues, what, options)
@@ -112,10 +112,10 @@ async def ls(options: argparse.Namespace) -> int:
     return 0
 
 
-def _seen(shelf: Shelf, queue: str) -> Seen:
+def _seen(shelf: Shelf, queue: str) -> Inspector:
     store = shelf.of(queue)
-    assert isinstance(store, Shows)
-    return store.seen
+    assert isinstance(store, Inspectable)
+    return store.inspector
 
 
 def _goes_up(options: argparse.Namespace) -> bool:
@@ -124,7 +124,7 @@ def _goes_up(options: argparse.Namespace) -> bool:
 
 
 async def _find(
-    queues: Sequence[Seen], what: Sought, options: argparse.Namespace
+    queues: Sequence[Inspector], what: EventFilter, options: argparse.Namespace
 ) -> tuple[list[Record], bool]:
     """Return the events to list, the newest first, and whether there are more."""
     found: list[Record] = []
@@ -132,7 +132,9 @@ async def _find(
     up = _goes_up(options)
     while len(found) <= options.limit:
         size = min(PAGE, options.limit + 1 - len(found))
-        pages = [await each.sought(what, before=before, after=after, limit=size) for each in queues]
+        pages = [
+            await each.list_events(what, before=before, after=after, limit=size) for each in queues
+        ]
         page = sorted((one for each in pages for one in each), key=lambda one: -one.number)
         page = page[-size:] if up else page[:size]
         found = page + found if up else found + page

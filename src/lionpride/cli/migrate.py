@@ -6,7 +6,7 @@ import argparse
 
 from ..drawing.text import one_line
 from ..errors import LionprideError
-from ..stores.upkeep import Schema
+from ..stores.maintenance import SchemaVersion
 from .durable import Commands, finish
 from .grammar import add_store
 from .place import Place, place_of
@@ -64,7 +64,7 @@ async def migrate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _state(place: Place, schema: Schema) -> str:
+def _state(place: Place, schema: SchemaVersion) -> str:
     if schema.is_current:
         return f"{place.name}: up to date, with schema {schema.found}"
     to = f"lionpride migrate upgrades it to schema {schema.newest}"
@@ -73,7 +73,7 @@ def _state(place: Place, schema: Schema) -> str:
     return f"{place.name}: has no tables yet; {to.replace('upgrades it to', 'creates those of')}"
 
 
-def _print(place: Place, schema: Schema) -> int:
+def _print(place: Place, schema: SchemaVersion) -> int:
     """Print the statements; as a comment, if there are none."""
     if schema.is_current:
         tell(f"-- {_state(place, schema)}")

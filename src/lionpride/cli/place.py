@@ -13,9 +13,8 @@ from urllib.parse import quote, unquote
 from ..drawing.text import one_line
 from ..errors import LionprideError
 from ..stores.contract import Store
+from ..stores.maintenance import Maintenance
 from ..stores.open import open_store
-from ..stores.roster import Roster
-from ..stores.upkeep import Upkeep
 from ..stores.url import redact, standard_url
 from .streams import warn
 from .usage import UsageError
@@ -32,7 +31,7 @@ _LIKE_A_URL = re.compile(r"://|^\s*(sqlite|postgres\w*)[+:]|\bpassword\s*=", re.
 _OPTIONS = re.compile(r"\?[a-z_]+=")
 
 
-class Durable(Store, Roster, Upkeep, Protocol):
+class Durable(Store, Maintenance, Protocol):
     """A store that outlives the process, and may hold other queues beside its own."""
 
     async def queues(self) -> list[str]:

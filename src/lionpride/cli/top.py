@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..drawing.text import one_line, plural, shorten
 from ..errors import LionprideError
+from ..stores.inspector import EventFilter
 from ..stores.record import Record
-from ..stores.seen import Sought
 from ..view import deeds
 from ..view.history import History
 from ..view.office import Office
@@ -201,8 +201,8 @@ class Top:
             self._question(f"Start no more events{words}?", office.pause)
 
     async def _ask_to_retry_all(self) -> None:
-        what = Sought(deeds.FAILED)
-        number = await self.office.how_many(None, what)
+        what = EventFilter(deeds.FAILED)
+        number = await self.office.count_events(None, what)
         if not number:
             self._say("nothing has failed")
             return

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..drawing.text import duration, plural
-from ..stores.roster import WorkerRecord
+from ..stores.inspector import WorkerRecord
 from .durable import Commands, Shelf, add_command
 from .place import place_of
 from .streams import tell

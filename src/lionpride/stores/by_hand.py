@@ -35,8 +35,8 @@ from .waiting import Waiting
 
 if TYPE_CHECKING:
     from ..rules.standing import About, Room, Standing
+    from .inspector import WorkerRecord
     from .record import Record
-    from .roster import WorkerRecord
 
 __all__ = ("ByHand",)
 
@@ -301,10 +301,10 @@ class ByHand:
         return self._all.last
 
     async def workers(self) -> list[WorkerRecord]:
-        """See ``Roster``. It is not noted who claimed what: all of it stands with the first."""
+        """See ``Store.workers``; all claims are listed with the first worker."""
         from platform import node  # late: running needs neither
 
-        from .roster import Held, WorkerRecord  # late: as above
+        from .inspector import ClaimedEvent, WorkerRecord  # late: as above
 
         claimed = (
             (number, event)
@@ -312,7 +312,7 @@ class ByHand:
             if self._status(number, event) is _PROCESSING
         )
         held = tuple(
-            Held(
+            ClaimedEvent(
                 number, event.id, registry.key_of(type(event)), event.execution.attempt_number, None
             )
             for number, event in sorted(claimed)

@@ -12,7 +12,7 @@ What holds on every store:
 - An event object that the process holds is written by the store alone, once the step is safe.
 
 What a store offers beside stands in protocols of its own: ``Immediate``, ``Prompt`` and ``Foreign``
-below, ``Shared`` in ``sharing.py``, and ``Roster`` in ``roster.py``, who works on the queue.
+below, ``Shared`` in ``sharing.py``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from .terms import Terms
 
 if TYPE_CHECKING:
     from ..rules.standing import About, Room, Standing, Unreadable
+    from .inspector import WorkerRecord
     from .record import Record
 
 __all__ = (
@@ -198,6 +199,13 @@ class Store(Protocol):
 
     async def attended(self) -> bool:
         """Whether any worker is at work on the queue, in this process or another."""
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Return the workers of the queue, in all processes, in order of their start.
+
+        A dead worker remains until another worker notices: see ``WorkerRecord.alive``. A worker
+        that has ended properly is not included.
+        """
 
     async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         """Where an event stands, and what it needs of limits; None if it is not here.

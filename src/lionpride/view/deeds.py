@@ -10,8 +10,8 @@ from ..core import EventStatus
 from ..errors import NotFoundError, OperationError
 from ..rules.lifecycle import RETRYABLE
 from ..stores.contract import Cancelled
+from ..stores.inspector import EventFilter
 from ..stores.record import Record
-from ..stores.seen import Sought
 from .office import Office
 
 __all__ = ["cancel", "cancel_all", "doable", "retry", "retry_all"]
@@ -39,7 +39,7 @@ async def cancel(office: Office, record: Record) -> bool:
     return await _cancelled(office, record.queue, [record.id]) == 1
 
 
-async def retry_all(office: Office, queue: str | None, what: Sought) -> int:
+async def retry_all(office: Office, queue: str | None, what: EventFilter) -> int:
     """Return all matching events to pending that can be retried, and count them."""
     count = 0
     async for name, page in _pages(office, queue, what):
@@ -47,7 +47,7 @@ async def retry_all(office: Office, queue: str | None, what: Sought) -> int:
     return count
 
 
-async def cancel_all(office: Office, queue: str | None, what: Sought) -> int:
+async def cancel_all(office: Office, queue: str | None, what: EventFilter) -> int:
     """Cancel all matching events that have not finished, and count them."""
     count = 0
     async for name, page in _pages(office, queue, what):
@@ -56,13 +56,13 @@ async def cancel_all(office: Office, queue: str | None, what: Sought) -> int:
 
 
 async def _pages(
-    office: Office, queue: str | None, what: Sought
+    office: Office, queue: str | None, what: EventFilter
 ) -> AsyncIterator[tuple[str, list[Record]]]:
     """Yield all matching events, queue by queue, newest first, each once."""
     for name in await office.queues():
         if queue in (None, name):
             before: int | None = None
-            while page := await office.seen(name).sought(what, before=before, limit=PAGE):
+            while page := await office.inspector(name).list_events(what, before=before, limit=PAGE):
                 before = page[-1].number
                 yield name, page
 

@@ -19,8 +19,8 @@ from ..model.live import BEGAN
 from ..model.work import Work
 from ..rules.texts import any_case, findable
 from ..stores.contract import Store
+from ..stores.inspector import EventFilter, FinishedEvent, LimitUsage, RunningEvent
 from ..stores.record import Record
-from ..stores.seen import Runs, Sought, Stay, Usage
 
 __all__ = ["Held"]
 
@@ -66,8 +66,13 @@ class Held:
         ]
         return await self._store.last_arrival(), lanes, str(live)
 
-    async def sought(
-        self, what: Sought, *, before: int | None = None, after: int | None = None, limit: int = 50
+    async def list_events(
+        self,
+        what: EventFilter,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 50,
     ) -> list[Record]:
         newest = after is None or before is not None
         found: list[Record] = []
@@ -83,7 +88,7 @@ class Held:
                     break
         return sorted(found, key=lambda one: -one.number)
 
-    async def how_many(self, what: Sought) -> int:
+    async def count_events(self, what: EventFilter) -> int:
         if what.is_counted:
             lanes = self._states.lanes
             wanted = lanes if what.status is None else [what.status]
@@ -95,7 +100,7 @@ class Held:
             count += self._fits(what, number, event) is not None
         return count
 
-    def _events(self, what: Sought, newest: bool) -> Iterator[tuple[int, Work]]:
+    def _events(self, what: EventFilter, newest: bool) -> Iterator[tuple[int, Work]]:
         """Yield events that may match, by number; changes during the iteration are harmless."""
         lanes = self._states.lanes
         wanted = [lanes[s] for s in (lanes if what.status is None else [what.status])]
@@ -112,7 +117,7 @@ class Held:
                     yield number, event
                     break
 
-    def _fits(self, what: Sought, number: int, event: Work) -> Record | None:
+    def _fits(self, what: EventFilter, number: int, event: Work) -> Record | None:
         """Return the record of an event that matches and still exists; else None."""
         if event.execution.arrival != number or (what.upto is not None and number > what.upto):
             return None
@@ -139,8 +144,8 @@ class Held:
         )
         return record if ended is None else replace(record, ended=ended)
 
-    async def ended(self, since: float, limit: int = 2000) -> Sequence[Stay]:
-        ahead, found = self._ahead(), list[Stay]()
+    async def finished(self, since: float, limit: int = 2000) -> Sequence[FinishedEvent]:
+        ahead, found = self._ahead(), list[FinishedEvent]()
         for status in TERMINAL:
             newest = islice(reversed(self._states.lane(status).values()), limit)
             for event in newest:  # the latest ending comes first
@@ -151,7 +156,9 @@ class Held:
                     found.append(_stay(event, status, at, ahead))
         return sorted(found, key=lambda stay: stay.ended)[-limit:]
 
-    async def tallied(self, since: float, width: float) -> Mapping[tuple[int, EventStatus], int]:
+    async def finished_counts(
+        self, since: float, width: float
+    ) -> Mapping[tuple[int, EventStatus], int]:
         ahead, tally = self._ahead(), Counter[tuple[int, EventStatus]]()
         for status in TERMINAL:
             events = list(self._states.lane(status).values())
@@ -165,10 +172,10 @@ class Held:
                     tally[int(at / width), status] += 1
         return tally
 
-    async def runs(self, limit: int = 200) -> Sequence[Runs]:
+    async def running(self, limit: int = 200) -> Sequence[RunningEvent]:
         ahead = self._ahead()
         return [
-            Runs(
+            RunningEvent(
                 Record.of(event, self._store.queue, _PROCESSING),
                 "this process",
                 None if (began := event.__dict__.get(BEGAN)) is None else began + ahead,
@@ -180,7 +187,7 @@ class Held:
         lane = self._states.lane(_PROCESSING)
         return [event for _, event in nsmallest(limit, lane.items(), key=lambda item: item[0])]
 
-    async def usage(self) -> Sequence[Usage]:
+    async def limit_usage(self) -> Sequence[LimitUsage]:
         return []
 
     async def chunks(self, record: Record, first: int) -> Sequence[Any]:
@@ -206,9 +213,11 @@ def _ended(event: Work, ahead: float) -> float | None:
     return None if began is None or ran is None else began + ran + ahead
 
 
-def _stay(event: Work, status: EventStatus, at: float, ahead: float) -> Stay:
+def _stay(event: Work, status: EventStatus, at: float, ahead: float) -> FinishedEvent:
     state, began = event.execution, event.__dict__[BEGAN] + ahead
     ready = max(event.created_timestamp, state.due or 0.0)
     waited = max(0.0, began - ready) if state.attempt_number == 1 else None
     kind = registry.key_of(type(event))
-    return Stay(state.arrival or 0, event.id, kind, status, at, waited, event.__dict__["_duration"])
+    return FinishedEvent(
+        state.arrival or 0, event.id, kind, status, at, waited, event.__dict__["_duration"]
+    )

@@ -16,7 +16,7 @@ from time import time
 from ..core import EventStatus
 from ..drawing.chart import percentile
 from ..model.execution import TERMINAL
-from ..stores.seen import Stay
+from ..stores.inspector import FinishedEvent
 from .office import Office
 
 __all__ = ["History", "Moment"]
@@ -58,7 +58,7 @@ class History:
         self.width = width
         self.moments = moments
         self._office = office
-        self._stays: deque[Stay] = deque(maxlen=KEPT)
+        self._stays: deque[FinishedEvent] = deque(maxlen=KEPT)
         self._waited: dict[int, _Sample] = {}
         self._ran: dict[int, _Sample] = {}
         self._tally: Counter[tuple[int, EventStatus]] = Counter()
@@ -98,7 +98,7 @@ class History:
                 self._count(now, self._counts, counts)
             begin = now - self.width * self.moments
             since = max(begin, self._stays[-1].ended if self._stays else begin)
-            self._note(await self._office.ended(since, AT_ONCE if self._stays else KEPT // 4))
+            self._note(await self._office.finished(since, AT_ONCE if self._stays else KEPT // 4))
             if first and self._tallying is not None:  # mostly it is there by now
                 await asyncio.wait([self._tallying], timeout=PATIENCE)
             self._looked = now
@@ -124,11 +124,11 @@ class History:
 
     async def _tally_before(self, now: float) -> None:
         since = now - self.width * self.moments
-        found = await self._office.tallied(since, self.width)
+        found = await self._office.finished_counts(since, self.width)
         for (span, status), number in found.items():
             self._tally[span, status] = max(number, self._tally[span, status])
 
-    def stays(self, since: float) -> Sequence[Stay]:
+    def stays(self, since: float) -> Sequence[FinishedEvent]:
         """Return the events that have finished since a time, as far as they are known."""
         stays = list(self._stays)
         return stays[bisect_left(stays, since, key=lambda stay: stay.ended) :]
@@ -148,7 +148,7 @@ class History:
         known = sum(stay.ended < after for stay in self.stays(first * self.width))
         return min(known, ended), ended
 
-    def _note(self, stays: Sequence[Stay]) -> None:
+    def _note(self, stays: Sequence[FinishedEvent]) -> None:
         """Add finished events, each to its span of time."""
         self._stays.extend(stays)
         for stay in stays:

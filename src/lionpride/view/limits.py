@@ -9,8 +9,7 @@ from typing import Final
 
 from ..core import Executor
 from ..rules.limits import Limit
-from ..stores.roster import WorkerRecord
-from ..stores.seen import Usage
+from ..stores.inspector import LimitUsage, WorkerRecord
 
 __all__ = ["gauges_of", "limits_of", "slots_of", "taken_here"]
 
@@ -37,7 +36,7 @@ def slots_of(workers: Iterable[WorkerRecord]) -> tuple[int, int]:
     return running, sum(one.about.slots for one in known if one.about is not None)
 
 
-def taken_here(limits: Iterable[Limit]) -> list[Usage]:
+def taken_here(limits: Iterable[Limit]) -> list[LimitUsage]:
     """Return the usage of limits that this process counts in memory."""
     now = asyncio.get_running_loop().time()  # what their accounts go by
     found = []
@@ -45,17 +44,17 @@ def taken_here(limits: Iterable[Limit]) -> list[Usage]:
         for key, account in limit.accounts.items():
             used = account.used(max(now, account.last))
             paused = time() + account.paused - now if account.paused > now else 0.0
-            found.append(Usage(limit.pool, used, limit.amount, limit.per, paused, key))
+            found.append(LimitUsage(limit.pool, used, limit.amount, limit.per, paused, key))
     return found
 
 
-def gauges_of(limits: Iterable[Limit], known: Iterable[Usage]) -> list[Usage]:
+def gauges_of(limits: Iterable[Limit], known: Iterable[LimitUsage]) -> list[LimitUsage]:
     """Return each limit, or its most used keys, with its usage; unknown limits too."""
-    gauges, by_pool = [], dict[str, list[Usage]]()
+    gauges, by_pool = [], dict[str, list[LimitUsage]]()
     for one in known:
         by_pool.setdefault(one.pool, []).append(one)
     for limit in limits:
         shares = sorted(by_pool.pop(limit.pool, ()), key=lambda one: -one.used)
-        shares = shares[:MOST] or [Usage(limit.pool, 0.0, limit.amount, limit.per)]
+        shares = shares[:MOST] or [LimitUsage(limit.pool, 0.0, limit.amount, limit.per)]
         gauges += [one._replace(amount=float(limit.amount), per=limit.per) for one in shares]
     return [*gauges, *(one for rest in by_pool.values() for one in rest)]

@@ -14,10 +14,17 @@ from ..errors import ConfigurationError, NotFoundError, StoreError
 from ..rules.why import Why, explain
 from ..stores.contract import Store
 from ..stores.halting import FOR_EVER, Halting, is_halted
+from ..stores.inspector import (
+    EventFilter,
+    FinishedEvent,
+    Inspectable,
+    Inspector,
+    LimitUsage,
+    RunningEvent,
+    WorkerRecord,
+)
 from ..stores.open import open_store
 from ..stores.record import Record
-from ..stores.roster import Roster, WorkerRecord
-from ..stores.seen import Runs, Seen, Shows, Sought, Stay, Usage
 from .held import Held
 from .limits import gauges_of, limits_of, taken_here
 
@@ -98,19 +105,21 @@ class Office:
         """Return the store of a queue."""
         return self._stores[queue]
 
-    def seen(self, queue: str) -> Seen:
+    def inspector(self, queue: str) -> Inspector:
         """Return the object that answers queries about a queue."""
         store = self._stores[queue]
-        if isinstance(store, Shows):
-            return store.seen
+        if isinstance(store, Inspectable):
+            return store.inspector
         if queue not in self._held:
             self._held[queue] = Held(store)
         return self._held[queue]
 
-    async def _each(self, ask: Callable[[Seen], Awaitable[T]], queue: str | None = None) -> list[T]:
+    async def _each(
+        self, ask: Callable[[Inspector], Awaitable[T]], queue: str | None = None
+    ) -> list[T]:
         known = await self.queues()
         wanted = known if queue is None else [each for each in known if each == queue]
-        return [await ask(self.seen(each)) for each in wanted]
+        return [await ask(self.inspector(each)) for each in wanted]
 
     # -- pausing -----------------------------------------------------------------------------
 
@@ -165,16 +174,16 @@ class Office:
 
     async def version(self) -> str:
         """Return a text that differs after a change."""
-        return str([await self._each(lambda seen: seen.version()), await self.queues()])
+        return str([await self._each(lambda inspector: inspector.version()), await self.queues()])
 
     async def counts(self) -> dict[str, Counts]:
         """Return the number of events in each status, by queue."""
         return {queue: await self._stores[queue].counts() for queue in await self.queues()}
 
-    async def sought(
+    async def list_events(
         self,
         queue: str | None,
-        what: Sought,
+        what: EventFilter,
         *,
         before: int | None = None,
         after: int | None = None,
@@ -182,15 +191,16 @@ class Office:
     ) -> list[Record]:
         """Return the newest matching events of a queue, or of all queues: see ``Seen.sought``."""
         pages = await self._each(
-            lambda seen: seen.sought(what, before=before, after=after, limit=limit), queue
+            lambda inspector: inspector.list_events(what, before=before, after=after, limit=limit),
+            queue,
         )
         found = sorted(chain.from_iterable(pages), key=lambda one: -one.number)
         backwards = after is not None and before is None
         return found[-limit:] if backwards else found[:limit]
 
-    async def how_many(self, queue: str | None, what: Sought) -> int:
+    async def count_events(self, queue: str | None, what: EventFilter) -> int:
         """Return the exact number of matching events."""
-        return sum(await self._each(lambda seen: seen.how_many(what), queue))
+        return sum(await self._each(lambda inspector: inspector.count_events(what), queue))
 
     async def get(self, uid: UUID) -> Record | None:
         """Return the record of an event."""
@@ -201,31 +211,31 @@ class Office:
                 return record if held is None else held.dated(record)
         return None
 
-    async def ended(self, since: float, limit: int = 2000) -> list[Stay]:
+    async def finished(self, since: float, limit: int = 2000) -> list[FinishedEvent]:
         """Return the events that have finished since a time, the latest last."""
-        pages = await self._each(lambda seen: seen.ended(since, limit))
+        pages = await self._each(lambda inspector: inspector.finished(since, limit))
         return sorted(chain.from_iterable(pages), key=lambda stay: stay.ended)[-limit:]
 
-    async def tallied(self, since: float, width: float) -> dict[tuple[int, EventStatus], int]:
+    async def finished_counts(
+        self, since: float, width: float
+    ) -> dict[tuple[int, EventStatus], int]:
         """Return the number of events per span of time and final status, over all queues."""
         sums: dict[tuple[int, EventStatus], int] = {}
-        for each in await self._each(lambda seen: seen.tallied(since, width)):
+        for each in await self._each(lambda inspector: inspector.finished_counts(since, width)):
             for key, number in each.items():
                 sums[key] = sums.get(key, 0) + number
         return sums
 
-    async def runs(self, limit: int = 200) -> list[Runs]:
+    async def running(self, limit: int = 200) -> list[RunningEvent]:
         """Return the running events, the one that has run longest first."""
-        pages = await self._each(lambda seen: seen.runs(limit))
+        pages = await self._each(lambda inspector: inspector.running(limit))
         return sorted(chain.from_iterable(pages), key=lambda one: one.since or 0.0)[:limit]
 
     async def workers(self) -> list[WorkerRecord]:
         """Return the workers of all queues."""
         found: list[WorkerRecord] = []
         for queue in await self.queues():
-            store = self._stores[queue]
-            if isinstance(store, Roster):
-                found += await store.workers()
+            found += await self._stores[queue].workers()
         return found
 
     async def why(self, record: Record) -> Why | None:
@@ -238,13 +248,13 @@ class Office:
         standing = await self._stores[record.queue].standing(record.id)
         return None if standing is None else explain(standing)
 
-    async def usage(self) -> Sequence[Usage]:
+    async def limit_usage(self) -> Sequence[LimitUsage]:
         """Return the usage of limits, as far as the workers report them."""
-        known: dict[tuple[str, str | None], Usage] = {}
-        for some in await self._each(lambda seen: seen.usage()):
+        known: dict[tuple[str, str | None], LimitUsage] = {}
+        for some in await self._each(lambda inspector: inspector.limit_usage()):
             known |= {(one.pool, one.key): one for one in some}
         limits = limits_of(await self.workers(), self.executor)
-        if self.executor is not None and not isinstance(self.executor.store, Shows):
+        if self.executor is not None and not isinstance(self.executor.store, Inspectable):
             return gauges_of(limits, taken_here(limits))
         return gauges_of(limits, known.values())
 

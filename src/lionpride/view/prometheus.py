@@ -105,7 +105,7 @@ class Prometheus:
             "Workers whose last heartbeat is recent.",
             [({"queue": queue}, alive.count(queue)) for queue in counts],
         )
-        usage = [one for one in await office.usage() if keys or one.key is None]
+        usage = [one for one in await office.limit_usage() if keys or one.key is None]
         taken = [({"limit": each.name}, each.used) for each in usage]
         yield _gauge("limit_used", "Amount of each limit that is used now.", taken)
         amounts = [({"limit": one.name}, one.amount) for one in usage if one.amount is not None]

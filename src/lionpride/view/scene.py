@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from time import time
 
 from ..core import EventStatus
+from ..stores.inspector import EventFilter, LimitUsage, RunningEvent, WorkerRecord
 from ..stores.record import Record
-from ..stores.roster import WorkerRecord
-from ..stores.seen import Runs, Sought, Usage
 from .history import History
 from .limits import slots_of
 from .office import Office
@@ -45,10 +44,10 @@ class Scene:
     ended: Sequence[dict[EventStatus, int]]
     waited: tuple[float, ...] | None
     ran: tuple[float, ...] | None
-    runs: Sequence[Runs]
+    runs: Sequence[RunningEvent]
     failures: Sequence[Record]
     workers: Sequence[WorkerRecord]
-    usage: Sequence[Usage]
+    usage: Sequence[LimitUsage]
 
 
 async def look(office: Office, history: History, most: int = 50) -> Scene:
@@ -63,9 +62,9 @@ async def look(office: Office, history: History, most: int = 50) -> Scene:
     moments = history.series()
     workers = await office.workers()
     running, slots = slots_of(workers)
-    usage = list(await office.usage())
+    usage = list(await office.limit_usage())
     if slots:
-        usage.insert(0, Usage("slots", running, slots, None))
+        usage.insert(0, LimitUsage("slots", running, slots, None))
     return Scene(
         at=time(),
         counts=counts,
@@ -73,7 +72,7 @@ async def look(office: Office, history: History, most: int = 50) -> Scene:
         ended=[one.ended for one in moments],
         waited=next((one.waited for one in reversed(moments) if one.waited), None),
         ran=next((one.ran for one in reversed(moments) if one.ran), None),
-        runs=await office.runs(most),
+        runs=await office.running(most),
         failures=await failures(office, most),
         workers=workers,
         usage=usage,
@@ -94,7 +93,7 @@ async def _failed(office: Office, status: EventStatus, most: int) -> list[Record
     found: list[Record] = []
     before, seen = None, 0
     while len(found) < most and seen < LOOKED_AT:
-        page = await office.sought(None, Sought(status), before=before, limit=most)
+        page = await office.list_events(None, EventFilter(status), before=before, limit=most)
         found += filter(has_failed, page)
         if len(page) < most:
             break

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from ..core import EventStatus
 from ..drawing.text import plural
-from ..stores.seen import Sought
+from ..stores.inspector import EventFilter
 
 __all__ = ["SPANS", "Asked", "arrival", "link", "notice", "number"]
 
@@ -54,10 +54,10 @@ class Asked:
         )
 
     @property
-    def sought(self) -> Sought:
+    def sought(self) -> EventFilter:
         """The filters for a store."""
         since = time() - SPANS[self.since] if self.since else None
-        return Sought(self.status, self.kind, since, self.text)
+        return EventFilter(self.status, self.kind, since, self.text)
 
     @property
     def has_filters(self) -> bool:

@@ -14,7 +14,7 @@ from ..core import EventStatus
 from ..drawing.chart import Span, assign_lanes
 from ..drawing.plots import Axis, Block, blocks, gauge, lines, stacks
 from ..drawing.text import duration, number, plural, wait
-from ..stores.seen import Runs, Stay, Usage
+from ..stores.inspector import FinishedEvent, LimitUsage, RunningEvent
 from ..view.history import Moment
 from .window import Window
 
@@ -76,7 +76,10 @@ def overview(moments: Sequence[Moment], width: float) -> dict[str, Markup]:
 
 
 def timeline(
-    stays: Sequence[Stay], running: Sequence[Runs], window: Window, link: Callable[[UUID], str]
+    stays: Sequence[FinishedEvent],
+    running: Sequence[RunningEvent],
+    window: Window,
+    link: Callable[[UUID], str],
 ) -> dict[str, Any]:
     """Return a chart with a bar for each event that ran in a window; the latest ones if many."""
     now = time()
@@ -112,13 +115,13 @@ def timeline(
     }
 
 
-def _told(stay: Stay) -> str:
+def _told(stay: FinishedEvent) -> str:
     """Return the text of an event's bar."""
     words = f"{stay.kind}, {stay.status.value}, ran {duration(stay.duration or 0.0)}"
     return words if stay.waited is None else f"{words}, waited {duration(stay.waited)}"
 
 
-def gauge_of(usage: Usage, can_change: bool) -> dict[str, Any]:
+def gauge_of(usage: LimitUsage, can_change: bool) -> dict[str, Any]:
     """Return a limit as a gauge."""
     span = "at once" if usage.per is None else f"in {wait(usage.per)}"
     found = gauge_for(usage.name, usage.used, usage.amount, span)

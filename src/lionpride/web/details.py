@@ -65,7 +65,7 @@ async def of(desk: Desk, record: Record) -> dict[str, Any]:
 async def _run_of(desk: Desk, record: Record) -> tuple[float | None, str]:
     """Return the start of the running attempt, and its worker."""
     if record.status is EventStatus.PROCESSING:
-        for one in await desk.office.seen(record.queue).runs(2000):
+        for one in await desk.office.inspector(record.queue).running(2000):
             if one.record.id == record.id:
                 return one.since, one.worker
     return None, ""
@@ -78,7 +78,7 @@ async def _chunks(desk: Desk, record: Record) -> tuple[int, list[str]]:
     response = record.payload["execution"].get("response")
     if record.status is EventStatus.PROCESSING:
         first = max(0, record.chunks - CHUNKS)
-        found = encode(list(await desk.office.seen(record.queue).chunks(record, first)))
+        found = encode(list(await desk.office.inspector(record.queue).chunks(record, first)))
     else:
         whole = response if isinstance(response, list) else []
         first = max(0, len(whole) - CHUNKS)

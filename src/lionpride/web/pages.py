@@ -14,8 +14,8 @@ from starlette.responses import Response
 from ..core import EventStatus
 from ..drawing.text import wait
 from ..rules.standing import Unreadable
+from ..stores.inspector import WorkerRecord
 from ..stores.record import Record
-from ..stores.roster import WorkerRecord
 from ..view.deeds import OPEN, doable
 from ..view.limits import slots_of
 from ..view.records import created_of, error_of, seconds_of
@@ -45,7 +45,7 @@ async def overview(request: Request) -> Response:
         "charts": charts.overview(moments, desk.history.width),
         "part": charts.part_of(*desk.history.known_and_ended(moments[0].at, time())),
         "gauges": await _gauges(desk, counts),
-        "running": await desk.office.runs(RECENT),
+        "running": await desk.office.running(RECENT),
         "failures": await failures(desk.office, RECENT),
         "unreadable": await _unreadable(desk),
         "ran_for": lambda one: None if one.since is None else max(0.0, time() - one.since),
@@ -65,7 +65,7 @@ async def _gauges(desk: Desk, counts: dict[EventStatus, int]) -> list[dict[str, 
     """Return the gauges of the limits, the slots and the queue limit."""
     executor = desk.executor
     found = [charts.gauge_of(one, one.name in (executor.limits if executor else ()))
-             for one in await desk.office.usage()]  # fmt: skip
+             for one in await desk.office.limit_usage()]  # fmt: skip
     running, slots = slots_of(await desk.office.workers())
     if slots:
         found.insert(0, charts.gauge_for("slots", running, slots, "at once"))
@@ -90,7 +90,7 @@ async def timeline(request: Request) -> Response:
 
     async def drawn() -> dict[str, Any]:
         await desk.history.look()
-        stays, running = desk.history.stays(window.begin), await desk.office.runs()
+        stays, running = desk.history.stays(window.begin), await desk.office.running()
         drawn = charts.timeline(stays, running, window, lambda uid: link(root, f"events/{uid}"))
         part = charts.part_of(*desk.history.known_and_ended(window.begin, window.end))
         return drawn | {"part": part}
@@ -106,7 +106,7 @@ async def events(request: Request) -> Response:
     what, queues = asked.sought, await desk.office.queues()
 
     async def rows() -> dict[str, Any]:
-        found = await desk.office.sought(
+        found = await desk.office.list_events(
             asked.queue, what, before=asked.before, after=asked.after, limit=PAGE + 1
         )
         return _leaf(asked, found)
@@ -148,11 +148,13 @@ def _leaf(asked: Asked, found: Sequence[Record]) -> dict[str, Any]:
 async def counted(desk: Desk, asked: Asked) -> dict[str, int]:
     """Return the number of matching events, and of those to which each action applies."""
     office, what = desk.office, asked.sought
-    total = await office.how_many(asked.queue, what)
+    total = await office.count_events(asked.queue, what)
     found = {"total": total, "retry": 0, "cancel": 0}
     for action, statuses in (("retry", BADLY), ("cancel", OPEN)):
         if what.status is None:
-            each = [await office.how_many(asked.queue, replace(what, status=s)) for s in statuses]
+            each = [
+                await office.count_events(asked.queue, replace(what, status=s)) for s in statuses
+            ]
             found[action] = sum(each)
         elif what.status in statuses:
             found[action] = total
@@ -184,7 +186,7 @@ async def workers(request: Request) -> Response:
     desk = desk_of(request)
     found = await desk.office.workers()
     found.sort(key=lambda one: (not one.alive, one.queue, one.since))
-    since = {one.record.number: one.since for one in await desk.office.runs()}
+    since = {one.record.number: one.since for one in await desk.office.running()}
 
     def ran_for(number: int) -> float | None:
         at = since.get(number)

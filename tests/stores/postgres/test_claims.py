@@ -20,7 +20,7 @@ from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.postgres import PostgresStore, claims
 from lionpride.stores.postgres.claims import AHEAD
-from lionpride.stores.postgres.names import Names
+from lionpride.stores.postgres.tables import TableNames
 from lionpride.stores.terms import Terms
 
 SLOTS = 4
@@ -54,7 +54,9 @@ async def test_nothing_is_claimed_while_far_more_has_ended_than_is_on_record() -
     lock = other.transaction()
     try:
         await lock.start()
-        await other.execute(Names(home.schema, "").fill("LOCK TABLE {finished} IN EXCLUSIVE MODE"))
+        await other.execute(
+            TableNames(home.schema, "").fill("LOCK TABLE {finished} IN EXCLUSIVE MODE")
+        )
         async with desk:
             before = -1
             while before < SLOTS or len(Quick.ran) > before:  # a hundred looks without one more

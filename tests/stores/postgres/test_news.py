@@ -18,9 +18,9 @@ from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.listeners import Signal
 from lionpride.stores.postgres import PostgresStore
-from lionpride.stores.postgres.names import Names
 from lionpride.stores.postgres.news import ENDED, INTERVAL, READY, STEADY, Ear, Herald
 from lionpride.stores.postgres.pool import Door
+from lionpride.stores.postgres.tables import TableNames
 
 
 class Wire:
@@ -245,7 +245,7 @@ class SlowDoor(Door):
     """Keeps the first connection back until ``let_go`` is set."""
 
     def __init__(self, home: Home) -> None:
-        super().__init__(home.url, Names(home.schema, ""), pgbouncer=False, patience=10.0)
+        super().__init__(home.url, TableNames(home.schema, ""), pgbouncer=False, patience=10.0)
         self.opened: list[asyncpg.Connection] = []
         self.opens, self.let_go = asyncio.Event(), asyncio.Event()
 

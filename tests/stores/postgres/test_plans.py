@@ -20,12 +20,12 @@ from lionpride.stores.postgres import (
     completing,
     entering,
     leasing,
-    reading,
+    queries,
     sweeping,
     transaction,
 )
-from lionpride.stores.postgres.names import Names
 from lionpride.stores.postgres.pool import Door
+from lionpride.stores.postgres.tables import TableNames
 from lionpride.stores.sql import limits
 
 N = 100_000
@@ -80,8 +80,8 @@ HOT = {
     "candidates of a limit": Hot(limits.READY_CANDIDATES, (NEXT, "event_pkey")),
     "... with the denied": Hot(limits.DENIED_CANDIDATES, (NEXT, "event_pkey")),
     "delete ready events": Hot(transaction._DELETE_READY, (NEXT, "ready_later", "event_pkey")),
-    "what is known of some": Hot(reading._KEPT, ("event_pkey",)),
-    "where some stand": Hot(reading._STANDING, ("lease_pkey", "finished_pkey")),
+    "what is known of some": Hot(queries._KEPT, ("event_pkey",)),
+    "where some stand": Hot(queries._STATUSES, ("lease_pkey", "finished_pkey")),
     "ids that are known": Hot(entering._KNOWN, ("event_id",)),
     "complete": Hot(completing._COMPLETE, ("lease_pkey", "counter_pkey")),
     "settle": Hot(transaction._SETTLE, ("lease_pkey", "counter_pkey")),
@@ -97,7 +97,7 @@ class Tables:
 
     def __init__(self) -> None:
         self.home = Home(new=True)
-        self.names = Names(self.home.schema, "")
+        self.names = TableNames(self.home.schema, "")
         one = aside()
         for table in TABLES:  # statistics are gathered when the test says so
             off = f"ALTER TABLE {{{table}}} SET (autovacuum_enabled = off)"

@@ -8,14 +8,14 @@ from stores.homes import Home
 from stores.makers import QUEUE
 
 from lionpride.stores.postgres.link import Db, Link
-from lionpride.stores.postgres.names import Names
 from lionpride.stores.postgres.pool import Door, Pool
+from lionpride.stores.postgres.tables import TableNames
 
 
 async def test_a_connection_that_is_left_in_a_transaction_is_lent_to_nobody_else() -> None:
     """As when somebody cancels the very statement that rolls it back."""
     home = Home()
-    pool = Pool(Door(home.url, Names(home.schema, ""), pgbouncer=False, patience=10.0), 1)
+    pool = Pool(Door(home.url, TableNames(home.schema, ""), pgbouncer=False, patience=10.0), 1)
     try:
         left = await pool.take()
         await left.execute("BEGIN")
@@ -34,7 +34,7 @@ async def test_a_connection_that_is_left_in_a_transaction_is_lent_to_nobody_else
 async def test_a_late_error_of_a_read_only_server_closes_no_newer_connection() -> None:
     """Of two steps that were under way during a failover, one fails after the other's new try."""
     home, reopened = Home(), list[str]()
-    names = Names(home.schema, "")
+    names = TableNames(home.schema, "")
     door = Door(home.url, names, pgbouncer=False, patience=10.0)
     pool = Pool(door, 4, lambda: reopened.append("all"))
     begun, go_on = asyncio.Event(), asyncio.Event()

@@ -15,8 +15,8 @@ from lionpride.errors import StoreError, ValidationError
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion
 from lionpride.stores.contract import Store
+from lionpride.stores.inspector import EventFilter
 from lionpride.stores.listeners import Signal
-from lionpride.stores.seen import Sought
 from lionpride.stores.sql.local import CHUNK, EXPIRE, by_and_by, heard
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.terms import Terms
@@ -102,8 +102,8 @@ async def test_a_queue_s_name_can_be_kept_and_what_cannot_be_is_nowhere_found(
         SqliteStore(tmp_path / "run.db", text)
     store = make()
     await put(store, 1.0)
-    assert await store.seen.how_many(Sought(text=text)) == 0
-    assert await store.seen.how_many(Sought(kind=text)) == 0
+    assert await store.inspector.count_events(EventFilter(text=text)) == 0
+    assert await store.inspector.count_events(EventFilter(kind=text)) == 0
 
 
 async def test_who_was_discharged_is_asked_nothing_more(store: Store) -> None:

@@ -7,7 +7,7 @@ or it was rolled back, and then the repetition does what was asked.
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from stores.asking import bring, claim_one, end, put, record, settle
@@ -19,7 +19,6 @@ from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.contract import Cancelled, Settled, Store
-from lionpride.stores.roster import Roster
 from lionpride.stores.sql import leases, limits, operations
 from lionpride.stores.terms import Terms
 
@@ -217,11 +216,11 @@ async def test_a_repeated_registration_changes_nothing(store: Store) -> None:
     work = partial(leases.register_worker, worker="w", seconds=10.0, description=None)
     for _ in range(2):
         await operate(store, work)
-    found = await cast("Roster", store).workers()
+    found = await store.workers()
     assert [one.name for one in found] == ["w"]
     for _ in range(2):
         await operate(store, partial(leases.unregister_worker, worker="w"))
-    assert await cast("Roster", store).workers() == []
+    assert await store.workers() == []
 
 
 # -- limits ----------------------------------------------------------------------------------------

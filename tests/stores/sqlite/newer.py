@@ -2,7 +2,7 @@
 
 import pytest
 
-from lionpride.stores.sqlite import file, upgrading
+from lionpride.stores.sqlite import file, migrations
 
 VERSION = file.VERSION + 1
 SCRIPT = f"""\
@@ -14,6 +14,6 @@ INSERT INTO lionpride_version (number) VALUES ({VERSION});
 def be_newer(monkeypatch: pytest.MonkeyPatch, script: str = SCRIPT) -> None:
     """Let this process know one more schema version, which a script leads to."""
     known = file.script
-    for module in (file, upgrading):
+    for module in (file, migrations):
         monkeypatch.setattr(module, "VERSION", VERSION)
         monkeypatch.setattr(module, "script", lambda n: script if n == VERSION else known(n))

@@ -53,7 +53,7 @@ DEEDS = {
     "another executor is closed": "await other.store.counts(); await other.store.close()",
     "its schema is asked for": "await other.store.schema()",
     "it is examined": "await other.store.examine()",
-    "it is looked at": "await other.store.seen.version()",
+    "it is looked at": "await other.store.inspector.version()",
     "it is upgraded": "await other.store.upgrade()",
 }
 

@@ -15,7 +15,7 @@ from stores.makers import Job
 
 from lionpride.errors import OperationError
 from lionpride.stores.sqlite import SqliteStore
-from lionpride.stores.sqlite.lock import Turn
+from lionpride.stores.sqlite.write_lock import WriteLock
 
 USES: dict[str, Callable[[SqliteStore], object]] = {
     "append": lambda store: store.append([(Job(), 1.0)]),
@@ -104,7 +104,7 @@ async def test_the_child_may_not_open_the_file_again(use: str, tmp_path: Path) -
     async def there(name: str) -> None:
         own = SqliteStore(tmp_path / name)
         if use == "seen":
-            await own.seen.version()
+            await own.inspector.version()
         else:
             await {**USES, **UPKEEP}[use](own)  # type: ignore[misc]
 
@@ -234,7 +234,7 @@ async def test_an_orphaned_child_holds_no_lock(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         try:
-            turn = Turn(path, 0.0)
+            turn = WriteLock(path, 0.0)
             assert turn.take_now()
             turn.close()
             store = SqliteStore(path, patience=3600.0)

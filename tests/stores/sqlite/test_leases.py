@@ -15,7 +15,7 @@ from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import RELEASED, Completion, Ending
 from lionpride.stores.contract import Cancelled, Extended, Settled, Store
 from lionpride.stores.sqlite import SqliteStore
-from lionpride.stores.sqlite.look import Look
+from lionpride.stores.sqlite.queries import Tables
 from lionpride.stores.sqlite.rows import Rows
 
 S = EventStatus
@@ -136,7 +136,7 @@ async def test_no_query_for_claimed_events_scans_all_events(store: SqliteStore, 
     number = jobs[0].execution.arrival or 0
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     asked = list[tuple[str, Any]]()
-    look = Look(db, "default")
+    look = Tables(db, "default")
 
     def note(_cursor: apsw.Cursor, query: str, bound: Any) -> bool:
         asked.append((query, bound))

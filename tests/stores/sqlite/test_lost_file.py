@@ -17,7 +17,7 @@ from stores.makers import QUEUE, Job
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import StoreError
-from lionpride.stores.seen import Sought
+from lionpride.stores.inspector import EventFilter
 from lionpride.stores.sqlite import SqliteStore
 
 
@@ -140,8 +140,8 @@ QUESTIONS: dict[str, Callable[[SqliteStore, UUID], Any]] = {
     "expire": lambda store, uid: store.expire(),
     "prune": lambda store, uid: store.prune([EventStatus.COMPLETED]),
     "halt": lambda store, uid: store.halt(),
-    "seen": lambda store, uid: store.seen.version(),
-    "sought": lambda store, uid: store.seen.sought(Sought()),
+    "seen": lambda store, uid: store.inspector.version(),
+    "sought": lambda store, uid: store.inspector.list_events(EventFilter()),
 }
 
 
@@ -312,7 +312,7 @@ async def test_what_other_programs_may_do_is_no_harm(
                 await store.append([(Job(label="x" * 5000), 1.0)])
                 await beside.append([(Job(), 1.0)])
                 await beside.counts()
-                await beside.seen.version()
+                await beside.inspector.version()
             assert await ended == 0
             await store.append([(Job(label=f"{number}"), 1.0)])
         again = SqliteStore(path, QUEUE)

@@ -29,9 +29,9 @@ from lionpride.stores.listeners import Signal
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import connect
-from lionpride.stores.sqlite.lock import Turn
-from lionpride.stores.sqlite.look import Look
+from lionpride.stores.sqlite.queries import Tables
 from lionpride.stores.sqlite.rows import Rows
+from lionpride.stores.sqlite.write_lock import WriteLock
 
 S = EventStatus
 TURNS = range(25)
@@ -409,7 +409,7 @@ async def test_a_large_append_that_is_cancelled_while_it_waits_for_its_turn(
 ) -> None:
     store = store_of(patience=30.0)
     await put(store, 1.0)
-    turn = Turn(path, 0.0)
+    turn = WriteLock(path, 0.0)
     assert turn.take_now()
     jobs = [Job() for _ in range(1_200)]
     append = asyncio.ensure_future(store.append([(job, 1.0) for job in jobs]))
@@ -774,9 +774,9 @@ async def test_a_page_is_one_view_of_the_file(
     """S1: what another process commits while a page is read is on the next one, or not at all."""
     store = store_of()
     jobs = await put(store, 1.0, 2.0, 3.0)
-    page = Look.page
+    page = Tables.page
 
-    def page_and_then(self: Look, *asked: Any) -> list[int]:
+    def page_and_then(self: Tables, *asked: Any) -> list[int]:
         numbers = page(self, *asked)
         other = apsw.Connection(str(path))
         other.execute(
@@ -786,7 +786,7 @@ async def test_a_page_is_one_view_of_the_file(
         other.close()
         return numbers
 
-    monkeypatch.setattr(Look, "page", page_and_then)
+    monkeypatch.setattr(Tables, "page", page_and_then)
     found = await store.events(S.PENDING)
     assert [each.id for each in found] == [job.id for job in jobs]
     found = await store.events(S.PENDING)

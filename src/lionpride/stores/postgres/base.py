@@ -17,18 +17,18 @@ from ..sql.operations import settle
 from ..sql.options import check_options
 from ..sql.rows import QueuedAppend, QueuedCompletion, ReadyRow, SettlementRow, StoredEvent
 from ..url import redact, standard_url
-from . import reading
+from . import queries
 from .clock import ServerClock
-from .glance import Glance
 from .heartbeat import make_heartbeat
+from .inspector import PostgresInspector
 from .lanes import Asked
 from .link import Db
-from .names import Names
 from .news import Ear, Herald
 from .opened import Lanes, Opened
 from .options import check_names, check_ways
 from .pool import Door
 from .sights import Sights
+from .tables import TableNames
 from .transaction import PostgresTransaction
 
 __all__ = ("Base",)
@@ -81,7 +81,7 @@ class Base(Local):
         self._server_clock = ServerClock()
         self._sights = Sights(self._stands, self._find)
         super().__init__(self.place, queue, name, shown, clock or self._server_clock, self._sights)
-        self.names = Names(schema, prefix)
+        self.names = TableNames(schema, prefix)
         self._door = Door(url, self.names, pgbouncer=pgbouncer, patience=patience)
         self._patience = patience
         self._connections = connections
@@ -143,15 +143,15 @@ class Base(Local):
         return await self._open.read(step)
 
     @property
-    def seen(self) -> Glance:
+    def inspector(self) -> PostgresInspector:
         """Answers for those who look at the queue from outside: see ``Seen``."""
-        return Glance(self._read, self._clock)
+        return PostgresInspector(self._read, self._clock)
 
     async def _stands(self, numbers: Sequence[int]) -> dict[int, StoredEvent]:
-        return await self._read(lambda db: reading.stands(db, numbers))
+        return await self._read(lambda db: queries.current(db, numbers))
 
     async def _find(self, numbers: Sequence[int]) -> dict[int, StoredEvent]:
-        return await self._read(lambda db: reading.find(db, numbers))
+        return await self._read(lambda db: queries.find(db, numbers))
 
     def _hear(self, said: str) -> None:
         """Another process has something to say."""

@@ -16,7 +16,7 @@ from ..sql.limits import UsageChange
 from ..sql.local import heard, until_done
 from ..sql.local_events import ClaimedEvents
 from ..sql.rows import ReadyRow, SettlementRow
-from . import claiming, reading
+from . import claiming, queries
 from .cleaning import Cleaning
 from .lanes import Asked, take
 from .link import Db
@@ -235,7 +235,7 @@ class Claims(TakingIn):
         """Return the claim with what its events are built of, without classes not run here."""
         kept, untried = dict(answer.kept), answer.untried
         if unknown := [] if untried else [number for number in new if number not in kept]:
-            kept |= await self._read(lambda db: reading.kept(db, unknown))
+            kept |= await self._read(lambda db: queries.fixed_columns(db, unknown))
         if self._large_ids:
             ids = [one[2] for one in untried] + [one[0] for one in kept.values()]
             if not self._large_ids.isdisjoint(ids):

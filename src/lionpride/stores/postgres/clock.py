@@ -1,4 +1,4 @@
-"""The server's clock, as far as this process can tell."""
+"""Estimate of the server's clock."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ..clock import boot_time
 __all__ = ("ServerClock",)
 
 _FRESH: Final = 60.0
-"""Seconds for which a good measurement is kept though a worse one is newer."""
+"""Seconds for which an exact measurement is preferred to a newer, less exact one."""
 
 _DRIFT: Final = 0.1
-"""Seconds by which two clocks may drift apart in that time."""
+"""Maximum drift of two clocks during that time, in seconds."""
 
 
 class ServerClock:
-    """Unix time in seconds by the server's clock.
+    """Returns Unix time in seconds by the server's clock.
 
-    It is right to within half of the quickest answer of the last minute. Before the first answer
-    it is this machine's own time. If an answer cannot be explained by that error, the server's
-    clock has been set, and the answer is believed.
+    The error is at most half of the shortest round trip of the last minute. Before the first
+    measurement, this machine's own time is returned. If the difference of a measurement exceeds the
+    error, the server's clock has been set, and the measurement is used.
     """
 
     def __init__(self) -> None:
@@ -33,11 +33,11 @@ class ServerClock:
         return self._offset + boot_time()
 
     def note(self, now: float, asked: float, answered: float) -> None:
-        """Take a measurement into account.
+        """Add a measurement.
 
         Args:
             now: The server's time.
-            asked, answered: The times of ``boot_time()`` between which it was read.
+            asked, answered: The times of ``boot_time()`` before and after the query.
         """
         error = (answered - asked) / 2
         offset = now - (asked + answered) / 2

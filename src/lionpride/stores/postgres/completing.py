@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..sql.rows import CompletedRow
 from .link import Db
-from .reading import standing
+from .queries import statuses
 
 __all__ = ("complete",)
 
@@ -61,7 +61,7 @@ async def complete(db: Db, ended: Sequence[CompletedRow]) -> list[bool]:
         return [True] * len(ended)
     applied = set(gone)
     if db.again and (lost := [one for one in given if one[0] not in applied]):
-        stands = await standing(db, [one[0] for one in lost])
+        stands = await statuses(db, [one[0] for one in lost])
         applied |= {one[0] for one in lost if stands.get(one[0]) == ("completed", one[1])}
     return [one[0] in applied and first[one[:2]] is one for one in ended]
 

@@ -17,7 +17,7 @@ from ..sql.backend import FinishedRow, ReadyRow
 from ..sql.codec import split_rows
 from ..sql.rows import PENDING, EventRow, NewEventRow
 from .link import Db
-from .reading import standing
+from .queries import statuses
 from .transaction import PostgresTransaction
 
 __all__ = ("Append", "Enter", "enter", "exists")
@@ -301,7 +301,7 @@ class Append(Appending):
             return None
         await db.lock(f"unique {queue} {self.single}")
         newest = await db.row(_NEWEST, queue, self.single)
-        stands = None if newest is None else (await standing(db, [newest[0]])).get(newest[0])
+        stands = None if newest is None else (await statuses(db, [newest[0]])).get(newest[0])
         if newest is None or stands is None:
             return None
         number, since = newest

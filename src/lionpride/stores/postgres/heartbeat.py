@@ -14,8 +14,8 @@ from ..clock import boot_time
 from ..sql import heartbeat
 from ..sql.heartbeat import Descriptions, Heartbeat
 from .leasing import BEAT
-from .names import Names
 from .pool import Door
+from .tables import TableNames
 
 if TYPE_CHECKING:
     from .pool import Connection
@@ -27,7 +27,7 @@ __all__ = (
 
 
 def make_heartbeat(
-    door: Door, names: Names, lease: float, clock: Callable[[], float] | None, place: str
+    door: Door, names: TableNames, lease: float, clock: Callable[[], float] | None, place: str
 ) -> Heartbeat:
     """Return the heartbeat of a process; arguments as of ``PostgresLeaseRenewal``.
 
@@ -49,7 +49,7 @@ class PostgresLeaseRenewal:
     """
 
     def __init__(
-        self, door: Door, names: Names, lease: float, clock: Callable[[], float] | None
+        self, door: Door, names: TableNames, lease: float, clock: Callable[[], float] | None
     ) -> None:
         self._door = door
         self._text = names.fill(BEAT)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from ...errors import ConfigurationError, ExistsError
 from ..sql.rows import EventRow
-from .names import Names
+from .tables import TableNames
 
 __all__ = ("insert_within",)
 
@@ -55,7 +55,7 @@ class _Wrapped(Protocol):
 
 
 async def insert_within(
-    connection: Any, names: Names, queue: int, places: Sequence[EventRow]
+    connection: Any, names: TableNames, queue: int, places: Sequence[EventRow]
 ) -> None:
     """Take events in on a connection of the caller's, in whatever transaction it is in.
 

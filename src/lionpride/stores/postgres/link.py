@@ -9,9 +9,9 @@ from random import random, randrange
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .names import Names
+from .errors import REPEAT, is_connection_lost, is_read_only, is_tls_refused, store_error
 from .pool import Pool
-from .speaking import ANEW, explained, is_read_only, is_tls_refused, lost
+from .tables import TableNames
 
 if TYPE_CHECKING:
     from .pool import Connection
@@ -188,7 +188,7 @@ class Link:
     def __init__(
         self,
         pool: Pool,
-        names: Names,
+        names: TableNames,
         name: str,
         *,
         where: str,
@@ -254,17 +254,17 @@ class Link:
                     await db.make_queue()
                 return await step(db)
             except Exception as error:
-                if not isinstance(error, ANEW):
-                    if not lost(error):
+                if not isinstance(error, REPEAT):
+                    if not is_connection_lost(error):
                         if not _is_the_servers(error):
                             raise
-                        raise explained(error, self._where) from error
+                        raise store_error(error, self._where) from error
                     if connection is not None:
                         self._lose(connection, error)
                         connection, again = None, True
                         self._change_shard()
                 if monotonic() > latest:
-                    raise explained(error, self._where) from error
+                    raise store_error(error, self._where) from error
                 self._tell(error, monotonic() - began, latest - monotonic())
             except BaseException:  # in the midst of an answer
                 if connection is not None:
@@ -298,9 +298,9 @@ class Link:
 
     def _tell(self, error: Exception, tried: float, left: float) -> None:
         """Warn that the server cannot be had: once in a while, whichever step finds out."""
-        if lost(error) and tried >= SILENT and monotonic() - self.pool.told > QUIET:
+        if is_connection_lost(error) and tried >= SILENT and monotonic() - self.pool.told > QUIET:
             self.pool.told = monotonic()
-            logger.warning("%s; it is tried for %.0f s more", explained(error, self._where), left)
+            logger.warning("%s; it is tried for %.0f s more", store_error(error, self._where), left)
 
 
 def _is_the_servers(error: Exception) -> bool:

@@ -15,24 +15,24 @@ from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker
 from ..contract import Cancelled, Named
 from ..halting import FOR_EVER
+from ..inspector import WorkerRecord
+from ..maintenance import Finding, SchemaVersion
 from ..record import Record
-from ..roster import WorkerRecord
 from ..sql import operations
 from ..sql.heartbeat import Heartbeat
 from ..sql.leases import register_worker, unregister_worker
 from ..sql.local import heard
 from ..sql.operations import Expired, cancel_results, expire
-from ..upkeep import Finding, Schema
-from . import reading
+from . import queries
 from .base import Base
-from .examining import examine
+from .doctor import examine
+from .inspector import workers
 from .leasing import attended
 from .link import Db
+from .migrations import over_own_connection, schema_of, upgrade_schema
 from .news import CANCEL, ENDED, READY
-from .roster import workers
+from .queries import explain, limit_usage, live_workers
 from .transaction import Operation
-from .turn import live_workers, standing, usage
-from .upkeep import bring_up_to_date, outside, schema_of
 
 __all__ = ("Manage",)
 
@@ -117,7 +117,7 @@ class Manage(Base):
 
     async def halted(self) -> float:
         """See ``Halting``."""
-        return await self._read(reading.paused)
+        return await self._read(queries.paused)
 
     def _pruning(self, statuses: list[str], limit: int) -> Operation[list[int]]:
         return Operation(partial(operations.prune, statuses=statuses, limit=limit))
@@ -144,7 +144,7 @@ class Manage(Base):
         """
         events = [each if isinstance(each, Work) else as_id(each) for each in events]
         ids = [event for event in events if isinstance(event, UUID)]
-        found = await self._read(lambda db: reading.numbers_of(db, ids)) if ids else {}
+        found = await self._read(lambda db: queries.numbers_of(db, ids)) if ids else {}
         numbers = []
         for event in events:
             number = self._number(event) if isinstance(event, Work) else found.get(as_id(event), 0)
@@ -156,7 +156,7 @@ class Manage(Base):
     # -- asking ------------------------------------------------------------------------------
 
     async def counts(self) -> dict[EventStatus, int]:
-        counts = await self._read(reading.counts)
+        counts = await self._read(queries.counts)
         if not counts[EventStatus.PENDING] and not counts[EventStatus.PROCESSING]:
             await self._show_endings()
         return counts
@@ -167,7 +167,7 @@ class Manage(Base):
 
     async def _page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
         async def page(db: Db) -> list[Record]:
-            return await reading.records(db, await reading.page(db, status, after, limit))
+            return await queries.records(db, await queries.page(db, status, after, limit))
 
         return await self._read(page)
 
@@ -180,12 +180,12 @@ class Manage(Base):
         return [known.get(uid) for uid in wanted]
 
     async def _records(self, db: Db, ids: Sequence[UUID]) -> list[Record]:
-        numbers = (await reading.numbers_of(db, ids)).values()
-        return await reading.records(db, list((await reading.find(db, list(numbers))).values()))
+        numbers = (await queries.numbers_of(db, ids)).values()
+        return await queries.records(db, list((await queries.find(db, list(numbers))).values()))
 
     async def find(self, uid: UUID | str) -> Work | None:
         uid = as_id(uid)
-        found = await self._read(lambda db: reading.numbers_of(db, [uid]))
+        found = await self._read(lambda db: queries.numbers_of(db, [uid]))
         if number := found.get(UUID(bytes=uid.bytes)):
             if self._local_events.cache.find(number) is None:
                 await self._sights.see([number], whole=True)
@@ -197,10 +197,10 @@ class Manage(Base):
 
     async def queues(self) -> list[str]:
         """The names of all queues in the schema."""
-        return await self._read(reading.queues)
+        return await self._read(queries.queues)
 
     async def last_arrival(self) -> int:
-        return await self._read(reading.last)
+        return await self._read(queries.last)
 
     # -- workers -----------------------------------------------------------------------------
 
@@ -234,26 +234,26 @@ class Manage(Base):
 
     async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         with_own = partial(self._with_own, frozenset(self._leaving))
-        return await self._read(lambda db: standing(db, uid, limits, with_own))
+        return await self._read(lambda db: explain(db, uid, limits, with_own))
 
     async def usage(self, limits: Limits | None = None) -> list[Room]:
         with_own = partial(self._with_own, frozenset(self._leaving))
-        return await self._read(lambda db: usage(db, limits, with_own))
+        return await self._read(lambda db: limit_usage(db, limits, with_own))
 
     # -- upkeep ------------------------------------------------------------------------------
 
     async def workers(self) -> list[WorkerRecord]:
-        """See ``Roster``."""
+        """See ``Store.workers``."""
         leaving = frozenset(self._leaving)
         return self._records_with_own(leaving, await self._read(workers))
 
-    async def schema(self) -> Schema:
+    async def schema(self) -> SchemaVersion:
         """See ``Upkeep``."""
-        return await outside(self._door, self.names, self.place, schema_of)
+        return await over_own_connection(self._door, self.names, self.place, schema_of)
 
-    async def upgrade(self) -> Schema:
+    async def upgrade(self) -> SchemaVersion:
         """See ``Upkeep``."""
-        return await outside(self._door, self.names, self.place, bring_up_to_date)
+        return await over_own_connection(self._door, self.names, self.place, upgrade_schema)
 
     async def examine(self) -> list[Finding]:
         """See ``Upkeep``."""
@@ -265,7 +265,7 @@ class Manage(Base):
         self, kinds: Collection[str], numbers: Collection[int]
     ) -> dict[str, int] | None:
         named = list(kinds), list(numbers)
-        return await self._read(lambda db: reading.waiting_kinds(db, *named))
+        return await self._read(lambda db: queries.waiting_kinds(db, *named))
 
     async def _other_workers(self) -> list[Worker]:
         mine = self._workers.keys() | self._leaving

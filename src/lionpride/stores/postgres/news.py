@@ -10,9 +10,9 @@ from functools import partial
 from random import random
 from typing import Any, Final
 
+from .errors import is_connection_lost
 from .link import Db
 from .pool import Door
-from .speaking import lost
 
 __all__ = ("ALL", "CANCEL", "ENDED", "PUBLISHED", "READY", "Ear", "Herald")
 
@@ -181,7 +181,9 @@ class Ear:
                 self._hear(f"/{ALL}")
                 await gone.wait()
             except Exception as error:
-                if not lost(error):  # else the steps that cannot reach the server warn of it
+                if not is_connection_lost(
+                    error
+                ):  # else the steps that cannot reach the server warn of it
                     logger.warning(
                         "cannot listen to other processes, and polls for changes: %s", error
                     )

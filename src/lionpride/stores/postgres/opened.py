@@ -13,8 +13,8 @@ from ..sql.process import forks
 from ..sql.rows import QueuedAppend, QueuedCompletion
 from .lanes import Asked, Lane, take
 from .link import OWN_SHARDS, SHARDS, Db, Link
-from .names import Names
 from .pool import Door, Pool
+from .tables import TableNames
 
 __all__ = ("MANY", "Lanes", "Opened")
 
@@ -60,7 +60,7 @@ class Opened:
     def __init__(
         self,
         door: Door,
-        names: Names,
+        names: TableNames,
         queue: str,
         lanes: Lanes,
         *,

@@ -1,4 +1,4 @@
-"""What a store in a database can be set to, checked before anything is opened."""
+"""Options of a store in PostgreSQL; they are checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any, Final
 from ...errors import ConfigurationError
 from ...model.finite import is_finite
 from ..sql.options import is_whole
-from .names import LONGEST
+from .tables import LONGEST
 
 __all__ = ("check_names", "check_ways")
 
 SLOWEST: Final = 60.0
-"""Seconds between two looks at most."""
+"""Maximum number of seconds between two polls."""
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PREFIX: Final = 40
-"""Those of a prefix, so that the longest index has room behind it."""
+"""Maximum length of a prefix, so that the longest index name fits after it."""
 
 
 def check_names(schema: Any, prefix: Any) -> None:
-    """Refuse what is no name of a schema, or no beginning of a name.
+    """Check the schema and the prefix of the tables.
 
     Raises:
-        ConfigurationError: names the option and its value, and says what it may be.
+        ConfigurationError: names the option, its value, and the valid values.
     """
     _check_name("schema", schema, LONGEST)
     if prefix != "":
@@ -32,10 +32,10 @@ def check_names(schema: Any, prefix: Any) -> None:
 
 
 def check_ways(*, connections: Any, listen: Any, poll: Any, pgbouncer: Any) -> None:
-    """Refuse ways to the server that make no sense.
+    """Check the options of the connections.
 
     Raises:
-        ConfigurationError: names the option and its value, and says what it may be.
+        ConfigurationError: names the option, its value, and the valid values.
     """
     if not is_whole(connections) or connections < 1:
         raise ConfigurationError(f"connections={connections!r}: give a whole number, 1 or more")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from .migrating import make_sure
-from .names import Names
+from .migrations import check_tables
 from .settings import prepare, startup, transaction_with_settings
+from .tables import TableNames
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
@@ -42,7 +42,7 @@ class Door:
         is_direct: Whether a connection has the same session all the time.
     """
 
-    def __init__(self, url: str, names: Names, *, pgbouncer: bool, patience: float) -> None:
+    def __init__(self, url: str, names: TableNames, *, pgbouncer: bool, patience: float) -> None:
         self._url = url
         self._names = names
         self._patience = max(patience, 0.1)
@@ -108,7 +108,7 @@ class Door:
         """A connection to a server that has the tables; they are made if there are none."""
         connection = await self.open()
         try:
-            await make_sure(connection, self._names)
+            await check_tables(connection, self._names)
         except BaseException:
             connection.terminate()
             raise

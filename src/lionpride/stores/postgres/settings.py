@@ -1,4 +1,4 @@
-"""Settings of the library's sessions and transactions, whatever the role or the database says."""
+"""Settings of our sessions and transactions, which override those of roles and databases."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _RULES: Final[Mapping[str, str]] = {
 }
 _CHOICES: Final[Mapping[str, str]] = {  # unless the URL says otherwise
     "search_path": '"$user", public',  # PostgreSQL searches pg_catalog before these
-    "statement_timeout": "0",  # a step is tried for as long as `patience` says
+    "statement_timeout": "0",  # a step is repeated for `patience` seconds
     "lock_timeout": "0",
-    "idle_in_transaction_session_timeout": "60000",  # else a stopped process keeps its locks
+    "idle_in_transaction_session_timeout": "60000",  # a stopped process loses its locks
 }
 _SESSION: Final[Mapping[str, str]] = {
     "application_name": "lionpride",
@@ -42,7 +42,7 @@ _SESSION: Final[Mapping[str, str]] = {
     "default_transaction_deferrable": "off",
 }
 _NEWER: Final[Mapping[str, int]] = {"idle_session_timeout": 14, "transaction_timeout": 17}
-"""Time limits to switch off, and the version of the server that has them first."""
+"""Time limits to switch off, and the server version that introduced them."""
 
 _IS_READ_ONLY: Final = """
 SELECT source IN ('database', 'user', 'database user') FROM pg_catalog.pg_settings
@@ -51,7 +51,7 @@ WHERE name = 'default_transaction_read_only' AND setting = 'on'
 
 
 def startup(url: str) -> dict[str, str]:
-    """Return the settings with which a session begins."""
+    """Return the startup parameters of a session."""
     given = _given(url)
     choices = {name: value for name, value in _CHOICES.items() if name not in given}
     return {**choices, **_PLANS, **_RULES, **_SESSION}
@@ -62,10 +62,10 @@ def _given(url: str) -> Collection[str]:
 
 
 async def prepare(connection: Connection, url: str) -> None:
-    """Set what cannot be a startup parameter, since it depends on the server.
+    """Apply the settings that depend on the server and cannot be startup parameters.
 
     ``default_transaction_read_only`` of a role or a database is overridden. If the configuration of
-    the server sets it, the server is fenced off, and nothing is written.
+    the server sets it, the server is meant to be read-only, and the setting stays.
     """
     version, given = connection.get_server_version().major, _given(url)
     texts = [

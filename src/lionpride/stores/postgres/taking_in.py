@@ -26,7 +26,7 @@ from ..sql.local import by_and_by
 from ..sql.rows import EventRow
 from ..sql.rows import QueuedAppend as Entering
 from ..terms import Terms
-from . import reading
+from . import queries
 from .entering import Append, Enter, enter
 from .joining import insert_within
 from .news import READY
@@ -177,7 +177,7 @@ class TakingIn(Watching):
 
             ids = [place.id for place in places]
             await self._append(ids, Append(places, frozenset(foreign)), loaded)
-            self._alarm.set(await self._read(reading.next_expiry))
+            self._alarm.set(await self._read(queries.next_expiry))
         return len(events)
 
     async def restore(self, records: Sequence[Record]) -> int:
@@ -190,7 +190,7 @@ class TakingIn(Watching):
                 self._herald.tell(READY)
 
             await self._append([place.id for place in places], Append(places), restored)
-            self._alarm.set(await self._read(reading.next_expiry))
+            self._alarm.set(await self._read(queries.next_expiry))
         return len(records)
 
     def append_soon(

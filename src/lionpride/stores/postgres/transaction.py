@@ -15,7 +15,7 @@ from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction
 from ..sql.limits import LimitedClaim, claim_within_limits
 from ..sql.operations import Expired
 from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, SettlementRow
-from . import reading
+from . import queries
 from .claiming import AFTER, Claim, Claimed
 from .link import Db
 
@@ -165,11 +165,11 @@ class PostgresTransaction:
             await self._db.run(_COUNT, self.queue, self._db.shard, *by)
 
     async def counts(self) -> dict[str, int]:
-        found = await reading.counts(self._db)
+        found = await queries.counts(self._db)
         return {status.value: n + self._changes[status.value] for status, n in found.items()}
 
     async def locate(self, numbers: Sequence[int]) -> dict[int, Location]:
-        found = await reading.standing(self._db, numbers)
+        found = await queries.statuses(self._db, numbers)
         return {number: Location(*each) for number, each in found.items()}
 
     async def delete_ready(self, numbers: Sequence[int]) -> list[ReadyRow]:

@@ -14,7 +14,7 @@ from ...model.work import Work
 from ..clock import boot_time
 from ..listeners import Listener, Signal, Unsubscribe
 from ..sql.rows import ProgressRow
-from . import reading
+from . import queries
 from .link import Db
 from .manage import Manage
 from .news import ALL, CANCEL, ENDED, PUBLISHED, READY
@@ -79,7 +79,7 @@ class Watching(Manage):
         return self._ask(step, lambda _: self._herald.tell(PUBLISHED))
 
     async def _chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
-        return await self._read(lambda db: reading.published_chunks(db, number, attempt, first))
+        return await self._read(lambda db: queries.published_chunks(db, number, attempt, first))
 
     # -- when to look ------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class Watching(Manage):
         """Look; the seconds that it took, but for what was found, which is worth its time."""
         claims, took = self._local_events.claims, 0.0
         if CANCEL in news and claims:
-            self._ask_holders([n for n in await self._read(reading.unwanted) if n in claims])
+            self._ask_holders([n for n in await self._read(queries.unwanted) if n in claims])
         if ENDED in news or PUBLISHED in news:
             awaited = [number for number in self._listeners.finished if number not in claims]
             if awaited:
@@ -194,7 +194,7 @@ class Watching(Manage):
             self._listeners.notify_capacity()
             self._note()
         if READY in news:
-            self._alarm.set(await self._read(reading.next_expiry))
+            self._alarm.set(await self._read(queries.next_expiry))
             self._listeners.notify_capacity()
         return took
 
@@ -204,7 +204,7 @@ class Watching(Manage):
     async def _see_endings(self, awaited: list[int], published: bool) -> float:
         """Show what has become of those whose endings somebody waits for; how long a look took."""
         began = monotonic()
-        stands = await self._read(lambda db: reading.standing(db, awaited))
+        stands = await self._read(lambda db: queries.statuses(db, awaited))
         took = monotonic() - began
         find, changed, running = self._local_events.cache.find, [], []
         for number in awaited:

@@ -22,7 +22,7 @@ from ...rules.limits import Account, Limit
 from ...rules.metering import Limits, Share, excess
 from ..clock import boot_time
 from ..contract import Claim
-from ..seen import Usage
+from ..inspector import LimitUsage
 from .backend import STATES, Candidate, QueueState, ReadyRow, Reserved, Transaction
 
 __all__ = (
@@ -154,10 +154,10 @@ def account_name(limit: Limit, key: str | None) -> str:
     return f"{limit.pool}\x1f{key}" if limit.per_key else limit.pool
 
 
-def usage_of(name: str, used: float, per: float | None, paused: float) -> Usage:
+def usage_of(name: str, used: float, per: float | None, paused: float) -> LimitUsage:
     """Return the usage of an account, from its name in the store."""
     pool, has_key, key = name.partition("\x1f")
-    return Usage(pool, used, None, per, paused, key if has_key else None)
+    return LimitUsage(pool, used, None, per, paused, key if has_key else None)
 
 
 class _Stored:

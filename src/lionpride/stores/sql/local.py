@@ -29,9 +29,9 @@ from ..absent import not_here
 from ..alarm import Alarm
 from ..contract import Claim, Named, Settlement, Stuck
 from ..event_cache import EventCache
+from ..inspector import WorkerRecord
 from ..listeners import Listeners
 from ..record import Record
-from ..roster import WorkerRecord
 from ..states import States
 from .codec import check_outcome_size, check_response_size, description_json
 from .heartbeat import Heartbeat
@@ -366,7 +366,7 @@ class Local(ABC):
     def _records_with_own(
         self, gone: AbstractSet[str], found: Iterable[WorkerRecord]
     ) -> list[WorkerRecord]:
-        """Do the same for the records of ``Roster``."""
+        """Do the same for worker records."""
         known = {worker.name: worker for worker in found if worker.name not in gone}
         for name, say in self._about.items():
             record = known.get(name) or self._record_of_own(name)

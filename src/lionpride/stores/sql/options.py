@@ -1,4 +1,4 @@
-"""What stores over a database can be set to alike, checked before anything is opened."""
+"""Options that both stores over a database have; they are checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ("check_options", "is_whole")
 
 
 def check_options(*, lease: Any, patience: Any, shown: Any, retain: Any) -> None:
-    """Refuse an option that makes no sense.
+    """Check the values of the options.
 
     Raises:
-        ConfigurationError: names the option and its value, and says what it may be.
+        ConfigurationError: names the option, its value, and the valid values.
     """
     _check_lease(lease)
     _check_patience(patience)
@@ -46,7 +46,7 @@ def _check_retain(retain: Any) -> None:
     if isinstance(retain, timedelta):
         if retain < timedelta(0):
             raise ConfigurationError(
-                f"retain={retain!r}: give a timedelta of 0 or more, or None to keep all for ever"
+                f"retain={retain!r}: give a timedelta of 0 or more, or None to keep all"
             )
     elif not is_whole(retain) or retain < 0:
         raise ConfigurationError(
@@ -56,5 +56,5 @@ def _check_retain(retain: Any) -> None:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is a whole number."""
+    """Return True for a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)

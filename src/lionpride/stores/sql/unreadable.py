@@ -63,10 +63,10 @@ class _Event:
 
 @dataclass(slots=True)
 class _Class:
-    """What is known of a class.
+    """Unreadable events of one class.
 
     Attributes:
-        definition: The class that refused its events; if it is defined anew, they are tried again.
+        definition: The class that refused its events. If it is redefined, they are claimed again.
         new: Unreadable events since the class was last skipped.
         until: The class is skipped before this time.
         last: The last unreadable event.
@@ -113,7 +113,7 @@ class UnreadableEvents:
         return True
 
     def refresh(self, now: float) -> None:
-        """Forget what is to be claimed again: after its time, or if its class was defined anew."""
+        """Forget events to claim again: after their time, or if their class was redefined."""
         if not self:
             return
         for kind, known in tuple(self._classes.items()):

@@ -19,10 +19,10 @@ from ..sql.local import Local, until_done
 from ..sql.rows import ReadyRow, SettlementRow, StoredEvent
 from . import steps
 from .file import PATIENCE, make_file, speaking
-from .glance import Glance
+from .inspector import SqliteInspector
 from .opened import Opened
 from .options import MODE, check_options
-from .reader import Reader
+from .queries import Queries
 from .transaction import Clocks, Operation
 
 __all__ = ("LEASE", "Base")
@@ -70,7 +70,7 @@ class Base(Local):
         self._wall = clock or time
         self._retain = retain
         self._file: Opened | None = None
-        self._glance: Glance | None = None
+        self._glance: SqliteInspector | None = None
         self._last_ending = 0.0
         self._blocked = 0  # since a claim found nothing that limits allow: commits, and one more
 
@@ -114,7 +114,7 @@ class Base(Local):
         """Return a step that runs an operation; ``how`` is as for ``Operation``."""
         return Operation(work, self._clocks(), **how)
 
-    def _read(self, ask: Callable[[Reader], T]) -> T:
+    def _read(self, ask: Callable[[Queries], T]) -> T:
         """Ask the file without changing it.
 
         Raises:
@@ -152,11 +152,11 @@ class Base(Local):
         return self._last_ending
 
     @property
-    def seen(self) -> Glance:
+    def inspector(self) -> SqliteInspector:
         """Answers for those who look at the queue from outside: see ``Seen``."""
         if self._glance is None:
             self._open.commits.check_process()
-            self._glance = Glance(self.path, self.queue, self._open.guard.check)
+            self._glance = SqliteInspector(self.path, self.queue, self._open.guard.check)
         return self._glance
 
     async def close(self) -> None:

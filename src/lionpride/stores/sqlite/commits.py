@@ -31,10 +31,10 @@ from .entering import Append, Enter
 from .file import log_of, speaking, unknown_outcome
 from .file_guard import FileGuard
 from .large import Queue
-from .lock import Turn, is_free
 from .open_files import inherited_error
 from .rows import CommitError
 from .steps import Step
+from .write_lock import WriteLock, is_free
 
 __all__ = ("Commits",)
 
@@ -73,7 +73,7 @@ class Commits:
         path: Path,
         connection: apsw.Connection,
         rows: Bulk,
-        turn: Turn,
+        turn: WriteLock,
         guard: FileGuard,
         *,
         patience: float,

@@ -1,4 +1,4 @@
-"""The file: opened or made, checked before anything is written, and brought up to date."""
+"""Opens or creates a database file, after checks; upgrades its schema."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ _MAGIC: Final = b"SQLite format 3\x00"
 _HEAD: Final = 100
 """Bytes of SQLite's header (https://sqlite.org/fileformat2.html#the_database_header)."""
 _NAMED: Final = 10
-"""Events that an error names, at most."""
+"""Maximum number of events that an error message names."""
 _BEFORE_RELEASE: Final = 0x4C696F6E
 """The ``application_id`` of files from before the first release, whose tables had no prefix."""
 _CHECKPOINT: Final = 1000
-"""Pages (of 4 KiB) that the write-ahead log gathers before they are copied into the file."""
+"""Pages of 4 KiB in the write-ahead log before they are copied into the file."""
 
 Synchronous = str
 """``"FULL"``: a commit survives a power cut. ``"NORMAL"``: a killed process, not a power cut."""
@@ -56,7 +56,7 @@ Synchronous = str
 
 @contextmanager
 def speaking(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors as a ``StoreError`` that says what to do."""
+    """Raise SQLite's errors as a ``StoreError`` with a remedy."""
     try:
         yield
     except apsw.NotADBError as error:
@@ -111,8 +111,8 @@ def unknown_outcome(path: Path, error: apsw.Error, ids: Sequence[bytes]) -> Stor
 
     Args:
         path: The file.
-        error: What SQLite raised.
-        ids: The events that the caller appended, if it did.
+        error: SQLite's error.
+        ids: The ids of the events that the caller appended, if any.
     """
     names = ", ".join(str(UUID(bytes=uid)) for uid in ids[:_NAMED])
     if len(ids) > _NAMED:
@@ -128,7 +128,7 @@ def unknown_outcome(path: Path, error: apsw.Error, ids: Sequence[bytes]) -> Stor
 
 
 def connect(path: Path, *, synchronous: Synchronous = "FULL") -> apsw.Connection:
-    """One more connection to a file that ``open_file`` has opened."""
+    """Open another connection to a file that ``open_file`` has opened."""
     with speaking(path):
         connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE)
         _prepare(connection, synchronous)
@@ -136,9 +136,9 @@ def connect(path: Path, *, synchronous: Synchronous = "FULL") -> apsw.Connection
 
 
 def damage_of(path: Path) -> str | None:
-    """Return what SQLite's quick check finds in a file; None if the file is sound.
+    """Return the result of SQLite's quick check of a file; None if the file is sound.
 
-    Over a large file this takes seconds. The connection is a new one, which has no page in memory.
+    For a large file this takes seconds. The connection is new, so that no page is in its cache.
 
     Raises:
         StoreError: if the file cannot be read.
@@ -156,21 +156,21 @@ def damage_of(path: Path) -> str | None:
 
 
 def log_of(connection: apsw.Connection) -> Log:
-    """The log of a connection that writes."""
+    """Return the log of a writing connection."""
     return Log(connection, _CHECKPOINT)
 
 
 def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.Connection:
-    """Open a file, or make it, with the schema of this version.
+    """Open or create a file with the schema of this version.
 
     Args:
         path: The file; its directory exists.
         synchronous: "FULL" or "NORMAL".
-        patience: Seconds to wait for another process that writes.
+        patience: Seconds to wait while another process writes.
 
     Raises:
-        StoreError: if it is no database or another program's, of a newer version, locked, or
-            cannot be written; it is left as it was.
+        StoreError: if the file is not a database, belongs to another program, has a newer version,
+            is locked, or cannot be written; it is not changed.
         OperationError: if the file was open when this process was forked.
     """
     check_head(path)
@@ -178,7 +178,7 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
         connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             connection.set_busy_timeout(round(patience * 1000))
-            # The log of another program's file is not copied into it, and not deleted.
+            # If the file belongs to another program, its log must be neither copied nor deleted.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log(path))
             if connection.readonly("main"):
                 raise apsw.ReadOnlyError("attempt to write a readonly database")
@@ -192,26 +192,26 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
 
 
 def make_file(path: Path, mode: int) -> None:
-    """Make an empty file for a database, if there is none; SQLite gives its log the same mode.
+    """Create an empty file for a database, if there is none; SQLite gives its log the same mode.
 
-    If it cannot be made, ``open_file`` says why.
+    An error is ignored here, since ``open_file`` raises it.
 
     Args:
         path: The file.
-        mode: Its permissions, as ``0o600``.
+        mode: Its permissions, such as ``0o600``.
     """
     if path.exists():
         return
     with OPEN_FILES.lock, suppress(OSError):
         new = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
-            os.chmod(path, mode)  # noqa: PTH101  # whatever the umask is
+            os.chmod(path, mode)  # noqa: PTH101  # the umask does not apply
         finally:
             os.close(new)
 
 
 def check_head(path: Path) -> None:
-    """Refuse another program's file before SQLite opens it, if its header names the program."""
+    """Raise an error before SQLite opens the file, if its header is not that of our files."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -240,14 +240,14 @@ def has_log(path: Path) -> bool:
 
 
 def _read_head(path: Path) -> bytes:
-    """Read the first bytes of a file through SQLite's own layer for files.
+    """Read the first bytes of a file through SQLite's own file layer.
 
-    No other code may open and close a database: when a process closes any descriptor of a file,
-    POSIX drops all locks that the process has on that file. Then another program takes itself for
-    the only user of the database, and deletes its log. SQLite knows of its own locks, and keeps
-    the descriptor open for as long as there are some.
+    No other code may open and close a database. When a process closes any descriptor of a file,
+    POSIX releases all locks of the process on that file. Another program could then believe that
+    it is the only user of the database, and delete its log. SQLite keeps the descriptor open while
+    it has locks.
     """
-    flags = apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY  # other kinds are closed at once
+    flags = apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY  # only this kind stays open
     OPEN_FILES.check(path)
     try:
         with OPEN_FILES.lock:
@@ -265,7 +265,7 @@ def _read_head(path: Path) -> bytes:
 
 
 def _size(path: Path) -> int:
-    """The size of a file that others may delete at any time."""
+    """Return the size of a file; 0 if it does not exist."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -273,9 +273,9 @@ def _size(path: Path) -> int:
 
 
 def _check_application(path: Path, application: int) -> None:
-    """Refuse a file whose ``application_id`` names another program, or an unreleased version.
+    """Raise an error if the ``application_id`` is that of another program or a pre-release.
 
-    Our own files have none: the tables of several programs can share a file.
+    Our files have the id 0, so that the tables of several programs can share a file.
     """
     if application == _BEFORE_RELEASE:
         raise StoreError(
@@ -294,16 +294,16 @@ def _check_application(path: Path, application: int) -> None:
 def _prepare(connection: apsw.Connection, synchronous: Synchronous) -> None:
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
-    # What a statement has to undo goes beyond 64 KiB into a temporary file otherwise, which takes
-    # a free file descriptor and space in another folder.
+    # Otherwise a statement journal of more than 64 KiB goes to a temporary file, which needs a
+    # free file descriptor and space in another folder.
     connection.execute("PRAGMA temp_store = MEMORY")
-    # Else SQLite compiles a statement anew whenever a value is bound that a partial index might
-    # depend on: three times as long for each of the small ones.
+    # Otherwise SQLite recompiles a statement whenever a bound value may select a partial index,
+    # and small statements take three times as long.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
 
 
 def _bring_up_to_date(connection: apsw.Connection, path: Path, patience: float) -> None:
-    """Run the scripts between the version of the file and ``VERSION``, all or none of them."""
+    """Run the scripts from the version of the file to ``VERSION``, in one transaction."""
     if check_version(connection, path) == VERSION:
         return
     _log_ahead(connection, patience)
@@ -319,13 +319,13 @@ def _bring_up_to_date(connection: apsw.Connection, path: Path, patience: float) 
 
 
 def _log_ahead(connection: apsw.Connection, patience: float) -> None:
-    """Have the file kept with a write-ahead log; SQLite waits in only some steps of this."""
+    """Switch the file to a write-ahead log; SQLite itself does not always wait for a lock here."""
     end = monotonic() + patience
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
-        except apsw.BusyError:  # another process makes the same file
+        except apsw.BusyError:  # another process creates the same file
             if monotonic() >= end:
                 raise
             sleep(0.002)
@@ -337,7 +337,7 @@ def check_version(connection: apsw.Connection, path: Path) -> int:
     Raises:
         StoreError: if the version is newer than ``VERSION``, or the file is another program's.
     """
-    with connection:  # one snapshot: another process may be making the tables
+    with connection:  # one snapshot: another process may be creating the tables
         _check_application(path, connection.pragma("application_id"))
         table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'lionpride_version'"
         version = 0

@@ -1,7 +1,7 @@
-"""Notices that a database file was removed, replaced or truncated while it is open.
+"""Detects that a database file was removed, replaced or truncated while it is open.
 
-SQLite goes on with the files that it has open, whatever their names lead to by now: it would
-acknowledge appends into a file that no other process can open.
+SQLite continues with the open files, even if their names lead to other files now. It would
+acknowledge appends to a file that no other process can open.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .file import damage_of
 __all__ = ("FileGuard",)
 
 INTERVAL: Final = 1.0
-"""Seconds between two checks, at least."""
+"""Minimum number of seconds between two checks."""
 
 _TAILS: Final = ("", "-wal", "-shm")
-"""After the path: the database, its log, and the index of the log."""
+"""Endings of the names of the database, its log, and the index of the log."""
 
 _TRIES: Final = 3
-"""Measurements that all have to fail: another process may write while one is made."""
+"""Measurements that all have to fail, since another process may write during one."""
 
 _LOG_HEAD: Final = 32
 _FRAME_HEAD: Final = 24
@@ -39,16 +39,16 @@ _REMEDY: Final = (
 
 
 class FileGuard:
-    """Compares the files that are open with those that have their names now.
+    """Compares the open files with the files that have their names now.
 
-    Files are looked at by ``os.stat`` alone: to open and close one would drop SQLite's locks.
+    It uses ``os.stat`` only: opening and closing a file would release SQLite's locks.
 
     Args:
         path: The database.
-        connection: One that has read it, so that its log is open as well.
+        connection: A connection that has read the database, so that the log is open as well.
 
     Raises:
-        StoreError: if the files cannot be looked at.
+        StoreError: if ``os.stat`` fails.
     """
 
     def __init__(self, path: Path, connection: apsw.Connection) -> None:
@@ -59,20 +59,20 @@ class FileGuard:
         names = [f"{path}{tail}" for tail in _TAILS]
         try:
             self._files = {name: _identity(name) for name in names}
-            self._length = path.stat().st_size  # of the database, when it was measured last
+            self._length = path.stat().st_size  # of the database, at the last measurement
         except OSError as error:
-            raise StoreError(f"{path} cannot be looked at: {error}", cause=error) from error
+            raise StoreError(f"the size of {path} cannot be read: {error}", cause=error) from error
         self._next_look = self._next_measure = monotonic() + INTERVAL
         self._loss: str | None = None
         self._cut: str | None = None
 
     def check(self) -> None:
-        """Raise an error if a file is not the one that was opened.
+        """Raise an error if a file was removed, replaced or truncated; any thread may call.
 
-        A second check within the interval repeats the answer of the first. Any thread may call.
+        A second check within the interval repeats the result of the first.
 
         Raises:
-            StoreError: says which file it is.
+            StoreError: names the file.
         """
         now = monotonic()
         if now >= self._next_look:
@@ -82,17 +82,17 @@ class FileGuard:
             raise StoreError(error, retryable=False)
 
     def check_lengths(self, frames: int, *, now: bool = False) -> None:
-        """Raise an error if a file is not the one that was opened, or was truncated.
+        """Raise an error if a file was removed, replaced or truncated; compare lengths as well.
 
-        The connection must be outside of a transaction, and no other thread may use it. The log is
-        looked at each time, since the next commit makes a truncated log longer again.
+        The connection must be outside of a transaction, and no other thread may use it. The length
+        of the log is compared each time, since the next commit extends a truncated log again.
 
         Args:
-            frames: How long the log was after the last commit; another process may have emptied it.
-            now: Whether all lengths are compared now, even if that was done a moment ago.
+            frames: The length of the log after the last commit; another process may have reset it.
+            now: True to compare all lengths even if the interval has not passed.
 
         Raises:
-            StoreError: says which file it is.
+            StoreError: names the file.
         """
         at = monotonic()
         if self._is_short(frames):
@@ -103,18 +103,18 @@ class FileGuard:
         self.check()
 
     def _is_short(self, frames: int) -> bool:
-        """Return True if the log is missing or may be too short, so that all has to be checked."""
+        """Return True if the log is missing or may be too short: then everything is compared."""
         try:
             return os.stat(self._log).st_size < self._needed(frames)  # noqa: PTH116  as below
         except OSError:
             return True
 
     def _needed(self, frames: int) -> int:
-        """Bytes of a log of so many frames."""
+        """Return the size in bytes of a log with a number of frames."""
         return _LOG_HEAD + frames * (_FRAME_HEAD + self._page) if frames > 0 else 0
 
     def _find_loss(self) -> str | None:
-        """Return what is wrong with the names, if anything is."""
+        """Return the error message if a file was removed or replaced; else None."""
         for name, opened in self._files.items():
             if opened is None:
                 continue
@@ -129,12 +129,12 @@ class FileGuard:
         return None
 
     def _find_cut(self) -> str | None:
-        """Return what is wrong with the lengths, if each of several measurements finds it."""
+        """Return the error message if each of several measurements finds a truncated file."""
         found = None
         for _ in range(_TRIES):
             try:
                 found = self._find_cut_now()
-            except (OSError, apsw.BusyError, apsw.LockedError):  # names are looked at elsewhere
+            except (OSError, apsw.BusyError, apsw.LockedError):  # _find_loss reports lost files
                 return None
             if found is None:
                 return None
@@ -147,7 +147,7 @@ class FileGuard:
         frames = max(before, self._frames())
         if log < (needed := self._needed(before)):
             return _cut(self._log, log, needed)
-        # A page that is not in the database is in its log; SQLite never writes the one at 1 GB.
+        # Each page is in the database or in its log, except the lock page at 1 GB.
         least = max(1, pages - frames - 1) * self._page
         if length < least or (length < self._length and self._is_damaged(pages, length)):
             return _cut(str(self._path), length, max(least, self._length))
@@ -155,11 +155,11 @@ class FileGuard:
         return None
 
     def _is_damaged(self, pages: int, length: int) -> bool:
-        """Return True if pages are missing from a file that became shorter, as VACUUM makes it."""
+        """Return True if pages are missing from a shorter file, which VACUUM also produces."""
         return length < pages * self._page and damage_of(self._path) is not None
 
     def _frames(self) -> int:
-        """The number of frames in the log that count, as SQLite's index has it."""
+        """Return the number of valid frames in the log, by SQLite's index."""
         mode = apsw.SQLITE_CHECKPOINT_NOOP
         frames, _ = self._connection.wal_checkpoint(mode=mode)
         return frames
@@ -174,10 +174,10 @@ def _cut(name: str, length: int, needed: int) -> str:
 
 
 def _identity(name: str) -> tuple[int, int] | None:
-    """The device and the inode of a file; None if there is none of this name.
+    """Return the device and the inode of a file; None if there is no such file.
 
     Raises:
-        OSError: if it cannot be told.
+        OSError: if they cannot be read.
     """
     try:
         found = os.stat(name)  # noqa: PTH116  a third of the time of Path.stat

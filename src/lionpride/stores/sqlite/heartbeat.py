@@ -14,8 +14,8 @@ from ..clock import boot_time
 from ..sql.heartbeat import Descriptions, Heartbeat, WorkerNames
 from ..sql.process import this_process
 from .file import PATIENCE, connect
-from .lock import Turn, is_free
 from .rows import Rows
+from .write_lock import WriteLock, is_free
 
 __all__ = ("SqliteLeaseRenewal", "make_heartbeat")
 
@@ -33,7 +33,7 @@ class _Open(NamedTuple):
 
     connection: apsw.Connection
     rows: Rows
-    turn: Turn
+    turn: WriteLock
 
 
 class SqliteLeaseRenewal:
@@ -89,7 +89,7 @@ class SqliteLeaseRenewal:
 
     def _opened(self) -> _Open:
         if self._open is None:
-            turn = Turn(self._path, self._lease / 3)
+            turn = WriteLock(self._path, self._lease / 3)
             try:
                 connection = connect(self._path, synchronous=self._synchronous)
             except BaseException:

@@ -17,23 +17,23 @@ from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker
 from ..contract import Cancelled, Named
 from ..halting import FOR_EVER
+from ..inspector import WorkerRecord
 from ..listeners import Listener, Signal, Unsubscribe
+from ..maintenance import Finding, SchemaVersion
 from ..record import Record
-from ..roster import WorkerRecord
 from ..sql import operations
 from ..sql.heartbeat import Heartbeat
 from ..sql.leases import register_worker, unregister_worker
 from ..sql.local import heard
 from ..sql.operations import Expired, cancel_results
 from ..sql.rows import ProgressRow
-from ..upkeep import Finding, Schema
 from .base import Base
-from .examining import find_damage
+from .doctor import find_damage
 from .file import make_file
+from .migrations import schema_of, upgrade
 from .progress import WriteProgress
-from .reader import Reader
+from .queries import Queries
 from .transaction import Expire, Operation
-from .upgrading import schema_of, upgrade
 from .watch import Watch
 
 __all__ = ("Manage",)
@@ -151,7 +151,7 @@ class Manage(Base):
     async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
         wanted = [as_id(each) for each in ids]
 
-        def ask(reader: Reader) -> list[Record | None]:
+        def ask(reader: Queries) -> list[Record | None]:
             return [one and self._as_known(reader.record(one)) for one in reader.find(wanted)]
 
         return self._read(ask)
@@ -197,7 +197,7 @@ class Manage(Base):
         )
 
     async def workers(self) -> list[WorkerRecord]:
-        """See ``Roster``."""
+        """See ``Store.workers``."""
         found = self._read(lambda reader: reader.workers(self._wall(), self._lease))
         return self._records_with_own(self._leaving, found)
 
@@ -215,11 +215,11 @@ class Manage(Base):
 
     # -- upkeep ------------------------------------------------------------------------------
 
-    async def schema(self) -> Schema:
+    async def schema(self) -> SchemaVersion:
         """See ``Upkeep``."""
         return schema_of(self.path)
 
-    async def upgrade(self) -> Schema:
+    async def upgrade(self) -> SchemaVersion:
         """See ``Upkeep``."""
         make_file(self.path, self._mode)
         return upgrade(self.path, synchronous=self._synchronous, patience=self._patience)

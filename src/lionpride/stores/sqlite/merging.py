@@ -8,7 +8,7 @@ from typing import Final
 from ..sql.operations import Expired
 from ..sql.rows import NEW_STATE, ReadyRow
 from .bulk import Bulk
-from .look import Glance
+from .queries import QueueState
 from .steps import Claim, Claimed
 
 __all__ = ("New", "claim_first")
@@ -17,7 +17,9 @@ New = list[tuple[float, int]]
 """Priority and number of events that are taken in and stand nowhere yet, in this order."""
 
 
-def claim_first(rows: Bulk, claim: Claim, new: New, glance: Glance) -> tuple[Claimed | None, New]:
+def claim_first(
+    rows: Bulk, claim: Claim, new: New, glance: QueueState
+) -> tuple[Claimed | None, New]:
     """Lease the first of what waits and what is new; what is left of the new.
 
     Nothing is answered if this process has no class for one of them, or if too many were not

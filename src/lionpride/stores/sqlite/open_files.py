@@ -62,10 +62,10 @@ class OpenFiles:
         return connection
 
     def check(self, path: Path) -> None:
-        """Refuse a file that was open when this process was forked.
+        """Raise an error if a file was open when this process was forked.
 
         Raises:
-            OperationError: says what to do.
+            OperationError: if it was.
         """
         if self._inherited and _identity(path) in self._inherited:
             raise inherited_error(path)
@@ -82,7 +82,7 @@ class OpenFiles:
         for connection, identity in list(self._connections.items()):
             if _is_open(connection):
                 self._inherited.add(identity)
-                self._abandoned.append(connection)  # closing it would reach into the parent's work
+                self._abandoned.append(connection)  # closing it would disturb the parent
         self._connections.clear()
         for lock_file in list(self._lock_files):
             lock_file.close()
@@ -117,7 +117,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 OPEN_FILES: Final = OpenFiles()
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
+if hasattr(os, "register_at_fork"):  # Windows has neither this function nor fork
     os.register_at_fork(
         before=OPEN_FILES.lock.acquire,
         after_in_parent=OPEN_FILES.lock.release,

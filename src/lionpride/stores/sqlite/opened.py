@@ -1,4 +1,4 @@
-"""A file that is open: its two connections, the group commit, the heartbeat."""
+"""An open file: its two connections, the group commit, and the heartbeat."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from .commits import Commits
 from .file import connect, open_file, speaking
 from .file_guard import FileGuard
 from .heartbeat import make_heartbeat
-from .lock import Turn
-from .reader import Reader
+from .queries import Queries
+from .write_lock import WriteLock
 
 __all__ = ("Opened",)
 
 
 class Opened:
-    """Everything that a store has open.
+    """All resources that a store has open.
 
     Attributes:
-        largest: The most bytes of texts that one row keeps.
+        largest: The maximum size of the texts of a row in bytes.
 
     Args:
         path: The file.
         queue: The queue's name.
         synchronous: "FULL" or "NORMAL".
-        patience: Seconds to wait for another program that writes.
-        lease: Seconds that a claim holds without a heartbeat.
-        clock: The time for leases; called in threads too.
-        local_events: Notes in this process what is committed.
-        committed: Called after each commit: whether nothing waits and nothing is claimed.
+        patience: Seconds to wait while another program writes.
+        lease: The length of a lease in seconds.
+        clock: Returns the time for leases; called in threads too.
+        local_events: The event objects, which are written after each commit.
+        committed: Called after each commit with True if no event is pending or claimed.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Opened:
             with speaking(path):
                 self._version = self._data_version()
                 self.guard = FileGuard(path, self._connection)
-            self._turn = Turn(path, patience)
+            self._turn = WriteLock(path, patience)
         except BaseException:
             self._connection.close()
             raise
@@ -71,12 +71,12 @@ class Opened:
             local_events=local_events,
             committed=committed,
         )
-        self._reader = Reader(connect(path, synchronous=synchronous), queue)
+        self._reader = Queries(connect(path, synchronous=synchronous), queue)
         self.heartbeat = make_heartbeat(path, queue, synchronous, lease, clock)
 
     @property
-    def reader(self) -> Reader:
-        """What is asked of the file.
+    def reader(self) -> Queries:
+        """The queries over a connection of their own.
 
         Raises:
             OperationError: in a child process after ``fork``.
@@ -87,7 +87,7 @@ class Opened:
         return self._reader
 
     def has_changed(self) -> bool:
-        """Whether another connection has written since this was asked last.
+        """Return True if another connection has written since the last call.
 
         Raises:
             StoreError: if the file was removed, replaced or truncated, or cannot be read.
@@ -103,7 +103,7 @@ class Opened:
         return int(self._connection.pragma("data_version"))
 
     async def close(self) -> None:
-        """Finish what is under way, and close all; in a child after ``fork``, leave it alone."""
+        """Finish running commits and close everything; in a child after ``fork``, do nothing."""
         if not self.commits.is_ours:
             _ABANDONED.append(self)
             return
@@ -118,4 +118,4 @@ class Opened:
 
 
 _ABANDONED: list[Opened] = []
-"""What a parent process has open: to close a copy of it would reach into its transactions."""
+"""Resources of a parent process; closing a copy of them would disturb its transactions."""

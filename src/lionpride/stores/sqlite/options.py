@@ -1,4 +1,4 @@
-"""What a store in a file can be set to, checked before anything is opened."""
+"""Options of a store in a file; they are checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..sql import options as common
 __all__ = ("MODE", "check_options")
 
 MODE: Final = 0o600
-"""The permissions of a new file: its events may hold what is not meant for everyone."""
+"""The permissions of a new file; its events may contain private data."""
 
 _SYNCHRONOUS: Final = ("FULL", "NORMAL")
 
@@ -18,10 +18,10 @@ _SYNCHRONOUS: Final = ("FULL", "NORMAL")
 def check_options(
     *, synchronous: Any, lease: Any, patience: Any, shown: Any, retain: Any, mode: Any
 ) -> None:
-    """Refuse an option that makes no sense.
+    """Check the values of the options.
 
     Raises:
-        ConfigurationError: names the option and its value, and says what it may be.
+        ConfigurationError: names the option, its value, and the valid values.
     """
     if synchronous not in _SYNCHRONOUS:
         raise ConfigurationError(

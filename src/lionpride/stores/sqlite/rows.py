@@ -11,8 +11,8 @@ import apsw
 
 from ..sql.leases import LapsedLease
 from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, EventRow, ReadyRow, StateColumns
-from .look import HELD_UNTIL, Look
 from .many import each_of
+from .queries import HELD_UNTIL, Tables
 
 __all__ = ("CommitError", "Rows")
 
@@ -24,7 +24,7 @@ class CommitError(apsw.IOError):
     """An I/O error in COMMIT."""
 
 
-class Rows(Look):
+class Rows(Tables):
     """The rows of a queue, over a connection that is inside a transaction."""
 
     def __init__(self, connection: apsw.Connection, queue: str) -> None:

@@ -1,4 +1,4 @@
-"""Watching: looks now and then whether another process has written, while anybody cares."""
+"""Periodic check for changes by other processes, while a caller waits for them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Final
 __all__ = ("Watch",)
 
 INTERVAL: Final = 0.05
-"""Seconds between two looks: a look costs microseconds, for SQLite keeps the answer at hand."""
+"""Seconds between two checks; a check takes microseconds, as SQLite reads shared memory."""
 
 REST: Final = 9.0
-"""For each second that looks take, so many without: where thousands wait, a look takes its time."""
+"""Seconds without checks for each second that checks take: with thousands of waiters they are slow.
+"""
 
 
 class Watch:
-    """Calls ``look`` at intervals, for as long as ``wanted`` says so.
+    """Calls ``look`` at intervals while ``wanted`` returns True.
 
     Args:
-        wanted: Whether to go on.
-        look: What to do each time.
+        wanted: Returns True to continue.
+        look: The check.
     """
 
     def __init__(self, wanted: Callable[[], bool], look: Callable[[], None]) -> None:
@@ -31,9 +32,9 @@ class Watch:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def look(self, rest: float = 0.0) -> None:
-        """Begin to look, if that is wanted and not done already; after so many seconds at least."""
+        """Start the timer, if it is wanted and not running; wait at least ``rest`` seconds."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # a loop that is over took its timers with it
+        if loop is not self._loop:  # the timer of a closed loop never fires
             self._timer, self._loop = None, loop
         if self._timer is None and self._wanted():
             self._timer = loop.call_later(max(INTERVAL, rest), self._turn)
@@ -46,7 +47,7 @@ class Watch:
             self.look(REST * (monotonic() - began))
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

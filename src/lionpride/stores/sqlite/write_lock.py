@@ -1,8 +1,4 @@
-"""Whose turn it is to write: a lock file beside the database, so that waiting is fair.
-
-SQLite's own busy handler sleeps longer and longer, and may find the file taken each time; waits
-of seconds were seen. Where there is no ``fcntl``, it is all there is.
-"""
+"""Fair write lock between processes: a lock file next to the database."""
 
 from __future__ import annotations
 
@@ -20,24 +16,32 @@ from ...errors import StoreError
 from .open_files import OPEN_FILES
 from .options import MODE
 
+__all__ = (
+    "WriteLock",
+    "is_free",
+)
+
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover  (Windows)
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ("Turn", "is_free")
 
+class WriteLock:
+    """A lock file that the processes lock in turn before they write; one object per connection.
 
-class Turn:
-    """The right to write; one for each connection, since a lock is its file's.
+    Waiting in SQLite's busy handler is unfair: its sleeps grow, and a process may find the database
+    locked each time; waits of seconds were measured. On systems without ``fcntl`` only SQLite's own
+    lock is used.
 
-    It is a matter of fairness alone, and SQLite's own lock decides. If no process is writing, a
-    waiting process goes on without the turn after a quarter of a second: the process that has the
-    turn is stopped, or it died and a child of it has the lock file open.
+    The lock provides fairness only; SQLite's own lock protects the data. If no process is writing,
+    a waiting process continues without the lock after a quarter of a second. Then the owner of the
+    lock is stopped, or it has died and a child process has inherited the lock file.
 
     Args:
-        path: The database; the lock file's name is its name with ``-turn`` behind it.
-        patience: Seconds to wait for it.
+        path: The database; the lock file has the same name with ``-turn`` added.
+        patience: Seconds to wait for the lock.
 
     Raises:
         StoreError: if the lock file cannot be opened.
@@ -59,9 +63,9 @@ class Turn:
                 ) from error
 
     def take_now(self) -> bool:
-        """Take it if it is free; return False if it is not.
+        """Take the lock if it is free; return False if it is not.
 
-        Where the system has no lock to give, SQLite's own decides.
+        Return True as well if the system does not support the lock.
         """
         if self._file < 0:
             return True
@@ -75,10 +79,10 @@ class Turn:
         return True
 
     def take(self, is_free: Callable[[], bool]) -> None:
-        """Wait for it as long as patience lasts, in a thread that may.
+        """Block until the lock is taken, at most for ``patience`` seconds.
 
         Args:
-            is_free: Returns True if no process is writing; asked four times a second.
+            is_free: Returns True if no process is writing; called four times a second.
         """
         now = monotonic()
         end, next_question, pause = now + self._patience, now + _QUESTION, _FIRST_PAUSE
@@ -91,14 +95,14 @@ class Turn:
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     def give(self) -> None:
-        """Let the next one have it."""
+        """Release the lock."""
         if self._has:
             with suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_UN)
             self._has = False
 
     def close(self) -> None:
-        """Give it up for good."""
+        """Close the lock file."""
         with OPEN_FILES.lock:
             if self._file >= 0:
                 os.close(self._file)
@@ -110,7 +114,7 @@ def is_free(connection: apsw.Connection) -> bool:
     """Return True if no process is writing; sets the busy timeout of the connection to 0.
 
     Args:
-        connection: One that is outside of a transaction.
+        connection: A connection that is not in a transaction.
     """
     connection.set_busy_timeout(0)
     try:
@@ -130,14 +134,14 @@ def _open(path: Path) -> int:
     with suppress(FileNotFoundError):
         mode = S_IMODE(path.with_name(path.name.removesuffix("-turn")).stat().st_mode)
     file = os.open(path, flags | os.O_CREAT, mode)
-    with suppress(OSError):  # another process made it, as another user
+    with suppress(OSError):  # another process has created it, as another user
         os.fchmod(file, mode)
     return file
 
 
 _QUESTION: Final = 0.25
-"""Seconds between two questions whether the file is free although another process has the turn."""
+"""Seconds between two checks whether the database is free although the lock is taken."""
 
 _FIRST_PAUSE: Final = 0.0002
 _LONGEST_PAUSE: Final = 0.002
-"""Seconds: shorter than what a writer does between two transactions, so that none is starved."""
+"""Seconds between two attempts; shorter than the time between two transactions of a writer."""

@@ -1,4 +1,4 @@
-"""The names of the tables, and statements filled with them."""
+"""Names of the tables, and statements that contain them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final
 
 from ..sql.backend import common_words
 
-__all__ = ("LONGEST", "TABLES", "Names")
+__all__ = ("LONGEST", "TABLES", "TableNames")
+
 
 TABLES: Final = (
     "queue",
@@ -27,10 +28,10 @@ TABLES: Final = (
 """The tables, without schema and prefix."""
 
 LONGEST: Final = 63
-"""Bytes of a name in PostgreSQL; what is longer is cut off without a word."""
+"""Maximum length of a name in PostgreSQL, which truncates longer names silently."""
 
 _NOW: Final = "coalesce($1::float8, date_part('epoch', clock_timestamp()))"
-"""The time: the first argument of the statement, or, if that is NULL, the server's own."""
+"""The time: the first argument of the statement, or the server's time if it is NULL."""
 
 
 _SHARED: Final = common_words("= ANY({})") | {
@@ -42,15 +43,15 @@ _SHARED: Final = common_words("= ANY({})") | {
 """What the words of shared statements stand for here; see ``sql.backend.Transaction``."""
 
 
-class Names:
-    """The names of one installation.
+class TableNames:
+    """The names of the tables of one installation.
 
     Args:
-        schema: The schema that holds its tables.
-        prefix: What each table's name begins with.
+        schema: The schema of the tables.
+        prefix: The prefix of the name of each table.
 
     Attributes:
-        channel: Where its processes notify each other.
+        channel: The channel of NOTIFY between its processes.
     """
 
     def __init__(self, schema: str, prefix: str) -> None:
@@ -64,9 +65,9 @@ class Names:
         self.fill = lru_cache(maxsize=None)(self._fill)
 
     def _fill(self, text: str) -> str:
-        """A statement with the names in it: ``{event}`` stands for a table, ``{now}`` for the time.
+        """Insert the names into a statement: ``{event}`` is a table, ``{now}`` is the time.
 
-        ``{now}`` is the first argument, or the server's own time where that is None.
+        ``{now}`` is the first argument, or the server's time if it is None.
         """
         return text.format_map(self._words)
 

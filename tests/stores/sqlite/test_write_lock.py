@@ -16,13 +16,13 @@ from stores.makers import Job
 
 from lionpride.errors import StoreError
 from lionpride.stores.sqlite import SqliteStore
-from lionpride.stores.sqlite.lock import Turn
+from lionpride.stores.sqlite.write_lock import WriteLock
 
 HOLD = """
 import sys
 from pathlib import Path
-from lionpride.stores.sqlite.lock import Turn
-turn = Turn(Path(sys.argv[1]), 30.0)
+from lionpride.stores.sqlite.write_lock import WriteLock
+turn = WriteLock(Path(sys.argv[1]), 30.0)
 turn.take(lambda: False)
 print("mine", flush=True)
 sys.stdin.readline()
@@ -63,14 +63,14 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def turn(path: Path) -> Iterator[Turn]:
-    turn = Turn(path, 0.0)
+def turn(path: Path) -> Iterator[WriteLock]:
+    turn = WriteLock(path, 0.0)
     yield turn
     turn.close()
 
 
-def test_one_at_a_time_has_the_turn(path: Path, turn: Turn) -> None:
-    other = Turn(path, 0.0)
+def test_one_at_a_time_has_the_turn(path: Path, turn: WriteLock) -> None:
+    other = WriteLock(path, 0.0)
     assert turn.take_now()
     assert not other.take_now()
     turn.give()
@@ -80,13 +80,13 @@ def test_one_at_a_time_has_the_turn(path: Path, turn: Turn) -> None:
     assert turn.take_now(), "who closes it, gives it"
 
 
-def test_its_holder_may_take_it_again(turn: Turn) -> None:
+def test_its_holder_may_take_it_again(turn: WriteLock) -> None:
     assert turn.take_now()
     assert turn.take_now()
 
 
-def test_to_give_what_one_has_not_takes_it_from_nobody(path: Path, turn: Turn) -> None:
-    other, third = Turn(path, 0.0), Turn(path, 0.0)
+def test_to_give_what_one_has_not_takes_it_from_nobody(path: Path, turn: WriteLock) -> None:
+    other, third = WriteLock(path, 0.0), WriteLock(path, 0.0)
     assert other.take_now()
     turn.give()
     assert not third.take_now()
@@ -94,7 +94,7 @@ def test_to_give_what_one_has_not_takes_it_from_nobody(path: Path, turn: Turn) -
     third.close()
 
 
-def test_it_may_be_closed_twice_and_the_file_stays_empty(path: Path, turn: Turn) -> None:
+def test_it_may_be_closed_twice_and_the_file_stays_empty(path: Path, turn: WriteLock) -> None:
     turn.take_now()
     turn.close()
     turn.close()
@@ -102,14 +102,14 @@ def test_it_may_be_closed_twice_and_the_file_stays_empty(path: Path, turn: Turn)
     assert not path.exists()
 
 
-def test_another_process_has_it(path: Path, turn: Turn) -> None:
+def test_another_process_has_it(path: Path, turn: WriteLock) -> None:
     with holder(path) as process:
         assert not turn.take_now()
         assert tell(process) == "given\n"
         assert turn.take_now()
 
 
-def test_a_killed_process_has_it_no_more(path: Path, turn: Turn) -> None:
+def test_a_killed_process_has_it_no_more(path: Path, turn: WriteLock) -> None:
     with holder(path) as process:
         assert not turn.take_now()
         process.kill()
@@ -117,8 +117,8 @@ def test_a_killed_process_has_it_no_more(path: Path, turn: Turn) -> None:
         assert turn.take_now()
 
 
-def test_it_is_waited_for(path: Path, turn: Turn) -> None:
-    patient = Turn(path, 30.0)
+def test_it_is_waited_for(path: Path, turn: WriteLock) -> None:
+    patient = WriteLock(path, 30.0)
     assert turn.take_now()
     began, has_it = threading.Event(), threading.Event()
 
@@ -138,9 +138,9 @@ def test_it_is_waited_for(path: Path, turn: Turn) -> None:
     patient.close()
 
 
-def test_who_has_no_more_patience_goes_on_without(path: Path, turn: Turn) -> None:
+def test_who_has_no_more_patience_goes_on_without(path: Path, turn: WriteLock) -> None:
     """And gives nothing then: the holder still has it."""
-    hasty, third = Turn(path, 0.01), Turn(path, 0.0)
+    hasty, third = WriteLock(path, 0.01), WriteLock(path, 0.0)
     assert turn.take_now()
     hasty.take(lambda: False)
     hasty.give()
@@ -175,10 +175,12 @@ async def test_a_store_waits_for_its_turn_and_does_not_block_the_loop(path: Path
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_shares_it_and_gives_it_up_with_its_parent(path: Path, turn: Turn) -> None:
+def test_a_forked_child_shares_it_and_gives_it_up_with_its_parent(
+    path: Path, turn: WriteLock
+) -> None:
     """A lock is the open file's, which a fork copies: the parent's ``give`` counts for both."""
     assert turn.take_now()
-    other = Turn(path, 0.0)
+    other = WriteLock(path, 0.0)
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -195,9 +197,9 @@ def test_a_forked_child_shares_it_and_gives_it_up_with_its_parent(path: Path, tu
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_child_that_dies_takes_no_turn_from_its_parent(path: Path, turn: Turn) -> None:
+def test_a_child_that_dies_takes_no_turn_from_its_parent(path: Path, turn: WriteLock) -> None:
     assert turn.take_now()
-    other = Turn(path, 0.0)
+    other = WriteLock(path, 0.0)
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -227,5 +229,5 @@ def test_a_lock_file_that_cannot_be_opened(path: Path) -> None:
     with pytest.raises(
         StoreError, match=r"run\.db-turn, the lock file.*the right to write"
     ) as error:
-        Turn(path, 0.0)
+        WriteLock(path, 0.0)
     assert not error.value.retryable

@@ -10,10 +10,10 @@ from lionpride.core import EventStatus
 from lionpride.errors import StoreError
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
-from lionpride.stores.postgres import PostgresStore, migrating, upkeep
-from lionpride.stores.upkeep import Upkeep
+from lionpride.stores.maintenance import Maintenance
+from lionpride.stores.postgres import PostgresStore, migrations
 
-CURRENT = migrating.VERSION
+CURRENT = migrations.VERSION
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def store(home, opened):
 
 def be_newer(monkeypatch):
     """Let this process know one more schema version; return the statements that lead to it."""
-    after = migrating.VERSION + 1
+    after = migrations.VERSION + 1
     script = [
         "ALTER TABLE {event} ADD COLUMN more text",
         f"INSERT INTO {{version}} (number) VALUES ({after})",
     ]
-    for module in (migrating, upkeep):
+    for module in (migrations,):
         monkeypatch.setattr(module, "VERSION", after)
         monkeypatch.setattr(module, "script", lambda names, since: names.fill("; ".join(script)))
     return script
@@ -58,9 +58,9 @@ async def forget(home):
 
 
 async def test_it_is_current_once_it_is_made(store):
-    assert isinstance(store, Upkeep)
+    assert isinstance(store, Maintenance)
     schema = await store.schema()
-    assert (schema.is_current, schema.found, schema.scripts) == (True, migrating.VERSION, ())
+    assert (schema.is_current, schema.found, schema.scripts) == (True, migrations.VERSION, ())
     assert (await store.upgrade()).is_current
 
 
@@ -88,10 +88,10 @@ async def test_an_older_one_is_refused_until_it_is_upgraded(home, store, newer, 
         with pytest.raises(StoreError, match="run `lionpride migrate URL`"):
             await store.append([(Job(), 1.0)])
         schema = await store.schema()
-        assert (schema.is_current, schema.found) == (False, migrating.VERSION - 1)
+        assert (schema.is_current, schema.found) == (False, migrations.VERSION - 1)
         ((version, text),) = schema.scripts
-        assert (version, text.startswith("BEGIN;")) == (migrating.VERSION, True)
-        assert (await store.upgrade()).found == migrating.VERSION - 1
+        assert (version, text.startswith("BEGIN;")) == (migrations.VERSION, True)
+        assert (await store.upgrade()).found == migrations.VERSION - 1
         assert (await store.schema()).is_current
         await store.append([(Job(), 1.0)])
         assert (await store.counts())[EventStatus.PENDING] == 1
@@ -105,7 +105,7 @@ async def test_an_upgrade_that_fails_changes_nothing(home, store, newer):
     try:
         with pytest.raises(StoreError, match="division by zero"):
             await store.upgrade()
-        assert (await store.schema()).found == migrating.VERSION - 1
+        assert (await store.schema()).found == migrations.VERSION - 1
     finally:
         await forget(home)
 

@@ -1,38 +1,49 @@
-"""What is asked of the tables without changing them."""
+"""Queries on the tables of one queue."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from asyncpg.pgproto import pgproto
 
+from ...model.costs import REQUEST
 from ...model.execution import EventStatus
 from ...model.live import Progress
 from ...model.packing import unpack_result
+from ...rules.limits import Limit
+from ...rules.metering import Limits
+from ...rules.standing import Room, Standing, Worker, limits_at_work, room_of
 from ..record import Record
-from ..sql.codec import record_of
+from ..sql.codec import about_of, record_of, standing_of
+from ..sql.process import is_dead
 from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, FixedColumns, StoredEvent
 from .link import Db
 
 __all__ = (
     "counts",
+    "current",
+    "explain",
     "find",
-    "kept",
+    "fixed_columns",
     "last",
+    "limit_usage",
+    "live_workers",
     "next_expiry",
     "numbers_of",
     "page",
     "published_chunks",
     "queues",
     "records",
-    "standing",
-    "stands",
+    "statuses",
     "unwanted",
     "waiting_kinds",
 )
+
 
 _STATES: Final = [each.strip() for each in STATE.split(",")]
 
@@ -52,10 +63,10 @@ LEFT JOIN LATERAL (
 ) r ON true
 LEFT JOIN LATERAL (SELECT * FROM {ready} w WHERE w.number = e.number AND w.due > 0 LIMIT 1) d
     ON true"""
-"""Joins the one row that says where an event stands: as ``f``, ``l``, ``r``, or ``d``.
+"""Joins the row with the state of an event: as ``f``, ``l``, ``r`` or ``d``.
 
-Each is looked up by its whole key. LATERAL and LIMIT keep the planner from reading all of a table
-anew for each event, which looks as cheap to it as long as it believes the table to be nearly empty.
+Each row is found by its whole key. LATERAL and LIMIT keep the planner from a scan of the table per
+event, which it considers equally cheap while its statistics say that the table is nearly empty.
 """
 
 _FIND: Final = f"""
@@ -74,7 +85,7 @@ SELECT number, status, finished_at, {FINAL} FROM {{finished}} WHERE number = ANY
 _WAITING: Final = "FROM {ready} r JOIN {event} e ON e.number = r.number WHERE r.queue = $1"
 _BESIDE: Final = "AND e.event_type <> ALL($2::text[]) AND r.number <> ALL($3::bigint[])"
 _UNREAD: Final = (b"", "", "", 0.0, 0.0, None, None, None, None, None, "")
-_STANDING: Final = f"""
+_STATUSES: Final = f"""
 SELECT e.number, coalesce(f.status, CASE WHEN l.number IS NULL THEN 'pending'
     ELSE 'processing' END), coalesce(f.attempt, l.attempt, r.attempt, d.attempt)
 FROM {{event}} e
@@ -104,11 +115,11 @@ SELECT number, fraction, note, chunks FROM {progress} JOIN unnest($1::bigint[], 
     AS given (number, attempt) USING (number, attempt)
 """
 _PIECES: Final = 8
-"""Rows of chunks that are read at a time."""
+"""Maximum number of rows of chunks per read."""
 
 
 async def find(db: Db, numbers: Sequence[int]) -> dict[int, StoredEvent]:
-    """All that is known of events, in whatever queue."""
+    """Return all columns of events by number, in any queue."""
     rows = (
         await db.rows(f"{_FIND} WHERE e.number = ANY($1::bigint[])", list(numbers))
         if numbers
@@ -117,8 +128,8 @@ async def find(db: Db, numbers: Sequence[int]) -> dict[int, StoredEvent]:
     return {row[0]: _found(row) for row in rows}
 
 
-async def stands(db: Db, numbers: Sequence[int]) -> dict[int, StoredEvent]:
-    """How events stand, and little else of those that have ended: neither id nor payload."""
+async def current(db: Db, numbers: Sequence[int]) -> dict[int, StoredEvent]:
+    """Return the columns of events; for finished events, only the state is read."""
     rows = await db.rows(_ENDED, list(numbers)) if numbers else []
     found = {row[0]: StoredEvent._make((row[0], *_UNREAD, row[1], 0.0, row[2], (*row[3:], None)))
              for row in rows}  # fmt: skip
@@ -126,37 +137,39 @@ async def stands(db: Db, numbers: Sequence[int]) -> dict[int, StoredEvent]:
 
 
 def _found(row: Any) -> StoredEvent:
-    number, uid, *kept = row[:12]
-    return StoredEvent._make((number, uid.bytes, *kept, row[12], row[13], row[14], tuple(row[15:])))
+    number, uid, *fixed_columns = row[:12]
+    return StoredEvent._make(
+        (number, uid.bytes, *fixed_columns, row[12], row[13], row[14], tuple(row[15:]))
+    )
 
 
-async def standing(db: Db, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
-    """Status and attempt of events; those that are in this queue."""
-    rows = await db.rows(_STANDING, list(numbers), await db.known_queue()) if numbers else []
+async def statuses(db: Db, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
+    """Return status and attempt of the events that are in this queue."""
+    rows = await db.rows(_STATUSES, list(numbers), await db.known_queue()) if numbers else []
     return {number: (status, attempt) for number, status, attempt in rows}
 
 
-async def kept(db: Db, numbers: Sequence[int]) -> dict[int, FixedColumns]:
-    """What never changes of events."""
+async def fixed_columns(db: Db, numbers: Sequence[int]) -> dict[int, FixedColumns]:
+    """Return the fixed columns of events."""
     rows = await db.rows(_KEPT, list(numbers)) if numbers else []
     return {row[0]: (row[1].bytes, *row[2:]) for row in rows}
 
 
 async def numbers_of(db: Db, ids: Sequence[UUID]) -> dict[UUID, int]:
-    """The numbers of the ids that are in this queue."""
+    """Return the numbers of the ids that are in this queue."""
     query = "SELECT id, number FROM {event} WHERE id = ANY($1::uuid[]) AND queue = $2"
     rows = await db.rows(query, [pgproto.UUID(each.bytes) for each in ids], await db.known_queue())
     return {UUID(bytes=uid.bytes): number for uid, number in rows}
 
 
 async def counts(db: Db) -> dict[EventStatus, int]:
-    """How many events are in each status."""
+    """Return the number of events in each status."""
     row = await db.row(_COUNTS, await db.known_queue())
     return dict(zip(EventStatus, row, strict=True))
 
 
 async def paused(db: Db) -> float:
-    """The time before which nothing of the queue is claimed."""
+    """Return the time before which no event of the queue is claimed."""
     query = "SELECT paused_until FROM {queue} WHERE number = $1"
     return await db.value(query, await db.known_queue()) or 0.0
 
@@ -168,13 +181,13 @@ async def queues(db: Db) -> list[str]:
 
 
 async def last(db: Db) -> int:
-    """The highest number given so far."""
+    """Return the highest number given so far."""
     number: int = await db.value(_LAST, db.names.fill("{event}"))
     return number
 
 
 async def next_expiry(db: Db) -> float | None:
-    """When the first of what waits and has to start by some time expires."""
+    """Return the earliest time at which a ready event expires."""
     query = "SELECT min(expires) FROM {ready} WHERE queue = $1 AND expires IS NOT NULL"
     at: float | None = await db.value(query, await db.known_queue())
     return at
@@ -183,7 +196,7 @@ async def next_expiry(db: Db) -> float | None:
 async def waiting_kinds(
     db: Db, kinds: Sequence[str], numbers: Sequence[int]
 ) -> dict[str, int] | None:
-    """How many events wait, by class; None if any waits beside these classes and numbers."""
+    """Count the ready events by type; None if there are any besides these types and numbers."""
     queue = await db.known_queue()
     if await db.value(f"SELECT EXISTS (SELECT 1 {_WAITING} {_BESIDE})", queue, kinds, numbers):
         return None
@@ -192,13 +205,13 @@ async def waiting_kinds(
 
 
 async def unwanted(db: Db) -> list[int]:
-    """The numbers of what is leased and is to be cancelled."""
+    """Return the numbers of leased events with a requested cancel."""
     query = "SELECT number FROM {lease} WHERE queue = $1 AND cancel_requested"
     return [number for (number,) in await db.rows(query, await db.known_queue())]
 
 
 async def page(db: Db, status: EventStatus | None, after: int, limit: int) -> list[StoredEvent]:
-    """The next events of a status, by number."""
+    """Return the next events in a status, in order of their numbers."""
     wanted = None if status is None else status.value
     where = _PAGES.get(wanted) or _TROUBLE.format(wanted)
     numbers = f"SELECT number FROM {where} AND number > $2 ORDER BY number LIMIT $3"
@@ -207,7 +220,7 @@ async def page(db: Db, status: EventStatus | None, after: int, limit: int) -> li
 
 
 async def records(db: Db, found: Sequence[StoredEvent]) -> list[Record]:
-    """Records, with what is published of attempts that run."""
+    """Return records, with the live progress of running attempts."""
     made = [record_of(each) for each in found]
     runs = [each for each in made if each.status is EventStatus.PROCESSING]
     if not runs:
@@ -228,13 +241,13 @@ def _with(record: Record, seen: Any) -> Record:
 async def published_chunks(
     db: Db, number: int, attempt: int, first: int
 ) -> tuple[int, list[Any]] | None:
-    """The attempt of an event that was written last, and chunks of it as they were yielded.
+    """Return the running attempt of an event, and its chunks.
 
     Args:
         db: The tables.
-        number: Which event.
-        attempt: The attempt whose chunks are known.
-        first: How many of them are.
+        number: The number of the event.
+        attempt: The attempt whose chunks the caller has.
+        first: The number of these chunks.
     """
     written: int | None = await db.value("SELECT attempt FROM {progress} WHERE number = $1", number)
     if written is None:
@@ -249,3 +262,126 @@ async def published_chunks(
         for (text,) in await db.rows(query, number, written, known, _PIECES)
     ]
     return written, [chunk for piece in pieces for chunk in piece]
+
+
+WithOwn: TypeAlias = Callable[[Iterable[Worker]], list[Worker]]
+
+_AHEAD: Final = """
+SELECT (SELECT count(*) FROM {ready} WHERE queue = $2 AND due = 0 AND (priority, number) < ($3, $4))
+    + (SELECT count(*) FROM {ready} WHERE queue = $2 AND due > 0 AND due <= (SELECT {now})
+        AND (priority, number) < ($3, $4))
+"""
+_FIRST: Final = """
+SELECT number FROM (
+    (SELECT priority, number FROM {ready} WHERE queue = $2 AND due = 0
+        ORDER BY priority, number LIMIT 1)
+    UNION ALL
+    (SELECT priority, number FROM {ready} WHERE queue = $2 AND due > 0 AND due <= (SELECT {now})
+        ORDER BY priority, number LIMIT 1)
+) first ORDER BY priority, number LIMIT 1
+"""
+_WORKERS: Final = """
+SELECT w.name, w.host, w.pid, w.process_start, w.leases_until >= {now}, w.description,
+    (SELECT count(*) FROM {lease} l WHERE l.worker = w.name)
+FROM {worker} w WHERE w.queue = $2 ORDER BY w.started_at, w.name
+"""
+
+
+async def explain(db: Db, uid: UUID, limits: Limits | None, with_own: WithOwn) -> Standing | None:
+    """Return the standing of an event; None if it is unknown.
+
+    Args:
+        db: The tables.
+        uid: The id of the event.
+        limits: The limits of its claim; None for those of the live workers.
+        with_own: Replaces the stored state of this process's own workers by the current one.
+    """
+    async with db.snapshot():
+        numbers = list((await numbers_of(db, [uid])).values())
+        found = (await find(db, numbers)).get(numbers[0]) if numbers else None
+        if found is None:
+            return None
+        now: float = await db.value("SELECT {now}", db.now)
+        queue, waits = await db.known_queue(), found.status == PENDING
+        workers = with_own(await _workers(db, queue))
+        under = limits_at_work(workers) if limits is None else limits
+        ahead, first = 0, None
+        if waits and found.due <= now:
+            ahead = await db.value(_AHEAD, db.now, queue, found.priority, found.number)
+            first = await _first(db, queue, under, now) if ahead else None
+        query = "SELECT worker FROM {lease} WHERE number = $1"
+        return standing_of(
+            found,
+            now,
+            ahead=ahead,
+            paused=await db.value("SELECT paused_until FROM {queue} WHERE number = $1", queue),
+            rooms=await _rooms(db, found, under, now) if waits and under is not None else (),
+            workers=workers,
+            holder=await db.value(query, found.number),
+            first=first,
+        )
+
+
+async def _first(
+    db: Db, queue: int, limits: Limits | None, now: float
+) -> tuple[StoredEvent, Sequence[Room]] | None:
+    """Return the first due event, and what it needs of limits."""
+    number = await db.value(_FIRST, db.now, queue)
+    first = None if number is None else (await find(db, [number])).get(number)
+    if first is None:
+        return None
+    return first, () if limits is None else await _rooms(db, first, limits, now)
+
+
+async def limit_usage(db: Db, limits: Limits | None, with_own: WithOwn) -> list[Room]:
+    """Return the usage of limits; the arguments are those of ``explain``."""
+    async with db.snapshot():
+        now: float = await db.value("SELECT {now}", db.now)
+        workers = with_own(await _workers(db, await db.known_queue()))
+        under, held = limits_at_work(workers) if limits is None else limits, await _held(db)
+        shared = [each for each in (under or {}).values() if not each.per_key]
+        return [await _room(db, limit, None, 0.0, now, held) for limit in shared]
+
+
+async def live_workers(db: Db) -> list[Worker]:
+    """Return the live workers of the queue."""
+    return [one for one in await _workers(db, await db.known_queue()) if one.is_live]
+
+
+async def _workers(db: Db, queue: int) -> list[Worker]:
+    rows: Any = await db.rows(_WORKERS, db.now, queue)
+    return [
+        Worker(name, lives and not is_dead(host, pid, born), claimed, about_of(about))
+        for name, host, pid, born, lives, about, claimed in rows
+    ]
+
+
+async def _rooms(db: Db, found: StoredEvent, limits: Limits, now: float) -> Sequence[Room]:
+    costs = REQUEST if found.costs is None else json.loads(found.costs)
+    held = await _held(db)
+    return [
+        await _room(db, limit, found.key, cost, now, held)
+        for limit, cost in limits.amounts(costs, found.key)
+    ]
+
+
+async def _held(db: Db) -> Counter[str]:
+    """Return the amounts that all leases reserve, by account."""
+    amounts: Counter[str] = Counter()
+    for (text,) in await db.rows("SELECT reserved FROM {lease} WHERE reserved IS NOT NULL"):
+        for pool, (amount, _) in json.loads(text).items():
+            amounts[pool] += amount
+    return amounts
+
+
+async def _room(
+    db: Db, limit: Limit, key: str | None, cost: float, now: float, held: Counter[str]
+) -> Room:
+    pool = f"{limit.pool}\x1f{key}" if limit.per_key else limit.pool
+    paused: float = (
+        await db.value("SELECT paused_until FROM {limit_account} WHERE name = $1", pool) or 0.0
+    )
+    taken: Any = await db.rows(
+        "SELECT at, amount FROM {limit_usage} WHERE account = $1 ORDER BY at", pool
+    )
+    return room_of(limit, key, cost, now, held=held[pool], paused=paused, taken=taken)

@@ -1,4 +1,4 @@
-"""The SQL behind a list with filters: which events are meant, newest first, and how many."""
+"""SQL of event lists with filters."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import apsw
 
 from ...model.execution import EventStatus
 from ...rules.texts import any_case, findable
-from ..seen import Sought
+from ..inspector import EventFilter
 
-__all__ = ("count_of", "numbers_of")
+__all__ = (
+    "count_of",
+    "numbers_of",
+)
+
 
 _ENDED_BADLY: Final = (
     "SELECT number, result FROM lionpride_finished INDEXED BY lionpride_finished_trouble "
@@ -28,7 +32,7 @@ _SOURCES: Final[dict[EventStatus | None, str]] = {
 _WITH_ERROR: Final = " UNION ALL ".join(
     (_ENDED_BADLY, _SOURCES[EventStatus.PENDING], _SOURCES[EventStatus.PROCESSING])
 )
-"""All that can have an error on record."""
+"""All rows that can contain an error."""
 
 _RESULT: Final = "replace(s.result, '\\u0000', '\\ufffd')"  # GLOB ends at a NUL character
 _SAYS: Final = (
@@ -40,12 +44,12 @@ _SAYS: Final = (
 def numbers_of(
     db: apsw.Connection,
     queue: int,
-    what: Sought,
+    what: EventFilter,
     before: int | None,
     after: int | None,
     limit: int,
 ) -> list[int]:
-    """The numbers of the newest of them; see ``Seen.sought``."""
+    """Return the numbers of the newest matching events; see ``Inspector.list_events``."""
     query, bound = _query(what, queue)
     if before is not None:
         query, bound = f"{query} AND s.number < :before", bound | {"before": before}
@@ -57,19 +61,19 @@ def numbers_of(
     return sorted(found, reverse=True)
 
 
-def count_of(db: apsw.Connection, queue: int, what: Sought) -> int:
-    """How many there are."""
+def count_of(db: apsw.Connection, queue: int, what: EventFilter) -> int:
+    """Return the number of matching events."""
     query, bound = _query(what, queue)
     return int(db.execute(f"SELECT count(*) {query}", bound).get)
 
 
-def _query(what: Sought, queue: int) -> tuple[str, dict[str, Any]]:
-    """FROM and WHERE for what is meant, over ``s``; and what is bound in them."""
+def _query(what: EventFilter, queue: int) -> tuple[str, dict[str, Any]]:
+    """Return the FROM and WHERE clauses over ``s``, and the bound values."""
     bound: dict[str, Any] = {"queue": queue}
     digits, text = what.id_digits, findable(what.text.strip())
     source = _source(what, bool(text and not digits))
     wheres = []
-    if digits:  # by the index on ids, whatever the status
+    if digits:  # by the index on ids, for each status
         joined = (
             "lionpride_event s WHERE s.queue = :queue AND s.number IN (SELECT number FROM "
             f"({source}))"
@@ -103,13 +107,13 @@ def _query(what: Sought, queue: int) -> tuple[str, dict[str, Any]]:
 
 
 def _glob(text: str) -> str:
-    """Return the pattern of texts that contain a text, in upper or lower case."""
+    """Return a GLOB pattern of texts that contain a text, regardless of case."""
     each = (f"[{c}]" if len(c) > 1 or c in "*?[" else c for c in any_case(text))
     return f"*{''.join(each)}*"
 
 
-def _source(what: Sought, by_error: bool) -> str:
-    """The table of a status; where an error is looked for, what can have one."""
+def _source(what: EventFilter, by_error: bool) -> str:
+    """Return the source of rows: the table of a status, or all rows that can contain an error."""
     if by_error and what.status is None:
         return _WITH_ERROR
     if by_error and what.status is EventStatus.COMPLETED:

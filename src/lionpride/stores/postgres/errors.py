@@ -1,4 +1,4 @@
-"""Errors of the server and of the way to it: what may be tried again, and how to say the rest."""
+"""Classification of server and connection errors, and their messages."""
 
 from __future__ import annotations
 
@@ -9,59 +9,60 @@ import asyncpg
 
 from ...errors import StoreError
 
-__all__ = ("ANEW", "LOST", "explained", "is_read_only", "is_tls_refused", "lost")
+__all__ = ("LOST", "REPEAT", "is_connection_lost", "is_read_only", "is_tls_refused", "store_error")
+
 
 LOST: Final[tuple[type[BaseException], ...]] = (
-    OSError,  # it cannot be reached; TimeoutError is one too
+    OSError,  # the server cannot be reached; TimeoutError is a subclass
     asyncpg.PostgresConnectionError,  # 08: the connection was lost
     asyncpg.OperatorInterventionError,  # 57P: shut down, terminated, not ready yet
     asyncpg.TooManyConnectionsError,
-    asyncpg.IdleInTransactionSessionTimeoutError,  # this process was stopped in the midst of one
-    asyncpg.InternalClientError,  # the connection was lost in the midst of an answer
+    asyncpg.IdleInTransactionSessionTimeoutError,  # this process was stopped in a transaction
+    asyncpg.InternalClientError,  # the connection was lost during an answer
     asyncpg.ReadOnlySQLTransactionError,  # after a failover: another server is the primary now
 )
-"""The server may be there again in a moment."""
+"""Errors after which the server may be available again soon."""
 
 _TLS_CUT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-"""The connection was lost in the middle of TLS."""
+"""Errors of TLS after which a new connection may succeed."""
 
-ANEW: Final[tuple[type[BaseException], ...]] = (
+REPEAT: Final[tuple[type[BaseException], ...]] = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
     asyncpg.InvalidCachedStatementError,
     asyncpg.InvalidSQLStatementNameError,
 )
-"""Nothing was done, and the very same may be done at once."""
+"""Errors after which nothing was changed, and the statement can be repeated at once."""
 
 
-def lost(error: BaseException) -> bool:
-    """Whether an error says that the connection is no good, and that another may be."""
+def is_connection_lost(error: BaseException) -> bool:
+    """Return True if the connection is unusable and another connection may work."""
     if isinstance(error, StoreError):
-        return error.retryable  # it is an OSError too, and says itself whether to try again
+        return error.retryable  # checked before LOST, as a StoreError is an OSError
     if isinstance(error, asyncpg.QueryCanceledError):
-        return False  # somebody has cancelled this one statement, or it took longer than is allowed
+        return False  # only this statement was cancelled, or exceeded a time limit
     if is_tls_refused(error):
         return False
     if isinstance(error, asyncpg.InterfaceError):
-        return "clos" in str(error)  # the connection is closed, or was in the middle of it
+        return "clos" in str(error)  # the connection is closed or closing
     return isinstance(error, LOST)
 
 
 def is_read_only(error: BaseException) -> bool:
-    """Return True if the server refused to write: it is a standby by now, or fenced off."""
+    """Return True if the server is read-only: it has become a standby, or was set so."""
     return isinstance(error, asyncpg.ReadOnlySQLTransactionError)
 
 
 def is_tls_refused(error: BaseException) -> bool:
-    """Return True if the two sides cannot agree on TLS, which no later time changes."""
+    """Return True if TLS cannot be negotiated, so that a repetition fails as well."""
     if isinstance(error, ssl.SSLError):  # an OSError
         return not isinstance(error, _TLS_CUT)
     return type(error) is ConnectionError and "rejected SSL" in str(error)  # asyncpg's own
 
 
-def explained(error: BaseException, where: str) -> StoreError:
-    """The error for who waits, which says what to do."""
+def store_error(error: BaseException, where: str) -> StoreError:
+    """Return the error for the caller, with a remedy."""
     if isinstance(error, StoreError):
         return error
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
@@ -83,7 +84,7 @@ def explained(error: BaseException, where: str) -> StoreError:
     elif is_tls_refused(error):
         text = f"{where}: TLS failed: {error}: check sslmode and the certificates in the URL, and "
         text, again = text + "whether the server offers TLS", False
-    elif lost(error):
+    elif is_connection_lost(error):
         text, again = f"{where} cannot be reached: {str(error) or type(error).__name__}", True
     else:
         text, again = f"{where}: {error}", False

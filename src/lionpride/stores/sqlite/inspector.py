@@ -1,8 +1,4 @@
-"""Answers for those who look at a file while others work: over a connection of its own.
-
-A question over a million rows takes a while. It is asked in a thread, where SQLite lets go of
-Python's lock meanwhile; and in a write-ahead log nobody who writes waits for one who reads.
-"""
+"""Queries for monitoring, over a connection and in a thread of their own."""
 
 from __future__ import annotations
 
@@ -19,24 +15,24 @@ from uuid import UUID
 import apsw
 
 from ...model.execution import EventStatus
+from ..inspector import EventFilter, FinishedEvent, LimitUsage, RunningEvent
 from ..record import Record
-from ..seen import Runs, Sought, Stay, Usage
 from ..sql.limits import usage_of
 from .file import connect, speaking
-from .look import Look
-from .reader import Reader
-from .seeking import count_of, numbers_of
+from .filters import count_of, numbers_of
+from .queries import Queries, Tables
 
-__all__ = ("Glance",)
+__all__ = ("SqliteInspector",)
+
 
 T = TypeVar("T")
 
-TAIL: Final = 5_000
-"""Ended events that are looked at for what has ended lately: those that arrived last."""
+RECENT: Final = 5_000
+"""Number of finished events that are searched for recent ones: those with the highest numbers."""
 
 _LATELY: Final = (
     "SELECT * FROM (SELECT * FROM lionpride_finished NOT INDEXED WHERE queue = :queue "
-    f"ORDER BY number DESC LIMIT {TAIL}) WHERE finished_at > :since ORDER BY finished_at DESC "
+    f"ORDER BY number DESC LIMIT {RECENT}) WHERE finished_at > :since ORDER BY finished_at DESC "
     "LIMIT :limit"
 )
 _LATELY_INDEXED: Final = (
@@ -53,13 +49,16 @@ _STAYS: Final = (
 )
 
 
-class Glance:
-    """See ``Seen``; the store makes it at the first question, and closes it with the file.
+class SqliteInspector:
+    """Inspector of a queue in a file; the store creates it with the first query.
+
+    A query over a million rows takes long. It runs in a thread, where SQLite releases the GIL; in a
+    write-ahead log, readers do not block writers.
 
     Args:
         path: The file, which has been opened before.
-        queue: The queue's name.
-        check: Raises a StoreError if the file is not the one that was opened; called in a thread.
+        queue: The name of the queue.
+        check: Raises a StoreError if the file was replaced; called in a thread.
     """
 
     def __init__(self, path: Path, queue: str, check: Callable[[], None]) -> None:
@@ -71,7 +70,7 @@ class Glance:
         self._db: apsw.Connection | None = None
 
     async def close(self) -> None:
-        """Answer what is under way, and close the connection."""
+        """Finish running queries, and close the connection."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown()
@@ -82,7 +81,7 @@ class Glance:
             db.close()
 
     async def _ask(self, look: Callable[[apsw.Connection], T]) -> T:
-        """What ``look`` finds, in the thread, in one view of all the tables."""
+        """Run a query in the thread, in one read transaction."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, look)
 
     def _answer(self, look: Callable[[apsw.Connection], T]) -> T:
@@ -103,14 +102,19 @@ class Glance:
             db.execute("SELECT number FROM lionpride_queue WHERE name = ?", (self._queue,)).get or 0
         )
 
-    # -- the questions: see Seen -------------------------------------------------------------
+    # -- the queries: see Inspector ----------------------------------------------------------
 
     async def version(self) -> object:
-        # The number means something to one connection alone.
+        # The number is valid for one connection only.
         return self._made, await self._ask(lambda db: db.execute("PRAGMA data_version").get)
 
-    async def sought(
-        self, what: Sought, *, before: int | None = None, after: int | None = None, limit: int = 50
+    async def list_events(
+        self,
+        what: EventFilter,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 50,
     ) -> list[Record]:
         def look(db: apsw.Connection) -> list[Record]:
             numbers = numbers_of(db, self._number(db), what, before, after, limit)
@@ -118,30 +122,32 @@ class Glance:
 
         return await self._ask(look)
 
-    async def how_many(self, what: Sought) -> int:
+    async def count_events(self, what: EventFilter) -> int:
         def look(db: apsw.Connection) -> int:
             if not what.is_counted:
                 return count_of(db, self._number(db), what)
-            counts = Reader(db, self._queue).counts()
+            counts = Queries(db, self._queue).counts()
             return sum(counts.values()) if what.status is None else counts[what.status]
 
         return await self._ask(look)
 
-    async def ended(self, since: float, limit: int = 2000) -> Sequence[Stay]:
-        def look(db: apsw.Connection) -> list[Stay]:
+    async def finished(self, since: float, limit: int = 2000) -> Sequence[FinishedEvent]:
+        def look(db: apsw.Connection) -> list[FinishedEvent]:
             indexed = db.execute(
                 "SELECT 1 FROM sqlite_schema WHERE name = 'lionpride_finished_order'"
             ).get
             query = _STAYS.format(_LATELY_INDEXED if indexed else _LATELY)
             bound = {"queue": self._number(db), "since": since, "limit": limit}
             return [
-                Stay(number, UUID(bytes=uid), kind, EventStatus(status), *times)
+                FinishedEvent(number, UUID(bytes=uid), kind, EventStatus(status), *times)
                 for number, uid, kind, status, *times in db.execute(query, bound)
             ]
 
         return await self._ask(look)
 
-    async def tallied(self, since: float, width: float) -> Mapping[tuple[int, EventStatus], int]:
+    async def finished_counts(
+        self, since: float, width: float
+    ) -> Mapping[tuple[int, EventStatus], int]:
         query = (
             "SELECT CAST(finished_at / ? AS INTEGER), status, count(*) FROM lionpride_finished "
             "NOT INDEXED "
@@ -154,29 +160,29 @@ class Glance:
 
         return await self._ask(look)
 
-    async def runs(self, limit: int = 200) -> Sequence[Runs]:
+    async def running(self, limit: int = 200) -> Sequence[RunningEvent]:
         query = (
             "SELECT number, worker, claimed_at FROM lionpride_lease WHERE queue = ? "
             "ORDER BY claimed_at, number LIMIT ?"
         )
 
-        def look(db: apsw.Connection) -> list[Runs]:
+        def look(db: apsw.Connection) -> list[RunningEvent]:
             rows: list[Any] = list(db.execute(query, (self._number(db), limit)))
             records = self._records(db, [number for number, _, _ in rows])
             return [
-                Runs(record, worker, since)
+                RunningEvent(record, worker, since)
                 for record, (_, worker, since) in zip(records, rows, strict=True)
             ]
 
         return await self._ask(look)
 
-    async def usage(self) -> Sequence[Usage]:
+    async def limit_usage(self) -> Sequence[LimitUsage]:
         return await self._ask(_usage)
 
     async def chunks(self, record: Record, first: int) -> Sequence[Any]:
         def look(db: apsw.Connection) -> list[Any]:
             found: list[Any] = []
-            reader = Reader(db, self._queue)
+            reader = Queries(db, self._queue)
             while True:
                 answer = reader.chunks(record.number, record.attempt, first + len(found))
                 if answer is None or answer[0] != record.attempt or not answer[1]:
@@ -186,13 +192,13 @@ class Glance:
         return await self._ask(look)
 
     def _records(self, db: apsw.Connection, numbers: Sequence[int]) -> list[Record]:
-        reader, tables = Reader(db, self._queue), Look(db, self._queue)
+        reader, tables = Queries(db, self._queue), Tables(db, self._queue)
         found = [tables.find(number) for number in numbers]
         return [reader.record(one) for one in found if one is not None]
 
 
-def _usage(db: apsw.Connection) -> list[Usage]:
-    """What counts now of each pool of the file; what has left its window is not counted."""
+def _usage(db: apsw.Connection) -> list[LimitUsage]:
+    """Return the current usage of each account of the file, without expired amounts."""
     now = time()
     held: Counter[str] = Counter()
     spans: dict[str, float | None] = {}

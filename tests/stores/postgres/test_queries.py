@@ -6,9 +6,9 @@ import pytest
 from stores.homes import Home
 from stores.makers import Job, postgres_in
 
-from lionpride.stores.postgres import reading, transaction
-from lionpride.stores.postgres.names import Names
+from lionpride.stores.postgres import queries, transaction
 from lionpride.stores.postgres.pool import Door
+from lionpride.stores.postgres.tables import TableNames
 
 MANY = 1000
 
@@ -23,8 +23,8 @@ def nodes(plan):
 @pytest.mark.parametrize(
     ("statement", "more"),
     [
-        (f"{reading._FIND} WHERE e.number = ANY($1::bigint[])", ()),
-        (reading._STANDING, (1,)),
+        (f"{queries._FIND} WHERE e.number = ANY($1::bigint[])", ()),
+        (queries._STATUSES, (1,)),
         (transaction._DELETE_READY, (1,)),
     ],
     ids=["find", "standing", "delete ready"],
@@ -36,7 +36,7 @@ async def test_each_event_is_looked_up_by_its_key(opened, statement, more):
     opened.append(store)
     await store.append([(Job(), float(n)) for n in range(MANY)])
     numbers = [record.number for record in await store.events(limit=MANY)]
-    names = Names(home.schema, "")
+    names = TableNames(home.schema, "")
     connection = await Door(home.url, names, pgbouncer=False, patience=10).open()
     text = f"EXPLAIN (ANALYZE, FORMAT JSON) {names.fill(statement)}"
     async with connection.transaction():

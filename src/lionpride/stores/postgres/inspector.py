@@ -1,4 +1,4 @@
-"""Answers for those who look at a database while others work."""
+"""Queries for monitoring, and the list of workers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,27 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from ...model.execution import EventStatus
+from ..inspector import (
+    ClaimedEvent,
+    EventFilter,
+    FinishedEvent,
+    LimitUsage,
+    RunningEvent,
+    WorkerRecord,
+)
 from ..record import Record
-from ..seen import Runs, Sought, Stay, Usage
+from ..sql.codec import about_of
 from ..sql.limits import usage_of
-from . import reading
+from ..sql.process import is_dead
+from . import queries
+from .filters import ANY_PLAN, count_of, numbers_of
 from .link import Db
-from .seeking import WIDELY, count_of, numbers_of
 
-__all__ = ("Glance",)
+__all__ = (
+    "PostgresInspector",
+    "workers",
+)
+
 
 T = TypeVar("T")
 
@@ -42,12 +55,12 @@ SELECT name, window_seconds, paused_until, coalesce((SELECT sum(amount) FROM {li
 _STATUSES: Final = [each.value for each in EventStatus]
 
 
-class Glance:
-    """See ``Seen``.
+class PostgresInspector:
+    """Inspector of a queue in a database.
 
     Args:
-        read: Has a step read, as the store's own are.
-        clock: The time that limits count by.
+        read: Runs a reading step over a connection of the store.
+        clock: Returns the time for limits.
     """
 
     def __init__(
@@ -59,24 +72,24 @@ class Glance:
         self._clock = clock
 
     async def _look(self, look: Callable[[Db], Awaitable[T]]) -> T:
-        """What ``look`` finds, in one view of all the tables, by whatever plan is best."""
+        """Run a query in one snapshot, with any plan that the server chooses."""
 
         async def step(db: Db) -> T:
             async with db.snapshot():
-                await db.run(WIDELY)
+                await db.run(ANY_PLAN)
                 return await look(db)
 
         found: T = await self._read(step)
         return found
 
-    # -- the questions: see Seen -------------------------------------------------------------
+    # -- the queries: see Inspector ----------------------------------------------------------
 
     async def version(self) -> object:
         async def look(db: Db) -> object:
             sums = ", ".join(f"sum({each})" for each in _STATUSES)
             queue = await db.known_queue()
             return [
-                await reading.last(db),
+                await queries.last(db),
                 *await db.row(f"SELECT {sums} FROM {{counter}} WHERE queue = $1", queue),
                 *await db.row(
                     "SELECT sum(attempt), max(claimed_at) FROM {lease} WHERE queue = $1", queue
@@ -86,34 +99,41 @@ class Glance:
 
         return await self._look(look)
 
-    async def sought(
-        self, what: Sought, *, before: int | None = None, after: int | None = None, limit: int = 50
+    async def list_events(
+        self,
+        what: EventFilter,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 50,
     ) -> list[Record]:
         async def look(db: Db) -> list[Record]:
             return await _records(db, await numbers_of(db, what, before, after, limit))
 
         return await self._look(look)
 
-    async def how_many(self, what: Sought) -> int:
+    async def count_events(self, what: EventFilter) -> int:
         async def look(db: Db) -> int:
             if not what.is_counted:
                 return await count_of(db, what)
-            counts = await reading.counts(db)
+            counts = await queries.counts(db)
             return sum(counts.values()) if what.status is None else counts[what.status]
 
         return await self._look(look)
 
-    async def ended(self, since: float, limit: int = 2000) -> Sequence[Stay]:
-        async def look(db: Db) -> list[Stay]:
+    async def finished(self, since: float, limit: int = 2000) -> Sequence[FinishedEvent]:
+        async def look(db: Db) -> list[FinishedEvent]:
             rows = await db.rows(_STAYS, await db.known_queue(), _STATUSES, since, limit)
             return [
-                Stay(number, UUID(bytes=uid.bytes), kind, EventStatus(status), *times)
+                FinishedEvent(number, UUID(bytes=uid.bytes), kind, EventStatus(status), *times)
                 for number, uid, kind, status, *times in rows
             ]
 
         return await self._look(look)
 
-    async def tallied(self, since: float, width: float) -> Mapping[tuple[int, EventStatus], int]:
+    async def finished_counts(
+        self, since: float, width: float
+    ) -> Mapping[tuple[int, EventStatus], int]:
         async def look(db: Db) -> dict[tuple[int, EventStatus], int]:
             queue = await db.known_queue()
             rows = await db.rows(_TALLY, queue, since, float(width), _STATUSES)
@@ -121,20 +141,20 @@ class Glance:
 
         return await self._look(look)
 
-    async def runs(self, limit: int = 200) -> Sequence[Runs]:
-        async def look(db: Db) -> list[Runs]:
+    async def running(self, limit: int = 200) -> Sequence[RunningEvent]:
+        async def look(db: Db) -> list[RunningEvent]:
             rows = await db.rows(_RUNS, await db.known_queue(), limit)
             records = {one.number: one for one in await _records(db, [row[0] for row in rows])}
             return [
-                Runs(records[number], worker, since)
+                RunningEvent(records[number], worker, since)
                 for number, worker, since in rows
                 if number in records
             ]
 
         return await self._look(look)
 
-    async def usage(self) -> Sequence[Usage]:
-        async def look(db: Db) -> list[Usage]:
+    async def limit_usage(self) -> Sequence[LimitUsage]:
+        async def look(db: Db) -> list[LimitUsage]:
             held, spans = Counter[str](), dict[str, float | None]()
             for (text,) in await db.rows("SELECT reserved FROM {lease} WHERE reserved IS NOT NULL"):
                 for name, (amount, per) in json.loads(text).items():
@@ -162,7 +182,7 @@ class Glance:
             found: list[Any] = []
             number, attempt = record.number, record.attempt
             while True:
-                answer = await reading.published_chunks(db, number, attempt, first + len(found))
+                answer = await queries.published_chunks(db, number, attempt, first + len(found))
                 if answer is None or answer[0] != attempt or not answer[1]:
                     return found
                 found += answer[1]
@@ -171,5 +191,42 @@ class Glance:
 
 
 async def _records(db: Db, numbers: Sequence[int]) -> list[Record]:
-    found = await reading.find(db, numbers)
-    return await reading.records(db, [found[number] for number in numbers if number in found])
+    found = await queries.find(db, numbers)
+    return await queries.records(db, [found[number] for number in numbers if number in found])
+
+
+_WORKERS: Final = """
+SELECT name, machine, host, pid, process_start, started_at, heartbeat_at, leases_until,
+    {now} AS now, description
+FROM {worker} WHERE queue = $2 ORDER BY started_at, name
+"""
+_HELD: Final = """
+SELECT l.worker, l.number, e.id, e.event_type, l.attempt, greatest(l.leased_until, w.leases_until)
+FROM {lease} l JOIN {event} e ON e.number = l.number LEFT JOIN {worker} w ON w.name = l.worker
+WHERE l.queue = $1 ORDER BY l.number
+"""
+
+
+async def workers(db: Db) -> list[WorkerRecord]:
+    """Return the workers of the queue, in order of their start."""
+    queue = await db.known_queue()
+    held: dict[str, list[ClaimedEvent]] = {}
+    async with db.snapshot():
+        rows = await db.rows(_WORKERS, db.now, queue)
+        for worker, number, uid, kind, attempt, until in await db.rows(_HELD, queue):
+            held.setdefault(worker, []).append(ClaimedEvent(number, uid, kind, attempt, until))
+    return [
+        WorkerRecord(
+            name=name,
+            queue=db.queue_name,
+            host=machine,
+            pid=pid,
+            since=began,
+            seen=seen,
+            silent=max(0.0, now - seen),
+            alive=until >= now and not is_dead(host, pid, born),
+            held=tuple(held.get(name, ())),
+            about=about_of(about),
+        )
+        for name, machine, host, pid, born, began, seen, until, now, about in rows
+    ]

@@ -1,19 +1,36 @@
-"""Reading the tables: of one queue, over a connection that may be anyone's."""
+"""Queries on the tables of one queue."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
+from uuid import UUID
 
 import apsw
 
+from ...model.costs import REQUEST
 from ...model.execution import EventStatus
+from ...model.live import Progress
+from ...model.packing import unpack_result
+from ...rules.limits import Limit
+from ...rules.metering import Limits
+from ...rules.standing import Room, Standing, Worker, limits_at_work, room_of
+from ..inspector import ClaimedEvent, WorkerRecord
+from ..maintenance import Finding
+from ..record import Record
+from ..sql.codec import about_of, record_of, standing_of
+from ..sql.limits import account_name
+from ..sql.process import is_dead
 from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, FixedColumns, StateColumns, StoredEvent
+from .doctor import examine
 from .progress import ProgressTables
 
-__all__ = ("HELD_UNTIL", "Glance", "Look")
+__all__ = ("HELD_UNTIL", "Queries", "QueueState", "Tables")
+
 
 _TABLES: Final[dict[str | None, str]] = {
     None: "lionpride_event",
@@ -28,7 +45,7 @@ HELD_UNTIL: Final = (
 """The time until which a lease ``l`` holds."""
 
 _AT_ONCE: Final = 128
-"""Events that one statement asks for."""
+"""Number of events in one statement."""
 
 _GIVEN: Final = f"IN ({', '.join(f'?{n}' for n in range(1, _AT_ONCE + 1))})"
 _STANDINGS: Final = (
@@ -42,13 +59,13 @@ _STANDINGS: Final = (
 )
 
 
-class Glance(NamedTuple):
-    """What a transaction has to know of its queue before it does anything.
+class QueueState(NamedTuple):
+    """State of a queue that a transaction reads first.
 
     Attributes:
-        last: The highest number given so far, in whatever queue.
-        pending: How many events wait.
-        paused: The time before which nothing is to be claimed.
+        last: The highest number given so far in any queue.
+        pending: The number of pending events.
+        paused: The time before which no event is claimed.
     """
 
     last: int
@@ -56,12 +73,12 @@ class Glance(NamedTuple):
     paused: float
 
 
-class Look:
-    """What the tables say of a queue.
+class Tables:
+    """Read statements on the tables of one queue, over any connection.
 
     Args:
-        connection: Where they are.
-        queue: The queue's name.
+        connection: The connection.
+        queue: The name of the queue.
     """
 
     def __init__(self, connection: apsw.Connection, queue: str) -> None:
@@ -69,11 +86,11 @@ class Look:
         self.name = queue
         self._queue = 0
         self._change: dict[str, int] = {}
-        self._beside: tuple[float, float, int] | None = None  # what waiting_kinds found last
+        self._beside: tuple[float, float, int] | None = None  # last result of waiting_kinds
         self.progress = ProgressTables(connection)
 
     def _number(self) -> int:
-        """The queue's own number; 0 if there is none of that name yet."""
+        """Return the number of the queue; 0 if it does not exist yet."""
         if not self._queue:
             query = "SELECT number FROM lionpride_queue WHERE name = ?"
             self._queue = self._db.execute(query, (self.name,)).get or 0
@@ -82,7 +99,7 @@ class Look:
     # -- the queue ---------------------------------------------------------------------------
 
     def counts(self) -> dict[str, int]:
-        """How many events are in each status."""
+        """Return the number of events in each status."""
         statuses = [status.value for status in EventStatus]
         query = f"SELECT {', '.join(statuses)} FROM lionpride_queue WHERE name = ?"
         row = self._db.execute(query, (self.name,)).fetchone() or (0,) * len(statuses)
@@ -90,7 +107,7 @@ class Look:
         return {each: n + change.get(each, 0) for each, n in zip(statuses, row, strict=True)}
 
     def queues(self) -> list[str]:
-        """The names of all queues."""
+        """Return the names of all queues."""
         return [
             name
             for (name,) in self._db.execute(
@@ -99,21 +116,21 @@ class Look:
         ]
 
     def last(self) -> int:
-        """The highest number given so far."""
+        """Return the highest number given so far."""
         return (
             self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'lionpride_event'").get
             or 0
         )
 
-    def glance(self) -> Glance:
-        """Three answers in one; what this transaction has changed is not in them."""
+    def glance(self) -> QueueState:
+        """Return the state of the queue, without the changes of this transaction."""
         query = (
             "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'lionpride_event'), pending, "
             "paused_until "
             "FROM lionpride_queue WHERE number = ?"
         )
         last, pending, paused = self._db.execute(query, (self._queue,)).get
-        return Glance(last or 0, pending, paused)
+        return QueueState(last or 0, pending, paused)
 
     def paused_until(self) -> float:
         """Return the time before which nothing of the queue is claimed."""
@@ -141,18 +158,18 @@ class Look:
         return amounts
 
     def holders(self) -> list[str]:
-        """The workers that hold leases of this queue."""
+        """Return the workers that own leases of this queue."""
         query = "SELECT DISTINCT worker FROM lionpride_lease WHERE queue = ?"
         return [worker for (worker,) in self._db.execute(query, (self._queue,))]
 
     def next_due(self) -> float | None:
-        """When the first of what is not due yet will be."""
+        """Return the earliest time at which a scheduled event becomes due."""
         query = "SELECT due FROM lionpride_ready WHERE queue = ? AND due > 0 ORDER BY due LIMIT 1"
         due: float | None = self._db.execute(query, (self._queue,)).get
         return due
 
     def next_expiry(self) -> float | None:
-        """When the first of what waits and has to start by some time expires."""
+        """Return the earliest time at which a ready event expires."""
         query = (
             "SELECT expires FROM lionpride_ready WHERE queue = ? AND expires IS NOT NULL "
             "ORDER BY expires LIMIT 1"
@@ -161,7 +178,7 @@ class Look:
         return expires
 
     def newest_of(self, single: str) -> tuple[int, float] | None:
-        """The number of the newest event of a value, and since when it has it."""
+        """Return the number and the ``unique_at`` of the newest event with a unique key."""
         query = (
             "SELECT number, unique_at FROM lionpride_event WHERE queue = ? AND unique_key = ? "
             "ORDER BY number DESC LIMIT 1"
@@ -170,11 +187,11 @@ class Look:
         return found  # type: ignore[no-any-return]
 
     def workers(self) -> dict[str, tuple[str, int, str]]:
-        """The workers of this queue: of each its process's host, id and birth."""
+        """Return the process of each worker of this queue: host, id and start time."""
         return {name: process for name, (process, _) in self.signs().items()}
 
     def signs(self) -> dict[str, tuple[tuple[str, int, str], float]]:
-        """The workers of this queue: of each its process, and when it gave a sign of life."""
+        """Return the process and the last heartbeat of each worker of this queue."""
         query = (
             "SELECT name, host, pid, process_start, heartbeat_at FROM lionpride_worker WHERE "
             "queue = ?"
@@ -183,7 +200,7 @@ class Look:
         return {name: ((host, pid, born), seen) for name, host, pid, born, seen in rows}
 
     def roster(self) -> list[tuple[str, str, tuple[str, int, str], float, float, str | None]]:
-        """The workers of this queue: name, machine, process, beginning, last sign, what it says."""
+        """Return name, machine, process, start, last heartbeat and description of each worker."""
         query = (
             "SELECT name, machine, host, pid, process_start, started_at, heartbeat_at, "
             "description FROM lionpride_worker WHERE queue = ? "
@@ -193,18 +210,18 @@ class Look:
         return [(name, node, (host, pid, born), *at) for name, node, host, pid, born, *at in rows]
 
     def held(self) -> list[tuple[str, int, bytes, str, int, float]]:
-        """What is leased: worker, number, id, kind, attempt and when the lease lapses."""
+        """Return worker, number, id, type, attempt and end of each lease of this queue."""
         query = (
             f"SELECT l.worker, l.number, e.id, e.event_type, l.attempt, {HELD_UNTIL} FROM "
             "lionpride_lease l "
             "CROSS JOIN lionpride_event e ON e.number = l.number WHERE l.queue = ? ORDER BY "
             "l.number"
-        )  # CROSS: else all events are gone through for the few that are leased
+        )  # CROSS JOIN: otherwise SQLite scans all events
         rows: Any = self._db.execute(query, (self._number(),))
         return list(rows)
 
     def crew(self) -> list[tuple[str, tuple[str, int, str], float, str | None, int]]:
-        """The workers of this queue: name, process, last sign of life, what it says, its claims."""
+        """Return name, process, last heartbeat, description and number of claims of each worker."""
         query = (
             "SELECT w.name, w.host, w.pid, w.process_start, w.heartbeat_at, w.description, "
             "count(l.number) "
@@ -216,12 +233,12 @@ class Look:
         return [(name, (host, pid, born), *more) for name, host, pid, born, *more in rows]
 
     def holder(self, number: int) -> str | None:
-        """The worker that has claimed an event."""
+        """Return the worker that has claimed an event."""
         query = "SELECT worker FROM lionpride_lease WHERE number = ?"
         return self._db.execute(query, (number,)).get  # type: ignore[no-any-return]
 
     def ahead(self, priority: float, number: int, now: float) -> int:
-        """How many come before this one of those that wait and are due."""
+        """Return the number of due events before a position in the queue."""
         query = (
             "SELECT count(*) FROM lionpride_ready WHERE queue = ?1 AND {} AND (priority, "
             "number) < (?2, ?3)"
@@ -233,7 +250,7 @@ class Look:
         return at_once + since
 
     def first(self, now: float) -> int | None:
-        """The first of those that wait and are due."""
+        """Return the number of the first due event."""
         query = (
             "SELECT priority, number FROM lionpride_ready WHERE queue = ?1 AND {} "
             "ORDER BY priority, number LIMIT 1"
@@ -246,7 +263,7 @@ class Look:
     def waiting_kinds(
         self, kinds: Collection[str], numbers: Collection[int]
     ) -> dict[str, int] | None:
-        """How many events wait, by class; None if any waits beside these classes and numbers."""
+        """Count the ready events by type; None if there are any besides these types and numbers."""
         waiting = (
             "FROM lionpride_ready w CROSS JOIN lionpride_event e ON e.number = w.number "
             "WHERE w.queue = ?1"
@@ -258,7 +275,7 @@ class Look:
         )
         bound = self._number(), json.dumps(list(kinds)), json.dumps(list(numbers))
         found: Any = None
-        if self._beside is not None:  # mostly it still waits: then nothing else is read
+        if self._beside is not None:  # usually it is still ready, which saves a scan
             same = f"{beside} AND w.due = ?4 AND w.priority = ?5 AND w.number = ?6"
             found = self._db.execute(same, (*bound, *self._beside)).get
         self._beside = found or self._db.execute(f"{beside} LIMIT 1", bound).get
@@ -269,20 +286,20 @@ class Look:
         return dict(rows)
 
     def unwanted(self) -> list[int]:
-        """The numbers of what is leased and is to be cancelled."""
+        """Return the numbers of leased events with a requested cancel."""
         query = "SELECT number FROM lionpride_lease WHERE cancel_requested = 1"
         return [number for (number,) in self._db.execute(query)]
 
     # -- events ------------------------------------------------------------------------------
 
     def known(self, ids: Iterable[bytes]) -> dict[bytes, int]:
-        """The numbers of the ids that are here, in whatever queue."""
+        """Return the numbers of the known ids, in any queue."""
         query = "SELECT number FROM lionpride_event WHERE id = ?"
         found = {each: self._db.execute(query, (each,)).get for each in ids}
         return {each: number for each, number in found.items() if number is not None}
 
     def queue_of(self, uid: bytes) -> str | None:
-        """The name of the queue that has an id; None if none has."""
+        """Return the name of the queue that has an id; None if there is none."""
         query = (
             "SELECT name FROM lionpride_queue WHERE number = (SELECT queue FROM "
             "lionpride_event WHERE id = ?)"
@@ -291,12 +308,12 @@ class Look:
         return name
 
     def is_elsewhere(self, number: int) -> bool:
-        """Whether an event is in another queue than this one."""
+        """Return True if an event is in another queue."""
         query = "SELECT queue FROM lionpride_event WHERE number = ?"
         return bool(self._db.execute(query, (number,)).get != self._queue)
 
     def kept(self, number: int) -> FixedColumns:
-        """What never changes of an event that is here."""
+        """Return the fixed columns of an event."""
         query = (
             "SELECT id, event_type, created_at, payload, retry, unique_key, unique_at FROM "
             "lionpride_event WHERE number = ?"
@@ -305,11 +322,11 @@ class Look:
         return kept  # type: ignore[no-any-return]
 
     def page(self, status: str | None, after: int, limit: int) -> list[int]:
-        """The numbers of the next events of a status, by number."""
+        """Return the numbers of the next events in a status, in order."""
         table = _TABLES.get(status, "lionpride_finished INDEXED BY lionpride_finished_trouble")
         where = "" if status is None or status in (PENDING, PROCESSING) else "AND status = ?4"
         if where and status != EventStatus.COMPLETED.value:
-            where += " AND status <> 'completed'"  # as the index says
+            where += " AND status <> 'completed'"  # the condition of the partial index
         query = (
             f"SELECT number FROM {table} WHERE number > ?1 AND queue = "
             f"?2 {where} ORDER BY number LIMIT ?3"
@@ -318,7 +335,7 @@ class Look:
         return [number for (number,) in self._db.execute(query, bound)]
 
     def find(self, number: int) -> StoredEvent | None:
-        """All that is known of an event, in whatever queue."""
+        """Return all columns of an event, in any queue."""
         row: Any = self._db.execute(
             "SELECT e.number, e.id, q.name, e.event_type, e.created_at, e.priority, e.key, "
             "e.costs, "
@@ -335,7 +352,7 @@ class Look:
     def _stands(
         self, number: int, priority: float, queue: int
     ) -> tuple[str, float, float, StateColumns]:
-        """Status, due time, time of ending (0: not yet) and state of an event."""
+        """Return status, due time, finish time (0 if unfinished) and state of an event."""
         at: Any = self._db.execute(
             f"SELECT status, 0.0, finished_at, {FINAL}, NULL FROM lionpride_finished WHERE number "
             "= ?1 UNION ALL "
@@ -368,3 +385,232 @@ class Look:
             return None
         status, _, _, state = self._stands(number, priority, self._queue)
         return status, state[0]
+
+
+WithOwn: TypeAlias = Callable[[Iterable[Worker]], list[Worker]]
+
+
+class Queries:
+    """Queries on one queue, each in one snapshot.
+
+    Args:
+        connection: A connection that is used for reading only.
+        queue: The name of the queue.
+    """
+
+    def __init__(self, connection: apsw.Connection, queue: str) -> None:
+        self._db = connection
+        self._queue = queue
+        self._look = Tables(connection, queue)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def counts(self) -> dict[EventStatus, int]:
+        """Return the number of events in each status."""
+        return {EventStatus(status): n for status, n in self._look.counts().items()}
+
+    def last(self) -> int:
+        """Return the highest number given so far."""
+        return self._look.last()
+
+    def queues(self) -> list[str]:
+        """Return the names of all queues in the file, in order of their creation."""
+        return self._look.queues()
+
+    def is_attended(self, since: float, but: Container[str] = ()) -> bool:
+        """Return True if a worker has had a heartbeat since a time and its process is not dead.
+
+        Args:
+            since: The time.
+            but: Workers that do not count.
+        """
+        return any(
+            seen >= since and name not in but and not is_dead(*process)
+            for name, (process, seen) in self._look.signs().items()
+        )
+
+    def workers(self, now: float, lease: float) -> list[WorkerRecord]:
+        """Return the workers of the queue.
+
+        Args:
+            now: The time for leases.
+            lease: The length of a lease in seconds.
+        """
+        with self._db:  # one snapshot
+            roster, leases = self._look.roster(), self._look.held()
+        held: dict[str, list[ClaimedEvent]] = {}
+        for worker, number, uid, kind, attempt, until in leases:
+            one = ClaimedEvent(number, UUID(bytes=uid), kind, attempt, until)
+            held.setdefault(worker, []).append(one)
+        return [
+            WorkerRecord(
+                name=name,
+                queue=self._queue,
+                host=node,
+                pid=process[1],
+                since=since,
+                seen=seen,
+                silent=max(0.0, now - seen),
+                alive=seen >= now - lease and not is_dead(*process),
+                held=tuple(held.get(name, ())),
+                about=about_of(about),
+            )
+            for name, node, process, since, seen, about in roster
+        ]
+
+    def findings(self, path: Path, now: float, lease: float) -> list[Finding]:
+        """Return the findings about the file."""
+        return examine(path, self._db, now, lease)
+
+    def crew(self, since: float) -> Iterator[Worker]:
+        """Yield the workers of the queue; those that ``is_attended`` counts are live."""
+        for name, process, seen, about, claimed in self._look.crew():
+            is_live = seen >= since and not is_dead(*process)
+            yield Worker(name, is_live, claimed, about_of(about))
+
+    def standing(
+        self, uid: UUID, limits: Limits | None, now: float, since: float, with_own: WithOwn
+    ) -> Standing | None:
+        """Return the standing of an event; see ``Store.standing``.
+
+        Args:
+            uid, limits: The arguments of ``Store.standing``.
+            now: The time.
+            since: A worker is live if its last heartbeat is not older and its process is not dead.
+            with_own: Replaces the stored state of this process's own workers by the current one.
+        """
+        standing = None
+        with self._db:  # one snapshot
+            number = self._look.known([uid.bytes]).get(uid.bytes)
+            found = None if number is None else self._look.find(number)
+            if found is not None and found.queue == self._queue:
+                standing = self._standing(found, limits, now, with_own(self.crew(since)))
+        return standing
+
+    def paused(self) -> float:
+        """Return the time before which no event of the queue is claimed."""
+        return self._look.paused_until()
+
+    def _standing(
+        self, found: StoredEvent, limits: Limits | None, now: float, workers: list[Worker]
+    ) -> Standing:
+        limits = limits_at_work(workers) if limits is None else limits
+        waits, rooms, ahead = found.status == EventStatus.PENDING.value, list[Room](), 0
+        first = None
+        if waits and limits is not None:
+            rooms = self._rooms(found, limits, now)
+        if waits and found.due <= now:
+            ahead = self._look.ahead(found.priority, found.number, now)
+            first = self._first(limits, now) if ahead else None
+        return standing_of(
+            found,
+            now,
+            ahead=ahead,
+            paused=self._look.paused_until(),
+            rooms=rooms,
+            workers=workers,
+            holder=self._look.holder(found.number),
+            first=first,
+        )
+
+    def _first(self, limits: Limits | None, now: float) -> tuple[StoredEvent, list[Room]] | None:
+        """Return the first due event, and what it needs of limits."""
+        number = self._look.first(now)
+        first = None if number is None else self._look.find(number)
+        if first is None:
+            return None
+        return first, [] if limits is None else self._rooms(first, limits, now)
+
+    def _rooms(self, found: StoredEvent, limits: Limits, now: float) -> list[Room]:
+        """Return what an event needs of limits, and what is available."""
+        costs, held = REQUEST, self._look.reserved()
+        if found.costs is not None:
+            costs = json.loads(found.costs)
+        amounts = limits.amounts(costs, found.key)
+        return [self._room(limit, found.key, cost, now, held) for limit, cost in amounts]
+
+    def _room(
+        self, limit: Limit, key: str | None, cost: float, now: float, held: Counter[str]
+    ) -> Room:
+        account = account_name(limit, key)
+        paused, taken = self._look.account_paused_until(account), self._look.usage(account)
+        return room_of(limit, key, cost, now, held=held[account], paused=paused, taken=taken)
+
+    def usage(
+        self, limits: Limits | None, now: float, since: float, with_own: WithOwn
+    ) -> list[Room]:
+        """Return the usage of limits; the arguments are those of ``standing``."""
+        rooms: list[Room] = []
+        with self._db:  # one snapshot
+            under = limits_at_work(with_own(self.crew(since))) if limits is None else limits
+            held = self._look.reserved()
+            shared = [each for each in (under or {}).values() if not each.per_key]
+            rooms += [self._room(limit, None, 0.0, now, held) for limit in shared]
+        return rooms
+
+    def waiting_kinds(
+        self, kinds: Collection[str], numbers: Collection[int]
+    ) -> dict[str, int] | None:
+        """Count the ready events by type; None if there are any besides these types and numbers."""
+        return self._look.waiting_kinds(kinds, numbers)
+
+    def unwanted(self) -> list[int]:
+        """Return the numbers of leased events with a requested cancel."""
+        return self._look.unwanted()
+
+    def standings(self, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
+        """Return status and attempt of events; unknown events are omitted."""
+        return self._look.standings(numbers)
+
+    def publishing(self) -> set[int]:
+        """Return the numbers of running events with live progress."""
+        return self._look.progress.numbers()
+
+    def chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
+        """Return the running attempt and its chunks; see ``ProgressTables.chunks``."""
+        found = self._look.progress.chunks(number, attempt, first)
+        if found is None:
+            return None
+        pieces = (unpack_result(text)["_response"] for text in found[1])
+        return found[0], [chunk for piece in pieces for chunk in piece]
+
+    def page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
+        """Return the next records of a status, in order of their numbers."""
+        wanted = None if status is None else status.value
+        with self._db:  # one snapshot
+            found = [self._look.find(number) for number in self._look.page(wanted, after, limit)]
+        return [self.record(one) for one in found if one is not None]
+
+    def record(self, found: StoredEvent) -> Record:
+        """Return a record, with the live progress of a running attempt."""
+        record = record_of(found)
+        if record.status is not EventStatus.PROCESSING:
+            return record
+        seen = self._look.progress.of(record.number, record.attempt)
+        if seen is None:
+            return record
+        fraction, note, count = seen
+        progress = None if note is None else Progress(fraction, note)
+        return replace(record, progress=progress, chunks=count)
+
+    def next_expiry(self) -> float | None:
+        """Return the earliest time at which a ready event expires."""
+        return self._look.next_expiry()
+
+    def find(self, ids: Iterable[UUID]) -> list[StoredEvent | None]:
+        """Return the columns of events by id; None for an id that is not in the queue."""
+        wanted = [uid.bytes for uid in ids]
+        with self._db:
+            numbers = self._look.known(wanted)
+            known = {uid: self._look.find(number) for uid, number in numbers.items()}
+        here = {uid: one for uid, one in known.items() if one and one.queue == self._queue}
+        return [here.get(uid) for uid in wanted]
+
+    def of(self, numbers: Iterable[int]) -> list[StoredEvent | None]:
+        """Return the columns of events by number."""
+        found: list[StoredEvent | None] = []
+        with self._db:
+            found += map(self._look.find, numbers)
+        return found

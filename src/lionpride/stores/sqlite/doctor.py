@@ -1,4 +1,4 @@
-"""What is wrong or slow with a file: its place, its log, its room, and leases that nobody ends."""
+"""Findings about a file: its location, its log, free space, and abandoned leases."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ from typing import Final
 
 import apsw
 
-from ..upkeep import DAMAGE, Finding
+from ..maintenance import DAMAGE, Finding
 from .file import check_head, damage_of
 
-__all__ = ("examine", "find_damage", "kind_of_place")
+__all__ = ("examine", "file_system_of", "find_damage")
+
 
 MEGA: Final = 1024 * 1024
 LOG: Final = 64 * MEGA
-"""A log of this size is not copied into the file any more: in a run it stays near 16 MB."""
+"""Size of a log that cannot be reset any more; in normal operation it stays near 16 MB."""
 ROOM: Final = 256 * MEGA
-"""Less room than this on the disk is too little: the log, and a compact copy, want some."""
+"""Minimum of free space on the disk; the log and VACUUM need some."""
 EMPTY: Final = 256 * MEGA
-"""So much unused room in a file, if that is half of it, is worth giving back."""
+"""Minimum of unused space in a file, if it is half of the file, for a note about VACUUM."""
 
 SHARED: Final = (
     *("9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "lustre", "nfs", "nfs4"),
     *("prl_fs", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs"),
 )
-"""Kinds of file systems whose users do not share memory."""
+"""Network and shared file systems, on which processes cannot share memory."""
 
 
 def examine(path: Path, connection: apsw.Connection, now: float, lease: float) -> list[Finding]:
-    """What is not as it should be with a file that is open.
+    """Return the findings about an open file.
 
     Args:
         path: The file.
-        connection: It is only read.
-        now: The time that leases count by.
-        lease: Seconds that a lease lasts.
+        connection: A connection for reading.
+        now: The time for leases.
+        lease: The length of a lease in seconds.
     """
     found = [_place(path), _log(path), _room(path), _empty(path, connection)]
     found.append(_orphans(connection, now - lease))
@@ -43,10 +44,10 @@ def examine(path: Path, connection: apsw.Connection, now: float, lease: float) -
 
 
 def find_damage(path: Path) -> Finding | None:
-    """Return the damage of a file, if there is any; over a large file this takes seconds.
+    """Return a finding if a file is damaged, else None; for a large file this takes seconds.
 
     Raises:
-        StoreError: if it cannot be read, or is no database of this library.
+        StoreError: if it cannot be read, or is not a database of this library.
     """
     check_head(path)
     found = damage_of(path) if path.exists() else None
@@ -62,7 +63,7 @@ def find_damage(path: Path) -> Finding | None:
 
 
 def _place(path: Path) -> Finding | None:
-    kind = kind_of_place(path)
+    kind = file_system_of(path)
     if kind not in SHARED:
         return None
     return Finding(
@@ -75,8 +76,8 @@ def _place(path: Path) -> Finding | None:
     )
 
 
-def kind_of_place(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
-    """The kind of the file system that a path is on; empty if it cannot be told (proc(5))."""
+def file_system_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """Return the type of the file system of a path, from proc(5); "" if it is unknown."""
     try:
         lines = mounts.read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -134,7 +135,7 @@ def _empty(path: Path, connection: apsw.Connection) -> Finding | None:
 
 
 def _orphans(connection: apsw.Connection, before: float) -> Finding | None:
-    """Leases that have lapsed for long, whose worker is not even on the list any more."""
+    """Report expired leases whose worker is not in the table any more."""
     query = (
         "SELECT count(*) FROM lionpride_lease WHERE leased_until < ? "
         "AND NOT EXISTS (SELECT 1 FROM lionpride_worker WHERE name = lionpride_lease.worker)"

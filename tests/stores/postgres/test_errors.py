@@ -13,7 +13,7 @@ from stores.makers import QUEUE
 
 from lionpride.errors import StoreError
 from lionpride.stores.postgres import PostgresStore
-from lionpride.stores.postgres.names import Names
+from lionpride.stores.postgres.tables import TableNames
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_tables_that_were_dropped_are_named(home: Home, tmp_path: Path) ->
     connection = await asyncpg.connect(home.url)
     try:
         await put(store, 1.0)
-        await connection.execute(Names(schema, "").fill("DROP TABLE {event} CASCADE"))
+        await connection.execute(TableNames(schema, "").fill("DROP TABLE {event} CASCADE"))
         with pytest.raises(StoreError, match="not those of this version, or were dropped") as said:
             await put(store, 2.0)
         assert not said.value.retryable
@@ -89,7 +89,7 @@ async def test_a_statement_that_somebody_cancelled_is_not_tried_for_long(home: H
     try:
         await put(store, 1.0)
         async with connection.transaction():
-            await connection.execute(Names(home.schema, "").fill("LOCK TABLE {event}"))
+            await connection.execute(TableNames(home.schema, "").fill("LOCK TABLE {event}"))
             with pytest.raises(StoreError, match="statement timeout") as said:
                 await put(store, 2.0)
             assert not said.value.retryable
@@ -105,7 +105,7 @@ async def test_a_lock_that_was_not_to_be_had_in_time_is_waited_for_anew(home: Ho
     try:
         await put(store, 1.0)
         async with connection.transaction():
-            await connection.execute(Names(home.schema, "").fill("LOCK TABLE {event}"))
+            await connection.execute(TableNames(home.schema, "").fill("LOCK TABLE {event}"))
             asked = asyncio.create_task(put(store, 2.0))
             waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             for _ in range(3):  # it waits, gives up, and waits again

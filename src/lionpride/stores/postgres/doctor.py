@@ -1,30 +1,31 @@
-"""What is wrong or slow with a database: old transactions, vacuum, connections, lost leases."""
+"""Findings about a database: old transactions, vacuum, connections, abandoned leases."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-from ..upkeep import Finding
+from ..maintenance import Finding
 from .link import Db
 
 __all__ = ("examine",)
 
+
 OLD: Final = 60.0
-"""Seconds after which a transaction is old: this library's own take milliseconds."""
+"""Seconds after which a transaction is old; those of this library take milliseconds."""
 LATE: Final = 60.0
-"""Seconds after which somebody should have taken back what a dead worker held."""
+"""Seconds after which the expired lease of a dead worker should have been reaped."""
 BEHIND: Final = 100_000
-"""Transactions that a replication slot may lie behind."""
+"""Maximum number of transactions that a replication slot may lag behind."""
 DEAD: Final = 50_000
-"""Dead rows in a small table that are too many, if they are ten times those that live."""
+"""Number of dead rows in a small table that is too high, if it is ten times that of live rows."""
 FULL: Final = 0.8
-"""The part of all connections that may be taken."""
+"""Maximum share of the connections that may be in use."""
 WRAP: Final = 1_500_000_000
-"""Transactions without a freeze after which the server is close to refusing new ones, at 2^31."""
+"""Age of the oldest transaction at which a finding is reported; the server stops at 2^31."""
 
 HOT: Final = ("ready", "lease", "counter", "worker")
-"""Tables whose rows come and go with each event."""
+"""Tables whose rows change with each event."""
 
 _SESSIONS: Final = """
 SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(state, ''),
@@ -69,7 +70,7 @@ WHERE w.name IS NULL AND l.leased_until < {now} - $2
 
 
 async def examine(db: Db) -> list[Finding]:
-    """What is not as it should be with a database and its server."""
+    """Return the findings about a database and its server."""
     checks: tuple[Callable[[Db], Awaitable[Iterable[Finding]]], ...]
     checks = (_sessions, _prepared, _slots, _settings, _tables, _connections, _leases)
     return [finding for check in checks for finding in await check(db)]

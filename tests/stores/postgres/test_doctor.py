@@ -7,7 +7,7 @@ import pytest
 from stores.homes import Home
 from stores.makers import Clock, Job, postgres_in
 
-from lionpride.stores.postgres import PostgresStore, examining
+from lionpride.stores.postgres import PostgresStore, doctor
 from tools.postgres_server import GIVEN
 
 
@@ -36,7 +36,7 @@ async def test_a_database_that_is_well(store):
 
 @pytest.mark.promise("postgres-old-transaction")
 async def test_an_old_transaction_pins_the_horizon(store, home, monkeypatch):
-    monkeypatch.setattr(examining, "OLD", -1.0)
+    monkeypatch.setattr(doctor, "OLD", -1.0)
     connection = await asyncpg.connect(home.url)
     transaction = connection.transaction(isolation="repeatable_read")
     await transaction.start()
@@ -62,7 +62,7 @@ async def test_autovacuum_that_is_off_for_a_table(store, home):
 
 
 async def test_connections_that_are_nearly_all_taken(store, monkeypatch):
-    monkeypatch.setattr(examining, "FULL", 0.0)
+    monkeypatch.setattr(doctor, "FULL", 0.0)
     (one,) = await found(store)
     assert (one.check, one.level) == ("connections", "wrong")
     assert "connections are taken" in one.what

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from stores.makers import Clock, Folder, Job, sqlite_in
 
-from lionpride.stores.sqlite import examining
-from lionpride.stores.sqlite.examining import kind_of_place
+from lionpride.stores.sqlite import doctor
+from lionpride.stores.sqlite.doctor import file_system_of
 
 MOUNTS = """\
 sysfs /sys sysfs rw 0 0
@@ -35,7 +35,7 @@ async def test_a_file_that_is_well(file):
 
 
 async def test_a_log_that_has_grown(file, monkeypatch):
-    monkeypatch.setattr(examining, "LOG", 1)
+    monkeypatch.setattr(doctor, "LOG", 1)
     await file.append([(Job(), 1.0)])
     (one,) = await file.examine()
     assert (one.check, one.level) == ("log", "slow")
@@ -51,7 +51,7 @@ async def test_a_disk_that_is_nearly_full(file, monkeypatch):
 
 
 async def test_a_file_that_is_mostly_empty(file, monkeypatch):
-    monkeypatch.setattr(examining, "EMPTY", 1)
+    monkeypatch.setattr(doctor, "EMPTY", 1)
     await file.append([(Job(label="x" * 1000), 1.0) for _ in range(1000)])
     assert await file.examine() == []
     await file.remove([record.id for record in await file.events(limit=1000)])
@@ -80,12 +80,12 @@ async def test_leases_of_workers_that_are_gone(file, folder, opened):
 )
 def test_the_kind_of_a_file_system(tmp_path, path, kind):
     (tmp_path / "mounts").write_text(MOUNTS)
-    assert kind_of_place(Path(path), tmp_path / "mounts") == kind
-    assert kind_of_place(Path(path), tmp_path / "none") == ""
+    assert file_system_of(Path(path), tmp_path / "mounts") == kind
+    assert file_system_of(Path(path), tmp_path / "none") == ""
 
 
 async def test_a_file_on_another_machine(file, monkeypatch):
-    monkeypatch.setattr(examining, "kind_of_place", lambda path: "nfs4")
+    monkeypatch.setattr(doctor, "file_system_of", lambda path: "nfs4")
     (one,) = await file.examine()
     assert (one.check, one.level) == ("place", "wrong")
     assert "PostgreSQL" in one.remedy

@@ -3,10 +3,10 @@
 import pytest
 
 from lionpride.errors import ConfigurationError, StoreError
+from lionpride.stores.maintenance import Maintenance
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import VERSION
-from lionpride.stores.sqlite.upgrading import schema_of, upgrade
-from lionpride.stores.upkeep import Upkeep
+from lionpride.stores.sqlite.migrations import schema_of, upgrade
 
 
 def test_a_file_that_is_not_there_is_not_made(tmp_path):
@@ -34,7 +34,7 @@ def test_what_cannot_be_a_store_is_named(tmp_path):
 
 async def test_a_store_that_is_open_can_be_asked(tmp_path):
     store = SqliteStore(tmp_path / "run.db")
-    assert isinstance(store, Upkeep)
+    assert isinstance(store, Maintenance)
     assert (await store.schema()).found == 0
     await store.counts()
     assert (await store.schema()).is_current

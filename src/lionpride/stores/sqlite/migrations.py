@@ -1,4 +1,4 @@
-"""The schema of a file from outside: which version it has, and what is to be run."""
+"""Schema version of a file, and upgrades."""
 
 from __future__ import annotations
 
@@ -6,28 +6,31 @@ from pathlib import Path
 
 import apsw
 
-from ..upkeep import Schema
+from ..maintenance import SchemaVersion
 from .file import VERSION, check_head, check_version, has_log, open_file, script, speaking
 from .open_files import OPEN_FILES
 
-__all__ = ("schema_of", "upgrade")
+__all__ = (
+    "schema_of",
+    "upgrade",
+)
 
 
-def schema_of(path: Path) -> Schema:
-    """The schema of a file, which is left as it is; version 0 if there is none.
+def schema_of(path: Path) -> SchemaVersion:
+    """Return the schema version of a file without changing it; version 0 if there is no file.
 
     Raises:
-        StoreError: if it is no database or another program's, or of a newer version.
+        StoreError: if it is not a database, belongs to another program, or has a newer version.
         ConfigurationError: if it is a directory, or its directory does not exist.
     """
     check_head(path)
     found = _version_of(path) if path.exists() and path.stat().st_size else 0
     scripts = tuple((each, _by_hand(each)) for each in range(found + 1, VERSION + 1))
-    return Schema(found, VERSION, scripts)
+    return SchemaVersion(found, VERSION, scripts)
 
 
-def upgrade(path: Path, *, synchronous: str, patience: float) -> Schema:
-    """Make a file, or bring it up to date; what it was before.
+def upgrade(path: Path, *, synchronous: str, patience: float) -> SchemaVersion:
+    """Create a file, or upgrade its schema; return the version before.
 
     Raises:
         StoreError: as ``schema_of``; or if it cannot be written.
@@ -48,6 +51,6 @@ def _version_of(path: Path) -> int:
 
 
 def _by_hand(version: int) -> str:
-    """Return the statements that lead to a version as a transaction, to be run by hand."""
+    """Return the statements for a version as a transaction that an administrator can run."""
     log = "PRAGMA journal_mode = WAL;\n" if version == 1 else ""
     return f"{log}BEGIN IMMEDIATE;\n{script(version).rstrip()}\nCOMMIT;"

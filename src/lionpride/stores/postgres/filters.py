@@ -1,4 +1,4 @@
-"""The SQL behind a list with filters: which events are meant, newest first, and how many."""
+"""SQL of event lists with filters."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from uuid import UUID
 
 from ...model.execution import EventStatus
 from ...rules.texts import any_case, findable
-from ..seen import Sought
+from ..inspector import EventFilter
 from .link import Db
 
-__all__ = ("WIDELY", "count_of", "numbers_of")
+__all__ = (
+    "ANY_PLAN",
+    "count_of",
+    "numbers_of",
+)
 
-WIDELY: Final = (
+
+ANY_PLAN: Final = (
     "SET LOCAL plan_cache_mode = 'force_custom_plan'; SET LOCAL enable_seqscan = on; "
     "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; "
     "SET LOCAL enable_bitmapscan = on"
 )
-"""Before a question that may read a whole table: the plans of the other statements are pinned."""
+"""Settings of a query that may read a whole table; the plans of other statements are fixed."""
 
 _ENDED_BADLY: Final = (
     "SELECT number, result FROM {finished} WHERE queue = $1 AND status <> 'completed'"
@@ -33,7 +38,7 @@ _SOURCES: Final[dict[EventStatus, str]] = {
 _WITH_ERROR: Final = " UNION ALL ".join(
     (_ENDED_BADLY, _SOURCES[EventStatus.PENDING], _SOURCES[EventStatus.PROCESSING])
 )
-"""All that can have an error on record."""
+"""All rows that can contain an error."""
 
 _RESULT: Final = "replace(s.result, '\\u0000', '\\ufffd')::json"  # text has no NUL character
 _SAYS: Final = (
@@ -43,9 +48,9 @@ _SAYS: Final = (
 
 
 async def numbers_of(
-    db: Db, what: Sought, before: int | None, after: int | None, limit: int
+    db: Db, what: EventFilter, before: int | None, after: int | None, limit: int
 ) -> Sequence[int]:
-    """The numbers of the newest of them; see ``Seen.sought``."""
+    """Return the numbers of the newest matching events; see ``Inspector.list_events``."""
     query = _Query(what, await db.known_queue())
     if before is not None:
         query.where("s.number < {}", before)
@@ -57,17 +62,17 @@ async def numbers_of(
     return sorted((number for (number,) in rows), reverse=True)
 
 
-async def count_of(db: Db, what: Sought) -> int:
-    """How many there are."""
+async def count_of(db: Db, what: EventFilter) -> int:
+    """Return the number of matching events."""
     query = _Query(what, await db.known_queue())
     number: int = await db.value(f"SELECT count(*) {query.text}", *query.bound)
     return number
 
 
 class _Query:
-    """FROM and WHERE for what is meant, over ``s``; and what is bound in them."""
+    """The FROM and WHERE clauses over ``s``, and the bound values."""
 
-    def __init__(self, what: Sought, queue: int) -> None:
+    def __init__(self, what: EventFilter, queue: int) -> None:
         self.bound: list[Any] = [queue]
         digits, text = what.id_digits, findable(what.text.strip())
         by_error = bool(text and not digits)
@@ -93,21 +98,21 @@ class _Query:
             self.where("s.number <= {}", what.upto)
 
     def where(self, condition: str, value: Any) -> None:
-        """One more condition, with a value in the place of its braces."""
+        """Add a condition, with a value in place of its braces."""
         self.bound.append(value)
         self.text += " AND " + condition.format(f"${len(self.bound)}")
 
 
 def _pattern(text: str) -> str:
-    """Return the regular expression of texts that contain a text, in upper or lower case."""
+    """Return a regular expression of texts that contain a text, regardless of case."""
     return "".join(
         f"[{c}]" if len(c) > 1 else f"\\{c}" if c.isascii() and not c.isalnum() else c
         for c in any_case(text)
     )
 
 
-def _source(what: Sought, by_error: bool) -> str:
-    """The table of a status; where an error is looked for, what can have one."""
+def _source(what: EventFilter, by_error: bool) -> str:
+    """Return the source of rows: the table of a status, or all rows that can contain an error."""
     if what.status is None:
         return _WITH_ERROR
     if by_error and what.status is EventStatus.COMPLETED:
