@@ -1,4 +1,4 @@
-"""What a store offers beside, if it can take part in a transaction of somebody else's."""
+"""Optional protocol of a store with transactional append."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ("Joining",)
 
 @runtime_checkable
 class Joining(Protocol):
-    """Takes events in within a transaction of the caller's own."""
+    """Appends events within a transaction of the caller."""
 
     async def append_within(
         self, connection: Any, entries: Sequence[Entry], terms: Terms | None
     ) -> None:
-        """Take events in on a connection, all or none: they are there if its transaction commits.
+        """Append events over a connection, all or none; they exist once its transaction commits.
 
-        The event objects stay free, as nobody knows whether it does.
+        The event objects do not belong to the store afterwards, since the commit is not known.
 
         Raises:
-            ConfigurationError: if it is no connection that the store can use.
-            ExistsError: if an id is known, or is there twice.
-            OperationError: if the terms ask for what cannot be decided there.
+            ConfigurationError: if the store cannot use the connection.
+            ExistsError: if an id is known, or given twice.
+            OperationError: if the terms cannot be decided within the transaction.
         """

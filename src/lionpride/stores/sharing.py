@@ -1,4 +1,4 @@
-"""What a store offers beside, if other processes can follow what runs in this one."""
+"""Optional protocol of a store whose running attempts other processes can follow."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ __all__ = ("Shared",)
 
 @runtime_checkable
 class Shared(Protocol):
-    """Lets others see an attempt before its end: its chunks so far, and how far it says it is.
+    """Live progress: other processes read the chunks and the progress of a running attempt.
 
-    A store that is shared also notifies of FINISHED when another process has published
-    more of the event. What is published goes when the attempt has ended; its record has it all.
+    Such a store also notifies of FINISHED when another process has published more of the event.
+    Published data is deleted after the end of the attempt; then the record contains it.
     """
 
     def publish(self, event: Work, attempt: int) -> None:
-        """Let others see what ``model.live`` shows of an attempt of this process, now and then.
+        """Publish the chunks and the progress of an attempt of this process at intervals.
 
-        To be called when there is something to see for the first time; more often does no harm.
+        It is called for the first chunk or progress; further calls are harmless.
         """
 
     async def published(
         self, event: Work, attempt: int, first: int
     ) -> tuple[int, list[Any]] | None:
-        """What another process has published of the attempt that it runs.
+        """Return the published chunks of an attempt that another process runs.
 
         Args:
             event: The event.
-            attempt: The attempt whose chunks are known here.
-            first: How many of them are known.
+            attempt: The attempt whose chunks the caller has.
+            first: The number of these chunks.
 
         Returns:
-            The number of the attempt that runs, and chunks of it: those from ``first`` on if it
-            is that one, else from its first; there may be more. None if nothing is known.
+            The number of the running attempt, and some of its chunks: from ``first`` on if it is
+            the same attempt, otherwise from the first chunk on. None if nothing is published.
         """

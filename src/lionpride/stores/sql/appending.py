@@ -1,4 +1,4 @@
-"""Taking events in: which of them are new, and what is said of those that are not."""
+"""Append: separates new events from known ones, and the errors for known ids."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class NotHeld(Exception):
 
 @dataclass(slots=True)
 class Appending:
-    """Events to take in, all or none; they may be known, or on record elsewhere.
+    """Events to append, all or none; some of them may be known.
 
     Attributes:
-        places: The events.
-        foreign: Those of them that another store holds.
-        room: How many may wait afterwards.
-        exist_ok: Whether a known id is left as it stands.
-        terms: What else is asked.
-        has: Whether this process has the event of a number; None: that does not matter. It may be
-            called in another thread.
+        places: The columns of the events.
+        foreign: The ids of the events that belong to another store.
+        room: The queue limit.
+        exist_ok: True to leave events with a known id unchanged.
+        terms: The options of the append.
+        has: Returns True if this process has the event of a number. It may be called in another
+            thread. None if that does not matter.
     """
 
     places: Sequence[EventRow]
@@ -48,7 +48,7 @@ class Appending:
     has: Callable[[int], bool] | None = None
 
     def check_held(self, known: Iterable[int]) -> None:
-        """Raise NotHeld if this process does not have known events: it may be unable to.
+        """Raise NotHeld if this process does not have one of the known events.
 
         Events are not built in a transaction, since the code of their classes may take long.
         """
@@ -59,15 +59,15 @@ class Appending:
 
     @property
     def single(self) -> str | None:
-        """The value of which there may be one; None if that is not asked."""
+        """The unique key of the append; None if there is none."""
         unique = None if self.terms is None else self.terms.unique
         return None if unique is None else unique[0]
 
     def is_stood_for(self, since: float, status: str) -> bool:
-        """Whether the newest event of the value stands for the one to append.
+        """Return True if the newest event with the unique key replaces the event to append.
 
         Args:
-            since: When that was appended.
+            since: The time at which that event was appended.
             status: Its status.
         """
         assert self.terms is not None
@@ -78,11 +78,11 @@ class Appending:
     def fresh(
         self, known: Container[bytes], refused: Callable[[bytes], ExistsError]
     ) -> dict[bytes, EventRow]:
-        """The events that are not here yet, each once.
+        """Return the new events, each once.
 
         Args:
-            known: The ids that are here.
-            refused: Says that an id is known.
+            known: The known ids.
+            refused: Returns the error for a known id.
         """
         fresh: dict[bytes, EventRow] = {}
         for place in self.places:
@@ -102,7 +102,7 @@ class Appending:
     def answer(
         self, known: Mapping[bytes, int], new: Mapping[bytes, int]
     ) -> list[tuple[int, bool]]:
-        """The number of each event, and whether it is new."""
+        """Return the number of each event, and True if it is new."""
         return [
             (known[place.id], False) if place.id in known else (new[place.id], True)
             for place in self.places
@@ -115,13 +115,13 @@ async def append_or_find(
     ask: Callable[[], Awaitable[list[Work]]],
     see: Callable[[Sequence[int]], Awaitable[None]],
 ) -> list[Work]:
-    """Append events, all or none. Events that are known are built before anything is appended.
+    """Append events, all or none. Known events are built before anything is appended.
 
     Args:
-        step: What is appended.
-        local_events: The events that this process has.
-        ask: Has the step taken, and returns the events as they are held.
-        see: Reads what events of these numbers are built of.
+        step: The events to append.
+        local_events: The event objects of this process.
+        ask: Runs the step, and returns the event objects.
+        see: Reads the columns of events by number.
 
     Raises:
         OperationError: if a known event cannot be read in this process; nothing was appended.
@@ -137,12 +137,12 @@ async def append_or_find(
 
 
 def exists(uid: bytes, elsewhere: str | None = None, whole: str = "") -> ExistsError:
-    """Says that an id is known, and in which queue if that is another one.
+    """Return the error for a known id.
 
     Args:
         uid: The id.
-        elsewhere: The other queue's name.
-        whole: What has both queues: a file, a schema.
+        elsewhere: The name of the queue that has the id, if it is another one.
+        whole: The container of both queues: "file" or "schema".
     """
     if elsewhere is not None:
         return ExistsError(

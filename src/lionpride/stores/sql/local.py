@@ -1,6 +1,6 @@
-"""What a store over a database is in its own process, whichever database that is.
+"""Base of the stores over a database: the part that concerns this process only.
 
-The verbs here are alike for all of them: what they ask of the rows is a step of each store's own.
+The methods here are the same for all databases; each store supplies the steps on its rows.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 CHUNK: Final = 500
-"""Events that one step prunes, or one look reads."""
+"""Number of events that one step prunes, or one query reads."""
 
 RETRY: Final = 1.0
 """Seconds until a step that no caller awaits is tried again."""
@@ -60,18 +60,18 @@ logger = logging.getLogger("lionpride")
 
 
 class Local(ABC):
-    """The part of a store over a database that is about this process.
+    """Base of a store over a database: its state in this process.
 
     Args:
-        place: What messages call the database.
+        place: The database, as error messages name it.
         queue: The queue's name.
         name: The name of the States; the queue's by default.
-        shown: How many events at rest the ``states`` show.
-        clock: The time for what becomes due.
-        look_up: Reads what the database says of events, by number.
+        shown: The maximum number of events in ``states`` that are not running.
+        clock: Returns the time for due events.
+        look_up: Reads the columns of events by number.
 
     Raises:
-        ValidationError: if the queue's name is no text that a database can keep.
+        ValidationError: if a database cannot store the name of the queue.
     """
 
     def __init__(
@@ -120,20 +120,20 @@ class Local(ABC):
 
     @abstractmethod
     def _ask(self, step: Any, then: Callable[[Any], Any] | None = None) -> asyncio.Future[Any]:
-        """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
+        """Run a step; ``then`` receives its result even if the caller no longer waits."""
 
     @abstractmethod
     def _is_open(self) -> bool:
-        """Whether the database is open here."""
+        """Return True if the database is open in this process."""
 
     @property
     @abstractmethod
     def _largest(self) -> int:
-        """The most bytes of texts that one row of the database keeps."""
+        """The maximum size of the texts of a row in bytes."""
 
     @abstractmethod
     def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
-        """Have outcomes recorded.
+        """Record outcomes.
 
         Raises:
             ValidationError: if one of them is too large.
@@ -145,17 +145,17 @@ class Local(ABC):
 
     @abstractmethod
     def _return(self, rows: list[SettlementRow]) -> None:
-        """Have claims released whose events could not be built."""
+        """Release claims whose events could not be built."""
 
     @abstractmethod
     async def _waiting_kinds(
         self, kinds: Collection[str], numbers: Collection[int]
     ) -> dict[str, int] | None:
-        """How many events wait, by class; None if any waits beside these classes and numbers."""
+        """Count the ready events by type; None if there are any besides these types and numbers."""
 
     @abstractmethod
     async def _other_workers(self) -> list[Worker]:
-        """The live workers of the queue, but for those of this process."""
+        """Return the live workers of the queue in other processes."""
 
     @abstractmethod
     def _expiring(self) -> Any:
@@ -163,7 +163,7 @@ class Local(ABC):
 
     @abstractmethod
     def _expired(self, expired: Any) -> Any:
-        """Show what was ended, and how many; look again when more may have to be."""
+        """Show expired events, and return their number; set the timer for the next expiry."""
 
     @abstractmethod
     def _pruning(self, statuses: list[str], limit: int) -> Any:
@@ -171,19 +171,19 @@ class Local(ABC):
 
     @abstractmethod
     async def _page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
-        """The records behind a number, in order."""
+        """Return the records after a number, in order."""
 
     @abstractmethod
     def _enlist(self, worker: str) -> None:
-        """Have a worker in the table, with what it says of itself."""
+        """Write a worker with its description to the table."""
 
     @abstractmethod
     def _discharging(self, worker: str) -> Any:
-        """A step: take a worker out of the table."""
+        """Return a step that deletes a worker from the table."""
 
     @abstractmethod
     def _keep_alive(self) -> None:
-        """Give signs of life of the workers that there are by now."""
+        """Renew the leases of the current workers from now on."""
 
     @abstractmethod
     def _heartbeat(self) -> Heartbeat:
@@ -197,11 +197,11 @@ class Local(ABC):
     def _publish(
         self, news: Sequence[ProgressRow], over: Sequence[tuple[int, int]]
     ) -> asyncio.Future[Any]:
-        """Write what is new of attempts, and take away what was written of those that ended."""
+        """Write the progress of attempts, and delete that of ended attempts."""
 
     @abstractmethod
     async def _chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
-        """What another process has written of an attempt."""
+        """Return the chunks that another process has written of an attempt."""
 
     # -- what is not started in time ---------------------------------------------------------
 
@@ -218,7 +218,7 @@ class Local(ABC):
             self._ask(self._expiring(), self._expired).add_done_callback(heard)
 
     def _held(self, numbers: Iterable[int]) -> dict[int, Work]:
-        """Those of the events that this process has."""
+        """Return the events that this process has, by number."""
         held = {number: self._local_events.cache.find(number) for number in numbers}
         return {number: event for number, event in held.items() if event is not None}
 
@@ -228,12 +228,12 @@ class Local(ABC):
         self._tell_ended(mine.values(), EventStatus.PENDING)
 
     def _tell_ended(self, events: Iterable[Work], before: EventStatus) -> None:
-        """Tell the observers of events that were ended by no worker."""
+        """Notify the observers of events that no worker has finished."""
         for event in events:
             self._listeners.notify_expired(event, before)
 
     def _tell_swept(self, numbers: Iterable[int]) -> None:
-        """Tell the observers of those events of this process that a sweep has ended."""
+        """Notify the observers of events of this process that were reaped and are finished."""
         swept = self._held(numbers).values()
         ended = [event for event in swept if event.execution.status in TERMINAL]
         self._tell_ended(ended, EventStatus.PROCESSING)
@@ -268,11 +268,11 @@ class Local(ABC):
         return gone
 
     def _drop(self, numbers: Sequence[int]) -> list[Work]:
-        """Let go of events that are removed; those that this process had."""
+        """Forget removed events; return those that this process had."""
         return self._local_events.drop(numbers)
 
     def _number(self, event: Work) -> int:
-        """The number of an event that this store has; 0 for any other."""
+        """Return the number of an event of this store; 0 for any other event."""
         number = event.execution.arrival or 0
         return number if self._local_events.cache.find(number) is event else 0
 
@@ -302,7 +302,7 @@ class Local(ABC):
         return found
 
     def _as_known(self, record: Record) -> Record:
-        """A record, with what only this process knows: whether what it claimed has started."""
+        """Return a record in the state that this process knows, if it has claimed the event."""
         local_events = self._local_events
         is_mine = (
             record.status is EventStatus.PROCESSING
@@ -312,7 +312,7 @@ class Local(ABC):
         return record if event is None else Record.of(event, self.queue, record.status)
 
     def _left_to_others(self) -> list[int]:
-        """What is shown as pending or running, and is not claimed here."""
+        """Return the numbers of unfinished events that this process shows and has not claimed."""
         lanes = (self.states.lane(EventStatus.PENDING), self.states.lane(EventStatus.PROCESSING))
         claims = self._local_events.claims
         return [number for lane in lanes for number in lane if number not in claims]
@@ -345,7 +345,7 @@ class Local(ABC):
         self._listeners.notify_idle()
 
     def _description_sources(self) -> dict[str, Callable[[], str | None]]:
-        """What each worker here says of itself, as JSON; called in other threads too."""
+        """Return functions that describe each worker as JSON; called in other threads too."""
         return {worker: partial(description_json, about) for worker, about in self._about.items()}
 
     def _with_own(self, gone: AbstractSet[str], found: Iterable[Worker]) -> list[Worker]:
@@ -374,7 +374,7 @@ class Local(ABC):
         return list(known.values())
 
     def _record_of_own(self, worker: str) -> WorkerRecord:
-        """What is known of a worker of this process that the table does not have yet."""
+        """Return the record of a worker of this process that is not in the table yet."""
         since = self._since[worker]
         return WorkerRecord(
             worker, self.queue, node(), os.getpid(), since, self._clock(), 0.0, True, ()
@@ -474,7 +474,7 @@ class Local(ABC):
         return True
 
     def _refuse(self, one: ReadyRow, kept: FixedColumns, error: Exception) -> None:
-        """An event was claimed that cannot be built: it waits for a process that can, or fails."""
+        """Release a claimed event that cannot be built, or mark it as FAILED."""
         number, uid, kind = one[0], UUID(bytes=kept[0]), kept[1]
         if not self.runs(kind):
             self.missing.add(kind)
@@ -524,18 +524,18 @@ class Local(ABC):
         return {*skip, *numbers} if skip else numbers, self._unreadable.kinds(now)
 
     def _wait_for(self, wait: float | None) -> float | None:
-        """Seconds until another claim may find something, unreadable events counted."""
+        """Return the seconds until another claim may find an event, also an unreadable one."""
         if not self._unreadable:
             return wait
         look = self._unreadable.next_look(self._clock())
         return min((each for each in (wait, look) if each is not None), default=None)
 
     def _lacks(self) -> bool:
-        """Whether this process has met events that it cannot run."""
+        """Return True if this process has claimed events that it cannot run."""
         return bool(self.missing or self._unreadable)
 
     def _tell(self, about: Callable[[], About]) -> About:
-        """What a worker says of itself, and what its process cannot run."""
+        """Return the description of a worker, with the types that its process cannot run."""
         missing, unreadable = tuple(sorted(self.missing)), self._unreadable.report()
         return about()._replace(missing=missing, unreadable=unreadable)
 
@@ -586,7 +586,7 @@ class Local(ABC):
     # -- classes that are not here -----------------------------------------------------------
 
     def _still_missing(self) -> set[str]:
-        """The kinds that this process has no class for; a class may be defined meanwhile."""
+        """Return the event types without a class here; a class may have been defined since."""
         for kind in tuple(self.missing):
             if self.runs(kind):
                 self.missing.discard(kind)
@@ -626,19 +626,19 @@ class Local(ABC):
 
 
 def _as_it_waited(one: ReadyRow) -> SettlementRow:
-    """The settling of a claim that puts its event back as it was, but for the attempt number."""
+    """Return the settlement that returns a claimed event unchanged except for its attempt."""
     state: Any = (one[3] + 1, *one[4:])
     return one[0], one[3] + 1, "pending", one[1], 0.0, one[2], state
 
 
 def heard(asked: asyncio.Future[Any]) -> None:
-    """Nobody awaits this step: what hinders it, hinders the claims too, and is raised there."""
+    """Ignore the error of a step without a caller; the next claim raises the same error."""
     if not asked.cancelled():
         asked.exception()
 
 
 def until_done(ask: Callable[[], asyncio.Future[Any] | None]) -> None:
-    """Have a step taken, and again ``RETRY`` seconds later as long as it fails.
+    """Run a step, and repeat it every ``RETRY`` seconds while it fails.
 
     This is for what ends a claim: a live worker renews the lease, so no sweep would end it.
 
@@ -656,7 +656,7 @@ def until_done(ask: Callable[[], asyncio.Future[Any] | None]) -> None:
 
 
 async def by_and_by(items: Sequence[T], make: Callable[[T], R]) -> list[R]:
-    """Make something of each, with a turn of the loop now and then."""
+    """Map items in pieces; other tasks run between them."""
     made: list[R] = []
     for at in range(0, len(items), CHUNK):
         made += map(make, items[at : at + CHUNK])

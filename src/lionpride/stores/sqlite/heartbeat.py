@@ -45,7 +45,7 @@ class SqliteLeaseRenewal:
     Args:
         path: The file.
         queue: The name of the queue.
-        synchronous: As for the store.
+        synchronous: "FULL" or "NORMAL".
         lease: Length of a lease in seconds.
         clock: Returns the time as a Unix timestamp in seconds; called in the thread.
     """
