@@ -6,7 +6,7 @@ from typing import Any
 
 from crash.deeds import Deed, Doer
 
-from lionpride.stores.postgres import completing, sweeping, transaction
+from lionpride.stores.postgres import hot_complete, sweeping, transaction
 from lionpride.stores.sql import leases
 from lionpride.stores.sql.heartbeat import Heartbeat
 from lionpride.stores.sql.local import Local
@@ -26,7 +26,7 @@ def guard_by_id() -> None:
         return text.replace(guard, "")
 
     transaction._SETTLE = spoilt(transaction._SETTLE)  # type: ignore[misc]
-    completing._COMPLETE = spoilt(completing._COMPLETE)  # type: ignore[misc]
+    hot_complete._COMPLETE = spoilt(hot_complete._COMPLETE)  # type: ignore[misc]
     end_leases_of = Rows.end_leases_of
 
     def of_today(self: Rows, number: int, attempt: int) -> int:

@@ -306,7 +306,7 @@ async def test_an_ending_that_is_heard_while_a_claim_under_limits_is_under_way_c
             await put(holder, 1.0, 1.0)
             await hears.wait()
             ((one,), _) = await holder.claim("holder", 1, limits=limits, start=True)
-            wire.hold('"ready" r JOIN')
+            wire.hold('"ready" r CROSS JOIN')
             claiming = asyncio.create_task(other.claim("other", 1, limits=limits, start=True))
             await wire.held.wait()
             other._is_shared = False

@@ -16,9 +16,9 @@ import pytest
 from stores.homes import Home, aside
 
 from lionpride.stores.postgres import (
-    claiming,
-    completing,
-    entering,
+    hot_append,
+    hot_claim,
+    hot_complete,
     leasing,
     queries,
     sweeping,
@@ -71,24 +71,22 @@ class Hot:
 NEXT = "ready_next"
 PLAIN = (NEXT, "event_pkey", "counter_pkey")
 HOT = {
-    "append": Hot(entering._ENTER, ("counter_pkey",)),
-    "claim": Hot(claiming.statement(False, False, False, False), PLAIN),
-    "claim of a round": Hot(claiming.statement(True, True, False, False), PLAIN),
-    "claim with the denied": Hot(claiming.statement(True, True, True, False), PLAIN),
-    "claim without some kinds": Hot(claiming.statement(False, False, False, True), PLAIN),
+    "append": Hot(hot_append.APPEND, ("counter_pkey",)),
+    "claim": Hot(hot_claim.CLAIM, PLAIN),
+    "claim with the denied": Hot(hot_claim.CLAIM_WITH_DENIED, PLAIN),
     "claim under limits": Hot(transaction._CLAIM, (NEXT, "ready_later")),
     "candidates of a limit": Hot(limits.READY_CANDIDATES, (NEXT, "event_pkey")),
     "... with the denied": Hot(limits.DENIED_CANDIDATES, (NEXT, "event_pkey")),
     "delete ready events": Hot(transaction._DELETE_READY, (NEXT, "ready_later", "event_pkey")),
     "what is known of some": Hot(queries._KEPT, ("event_pkey",)),
     "where some stand": Hot(queries._STATUSES, ("lease_pkey", "finished_pkey")),
-    "ids that are known": Hot(entering._KNOWN, ("event_id",)),
-    "complete": Hot(completing._COMPLETE, ("lease_pkey", "counter_pkey")),
+    "ids that are known": Hot(hot_append._KNOWN, ("event_id",)),
+    "complete": Hot(hot_complete._COMPLETE, ("lease_pkey", "counter_pkey")),
     "settle": Hot(transaction._SETTLE, ("lease_pkey", "counter_pkey")),
     "sign of life": Hot(leasing.BEAT, ("worker_pkey",)),
     "extend": Hot(leasing._EXTEND, ("lease_pkey",)),
     "sweep": Hot(sweeping._LAPSED, ("lease_pkey",)),
-    "due": Hot(claiming._MATURE, ("ready_due",)),
+    "due": Hot(hot_claim._PROMOTE, ("ready_due",)),
 }
 
 

@@ -21,11 +21,11 @@ from . import queries
 from .clock import ServerClock
 from .heartbeat import make_heartbeat
 from .inspector import PostgresInspector
-from .lanes import Asked
 from .link import Db
 from .news import Ear, Herald
-from .opened import Lanes, Opened
+from .opened import Batches, Opened
 from .options import check_names, check_ways
+from .pipelines import Request
 from .pool import Door
 from .sights import Sights
 from .tables import TableNames
@@ -109,11 +109,7 @@ class Base(Local):
                 self._door,
                 self.names,
                 self.queue,
-                Lanes(
-                    enter=self._enter_all,
-                    settle=self._settle_all,
-                    claim=self._claim_one,
-                ),
+                Batches(enter=self._enter_all, settle=self._settle_all, claim=self._claim_one),
                 connections=self._connections,
                 where=self.place,
                 patience=self._patience,
@@ -179,18 +175,18 @@ class Base(Local):
             await self._herald.stop()
             await opened.close()
 
-    # -- taking in, settling and claiming: the hot lanes -------------------------------------
+    # -- the batches of the hot pipelines ----------------------------------------------------
 
     async def _enter_all(self, entries: Sequence[QueuedAppend]) -> bool:
-        """Take in events that nobody had before, and tell those who wait."""
+        """Append new events, and answer their callers; return True to go on."""
         raise NotImplementedError
 
-    async def _settle_all(self, items: Sequence[QueuedCompletion | Asked]) -> bool:
-        """Put on record what came of claims."""
+    async def _settle_all(self, items: Sequence[QueuedCompletion | Request]) -> bool:
+        """Settle attempts; return False to wait before the next batch."""
         raise NotImplementedError
 
-    async def _claim_one(self, some: Sequence[Asked]) -> bool:
-        """Claim, or take another step of those that go before the next claim."""
+    async def _claim_one(self, some: Sequence[Request]) -> bool:
+        """Claim, or run a step that precedes the next claim; return True to go on."""
         raise NotImplementedError
 
     # -- noting ------------------------------------------------------------------------------

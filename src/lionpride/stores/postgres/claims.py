@@ -16,12 +16,12 @@ from ..sql.limits import UsageChange
 from ..sql.local import heard, until_done
 from ..sql.local_events import ClaimedEvents
 from ..sql.rows import ReadyRow, SettlementRow
-from . import claiming, queries
+from . import hot_claim, queries
 from .cleaning import Cleaning
-from .lanes import Asked, take
 from .link import Db
 from .news import ENDED, READY
 from .opened import Opened
+from .pipelines import Request, run_request
 from .taking_in import TakingIn
 from .transaction import LimitedStep
 
@@ -72,7 +72,7 @@ class Claims(TakingIn):
             {*self._still_missing(), *avoided},
         )
         how = until, passed, denied, start
-        step: Any = claiming.Claim(
+        step: Any = hot_claim.Claim(
             worker, n, length, *how, missing, self._strangers, self._expiring()
         )
         if self._deeds:  # what is given back may be had at once
@@ -116,12 +116,12 @@ class Claims(TakingIn):
         Args:
             n: As for ``claim``: the slots that are free.
         """
-        lane = self._open.settle
-        most = AHEAD * max(1, n + len(self._local_events.claims) - lane.behind)
-        while lane.behind >= most and not lane.stalled:
+        settle = self._open.settle
+        most = AHEAD * max(1, n + len(self._local_events.claims) - settle.behind)
+        while settle.behind >= most and not settle.stalled:
             await asyncio.sleep(0)
-            await lane.passed()
-        return lane.behind < most
+            await settle.passed()
+        return settle.behind < most
 
     def _answered(self) -> None:
         """A claim is no longer under way."""
@@ -129,11 +129,11 @@ class Claims(TakingIn):
         if self._rings_late:
             self._ring_if_idle()
 
-    async def _claim_one(self, some: Sequence[Asked]) -> bool:
-        """Take a step of the lane of claims."""
-        for asked in some:
-            if not asked.future.cancelled():
-                await take(self._open.claiming, partial(self._take, step=asked.step), asked)
+    async def _claim_one(self, some: Sequence[Request]) -> bool:
+        """Run the requests of the pipeline of claims."""
+        for one in some:
+            if not one.future.cancelled():
+                await run_request(self._open.claiming, one, partial(self._take, step=one.step))
         return True
 
     async def _take(self, db: Db, step: Any) -> Any:
@@ -147,8 +147,8 @@ class Claims(TakingIn):
 
     async def _claimed(
         self,
-        answer: claiming.Claimed,
-        step: claiming.Claim | LimitedStep,
+        answer: hot_claim.Claimed,
+        step: hot_claim.Claim | LimitedStep,
         taken: ClaimedEvents,
         limits: Limits | None,
         notes: int,
@@ -194,8 +194,8 @@ class Claims(TakingIn):
             self._listeners.notify_ready()
 
     async def _with_kept(
-        self, answer: claiming.Claimed, numbers: Sequence[int]
-    ) -> tuple[claiming.Claimed, list[Work]]:
+        self, answer: hot_claim.Claimed, numbers: Sequence[int]
+    ) -> tuple[hot_claim.Claimed, list[Work]]:
         """The same with what is needed to build the events that this process has not; those it has.
 
         What is noted of them here has to be noted first: they may have been appended, or sent
@@ -230,8 +230,8 @@ class Claims(TakingIn):
         return held, known
 
     async def _with_what_is_new(
-        self, answer: claiming.Claimed, new: Sequence[int]
-    ) -> claiming.Claimed:
+        self, answer: hot_claim.Claimed, new: Sequence[int]
+    ) -> hot_claim.Claimed:
         """Return the claim with what its events are built of, without classes not run here."""
         kept, untried = dict(answer.kept), answer.untried
         if unknown := [] if untried else [number for number in new if number not in kept]:
@@ -246,7 +246,7 @@ class Claims(TakingIn):
         missing = {kind for kind in foreign if not self.runs(kind)}
         return self._without(answer, missing) if missing else answer
 
-    def _without(self, answer: claiming.Claimed, missing: set[str]) -> claiming.Claimed:
+    def _without(self, answer: hot_claim.Claimed, missing: set[str]) -> hot_claim.Claimed:
         """The claim without events of classes that this process does not run, which go back."""
         self.missing |= missing
         answer = answer.moved(answer.untried, ())

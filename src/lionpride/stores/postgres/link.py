@@ -29,7 +29,7 @@ Two transactions that update the same row wait for each other, so each process p
 """
 
 OWN_SHARDS: Final = 5
-"""Rows that one process uses: one for each of its lanes that write."""
+"""Rows that one process uses: one for each of its pipelines that write."""
 
 SILENT: Final = 1.0
 """Seconds of trying after which it is said that the server cannot be had."""

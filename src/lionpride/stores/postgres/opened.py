@@ -1,4 +1,4 @@
-"""Everything that a store has open, for one event loop."""
+"""The connections and pipelines of a store in one event loop."""
 
 from __future__ import annotations
 
@@ -6,54 +6,47 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from random import randrange
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ...errors import OperationError
 from ..sql.process import forks
 from ..sql.rows import QueuedAppend, QueuedCompletion
-from .lanes import Asked, Lane, take
 from .link import OWN_SHARDS, SHARDS, Db, Link
+from .pipelines import Pipeline, Request, run_request
 from .pool import Door, Pool
 from .tables import TableNames
 
-__all__ = ("MANY", "Lanes", "Opened")
+__all__ = ("MANY", "Batches", "Opened")
 
 T = TypeVar("T")
 
 MANY: Final = 1_000
-"""Events that one statement of a lane takes in or settles at most."""
+"""Maximum number of events that one statement appends or settles."""
 
 
-class Lanes:
-    """The functions that run the batches of the three hot lanes; each returns True to go on."""
+class Batches(NamedTuple):
+    """The functions that run the batches of the hot pipelines; each returns True to go on."""
 
-    def __init__(
-        self,
-        *,
-        enter: Callable[[Sequence[QueuedAppend]], Awaitable[bool]],
-        settle: Callable[[Sequence[QueuedCompletion | Asked]], Awaitable[bool]],
-        claim: Callable[[Sequence[Asked]], Awaitable[bool]],
-    ) -> None:
-        self.enter = enter
-        self.settle = settle
-        self.claim = claim
+    enter: Callable[[Sequence[QueuedAppend]], Awaitable[bool]]
+    settle: Callable[[Sequence[QueuedCompletion | Request]], Awaitable[bool]]
+    claim: Callable[[Sequence[Request]], Awaitable[bool]]
 
 
 class Opened:
-    """The connections, and the lanes over them.
+    """The connections of one event loop, and the pipelines that use them.
 
-    Appends, settlements and claims each have a lane, so that they share their statements with
-    their like and wait for nobody else; very large appends have one, and all the rest another.
+    Appends, claims and settlements have a pipeline and a connection each, so their statements
+    overlap. Large appends, cleaning and all other steps have a pipeline each.
 
     Args:
-        door: How connections are opened.
+        door: Opens connections.
         names: The tables.
         queue: The queue's name.
-        lanes: What does the work.
-        connections: How many there may be.
+        batches: The functions that run batches.
+        connections: Maximum number of connections.
         where: The server, for messages.
-        patience: Seconds for which a step is tried again while the server cannot be had.
-        clock: The time, in place of the server's.
+        patience: Seconds for which a step is tried again while the server is unavailable.
+        clock: Returns the time, in place of the server's clock.
         on_reopen: As for ``Pool``.
     """
 
@@ -62,7 +55,7 @@ class Opened:
         door: Door,
         names: TableNames,
         queue: str,
-        lanes: Lanes,
+        batches: Batches,
         *,
         connections: int,
         where: str,
@@ -92,20 +85,20 @@ class Opened:
         self.entering, self.settling = link(0, keeps=True), link(1, keeps=True)
         self.claiming = link(2, keeps=True)
         self.reading = link(3, writes=False)
-        self.enter: Lane[QueuedAppend] = Lane(lanes.enter, MANY)
-        self.settle: Lane[QueuedCompletion | Asked] = Lane(lanes.settle, MANY)
-        self.claim: Lane[Asked] = Lane(lanes.claim, 1)
-        self.large: Lane[Asked] = Lane(partial(_take, link(4)), 1)
-        self.rest: Lane[Asked] = Lane(partial(_take, link(3)), 1)
-        self.clean: Lane[Asked] = Lane(partial(_take, link(3)), 1)
+        self.enter: Pipeline[QueuedAppend] = Pipeline(batches.enter, MANY)
+        self.settle: Pipeline[QueuedCompletion | Request] = Pipeline(batches.settle, MANY)
+        self.claim: Pipeline[Request] = Pipeline(batches.claim, 1)
+        self.large: Pipeline[Request] = Pipeline(partial(_run_each, link(4)), 1)
+        self.rest: Pipeline[Request] = Pipeline(partial(_run_each, link(3)), 1)
+        self.clean: Pipeline[Request] = Pipeline(partial(_run_each, link(3)), 1)
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process has opened it, not one that it was forked from."""
+        """True if this process opened it, and not the process that it was forked from."""
         return forks.count == self._process
 
     def check_process(self) -> None:
-        """Refuse to work in a child process.
+        """Check that this is the process that opened the connections.
 
         Raises:
             OperationError: after ``fork``.
@@ -116,33 +109,27 @@ class Opened:
             )
 
     def ask(
-        self, lane: Lane[Any], step: Any, then: Callable[[Any], Any] | None = None
+        self, pipeline: Pipeline[Any], step: Any, then: Callable[[Any], Any] | None = None
     ) -> asyncio.Future[Any]:
-        """Have a step taken in a lane.
-
-        Args:
-            lane: Which.
-            step: What to do.
-            then: Called with its answer once that is committed, even if nobody awaits it any
-                more; what it gives is the future's result.
-        """
+        """Request a step of a pipeline; the arguments are those of ``Request``."""
         self.check_process()
         future: asyncio.Future[Any] = self.loop.create_future()
-        lane.put(Asked(step, then, future))
+        pipeline.put(Request(step, then, future))
         return future
 
     async def read(self, step: Callable[[Db], Awaitable[T]]) -> T:
-        """What the tables say."""
+        """Run a step that only reads."""
         self.check_process()
         return await self.reading.run(step)
 
     async def quiet(self) -> None:
-        """Return when nothing is under way."""
-        lanes = (self.enter, self.large, self.claim, self.rest, self.clean, self.settle)
-        while any(not lane.idle for lane in lanes):
-            for lane in lanes:
-                lane.go()
-                await lane.quiet()
+        """Wait until no request is left, or the settlements fail."""
+        pipelines: tuple[Pipeline[Any], ...]
+        pipelines = self.enter, self.large, self.claim, self.rest, self.clean, self.settle
+        while any(not each.idle for each in pipelines):
+            for each in pipelines:
+                each.go()
+                await each.quiet()
             if self.settle.stalled:
                 break
 
@@ -151,9 +138,9 @@ class Opened:
         await self._pool.close()
 
 
-async def _take(link: Link, some: Sequence[Asked]) -> bool:
-    """Take steps, one after another; not those that nobody waits for any more."""
-    for asked in some:
-        if not asked.future.cancelled():
-            await take(link, asked.step, asked)
+async def _run_each(link: Link, requests: Sequence[Request]) -> bool:
+    """Run requests, one after another, without those that were cancelled."""
+    for request in requests:
+        if not request.future.cancelled():
+            await run_request(link, request)
     return True

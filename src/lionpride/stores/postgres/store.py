@@ -17,10 +17,10 @@ from ..sql.limits import UsageChange, change_usage
 from ..sql.local import CHUNK, heard
 from ..sql.rows import EMPTY_RESULT, QueuedCompletion
 from .claims import SWEEP, Claims
-from .completing import complete
-from .lanes import Asked, take
+from .hot_complete import complete
 from .leasing import Extend
 from .news import ENDED, READY
+from .pipelines import Request, run_request
 from .sweeping import Sweep, Swept
 from .transaction import Operation, PostgresTransaction
 
@@ -77,10 +77,10 @@ class PostgresStore(Claims):
 
     async def settled(self) -> None:
         """See ``Prompt``."""
-        lane = self._open.settle
-        while not lane.idle and not lane.stalled:
-            await lane.quiet()
-        if lane.stalled and self._trouble is not None:
+        settle = self._open.settle
+        while not settle.idle and not settle.stalled:
+            await settle.quiet()
+        if settle.stalled and self._trouble is not None:
             raise self._trouble
 
     _trouble: Exception | None = None
@@ -123,15 +123,15 @@ class PostgresStore(Claims):
         self._note()
         return answers
 
-    async def _settle_all(self, items: Sequence[QueuedCompletion | Asked]) -> bool:
+    async def _settle_all(self, items: Sequence[QueuedCompletion | Request]) -> bool:
         asked = []
         for one in items:  # what an attempt spends, it spends before it ends
-            if isinstance(one, Asked) and isinstance(one.step, UsageChange):
+            if isinstance(one, Request) and isinstance(one.step, UsageChange):
                 step = Operation(partial(change_usage, change=one.step))
-                await take(self._open.settling, step, one)
-            elif isinstance(one, Asked):
+                await run_request(self._open.settling, one, step)
+            elif isinstance(one, Request):
                 asked.append(one)
-        exits = [one for one in items if not isinstance(one, Asked)]
+        exits = [one for one in items if not isinstance(one, Request)]
         fine = not exits or await self._exit(exits)
         if exits and fine:  # not after one of several statements
             self._trouble = None
@@ -178,7 +178,7 @@ class PostgresStore(Claims):
         self._note()
         return fine
 
-    async def _answer(self, asked: Sequence[Asked]) -> None:
+    async def _answer(self, asked: Sequence[Request]) -> None:
         """Put settlements on record, all in one statement, and answer each who waits."""
         if not asked:
             return
@@ -197,7 +197,7 @@ class PostgresStore(Claims):
             return
         for one in asked:
             own, answers = answers[: len(one.step)], answers[len(one.step) :]
-            await one.tell(own)
+            await one.answer(own)
 
     async def extend(
         self, worker: str, claims: Sequence[Claim], *, lease: float | None = None

@@ -27,7 +27,8 @@ from ..sql.rows import EventRow
 from ..sql.rows import QueuedAppend as Entering
 from ..terms import Terms
 from . import queries
-from .entering import Append, Enter, enter
+from .entering import Append, Enter
+from .hot_append import append_new
 from .joining import insert_within
 from .news import READY
 from .watching import Watching
@@ -231,7 +232,9 @@ class TakingIn(Watching):
         columns, limits = [one[1] for one in entries], [one[3] for one in entries]
         numbers: Sequence[int | Exception]
         try:
-            numbers = await opened.entering.run(lambda db: enter(db, columns, limits), again=again)
+            numbers = await opened.entering.run(
+                lambda db: append_new(db, columns, limits), again=again
+            )
         except Exception as error:
             if len(entries) > 1:  # which of them it was, shows when each is taken for itself
                 unsure = again or (isinstance(error, StoreError) and error.retryable)

@@ -16,7 +16,7 @@ from ..sql.limits import LimitedClaim, claim_within_limits
 from ..sql.operations import Expired
 from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, SettlementRow
 from . import queries
-from .claiming import AFTER, Claim, Claimed
+from .hot_claim import AFTER, Claim, Claimed
 from .link import Db
 
 __all__ = ("LimitedStep", "Operation", "PostgresTransaction")

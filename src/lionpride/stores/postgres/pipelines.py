@@ -1,4 +1,4 @@
-"""Lanes: what is asked for while one batch is under way makes up the next."""
+"""Pipelines that batch requests: requests that arrive while a batch runs form the next batch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from .link import Db, Link
 
-__all__ = ("Asked", "Lane", "take")
+__all__ = ("Pipeline", "Request", "run_request")
 
 T = TypeVar("T")
 
 
-class Asked(NamedTuple):
-    """A step that is asked for.
+class Request(NamedTuple):
+    """A step that a caller waits for.
 
     Attributes:
-        step: What to do.
-        then: Called with its answer once that is committed, even if nobody awaits it any more;
-            what it gives is the future's result.
-        future: Who waits.
+        step: The step.
+        then: Called with the step's answer after the commit, also if the caller was cancelled
+            meanwhile; its result is the future's.
+        future: The future that the caller awaits.
     """
 
     step: Any
@@ -29,12 +29,12 @@ class Asked(NamedTuple):
     future: asyncio.Future[Any]
 
     def fail(self, error: BaseException) -> None:
-        """It came to nothing."""
+        """Raise an error in the caller."""
         if not self.future.done():
             self.future.set_exception(error)
 
-    async def tell(self, answer: Any) -> None:
-        """It is committed: have that noted, and tell who waits."""
+    async def answer(self, answer: Any) -> None:
+        """Call ``then`` with the answer of the committed step, and wake the caller."""
         try:
             value = answer if self.then is None else self.then(answer)
             if isawaitable(value):
@@ -46,17 +46,19 @@ class Asked(NamedTuple):
                 self.future.set_result(value)
 
 
-async def take(link: Link, step: Callable[[Db], Awaitable[Any]], asked: Asked) -> None:
-    """Take a step, and tell who asked for it."""
+async def run_request(
+    link: Link, request: Request, step: Callable[[Db], Awaitable[Any]] | None = None
+) -> None:
+    """Run the step of a request, or another one in its place, and answer the request."""
     try:
-        answer = await link.run(step)
+        answer = await link.run(request.step if step is None else step)
     except Exception as error:
-        asked.fail(error)
+        request.fail(error)
     else:
-        await asked.tell(answer)
+        await request.answer(answer)
 
 
-class Lane(Generic[T]):
+class Pipeline(Generic[T]):
     """Runs one batch after another; requests that arrive during a batch form the next.
 
     Args:

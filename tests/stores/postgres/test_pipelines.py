@@ -1,9 +1,9 @@
-"""A lane: what is asked for while one batch is under way makes up the next."""
+"""A pipeline: requests that arrive while a batch runs form the next batch."""
 
 import asyncio
 from collections.abc import Sequence
 
-from lionpride.stores.postgres.lanes import Lane
+from lionpride.stores.postgres.pipelines import Pipeline
 
 
 async def test_what_comes_meanwhile_makes_up_the_next_batch_of_so_many_at_most() -> None:
@@ -15,21 +15,21 @@ async def test_what_comes_meanwhile_makes_up_the_next_batch_of_so_many_at_most()
         await gate.wait()
         return True
 
-    lane = Lane(make, 3)
-    lane.put(1)
-    lane.put(2)
+    pipeline = Pipeline(make, 3)
+    pipeline.put(1)
+    pipeline.put(2)
     while not batches:
         await asyncio.sleep(0)
     for number in (3, 4, 5, 6):
-        lane.put(number)
-    passed = asyncio.ensure_future(lane.passed())
+        pipeline.put(number)
+    passed = asyncio.ensure_future(pipeline.passed())
     await asyncio.sleep(0)
     assert not passed.done()
     gate.set()
     await passed
-    await lane.quiet()
+    await pipeline.quiet()
     assert batches == [[1, 2], [3, 4, 5], [6]]
-    assert lane.idle
+    assert pipeline.idle
 
 
 async def test_a_batch_that_is_not_to_go_on_waits_for_the_next_word() -> None:
@@ -38,15 +38,15 @@ async def test_a_batch_that_is_not_to_go_on_waits_for_the_next_word() -> None:
     async def make(some: Sequence[int]) -> bool:
         batches.append(list(some))
         if len(batches) == 1:
-            lane.put_back(some)
+            pipeline.put_back(some)
             return False
         return True
 
-    lane = Lane(make, 10)
-    lane.put(1)
-    await lane.quiet()
-    assert lane.stalled
-    assert not lane.idle
-    lane.put(2)
-    await lane.quiet()
+    pipeline = Pipeline(make, 10)
+    pipeline.put(1)
+    await pipeline.quiet()
+    assert pipeline.stalled
+    assert not pipeline.idle
+    pipeline.put(2)
+    await pipeline.quiet()
     assert batches == [[1], [1, 2]]
