@@ -9,6 +9,7 @@ import asyncio
 import faulthandler
 import functools
 import inspect
+import logging
 import os
 import signal
 import sys
@@ -116,6 +117,28 @@ def run_each_example(item: pytest.Function, test: AsyncTest) -> Callable[..., No
             raise Hung(f"{error}, for {args or kwargs}") from error
 
     return run
+
+
+class UnexpectedErrors(logging.Handler):
+    """Collects the errors that a store logs as unexpected: each is a bug of the library."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("unexpected error in a transaction"):
+            self.found.append(logging.Formatter().format(record))
+
+
+@pytest.fixture(autouse=True)
+def unexpected_errors() -> Iterator[list[str]]:
+    """Fail a test that leaves an unexpected error of a transaction in this list."""
+    logger, handler = logging.getLogger("lionpride"), UnexpectedErrors()
+    logger.addHandler(handler)
+    yield handler.found
+    logger.removeHandler(handler)
+    assert not handler.found, "\n".join(handler.found)
 
 
 @pytest.hookimpl(optionalhook=True)

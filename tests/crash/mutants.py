@@ -27,16 +27,16 @@ def guard_by_id() -> None:
 
     transaction._SETTLE = spoilt(transaction._SETTLE)  # type: ignore[misc]
     hot_complete._COMPLETE = spoilt(hot_complete._COMPLETE)  # type: ignore[misc]
-    end_leases_of = Rows.end_leases_of
+    end_leases = Rows.end_leases
 
     def of_today(self: Rows, number: int, attempt: int) -> int:
         query = "SELECT attempt FROM lionpride_lease WHERE number = ?"
         return self._db.execute(query, (number,)).get or attempt
 
-    def spoilt_end(self: Rows, numbers: Any, attempt: int) -> bool:
-        return all(end_leases_of(self, [n], of_today(self, n, attempt)) for n in numbers)
+    def spoilt_end(self: Rows, claims: Any) -> None:
+        end_leases(self, [(number, of_today(self, number, attempt)) for number, attempt in claims])
 
-    Rows.end_leases_of = spoilt_end  # type: ignore[method-assign]
+    Rows.end_leases = spoilt_end  # type: ignore[method-assign]
     settle = SqliteTransaction.settle
 
     async def spoilt_settle(self: Any, settlings: Any) -> Any:

@@ -14,8 +14,7 @@ import pytest
 from lionpride.errors import ExistsError
 from lionpride.stores.sql import leases, local_events, operations
 from lionpride.stores.sql.operations import Expired
-from lionpride.stores.sqlite import manage, opened, steps, store
-from lionpride.stores.sqlite.bulk import Bulk
+from lionpride.stores.sqlite import hot_path, manage, opened, store
 from lionpride.stores.sqlite.entering import Append
 from lionpride.stores.sqlite.rows import Rows
 from lionpride.stores.sqlite.transaction import Expire, SqliteTransaction
@@ -137,34 +136,40 @@ def an_import_forgets_denials(patch: pytest.MonkeyPatch) -> None:
 
 @fault("P1")
 def order_is_that_of_arrival(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "next_of")
-    def next_of(old: Any, self: Rows, n: int, *bounds: Any) -> Any:
-        return sorted(old(self, 10_000, *bounds))[:n]
+    patch.setattr(hot_path.Claim, "is_unconditional", False)
+    patch.setattr(hot_path, "_order", lambda one: (one[0], one[2]))
+    for name in ("_CANDIDATES", "_LEASE", "_DELETE_READY"):
+        text = getattr(hot_path, name)
+        assert "priority, number" in text
+        patch.setattr(hot_path, name, text.replace("priority, number", "number, priority"))
 
 
 @fault("P1")
 def what_is_not_due_is_claimed(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "mature")
-    def mature(old: Any, self: Rows, now: float) -> None:
-        old(self, now + 1e9)
+    @instead(patch, hot_path.Claim, "__call__")
+    def call(old: Any, self: Any, rows: Rows) -> Any:
+        promote = "UPDATE lionpride_ready SET due = 0 WHERE queue = ? AND due > 0"
+        rows.connection.execute(promote, (rows.queue,))
+        return old(self, rows)
 
 
 @fault("F1")
 def a_claim_is_no_attempt(patch: pytest.MonkeyPatch) -> None:
-    for kind, name in ((Rows, "lease"), (Rows, "lease_first"), (Bulk, "lease_new")):
-
-        @instead(patch, kind, name)
-        def lease(old: Any, self: Rows, found: Any, *args: Any, name: str = name) -> None:
-            old(self, found, *args)
-            numbers = [(one[name == "lease_new"],) for one in found]
-            self._db.executemany(
-                "UPDATE lionpride_lease SET attempt = attempt - 1 WHERE number = ?", numbers
-            )
+    @instead(patch, hot_path.Claim, "__call__")
+    def call(old: Any, self: Any, rows: Rows) -> Any:
+        done = old(self, rows)
+        numbers = [(one[0],) for one in done.rows] + [(number,) for _, number in done.new]
+        update = "UPDATE lionpride_lease SET attempt = attempt - 1 WHERE number = ?"
+        rows.connection.executemany(update, numbers)
+        return done
 
 
 @fault("L1")
 def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(steps.Claim, "wait", lambda self, rows: None)
+    @instead(patch, hot_path.Claim, "__call__")
+    def call(old: Any, self: Any, rows: Rows) -> Any:
+        done = old(self, rows)
+        return done._replace(wait=None) if done.wait else done
 
 
 @fault("X1")
@@ -199,8 +204,8 @@ def a_lost_lease_is_extended(patch: pytest.MonkeyPatch) -> None:
 @fault("C4")
 def a_sweep_takes_live_leases(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Rows, "lapsed")
-    def lapsed(old: Any, self: Rows, now: float, limit: int) -> Any:
-        return old(self, now + 1e9, limit)
+    def lapsed(old: Any, self: Rows, now: float, *others: Any) -> Any:
+        return old(self, now + 1e9, *others)
 
 
 @fault("C4")
@@ -268,10 +273,10 @@ def poison_is_swept_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 @fault("F2", "F3")
 def settlements_are_guarded_by_id(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "end_leases_of")
-    def end_leases_of(old: Any, self: Rows, numbers: Any, attempt: int) -> Any:
+    @instead(patch, Rows, "end_leases")
+    def end_leases(old: Any, self: Rows, claims: Any) -> Any:
         query = "SELECT attempt FROM lionpride_lease WHERE number = ?"
-        return all(old(self, [n], self._db.execute(query, (n,)).get) for n in numbers)
+        old(self, [(number, self._db.execute(query, (number,)).get) for number, _ in claims])
 
     @instead(patch, SqliteTransaction, "settle")
     async def settle(old: Any, self: Any, settlings: Any) -> Any:
@@ -303,19 +308,19 @@ def a_lost_claim_speaks_for_its_event(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def completions_forget_what_went_before(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Bulk, "complete")
-    def complete(old: Any, self: Bulk, ended: Any) -> Any:
-        return old(self, [(*one[:5], 0, 0, *one[7:]) for one in ended])
+    @instead(patch, hot_path, "complete")
+    def complete(old: Any, rows: Rows, ended: Any) -> Any:
+        return old(rows, [(*one[:5], 0, 0, *one[7:]) for one in ended])
 
 
 @fault("S1")
 def completions_end_the_leases_between_them(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Bulk, "complete")
-    def complete(old: Any, self: Bulk, ended: Any) -> Any:
-        done = old(self, ended)
+    @instead(patch, hot_path, "complete")
+    def complete(old: Any, rows: Rows, ended: Any) -> Any:
+        done = old(rows, ended)
         numbers = [one[0] for one in ended]
         delete = "DELETE FROM lionpride_lease WHERE number BETWEEN ? AND ?"
-        self._db.execute(delete, (min(numbers), max(numbers)))
+        rows.connection.execute(delete, (min(numbers), max(numbers)))
         return done
 
 

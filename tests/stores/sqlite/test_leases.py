@@ -123,7 +123,7 @@ async def test_another_process_sees_each_claimed_event(store: SqliteStore, make:
     assert await statuses(other, jobs) == [S.PROCESSING] * 2
     assert [each.id for each in await other.events(S.PROCESSING)] == [job.id for job in jobs]
     assert (await other.counts())[S.PROCESSING] == 2
-    seen = await other.seen.runs()
+    seen = await other.inspector.running()
     assert {(each.record.id, each.worker) for each in seen} == {(job.id, "w") for job in jobs}
     assert [each.since > 0.0 for each in seen] == [True, True]
     standing = await other.standing(jobs[0].id)

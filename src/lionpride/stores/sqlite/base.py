@@ -99,7 +99,7 @@ class Base(Local):
         return self._file
 
     def _ask(
-        self, step: steps.Step, then: Callable[[Any], Any] | None = None
+        self, step: steps.Step | steps.Settle, then: Callable[[Any], Any] | None = None
     ) -> asyncio.Future[Any]:
         """Have a step taken; ``then`` notes it here even if nobody waits for it any more."""
         return self._open.commits.ask(step, then)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ...errors import ExistsError
 from ..intake import check_room
-from ..sql import appending
 from ..sql.appending import Appending
 from ..sql.rows import PENDING, NewEventRow
-from .bulk import Bulk
+from .hot_path import exists, insert_events, make_ready
 from .rows import Rows
 
-__all__ = ("Append", "Enter", "exists")
+__all__ = ("Append", "Enter")
 
 T = TypeVar("T")
 
@@ -84,30 +81,19 @@ class Enter:
         """The ids of the events."""
         return [one[0] for one in self.fresh]
 
-    def __call__(self, rows: Bulk) -> list[int]:
+    def __call__(self, rows: Rows) -> list[int]:
         return _at_once(self.by_and_by(rows, len(self.fresh)))
 
-    def by_and_by(self, rows: Bulk, size: int) -> Generator[None, None, list[int]]:
+    def by_and_by(self, rows: Rows, size: int) -> Generator[None, None, list[int]]:
         """The same in pieces of so many events; it yields between two of them."""
-        before = rows.last()
-        if self.room is not None and rows.known(one[0] for one in self.fresh):
-            raise self._known(rows, before)  # which no later time would change
-        _check_room(rows, self.room, len(self.fresh))
+        if self.room is not None and not rows.known(self.ids):
+            check_room(rows.counts()[PENDING], len(self.fresh), self.room)
         numbers: list[int] = []
         for piece in _pieces(self.fresh, size):
-            taken = rows.insert_new(piece)
-            if taken is None:
-                raise self._known(rows, before)
-            numbers += taken
+            numbers += insert_events(rows, piece)
+            make_ready(rows)
             yield
         return numbers
-
-    def _known(self, rows: Bulk, before: int) -> ExistsError:
-        """Says which of the ids was there with a number up to ``before``, or is there twice."""
-        ids = [one[0] for one in self.fresh]
-        known = [uid for uid, number in rows.known(ids).items() if number <= before]
-        uid = known[0] if known else Counter(ids).most_common(1)[0][0]
-        return exists(rows, uid)
 
 
 def _at_once(work: Generator[None, None, T]) -> T:
@@ -117,12 +103,6 @@ def _at_once(work: Generator[None, None, T]) -> T:
             next(work)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-
-
-def exists(rows: Rows, uid: bytes) -> ExistsError:
-    """Says that an id is known, and in which queue if that is another one."""
-    queue = rows.queue_of(uid)
-    return appending.exists(uid, None if queue == rows.name else queue, "file")
 
 
 def _check_room(rows: Rows, room: int | None, more: int) -> None:

@@ -9,12 +9,12 @@ import apsw
 
 from ..sql.codec import MARGIN
 from ..sql.local_events import LocalEvents
-from .bulk import Bulk
-from .commits import Commits
 from .file import connect, open_file, speaking
 from .file_guard import FileGuard
+from .group_commit import GroupCommit
 from .heartbeat import make_heartbeat
 from .queries import Queries
+from .rows import Rows
 from .write_lock import WriteLock
 
 __all__ = ("Opened",)
@@ -60,8 +60,8 @@ class Opened:
             self._connection.close()
             raise
         self.largest = self._connection.limit(apsw.SQLITE_LIMIT_LENGTH) - MARGIN
-        rows = Bulk(self._connection, queue)
-        self.commits = Commits(
+        rows = Rows(self._connection, queue)
+        self.commits = GroupCommit(
             path,
             self._connection,
             rows,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import apsw
@@ -29,7 +29,7 @@ from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, FixedColumns, StateCol
 from .doctor import examine
 from .progress import ProgressTables
 
-__all__ = ("HELD_UNTIL", "Queries", "QueueState", "Tables")
+__all__ = ("HELD_UNTIL", "Queries", "Tables")
 
 
 _TABLES: Final[dict[str | None, str]] = {
@@ -57,20 +57,6 @@ _STANDINGS: Final = (
     "ON w.queue = e.queue AND w.due = 0 AND w.priority = e.priority AND w.number = e.number "
     f"WHERE e.number {_GIVEN}"
 )
-
-
-class QueueState(NamedTuple):
-    """State of a queue that a transaction reads first.
-
-    Attributes:
-        last: The highest number given so far in any queue.
-        pending: The number of pending events.
-        paused: The time before which no event is claimed.
-    """
-
-    last: int
-    pending: int
-    paused: float
 
 
 class Tables:
@@ -121,16 +107,6 @@ class Tables:
             self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'lionpride_event'").get
             or 0
         )
-
-    def glance(self) -> QueueState:
-        """Return the state of the queue, without the changes of this transaction."""
-        query = (
-            "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'lionpride_event'), pending, "
-            "paused_until "
-            "FROM lionpride_queue WHERE number = ?"
-        )
-        last, pending, paused = self._db.execute(query, (self._queue,)).get
-        return QueueState(last or 0, pending, paused)
 
     def paused_until(self) -> float:
         """Return the time before which nothing of the queue is claimed."""

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 import apsw
 
 from ..sql.leases import LapsedLease
-from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, EventRow, ReadyRow, StateColumns
-from .many import each_of
+from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, EventRow, StateColumns
 from .queries import HELD_UNTIL, Tables
 
-__all__ = ("CommitError", "Rows")
+__all__ = ("SIZES", "CommitError", "LeaseLost", "Rows")
 
-_ANY: Final = 2**62
-"""Above every number."""
+SIZES: Final = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128)
+"""Rows of one statement: few sizes, so that SQLite finds the statements compiled."""
+
+_END_LEASES: Final = "DELETE FROM lionpride_lease WHERE attempt = ? AND number IN ({rows})"
 
 
 class CommitError(apsw.IOError):
     """An I/O error in COMMIT."""
+
+
+class LeaseLost(Exception):
+    """An attempt has no lease any more."""
 
 
 class Rows(Tables):
@@ -29,6 +37,7 @@ class Rows(Tables):
 
     def __init__(self, connection: apsw.Connection, queue: str) -> None:
         super().__init__(connection, queue)
+        self.new: list[tuple[float, int]] = []  # priority, number: appended, and not ready yet
         self._skipped: tuple[tuple[int, ...], str] = (), "[]"  # skipped last, and as JSON
 
     @property
@@ -46,7 +55,7 @@ class Rows(Tables):
     def begin(self) -> None:
         """Begin a transaction that writes."""
         self._db.execute("BEGIN IMMEDIATE")
-        self._change = {}
+        self._change, self.new = {}, []
         if not self._queue:
             self._db.execute(
                 "INSERT OR IGNORE INTO lionpride_queue (name, paused_until) VALUES (?, "
@@ -100,17 +109,41 @@ class Rows(Tables):
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Undo what the block has done, if it raises."""
-        change = dict(self._change)
+        change, new = dict(self._change), self.new
         self._db.execute("SAVEPOINT step")
         try:
             yield
         except BaseException:
             if self._db.in_transaction:
-                self._change = change
+                self._change, self.new = change, new
                 self._db.execute("ROLLBACK TO step")
                 self._db.execute("RELEASE step")
             raise
         self._db.execute("RELEASE step")
+
+    def many(self, statement: str, values: Sequence[tuple[Any, ...]], *first: Any) -> int:
+        """Run a statement for any number of rows of values.
+
+        A statement costs more than a row. So the rows of one statement are filled up with NULLs to
+        one of few sizes: SQLite finds it compiled, and has nothing to do for a row of NULLs.
+
+        Args:
+            statement: The statement, with ``{rows}`` for the rows.
+            values: The values of each row.
+            *first: Values that are bound before the rows.
+
+        Returns:
+            The number of rows that the statement itself has changed, without those of triggers.
+        """
+        changed = 0
+        for at in range(0, len(values), SIZES[-1]):
+            some = values[at : at + SIZES[-1]]
+            size, width = SIZES[bisect_left(SIZES, len(some))], len(some[0])
+            nothing = (None,) * ((size - len(some)) * width)
+            bound = (*first, *chain.from_iterable(some), *nothing)
+            self._db.execute(_with_rows(statement, width, size), bound)
+            changed += self._db.changes()
+        return changed
 
     def count(self, status: str, by: int) -> None:
         """Change the number of events in a status; it is written with the commit."""
@@ -173,116 +206,13 @@ class Rows(Tables):
             for _, status, _, _ in entries:
                 self._count(status, 1)
 
-    # -- claiming ----------------------------------------------------------------------------
-
-    def mature(self, now: float) -> None:
-        """Make ready what has become due."""
-        self._db.execute(
-            "UPDATE lionpride_ready SET due = 0 WHERE queue = ? AND due > 0 AND due <= ?",
-            (self._queue, now),
-        )
-
-    def _json_of(self, numbers: Collection[int]) -> str:
+    def json_of(self, numbers: Collection[int]) -> str:
         """Return numbers as JSON; that of a tuple is kept for the next claim."""
         if type(numbers) is not tuple:
             return json.dumps(list(numbers))
         if self._skipped[0] is not numbers:
             self._skipped = numbers, json.dumps(numbers)
         return self._skipped[1]
-
-    def next(self, n: int) -> list[ReadyRow]:
-        """What is to be claimed next: the first ``n`` that are ready."""
-        rows: Any = self._db.execute(
-            f"SELECT number, due, priority, {STATE} FROM lionpride_ready "
-            "WHERE queue = ? AND due = 0 ORDER BY priority, number LIMIT ?",
-            (self._queue, n),
-        )
-        return list(rows)
-
-    def next_of(
-        self,
-        n: int,
-        until: int | None,
-        skip: Collection[int],
-        denied: bool,
-        but: Collection[str],
-        late: float | None = None,
-    ) -> list[ReadyRow]:
-        """What is to be claimed next, of some.
-
-        Args:
-            n: How many at most.
-            until: The highest number; None: any.
-            skip: Not these numbers.
-            denied: Also those that wait out a denial.
-            but: Not events of these kinds.
-            late: Not what was to be started by this time; None: there is none.
-        """
-        where, bound = ["queue = ?"], list[Any]([self._queue])
-        where.append("(due = 0 OR denials > 0)" if denied else "due = 0")
-        if until is not None:
-            where.append("number <= ?")
-            bound.append(until)
-        if late is not None:
-            where.append("(expires IS NULL OR expires > ?)")
-            bound.append(late)
-        if skip:
-            where.append("number NOT IN (SELECT value FROM json_each(?))")
-            bound.append(self._json_of(skip))
-        if but:
-            where.append(
-                "(SELECT event_type FROM lionpride_event WHERE lionpride_event.number = "
-                "lionpride_ready.number) "
-                "NOT IN (SELECT value FROM json_each(?))"
-            )
-            bound.append(json.dumps(list(but)))
-        rows: Any = self._db.execute(
-            f"SELECT number, due, priority, {STATE} FROM lionpride_ready WHERE "
-            f"{' AND '.join(where)} "
-            "ORDER BY priority, number LIMIT ?",
-            (*bound, n),
-        )
-        return list(rows)
-
-    def lease_first(
-        self, found: Sequence[ReadyRow], worker: str, until: float, start: bool
-    ) -> None:
-        """Give a worker what ``next`` has found: all of it, in two statements."""
-        last = self._queue, found[-1][2], found[-1][0]
-        self._db.execute(
-            f"INSERT INTO lionpride_lease (number, queue, due, priority, {STATE}, worker, "
-            "leased_until) SELECT "
-            f"number, queue, due, priority, attempt + 1, failures, {'0' if start else 'denials'}, "
-            "interruptions, duration, retryable, result, attempts, expires, ?4, ?5 FROM "
-            "lionpride_ready "
-            "WHERE queue = ?1 AND due = 0 AND (priority, number) <= (?2, ?3)",
-            (*last, worker, until),
-        )
-        self._db.execute(
-            "DELETE FROM lionpride_ready WHERE queue = ? AND due = 0 AND (priority, number) <= "
-            "(?, ?)",
-            last,
-        )
-        self._count(PENDING, -len(found))
-        self._count(PROCESSING, len(found))
-
-    def lease(self, found: Sequence[ReadyRow], worker: str, until: float, start: bool) -> None:
-        """Give a worker what ``next_of`` has found."""
-        queue = self._queue
-        self._db.executemany(
-            f"INSERT INTO lionpride_lease (number, queue, due, priority, {STATE}, worker, "
-            "leased_until) VALUES "
-            f"(?, {queue}, {'0 * ?' if start else '?'}, ?, ? + 1, ?, {'0 * ?' if start else '?'}, "
-            "?, ?, ?, ?, ?, ?, ?, ?)",
-            [(*one, worker, until) for one in found],
-        )
-        self._db.executemany(
-            "DELETE FROM lionpride_ready WHERE queue = ? AND due = ? AND priority = ? AND number "
-            "= ?",
-            [(queue, one[1], one[2], one[0]) for one in found],
-        )
-        self._count(PENDING, -len(found))
-        self._count(PROCESSING, len(found))
 
     # -- leases ------------------------------------------------------------------------------
 
@@ -366,20 +296,19 @@ class Rows(Tables):
 
     # -- settling ----------------------------------------------------------------------------
 
-    def end_leases(self, claims: Sequence[tuple[int, int]]) -> bool:
-        """End leases by number and attempt; False if one was not there: then undo this."""
-        by_attempt: dict[int, list[int]] = {}
-        for number, attempt in claims:
-            by_attempt.setdefault(attempt, []).append(number)
-        return all(self.end_leases_of(numbers, each) for each, numbers in by_attempt.items())
+    def end_leases(self, claims: Sequence[tuple[int, int]]) -> None:
+        """End leases by number and attempt.
 
-    def end_leases_of(self, numbers: list[int], attempt: int) -> bool:
-        """End leases of one attempt number; False if one was not there: then undo this."""
-        delete = "DELETE FROM lionpride_lease WHERE attempt = ? AND number"
-        if each_of(self._db, delete, numbers, attempt) != len(numbers):
-            return False
-        self._count(PROCESSING, -len(numbers))
-        return True
+        Raises:
+            LeaseLost: if one of them is not there; then the others may have been ended.
+        """
+        by_attempt: dict[int, list[tuple[int]]] = {}
+        for number, attempt in claims:
+            by_attempt.setdefault(attempt, []).append((number,))
+        for attempt, numbers in by_attempt.items():
+            if self.many(_END_LEASES, numbers, attempt) != len(numbers):
+                raise LeaseLost
+        self.count(PROCESSING, -len(claims))
 
     def has_ordered_endings(self) -> bool:
         """Whether ``order_endings`` has nothing to do: over a million it takes a second."""
@@ -394,3 +323,9 @@ class Rows(Tables):
             "CREATE INDEX IF NOT EXISTS lionpride_finished_order ON lionpride_finished (queue, "
             "status, finished_at)"
         )
+
+
+@lru_cache(maxsize=256)
+def _with_rows(statement: str, width: int, size: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return statement.format(rows=", ".join([row] * size))

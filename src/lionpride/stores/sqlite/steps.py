@@ -1,37 +1,29 @@
-"""What is asked of the rows: each a step that is done wholly or not at all.
-
-Steps of a kind that stand together in a batch are done in one go where nothing is in the way,
-and one after another where something is.
-"""
+"""Steps of a transaction: each is done as a whole or not at all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
-from ...model.execution import EventStatus
 from ..contract import Extended, Settled
 from ..sql.backend import run
 from ..sql.leases import lapse_worker, return_leases
 from ..sql.limits import (
     LimitedClaim,
-    Reservations,
     claim_within_limits,
     forget_accounts,
 )
 from ..sql.local_events import ClaimedEvents
-from ..sql.operations import Expired, settle
+from ..sql.operations import settle
 from ..sql.process import is_dead, process_namespace
-from ..sql.rows import FixedColumns, ReadyRow, SettlementRow
-from .bulk import Bulk
+from ..sql.rows import SettlementRow
+from .hot_path import Claimed
 from .rows import Rows
 from .signs import Signs
 from .transaction import Clocks, Expire, SqliteTransaction
 
 __all__ = (
-    "Claim",
-    "Claimed",
     "Extend",
     "LimitedStep",
     "Settle",
@@ -39,11 +31,7 @@ __all__ = (
     "Sweep",
 )
 
-T = TypeVar("T")
-
-_PENDING: Final = EventStatus.PENDING.value
-
-Step: TypeAlias = Callable[[Bulk], Any]
+Step: TypeAlias = Callable[[Rows], Any]
 """What is called inside a transaction; what it raises undoes what it did."""
 
 
@@ -59,141 +47,8 @@ class Settle:
     settlings: Sequence[SettlementRow]
     clocks: Clocks
 
-    @staticmethod
-    def together(rows: Rows, steps: Sequence[Settle]) -> list[list[Settled]]:
-        """Return the answers of several steps, which are taken in one go."""
-        if not steps:
-            return []
-        settlings = [one for step in steps for one in step.settlings]
-        answers = iter(Settle(settlings, steps[0].clocks)(rows))
-        return [[next(answers) for _ in step.settlings] for step in steps]
-
     def __call__(self, rows: Rows) -> list[Settled]:
         return run(settle(SqliteTransaction(rows, self.clocks), self.settlings))
-
-
-class Claimed(NamedTuple):
-    """What a claim took.
-
-    Attributes:
-        rows: Of each event the row of ``waiting`` as it was; its attempt is one more now.
-        kept: What is needed to build those that this process does not have, by number.
-        wait: Seconds until another claim may find something; None: nobody knows.
-        expired: What was ended first, since it was not started in time.
-        new: Priority and number of those that were taken in and started in this transaction;
-            they are not in ``rows``, and this is their first attempt.
-        rationed: What they took of the limits, if there are any.
-    """
-
-    rows: list[ReadyRow]
-    kept: dict[int, FixedColumns]
-    wait: float | None
-    expired: Expired
-    new: Sequence[tuple[float, int]] = ()
-    rationed: Reservations | None = None
-
-
-@dataclass(slots=True)
-class Claim:
-    """Lease what is to be run next.
-
-    Attributes:
-        bound, skip, denied: Which events; see ``Store.claim``.
-        start: Whether they start at once, which ends a row of denials.
-        has: Whether the caller has the event of a number.
-        missing: The kinds of events that this process does not run; found ones are added.
-        runs: Returns True if this process runs a kind; called in the thread of the transaction.
-        avoided: More kinds that are not wanted.
-        expire: Ends what was not started in time.
-        clock: Returns the time, for what becomes due and what expires. It is called within the
-            transaction, perhaps in another thread: a claim may have waited for the file.
-        lapse: Says when the leases lapse; asked once the transaction has begun.
-        now: The time that the clock returned.
-    """
-
-    worker: str
-    n: int
-    bound: int | None
-    skip: Collection[int]
-    denied: bool
-    start: bool
-    has: Callable[[int], bool]
-    missing: set[str]
-    runs: Callable[[str], bool]
-    avoided: frozenset[str]
-    expire: Expire
-    clock: Callable[[], float]
-    lapse: Callable[[], float]
-    now: float = 0.0
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it takes just the first that wait."""
-        return self.bound is None and not self.skip and not self.denied and not self._but
-
-    @property
-    def _but(self) -> set[str] | frozenset[str]:
-        """The kinds of events that are not to be claimed."""
-        return self.missing | self.avoided if self.avoided else self.missing
-
-    def __call__(self, rows: Rows) -> Claimed:
-        self.now = self.clock()
-        expired = self.expire.by(rows, self.now)
-        rows.mature(self.now)
-        if (halt := self.halt(rows, expired)) is not None:
-            return halt
-        if self.is_plain and not expired.leaves(self.now):
-            found = rows.next(self.n + 1)
-            kept = self.kept(rows, found[: self.n])
-            if not self.missing:
-                taken = found[: self.n]
-                if taken:
-                    rows.lease_first(taken, self.worker, self.lapse(), self.start)
-                more = len(found) > self.n
-                return Claimed(taken, kept, 0.0 if more else self.wait(rows), expired)
-        return self._of_some(rows, expired)
-
-    def halt(self, rows: Rows, expired: Expired) -> Claimed | None:
-        """What a claim comes to while the queue is paused; None if it is not."""
-        paused = rows.paused_until() - self.now
-        return Claimed([], {}, max(1e-9, paused), expired) if paused > 0.0 else None
-
-    def _is_known(self, kind: str) -> bool:
-        """Return True if this process runs a class; else note the class as missing."""
-        if self.runs(kind):
-            return True
-        self.missing.add(kind)
-        return False
-
-    def _of_some(self, rows: Rows, expired: Expired) -> Claimed:
-        """Claim where not just the first will do; again, if a class turns out to be missing."""
-        late = self.now if expired.leaves(self.now) else None
-        while True:
-            known = len(self.missing)
-            more = rows.next_of(self.n + 1, self.bound, self.skip, self.denied, self._but, late)
-            found, more = more[: self.n], more[self.n :]
-            kept = self.kept(rows, found)
-            if len(self.missing) == known:
-                break
-        rows.lease(found, self.worker, self.lapse(), self.start)
-        if self.bound is not None or self.denied:
-            more = rows.next_of(1, None, self.skip, False, self._but, late)
-        return Claimed(found, kept, 0.0 if more else self.wait(rows), expired)
-
-    def wait(self, rows: Rows) -> float | None:
-        """Seconds until more is due; None: nobody knows."""
-        due = rows.next_due()
-        # Not less than a loop's timer can tell from now, or it would fire without end.
-        return None if due is None else max(1e-9, due - self.now)
-
-    def kept(self, rows: Rows, found: Sequence[ReadyRow]) -> dict[int, FixedColumns]:
-        """What the caller needs to build the events that it has not; missing kinds are noted."""
-        has, kept = self.has, dict[int, FixedColumns]()
-        for one in found:
-            if not has(one[0]):
-                found_kept = kept[one[0]] = rows.kept(one[0])
-                self._is_known(found_kept[1])
-        return kept
 
 
 @dataclass(slots=True)

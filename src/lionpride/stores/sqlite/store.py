@@ -34,7 +34,7 @@ from ..sql.local import CHUNK, by_and_by, heard
 from ..sql.local_events import ClaimedEvents
 from ..sql.rows import EMPTY_RESULT
 from ..terms import Terms
-from . import steps
+from . import hot_path, steps
 from .entering import Append, Enter
 from .manage import Manage
 from .signs import Signs
@@ -184,7 +184,7 @@ class SqliteStore(Manage):
         if limits is None:
             how = until, passed, denied, start
             clock, expire = steady(self._clock), self._expiring()
-            step = steps.Claim(
+            step = hot_path.Claim(
                 worker, n, *how, has, missing, self.runs, avoided, expire, clock, lapse
             )
         else:
@@ -220,7 +220,7 @@ class SqliteStore(Manage):
         return True
 
     def _claimed(
-        self, answer: steps.Claimed, start: bool, taken: ClaimedEvents, limits: Limits | None
+        self, answer: hot_path.Claimed, start: bool, taken: ClaimedEvents, limits: Limits | None
     ) -> float | None:
         self._warn_of_missing()
         self._expired(answer.expired)

@@ -1,42 +1,53 @@
-"""Group commit: what is asked for while a commit is under way shares the next one.
+"""Group commit: requests that arrive while a commit is under way share the next transaction.
 
-A transaction is made on the event loop, where its statements cost microseconds, and committed
-in a thread, where the disk may take its time: SQLite lets go of the interpreter for that one
-call. If another process is writing, all of it happens in the thread, which may wait for its
-turn (docs/decisions/sqlite.md).
+The statements of a transaction run on the event loop, where they take microseconds. The commit runs
+in a thread if the disk is slow: SQLite releases the interpreter for that call. If another process
+is writing, all of the transaction runs in the thread, which may wait (docs/decisions/sqlite.md).
+
+All requests of a kind are handled by one call of an operation. If one of them makes it fail, the
+same operation runs again for each half of them, under savepoints, until the failing request is
+alone and gets its error (``in_halves``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio import get_running_loop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from copy import copy
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 import apsw
 
-from ...errors import StoreError
+from ...errors import LionprideError, StoreError
+from ..contract import Settled
+from ..sql.appending import NotHeld
 from ..sql.local_events import LocalEvents
 from ..sql.process import forks
-from ..sql.rows import QueuedCompletion
+from ..sql.rows import QueuedAppend, QueuedCompletion, SettlementRow
+from . import hot_path
 from .aside import Aside, tell
-from .batch import Answers, Batch
-from .bulk import Bulk
 from .entering import Append, Enter
 from .file import log_of, speaking, unknown_outcome
 from .file_guard import FileGuard
 from .large import Queue
 from .open_files import inherited_error
-from .rows import CommitError
-from .steps import Step
+from .rows import CommitError, LeaseLost, Rows
+from .steps import LimitedStep, Settle, Step
+from .transaction import Operation
 from .write_lock import WriteLock, is_free
 
-__all__ = ("Commits",)
+__all__ = ("GroupCommit", "in_halves")
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+logger = logging.getLogger("lionpride")
 
 SMALL: Final = 4
 """Steps of a batch that is committed on the loop, since handing it over costs more."""
@@ -54,8 +65,248 @@ AGAIN: Final = 1.0
 """Seconds until completions are tried again that could not be written."""
 
 
-class Commits:
-    """Takes steps in transactions, one at a time, for one event loop.
+class Answer(NamedTuple):
+    """The result of a step, or the error that it raised."""
+
+    value: Any
+    error: Exception | None = None
+
+
+class Answers(NamedTuple):
+    """Results of a batch.
+
+    Attributes:
+        numbers: The number of each appended event, or the error of the append.
+        applied: For each completion, True if its attempt had a lease.
+        steps: The result of each step.
+        left: True if appended events may still wait.
+        started: The numbers of appended events that started at once.
+        idle: True if no event is pending or leased any more.
+    """
+
+    numbers: Sequence[int | Exception]
+    applied: Sequence[bool]
+    steps: Sequence[Answer]
+    left: bool
+    started: Collection[int]
+    idle: bool
+
+
+class Batch:
+    """Requests that share a transaction.
+
+    Attributes:
+        entries: Events to append.
+        exits: Attempts that completed.
+        steps: All other requests: the step, its effect after the commit, and the future.
+        answers: The results, once the transaction can be committed; None if it failed.
+        is_answered: True as soon as the callers are answered.
+    """
+
+    __slots__ = ("_untaken", "answers", "entries", "exits", "is_answered", "steps")
+
+    def __init__(self) -> None:
+        self.entries: list[QueuedAppend] = []
+        self.exits: list[QueuedCompletion] = []
+        self.steps: list[tuple[Step, Callable[[Any], Any] | None, Any]] = []
+        self.answers: Answers | None = None
+        self.is_answered = False
+        self._untaken = [True]
+
+    def take(self) -> bool:
+        """Return True to the first caller, in any thread; it alone may end the transaction."""
+        try:
+            return self._untaken.pop()
+        except IndexError:
+            return False
+
+    def __len__(self) -> int:
+        return len(self.entries) + len(self.exits) + len(self.steps)
+
+    def drop_cancelled(self) -> None:
+        """Leave out appends whose callers were cancelled; called before the transaction begins."""
+        self.entries = [one for one in self.entries if not one[2].cancelled()]
+        self.steps = [
+            one
+            for one in self.steps
+            if not (one[2].cancelled() and isinstance(one[0], Append | Enter))
+        ]
+
+    def takes_long(self, rows: Rows) -> bool:
+        """Return True if a step may take a second; called outside of a transaction."""
+        if not any(isinstance(step, Operation) and step.is_prune for step, _, _ in self.steps):
+            return False
+        try:
+            return not rows.has_ordered_endings()
+        except apsw.Error:  # the transaction will raise it, too
+            return False
+
+    def perform(self, rows: Rows) -> Answers:
+        """Run all requests.
+
+        What attempts use of limits comes first, then what ends them. Claims come last, so that
+        they find everything that the transaction makes ready.
+
+        Raises:
+            apsw.Error: if the transaction as a whole cannot go on.
+        """
+        answers: dict[int, Answer] = {}
+        ranked = [(_rank(step), at, step) for at, (step, _, _) in enumerate(self.steps)]
+        for rank, at, step in ranked:
+            if rank == _USAGE:
+                answers[at] = _alone(rows, step)
+        done = in_halves(rows, [one[2] for one in self.exits], hot_path.complete)
+        applied = [answer.error is None for answer in done]
+        settles = [(at, step) for _, at, step in ranked if isinstance(step, Settle)]
+        answers |= _settle(rows, settles)
+        appended = in_halves(rows, self.entries, hot_path.append)
+        numbers = [answer.error or answer.value for answer in appended]
+        for at in self.order():
+            step = self.steps[at][0]
+            if at not in answers:
+                if not isinstance(step, hot_path.Claim):
+                    hot_path.make_ready(rows)
+                answers[at] = _alone(rows, step)
+        hot_path.make_ready(rows)
+        in_order = [answers[at] for at in range(len(self.steps))]
+        started = _started(in_order, numbers)
+        left = len(started) < len(numbers)
+        return Answers(numbers, applied, in_order, left, started, rows.write_counts())
+
+    def tell(self, answers: Answers) -> None:
+        """Answer all callers in order, after the commit."""
+        for (_, _, future, _), number in zip(self.entries, answers.numbers, strict=True):
+            if isinstance(number, Exception):
+                _fail(future, number)
+            elif not future.done():
+                future.set_result(None)
+        for at in self.order():
+            _, then, future = self.steps[at]
+            value, error = _noted(then, answers.steps[at])
+            if error is not None:
+                _fail(future, error)
+            elif not future.done():
+                future.set_result(value)
+
+    def fail(self, error: Callable[[Sequence[bytes]], Exception]) -> None:
+        """Answer all callers with an error of their own, since nothing was written.
+
+        Args:
+            error: Makes the error; called with the ids of the events that were to be appended.
+        """
+        for _, fresh, future, _ in self.entries:
+            _fail(future, error([fresh[0]]))
+        for step, _, future in self.steps:
+            _fail(future, error(step.ids if isinstance(step, Append | Enter) else ()))
+
+    def order(self) -> list[int]:
+        """Return the positions of the steps in the order in which they run and are answered.
+
+        Claims come last: an event that was appended or returned to the queue, and claimed at once,
+        is known here when its claim is, and observers are told of it before it starts.
+        """
+        return sorted(range(len(self.steps)), key=lambda at: _rank(self.steps[at][0]))
+
+
+_USAGE, _SETTLE, _OTHER, _CLAIM = range(4)
+
+
+def _rank(step: Step) -> int:
+    if isinstance(step, Settle):
+        return _SETTLE
+    if isinstance(step, Operation) and step.is_usage:
+        return _USAGE
+    return _CLAIM if isinstance(step, hot_path.Claim | LimitedStep) else _OTHER
+
+
+def in_halves(
+    rows: Rows, requests: Sequence[T], operation: Callable[[Rows, Sequence[T]], Sequence[R]]
+) -> list[Answer]:
+    """Run an operation for all requests; if it fails, run it for each half of them.
+
+    So a request that cannot be fulfilled gets its own error, and its neighbours their results.
+
+    Args:
+        rows: The tables.
+        requests: The requests.
+        operation: Returns a result for each request, in order.
+
+    Raises:
+        apsw.Error: if the transaction as a whole cannot go on.
+    """
+    if not requests:
+        return []
+    try:
+        with rows.attempt():
+            return [Answer(result) for result in operation(rows, requests)]
+    except apsw.Error:
+        raise
+    except Exception as error:
+        _log(error, len(requests))
+        if len(requests) == 1:
+            return [Answer(None, error)]
+    middle = len(requests) // 2
+    first = in_halves(rows, requests[:middle], operation)
+    return first + in_halves(rows, requests[middle:], operation)
+
+
+def _log(error: Exception, count: int) -> None:
+    """Log why an operation failed; an unexpected error is a bug of this library."""
+    if isinstance(error, LionprideError | LeaseLost | NotHeld):
+        logger.debug("%d requests of a transaction failed: %r", count, error)
+    else:
+        logger.error("unexpected error in a transaction of %d requests", count, exc_info=error)
+
+
+def _alone(rows: Rows, step: Step) -> Answer:
+    """Run a step by itself."""
+    (answer,) = in_halves(rows, [step], lambda rows, steps: [each(rows) for each in steps])
+    return answer
+
+
+def _settle(rows: Rows, settles: Sequence[tuple[int, Settle]]) -> dict[int, Answer]:
+    """Record the outcomes of all callers together; return the result of each step by position."""
+    settlings = [one for _, step in settles for one in step.settlings]
+
+    def record(rows: Rows, some: Sequence[SettlementRow]) -> list[Settled]:
+        return Settle(some, settles[0][1].clocks)(rows)
+
+    results = iter(in_halves(rows, settlings, record))
+    answers: dict[int, Answer] = {}
+    for at, step in settles:
+        own = [next(results) for _ in step.settlings]
+        error = next((each.error for each in own if each.error is not None), None)
+        answers[at] = Answer([each.value for each in own], error)
+    return answers
+
+
+def _started(claims: Sequence[Answer], numbers: Sequence[int | Exception]) -> Collection[int]:
+    """Return the numbers of appended events that started at once, in order if these are all."""
+    found = [each.value.new for each in claims if isinstance(each.value, hot_path.Claimed)]
+    started = {number for new in found for _, number in new}
+    if len(started) < len(numbers):
+        return started
+    return [number for number in numbers if isinstance(number, int)]
+
+
+def _noted(then: Callable[[Any], Any] | None, answer: Answer) -> Answer:
+    """Apply the effects of a step after the commit; return the answer for its caller."""
+    if answer.error is not None or then is None:
+        return answer
+    try:
+        return Answer(then(answer.value))
+    except Exception as error:
+        return Answer(None, error)
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    """Raise an error in the caller that waits for a future, if it still waits."""
+    if not future.done():
+        future.set_exception(error)
+
+
+class GroupCommit:
+    """Runs steps in transactions, one at a time, for one event loop.
 
     Args:
         path: The file, for messages.
@@ -72,7 +323,7 @@ class Commits:
         self,
         path: Path,
         connection: apsw.Connection,
-        rows: Bulk,
+        rows: Rows,
         turn: WriteLock,
         guard: FileGuard,
         *,
@@ -288,11 +539,6 @@ class Commits:
     def _do(self, batch: Batch, patience: float) -> Answers:
         """Take the steps; the transaction stays open."""
         try:
-            if batch.is_plain():
-                self._begin(patience)
-                if answers := batch.perform_quickly(self._rows):
-                    return answers
-                self._rows.roll_back()
             self._begin(patience)
             return batch.perform(self._rows)
         except BaseException:
@@ -483,7 +729,7 @@ def _interrupted(path: Path, error: BaseException) -> StoreError:
     )
 
 
-async def _by_and_by(step: Append | Enter, rows: Bulk) -> Any:
+async def _by_and_by(step: Append | Enter, rows: Rows) -> Any:
     """Take an append piece by piece, with a turn of the loop between two."""
     pieces = step.by_and_by(rows, PIECE)
     while True:

@@ -1,0 +1,389 @@
+"""Append, claim and complete: the operations that every event passes through.
+
+Each has one implementation, which handles the requests of all callers of a transaction. A statement
+costs more than a row, so each writes many rows. If one request makes a statement fail, the group
+commit runs the same function again for each half of the requests (``in_halves``).
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from ...errors import ExistsError
+from ...model.execution import EventStatus
+from ..intake import check_room
+from ..sql import appending
+from ..sql.limits import Reservations
+from ..sql.operations import Expired
+from ..sql.rows import (
+    NEW_STATE,
+    NEW_STATE_SQL,
+    PENDING,
+    PROCESSING,
+    STATE,
+    CompletedRow,
+    FixedColumns,
+    NewEventRow,
+    QueuedAppend,
+    ReadyRow,
+)
+from .rows import Rows
+from .transaction import Expire
+
+__all__ = (
+    "Claim",
+    "Claimed",
+    "append",
+    "claim",
+    "complete",
+    "exists",
+    "insert_events",
+    "make_ready",
+)
+
+# -- append ----------------------------------------------------------------------------------------
+
+_INSERT_EVENTS: Final = """\
+INSERT INTO lionpride_event (queue, id, event_type, payload, created_at, priority, key, costs)
+SELECT ?, * FROM (VALUES {rows}) WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING
+"""
+_MAKE_READY: Final = f"""\
+INSERT INTO lionpride_ready (queue, due, priority, number, {STATE})
+SELECT queue, 0, priority, number, {NEW_STATE_SQL} FROM lionpride_event
+WHERE number >= ? AND (priority, number) BETWEEN (?, ?) AND (?, ?)
+"""
+
+
+def append(rows: Rows, entries: Sequence[QueuedAppend]) -> range:
+    """Append events that have no record yet.
+
+    Returns:
+        The numbers of the events, in order.
+
+    Raises:
+        ExistsError, QueueFullError: if an event cannot be appended.
+    """
+    limits = [one[3] for one in entries if one[3] is not None]
+    if limits and not (len(entries) == 1 and rows.known([entries[0][1][0]])):
+        check_room(rows.counts()[PENDING], len(entries), min(limits))
+    return insert_events(rows, [one[1] for one in entries])
+
+
+def insert_events(rows: Rows, events: Sequence[NewEventRow]) -> range:
+    """Insert events that have no record yet; they are pending, and ``make_ready`` has to follow.
+
+    Returns:
+        The numbers of the events, in order.
+
+    Raises:
+        ExistsError: if an id is known, or is there twice.
+    """
+    first = rows.last() + 1
+    columns = [one if len(one) == _COLUMNS else (*one, None, None) for one in events]
+    inserted = rows.many(_INSERT_EVENTS, columns, rows.queue)
+    if inserted != len(events):
+        raise _refused(rows, [one[0] for one in events], first)
+    numbers = range(first, first + len(events))
+    rows.new = rows.new + [(one[4], number) for one, number in zip(events, numbers, strict=True)]
+    rows.count(PENDING, len(events))
+    return numbers
+
+
+def make_ready(rows: Rows) -> None:
+    """Make the events ready that this transaction has appended and not claimed.
+
+    They follow one another in the order of priority and number, since claims take the first ones.
+    """
+    if rows.new:
+        new = sorted(rows.new)
+        first = min(number for _, number in new)
+        rows.connection.execute(_MAKE_READY, (first, *new[0], *new[-1]))
+        rows.new = []
+
+
+def exists(rows: Rows, uid: bytes) -> ExistsError:
+    """Return the error for an id that is known, with its queue if that is another one."""
+    queue = rows.queue_of(uid)
+    return appending.exists(uid, None if queue == rows.name else queue, "file")
+
+
+def _refused(rows: Rows, ids: Sequence[bytes], first: int) -> ExistsError:
+    """Return the error for the first id that was known before, or is there twice."""
+    known = [uid for uid, number in rows.known(ids).items() if number < first]
+    return exists(rows, known[0] if known else Counter(ids).most_common(1)[0][0])
+
+
+_COLUMNS: Final = 7
+"""The number of columns of ``NewEventRow`` with key and costs."""
+
+# -- claim -----------------------------------------------------------------------------------------
+
+_QUEUE: Final = """\
+SELECT paused_until, (SELECT due FROM lionpride_ready WHERE queue = ?1 AND due > 0
+                      ORDER BY due LIMIT 1)
+FROM lionpride_queue WHERE number = ?1
+"""
+_PROMOTE: Final = """\
+UPDATE lionpride_ready SET due = 0 WHERE queue = ? AND due > 0 AND due <= ?
+"""
+_CANDIDATES: Final = f"""\
+SELECT number, due, priority, {STATE} FROM lionpride_ready WHERE {{eligible}}
+ORDER BY priority, number LIMIT ?
+"""
+_LEASE: Final = f"""\
+INSERT INTO lionpride_lease (number, queue, due, priority, {STATE}, worker, leased_until)
+SELECT number, queue, {{due}}, priority, attempt + 1, failures, {{denials}}, interruptions,
+       duration, retryable, result, attempts, expires, ?, ?
+FROM lionpride_ready WHERE {{eligible}} AND (priority, number) BETWEEN (?, ?) AND (?, ?)
+"""
+_DELETE_READY: Final = """\
+DELETE FROM lionpride_ready WHERE {eligible} AND (priority, number) BETWEEN (?, ?) AND (?, ?)
+"""
+_LEASE_NEW: Final = f"""\
+INSERT INTO lionpride_lease (number, queue, due, priority, {STATE}, worker, leased_until)
+SELECT number, queue, 0, priority, 1{NEW_STATE_SQL[1:]}, ?, ? FROM lionpride_event
+WHERE number >= ? AND (priority, number) BETWEEN (?, ?) AND (?, ?)
+"""
+
+
+class Claimed(NamedTuple):
+    """Result of a claim.
+
+    Attributes:
+        rows: The events as they were in ``ready``; the attempt number is one higher now.
+        kept: The fixed data of those events that this process does not have, by number.
+        wait: Seconds until another claim may find something; None if unknown.
+        expired: The events that expired first.
+        new: Priority and number of events that this transaction appended and that start now.
+            They are not in ``rows``, and this is their first attempt.
+        rationed: What they reserved of limits, if there are any.
+    """
+
+    rows: list[ReadyRow]
+    kept: dict[int, FixedColumns]
+    wait: float | None
+    expired: Expired
+    new: Sequence[tuple[float, int]] = ()
+    rationed: Reservations | None = None
+
+
+@dataclass(slots=True)
+class Claim:
+    """Request to lease the next events.
+
+    Attributes:
+        worker: Name of the worker.
+        n: Maximum number of events.
+        bound, skip, denied: Which events; see ``Store.claim``.
+        start: True if they start at once, which ends a series of denials.
+        has: Returns True if the caller has the event of a number.
+        missing: Event types that this process does not run; those that are found are added.
+        runs: Returns True if this process runs an event type. It may be called in another thread.
+        avoided: More event types that are not claimed.
+        expire: Finishes events that were not started in time.
+        clock: Returns the time for what is due and what expires. It is called inside the
+            transaction, perhaps in another thread: a claim may have waited for the file.
+        lapse: Returns the time until which the leases hold; called inside the transaction.
+    """
+
+    worker: str
+    n: int
+    bound: int | None
+    skip: Collection[int]
+    denied: bool
+    start: bool
+    has: Callable[[int], bool]
+    missing: set[str]
+    runs: Callable[[str], bool]
+    avoided: frozenset[str]
+    expire: Expire
+    clock: Callable[[], float]
+    lapse: Callable[[], float]
+
+    def __call__(self, rows: Rows) -> Claimed:
+        return claim(rows, self)
+
+    @property
+    def excluded(self) -> set[str] | frozenset[str]:
+        """Event types that are not claimed."""
+        return self.missing | self.avoided if self.avoided else self.missing
+
+    @property
+    def is_unconditional(self) -> bool:
+        """True if every ready event may be claimed."""
+        return self.bound is None and not (self.skip or self.denied or self.excluded)
+
+
+def claim(rows: Rows, request: Claim) -> Claimed:
+    """Lease the next events in order of priority and number.
+
+    Events that the same transaction has appended are candidates as well. If they are claimed, they
+    never have a row in ``ready``.
+    """
+    now = request.clock()
+    expired = request.expire.by(rows, now)
+    paused_until, due = rows.connection.execute(_QUEUE, (rows.queue,)).get
+    if paused_until > now:
+        return Claimed([], {}, max(1e-9, paused_until - now), expired)
+    if due is not None and due <= now:
+        rows.connection.execute(_PROMOTE, (rows.queue, now))
+        due = rows.next_due()
+    if not request.is_unconditional:
+        make_ready(rows)
+    late = now if expired.leaves(now) else None
+    found, kept, eligible = _candidates(rows, request, late)
+    new = sorted(rows.new)
+    n = _share(found, new, request.n)
+    chosen, fresh = found[: request.n - n], new[:n]
+    until = request.lapse()
+    _lease(rows, request, chosen, until, eligible)
+    _lease_new(rows, request, fresh, until)
+    more = len(found) > len(chosen) or len(new) > n
+    if request.bound is not None or request.denied:
+        others = _eligible(rows, request, late, is_bound=False)
+        more = bool(_read(rows, others, 1))
+    # The timer of an event loop cannot tell shorter times from now.
+    wait = 0.0 if more else None if due is None else max(1e-9, due - now)
+    if request.start:
+        return Claimed(chosen, kept, wait, expired, fresh)
+    chosen += [(number, 0.0, priority, *NEW_STATE) for priority, number in fresh]
+    return Claimed(sorted(chosen, key=_order), kept, wait, expired)
+
+
+class _Condition(NamedTuple):
+    """A condition on ``ready``, and the values that are bound in it."""
+
+    text: str
+    values: tuple[Any, ...]
+
+
+def _candidates(
+    rows: Rows, request: Claim, late: float | None
+) -> tuple[list[ReadyRow], dict[int, FixedColumns], _Condition]:
+    """Return the next events, one more than can be claimed, and the condition that found them.
+
+    If an event type turns out to be missing, it is excluded, and the next events are looked for
+    again.
+    """
+    while True:
+        missing = len(request.missing)
+        if missing:
+            make_ready(rows)
+        eligible = _eligible(rows, request, late)
+        found = _read(rows, eligible, request.n + 1)
+        kept = {one[0]: rows.kept(one[0]) for one in found[: request.n] if not request.has(one[0])}
+        request.missing.update(
+            event_type for _, event_type, *_ in kept.values() if not request.runs(event_type)
+        )
+        if len(request.missing) == missing:
+            return found, kept, eligible
+
+
+def _eligible(
+    rows: Rows, request: Claim, late: float | None, *, is_bound: bool = True
+) -> _Condition:
+    """Return the condition for the ready events that a claim may take.
+
+    Args:
+        rows: The tables.
+        request: The claim.
+        late: Not events that expired by this time; None: there are none.
+        is_bound: False to leave out the bounds of a round.
+    """
+    texts, values = ["queue = ?"], list[Any]([rows.queue])
+    texts.append("(due = 0 OR denials > 0)" if request.denied and is_bound else "due = 0")
+    if request.bound is not None and is_bound:
+        texts.append("number <= ?")
+        values.append(request.bound)
+    if late is not None:
+        texts.append("(expires IS NULL OR expires > ?)")
+        values.append(late)
+    if request.skip:
+        texts.append("number NOT IN (SELECT value FROM json_each(?))")
+        values.append(rows.json_of(request.skip))
+    if request.excluded:
+        texts.append(
+            "(SELECT event_type FROM lionpride_event e WHERE e.number = lionpride_ready.number) "
+            "NOT IN (SELECT value FROM json_each(?))"
+        )
+        values.append(json.dumps(list(request.excluded)))
+    return _Condition(" AND ".join(texts), tuple(values))
+
+
+def _read(rows: Rows, eligible: _Condition, n: int) -> list[ReadyRow]:
+    query = _CANDIDATES.format(eligible=eligible.text)
+    return list(rows.connection.execute(query, (*eligible.values, n)))
+
+
+def _lease(
+    rows: Rows, request: Claim, chosen: Sequence[ReadyRow], until: float, eligible: _Condition
+) -> None:
+    """Move events from ``ready`` to ``lease``: the first ones that are eligible."""
+    if not chosen:
+        return
+    due, denials = ("0", "0") if request.start else ("due", "denials")
+    bounds = *_order(chosen[0]), *_order(chosen[-1])
+    insert = _LEASE.format(due=due, denials=denials, eligible=eligible.text)
+    rows.connection.execute(insert, (request.worker, until, *eligible.values, *bounds))
+    delete = _DELETE_READY.format(eligible=eligible.text)
+    rows.connection.execute(delete, (*eligible.values, *bounds))
+    rows.count(PENDING, -len(chosen))
+    rows.count(PROCESSING, len(chosen))
+
+
+def _lease_new(
+    rows: Rows, request: Claim, fresh: Sequence[tuple[float, int]], until: float
+) -> None:
+    """Lease events that this transaction has appended: the first ones of ``rows.new``."""
+    if not fresh:
+        return
+    first = min(number for _, number in fresh)
+    rows.connection.execute(_LEASE_NEW, (request.worker, until, first, *fresh[0], *fresh[-1]))
+    rows.new = sorted(rows.new)[len(fresh) :]
+    rows.count(PENDING, -len(fresh))
+    rows.count(PROCESSING, len(fresh))
+
+
+def _share(found: Sequence[ReadyRow], new: Sequence[tuple[float, int]], most: int) -> int:
+    """Return how many of the first ``most`` candidates are new."""
+    old = 0
+    for one in found:
+        if old + bisect_left(new, _order(one)) >= most:
+            break
+        old += 1
+    return min(len(new), most - old)
+
+
+def _order(one: ReadyRow) -> tuple[float, int]:
+    return one[2], one[0]
+
+
+# -- complete --------------------------------------------------------------------------------------
+
+_INSERT_COMPLETED: Final = """\
+INSERT INTO lionpride_finished (queue, status, denials, number, attempt, finished_at, duration,
+                                result, failures, interruptions, attempts)
+SELECT ?, 'completed', 0, * FROM (VALUES {rows}) WHERE column1 IS NOT NULL
+"""
+
+
+def complete(rows: Rows, completions: Sequence[CompletedRow]) -> list[bool]:
+    """Record that attempts have completed.
+
+    Returns:
+        True for each.
+
+    Raises:
+        LeaseLost: if an attempt has no lease any more.
+    """
+    completions = sorted(completions, key=itemgetter(0))  # in the order of the tables
+    rows.end_leases([one[:2] for one in completions])
+    rows.many(_INSERT_COMPLETED, completions, rows.queue)
+    rows.count(EventStatus.COMPLETED.value, len(completions))
+    return [True] * len(completions)
