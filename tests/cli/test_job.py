@@ -119,7 +119,7 @@ async def test_no_line_at_all_is_an_error_and_empties_nothing(here, lines):
 
 async def test_a_run_over_a_queue_that_is_paused_by_hand_says_so_and_waits(capsys):
     store = open_store("sqlite:///run.db", queue="work", name="work")
-    await store.halt()  # type: ignore[attr-defined]
+    await store.pause()  # type: ignore[attr-defined]
     other = open_store("sqlite:///run.db", queue="work", name="other")
     running = asyncio.create_task(Place({"name": "a"}).run(store=store))
     said = ""
@@ -128,7 +128,7 @@ async def test_a_run_over_a_queue_that_is_paused_by_hand_says_so_and_waits(capsy
         await asyncio.sleep(0)
         said += capsys.readouterr().err
     assert SEEN == []
-    await other.halt(0.0)  # type: ignore[attr-defined]
+    await other.pause(0.0)  # type: ignore[attr-defined]
     assert await running == 0
     assert SEEN == ["a"]
     await other.close()

@@ -64,7 +64,7 @@ def test_what_others_have_sent_back_meanwhile_is_left_out(store):
     async def race():
         async with Shelf(place_of(store)) as shelf:
             found = [r for r in await shelf.page(None, 0, 10) if r.status in retry.RETRYABLE]
-            await shelf.of("a").requeue([found[0].id])
+            await shelf.of("a").retry([found[0].id])
             return found, await retry._send(shelf, "a", found)
 
     found, sent = asyncio.run(race())

@@ -68,13 +68,13 @@ async def test_a_queue_that_is_paused_by_hand_is_told_of(tmp_path, capsys):
     desk = executor_for(Task)(store=store)
     await desk.append(Task(how="fail"))
     await desk.start()
-    await store.halt()  # type: ignore[attr-defined]
+    await store.pause()  # type: ignore[attr-defined]
     working, said = asyncio.create_task(work(desk)), ""
     while "working on tasks (1 pending, paused by hand) of run.db" not in said:
         assert not working.done()
         await asyncio.sleep(0)
         said += capsys.readouterr().err
-    await store.halt(0.0)  # type: ignore[attr-defined]
+    await store.pause(0.0)  # type: ignore[attr-defined]
     assert await working == 1
     await store.close()
 

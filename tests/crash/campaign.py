@@ -47,7 +47,7 @@ SHORT = 1.5
 RENEWED = 2.0
 """Seconds: the lease of workers that get no file descriptors, and have to renew it all the same."""
 
-RARE = ("takeover", "sweep", "renewal")
+RARE = ("takeover", "reap", "renewal")
 """Beginnings of points that a worker passes seldom: it dies the first time."""
 
 PATIENCE = 1.0
@@ -415,7 +415,7 @@ class Campaign:
         rng = self._rng
         while True:
             status = rng.choice((EventStatus.PROCESSING,) * 3 + (EventStatus.PENDING,))
-            found = await executor.store.events(status, limit=20)
+            found = await executor.store.list_records(status, limit=20)
             if found:
                 one = rng.choice(found).id
                 self._written.write("ask", one)
@@ -485,7 +485,7 @@ class Campaign:
             await until(lambda: is_idle(executor), STUCK)
         except TimeoutError:
             for status in (EventStatus.PENDING, EventStatus.PROCESSING):
-                left = await executor.store.events(status, limit=10)
+                left = await executor.store.list_records(status, limit=10)
                 self._stuck += [f"event {each.id} is {status.value}" for each in left]
         for worker in healthy:
             code = await worker.end()

@@ -107,7 +107,7 @@ class OnPostgres:
         "creation",
         *(
             f"{deed}: {when}"
-            for deed in ("append", "claim", "settle", "takeover", "sweep", "commit")
+            for deed in ("append", "claim", "settle", "takeover", "reap", "commit")
             for when in ("before", "after")
         ),
         "attempt",
@@ -225,7 +225,7 @@ _DOES = {
     r'INSERT INTO "\w+"\."lease"': "claim",
     r'INSERT INTO "\w+"\."finished"': "settle",
     r'UPDATE "\w+"\."lease" SET leased_until = 0': "takeover",
-    r'DELETE FROM "\w+"\."lease" WHERE number = ANY': "sweep",
+    r'DELETE FROM "\w+"\."lease" WHERE number = ANY': "reap",
     r"^COMMIT": "commit",
 }
 """What a statement is for, by what is in it."""

@@ -72,14 +72,14 @@ async def test_what_another_process_runs_is_cancelled_and_keeps_its_chunks(tmp_p
     assert await other.stdout.readline() == b"told\n"
 
     executor = imported(file).Teller(store=url)
-    (record,) = await executor.store.events(EventStatus.PROCESSING)
+    (record,) = await executor.store.list_records(EventStatus.PROCESSING)
     assert await executor.cancel(record.id) is True
     with pytest.raises(EventCancelledError):
         await executor.result(record.id)
     said, _ = await other.communicate()
     assert (said, other.returncode) == (b"cleaned up\n", 0)
 
-    (ended,) = await executor.store.events(EventStatus.CANCELLED)
+    (ended,) = await executor.store.list_records(EventStatus.CANCELLED)
     assert ended.id == record.id
     assert ended.event().response == [0, 1, 2]
     assert await executor.cancel(record.id) is False, "it has ended"

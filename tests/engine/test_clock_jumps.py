@@ -187,7 +187,7 @@ from lionpride.stores.open import open_store
 
 async def main():
     store = open_store(sys.argv[1], queue="questions", name="dying")
-    store.enlist("dying", lambda event: None)
+    store.register_worker("dying", lambda event: None)
     await store.append([(Job(label="taken over"), 1.0)])
     claims, _ = await store.claim("dying")
     assert claims

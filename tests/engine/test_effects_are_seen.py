@@ -83,7 +83,7 @@ async def in_the_record(executor: Executor, event: Job) -> str:
 
 
 async def in_the_list_of_records(executor: Executor, event: Job) -> str:
-    found = await executor.store.events(limit=1000)
+    found = await executor.store.list_records(limit=1000)
     return "".join(one.status.value for one in found if one.id == event.id)
 
 
@@ -146,7 +146,7 @@ async def in_paused_of_the_page(executor: Executor, event: Job) -> bool:
 
 
 async def in_the_usage(executor: Executor, event: Job) -> float:
-    (room,) = await executor.store.usage(executor.limits or None)  # type: ignore[arg-type]
+    (room,) = await executor.store.limit_usage(executor.limits or None)  # type: ignore[arg-type]
     return room.amount
 
 

@@ -89,7 +89,7 @@ async def main():
     downloads = Executor.of(download, store=sys.argv[1])
     async with downloads:
         await downloads.join()
-        page = await downloads.store.events(EventStatus.COMPLETED, after=None, limit=9)
+        page = await downloads.store.list_records(EventStatus.COMPLETED, after=None, limit=9)
     print(json.dumps([one.event().response for one in page]))
 
 asyncio.run(main())

@@ -39,7 +39,7 @@ async def records(path: Path) -> dict[str, Any]:
     """What a store that was never open before reads: by id."""
     store = SqliteStore(path, "jobs")
     try:
-        found = {str(each.id): each for each in await store.events(limit=100)}
+        found = {str(each.id): each for each in await store.list_records(limit=100)}
         counts = await store.counts()
         listed = Counter(each.status for each in found.values())
         assert counts == {status: listed[status] for status in EventStatus}

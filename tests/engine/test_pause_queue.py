@@ -11,10 +11,8 @@ from typing import Any, ClassVar
 import pytest
 from kept import KEPT, url_of
 
-from lionpride import Event, EventStatus, Executor, Limit, OperationError, ValidationError, job
-from lionpride.stores.contract import Store
+from lionpride import Event, EventStatus, Executor, Limit, ValidationError, job
 from lionpride.stores.memory import MemoryStore
-from lionpride.stores.open import open_store
 
 KINDS = ("memory", *KEPT)
 
@@ -219,21 +217,3 @@ def test_it_survives_the_process_and_holds_in_others(kind: str, tmp_path: Path) 
     assert run("work") == {"pending": 1}
     assert run("resume") == {"pending": 1}
     assert run("work") == {"completed": 1}
-
-
-class Bare:
-    """A store without halt() and halted()."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("halt", "halted"):
-            raise AttributeError(name)
-        return getattr(self._store, name)
-
-
-async def test_a_store_that_cannot_pause_its_queue_says_so() -> None:
-    executor = Executor.of(Step, store=Bare(open_store(None, queue="a", name="a")))  # type: ignore[arg-type]
-    with pytest.raises(OperationError, match="cannot pause its queue: pause each executor"):
-        await executor.pause(scope="queue")

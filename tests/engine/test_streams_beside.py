@@ -100,7 +100,7 @@ async def test_chunks_are_seen_before_the_end_and_all_of_them_at_the_end(folder:
             assert record is not None
             assert record.status is EventStatus.PROCESSING
             assert (record.progress, record.chunks) == ((0.5, "half"), 2)
-            (listed,) = await beside.store.events(EventStatus.PROCESSING)
+            (listed,) = await beside.store.list_records(EventStatus.PROCESSING)
             assert (listed.progress, listed.chunks) == ((0.5, "half"), 2)
             late = asyncio.create_task(all_of(beside, event.id))
             gate.open.set()

@@ -50,7 +50,7 @@ async def test_ten_thousand_unreadable_events_do_not_hold_up_one_that_can_be_rea
         assert (await executor.result(last.id)) == "done"
         counts = await executor.store.counts()
         assert (counts[S.PENDING], counts[S.COMPLETED], counts[S.PROCESSING]) == (MANY, 1, 0)
-        records = await executor.store.events(S.PENDING, limit=MANY)
+        records = await executor.store.list_records(S.PENDING, limit=MANY)
         assert 100 <= sum(one.attempt for one in records) < 120
         assert {(one.tries, one.denials, one.interruptions) for one in records} == {(0, 0, 0)}
         more = await executor.append_many([Readable() for _ in range(20)])
@@ -78,7 +78,7 @@ async def test_why_says_so_at_once(url: str) -> None:
     async with executor:
         with pytest.raises(OperationError, match="cannot read 1 event of class"):
             await executor.join()
-        (record,) = await executor.store.events(S.PENDING)
+        (record,) = await executor.store.list_records(S.PENDING)
         why = await executor.why(record.id)
         assert [each.kind for each in why.holds] == ["unreadable"]
         assert "note: Extra inputs are not permitted" in why.holds[0].text

@@ -35,7 +35,7 @@ WEIGHTS = {
     "interrupt": 2,
     "extend": 1,
     "cancel": 3,
-    "requeue": 3,
+    "retry": 3,
     "remove": 2,
     "prune": 3,
     "restart": 1,
@@ -138,7 +138,7 @@ class Beside:
         that at any turn, also while the store is looked at. It is ended at once.
         """
         await getattr(self, step.verb)(step)
-        if step.verb in ("settle", "sweep", "lapse") and self.reference.late():
+        if step.verb in ("settle", "reap", "lapse") and self.reference.late():
             await self.store.expire()
             self.reference.lapse()
 
@@ -214,7 +214,7 @@ class Beside:
             asked = zip(step.given["ids"], answer, strict=True)
             ids = {uid for uid, each in asked if each is Cancelled.CLAIMED}
             history.asked |= {token for token in history.outstanding if token[0] in ids}
-        elif step.verb == "requeue":
+        elif step.verb == "retry":
             ids = set(step.given["ids"])
             history.asked = {token for token in history.asked if token[0] not in ids}
         elif step.verb == "restart":

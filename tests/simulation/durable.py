@@ -31,7 +31,7 @@ S = EventStatus
 TICK = 2.0**-10
 """Seconds from each step to the next: what processes end in one microsecond has no order."""
 
-DURABLE = {"reopen": 1, "crash": 2, "cut": 2, "another": 2, "sweep": 3, "lapse": 3, "late": 3}
+DURABLE = {"reopen": 1, "crash": 2, "cut": 2, "another": 2, "reap": 3, "lapse": 3, "late": 3}
 """The steps of which a store in memory knows nothing."""
 
 AT_ONCE = {"arrive": 8, "together": 8}
@@ -131,7 +131,7 @@ class Building(World):
             other = self.rng.choice(self.processes[1:]).store
             if await other.counts() != shown.counts:
                 raise Broken("S2: another process counts otherwise")
-            records = await other.events(limit=10_000)
+            records = await other.list_records(limit=10_000)
             if {each.id: each.status for each in records} != {
                 each.id: each.status for each in shown.records.values()
             }:
@@ -170,7 +170,7 @@ class Building(World):
     async def claim(self, step: Step) -> None:
         if self._sweeps():
             self.actor.swept = self.clock()
-            step.swept = self.reference.sweep(1000)
+            step.swept = self.reference.reap(1000)
         await super().claim(step)
 
     def _sweeps(self) -> bool:
@@ -256,7 +256,7 @@ class Building(World):
         """What the file says to somebody who has nothing to do with it."""
         reader = self.beside(self.folder)
         try:
-            return await reader.events(limit=10_000)
+            return await reader.list_records(limit=10_000)
         finally:
             await reader.close()
 
@@ -267,7 +267,7 @@ class Building(World):
             folder = self.folder
             await self.processes.pop(0).store.close()
             self._begin(folder)
-            again = await self.main.store.events(limit=10_000)
+            again = await self.main.store.list_records(limit=10_000)
             step.dumps += [*zip(dump, again, strict=True)]
             dump = again
 
@@ -319,15 +319,15 @@ class Building(World):
                 step.moved = {job.id for job in jobs}
                 self.ids += [job.id for job in jobs]
 
-    async def sweep(self, step: Step) -> None:
+    async def reap(self, step: Step) -> None:
         limit = self.rng.choice((1, 2, 1000))
         step.given |= {"limit": limit}
 
         def swept() -> int:
-            step.swept = self.reference.sweep(limit)
+            step.swept = self.reference.reap(limit)
             return len(step.swept)
 
-        await self.both(step, self.store.sweep(limit), swept)
+        await self.both(step, self.store.reap(limit), swept)
 
     async def late(self, step: Step) -> None:
         """A process wakes up after its leases have lapsed, and settles what it has lost: F2."""
@@ -351,7 +351,7 @@ class Building(World):
         step.given = {"seconds": self.rng.choice((2.0, 12.0))}
         self.clock.advance(step.given["seconds"])
         await self.expire(step)
-        await self.sweep(step)
+        await self.reap(step)
 
 
 class RolledBack(Exception):

@@ -63,7 +63,7 @@ def s2(_before: Shown, _step: Step, after: Shown, _history: History) -> None:
 def s3(before: Shown, step: Step, after: Shown, _history: History) -> None:
     """Only legal arrows; what has ended changes by a retry by hand alone."""
     for uid, record in before.records.items():
-        if record.status in TERMINAL and uid in after.records and step.verb != "requeue":
+        if record.status in TERMINAL and uid in after.records and step.verb != "retry":
             now = after.records[uid].status
             demand(now is record.status, f"S3: {record.status} became {now} by {step.verb}")
     for uid, was in before.statuses.items():
@@ -71,7 +71,7 @@ def s3(before: Shown, step: Step, after: Shown, _history: History) -> None:
             continue
         now = after.statuses.get(uid, was)
         demand(now is was or now in ARROWS[was], f"S3: {was} became {now}")
-        if was not in (S.PENDING, S.PROCESSING) and step.verb != "requeue":
+        if was not in (S.PENDING, S.PROCESSING) and step.verb != "retry":
             demand(now is was, f"S3: an ended event became {now} by {step.verb}")
 
 
@@ -232,7 +232,7 @@ def f5(before: Shown, step: Step, after: Shown, _history: History) -> None:
                 tries[uid] = getattr(outcome, "tries", 0)
     for uid, was in before.records.items():
         now = after.records.get(uid)
-        if now is None or step.verb == "requeue" or uid in step.moved:
+        if now is None or step.verb == "retry" or uid in step.moved:
             continue
         if uid in swept:
             demand(now.interruptions == was.interruptions + 1, "F5: no interruption is on record")

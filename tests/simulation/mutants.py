@@ -288,9 +288,9 @@ class ForgetsACancel(Mutant):
 class RequeueKeepsDenials(Mutant):
     """A retry by hand begins with the denials of the life before."""
 
-    async def requeue(self, events: Sequence[Work]) -> None:
+    async def retry(self, events: Sequence[Work]) -> None:
         denials = [event.execution.denials for event in events]
-        await self.inner.requeue(events)
+        await self.inner.retry(events)
         for event, count in zip(events, denials, strict=True):
             event.execution.denials = count
 
@@ -304,16 +304,16 @@ class PruneLeavesTheListing(Mutant):
         self.ghosts: list[Record] = []
 
     async def prune(self, statuses: Collection[EventStatus], **how: Any) -> list[Work]:
-        before = await self.inner.events(limit=1000)
+        before = await self.inner.list_records(limit=1000)
         pruned = await self.inner.prune(statuses, **how)
         gone = {event.id for event in pruned}
         self.ghosts += [record for record in before if record.id in gone]
         return pruned
 
-    async def events(
+    async def list_records(
         self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
     ) -> list[Record]:
-        page = await self.inner.events(status, after=after, limit=1000)
+        page = await self.inner.list_records(status, after=after, limit=1000)
         lower = after or 0
         page += [
             each for each in self.ghosts if each.number > lower and status in (None, each.status)

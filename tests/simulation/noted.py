@@ -55,8 +55,8 @@ class Noted(Wrapped):
     async def cancel(self, events: Any) -> Any:
         return await self._with([event.id for event in events], self.inner.cancel(events))
 
-    async def requeue(self, events: Any) -> Any:
-        return await self._with([event.id for event in events], self.inner.requeue(events))
+    async def retry(self, events: Any) -> Any:
+        return await self._with([event.id for event in events], self.inner.retry(events))
 
     async def remove(self, events: Any) -> Any:
         return await self._with([event.id for event in events], self.inner.remove(events))

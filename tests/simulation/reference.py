@@ -214,7 +214,7 @@ class Reference:
         row.until = self.clock() + lease
         return Extended.CANCEL if row.cancel else Extended.OK
 
-    def sweep(self, limit: int) -> list[tuple[UUID, int]]:
+    def reap(self, limit: int) -> list[tuple[UUID, int]]:
         """What lapsed leases give back."""
         lapsed = [row for row in self.rows if row.claimed and row.until < self.clock()][:limit]
         for row in lapsed:
@@ -241,7 +241,7 @@ class Reference:
                 answers.append(Cancelled.DONE)
         return answers
 
-    def requeue(self, ids: list[UUID]) -> None:
+    def retry(self, ids: list[UUID]) -> None:
         rows = [self.find(uid) for uid in ids]
         if not all(row.status in RETRYABLE for row in rows):
             raise OperationError

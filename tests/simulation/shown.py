@@ -70,7 +70,9 @@ async def look(
 
 async def _pages(store: Store, now: float, status: EventStatus | None, size: int) -> list[Record]:
     found: list[Record] = []
-    while page := await store.events(status, after=found[-1].number if found else None, limit=size):
+    while page := await store.list_records(
+        status, after=found[-1].number if found else None, limit=size
+    ):
         found += page
     return [_plain(record, now) for record in found]
 

@@ -289,11 +289,11 @@ class World(Beside):
         asked = self.store.cancel(self.named(ids))
         await self.both(step, asked, lambda: self.reference.cancel(ids))
 
-    async def requeue(self, step: Step) -> None:
+    async def retry(self, step: Step) -> None:
         ids = self.some(RETRYABLE)
         step.given = {"ids": ids}
-        asked = self.store.requeue(self.named(ids))
-        await self.both(step, asked, lambda: self.reference.requeue(ids))
+        asked = self.store.retry(self.named(ids))
+        await self.both(step, asked, lambda: self.reference.retry(ids))
 
     async def remove(self, step: Step) -> None:
         ids = self.some([S.PENDING, *TERMINAL], 2)
@@ -336,13 +336,13 @@ class World(Beside):
 
     async def export(self, step: Step) -> None:
         """Read all records, and restore them in an empty store of each kind: a round trip."""
-        records = await self.store.events(limit=10_000)
+        records = await self.store.list_records(limit=10_000)
         step.answer = step.expected = len(records)
         for make in STORES.values():
             other = make(self.clock)
             try:
-                assert await other.restore(records) == len(records)
-                copies = await other.events(limit=10_000)
+                assert await other.import_records(records) == len(records)
+                copies = await other.list_records(limit=10_000)
                 step.dumps += zip(records, copies, strict=True)
             finally:
                 await other.close()

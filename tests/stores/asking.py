@@ -67,7 +67,7 @@ async def bring(store: Store, status: EventStatus, *, started: bool = True) -> J
 async def pages(store: Store, status: EventStatus | None = None, *, limit: int = 2) -> list[Record]:
     """All records of a status, page by page."""
     found: list[Record] = []
-    while page := await store.events(
+    while page := await store.list_records(
         status, after=found[-1].number if found else None, limit=limit
     ):
         assert len(page) <= limit

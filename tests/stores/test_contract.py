@@ -206,13 +206,13 @@ async def test_get_answers_in_order_and_none_for_what_is_not_here(store: Store) 
 async def test_s1_pages_follow_arrival_and_no_event_is_on_two(store: Store) -> None:
     jobs = await put(store, 5.0, 4.0, 3.0, 2.0, 1.0)
     assert [each.id for each in await pages(store, limit=2)] == [job.id for job in jobs]
-    first = await store.events(limit=2)
+    first = await store.list_records(limit=2)
     assert [each.id for each in first] == [jobs[0].id, jobs[1].id]
     await store.remove([jobs[0]])  # what has been read may go meanwhile
-    rest = await store.events(after=first[-1].number, limit=10)
+    rest = await store.list_records(after=first[-1].number, limit=10)
     assert [each.id for each in rest] == [job.id for job in jobs[2:]]
-    assert await store.events(after=rest[-1].number) == []
-    assert await store.events(limit=0) == []
+    assert await store.list_records(after=rest[-1].number) == []
+    assert await store.list_records(limit=0) == []
 
 
 async def test_s2_counts_equal_listings_with_an_event_in_every_status(store: Store) -> None:
@@ -239,15 +239,15 @@ async def test_s1_the_event_its_progression_and_its_record_agree(store: Store) -
 async def test_l1_who_has_gone_is_at_work_no_more(store: Store) -> None:
     """At once: `join()` asks when the last one goes, and nothing rings for it later."""
     await put(store, 1.0)
-    assert not await store.attended()
+    assert not await store.has_live_workers()
     for _ in range(2):
-        store.enlist("worker", lambda event: None)
+        store.register_worker("worker", lambda event: None)
         await put(store, 1.0)  # and what a durable store has noted of it is on record
-        assert await store.attended()
-        store.discharge("worker")
-        assert not await store.attended()
+        assert await store.has_live_workers()
+        store.unregister_worker("worker")
+        assert not await store.has_live_workers()
     await claim(store)
-    assert not await store.attended()
+    assert not await store.has_live_workers()
 
 
 # -- bells: hints, but one that waits for them must not wait for ever -----------------------------
@@ -268,7 +268,7 @@ async def denied(store: Store) -> None:
 
 async def requeued(store: Store) -> None:
     event, _ = await end(store, S.FAILED)
-    await store.requeue([event])
+    await store.retry([event])
 
 
 async def loaded(store: Store) -> None:
@@ -361,12 +361,12 @@ async def test_a_batch_that_has_no_room_says_how_much_there_is(store: Store) -> 
 
 async def test_a_worker_that_stops_signals_idle(store: Store) -> None:
     await put(store, 1.0)
-    store.enlist("worker", lambda event: None)
+    store.register_worker("worker", lambda event: None)
     count: list[str] = []
     store.subscribe(Signal.IDLE, lambda: count.append("a"), once=True)
     store.subscribe(Signal.IDLE, lambda: count.append("b"), once=True)
-    store.discharge("worker")
-    store.discharge("worker")
+    store.unregister_worker("worker")
+    store.unregister_worker("worker")
     assert count == ["a", "b"], "once each, though an event is pending"
 
 
@@ -425,9 +425,9 @@ async def test_a_store_may_be_closed_twice(store: Store) -> None:
 
 
 async def test_nobody_attends_as_soon_as_the_last_worker_is_discharged(store: Store) -> None:
-    assert not await store.attended()
-    store.enlist("w", lambda event: None)
+    assert not await store.has_live_workers()
+    store.register_worker("w", lambda event: None)
     await put(store, 1.0)  # that it is there has been written meanwhile
-    assert await store.attended()
-    store.discharge("w")
-    assert not await store.attended(), "that it is gone may not have been"
+    assert await store.has_live_workers()
+    store.unregister_worker("w")
+    assert not await store.has_live_workers(), "that it is gone may not have been"

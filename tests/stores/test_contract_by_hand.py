@@ -84,7 +84,7 @@ async def test_requeue_begins_anew_with_all_counters_at_zero(
     clock.advance(5.0)
     await end(store, status)
     number, priority = (await record(store, job)).number, (await record(store, job)).priority
-    await store.requeue([job])
+    await store.retry([job])
     state, found = job.execution, await record(store, job)
     assert await listed(store) == {job.id: S.PENDING}
     assert (state.tries, state.denials, state.interruptions, state.due) == (0, 0, 0, None)
@@ -105,13 +105,13 @@ async def test_s3_requeue_refuses_what_has_not_ended_or_ended_well(
     other = await bring(store, status, started=started)
     before = await picture(store)
     with pytest.raises(OperationError):
-        await store.requeue([failed, other])
+        await store.retry([failed, other])
     assert await picture(store) == before, "nothing is changed then"
 
 
 async def test_requeue_of_one_twice_is_one_retry(store: Store) -> None:
     job = await bring(store, S.FAILED)
-    await store.requeue([job, job])
+    await store.retry([job, job])
     await check_counts(store)
     assert len(await claim(store, 9)) == 1
 
@@ -203,7 +203,7 @@ async def test_s1_a_removed_event_is_out_of_every_list(store: Store) -> None:
 
 VERBS: dict[str, Callable[[Store, list[Job]], Awaitable[Any]]] = {
     "cancel": lambda store, jobs: store.cancel(jobs),
-    "requeue": lambda store, jobs: store.requeue(jobs),
+    "retry": lambda store, jobs: store.retry(jobs),
     "remove": lambda store, jobs: store.remove(jobs),
 }
 
@@ -212,7 +212,7 @@ VERBS: dict[str, Callable[[Store, list[Job]], Awaitable[Any]]] = {
 async def test_what_is_not_here_is_not_found_and_nothing_is_changed(
     store: Store, verb: str
 ) -> None:
-    status = S.FAILED if verb == "requeue" else S.PENDING
+    status = S.FAILED if verb == "retry" else S.PENDING
     known = await bring(store, status)
     gone = await bring(store, status)
     await store.remove([gone])
@@ -225,7 +225,7 @@ async def test_what_is_not_here_is_not_found_and_nothing_is_changed(
 
 @pytest.mark.parametrize("verb", VERBS)
 async def test_what_another_store_holds_is_not_found(make: Callable[[], Store], verb: str) -> None:
-    status = S.FAILED if verb == "requeue" else S.PENDING
+    status = S.FAILED if verb == "retry" else S.PENDING
     one, other = make(), make()
     await bring(one, status)
     theirs = await bring(other, status)
@@ -248,7 +248,7 @@ async def test_an_event_passes_through_all_its_lives(store: Store, clock: Clock)
     (job,) = await put(store, 1.0)
     for status in (S.ABORTED, S.FAILED, S.CANCELLED):
         await end(store, status)
-        await store.requeue([job])
+        await store.retry([job])
         await settle(store, await claim_one(store), after_denial(0, 5.0))
         clock.advance(5.0)
         await check_counts(store)

@@ -201,7 +201,7 @@ async def test_a_lapsed_lease_with_a_cancel_ends_the_event(
         await claim(store, lease=5.0, start=started)
     assert await other.cancel([job.id]) == [Cancelled.CLAIMED]
     clock.advance(6.0)
-    assert await other.sweep() == 2
+    assert await other.reap() == 2
     assert await listed(other) == {kept.id: S.PENDING, job.id: S.CANCELLED}
     await check_counts(other)
     found = await record(other, job)
@@ -224,7 +224,7 @@ async def test_a_lapsed_lease_of_this_process_ends_the_event_too(
     clock.advance(6.0)
     heard: list[Any] = []
     store.subscribe(Signal.FINISHED, lambda: heard.append(job), event=job, once=True)
-    assert await store.sweep() == 1
+    assert await store.reap() == 1
     assert heard, "a caller that waits for the result is told"
     assert job.status is S.CANCELLED
     await check_counts(store)
@@ -238,7 +238,7 @@ async def test_a_late_settlement_of_the_attempt_that_was_reaped_is_a_repeat(
     one = (await claim(store, lease=5.0, start=True))[0]
     await other.cancel([job.id])
     clock.advance(6.0)
-    assert await other.sweep() == 1
+    assert await other.reap() == 1
     assert await settle(store, one, BACK["retry"]) is Settled.REPLAYED
     assert job.status is S.CANCELLED
 
@@ -252,7 +252,7 @@ async def test_a_retry_by_hand_starts_without_the_request(
 ) -> None:
     one = await claimed_and_cancelled(store, started=STARTED[way][0])
     await settle(store, one, BACK[way])
-    await store.requeue([one[0]])
+    await store.retry([one[0]])
     clock.advance(60.0)
     again = await claim_one(store, start=STARTED[way][0])
     assert again == (one[0], 2)
@@ -266,7 +266,7 @@ async def test_a_retry_by_hand_starts_without_the_request(
 async def test_the_request_ends_with_its_claim_whatever_came_of_it(store: Store) -> None:
     one = await claimed_and_cancelled(store)
     await settle(store, one, ENDINGS[S.FAILED])
-    await store.requeue([one[0]])
+    await store.retry([one[0]])
     again = await claim_one(store, start=True)
     assert await settle(store, again, RELEASED) is Settled.APPLIED
 
@@ -333,7 +333,7 @@ async def test_it_can_be_pruned_and_removed_like_any_finished_event(store: Store
 async def test_it_says_of_itself_that_it_has_ended(store: Store) -> None:
     one = await claimed_and_cancelled(store)
     await settle(store, one, BACK["retry"])
-    standing = await store.standing(one[0].id)
+    standing = await store.explain(one[0].id)
     assert standing is not None
     assert standing.status is S.CANCELLED
     assert standing.due is None

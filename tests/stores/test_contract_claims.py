@@ -88,7 +88,7 @@ async def test_p2_a_denied_event_stands_at_its_place_again_when_it_is_due(
 async def test_p2_a_retry_by_hand_keeps_its_place(store: Store, status: EventStatus) -> None:
     await put(store, 1.0, 1.0)
     event, _ = await end(store, status)
-    await store.requeue([event])
+    await store.retry([event])
     assert labels(await claim(store, 2)) == ["0", "1"]
 
 
@@ -142,7 +142,7 @@ async def test_f1_attempts_strictly_increase_whatever_came_between(
         attempts.append(attempt)
         await settle(store, (event, attempt), outcome)
         clock.advance(5.0)
-    await store.requeue([job])
+    await store.retry([job])
     attempts.append((await claim_one(store))[1])
     assert attempts == sorted(set(attempts))
     assert job.execution.attempt == attempts[-1]
@@ -364,7 +364,7 @@ async def test_a_sweep_takes_nothing_from_under_a_live_lease(store: Store) -> No
     claims = await claim(store, 2)
     store.start(claims[0][0])
     before = await picture(store)
-    assert await store.sweep() == 0
+    assert await store.reap() == 0
     assert await picture(store) == before
     answers = await store.settle([(*one, RELEASED) for one in claims])
     assert answers == [Settled.APPLIED, Settled.APPLIED]

@@ -26,7 +26,7 @@ async def test_events_are_changed_by_the_text_of_an_id(store: Store) -> None:
     one, two = Job(label="a"), Job(label="b")
     await store.append([(one, 1.0), (two, 1.0)])
     assert await store.cancel([str(one.id)]) == [Cancelled.DONE]
-    await store.requeue([str(one.id)])
+    await store.retry([str(one.id)])
     assert (await store.counts())[S.PENDING] == 2
     await store.remove([str(one.id), two.id.hex])
     assert await store.get([one.id, two.id]) == [None, None]
@@ -35,19 +35,19 @@ async def test_events_are_changed_by_the_text_of_an_id(store: Store) -> None:
 @pytest.mark.parametrize("wrong", ["zzz", "", "12", 5, None])
 async def test_what_is_no_id_is_refused_by_name(store: Store, wrong: object) -> None:
     names = [wrong]
-    for ask in (store.get, store.cancel, store.requeue, store.remove):
+    for ask in (store.get, store.cancel, store.retry, store.remove):
         with pytest.raises(ValidationError, match="is no id"):
             await ask(names)  # type: ignore[operator]
 
 
 async def test_an_unknown_id_is_not_found(store: Store) -> None:
-    for ask in (store.cancel, store.requeue, store.remove):
+    for ask in (store.cancel, store.retry, store.remove):
         with pytest.raises(NotFoundError, match=str(UUID(NOWHERE))):
             await ask([NOWHERE])
 
 
 async def test_the_error_for_an_unknown_id_does_not_advise_to_append_it(store: Store) -> None:
-    for ask in (store.cancel, store.requeue, store.remove):
+    for ask in (store.cancel, store.retry, store.remove):
         for unknown in (NOWHERE, UUID(NOWHERE)):
             with pytest.raises(NotFoundError) as caught:
                 await ask([unknown])
@@ -57,7 +57,7 @@ async def test_the_error_for_an_unknown_id_does_not_advise_to_append_it(store: S
 async def test_the_error_for_an_event_that_is_not_in_the_queue_advises_to_append_it(
     store: Store,
 ) -> None:
-    for ask in (store.cancel, store.requeue, store.remove):
+    for ask in (store.cancel, store.retry, store.remove):
         with pytest.raises(NotFoundError, match="append it first"):
             await ask([Job()])
 
@@ -66,6 +66,6 @@ async def test_the_error_for_a_removed_event_names_it(store: Store) -> None:
     job = Job()
     await store.append([(job, 1.0)])
     await store.remove([job.id])
-    for ask in (store.cancel, store.requeue, store.remove):
+    for ask in (store.cancel, store.retry, store.remove):
         with pytest.raises(NotFoundError, match="has no event"):
             await ask([job.id])

@@ -40,7 +40,7 @@ def another_store(store: Store, clock: Clock, opened: list[Store]) -> Store:
 
 def work(store: Store) -> None:
     """Register the worker whose name the helpers of `stores.asking` claim under."""
-    store.enlist("worker", lambda event: None)
+    store.register_worker("worker", lambda event: None)
 
 
 @pytest.mark.promise("one-attempt-at-a-time")
@@ -52,7 +52,7 @@ async def test_a_process_does_not_reap_what_it_runs(
     (job,) = await put(store, 1.0)
     one = await claim_one(store, start=started)
     clock.advance(LONG)
-    assert await store.sweep() == 0
+    assert await store.reap() == 0
     assert await claim(store) == []
     assert await listed(store) == {job.id: S.PROCESSING}
     assert (await record(store, job)).interruptions == 0
@@ -71,8 +71,8 @@ async def test_a_process_that_goes_on_after_a_stop_renews_what_it_runs(
     await put(store, 1.0)
     one = await claim_one(store, start=True)
     clock.advance(LONG)
-    assert await store.sweep() == 0
-    assert await other.sweep() == 0, "the lease was renewed"
+    assert await store.reap() == 0
+    assert await other.reap() == 0, "the lease was renewed"
     assert await settle(store, one, DONE) is Settled.APPLIED
 
 
@@ -83,9 +83,9 @@ async def test_the_leases_of_a_worker_that_has_left_are_reaped(store: Store, clo
     work(store)
     await put(store, 1.0)
     await claim_one(store, start=True)
-    store.discharge("worker")
+    store.unregister_worker("worker")
     clock.advance(LONG)
-    assert await store.sweep() == 1
+    assert await store.reap() == 1
 
 
 LIMITS: list[Any] = [None, Limits([Limit("requests", 10, per=1.0)])]
@@ -101,7 +101,7 @@ async def test_a_process_does_not_start_again_what_it_still_runs(
     job, beside = await put(store, 1.0, 2.0)
     (one,) = await claim(store, start=True, limits=limits)
     clock.advance(LONG)
-    assert await other.sweep() == 1
+    assert await other.reap() == 1
     claims = await claim(store, 2, start=True, limits=limits)
     claims += await claim(store, 2, start=True, limits=limits)
     assert claims == [(beside, 1)], "the first event is running here"
@@ -127,7 +127,7 @@ async def test_code_sees_the_attempt_number_that_it_was_started_with(
     (job,) = await put(store, 1.0)
     one = await claim_one(store, start=True)
     clock.advance(LONG)
-    assert await other.sweep() == 1
+    assert await other.reap() == 1
     assert [attempt for _, attempt in await claim(other, start=True)] == [2]
     assert await store.find(job.id) is job
     await store.counts()

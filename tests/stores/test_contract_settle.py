@@ -257,7 +257,7 @@ async def test_f2_an_ended_attempt_is_stale_once_the_event_has_been_requeued(
 ) -> None:
     await put(store, 1.0)
     one = await end(store, S.FAILED)
-    await store.requeue([one[0]])
+    await store.retry([one[0]])
     before = await picture(store)
     assert await settle(store, one, ENDINGS[S.FAILED]) is Settled.FENCED
     assert await picture(store) == before

@@ -35,7 +35,7 @@ class Call(Job):
 
 
 async def standing(store: Store, job: Job, limits: Limits | None = None) -> Standing:
-    found = await store.standing(job.id, limits)
+    found = await store.explain(job.id, limits)
     assert found is not None
     assert (found.id, found.queue) == (job.id, store.queue)
     assert found.kind.endswith(type(job).__name__)
@@ -43,7 +43,7 @@ async def standing(store: Store, job: Job, limits: Limits | None = None) -> Stan
 
 
 async def test_an_id_that_is_not_here_stands_nowhere(store: Store) -> None:
-    assert await store.standing(uuid4()) is None
+    assert await store.explain(uuid4()) is None
 
 
 @pytest.mark.parametrize("status", EventStatus)
@@ -153,24 +153,24 @@ async def test_the_first_event_before_it_and_what_that_needs_of_limits(
 async def test_what_is_taken_of_limits(store: Store, clock: Clock) -> None:
     per_key = Limit("hosts", 2, per_key=True)
     limits = Limits([Limit("tokens", 5, per=10), Limit("at once", 3), per_key])
-    assert [room.used for room in await store.usage(limits)] == [0, 0]
+    assert [room.used for room in await store.limit_usage(limits)] == [0, 0]
     await store.append([(Call(tokens=4), 1.0)])
     await store.claim("worker", 9, limits=limits, start=True)
-    tokens, at_once = await store.usage(limits)
+    tokens, at_once = await store.limit_usage(limits)
     assert (tokens.limit, tokens.amount, tokens.per, tokens.used) == ("tokens", 5, 10, 4)
     assert (at_once.limit, at_once.used) == ("at once", 1)
     clock.advance(11)
-    assert [room.used for room in await store.usage(limits)] == [0, 1]
+    assert [room.used for room in await store.limit_usage(limits)] == [0, 1]
     about = About(
         3, limits=tuple((e.name, e.amount, e.per, e.per_key, e.pool) for e in limits.values())
     )
-    store.enlist("worker", lambda event: None, lambda: about)
+    store.register_worker("worker", lambda event: None, lambda: about)
     await put(store, 1.0)
-    assert [(room.limit, room.used) for room in await store.usage()] == [
+    assert [(room.limit, room.used) for room in await store.limit_usage()] == [
         ("tokens", 0),
         ("at once", 1),
     ]
-    store.discharge("worker")
+    store.unregister_worker("worker")
 
 
 async def test_what_runs_at_once_for_a_key(store: Store) -> None:
@@ -190,38 +190,38 @@ async def test_a_worker_is_known_from_its_beginning_to_its_end(store: Store) -> 
     (job,) = await put(store, 1.0)
     assert (await standing(store, job)).workers == ()
     about = About(3, 0, False, 5, 2.0, (("tokens", 5, 10.0, False, "tokens"),))
-    store.enlist("worker", lambda event: None, lambda: about)
+    store.register_worker("worker", lambda event: None, lambda: about)
     await put(store, 1.0)
     assert (await standing(store, job)).workers == (Worker("worker", True, 0, about),)
     paused = about._replace(paused=True)
-    store.enlist("worker", lambda event: None, lambda: paused)
+    store.register_worker("worker", lambda event: None, lambda: paused)
     await put(store, 1.0)
     (worker,) = (await standing(store, job)).workers
     assert worker.about == paused
     assert [each.about for each in await store.workers()] == [paused]
-    store.discharge("worker")
+    store.unregister_worker("worker")
     assert [each for each in (await standing(store, job)).workers if each.is_live] == []
 
 
 async def test_a_worker_may_say_nothing_of_itself(store: Store) -> None:
-    store.enlist("worker", lambda event: None)
+    store.register_worker("worker", lambda event: None)
     (job,) = await put(store, 1.0)
     assert (await standing(store, job)).workers == (Worker("worker", True, 0, None),)
-    store.discharge("worker")
+    store.unregister_worker("worker")
 
 
 async def test_a_worker_of_this_process_is_told_of_as_it_is_now(store: Store) -> None:
     (job,) = await put(store, 1)
     says = [About(3)]
-    store.enlist("one", lambda event: None, lambda: says[0])
+    store.register_worker("one", lambda event: None, lambda: says[0])
     for about in (About(3), About(3, paused=True), About(7), About(7, stopped=True)):
         says[0] = about  # it is not enlisted again
         assert (await standing(store, job)).workers == (Worker("one", True, 0, about),)
         assert [(each.name, each.alive, each.about) for each in await store.workers()] == [
             ("one", True, about)
         ]
-        assert await store.attended()
-    store.discharge("one")
+        assert await store.has_live_workers()
+    store.unregister_worker("one")
     assert (await standing(store, job)).workers == ()
     assert await store.workers() == []
 
@@ -234,10 +234,10 @@ async def test_the_limits_of_a_worker_of_this_process_are_those_of_now(store: St
     def about() -> About:
         return About(3, limits=(("tokens", amount[0], None, False, "tokens"),))
 
-    store.enlist("one", lambda event: None, about)
+    store.register_worker("one", lambda event: None, about)
     for amount[0] in (5.0, 9.0):
-        assert [(room.limit, room.amount) for room in await store.usage()] == [
+        assert [(room.limit, room.amount) for room in await store.limit_usage()] == [
             ("tokens", amount[0])
         ]
-    store.discharge("one")
-    assert await store.usage() == []
+    store.unregister_worker("one")
+    assert await store.limit_usage() == []

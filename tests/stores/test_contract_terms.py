@@ -167,7 +167,7 @@ async def test_a_policy_is_on_record_through_every_life(store: Store) -> None:
         payload = (await record(store, job)).payload["execution"]
         assert payload["retry"] == {"attempts": 7, "on": ["builtins.OSError"]}
         await settle(store, await claim_one(store, start=True), outcome)
-    await store.requeue([job])
+    await store.retry([job])
     assert job.execution.retry == POLICY
     await settle(store, await claim_one(store, start=True), Completion(1, 0.1))
     assert job.execution.retry == POLICY
@@ -197,7 +197,7 @@ async def test_the_last_attempt_is_kept_too_and_a_retry_by_hand_keeps_all(store:
     await settle(store, one, last)
     assert [each.number for each in job.execution.attempts] == [1, 2]
     assert await settle(store, one, last) is Settled.REPLAYED
-    await store.requeue([job])
+    await store.retry([job])
     assert [each.number for each in job.execution.attempts] == [1, 2]
     payload = (await record(store, job)).payload["execution"]
     assert [each["number"] for each in payload["attempts"]] == [1, 2]
@@ -221,7 +221,7 @@ async def test_d3_attempts_and_policies_come_through_an_export_and_a_load(
     one, other, third = make(), make(), make()
     job = await put_on(one, Terms(retry=POLICY))
     await settle(one, await claim_one(one, start=True), again())
-    await other.restore(await one.events())
+    await other.import_records(await one.list_records())
     await third.load(list(Flow.from_dict(one.states.to_dict("json")).items))
     for store in (other, third):
         assert (await record(store, job)).payload == (await record(one, job)).payload
@@ -386,7 +386,7 @@ async def test_a_retry_by_hand_of_what_expired_has_all_the_time(store: Store, cl
     job = await put_on(store, Terms(expires=clock.now + 1.0))
     clock.advance(1.0)
     assert await store.expire() == 1
-    await store.requeue([job])
+    await store.retry([job])
     clock.advance(99.0)
     assert await claim(store) == [(job, 1)]
 
@@ -492,7 +492,7 @@ async def test_a_value_outlives_an_export_and_a_load(
 ) -> None:
     one, other, third = make(), make(), make()
     first = await put_on(one, only(clock))
-    await other.restore(await one.events())
+    await other.import_records(await one.list_records())
     await third.load(list(Flow.from_dict(one.states.to_dict("json")).items))
     for store in (other, third):
         (held,) = await store.append([(Job(), 1.0)], terms=only(clock))
@@ -509,7 +509,7 @@ async def test_d3_the_due_time_comes_through_an_export(
     one, other = make(), make()
     job = await put_on(one, Terms(due=clock.now + 5.0))
     await bring(one, S.COMPLETED)
-    await other.restore(await one.events())
+    await other.import_records(await one.list_records())
     found = await record(other, job)
     assert found.due == clock.now + 5.0
     assert await claim(other, 9) == []

@@ -91,7 +91,7 @@ async def pending(store: Any, total: int) -> list[Any]:
     await store.settled()
     while (counts := await store.counts())[S.PENDING] != total:
         assert (counts[S.PENDING] < total, counts[S.FAILED]) == (True, 0)
-    found: list[Any] = await store.events(S.PENDING, limit=20_000)
+    found: list[Any] = await store.list_records(S.PENDING, limit=20_000)
     return found
 
 
@@ -188,7 +188,7 @@ async def test_nothing_of_a_limit_is_used_up(process: Make, clock: Clock, start:
         claims += (await store.claim("worker", 3, start=start, limits=limits))[0]
         await store.settled()
     assert len(claims) == 5
-    (requests, slots) = await store.usage(limits)
+    (requests, slots) = await store.limit_usage(limits)
     assert (requests.used, slots.used) == (5, 5)
     assert old is not None
 
@@ -198,7 +198,7 @@ async def test_it_is_failed_if_that_is_asked_for(process: Make) -> None:
     old, store = Releases.old(), process()
     store.fail_unreadable()
     assert [type(event) for event, _ in await claim_all(store)] == [Job]
-    (record,) = await store.events(S.FAILED)
+    (record,) = await store.list_records(S.FAILED)
     assert (record.attempt, record.tries) == (1, 1)
     assert "note" in str(record.payload["execution"]["error"])
     assert record.payload["execution"]["retryable"] is False
@@ -209,7 +209,7 @@ async def test_what_no_worker_can_run_is_named_with_a_reason(process: Make) -> N
     await put_unreadable(process, 3)
     old, store = Releases.old(), process()
     assert await store.stuck() == []
-    store.enlist("worker", lambda event: None)
+    store.register_worker("worker", lambda event: None)
     assert await claim_all(store) == []
     records = await pending(store, 3)
     (stuck,) = await store.stuck()
@@ -221,7 +221,7 @@ async def test_what_no_worker_can_run_is_named_with_a_reason(process: Make) -> N
     assert await store.stuck() == [], "an event that can be run waits beside them"
     await store.cancel([late])
     assert len(await store.stuck()) == 1
-    store.discharge("worker")
+    store.unregister_worker("worker")
     assert old is not None
 
 
@@ -230,7 +230,7 @@ async def test_nothing_is_stuck_before_the_last_event_that_can_run_has_gone(
 ) -> None:
     await put_unreadable(process, 3)
     old, store = Releases.old(), process()
-    store.enlist("worker", lambda event: None)
+    store.register_worker("worker", lambda event: None)
     assert await claim_all(store) == []
     await pending(store, 3)
     soon, later = Job(), Job()
@@ -240,44 +240,44 @@ async def test_nothing_is_stuck_before_the_last_event_that_can_run_has_gone(
         assert [await store.stuck() for _ in range(3)] == [[]] * 3
         await store.cancel([gone])
     assert [one.total for one in await store.stuck()] == [3]
-    store.discharge("worker")
+    store.unregister_worker("worker")
     assert old is not None
 
 
 async def test_while_another_worker_may_be_able_to_run_it_there_is_hope(process: Make) -> None:
     await put_unreadable(process, 1)
     old, one, other = Releases.old(), process(), process()
-    one.enlist("worker", lambda event: None, lambda: About(1))
+    one.register_worker("worker", lambda event: None, lambda: About(1))
     assert await claim_all(one) == []
     await pending(one, 1)
-    other.enlist("other", lambda event: None, lambda: About(1))
+    other.register_worker("other", lambda event: None, lambda: About(1))
     await other.claim("other", 0)
     assert await one.stuck() == []
     assert await claim_all(other) == []
     await pending(other, 1)
     while not (await one.workers())[-1].about.unreadable:
-        await other.sweep()
+        await other.reap()
     (stuck,) = await one.stuck()
     assert stuck.total == 1
-    one.discharge("worker")
-    other.discharge("other")
+    one.unregister_worker("worker")
+    other.unregister_worker("other")
     assert old is not None
 
 
 async def test_a_worker_says_what_it_cannot_read(process: Make) -> None:
     await put_unreadable(process, 2)
     old, store, looker = Releases.old(), process(), process()
-    store.enlist("worker", lambda event: None, lambda: About(1))
+    store.register_worker("worker", lambda event: None, lambda: About(1))
     assert await claim_all(store) == []
     first, _ = await pending(store, 2)
-    await store.sweep()
+    await store.reap()
     (worker,) = await looker.workers()
     (said,) = worker.about.unreadable
     assert (said.kind, said.total) == (first.kind, 2)
     assert said.reason == "note: Extra inputs are not permitted"
     assert store.why_unreadable(first.id, first.kind) == said.reason
     assert store.why_unreadable(UUID(int=1), first.kind) is None
-    store.discharge("worker")
+    store.unregister_worker("worker")
     assert old is not None
 
 

@@ -186,7 +186,7 @@ async def test_no_error_ends_the_heartbeat(place: Place, error: BaseException) -
         asked.set()
         raise error
 
-    store.enlist("w", lambda event: None, _description_sources(about))
+    store.register_worker("w", lambda event: None, _description_sources(about))
     await store.append([(Job(), 1.0)])
     assert (await store.claim("w"))[0]
     while not asked.is_set():
@@ -207,7 +207,7 @@ async def test_an_error_that_is_raised_in_the_thread_from_outside_does_not_end_t
 ) -> None:
     store = open_store(place.url, queue="q", name="q")
     before = set(threading.enumerate())
-    store.enlist("w", lambda event: None)
+    store.register_worker("w", lambda event: None)
     await store.append([(Job(), 1.0)])
     await later(place, "w")
     (thread,) = [each for each in set(threading.enumerate()) - before if "heartbeat" in each.name]
@@ -232,7 +232,7 @@ async def test_a_worker_whose_heartbeat_hangs_claims_nothing_until_it_beats_agai
             hangs.set()
             go_on.wait(30)
 
-    store.enlist("w", lambda event: None, _description_sources(about))
+    store.register_worker("w", lambda event: None, _description_sources(about))
     await store.append([(Job(), 1.0)])
     while not hangs.is_set():
         await asyncio.sleep(0.01)
@@ -260,11 +260,11 @@ async def test_after_a_stop_the_other_workers_of_a_process_get_time_to_renew_the
 
         return about
 
-    one.enlist("one", lambda event: None, _description_sources(hang("one")))
-    other.enlist("other", lambda event: None, _description_sources(hang("other")))
+    one.register_worker("one", lambda event: None, _description_sources(hang("one")))
+    other.register_worker("other", lambda event: None, _description_sources(hang("other")))
     await one.append([(Job(label="runs"), 1.0)])
     assert len((await one.claim("one", start=True))[0]) == 1
-    assert await other.sweep() == 0
+    assert await other.reap() == 0
     stop.set()  # as if the process was stopped
     while sum("no heartbeat" in each for each in caplog.messages) < 2:
         await asyncio.sleep(0.01)
@@ -278,7 +278,7 @@ async def test_after_a_stop_the_other_workers_of_a_process_get_time_to_renew_the
     go_on["one"].set()
     await later(place, "one")
     assert [event.label for event, _ in claims] == ["waits"]
-    assert await other.sweep() == 0
+    assert await other.reap() == 0
     await one.close()
     await other.close()
 
@@ -291,7 +291,7 @@ async def test_a_write_lock_that_cannot_be_had_stops_neither_heartbeat_nor_work(
 ) -> None:
     place = Place(tmp_path, "sqlite")
     store = open_store(place.url, queue="q", name="q")
-    store.enlist("w", lambda event: None)
+    store.register_worker("w", lambda event: None)
     await store.append([(Job(), 1.0)])
 
     def refuse(file: int, how: int) -> None:

@@ -43,14 +43,14 @@ def test_no_verb_ever_waits(memory: MemoryStore) -> None:
     ((one, two), _) = at_once(memory.claim("worker", 2, start=True))
     assert at_once(memory.extend("worker", [one, two]))
     assert at_once(memory.settle([(*one, ENDINGS[S.FAILED]), (*two, RELEASED)]))
-    assert at_once(memory.sweep()) == 0
-    at_once(memory.requeue([one[0]]))
+    assert at_once(memory.reap()) == 0
+    at_once(memory.retry([one[0]]))
     at_once(memory.cancel([one[0]]))
     assert len(at_once(memory.prune([S.CANCELLED]))) == 1
     at_once(memory.remove([two[0]]))
     assert at_once(memory.load([Job()])) == 1
     assert at_once(memory.counts())[S.PENDING] == 2
-    assert len(at_once(memory.events())) == 2
+    assert len(at_once(memory.list_records())) == 2
     assert at_once(memory.get([jobs[2].id]))[0].id == jobs[2].id
     at_once(memory.close())
 
@@ -271,7 +271,7 @@ async def churn(store: Store, clock: Clock, count: int) -> None:
     claims = await claim(store, count)
     await store.settle([(*one, after_denial(0, 1.0)) for one in claims])
     await store.cancel(jobs[: count // 2])
-    await store.requeue(jobs[: count // 2])
+    await store.retry(jobs[: count // 2])
     await store.remove(jobs[: count // 4])
     clock.advance(2.0)
     claims = await claim(store, count)
@@ -320,7 +320,7 @@ async def test_the_order_stands_after_most_of_the_queue_has_left_by_hand(
     await memory.remove([job for n, job in enumerate(jobs) if n % 3 == 1 and n % 2])
     left = [job for n, job in enumerate(jobs) if not (n % 3 == 0 or (n % 3 == 1 and n % 2))]
     again = [job for n, job in enumerate(jobs) if n % 9 == 0]
-    await memory.requeue(again)
+    await memory.retry(again)
     clock.advance(5.0)
     claims = await claim(memory, 600)
 

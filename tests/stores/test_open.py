@@ -118,7 +118,7 @@ async def test_what_is_not_retained_goes(option: str, left: list[int], tmp_path:
             await store.settle([(event, 1, Completion(None, 0.1))])
             clock.advance(1000.0)
         await store.claim("w")
-        records = await store.events(EventStatus.COMPLETED)
+        records = await store.list_records(EventStatus.COMPLETED)
         assert [each.number for each in records] == left
     finally:
         await store.close()

@@ -18,23 +18,23 @@ async def test_every_store_has_a_roster_and_nobody_is_on_it_at_first(store):
 
 
 async def test_a_worker_is_on_it_from_its_beginning_to_its_end(store, clock):
-    store.enlist("one", ignore)
-    await store.sweep()
+    store.register_worker("one", ignore)
+    await store.reap()
     clock.advance(2)
-    store.enlist("other", ignore)
-    await store.sweep()
+    store.register_worker("other", ignore)
+    await store.reap()
     first, second = await store.workers()
     assert (first.name, second.name) == ("one", "other")
     assert (first.queue, first.pid, first.alive, first.held) == (store.queue, os.getpid(), True, ())
     assert (first.since, second.since) == (1_000.0, 1_002.0)
     assert first.host
-    store.discharge("one")
-    await store.sweep()
+    store.unregister_worker("one")
+    await store.reap()
     assert [each.name for each in await store.workers()] == ["other"]
 
 
 async def test_it_says_what_a_worker_holds(store):
-    store.enlist("one", ignore)
+    store.register_worker("one", ignore)
     first, second, _ = await put(store, 1, 2, 3)
     claims, _ = await store.claim("one", 2)
     (worker,) = await store.workers()
@@ -52,8 +52,8 @@ async def test_who_gives_no_sign_of_life_is_not_alive(clock, opened):
     folder = Folder()
     one, other = (sqlite_in(folder, clock, lease=10) for _ in range(2))
     opened += [one, other]
-    one.enlist("one", ignore)
-    await one.sweep()
+    one.register_worker("one", ignore)
+    await one.reap()
     clock.advance(10)
     (worker,) = await other.workers()
     assert (worker.alive, worker.silent) == (True, 10)

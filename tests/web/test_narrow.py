@@ -56,7 +56,7 @@ async def test_the_overview_fits_on_a_phone(tmp_path: Path) -> None:
         await first.append(fetch(wait=True))
         for paused in (False, True):
             if paused:
-                await first.store.halt()  # type: ignore[attr-defined]
+                await first.store.pause()  # type: ignore[attr-defined]
             for path in ("", "workers", "events", "timeline"):
                 await tab.goto(f"{where}/{path}")
                 if not path:

@@ -19,7 +19,7 @@ async def test_the_page_says_what_a_worker_cannot_read(tmp_path: Path) -> None:
     async with executor, client(page) as browser:
         with pytest.raises(OperationError, match="cannot read 3 events"):
             await executor.join()
-        records = await executor.store.events(EventStatus.PENDING)
+        records = await executor.store.list_records(EventStatus.PENDING)
         for path in ("/", "/workers"):
             text = (await browser.get(path)).text
             assert f"ould not read 3 of {records[0].kind}, such as" in text

@@ -40,7 +40,7 @@ async def check_queue(store: Durable, name: str, *, knows_classes: bool) -> list
     alive = [worker for worker in workers if worker.alive]
     found = [_nobody(store.queue, waiting, alive, name), *_dead(workers, alive)]
     if waiting:
-        page = await store.events(EventStatus.PENDING, limit=PAGE)
+        page = await store.list_records(EventStatus.PENDING, limit=PAGE)
         unreadable = list(_unreadable(store.queue, page, alive, knows_classes))
         found += unreadable
         if knows_classes:
@@ -142,7 +142,7 @@ async def _stuck(store: Durable, page: Sequence[Record], name: str) -> Finding |
     """Whether events that are due wait, though workers have nothing to do."""
     before = _due(page, store.time())
     await asyncio.sleep(GLANCE)
-    again = _due(await store.events(EventStatus.PENDING, limit=PAGE), store.time())
+    again = _due(await store.list_records(EventStatus.PENDING, limit=PAGE), store.time())
     still = [each for each in again if each in before]
     if not still or any(worker.held for worker in await store.workers()):
         return None
@@ -162,7 +162,7 @@ async def _stuck(store: Durable, page: Sequence[Record], name: str) -> Finding |
 
 async def _may_wait(store: Durable, uid: UUID) -> bool:
     """Return True if a limit, a pause or an earlier event keeps an event from starting."""
-    standing = await store.standing(uid)
+    standing = await store.explain(uid)
     if standing is None:
         return True  # it was removed meanwhile
     return any(hold.kind in _USUAL for hold in explain(standing).holds)

@@ -87,7 +87,7 @@ class Shelf:
     ) -> list[Record]:
         """The next records of all queues, or of one, by arrival number."""
         pages = [
-            await self.of(each).events(status, after=after, limit=limit)
+            await self.of(each).list_records(status, after=after, limit=limit)
             for each in (self.queues if queue is None else [queue])
         ]
         return sorted((one for page in pages for one in page), key=lambda one: one.number)[:limit]

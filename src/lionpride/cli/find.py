@@ -73,7 +73,7 @@ async def _get(shelf: Shelf, uid: UUID) -> list[Record]:
 async def _at(shelf: Shelf, number: int) -> list[Record]:
     """The event of an arrival number."""
     for queue in shelf.queues:
-        for record in await shelf.of(queue).events(after=number - 1, limit=1):
+        for record in await shelf.of(queue).list_records(after=number - 1, limit=1):
             if record.number == number:
                 return [record]
     return []
@@ -96,7 +96,7 @@ async def scan(
 ) -> AsyncIterator[Record]:
     """Every record of a queue in order of arrival, each once, as it stands when it is read."""
     after = 0
-    while page := await shelf.of(queue).events(status, after=after, limit=PAGE):
+    while page := await shelf.of(queue).list_records(status, after=after, limit=PAGE):
         for record in page:
             yield record
         after = page[-1].number

@@ -173,7 +173,7 @@ class _Import:
         self._there += len(batch) - len(fresh)
         if fresh:
             try:
-                await self._shelf.of(queue).restore(fresh)
+                await self._shelf.of(queue).import_records(fresh)
             except LionprideError as error:
                 raise self._cut_off(error) from error
         for record in fresh:

@@ -14,7 +14,7 @@ from ..core import EventStatus, Executor
 from ..drawing.text import trouble
 from ..drawing.timeline import draw
 from ..errors import OperationError, StoreError
-from ..stores.halting import is_halted
+from ..stores.contract import is_paused
 from .intake import Intake
 from .interrupt import Interrupts
 from .ledger import Ledger
@@ -178,7 +178,7 @@ class Job:
     async def _execute(self, interrupts: Interrupts) -> None:
         """Run what was and will be taken in, to its end or until asked to stop."""
         store = self.executor.store
-        if await is_halted(store):
+        if await is_paused(store):
             self._say(
                 f"queue {store.queue} is paused by hand: nothing starts until it is resumed, on "
                 'its page, in `lionpride top`, or with executor.resume(scope="queue")'

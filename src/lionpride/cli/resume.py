@@ -79,7 +79,7 @@ class Resumption:
         """
         if self._fresh is Fresh.NEVER:
             return
-        while await self._store.sweep():
+        while await self._store.reap():
             pass  # what a dead process held can be removed
         counts = await self._store.counts()
         left = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
@@ -90,7 +90,7 @@ class Resumption:
             raise self._in_use(f"{plural(running, 'event')} of it are running")
         await self._store.prune(TERMINAL)
         try:
-            while page := await self._store.events(EventStatus.PENDING, limit=PAGE):
+            while page := await self._store.list_records(EventStatus.PENDING, limit=PAGE):
                 await self._store.remove([record.id for record in page])
         except OperationError as error:
             raise self._in_use("it has started to run them") from error

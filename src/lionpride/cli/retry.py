@@ -73,7 +73,7 @@ async def _named(shelf: Shelf, names: Sequence[str], as_json: bool) -> int:
     queues = dict.fromkeys(record.queue for record in found)
     for queue in queues:
         mine = [record for record in found if record.queue == queue]
-        await shelf.of(queue).requeue([record.id for record in mine])
+        await shelf.of(queue).retry([record.id for record in mine])
         _tell(mine, as_json)
     return len(found)
 
@@ -83,7 +83,7 @@ async def _all(shelf: Shelf, status: EventStatus, as_json: bool) -> int:
     count = 0
     for queue in shelf.queues:
         store, after, last = shelf.of(queue), 0, await shelf.of(queue).last_arrival()
-        while page := await store.events(status, after=after, limit=PAGE):
+        while page := await store.list_records(status, after=after, limit=PAGE):
             after = page[-1].number
             sent = [record for record in page if record.number <= last]
             sent = await _send(shelf, queue, sent)
@@ -97,7 +97,7 @@ async def _send(shelf: Shelf, queue: str, records: Sequence[Record]) -> list[Rec
 
     async def done(ids: Sequence[UUID]) -> bool:
         try:
-            await shelf.of(queue).requeue(ids)
+            await shelf.of(queue).retry(ids)
         except (OperationError, NotFoundError):
             return False
         return True

@@ -13,8 +13,7 @@ from ..drawing.text import duration, shorten, trouble
 from ..errors import OperationError, StoreError
 from ..model.registry import key_of
 from ..model.work import Work
-from ..stores.contract import Foreign
-from ..stores.halting import is_halted
+from ..stores.contract import Foreign, is_paused
 from .interrupt import Interrupts
 from .screen import PlainScreen, Screen
 from .summary import summarize
@@ -257,7 +256,7 @@ class Shift:
             store = executor.store
             try:
                 waiting = (await store.counts())[EventStatus.PENDING]
-                paused = ", paused by hand" if await is_halted(store) else ""
+                paused = ", paused by hand" if await is_paused(store) else ""
             except StoreError:  # the run waits for the store, or says what is wrong
                 return
             parts.append(f"{store.queue} ({waiting:,} pending{paused})")

@@ -41,7 +41,7 @@ async def why(options: argparse.Namespace) -> int:
     said = []
     async with Shelf(place_of(options.store), options.queue) as shelf:
         for record in await find_all(shelf, options.ids):
-            standing = await shelf.of(record.queue).standing(record.id)
+            standing = await shelf.of(record.queue).explain(record.id)
             if standing is not None:  # it may have been removed meanwhile
                 said.append(explain(standing))
     for i, each in enumerate(said):

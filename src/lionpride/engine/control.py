@@ -18,8 +18,7 @@ from ..model.codec import safe_repr
 from ..model.execution import EventStatus
 from ..rules.fleet import fleet_limits
 from ..rules.metering import Limits
-from ..stores.contract import Foreign, Immediate, Store
-from ..stores.halting import Halting, is_halted
+from ..stores.contract import Foreign, Immediate, Store, is_paused
 from .background import Background
 from .intake import Intake
 from .lifespan import Factory, Lifespan, Opening
@@ -174,10 +173,9 @@ class Control(Intake):
 
         Raises:
             ValidationError: for another scope.
-            OperationError: if the store cannot pause its queue.
         """
         if _is_of_queue(scope):
-            await self._halting().halt()
+            await self._store.pause()
         else:
             await (await self._ready()).pause()
 
@@ -190,25 +188,11 @@ class Control(Intake):
 
         Raises:
             ValidationError: for another scope.
-            OperationError: if the store cannot pause its queue.
         """
         if not _is_of_queue(scope):
             await (await self._ready()).resume()
-        elif await is_halted(store := self._halting()):
-            await store.halt(0.0)
-
-    def _halting(self) -> Halting:
-        """The store, as one that can pause its queue.
-
-        Raises:
-            OperationError: if it cannot.
-        """
-        if not isinstance(self._store, Halting):
-            raise OperationError(
-                f"a {type(self._store).__name__} cannot pause its queue: pause each executor, or "
-                "give the store halt() and halted() (see lionpride.stores.halting)"
-            )
-        return self._store
+        elif await is_paused(self._store):
+            await self._store.pause(0.0)
 
     @property
     def paused(self) -> bool:

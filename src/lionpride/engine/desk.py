@@ -167,7 +167,7 @@ class Desk(Statuses):
             async with asyncio.timeout(_DOUBT):
                 await ended.wait()
                 return
-        if not await self._store.attended() and self._begins_to_doubt():
+        if not await self._store.has_live_workers() and self._begins_to_doubt():
             logger.warning(
                 "result() waits for %r, and nothing is running it: use `async with executor:`, run "
                 "processor.execute() in a task, or call forward()",
@@ -205,7 +205,7 @@ class Desk(Statuses):
         """
         held = await self._find(event)
         before = held.execution.status
-        await self._store.requeue((held,))
+        await self._store.retry((held,))
         self._tell(held, before, _PENDING)
         return held
 
@@ -221,7 +221,7 @@ class Desk(Statuses):
         if isinstance(self._store, Immediate):
             return await self._send_back(self.states.of(EventStatus.FAILED))
         after = 0
-        while page := await self._store.events(EventStatus.FAILED, after=after, limit=_PAGE):
+        while page := await self._store.list_records(EventStatus.FAILED, after=after, limit=_PAGE):
             after = page[-1].number
             count += await self._send_back([each.id for each in page if each.number <= last])
         return count
@@ -231,7 +231,7 @@ class Desk(Statuses):
         if not events:
             return 0
         try:
-            await self._store.requeue(events)
+            await self._store.retry(events)
         except (OperationError, NotFoundError):
             if len(events) == 1:
                 return 0
@@ -295,7 +295,7 @@ class Desk(Statuses):
         await asyncio.sleep(0)  # a task just made for execute() may not have begun
         from ..rules.why import explain  # late: who asks nothing needs it not
 
-        standing = await self._store.standing(uid, self._claims_under())
+        standing = await self._store.explain(uid, self._claims_under())
         if standing is None:
             raise not_here(event, self._store.queue)
         near = None if self.processor is None else self.processor.near(standing)

@@ -260,14 +260,14 @@ class Processor(Alone):
             self._crews.discard(crew)
             crew.ended.set()
             if not self._crews:
-                store.discharge(self._bench.name)
+                store.unregister_worker(self._bench.name)
                 self._bench.threads.rest()
             if opening is not None:
                 await opening.leave(lost)
 
     def _enlist(self) -> None:
         shop = self._bench
-        shop.store.enlist(shop.name, partial(self.end, cause=Cause.CANCEL), self._about)
+        shop.store.register_worker(shop.name, partial(self.end, cause=Cause.CANCEL), self._about)
 
     def _about(self) -> About:
         """Return the worker's description for other processes; other threads call it too."""
@@ -287,7 +287,7 @@ class Processor(Alone):
             self._crews.discard(crew)
             crew.abandon()
         if lost and not self._crews:
-            self._bench.store.discharge(self._bench.name)
+            self._bench.store.unregister_worker(self._bench.name)
 
     async def start(self) -> None:
         """Allow ``execute()`` to run after ``stop()``. No event is started yet."""
@@ -411,7 +411,7 @@ class Processor(Alone):
         counts = await store.counts()
         waiting = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
         running = counts[EventStatus.PROCESSING]
-        if waiting and not await store.attended():
+        if waiting and not await store.has_live_workers():
             what = "pending or claimed" if running else "pending"
             raise OperationError(
                 f"{_are(waiting)} {what} and nothing is running them: use `async with "

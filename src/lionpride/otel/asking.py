@@ -45,7 +45,7 @@ class Asked:
         """Return the usage of the limits."""
         executor = self._executor()
         if executor is not None and executor.limits:
-            asked = executor.store.usage(executor.limits)  # type: ignore[arg-type]
+            asked = executor.store.limit_usage(executor.limits)  # type: ignore[arg-type]
             self._rooms = self._ask(executor, asked, self._rooms)
         return self._rooms
 

@@ -149,7 +149,7 @@ class ByHand:
         self._notify_finished(numbers)
         return answers
 
-    async def requeue(self, events: Sequence[Named]) -> None:
+    async def retry(self, events: Sequence[Named]) -> None:
         numbers = dict.fromkeys(self._number(event) for event in events)
         for number in numbers:
             check_retryable(self._all[number].execution)
@@ -211,7 +211,7 @@ class ByHand:
         counts[_PROCESSING] += len(self._held)
         return counts
 
-    async def events(
+    async def list_records(
         self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
     ) -> list[Record]:
         lower = after or 0
@@ -237,16 +237,14 @@ class ByHand:
 
         return Record.of(event, self.queue, self._status(self._number(event), event))
 
-    async def halt(self, until: float = FOR_EVER) -> None:
-        """See ``Halting``."""
+    async def pause(self, until: float = FOR_EVER) -> None:
         self._waiting.pause_until(until)
         self._listeners.notify_ready()
 
-    async def halted(self) -> float:
-        """See ``Halting``."""
+    async def paused_until(self) -> float:
         return self._waiting.paused_until or 0.0
 
-    async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
+    async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         from ..rules.standing import First, Standing  # late: running needs neither
         from .asked import rooms_here, workers_here  # late: as above
 
@@ -282,7 +280,7 @@ class ByHand:
             first=first,
         )
 
-    async def usage(self, limits: Limits | None = None) -> list[Room]:
+    async def limit_usage(self, limits: Limits | None = None) -> list[Room]:
         from .asked import usage_here  # late: as above
 
         known: Mapping[str, Limit] = self._pools if limits is None else limits

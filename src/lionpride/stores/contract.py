@@ -24,7 +24,7 @@ from uuid import UUID
 
 from ..model.execution import EventStatus
 from ..model.work import Work
-from ..rules.lifecycle import Outcome
+from ..rules.lifecycle import FOR_EVER, Outcome
 from ..rules.metering import Limits
 from .listeners import Listener, Signal, Unsubscribe
 from .states import States
@@ -50,6 +50,7 @@ __all__ = (
     "Store",
     "Stuck",
     "Within",
+    "is_paused",
 )
 
 Entry: TypeAlias = tuple[Work, float]
@@ -165,7 +166,7 @@ class Store(Protocol):
             ExistsError: if an id is known.
         """
 
-    async def restore(self, records: Sequence[Record]) -> int:
+    async def import_records(self, records: Sequence[Record]) -> int:
         """Take in events from their records, as ``load`` does, in this store's queue.
 
         A durable store does not need their classes.
@@ -175,7 +176,7 @@ class Store(Protocol):
             NotFoundError: if a class is needed and this process has not defined it.
         """
 
-    def enlist(
+    def register_worker(
         self,
         worker: str,
         cancel: Callable[[Work], object],
@@ -194,10 +195,10 @@ class Store(Protocol):
                 this process is never out of date.
         """
 
-    def discharge(self, worker: str) -> None:
+    def unregister_worker(self, worker: str) -> None:
         """A worker has ended; what it still holds lapses."""
 
-    async def attended(self) -> bool:
+    async def has_live_workers(self) -> bool:
         """Whether any worker is at work on the queue, in this process or another."""
 
     async def workers(self) -> list[WorkerRecord]:
@@ -207,7 +208,7 @@ class Store(Protocol):
         that has ended properly is not included.
         """
 
-    async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
+    async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         """Where an event stands, and what it needs of limits; None if it is not here.
 
         Args:
@@ -215,7 +216,7 @@ class Store(Protocol):
             limits: Under which it is claimed; None: those of the workers that are at work.
         """
 
-    async def usage(self, limits: Limits | None = None) -> list[Room]:
+    async def limit_usage(self, limits: Limits | None = None) -> list[Room]:
         """What is taken of limits, but of those that each key has; likewise if None are given."""
 
     async def claim(
@@ -272,7 +273,7 @@ class Store(Protocol):
     ) -> list[Extended]:
         """Renew leases; one answer each, in order."""
 
-    async def sweep(self, limit: int = 1000) -> int:
+    async def reap(self, limit: int = 1000) -> int:
         """Give back what is held under a lapsed lease, as interrupted; how many.
 
         An event whose cancel was answered CLAIMED is CANCELLED instead.
@@ -291,13 +292,28 @@ class Store(Protocol):
             NotFoundError: if one is not here; nothing is cancelled then.
         """
 
-    async def requeue(self, events: Sequence[Named]) -> None:
+    async def retry(self, events: Sequence[Named]) -> None:
         """Send ended events back to PENDING, on record: FAILED, CANCELLED or ABORTED ones.
 
         Raises:
             NotFoundError, OperationError: if one is not here, or in another status; nothing
                 is changed then.
         """
+
+    async def pause(self, until: float = FOR_EVER) -> None:
+        """Make no claims before a time, for every worker of the queue, now and later.
+
+        Running events continue. The pause is stored with the queue, beside the wait that a service
+        can ask for (``RateLimited``), which claims read anyway. In memory it holds for every
+        executor that uses the store object.
+
+        Args:
+            until: A Unix timestamp in seconds; 0.0 ends the pause, also one that a service asked
+                for.
+        """
+
+    async def paused_until(self) -> float:
+        """Return the time before which nothing is claimed; without a pause it is past, or 0.0."""
 
     async def prune(
         self, statuses: Collection[EventStatus], *, limit: int | None = None
@@ -319,7 +335,7 @@ class Store(Protocol):
     async def counts(self) -> dict[EventStatus, int]:
         """Return the number of events in each status, in O(1). PROCESSING counts claimed events."""
 
-    async def events(
+    async def list_records(
         self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
     ) -> list[Record]:
         """Return a page of records in order of arrival number, above ``after``."""
@@ -363,6 +379,11 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Release the store's resources; a second call has no effect."""
+
+
+async def is_paused(store: Store) -> bool:
+    """Return True if the queue of a store is paused by hand, for all its workers."""
+    return await store.paused_until() >= FOR_EVER
 
 
 @runtime_checkable

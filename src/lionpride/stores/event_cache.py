@@ -156,7 +156,7 @@ class EventCache:
                 self._states.note_hidden((event,))
             if _references(event) != _ALONE:  # other code has a reference
                 let_go.put(number, event)
-        let_go.sweep()
+        let_go.reap()
 
     def drop(self, numbers: Iterable[int]) -> list[Work]:
         """Forget removed events; return those that this process had."""
@@ -202,7 +202,7 @@ class _LetGo:
         """Add an event."""
         self._refs[number] = ref(event)
 
-    def sweep(self) -> None:
+    def reap(self) -> None:
         """Remove the entries of deleted events, if there may be many."""
         if len(self._refs) > self._most:
             self._refs = {n: one for n, one in self._refs.items() if one() is not None}

@@ -176,13 +176,13 @@ class MemoryStore(ByHand):
         self._listeners.notify_ready()
         return len(events)
 
-    async def restore(self, records: Sequence[Record]) -> int:
+    async def import_records(self, records: Sequence[Record]) -> int:
         events = [cast("Work", record.event()) for record in records]
         for event, record in zip(events, records, strict=True):
             event.execution.status = record.status  # what is claimed may not show it yet
         return await self.load(events)
 
-    def enlist(
+    def register_worker(
         self,
         worker: str,
         cancel: Callable[[Work], object],
@@ -192,7 +192,7 @@ class MemoryStore(ByHand):
         self._since.setdefault(worker, self._clock())
         self._about[worker] = about
 
-    def discharge(self, worker: str) -> None:
+    def unregister_worker(self, worker: str) -> None:
         self._workers.pop(worker, None)
         self._since.pop(worker, None)
         self._about.pop(worker, None)
@@ -200,7 +200,7 @@ class MemoryStore(ByHand):
             self._disband()
         self._listeners.notify_idle()
 
-    async def attended(self) -> bool:
+    async def has_live_workers(self) -> bool:
         return bool(self._workers)
 
     # -- claiming ----------------------------------------------------------------------------
@@ -431,5 +431,5 @@ class MemoryStore(ByHand):
             return Extended.LOST
         return Extended.CANCEL if number in self._unwanted else Extended.OK
 
-    async def sweep(self, limit: int = 1000) -> int:
+    async def reap(self, limit: int = 1000) -> int:
         return 0  # a claim ends with this process, and so does the store

@@ -74,7 +74,7 @@ async def _retried(office: Office, queue: str, ids: Sequence[UUID]) -> int:
     executor = office.executor
     try:
         if executor is None:
-            await office.store(queue).requeue(ids)
+            await office.store(queue).retry(ids)
         elif len(ids) == 1:
             await executor.retry(ids[0])
         else:

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from ..core import EventStatus, Executor
 from ..errors import ConfigurationError, NotFoundError, StoreError
+from ..rules.lifecycle import FOR_EVER
 from ..rules.why import Why, explain
-from ..stores.contract import Store
-from ..stores.halting import FOR_EVER, Halting, is_halted
+from ..stores.contract import Store, is_paused
 from ..stores.inspector import (
     EventFilter,
     FinishedEvent,
@@ -125,13 +125,13 @@ class Office:
 
     async def can_pause(self) -> bool:
         """Return True if a pause reaches the workers."""
-        return self.executor is not None or bool(await self._halting())
+        return self.executor is not None or bool(await self.queues())
 
     async def paused(self) -> bool:
         """Return True if the executor is paused, or any queue by hand."""
         if self.executor is not None and self.executor.paused:
             return True
-        return any([await is_halted(each) for each in await self._halting()])
+        return any([await is_paused(each) for each in await self._all_stores()])
 
     async def pause(self) -> None:
         """Start no more events: in the executor, else in all workers of the queues."""
@@ -139,17 +139,17 @@ class Office:
             await self.executor.pause()
             return
         await self._pause_later_queues(FOR_EVER)
-        for each in await self._halting():
-            await each.halt()
+        for each in await self._all_stores():
+            await each.pause()
 
     async def resume(self) -> None:
         """Start events again, whatever paused them."""
         if self.executor is not None:
             await self.executor.resume()
         await self._pause_later_queues(0.0)
-        for each in await self._halting():
-            if await is_halted(each):
-                await each.halt(0.0)
+        for each in await self._all_stores():
+            if await is_paused(each):
+                await each.pause(0.0)
 
     async def _pause_later_queues(self, until: float) -> None:
         """Pause the queues that are made from now on, too.
@@ -160,15 +160,14 @@ class Office:
             return
         store = open_store(self._url, queue="", name="")
         try:
-            if isinstance(store, Halting) and (until or await is_halted(store)):
-                await store.halt(until)
+            if until or await is_paused(store):
+                await store.pause(until)
         finally:
             await store.close()
         self._looked = -NEWER  # queues that were made before that are listed now
 
-    async def _halting(self) -> list[Halting]:
-        stores = [self._stores[queue] for queue in await self.queues()]
-        return [each for each in stores if isinstance(each, Halting)]
+    async def _all_stores(self) -> list[Store]:
+        return [self._stores[queue] for queue in await self.queues()]
 
     # -- what is asked -----------------------------------------------------------------------
 
@@ -245,7 +244,7 @@ class Office:
                 return await self.executor.why(record.id)
             except NotFoundError:
                 return None
-        standing = await self._stores[record.queue].standing(record.id)
+        standing = await self._stores[record.queue].explain(record.id)
         return None if standing is None else explain(standing)
 
     async def limit_usage(self) -> Sequence[LimitUsage]:

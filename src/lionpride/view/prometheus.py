@@ -148,7 +148,7 @@ async def oldest_waiting(store: Store) -> float:
     """
     now, after, oldest = store.time(), 0, 0.0
     for _ in range(_PAGES):
-        page = await store.events(EventStatus.PENDING, after=after, limit=_PAGE)
+        page = await store.list_records(EventStatus.PENDING, after=after, limit=_PAGE)
         for record in page:
             since = max(created_of(record.payload).timestamp(), record.due or 0.0)
             oldest = max(oldest, now - since)

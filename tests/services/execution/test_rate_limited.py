@@ -136,7 +136,7 @@ async def test_over_a_file_the_tokens_of_a_request_are_on_record(tmp_path: Path)
     )
     one = await executor.append(Call(tokens=90))
     many = await executor.append_many([Call(tokens=30), Call(tokens=None)])
-    records = await executor.store.events(None)
+    records = await executor.store.list_records(None)
     assert [record.costs.get("tokens", 0) for record in records] == [90, 30, 0]
     async with executor:
         await executor.result(one)

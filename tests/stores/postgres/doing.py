@@ -33,6 +33,6 @@ async def do_everything(desk: Desk, connection: Any, gate: Path) -> None:
         await desk.pause()
         await desk.resume()
         await desk.join()
-        await store.sweep()
+        await store.reap()
     await store.prune(list(EventStatus))
     assert sum((await store.counts()).values()) == 0

@@ -80,7 +80,7 @@ async def test_what_a_claim_had_taken_before_it_failed_is_given_back() -> None:
     store = PostgresStore(home.url, QUEUE, schema=home.schema, listen=False, poll=60.0)
     other: asyncpg.Connection = await asyncpg.connect(home.url)
     try:
-        store.enlist("worker", lambda event: None)
+        store.register_worker("worker", lambda event: None)
         jobs = await put(store, 1.0, 2.0)
         await other.execute(f"UPDATE {home.schema}.ready SET expires = 1 WHERE priority = 1")
         async with other.transaction():
@@ -93,7 +93,7 @@ async def test_what_a_claim_had_taken_before_it_failed_is_given_back() -> None:
             await asyncio.sleep(0.05)
         assert claims == [(jobs[1], 2)]
     finally:
-        store.discharge("worker")
+        store.unregister_worker("worker")
         await other.close()
         await store.close()
 
@@ -105,7 +105,7 @@ async def test_what_nobody_waits_for_is_given_back_though_that_fails_at_first() 
     second: asyncpg.Connection = await asyncpg.connect(home.url)
     waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::regclass"
     try:
-        store.enlist("worker", lambda event: None)
+        store.register_worker("worker", lambda event: None)
         (job,) = await put(store, 1.0)
         async with second.transaction():
             await second.execute(f"LOCK TABLE {home.schema}.finished IN EXCLUSIVE MODE")
@@ -122,7 +122,7 @@ async def test_what_nobody_waits_for_is_given_back_though_that_fails_at_first() 
             await asyncio.sleep(0.05)
         assert claims == [(job, 2)]
     finally:
-        store.discharge("worker")
+        store.unregister_worker("worker")
         await first.close()
         await second.close()
         await store.close()
@@ -135,7 +135,7 @@ async def test_what_is_known_here_and_what_is_not_come_in_one_order(start: bool)
     other = PostgresStore(home.url, QUEUE, schema=home.schema)
     try:
         await put(other, 3.0)
-        await other.requeue([(await end(other, EventStatus.FAILED))[0]])
+        await other.retry([(await end(other, EventStatus.FAILED))[0]])
         await put(other, 2.0, 5.0)
         await other.append([(Job(label="own"), 6.0)], terms=Terms(retry=Retry(attempts=7)))
         ours = await put(mine, 4.0, 1.0)

@@ -59,9 +59,9 @@ async def test_a_sweep_tells_how_many_workers_there_are() -> None:
     first, second = (PostgresStore(home.url, QUEUE, schema=home.schema) for _ in range(2))
     try:
         for store in (first, second):
-            store.enlist(f"worker {id(store)}", lambda _: None)
+            store.register_worker(f"worker {id(store)}", lambda _: None)
             await claim(store)  # which waits until it is on the list
-        await first.sweep()
+        await first.reap()
         assert first._cleaning.workers == 2
     finally:
         await first.close()

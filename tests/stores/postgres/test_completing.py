@@ -57,7 +57,7 @@ async def test_completions_of_one_statement_keep_their_own_attempts_and_response
     """A value that is the same in all of them is sent to the server once."""
     async with at_work(home) as (store, _):
         jobs = await put(store, 1.0)
-        await store.requeue([(await end(store, S.FAILED))[0]])
+        await store.retry([(await end(store, S.FAILED))[0]])
         jobs += await put(store, 2.0, 3.0, 4.0)
         claims = await claim(store, 3, start=True)
         assert [attempt for _, attempt in claims] == [2, 1, 1]
@@ -154,7 +154,7 @@ async def test_a_claim_may_return_an_event_that_this_process_shows_as_finished(
         try:
             (_, failed), claims = await started(store, 2, 0)
             assert await settle(store, claims[1], ENDINGS[S.FAILED]) is Settled.APPLIED
-            await other.requeue([failed.id])
+            await other.retry([failed.id])
             assert failed.status is S.FAILED, "nothing has told this process"
             complete(store, claims[0])
             ((again, attempt),) = await claim(store, 1, start=True)

@@ -29,7 +29,7 @@ async def test_an_id_given_twice_is_appended_once_though_another_process_removes
             first, second, third = await asyncio.gather(*appends, return_exceptions=True)
             assert (first, third) == ([job], [last])
             assert isinstance(second, ExistsError)
-            assert len(await other.events()) == 2
+            assert len(await other.list_records()) == 2
         finally:
             await store.close()
             await other.close()

@@ -156,7 +156,7 @@ async def test_a_refused_append_leaves_nothing_behind(
             assert now == (events + others, ready + others, counted)
             await desk.append(Mail(), connection=connection)
         assert await pending(desk) == 4
-        assert len(await desk.store.events()) == 4
+        assert len(await desk.store.list_records()) == 4
     finally:
         await connection.close()
         await desk.store.close()
@@ -317,7 +317,7 @@ async def test_what_is_put_around_appends_is_put_around_these(desk: Desk, home: 
         await desk.append(Mail(), connection=connection)
         mails = await desk.append_many([Mail(), Mail()], connection=connection)
         assert errors == [None] * 3
-        for record in await desk.store.events():
+        for record in await desk.store.list_records():
             assert record.payload["metadata"]["trace"] == "t"
         with pytest.raises(ExistsError):
             await desk.append(Mail(id=mails[0].id), connection=connection)
@@ -333,7 +333,7 @@ async def test_what_was_counted_there_is_added_up(desk: Desk, home: Home) -> Non
     try:
         for _ in range(3):
             await desk.append(Mail(), connection=connection)
-        await store.sweep()
+        await store.reap()
         loose = f'SELECT count(*) FROM "{home.schema}".counter WHERE shard < 0'
         assert await connection.fetchval(loose) == 0
         assert await pending(desk) == 3
@@ -356,7 +356,7 @@ async def test_a_batch_is_there_as_a_whole_if_and_only_if_the_transaction_commit
             assert await pending(desk) == 0, "nobody sees them before"
             await (commit if ends == "commit" else roll_back)()
         assert all(mail.execution.arrival is None for mail in mails), "the objects are free"
-        records = await desk.store.events(limit=3_000)
+        records = await desk.store.list_records(limit=3_000)
         if ends == "roll back":
             assert records == []
             return
@@ -407,7 +407,7 @@ async def test_a_batch_that_loses_a_race_for_an_id_is_taken_back(desk: Desk, hom
                 await late
             await desk.append(Mail(), connection=second)
         assert await pending(desk) == 2
-        assert len(await desk.store.events()) == 2
+        assert len(await desk.store.list_records()) == 2
     finally:
         await first.close()
         await second.close()

@@ -63,7 +63,7 @@ async def test_a_claim_that_is_committed_after_its_connection_was_cut_is_release
                     await asyncio.sleep(0.01)
                 await commit.let_go()
                 await asyncio.wait_for(executor.join(), 20)
-        records = await executor.store.events(limit=100)
+        records = await executor.store.list_records(limit=100)
         assert {each.status for each in records} == {S.COMPLETED}
         assert max(Errand.runs.values()) == 1
         assert sorted(each.attempt for each in records) == [1] * 40 + [2] * 20
@@ -90,7 +90,7 @@ async def test_a_claim_that_waits_for_a_standby_when_its_connection_is_cut_is_re
             await standby.commits_wait(2)  # the claim that was cut, and the next one
             await standby.resume()
             await asyncio.wait_for(executor.join(), 20)
-            records = await executor.store.events(limit=100)
+            records = await executor.store.list_records(limit=100)
             assert {each.status for each in records} == {S.COMPLETED}
             assert not any(each.interruptions for each in records), "they were never started"
     assert max(Errand.runs.values()) == 1
@@ -100,17 +100,17 @@ async def test_a_reap_keeps_what_its_own_process_runs(server: Server) -> None:
     home = Home()
     store = PostgresStore(home.url, QUEUE, schema=home.schema)
     try:
-        store.enlist("worker", lambda event: None)
+        store.register_worker("worker", lambda event: None)
         await put(store, 1.0, 2.0)
         claims = [await claim_one(store, start=start) for start in (False, True)]
-        assert await store.sweep() == 0
+        assert await store.reap() == 0
         done = [Completion("done", 0.1)] * 2
         for one, outcome in zip(claims, done, strict=True):
             if one[0].execution.status is S.PENDING:
                 store.start(one[0])
             assert await settle(store, one, outcome) is Settled.APPLIED
     finally:
-        store.discharge("worker")
+        store.unregister_worker("worker")
         await store.close()
 
 
@@ -129,7 +129,7 @@ async def wired(server: Server) -> AsyncIterator[tuple[Wire, Errands]]:
     async with wire_to(server.url) as wire:
         executor = Errands(store=f"{wire.url}&lionpride_schema={next(schemas)}")
         try:
-            await store_of(executor).halt(0.0)  # now there are all tables, and the queue
+            await store_of(executor).pause(0.0)  # now there are all tables, and the queue
             yield wire, executor
         finally:
             await executor.store.close()
@@ -276,7 +276,7 @@ async def test_a_retry_of_a_late_commit_is_done_once(server: Server) -> None:
     async with wired(server) as (wire, executor):
         errands = await failed(executor, 3)
         async with late_commit(server, wire, executor, REOPEN, "finished") as commit:
-            retrying = asyncio.create_task(executor.store.requeue(errands))
+            retrying = asyncio.create_task(executor.store.retry(errands))
             await finish_during_next_try(commit, wire, None)
             await retrying
         assert [errand.status for errand in errands] == [S.PENDING] * 3
@@ -312,7 +312,7 @@ async def test_a_removal_of_a_late_commit_is_done_once(server: Server) -> None:
             removing = asyncio.create_task(executor.store.remove(errands))
             await finish_during_next_try(commit, wire, None)
             await removing
-        assert await executor.store.events() == []
+        assert await executor.store.list_records() == []
         assert list(executor.states.items) == []
 
 
@@ -353,7 +353,7 @@ async def test_a_cost_that_is_stated_once_is_counted_once(
             event.spend(tokens=spent)
             await wire.cut_off.wait()
         await store.settle([(event, attempt, Completion("done", 0.1))])
-        (room,) = await store.usage(limits)
+        (room,) = await store.limit_usage(limits)
         assert room.used == spent
 
 
@@ -372,7 +372,7 @@ async def test_costs_that_are_stated_again_and_again_all_count_if_one_answer_is_
             event.spend(tokens=spent)
         await store.settle([(event, attempt, Completion("done", 0.1))])
         assert wire.cut_off.is_set()
-        (room,) = await store.usage(limits)
+        (room,) = await store.limit_usage(limits)
         assert room.used == 120.0
 
 
@@ -393,7 +393,7 @@ async def test_a_reap_does_not_tell_of_an_ending_that_another_worker_has_recorde
             await claim_one(worker, start=True)
             clock.advance(60.0)
             wire.hold(r"SELECT number, status, finished_at")
-            reaping = asyncio.create_task(reaper.sweep())
+            reaping = asyncio.create_task(reaper.reap())
             await wire.held.wait()
             one = await claim_one(worker, start=True)
             assert await settle(worker, one, Completion("done", 0.1)) is Settled.APPLIED

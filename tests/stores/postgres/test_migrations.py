@@ -76,7 +76,7 @@ async def test_an_upgrade_keeps_events_and_claims(
         assert (await store.upgrade()).found == CURRENT
         event.spend(tokens=50)
         await store.close()  # when that is done
-        (room,) = await store.usage(limits)
+        (room,) = await store.limit_usage(limits)
         assert room.used == 50
     finally:
         await forget(home)

@@ -298,7 +298,7 @@ async def test_an_ending_that_is_heard_while_a_claim_under_limits_is_under_way_c
         other = PostgresStore(wire.url, QUEUE, schema=home.schema)
         try:
             hears = asyncio.Event()
-            other.enlist("other", lambda event: None)
+            other.register_worker("other", lambda event: None)
             other.subscribe(Signal.READY, hears.set, once=True)
             await hears.wait()
             hears.clear()
@@ -316,7 +316,7 @@ async def test_an_ending_that_is_heard_while_a_claim_under_limits_is_under_way_c
             wire.let_go()
             assert await claiming == ([], 0.0), "it has to look again"
         finally:
-            other.discharge("other")
+            other.unregister_worker("other")
             await holder.close()
             await other.close()
 

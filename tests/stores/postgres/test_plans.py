@@ -85,7 +85,7 @@ HOT = {
     "settle": Hot(transaction._SETTLE, ("lease_pkey", "counter_pkey")),
     "sign of life": Hot(leasing.BEAT, ("worker_pkey",)),
     "extend": Hot(leasing._EXTEND, ("lease_pkey",)),
-    "sweep": Hot(sweeping._LAPSED, ("lease_pkey",)),
+    "reap": Hot(sweeping._LAPSED, ("lease_pkey",)),
     "due": Hot(hot_claim._PROMOTE, ("ready_due",)),
 }
 

@@ -35,7 +35,7 @@ async def test_each_event_is_looked_up_by_its_key(opened, statement, more):
     store = postgres_in(home, None)
     opened.append(store)
     await store.append([(Job(), float(n)) for n in range(MANY)])
-    numbers = [record.number for record in await store.events(limit=MANY)]
+    numbers = [record.number for record in await store.list_records(limit=MANY)]
     names = TableNames(home.schema, "")
     connection = await Door(home.url, names, pgbouncer=False, patience=10).open()
     text = f"EXPLAIN (ANALYZE, FORMAT JSON) {names.fill(statement)}"

@@ -125,7 +125,7 @@ async def cancel_all(store: PostgresStore, events: Events) -> None:
 
 
 async def retry_failed(store: PostgresStore, events: Events) -> None:
-    await store.requeue([events.failed.id])
+    await store.retry([events.failed.id])
 
 
 async def remove_finished(store: PostgresStore, events: Events) -> None:

@@ -40,14 +40,14 @@ def make(request: pytest.FixtureRequest, clock: Clock, opened: list[Store]) -> C
 async def test_more_than_a_piece_is_read_in_order_and_pruned(store: Store) -> None:
     jobs = await put(store, *map(float, range(MORE)))
     claims = await claim(store, MORE, start=True)
-    assert [record.number for record in await store.events(limit=MORE)] == sorted(
+    assert [record.number for record in await store.list_records(limit=MORE)] == sorted(
         job.execution.arrival or 0 for job in jobs
     )
-    assert len(await store.events(limit=CHUNK)) == CHUNK
+    assert len(await store.list_records(limit=CHUNK)) == CHUNK
     await store.settle([(*one, Completion(None, 0.1)) for one in claims])
     assert len(await store.prune({S.COMPLETED}, limit=CHUNK + 1)) == CHUNK + 1
     assert len(await store.prune({S.COMPLETED})) == MORE - CHUNK - 1
-    assert await store.events(limit=MORE) == []
+    assert await store.list_records(limit=MORE) == []
 
 
 async def test_more_than_a_piece_expires_and_each_is_told_of_once(
@@ -81,16 +81,16 @@ async def test_a_key_that_cannot_be_kept_is_refused_before_anything_changes(
     bad = Keyed(label=text)
     with pytest.raises(ValidationError, match=r"Keyed\.key must"):
         await store.append([(Job(), 1.0), (bad, 1.0), (Keyed(label="a"), 1.0)])
-    assert await store.events() == []
+    assert await store.list_records() == []
     assert bad.execution.arrival is None
     fine = Job(label=text)  # what is no column is kept, whatever it is
     await store.append([(fine, 1.0)])
-    (record,) = await store.events()
+    (record,) = await store.list_records()
     assert record.payload["label"] == text
     for name in ("kind", "key"):
         other = replace(record, id=uuid4(), **{name: text})
         with pytest.raises(ValidationError, match=f"{name} of the record of {other.id} must"):
-            await store.restore([other])
+            await store.import_records([other])
     assert (await store.counts())[S.PENDING] == 1
 
 
@@ -110,14 +110,14 @@ async def test_who_was_discharged_is_asked_nothing_more(store: Store) -> None:
     asked: list[Any] = []
     await put(store, 1.0)
     event, _ = await claim_one(store, start=True)
-    store.enlist("worker", asked.append)
+    store.register_worker("worker", asked.append)
     await store.cancel([event])
     assert asked == [event]
-    store.discharge("worker")
-    store.discharge("worker")
+    store.unregister_worker("worker")
+    store.unregister_worker("worker")
     await store.cancel([event])
     assert asked == [event]
-    assert not await store.attended()
+    assert not await store.has_live_workers()
 
 
 async def test_what_is_made_of_many_lets_others_have_their_turn() -> None:

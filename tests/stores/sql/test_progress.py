@@ -265,7 +265,7 @@ async def test_a_file_that_is_closed_holds_nothing_of_what_ran(
     assert not rows(tmp_path)
 
 
-@pytest.mark.parametrize("how", ["sweep", "enlist"])
+@pytest.mark.parametrize("how", ["reap", "register_worker"])
 async def test_what_a_dead_process_left_is_taken_away(
     executor: Executor, tmp_path: Path, how: str
 ) -> None:
@@ -273,22 +273,22 @@ async def test_what_a_dead_process_left_is_taken_away(
     store = executor.store
     assert isinstance(store, SqliteStore)
     event, late = await executor.append_many([Job(), Job()])
-    ((_, attempt), _), _ = await store.claim("w", 2, lease=-1.0 if how == "sweep" else 10.0)
+    ((_, attempt), _), _ = await store.claim("w", 2, lease=-1.0 if how == "reap" else 10.0)
     for each in (event, late):
         Live.of(each.__dict__).begin(attempt, ["a"])
         store.publish(each, attempt)
     await until(lambda: len(rows(tmp_path)) == 4)
-    if how == "sweep":
+    if how == "reap":
         other = SqliteStore(tmp_path / "run.db", "q")
-        assert await other.sweep() == 2
+        assert await other.reap() == 2
         assert not rows(tmp_path)
         assert await store.counts() == {**dict.fromkeys(EventStatus, 0), EventStatus.PENDING: 2}
     else:
         with apsw.Connection(str(tmp_path / "run.db")) as connection:
             connection.execute("UPDATE lionpride_lease SET attempt = 7")
         other = SqliteStore(tmp_path / "run.db", "q")
-        other.enlist("o", lambda _: None)
+        other.register_worker("o", lambda _: None)
         await until(lambda: not rows(tmp_path))
-        other.discharge("o")
+        other.unregister_worker("o")
     await other.close()
     await store.close()

@@ -125,14 +125,14 @@ async def test_a_repeated_removal_finds_nothing_to_remove(store: Store) -> None:
     work = partial(operations.remove, numbers=numbers)
     first = await operate(store, work)
     assert await repeat(store, work, first) == first == set(numbers)
-    assert await store.events() == []
+    assert await store.list_records() == []
 
 
 async def test_a_removal_whose_first_try_was_rolled_back_is_done(store: Store) -> None:
     number = number_of(await bring(store, S.COMPLETED))
     work = partial(operations.remove, numbers=[number])
     assert await repeat(store, work, frozenset([number])) == {number}
-    assert await store.events() == []
+    assert await store.list_records() == []
 
 
 @pytest.mark.parametrize(
@@ -148,14 +148,14 @@ async def test_a_repeated_prune_removes_no_more(work: Any, store: Store) -> None
     first = await operate(store, work)
     assert first == numbers[:2]
     assert await repeat(store, work, first) == first
-    assert len(await store.events()) == 2
+    assert len(await store.list_records()) == 2
 
 
 async def test_a_prune_whose_first_try_was_rolled_back_is_done(store: Store) -> None:
     numbers = [number_of(await bring(store, S.COMPLETED)) for _ in range(4)]
     work = partial(operations.prune, statuses=["completed"], limit=2)
     assert await repeat(store, work, numbers[:2]) == numbers[:2]
-    assert len(await store.events()) == 2
+    assert len(await store.list_records()) == 2
 
 
 async def test_a_prune_breaks_ties_by_arrival(store: Store) -> None:
@@ -164,8 +164,8 @@ async def test_a_prune_breaks_ties_by_arrival(store: Store) -> None:
     records = [await record(store, job) for job in jobs]
     copies = [replace(one, ended=5.0) for one in records]
     await store.remove(jobs)
-    await store.restore(copies)
-    numbers = [one.number for one in await store.events()]
+    await store.import_records(copies)
+    numbers = [one.number for one in await store.list_records()]
     work = partial(operations.prune, statuses=["completed"], limit=2)
     assert await operate(store, work) == numbers[:2]
 
@@ -243,7 +243,7 @@ async def test_a_repeated_change_of_costs_is_made_once(store: Store) -> None:
     )
     for _ in range(2):
         await operate(store, partial(limits.change_usage, change=spend))
-    (room,) = await store.usage(under)
+    (room,) = await store.limit_usage(under)
     assert room.used == 17.0
 
 
@@ -254,7 +254,7 @@ async def test_a_repeated_start_counts_once(store: Store) -> None:
     begin = limits.Begin(number_of(event), attempt, 1_000.0)
     for _ in range(2):
         await operate(store, partial(limits.change_usage, change=begin))
-    (room,) = await store.usage(under)
+    (room,) = await store.limit_usage(under)
     assert room.used == 10.0
 
 

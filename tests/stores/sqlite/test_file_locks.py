@@ -89,7 +89,7 @@ async def test_appends_survive_a_reader_that_closes_and_a_kill(deed: str, tmp_pa
             writer.kill()
     store = SqliteStore(path, "notebook")
     try:
-        numbers = {each.payload["number"] for each in await store.events(EventStatus.PENDING)}
+        numbers = {each.payload["number"] for each in await store.list_records(EventStatus.PENDING)}
         assert numbers >= set(range(7))
     finally:
         await store.close()

@@ -21,10 +21,10 @@ USES: dict[str, Callable[[SqliteStore], object]] = {
     "append": lambda store: store.append([(Job(), 1.0)]),
     "claim": lambda store: store.claim("w"),
     "counts": lambda store: store.counts(),
-    "events": lambda store: store.events(),
+    "list_records": lambda store: store.list_records(),
     "get": lambda store: store.get([]),
     "find": lambda store: store.find(Job().id),
-    "sweep": lambda store: store.sweep(),
+    "reap": lambda store: store.reap(),
 }
 UPKEEP: dict[str, Callable[[SqliteStore], object]] = {
     "schema": lambda store: store.schema(),
@@ -209,7 +209,7 @@ def clock():
 async def main():
     global fork_now
     store = SqliteStore(sys.argv[1], lease=0.3, clock=clock)
-    store.enlist("w", lambda event: None)
+    store.register_worker("w", lambda event: None)
     await store.append([(Job(), 1.0)])
     await store.claim("w")
     fork_now = True

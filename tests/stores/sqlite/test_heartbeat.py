@@ -74,7 +74,7 @@ def silent() -> None:
 
 
 async def claimed(store: SqliteStore, worker: str) -> Claim:
-    store.enlist(worker, lambda event: None)
+    store.register_worker(worker, lambda event: None)
     await store.append([(Job(), 1.0)])
     ((one,), _) = await store.claim(worker)
     return one
@@ -88,7 +88,7 @@ async def test_a_blocked_loop_keeps_its_leases(path: Path, eye: Eye) -> None:
         later = eye.until(eye.leases, first)  # blocks the loop
         assert later["w"] > first["w"]
         first = later
-    assert await other.sweep() == 0
+    assert await other.reap() == 0
     assert await other.claim("other") == ([], 1.0)
     assert await store.extend("w", [one]) == [Extended.OK]
     await other.close()
@@ -97,7 +97,7 @@ async def test_a_blocked_loop_keeps_its_leases(path: Path, eye: Eye) -> None:
 
 async def test_a_claim_of_what_is_new_is_kept_as_well(path: Path, eye: Eye) -> None:
     store = SqliteStore(path, lease=0.3)
-    store.enlist("w", lambda event: None)
+    store.register_worker("w", lambda event: None)
     await store.claim("w", 0)
     entering = [store.append_soon(Job(), 1.0) for _ in range(2)]
     await store.claim("w", 2)
@@ -109,7 +109,7 @@ async def test_a_claim_of_what_is_new_is_kept_as_well(path: Path, eye: Eye) -> N
 
 async def test_a_heartbeat_renews_all_leases_of_a_worker_with_one_row(path: Path, eye: Eye) -> None:
     store, other = SqliteStore(path, lease=0.3), SqliteStore(path, lease=0.3)
-    store.enlist("w", lambda event: None)
+    store.register_worker("w", lambda event: None)
     await store.append([(Job(), 1.0) for _ in range(50)])
     claims, _ = await store.claim("w", 50)
     assert len(claims) == 50
@@ -117,7 +117,7 @@ async def test_a_heartbeat_renews_all_leases_of_a_worker_with_one_row(path: Path
     while eye.leases()["w"] < first["w"] + 0.6:  # blocks the loop for two lengths of a lease
         time.sleep(0.01)
     assert eye.written() == written
-    assert await other.sweep() == 0
+    assert await other.reap() == 0
     await store.close()
     await other.close()
 
@@ -132,16 +132,16 @@ async def test_a_heartbeat_writes_a_missing_row_of_a_worker_again(path: Path, ey
     first = eye.leases()
     while eye.leases()["w"] < first["w"] + 0.6:
         time.sleep(0.01)
-    assert await other.sweep() == 0
+    assert await other.reap() == 0
     await store.close()
     await other.close()
 
 
 async def test_it_gives_a_sign_of_life_of_workers_that_hold_nothing(path: Path, eye: Eye) -> None:
     store = SqliteStore(path, lease=0.3)
-    store.enlist("w", lambda event: None)
+    store.register_worker("w", lambda event: None)
     await store.append([])
-    await store.sweep()
+    await store.reap()
     first = eye.seen()
     assert eye.until(eye.seen, first)["w"] > first["w"]
     await store.close()
@@ -163,7 +163,7 @@ async def test_a_worker_that_was_discharged_has_no_heartbeat(path: Path, eye: Ey
     store = SqliteStore(path, lease=0.3)
     await claimed(store, "gone")
     await claimed(store, "stays")
-    store.discharge("gone")
+    store.unregister_worker("gone")
     await store.settled()
     for _ in range(3):  # the first heartbeat may have begun before
         seen = eye.seen()

@@ -111,14 +111,14 @@ def path(tmp_path: Path) -> Path:
 async def test_a_wait_for_the_next_attempt_outlives_a_killed_process(path: Path) -> None:
     assert run(path, "0.4", "2", "append") == 9
     reader = desk(path)
-    (before,) = await reader.store.events()
+    (before,) = await reader.store.list_records()
     assert (before.status, before.tries) == (S.PENDING, 1)
     assert before.due is not None
     (kept,) = before.payload["execution"]["attempts"]
     assert (kept["number"], kept["error"]) == (1, "StoreErrorLike: attempt 1")
     assert before.due == pytest.approx(kept["started"] + kept["duration"] + 0.4, abs=0.2)
     assert run(path, "0.4", "3") == 0
-    (after,) = await reader.store.events()
+    (after,) = await reader.store.list_records()
     assert (after.status, after.tries, after.attempt) == (S.COMPLETED, 2, 3)
     first, second = after.payload["execution"]["attempts"]
     assert first == kept
@@ -139,7 +139,7 @@ async def test_a_delay_outlives_the_executor_that_it_was_given_to(path: Path) ->
     other = desk(path)
     async with other:
         await other.join()
-    records = {each.payload["label"]: each for each in await other.store.events()}
+    records = {each.payload["label"]: each for each in await other.store.list_records()}
     await other.store.close()
     assert records["soon"].status is S.COMPLETED
     found = records["later"]
@@ -170,7 +170,7 @@ async def test_processes_that_append_one_value_at_the_same_time_append_it_once(p
     writers = [begin(path, "0", "1", "unique") for _ in range(4)]
     assert [each.wait(timeout=60) for each in writers] == [0] * 4
     reader = desk(path)
-    records = await reader.store.events(limit=1000)
+    records = await reader.store.list_records(limit=1000)
     await reader.store.close()
     values = [each.payload["execution"]["unique"][0] for each in records]
     assert sorted(values, key=int) == [str(number) for number in range(25)]
@@ -194,7 +194,7 @@ async def test_what_a_dead_process_left_ends_in_time_though_every_slot_is_taken_
             await asyncio.sleep(0.02)
         assert job.status is S.PROCESSING
         await one.cancel(job)
-    late, _ = sorted(await one.store.events(S.CANCELLED), key=lambda each: each.attempt)
+    late, _ = sorted(await one.store.list_records(S.CANCELLED), key=lambda each: each.attempt)
     assert late.payload["label"] == "late"
     assert "not started in time" in late.payload["execution"]["error"]["message"]
     assert (late.status, late.attempt) == (S.CANCELLED, 0)

@@ -121,12 +121,12 @@ async def test_another_process_sees_each_claimed_event(store: SqliteStore, make:
     jobs = await claimed(store, 2.0, 1.0)
     other = make()
     assert await statuses(other, jobs) == [S.PROCESSING] * 2
-    assert [each.id for each in await other.events(S.PROCESSING)] == [job.id for job in jobs]
+    assert [each.id for each in await other.list_records(S.PROCESSING)] == [job.id for job in jobs]
     assert (await other.counts())[S.PROCESSING] == 2
     seen = await other.inspector.running()
     assert {(each.record.id, each.worker) for each in seen} == {(job.id, "w") for job in jobs}
     assert [each.since > 0.0 for each in seen] == [True, True]
-    standing = await other.standing(jobs[0].id)
+    standing = await other.explain(jobs[0].id)
     assert standing is not None
     assert standing.status is S.PROCESSING
 
@@ -183,7 +183,7 @@ async def test_f2_completions_of_reaped_attempts_change_nothing(
     jobs = await claimed(store, 1.0, 1.0)
     clock.advance(60.0)
     other = make()
-    assert await other.sweep() == 2
+    assert await other.reap() == 2
     assert await statuses(other, jobs) == [S.PENDING] * 2
     claims, _ = await other.claim("o", 9, start=True)
     assert [attempt for _, attempt in claims] == [2, 2]

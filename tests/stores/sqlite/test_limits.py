@@ -55,7 +55,7 @@ async def test_c3_several_processes_hold_it_together(tmp_path: Path) -> None:
     codes = [await asyncio.to_thread(worker.wait) for worker in workers]
     assert codes == [0, 0, 0]
     store = SqliteStore(file, "calls")
-    records = await store.events(limit=100)
+    records = await store.list_records(limit=100)
     await store.close()
     starts = [record.payload["execution"]["response"] for record in records]
     assert len(starts) == 75
@@ -102,7 +102,7 @@ async def test_what_was_held_for_a_start_counts_as_taken_when_the_lease_lapses(
     if started:
         one.start(claim[0])
     clock.advance(11.0)  # longer than its lease
-    assert await other.sweep() == 1
+    assert await other.reap() == 1
     assert (await other.claim("other", 1, limits=limits))[0] == [], "it may have started"
     clock.advance(60.0)
     assert len((await other.claim("other", 2, limits=limits))[0]) == 1
@@ -136,7 +136,7 @@ async def test_what_nobody_uses_any_more_is_forgotten() -> None:
     await store.append([(Call(label=str(n)), 1.0) for n in range(50)])
     assert len((await store.claim("one", 99, start=True, limits=limits))[0]) == 50
     clock.advance(4.0)
-    await store.sweep()
+    await store.reap()
     names = store._open._connection.execute("SELECT count(*) FROM lionpride_limit_account").get
     assert names == 0
     await store.close()

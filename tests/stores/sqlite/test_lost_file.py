@@ -122,24 +122,24 @@ async def test_appends_are_refused(harm: Callable[[Path], object], path: Path) -
 
 QUESTIONS: dict[str, Callable[[SqliteStore, UUID], Any]] = {
     "counts": lambda store, uid: store.counts(),
-    "events": lambda store, uid: store.events(),
+    "list_records": lambda store, uid: store.list_records(),
     "get": lambda store, uid: store.get([uid]),
     "find": lambda store, uid: store.find(uid),
     "queues": lambda store, uid: store.queues(),
     "last_arrival": lambda store, uid: store.last_arrival(),
     "workers": lambda store, uid: store.workers(),
-    "attended": lambda store, uid: store.attended(),
-    "standing": lambda store, uid: store.standing(uid),
-    "usage": lambda store, uid: store.usage(),
-    "halted": lambda store, uid: store.halted(),
+    "has_live_workers": lambda store, uid: store.has_live_workers(),
+    "explain": lambda store, uid: store.explain(uid),
+    "limit_usage": lambda store, uid: store.limit_usage(),
+    "paused_until": lambda store, uid: store.paused_until(),
     "cancel": lambda store, uid: store.cancel([uid]),
-    "requeue": lambda store, uid: store.requeue([uid]),
+    "retry": lambda store, uid: store.retry([uid]),
     "remove": lambda store, uid: store.remove([uid]),
     "claim": lambda store, uid: store.claim("w"),
-    "sweep": lambda store, uid: store.sweep(),
+    "reap": lambda store, uid: store.reap(),
     "expire": lambda store, uid: store.expire(),
     "prune": lambda store, uid: store.prune([EventStatus.COMPLETED]),
-    "halt": lambda store, uid: store.halt(),
+    "pause": lambda store, uid: store.pause(),
     "seen": lambda store, uid: store.inspector.version(),
     "sought": lambda store, uid: store.inspector.list_events(EventFilter()),
 }
@@ -151,7 +151,7 @@ async def test_questions_are_refused(
     harm: Callable[[Path], object], question: Callable[[SqliteStore, UUID], Any], path: Path
 ) -> None:
     async with opened(path) as store:
-        (record,) = await store.events(limit=1)
+        (record,) = await store.list_records(limit=1)
         harm(path)
         await refusal(lambda: store.append([(Job(), 1.0)]))
         with pytest.raises(StoreError, match="while it was open"):
@@ -163,7 +163,7 @@ async def test_a_damaged_file_is_an_error_of_the_store(
     question: Callable[[SqliteStore, UUID], Any], path: Path
 ) -> None:
     async with opened(path) as store:
-        (record,) = await store.events(limit=1)
+        (record,) = await store.list_records(limit=1)
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (path.stat().st_size - 4096))
@@ -185,7 +185,9 @@ async def test_a_file_that_is_put_back_is_used_again(path: Path) -> None:
             except StoreError:
                 await asyncio.sleep(0.05)
     async with opened(path) as store:
-        assert "again" in [record.payload["label"] for record in await store.events(limit=500)]
+        assert "again" in [
+            record.payload["label"] for record in await store.list_records(limit=500)
+        ]
 
 
 async def test_a_store_that_is_opened_anew_takes_the_file_that_is_there(path: Path) -> None:

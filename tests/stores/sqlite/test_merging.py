@@ -45,7 +45,7 @@ async def test_p1_the_first_of_what_waits_and_of_what_is_new(store: SqliteStore,
         assert wait == (0.0 if waiting else None)
         counts = await store.counts()
         assert counts[EventStatus.PENDING] == len(waiting)
-        assert [each.number for each in await store.events(EventStatus.PENDING)] == sorted(
+        assert [each.number for each in await store.list_records(EventStatus.PENDING)] == sorted(
             number for _, number, _ in waiting
         )
 

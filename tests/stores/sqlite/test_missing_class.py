@@ -111,8 +111,8 @@ async def test_a_round_runs_the_others_and_ends(path: Path) -> None:
 
 async def test_while_another_works_on_the_queue_there_is_hope(path: Path) -> None:
     executor, other = executor_of(path), SqliteStore(path, "q")
-    other.enlist("other", lambda event: None)
-    await other.sweep()
+    other.register_worker("other", lambda event: None)
+    await other.reap()
     async with executor:
         await executor.append(Known())
         join = asyncio.ensure_future(executor.join())
@@ -120,15 +120,15 @@ async def test_while_another_works_on_the_queue_there_is_hope(path: Path) -> Non
             await asyncio.sleep(0)
         assert await executor.store.stuck() == []  # type: ignore[attr-defined]
         assert not join.done()
-        await other.cancel([each.id for each in await other.events(EventStatus.PENDING)])
+        await other.cancel([each.id for each in await other.list_records(EventStatus.PENDING)])
         await join
-    other.discharge("other")
+    other.unregister_worker("other")
     await other.close()
 
 
 async def test_a_class_that_is_defined_later_is_found(path: Path) -> None:
     store = SqliteStore(path, "q")
-    store.enlist("worker", lambda event: None)
+    store.register_worker("worker", lambda event: None)
     assert await store.claim("worker", 5) == ([], None)
     assert store.missing == {"__main__.Alien", "__main__.Other"}
     assert [each.kind for each in await store.stuck()] == sorted(store.missing)
@@ -137,5 +137,5 @@ async def test_a_class_that_is_defined_later_is_found(path: Path) -> None:
     claims, _ = await store.claim("worker", 5)
     assert [type(event) for event, _ in claims] == [late, late]
     assert store.missing == {"__main__.Other"}
-    store.discharge("worker")
+    store.unregister_worker("worker")
     await store.close()

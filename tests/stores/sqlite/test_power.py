@@ -120,7 +120,7 @@ async def test_what_is_lost_is_the_newest_and_never_half_of_a_batch(
     with (cut / "run.db-wal").open("r+b") as log:
         log.truncate(rng.randrange(log.seek(0, 2)))
     async with opened(cut) as store:
-        labels = [each.payload["label"] for each in await store.events(limit=100)]
+        labels = [each.payload["label"] for each in await store.list_records(limit=100)]
         assert (await store.counts())[EventStatus.PENDING] == len(labels)
     whole = [f"{number}" for number in range(10) for _ in range(3)]
     assert labels == whole[: len(labels)]

@@ -53,8 +53,8 @@ async def claim_all(store: SqliteStore) -> None:
     assert not await pages(store, S.PENDING)
 
 
-async def sweep(store: SqliteStore) -> None:
-    await store.sweep()
+async def reap(store: SqliteStore) -> None:
+    await store.reap()
 
 
 async def extend(store: SqliteStore) -> None:
@@ -78,7 +78,7 @@ async def cancel(store: SqliteStore) -> None:
 
 async def requeue(store: SqliteStore) -> None:
     for status in (S.FAILED, S.CANCELLED, S.ABORTED):
-        await store.requeue([each.id for each in await pages(store, status)])
+        await store.retry([each.id for each in await pages(store, status)])
 
 
 async def remove(store: SqliteStore) -> None:
@@ -88,12 +88,12 @@ async def remove(store: SqliteStore) -> None:
 async def restore(store: SqliteStore) -> None:
     records = await pages(store, S.COMPLETED)
     await store.remove([each.id for each in records])
-    await store.restore(records)
+    await store.import_records(records)
 
 
 async def come_and_go(store: SqliteStore) -> None:
-    store.enlist("red worker", lambda event: None)
-    store.discharge("red worker")
+    store.register_worker("red worker", lambda event: None)
+    store.unregister_worker("red worker")
     await store.settled()
     await store.close()
 
@@ -101,7 +101,7 @@ async def come_and_go(store: SqliteStore) -> None:
 DEEDS = (
     append,
     claim_all,
-    sweep,
+    reap,
     extend,
     retain,
     prune,
@@ -129,7 +129,7 @@ async def test_what_is_done_in_one_queue_changes_nothing_in_another(
     await deed(red)
     assert await picture(blue) == before
     if later == LONG:
-        assert await blue.sweep() == 1, "its own lease has lapsed, and is its own to take back"
+        assert await blue.reap() == 1, "its own lease has lapsed, and is its own to take back"
         assert len(await claim(blue, 100)) == 3
 
 

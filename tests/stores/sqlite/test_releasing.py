@@ -58,7 +58,7 @@ async def test_what_a_claim_gives_up_is_given_up_once_the_file_can_be_written(
     old, store = Releases.old(), sqlite_in(folder, clock, patience=0.05)
     if fails:
         store.fail_unreadable()
-    store.enlist("worker", lambda event: None)
+    store.register_worker("worker", lambda event: None)
     await store.settled()
     other = apsw.Connection(str(folder.path / "run.db"))
     claim = asyncio.create_task(store.claim("worker", 2, start=True))

@@ -65,7 +65,7 @@ def labels(store: SqliteStore) -> list[str]:
 async def total(store: Store) -> int:
     """How many events there are, by the counts and by the records."""
     count = sum((await store.counts()).values())
-    assert len(await store.events(limit=100_000)) == count
+    assert len(await store.list_records(limit=100_000)) == count
     return count
 
 
@@ -469,9 +469,9 @@ async def test_a_lease_counts_from_when_it_is_given(
     other.close()
     claims, _ = await claiming
     assert len(claims) == 1
-    assert await watcher.sweep() == 0
+    assert await watcher.reap() == 0
     clock.advance(11.0)
-    assert await watcher.sweep() == 1
+    assert await watcher.reap() == 1
 
 
 async def test_a_reap_does_not_tell_of_an_ending_that_another_worker_has_recorded_since(
@@ -506,7 +506,7 @@ async def test_a_reap_does_not_tell_of_an_ending_that_another_worker_has_recorde
         await claim_one(store_of(), start=True)
         clock.advance(60.0)
         after_commit.append(complete_in_a_thread)
-        assert await reaper.sweep() == 1
+        assert await reaper.reap() == 1
         assert not after_commit
         assert job.status is S.COMPLETED
         assert told == []
@@ -563,7 +563,7 @@ async def test_a_completion_that_comes_too_late_is_not_shown(store_of: Make, clo
     (lost,), _ = await store.claim("worker", start=True, lease=10.0)
     (holds,), _ = await store.claim("worker", start=True, lease=100.0)
     clock.advance(60.0)
-    assert await other.sweep() == 1
+    assert await other.reap() == 1
     again = await claim_one(other, start=True)
     for (event, attempt), response in ((lost, "late"), (holds, "kept")):
         store.complete_soon(event, attempt, response, 0.1)
@@ -646,7 +646,7 @@ async def test_close_lets_go_of_the_file_even_if_it_cannot_write(
     store_of: Make, path: Path
 ) -> None:
     store = store_of(patience=0.05)
-    store.enlist("worker", lambda event: None)
+    store.register_worker("worker", lambda event: None)
     await put(store, 1.0)
     event, attempt = await claim_one(store, start=True)
     other = apsw.Connection(str(path))
@@ -715,7 +715,7 @@ async def test_queues_do_not_see_each_other(store_of: Make, clock: Clock) -> Non
     assert [each.id for each in await pages(blue)] == [job.id for job in theirs]
     assert await red.get([theirs[0].id]) == [None]
     assert await red.find(theirs[0].id) is None
-    for verb in (red.cancel, red.remove, red.requeue):
+    for verb in (red.cancel, red.remove, red.retry):
         with pytest.raises(NotFoundError, match="queue 'red' has no event"):
             await verb([theirs[0].id])
         with pytest.raises(NotFoundError, match="not in queue 'red'"):
@@ -733,7 +733,7 @@ async def test_queues_do_not_see_each_other(store_of: Make, clock: Clock) -> Non
 
 async def tidy_queue(store: SqliteStore, clock: Clock) -> None:
     clock.advance(2.0)
-    await store.sweep()
+    await store.reap()
 
 
 async def test_a_known_id_of_another_queue_is_known(store_of: Make) -> None:
@@ -760,7 +760,7 @@ async def test_exist_ok_gives_no_event_of_another_queue(size: int, store_of: Mak
     with pytest.raises(ExistsError, match=words):
         await blue.load(same)
     with pytest.raises(ExistsError, match=words):
-        await blue.restore([await record(red, job)])
+        await blue.import_records([await record(red, job)])
     assert await total(blue) == 0
     assert await total(red) == 1
 
@@ -787,9 +787,9 @@ async def test_a_page_is_one_view_of_the_file(
         return numbers
 
     monkeypatch.setattr(Tables, "page", page_and_then)
-    found = await store.events(S.PENDING)
+    found = await store.list_records(S.PENDING)
     assert [each.id for each in found] == [job.id for job in jobs]
-    found = await store.events(S.PENDING)
+    found = await store.list_records(S.PENDING)
     assert [each.id for each in found] == [job.id for job in jobs[1:]]
 
 
@@ -815,17 +815,17 @@ async def test_what_another_has_removed_is_not_found(how: str, store_of: Make) -
         assert await store.find(job.id) is job
 
 
-@pytest.mark.parametrize("verb", ["cancel", "requeue", "remove"])
+@pytest.mark.parametrize("verb", ["cancel", "retry", "remove"])
 async def test_what_another_has_removed_is_refused_by_name(verb: str, store_of: Make) -> None:
     store, other = store_of(), store_of()
     gone, stays = await put(store, 1.0, 2.0)
-    if verb == "requeue":
+    if verb == "retry":
         await end(store, S.FAILED)
         await end(store, S.FAILED)
     await other.remove([gone.id])
     with pytest.raises(NotFoundError):
         await getattr(store, verb)([stays, gone])
-    status = S.FAILED if verb == "requeue" else S.PENDING
+    status = S.FAILED if verb == "retry" else S.PENDING
     assert [(each.id, each.status) for each in await pages(store)] == [(stays.id, status)]
 
 
@@ -836,7 +836,7 @@ async def test_what_is_claimed_here_and_was_ended_by_others_and_removed(
     await put(store, 1.0)
     event, attempt = await claim_one(store, start=True)
     clock.advance(60.0)
-    assert await other.sweep() == 1
+    assert await other.reap() == 1
     await end(other, S.COMPLETED)
     await other.prune([S.COMPLETED])
     assert await store.find(event.id) is None
@@ -863,7 +863,7 @@ async def test_a_record_says_when_its_event_ended(store_of: Make, clock: Clock) 
         1050,
         None,
     ]
-    await store.requeue([jobs[1]])
+    await store.retry([jobs[1]])
     assert (await record(store, jobs[1])).ended is None
 
 
@@ -879,7 +879,7 @@ async def test_a_restored_event_ended_when_it_did(clock: Clock, tmp_path: Path) 
     await claim_one(first, start=True)
     records = await pages(first)
     clock.advance(45.0)
-    await second.restore(records)
+    await second.import_records(records)
     found = await pages(second)
     assert [each.ended for each in found] == [1010.0, 1020.0, 1030.0, None, None]
     clock.advance(1.5)
@@ -889,7 +889,7 @@ async def test_a_restored_event_ended_when_it_did(clock: Clock, tmp_path: Path) 
     assert kept == [1020.0, 1030.0], "pruning by age goes by it"
     without = [replace(each, number=0, ended=None) for each in records[:1]]
     await second.remove([each.id for each in await pages(second, S.COMPLETED)])
-    await second.restore(without)
+    await second.import_records(without)
     assert [each.ended for each in await pages(second, S.COMPLETED)] == [clock()]
     await first.close()
     await second.close()
@@ -901,6 +901,6 @@ async def test_a_memory_store_takes_such_records_and_notes_no_time(
     store, memory = store_of(), MemoryStore(clock=clock)
     await put(store, 1.0)
     await end(store, S.COMPLETED)
-    await memory.restore(await pages(store))
+    await memory.import_records(await pages(store))
     (found,) = await pages(memory)
     assert (found.status, found.ended) == (S.COMPLETED, None)

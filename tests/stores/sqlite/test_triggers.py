@@ -88,7 +88,7 @@ async def test_claims_cancels_retries_and_removals(tmp_path: Path) -> None:
         jobs = await store.append([(Job(), float(number)) for number in range(1, 5)])
         ids = [job.id for job in jobs]
         await store.cancel(ids[:2])
-        await store.requeue(ids[:1])
+        await store.retry(ids[:1])
         await store.remove(ids[1:2])
         claims, _ = await store.claim("w", 10)
         for event, _ in claims:

@@ -68,7 +68,7 @@ async def test_an_upgrade_keeps_all_events(tmp_path: Path, monkeypatch: pytest.M
             "completed": 1,
             "failed": 1,
         }
-        (done,) = await store.events(EventStatus.COMPLETED)
+        (done,) = await store.list_records(EventStatus.COMPLETED)
         assert await executor.result(done.id) == {"bytes": b"\x00"}
         await executor.retry_failed()
         await executor.forward()

@@ -142,13 +142,13 @@ async def test_what_another_ends_is_shown_here(tmp_path: Path, sees: str) -> Non
 async def test_a_cancel_of_anothers_reaches_the_holder(tmp_path: Path) -> None:
     store, other = (SqliteStore(tmp_path / "run.db") for _ in range(2))
     asked = asyncio.get_running_loop().create_future()
-    store.enlist("w", asked.set_result)
+    store.register_worker("w", asked.set_result)
     (job,) = await store.append([(Job(), 1.0)])
     await store.claim("w", start=True)
     store.subscribe(Signal.IDLE, lambda: None, once=True)
     await other.cancel([job.id])
     assert await asked is job
-    store.discharge("w")
+    store.unregister_worker("w")
     await store.close()
     await other.close()
 

@@ -10,7 +10,7 @@ from ..contract import Extended
 from ..sql.process import is_dead
 from .link import Db
 
-__all__ = ("BEAT", "Extend", "attended")
+__all__ = ("BEAT", "Extend", "has_live_workers")
 
 BEAT: Final = """
 UPDATE {worker} w SET heartbeat_at = {now}, leases_until = {now} + $2,
@@ -28,7 +28,7 @@ RETURNING l.number, l.attempt, l.cancel_requested
 """
 
 
-async def attended(db: Db, but: Collection[str]) -> bool:
+async def has_live_workers(db: Db, but: Collection[str]) -> bool:
     """Whether a worker is alive, and not one of these."""
     query = (
         "SELECT name, host, pid, process_start FROM {worker} WHERE queue = $2 AND "

@@ -11,10 +11,10 @@ from uuid import UUID
 from ...model.element import as_id
 from ...model.execution import EventStatus
 from ...model.work import Work
+from ...rules.lifecycle import FOR_EVER
 from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker
 from ..contract import Cancelled, Named
-from ..halting import FOR_EVER
 from ..inspector import WorkerRecord
 from ..maintenance import Finding, SchemaVersion
 from ..record import Record
@@ -27,7 +27,7 @@ from . import queries
 from .base import Base
 from .doctor import examine
 from .inspector import workers
-from .leasing import attended
+from .leasing import has_live_workers
 from .link import Db
 from .migrations import over_own_connection, schema_of, upgrade_schema
 from .news import CANCEL, ENDED, READY
@@ -96,7 +96,7 @@ class Manage(Base):
         self._herald.tell(CANCEL + ENDED)
         return answers
 
-    async def requeue(self, events: Sequence[Named]) -> None:
+    async def retry(self, events: Sequence[Named]) -> None:
         numbers = list(dict.fromkeys(await self._numbers(events)))
         step = Operation(partial(operations.retry, numbers=numbers))
         await self._ask(step, lambda _: self._retried(numbers))
@@ -106,8 +106,8 @@ class Manage(Base):
         self._listeners.notify_ready()
         self._herald.tell(READY)
 
-    async def halt(self, until: float = FOR_EVER) -> None:
-        """See ``Halting``."""
+    async def pause(self, until: float = FOR_EVER) -> None:
+        """As the method of ``Store``."""
         step = Operation(partial(operations.pause, until=until))
         await self._ask(step, lambda _: self._halted())
 
@@ -115,8 +115,8 @@ class Manage(Base):
         self._listeners.notify_ready()
         self._herald.tell(READY)
 
-    async def halted(self) -> float:
-        """See ``Halting``."""
+    async def paused_until(self) -> float:
+        """As the method of ``Store``."""
         return await self._read(queries.paused)
 
     def _pruning(self, statuses: list[str], limit: int) -> Operation[list[int]]:
@@ -228,15 +228,15 @@ class Manage(Base):
     def _keep_alive(self) -> None:
         self.heartbeat.renew_for(self._description_sources())
 
-    async def attended(self) -> bool:
+    async def has_live_workers(self) -> bool:
         leaving = frozenset(self._leaving)
-        return bool(self._workers) or await self._read(lambda db: attended(db, leaving))
+        return bool(self._workers) or await self._read(lambda db: has_live_workers(db, leaving))
 
-    async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
+    async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         with_own = partial(self._with_own, frozenset(self._leaving))
         return await self._read(lambda db: explain(db, uid, limits, with_own))
 
-    async def usage(self, limits: Limits | None = None) -> list[Room]:
+    async def limit_usage(self, limits: Limits | None = None) -> list[Room]:
         with_own = partial(self._with_own, frozenset(self._leaving))
         return await self._read(lambda db: limit_usage(db, limits, with_own))
 

@@ -207,7 +207,7 @@ class PostgresStore(Claims):
         answers: list[Extended] = await self._ask(Extend(pairs, length))
         return answers
 
-    async def sweep(self, limit: int = 1000) -> int:
+    async def reap(self, limit: int = 1000) -> int:
         opened = self._open
         count: int = await opened.ask(opened.claim, self._sweep(limit), self._swept_up)
         return count
@@ -246,8 +246,8 @@ class PostgresStore(Claims):
         if abs(now - self._swept) < SWEEP:  # the clock may have been set back
             return
         self._swept, opened = now, self._open
-        sweep = self._sweep(1000, lambda: self.heartbeat.may_reap)
-        opened.ask(opened.claim, sweep, self._swept_up).add_done_callback(heard)
+        reap = self._sweep(1000, lambda: self.heartbeat.may_reap)
+        opened.ask(opened.claim, reap, self._swept_up).add_done_callback(heard)
         if self._retain is not None:
             keep = self._retain if isinstance(self._retain, int) else None
             age = self._retain if isinstance(self._retain, timedelta) else None

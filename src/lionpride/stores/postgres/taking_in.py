@@ -181,7 +181,7 @@ class TakingIn(Watching):
             self._alarm.set(await self._read(queries.next_expiry))
         return len(events)
 
-    async def restore(self, records: Sequence[Record]) -> int:
+    async def import_records(self, records: Sequence[Record]) -> int:
         if records:
             places = await by_and_by(records, lambda record: record_event_row(record, 0.0))
             self._check_places(places)

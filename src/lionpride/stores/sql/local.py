@@ -285,7 +285,7 @@ class Local(ABC):
         """As ``Store.time``."""
         return self._clock()
 
-    async def events(
+    async def list_records(
         self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
     ) -> list[Record]:
         """As ``Store.events``."""
@@ -319,21 +319,21 @@ class Local(ABC):
 
     # -- workers -----------------------------------------------------------------------------
 
-    def enlist(
+    def register_worker(
         self,
         worker: str,
         cancel: Callable[[Work], object],
         about: Callable[[], About] | None = None,
     ) -> None:
-        """As ``Store.enlist``."""
+        """As ``Store.register_worker``."""
         self._workers[worker] = cancel
         self._about[worker] = None if about is None else partial(self._tell, about)
         self._since.setdefault(worker, self._clock())
         self._enlist(worker)
         self._keep_alive()
 
-    def discharge(self, worker: str) -> None:
-        """As ``Store.discharge``."""
+    def unregister_worker(self, worker: str) -> None:
+        """As ``Store.unregister_worker``."""
         self._about.pop(worker, None)
         self._since.pop(worker, None)
         if self._workers.pop(worker, None) is not None:

@@ -106,7 +106,7 @@ class SqliteLeaseRenewal:
             for worker in names():
                 about = said.get(worker)
                 if not rows.beat(worker, now, until, about):
-                    rows.enlist(worker, this_process(), platform.node(), now, until, about)
+                    rows.register_worker(worker, this_process(), platform.node(), now, until, about)
             rows.commit()
         except BaseException:
             rows.roll_back()

@@ -13,10 +13,10 @@ from ...errors import StoreError
 from ...model.element import as_id
 from ...model.execution import EventStatus
 from ...model.work import Work
+from ...rules.lifecycle import FOR_EVER
 from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker
 from ..contract import Cancelled, Named
-from ..halting import FOR_EVER
 from ..inspector import WorkerRecord
 from ..listeners import Listener, Signal, Unsubscribe
 from ..maintenance import Finding, SchemaVersion
@@ -85,7 +85,7 @@ class Manage(Base):
         self._ask_holders([n for n in numbers if n in self._local_events.claims])
         return answers
 
-    async def requeue(self, events: Sequence[Named]) -> None:
+    async def retry(self, events: Sequence[Named]) -> None:
         numbers = list(dict.fromkeys(self._numbers(events)))
         step = self._operation(partial(operations.retry, numbers=numbers))
         await self._ask(step, lambda _: self._retried(numbers))
@@ -123,13 +123,13 @@ class Manage(Base):
             numbers.append(number)
         return numbers
 
-    async def halt(self, until: float = FOR_EVER) -> None:
-        """See ``Halting``."""
+    async def pause(self, until: float = FOR_EVER) -> None:
+        """As the method of ``Store``."""
         step = self._operation(partial(operations.pause, until=until))
         await self._ask(step, lambda _: self._listeners.notify_ready())
 
-    async def halted(self) -> float:
-        """See ``Halting``."""
+    async def paused_until(self) -> float:
+        """As the method of ``Store``."""
         return self._read(lambda reader: reader.paused())
 
     # -- asking ------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ class Manage(Base):
         self._open.heartbeat.renew_for(self._description_sources())
         self._watch.look()
 
-    async def attended(self) -> bool:
+    async def has_live_workers(self) -> bool:
         alive = self._wall() - self._lease
         return bool(self._workers) or self._read(
             lambda reader: reader.is_attended(alive, but=self._leaving)
@@ -201,14 +201,14 @@ class Manage(Base):
         found = self._read(lambda reader: reader.workers(self._wall(), self._lease))
         return self._records_with_own(self._leaving, found)
 
-    async def standing(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
+    async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         alive = self._wall() - self._lease
         with_own = partial(self._with_own, self._leaving)
         return self._read(
             lambda reader: reader.standing(uid, limits, self._clock(), alive, with_own)
         )
 
-    async def usage(self, limits: Limits | None = None) -> list[Room]:
+    async def limit_usage(self, limits: Limits | None = None) -> list[Room]:
         alive = self._wall() - self._lease
         with_own = partial(self._with_own, self._leaving)
         return self._read(lambda reader: reader.usage(limits, self._clock(), alive, with_own))

@@ -216,7 +216,7 @@ class Rows(Tables):
 
     # -- leases ------------------------------------------------------------------------------
 
-    def enlist(
+    def register_worker(
         self,
         worker: str,
         process: tuple[str, int, str],
@@ -253,7 +253,7 @@ class Rows(Tables):
         )
         return self._db.changes() > 0
 
-    def discharge(self, worker: str) -> None:
+    def unregister_worker(self, worker: str) -> None:
         """Forget a worker."""
         self._db.execute("DELETE FROM lionpride_worker WHERE name = ?", (worker,))
 

@@ -145,7 +145,7 @@ class SqliteStore(Manage):
             self._alarm.set(self._read(lambda reader: reader.next_expiry()))
         return len(events)
 
-    async def restore(self, records: Sequence[Record]) -> int:
+    async def import_records(self, records: Sequence[Record]) -> int:
         if records:
             places = await by_and_by(
                 records, lambda record: record_event_row(record, self._ending())
@@ -314,7 +314,7 @@ class SqliteStore(Manage):
         answers: list[Extended] = await self._ask(steps.Extend(pairs, until))
         return answers
 
-    async def sweep(self, limit: int = 1000) -> int:
+    async def reap(self, limit: int = 1000) -> int:
         count: int = await self._ask(self._sweep(limit), self._swept_up)
         return count
 
