@@ -151,7 +151,7 @@ async def in_the_usage(executor: Executor, event: Job) -> float:
 
 
 async def in_the_usage_of_the_page(executor: Executor, event: Job) -> float:
-    (one,) = await Office(executor).usage()
+    (one,) = await Office(executor).limit_usage()
     assert one.amount is not None
     return one.amount
 

@@ -54,7 +54,7 @@ async def test_a_file_that_is_mostly_empty(file, monkeypatch):
     monkeypatch.setattr(doctor, "EMPTY", 1)
     await file.append([(Job(label="x" * 1000), 1.0) for _ in range(1000)])
     assert await file.examine() == []
-    await file.remove([record.id for record in await file.events(limit=1000)])
+    await file.remove([record.id for record in await file.list_records(limit=1000)])
     (one,) = await file.examine()
     assert (one.check, one.level) == ("empty", "note")
 
