@@ -191,3 +191,18 @@ def test_the_page_of_a_command_has_its_usage_and_each_option() -> None:
     assert "(default: 25)" in text
     assert "--help" not in text
     assert "%" not in text
+
+
+# ------------------------------------------------------------------------------------- contributors
+
+
+def test_the_page_about_store_operations_quotes_the_source() -> None:
+    page = (ROOT / "docs" / "explanation" / "store-operations.md").read_text(encoding="utf-8")
+    stores = (ROOT / "src" / "lionpride" / "stores").rglob("*.py")
+    source = {line.strip() for path in stores for line in path.read_text("utf-8").splitlines()}
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    quoted = [line.strip() for block in blocks for line in block.splitlines()]
+    assert len(blocks) == 3
+    assert [line for line in quoted if line not in source] == []
+    named = re.findall(r"`(stores/[a-z_/]+\.py)`", page)
+    assert [name for name in named if not (ROOT / "src" / "lionpride" / name).exists()] == []
