@@ -12,7 +12,9 @@ from lionpride.core import EventStatus
 from lionpride.stores.sql import operations
 
 
-async def test_an_operation_that_suspends_raises_and_changes_nothing(clock: Clock) -> None:
+async def test_an_operation_that_suspends_raises_and_changes_nothing(
+    clock: Clock, unexpected_errors: list[str]
+) -> None:
     store = sqlite(clock)
     failed = await bring(store, EventStatus.FAILED)
 
@@ -23,6 +25,9 @@ async def test_an_operation_that_suspends_raises_and_changes_nothing(clock: Cloc
     try:
         with pytest.raises(RuntimeError, match="must not suspend"):
             await operate(store, suspend)
+        (logged,) = unexpected_errors
+        assert "must not suspend" in logged
+        unexpected_errors.clear()
         assert (await store.counts())[EventStatus.FAILED] == 1
         await put(store, 1.0)
         assert (await store.counts())[EventStatus.PENDING] == 1
