@@ -122,6 +122,7 @@ async def test_no_record_is_made_that_no_handler_would_see(
         return factory(*args, **how)
 
     monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.getLogger("lionpride"), "handlers", [])  # the one of conftest.py
     logging.setLogRecordFactory(counted)
     try:
         caplog.set_level(logging.DEBUG, NAME)
