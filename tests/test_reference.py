@@ -200,7 +200,7 @@ def test_the_page_about_store_operations_quotes_the_source() -> None:
     page = (ROOT / "docs" / "explanation" / "store-operations.md").read_text(encoding="utf-8")
     stores = (ROOT / "src" / "lionpride" / "stores").rglob("*.py")
     source = {line.strip() for path in stores for line in path.read_text("utf-8").splitlines()}
-    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    blocks = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
     quoted = [line.strip() for block in blocks for line in block.splitlines()]
     assert len(blocks) == 3
     assert [line for line in quoted if line not in source] == []

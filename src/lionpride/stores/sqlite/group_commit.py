@@ -236,12 +236,16 @@ def in_halves(
     """
     if not requests:
         return []
+    # An interrupt (KeyboardInterrupt) ends the whole transaction, and with it the savepoint.
+    before = rows.savepoint()
     try:
-        with rows.attempt():
-            return [Answer(result) for result in operation(rows, requests)]
+        answers = [Answer(result) for result in operation(rows, requests)]
+        rows.release()
+        return answers
     except apsw.Error:
         raise
     except Exception as error:
+        rows.undo(before)
         _log(error, len(requests))
         if len(requests) == 1:
             return [Answer(None, error)]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
@@ -106,19 +105,24 @@ class Rows(Tables):
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
-    @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """Undo what the block has done, if it raises."""
-        change, new = dict(self._change), self.new
+    def savepoint(self) -> tuple[dict[str, int], list[tuple[float, int]]]:
+        """Begin a part of the transaction that can be undone.
+
+        Returns:
+            The state of this object, for ``undo``.
+        """
+        before = dict(self._change), self.new
         self._db.execute("SAVEPOINT step")
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:
-                self._change, self.new = change, new
-                self._db.execute("ROLLBACK TO step")
-                self._db.execute("RELEASE step")
-            raise
+        return before
+
+    def release(self) -> None:
+        """End the part: what it has done belongs to the transaction."""
+        self._db.execute("RELEASE step")
+
+    def undo(self, before: tuple[dict[str, int], list[tuple[float, int]]]) -> None:
+        """End the part, and undo what it has done."""
+        self._change, self.new = before
+        self._db.execute("ROLLBACK TO step")
         self._db.execute("RELEASE step")
 
     def many(self, statement: str, values: Sequence[tuple[Any, ...]], *first: Any) -> int:
