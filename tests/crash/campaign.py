@@ -50,7 +50,7 @@ RENEWED = 2.0
 RARE = ("takeover", "reap", "renewal")
 """Beginnings of points that a worker passes seldom: it dies the first time."""
 
-PATIENCE = 1.0
+PATIENCE = 2.0
 """Seconds that a worker has to reach its point; then the parent kills it as it is."""
 
 ENDING = 20.0

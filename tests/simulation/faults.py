@@ -4,8 +4,8 @@ A fault changes the store's own code for one test; ``breaks`` are the invariants
 alone, over several processes on one file.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -72,22 +72,13 @@ def a_known_id_is_overwritten(patch: pytest.MonkeyPatch) -> None:
 
 @fault("A1")
 def a_refused_append_leaves_an_orphan(patch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def attempt(self: Rows) -> Iterator[None]:
-        change, orphan = dict(self._change), False
-        self._db.execute("SAVEPOINT step")
-        try:
-            yield
-        except BaseException as error:
-            orphan = isinstance(error, ExistsError)
-            if not orphan:
-                self._change = change
-                self._db.execute("ROLLBACK TO step")
-            raise
-        finally:
-            self._db.execute("RELEASE step")
+    def undo(self: Rows, before: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ExistsError):
+            self._change, self.new = before
+            self._db.execute("ROLLBACK TO step")
+        self._db.execute("RELEASE step")
 
-    patch.setattr(Rows, "attempt", attempt)
+    patch.setattr(Rows, "undo", undo)
 
     @instead(patch, Append, "__call__")
     def call(old: Any, self: Append, rows: Rows) -> Any:
@@ -101,18 +92,12 @@ def a_refused_append_leaves_an_orphan(patch: pytest.MonkeyPatch) -> None:
 
 @fault("S2")
 def counts_are_not_rolled_back(patch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def attempt(self: Rows) -> Iterator[None]:
-        self._db.execute("SAVEPOINT step")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK TO step")
-            raise
-        finally:
-            self._db.execute("RELEASE step")
+    def undo(self: Rows, before: Any) -> None:
+        _, self.new = before
+        self._db.execute("ROLLBACK TO step")
+        self._db.execute("RELEASE step")
 
-    patch.setattr(Rows, "attempt", attempt)
+    patch.setattr(Rows, "undo", undo)
 
 
 @fault("S2")
