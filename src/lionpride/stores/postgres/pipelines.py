@@ -73,7 +73,7 @@ class Pipeline(Generic[T]):
         self._under_way = 0
         self._task: asyncio.Task[None] | None = None
         self._turn: asyncio.Future[None] | None = None  # ends with the batch that is under way
-        self.stalled = False  # the last batch failed, and nothing has restarted the lane since
+        self.stalled = False  # the last batch failed, and nothing has restarted the pipeline since
 
     def put(self, item: T) -> None:
         """Add a request to the next batch."""

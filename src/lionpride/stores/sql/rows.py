@@ -30,7 +30,6 @@ __all__ = (
     "SettlementRow",
     "StateColumns",
     "StoredEvent",
-    "UnfinishedRow",
 )
 
 
@@ -118,15 +117,6 @@ class EventRow(NamedTuple):
     status: str
     due: float
     ended: float
-    state: StateColumns
-
-
-class UnfinishedRow(NamedTuple):
-    """The current columns of a ready or leased event."""
-
-    number: int
-    due: float
-    priority: float
     state: StateColumns
 
 

@@ -90,7 +90,8 @@ def insert_events(rows: Rows, events: Sequence[NewEventRow]) -> range:
     if inserted != len(events):
         raise _refused(rows, [one[0] for one in events], first)
     numbers = range(first, first + len(events))
-    rows.new = rows.new + [(one[4], number) for one, number in zip(events, numbers, strict=True)]
+    new = [(one[4], number) for one, number in zip(events, numbers, strict=True)]
+    rows.new = sorted(rows.new + new)
     rows.count(PENDING, len(events))
     return numbers
 
@@ -101,9 +102,8 @@ def make_ready(rows: Rows) -> None:
     They follow one another in the order of priority and number, since claims take the first ones.
     """
     if rows.new:
-        new = sorted(rows.new)
-        first = min(number for _, number in new)
-        rows.connection.execute(_MAKE_READY, (first, *new[0], *new[-1]))
+        first = min(number for _, number in rows.new)
+        rows.connection.execute(_MAKE_READY, (first, *rows.new[0], *rows.new[-1]))
         rows.new = []
 
 
@@ -238,7 +238,7 @@ def claim(rows: Rows, request: Claim) -> Claimed:
         make_ready(rows)
     late = now if expired.leaves(now) else None
     found, kept, eligible = _candidates(rows, request, late)
-    new = sorted(rows.new)
+    new = rows.new
     n = _share(found, new, request.n)
     chosen, fresh = found[: request.n - n], new[:n]
     until = request.lapse()
@@ -345,7 +345,7 @@ def _lease_new(
         return
     first = min(number for _, number in fresh)
     rows.connection.execute(_LEASE_NEW, (request.worker, until, first, *fresh[0], *fresh[-1]))
-    rows.new = sorted(rows.new)[len(fresh) :]
+    rows.new = rows.new[len(fresh) :]
     rows.count(PENDING, -len(fresh))
     rows.count(PROCESSING, len(fresh))
 

@@ -19,11 +19,6 @@ __all__ = ("ProgressTables", "WriteProgress")
 PIECES: Final = 8
 """Maximum number of rows of chunks per read."""
 
-_OVER: Final = (
-    "NOT EXISTS (SELECT 1 FROM lionpride_lease l WHERE l.number = {0}.number AND "
-    "l.attempt = {0}.attempt)"
-)
-
 
 @dataclass(slots=True)
 class WriteProgress:

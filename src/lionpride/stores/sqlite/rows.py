@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import apsw
 
+from ..sql.backend import FinishedRow, ReadyRow
 from ..sql.leases import LapsedLease
-from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, EventRow, StateColumns
+from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, EventRow
 from .queries import HELD_UNTIL, Tables
 
 __all__ = ("SIZES", "CommitError", "LeaseLost", "Rows")
@@ -20,6 +21,14 @@ __all__ = ("SIZES", "CommitError", "LeaseLost", "Rows")
 SIZES: Final = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128)
 """Rows of one statement: few sizes, so that SQLite finds the statements compiled."""
 
+_INSERT_READY: Final = f"""
+INSERT INTO lionpride_ready (queue, number, due, priority, {STATE})
+VALUES ({", ".join("?" * (4 + STATE.count(",") + 1))})
+"""
+_INSERT_FINISHED: Final = f"""
+INSERT INTO lionpride_finished (number, queue, status, finished_at, {FINAL})
+VALUES ({", ".join("?" * (4 + FINAL.count(",") + 1))})
+"""
 _END_LEASES: Final = "DELETE FROM lionpride_lease WHERE attempt = ? AND number IN ({rows})"
 
 
@@ -36,7 +45,7 @@ class Rows(Tables):
 
     def __init__(self, connection: apsw.Connection, queue: str) -> None:
         super().__init__(connection, queue)
-        self.new: list[tuple[float, int]] = []  # priority, number: appended, and not ready yet
+        self.new: list[tuple[float, int]] = []  # sorted (priority, number): appended, not ready yet
         self._skipped: tuple[tuple[int, ...], str] = (), "[]"  # skipped last, and as JSON
 
     @property
@@ -151,9 +160,6 @@ class Rows(Tables):
 
     def count(self, status: str, by: int) -> None:
         """Change the number of events in a status; it is written with the commit."""
-        self._count(status, by)
-
-    def _count(self, status: str, by: int) -> None:
         self._change[status] = self._change.get(status, 0) + by
 
     # -- taking in ---------------------------------------------------------------------------
@@ -172,43 +178,29 @@ class Rows(Tables):
         )
         if len(inserted.fetchall()) != len(places):
             return None
-        waiting = [
-            (p.due, p.priority, n, p.state)
-            for n, p in zip(numbers, places, strict=True)
-            if p.status == PENDING
-        ]
-        self._let_wait(waiting)
-        self._finish(
-            [
-                (n, p.status, p.ended, p.state)
-                for n, p in zip(numbers, places, strict=True)
-                if p.status != PENDING
-            ]
+        numbered = list(zip(numbers, places, strict=True))
+        self.insert_ready(
+            [ReadyRow(n, p.due, p.priority, p.state) for n, p in numbered if p.status == PENDING]
+        )
+        self.insert_finished(
+            [FinishedRow(n, p.status, p.state, p.ended) for n, p in numbered if p.status != PENDING]
         )
         return numbers
 
-    def _let_wait(self, entries: Sequence[tuple[float, float, int, StateColumns]]) -> None:
-        """Let events wait: due, priority, number, state."""
-        if entries:
-            queue = self._queue
-            self._db.executemany(
-                f"INSERT INTO lionpride_ready (queue, due, priority, number, {STATE}) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(queue, due, priority, n, *state) for due, priority, n, state in entries],
-            )
-            self._count(PENDING, len(entries))
+    def insert_ready(self, rows: Sequence[ReadyRow]) -> None:
+        """Insert ready events."""
+        bound = [(self._queue, *row[:3], *row.state) for row in rows]
+        self._db.executemany(_INSERT_READY, bound)
+        self.count(PENDING, len(rows))
 
-    def _finish(self, entries: Sequence[tuple[int, str, float, StateColumns]]) -> None:
-        """Put ended events on record: number, status, when, state."""
-        if entries:
-            queue = self._queue
-            self._db.executemany(
-                f"INSERT INTO lionpride_finished (number, queue, status, finished_at, {FINAL}) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(n, queue, status, ended, *state[:-1]) for n, status, ended, state in entries],
-            )
-            for _, status, _, _ in entries:
-                self._count(status, 1)
+    def insert_finished(self, rows: Sequence[FinishedRow]) -> None:
+        """Insert finished events, each with its time, in this order."""
+        bound = [
+            (one.number, self._queue, one.status, one.finished_at, *one.state[:-1]) for one in rows
+        ]
+        self._db.executemany(_INSERT_FINISHED, bound)
+        for one in rows:
+            self.count(one.status, 1)
 
     def json_of(self, numbers: Collection[int]) -> str:
         """Return numbers as JSON; that of a tuple is kept for the next claim."""

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction, common_words, run
 from ..sql.operations import Expired, expire
-from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, SettlementRow
+from ..sql.rows import PENDING, PROCESSING, STATE, SettlementRow
 from .rows import Rows
 
 __all__ = ("Clocks", "Expire", "Operation", "SqliteTransaction")
@@ -56,14 +56,6 @@ DELETE FROM {{ready}} WHERE queue = $2 AND (due, priority, number) IN (
     SELECT due, priority, number FROM {{ready}} INDEXED BY lionpride_ready_later
     WHERE due > 0 AND number {{in_1}}
 ) RETURNING number, due, priority, {STATE}
-"""
-_INSERT_READY: Final = f"""
-INSERT INTO {{ready}} (queue, number, due, priority, {STATE})
-VALUES ({", ".join("?" * (4 + STATE.count(",") + 1))})
-"""
-_INSERT_FINISHED: Final = f"""
-INSERT INTO {{finished}} (number, queue, status, finished_at, {FINAL})
-VALUES ({", ".join("?" * (4 + FINAL.count(",") + 1))})
 """
 
 
@@ -142,20 +134,13 @@ class SqliteTransaction:
         return sorted(ReadyRow(row[0], row[1], row[2], row[3:]) for row in found)
 
     async def insert_ready(self, rows: Sequence[ReadyRow]) -> None:
-        await self.many(_INSERT_READY, [(self.queue, *row[:3], *row.state) for row in rows])
-        self.count(PENDING, len(rows))
+        self._rows.insert_ready(rows)
 
     async def insert_finished(self, rows: Sequence[FinishedRow]) -> None:
-        time = self._clocks.finished
-        await self.many(
-            _INSERT_FINISHED,
-            [
-                (one.number, self.queue, one.status, one.finished_at or time(), *one.state[:-1])
-                for one in rows
-            ],
+        now = self._clocks.finished
+        self._rows.insert_finished(
+            [one if one.finished_at else one._replace(finished_at=now()) for one in rows]
         )
-        for one in rows:
-            self.count(one.status, 1)
 
     async def settle(self, settlings: Sequence[SettlementRow]) -> list[tuple[int, int]]:
         tokens = [one[:2] for one in settlings]
