@@ -300,7 +300,9 @@ def test_an_event_that_is_cancelled_by_another_process_is_counted(place):
     place.write({}, {})
     with place.start("run", "job.py:Held", *place.keeping, "--concurrency", "1") as process:
         assert process.stdout.readline() == "running\n"
-        runs, waits = place.store("ls", place.url, "--json")
+        while len(listed := place.store("ls", place.url, "--json")) < 2:
+            assert process.poll() is None
+        waits, runs = listed  # the newest first
         done = place.run("cancel", place.url, waits["id"], runs["id"])
         assert done.returncode == 0
         assert "cancelled" in done.stdout
