@@ -33,7 +33,6 @@ WEIGHTS = {
     "complete": 4,
     "release": 2,
     "interrupt": 2,
-    "extend": 1,
     "cancel": 3,
     "retry": 3,
     "remove": 2,
@@ -54,6 +53,7 @@ class Process:
         events: The event objects that it has, or had.
         stale: Ids of what others have changed since it looked.
         claims: The attempts that it takes for its own, rightly or not.
+        lease: Seconds that its claims hold.
     """
 
     number: int
@@ -62,6 +62,7 @@ class Process:
     stale: set[UUID] = field(default_factory=set)
     claims: dict[UUID, int] = field(default_factory=dict)
     swept: float = 0.0
+    lease: float = 10.0
 
 
 class Beside:
@@ -88,7 +89,7 @@ class Beside:
         self.tokens: list[Token] = []
         self.steps: list[Step] = []
         self.met: Counter[Any] = Counter()
-        self.shown = Shown({}, [], {}, {}, {}, {}, {})
+        self.shown = Shown({}, [], {}, {}, {}, {})
 
     @property
     def store(self) -> Store:
@@ -139,19 +140,12 @@ class Beside:
         """
         await getattr(self, step.verb)(step)
         if step.verb in ("settle", "reap", "lapse") and self.reference.late():
-            await self.store.expire()
-            self.reference.lapse()
+            await self.expire(step)
 
     async def _look(self) -> Shown:
         """What the store shows to the first process."""
-        held = [token for token in self.tokens if token in self.history.outstanding]
-        held += self.rng.sample(self.tokens, min(3, len(self.tokens)))
         size, whole = self.rng.choice((2, 100)), self.rng.random() < 0.3
-        return await look(self.store, self.clock(), self._leases(held), size, whole=whole)
-
-    def _leases(self, held: list[Token]) -> dict[Token, tuple[Any, float]]:
-        """The leases to ask for, with the event of each and how long it is to hold."""
-        return {token: (self.events[token[0]], 1e9) for token in held}
+        return await look(self.store, self.clock(), size, whole=whole)
 
     def _kinds(self, answer: Any) -> list[Any]:
         """What can be counted in an answer."""

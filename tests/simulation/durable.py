@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 from simulation.beside import PRIORITIES, RESPONSES
 from simulation.reference import Row
-from simulation.shown import Shown, Token
+from simulation.shown import Shown
 from simulation.story import Broken, Step
 from simulation.world import WEIGHTS, Process, World
 from stores.makers import FOLDERS, HOMES, Folder, Job, postgres_in, sqlite_in
@@ -36,6 +36,9 @@ DURABLE = {"reopen": 1, "crash": 2, "cut": 2, "another": 2, "reap": 3, "lapse": 
 
 AT_ONCE = {"arrive": 8, "together": 8}
 """The steps of which one transaction makes more than their parts would come to."""
+
+LEASES = (1.0, 4.0, 10.0, 60.0)
+"""Seconds that the claims of a process hold."""
 
 ALONE = {"restart", "reopen", "crash", "cut", "another", "export"}
 """What the first process alone does; any other step is any process's."""
@@ -58,9 +61,9 @@ class Building(World):
         """Where the store is."""
         return FOLDERS[self.main.store]
 
-    def beside(self, folder: Any) -> Store:
+    def beside(self, folder: Any, **how: Any) -> Store:
         """One more store there."""
-        return sqlite_in(folder, self.clock)
+        return sqlite_in(folder, self.clock, **how)
 
     async def killed_in(self, deed: Callable[[], Awaitable[None]], done: bool) -> Any:
         """Where it is after all were killed while a deed was committed: before that, or after."""
@@ -138,21 +141,7 @@ class Building(World):
                 raise Broken("S1: another process lists otherwise")
         return shown
 
-    def _leases(self, held: list[Token]) -> dict[Token, tuple[Any, float]]:
-        if self.rng.random() < (0.9 if self._has_arrived() else 0.6):
-            return {}
-        now, found = self.clock(), dict[Token, tuple[Any, float]]()
-        for token in held:
-            if token[0] in self.events:
-                alive = token in self.history.outstanding
-                length = self.reference.find(token[0]).until - now if alive else 1.0
-                found[token] = self.events[token[0]], length  # a look changes nothing
-        return found
-
     # -- steps that any store takes, and what is more to them here ---------------------------
-
-    def lease(self) -> float:
-        return self.rng.choice((1.0, 4.0, 10.0, 60.0))
 
     def newcomer(self, number: int) -> Job:
         job = super().newcomer(number)
@@ -168,10 +157,18 @@ class Building(World):
         return [uid for uid in super().returning() if uid in self.events] if alone else ()
 
     async def claim(self, step: Step) -> None:
+        self._sweep(step)
+        await super().claim(step)
+
+    async def expire(self, step: Step) -> None:
+        self._sweep(step)
+        await super().expire(step)
+
+    def _sweep(self, step: Step) -> None:
+        """Reap in the reference, if the next claim of who acts does."""
         if self._sweeps():
             self.actor.swept = self.clock()
-            step.swept = self.reference.reap(1000)
-        await super().claim(step)
+            step.swept += self.reference.reap(1000)
 
     def _sweeps(self) -> bool:
         """Whether a claim of who acts sweeps first."""
@@ -183,7 +180,7 @@ class Building(World):
             step.verb = "claim"
             await self.claim(step)
             return
-        rng, store, holder, lease = self.rng, self.store, self.actor.number, self.lease()
+        rng, store, holder, lease = self.rng, self.store, self.actor.number, self.actor.lease
         assert isinstance(store, Prompt), "a durable store is one"
         jobs = [self.newcomer(number) for number in range(rng.randint(2, 4))]
         new = [(job, rng.choice(PRIORITIES)) for job in jobs if "_status" not in vars(job)]
@@ -195,7 +192,7 @@ class Building(World):
 
         async def asked() -> Any:
             entering = [store.append_soon(*each) for each in new]
-            claimed = await self.store.claim(f"worker {holder}", n, lease=lease, start=start)
+            claimed = await self.store.claim(f"worker {holder}", n, start=start)
             await asyncio.gather(*entering)
             return claimed
 
@@ -245,7 +242,8 @@ class Building(World):
 
     def _opened(self, folder: Any) -> Process:
         self.count += 1
-        return Process(self.count, self.beside(folder))
+        lease = self.rng.choice(LEASES)
+        return Process(self.count, self.beside(folder, lease=lease), lease=lease)
 
     def _begin(self, folder: Any) -> None:
         """A new first process."""
@@ -324,8 +322,9 @@ class Building(World):
         step.given |= {"limit": limit}
 
         def swept() -> int:
-            step.swept = self.reference.reap(limit)
-            return len(step.swept)
+            swept = self.reference.reap(limit)
+            step.swept += swept
+            return len(swept)
 
         await self.both(step, self.store.reap(limit), swept)
 
@@ -350,7 +349,8 @@ class Building(World):
         """Time passes in which nobody renews a lease."""
         step.given = {"seconds": self.rng.choice((2.0, 12.0))}
         self.clock.advance(step.given["seconds"])
-        await self.expire(step)
+        if self.reference.late():
+            await self.expire(step)
         await self.reap(step)
 
 
@@ -368,8 +368,8 @@ class Estate(Building):
     def weights(self) -> dict[str, int]:
         return WEIGHTS | DURABLE  # its claims and appends go over connections of their own
 
-    def beside(self, folder: Any) -> Store:
-        return postgres_in(folder, self.clock)
+    def beside(self, folder: Any, **how: Any) -> Store:
+        return postgres_in(folder, self.clock, **how)
 
     async def killed_in(self, deed: Callable[[], Awaitable[None]], done: bool) -> Any:
         home = self.folder

@@ -166,27 +166,6 @@ def a_claim_trusts_what_this_process_knew(patch: pytest.MonkeyPatch) -> None:
 
 
 @fault("C4")
-def a_lease_is_not_extended(patch: pytest.MonkeyPatch) -> None:
-    def extend(self: Rows, number: int, attempt: int, until: float) -> Any:
-        query = "SELECT cancel_requested FROM lionpride_lease WHERE number = ? AND attempt = ?"
-        return self._db.execute(query, (number, attempt)).get
-
-    patch.setattr(Rows, "extend", extend)
-
-
-@fault("C4")
-def a_lost_lease_is_extended(patch: pytest.MonkeyPatch) -> None:
-    def extend(self: Rows, number: int, attempt: int, until: float) -> Any:
-        query = (
-            "UPDATE lionpride_lease SET leased_until = ? WHERE number = ? "
-            "RETURNING cancel_requested"
-        )
-        return self._db.execute(query, (until, number)).get
-
-    patch.setattr(Rows, "extend", extend)
-
-
-@fault("C4")
 def a_sweep_takes_live_leases(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, Rows, "lapsed")
     def lapsed(old: Any, self: Rows, now: float, *others: Any) -> Any:
@@ -202,7 +181,7 @@ def who_opens_takes_all_leases(patch: pytest.MonkeyPatch) -> None:
         return connection
 
 
-@fault("C4")
+@fault("C5", "X1")
 def a_cancel_is_not_passed_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(operations, "_REQUEST_CANCEL", "SELECT number FROM {lease} WHERE number {in_1}")
 

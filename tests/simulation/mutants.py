@@ -19,7 +19,6 @@ from lionpride.stores.contract import (
     Cancelled,
     Claim,
     Entry,
-    Extended,
     Settled,
     Settlement,
     Store,
@@ -201,8 +200,9 @@ class ClaimsTwice(ClaimMutant):
 
     async def spoil(self, claims: list[Claim], n: int) -> list[Claim]:
         if not claims and n and self.last is not None:
-            (answer,) = await self.inner.extend("other", [self.last])
-            return [self.last] if answer is Extended.OK else []
+            (now,) = await self.inner.get([self.last[0].id])
+            token = now and (now.status, now.attempt)
+            return [self.last] if token == (S.PROCESSING, self.last[1]) else []
         self.last = claims[-1] if claims else self.last
         return claims
 
@@ -245,14 +245,6 @@ class WaitsOutDenials(ClaimMutant):
     """A round does not take what waits out a denial."""
 
     ignores = "denied"
-
-
-@planted("C4")
-class RenewsALostLease(Mutant):
-    """A worker that has lost its claim is told that all is well."""
-
-    async def extend(self, worker: str, claims: Sequence[Claim], **how: Any) -> list[Extended]:
-        return [Extended.OK for _ in claims]
 
 
 # -- by hand ---------------------------------------------------------------------------------------

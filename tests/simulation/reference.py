@@ -13,7 +13,7 @@ from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFu
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.model.unset import Unset
 from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, RETRYABLE, Ending, Outcome
-from lionpride.stores.contract import Cancelled, Extended, Settled
+from lionpride.stores.contract import Cancelled, Settled
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -207,12 +207,6 @@ class Reference:
             self.endings += 1
             row.ended, row.due, row.expires = self.endings, None, None
             row.response = response if row.shown is S.COMPLETED else None
-
-    def extend(self, uid: UUID, attempt: int, lease: float = inf) -> Extended:
-        if not self.knows(uid) or not (row := self.find(uid)).claimed or row.attempt != attempt:
-            return Extended.LOST
-        row.until = self.clock() + lease
-        return Extended.CANCEL if row.cancel else Extended.OK
 
     def reap(self, limit: int) -> list[tuple[UUID, int]]:
         """What lapsed leases give back."""

@@ -1,13 +1,11 @@
 """What a store shows of itself at one moment, by the verbs that ask."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 from uuid import UUID
 
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.model.work import Work
-from lionpride.stores.contract import Extended, Store
+from lionpride.stores.contract import Store
 from lionpride.stores.record import Record
 
 Token: TypeAlias = tuple[UUID, int]
@@ -24,7 +22,6 @@ class Shown:
         listed: The ids of its pages over each status.
         statuses: The status of each event object.
         progressions: The ids of each status progression.
-        leases: What ``extend`` answered for tokens of the history.
     """
 
     records: dict[UUID, Record]
@@ -33,17 +30,13 @@ class Shown:
     counts: dict[EventStatus, int]
     statuses: dict[UUID, EventStatus]
     progressions: dict[EventStatus, list[UUID]]
-    leases: dict[Token, Extended]
 
 
-async def look(
-    store: Store, now: float, leases: Mapping[Token, tuple[Work, float]], size: int, *, whole: bool
-) -> Shown:
+async def look(store: Store, now: float, size: int, *, whole: bool) -> Shown:
     """What a store shows now.
 
     Args:
         now: The time; a due time that has come is none.
-        leases: The tokens whose lease is asked for, with the event and the length of each.
         size: The size of the pages.
         whole: Whether all events are paged through once more, whatever their status.
     """
@@ -52,9 +45,6 @@ async def look(
     in_order = sorted(paged, key=lambda record: record.number)
     if whole:
         in_order = await _pages(store, now, None, size)
-    answers = dict[Token, Extended]()
-    for token, (event, length) in leases.items():
-        (answers[token],) = await store.extend("worker", [(event, token[1])], lease=length)
     return Shown(
         records={record.id: record for record in paged},
         pages=[record.id for record in in_order],
@@ -64,7 +54,6 @@ async def look(
         progressions={
             status: store.states.get_progression(status.value).order for status in EventStatus
         },
-        leases=answers,
     )
 
 

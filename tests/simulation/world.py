@@ -142,11 +142,11 @@ class World(Beside):
             "until": None if until is None else numbers[until],
             "skip": {numbers[uid] for uid in skip},
         }
-        lease, holder = self.lease(), self.actor.number
+        holder, lease = self.actor.number, self.actor.lease
         step.given["lease"] = lease
         await self.both(
             step,
-            self.store.claim(f"worker {holder}", n, lease=lease, **bounds, **how),
+            self.store.claim(f"worker {holder}", n, **bounds, **how),
             lambda: reference.claim(n, until, skip, **how, holder=holder, lease=lease),
             lambda answer: self._taken(step, answer),
         )
@@ -156,10 +156,6 @@ class World(Beside):
         self.actor.claims.update({event.id: attempt for event, attempt in claims})
         self._held([event for event, _ in claims])
         return [(event.id, attempt) for event, attempt in claims]
-
-    def lease(self) -> float:
-        """How long a claim is to hold."""
-        return 1e9
 
     async def start(self, step: Step) -> None:
         waiting = list(self._unstarted())
@@ -272,17 +268,6 @@ class World(Beside):
             return [now.complete_now(event, attempt, outcome.response, outcome.duration)]
         return [now.settle_now(event, attempt, outcome)]
 
-    async def extend(self, step: Step) -> None:
-        tokens, lease = self.mine(), self.lease()
-        tokens = self.rng.sample(tokens, min(4, len(tokens)))
-        step.given = {"tokens": tokens, "lease": lease}
-        claims = [(self.events[uid], n) for uid, n in tokens]
-        await self.both(
-            step,
-            self.store.extend(f"worker {self.actor.number}", claims, lease=lease),
-            lambda: [self.reference.extend(*token, lease) for token in tokens],
-        )
-
     async def cancel(self, step: Step) -> None:
         ids = self.some([S.PENDING, S.PROCESSING])
         step.given = {"ids": ids}
@@ -322,7 +307,10 @@ class World(Beside):
         return [uid for uid in step.gone if uid in self.events]
 
     async def expire(self, step: Step) -> None:
-        await self.both(step, self.store.expire(), self.reference.lapse)
+        """Finish what expired: each claim does so first, also one that may take no event."""
+        claims, _ = await self.store.claim(f"worker {self.actor.number}", until=0)
+        assert claims == []
+        self.reference.lapse()
 
     async def find(self, step: Step) -> None:
         """Get an event by its id: the object that who acts has, or a new one."""
@@ -369,4 +357,5 @@ class World(Beside):
     async def advance(self, step: Step) -> None:
         step.given = {"seconds": self.rng.choice((0.25, 0.5, 1.0, 5.0))}
         self.clock.advance(step.given["seconds"])
-        await self.expire(step)  # a timer of the store's may do so at any turn
+        if self.reference.late():
+            await self.expire(step)  # a timer of the store's may do so at any turn

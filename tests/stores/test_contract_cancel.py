@@ -198,9 +198,9 @@ async def test_a_lapsed_lease_with_a_cancel_ends_the_event(
     other = another_process(store, clock, opened)
     kept, job = await put(store, 1.0, 2.0)
     for _ in range(2):
-        await claim(store, lease=5.0, start=started)
+        await claim(store, start=started)
     assert await other.cancel([job.id]) == [Cancelled.CLAIMED]
-    clock.advance(6.0)
+    clock.advance(11.0)
     assert await other.reap() == 2
     assert await listed(other) == {kept.id: S.PENDING, job.id: S.CANCELLED}
     await check_counts(other)
@@ -219,9 +219,9 @@ async def test_a_lapsed_lease_of_this_process_ends_the_event_too(
 ) -> None:
     another_process(store, clock, opened)
     (job,) = await put(store, 1.0)
-    await claim(store, lease=5.0, start=True)
+    await claim(store, start=True)
     await store.cancel([job])
-    clock.advance(6.0)
+    clock.advance(11.0)
     heard: list[Any] = []
     store.subscribe(Signal.FINISHED, lambda: heard.append(job), event=job, once=True)
     assert await store.reap() == 1
@@ -235,9 +235,9 @@ async def test_a_late_settlement_of_the_attempt_that_was_reaped_is_a_repeat(
 ) -> None:
     other = another_process(store, clock, opened)
     (job,) = await put(store, 1.0)
-    one = (await claim(store, lease=5.0, start=True))[0]
+    one = (await claim(store, start=True))[0]
     await other.cancel([job.id])
-    clock.advance(6.0)
+    clock.advance(11.0)
     assert await other.reap() == 1
     assert await settle(store, one, BACK["retry"]) is Settled.REPLAYED
     assert job.status is S.CANCELLED

@@ -18,7 +18,7 @@ from stores.makers import Clock, Job
 
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import RELEASED, Ending, after_denial, after_interruption
-from lionpride.stores.contract import Claim, Extended, Settled, Store
+from lionpride.stores.contract import Claim, Settled, Store
 
 S = EventStatus
 
@@ -325,29 +325,7 @@ async def test_more_may_be_claimed_at_once(store: Store) -> None:
 # -- leases ----------------------------------------------------------------------------------------
 
 
-async def test_a_lease_is_renewed_while_the_claim_stands(store: Store) -> None:
-    await put(store, 1.0, 2.0)
-    held = await claim_one(store)
-    running = await claim_one(store, start=True)
-    assert await store.extend("worker", [running, held]) == [Extended.OK, Extended.OK]
-    assert await store.extend("worker", []) == []
-
-
-async def test_f2_a_stale_lease_is_lost_and_asking_changes_nothing(store: Store) -> None:
-    await put(store, 1.0, 2.0)
-    released = await claim_one(store)
-    await settle(store, released, RELEASED)
-    again = await claim_one(store)
-    done = await claim_one(store, start=True)
-    await settle(store, done, ENDINGS[S.COMPLETED])
-    before = await picture(store)
-    assert again[0] is released[0]
-    answers = await store.extend("worker", [released, done, again])
-    assert answers == [Extended.LOST, Extended.LOST, Extended.OK]
-    assert await picture(store) == before
-
-
-async def test_c4_no_lease_leaks_when_all_has_been_settled(store: Store) -> None:
+async def test_c4_no_lease_leaks_when_all_has_been_settled(store: Store, clock: Clock) -> None:
     await put(store, *[1.0] * 6)
     claims = await claim(store, 6)
     for event, _ in claims[:4]:
@@ -356,7 +334,8 @@ async def test_c4_no_lease_leaks_when_all_has_been_settled(store: Store) -> None
     outcomes = [*ends, RELEASED, after_denial(0, 5.0)]
     await store.settle([(*one, outcome) for one, outcome in zip(claims, outcomes, strict=True)])
     assert (await store.counts())[S.PROCESSING] == 0
-    assert set(await store.extend("worker", claims)) == {Extended.LOST}
+    clock.advance(60.0)
+    assert await store.reap() == 0
 
 
 async def test_a_sweep_takes_nothing_from_under_a_live_lease(store: Store) -> None:

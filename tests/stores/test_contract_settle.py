@@ -29,7 +29,7 @@ from lionpride.rules.lifecycle import (
     after_denial,
     after_interruption,
 )
-from lionpride.stores.contract import Claim, Extended, Settled, Store
+from lionpride.stores.contract import Claim, Settled, Store
 
 S = EventStatus
 
@@ -300,7 +300,6 @@ async def test_f2_what_another_store_holds_is_not_settled_here(make: Callable[[]
     before = await picture(one), await picture(other)
     for outcome in (ENDINGS[S.COMPLETED], ENDINGS[S.FAILED], RELEASED):
         assert await settle(one, (theirs, 1), outcome) is Settled.FENCED
-    assert await one.extend("worker", [(theirs, 1)]) == [Extended.LOST]
     assert (await picture(one), await picture(other)) == before
 
 

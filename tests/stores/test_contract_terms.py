@@ -11,6 +11,7 @@ from stores.asking import (
     check_counts,
     claim,
     claim_one,
+    finish_expired,
     listed,
     picture,
     put,
@@ -263,8 +264,8 @@ async def test_what_is_claimed_before_is_not_too_late(store: Store, clock: Clock
     job = await put_on(store, Terms(expires=clock.now + 5.0))
     clock.advance(4.999)
     one = await claim_one(store, start=True)
-    clock.advance(99.0)
-    assert await store.expire() == 0
+    clock.advance(5.0)
+    await finish_expired(store)
     assert await settle(store, one, Completion(1, 0.1)) is Settled.APPLIED
     assert job.status is S.COMPLETED
     assert job.execution.expires is None
@@ -289,16 +290,30 @@ async def test_a_claim_whose_answer_came_too_late_is_not_to_be_started(
     assert "not started in time" in str(job.execution.error)
 
 
-async def test_expire_ends_it_without_a_claim_and_says_how_many(store: Store, clock: Clock) -> None:
+async def test_a_claim_that_may_take_no_event_finishes_what_expired(
+    store: Store, clock: Clock
+) -> None:
     heard: list[Any] = []
     store.subscribe(Signal.EXPIRED, lambda event, _: heard.append(event))
     jobs = [await put_on(store, Terms(expires=clock.now + n)) for n in (1.0, 2.0, 9.0)]
-    assert await store.expire() == 0
+    await finish_expired(store)
+    assert heard == []
     clock.advance(2.0)
-    assert await store.expire() == 2
+    await finish_expired(store)
     assert heard == jobs[:2]
     assert [job.status for job in jobs] == [S.CANCELLED, S.CANCELLED, S.PENDING]
-    assert await store.expire() == 0
+    await finish_expired(store)
+    assert heard == jobs[:2], "each is told of once"
+    await check_counts(store)
+
+
+async def test_an_event_expires_without_a_claim(store: Store, clock: Clock) -> None:
+    expired = asyncio.Event()
+    store.subscribe(Signal.EXPIRED, lambda *_: expired.set())
+    job = await put_on(store, Terms(expires=clock.now + 0.05))
+    clock.advance(0.05)
+    await asyncio.wait_for(expired.wait(), 10.0)
+    assert job.status is S.CANCELLED
     await check_counts(store)
 
 
@@ -318,10 +333,17 @@ async def test_very_many_may_expire_at_one_instant(store: Store, clock: Clock) -
     await store.append([(job, 1.0) for job in jobs], terms=Terms(expires=clock.now + 1.0))
     (other,) = await put(store, 2.0)
     heard: list[Any] = []
-    store.subscribe(Signal.EXPIRED, lambda event, _: heard.append(event))
+    all_heard = asyncio.Event()
+
+    def hear(event: Any, _: Any) -> None:
+        heard.append(event)
+        if len(heard) >= len(jobs):
+            all_heard.set()
+
+    store.subscribe(Signal.EXPIRED, hear)
     clock.advance(1.0)
     assert await claim(store, 3) == [(other, 1)], "none of them is in its way"
-    await store.expire()
+    await asyncio.wait_for(all_heard.wait(), 30.0)
     assert {job.status for job in jobs} == {S.CANCELLED}
     assert heard == jobs, "each is heard of once, in order"
     await check_counts(store)
@@ -341,7 +363,8 @@ async def test_what_comes_back_before_its_start_expires_still(
     job = await put_on(store, Terms(expires=clock.now + 1.0))
     one = await claim_one(store)
     clock.advance(2.0)
-    assert await store.expire() == 0, "it is claimed"
+    await finish_expired(store)
+    assert (await store.counts())[S.PROCESSING] == 1, "a claimed event does not expire"
     await settle(store, one, outcome)
     assert await claim(store, denied=True) == []
     assert job.status is S.CANCELLED
@@ -385,7 +408,7 @@ async def test_after_a_failed_attempt_the_deadline_counts_and_its_error_stands(
 async def test_a_retry_by_hand_of_what_expired_has_all_the_time(store: Store, clock: Clock) -> None:
     job = await put_on(store, Terms(expires=clock.now + 1.0))
     clock.advance(1.0)
-    assert await store.expire() == 1
+    await finish_expired(store)
     await store.retry([job])
     clock.advance(99.0)
     assert await claim(store) == [(job, 1)]
@@ -396,7 +419,10 @@ async def test_what_has_left_does_not_expire(store: Store, clock: Clock, going: 
     job = await put_on(store, Terms(expires=clock.now + 1.0))
     await getattr(store, going)([job])
     clock.advance(1.0)
-    assert await store.expire() == 0
+    heard: list[Any] = []
+    store.subscribe(Signal.EXPIRED, lambda event, _: heard.append(event))
+    await finish_expired(store)
+    assert heard == []
     assert job.status is (S.CANCELLED if going == "cancel" else S.PENDING)
     if going == "remove":
         await store.append([(job, 1.0)])
@@ -412,7 +438,7 @@ async def test_what_expires_rings_for_who_waits_for_its_end_for_idleness_and_for
     store.subscribe(Signal.IDLE, lambda: rung.append("idle"), once=True)
     store.subscribe(Signal.CAPACITY, lambda: rung.append("room"), once=True)
     clock.advance(1.0)
-    await store.expire()
+    await finish_expired(store)
     assert sorted(rung) == ["ended", "idle", "room"]
 
 

@@ -41,7 +41,6 @@ def test_no_verb_ever_waits(memory: MemoryStore) -> None:
     jobs = [Job(), Job(), Job()]
     at_once(memory.append([(job, 1.0) for job in jobs]))
     ((one, two), _) = at_once(memory.claim("worker", 2, start=True))
-    assert at_once(memory.extend("worker", [one, two]))
     assert at_once(memory.settle([(*one, ENDINGS[S.FAILED]), (*two, RELEASED)]))
     assert at_once(memory.reap()) == 0
     at_once(memory.retry([one[0]]))

@@ -79,17 +79,11 @@ class ByHand:
 
     # -- what is not started in time ---------------------------------------------------------
 
-    async def expire(self) -> int:
-        return self._lapse()
-
-    def _lapse(self) -> int:
-        """End what was not started in time, and look again when more may be; how many."""
-        count = 0
+    def _lapse(self) -> None:
+        """Finish the events that were not started in time; set the timer for the next one."""
         for number in self._waiting.late():
             self._expire(number)
-            count += 1
         self._set_alarm()
-        return count
 
     def _set_alarm(self) -> None:
         at = self._waiting.next_expiry()

@@ -39,7 +39,6 @@ __all__ = (
     "Cancelled",
     "Claim",
     "Entry",
-    "Extended",
     "Foreign",
     "Immediate",
     "Named",
@@ -94,15 +93,6 @@ class Settled(Enum):
     def is_recorded(self) -> bool:
         """Whether this settlement changed what is on record."""
         return self is Settled.APPLIED or self is Settled.CANCELLED
-
-
-class Extended(Enum):
-    """What became of a lease that was to be extended."""
-
-    OK = "ok"
-    LOST = "lost"
-    CANCEL = "cancel"
-    """Extended, and somebody asks that the attempt be cancelled."""
 
 
 class Cancelled(Enum):
@@ -224,7 +214,6 @@ class Store(Protocol):
         worker: str,
         n: int = 1,
         *,
-        lease: float | None = None,
         until: int | None = None,
         skip: Collection[int] = (),
         denied: bool = False,
@@ -241,7 +230,6 @@ class Store(Protocol):
         Args:
             worker: Who takes it.
             n: How many at most: free slots, never a hoard.
-            lease: Seconds for which they are this worker's; None for the store's own measure.
             until: Only events whose arrival number is at most this.
             skip: Not those with these arrival numbers.
             denied: Also those that wait out a denial.
@@ -268,21 +256,10 @@ class Store(Protocol):
                 claims hold. Then settle ``after_unstorable(error)``.
         """
 
-    async def extend(
-        self, worker: str, claims: Sequence[Claim], *, lease: float | None = None
-    ) -> list[Extended]:
-        """Renew leases; one answer each, in order."""
-
     async def reap(self, limit: int = 1000) -> int:
         """Give back what is held under a lapsed lease, as interrupted; how many.
 
         An event whose cancel was answered CLAIMED is CANCELLED instead.
-        """
-
-    async def expire(self) -> int:
-        """End what waits and was not started by the time that it ``expires``; how many.
-
-        A store does so by itself in time, and before each claim.
         """
 
     async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:

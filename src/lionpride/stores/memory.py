@@ -24,7 +24,7 @@ from ..rules.lifecycle import (
 from ..rules.metering import Limits
 from ..rules.meters import Meter, end_meter, refusal_of
 from .by_hand import ByHand
-from .contract import Claim, Entry, Extended, Settled, Settlement, Started, Within
+from .contract import Claim, Entry, Settled, Settlement, Started, Within
 from .intake import are_new, check_room, resolve
 from .terms import Terms
 from .ways import ways
@@ -210,7 +210,6 @@ class MemoryStore(ByHand):
         worker: str,
         n: int = 1,
         *,
-        lease: float | None = None,
         until: int | None = None,
         skip: Collection[int] = (),
         denied: bool = False,
@@ -418,18 +417,6 @@ class MemoryStore(ByHand):
             if meter is None or not meter.pause(pause):
                 self._waiting.pause(pause.seconds)
         end_meter(event)
-
-    async def extend(
-        self, worker: str, claims: Sequence[Claim], *, lease: float | None = None
-    ) -> list[Extended]:
-        return [self._extended(*claim) for claim in claims]
-
-    def _extended(self, event: Work, attempt: int) -> Extended:
-        number = event.execution.arrival or 0
-        holder = self._held.get(number) or self._processing.get(number)
-        if holder is not event or event.execution.attempt_number != attempt:
-            return Extended.LOST
-        return Extended.CANCEL if number in self._unwanted else Extended.OK
 
     async def reap(self, limit: int = 1000) -> int:
         return 0  # a claim ends with this process, and so does the store

@@ -273,12 +273,14 @@ async def test_what_a_dead_process_left_is_taken_away(
     store = executor.store
     assert isinstance(store, SqliteStore)
     event, late = await executor.append_many([Job(), Job()])
-    ((_, attempt), _), _ = await store.claim("w", 2, lease=-1.0 if how == "reap" else 10.0)
+    ((_, attempt), _), _ = await store.claim("w", 2)
     for each in (event, late):
         Live.of(each.__dict__).begin(attempt, ["a"])
         store.publish(each, attempt)
     await until(lambda: len(rows(tmp_path)) == 4)
     if how == "reap":
+        with apsw.Connection(str(tmp_path / "run.db")) as connection:
+            connection.execute("UPDATE lionpride_lease SET leased_until = 0")
         other = SqliteStore(tmp_path / "run.db", "q")
         assert await other.reap() == 2
         assert not rows(tmp_path)

@@ -11,7 +11,8 @@ import apsw
 import pytest
 from stores.makers import Job
 
-from lionpride.stores.contract import Claim, Extended
+from lionpride.rules.lifecycle import RELEASED
+from lionpride.stores.contract import Claim, Settled
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import open_file
 from lionpride.stores.sqlite.heartbeat import make_heartbeat
@@ -90,7 +91,7 @@ async def test_a_blocked_loop_keeps_its_leases(path: Path, eye: Eye) -> None:
         first = later
     assert await other.reap() == 0
     assert await other.claim("other") == ([], 1.0)
-    assert await store.extend("w", [one]) == [Extended.OK]
+    assert await store.settle([(*one, RELEASED)]) == [Settled.APPLIED]
     await other.close()
     await store.close()
 

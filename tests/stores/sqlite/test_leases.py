@@ -13,7 +13,7 @@ from stores.makers import Clock, Job
 from lionpride.errors import OperationError, StoreError
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import RELEASED, Completion, Ending
-from lionpride.stores.contract import Cancelled, Extended, Settled, Store
+from lionpride.stores.contract import Cancelled, Settled, Store
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.queries import Tables
 from lionpride.stores.sqlite.rows import Rows
@@ -162,10 +162,13 @@ async def test_no_query_for_claimed_events_scans_all_events(store: SqliteStore, 
 async def test_a_cancel_of_another_process_reaches_its_event_alone(
     store: SqliteStore, make: Make
 ) -> None:
+    asked: list[Any] = []
+    was_asked = asyncio.Event()
+    store.register_worker("w", lambda event: (asked.append(event), was_asked.set()))
     jobs = await claimed(store, 1.0, 1.0)
     assert await make().cancel([jobs[1].id]) == [Cancelled.CLAIMED]
-    claims = [(job, 1) for job in jobs]
-    assert await store.extend("w", claims) == [Extended.OK, Extended.CANCEL]
+    await asyncio.wait_for(was_asked.wait(), 30.0)
+    assert {id(event) for event in asked} == {id(jobs[1])}
     await complete(store, jobs)
     assert await statuses(store, jobs) == [S.COMPLETED] * 2
 

@@ -137,7 +137,6 @@ QUESTIONS: dict[str, Callable[[SqliteStore, UUID], Any]] = {
     "remove": lambda store, uid: store.remove([uid]),
     "claim": lambda store, uid: store.claim("w"),
     "reap": lambda store, uid: store.reap(),
-    "expire": lambda store, uid: store.expire(),
     "prune": lambda store, uid: store.prune([EventStatus.COMPLETED]),
     "pause": lambda store, uid: store.pause(),
     "seen": lambda store, uid: store.inspector.version(),

@@ -57,10 +57,6 @@ async def reap(store: SqliteStore) -> None:
     await store.reap()
 
 
-async def extend(store: SqliteStore) -> None:
-    await store.extend("worker", await claim(store, 100))
-
-
 async def retain(store: SqliteStore) -> None:
     await claim(store)
     await store.settled()
@@ -102,7 +98,6 @@ DEEDS = (
     append,
     claim_all,
     reap,
-    extend,
     retain,
     prune,
     cancel,

@@ -461,7 +461,7 @@ async def test_a_lease_counts_from_when_it_is_given(
     await put(store, 1.0)
     other = apsw.Connection(str(path))
     other.execute("BEGIN IMMEDIATE")
-    claiming = asyncio.create_task(store.claim("worker", start=True, lease=10.0))
+    claiming = asyncio.create_task(store.claim("worker", start=True))
     for _ in TURNS:
         await asyncio.sleep(0)
     clock.advance(60.0)
@@ -560,9 +560,10 @@ async def test_a_completion_that_comes_too_late_is_not_shown(store_of: Make, clo
     """F2: one lease was lost before this process has noticed, and another in the batch was not."""
     store, other = store_of(), store_of()
     late, kept = await put(store, 1.0, 2.0)
-    (lost,), _ = await store.claim("worker", start=True, lease=10.0)
-    (holds,), _ = await store.claim("worker", start=True, lease=100.0)
-    clock.advance(60.0)
+    lost = await claim_one(store, start=True)
+    clock.advance(8.0)
+    holds = await claim_one(store, start=True)
+    clock.advance(4.0)
     assert await other.reap() == 1
     again = await claim_one(other, start=True)
     for (event, attempt), response in ((lost, "late"), (holds, "kept")):

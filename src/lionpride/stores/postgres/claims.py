@@ -55,7 +55,6 @@ class Claims(TakingIn):
         worker: str,
         n: int = 1,
         *,
-        lease: float | None = None,
         until: int | None = None,
         skip: Collection[int] = (),
         denied: bool = False,
@@ -67,13 +66,10 @@ class Claims(TakingIn):
         if not await self._may_claim():
             return [], SWEEP
         passed, avoided = self._not_claimed(skip)
-        length, missing = (
-            self._lease if lease is None else lease,
-            {*self._still_missing(), *avoided},
-        )
+        missing = {*self._still_missing(), *avoided}
         how = until, passed, denied, start
         step: Any = hot_claim.Claim(
-            worker, n, length, *how, missing, self._strangers, self._expiring()
+            worker, n, self._lease, *how, missing, self._strangers, self._expiring()
         )
         if self._deeds:  # what is given back may be had at once
             await asyncio.wait(self._deeds)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ...model.execution import EventStatus
 from ...model.work import Work
-from ..contract import Claim, Extended, Settled, Settlement
+from ..contract import Settled, Settlement
 from ..sql import operations
 from ..sql.codec import UNCHECKED_LENGTH, exceeds_statement, response_json
 from ..sql.limits import UsageChange, change_usage
@@ -18,7 +18,6 @@ from ..sql.local import CHUNK, heard
 from ..sql.rows import EMPTY_RESULT, QueuedCompletion
 from .claims import SWEEP, Claims
 from .hot_complete import complete
-from .leasing import Extend
 from .news import ENDED, READY
 from .pipelines import Request, run_request
 from .sweeping import Sweep, Swept
@@ -198,14 +197,6 @@ class PostgresStore(Claims):
         for one in asked:
             own, answers = answers[: len(one.step)], answers[len(one.step) :]
             await one.answer(own)
-
-    async def extend(
-        self, worker: str, claims: Sequence[Claim], *, lease: float | None = None
-    ) -> list[Extended]:
-        pairs = [(self._number(event), attempt) for event, attempt in claims]
-        length = self._lease if lease is None else lease
-        answers: list[Extended] = await self._ask(Extend(pairs, length))
-        return answers
 
     async def reap(self, limit: int = 1000) -> int:
         opened = self._open

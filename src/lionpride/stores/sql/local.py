@@ -37,7 +37,6 @@ from .codec import check_outcome_size, check_response_size, description_json
 from .heartbeat import Heartbeat
 from .limits import PauseRequest, Reservation, Reservations, UsageChange, put_reservations
 from .local_events import LocalEvents
-from .operations import EXPIRE
 from .process import this_process
 from .progress import ProgressPublisher
 from .rows import FixedColumns, ProgressRow, ReadyRow, SettlementRow, StoredEvent
@@ -204,14 +203,6 @@ class Local(ABC):
         """Return the chunks that another process has written of an attempt."""
 
     # -- what is not started in time ---------------------------------------------------------
-
-    async def expire(self) -> int:
-        """As ``Store.expire``."""
-        count, some = 0, EXPIRE
-        while some == EXPIRE:
-            some = await self._ask(self._expiring(), self._expired)
-            count += some
-        return count
 
     def _expire(self) -> None:
         if self._is_open():

@@ -282,13 +282,10 @@ class Rows(Tables):
         )
         return list(rows)
 
-    def extend(self, number: int, attempt: int, until: float) -> int | None:
-        """Renew a lease: whether a cancel is asked for; None if it is lost."""
-        query = (
-            "UPDATE lionpride_lease SET leased_until = ? WHERE number = ? AND attempt = ? "
-            "RETURNING cancel_requested"
-        )
-        return self._db.execute(query, (until, number, attempt)).get  # type: ignore[no-any-return]
+    def renew_lease(self, number: int, attempt: int, until: float) -> None:
+        """Renew a lease; no effect if it is lost."""
+        query = "UPDATE lionpride_lease SET leased_until = ? WHERE number = ? AND attempt = ?"
+        self._db.execute(query, (until, number, attempt))
 
     # -- settling ----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..contract import Extended, Settled
+from ..contract import Settled
 from ..sql.backend import run
 from ..sql.leases import lapse_worker, return_leases
 from ..sql.limits import (
@@ -24,7 +24,6 @@ from .signs import Signs
 from .transaction import Clocks, Expire, SqliteTransaction
 
 __all__ = (
-    "Extend",
     "LimitedStep",
     "Settle",
     "Step",
@@ -122,7 +121,7 @@ class Sweep:
                 alive[worker] = sign
         for number, attempt in rows.lapsed_of(self.mine, self.now):
             if self.running.get(number) == attempt:
-                rows.extend(number, attempt, self.now + self.lease)
+                rows.renew_lease(number, attempt, self.now + self.lease)
         lapsed = rows.lapsed(self.now, self.limit, self._keep(rows, alive))
         ended = run(return_leases(tx, lapsed)) if lapsed else []
         run(forget_accounts(tx))
@@ -138,16 +137,3 @@ class Sweep:
             for worker, until in rows.first_lapsed(self.now).items()
             if self.signs.is_recent(worker, until)
         ]
-
-
-@dataclass(slots=True)
-class Extend:
-    """Renew leases; one answer each."""
-
-    claims: Sequence[tuple[int, int]]
-    until: float
-
-    def __call__(self, rows: Rows) -> list[Extended]:
-        asked = [rows.extend(*claim, self.until) for claim in self.claims]
-        words = {None: Extended.LOST, 0: Extended.OK, 1: Extended.CANCEL}
-        return [words[each] for each in asked]

@@ -13,7 +13,7 @@ from ...model.work import Work
 from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
 from ..clock import boot_time, steady
-from ..contract import Claim, Entry, Extended, Settled, Settlement
+from ..contract import Claim, Entry, Settled, Settlement
 from ..record import Record
 from ..sql import operations
 from ..sql.appending import append_or_find
@@ -163,7 +163,6 @@ class SqliteStore(Manage):
         worker: str,
         n: int = 1,
         *,
-        lease: float | None = None,
         until: int | None = None,
         skip: Collection[int] = (),
         denied: bool = False,
@@ -172,7 +171,7 @@ class SqliteStore(Manage):
     ) -> tuple[list[Claim], float | None]:
         if not await self._may_claim():
             return [], _SWEEP
-        length, taken = self._lease if lease is None else lease, ClaimedEvents()
+        length, taken = self._lease, ClaimedEvents()
 
         def lapse() -> float:
             taken.until = boot_time() + length
@@ -304,14 +303,6 @@ class SqliteStore(Manage):
                 event.__dict__.pop("_meter", None)
             if outcome.status is EventStatus.PENDING:
                 self._alarm.set(event.execution.expires)
-        return answers
-
-    async def extend(
-        self, worker: str, claims: Sequence[Claim], *, lease: float | None = None
-    ) -> list[Extended]:
-        until = self._wall() + (self._lease if lease is None else lease)
-        pairs = [(self._number(event), attempt) for event, attempt in claims]
-        answers: list[Extended] = await self._ask(steps.Extend(pairs, until))
         return answers
 
     async def reap(self, limit: int = 1000) -> int:
