@@ -84,7 +84,6 @@ HOT = {
     "complete": Hot(hot_complete._COMPLETE, ("lease_pkey", "counter_pkey")),
     "settle": Hot(transaction._SETTLE, ("lease_pkey", "counter_pkey")),
     "sign of life": Hot(leasing.BEAT, ("worker_pkey",)),
-    "extend": Hot(leasing._EXTEND, ("lease_pkey",)),
     "reap": Hot(sweeping._LAPSED, ("lease_pkey",)),
     "due": Hot(hot_claim._PROMOTE, ("ready_due",)),
 }
