@@ -187,6 +187,8 @@ async def test_more_than_one_step_writes_comes_in_order(folder: Path) -> None:
 class Slow(Contract):
     """A store in memory that says it is shared, and takes its time to be asked."""
 
+    is_shared = True
+
     def __init__(self) -> None:
         super().__init__(MemoryStore())
         self.asked, self.answers = asyncio.Event(), asyncio.Event()

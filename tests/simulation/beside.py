@@ -15,7 +15,7 @@ from stores.makers import Clock, Job, Make
 
 from lionpride.errors import LionprideError
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.stores.contract import Cancelled, Immediate, Settled, Store
+from lionpride.stores.contract import Cancelled, ImmediatePath, Settled, Store
 
 S = EventStatus
 
@@ -242,7 +242,7 @@ class Beside:
             for uid in ids
         ]
 
-    def immediate(self) -> Immediate | None:
+    def immediate(self) -> ImmediatePath | None:
         """The store's immediate steps, if it has them and they shall be taken."""
         store = self.store
-        return store if isinstance(store, Immediate) and self.rng.random() < 0.3 else None
+        return store if isinstance(store, ImmediatePath) and self.rng.random() < 0.3 else None

@@ -22,7 +22,7 @@ from stores.makers import FOLDERS, HOMES, Folder, Job, postgres_in, sqlite_in
 
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, Completion
-from lionpride.stores.contract import Prompt, Store
+from lionpride.stores.contract import BufferedPath, Store
 from lionpride.stores.postgres.link import Link
 from lionpride.stores.record import Record
 
@@ -181,7 +181,7 @@ class Building(World):
             await self.claim(step)
             return
         rng, store, holder, lease = self.rng, self.store, self.actor.number, self.actor.lease
-        assert isinstance(store, Prompt), "a durable store is one"
+        assert isinstance(store, BufferedPath), "a durable store is one"
         jobs = [self.newcomer(number) for number in range(rng.randint(2, 4))]
         new = [(job, rng.choice(PRIORITIES)) for job in jobs if "_status" not in vars(job)]
         given = [(job.id, priority) for job, priority in new]

@@ -28,7 +28,7 @@ from lionpride.core import EventStatus, Executor
 from lionpride.errors import ExistsError, NotFoundError, OperationError
 from lionpride.model.execution import TERMINAL
 from lionpride.rules.lifecycle import RETRYABLE
-from lionpride.stores.contract import Immediate, Store
+from lionpride.stores.contract import ImmediatePath, Store
 
 S = EventStatus
 
@@ -74,7 +74,7 @@ class Office:
         }
         store: Any = self.make(self.loop.time)
         noted = None
-        if setting.verbs or not isinstance(store, Immediate):
+        if setting.verbs or not isinstance(store, ImmediatePath):
             store = noted = Noted(store)
         self.stores.append(store)
         executor = self.kinds[setting.asks](config, store=store)

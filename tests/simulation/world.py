@@ -24,7 +24,7 @@ from lionpride.rules.lifecycle import (
     after_denial,
     after_interruption,
 )
-from lionpride.stores.contract import Immediate, Prompt, Settled
+from lionpride.stores.contract import BufferedPath, ImmediatePath, Settled
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -213,7 +213,7 @@ class World(Beside):
                 del self.actor.claims[uid]
         completions = [(uid, n, it) for uid, n, it in batch if isinstance(it, Completion)]
         prompt = self.store if batch and len(completions) == len(batch) else None
-        if isinstance(prompt, Prompt) and self.rng.random() < 0.6:
+        if isinstance(prompt, BufferedPath) and self.rng.random() < 0.6:
             await self._complete_soon(step, prompt, completions)
             return
         now = self.immediate() if len(batch) == 1 else None
@@ -224,7 +224,7 @@ class World(Beside):
         settle, holder = self.reference.settle, self.actor.number
         await self.both(step, asked, lambda: [settle(*each, holder) for each in batch])
 
-    async def _complete_soon(self, step: Step, prompt: Prompt, batch: list[Ended]) -> None:
+    async def _complete_soon(self, step: Step, prompt: BufferedPath, batch: list[Ended]) -> None:
         """Hand completions over, and wait until they are on record; nobody is answered."""
         for uid, attempt, outcome in batch:
             response, duration = outcome.response, outcome.duration
@@ -261,7 +261,7 @@ class World(Beside):
         )
 
     async def _settle_now(
-        self, now: Immediate, uid: UUID, attempt: int, outcome: Outcome
+        self, now: ImmediatePath, uid: UUID, attempt: int, outcome: Outcome
     ) -> list[Settled]:
         event = self.events[uid]
         if isinstance(outcome, Completion) and self.rng.random() < 0.5:

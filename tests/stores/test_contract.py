@@ -33,7 +33,7 @@ from lionpride.rules.lifecycle import (
     Completion,
     after_denial,
 )
-from lionpride.stores.contract import Store
+from lionpride.stores.contract import Store, has_live_workers
 from lionpride.stores.listeners import Signal
 
 S = EventStatus
@@ -239,15 +239,15 @@ async def test_s1_the_event_its_progression_and_its_record_agree(store: Store) -
 async def test_l1_who_has_gone_is_at_work_no_more(store: Store) -> None:
     """At once: `join()` asks when the last one goes, and nothing rings for it later."""
     await put(store, 1.0)
-    assert not await store.has_live_workers()
+    assert not await has_live_workers(store)
     for _ in range(2):
         store.register_worker("worker", lambda event: None)
         await put(store, 1.0)  # and what a durable store has noted of it is on record
-        assert await store.has_live_workers()
+        assert await has_live_workers(store)
         store.unregister_worker("worker")
-        assert not await store.has_live_workers()
+        assert not await has_live_workers(store)
     await claim(store)
-    assert not await store.has_live_workers()
+    assert not await has_live_workers(store)
 
 
 # -- bells: hints, but one that waits for them must not wait for ever -----------------------------
@@ -425,9 +425,9 @@ async def test_a_store_may_be_closed_twice(store: Store) -> None:
 
 
 async def test_nobody_attends_as_soon_as_the_last_worker_is_discharged(store: Store) -> None:
-    assert not await store.has_live_workers()
+    assert not await has_live_workers(store)
     store.register_worker("w", lambda event: None)
     await put(store, 1.0)  # that it is there has been written meanwhile
-    assert await store.has_live_workers()
+    assert await has_live_workers(store)
     store.unregister_worker("w")
-    assert not await store.has_live_workers(), "that it is gone may not have been"
+    assert not await has_live_workers(store), "that it is gone may not have been"

@@ -12,7 +12,7 @@ from stores.asking import S, check_counts, claim, listed, settle
 from lionpride.core import Event, Executor, Processor
 from lionpride.errors import ValidationError
 from lionpride.rules.lifecycle import Completion
-from lionpride.stores.contract import Prompt, Store
+from lionpride.stores.contract import BufferedPath, Store
 from lionpride.stores.memory import MemoryStore
 
 DEEPEST = 101
@@ -224,7 +224,7 @@ async def test_an_outcome_that_cannot_be_written_is_logged_once_and_recorded(
     one, other = await claim(store, 2, start=True)
     with caplog.at_level(logging.WARNING, "lionpride"):
         await settle(store, one, Completion(response, 0.1))
-        if isinstance(store, Prompt):
+        if isinstance(store, BufferedPath):
             store.complete_soon(*other, response, 0.1)
             await store.settled()
     said = warnings(caplog)

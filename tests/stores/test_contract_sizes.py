@@ -18,7 +18,7 @@ from lionpride.core import Event, Executor, Processor, Retry
 from lionpride.errors import ValidationError
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion, after_unstorable
-from lionpride.stores.contract import Claim, Prompt, Settled, Store
+from lionpride.stores.contract import BufferedPath, Claim, Settled, Store
 from lionpride.stores.listeners import Signal
 from lionpride.stores.sql.codec import split_rows
 from lionpride.stores.terms import Terms
@@ -78,7 +78,7 @@ async def test_a_response_that_is_too_large_is_refused_and_its_claim_holds(store
 async def test_a_response_that_is_handed_over_and_too_large_fails_its_own_event(
     store: Store,
 ) -> None:
-    assert isinstance(store, Prompt)
+    assert isinstance(store, BufferedPath)
     heard: asyncio.Queue[Any] = asyncio.Queue()
     store.subscribe(Signal.EXPIRED, lambda event, before: heard.put_nowait((event, before)))
     one, other = await claimed(store, "one", "other")
@@ -96,7 +96,7 @@ async def test_a_response_that_is_handed_over_and_too_large_fails_its_own_event(
 
 
 async def test_an_event_that_is_too_large_is_refused_and_others_are_appended(store: Store) -> None:
-    assert isinstance(store, Prompt)
+    assert isinstance(store, BufferedPath)
     jobs = [Job(label="one"), Job(label=LARGE), Job(label=FITS)]
     asked = [store.append([(job, 1.0)]) for job in jobs]
     answers = await asyncio.gather(*asked, return_exceptions=True)

@@ -15,7 +15,7 @@ from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.rules.standing import About, Standing, Worker
 from lionpride.rules.why import explain
-from lionpride.stores.contract import Immediate, Store
+from lionpride.stores.contract import ImmediatePath, Store, has_live_workers
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -220,14 +220,14 @@ async def test_a_worker_of_this_process_is_told_of_as_it_is_now(store: Store) ->
         assert [(each.name, each.alive, each.about) for each in await store.workers()] == [
             ("one", True, about)
         ]
-        assert await store.has_live_workers()
+        assert await has_live_workers(store)
     store.unregister_worker("one")
     assert (await standing(store, job)).workers == ()
     assert await store.workers() == []
 
 
 async def test_the_limits_of_a_worker_of_this_process_are_those_of_now(store: Store) -> None:
-    if isinstance(store, Immediate):
+    if isinstance(store, ImmediatePath):
         pytest.skip("in memory the limits are those that are claimed under")
     amount = [5.0]
 

@@ -33,7 +33,6 @@ from lionpride.rules.lifecycle import (
     after_interruption,
 )
 from lionpride.stores.contract import Cancelled, Settled, Store
-from lionpride.stores.leased import Leased
 from lionpride.stores.listeners import Signal
 from lionpride.stores.terms import Terms
 
@@ -276,8 +275,6 @@ async def test_what_is_claimed_before_is_not_too_late(store: Store, clock: Clock
 async def test_a_claim_whose_answer_came_too_late_is_not_to_be_started(
     store: Store, clock: Clock
 ) -> None:
-    if not isinstance(store, Leased):
-        pytest.skip("its claims never wait")
     job = await put_on(store, Terms(expires=clock.now + 5.0))
     clock.advance(4.999)
     one = await claim_one(store, start=True)

@@ -15,7 +15,7 @@ from stores.makers import Clock, Job
 from lionpride.errors import OperationError
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.rules.lifecycle import RELEASED, Completion, Ending, after_denial
-from lionpride.stores.contract import Immediate, Settled, Store
+from lionpride.stores.contract import ImmediatePath, Settled, Store
 from lionpride.stores.listeners import Signal
 from lionpride.stores.memory import MemoryStore
 
@@ -58,7 +58,7 @@ def test_no_verb_ever_waits(memory: MemoryStore) -> None:
 
 
 def test_it_offers_immediate_steps(memory: MemoryStore) -> None:
-    assert isinstance(memory, Immediate)
+    assert isinstance(memory, ImmediatePath)
 
 
 async def test_append_now_takes_what_is_certainly_new(memory: MemoryStore) -> None:

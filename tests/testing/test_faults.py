@@ -10,7 +10,7 @@ from engine.kit import Job, JobExecutor, background, caught, now, statuses, work
 
 from lionpride.core import EventStatus, Executor
 from lionpride.errors import StoreError, ValidationError
-from lionpride.stores.contract import Immediate, Prompt
+from lionpride.stores.contract import BufferedPath, ImmediatePath
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.testing import VERBS, Fault, Faults, delay, fail, lose
@@ -83,8 +83,8 @@ async def test_a_settlement_that_fails_ends_the_run_and_the_next_goes_on(
 def test_a_faulty_store_has_no_short_ways() -> None:
     for store in (MemoryStore("jobs"), SqliteStore("never_opened.db", "jobs")):
         around = Faults().around(store)
-        assert isinstance(store, Immediate | Prompt)
-        assert not isinstance(around, Immediate | Prompt)
+        assert isinstance(store, ImmediatePath | BufferedPath)
+        assert not isinstance(around, ImmediatePath | BufferedPath)
         assert around.queue == "jobs"
 
 

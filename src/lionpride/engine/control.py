@@ -18,7 +18,7 @@ from ..model.codec import safe_repr
 from ..model.execution import EventStatus
 from ..rules.fleet import fleet_limits
 from ..rules.metering import Limits
-from ..stores.contract import Foreign, Immediate, Store, is_paused
+from ..stores.contract import Foreign, Store, is_paused
 from .background import Background
 from .intake import Intake
 from .lifespan import Factory, Lifespan, Opening
@@ -348,7 +348,7 @@ class Control(Intake):
             if left := (await self._store.counts())[EventStatus.PENDING]:
                 name, what = self.states.name, "1 event" if left == 1 else f"{left:,} events"
                 are = "is" if left == 1 else "are"
-                if left_well and isinstance(self._store, Immediate) and self._owns_store:
+                if left_well and not self._store.is_shared and self._owns_store:
                     logger.warning(
                         "%r: %s %s left pending, in memory only: await join() before the "
                         "end of `async with` to run them",

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..model.execution import EventStatus
 from ..rules.lifecycle import RELEASED, Cause, Outcome, cancelled_while_waiting
-from ..stores.contract import Claim, Prompt, Started
+from ..stores.contract import BufferedPath, Claim, Started
 from .attempt import SLICE
 from .event import Event
 from .hands import Worker
@@ -35,11 +35,11 @@ class Dealing(Loop):
         self._formal = True
         self._dealt: deque[Claim] = deque()
         self._put_back: set[asyncio.Task[None]] = set()
-        self._prompt = shop.store if isinstance(shop.store, Prompt) else None
+        self._buffered = shop.store if isinstance(shop.store, BufferedPath) else None
         if not shop.asks:
             self._take = self._deal
-            if self._prompt is not None and shop.window is None:
-                self._complete = self._prompt.complete_soon
+            if self._buffered is not None and shop.window is None:
+                self._complete = self._buffered.complete_soon
                 self._pass_on = self._complete_and_deal
 
     async def run(self) -> None:
@@ -49,8 +49,8 @@ class Dealing(Loop):
             self._return_dealt()
             while self._put_back and self._loop.is_running():
                 await asyncio.wait(self._put_back)
-            if self._prompt is not None and self._loop.is_running():
-                await self._prompt.settled()
+            if self._buffered is not None and self._loop.is_running():
+                await self._buffered.settled()
             self._promise(-self._owed)
         if self.fatal is not None:  # since then
             raise self.fatal

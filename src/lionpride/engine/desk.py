@@ -18,8 +18,7 @@ from ..model.live import Live
 from ..model.unset import Unset
 from ..model.work import Work
 from ..rules.metering import Limits
-from ..stores.absent import not_here
-from ..stores.contract import Cancelled, Immediate, Named, Store
+from ..stores.contract import Cancelled, Named, Store, has_live_workers, not_here
 from ..stores.listeners import Signal
 from ..stores.record import Record
 from ..stores.states import States
@@ -125,7 +124,7 @@ class Desk(Statuses):
         """
         uid = as_id(event)
         held = self.states.find(uid)
-        if isinstance(held, Event) and isinstance(self._store, Immediate):
+        if isinstance(held, Event) and not self._store.is_shared:
             return held
         (record,) = await self._store.get((uid,))
         if record is None:
@@ -161,13 +160,13 @@ class Desk(Statuses):
 
     async def _doubt(self, ended: asyncio.Event, event: Event) -> None:
         """Warn, once, if nothing can run an event after some seconds of waiting for it."""
-        if self._has_doubted or not isinstance(self._store, Immediate):
+        if self._has_doubted or self._store.is_shared:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(_DOUBT):
                 await ended.wait()
                 return
-        if not await self._store.has_live_workers() and self._begins_to_doubt():
+        if not await has_live_workers(self._store) and self._begins_to_doubt():
             logger.warning(
                 "result() waits for %r, and nothing is running it: use `async with executor:`, run "
                 "processor.execute() in a task, or call forward()",
@@ -218,7 +217,7 @@ class Desk(Statuses):
             The number of events.
         """
         last, count = await self._store.last_arrival(), 0
-        if isinstance(self._store, Immediate):
+        if not self._store.is_shared:
             return await self._send_back(self.states.of(EventStatus.FAILED))
         after = 0
         while page := await self._store.list_records(EventStatus.FAILED, after=after, limit=_PAGE):

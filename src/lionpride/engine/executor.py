@@ -12,8 +12,8 @@ from ..model import registry
 from ..model.execution import EventStatus
 from ..rules.limits import Limit
 from ..rules.metering import Limits
-from ..stores.contract import Foreign, Immediate, Prompt, Store
-from ..stores.intake import are_new
+from ..stores.append_checks import are_new
+from ..stores.contract import BufferedPath, Foreign, ImmediatePath, Store
 from ..stores.open import open_store
 from .control import Control
 from .desk import Returns, ReturnsPlainly
@@ -264,10 +264,10 @@ class Executor(Control):
                 return await self._append_seen(now, event, priority)
             if quiet and now.append_now(event, priority):
                 return event
-        prompt, is_new = self._prompt, "_status" not in event.__dict__
+        buffered, is_new = self._buffered, "_status" not in event.__dict__
         room = self._room
-        if prompt is not None and is_new and quiet and not (exist_ok or (wait and room)):
-            await prompt.append_soon(event, priority, room)
+        if buffered is not None and is_new and quiet and not (exist_ok or (wait and room)):
+            await buffered.append_soon(event, priority, room)
             return event
         return await self._append_on(None, event, priority, exist_ok, wait)
 
@@ -299,14 +299,14 @@ class Executor(Control):
         return await self.result(await self.append(event, priority, **options))
 
     def _open_door(self) -> None:
-        now = self._store if isinstance(self._store, Immediate) else None
+        now = self._store if isinstance(self._store, ImmediatePath) else None
         self._now = now if self._room is None else None
-        self._prompt = self._store if isinstance(self._store, Prompt) else None
+        self._buffered = self._store if isinstance(self._store, BufferedPath) else None
         self._refusing = False
 
     def _close_door(self) -> None:
         """Accept only events that running events append; the fast paths do not check this."""
-        self._now = self._prompt = None
+        self._now = self._buffered = None
         self._refusing = True
         self._line.ask_again()
 

@@ -16,8 +16,7 @@ from ..model.flow import Flow
 from ..model.policy import Retry
 from ..model.work import Work
 from ..rules.metering import Limits
-from ..stores.contract import Entry, Immediate
-from ..stores.joining import Joining
+from ..stores.contract import Entry, ImmediatePath
 from ..stores.terms import Terms
 from .event import Event
 from .line import Line
@@ -42,7 +41,7 @@ class Intake(Results):
     _usual_type: type[Event] | None  # what need not be looked at any closer: there are no limits
     _limits: Limits
     _fitting: set[type]  # classes whose events are taken
-    _now: Immediate | None  # None also if there is only so much room
+    _now: ImmediatePath | None  # None also if there is only so much room
     _strict: bool
     _room: int | None
     _loop: asyncio.AbstractEventLoop | None = None  # set when made, at an append or at start()
@@ -189,7 +188,7 @@ class Intake(Results):
         self._tell_taken(fresh, _PENDING)
         return cast("E", held[0])
 
-    async def _append_seen(self, now: Immediate, event: E, priority: float) -> E:
+    async def _append_seen(self, now: ImmediatePath, event: E, priority: float) -> E:
         """Append a new event inside the context managers of its observers."""
         with self._observers.appending((event,)):
             if not now.append_now(event, priority):  # who was put around it has asked for its id
@@ -201,12 +200,6 @@ class Intake(Results):
         self, connection: Any, entries: Sequence[Entry], terms: Terms | None, exist_ok: bool
     ) -> None:
         """Append events in a transaction of the caller."""
-        store = self._store
-        if not isinstance(store, Joining):
-            raise OperationError(
-                "connection= needs a store in PostgreSQL: leave it out, or give the "
-                "executor store='postgresql://...'"
-            )
         if exist_ok:
             raise OperationError(
                 "exist_ok= cannot be combined with connection=, since other transactions "
@@ -216,7 +209,7 @@ class Intake(Results):
             _check_pending(event)
         self._check_door()
         with self._observers.appending(event for event, _ in entries):
-            await store.append_within(connection, entries, terms)
+            await self._store.append(entries, terms=terms, connection=connection)
 
     async def _take_in(
         self, entries: Sequence[Entry], exist_ok: bool, wait: bool, terms: Terms | None

@@ -17,7 +17,7 @@ from ..model.live import Progress
 from ..model.work import Work
 from ..rules.lifecycle import Outcome
 from ..rules.transition import Transition, reason_of
-from ..stores.contract import Immediate, Started, Store
+from ..stores.contract import ImmediatePath, Started, Store
 from ..stores.listeners import Signal
 from .around import Around
 from .harmless import Harmless
@@ -75,7 +75,7 @@ class Observers(Harmless):
         self.sample: Sample | None = None
         self.lost = 0
         self._store = None if store is None else ref(store)
-        self._waits = not isinstance(store, Immediate)
+        self._waits = not isinstance(store, ImmediatePath)
         self._queue = "" if store is None else store.queue
         self._callbacks: list[Observer] = []
         self._light: list[Observer] = []

@@ -18,7 +18,7 @@ from ..rules.lifecycle import Cause, Defer
 from ..rules.limits import Limit
 from ..rules.metering import Limits
 from ..rules.window import Window
-from ..stores.contract import Foreign, Store, Stuck
+from ..stores.contract import Foreign, Store, Stuck, has_live_workers
 from ..stores.listeners import Signal
 from ..stores.memory import MemoryStore
 from .alone import Alone
@@ -411,7 +411,7 @@ class Processor(Alone):
         counts = await store.counts()
         waiting = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
         running = counts[EventStatus.PROCESSING]
-        if waiting and not await store.has_live_workers():
+        if waiting and not await has_live_workers(store):
             what = "pending or claimed" if running else "pending"
             raise OperationError(
                 f"{_are(waiting)} {what} and nothing is running them: use `async with "

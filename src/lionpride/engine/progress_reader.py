@@ -9,7 +9,6 @@ from ..model.execution import TERMINAL
 from ..model.live import ENTRY, Live, Progress
 from ..stores.contract import Store
 from ..stores.listeners import Signal, Unsubscribe
-from ..stores.sharing import Shared
 from .event import Event
 
 __all__ = ("ProgressReader",)
@@ -60,7 +59,7 @@ class ProgressReader:
         live = Live.now(self._event.__dict__)
         if live is not None and live.progress is not None:
             return live.progress
-        if not isinstance(self._store, Shared):
+        if not self._store.is_shared:
             return None
         (record,) = await self._store.get((self._event.id,))
         return None if record is None else record.progress

@@ -12,7 +12,7 @@ from ..errors import NotFoundError, OperationError, ValidationError
 from ..model.container import IdLike
 from ..model.execution import TERMINAL
 from ..model.work import Work
-from ..stores.contract import Immediate
+from ..stores.contract import ImmediatePath
 from .endings import Endings
 from .event import Event
 from .mapping import Mapping
@@ -112,9 +112,9 @@ class Results(Streams):
         size = self._buffersize(buffersize)
         _check_several("map()", events)
         if keep is None:
-            keep = not isinstance(self._store, Immediate)
+            keep = self._store.is_shared
         gone: list[Event] = []
-        most = 1 if isinstance(self._store, Immediate) else _BATCH
+        most = _BATCH if self._store.is_shared else 1
 
         async def append(event: Any) -> Event:
             return await self.append(event, exist_ok=exist_ok, wait=True)
@@ -125,7 +125,7 @@ class Results(Streams):
             Endings(self._store),
             ordered=ordered,
             size=size,
-            overlap=not isinstance(self._store, Immediate),
+            overlap=not isinstance(self._store, ImmediatePath),
         )
         try:
             while (event := await mapping.next()) is not None:

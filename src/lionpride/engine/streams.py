@@ -15,7 +15,6 @@ from ..model.live import ENTRY, Live, Progress
 from ..model.unset import Unset
 from ..stores.contract import Store
 from ..stores.listeners import Signal, Unsubscribe
-from ..stores.sharing import Shared
 from .attempt import SLICE
 from .desk import Desk, answer
 from .event import Event
@@ -131,8 +130,7 @@ class Follower:
         self._chunks: list[Any] = []
         self._at = 0
         self._own = event.__dict__
-        self._shared = store if isinstance(store, Shared) else None
-        self.is_shared = self._shared is not None
+        self.is_shared = store.is_shared
         self._unsubscribe: Unsubscribe | None = None  # from the finish of the event
         self._waits = False  # the bell of its next chunk hangs
         self._rang = False  # something came since the last look
@@ -196,11 +194,11 @@ class Follower:
         Raises:
             RestartedError: see ``take``.
         """
-        if self._shared is None or self.over:
+        if not self.is_shared or self.over:
             return []
         self._rang = False
         self._listen()  # first: what comes while the store is asked is heard of
-        found = await self._shared.published(self._event, self._attempt, self._at)
+        found = await self._store.published(self._event, self._attempt, self._at)
         if found is None or self._event.status in TERMINAL:
             return []
         attempt, chunks = found

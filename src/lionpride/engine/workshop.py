@@ -16,9 +16,7 @@ from ..rules.lifecycle import Defer, Ending
 from ..rules.metering import Limits
 from ..rules.retry import judge
 from ..rules.window import Window
-from ..stores.contract import Foreign, Immediate, Store
-from ..stores.leased import Leased
-from ..stores.sharing import Shared
+from ..stores.contract import Foreign, ImmediatePath, Store
 from .backtrace import backtrace
 from .observers import Observers
 from .threads import Threads
@@ -132,11 +130,11 @@ class Workshop:
         self.promised = 0  # starts that a claim under way, or its events, will make
         self.asker: object | None = None  # the worker that asks for permission now
         self.asks = permission is not None
-        # Lets other processes see what an attempt shows of itself; None where there are none.
-        self.share = store.publish if isinstance(store, Shared) else None
-        self.now = store if isinstance(store, Immediate) else None
-        # Returns True if a claim may still be started; None if claims of the store do not lapse.
-        self.holds = store.holds if isinstance(store, Leased) else None
+        # Publishes the progress of an attempt; None if no other process can use the store.
+        self.share = store.publish if store.is_shared else None
+        self.now = store if isinstance(store, ImmediatePath) else None
+        # Returns True if a claim may still be started; None if claims cannot lapse.
+        self.holds = store.holds if store.is_shared else None
         # Whether nothing can come between a claim and its start.
         self.direct = self.now is not None and not self.asks
         self.on_free: list[Callable[[], None]] = []

@@ -11,7 +11,7 @@ from opentelemetry.metrics import CallbackOptions, Histogram, MeterProvider, Obs
 from .. import __version__
 from ..core import EventStatus, Executor, Transition
 from ..model import registry
-from ..stores.contract import Immediate
+from ..stores.contract import ImmediatePath
 from .asking import Asked
 
 __all__ = ("Metrics",)
@@ -41,7 +41,7 @@ class Metrics:
         self._asked = Asked(executor)
         queue = executor.store.queue
         self._own = {"messaging.system": "lionpride", "messaging.destination.name": queue}
-        self._waits = not isinstance(executor.store, Immediate)
+        self._waits = not isinstance(executor.store, ImmediatePath)
         self._settled: Counter[tuple[str, str]] = Counter()
         self._reasons: Counter[str] = Counter()
         self._quick = executor.observers.quick

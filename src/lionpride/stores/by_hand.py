@@ -24,10 +24,9 @@ from ..rules.lifecycle import (
 )
 from ..rules.limits import Limit
 from ..rules.metering import Limits
-from .absent import not_here
 from .alarm import Alarm
 from .clock import LoopClock, time_of_loop
-from .contract import Cancelled, Named
+from .contract import Cancelled, Named, not_here
 from .listeners import Listener, Listeners, Signal, Unsubscribe
 from .rationing import Rationing
 from .states import States
@@ -46,6 +45,8 @@ _CANCELLED = EventStatus.CANCELLED
 
 class ByHand:
     """The part of ``MemoryStore`` that needs no claim; its arguments are those."""
+
+    is_shared = False
 
     def __init__(
         self,

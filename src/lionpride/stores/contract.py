@@ -1,18 +1,19 @@
-"""What the engine asks of a store: few verbs, the same for memory, SQLite and PostgreSQL.
+"""The contract of a store: the same methods for memory, SQLite and PostgreSQL.
 
-A store keeps the events of one *queue*. It gives each an *arrival number* for life; order is
-(priority, arrival number), and stays so through a release, a denial, a retry and a restart.
+A store keeps the events of one *queue*. It gives each event an *arrival number* for life. Claims
+are in order of priority and arrival number, also after a release, a denial, a retry or a restart.
 
-What holds on every store:
+Every store guarantees:
 
 - ``append`` and ``settle`` are durable when they return, as far as the store is durable at all.
-- A claim is exclusive while its lease lives. Its *attempt* number is the fencing token: only
-  the latest claim of an event can settle it, and only once. To settle the same once more is
-  harmless ("replayed"), a stale one changes nothing ("fenced").
-- An event object that the process holds is written by the store alone, once the step is safe.
+- A claim is exclusive while its lease holds. Its *attempt number* is the fencing token: only the
+  latest claim of an event can settle it, and only once. Repeating a settlement is harmless
+  ("replayed"); the settlement of an older claim changes nothing ("fenced").
+- Only the store writes an event object of this process, after the step has been committed.
 
-What a store offers beside stands in protocols of its own: ``Immediate``, ``Prompt`` and ``Foreign``
-below, ``Shared`` in ``sharing.py``.
+``Store`` has four groups of methods: for workers, for administration, for queries, and others.
+Three protocols are optional: ``ImmediatePath`` and ``BufferedPath`` below, for a store whose steps
+never wait and for one whose steps wait for a commit, and ``Maintenance`` for a store with a schema.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
+from ..errors import NotFoundError
 from ..model.execution import EventStatus
 from ..model.work import Work
 from ..rules.lifecycle import FOR_EVER, Outcome
@@ -36,36 +38,38 @@ if TYPE_CHECKING:
     from .record import Record
 
 __all__ = (
+    "BufferedPath",
     "Cancelled",
     "Claim",
     "Entry",
     "Foreign",
-    "Immediate",
+    "ImmediatePath",
     "Named",
-    "Prompt",
     "Settled",
     "Settlement",
     "Started",
     "Store",
     "Stuck",
     "Within",
+    "has_live_workers",
     "is_paused",
+    "not_here",
 )
 
 Entry: TypeAlias = tuple[Work, float]
 """An event to append, and its priority."""
 
 Claim: TypeAlias = tuple[Work, int]
-"""A claimed event, and the number of the attempt: the fencing token."""
+"""A claimed event, and its attempt number, which is the fencing token."""
 
 Started: TypeAlias = tuple[Work, int, dict[str, Any]]
-"""A claim whose event is started, and the event's ``__dict__``, as it is dear to ask for."""
+"""A claim whose event is started, and the event's ``__dict__``, which is slow to look up."""
 
 Named: TypeAlias = Work | UUID | str
 """An event of the store, or its id."""
 
 Settlement: TypeAlias = tuple[Work, int, Outcome]
-"""A claimed event, its attempt number, and what came of it."""
+"""A claimed event, its attempt number, and the outcome."""
 
 Within: TypeAlias = tuple[
     Callable[[], Started | None],
@@ -76,34 +80,49 @@ Within: TypeAlias = tuple[
 
 
 class Settled(Enum):
-    """What became of a settlement."""
+    """Answer to a settlement."""
 
     APPLIED = "applied"
-    """It is on record."""
+    """It is recorded."""
     CANCELLED = "cancelled"
-    """The event is on record as CANCELLED (``after_cancel``): a cancel of the claim had been
+    """The event is recorded as CANCELLED (``after_cancel``): a cancel of the claim had been
     answered, and the outcome would have returned the event to PENDING."""
     REPLAYED = "replayed"
-    """It was on record already; nothing changed. So it is with an outcome that returns an event
-    to PENDING, if the event is CANCELLED after that attempt."""
+    """It had been recorded before; nothing changed. An outcome that returns an event to PENDING is
+    also a repeat if the event is CANCELLED after that attempt."""
     FENCED = "fenced"
     """The claim had been lost; nothing changed."""
 
     @property
     def is_recorded(self) -> bool:
-        """Whether this settlement changed what is on record."""
+        """True if this settlement changed what is recorded."""
         return self is Settled.APPLIED or self is Settled.CANCELLED
 
 
 class Cancelled(Enum):
-    """What a request to cancel came to."""
+    """Answer to a request to cancel an event."""
 
     DONE = "done"
-    """It was waiting, and is CANCELLED."""
+    """It was pending, and is CANCELLED."""
     CLAIMED = "claimed"
-    """A worker has it: that one has to end the attempt. The event does not return to PENDING."""
+    """A worker has claimed it and has to end the attempt. It does not return to PENDING."""
     SETTLED = "settled"
-    """It had ended before; nothing changed."""
+    """It had finished before; nothing changed."""
+
+
+class Stuck(NamedTuple):
+    """Pending events of a type that no worker of the queue can run.
+
+    Attributes:
+        kind: The registry key of the type.
+        total: The number of pending events.
+        unreadable: An example that could not be built, and the reason; None if this process does
+            not run the type.
+    """
+
+    kind: str
+    total: int
+    unreadable: Unreadable | None
 
 
 class Store(Protocol):
@@ -112,13 +131,14 @@ class Store(Protocol):
     Attributes:
         queue: The name of the queue.
         states: The events in this process, as a live Flow.
+        is_shared: True if other processes can use the same events.
     """
 
     queue: str
     states: States
+    is_shared: bool
 
-    def time(self) -> float:
-        """Return the store's time, by which ``due`` is compared: Unix time in seconds."""
+    # -- for workers -------------------------------------------------------------------------
 
     async def append(
         self,
@@ -127,87 +147,40 @@ class Store(Protocol):
         room: int | None = None,
         exist_ok: bool = False,
         terms: Terms | None = None,
+        connection: Any = None,
     ) -> list[Work]:
-        """Take events in, in this order: all of them or none.
+        """Append events in this order: all of them or none.
 
         Args:
-            entries: Pending events that nobody holds, with finite priorities.
-            room: How many may be pending afterwards; None: any number.
-            exist_ok: Whether an id that is known is left as it stands.
-            terms: What holds for those of them that are new.
+            entries: Pending events that no store has, with finite priorities.
+            room: Maximum number of pending events afterwards; None for no maximum.
+            exist_ok: True to leave an event unchanged whose id is known.
+            terms: Terms of the new events.
+            connection: A database connection of the caller, in whose transaction the events are
+                appended. They exist after its commit. ``room`` and ``exist_ok`` do not apply.
 
         Returns:
-            The events as held: for a known id the one that was there; and the one that stands
-            for it, where the terms ask for that.
+            The events of the store. For a known id, the event that was there before; the same for
+            a unique value that is taken. With a connection, the given events, which do not belong
+            to the store, since it does not know of the commit.
 
         Raises:
+            ConfigurationError: if the store cannot use the connection.
             ExistsError: if an id is known, or given twice, unless ``exist_ok``.
-            OperationError: if an event that is to be returned cannot be read in this process;
-                nothing was appended.
-            QueueFullError: if there is no room for all.
+            OperationError: if an event that is to be returned cannot be read in this process; if
+                terms cannot be decided in the transaction of the connection; or if the store has
+                no transactional append. Nothing was appended.
+            QueueFullError: if there is no space for all.
         """
 
     async def load(self, events: Sequence[Work]) -> int:
-        """Take in events in whatever status they have: all or none; how many.
+        """Append events of any status, all or none, and return their number.
 
-        One that was PROCESSING goes back to PENDING as interrupted.
-
-        Raises:
-            ExistsError: if an id is known.
-        """
-
-    async def import_records(self, records: Sequence[Record]) -> int:
-        """Take in events from their records, as ``load`` does, in this store's queue.
-
-        A durable store does not need their classes.
+        An event that was PROCESSING becomes PENDING, as interrupted.
 
         Raises:
             ExistsError: if an id is known.
-            NotFoundError: if a class is needed and this process has not defined it.
         """
-
-    def register_worker(
-        self,
-        worker: str,
-        cancel: Callable[[Work], object],
-        about: Callable[[], About] | None = None,
-    ) -> None:
-        """A worker begins: its leases are kept alive until ``discharge``.
-
-        It may do so once more, to have others see at once what it says of itself now.
-
-        Args:
-            worker: The name that it claims under.
-            cancel: Called when somebody asks that the attempt of an event be cancelled; it may
-                be an attempt of another worker.
-            about: Returns what it says of itself. It is called now, with each heartbeat (perhaps in
-                another thread), and by each question for workers: so the answer about a worker of
-                this process is never out of date.
-        """
-
-    def unregister_worker(self, worker: str) -> None:
-        """A worker has ended; what it still holds lapses."""
-
-    async def has_live_workers(self) -> bool:
-        """Whether any worker is at work on the queue, in this process or another."""
-
-    async def workers(self) -> list[WorkerRecord]:
-        """Return the workers of the queue, in all processes, in order of their start.
-
-        A dead worker remains until another worker notices: see ``WorkerRecord.alive``. A worker
-        that has ended properly is not included.
-        """
-
-    async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
-        """Where an event stands, and what it needs of limits; None if it is not here.
-
-        Args:
-            uid: Its id.
-            limits: Under which it is claimed; None: those of the workers that are at work.
-        """
-
-    async def limit_usage(self, limits: Limits | None = None) -> list[Room]:
-        """What is taken of limits, but of those that each key has; likewise if None are given."""
 
     async def claim(
         self,
@@ -220,35 +193,45 @@ class Store(Protocol):
         start: bool = False,
         limits: Limits | None = None,
     ) -> tuple[list[Claim], float | None]:
-        """Take what is to be run next, by (priority, arrival), in one atomic step.
+        """Claim the next events by priority and arrival number, in one atomic step.
 
-        Under limits, all that an event costs is reserved with its claim, or it is not claimed.
-        One that may not start yet holds up nobody who does not delay it; one that never may is
-        claimed with nothing reserved, and not started: ``refusal_of`` says why. What is
-        reserved is used from the start on, and given back if there is none.
+        Events that have expired are finished first. An event whose type this process does not run
+        stays pending. Under limits, the claim of an event reserves all its costs, or the event is
+        not claimed. Such an event holds up no event that does not delay it. An event that can
+        never start under the limits is claimed without a reservation, and not started:
+        ``refusal_of`` returns the reason. The reserved amounts are used from the start on, and
+        returned if there is no start.
 
         Args:
-            worker: Who takes it.
-            n: How many at most: free slots, never a hoard.
+            worker: The name of the worker.
+            n: Maximum number of events: the free slots of the worker.
             until: Only events whose arrival number is at most this.
-            skip: Not those with these arrival numbers.
-            denied: Also those that wait out a denial.
-            start: Whether they are started at once, as by ``start``.
-            limits: What they may cost.
+            skip: Arrival numbers of events that are not claimed.
+            denied: True to claim also events that wait after a denial.
+            start: True to start them at once, as ``start`` does.
+            limits: The limits on their costs.
 
         Returns:
-            The claims, and the seconds until another claim may find something: 0.0 for at
-            once, None for not before READY is signalled.
+            The claims, and the seconds until another claim may find an event: 0.0 for at once,
+            None for not before READY is signalled.
+        """
+
+    def holds(self, event: Work, attempt: int) -> bool:
+        """Return True if a claim of this process may still be started.
+
+        It is False if the lease may have lapsed, or if the event has expired. The database is not
+        queried. The age of the claim is compared with the lease and with the renewals of the
+        heartbeat, by a clock that counts while the machine sleeps.
         """
 
     def start(self, event: Work) -> None:
-        """Show a claimed event as PROCESSING: it enters ``_invoke`` now."""
+        """Show a claimed event as PROCESSING: its code begins now."""
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        """Put on record what came of claims; one answer each, in order.
+        """Record the outcomes of claims; return an answer for each, in order.
 
-        An event whose cancel was answered CLAIMED never returns to PENDING: where the outcome
-        says so, CANCELLED is recorded and answered, in the step that ends the claim. Any other
+        An event whose cancel was answered CLAIMED never returns to PENDING. If the outcome is
+        PENDING, CANCELLED is recorded and answered, in the step that ends the claim. Any other
         outcome is recorded as it is.
 
         Raises:
@@ -256,25 +239,77 @@ class Store(Protocol):
                 claims hold. Then settle ``after_unstorable(error)``.
         """
 
-    async def reap(self, limit: int = 1000) -> int:
-        """Give back what is held under a lapsed lease, as interrupted; how many.
+    def register_worker(
+        self,
+        worker: str,
+        cancel: Callable[[Work], object],
+        about: Callable[[], About] | None = None,
+    ) -> None:
+        """Register a worker: its leases are renewed until ``unregister_worker``.
 
-        An event whose cancel was answered CLAIMED is CANCELLED instead.
+        A repeat shows its description to other processes at once.
+
+        Args:
+            worker: The name that it claims under.
+            cancel: Called for each request to cancel a claimed event; another worker may have
+                claimed it.
+            about: Returns its description. It is called now, with each heartbeat (perhaps in
+                another thread), and by each query of workers, so that the answer about a worker
+                of this process is up to date.
         """
 
+    def unregister_worker(self, worker: str) -> None:
+        """Remove a worker; the leases that it still has lapse."""
+
+    async def reap(self, limit: int = 1000) -> int:
+        """Return the events of lapsed leases to PENDING, as interrupted; return their number.
+
+        An event whose cancel was answered CLAIMED is CANCELLED instead. Claims reap at intervals.
+        """
+
+    def publish(self, event: Work, attempt: int) -> None:
+        """Publish chunks and progress of an attempt of this process at intervals.
+
+        Other processes read them, and are notified of FINISHED. They are deleted after the end of
+        the attempt, whose record contains them. It is called for the first chunk or progress;
+        further calls are harmless. It has no effect if no other process can use the store.
+        """
+
+    # -- administration ----------------------------------------------------------------------
+
     async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
-        """Cancel what waits, and ask it of the workers that have the rest; one answer each.
+        """Cancel pending events, and request it from the workers of claimed ones.
+
+        Returns:
+            An answer for each, in order.
 
         Raises:
-            NotFoundError: if one is not here; nothing is cancelled then.
+            NotFoundError: if an event is unknown; none is cancelled then.
         """
 
     async def retry(self, events: Sequence[Named]) -> None:
-        """Send ended events back to PENDING, on record: FAILED, CANCELLED or ABORTED ones.
+        """Return FAILED, CANCELLED or ABORTED events to PENDING.
 
         Raises:
-            NotFoundError, OperationError: if one is not here, or in another status; nothing
-                is changed then.
+            NotFoundError: if an event is unknown; nothing is changed then.
+            OperationError: if an event has another status; nothing is changed then.
+        """
+
+    async def remove(self, events: Sequence[Named]) -> None:
+        """Remove events that no worker has claimed.
+
+        Raises:
+            NotFoundError: if an event is unknown; none is removed then.
+            OperationError: if an event is claimed; none is removed then.
+        """
+
+    async def prune(
+        self, statuses: Collection[EventStatus], *, limit: int | None = None
+    ) -> list[Work]:
+        """Remove finished events; in each status, those that finished first are removed first.
+
+        Returns:
+            The removed events that this process had.
         """
 
     async def pause(self, until: float = FOR_EVER) -> None:
@@ -289,46 +324,79 @@ class Store(Protocol):
                 for.
         """
 
-    async def paused_until(self) -> float:
-        """Return the time before which nothing is claimed; without a pause it is past, or 0.0."""
+    async def import_records(self, records: Sequence[Record]) -> int:
+        """Append events from their records to the queue of this store, as ``load`` does.
 
-    async def prune(
-        self, statuses: Collection[EventStatus], *, limit: int | None = None
-    ) -> list[Work]:
-        """Remove finished events; in each status, those that finished first are removed first.
-
-        Returns:
-            The removed events that this process had.
-        """
-
-    async def remove(self, events: Sequence[Named]) -> None:
-        """Remove events that no worker has claimed.
+        A durable store does not need their classes.
 
         Raises:
-            NotFoundError: if one is unknown; none is removed then.
-            OperationError: if one is claimed; none is removed then.
+            ExistsError: if an id is known.
+            NotFoundError: if a class is needed and this process has not defined it.
         """
+
+    # -- queries -----------------------------------------------------------------------------
 
     async def counts(self) -> dict[EventStatus, int]:
         """Return the number of events in each status, in O(1). PROCESSING counts claimed events."""
+
+    async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
+        """Return the records of these ids (UUIDs or texts); None for an unknown id."""
+
+    async def find(self, uid: UUID | str) -> Work | None:
+        """Return the event of an id: the one of this process, or one made from its record.
+
+        Raises:
+            NotFoundError: if it has to be made and this process has not defined its class.
+        """
 
     async def list_records(
         self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
     ) -> list[Record]:
         """Return a page of records in order of arrival number, above ``after``."""
 
-    async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
-        """Return the records of these ids (UUIDs or texts); None for an unknown id."""
+    async def last_arrival(self) -> int:
+        """Return the highest arrival number so far; 0 before the first."""
 
-    async def find(self, uid: UUID | str) -> Work | None:
-        """The event of an id: the one that this process has, or one made from its record.
+    async def paused_until(self) -> float:
+        """Return the time before which nothing is claimed; without a pause it is past, or 0.0."""
 
-        Raises:
-            NotFoundError: if it has to be made and this process has not defined its class.
+    async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
+        """Return the position of an event in the queue, and what it needs of limits.
+
+        Args:
+            uid: Its id.
+            limits: The limits under which it is claimed; None for those that the workers report.
+
+        Returns:
+            None if the event is unknown.
         """
 
-    async def last_arrival(self) -> int:
-        """The highest arrival number given so far; 0 before the first."""
+    async def limit_usage(self, limits: Limits | None = None) -> list[Room]:
+        """Return the usage of limits that are not per key; None for the reported limits."""
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Return the workers of the queue, in all processes, in order of their start.
+
+        A dead worker remains until another worker notices: see ``WorkerRecord.alive``. A worker
+        that was unregistered is not included.
+        """
+
+    async def published(
+        self, event: Work, attempt: int, first: int
+    ) -> tuple[int, list[Any]] | None:
+        """Return published chunks of an attempt that another process runs.
+
+        Args:
+            event: The event.
+            attempt: The attempt whose chunks the caller has.
+            first: The number of these chunks.
+
+        Returns:
+            The number of the running attempt, and some of its chunks: from ``first`` on if it is
+            the same attempt, otherwise from the first chunk on. None if nothing is published.
+        """
+
+    # -- other -------------------------------------------------------------------------------
 
     def subscribe(
         self,
@@ -338,14 +406,14 @@ class Store(Protocol):
         event: Work | None = None,
         once: bool = False,
     ) -> Unsubscribe:
-        """Call a listener whenever something changes.
+        """Call a listener at each change of a kind.
 
         Args:
-            signal: What for; it says which arguments the listener gets.
+            signal: The kind; it says which arguments the listener gets.
             listener: Called in the event loop, in the middle of a step of the store. It must not
                 raise, and should only set a flag or wake a task.
             event: For FINISHED: an event of this store.
-            once: Whether the listener is removed when it is called.
+            once: True to remove the listener when it is called.
 
         Returns:
             A function that removes the listener. More calls of it have no effect.
@@ -354,81 +422,68 @@ class Store(Protocol):
             NotFoundError: if the event is not in this store.
         """
 
+    def time(self) -> float:
+        """Return the store's time, by which events are due and expire: Unix time in seconds."""
+
     async def close(self) -> None:
         """Release the store's resources; a second call has no effect."""
 
 
-async def is_paused(store: Store) -> bool:
-    """Return True if the queue of a store is paused by hand, for all its workers."""
-    return await store.paused_until() >= FOR_EVER
+# -- optional protocols ----------------------------------------------------------------------------
 
 
 @runtime_checkable
-class Immediate(Protocol):
-    """What a store offers beside, if none of its steps ever waits: one event at a time.
+class ImmediatePath(Protocol):
+    """Steps for one event without a coroutine, of a store whose steps never wait.
 
-    They do what the verbs do, without the coroutine and the lists of each: half of what it costs.
+    They do what the methods of the contract do, at half of the price.
     """
 
     def append_now(self, event: Work, priority: float) -> bool:
-        """``append`` of an event that is certainly new; False, and nothing done, if it is not."""
+        """Append an event that is certainly new; return False, and do nothing, if it is not."""
 
     def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
-        """``append_now`` of all of them in this order, or of none: False."""
+        """Append events that are certainly new, all or none, as ``append_now`` does."""
 
     def claim_now(self) -> Started | None:
-        """``claim`` of one event that is started at once; None if none is due."""
+        """Claim and start the next event; return None if none is due."""
 
     def within(self, limits: Limits) -> Within:
-        """The same under limits: how to claim, to complete what that gave, and both.
+        """Return functions to claim and complete under limits.
 
-        None also if the first may not start, whoever else may.
+        A claim also returns None if the first event may not start, even if a later one may.
         """
 
     def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
-        """``settle`` of one."""
+        """Record the outcome of a claim."""
 
     def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
-        """``settle`` of one that COMPLETED, with what its ``Completion`` would hold."""
+        """Record that an event COMPLETED, with what a ``Completion`` would contain."""
 
     def next_now(self, done: Started, response: Any, duration: float) -> Started | None:
-        """``complete_now`` of one, whatever it answers, and ``claim_now`` of the next."""
+        """Do ``complete_now`` with one event, whatever the answer, and ``claim_now``."""
 
 
 @runtime_checkable
-class Prompt(Protocol):
-    """What a store offers beside, if its steps wait for a commit that many share."""
+class BufferedPath(Protocol):
+    """Steps for one event without a coroutine, of a store where many steps share a commit."""
 
     def append_soon(self, event: Work, priority: float, room: int | None = None) -> Awaitable[None]:
-        """``append`` of one that nobody holds and that has never been held."""
+        """Append an event that has never been in a store."""
 
     def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
-        """``settle`` of one that COMPLETED, with what its ``Completion`` would hold.
+        """Record that an event COMPLETED, with what a ``Completion`` would contain.
 
-        Nobody waits for it: it is on record when the event shows it, and tried until it is. If
+        No caller waits: it is recorded when the event shows it, and tried again until then. If
         the response is too large to be stored, ``after_unstorable`` is recorded.
         """
 
     async def settled(self) -> None:
-        """Return when nothing that was handed over is under way any more.
+        """Return when no append and no completion is under way.
 
         Raises:
-            StoreError: if it cannot be written.
+            StoreError: if they cannot be written.
         """
-
-
-class Stuck(NamedTuple):
-    """Events of a class that are pending and that no worker of the queue can run.
-
-    Attributes:
-        kind: The registry key of the class.
-        total: How many of them are pending.
-        unreadable: Which could not be built, and why; None if this process lacks the class.
-    """
-
-    kind: str
-    total: int
-    unreadable: Unreadable | None
 
 
 @runtime_checkable
@@ -467,3 +522,26 @@ class Foreign(Protocol):
 
     async def stuck(self) -> list[Stuck]:
         """What is pending, by class, if no worker of the queue can run any of it; else nothing."""
+
+
+# -- what follows from the contract ----------------------------------------------------------------
+
+
+async def is_paused(store: Store) -> bool:
+    """Return True if the queue of a store is paused by hand, for all its workers."""
+    return await store.paused_until() >= FOR_EVER
+
+
+async def has_live_workers(store: Store) -> bool:
+    """Return True if any worker of the queue is alive, in this process or another."""
+    return any(worker.alive for worker in await store.workers())
+
+
+def not_here(event: object, queue: str) -> NotFoundError:
+    """Return the error for an event, an id or an arrival number that a queue does not have."""
+    if isinstance(event, Work):
+        return NotFoundError(f"{event!r} is not in queue {queue!r}: append it first")
+    return NotFoundError(
+        f"queue {queue!r} has no event {event!s}: check the id, and whether the event was removed "
+        "or is in another queue"
+    )

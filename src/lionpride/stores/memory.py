@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
-from ..errors import OperationError
+from ..errors import ExistsError, OperationError
 from ..model.depth import fields_that_may_be_deep, refuse_deep_values
 from ..model.execution import EventStatus
 from ..model.work import Work
@@ -23,9 +24,10 @@ from ..rules.lifecycle import (
 )
 from ..rules.metering import Limits
 from ..rules.meters import Meter, end_meter, refusal_of
+from .append_checks import are_new, check_room, refuse_connection
 from .by_hand import ByHand
 from .contract import Claim, Entry, Settled, Settlement, Started, Within
-from .intake import are_new, check_room, resolve
+from .states import States
 from .terms import Terms
 from .ways import ways
 
@@ -58,14 +60,16 @@ class MemoryStore(ByHand):
         room: int | None = None,
         exist_ok: bool = False,
         terms: Terms | None = None,
+        connection: Any = None,
     ) -> list[Work]:
+        refuse_connection(connection)
         if terms is not None and (there := self._standing_for(terms)) is not None:
             return [there]
         events = [event for event, _ in entries]
         if are_new(events):
             fresh, held = entries, events  # no id need be made
         else:
-            taken = resolve(self.states, entries, exist_ok=exist_ok)
+            taken = _resolve(self.states, entries, exist_ok=exist_ok)
             fresh = [entry for entry in taken.values() if entry[0].execution.arrival is None]
             held = [taken[event.id][0] for event, _ in entries]
         for event, _ in fresh:
@@ -158,7 +162,7 @@ class MemoryStore(ByHand):
         return event if terms.are_met_by(unique, waits) else None
 
     async def load(self, events: Sequence[Work]) -> int:
-        resolve(self.states, [(event, 0.0) for event in events], exist_ok=False)
+        _resolve(self.states, [(event, 0.0) for event in events], exist_ok=False)
         for event in events:
             self._check(event)
         for event in events:
@@ -199,9 +203,6 @@ class MemoryStore(ByHand):
         if not self._workers:
             self._disband()
         self._listeners.notify_idle()
-
-    async def has_live_workers(self) -> bool:
-        return bool(self._workers)
 
     # -- claiming ----------------------------------------------------------------------------
 
@@ -277,6 +278,22 @@ class MemoryStore(ByHand):
             complete_now=self.complete_now,
             lapse=self._lapse,
         )
+
+    def holds(self, event: Work, attempt: int) -> bool:
+        own = event.__dict__
+        number = own.get("_arrival", 0)
+        claimed = self._held.get(number) is event or self._processing.get(number) is event
+        if not claimed or own["_attempt"] != attempt:
+            return False
+        return "_expires" not in own or own["_expires"] > self._clock()
+
+    def publish(self, event: Work, attempt: int) -> None:
+        pass  # the events are in this process, with their chunks and progress
+
+    async def published(
+        self, event: Work, attempt: int, first: int
+    ) -> tuple[int, list[Any]] | None:
+        return None  # no other process runs an event
 
     def _hold_metered(self, number: int, start: bool) -> Claim:
         claim = self._hold(number)
@@ -420,3 +437,29 @@ class MemoryStore(ByHand):
 
     async def reap(self, limit: int = 1000) -> int:
         return 0  # a claim ends with this process, and so does the store
+
+
+def _resolve(states: States, entries: Sequence[Entry], *, exist_ok: bool) -> dict[UUID, Entry]:
+    """Return the event of each id of a batch: the known one, or the new one.
+
+    Raises:
+        ExistsError: if an id is known or there twice, unless ``exist_ok``; or if another store has
+            the event.
+    """
+    taken: dict[UUID, Entry] = {}
+    for event, priority in entries:
+        known = states.find(event.id)
+        if known is None and event.execution.arrival is not None:
+            raise ExistsError(
+                f"{event!r} belongs to another executor: append event.as_fresh_event(), or "
+                "load(executor.states.to_dict()) to take over copies of all"
+            )
+        if known is None and event.id in taken:
+            known = taken[event.id][0]
+        if known is not None and not exist_ok:
+            raise ExistsError(
+                f"{event!r} is known here already and was not appended again: append "
+                "event.as_fresh_event(), or pass exist_ok=True"
+            )
+        taken.setdefault(event.id, (known or event, priority))
+    return taken

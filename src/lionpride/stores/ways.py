@@ -37,7 +37,7 @@ def ways(
         waiting: What waits.
         listeners: The store's.
         lanes: The store's.
-        complete_now: As ``Immediate.complete_now``.
+        complete_now: As ``ImmediatePath.complete_now``.
         lapse: Ends what was not started in time.
     """
     claim = _claiming(ration, waiting, listeners, lanes, lapse)

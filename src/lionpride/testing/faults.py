@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from ..errors import StoreError, ValidationError
-from ..stores.contract import Immediate, Prompt, Store
+from ..stores.contract import BufferedPath, ImmediatePath, Store
 
 __all__ = ("VERBS", "Fault", "Faults", "delay", "fail", "lose")
 
@@ -25,9 +25,9 @@ VERBS: Final = tuple(
 )
 """Methods of a store that can fail: those that are awaited."""
 
-_SHORT_WAYS: Final = frozenset(
+_FAST_PATHS: Final = frozenset(
     name
-    for protocol in (Immediate, Prompt)
+    for protocol in (BufferedPath, ImmediatePath)
     for name, value in vars(protocol).items()
     if callable(value) and not name.startswith("_")
 )
@@ -188,7 +188,7 @@ class _Faulty:
         self._faults = faults
 
     def __getattr__(self, name: str) -> Any:
-        if name in _SHORT_WAYS:
+        if name in _FAST_PATHS:
             raise AttributeError(name)
         found = getattr(self._inner, name)
         return functools.partial(self._faults.call, name, found) if name in VERBS else found

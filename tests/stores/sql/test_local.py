@@ -14,7 +14,7 @@ from stores.makers import STORES, Clock, Job
 from lionpride.errors import StoreError, ValidationError
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion
-from lionpride.stores.contract import Store
+from lionpride.stores.contract import Store, has_live_workers
 from lionpride.stores.inspector import EventFilter
 from lionpride.stores.listeners import Signal
 from lionpride.stores.sql.local import CHUNK, by_and_by, heard
@@ -126,7 +126,7 @@ async def test_who_was_discharged_is_asked_nothing_more(store: Store) -> None:
     store.unregister_worker("worker")
     await store.cancel([event])
     assert asked == [event]
-    assert not await store.has_live_workers()
+    assert not await has_live_workers(store)
 
 
 async def test_what_is_made_of_many_lets_others_have_their_turn() -> None:

@@ -128,7 +128,6 @@ QUESTIONS: dict[str, Callable[[SqliteStore, UUID], Any]] = {
     "queues": lambda store, uid: store.queues(),
     "last_arrival": lambda store, uid: store.last_arrival(),
     "workers": lambda store, uid: store.workers(),
-    "has_live_workers": lambda store, uid: store.has_live_workers(),
     "explain": lambda store, uid: store.explain(uid),
     "limit_usage": lambda store, uid: store.limit_usage(),
     "paused_until": lambda store, uid: store.paused_until(),

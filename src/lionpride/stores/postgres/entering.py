@@ -10,7 +10,7 @@ from typing import Final
 from asyncpg.pgproto.pgproto import UUID
 
 from ...errors import ExistsError
-from ..intake import check_room
+from ..append_checks import check_room
 from ..sql.appending import Appending
 from ..sql.backend import FinishedRow, ReadyRow
 from ..sql.codec import split_rows

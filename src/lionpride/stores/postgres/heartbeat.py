@@ -7,13 +7,12 @@ import os
 from collections.abc import Callable, Collection
 from functools import partial
 from socket import socketpair
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...errors import StoreError
 from ..clock import boot_time
 from ..sql import heartbeat
 from ..sql.heartbeat import Descriptions, Heartbeat
-from .leasing import BEAT
 from .pool import Door
 from .tables import TableNames
 
@@ -21,9 +20,18 @@ if TYPE_CHECKING:
     from .pool import Connection
 
 __all__ = (
+    "BEAT",
     "PostgresLeaseRenewal",
     "make_heartbeat",
 )
+
+BEAT: Final = """
+UPDATE {worker} w SET heartbeat_at = {now}, leases_until = {now} + $2,
+    description = coalesce(given.description, w.description)
+FROM unnest($3::text[], $4::text[]) AS given (name, description) WHERE w.name = given.name
+RETURNING w.name
+"""
+"""Records a heartbeat of workers and their descriptions; it renews all their leases."""
 
 
 def make_heartbeat(

@@ -8,7 +8,7 @@ from typing import Any, Final
 from asyncpg.pgproto.pgproto import UUID
 
 from ...errors import ExistsError, QueueFullError
-from ..intake import check_room
+from ..append_checks import check_room
 from ..sql import appending
 from ..sql.rows import NewEventRow
 from .link import Db

@@ -27,7 +27,6 @@ from . import queries
 from .base import Base
 from .doctor import examine
 from .inspector import workers
-from .leasing import has_live_workers
 from .link import Db
 from .migrations import over_own_connection, schema_of, upgrade_schema
 from .news import CANCEL, ENDED, READY
@@ -228,10 +227,6 @@ class Manage(Base):
     def _keep_alive(self) -> None:
         self.heartbeat.renew_for(self._description_sources())
 
-    async def has_live_workers(self) -> bool:
-        leaving = frozenset(self._leaving)
-        return bool(self._workers) or await self._read(lambda db: has_live_workers(db, leaving))
-
     async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         with_own = partial(self._with_own, frozenset(self._leaving))
         return await self._read(lambda db: explain(db, uid, limits, with_own))
@@ -248,15 +243,15 @@ class Manage(Base):
         return self._records_with_own(leaving, await self._read(workers))
 
     async def schema(self) -> SchemaVersion:
-        """See ``Upkeep``."""
+        """See ``Maintenance``."""
         return await over_own_connection(self._door, self.names, self.place, schema_of)
 
     async def upgrade(self) -> SchemaVersion:
-        """See ``Upkeep``."""
+        """See ``Maintenance``."""
         return await over_own_connection(self._door, self.names, self.place, upgrade_schema)
 
     async def examine(self) -> list[Finding]:
-        """See ``Upkeep``."""
+        """See ``Maintenance``."""
         return await self._read(examine)
 
     # -- classes that are not here -----------------------------------------------------------

@@ -58,7 +58,7 @@ class PostgresStore(Claims):
     # -- settling ----------------------------------------------------------------------------
 
     def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
-        """See ``Prompt``."""
+        """See ``BufferedPath``."""
         own = event.__dict__
         number: int = own.get("_arrival", 0)
         if not self._local_events.has(number, event, attempt):
@@ -75,7 +75,7 @@ class PostgresStore(Claims):
         self._open.settle.put((event, response, columns))
 
     async def settled(self) -> None:
-        """See ``Prompt``."""
+        """See ``BufferedPath``."""
         settle = self._open.settle
         while not settle.idle and not settle.stalled:
             await settle.quiet()

@@ -10,7 +10,7 @@ from ..sql.leases import LapsedLease, lapse_worker, return_leases
 from ..sql.limits import UNUSED, forget_accounts
 from ..sql.process import is_dead, process_namespace
 from ..sql.rows import STATE
-from .leasing import BEAT
+from .heartbeat import BEAT
 from .link import Db
 from .transaction import Operation, PostgresTransaction
 

@@ -64,9 +64,13 @@ class TakingIn(Watching):
         room: int | None = None,
         exist_ok: bool = False,
         terms: Terms | None = None,
+        connection: Any = None,
     ) -> list[Work]:
         if not entries:
             return []
+        if connection is not None:
+            await self._append_within(connection, entries, terms)
+            return [event for event, _ in entries]
         new = all("_status" not in event.__dict__ and is_plain(event) for event, _ in entries)
         if new and not exist_ok and terms is None:
             await self._enter(entries, room)  # nobody has had them
@@ -145,10 +149,10 @@ class TakingIn(Watching):
         self._herald.tell(READY)
         return held
 
-    async def append_within(
+    async def _append_within(
         self, connection: Any, entries: Sequence[Entry], terms: Terms | None
     ) -> None:
-        """See ``Joining``."""
+        """Append events in the transaction of a connection of the caller."""
         if terms is not None and terms.unique is not None:
             raise OperationError(
                 "unique= cannot be decided in another's transaction: leave connection= out"
@@ -197,7 +201,7 @@ class TakingIn(Watching):
     def append_soon(
         self, event: Work, priority: float, room: int | None = None
     ) -> asyncio.Future[None]:
-        """See ``Prompt``."""
+        """See ``BufferedPath``."""
         opened = self._open
         future: asyncio.Future[None] = opened.loop.create_future()
         if is_plain(event):

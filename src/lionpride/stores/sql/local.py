@@ -25,9 +25,8 @@ from ...rules.lifecycle import Ending, after_unstorable
 from ...rules.metering import Limits
 from ...rules.standing import About, Unreadable, Worker
 from ...rules.texts import check_text
-from ..absent import not_here
 from ..alarm import Alarm
-from ..contract import Claim, Named, Settlement, Stuck
+from ..contract import Claim, Named, Settlement, Stuck, not_here
 from ..event_cache import EventCache
 from ..inspector import WorkerRecord
 from ..listeners import Listeners
@@ -72,6 +71,8 @@ class Local(ABC):
     Raises:
         ValidationError: if a database cannot store the name of the queue.
     """
+
+    is_shared = True
 
     def __init__(
         self,
@@ -380,7 +381,7 @@ class Local(ABC):
             event.__dict__["_meter"].begin()
 
     def holds(self, event: Work, attempt: int) -> bool:
-        """See ``Leased``."""
+        """See ``Store.holds``."""
         own = event.__dict__
         if self._local_events.claims.get(own.get("_arrival", 0)) != attempt:
             return False
@@ -601,7 +602,7 @@ class Local(ABC):
     # -- what runs ---------------------------------------------------------------------------
 
     def publish(self, event: Work, attempt: int) -> None:
-        """See ``Shared``."""
+        """See ``Store``."""
         number = self._number(event)
         if number and self._local_events.has(number, event, attempt):
             self._progress.publish(number, event, attempt)
@@ -609,7 +610,7 @@ class Local(ABC):
     async def published(
         self, event: Work, attempt: int, first: int
     ) -> tuple[int, list[Any]] | None:
-        """See ``Shared``."""
+        """See ``Store``."""
         number = self._number(event)
         if not number or number in self._local_events.claims:
             return None  # it runs here, if at all

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..intake import check_room
+from ..append_checks import check_room
 from ..sql.appending import Appending
 from ..sql.rows import PENDING, NewEventRow
 from .hot_path import exists, insert_events, make_ready

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from ...errors import ExistsError
 from ...model.execution import EventStatus
-from ..intake import check_room
+from ..append_checks import check_room
 from ..sql import appending
 from ..sql.limits import Reservations
 from ..sql.operations import Expired

@@ -190,12 +190,6 @@ class Manage(Base):
         self._open.heartbeat.renew_for(self._description_sources())
         self._watch.look()
 
-    async def has_live_workers(self) -> bool:
-        alive = self._wall() - self._lease
-        return bool(self._workers) or self._read(
-            lambda reader: reader.is_attended(alive, but=self._leaving)
-        )
-
     async def workers(self) -> list[WorkerRecord]:
         """See ``Store.workers``."""
         found = self._read(lambda reader: reader.workers(self._wall(), self._lease))
@@ -216,16 +210,16 @@ class Manage(Base):
     # -- upkeep ------------------------------------------------------------------------------
 
     async def schema(self) -> SchemaVersion:
-        """See ``Upkeep``."""
+        """See ``Maintenance``."""
         return schema_of(self.path)
 
     async def upgrade(self) -> SchemaVersion:
-        """See ``Upkeep``."""
+        """See ``Maintenance``."""
         make_file(self.path, self._mode)
         return upgrade(self.path, synchronous=self._synchronous, patience=self._patience)
 
     async def examine(self) -> list[Finding]:
-        """See ``Upkeep``."""
+        """See ``Maintenance``."""
         now = self._wall()
         if damage := await asyncio.to_thread(find_damage, self.path):
             return [damage]  # it makes other answers worthless

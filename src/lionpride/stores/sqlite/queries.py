@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -395,18 +395,6 @@ class Queries:
         """Return the names of all queues in the file, in order of their creation."""
         return self._look.queues()
 
-    def is_attended(self, since: float, but: Container[str] = ()) -> bool:
-        """Return True if a worker has had a heartbeat since a time and its process is not dead.
-
-        Args:
-            since: The time.
-            but: Workers that do not count.
-        """
-        return any(
-            seen >= since and name not in but and not is_dead(*process)
-            for name, (process, seen) in self._look.signs().items()
-        )
-
     def workers(self, now: float, lease: float) -> list[WorkerRecord]:
         """Return the workers of the queue.
 
@@ -441,7 +429,10 @@ class Queries:
         return examine(path, self._db, now, lease)
 
     def crew(self, since: float) -> Iterator[Worker]:
-        """Yield the workers of the queue; those that ``is_attended`` counts are live."""
+        """Yield the workers of the queue.
+
+        A worker is live if it had a heartbeat since a time and its process is not dead.
+        """
         for name, process, seen, about, claimed in self._look.crew():
             is_live = seen >= since and not is_dead(*process)
             yield Worker(name, is_live, claimed, about_of(about))

@@ -12,6 +12,7 @@ from ...model.execution import EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import RELEASED
 from ...rules.metering import Limits
+from ..append_checks import refuse_connection
 from ..clock import boot_time, steady
 from ..contract import Claim, Entry, Settled, Settlement
 from ..record import Record
@@ -85,7 +86,9 @@ class SqliteStore(Manage):
         room: int | None = None,
         exist_ok: bool = False,
         terms: Terms | None = None,
+        connection: Any = None,
     ) -> list[Work]:
+        refuse_connection(connection)
         new = all("_status" not in event.__dict__ for event, _ in entries)
         if new and not exist_ok and terms is None:
             await self._enter(entries, room)  # nobody has had them
@@ -244,7 +247,7 @@ class SqliteStore(Manage):
     # -- settling ----------------------------------------------------------------------------
 
     def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
-        """See ``Prompt``."""
+        """See ``BufferedPath``."""
         own = event.__dict__
         number: int = own.get("_arrival", 0)
         holding = self._local_events
@@ -272,7 +275,7 @@ class SqliteStore(Manage):
     def append_soon(
         self, event: Work, priority: float, room: int | None = None
     ) -> asyncio.Future[None]:
-        """See ``Prompt``."""
+        """See ``BufferedPath``."""
         fresh = new_event_row(event, priority)
         if len(fresh[2]) > UNCHECKED_LENGTH or len(fresh) > PLAIN_COLUMNS:
             check_new_event_size(fresh, self._largest)
@@ -281,7 +284,7 @@ class SqliteStore(Manage):
         return file.commits.enter(event, fresh, room)
 
     async def settled(self) -> None:
-        """See ``Prompt``."""
+        """See ``BufferedPath``."""
         await self._open.commits.quiet()
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
