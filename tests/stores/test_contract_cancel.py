@@ -360,4 +360,4 @@ async def test_a_completion_by_a_quick_way_ends_the_request_too(way: str) -> Non
         await store.cancel([started[0]])
         started = both(started, "done", 0.1)
     assert [job.status for job in jobs] == [S.COMPLETED] * 5
-    assert not store._unwanted, "nothing is kept of what has ended"
+    assert not store._cancelling, "nothing is kept of what has ended"

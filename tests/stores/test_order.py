@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionpride.stores.order import Order
+from lionpride.stores.memory.priority_queue import PriorityQueue
 
 
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, -1.0, 2.5, 1e300]), st.integers(1, 50)), unique=True)
 )
 def test_it_pops_by_priority_then_number(entries: list[tuple[float, int]]) -> None:
-    order = Order(entries)
+    order = PriorityQueue(entries)
     popped = []
     while order:
         first = order.first()
@@ -25,7 +25,7 @@ def test_it_pops_by_priority_then_number(entries: list[tuple[float, int]]) -> No
 
 @given(st.lists(st.one_of(st.none(), st.tuples(st.floats(-3, 3), st.integers(1, 9)))))
 def test_pushes_between_pops(steps: list[tuple[float, int] | None]) -> None:
-    order, model = Order(), list[tuple[float, int]]()
+    order, model = PriorityQueue(), list[tuple[float, int]]()
     for step in steps:
         if step is not None:
             order.push(*step)
@@ -41,7 +41,7 @@ def test_pushes_between_pops(steps: list[tuple[float, int] | None]) -> None:
 def test_a_run_and_newcomers_beside_it(different: int, share: float) -> None:
     chance = random.Random(f"{different} {share}")
     model = [(float(chance.randrange(different)), number) for number in range(500)]
-    order = Order(model)
+    order = PriorityQueue(model)
     heapify(model)
     for number in range(500, 3000):
         if chance.random() < share:
@@ -55,13 +55,13 @@ def test_a_run_and_newcomers_beside_it(different: int, share: float) -> None:
     assert order.pop() is None
 
 
-def test_the_sorted_may_be_taken_by_hand_up_to_where_the_far_ones_begin() -> None:
-    order, chance = Order(), random.Random(5)
+def test_the_sorted_may_be_taken_by_hand_up_to_where_the_chunks_begin() -> None:
+    order, chance = PriorityQueue(), random.Random(5)
     priorities = [chance.random() for _ in range(1_000)]
     order.new.extend(range(1_000))
     order.new_at.extend(priorities)
     taken = [order.pop()]
-    assert order.far, "there are more than a run has"
+    assert order.chunks, "there are more than a run has"
     while order:
         while order.run:
             taken.append(order.run.popleft())

@@ -1,4 +1,4 @@
-"""What is asked of the store in memory about an event's turn."""
+"""Position of an event in a queue in memory, and the usage of its limits."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import Callable, Container, Mapping
 from typing import Final
 
-from ..model.work import Work
-from ..rules.bills import own_bill
-from ..rules.limits import Limit
-from ..rules.metering import Limits
-from ..rules.standing import About, Room, Worker
-from .clock import time_of_loop
+from ...model.work import Work
+from ...rules.bills import own_bill
+from ...rules.limits import Limit
+from ...rules.metering import Limits
+from ...rules.standing import About, Room, Worker
+from ..clock import time_of_loop
 
-__all__ = ("ahead_of", "rooms_here", "usage_here", "workers_here")
+__all__ = ("count_ahead", "live_workers", "rooms_of", "usage_of")
 
 _PAGE: Final = 10_000
-"""Events that are looked at before others have their turn."""
+"""Events that are read before other tasks run."""
 
 
-def workers_here(about: Mapping[str, Callable[[], About] | None]) -> list[Worker]:
-    """The workers of this process, as they are now."""
+def live_workers(about: Mapping[str, Callable[[], About] | None]) -> list[Worker]:
+    """Return the workers of this process, as they are now."""
     found = []
     for name, say in about.items():
         said = None if say is None else say()
@@ -29,7 +29,7 @@ def workers_here(about: Mapping[str, Callable[[], About] | None]) -> list[Worker
     return found
 
 
-async def ahead_of(
+async def count_ahead(
     pending: Mapping[int, Work], held: Container[int], place: tuple[float, int], now: float
 ) -> tuple[int, Work | None]:
     """Return how many due events come before a place (priority and number), and the first."""
@@ -50,16 +50,16 @@ async def ahead_of(
     return ahead, first_event
 
 
-def rooms_here(
+def rooms_of(
     limits: Limits | None, event: Work, clock: Callable[[], float] | None, now: float
 ) -> tuple[Room, ...]:
-    """What an event needs of limits, and what there is of each.
+    """Return what an event needs of limits, and the usage of each.
 
     Args:
-        limits: Those under which it is claimed.
-        event: Which one.
-        clock: The time that they go by; None: the event loop's.
-        now: The time that is told.
+        limits: The limits under which it is claimed.
+        event: The event.
+        clock: Returns the time of the limits; None for the event loop's.
+        now: The time of the store.
     """
     if limits is None:
         return ()
@@ -69,10 +69,10 @@ def rooms_here(
     return tuple(_room(limit, key, cost, ticks, now) for limit, cost in amounts)
 
 
-def usage_here(
+def usage_of(
     limits: Mapping[str, Limit], clock: Callable[[], float] | None, now: float
 ) -> list[Room]:
-    """What is taken of limits, but of those that each key has; the arguments are those above."""
+    """Return the usage of limits that are not per key; the arguments are as for ``rooms_of``."""
     ticks = (clock or time_of_loop())()
     shared = [each for each in limits.values() if not each.per_key]
     return [_room(limit, None, 0.0, ticks, now) for limit in shared]

@@ -1,63 +1,63 @@
-"""The quick ways of the store in memory under limits: ``claim_now`` and its fellows."""
+"""The steps of ``ImmediatePath`` under limits: claim, complete, and both in one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from ..model.work import Work
-from ..rules.meters import Meter
-from .contract import Settled, Started, Within
-from .listeners import Listeners
-from .rationing import Rationing
-from .waiting import Waiting
+from ...model.work import Work
+from ...rules.meters import Meter
+from ..contract import Settled, Started, Within
+from ..listeners import Listeners
+from .limiter import Limiter
+from .ready_queue import ReadyQueue
 
-__all__ = ("ways",)
+__all__ = ("limited_path",)
 
-Lanes: TypeAlias = tuple[dict[int, Work], dict[int, Work], dict[int, Work], set[int]]
-"""What is PENDING, PROCESSING and COMPLETED, by number; and what is to be cancelled of it."""
+StatusLists: TypeAlias = tuple[dict[int, Work], dict[int, Work], dict[int, Work], set[int]]
+"""The PENDING, PROCESSING and COMPLETED events by number, and claimed ones with a cancel."""
 
 Claim: TypeAlias = Callable[[], Started | None]
 Complete: TypeAlias = Callable[[Work, int, Any, float], Settled]
 
 
-def ways(
-    ration: Rationing,
-    waiting: Waiting,
+def limited_path(
+    limiter: Limiter,
+    ready: ReadyQueue,
     listeners: Listeners,
     *,
-    lanes: Lanes,
+    lists: StatusLists,
     complete_now: Complete,
-    lapse: Callable[[], object],
+    expire: Callable[[], object],
 ) -> Within:
-    """How to claim under limits, to complete what that gave, and both at once.
+    """Return the functions of ``ImmediatePath.within``.
 
     Args:
-        ration: Chooses what is claimed.
-        waiting: What waits.
-        listeners: The store's.
-        lanes: The store's.
-        complete_now: As ``ImmediatePath.complete_now``.
-        lapse: Ends what was not started in time.
+        limiter: Selects the events.
+        ready: The pending events.
+        listeners: The listeners of the store.
+        lists: The events of the store.
+        complete_now: See ``ImmediatePath.complete_now``.
+        expire: Finishes the events that were not started in time.
     """
-    claim = _claiming(ration, waiting, listeners, lanes, lapse)
-    complete = _completing(complete_now, ration.limits.holds)
-    return claim, complete, _passing_on(ration, waiting, listeners, lanes, claim, complete)
+    claim = _claim(limiter, ready, listeners, lists, expire)
+    complete = _complete(complete_now, limiter.limits.holds)
+    return claim, complete, _next(limiter, ready, listeners, lists, claim, complete)
 
 
-def _claiming(
-    ration: Rationing,
-    waiting: Waiting,
+def _claim(
+    limiter: Limiter,
+    waiting: ReadyQueue,
     listeners: Listeners,
-    lanes: Lanes,
-    lapse: Callable[[], object],
+    lists: StatusLists,
+    expire: Callable[[], object],
 ) -> Claim:
-    pending, processing, *_ = lanes
+    pending, processing, *_ = lists
 
     def claim() -> Started | None:
-        if waiting.mixed:
-            lapse()
-        number = ration.next()
+        if waiting.is_mixed:
+            expire()
+        number = limiter.pop()
         if number is None:
             return None
         event = processing[number] = pending.pop(number)
@@ -73,7 +73,7 @@ def _claiming(
     return claim
 
 
-def _completing(complete_now: Complete, holds: bool) -> Complete:
+def _complete(complete_now: Complete, holds: bool) -> Complete:
     def complete(event: Work, attempt: int, response: Any, duration: float) -> Settled:
         answer = complete_now(event, attempt, response, duration)
         if answer is Settled.APPLIED:
@@ -85,23 +85,23 @@ def _completing(complete_now: Complete, holds: bool) -> Complete:
     return complete
 
 
-def _passing_on(
-    ration: Rationing,
-    waiting: Waiting,
+def _next(
+    limiter: Limiter,
+    waiting: ReadyQueue,
     listeners: Listeners,
-    lanes: Lanes,
+    lists: StatusLists,
     claim: Claim,
     complete: Complete,
 ) -> Callable[[Started, Any, float], Started | None]:
-    """The usual case written out, as in ``MemoryStore.next_now``; that of a pair to its end."""
-    pending, processing, completed, unwanted = lanes
-    ready, lines, pair = waiting.ready, ration.lines, ration.limits.pair
-    run, new, heap, holds = ready.run, ready.new, ready.heap, ration.limits.holds
+    """Return ``next_now`` under limits: the usual case, with one or two rates, stands here."""
+    pending, processing, completed, unwanted = lists
+    ready, deferred, pair = waiting.ready, limiter.deferred, limiter.limits.pair
+    run, new, heap, holds = ready.run, ready.new, ready.heap, limiter.limits.holds
 
-    def pass_on(done: Started, response: Any, duration: float) -> Started | None:
+    def complete_and_claim(done: Started, response: Any, duration: float) -> Started | None:
         event, attempt, own = done
         usual = own["_status"] == "processing" and own["_attempt"] == attempt and not unwanted
-        if not usual or listeners.finished or not run or new or heap or waiting.mixed:
+        if not usual or listeners.finished or not run or new or heap or waiting.is_mixed:
             complete(event, attempt, response, duration)
             return claim()
         del processing[own["_arrival"]]
@@ -112,17 +112,17 @@ def _passing_on(
         meter: Meter = own.pop("_meter")
         if holds:
             meter.end()
-        if pair is None or lines:
+        if pair is None or deferred:
             return claim()
         number = run.popleft()
-        bill = pair.take(pending[number], ration.clock())
+        bill = pair.take(pending[number], limiter.clock())
         if bill is None:
             run.appendleft(number)
             return claim()
         if meter.accounts is not pair.accounts:
-            meter = Meter(ration, None, (), ())
+            meter = Meter(limiter, None, (), ())
             meter.accounts = pair.accounts
-        # It is handed on as the slot is: nobody keeps one beyond its event.
+        # The next event gets the same meter: none is used after the end of its event.
         meter.amounts, meter.entries, meter.spent = bill, pair.entries, None
         event = processing[number] = pending.pop(number)
         own = event.__dict__
@@ -135,4 +135,4 @@ def _passing_on(
             listeners.notify_capacity()
         return event, attempt, own
 
-    return pass_on
+    return complete_and_claim

@@ -1,0 +1,822 @@
+"""Store in memory: the status lists are the data, and a priority queue gives their order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from heapq import nsmallest
+from itertools import islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from ...errors import ExistsError, OperationError
+from ...model import registry
+from ...model.depth import fields_that_may_be_deep, refuse_deep_values
+from ...model.element import as_id
+from ...model.execution import TERMINAL, EventStatus
+from ...model.work import Work
+from ...rules.lifecycle import (
+    FOR_EVER,
+    Completion,
+    Ending,
+    Outcome,
+    after_cancel,
+    after_expiry,
+    after_interruption,
+    apply,
+    cancelled_while_waiting,
+    check_retryable,
+    requeue,
+)
+from ...rules.limits import Limit
+from ...rules.metering import Limits
+from ...rules.meters import Meter, end_meter, refusal_of
+from ..alarm import Alarm
+from ..append_checks import are_new, check_room, refuse_connection
+from ..clock import LoopClock, time_of_loop
+from ..contract import (
+    Cancelled,
+    Claim,
+    Entry,
+    Named,
+    Settled,
+    Settlement,
+    Started,
+    Within,
+    not_here,
+)
+from ..listeners import Listener, Listeners, Signal, Unsubscribe
+from ..states import States
+from ..terms import Terms
+from .limited_path import limited_path
+from .limiter import Limiter
+from .ready_queue import ReadyQueue
+
+if TYPE_CHECKING:
+    from ...rules.standing import About, Room, Standing
+    from ..inspector import WorkerRecord
+    from ..record import Record
+
+__all__ = ("MemoryStore",)
+
+_PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
+_CANCELLED = EventStatus.CANCELLED
+_APPLIED = Settled.APPLIED
+
+
+class MemoryStore:
+    """Keeps the events of one queue in this process.
+
+    No method suspends, so each is one atomic step of the event loop. It has the ``ImmediatePath``.
+
+    Args:
+        queue: Name of the queue.
+        name: Name of the ``states``; by default that of the queue.
+        clock: Returns the time as a Unix timestamp in seconds, for scheduled events. By default it
+            is the machine's clock, or the event loop's if its time is virtual.
+    """
+
+    is_shared = False
+
+    def __init__(
+        self,
+        queue: str = "default",
+        *,
+        name: str | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.queue = queue
+        self.states = States(name=name or queue)
+        self._clock = clock or LoopClock()
+        self._given_clock = clock
+        self._all = self.states.by_number
+        self._pending = self.states.lane(_PENDING)
+        self._processing = self.states.lane(_PROCESSING)
+        self._completed = self.states.lane(EventStatus.COMPLETED)
+        # Claimed and not started: pending to a reader of this process, claimed to other claims.
+        self._held: dict[int, Work] = {}
+        self._cancelling: set[int] = set()  # claimed events whose cancel was answered
+        self._waiting = ReadyQueue(self._pending, self._held, self._clock)
+        self._ready = self._waiting.ready
+        self._new, self._new_at = self._ready.new, self._ready.new_at
+        self._checked_type: type[Work] | None = None  # the last one that cannot be nested too deep
+        self._unique: dict[str, int] = {}  # the number of the newest event of each unique value
+        self._limiters: dict[Limits, Limiter] = {}
+        self._pools: dict[str, Limit] = {}
+        self._workers: dict[str, Callable[[Work], object]] = {}
+        self._since: dict[str, float] = {}  # the start of each worker
+        self._about: dict[str, Callable[[], About] | None] = {}
+        self._listeners = Listeners()
+        self._alarm: Alarm | None = None  # made when an event expires
+
+    # -- append ------------------------------------------------------------------------------
+
+    async def append(
+        self,
+        entries: Sequence[Entry],
+        *,
+        room: int | None = None,
+        exist_ok: bool = False,
+        terms: Terms | None = None,
+        connection: Any = None,
+    ) -> list[Work]:
+        """See ``Store.append``."""
+        refuse_connection(connection)
+        if terms is not None and (holder := self._unique_holder(terms)) is not None:
+            return [holder]
+        events = [event for event, _ in entries]
+        if are_new(events):
+            fresh, held = entries, events  # no id has to be made
+        else:
+            taken = _resolve(self.states, entries, exist_ok=exist_ok)
+            fresh = [entry for entry in taken.values() if entry[0].execution.arrival is None]
+            held = [taken[event.id][0] for event, _ in entries]
+        for event, _ in fresh:
+            self._check(event)
+        check_room(len(self._pending), len(fresh), room)
+        for event, priority in fresh:
+            self._add(event, priority, terms)
+        self._listeners.notify_ready()
+        return held
+
+    def append_now(self, event: Work, priority: float) -> bool:
+        """See ``ImmediatePath.append_now``."""
+        own = event.__dict__
+        if "id" in own or "_status" in own:
+            return False  # it may be known
+        if type(event) is not self._checked_type or "_metadata" in own:
+            self._check(event)
+        self._all.last = number = self._all.last + 1
+        own["_status"] = "pending"
+        own["_arrival"] = number
+        own["_priority"] = priority
+        self._pending[number] = event
+        new, listeners = self._new, self._listeners
+        first = not new
+        new.append(number)
+        self._new_at.append(priority)
+        if listeners.ready_once:
+            listeners.notify_ready()
+        elif first:
+            for listener in listeners.ready:
+                listener()
+        return True
+
+    def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
+        """See ``ImmediatePath.append_all_now``."""
+        if not are_new(events):
+            return False
+        for event in events:
+            if type(event) is not self._checked_type or "_metadata" in event.__dict__:
+                self._check(event)
+        numbers = range(self._all.last + 1, self._all.last + 1 + len(events))
+        pending = self._pending
+        for event, priority, number in zip(events, priorities, numbers, strict=True):
+            own = event.__dict__
+            own["_status"] = "pending"
+            own["_arrival"] = number
+            own["_priority"] = priority
+            pending[number] = event
+        self._all.last += len(numbers)
+        self._new.extend(numbers)
+        self._new_at.extend(priorities)
+        self._listeners.notify_ready()
+        return True
+
+    async def load(self, events: Sequence[Work]) -> int:
+        """See ``Store.load``."""
+        _resolve(self.states, [(event, 0.0) for event in events], exist_ok=False)
+        for event in events:
+            self._check(event)
+        for event in events:
+            state = event.execution
+            if state.status is _PROCESSING:
+                apply(state, after_interruption(state.interruptions))
+            if state.priority is None:
+                state.priority = event.created_timestamp
+            if state.status is _PENDING:
+                self._add(event, state.priority)
+            else:
+                self._all.last = state.arrival = self._all.last + 1
+                self.states.lane(state.status)[state.arrival] = event
+                self._note_unique(event, state.arrival)
+        self._listeners.notify_ready()
+        return len(events)
+
+    async def import_records(self, records: Sequence[Record]) -> int:
+        """See ``Store.import_records``."""
+        events = [cast("Work", record.event()) for record in records]
+        for event, record in zip(events, records, strict=True):
+            event.execution.status = record.status  # a claimed event may not show it yet
+        return await self.load(events)
+
+    def _check(self, event: Work) -> None:
+        """Refuse an event that is nested too deep to be written."""
+        refuse_deep_values(event)
+        kind = type(event)
+        if not fields_that_may_be_deep(kind) and kind.model_config.get("extra") != "allow":
+            self._checked_type = kind
+
+    def _add(self, event: Work, priority: float, terms: Terms | None = None) -> None:
+        """Add a pending event under the next number."""
+        state = event.execution
+        self._all.last = number = self._all.last + 1
+        state.become(_PENDING)
+        state.arrival = number
+        state.priority = priority
+        if terms is not None:
+            terms.write(state)
+        self._pending[number] = event
+        self._note_unique(event, number)
+        self._waiting.add(number)
+        if state.expires is not None:
+            self._set_alarm()
+
+    def _note_unique(self, event: Work, number: int) -> None:
+        unique = event.execution.unique
+        if unique is not None:
+            self._unique[unique[0]] = number
+
+    def _unique_holder(self, terms: Terms) -> Work | None:
+        """Return the event that has the unique value of the terms; None if there is none."""
+        number = None if terms.unique is None else self._unique.get(terms.unique[0])
+        event = None if number is None else self._all.get(number)
+        unique = None if event is None else event.execution.unique
+        if event is None or unique is None:
+            return None
+        waits = event.execution.status in (_PENDING, _PROCESSING)
+        return event if terms.are_met_by(unique, waits) else None
+
+    # -- claim -------------------------------------------------------------------------------
+
+    async def claim(
+        self,
+        worker: str,
+        n: int = 1,
+        *,
+        until: int | None = None,
+        skip: Collection[int] = (),
+        denied: bool = False,
+        start: bool = False,
+        limits: Limits | None = None,
+    ) -> tuple[list[Claim], float | None]:
+        """See ``Store.claim``."""
+        waiting = self._waiting
+        if waiting.is_mixed:
+            self._finish_expired()
+        if limits is not None:
+            allowed, wait = self._limiter(limits).select(n, until, skip, denied, start)
+            return [self._hold_limited(number, start) for number in allowed], wait
+        self._release_deferred()
+        newer = until is not None and until < self._all.last
+        if newer or skip or (denied and waiting.has_denied()):
+            numbers = waiting.take(n, until, skip, denied)
+        else:
+            numbers = list(islice(iter(waiting.pop, None), n))
+        claims = [self._hold(number) for number in numbers]
+        if start:
+            for event, _ in claims:
+                self.start(event)
+        return claims, waiting.seconds()
+
+    def claim_now(self) -> Started | None:
+        """See ``ImmediatePath.claim_now``."""
+        new, ready = self._new, self._ready
+        number: int | None
+        if self._waiting.is_mixed:
+            self._finish_expired()
+            number = self._waiting.pop()
+        elif ready.heap or (new and (ready.run or ready.chunks or len(new) > 1)):
+            number = self._waiting.pop()
+        elif new:  # the only entry: `PriorityQueue.pop`, without two calls
+            self._new_at.clear()
+            number = new.pop()
+        elif ready.run:
+            number = ready.run.popleft()
+        else:
+            number = ready.pop() if ready.chunks else None
+        if number is None:
+            return None
+        event = self._processing[number] = self._pending.pop(number)
+        own, attempt = event.__dict__, 1
+        own["_status"] = "processing"
+        if "_attempt" in own:
+            attempt += own["_attempt"]
+            own.pop("_denials", None)
+        own["_attempt"] = attempt
+        if self._listeners.capacity:
+            self._listeners.notify_capacity()
+        return event, attempt, own
+
+    def within(self, limits: Limits) -> Within:
+        """See ``ImmediatePath.within``."""
+        return limited_path(
+            self._limiter(limits),
+            self._waiting,
+            self._listeners,
+            lists=(self._pending, self._processing, self._completed, self._cancelling),
+            complete_now=self.complete_now,
+            expire=self._finish_expired,
+        )
+
+    def holds(self, event: Work, attempt: int) -> bool:
+        """See ``Store.holds``."""
+        own = event.__dict__
+        number = own.get("_arrival", 0)
+        claimed = self._held.get(number) is event or self._processing.get(number) is event
+        if not claimed or own["_attempt"] != attempt:
+            return False
+        return "_expires" not in own or own["_expires"] > self._clock()
+
+    def start(self, event: Work) -> None:
+        """See ``Store.start``."""
+        number = event.execution.arrival
+        if number is None or self._held.pop(number, None) is None:
+            raise OperationError(f"{event!r} is not claimed: only a claimed event can start")
+        del self._pending[number]
+        self._processing[number] = event
+        state = event.execution
+        state.become(_PROCESSING)
+        state.denials = 0
+        state.due = None
+        if "_meter" in state.own:
+            state.own["_meter"].begin()
+        if self._listeners.capacity:
+            self._listeners.notify_capacity()
+
+    def _hold_limited(self, number: int, start: bool) -> Claim:
+        claim = self._hold(number)
+        if start and refusal_of(claim[0]) is None:
+            self.start(claim[0])
+        return claim
+
+    def _hold(self, number: int) -> Claim:
+        """Claim an event without starting it; its ``due`` stays, in case it is released."""
+        event = self._held[number] = self._pending[number]
+        event.execution.attempt_number += 1
+        return event, event.execution.attempt_number
+
+    def _limiter(self, limits: Limits) -> Limiter:
+        """Return the limiter for these limits."""
+        self._release_deferred(but=limits)
+        limiter = self._limiters.get(limits)
+        if limiter is None:
+            limits.adopt(self._pools)
+            limiter = self._limiters[limits] = Limiter(
+                limits, self._pending, self._waiting, self._listeners.notify_ready
+            )
+        limiter.clock = self._given_clock or time_of_loop()
+        return limiter
+
+    def _release_deferred(self, but: Limits | None = None) -> None:
+        """Make the events ready that other limits defer."""
+        for limits, limiter in self._limiters.items():
+            if limits is not but:
+                limiter.release()
+
+    # -- settle ------------------------------------------------------------------------------
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        """See ``Store.settle``."""
+        return [self.settle_now(*settlement) for settlement in settlements]
+
+    def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
+        """See ``ImmediatePath.settle_now``."""
+        own = event.__dict__
+        if isinstance(outcome, Completion):
+            answer = self.complete_now(event, attempt, outcome.response, outcome.duration)
+            if "_meter" in own and answer is _APPLIED:
+                end_meter(event)
+            return answer
+        number: int = own.get("_arrival", 0)
+        if self._processing.get(number) is not event or own["_attempt"] != attempt:
+            return self._settle_unstarted(event, attempt, outcome)
+        answer = self._apply(number, event, outcome)
+        del self._processing[number]
+        status = event.execution.status
+        if status is _PENDING:
+            self._pending[number] = event
+            self._enqueue(number, outcome.delay)
+        else:
+            self.states.lane(status)[number] = event
+        if self._listeners.idle or self._listeners.finished:
+            self._notify_finished((number,))
+        return answer
+
+    def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
+        """See ``ImmediatePath.complete_now``."""
+        own = event.__dict__
+        number: int = own.get("_arrival", 0)
+        if self._processing.get(number) is not event or own["_attempt"] != attempt:
+            return self._settle_unstarted(event, attempt, Completion(response, duration))
+        del self._processing[number]
+        if self._cancelling:
+            self._cancelling.discard(number)
+        own["_status"] = "completed"  # always allowed after PROCESSING
+        own["_response"] = response
+        own["_duration"] = duration
+        self._completed[number] = event
+        listeners = self._listeners
+        if listeners.finished:
+            listeners.notify_finished((number,))
+        if listeners.idle and not self._pending and not self._processing:
+            listeners.notify_idle()
+        return _APPLIED
+
+    def next_now(self, done: Started, response: Any, duration: float) -> Started | None:
+        """See ``ImmediatePath.next_now``."""
+        # Both steps without calls, for the usual case: they are half of the price of a run.
+        event, attempt, own = done
+        ready, listeners = self._ready, self._listeners
+        usual = own["_status"] == "processing" and own["_attempt"] == attempt
+        usual = usual and not listeners.finished and not self._cancelling
+        if not usual or ready.new or ready.heap or not ready.run or self._waiting.is_mixed:
+            self.complete_now(event, attempt, response, duration)
+            return self.claim_now()
+        number = own["_arrival"]
+        del self._processing[number]
+        own["_status"] = "completed"
+        own["_response"] = response
+        own["_duration"] = duration
+        self._completed[number] = event
+        number = ready.run.popleft()
+        event = self._processing[number] = self._pending.pop(number)
+        own = event.__dict__
+        own["_status"], attempt = "processing", 1
+        if "_attempt" in own:
+            attempt += own["_attempt"]
+            own.pop("_denials", None)
+        own["_attempt"] = attempt
+        if listeners.capacity:
+            listeners.notify_capacity()
+        return event, attempt, own
+
+    def _settle_unstarted(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
+        """Settle a claim that was never started; or return why it cannot be settled."""
+        state = event.execution
+        number = state.arrival
+        if number is None or self._all.get(number) is not event or state.attempt_number != attempt:
+            return Settled.FENCED
+        if number not in self._held:
+            cancelled = outcome.status is _PENDING and state.status is _CANCELLED
+            same = cancelled or state.status is outcome.status
+            return Settled.REPLAYED if same else Settled.FENCED
+        answer = self._apply(number, event, outcome)
+        del self._held[number]
+        if isinstance(outcome, Ending) and state.status is _PENDING:
+            self._enqueue(number, outcome.delay)
+        else:
+            del self._pending[number]
+            self.states.lane(state.status)[number] = event
+            self._notify_finished((number,))
+        return answer
+
+    def _apply(self, number: int, event: Work, outcome: Outcome) -> Settled:
+        """Write the outcome of a claim on its event, or CANCELLED if a cancel was answered."""
+        state, is_cancelling = event.execution, number in self._cancelling
+        apply(state, outcome)
+        self._end_meter(event, outcome)
+        self._cancelling.discard(number)
+        if not is_cancelling or state.status is not _PENDING:
+            return _APPLIED
+        apply(state, after_cancel(state.error, state.duration))
+        return Settled.CANCELLED
+
+    def _end_meter(self, event: Work, outcome: Outcome) -> None:
+        """End the reservations of a claim, and pause the limit that its outcome names."""
+        pause = outcome.pause if isinstance(outcome, Ending) else None
+        if pause is not None:
+            meter: Meter | None = event.__dict__.get("_meter")
+            if meter is None or not meter.pause(pause):
+                self._waiting.pause(pause.seconds)
+        end_meter(event)
+
+    def _enqueue(self, number: int, delay: float | None) -> None:
+        """Have a pending event wait to be claimed."""
+        self._waiting.add(number, delay)
+        if "_expires" in self._pending[number].__dict__:
+            self._set_alarm()
+        self._listeners.notify_ready()
+
+    # -- workers -----------------------------------------------------------------------------
+
+    def register_worker(
+        self,
+        worker: str,
+        cancel: Callable[[Work], object],
+        about: Callable[[], About] | None = None,
+    ) -> None:
+        """See ``Store.register_worker``."""
+        self._workers[worker] = cancel
+        self._since.setdefault(worker, self._clock())
+        self._about[worker] = about
+
+    def unregister_worker(self, worker: str) -> None:
+        """See ``Store.unregister_worker``."""
+        self._workers.pop(worker, None)
+        self._since.pop(worker, None)
+        self._about.pop(worker, None)
+        if not self._workers:
+            self._release_deferred()
+        self._listeners.notify_idle()
+
+    async def reap(self, limit: int = 1000) -> int:
+        """See ``Store.reap``. A claim ends with this process, as does the store."""
+        return 0
+
+    def publish(self, event: Work, attempt: int) -> None:
+        """See ``Store.publish``. The event contains its chunks and its progress."""
+
+    # -- expiry ------------------------------------------------------------------------------
+
+    def _finish_expired(self) -> None:
+        """Finish the events that were not started in time; set the timer for the next one."""
+        if self._waiting.next_expiry() is None:
+            return
+        for number in self._waiting.expired():
+            self._finish_one_expired(number)
+        self._set_alarm()
+
+    def _finish_one_expired(self, number: int) -> None:
+        event = self._pending[number]
+        ending = after_expiry(event.execution)
+        self._waiting.remove(number)
+        apply(event.execution, ending)
+        del self._pending[number]
+        self.states.lane(ending.status)[number] = event
+        self._notify_finished((number,))
+        self._listeners.notify_expired(event, _PENDING)
+
+    def _set_alarm(self) -> None:
+        at = self._waiting.next_expiry()
+        if at is not None:
+            if self._alarm is None:
+                self._alarm = Alarm(self._clock, self._finish_expired)
+            self._alarm.set(at)
+
+    # -- administration ----------------------------------------------------------------------
+
+    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
+        """See ``Store.cancel``."""
+        numbers = [self._number(event) for event in events]
+        answers = []
+        for number in numbers:
+            event = self._all[number]
+            if number in self._held or number in self._processing:
+                self._cancelling.add(number)
+                for cancel in tuple(self._workers.values()):
+                    cancel(event)
+                answers.append(Cancelled.CLAIMED)
+            elif number in self._pending:
+                self._waiting.remove(number)
+                apply(event.execution, cancelled_while_waiting())
+                del self._pending[number]
+                self.states.lane(_CANCELLED)[number] = event
+                answers.append(Cancelled.DONE)
+            else:
+                answers.append(Cancelled.SETTLED)
+        self._notify_finished(numbers)
+        return answers
+
+    async def retry(self, events: Sequence[Named]) -> None:
+        """See ``Store.retry``."""
+        numbers = dict.fromkeys(self._number(event) for event in events)
+        for number in numbers:
+            check_retryable(self._all[number].execution)
+        for number in numbers:
+            event, state = self._all[number], self._all[number].execution
+            del self.states.lane(state.status)[number]
+            requeue(state)
+            self._pending[number] = event
+            self._enqueue(number, None)
+
+    async def remove(self, events: Sequence[Named]) -> None:
+        """See ``Store.remove``."""
+        numbers = [self._number(event) for event in events]
+        for number in numbers:
+            if number in self._held or number in self._processing:
+                raise OperationError(
+                    f"{self._all[number]!r} is running: cancel it, and remove it when it has ended"
+                )
+        for number in self._pending.keys() & set(numbers):
+            self._waiting.remove(number)
+        self._drop([self._all[number] for number in numbers])
+        self._notify_finished(numbers)
+
+    async def prune(
+        self, statuses: Collection[EventStatus], *, limit: int | None = None
+    ) -> list[Work]:
+        """See ``Store.prune``."""
+        pruned: list[Work] = []
+        for status in EventStatus:
+            if status in TERMINAL and status in statuses:
+                left = None if limit is None else limit - len(pruned)
+                pruned += islice(self.states.lane(status).values(), left)
+        numbers = [event.__dict__["_arrival"] for event in pruned]
+        self._drop(pruned)
+        self._notify_finished(numbers)
+        return pruned
+
+    async def pause(self, until: float = FOR_EVER) -> None:
+        """See ``Store.pause``."""
+        self._waiting.pause_until(until)
+        self._listeners.notify_ready()
+
+    def _drop(self, events: Iterable[Work]) -> None:
+        if self._unique:
+            for event in events:
+                unique = event.execution.unique
+                if unique is not None and self._unique.get(unique[0]) == event.execution.arrival:
+                    del self._unique[unique[0]]
+        self.states.drop(events)
+
+    def _number(self, event: Named) -> int:
+        """Return the number of an event of this store.
+
+        Raises:
+            NotFoundError: if it is unknown.
+        """
+        held = event if isinstance(event, Work) else self.states.find(as_id(event))
+        number = None if held is None else held.execution.arrival
+        if number is None or self._all.get(number) is not held:
+            raise not_here(event, self.queue)
+        return number
+
+    # -- queries -----------------------------------------------------------------------------
+
+    async def counts(self) -> dict[EventStatus, int]:
+        """See ``Store.counts``."""
+        counts = {status: len(lane) for status, lane in self.states.lanes.items()}
+        counts[_PENDING] -= len(self._held)
+        counts[_PROCESSING] += len(self._held)
+        return counts
+
+    async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
+        """See ``Store.get``."""
+        found = [self.states.find(as_id(each)) for each in ids]
+        return [None if event is None else self._record(event) for event in found]
+
+    async def find(self, uid: UUID | str) -> Work | None:
+        """See ``Store.find``."""
+        return self.states.find(as_id(uid))
+
+    async def list_records(
+        self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
+    ) -> list[Record]:
+        """See ``Store.list_records``."""
+        lower = after or 0
+        lane = self._all if status is None or status is _PROCESSING else self.states.lane(status)
+        numbers = (
+            number
+            for number, event in lane.items()
+            if number > lower and status in (None, self._status(number, event))
+        )
+        page = nsmallest(limit, numbers)
+        return [self._record(self._all[number]) for number in page]
+
+    async def last_arrival(self) -> int:
+        """See ``Store.last_arrival``."""
+        return self._all.last
+
+    async def paused_until(self) -> float:
+        """See ``Store.paused_until``."""
+        return self._waiting.paused_until or 0.0
+
+    async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
+        """See ``Store.explain``."""
+        from ...rules.standing import First, Standing  # late: running does not need it
+        from .position import count_ahead, live_workers, rooms_of  # late: as above
+
+        event = self.states.find(uid)
+        if event is None:
+            return None
+        number = self._number(event)
+        state, status, now = event.execution, self._status(number, event), self._clock()
+        waits = status is _PENDING
+        is_due = waits and (state.due is None or state.due <= now)
+        ahead, first = 0, None
+        if is_due:
+            position = state.priority or 0.0, number
+            ahead, head = await count_ahead(self._pending, self._held, position, now)
+            if head is not None:
+                rooms = rooms_of(limits, head, self._given_clock, now)
+                first = First(head.id, registry.key_of(type(head)), rooms)
+        return Standing(
+            event.id,
+            self.queue,
+            registry.key_of(type(event)),
+            status,
+            state.attempt_number,
+            state.denials,
+            state.failure_count,
+            state.interruptions,
+            now,
+            due=state.due if waits else None,
+            expires=state.expires,
+            ahead=ahead,
+            paused=self._waiting.paused_until,
+            rooms=rooms_of(limits, event, self._given_clock, now) if waits else (),
+            workers=tuple(live_workers(self._about)),
+            first=first,
+        )
+
+    async def limit_usage(self, limits: Limits | None = None) -> list[Room]:
+        """See ``Store.limit_usage``."""
+        from .position import usage_of  # late: running does not need it
+
+        known: Mapping[str, Limit] = self._pools if limits is None else limits
+        return usage_of(known, self._given_clock, self._clock())
+
+    async def workers(self) -> list[WorkerRecord]:
+        """See ``Store.workers``; all claims are listed with the first worker."""
+        from platform import node  # late: running does not need it
+
+        from ..inspector import ClaimedEvent, WorkerRecord  # late: as above
+
+        claimed = {**self._held, **self._processing}
+        held = tuple(
+            ClaimedEvent(
+                number, event.id, registry.key_of(type(event)), event.execution.attempt_number, None
+            )
+            for number, event in sorted(claimed.items(), key=itemgetter(0))
+        )
+        now, host, pid, records = self._clock(), node(), os.getpid(), []
+        for name, since in self._since.items():
+            describe = self._about.get(name)
+            about = None if describe is None else describe()
+            record = WorkerRecord(name, self.queue, host, pid, since, now, 0.0, True, held, about)
+            records.append(record)
+            held = ()
+        return records
+
+    async def published(
+        self, event: Work, attempt: int, first: int
+    ) -> tuple[int, list[Any]] | None:
+        """See ``Store.published``. No other process runs an event."""
+        return None
+
+    def _status(self, number: int, event: Work) -> EventStatus:
+        """Return the status in the store, in which a claimed event is PROCESSING."""
+        return _PROCESSING if number in self._held else event.execution.status
+
+    def _record(self, event: Work) -> Record:
+        from ..record import Record  # late: a large dataclass, which running does not need
+
+        return Record.of(event, self.queue, self._status(self._number(event), event))
+
+    # -- other -------------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        signal: Signal,
+        listener: Listener,
+        *,
+        event: Work | None = None,
+        once: bool = False,
+    ) -> Unsubscribe:
+        """See ``Store.subscribe``."""
+        number = None if event is None else self._number(event)
+        return self._listeners.subscribe(signal, listener, number=number, once=once)
+
+    def time(self) -> float:
+        """See ``Store.time``."""
+        return self._clock()
+
+    async def close(self) -> None:
+        """See ``Store.close``."""
+        if self._alarm is not None:
+            self._alarm.off()
+
+    def _notify_finished(self, numbers: Iterable[int]) -> None:
+        """Notify of these events, of capacity, and of idleness if nothing is left."""
+        self._listeners.notify_finished(numbers)
+        self._listeners.notify_capacity()
+        if not self._pending and not self._processing:
+            self._listeners.notify_idle()
+
+
+def _resolve(states: States, entries: Sequence[Entry], *, exist_ok: bool) -> dict[UUID, Entry]:
+    """Return the event of each id of a batch: the known one, or the new one.
+
+    Raises:
+        ExistsError: if an id is known or there twice, unless ``exist_ok``; or if another store has
+            the event.
+    """
+    taken: dict[UUID, Entry] = {}
+    for event, priority in entries:
+        known = states.find(event.id)
+        if known is None and event.execution.arrival is not None:
+            raise ExistsError(
+                f"{event!r} belongs to another executor: append event.as_fresh_event(), or "
+                "load(executor.states.to_dict()) to take over copies of all"
+            )
+        if known is None and event.id in taken:
+            known = taken[event.id][0]
+        if known is not None and not exist_ok:
+            raise ExistsError(
+                f"{event!r} is known here already and was not appended again: append "
+                "event.as_fresh_event(), or pass exist_ok=True"
+            )
+        taken.setdefault(event.id, (known or event, priority))
+    return taken
