@@ -191,9 +191,16 @@ def _retry_of(own: dict[str, Any]) -> str | None:
 
 def state_entries(status: str, state: StateColumns) -> dict[str, Any]:
     """Return the entries of an event's ``__dict__`` for state columns."""
-    *counters, duration, retryable, result, attempts, expires = state
+    attempt, failures, denials, interruptions, duration, retryable, result, attempts, expires = state
     own: dict[str, Any] = {"_status": status}
-    own |= {key: n for key, n in zip(_COUNTERS, counters, strict=True) if n}
+    if attempt:
+        own["_attempt"] = attempt
+    if failures:
+        own["_tries"] = failures
+    if denials:
+        own["_denials"] = denials
+    if interruptions:
+        own["_interruptions"] = interruptions
     if duration is not None:
         own["_duration"] = duration
     if retryable is not None:
@@ -260,8 +267,13 @@ def is_untried(own: dict[str, Any]) -> bool:
 def matches_state(own: dict[str, Any], state: Sequence[Any]) -> bool:
     """Return True if an event's counters and expiry are those of its row."""
     get = own.get
-    counters = get("_attempt", 0), get("_tries", 0), get("_denials", 0), get("_interruptions", 0)
-    return counters == tuple(state[:4]) and Execution.over(own).expires == state[-1]
+    return (
+        get("_attempt", 0) == state[0]
+        and get("_tries", 0) == state[1]
+        and get("_denials", 0) == state[2]
+        and get("_interruptions", 0) == state[3]
+        and Execution.over(own).expires == state[-1]
+    )
 
 
 def build_event(

@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ...errors import NotFoundError, OperationError
-from ...model.execution import FIXED, TERMINAL, EventStatus
+from ...model.execution import FIXED, KEYS, TERMINAL, EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import (
     Completion,
@@ -54,6 +54,8 @@ __all__ = ("ClaimedEvents", "LocalEvents")
 _PENDING: Final = EventStatus.PENDING
 _PROCESSING: Final = EventStatus.PROCESSING
 _COMPLETED: Final = EventStatus.COMPLETED
+_CHANGING: Final = KEYS - FIXED
+"""The entries of an event's ``__dict__`` that may change after its append."""
 
 
 class ClaimedEvents:
@@ -452,35 +454,37 @@ class LocalEvents:
     def refresh(self, numbers: Iterable[int]) -> None:
         """Read events again from the database, after another process has changed them."""
         numbers = list(numbers)
+        claims, cache = self.claims, self.cache
         for number, found in zip(numbers, self._look_up(numbers), strict=True):
-            mine = self.claims.get(number)
-            if found is not None and (found.status, found.state[0]) == ("processing", mine):
-                continue  # this process claimed it in the same commit
-            self.claims.pop(number, None)
-            event = self.cache.find(number)
             if found is None:
-                self.cache.drop([number])
-            elif event is not None:
-                stands = event.execution.status.value == found.status
-                if not (
-                    stands and matches_state(event.__dict__, found.state)
-                ):  # else its errors stay
-                    self._write(event, found.status, found.due, found.state)
-                self.cache.rest(number, event)
+                claims.pop(number, None)
+                cache.drop([number])
+                continue
+            if number in claims:
+                if (found.status, found.state[0]) == ("processing", claims[number]):
+                    continue  # this process claimed it in the same commit
+                del claims[number]
+            event = cache.find(number)
+            if event is None:
+                continue
+            own = event.__dict__
+            if own.get("_status", "pending") != found.status or not matches_state(own, found.state):
+                self._write(event, found.status, found.due, found.state)  # else its errors stay
+            cache.rest(number, event)
         self._listeners.notify_finished(numbers)
         self._listeners.notify_capacity()
 
     def _write(self, event: Work, status: str, due: float, state: StateColumns) -> None:
         """Write the stored state on an event, and show it under its status."""
-        execution, before = event.execution, event.execution.status
         own = event.__dict__
-        number, priority = own["_arrival"], own["_priority"]
-        for key in execution.entries().keys() - FIXED:
+        number, priority, before = own["_arrival"], own["_priority"], own.get("_status", "pending")
+        for key in own.keys() & _CHANGING:
             del own[key]
         own.update(state_entries(status, state), _arrival=number, _priority=priority)
-        execution.due = due or None
-        if before is not execution.status and self.cache.shows(number):
-            self.cache.move(number, event, before, execution.status)
+        if due:
+            own["_due"] = due
+        if before != status and self.cache.shows(number):
+            self.cache.move(number, event, EventStatus(before), EventStatus(status))
 
     def drop(self, numbers: Sequence[int]) -> list[Work]:
         """Forget events that were removed; return those that this process had."""
