@@ -1,4 +1,4 @@
-"""Events of one id that are appended at the same time, while another process removes the first."""
+"""Appends that share a statement, where an id is known or occurs twice."""
 
 import asyncio
 
@@ -12,24 +12,36 @@ from lionpride.stores.postgres import PostgresStore
 LOOK_FOR_IDS = r"SELECT e.id, e.number, e.queue"
 
 
-async def test_an_id_given_twice_is_appended_once_though_another_process_removes_it() -> None:
+async def test_an_id_that_is_known_or_occurs_twice_is_refused_and_the_others_are_appended() -> None:
+    home = Home()
+    store = PostgresStore(home.url, QUEUE, schema=home.schema)
+    try:
+        await store.append([(known := Job(), 1.0)])
+        job = Job()
+        together = [Job(id=known.id), job, Job(id=job.id), Job()]
+        appends = [asyncio.create_task(store.append([(each, 1.0)])) for each in together]
+        answers = await asyncio.gather(*appends, return_exceptions=True)
+        assert [type(each) for each in answers] == [ExistsError, list, ExistsError, list]
+        assert len(await store.list_records()) == 3
+    finally:
+        await store.close()
+
+
+async def test_an_append_succeeds_if_the_known_event_is_removed_before_the_look_for_it() -> None:
     home = Home()
     async with wire_to(home.url) as wire:
         store = PostgresStore(wire.url, QUEUE, schema=home.schema)
         other = PostgresStore(home.url, QUEUE, schema=home.schema)
         try:
-            await store.append([(Job(), 1.0)])
-            job, last = Job(), Job()
+            await other.append([(known := Job(), 1.0)])
             wire.hold(LOOK_FOR_IDS)
-            together = [job, Job(id=job.id), last]
-            appends = [asyncio.create_task(store.append([(each, 1.0)])) for each in together]
+            job, last = Job(id=known.id), Job()
+            appends = [asyncio.create_task(store.append([(each, 1.0)])) for each in (job, last)]
             await wire.held.wait()
-            await other.remove([job.id])
+            await other.remove([known.id])
             wire.let_go()
-            first, second, third = await asyncio.gather(*appends, return_exceptions=True)
-            assert (first, third) == ([job], [last])
-            assert isinstance(second, ExistsError)
-            assert len(await other.list_records()) == 2
+            assert await asyncio.gather(*appends) == [[job], [last]]
+            assert {one.id for one in await other.list_records()} == {job.id, last.id}
         finally:
             await store.close()
             await other.close()

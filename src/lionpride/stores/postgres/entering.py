@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from asyncpg import UniqueViolationError
 from asyncpg.pgproto.pgproto import UUID
 
 from ...errors import ExistsError
@@ -15,7 +16,7 @@ from ..sql.appending import Appending
 from ..sql.backend import FinishedRow, ReadyRow
 from ..sql.codec import split_rows
 from ..sql.rows import PENDING, EventRow, NewEventRow
-from .hot_append import APPEND, columns_of, exists, known_of, recorded
+from .hot_append import APPEND, columns_of, exists, is_known_id, known_of, recorded
 from .link import Db
 from .queries import statuses
 from .transaction import PostgresTransaction
@@ -64,13 +65,16 @@ class Enter:
     room: int | None = None
 
     async def __call__(self, db: Db) -> list[int]:
-        try:
-            return await self._all(db)
-        except ExistsError:
-            # The server may have committed an earlier try only now: this one waited for that.
-            if db.again and (taken := await _same(db, self.fresh)):
-                return taken
-            raise
+        while True:
+            try:
+                return await self._all(db)
+            except (ExistsError, UniqueViolationError) as error:
+                # The server may have committed an earlier try only now: this one waited for that.
+                if db.again and (taken := await _same(db, self.fresh)):
+                    return taken
+                if isinstance(error, ExistsError) or not is_known_id(db, error):
+                    raise
+            await self._check_ids(db)
 
     async def _all(self, db: Db) -> list[int]:
         async with db.transaction():
@@ -79,10 +83,7 @@ class Enter:
                 await self._check_room(db, queue, self.room)
             numbers: list[int] = []
             for piece in split_rows(self.fresh, lambda one: one[2], PIECE):
-                taken = await db.value(APPEND, queue, db.shard, *columns_of(piece)) or []
-                if len(taken) < len(piece):
-                    raise await self._known(db, numbers + taken)
-                numbers += taken
+                numbers += await db.value(APPEND, queue, db.shard, *columns_of(piece))
         return numbers
 
     async def _check_room(self, db: Db, queue: int, room: int) -> None:
@@ -91,12 +92,17 @@ class Enter:
             raise exists(db, next(iter(known)), known)  # which no later time would change
         check_room(await db.value(_WAITING, queue), len(self.fresh), room)
 
-    async def _known(self, db: Db, new: Sequence[int]) -> ExistsError:
-        """Says which of the ids was there before, or is there twice."""
-        ids, taken = [one[0] for one in self.fresh], set(new)
-        known = await known_of(db, ids)
-        there = [uid for uid, (number, *_) in known.items() if number not in taken]
-        return exists(db, there[0] if there else Counter(ids).most_common(1)[0][0], known)
+    async def _check_ids(self, db: Db) -> None:
+        """Raise an error if an id is known, or occurs twice.
+
+        Neither may be true after a failed append: another process may have removed the known event.
+        """
+        ids = [one[0] for one in self.fresh]
+        if known := await known_of(db, ids):
+            raise exists(db, next(uid for uid in ids if uid in known), known)
+        uid, count = Counter(ids).most_common(1)[0]
+        if count > 1:
+            raise exists(db, uid, {})
 
 
 async def _same(db: Db, fresh: Sequence[NewEventRow]) -> list[int]:

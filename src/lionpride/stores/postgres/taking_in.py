@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
@@ -34,6 +35,8 @@ from .news import READY
 from .watching import Watching
 
 __all__ = ("TakingIn",)
+
+logger = logging.getLogger("lionpride")
 
 HINTS: Final = (0.02, 0.2, 1.0)
 """Seconds after an append in another's transaction at which workers are told to look."""
@@ -240,7 +243,10 @@ class TakingIn(Watching):
                 lambda db: append_new(db, columns, limits), again=again
             )
         except Exception as error:
-            if len(entries) > 1:  # which of them it was, shows when each is taken for itself
+            if len(entries) > 1:  # the event that is at fault shows if each is appended by itself
+                logger.debug(
+                    "an append of %d events is repeated one by one: %r", len(entries), error
+                )
                 unsure = again or (isinstance(error, StoreError) and error.retryable)
                 for one in entries:
                     await self._enter_some([one], unsure)

@@ -191,7 +191,9 @@ def _retry_of(own: dict[str, Any]) -> str | None:
 
 def state_entries(status: str, state: StateColumns) -> dict[str, Any]:
     """Return the entries of an event's ``__dict__`` for state columns."""
-    attempt, failures, denials, interruptions, duration, retryable, result, attempts, expires = state
+    attempt, failures, denials, interruptions, duration, retryable, result, attempts, expires = (
+        state
+    )
     own: dict[str, Any] = {"_status": status}
     if attempt:
         own["_attempt"] = attempt
@@ -272,7 +274,7 @@ def matches_state(own: dict[str, Any], state: Sequence[Any]) -> bool:
         and get("_tries", 0) == state[1]
         and get("_denials", 0) == state[2]
         and get("_interruptions", 0) == state[3]
-        and Execution.over(own).expires == state[-1]
+        and bool(Execution.over(own).expires == state[-1])
     )
 
 
