@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from stores.asking import put, settle
 from stores.homes import Home
-from stores.makers import QUEUE
+from stores.makers import QUEUE, Job
 from stores.postgres.wire import wire_to
 
 from lionpride.model.execution import EventStatus
@@ -21,6 +21,7 @@ from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.postgres.news import ENDED, INTERVAL, READY, STEADY, Ear, Herald
 from lionpride.stores.postgres.pool import Door
 from lionpride.stores.postgres.tables import TableNames
+from lionpride.stores.terms import Terms
 
 
 class Wire:
@@ -381,3 +382,31 @@ async def test_who_tells_of_endings_and_waits_for_one_looks_himself() -> None:
     finally:
         await other.close()
         await teller.close()
+
+
+async def test_only_an_append_with_a_latest_start_makes_others_read_the_next_expiry() -> None:
+    home, ready = Home(), asyncio.Event()
+    async with wire_to(home.url) as wire:
+        producer = PostgresStore(home.url, QUEUE, schema=home.schema)
+        worker = PostgresStore(wire.url, QUEUE, schema=home.schema, poll=60.0)
+        try:
+            wire.hold(r"min\(expires\)")
+            worker.register_worker("worker", lambda event: None)
+            await worker.counts()
+            await wire.held.wait()  # it listens, and has looked for all that it may have missed
+            wire.let_go()
+            wire.hold(r"min\(expires\)")
+            for _ in range(3):
+                ready.clear()
+                worker.subscribe(Signal.READY, ready.set, once=True)
+                await put(producer, 1.0)
+                await ready.wait()
+            assert not wire.held.is_set()
+            terms = Terms(expires=producer.time() + 3600.0)
+            await producer.append([(Job(), 1.0)], terms=terms)
+            await wire.held.wait()
+            wire.let_go()
+        finally:
+            worker.unregister_worker("worker")
+            await producer.close()
+            await worker.close()

@@ -19,7 +19,7 @@ from ..sql.rows import ReadyRow, SettlementRow
 from . import hot_claim, queries
 from .cleaning import Cleaning
 from .link import Db
-from .news import ENDED, READY
+from .news import ENDED, EXPIRES, READY
 from .opened import Opened
 from .pipelines import Request, run_request
 from .taking_in import TakingIn
@@ -270,7 +270,7 @@ class Claims(TakingIn):
 
     async def _returned(self, rows: Sequence[SettlementRow], answers: Sequence[Settled]) -> None:
         self._settled_unrunnable(rows, answers)
-        self._herald.tell(READY + ENDED if Settled.CANCELLED in answers else READY)
+        self._herald.tell(READY + EXPIRES + (ENDED if Settled.CANCELLED in answers else ""))
         self._ring_if_idle()
 
     def _until_done(self, opened: Opened, ask: Callable[[], asyncio.Future[Any]]) -> None:

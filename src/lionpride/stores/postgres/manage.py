@@ -29,7 +29,7 @@ from .doctor import examine
 from .inspector import workers
 from .link import Db
 from .migrations import over_own_connection, schema_of, upgrade_schema
-from .news import CANCEL, ENDED, READY
+from .news import CANCEL, ENDED, EXPIRES, READY
 from .queries import explain, limit_usage, live_workers
 from .transaction import Operation
 
@@ -103,7 +103,7 @@ class Manage(Base):
     async def _retried(self, numbers: Sequence[int]) -> None:
         await self._refresh(numbers)
         self._listeners.notify_ready()
-        self._herald.tell(READY)
+        self._herald.tell(READY + EXPIRES)
 
     async def pause(self, until: float = FOR_EVER) -> None:
         """As the method of ``Store``."""

@@ -14,11 +14,12 @@ from .errors import is_connection_lost
 from .link import Db
 from .pool import Door
 
-__all__ = ("ALL", "CANCEL", "ENDED", "PUBLISHED", "READY", "Ear", "Herald")
+__all__ = ("ALL", "CANCEL", "ENDED", "EXPIRES", "PUBLISHED", "READY", "Ear", "Herald")
 
-READY, ENDED, CANCEL, PUBLISHED = "recp"
-"""What there is to be heard: something may be claimed; has ended; is to be cancelled; is shown."""
-ALL: Final = READY + ENDED + CANCEL + PUBLISHED
+READY, ENDED, CANCEL, PUBLISHED, EXPIRES = "recpx"
+"""The notifications: an event may be ready, has finished, is to be cancelled, has new progress, or
+is pending and has a latest start."""
+ALL: Final = READY + ENDED + CANCEL + PUBLISHED + EXPIRES
 
 INTERVAL: Final = 0.01
 """Seconds between two notifications of a process: each takes a lock of the whole server."""

@@ -18,7 +18,7 @@ from ..sql.local import CHUNK, heard
 from ..sql.rows import EMPTY_RESULT, QueuedCompletion
 from .claims import SWEEP, Claims
 from .hot_complete import complete
-from .news import ENDED, READY
+from .news import ENDED, EXPIRES, READY
 from .pipelines import Request, run_request
 from .sweeping import Sweep, Swept
 from .transaction import Operation, PostgresTransaction
@@ -113,7 +113,9 @@ class PostgresStore(Claims):
                 event.__dict__.pop("_meter", None)
             if outcome.status is EventStatus.PENDING and answer is not Settled.CANCELLED:
                 news.add(READY)
-                self._alarm.set(event.execution.expires)
+                if (expires := event.execution.expires) is not None:
+                    self._alarm.set(expires)
+                    news.add(EXPIRES)
             else:
                 news.add(ENDED)
         if news:
@@ -222,7 +224,7 @@ class PostgresStore(Claims):
         if swept.numbers:
             self._tell_swept(swept.ended)  # another process may have finished the rest by now
             self._listeners.notify_ready()
-            self._herald.tell(READY + ENDED)
+            self._herald.tell(READY + ENDED + EXPIRES)
         for worker in self._workers.keys() - self._leaving:
             if worker not in swept.known and worker in self._enlisted:
                 self._enlist(worker)  # it was gone for so long that others have forgotten it

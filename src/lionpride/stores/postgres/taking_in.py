@@ -31,7 +31,7 @@ from . import queries
 from .entering import Append, Enter
 from .hot_append import append_new
 from .joining import insert_within
-from .news import READY
+from .news import EXPIRES, READY
 from .watching import Watching
 
 __all__ = ("TakingIn",)
@@ -149,7 +149,7 @@ class TakingIn(Watching):
         if unknown:
             await self._sights.see(unknown, whole=True)
         held = self._local_events.appended(entries, answer, terms)
-        self._herald.tell(READY)
+        self._herald.tell(READY if terms is None else READY + EXPIRES)
         return held
 
     async def _append_within(
@@ -171,7 +171,7 @@ class TakingIn(Watching):
         """What was appended in another's transaction may be there by now."""
         if self._opened is not None:
             self._listeners.notify_ready()
-            self._herald.tell(READY)
+            self._herald.tell(READY + EXPIRES)
 
     async def load(self, events: Sequence[Work]) -> int:
         if events:
@@ -181,7 +181,7 @@ class TakingIn(Watching):
 
             def loaded(answer: list[tuple[int, bool]]) -> None:
                 self._local_events.loaded(events, answer)
-                self._herald.tell(READY)
+                self._herald.tell(READY + EXPIRES)
 
             ids = [place.id for place in places]
             await self._append(ids, Append(places, frozenset(foreign)), loaded)
@@ -195,7 +195,7 @@ class TakingIn(Watching):
 
             def restored(_: object) -> None:
                 self._listeners.notify_ready()
-                self._herald.tell(READY)
+                self._herald.tell(READY + EXPIRES)
 
             await self._append([place.id for place in places], Append(places), restored)
             self._alarm.set(await self._read(queries.next_expiry))

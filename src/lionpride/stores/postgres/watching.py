@@ -17,7 +17,7 @@ from ..sql.rows import ProgressRow
 from . import queries
 from .link import Db
 from .manage import Manage
-from .news import ALL, CANCEL, ENDED, PUBLISHED, READY
+from .news import ALL, CANCEL, ENDED, EXPIRES, PUBLISHED, READY
 from .progress import write_progress
 
 __all__ = ("Watching",)
@@ -193,8 +193,9 @@ class Watching(Manage):
             self._ring_if_idle()  # else what is claimed here does so when it ends
             self._listeners.notify_capacity()
             self._note()
-        if READY in news:
+        if EXPIRES in news:
             self._alarm.set(await self._read(queries.next_expiry))
+        if READY in news:
             self._listeners.notify_capacity()
         return took
 
