@@ -78,13 +78,9 @@ def complete(kind: str, data: dict[str, Any]) -> dict[str, Any]:
 def _abridged(data: dict[str, Any]) -> str:
     """As text, without what ``whole`` puts back."""
     usual = data.get("timeout", Unset) is None and data.get("streaming") is False
-    if usual and data.get("metadata", {}).keys() == _CLASS_ALONE:
-        data = {name: value for name, value in data.items() if name not in _USUAL}
+    if usual and len(data["metadata"]) == 1:  # it has the class alone
+        del data["metadata"], data["timeout"], data["streaming"]
     return _text(data)
-
-
-_CLASS_ALONE: Final = frozenset(("lion_class",))
-_USUAL: Final = frozenset(("metadata", "timeout", "streaming"))
 
 
 def kind_and_packed(work: Work) -> tuple[str, str]:

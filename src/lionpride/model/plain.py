@@ -134,7 +134,7 @@ class Plain:
 
         Args:
             instance: One of the class.
-            write: Makes the text.
+            write: Makes the text of a dict, which it may change.
         """
         if self._values is not None:
             own = instance.__dict__
@@ -148,12 +148,13 @@ class Plain:
         if plain is None:
             return None
         metadata, fields = plain
-        shared = len(metadata) == 1 and all(type(each) in _SCALARS for each in fields.values())
+        shared = len(metadata) == 1 and _SCALARS.issuperset(map(type, fields.values()))
         values = tuple(fields.items()) if shared else None
         for name, default in self._constants:
             if is_same(fields[name], default):
                 del fields[name]
-        packed = self.key, write({"metadata": metadata, **fields})
+        fields["metadata"] = metadata
+        packed = self.key, write(fields)
         if values is not None:
             self._values, self._packed = values, packed
         return packed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from ...errors import OperationError, StoreError
@@ -40,17 +40,6 @@ logger = logging.getLogger("lionpride")
 
 HINTS: Final = (0.02, 0.2, 1.0)
 """Seconds after an append in another's transaction at which workers are told to look."""
-
-
-class Entered:
-    """What came of events that nobody had before; see ``AppendAnswer``."""
-
-    __slots__ = ("numbers",)
-    started: Collection[int] = ()
-    left = True
-
-    def __init__(self, numbers: Sequence[int | Exception]) -> None:
-        self.numbers = numbers
 
 
 class TakingIn(Watching):
@@ -252,11 +241,15 @@ class TakingIn(Watching):
                     await self._enter_some([one], unsure)
                 return
             numbers = [error]
-        self._local_events.entered(entries, Entered(numbers))
-        self._herald.tell(READY)
-        for one, number in zip(entries, numbers, strict=True):
-            if not one[2].done():
-                if isinstance(number, int):
-                    one[2].set_result(None)
-                else:
-                    one[2].set_exception(number)
+        accepted, own = list[Entry](), list[int]()
+        for (event, row, future, _), number in zip(entries, numbers, strict=True):
+            if isinstance(number, int):
+                accepted.append((event, row[4]))
+                own.append(number)
+                if not future.done():
+                    future.set_result(None)
+            elif not future.done():
+                future.set_exception(number)
+        if accepted:
+            self._local_events.entered_all(accepted, own)
+            self._herald.tell(READY)
