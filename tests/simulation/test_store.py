@@ -58,7 +58,7 @@ async def test_x1_a_step_whose_answer_is_lost_gives_the_answer_of_the_reference(
             some = lose_answers(patch, Random(seed))
             await simulate(STORES["postgres"], seed, length(60), kind=WORLDS["postgres"])
             lost.update(some)
-    assert len(lost) > 3
+    assert len(lost) >= 3
 
 
 @settings(max_examples=40, deadline=None)
