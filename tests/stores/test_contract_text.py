@@ -4,8 +4,7 @@ from stores.asking import S, claim_one, put, settle
 
 from lionpride.rules.lifecycle import Ending
 from lionpride.stores.contract import Store
-from lionpride.stores.inspector import EventFilter, Inspectable, Inspector
-from lionpride.view.held import Held
+from lionpride.stores.inspector import EventFilter
 
 MESSAGES = [
     "Ärger mit ÖL",
@@ -21,10 +20,6 @@ MESSAGES = [
 ]
 
 
-def seen_of(store: Store) -> Inspector:
-    return store.inspector if isinstance(store, Inspectable) else Held(store)
-
-
 async def fail(store: Store, message: str) -> None:
     one = await claim_one(store, start=True)
     await settle(store, one, Ending(S.FAILED, error=ValueError(message), duration=0.1, tries=1))
@@ -32,7 +27,7 @@ async def fail(store: Store, message: str) -> None:
 
 async def found(store: Store, text: str, status: object = None) -> list[int]:
     """Return which messages are found: positions in ``MESSAGES``."""
-    what, seen = EventFilter(status, text=text), seen_of(store)  # type: ignore[arg-type]
+    what, seen = EventFilter(status, text=text), store.inspector  # type: ignore[arg-type]
     records = await seen.list_events(what, limit=1000)
     assert await seen.count_events(what) == len(records)
     return sorted(int(record.payload["label"]) for record in records)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ..core import EventStatus
 from ..drawing.text import duration, how_far, shorten
-from ..stores.inspector import EventFilter, Inspectable, Inspector
+from ..stores.inspector import EventFilter, Inspector
 from ..stores.record import Record
 from ..view.records import created_of, error_of, seconds_of
 from ..view.redact import called, hide_secrets
@@ -98,7 +98,7 @@ async def ls(options: argparse.Namespace) -> int:
     status = None if options.status is None else EventStatus(options.status)
     what = EventFilter(status, options.kind, options.since, options.text)
     async with Shelf(place_of(options.store), options.queue) as shelf:
-        queues = [_seen(shelf, queue) for queue in shelf.queues]
+        queues = [shelf.of(queue).inspector for queue in shelf.queues]
         found, more = await _find(queues, what, options)
         now = shelf.of(shelf.queues[0]).time() if shelf.queues else 0.0
     if options.json:
@@ -110,12 +110,6 @@ async def ls(options: argparse.Namespace) -> int:
         turn = f"--after {found[0].number}" if _goes_up(options) else f"--before {found[-1].number}"
         warn(f"there are more: {turn} shows the next, --limit N shows N at once")
     return 0
-
-
-def _seen(shelf: Shelf, queue: str) -> Inspector:
-    store = shelf.of(queue)
-    assert isinstance(store, Inspectable)
-    return store.inspector
 
 
 def _goes_up(options: argparse.Namespace) -> bool:

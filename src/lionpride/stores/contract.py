@@ -34,7 +34,7 @@ from .terms import Terms
 
 if TYPE_CHECKING:
     from ..rules.standing import About, Room, Standing, Unreadable
-    from .inspector import WorkerRecord
+    from .inspector import Inspector, WorkerRecord
     from .record import Record
 
 __all__ = (
@@ -137,6 +137,10 @@ class Store(Protocol):
     queue: str
     states: States
     is_shared: bool
+
+    @property
+    def inspector(self) -> Inspector:
+        """The inspector of the queue, which answers queries for monitoring."""
 
     # -- for workers -------------------------------------------------------------------------
 

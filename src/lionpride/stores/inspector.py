@@ -15,7 +15,6 @@ __all__ = (
     "ClaimedEvent",
     "EventFilter",
     "FinishedEvent",
-    "Inspectable",
     "Inspector",
     "LimitUsage",
     "RunningEvent",
@@ -153,15 +152,6 @@ class Inspector(Protocol):
 
     async def chunks(self, record: Record, first: int) -> Sequence[Any]:
         """Return the chunks of a running stream, from an index on."""
-
-
-@runtime_checkable
-class Inspectable(Protocol):
-    """A store that has an inspector; for a store in memory, ``view`` provides one."""
-
-    @property
-    def inspector(self) -> Inspector:
-        """The inspector of the queue."""
 
 
 @dataclass(frozen=True, slots=True)

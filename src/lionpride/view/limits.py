@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
-from time import time
 from typing import Final
 
 from ..core import Executor
 from ..rules.limits import Limit
 from ..stores.inspector import LimitUsage, WorkerRecord
 
-__all__ = ["gauges_of", "limits_of", "slots_of", "taken_here"]
+__all__ = ["gauges_of", "limits_of", "slots_of"]
 
 MOST: Final = 12
 """Maximum number of keys that are shown of one limit: the most used ones."""
@@ -34,18 +32,6 @@ def slots_of(workers: Iterable[WorkerRecord]) -> tuple[int, int]:
     known = [one for one in workers if one.alive and one.about is not None]
     running = sum(len(one.held) for one in known)
     return running, sum(one.about.slots for one in known if one.about is not None)
-
-
-def taken_here(limits: Iterable[Limit]) -> list[LimitUsage]:
-    """Return the usage of limits that this process counts in memory."""
-    now = asyncio.get_running_loop().time()  # what their accounts go by
-    found = []
-    for limit in limits:
-        for key, account in limit.accounts.items():
-            used = account.used(max(now, account.last))
-            paused = time() + account.paused - now if account.paused > now else 0.0
-            found.append(LimitUsage(limit.pool, used, limit.amount, limit.per, paused, key))
-    return found
 
 
 def gauges_of(limits: Iterable[Limit], known: Iterable[LimitUsage]) -> list[LimitUsage]:

@@ -17,7 +17,6 @@ from ..stores.contract import Store, is_paused
 from ..stores.inspector import (
     EventFilter,
     FinishedEvent,
-    Inspectable,
     Inspector,
     LimitUsage,
     RunningEvent,
@@ -25,8 +24,7 @@ from ..stores.inspector import (
 )
 from ..stores.open import open_store
 from ..stores.record import Record
-from .held import Held
-from .limits import gauges_of, limits_of, taken_here
+from .limits import gauges_of, limits_of
 
 __all__ = ["Counts", "Office"]
 
@@ -53,7 +51,6 @@ class Office:
         self.name = ""
         self._url: str | None = None
         self._stores: dict[str, Store] = {}
-        self._held: dict[str, Held] = {}
         self._looked = -NEWER
         if isinstance(source, str):
             self._url, self.name = _url_of(source)
@@ -68,7 +65,6 @@ class Office:
 
     async def close(self) -> None:
         """Close the stores that were opened here."""
-        self._held.clear()
         if self._url is not None:
             for store in self._stores.values():
                 await store.close()
@@ -107,12 +103,7 @@ class Office:
 
     def inspector(self, queue: str) -> Inspector:
         """Return the object that answers queries about a queue."""
-        store = self._stores[queue]
-        if isinstance(store, Inspectable):
-            return store.inspector
-        if queue not in self._held:
-            self._held[queue] = Held(store)
-        return self._held[queue]
+        return self._stores[queue].inspector
 
     async def _each(
         self, ask: Callable[[Inspector], Awaitable[T]], queue: str | None = None
@@ -188,7 +179,7 @@ class Office:
         after: int | None = None,
         limit: int = 50,
     ) -> list[Record]:
-        """Return the newest matching events of a queue, or of all queues: see ``Seen.sought``."""
+        """Return the newest matching events of a queue or of all; see ``Inspector.list_events``."""
         pages = await self._each(
             lambda inspector: inspector.list_events(what, before=before, after=after, limit=limit),
             queue,
@@ -206,8 +197,7 @@ class Office:
         for queue in await self.queues():
             (record,) = await self._stores[queue].get([uid])
             if record is not None:
-                held = self._held.get(queue)
-                return record if held is None else held.dated(record)
+                return record
         return None
 
     async def finished(self, since: float, limit: int = 2000) -> list[FinishedEvent]:
@@ -253,8 +243,6 @@ class Office:
         for some in await self._each(lambda inspector: inspector.limit_usage()):
             known |= {(one.pool, one.key): one for one in some}
         limits = limits_of(await self.workers(), self.executor)
-        if self.executor is not None and not isinstance(self.executor.store, Inspectable):
-            return gauges_of(limits, taken_here(limits))
         return gauges_of(limits, known.values())
 
 

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from ...rules.standing import About, Room, Standing
     from ..inspector import WorkerRecord
     from ..record import Record
+    from .inspector import MemoryInspector
 
 __all__ = ("MemoryStore",)
 
@@ -109,6 +110,7 @@ class MemoryStore:
         self._about: dict[str, Callable[[], About] | None] = {}
         self._listeners = Listeners()
         self._alarm: Alarm | None = None  # made when an event expires
+        self._inspector: MemoryInspector | None = None
 
     # -- append ------------------------------------------------------------------------------
 
@@ -683,6 +685,17 @@ class MemoryStore:
         """See ``Store.paused_until``."""
         return self._waiting.paused_until or 0.0
 
+    @property
+    def inspector(self) -> MemoryInspector:
+        """See ``Store.inspector``."""
+        if self._inspector is None:
+            from .inspector import MemoryInspector  # late: running does not need it
+
+            self._inspector = MemoryInspector(
+                self.queue, self.states, self._pools, self._given_clock
+            )
+        return self._inspector
+
     async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         """See ``Store.explain``."""
         from ...rules.standing import First, Standing  # late: running does not need it
@@ -763,7 +776,8 @@ class MemoryStore:
     def _record(self, event: Work) -> Record:
         from ..record import Record  # late: a large dataclass, which running does not need
 
-        return Record.of(event, self.queue, self._status(self._number(event), event))
+        record = Record.of(event, self.queue, self._status(self._number(event), event))
+        return self.inspector.dated(record, event)
 
     # -- other -------------------------------------------------------------------------------
 

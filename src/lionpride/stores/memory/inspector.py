@@ -1,11 +1,11 @@
-"""Queries about the events in this process, for stores that have no queries of their own."""
+"""Queries for monitoring over the events of a store in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from heapq import nsmallest
@@ -13,16 +13,17 @@ from itertools import islice
 from time import time
 from typing import Any, Final
 
-from ..model import registry
-from ..model.execution import TERMINAL, EventStatus
-from ..model.live import BEGAN
-from ..model.work import Work
-from ..rules.texts import any_case, findable
-from ..stores.contract import Store
-from ..stores.inspector import EventFilter, FinishedEvent, LimitUsage, RunningEvent
-from ..stores.record import Record
+from ...model import registry
+from ...model.execution import TERMINAL, EventStatus
+from ...model.live import BEGAN
+from ...model.work import Work
+from ...rules.limits import Limit
+from ...rules.texts import any_case, findable
+from ..inspector import EventFilter, FinishedEvent, LimitUsage, RunningEvent
+from ..record import Record
+from ..states import States
 
-__all__ = ["Held"]
+__all__ = ("MemoryInspector",)
 
 FEW: Final = 20_000
 """Number of events up to which all are sorted; for more, each number is looked up in turn."""
@@ -33,30 +34,48 @@ SLICE: Final = 2_000
 _PROCESSING = EventStatus.PROCESSING
 
 
-class Held:
-    """Queries about events in this process; see ``Seen``. It needs no observer.
+class MemoryInspector:
+    """Inspector of a store in memory; it needs no observer.
 
     Args:
-        store: The store of the events.
+        queue: The name of the queue.
+        states: The events.
+        limits: The limits of the claims, by account name; the store's own dict.
+        clock: Returns the time of the limits; None for the event loop's.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._states = store.states
+    def __init__(
+        self,
+        queue: str,
+        states: States,
+        limits: Mapping[str, Limit],
+        clock: Callable[[], float] | None,
+    ) -> None:
+        self._queue = queue
+        self._states = states
+        self._limits = limits
+        self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lead = 0.0
+        self._offset = 0.0
 
-    def _ahead(self) -> float:
+    def _unix_offset(self) -> float:
         """Return Unix time minus the loop's clock, by which the start of events is noted.
 
         It stays the same in one loop, so that the time of an event does not change.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._loop, self._lead = loop, time() - loop.time()
-        return self._lead
+            self._loop, self._offset = loop, time() - loop.time()
+        return self._offset
 
-    # -- the questions: see Seen -------------------------------------------------------------
+    def dated(self, record: Record, event: Work) -> Record:
+        """Return the record of an event with the time at which it finished, if that is known."""
+        if record.status not in TERMINAL or BEGAN not in event.__dict__:
+            return record
+        ended = _ended(event, self._unix_offset())
+        return record if ended is None else replace(record, ended=ended)
+
+    # -- the queries: see Inspector ----------------------------------------------------------
 
     async def version(self) -> object:
         lanes = tuple(map(len, self._states.lanes.values()))
@@ -64,7 +83,7 @@ class Held:
             (state.arrival, state.attempt_number, len(state.chunks), state.progress)
             for state in (event.execution for event in self._running(50))
         ]
-        return await self._store.last_arrival(), lanes, str(live)
+        return self._states.by_number.last, lanes, str(live)
 
     async def list_events(
         self,
@@ -133,39 +152,31 @@ class Held:
         text = "" if what.id_digits else findable(what.text.strip())
         if text and not isinstance(event.execution.error, BaseException):
             return None
-        record = self.dated(Record.of(event, self._store.queue, status))
+        record = self.dated(Record.of(event, self._queue, status), event)
         return record if not text or _says(record, text) else None
 
-    def dated(self, record: Record) -> Record:
-        """Return a record with the time at which its event finished, if it has."""
-        event = self._states.by_number.get(record.number)
-        ended = (
-            None if event is None or record.status not in TERMINAL else _ended(event, self._ahead())
-        )
-        return record if ended is None else replace(record, ended=ended)
-
     async def finished(self, since: float, limit: int = 2000) -> Sequence[FinishedEvent]:
-        ahead, found = self._ahead(), list[FinishedEvent]()
+        offset, found = self._unix_offset(), list[FinishedEvent]()
         for status in TERMINAL:
             newest = islice(reversed(self._states.lane(status).values()), limit)
             for event in newest:  # the latest ending comes first
-                at = _ended(event, ahead)
+                at = _ended(event, offset)
                 if at is not None:
                     if at <= since:
                         break
-                    found.append(_stay(event, status, at, ahead))
-        return sorted(found, key=lambda stay: stay.ended)[-limit:]
+                    found.append(_finished(event, status, at, offset))
+        return sorted(found, key=lambda one: one.ended)[-limit:]
 
     async def finished_counts(
         self, since: float, width: float
     ) -> Mapping[tuple[int, EventStatus], int]:
-        ahead, tally = self._ahead(), Counter[tuple[int, EventStatus]]()
+        offset, tally = self._unix_offset(), Counter[tuple[int, EventStatus]]()
         for status in TERMINAL:
             events = list(self._states.lane(status).values())
             for i, event in enumerate(reversed(events)):
                 if i % SLICE == SLICE - 1:
                     await asyncio.sleep(0)
-                at = _ended(event, ahead)
+                at = _ended(event, offset)
                 if at is not None:
                     if at < since:
                         break
@@ -173,12 +184,12 @@ class Held:
         return tally
 
     async def running(self, limit: int = 200) -> Sequence[RunningEvent]:
-        ahead = self._ahead()
+        offset = self._unix_offset()
         return [
             RunningEvent(
-                Record.of(event, self._store.queue, _PROCESSING),
+                Record.of(event, self._queue, _PROCESSING),
                 "this process",
-                None if (began := event.__dict__.get(BEGAN)) is None else began + ahead,
+                None if (began := event.__dict__.get(BEGAN)) is None else began + offset,
             )
             for event in self._running(limit)
         ]
@@ -188,7 +199,14 @@ class Held:
         return [event for _, event in nsmallest(limit, lane.items(), key=lambda item: item[0])]
 
     async def limit_usage(self) -> Sequence[LimitUsage]:
-        return []
+        now = (self._clock or asyncio.get_running_loop().time)()
+        found = []
+        for limit in self._limits.values():
+            for key, account in limit.accounts.items():
+                used = account.used(max(now, account.last))
+                paused = time() + account.paused - now if account.paused > now else 0.0
+                found.append(LimitUsage(limit.pool, used, limit.amount, limit.per, paused, key))
+        return found
 
     async def chunks(self, record: Record, first: int) -> Sequence[Any]:
         event = self._states.find(record.id)
@@ -207,14 +225,14 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile("".join(f"[{c}]" if len(c) > 1 else re.escape(c) for c in any_case(text)))
 
 
-def _ended(event: Work, ahead: float) -> float | None:
+def _ended(event: Work, offset: float) -> float | None:
     """Return the time at which an event of this process finished."""
     began, ran = event.__dict__.get(BEGAN), event.__dict__.get("_duration")
-    return None if began is None or ran is None else began + ran + ahead
+    return None if began is None or ran is None else began + ran + offset
 
 
-def _stay(event: Work, status: EventStatus, at: float, ahead: float) -> FinishedEvent:
-    state, began = event.execution, event.__dict__[BEGAN] + ahead
+def _finished(event: Work, status: EventStatus, at: float, offset: float) -> FinishedEvent:
+    state, began = event.execution, event.__dict__[BEGAN] + offset
     ready = max(event.created_timestamp, state.due or 0.0)
     waited = max(0.0, began - ready) if state.attempt_number == 1 else None
     kind = registry.key_of(type(event))
