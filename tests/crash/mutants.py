@@ -6,14 +6,14 @@ from typing import Any
 
 from crash.deeds import Deed, Doer
 
-from lionpride.stores.postgres import hot_complete, sweeping, transaction
+from lionpride.stores.postgres import hot_complete, transaction
 from lionpride.stores.sql import leases
 from lionpride.stores.sql.heartbeat import Heartbeat
 from lionpride.stores.sql.local import Local
-from lionpride.stores.sqlite import opened, steps
+from lionpride.stores.sql.seen_heartbeats import SeenHeartbeats
+from lionpride.stores.sqlite import opened
 from lionpride.stores.sqlite import transaction as sqlite_transaction
 from lionpride.stores.sqlite.rows import Rows
-from lionpride.stores.sqlite.signs import Signs
 from lionpride.stores.sqlite.transaction import SqliteTransaction
 
 
@@ -50,11 +50,9 @@ def guard_by_id() -> None:
 def forgets_cancels() -> None:
     """The transaction that ends a lease does not see that its cancel was answered."""
     check = " AND NOT (l.cancel_requested AND given.status = 'pending')"
-    settle, lapsed = " ".join(transaction._SETTLE.split()), sweeping._LAPSED
+    settle = " ".join(transaction._SETTLE.split())
     assert check in settle
-    assert "l.cancel_requested" in lapsed
     transaction._SETTLE = settle.replace(check, "")  # type: ignore[misc]
-    sweeping._LAPSED = lapsed.replace("l.cancel_requested", "false")  # type: ignore[misc]
     leases.state_after_cancel = lambda state: ("pending", state)  # type: ignore[attr-defined]
     ended = sqlite_transaction._END_LEASES
     assert "(cancel_requested AND" in ended
@@ -86,11 +84,7 @@ def starts_later() -> None:
 
 def keeps_late_claims() -> None:
     """A reap leaves the claims that were committed after their connection had been cut."""
-    own = "l.worker = ANY($3::text[])"
-    for name in ("_LOOK", "_LAPSED"):
-        text = getattr(sweeping, name)
-        assert own in text
-        setattr(sweeping, name, text.replace(own, f"false AND {own}"))
+    leases._OWNED += " AND false"  # type: ignore[misc]
 
 
 def mortal_pulse() -> None:
@@ -106,8 +100,8 @@ def fail_unreadable() -> None:
 
 def dead_or_alive() -> None:
     """Everybody is taken for dead."""
-    assert callable(steps.is_dead)
-    steps.is_dead = lambda *process: True
+    assert callable(leases.is_dead)
+    leases.is_dead = lambda *process: True
 
 
 def early_word() -> None:
@@ -138,7 +132,7 @@ def drop_locks() -> None:
 
 def trust_the_clock() -> None:
     """A lease ends when the wall clock says so, though its worker gives signs of life."""
-    Signs.is_recent = lambda self, worker, until: False  # type: ignore[method-assign]
+    SeenHeartbeats.is_recent = lambda self, worker, until: False  # type: ignore[method-assign]
 
 
 MUTANTS = {

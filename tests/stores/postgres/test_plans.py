@@ -21,12 +21,11 @@ from lionpride.stores.postgres import (
     hot_claim,
     hot_complete,
     queries,
-    sweeping,
     transaction,
 )
 from lionpride.stores.postgres.pool import Door
 from lionpride.stores.postgres.tables import TableNames
-from lionpride.stores.sql import limits
+from lionpride.stores.sql import leases, limits
 
 N = 100_000
 TABLES = ("event", "ready", "lease", "finished", "worker")
@@ -84,7 +83,7 @@ HOT = {
     "complete": Hot(hot_complete._COMPLETE, ("lease_pkey", "counter_pkey")),
     "settle": Hot(transaction._SETTLE, ("lease_pkey", "counter_pkey")),
     "sign of life": Hot(heartbeat.BEAT, ("worker_pkey",)),
-    "reap": Hot(sweeping._LAPSED, ("lease_pkey",)),
+    "reap": Hot(leases._LAPSED, ("lease_pkey",)),
     "due": Hot(hot_claim._PROMOTE, ("ready_due",)),
 }
 

@@ -13,6 +13,7 @@ from ...model.work import Work
 from ..contract import Settled, Settlement
 from ..sql import operations
 from ..sql.codec import UNCHECKED_LENGTH, exceeds_statement, response_json
+from ..sql.leases import Reap, Reaped
 from ..sql.limits import UsageChange, change_usage
 from ..sql.local import CHUNK, heard
 from ..sql.rows import EMPTY_RESULT, QueuedCompletion
@@ -20,8 +21,7 @@ from .claims import SWEEP, Claims
 from .hot_complete import complete
 from .news import ENDED, EXPIRES, READY
 from .pipelines import Request, run_request
-from .sweeping import Sweep, Swept
-from .transaction import Operation, PostgresTransaction
+from .transaction import Operation, PostgresTransaction, ReapStep
 
 __all__ = ("PostgresStore",)
 
@@ -202,33 +202,32 @@ class PostgresStore(Claims):
 
     async def reap(self, limit: int = 1000) -> int:
         opened = self._open
-        count: int = await opened.ask(opened.claim, self._sweep(limit), self._swept_up)
+        count: int = await opened.ask(opened.claim, self._reap(limit, lambda: True), self._reaped)
         return count
 
-    def _sweep(self, limit: int, may_reap: Callable[[], bool] = lambda: True) -> Sweep:
-        now = None if self._given is None else self._given()
-        names, workers = frozenset(self._names), frozenset(self._workers)
+    def _reap(self, limit: int, may_reap: Callable[[], bool]) -> ReapStep:
+        workers, claimants = frozenset(self._workers), frozenset(self._names)
         known = self._known_attempts
-        return Sweep(names, workers, self._lease, known, now, limit, may_reap)
+        return ReapStep(Reap(workers, self._lease, may_reap, claimants, known, limit=limit))
 
     def _known_attempts(self) -> dict[int, int]:
         """Return the attempts that this process has claimed, by number."""
         return self._local_events.claims | self._unsettled
 
-    async def _swept_up(self, swept: Swept) -> int:
-        self._others = swept.others
-        self._cleaning.workers = swept.workers
-        if swept.workers > len(swept.known):
-            self._is_shared = True  # somebody else is at work, though nothing was heard of him yet
-        await self._refresh(swept.numbers)
-        if swept.numbers:
-            self._tell_swept(swept.ended)  # another process may have finished the rest by now
+    async def _reaped(self, reaped: Reaped) -> int:
+        self._others = reaped.others
+        self._cleaning.workers = reaped.live_workers
+        if reaped.live_workers > len(reaped.registered):
+            self._is_shared = True  # another process works, though no notification came yet
+        await self._refresh(reaped.numbers)
+        if reaped.numbers:
+            self._tell_swept(reaped.finished)  # another process may have finished the rest by now
             self._listeners.notify_ready()
             self._herald.tell(READY + ENDED + EXPIRES)
         for worker in self._workers.keys() - self._leaving:
-            if worker not in swept.known and worker in self._enlisted:
-                self._enlist(worker)  # it was gone for so long that others have forgotten it
-        return len(swept.numbers)
+            if worker not in reaped.registered and worker in self._enlisted:
+                self._enlist(worker)  # it was away for so long that others have deleted its row
+        return len(reaped.numbers)
 
     def _tidy(self) -> None:
         """Look now and then for leases that have lapsed, and for endings that are too old.
@@ -239,8 +238,8 @@ class PostgresStore(Claims):
         if abs(now - self._swept) < SWEEP:  # the clock may have been set back
             return
         self._swept, opened = now, self._open
-        reap = self._sweep(1000, lambda: self.heartbeat.may_reap)
-        opened.ask(opened.claim, reap, self._swept_up).add_done_callback(heard)
+        step: Any = self._reap(1000, lambda: self.heartbeat.may_reap)
+        opened.ask(opened.claim, step, self._reaped).add_done_callback(heard)
         if self._retain is not None:
             keep = self._retain if isinstance(self._retain, int) else None
             age = self._retain if isinstance(self._retain, timedelta) else None

@@ -12,6 +12,7 @@ from ...model.execution import EventStatus
 from ...rules.metering import Limits
 from ..clock import boot_time
 from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction
+from ..sql.leases import Reap, Reaped, reap
 from ..sql.limits import LimitedClaim, claim_within_limits
 from ..sql.operations import Expired
 from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, SettlementRow
@@ -19,7 +20,7 @@ from . import queries
 from .hot_claim import AFTER, Claim, Claimed
 from .link import Db
 
-__all__ = ("LimitedStep", "Operation", "PostgresTransaction")
+__all__ = ("LimitedStep", "Operation", "PostgresTransaction", "ReapStep")
 
 T = TypeVar("T")
 
@@ -131,6 +132,16 @@ WITH gone AS (
 )
 SELECT number, attempt FROM gone
 """
+
+
+_ADD_UP: Final = """
+WITH loose AS (
+    DELETE FROM {counter} WHERE queue = $1 AND shard < 0 RETURNING pending
+)
+UPDATE {counter} SET pending = pending + (SELECT sum(loose.pending) FROM loose)
+WHERE queue = $1 AND shard = $2 AND EXISTS (SELECT FROM loose)
+"""
+"""Adds what transactions of callers have counted to the other counters."""
 
 
 class PostgresTransaction:
@@ -250,6 +261,22 @@ class Operation(Generic[T]):
             await tx.write_counts()
             self._earlier.append(result)  # the answer to the commit may be lost
         return result
+
+
+@dataclass(frozen=True, slots=True)
+class ReapStep:
+    """A reap, and what else is done as often: counters that other transactions left are added up.
+
+    Attributes:
+        request: The request.
+    """
+
+    request: Reap
+
+    async def __call__(self, db: Db) -> Reaped:
+        reaped = await Operation(partial(reap, request=self.request))(db)
+        await db.run(_ADD_UP, db.queue, db.shard)
+        return reaped
 
 
 @dataclass(slots=True)

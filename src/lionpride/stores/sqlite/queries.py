@@ -133,11 +133,6 @@ class Tables:
                 amounts[account] += amount
         return amounts
 
-    def holders(self) -> list[str]:
-        """Return the workers that own leases of this queue."""
-        query = "SELECT DISTINCT worker FROM lionpride_lease WHERE queue = ?"
-        return [worker for (worker,) in self._db.execute(query, (self._queue,))]
-
     def next_due(self) -> float | None:
         """Return the earliest time at which a scheduled event becomes due."""
         query = "SELECT due FROM lionpride_ready WHERE queue = ? AND due > 0 ORDER BY due LIMIT 1"
@@ -164,16 +159,8 @@ class Tables:
 
     def workers(self) -> dict[str, tuple[str, int, str]]:
         """Return the process of each worker of this queue: host, id and start time."""
-        return {name: process for name, (process, _) in self.signs().items()}
-
-    def signs(self) -> dict[str, tuple[tuple[str, int, str], float]]:
-        """Return the process and the last heartbeat of each worker of this queue."""
-        query = (
-            "SELECT name, host, pid, process_start, heartbeat_at FROM lionpride_worker WHERE "
-            "queue = ?"
-        )
-        rows: Any = self._db.execute(query, (self._number(),))
-        return {name: ((host, pid, born), seen) for name, host, pid, born, seen in rows}
+        query = "SELECT name, host, pid, process_start FROM lionpride_worker WHERE queue = ?"
+        return {name: (*process,) for name, *process in self._db.execute(query, (self._number(),))}
 
     def roster(self) -> list[tuple[str, str, tuple[str, int, str], float, float, str | None]]:
         """Return name, machine, process, start, last heartbeat and description of each worker."""

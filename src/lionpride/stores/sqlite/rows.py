@@ -12,9 +12,8 @@ from typing import Any, Final
 import apsw
 
 from ..sql.backend import FinishedRow, ReadyRow
-from ..sql.leases import LapsedLease
 from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, EventRow
-from .queries import HELD_UNTIL, Tables
+from .queries import Tables
 
 __all__ = ("SIZES", "CommitError", "LeaseLost", "Rows")
 
@@ -248,44 +247,6 @@ class Rows(Tables):
             (now, until, about, worker),
         )
         return self._db.changes() > 0
-
-    def unregister_worker(self, worker: str) -> None:
-        """Forget a worker."""
-        self._db.execute("DELETE FROM lionpride_worker WHERE name = ?", (worker,))
-
-    def first_lapsed(self, now: float) -> dict[str, float]:
-        """Return the time at which the first lease of each worker lapsed, if any has."""
-        query = (
-            f"SELECT l.worker, min({HELD_UNTIL}) FROM lionpride_lease l WHERE l.queue = ?1 AND "
-            f"l.leased_until > 0 AND l.leased_until < ?2 AND {HELD_UNTIL} < ?2 GROUP BY l.worker"
-        )
-        return dict(self._db.execute(query, (self._queue, now)))
-
-    def lapsed(self, now: float, limit: int, keep: Sequence[str] = ()) -> list[LapsedLease]:
-        """Return lapsed leases, except for those of some workers."""
-        marks = ", ".join("?" * len(keep))
-        rows = self._db.execute(
-            f"SELECT number, priority, reserved, cancel_requested, {STATE} FROM lionpride_lease l "
-            f"WHERE queue = ? AND leased_until < ? AND {HELD_UNTIL} < ? "
-            f"AND worker NOT IN ({marks}) ORDER BY number LIMIT ?",
-            (self._queue, now, now, *keep, limit),
-        )
-        return [LapsedLease(row[0], row[1], row[4:], row[2], bool(row[3])) for row in rows]
-
-    def lapsed_of(self, workers: Collection[str], now: float) -> list[tuple[int, int]]:
-        """Return the number and the attempt of each lapsed lease of some workers."""
-        marks = ", ".join("?" * len(workers))
-        rows: Any = self._db.execute(
-            "SELECT number, attempt FROM lionpride_lease l WHERE queue = ? AND "
-            f"leased_until < ? AND {HELD_UNTIL} < ? AND worker IN ({marks})",
-            (self._queue, now, now, *workers),
-        )
-        return list(rows)
-
-    def renew_lease(self, number: int, attempt: int, until: float) -> None:
-        """Renew a lease; no effect if it is lost."""
-        query = "UPDATE lionpride_lease SET leased_until = ? WHERE number = ? AND attempt = ?"
-        self._db.execute(query, (until, number, attempt))
 
     # -- settling ----------------------------------------------------------------------------
 

@@ -30,15 +30,17 @@ from ..sql.codec import (
     record_event_row,
     response_json,
 )
+from ..sql.leases import Reap, Reaped, reap
 from ..sql.limits import LimitedClaim, UsageChange, change_usage
 from ..sql.local import CHUNK, by_and_by, heard
 from ..sql.local_events import ClaimedEvents
 from ..sql.rows import EMPTY_RESULT
+from ..sql.seen_heartbeats import SeenHeartbeats
 from ..terms import Terms
 from . import hot_path, steps
 from .entering import Append, Enter
 from .manage import Manage
-from .signs import Signs
+from .transaction import Operation
 
 __all__ = ("SqliteStore",)
 
@@ -72,9 +74,8 @@ class SqliteStore(Manage):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._swept = 0.0
-        self._signs = (
-            None if kwargs.get("clock") else Signs(self._lease)
-        )  # a given clock decides alone
+        # A given clock decides alone.
+        self._seen = None if kwargs.get("clock") else SeenHeartbeats(self._lease)
         self._others = False  # others hold leases
 
     # -- taking in ---------------------------------------------------------------------------
@@ -309,34 +310,29 @@ class SqliteStore(Manage):
         return answers
 
     async def reap(self, limit: int = 1000) -> int:
-        count: int = await self._ask(self._sweep(limit), self._swept_up)
+        count: int = await self._ask(self._reap(limit, lambda: True), self._reaped)
         return count
 
-    def _sweep(self, limit: int) -> steps.Sweep:
-        return steps.Sweep(
-            frozenset(self._workers),
-            self._local_events.claims,
-            self._lease,
-            self._wall(),
-            self._clocks(),
-            limit,
-            self._signs,
-        )
+    def _reap(self, limit: int, may_reap: Callable[[], bool]) -> Operation:
+        workers = frozenset(self._workers)
+        request = Reap(workers, self._lease, may_reap, workers, seen=self._seen, limit=limit)
+        return self._operation(partial(reap, request=request))
 
-    def _swept_up(self, answer: tuple[list[int], list[int], bool]) -> int:
-        numbers, ended, self._others = answer
-        self._local_events.refresh(numbers)
-        if numbers:
-            self._tell_swept(ended)  # another process may have finished the rest by now
+    def _reaped(self, reaped: Reaped) -> int:
+        self._others = reaped.others
+        self._local_events.refresh(reaped.numbers)
+        if reaped.numbers:
+            self._tell_swept(reaped.finished)  # another process may have finished the rest by now
             self._listeners.notify_ready()
-        return len(numbers)
+        return len(reaped.numbers)
 
     def _tidy(self, now: float) -> None:
         """Look now and then for leases that have lapsed, and for endings that are too old."""
         if abs(now - self._swept) < _SWEEP:  # the clock may have been set back
             return
         self._swept = now
-        self._ask(self._sweep(1000), self._swept_up).add_done_callback(heard)
+        step = self._reap(1000, lambda: self._open.heartbeat.may_reap)
+        self._ask(step, self._reaped).add_done_callback(heard)
         if self._retain is not None:
             keep = self._retain if isinstance(self._retain, int) else None
             age = self._retain if isinstance(self._retain, timedelta) else None

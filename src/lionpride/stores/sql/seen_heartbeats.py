@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-__all__ = ("Signs",)
+__all__ = ("SeenHeartbeats",)
 
 
-class Signs:
+class SeenHeartbeats:
     """Notes when this process saw the last heartbeat of each other worker.
 
     Leases are stored in wall-clock time. If that clock is set forward, every lease of the machine
