@@ -167,9 +167,9 @@ def a_claim_trusts_what_this_process_knew(patch: pytest.MonkeyPatch) -> None:
 
 @fault("C4")
 def a_sweep_takes_live_leases(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "lapsed")
-    def lapsed(old: Any, self: Rows, now: float, *others: Any) -> Any:
-        return old(self, now + 1e9, *others)
+    @instead(patch, leases, "_lapsed")
+    async def lapsed(old: Any, tx: Any, request: Any, workers: Any, now: float) -> Any:
+        return await old(tx, request, {}, now + 1e9)
 
 
 @fault("C4")
@@ -197,12 +197,11 @@ def a_settlement_forgets_a_cancel(patch: pytest.MonkeyPatch) -> None:
 
 @fault("C5", "X1")
 def a_sweep_forgets_a_cancel(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "lapsed")
-    def lapsed(old: Any, self: Rows, now: float, *others: Any) -> Any:
-        self._db.execute(
-            "UPDATE lionpride_lease SET cancel_requested = 0 WHERE leased_until < ?", (now,)
-        )
-        return old(self, now, *others)
+    @instead(patch, leases, "_lapsed")
+    async def lapsed(old: Any, tx: Any, request: Any, workers: Any, now: float) -> Any:
+        forget = "UPDATE {lease} SET cancel_requested = 0 WHERE leased_until < $1"
+        await tx.rows(forget, now)
+        return await old(tx, request, workers, now)
 
 
 def _spoil_pack(patch: pytest.MonkeyPatch, at: int) -> None:
@@ -290,9 +289,9 @@ def completions_end_the_leases_between_them(patch: pytest.MonkeyPatch) -> None:
 
 @fault("C4")
 def a_sweep_leaves_first_attempts(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Rows, "lapsed")
-    def lapsed(old: Any, self: Rows, *bounds: Any) -> Any:
-        return [one for one in old(self, *bounds) if one.state[0] > 1]
+    @instead(patch, leases, "_lapsed")
+    async def lapsed(old: Any, *bounds: Any) -> Any:
+        return [one for one in await old(*bounds) if one.state[0] > 1]
 
 
 # -- by hand ---------------------------------------------------------------------------------------

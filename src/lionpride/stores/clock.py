@@ -70,18 +70,18 @@ def capped(seconds: float) -> float:
     other program can set it.
 
     Args:
-        seconds: How long it is until the timer's instant, if the clock is not set meanwhile.
+        seconds: Time until the instant of the timer, if the clock is not set before.
     """
     return min(seconds, LOOK) if _is_real(asyncio.get_running_loop()) else seconds
 
 
 def steady(clock: Callable[[], float]) -> Callable[[], float]:
-    """The same clock for another thread, which has no loop of its own to ask."""
+    """Return the same clock for another thread, which has no event loop."""
     return clock.of_this_loop() if isinstance(clock, LoopClock) else clock
 
 
 def time_of_loop() -> Callable[[], float]:
-    """The running loop's own clock, without the method around it where it is the usual one."""
+    """Return the clock of the running loop: ``monotonic`` itself for the loops of asyncio."""
     loop = asyncio.get_running_loop()
     usual = getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time
     return monotonic if usual else loop.time

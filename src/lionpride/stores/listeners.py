@@ -13,7 +13,7 @@ Unsubscribe: TypeAlias = Callable[[], None]
 
 
 class Signal(Enum):
-    """What a listener is called for.
+    """Signals of a store to listeners in its process.
 
     READY, IDLE, CAPACITY and FINISHED are hints: a listener may be called although nothing has
     changed, and has to look. Several changes may be one call.
@@ -69,10 +69,10 @@ class Listeners:
         """Call a listener from now on; see ``Store.subscribe``.
 
         Args:
-            signal: What for.
+            signal: The signal.
             listener: It must not raise.
             number: The number of the event, for FINISHED.
-            once: Whether the listener is removed when it is called.
+            once: True to remove the listener when it is called.
         """
         if signal is Signal.READY and not once:
             self.ready = (*self.ready, listener)

@@ -1,8 +1,9 @@
-"""States: what a process holds of a store, as a live Flow with a progression for each status.
+"""States: the events of a store in this process, as a live Flow with a progression per status.
 
-The truth is in dicts keyed by arrival number, which a store writes directly: an id is a uuid,
-and made only when somebody asks for it. The pile of items and the seven status progressions
-are views over these dicts, read-only; progressions of the user's own may stand beside them.
+The data is in one dict for each status, keyed by arrival number, which a store writes directly. Ids
+are not the keys, since an id is a UUID that is created only when it is first read. The pile of
+items and the seven status progressions are read-only views over these dicts. Users may add their
+own progressions.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ __all__ = ("Events", "States")
 
 
 class States(Flow[Work, Progression], defer_build=True):
-    """Every event that a store holds here, each in exactly one status progression.
+    """The events of a store in this process, each in exactly one status progression.
 
-    Read it as any Flow, and serialize it with ``to_dict()``, which reads back as a plain Flow.
-    Change it through the executor, but for progressions of your own: ``add_progression``.
+    It is read like any Flow. ``to_dict()`` serializes it, and the result reads back as a plain
+    Flow. Only the executor changes it, except for progressions of the user: ``add_progression``.
     """
 
     @made_on_first_use
     def by_number(self) -> ByNumber:
-        """Every event by arrival number, in order of arrival."""
+        """All events by arrival number, in order of arrival."""
         return ByNumber(self.lanes)
 
     @made_on_first_use
@@ -48,12 +49,12 @@ class States(Flow[Work, Progression], defer_build=True):
 
     @made_on_first_use
     def _numbers(self) -> dict[UUID, int]:
-        """The number of each id, from when somebody first asks for an id."""
+        """The number of each id, from the first search for an id on."""
         self.by_number.since_asked()
         return {event.id: number for number, event in self.by_number.items()}
 
     def declare(self, item_types: Iterable[type[Work]], strict: bool) -> None:
-        """State which classes the items have. For the executor, before the items are read."""
+        """Set the classes of the items. For the executor, before the items are read."""
         self.__dict__["_types"] = {"item_type": set(item_types), "strict_type": strict}
         self.__dict__.pop("items", None)
 
@@ -79,22 +80,22 @@ class States(Flow[Work, Progression], defer_build=True):
         return self.lanes[status]
 
     def knows(self, event: Work) -> bool:
-        """Whether this event, or one with its id, is held here, or the event anywhere else."""
+        """Return True if a store has this event, or if this store has one with its id."""
         if event.__dict__.get("_arrival") is not None:
             return True
         return "id" in event.__dict__ and self.find(event.id) is not None
 
     def find(self, uid: UUID) -> Work | None:
-        """The event of an id; None if it is not here."""
+        """Return the event with an id; None if it is not here."""
         numbers, events = self._numbers, self.by_number
-        if len(numbers) < len(events):  # events are indexed when the first id is asked for
+        if len(numbers) < len(events):  # events are indexed at the first search
             for number in events.since_asked():
                 numbers[events[number].id] = number
         number_found = numbers.get(uid)
         return None if number_found is None else events[number_found]
 
     def drop(self, events: Iterable[Work]) -> None:
-        """Let go of events: from the items, and from every progression. For the store."""
+        """Remove events from the items and from all progressions. For the store."""
         own = [each for each in self.progressions if not isinstance(each, LiveProgression)]
         for event in events:
             state = event.execution
@@ -111,16 +112,16 @@ class States(Flow[Work, Progression], defer_build=True):
 
     @property
     def is_indexed(self) -> bool:
-        """Whether somebody has asked for an id, so that what is hidden must be noted."""
+        """True after the first search for an id: hidden events must be noted from then on."""
         return "_numbers" in self.__dict__
 
     def note_shown(self, events: Mapping[int, Work]) -> None:
-        """A durable store has put events into lanes. For the store."""
+        """Index events that a durable store has added. For the store."""
         if self.is_indexed:
             self._numbers.update((event.id, number) for number, event in events.items())
 
     def note_hidden(self, events: Iterable[Work]) -> None:
-        """A durable store has taken events out of their lanes. For the store."""
+        """Remove the ids of events that a durable store has hidden. For the store."""
         if self.is_indexed:
             for event in events:
                 self._numbers.pop(event.id, None)
@@ -130,7 +131,7 @@ class States(Flow[Work, Progression], defer_build=True):
         return list(_compact(self.lanes[status]).values())
 
     def remove_progression(self, key: IdLike) -> Progression:
-        """Remove a progression of the user's own; its events stay."""
+        """Remove a progression that a user added; its events stay."""
         progression = self.get_progression(key)
         if isinstance(progression, LiveProgression):
             raise OperationError(
@@ -157,7 +158,7 @@ class States(Flow[Work, Progression], defer_build=True):
         return data
 
     def __copy__(self) -> Any:
-        """A plain Flow of what is here now, as ``to_dict`` reads back; nothing of it is live."""
+        """Return a plain Flow with the current events, as ``to_dict`` reads back."""
         lists = [Progression(**_identity(p), order=p.order) for p in self.progressions]
         types = self.item_types
         return Flow[Work, Progression](list(self.items), lists, **types, **_identity(self))
@@ -170,7 +171,7 @@ class States(Flow[Work, Progression], defer_build=True):
 
 
 class Progressions(Pile[Progression], defer_build=True):
-    """A pile that the status progressions stay in; those of the user's own come and go."""
+    """The pile of progressions: status progressions cannot be removed, those of users can."""
 
     def __init__(self, lanes: Iterable[Progression]) -> None:
         super().__init__(items=lanes, item_type=Progression)
@@ -180,7 +181,7 @@ class Progressions(Pile[Progression], defer_build=True):
 
 
 class _Staying(MutableMapping[UUID, Progression]):
-    """The progressions by id; it refuses to let go of a live one."""
+    """The progressions by id; a status progression cannot be removed or replaced."""
 
     def __init__(self, items: dict[UUID, Progression]) -> None:
         self._items = items
@@ -205,7 +206,7 @@ class _Staying(MutableMapping[UUID, Progression]):
         del self._items[uid]
 
     def clear(self) -> None:
-        """Refused while a live one is here, before anything is let go."""
+        """Raise an error if there is a status progression; otherwise remove all."""
         for progression in self._items.values():
             if isinstance(progression, LiveProgression):
                 _refuse(progression)
@@ -238,7 +239,7 @@ class LiveProgression(Progression, defer_build=True):
         super().__setattr__(name, value)
 
     def __copy__(self) -> Any:
-        """A plain Progression of the ids that are here now."""
+        """Return a plain Progression with the current ids."""
         return Progression(**_identity(self), order=self.order)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
@@ -264,7 +265,7 @@ class LivePile(Pile[Work], defer_build=True):
 
 
 def _identity(element: Flow[Any, Any] | Progression) -> dict[str, Any]:
-    """What a copy of an element is made with."""
+    """Return the arguments for a copy of an element."""
     names = ("id", "created_at", "metadata", "name")
     return {name: getattr(element, name) for name in names}
 
@@ -323,8 +324,8 @@ class _ById(Mapping[UUID, Work]):
 class ByNumber(Mapping[int, Work]):
     """The events of all statuses by arrival number, in order of arrival.
 
-    A view over the lanes, as a dict of its own would cost each event 50 bytes and a
-    twentieth of the way in. Who walks over it pays: they are put in order then.
+    It is a view over the dicts of the statuses. A dict of its own would cost 50 bytes an event and
+    5 % of an append. Iteration sorts the numbers.
 
     Attributes:
         last: The highest number given so far. For the store.
@@ -350,7 +351,7 @@ class ByNumber(Mapping[int, Work]):
         raise KeyError(number)
 
     def since_asked(self) -> list[int]:
-        """The numbers here that were given since this was asked before."""
+        """Return the numbers here that were given since the last call."""
         since, self._asked = range(self._asked + 1, self.last + 1), self.last
         if len(since) < len(self):
             return [number for number in since if number in self]
@@ -360,8 +361,8 @@ class ByNumber(Mapping[int, Work]):
 class Events(Sequence[Any]):
     """The events of one status, live and read-only.
 
-    Made and measured in O(1). Iterating walks over a copy, so events may move on meanwhile;
-    ``list(...)`` is a snapshot. Equal to a list of the same events.
+    Creation and ``len`` take O(1). Iteration goes over a copy, so events may change their status
+    during it; ``list(...)`` is a snapshot. It is equal to a list of the same events.
     """
 
     __slots__ = ("_states", "_status")
@@ -401,7 +402,7 @@ class Events(Sequence[Any]):
 
 
 def _compact(lane: dict[int, Work]) -> dict[int, Work]:
-    """A dict that was much larger keeps its holes, and is slow to walk: close them."""
+    """Return a dict that was much larger as a new one: its gaps would slow down iteration."""
     if sys.getsizeof(lane) > 1024 + 512 * len(lane):
         kept = dict(lane)
         lane.clear()

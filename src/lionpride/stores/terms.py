@@ -1,4 +1,4 @@
-"""Terms: what events may be appended with, beside a priority."""
+"""Terms: the options of an append besides the priority."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ __all__ = ("Terms",)
 
 
 class Terms(NamedTuple):
-    """What holds for all events of one append.
+    """Options of all events of one append.
 
     Attributes:
-        due: Not to be run before this time, a Unix timestamp in seconds by the store's clock.
-        expires: Not to be started after this time, likewise.
-        retry: The retry policy, in place of the class's.
-        unique: A value, and the time of the append: while an event of this value waits or is
-            claimed, it stands for the one to append. Terms with it are for one event alone.
-        period: Seconds after its append for which it does so too if it has ended.
+        due: The earliest start, a Unix timestamp in seconds by the store's clock.
+        expires: The latest start, a Unix timestamp in seconds by the store's clock.
+        retry: The retry policy, in place of the policy of the class.
+        unique: A value and the time of the append. While an event with this value is pending or
+            running, the append returns that event. Such terms are for one event only.
+        period: Seconds after the append of the other event for which this holds even if that event
+            has finished.
     """
 
     due: float | None = None
@@ -29,7 +30,7 @@ class Terms(NamedTuple):
     period: float = 0.0
 
     def write(self, state: Execution) -> None:
-        """Put them on record in the state of an event that is taken in."""
+        """Write the terms into the state of an appended event."""
         if self.due is not None:
             state.due = self.due
         if self.expires is not None:
@@ -40,12 +41,12 @@ class Terms(NamedTuple):
             state.unique = self.unique
 
     def are_met_by(self, unique: tuple[str, float], waits: bool) -> bool:
-        """Whether an event stands for the one to append.
+        """Return True if an existing event takes the place of the one to append.
 
         Args:
-            unique: Its value, and when it was appended.
-            waits: Whether it waits or is claimed.
+            unique: The value of the existing event, and the time of its append.
+            waits: True if it is pending or running.
         """
-        assert self.unique is not None, "nobody asks otherwise"
+        assert self.unique is not None, "callers check it"
         value, now = self.unique
         return value == unique[0] and (waits or unique[1] + self.period > now)

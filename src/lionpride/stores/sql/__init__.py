@@ -1,1 +1,1 @@
-"""What stores over a database share: the shapes of rows, and the events that a process holds."""
+"""The shared part of the stores over a database: operations, row shapes, local events."""

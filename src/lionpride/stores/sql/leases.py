@@ -55,7 +55,7 @@ _ORPHANS: Final = tuple(
 
 
 class Reap(NamedTuple):
-    """What a process reaps, and what it knows of its own leases.
+    """Request of a process to reap lapsed leases.
 
     Attributes:
         workers: Its registered workers. Their leases are renewed if they have lapsed.
@@ -66,7 +66,7 @@ class Reap(NamedTuple):
         attempts: Returns the attempt number of each event that it has claimed. A lease of
             ``claimants`` that is not among them is returned. None if the process learns of every
             claim that is committed.
-        seen: What it has seen of the heartbeats of other workers, if a clock of this machine
+        seen: The heartbeats of other workers that it has seen, if the clock of this machine
             decides about leases; None for the clock of a server.
         limit: Maximum number of lapsed leases.
     """
@@ -85,7 +85,7 @@ class Reaped(NamedTuple):
 
     Attributes:
         numbers: The events whose leases ended.
-        finished: Those of them that have finished.
+        finished: The events among them that have finished.
         others: True if other workers still hold leases.
         registered: The workers of this process that have a row.
         live_workers: The number of live workers in all processes.

@@ -16,9 +16,9 @@ class SeenHeartbeats:
     has seen no new heartbeat of it for the length of a lease.
 
     Args:
-        lease: Seconds of this process's own leases. Those of others are assumed to be no shorter.
-            Their length cannot be computed from times that were written before and after the clock
-            was set.
+        lease: Seconds of this process's own leases. The leases of other processes are assumed to
+            be no shorter. Their length cannot be computed from times that were written before and
+            after the clock was set.
         clock: Seconds of a clock that cannot be set. It may stand still while the machine sleeps,
             as the other worker does.
     """

@@ -15,8 +15,8 @@ from uuid import UUID
 import apsw
 
 from ...errors import ConfigurationError, StoreError
-from .log import Log
 from .open_files import OPEN_FILES
+from .wal import WriteAheadLog
 
 __all__ = (
     "PATIENCE",
@@ -155,9 +155,9 @@ def damage_of(path: Path) -> str | None:
     return None if found == ["ok"] else "; ".join(found)
 
 
-def log_of(connection: apsw.Connection) -> Log:
+def log_of(connection: apsw.Connection) -> WriteAheadLog:
     """Return the log of a writing connection."""
-    return Log(connection, _CHECKPOINT)
+    return WriteAheadLog(connection, _CHECKPOINT)
 
 
 def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.Connection:

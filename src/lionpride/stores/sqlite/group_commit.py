@@ -31,11 +31,11 @@ from ..sql.local_events import LocalEvents
 from ..sql.process import forks
 from ..sql.rows import QueuedAppend, QueuedCompletion, SettlementRow
 from . import hot_path
-from .aside import Aside, tell
+from .commit_thread import CommitThread, call_in_loop
 from .entering import Append, Enter
 from .file import log_of, speaking, unknown_outcome
 from .file_guard import FileGuard
-from .large import Queue
+from .large_appends import LargeAppends
 from .open_files import inherited_error
 from .rows import CommitError, LeaseLost, Rows
 from .steps import LimitedStep, Settle, Step
@@ -50,19 +50,19 @@ R = TypeVar("R")
 logger = logging.getLogger("lionpride")
 
 SMALL: Final = 4
-"""Steps of a batch that is committed on the loop, since handing it over costs more."""
+"""A batch of so many steps is committed on the event loop: the thread would cost more."""
 
 PIECE: Final = 500
-"""Events of a large append that are taken in between two turns of the loop."""
+"""Events of a large append that are inserted in one iteration of the event loop."""
 
 GATHER: Final = 0.003
-"""Seconds for which a transaction that could begin may wait for more, turn by turn."""
+"""Maximum time in seconds that a transaction waits for further requests."""
 
 _TURNS: Final = 2
-"""Turns of the loop for which it waits in any case, if the one before brought something."""
+"""Iterations of the event loop that it waits in any case, while each brings further requests."""
 
 AGAIN: Final = 1.0
-"""Seconds until completions are tried again that could not be written."""
+"""Seconds until completions that could not be written are tried again."""
 
 
 class Answer(NamedTuple):
@@ -144,8 +144,8 @@ class Batch:
     def perform(self, rows: Rows) -> Answers:
         """Run all requests.
 
-        What attempts use of limits comes first, then what ends them. Claims come last, so that
-        they find everything that the transaction makes ready.
+        Changes of limit usage by running attempts come first, then the ends of attempts. Claims
+        come last, so that they find everything that the transaction makes ready.
 
         Raises:
             apsw.Error: if the transaction as a whole cannot go on.
@@ -202,8 +202,8 @@ class Batch:
     def order(self) -> list[int]:
         """Return the positions of the steps in the order in which they run and are answered.
 
-        Claims come last: an event that was appended or returned to the queue, and claimed at once,
-        is known here when its claim is, and observers are told of it before it starts.
+        Claims come last. An event may be appended and claimed in one transaction; its append is
+        noted first, and observers are notified of it before its start.
         """
         return sorted(range(len(self.steps)), key=lambda at: _rank(self.steps[at][0]))
 
@@ -314,13 +314,13 @@ class GroupCommit:
 
     Args:
         path: The file, for messages.
-        connection: Its only writing connection in this process, but for the heartbeat's.
+        connection: The only writing connection of this process, except for the heartbeat's.
         rows: The tables over that connection.
-        turn: The right to write.
-        guard: Asked before each transaction.
-        patience: Seconds to wait for a program that writes without taking turns.
-        local_events: Notes in this process what is committed.
-        committed: Called after each commit: whether nothing waits and nothing is claimed.
+        turn: The write lock between processes.
+        guard: Checks the file before each transaction.
+        patience: Seconds to wait for a program that writes without the write lock.
+        local_events: The events of this process; what is committed is noted there.
+        committed: Called after each commit, with True if no event is pending or leased.
     """
 
     def __init__(
@@ -349,20 +349,20 @@ class GroupCommit:
         self._gathered, self._turns, self._latest = 0, 0, 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = forks.count
-        self._aside = Aside()
+        self._thread = CommitThread()
         self._quiet: list[asyncio.Future[None]] = []
-        self._queue = Queue()
+        self._large = LargeAppends()
         self._log = log_of(connection)
 
     # -- asking ------------------------------------------------------------------------------
 
     def ask(self, step: Step, then: Callable[[Any], Any] | None = None) -> asyncio.Future[Any]:
-        """Have a step taken in the next transaction.
+        """Run a step in the next transaction.
 
         Args:
-            step: What to do.
-            then: Called with its answer once that is committed, even if nobody awaits it any
-                more; what it returns is the future's result.
+            step: The step.
+            then: Called with the result of the step after the commit, even if the caller was
+                cancelled. It returns the result of the future.
         """
         loop = self._here()
         future: asyncio.Future[Any] = loop.create_future()
@@ -372,7 +372,7 @@ class GroupCommit:
         return future
 
     def enter(self, event: Any, fresh: Any, room: int | None = None) -> asyncio.Future[None]:
-        """Append an event with nothing on record, if at most ``room`` wait afterwards."""
+        """Append a new event, if at most ``room`` events wait afterwards."""
         loop = self._loop
         if loop is None or loop is not get_running_loop() or forks.count != self._process:
             loop = self._here()
@@ -383,29 +383,29 @@ class GroupCommit:
         return future
 
     def exit(self, gone: QueuedCompletion) -> None:
-        """Have a completion put on record; it is tried until that is done."""
+        """Record a completion; it is tried again until it is recorded."""
         self._batch.exits.append(gone)
         if not self._busy and not self._scheduled:
             self._schedule(self._here())
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process has opened the file, not one that it was forked from."""
+        """Return True if this process has opened the file, and not its parent before a fork."""
         return forks.count == self._process
 
     def check_file(self, *, now: bool = False) -> None:
-        """Refuse to go on with a file that was removed, replaced or truncated.
+        """Check that the file was not removed, replaced or truncated.
 
         Args:
-            now: Whether all of it is looked at, even if that was done a moment ago.
+            now: True to check everything, even if the last check was less than a second ago.
 
         Raises:
-            StoreError: says what happened to which file.
+            StoreError: if it was; it names the file.
         """
         self._guard.check_lengths(self._log.frames, now=now)
 
     def check_process(self) -> None:
-        """Refuse to work in a child process.
+        """Check that this is not a child process.
 
         Raises:
             OperationError: after ``fork``.
@@ -414,20 +414,20 @@ class GroupCommit:
             raise inherited_error(self._path)
 
     def _here(self) -> asyncio.AbstractEventLoop:
-        """The running loop, which is served from now on."""
+        """Return the running event loop, and serve it from now on."""
         self.check_process()
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._aside.wait()  # what another loop left unfinished
+            self._thread.wait()  # for calls of another loop
             self._busy = self._scheduled = False
-            self._batch, self._queue, self._loop = Batch(), Queue(), loop
+            self._batch, self._large, self._loop = Batch(), LargeAppends(), loop
         return loop
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin a transaction as soon as a turn of the loop brings nothing more for it.
+        """Begin a transaction as soon as an iteration of the event loop brings no more requests.
 
-        So it takes all that comes now, and what that calls: an append calls who claims, and
-        who claims may end at once.
+        So it contains the requests of now and those that follow from them: an append wakes a
+        worker that claims, and an attempt may end at once.
         """
         self._scheduled = True
         self._gathered, self._turns, self._latest = 0, 0, monotonic() + GATHER
@@ -435,35 +435,35 @@ class GroupCommit:
 
     @property
     def idle(self) -> bool:
-        """Whether the connection may be read from: no transaction is under way."""
+        """Return True if no transaction is under way, so that the connection may be read from."""
         return not self._busy
 
     async def quiet(self) -> None:
-        """Return when nothing is under way.
+        """Wait until no request is under way.
 
         Raises:
-            StoreError: if what is under way cannot be written.
+            StoreError: if a transaction fails.
         """
-        while self._busy or len(self._batch) or len(self._queue):
+        while self._busy or len(self._batch) or len(self._large):
             future = asyncio.get_running_loop().create_future()
             self._quiet.append(future)
             await future
 
     def close(self) -> None:
         """End the thread."""
-        self._aside.close()
+        self._thread.close()
 
     # -- one transaction ---------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Take what was asked for in a transaction. A signal handler may raise anything in it."""
+        """Run the requests in a transaction. A signal handler may raise any exception in it."""
         self._scheduled = False
         if self._busy or self._gathers():
             return
         batch = Batch()
         try:
             self._busy = True
-            if self._queue.call(bool(len(self._batch))):
+            if self._large.call(bool(len(self._batch))):
                 return
             self._batch.drop_cancelled()
             if not len(self._batch):
@@ -476,9 +476,10 @@ class GroupCommit:
                 raise
 
     def _gathers(self) -> bool:
-        """Return True if the loop gets one more turn, since the one before brought something.
+        """Return True if the transaction waits for one more iteration of the event loop.
 
-        Two turns at least, however long they take: an append calls who claims in the first.
+        It waits while each iteration brings further requests: two iterations in any case, since an
+        append wakes a worker in the first and the worker claims in the second.
         """
         more = len(self._batch) > self._gathered
         if more and self._loop and (self._turns < _TURNS or monotonic() < self._latest):
@@ -494,7 +495,7 @@ class GroupCommit:
             return
         try:
             batch.answers = self._do(batch, 0)
-        except apsw.BusyError:  # a program that takes no turns is writing
+        except apsw.BusyError:  # a program without the write lock is writing
             self._turn.give()
             self._in_thread(batch, self._wait_and_do)
             return
@@ -509,12 +510,12 @@ class GroupCommit:
         self._done(batch, batch.answers)
 
     def _end(self, batch: Batch, error: BaseException) -> bool:
-        """End a batch of which an error came on the event loop.
+        """End a batch after an error on the event loop.
 
         Returns:
-            Whether the error has to be raised, since the batch was not answered with it.
+            True if the error is to be raised, since the callers of the batch did not get it.
         """
-        if batch.is_answered or not batch.take():  # or the thread has it
+        if batch.is_answered or not batch.take():  # or the thread runs it
             return True
         is_committed = self._is_committed(batch, error)
         self._turn.give()
@@ -525,10 +526,10 @@ class GroupCommit:
         return is_committed
 
     def _is_committed(self, batch: Batch, error: BaseException) -> bool:
-        """Ask the connection what came of a transaction in which an error was raised.
+        """Return True if a transaction is committed in which an error was raised.
 
-        The handler of a signal may raise between any two steps, also after the COMMIT. If the
-        transaction is not committed, it is rolled back.
+        The handler of a signal may raise between any two instructions, also after the COMMIT. If
+        the transaction is not committed, it is rolled back.
         """
         is_committed = (
             batch.answers is not None
@@ -541,7 +542,7 @@ class GroupCommit:
         return is_committed
 
     def _do(self, batch: Batch, patience: float) -> Answers:
-        """Take the steps; the transaction stays open."""
+        """Run the requests; the transaction stays open."""
         try:
             self._begin(patience)
             return batch.perform(self._rows)
@@ -570,7 +571,7 @@ class GroupCommit:
             self._turn.give()
 
     def _take_turn(self) -> None:
-        """Wait for the right to write, in a thread."""
+        """Wait for the write lock, in a thread."""
         self._turn.take(lambda: is_free(self._connection))
 
     def _wait_and_do(self, batch: Batch) -> None:
@@ -589,16 +590,16 @@ class GroupCommit:
         assert loop is not None
 
         def call() -> None:
-            if not batch.take():  # a signal handler has raised, and it is ended
+            if not batch.take():  # a signal handler has raised, and the batch is ended
                 return
             try:
                 work(batch)
             except Exception as error:
-                tell(loop, self._failed, batch, error)
+                call_in_loop(loop, self._failed, batch, error)
             else:
-                tell(loop, self._done, batch, batch.answers)
+                call_in_loop(loop, self._done, batch, batch.answers)
 
-        self._aside.call(call)
+        self._thread.call(call)
 
     def _done(self, batch: Batch, answers: Answers) -> None:
         batch.is_answered, local_events = True, self._local_events
@@ -616,7 +617,7 @@ class GroupCommit:
         self._committed(answers.idle)
 
     def _failed(self, batch: Batch, failure: BaseException) -> None:
-        """The transaction came to nothing: who waits is told so, completions are kept."""
+        """Answer the callers of a failed transaction; keep its completions for the next one."""
         batch.is_answered = True
         try:
             self._batch.exits[:0] = batch.exits
@@ -631,7 +632,7 @@ class GroupCommit:
             self._next(after_failure=True)
 
     def _explained(self, failure: BaseException, ids: Sequence[bytes] = ()) -> Exception:
-        """An error of its own for each who waits, and was to append events of these ids."""
+        """Return a new error for one caller, whose step was to append events with these ids."""
         if isinstance(failure, CommitError):
             return unknown_outcome(self._path, failure, ids)
         if not isinstance(failure, Exception):
@@ -649,9 +650,9 @@ class GroupCommit:
     def _next(self, after_failure: bool = False) -> None:
         loop = self._loop
         self._busy = loop is not None and self._log.is_long and not after_failure
-        more: Any = self._batch.steps or self._batch.entries or self._queue
+        more: Any = self._batch.steps or self._batch.entries or self._large
         if self._busy:
-            self._aside.call(partial(self._copy_log, loop))
+            self._thread.call(partial(self._copy_log, loop))
         elif loop is not None and (more or (self._batch.exits and not after_failure)):
             self._schedule(loop)
         elif self._quiet:
@@ -661,24 +662,24 @@ class GroupCommit:
                     future.set_result(None)
 
     def _copy_log(self, loop: Any) -> None:
-        with suppress(StoreError, apsw.Error):  # the next step is told why nothing is copied
+        with suppress(StoreError, apsw.Error):  # the next step raises it
             self.check_file(now=True)
             self._log.copy()
-        tell(loop, self._next)
+        call_in_loop(loop, self._next)
 
     # -- a large append ----------------------------------------------------------------------
 
     async def append(self, size: int, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
-        """Take in many events in one transaction, with turns of the loop in between.
+        """Append many events in one transaction; other tasks run in between.
 
         Args:
-            size: How many events.
-            step: What to do.
+            size: The number of events.
+            step: The append.
             then: As for ``ask``.
         """
         await self._wait_for_turn(size)
         try:
-            if not self._turn.take_now() and await self._aside.finish(self._take_turn):
+            if not self._turn.take_now() and await self._thread.finish(self._take_turn):
                 self._turn.give()
                 raise asyncio.CancelledError
             return await self._append(step, then)
@@ -689,7 +690,7 @@ class GroupCommit:
 
     async def _wait_for_turn(self, size: int) -> None:
         loop = self._here()
-        turn = self._queue.join(size)
+        turn = self._large.join(size)
         if not self._busy and not self._scheduled:
             self._schedule(loop)
         try:
@@ -705,7 +706,7 @@ class GroupCommit:
             self._begin(self._patience)
             answer = await _by_and_by(step, rows)
             rows.write_counts()
-            cancelled = await self._aside.finish(rows.commit)
+            cancelled = await self._thread.finish(rows.commit)
             self._log.measure()
         except BaseException:
             rows.roll_back()
@@ -734,7 +735,7 @@ def _interrupted(path: Path, error: BaseException) -> StoreError:
 
 
 async def _by_and_by(step: Append | Enter, rows: Rows) -> Any:
-    """Take an append piece by piece, with a turn of the loop between two."""
+    """Run an append in pieces; other tasks run in between."""
     pieces = step.by_and_by(rows, PIECE)
     while True:
         try:

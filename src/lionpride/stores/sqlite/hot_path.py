@@ -162,7 +162,7 @@ class Claimed(NamedTuple):
         expired: The events that expired first.
         new: Priority and number of events that this transaction appended and that start now.
             They are not in ``rows``, and this is their first attempt.
-        rationed: What they reserved of limits, if there are any.
+        rationed: The limits that they reserved, if the claim had limits.
     """
 
     rows: list[ReadyRow]
@@ -187,7 +187,7 @@ class Claim:
         runs: Returns True if this process runs an event type. It may be called in another thread.
         avoided: More event types that are not claimed.
         expire: Finishes events that were not started in time.
-        clock: Returns the time for what is due and what expires. It is called inside the
+        clock: Returns the time for scheduled and expiring events. It is called inside the
             transaction, perhaps in another thread: a claim may have waited for the file.
         lapse: Returns the time until which the leases hold; called inside the transaction.
     """

@@ -73,10 +73,10 @@ class Rows(Tables):
             self._queue = self._db.execute(query, (self.name,)).get
 
     def write_counts(self) -> bool:
-        """Write what the transaction has changed in the counts; then it may be committed.
+        """Write the changes of the counters, before the commit.
 
         Returns:
-            Whether nothing waits and nothing is claimed any more.
+            True if no event is pending or leased any more.
         """
         changed = {status: by for status, by in self._change.items() if by}
         if changed:
@@ -265,14 +265,14 @@ class Rows(Tables):
         self.count(PROCESSING, -len(claims))
 
     def has_ordered_endings(self) -> bool:
-        """Whether ``order_endings`` has nothing to do: over a million it takes a second."""
+        """Return True if ``order_endings`` has nothing to do; a million events take a second."""
         query = (
             "SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'lionpride_finished_order'"
         )
         return self._db.execute(query).get is not None
 
     def order_endings(self) -> None:
-        """Have the endings in order of time, from now on; ``oldest`` would take for ever else."""
+        """Index finished events by time, for the search for the oldest ones."""
         self._db.execute(
             "CREATE INDEX IF NOT EXISTS lionpride_finished_order ON lionpride_finished (queue, "
             "status, finished_at)"

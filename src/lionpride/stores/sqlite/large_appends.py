@@ -1,4 +1,4 @@
-"""Who waits for a transaction of its own, while others share theirs."""
+"""The order of large appends, each in its own transaction, and the shared transactions."""
 
 from __future__ import annotations
 
@@ -6,35 +6,42 @@ import asyncio
 from collections import deque
 from typing import Final
 
-__all__ = ("Queue",)
+__all__ = ("LargeAppends",)
 
 _SHARE: Final = 100
 """Events of a large append for which one shared transaction goes first."""
 
 
-class Queue:
-    """Large appends, one after another.
+class LargeAppends:
+    """Large appends that wait, in order of arrival.
 
-    Shared transactions go first for a while, or what is taken in at a thousand a transaction
-    would pile up before what runs it, a hundred at a time. But only for a while: others may
-    never have nothing to ask for.
+    A number of shared transactions go first, in proportion to the size of the append. Otherwise
+    appends would take the file from the claims and completions that run the events. The number is
+    limited, since shared transactions may never pause.
     """
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
-        self._passed = 0  # shared transactions that went before the first in the queue
+        self._passed = 0  # shared transactions since the first append became the first
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def join(self, size: int) -> asyncio.Future[None]:
-        """Wait for the turn of an append of so many events."""
+        """Enter an append of so many events; the future is done when it may begin."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((future, size // _SHARE))
         return future
 
     def call(self, others: bool) -> bool:
-        """Give the next one its turn, unless others still go first; whether one was called."""
+        """Let the next append begin, unless shared transactions go first.
+
+        Args:
+            others: True if requests wait for a shared transaction.
+
+        Returns:
+            True if an append begins.
+        """
         while self._waiting:
             future, patience = self._waiting[0]
             if future.done():  # cancelled

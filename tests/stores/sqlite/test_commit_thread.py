@@ -7,43 +7,43 @@ from functools import partial
 
 import pytest
 
-from lionpride.stores.sqlite.aside import Aside
+from lionpride.stores.sqlite.commit_thread import CommitThread
 
 
 @pytest.mark.virtual
 async def test_virtual_time_stands_still_while_it_works() -> None:
-    loop, aside = asyncio.get_running_loop(), Aside()
+    loop, thread = asyncio.get_running_loop(), CommitThread()
     began = loop.time()
     timer = loop.call_later(5.0, lambda: None)
     in_a_thread: list[bool] = []
     main = threading.current_thread()
-    assert not await aside.finish(
+    assert not await thread.finish(
         lambda: in_a_thread.append(threading.current_thread() is not main)
     )
     assert (in_a_thread, loop.time()) == ([True], began)
     timer.cancel()
-    aside.close()
+    thread.close()
 
 
 @pytest.mark.virtual
 async def test_virtual_time_goes_on_after_what_failed() -> None:
-    loop, aside = asyncio.get_running_loop(), Aside()
+    loop, thread = asyncio.get_running_loop(), CommitThread()
     began = loop.time()
     with pytest.raises(ZeroDivisionError):
-        await aside.finish(lambda: 1 // 0 and None)
+        await thread.finish(lambda: 1 // 0 and None)
     await asyncio.sleep(5.0)
     assert loop.time() == began + 5.0
-    aside.close()
+    thread.close()
 
 
 async def test_what_it_has_done_is_let_go_of() -> None:
     class Batch:
         """Whatever it was about."""
 
-    batch, aside = Batch(), Aside()
+    batch, thread = Batch(), CommitThread()
     gone = weakref.ref(batch)
-    await aside.finish(partial(setattr, batch, "done", True))
-    aside.wait()
+    await thread.finish(partial(setattr, batch, "done", True))
+    thread.wait()
     del batch
     assert gone() is None, "it waits for more, and keeps nothing"
-    aside.close()
+    thread.close()

@@ -9,7 +9,7 @@ from stores.makers import Clock, Job
 from lionpride.model.execution import EventStatus
 from lionpride.stores.contract import Store
 from lionpride.stores.sqlite import SqliteStore
-from lionpride.stores.sqlite.large import Queue
+from lionpride.stores.sqlite.large_appends import LargeAppends
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def test_a_large_append_among_others_that_never_rest(store: SqliteStore) -
 
 
 async def test_shared_transactions_go_first_in_proportion_to_its_size() -> None:
-    queue = Queue()
+    queue = LargeAppends()
     turn = queue.join(300)
     assert [queue.call(True) for _ in range(4)] == [False, False, False, True]
     assert turn.done()

@@ -5,7 +5,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from lionpride.stores.sqlite.log import QUICK, Log
+from lionpride.stores.sqlite.wal import QUICK, WriteAheadLog
 
 
 @pytest.fixture
@@ -16,14 +16,14 @@ def connection(tmp_path: Path) -> apsw.Connection:
     return connection
 
 
-def fill(connection: apsw.Connection, log: Log) -> None:
+def fill(connection: apsw.Connection, log: WriteAheadLog) -> None:
     for _ in range(10):
         connection.execute("INSERT INTO one VALUES (zeroblob(3000))")
     log.measure()
 
 
 def test_it_is_copied_when_it_is_long(connection: apsw.Connection, tmp_path: Path) -> None:
-    log = Log(connection, 15)
+    log = WriteAheadLog(connection, 15)
     assert not log.is_long
     fill(connection, log)
     assert log.is_long
@@ -36,7 +36,7 @@ def test_it_is_copied_when_it_is_long(connection: apsw.Connection, tmp_path: Pat
 
 
 def test_a_reader_may_need_what_is_in_it(connection: apsw.Connection, tmp_path: Path) -> None:
-    log = Log(connection, 15)
+    log = WriteAheadLog(connection, 15)
     reader = apsw.Connection(str(tmp_path / "a.db"))
     reader.execute("BEGIN; SELECT * FROM one").fetchall()
     fill(connection, log)
@@ -55,7 +55,7 @@ def test_a_reader_may_need_what_is_in_it(connection: apsw.Connection, tmp_path: 
 def test_one_slow_commit_says_nothing_and_two_are_remembered_for_a_while(
     connection: apsw.Connection,
 ) -> None:
-    log = Log(connection, 15)
+    log = WriteAheadLog(connection, 15)
     assert log.is_quick
     log.note(QUICK * 2)
     assert log.is_quick
@@ -70,7 +70,7 @@ def test_one_slow_commit_says_nothing_and_two_are_remembered_for_a_while(
 
 
 def test_slow_commits_far_apart_stay_on_the_loop(connection: apsw.Connection) -> None:
-    log = Log(connection, 15)
+    log = WriteAheadLog(connection, 15)
     for _ in range(10):
         log.note(QUICK * 2)
         assert log.is_quick
@@ -81,7 +81,7 @@ def test_slow_commits_far_apart_stay_on_the_loop(connection: apsw.Connection) ->
 def test_a_disk_that_is_always_slow_is_known_by_its_second_commit_for_good(
     connection: apsw.Connection,
 ) -> None:
-    log = Log(connection, 15)
+    log = WriteAheadLog(connection, 15)
     log.note(QUICK * 2)
     for _ in range(1000):
         log.note(QUICK * 2)

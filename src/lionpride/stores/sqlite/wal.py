@@ -7,7 +7,7 @@ from typing import Final
 
 import apsw
 
-__all__ = ("Log",)
+__all__ = ("WriteAheadLog",)
 
 QUICK: Final = 0.002
 """Seconds that a commit may take on the event loop; a slower one is made in the thread."""
@@ -25,8 +25,8 @@ would cost more than it did. After a second one soon, the disk is slow.
 """
 
 
-class Log:
-    """The log of one connection.
+class WriteAheadLog:
+    """The write-ahead log of one connection.
 
     Args:
         connection: The connection that writes; its automatic checkpoints are switched off.

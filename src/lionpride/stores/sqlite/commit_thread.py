@@ -1,4 +1,4 @@
-"""A thread for what may take its time."""
+"""The thread for commits and waits that would block the event loop."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-__all__ = ("Aside", "tell")
+__all__ = ("CommitThread", "call_in_loop")
 
 
-def tell(loop: asyncio.AbstractEventLoop, *call: Any) -> None:
-    """Have something called in an event loop, from a thread."""
+def call_in_loop(loop: asyncio.AbstractEventLoop, *call: Any) -> None:
+    """Call a function with arguments in an event loop, from a thread; a closed loop is ignored."""
     try:
         loop.call_soon_threadsafe(*call)
-    except RuntimeError:  # the loop is closed: nobody is left to be told
+    except RuntimeError:  # the loop is closed: no task waits for the result
         return
 
 
-def _end_outside(loop: Any, work: Callable[[], None]) -> None:
-    """Do what a virtual loop counts among its threads."""
+def _run_counted(loop: Any, work: Callable[[], None]) -> None:
+    """Run a function that a loop with virtual time counts as a running thread."""
 
     def end() -> None:
         loop.threads -= 1
@@ -29,11 +29,11 @@ def _end_outside(loop: Any, work: Callable[[], None]) -> None:
     try:
         work()
     finally:
-        tell(loop, end)
+        call_in_loop(loop, end)
 
 
-class Aside:
-    """A thread that makes one call after another; it keeps no process alive."""
+class CommitThread:
+    """A daemon thread that calls functions, one at a time."""
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -42,11 +42,11 @@ class Aside:
         self._free.set()
 
     def call(self, work: Callable[[], None]) -> None:
-        """Have it called; it deals with what it raises. Called in a running event loop."""
+        """Call a function that handles its own errors; called in a running event loop."""
         loop: Any = asyncio.get_running_loop()
-        if hasattr(loop, "threads"):  # one of `lionpride.testing`: its time stands still meanwhile
+        if hasattr(loop, "threads"):  # a loop of `lionpride.testing`: its time stands still
             loop.threads += 1
-            work = partial(_end_outside, loop, work)
+            work = partial(_run_counted, loop, work)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="lionpride-sqlite", daemon=True)
             self._thread.start()
@@ -56,14 +56,17 @@ class Aside:
     def _run(self) -> None:
         while (work := self._calls.get()) is not None:
             work()
-            work = None  # while it waits it keeps nothing of it
+            work = None  # no reference is kept while the thread waits
             self._free.set()
 
     async def finish(self, work: Callable[[], None]) -> bool:
-        """Have it called, to its end; whether the task that waits was cancelled meanwhile.
+        """Call a function and wait for its end, even if the waiting task is cancelled.
+
+        Returns:
+            True if the task was cancelled meanwhile.
 
         Raises:
-            Exception: what it raised.
+            Exception: what the function raised.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
@@ -72,9 +75,9 @@ class Aside:
             try:
                 work()
             except Exception as error:
-                tell(loop, future.set_exception, error)
+                call_in_loop(loop, future.set_exception, error)
             else:
-                tell(loop, future.set_result, None)
+                call_in_loop(loop, future.set_result, None)
 
         self.call(call)
         cancelled = False
@@ -87,11 +90,11 @@ class Aside:
         return cancelled
 
     def wait(self) -> None:
-        """Block until it is free."""
+        """Block until no call is under way."""
         self._free.wait()
 
     def close(self) -> None:
-        """End the thread when it is free; one that waits for its turn is left behind."""
+        """End the thread after its last call; a thread that does not end in a second is left."""
         if self._thread is not None:
             self._calls.put(None)
             self._thread.join(1.0)
