@@ -157,11 +157,6 @@ class Tables:
         found: Any = self._db.execute(query, (self._queue, single)).fetchone()
         return found  # type: ignore[no-any-return]
 
-    def workers(self) -> dict[str, tuple[str, int, str]]:
-        """Return the process of each worker of this queue: host, id and start time."""
-        query = "SELECT name, host, pid, process_start FROM lionpride_worker WHERE queue = ?"
-        return {name: (*process,) for name, *process in self._db.execute(query, (self._number(),))}
-
     def roster(self) -> list[tuple[str, str, tuple[str, int, str], float, float, str | None]]:
         """Return name, machine, process, start, last heartbeat and description of each worker."""
         query = (
