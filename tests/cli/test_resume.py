@@ -13,7 +13,7 @@ from cli.texts import plain
 from kept import over_kept
 
 from lionpride.cli.place import place_of
-from lionpride.stores.postgres.claims import AHEAD
+from lionpride.stores.postgres.backend import AHEAD
 
 RUN = ("--input", "events.jsonl", "--output", "results.jsonl", "--store", "sqlite:///run.db")
 

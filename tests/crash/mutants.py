@@ -9,7 +9,7 @@ from crash.deeds import Deed, Doer
 from lionpride.stores.postgres import hot_complete, transaction
 from lionpride.stores.sql import leases
 from lionpride.stores.sql.heartbeat import Heartbeat
-from lionpride.stores.sql.local import Local
+from lionpride.stores.sql.runnable import RunnableEvents
 from lionpride.stores.sql.seen_heartbeats import SeenHeartbeats
 from lionpride.stores.sqlite import opened
 from lionpride.stores.sqlite import transaction as sqlite_transaction
@@ -95,7 +95,7 @@ def mortal_pulse() -> None:
 
 def fail_unreadable() -> None:
     """An event that cannot be built is marked as FAILED."""
-    Local._refuse = lambda self, one, kept, error: self._fail(one, error)  # type: ignore[method-assign]
+    RunnableEvents.refuse = lambda self, one, kept, error: self._fail(one, error)  # type: ignore[method-assign]
 
 
 def dead_or_alive() -> None:

@@ -17,8 +17,8 @@ from crash.deeds import Check, Doer, Hooks
 from crash.journal import Journal
 
 from lionpride.core import EventStatus
-from lionpride.stores.sql.local import Local
 from lionpride.stores.sql.local_events import LocalEvents
+from lionpride.stores.sql.store import SqlStore
 
 Reached = Callable[[str], None]
 
@@ -79,12 +79,12 @@ def watch_checks(reached: Reached) -> None:
 
     The note is gone when the event loop goes on: a start has to follow in the same step.
     """
-    holds = Local.holds
+    holds = SqlStore.holds
 
     def forget() -> None:
         Hooks.checked = None
 
-    def watched(self: Local, event: Any, attempt: int) -> bool:
+    def watched(self: SqlStore, event: Any, attempt: int) -> bool:
         before = time.monotonic()
         answer = holds(self, event, attempt)
         if answer:
@@ -93,7 +93,7 @@ def watch_checks(reached: Reached) -> None:
             reached(CHECKED)
         return answer
 
-    Local.holds = watched  # type: ignore[method-assign]
+    SqlStore.holds = watched  # type: ignore[method-assign]
 
 
 def watch_answers(executor: Doer, journal: Journal, reached: Reached) -> None:

@@ -67,7 +67,7 @@ class Building(World):
 
     async def killed_in(self, deed: Callable[[], Awaitable[None]], done: bool) -> Any:
         """Where it is after all were killed while a deed was committed: before that, or after."""
-        commits: Any = self.main.store._open.commits  # type: ignore[attr-defined]
+        commits: Any = self.main.store._backend.file.commits  # type: ignore[attr-defined]
         rows, folder = commits._rows, Folder()
         commit, source = rows.commit, self.folder
 
@@ -374,7 +374,7 @@ class Estate(Building):
     async def killed_in(self, deed: Callable[[], Awaitable[None]], done: bool) -> Any:
         home = self.folder
         if not done:
-            opened: Any = self.main.store._open  # type: ignore[attr-defined]
+            opened: Any = self.main.store._backend.opened  # type: ignore[attr-defined]
             for link in {opened.entering, opened.settling}:
                 link.run = partial(rolled_back, link.run)
         await deed()

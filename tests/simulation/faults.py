@@ -12,12 +12,12 @@ from typing import Any, TypeAlias
 import pytest
 
 from lionpride.errors import ExistsError
-from lionpride.stores.sql import leases, local_events, operations
+from lionpride.stores.sql import leases, local_events, operations, store
 from lionpride.stores.sql.operations import Expired
-from lionpride.stores.sqlite import hot_path, manage, opened, store
-from lionpride.stores.sqlite.entering import Append
+from lionpride.stores.sqlite import hot_path, opened
+from lionpride.stores.sqlite.append import AppendStep
 from lionpride.stores.sqlite.rows import Rows
-from lionpride.stores.sqlite.transaction import Expire, SqliteTransaction
+from lionpride.stores.sqlite.transaction import ExpireStep, SqliteTransaction
 
 Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 
@@ -58,10 +58,10 @@ def instead(patch: pytest.MonkeyPatch, owner: Any, name: str) -> Callable[[Any],
 
 @fault("A1")
 def a_known_id_is_overwritten(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Append, "__call__")
-    def call(old: Any, self: Append, rows: Rows) -> Any:
-        if self.exist_ok:
-            ids = [(place.id,) for place in self.places]
+    @instead(patch, AppendStep, "__call__")
+    def call(old: Any, self: AppendStep, rows: Rows) -> Any:
+        if self.request.exist_ok:
+            ids = [(place.id,) for place in self.request.places]
             update = (
                 "UPDATE lionpride_event SET payload = json_set(payload, '$.label', 'over') "
                 "WHERE id = ?"
@@ -80,13 +80,13 @@ def a_refused_append_leaves_an_orphan(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(Rows, "undo", undo)
 
-    @instead(patch, Append, "__call__")
-    def call(old: Any, self: Append, rows: Rows) -> Any:
+    @instead(patch, AppendStep, "__call__")
+    def call(old: Any, self: AppendStep, rows: Rows) -> Any:
         try:
             return old(self, rows)
         except ExistsError:
-            if not rows.known([self.places[0].id]):
-                rows.insert(self.places[:1])
+            if not rows.known([self.request.places[0].id]):
+                rows.insert(self.request.places[:1])
             raise
 
 
@@ -121,7 +121,7 @@ def an_import_forgets_denials(patch: pytest.MonkeyPatch) -> None:
 
 @fault("P1")
 def order_is_that_of_arrival(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hot_path.Claim, "is_unconditional", False)
+    patch.setattr(hot_path.ClaimStep, "is_unconditional", False)
     patch.setattr(hot_path, "_order", lambda one: (one[0], one[2]))
     for name in ("_CANDIDATES", "_LEASE", "_DELETE_READY"):
         text = getattr(hot_path, name)
@@ -131,7 +131,7 @@ def order_is_that_of_arrival(patch: pytest.MonkeyPatch) -> None:
 
 @fault("P1")
 def what_is_not_due_is_claimed(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, hot_path.Claim, "__call__")
+    @instead(patch, hot_path.ClaimStep, "__call__")
     def call(old: Any, self: Any, rows: Rows) -> Any:
         promote = "UPDATE lionpride_ready SET due = 0 WHERE queue = ? AND due > 0"
         rows.connection.execute(promote, (rows.queue,))
@@ -140,7 +140,7 @@ def what_is_not_due_is_claimed(patch: pytest.MonkeyPatch) -> None:
 
 @fault("F1")
 def a_claim_is_no_attempt(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, hot_path.Claim, "__call__")
+    @instead(patch, hot_path.ClaimStep, "__call__")
     def call(old: Any, self: Any, rows: Rows) -> Any:
         done = old(self, rows)
         numbers = [(one[0],) for one in done.rows] + [(number,) for _, number in done.new]
@@ -151,7 +151,7 @@ def a_claim_is_no_attempt(patch: pytest.MonkeyPatch) -> None:
 
 @fault("L1")
 def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, hot_path.Claim, "__call__")
+    @instead(patch, hot_path.ClaimStep, "__call__")
     def call(old: Any, self: Any, rows: Rows) -> Any:
         done = old(self, rows)
         return done._replace(wait=None) if done.wait else done
@@ -266,7 +266,7 @@ def a_lost_claim_speaks_for_its_event(patch: pytest.MonkeyPatch) -> None:
             return record
         return type(record).of(mine, self.queue, record.status)
 
-    patch.setattr(manage.Manage, "_as_known", as_known)
+    patch.setattr(store.SqlStore, "_as_known", as_known)
 
 
 @fault("X1")
@@ -319,8 +319,8 @@ def the_newest_endings_are_pruned_first(patch: pytest.MonkeyPatch) -> None:
 
 @fault("P1")
 def what_is_too_late_is_claimed(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Expire, "__call__")
-    def call(old: Any, self: Expire, rows: Rows) -> Any:
+    @instead(patch, ExpireStep, "__call__")
+    def call(old: Any, self: ExpireStep, rows: Rows) -> Any:
         return Expired([], None)
 
 
@@ -331,8 +331,8 @@ def the_last_ones_that_expire_are_left(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def a_value_is_any_value(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, Append, "_standing_for")
-    def standing_for(old: Any, self: Append, rows: Rows) -> Any:
+    @instead(patch, AppendStep, "_standing_for")
+    def standing_for(old: Any, self: AppendStep, rows: Rows) -> Any:
         return None
 
 

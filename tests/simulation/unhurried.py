@@ -23,7 +23,7 @@ TURNS = (0, 0, 1, 2, 5)
 def unhurried(clock: Callable[[], float]) -> Store:
     """A store in a file of its own; its leases outlast any jump of a virtual clock."""
     store = sqlite_in(Folder(), clock, lease=1e9)
-    commits, rng = store._open.commits, Random(0)
+    commits, rng = store._backend.file.commits, Random(0)
 
     def in_turns(batch: Any, work: Callable[[Any], None]) -> None:
         wait(rng.choice(TURNS), partial(finish, batch, work))
@@ -52,7 +52,7 @@ def unhurried(clock: Callable[[], float]) -> Store:
 def waited_for(clock: Callable[[], float]) -> Store:
     """A store in a database for whose answers virtual time stands still."""
     store = postgres_in(Home(), clock, lease=1e9, poll=60.0, connections=3)
-    pool: Any = store._open._pool
+    pool: Any = store._backend.opened._pool
     loop: Any = asyncio.get_running_loop()
     take, give, drop = pool.take, pool.give, pool.drop
 

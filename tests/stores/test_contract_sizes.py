@@ -37,7 +37,7 @@ def low_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def lower(connection: apsw.Connection) -> None:
         connection.limit(apsw.SQLITE_LIMIT_LENGTH, MOST)
 
-    monkeypatch.setattr("lionpride.stores.postgres.base.LARGEST", MOST - 10_000)
+    monkeypatch.setattr("lionpride.stores.postgres.backend.LARGEST", MOST - 10_000)
     apsw.connection_hooks.append(lower)
     yield
     apsw.connection_hooks.remove(lower)

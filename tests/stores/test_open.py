@@ -59,22 +59,30 @@ def test_a_url_that_names_no_file_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     ("option", "name", "value"),
     [
-        ("synchronous=NORMAL", "_synchronous", "NORMAL"),
-        ("synchronous=full", "_synchronous", "FULL"),
-        ("mode=0660", "_mode", 0o660),
-        ("mode=600", "_mode", 0o600),
-        ("lease=2.5", "_lease", 2.5),
-        ("patience=0", "_patience", 0.0),
-        ("retain=10000", "_retain", 10_000),
-        ("retain=0", "_retain", 0),
-        ("retain=7d", "_retain", timedelta(days=7)),
-        ("retain=12h", "_retain", timedelta(hours=12)),
-        ("retain=30m", "_retain", timedelta(minutes=30)),
+        ("synchronous=NORMAL", "synchronous", "NORMAL"),
+        ("synchronous=full", "synchronous", "FULL"),
+        ("mode=0660", "mode", 0o660),
+        ("mode=600", "mode", 0o600),
+        ("lease=2.5", "lease", 2.5),
+        ("patience=0", "patience", 0.0),
+        ("retain=10000", "retain", 10_000),
+        ("retain=0", "retain", 0),
+        ("retain=7d", "retain", timedelta(days=7)),
+        ("retain=12h", "retain", timedelta(hours=12)),
+        ("retain=30m", "retain", timedelta(minutes=30)),
     ],
 )
-def test_an_option_is_the_stores(option: str, name: str, value: Any) -> None:
-    store = open_store(f"sqlite:///run.db?patience=3&{option}", queue="q", name="n")
-    assert getattr(store, name) == value
+def test_an_option_of_a_url_is_passed_to_the_store(
+    option: str, name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def note(store: SqliteStore, path: str, queue: str, **options: Any) -> None:
+        given.update(options)
+
+    monkeypatch.setattr(SqliteStore, "__init__", note)
+    open_store(f"sqlite:///run.db?patience=3&{option}", queue="q", name="n")
+    assert given[name] == value
 
 
 @pytest.mark.parametrize(
@@ -108,7 +116,7 @@ def test_an_option_that_makes_no_sense_is_named_with_its_remedy(option: str, wor
 @pytest.mark.parametrize(("option", "left"), [("retain=2", [4, 5]), ("retain=30m", [5])])
 async def test_what_is_not_retained_goes(option: str, left: list[int], tmp_path: Path) -> None:
     store: Any = open_store(f"sqlite:///{tmp_path}/run.db?{option}", queue="q", name="n")
-    store._wall = clock = Clock()
+    store._backend.lease_time = clock = Clock()
     try:
         await store.append([(Job(), 0.0) for _ in range(5)])
         for number in range(1, 6):

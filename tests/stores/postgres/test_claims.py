@@ -18,8 +18,8 @@ from lionpride.errors import StoreError
 from lionpride.model.policy import Retry
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
-from lionpride.stores.postgres import PostgresStore, claims
-from lionpride.stores.postgres.claims import AHEAD
+from lionpride.stores.postgres import PostgresStore, backend
+from lionpride.stores.postgres.backend import AHEAD
 from lionpride.stores.postgres.tables import TableNames
 from lionpride.stores.terms import Terms
 
@@ -106,6 +106,7 @@ async def test_what_nobody_waits_for_is_given_back_though_that_fails_at_first() 
     waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::regclass"
     try:
         store.register_worker("worker", lambda event: None)
+        await store.claim("worker")  # it reaps, which the next claim need not do
         (job,) = await put(store, 1.0)
         async with second.transaction():
             await second.execute(f"LOCK TABLE {home.schema}.finished IN EXCLUSIVE MODE")
@@ -178,7 +179,7 @@ async def test_a_claim_passes_over_rows_that_other_transactions_have_locked() ->
 
 def test_no_statement_changes_in_place_what_may_be_claimed() -> None:
     """A claim deletes rows where it has found them: an UPDATE meanwhile would keep them."""
-    folder = Path(claims.__file__).parent
+    folder = Path(backend.__file__).parent
     sources = [*folder.glob("*.py"), *(folder.parent / "sql").glob("*.py")]
     updates = re.findall(
         r"UPDATE \{+ready\}+[^;\"]*", "\n".join(source.read_text() for source in sources)

@@ -62,7 +62,7 @@ async def test_a_sweep_tells_how_many_workers_there_are() -> None:
             store.register_worker(f"worker {id(store)}", lambda _: None)
             await claim(store)  # which waits until it is on the list
         await first.reap()
-        assert first._cleaning.workers == 2
+        assert first._backend._cleaning.workers == 2
     finally:
         await first.close()
         await second.close()

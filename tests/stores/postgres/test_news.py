@@ -18,9 +18,10 @@ from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.listeners import Signal
 from lionpride.stores.postgres import PostgresStore
-from lionpride.stores.postgres.news import ENDED, INTERVAL, READY, STEADY, Ear, Herald
+from lionpride.stores.postgres.news import INTERVAL, STEADY, Ear, Herald
 from lionpride.stores.postgres.pool import Door
 from lionpride.stores.postgres.tables import TableNames
+from lionpride.stores.sql.backend import ENDED, READY
 from lionpride.stores.terms import Terms
 
 
@@ -310,9 +311,9 @@ async def test_an_ending_that_is_heard_while_a_claim_under_limits_is_under_way_c
             wire.hold('"ready" r CROSS JOIN')
             claiming = asyncio.create_task(other.claim("other", 1, limits=limits, start=True))
             await wire.held.wait()
-            other._is_shared = False
+            other._local.others.are_known = False
             await settle(holder, one, Completion("done", 0.1))
-            while not other._is_shared:  # until it has heard
+            while not other._local.others.are_known:  # until it has heard
                 await asyncio.sleep(0.001)
             wire.let_go()
             assert await claiming == ([], 0.0), "it has to look again"

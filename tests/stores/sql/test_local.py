@@ -17,8 +17,8 @@ from lionpride.rules.lifecycle import Completion
 from lionpride.stores.contract import Store, has_live_workers
 from lionpride.stores.inspector import EventFilter
 from lionpride.stores.listeners import Signal
-from lionpride.stores.sql.local import CHUNK, by_and_by, heard
 from lionpride.stores.sql.operations import EXPIRE
+from lionpride.stores.sql.requests import CHUNK, ignore_error, map_in_pieces
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.terms import Terms
 
@@ -133,9 +133,9 @@ async def test_what_is_made_of_many_lets_others_have_their_turn() -> None:
     turns: list[int] = []
     loop = asyncio.get_running_loop()
     loop.call_soon(turns.append, 1)
-    assert await by_and_by(range(CHUNK), str) == [str(n) for n in range(CHUNK)]
+    assert await map_in_pieces(range(CHUNK), str) == [str(n) for n in range(CHUNK)]
     assert turns == [], "a piece is made at once"
-    made = await by_and_by(range(2 * CHUNK + 1), lambda n: (n, len(turns)))
+    made = await map_in_pieces(range(2 * CHUNK + 1), lambda n: (n, len(turns)))
     assert [n for n, _ in made] == list(range(2 * CHUNK + 1))
     assert made[0][1] == 0
     assert made[-1][1] == 1
@@ -145,7 +145,7 @@ async def test_a_failure_that_nobody_waits_for_is_no_unheard_one() -> None:
     loop = asyncio.get_running_loop()
     failed: asyncio.Future[None] = loop.create_future()
     failed.set_exception(StoreError("the disk is full"))
-    heard(failed)
+    ignore_error(failed)
     cancelled: asyncio.Future[None] = loop.create_future()
     cancelled.cancel()
-    heard(cancelled)
+    ignore_error(cancelled)

@@ -4,10 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from lionpride.stores.postgres import PostgresStore
-from lionpride.stores.postgres.transaction import Operation
 from lionpride.stores.sql.backend import Transaction
-from lionpride.stores.sqlite import SqliteStore
+from lionpride.stores.sql.store import SqlStore
 
 Work: TypeAlias = Callable[[Transaction], Any]
 """An operation with all its arguments but the transaction."""
@@ -48,9 +46,8 @@ class Watched:
 
 async def operate(store: Any, work: Work) -> Any:
     """Run an operation in a transaction of its own."""
-    assert isinstance(store, SqliteStore | PostgresStore)
-    step = store._operation(work) if isinstance(store, SqliteStore) else Operation(work)
-    return await store._ask(step)
+    assert isinstance(store, SqlStore)
+    return await store._backend.run(work)
 
 
 async def repeat(store: Any, work: Work, *results: Any) -> Any:

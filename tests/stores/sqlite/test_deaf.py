@@ -7,7 +7,7 @@ import pytest
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.stores.listeners import Listeners
-from lionpride.stores.sqlite import SqliteStore
+from lionpride.stores.sqlite.backend import SqliteBackend
 
 
 class Task(Event):
@@ -36,17 +36,17 @@ async def test_w1_with_every_signal_lost_only_latency_changes(
 
     for name in ("notify_ready", "notify_idle", "notify_capacity", "notify_finished"):
         monkeypatch.setattr(Listeners, name, muffled(getattr(Listeners, name)))
-    look = SqliteStore._look
+    look = SqliteBackend._look
 
-    def look_around(store: SqliteStore) -> None:
+    def look_around(backend: SqliteBackend) -> None:
         nonlocal looking
         looking = True
         try:
-            look(store)
+            look(backend)
         finally:
             looking = False
 
-    monkeypatch.setattr(SqliteStore, "_look", look_around)
+    monkeypatch.setattr(SqliteBackend, "_look", look_around)
     url = f"sqlite:///{tmp_path}/run.db?lease=0.3&synchronous=NORMAL"
     async with Desk({"max_queue_size": 2, "concurrency_limit": 1}, store=url) as desk:
         for number in range(3):

@@ -137,7 +137,9 @@ async def test_what_nobody_uses_any_more_is_forgotten() -> None:
     assert len((await store.claim("one", 99, start=True, limits=limits))[0]) == 50
     clock.advance(4.0)
     await store.reap()
-    names = store._open._connection.execute("SELECT count(*) FROM lionpride_limit_account").get
+    names = store._backend.file._connection.execute(
+        "SELECT count(*) FROM lionpride_limit_account"
+    ).get
     assert names == 0
     await store.close()
 
@@ -150,7 +152,7 @@ async def test_a_crowd_shares_its_instants() -> None:
         clock.advance(0.0001)
         await store.append([(Job(), 1.0)])
         assert len((await store.claim("one", 9, start=True, limits=limits))[0]) == 1
-    rows = store._open._connection.execute(
+    rows = store._backend.file._connection.execute(
         "SELECT count(*), total(amount) FROM lionpride_limit_usage"
     ).fetchone()
     assert rows[1] == 300

@@ -98,7 +98,7 @@ async def test_full_keeps_all_that_was_acknowledged(safe: Path, tmp_path: Path) 
 async def test_normal_loses_what_came_after_the_last_checkpoint(safe: Path, tmp_path: Path) -> None:
     async with opened(tmp_path, "NORMAL") as store:
         await store.append([(Job(), 1.0)])
-        store._open._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        store._backend.file._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         await work(store)
         shutil.copytree(safe, tmp_path / "cut")
     assert await left(tmp_path / "cut") == {"pending": 1}

@@ -175,7 +175,7 @@ async def test_who_waits_for_what_another_ended_long_ago_is_told(tmp_path: Path)
     store.subscribe(Signal.READY, noticed.set, once=True)
     await other.settle([(event, attempt, Completion("theirs", 0.5))])
     await noticed.wait()
-    while await store.find(job.id) is not job or store._open.has_changed():
+    while await store.find(job.id) is not job or store._backend.file.has_changed():
         await asyncio.sleep(0)
     assert job.execution.status is EventStatus.PENDING, "nobody has looked"
     store.subscribe(Signal.FINISHED, ended.set, event=job, once=True)

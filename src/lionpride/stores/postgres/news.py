@@ -10,16 +10,12 @@ from functools import partial
 from random import random
 from typing import Any, Final
 
+from ..sql.backend import ALL, ENDED
 from .errors import is_connection_lost
 from .link import Db
 from .pool import Door
 
-__all__ = ("ALL", "CANCEL", "ENDED", "EXPIRES", "PUBLISHED", "READY", "Ear", "Herald")
-
-READY, ENDED, CANCEL, PUBLISHED, EXPIRES = "recpx"
-"""The notifications: an event may be ready, has finished, is to be cancelled, has new progress, or
-is pending and has a latest start."""
-ALL: Final = READY + ENDED + CANCEL + PUBLISHED + EXPIRES
+__all__ = ("Ear", "Herald")
 
 INTERVAL: Final = 0.01
 """Seconds between two notifications of a process: each takes a lock of the whole server."""

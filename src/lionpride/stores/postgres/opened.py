@@ -16,7 +16,7 @@ from .pipelines import Pipeline, Request, run_request
 from .pool import Door, Pool
 from .tables import TableNames
 
-__all__ = ("MANY", "Batches", "Opened")
+__all__ = ("MANY", "Batches", "Connections")
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Batches(NamedTuple):
     claim: Callable[[Sequence[Request]], Awaitable[bool]]
 
 
-class Opened:
+class Connections:
     """The connections of one event loop, and the pipelines that use them.
 
     Appends, claims and settlements have a pipeline and a connection each, so their statements

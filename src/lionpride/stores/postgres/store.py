@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from ...model.execution import EventStatus
-from ...model.work import Work
-from ..contract import Settled, Settlement
-from ..sql import operations
-from ..sql.codec import UNCHECKED_LENGTH, exceeds_statement, response_json
-from ..sql.leases import Reap, Reaped
-from ..sql.limits import UsageChange, change_usage
-from ..sql.local import CHUNK, heard
-from ..sql.rows import EMPTY_RESULT, QueuedCompletion
-from .claims import SWEEP, Claims
-from .hot_complete import complete
-from .news import ENDED, EXPIRES, READY
-from .pipelines import Request, run_request
-from .transaction import Operation, PostgresTransaction, ReapStep
+from ..event_cache import CACHE_SIZE
+from ..sql.options import check_options
+from ..sql.store import LEASE, SqlStore
+from ..url import standard_url
+from .backend import PostgresBackend
+from .options import check_names, check_ways
+from .tables import TableNames
 
 __all__ = ("PostgresStore",)
 
-AGAIN: Final = 1.0
-"""Seconds until completions that could not be written are tried again."""
+PATIENCE: Final = 30.0
+"""Default number of seconds for which requests are repeated while the server is unavailable."""
+
+CONNECTIONS: Final = 4
+"""Default number of connections of a process, beside those for notifications and heartbeats."""
+
+POLL: Final = 0.25
+"""Default number of seconds between two polls."""
 
 
-class PostgresStore(Claims):
+class PostgresStore(SqlStore):
     """Keeps the events of one queue in a PostgreSQL database, which many machines can share.
 
     Args:
@@ -55,199 +52,41 @@ class PostgresStore(Claims):
         ConfigurationError: if an option is invalid; nothing is opened or created then.
     """
 
-    # -- settling ----------------------------------------------------------------------------
+    _backend: PostgresBackend
 
-    def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
-        """See ``BufferedPath``."""
-        own = event.__dict__
-        number: int = own.get("_arrival", 0)
-        if not self._local_events.has(number, event, attempt):
-            return
-        own.pop("_meter", None)
-        if response is None:
-            result: str | None = EMPTY_RESULT
-        else:
-            result = response_json(event, response)
-            long = result is not None and len(result) > UNCHECKED_LENGTH
-            if long and self._is_too_large(event, attempt, result, duration):
-                return
-        columns = number, attempt, 0.0, duration, result, 0, 0, None
-        self._open.settle.put((event, response, columns))
-
-    async def settled(self) -> None:
-        """See ``BufferedPath``."""
-        settle = self._open.settle
-        while not settle.idle and not settle.stalled:
-            await settle.quiet()
-        if settle.stalled and self._trouble is not None:
-            raise self._trouble
-
-    _trouble: Exception | None = None
-
-    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        answers: list[Settled] = await self._settle(settlements)
-        return answers
-
-    def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
-        rows = self._settling(settlements, float)
-        self._pause(settlements)
-        opened = self._open
-        return opened.ask(opened.settle, rows, lambda answers: self._settled(settlements, answers))
-
-    async def _settled(
-        self, settlements: Sequence[Settlement], answers: list[Settled]
-    ) -> list[Settled]:
-        lost = [
-            event.__dict__.get("_arrival", 0)
-            for (event, attempt, _), answer in zip(settlements, answers, strict=True)
-            if not answer.is_recorded
-            and self._local_events.has(event.__dict__.get("_arrival", 0), event, attempt)
-        ]
-        if lost:
-            await self._sights.see(lost)
-        self._sights.moved(event.__dict__.get("_arrival", 0) for event, _, _ in settlements)
-        self._local_events.settled(settlements, answers)
-        news = set[str]()
-        for (event, _, outcome), answer in zip(settlements, answers, strict=True):
-            if answer.is_recorded:
-                event.__dict__.pop("_meter", None)
-            if outcome.status is EventStatus.PENDING and answer is not Settled.CANCELLED:
-                news.add(READY)
-                if (expires := event.execution.expires) is not None:
-                    self._alarm.set(expires)
-                    news.add(EXPIRES)
-            else:
-                news.add(ENDED)
-        if news:
-            self._herald.tell("".join(sorted(news)))
-        self._ring_if_idle()
-        self._note()
-        return answers
-
-    async def _settle_all(self, items: Sequence[QueuedCompletion | Request]) -> bool:
-        asked = []
-        for one in items:  # what an attempt spends, it spends before it ends
-            if isinstance(one, Request) and isinstance(one.step, UsageChange):
-                step = Operation(partial(change_usage, change=one.step))
-                await run_request(self._open.settling, one, step)
-            elif isinstance(one, Request):
-                asked.append(one)
-        exits = [one for one in items if not isinstance(one, Request)]
-        fine = not exits or await self._exit(exits)
-        if exits and fine:  # not after one of several statements
-            self._trouble = None
-        await self._answer(asked)
-        return fine
-
-    async def _exit(self, exits: Sequence[QueuedCompletion]) -> bool:
-        """Put completions on record; they are tried until that is done."""
-        if len(exits) > 1 and exceeds_statement(one[2][4] for one in exits):
-            return all([await self._exit([one]) for one in exits])
-        columns, again = [one[2] for one in exits], self._trouble is not None
-        try:
-            applied = await self._open.settling.run(lambda db: complete(db, columns), again=again)
-        except Exception as error:
-            self._is_not_on_record(exits, error)
-            return False
-        return await self._is_on_record(exits, applied)
-
-    def _is_not_on_record(self, exits: Sequence[QueuedCompletion], error: Exception) -> None:
-        opened, self._trouble = self._open, error
-        opened.settle.put_back(exits)
-        opened.loop.call_later(AGAIN, opened.settle.go)
-
-    async def _is_on_record(
-        self, exits: Sequence[QueuedCompletion], applied: Sequence[bool]
-    ) -> bool:
-        claims, fine = self._local_events.claims, True
-        lost = [
-            one
-            for one, is_on_record in zip(exits, applied, strict=True)
-            if not is_on_record and claims.get(one[2][0]) == one[2][1]
-        ]
-        try:
-            if lost:
-                await self._sights.see([one[2][0] for one in lost])
-        except Exception as error:
-            self._is_not_on_record(lost, error)
-            exits = [one for one, it_is in zip(exits, applied, strict=True) if it_is]
-            applied, fine = [True] * len(exits), False
-        self._sights.moved(one[2][0] for one in exits)
-        self._local_events.exited(exits, applied)
-        self._herald.tell(ENDED)
-        self._ring_if_idle()
-        self._note()
-        return fine
-
-    async def _answer(self, asked: Sequence[Request]) -> None:
-        """Put settlements on record, all in one statement, and answer each who waits."""
-        if not asked:
-            return
-        rows = [row for one in asked for row in one.step]
-        if len(asked) > 1 and exceeds_statement(row[6] and row[6][6] for row in rows):
-            for one in asked:
-                await self._answer([one])
-            return
-        try:
-            answers = await self._open.settling.run(
-                lambda db: operations.settle(PostgresTransaction(db), rows)
-            )
-        except Exception as error:
-            for one in asked:
-                one.fail(error)
-            return
-        for one in asked:
-            own, answers = answers[: len(one.step)], answers[len(one.step) :]
-            await one.answer(own)
-
-    async def reap(self, limit: int = 1000) -> int:
-        opened = self._open
-        count: int = await opened.ask(opened.claim, self._reap(limit, lambda: True), self._reaped)
-        return count
-
-    def _reap(self, limit: int, may_reap: Callable[[], bool]) -> ReapStep:
-        workers, claimants = frozenset(self._workers), frozenset(self._names)
-        known = self._known_attempts
-        return ReapStep(Reap(workers, self._lease, may_reap, claimants, known, limit=limit))
-
-    def _known_attempts(self) -> dict[int, int]:
-        """Return the attempts that this process has claimed, by number."""
-        return self._local_events.claims | self._unsettled
-
-    async def _reaped(self, reaped: Reaped) -> int:
-        self._others = reaped.others
-        self._cleaning.workers = reaped.live_workers
-        if reaped.live_workers > len(reaped.registered):
-            self._is_shared = True  # another process works, though no notification came yet
-        await self._refresh(reaped.numbers)
-        if reaped.numbers:
-            self._tell_swept(reaped.finished)  # another process may have finished the rest by now
-            self._listeners.notify_ready()
-            self._herald.tell(READY + ENDED + EXPIRES)
-        for worker in self._workers.keys() - self._leaving:
-            if worker not in reaped.registered and worker in self._enlisted:
-                self._enlist(worker)  # it was away for so long that others have deleted its row
-        return len(reaped.numbers)
-
-    def _tidy(self) -> None:
-        """Look now and then for leases that have lapsed, and for endings that are too old.
-
-        It comes before the claim that it goes with, which may take what is given back.
-        """
-        now = self._clock()
-        if abs(now - self._swept) < SWEEP:  # the clock may have been set back
-            return
-        self._swept, opened = now, self._open
-        step: Any = self._reap(1000, lambda: self.heartbeat.may_reap)
-        opened.ask(opened.claim, step, self._reaped).add_done_callback(heard)
-        if self._retain is not None:
-            keep = self._retain if isinstance(self._retain, int) else None
-            age = self._retain if isinstance(self._retain, timedelta) else None
-            seconds = None if age is None else age.total_seconds()
-            step = Operation(partial(operations.retain, keep=keep, age=seconds, limit=CHUNK))
-            self._ask(step, self._retained).add_done_callback(heard)
-
-    def _retained(self, numbers: list[int]) -> None:
-        self._drop(numbers)
-        if len(numbers) == CHUNK:
-            self._swept -= SWEEP  # there may be more: go on with the next claim
+    def __init__(
+        self,
+        url: str,
+        queue: str = "default",
+        *,
+        name: str | None = None,
+        schema: str = "lionpride",
+        prefix: str = "",
+        lease: float = LEASE,
+        patience: float = PATIENCE,
+        connections: int = CONNECTIONS,
+        listen: bool = True,
+        poll: float = POLL,
+        pgbouncer: bool = False,
+        shown: int = CACHE_SIZE,
+        retain: int | timedelta | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        check_names(schema, prefix)
+        check_options(lease=lease, patience=patience, shown=shown, retain=retain)
+        check_ways(connections=connections, listen=listen, poll=poll, pgbouncer=pgbouncer)
+        self.names = TableNames(schema, prefix)
+        backend = PostgresBackend(
+            standard_url(url),
+            queue,
+            self.names,
+            lease=lease,
+            patience=patience,
+            connections=connections,
+            listen=listen,
+            poll=poll,
+            pgbouncer=pgbouncer,
+            clock=clock,
+        )
+        self.place = backend.place
+        super().__init__(backend, queue, name=name, lease=lease, shown=shown, retain=retain)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from ...model.execution import EventStatus
-from ...rules.metering import Limits
 from ..clock import boot_time
 from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction
 from ..sql.leases import Reap, Reaped, reap
@@ -285,23 +284,14 @@ class LimitedStep:
 
     Attributes:
         claim: The claim without limits; it learns the event types that were met.
-        limits: The limits.
-        runs: Returns True if this process runs an event type.
+        request: The request.
     """
 
     claim: Claim
-    limits: Limits
-    runs: Callable[[str], bool]
-
-    @property
-    def _request(self) -> LimitedClaim:
-        one = self.claim
-        how = one.until, tuple(one.skip), one.denied, one.start
-        excluded = frozenset(one.missing)
-        return LimitedClaim(one.worker, one.n, one.length, *how, self.limits, self.runs, excluded)
+    request: LimitedClaim
 
     async def __call__(self, db: Db) -> Claimed:
-        done = await Operation(partial(claim_within_limits, claim=self._request))(db)
+        done = await Operation(partial(claim_within_limits, claim=self.request))(db)
         self.claim.asked = done.asked
         self.claim.met |= done.unknown
         queue, wait = done.queue, done.wait

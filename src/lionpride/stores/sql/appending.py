@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...model.work import Work
     from .local_events import LocalEvents
 
-__all__ = ("Appending", "NotHeld", "append_or_find", "exists")
+__all__ = ("AppendRequest", "NotHeld", "append_or_find", "exists")
 
 
 class NotHeld(Exception):
@@ -27,7 +27,7 @@ class NotHeld(Exception):
 
 
 @dataclass(slots=True)
-class Appending:
+class AppendRequest:
     """Events to append, all or none; some of them may be known.
 
     Attributes:
@@ -110,7 +110,7 @@ class Appending:
 
 
 async def append_or_find(
-    step: Appending,
+    request: AppendRequest,
     local_events: LocalEvents,
     ask: Callable[[], Awaitable[list[Work]]],
     see: Callable[[Sequence[int]], Awaitable[None]],
@@ -118,16 +118,16 @@ async def append_or_find(
     """Append events, all or none. Known events are built before anything is appended.
 
     Args:
-        step: The events to append.
+        request: The events to append.
         local_events: The event objects of this process.
-        ask: Runs the step, and returns the event objects.
+        ask: Makes the request, and returns the event objects.
         see: Reads the columns of events by number.
 
     Raises:
         OperationError: if a known event cannot be read in this process; nothing was appended.
     """
     built: dict[int, Work | None] = {}  # kept until the append is noted
-    step.has = lambda number: number in built or local_events.cache.has(number)
+    request.has = lambda number: number in built or local_events.cache.has(number)
     while True:
         try:
             return await ask()

@@ -30,19 +30,57 @@ transactions wait for each other nevertheless, PostgreSQL ends one of them, and 
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from .rows import STATE, SettlementRow, StateColumns
+from .rows import (
+    STATE,
+    EventRow,
+    NewEventRow,
+    ProgressRow,
+    SettlementRow,
+    StateColumns,
+    StoredEvent,
+)
+
+if TYPE_CHECKING:
+    import asyncio
+    from uuid import UUID
+
+    from ...model.execution import EventStatus
+    from ...model.work import Work
+    from ...rules.metering import Limits
+    from ...rules.standing import Room, Standing, Worker
+    from ..inspector import Inspector, WorkerRecord
+    from ..maintenance import Finding, SchemaVersion
+    from ..record import Record
+    from ..terms import Terms
+    from .appending import AppendRequest
+    from .claiming import ClaimRequest
+    from .heartbeat import Heartbeat
+    from .limits import UsageChange
+    from .local_events import ClaimedEvents
+    from .local_state import LocalState
 
 __all__ = (
+    "ALL",
+    "CANCEL",
+    "ENDED",
+    "EXPIRES",
+    "PUBLISHED",
+    "READY",
+    "Backend",
+    "BoundOperation",
     "Candidate",
     "FinishedRow",
     "Location",
+    "Queries",
     "QueueState",
     "ReadyRow",
     "Reserved",
+    "Then",
     "Transaction",
+    "WithOwn",
     "common_words",
     "run",
 )
@@ -248,3 +286,272 @@ def common_words(in_list: str) -> dict[str, str]:
         in_list: The condition on a column, with ``{}`` for the parameter.
     """
     return {f"in_{n}": in_list.format(f"${n}") for n in range(1, MOST + 1)}
+
+
+# -- what a database offers ---------------------------------------------------------------------
+
+READY, ENDED, CANCEL, PUBLISHED, EXPIRES = "recpx"
+"""Kinds of news: an event may be ready, has finished, is to be cancelled, has new progress, or is
+pending and has a latest start."""
+ALL: Final = READY + ENDED + CANCEL + PUBLISHED + EXPIRES
+"""All kinds of news."""
+
+Then: TypeAlias = Callable[[Any], Coroutine[Any, Any, Any]]
+"""Called with the result of a committed request, also if its caller was cancelled; returns the
+result for the caller. On SQLite it never suspends."""
+
+BoundOperation: TypeAlias = Callable[[Transaction], Coroutine[Any, Any, Any]]
+"""An operation with all its arguments but the transaction."""
+
+
+WithOwn: TypeAlias = Callable[[Iterable["Worker"]], list["Worker"]]
+"""Replaces the stored state of this process's workers by the current one."""
+
+
+class Queries(Protocol):
+    """Reads of a database. On SQLite they never suspend."""
+
+    async def counts(self) -> dict[EventStatus, int]:
+        """Return the number of events in each status."""
+
+    async def statuses(self, numbers: Sequence[int]) -> Mapping[int, tuple[str, int]]:
+        """Return status and attempt of the events that are in this queue."""
+
+    async def numbers_of(self, ids: Sequence[UUID]) -> Mapping[UUID, int]:
+        """Return the numbers of the ids that are in this queue."""
+
+    async def records(self, ids: Sequence[UUID]) -> Mapping[UUID, Record]:
+        """Return the records of the ids that are in this queue."""
+
+    async def page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
+        """Return the records after a number, in order."""
+
+    async def last_arrival(self) -> int:
+        """Return the highest number given so far."""
+
+    async def queues(self) -> list[str]:
+        """Return the names of all queues in the database."""
+
+    async def next_expiry(self) -> float | None:
+        """Return the earliest time at which a ready event expires."""
+
+    async def paused_until(self) -> float:
+        """Return the time before which no event of the queue is claimed."""
+
+    async def cancel_requested(self) -> Sequence[int]:
+        """Return the numbers of leased events with a requested cancel."""
+
+    async def publishing(self, numbers: Sequence[int]) -> Collection[int]:
+        """Return those of these running events that may have published progress."""
+
+    async def chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
+        """Return the running attempt and its published chunks; see ``Store.published``."""
+
+    async def ready_types(
+        self, types: Collection[str], numbers: Collection[int]
+    ) -> dict[str, int] | None:
+        """Count the ready events by type; None if there are any besides these types and numbers."""
+
+    async def live_workers(self) -> list[Worker]:
+        """Return the live workers of the queue."""
+
+    async def worker_records(self) -> list[WorkerRecord]:
+        """Return the workers of the queue, in order of their start."""
+
+    async def explain(self, uid: UUID, limits: Limits | None, with_own: WithOwn) -> Standing | None:
+        """Return the queue position of an event; see ``Store.explain``.
+
+        Args:
+            uid, limits: The arguments of ``Store.explain``.
+            with_own: Replaces the stored state of this process's workers by the current one.
+        """
+
+    async def limit_usage(self, limits: Limits | None, with_own: WithOwn) -> list[Room]:
+        """Return the usage of limits; see ``Store.limit_usage`` and ``explain``."""
+
+
+class Backend(Protocol):
+    """What a database offers to ``SqlStore``.
+
+    A request is a future. Its ``then`` is called after the commit, even if the caller was
+    cancelled. Requests on SQLite share transactions; on PostgreSQL each kind has a pipeline.
+
+    Attributes:
+        place: The database, as messages name it.
+        clock: Returns the time for scheduled and expiring events.
+        counts_commits: See ``BlockedClaims``.
+        queries: The reads.
+    """
+
+    @property
+    def place(self) -> object: ...
+    @property
+    def clock(self) -> Callable[[], float]: ...
+    @property
+    def counts_commits(self) -> bool: ...
+    @property
+    def queries(self) -> Queries: ...
+
+    def attach(self, local: LocalState) -> None:
+        """Set the state of the store in this process; called once, before everything else."""
+
+    # -- the database ------------------------------------------------------------------------
+
+    @property
+    def session(self) -> object | None:
+        """The open database; None if it is not open. After a close it is another object."""
+
+    @property
+    def is_open(self) -> bool:
+        """True if this process has opened the database, and not a parent process."""
+
+    @property
+    def largest(self) -> int:
+        """The maximum size of the texts of a row in bytes."""
+
+    @property
+    def heartbeat(self) -> Heartbeat:
+        """The heartbeat that renews the leases of this process."""
+
+    @property
+    def inspector(self) -> Inspector:
+        """Queries for monitoring."""
+
+    def check(self) -> None:
+        """Check that the database is still there, if that needs no round trip."""
+
+    async def schema(self) -> SchemaVersion:
+        """See ``Maintenance.schema``."""
+
+    async def upgrade(self) -> SchemaVersion:
+        """See ``Maintenance.upgrade``."""
+
+    async def examine(self) -> list[Finding]:
+        """See ``Maintenance.examine``."""
+
+    async def close(self) -> None:
+        """Finish running requests, and close everything; a later request opens it again."""
+
+    # -- time --------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Return the time of the store."""
+
+    def lease_time(self) -> float:
+        """Return the time for leases."""
+
+    def finish_time(self) -> float:
+        """Return a time for an event that finishes; 0.0 if the server sets it."""
+
+    # -- requests ----------------------------------------------------------------------------
+
+    def run(
+        self, work: BoundOperation, then: Then | None = None, *, is_prune: bool = False
+    ) -> asyncio.Future[Any]:
+        """Run an operation in a transaction.
+
+        Args:
+            work: The operation.
+            then: See ``Then``.
+            is_prune: True if it reads finished events in the order of their ends.
+        """
+
+    def append(self, request: AppendRequest, then: Then) -> Awaitable[Any]:
+        """Append events, all or none; ``then`` gets the number of each, and whether it is new."""
+
+    def append_new(
+        self, rows: Sequence[NewEventRow], room: int | None, then: Then
+    ) -> Awaitable[Any]:
+        """Append events that have no record yet, all or none; ``then`` gets their numbers."""
+
+    def append_soon(self, event: Work, row: NewEventRow, room: int | None) -> asyncio.Future[None]:
+        """Append an event that has no record yet; hot path."""
+
+    async def append_within(
+        self, connection: Any, rows: Sequence[EventRow], terms: Terms | None
+    ) -> None:
+        """Append events in the transaction of a connection of the caller.
+
+        Raises:
+            OperationError: if that is not supported, or the terms cannot be decided there.
+        """
+
+    async def before_claim(self, n: int) -> bool:
+        """Wait for what has to precede a claim; return False if nothing can be claimed now.
+
+        Args:
+            n: The maximum number of events of the claim.
+        """
+
+    def claim(self, request: ClaimRequest, taken: ClaimedEvents, then: Then) -> Awaitable[Any]:
+        """Claim events; ``then`` gets a ``ClaimAnswer``. The end of the leases is set on
+        ``taken``.
+        """
+
+    def complete(
+        self, event: Work, attempt: int, response: Any, duration: float, result: str | None
+    ) -> None:
+        """Record that an attempt has completed; hot path. It is repeated until it succeeds."""
+
+    async def flush(self) -> None:
+        """Wait until all completions are recorded; see ``BufferedPath.settled``."""
+
+    def settle(self, rows: Sequence[SettlementRow], then: Then) -> asyncio.Future[Any]:
+        """Record outcomes."""
+
+    def change_usage(self, change: UsageChange) -> asyncio.Future[Any]:
+        """Apply what a running attempt changes of its limits, before it is settled."""
+
+    def reap(self, limit: int, may_reap: Callable[[], bool], then: Then) -> asyncio.Future[Any]:
+        """Return the events of lapsed leases; ``then`` gets a ``Reaped``.
+
+        Args:
+            limit: Maximum number of events.
+            may_reap: See ``Reap``.
+            then: See ``Then``.
+        """
+
+    def write_progress(
+        self, progress: Sequence[ProgressRow], ended: Sequence[tuple[int, int]]
+    ) -> asyncio.Future[Any]:
+        """Write the progress of attempts, and delete that of ended attempts."""
+
+    def before_next_claim(self, request: asyncio.Future[Any]) -> None:
+        """Let the next claim wait for a request without a caller; its error is ignored."""
+
+    # -- events that are read ahead ----------------------------------------------------------
+
+    def look_up(self, numbers: Sequence[int]) -> list[StoredEvent | None]:
+        """Return the columns of events; on PostgreSQL those that ``see`` has read."""
+
+    async def see(self, numbers: Sequence[int], *, whole: bool = False) -> None:
+        """Read events for ``look_up``, with all columns if ``whole``; no effect on SQLite."""
+
+    async def see_known(self, numbers: Sequence[int]) -> None:
+        """Read known events that an append has met and that this process does not have."""
+
+    async def prepare_append(self, answer: Sequence[tuple[int, bool]]) -> object:
+        """Read the known events of an append; the result keeps events until it is deleted."""
+
+    async def prepare_claim(
+        self, answer: Any, request: ClaimRequest, taken: ClaimedEvents
+    ) -> tuple[Any, object]:
+        """Read what claimed events are built of.
+
+        Returns:
+            The completed answer; and an object that keeps events until it is deleted.
+        """
+
+    def moved(self, numbers: Iterable[int]) -> None:
+        """Note that these events have changed in this process; earlier reads are out of date."""
+
+    # -- other processes ---------------------------------------------------------------------
+
+    def notify(self, news: str) -> None:
+        """Notify other processes of changes; no effect on SQLite, where they see the commit."""
+
+    def hint_idle(self) -> None:
+        """Notify the listeners for IDLE if the queue may be idle and no commit tells it."""
+
+    def watch(self) -> None:
+        """Look for changes by other processes from now on, while a listener wants it."""

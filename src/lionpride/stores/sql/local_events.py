@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ...errors import NotFoundError, OperationError
-from ...model.execution import FIXED, KEYS, TERMINAL, EventStatus
+from ...model.execution import FIXED, KEYS, EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import (
     Completion,
@@ -436,10 +436,10 @@ class LocalEvents:
     def other_than(
         self, stands: Mapping[int, tuple[str, int]], numbers: Iterable[int]
     ) -> list[int]:
-        """Return the numbers of events that are finished, or shown in another state than stored.
+        """Return the numbers of events that are shown in another state than stored.
 
         Args:
-            stands: Stored status and attempt of unfinished events, by number.
+            stands: Stored status and attempt of the events, by number.
             numbers: The events to compare.
         """
         other = []
@@ -447,7 +447,7 @@ class LocalEvents:
             event = self.cache.find(number)
             state = None if event is None else event.execution
             cache = None if state is None else (state.status.value, state.attempt_number)
-            if state is None or state.status in TERMINAL or cache != stands.get(number):
+            if state is None or cache != stands.get(number):
                 other.append(number)
         return other
 

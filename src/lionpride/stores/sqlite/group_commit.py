@@ -31,15 +31,15 @@ from ..sql.local_events import LocalEvents
 from ..sql.process import forks
 from ..sql.rows import QueuedAppend, QueuedCompletion, SettlementRow
 from . import hot_path
+from .append import AppendNewStep, AppendStep
 from .commit_thread import CommitThread, call_in_loop
-from .entering import Append, Enter
 from .file import log_of, speaking, unknown_outcome
 from .file_guard import FileGuard
 from .large_appends import LargeAppends
 from .open_files import inherited_error
 from .rows import CommitError, LeaseLost, Rows
-from .steps import LimitedStep, Settle, Step
-from .transaction import Operation
+from .steps import LimitedClaimStep, SettleStep, Step
+from .transaction import OperationStep
 from .write_lock import WriteLock, is_free
 
 __all__ = ("GroupCommit", "in_halves")
@@ -129,12 +129,12 @@ class Batch:
         self.steps = [
             one
             for one in self.steps
-            if not (one[2].cancelled() and isinstance(one[0], Append | Enter))
+            if not (one[2].cancelled() and isinstance(one[0], AppendStep | AppendNewStep))
         ]
 
     def takes_long(self, rows: Rows) -> bool:
         """Return True if a step may take a second; called outside of a transaction."""
-        if not any(isinstance(step, Operation) and step.is_prune for step, _, _ in self.steps):
+        if not any(isinstance(step, OperationStep) and step.is_prune for step, _, _ in self.steps):
             return False
         try:
             return not rows.has_ordered_endings()
@@ -157,14 +157,14 @@ class Batch:
                 answers[at] = _alone(rows, step)
         done = in_halves(rows, [one[2] for one in self.exits], hot_path.complete)
         applied = [answer.error is None for answer in done]
-        settles = [(at, step) for _, at, step in ranked if isinstance(step, Settle)]
+        settles = [(at, step) for _, at, step in ranked if isinstance(step, SettleStep)]
         answers |= _settle(rows, settles)
         appended = in_halves(rows, self.entries, hot_path.append)
         numbers = [answer.error or answer.value for answer in appended]
         for at in self.order():
             step = self.steps[at][0]
             if at not in answers:
-                if not isinstance(step, hot_path.Claim):
+                if not isinstance(step, hot_path.ClaimStep):
                     hot_path.make_ready(rows)
                 answers[at] = _alone(rows, step)
         hot_path.make_ready(rows)
@@ -197,7 +197,7 @@ class Batch:
         for _, fresh, future, _ in self.entries:
             _fail(future, error([fresh[0]]))
         for step, _, future in self.steps:
-            _fail(future, error(step.ids if isinstance(step, Append | Enter) else ()))
+            _fail(future, error(step.ids if isinstance(step, AppendStep | AppendNewStep) else ()))
 
     def order(self) -> list[int]:
         """Return the positions of the steps in the order in which they run and are answered.
@@ -212,11 +212,11 @@ _USAGE, _SETTLE, _OTHER, _CLAIM = range(4)
 
 
 def _rank(step: Step) -> int:
-    if isinstance(step, Settle):
+    if isinstance(step, SettleStep):
         return _SETTLE
-    if isinstance(step, Operation) and step.is_usage:
+    if isinstance(step, OperationStep) and step.is_usage:
         return _USAGE
-    return _CLAIM if isinstance(step, hot_path.Claim | LimitedStep) else _OTHER
+    return _CLAIM if isinstance(step, hot_path.ClaimStep | LimitedClaimStep) else _OTHER
 
 
 def in_halves(
@@ -268,12 +268,12 @@ def _alone(rows: Rows, step: Step) -> Answer:
     return answer
 
 
-def _settle(rows: Rows, settles: Sequence[tuple[int, Settle]]) -> dict[int, Answer]:
+def _settle(rows: Rows, settles: Sequence[tuple[int, SettleStep]]) -> dict[int, Answer]:
     """Record the outcomes of all callers together; return the result of each step by position."""
     settlings = [one for _, step in settles for one in step.settlings]
 
     def record(rows: Rows, some: Sequence[SettlementRow]) -> list[Settled]:
-        return Settle(some, settles[0][1].clocks)(rows)
+        return SettleStep(some, settles[0][1].clocks)(rows)
 
     results = iter(in_halves(rows, settlings, record))
     answers: dict[int, Answer] = {}
@@ -286,7 +286,7 @@ def _settle(rows: Rows, settles: Sequence[tuple[int, Settle]]) -> dict[int, Answ
 
 def _started(claims: Sequence[Answer], numbers: Sequence[int | Exception]) -> Collection[int]:
     """Return the numbers of appended events that started at once, in order if these are all."""
-    found = [each.value.new for each in claims if isinstance(each.value, hot_path.Claimed)]
+    found = [each.value.new for each in claims if isinstance(each.value, hot_path.ClaimResult)]
     started = {number for new in found for _, number in new}
     if len(started) < len(numbers):
         return started
@@ -669,7 +669,9 @@ class GroupCommit:
 
     # -- a large append ----------------------------------------------------------------------
 
-    async def append(self, size: int, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
+    async def append(
+        self, size: int, step: AppendStep | AppendNewStep, then: Callable[[Any], Any]
+    ) -> Any:
         """Append many events in one transaction; other tasks run in between.
 
         Args:
@@ -700,7 +702,7 @@ class GroupCommit:
                 self._next()
             raise
 
-    async def _append(self, step: Append | Enter, then: Callable[[Any], Any]) -> Any:
+    async def _append(self, step: AppendStep | AppendNewStep, then: Callable[[Any], Any]) -> Any:
         rows = self._rows
         try:
             self._begin(self._patience)
@@ -734,9 +736,9 @@ def _interrupted(path: Path, error: BaseException) -> StoreError:
     )
 
 
-async def _by_and_by(step: Append | Enter, rows: Rows) -> Any:
+async def _by_and_by(step: AppendStep | AppendNewStep, rows: Rows) -> Any:
     """Run an append in pieces; other tasks run in between."""
-    pieces = step.by_and_by(rows, PIECE)
+    pieces = step.in_pieces(rows, PIECE)
     while True:
         try:
             next(pieces)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -19,6 +19,7 @@ from ...errors import ExistsError
 from ...model.execution import EventStatus
 from ..append_checks import check_room
 from ..sql import appending
+from ..sql.claiming import ClaimRequest
 from ..sql.limits import Reservations
 from ..sql.operations import Expired
 from ..sql.rows import (
@@ -34,11 +35,11 @@ from ..sql.rows import (
     ReadyRow,
 )
 from .rows import Rows
-from .transaction import Expire
+from .transaction import ExpireStep
 
 __all__ = (
-    "Claim",
-    "Claimed",
+    "ClaimResult",
+    "ClaimStep",
     "append",
     "claim",
     "complete",
@@ -152,7 +153,7 @@ WHERE number >= ? AND (priority, number) BETWEEN (?, ?) AND (?, ?)
 """
 
 
-class Claimed(NamedTuple):
+class ClaimResult(NamedTuple):
     """Result of a claim.
 
     Attributes:
@@ -174,86 +175,68 @@ class Claimed(NamedTuple):
 
 
 @dataclass(slots=True)
-class Claim:
-    """Request to lease the next events.
+class ClaimStep:
+    """A claim without limits.
 
     Attributes:
-        worker: Name of the worker.
-        n: Maximum number of events.
-        bound, skip, denied: Which events; see ``Store.claim``.
-        start: True if they start at once, which ends a series of denials.
+        request: The request. The claim adds the missing event types that it meets.
         has: Returns True if the caller has the event of a number.
-        missing: Event types that this process does not run; those that are found are added.
-        runs: Returns True if this process runs an event type. It may be called in another thread.
-        avoided: More event types that are not claimed.
         expire: Finishes events that were not started in time.
         clock: Returns the time for scheduled and expiring events. It is called inside the
             transaction, perhaps in another thread: a claim may have waited for the file.
         lapse: Returns the time until which the leases hold; called inside the transaction.
     """
 
-    worker: str
-    n: int
-    bound: int | None
-    skip: Collection[int]
-    denied: bool
-    start: bool
+    request: ClaimRequest
     has: Callable[[int], bool]
-    missing: set[str]
-    runs: Callable[[str], bool]
-    avoided: frozenset[str]
-    expire: Expire
+    expire: ExpireStep
     clock: Callable[[], float]
     lapse: Callable[[], float]
 
-    def __call__(self, rows: Rows) -> Claimed:
+    def __call__(self, rows: Rows) -> ClaimResult:
         return claim(rows, self)
-
-    @property
-    def excluded(self) -> set[str] | frozenset[str]:
-        """Event types that are not claimed."""
-        return self.missing | self.avoided if self.avoided else self.missing
 
     @property
     def is_unconditional(self) -> bool:
         """True if every ready event may be claimed."""
-        return self.bound is None and not (self.skip or self.denied or self.excluded)
+        one = self.request
+        return one.until is None and not (one.skip or one.denied or one.excluded)
 
 
-def claim(rows: Rows, request: Claim) -> Claimed:
+def claim(rows: Rows, step: ClaimStep) -> ClaimResult:
     """Lease the next events in order of priority and number.
 
     Events that the same transaction has appended are candidates as well. If they are claimed, they
     never have a row in ``ready``.
     """
-    now = request.clock()
-    expired = request.expire.by(rows, now)
+    request, now = step.request, step.clock()
+    expired = step.expire.by(rows, now)
     paused_until, due = rows.connection.execute(_QUEUE, (rows.queue,)).get
     if paused_until > now:
-        return Claimed([], {}, max(1e-9, paused_until - now), expired)
+        return ClaimResult([], {}, max(1e-9, paused_until - now), expired)
     if due is not None and due <= now:
         rows.connection.execute(_PROMOTE, (rows.queue, now))
         due = rows.next_due()
-    if not request.is_unconditional:
+    if not step.is_unconditional:
         make_ready(rows)
     late = now if expired.leaves(now) else None
-    found, kept, eligible = _candidates(rows, request, late)
+    found, kept, eligible = _candidates(rows, step, late)
     new = rows.new
     n = _share(found, new, request.n)
     chosen, fresh = found[: request.n - n], new[:n]
-    until = request.lapse()
+    until = step.lapse()
     _lease(rows, request, chosen, until, eligible)
     _lease_new(rows, request, fresh, until)
     more = len(found) > len(chosen) or len(new) > n
-    if request.bound is not None or request.denied:
+    if request.until is not None or request.denied:
         others = _eligible(rows, request, late, is_bound=False)
         more = bool(_read(rows, others, 1))
     # The timer of an event loop cannot tell shorter times from now.
     wait = 0.0 if more else None if due is None else max(1e-9, due - now)
     if request.start:
-        return Claimed(chosen, kept, wait, expired, fresh)
+        return ClaimResult(chosen, kept, wait, expired, fresh)
     chosen += [(number, 0.0, priority, *NEW_STATE) for priority, number in fresh]
-    return Claimed(sorted(chosen, key=_order), kept, wait, expired)
+    return ClaimResult(sorted(chosen, key=_order), kept, wait, expired)
 
 
 class _Condition(NamedTuple):
@@ -264,20 +247,21 @@ class _Condition(NamedTuple):
 
 
 def _candidates(
-    rows: Rows, request: Claim, late: float | None
+    rows: Rows, step: ClaimStep, late: float | None
 ) -> tuple[list[ReadyRow], dict[int, FixedColumns], _Condition]:
     """Return the next events, one more than can be claimed, and the condition that found them.
 
     If an event type turns out to be missing, it is excluded, and the next events are looked for
     again.
     """
+    request = step.request
     while True:
         missing = len(request.missing)
         if missing:
             make_ready(rows)
         eligible = _eligible(rows, request, late)
         found = _read(rows, eligible, request.n + 1)
-        kept = {one[0]: rows.kept(one[0]) for one in found[: request.n] if not request.has(one[0])}
+        kept = {one[0]: rows.kept(one[0]) for one in found[: request.n] if not step.has(one[0])}
         request.missing.update(
             event_type for _, event_type, *_ in kept.values() if not request.runs(event_type)
         )
@@ -286,7 +270,7 @@ def _candidates(
 
 
 def _eligible(
-    rows: Rows, request: Claim, late: float | None, *, is_bound: bool = True
+    rows: Rows, request: ClaimRequest, late: float | None, *, is_bound: bool = True
 ) -> _Condition:
     """Return the condition for the ready events that a claim may take.
 
@@ -298,9 +282,9 @@ def _eligible(
     """
     texts, values = ["queue = ?"], list[Any]([rows.queue])
     texts.append("(due = 0 OR denials > 0)" if request.denied and is_bound else "due = 0")
-    if request.bound is not None and is_bound:
+    if request.until is not None and is_bound:
         texts.append("number <= ?")
-        values.append(request.bound)
+        values.append(request.until)
     if late is not None:
         texts.append("(expires IS NULL OR expires > ?)")
         values.append(late)
@@ -322,7 +306,11 @@ def _read(rows: Rows, eligible: _Condition, n: int) -> list[ReadyRow]:
 
 
 def _lease(
-    rows: Rows, request: Claim, chosen: Sequence[ReadyRow], until: float, eligible: _Condition
+    rows: Rows,
+    request: ClaimRequest,
+    chosen: Sequence[ReadyRow],
+    until: float,
+    eligible: _Condition,
 ) -> None:
     """Move events from ``ready`` to ``lease``: the first ones that are eligible."""
     if not chosen:
@@ -338,7 +326,7 @@ def _lease(
 
 
 def _lease_new(
-    rows: Rows, request: Claim, fresh: Sequence[tuple[float, int]], until: float
+    rows: Rows, request: ClaimRequest, fresh: Sequence[tuple[float, int]], until: float
 ) -> None:
     """Lease events that this transaction has appended: the first ones of ``rows.new``."""
     if not fresh:

@@ -1,4 +1,4 @@
-"""Queries for monitoring, over a connection and in a thread of their own."""
+"""FileQueries for monitoring, over a connection and in a thread of their own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..record import Record
 from ..sql.limits import usage_of
 from .file import connect, speaking
 from .filters import count_of, numbers_of
-from .queries import Queries, Tables
+from .queries import FileQueries, Tables
 
 __all__ = ("SqliteInspector",)
 
@@ -126,7 +126,7 @@ class SqliteInspector:
         def look(db: apsw.Connection) -> int:
             if not what.is_counted:
                 return count_of(db, self._number(db), what)
-            counts = Queries(db, self._queue).counts()
+            counts = FileQueries(db, self._queue).counts()
             return sum(counts.values()) if what.status is None else counts[what.status]
 
         return await self._ask(look)
@@ -182,7 +182,7 @@ class SqliteInspector:
     async def chunks(self, record: Record, first: int) -> Sequence[Any]:
         def look(db: apsw.Connection) -> list[Any]:
             found: list[Any] = []
-            reader = Queries(db, self._queue)
+            reader = FileQueries(db, self._queue)
             while True:
                 answer = reader.chunks(record.number, record.attempt, first + len(found))
                 if answer is None or answer[0] != record.attempt or not answer[1]:
@@ -192,7 +192,7 @@ class SqliteInspector:
         return await self._ask(look)
 
     def _records(self, db: apsw.Connection, numbers: Sequence[int]) -> list[Record]:
-        reader, tables = Queries(db, self._queue), Tables(db, self._queue)
+        reader, tables = FileQueries(db, self._queue), Tables(db, self._queue)
         found = [tables.find(number) for number in numbers]
         return [reader.record(one) for one in found if one is not None]
 

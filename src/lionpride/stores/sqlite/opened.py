@@ -13,14 +13,14 @@ from .file import connect, open_file, speaking
 from .file_guard import FileGuard
 from .group_commit import GroupCommit
 from .heartbeat import make_heartbeat
-from .queries import Queries
+from .queries import FileQueries
 from .rows import Rows
 from .write_lock import WriteLock
 
-__all__ = ("Opened",)
+__all__ = ("OpenFile",)
 
 
-class Opened:
+class OpenFile:
     """All resources that a store has open.
 
     Attributes:
@@ -71,11 +71,11 @@ class Opened:
             local_events=local_events,
             committed=committed,
         )
-        self._reader = Queries(connect(path, synchronous=synchronous), queue)
+        self._reader = FileQueries(connect(path, synchronous=synchronous), queue)
         self.heartbeat = make_heartbeat(path, queue, synchronous, lease, clock)
 
     @property
-    def reader(self) -> Queries:
+    def reader(self) -> FileQueries:
         """The queries over a connection of their own.
 
         Raises:
@@ -117,5 +117,5 @@ class Opened:
             self._turn.close()
 
 
-_ABANDONED: list[Opened] = []
+_ABANDONED: list[OpenFile] = []
 """Resources of a parent process; closing a copy of them would disturb its transactions."""

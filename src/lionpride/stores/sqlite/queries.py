@@ -29,7 +29,7 @@ from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, FixedColumns, StateCol
 from .doctor import examine
 from .progress import ProgressTables
 
-__all__ = ("HELD_UNTIL", "Queries", "Tables")
+__all__ = ("HELD_UNTIL", "FileQueries", "Tables")
 
 
 _TABLES: Final[dict[str | None, str]] = {
@@ -348,7 +348,7 @@ class Tables:
 WithOwn: TypeAlias = Callable[[Iterable[Worker]], list[Worker]]
 
 
-class Queries:
+class FileQueries:
     """Queries on one queue, each in one snapshot.
 
     Args:

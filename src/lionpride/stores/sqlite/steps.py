@@ -12,18 +12,18 @@ from ..sql.limits import LimitedClaim, claim_within_limits
 from ..sql.local_events import ClaimedEvents
 from ..sql.operations import settle
 from ..sql.rows import SettlementRow
-from .hot_path import Claimed
+from .hot_path import ClaimResult
 from .rows import Rows
-from .transaction import Clocks, Expire, SqliteTransaction
+from .transaction import Clocks, ExpireStep, SqliteTransaction
 
-__all__ = ("LimitedStep", "Settle", "Step")
+__all__ = ("LimitedClaimStep", "SettleStep", "Step")
 
 Step: TypeAlias = Callable[[Rows], Any]
 """What is called inside a transaction; what it raises undoes what it did."""
 
 
 @dataclass(slots=True)
-class Settle:
+class SettleStep:
     """Record outcomes of claims; see ``sql.operations.settle``.
 
     Attributes:
@@ -39,7 +39,7 @@ class Settle:
 
 
 @dataclass(slots=True)
-class LimitedStep:
+class LimitedClaimStep:
     """A claim under limits.
 
     Attributes:
@@ -47,7 +47,6 @@ class LimitedStep:
         clocks: The clocks of the store.
         has: Returns True if the caller has the event of a number.
         missing: Event types that this process does not run; those that are found are added.
-        expire: Ends what was not started in time.
         taken: Notes from when the leases count.
     """
 
@@ -55,15 +54,14 @@ class LimitedStep:
     clocks: Clocks
     has: Callable[[int], bool]
     missing: set[str]
-    expire: Expire
     taken: ClaimedEvents
 
-    def __call__(self, rows: Rows) -> Claimed:
-        expired = self.expire.by(rows, self.clocks.due())
+    def __call__(self, rows: Rows) -> ClaimResult:
+        expired = ExpireStep(self.clocks).by(rows, self.clocks.due())
         tx = SqliteTransaction(rows, self.clocks)
         done = run(claim_within_limits(tx, self.request))
         self.missing |= done.unknown
         self.taken.until = done.asked + self.request.seconds
         found: list[Any] = [(one.number, one.due, one.priority, *one.state) for one in done.rows]
         kept = {one.number: rows.kept(one.number) for one in done.rows if not self.has(one.number)}
-        return Claimed(found, kept, done.wait, expired, rationed=done.reservations)
+        return ClaimResult(found, kept, done.wait, expired, rationed=done.reservations)

@@ -14,7 +14,7 @@ from ..sql.operations import Expired, expire
 from ..sql.rows import PENDING, PROCESSING, STATE, SettlementRow
 from .rows import Rows
 
-__all__ = ("Clocks", "Expire", "Operation", "SqliteTransaction")
+__all__ = ("Clocks", "ExpireStep", "OperationStep", "SqliteTransaction")
 
 _TABLES: Final = (
     "queue",
@@ -188,7 +188,7 @@ class SqliteTransaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class OperationStep:
     """Runs an operation as a step of a batch.
 
     Attributes:
@@ -211,7 +211,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Expire:
+class ExpireStep:
     """Finishes events that were not started in time.
 
     Attributes:

@@ -12,7 +12,7 @@ from asyncpg.pgproto.pgproto import UUID
 
 from ...errors import ExistsError
 from ..append_checks import check_room
-from ..sql.appending import Appending
+from ..sql.appending import AppendRequest
 from ..sql.backend import FinishedRow, ReadyRow
 from ..sql.codec import split_rows
 from ..sql.rows import PENDING, EventRow, NewEventRow
@@ -21,10 +21,10 @@ from .link import Db
 from .queries import statuses
 from .transaction import PostgresTransaction
 
-__all__ = ("Append", "Enter")
+__all__ = ("AppendNewTransaction", "AppendTransaction")
 
 PIECE: Final = 2_000
-"""Events that one statement takes in."""
+"""Maximum number of events that one statement appends."""
 
 _NUMBERS: Final = """
 SELECT array_agg(nextval(pg_get_serial_sequence($1, 'number'))) FROM generate_series(1, $2)
@@ -53,12 +53,15 @@ _WAITING: Final = "SELECT sum(pending)::bigint FROM {counter} WHERE queue = $1"
 
 
 @dataclass(slots=True)
-class Enter:
-    """Take in events with nothing on record, all or none; the number of each.
+class AppendNewTransaction:
+    """Append events that have no record yet, all or none.
+
+    Returns:
+        The number of each.
 
     Attributes:
         fresh: The events.
-        room: How many may wait afterwards.
+        room: The queue limit.
     """
 
     fresh: Sequence[NewEventRow]
@@ -111,10 +114,18 @@ async def _same(db: Db, fresh: Sequence[NewEventRow]) -> list[int]:
     return [same[at] for at in range(len(fresh))] if len(same) == len(fresh) else []
 
 
-class Append(Appending):
-    """Takes events in, all or none; the number of each, and whether it is new."""
+@dataclass(slots=True)
+class AppendTransaction:
+    """Append events, all or none, of which some may be known.
 
-    __slots__ = ()
+    Returns:
+        The number of each, and True if it is new.
+
+    Attributes:
+        request: The events.
+    """
+
+    request: AppendRequest
 
     async def __call__(self, db: Db) -> list[tuple[int, bool]]:
         while True:
@@ -125,60 +136,62 @@ class Append(Appending):
                 continue  # another process has appended one of them meanwhile: look again
 
     async def _all(self, db: Db) -> list[tuple[int, bool]]:
-        queue = db.queue
+        queue, request = db.queue, self.request
         there = await self._standing_for(db, queue)
-        if there is None and self.room is not None:
+        if there is None and request.room is not None:
             await db.lock(f"room {queue}")
         known: dict[bytes, tuple[int, int, str]] = {}
         if there is None or db.again:
-            known = await known_of(db, [place.id for place in self.places])
+            known = await known_of(db, [place.id for place in request.places])
         # An earlier try is looked for last: the server may have committed it only just now.
-        if db.again and known and (taken := await self._taken(db, queue)):
+        if db.again and known and (taken := await self._taken(db)):
             return taken
         if there is not None:
-            self.check_held([there])
+            request.check_held([there])
             return [(there, False)]
         for uid, (_, other, _) in known.items():
             if other != queue:
                 raise exists(db, uid, known)
-        fresh = self.fresh(known, lambda uid: exists(db, uid, known))
-        if self.room is not None:
-            check_room(await db.value(_WAITING, queue), len(fresh), self.room)
-        self.check_held(number for number, *_ in known.values())
+        fresh = request.fresh(known, lambda uid: exists(db, uid, known))
+        if request.room is not None:
+            check_room(await db.value(_WAITING, queue), len(fresh), request.room)
+        request.check_held(number for number, *_ in known.values())
         new: dict[bytes, int] = {}
         places = list(fresh.values())
         for piece in split_rows(places, lambda place: place.payload, PIECE):
             numbers = await insert(db, queue, piece)
             new |= zip((place.id for place in piece), numbers, strict=True)
-        return self.answer({uid: number for uid, (number, *_) in known.items()}, new)
+        return request.answer({uid: number for uid, (number, *_) in known.items()}, new)
 
-    async def _taken(self, db: Db, queue: int) -> list[tuple[int, bool]]:
+    async def _taken(self, db: Db) -> list[tuple[int, bool]]:
         """Return the answer of an earlier try that was committed; nothing if there is none."""
         fresh: list[NewEventRow] = [
-            (one.id, one.kind, one.payload, one.created, one.priority) for one in self.places
+            (one.id, one.kind, one.payload, one.created, one.priority)
+            for one in self.request.places
         ]
         same = await _same(db, fresh)
         return [(number, True) for number in same]
 
     async def _standing_for(self, db: Db, queue: int) -> int | None:
-        """The event that stands for the one to append; None if there is none."""
-        if self.single is None:
+        """Return the event with the same unique key that replaces the event; None if none does."""
+        single = self.request.single
+        if single is None:
             return None
-        await db.lock(f"unique {queue} {self.single}")
-        newest = await db.row(_NEWEST, queue, self.single)
+        await db.lock(f"unique {queue} {single}")
+        newest = await db.row(_NEWEST, queue, single)
         stands = None if newest is None else (await statuses(db, [newest[0]])).get(newest[0])
         if newest is None or stands is None:
             return None
         number, since = newest
-        return number if self.is_stood_for(since, stands[0]) else None
+        return number if self.request.is_stood_for(since, stands[0]) else None
 
 
 class _Overtaken(Exception):
-    """Somebody has taken in an id that was unknown a moment ago."""
+    """Another transaction has appended an id that was unknown a moment ago."""
 
 
 async def insert(db: Db, queue: int, places: Sequence[EventRow]) -> list[int]:
-    """Take in events of ids that are not known, in whatever status they are; their numbers."""
+    """Insert events of unknown ids, in any status; return their numbers."""
     numbers: list[int] = await db.value(_NUMBERS, db.names.fill("{event}"), len(places))
     ids, *columns = zip(*(place[:10] for place in places), strict=True)
     written = await db.run(_INSERT, queue, numbers, [UUID(each) for each in ids], *columns)

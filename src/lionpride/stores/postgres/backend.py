@@ -1,0 +1,801 @@
+"""PostgreSQL as the backend of a store: connections, pipelines, reads, and other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+from uuid import UUID
+
+from ...errors import OperationError, StoreError
+from ...model.execution import EventStatus
+from ...model.work import Work
+from ...rules.metering import Limits
+from ...rules.standing import Room, Standing, Worker
+from ..contract import Entry
+from ..inspector import WorkerRecord
+from ..maintenance import Finding, SchemaVersion
+from ..record import Record
+from ..sql import operations
+from ..sql.appending import AppendRequest
+from ..sql.backend import ENDED, EXPIRES, PUBLISHED, READY, BoundOperation, Then, WithOwn
+from ..sql.claiming import ClaimRequest
+from ..sql.codec import PLAIN_COLUMNS, exceeds_statement
+from ..sql.heartbeat import Heartbeat
+from ..sql.leases import Reap, Reaped
+from ..sql.limits import UsageChange, change_usage
+from ..sql.local_events import ClaimedEvents
+from ..sql.local_state import LocalState
+from ..sql.requests import ignore_error
+from ..sql.rows import (
+    NEW_STATE,
+    PENDING,
+    EventRow,
+    NewEventRow,
+    ProgressRow,
+    QueuedAppend,
+    QueuedCompletion,
+    ReadyRow,
+    SettlementRow,
+    StoredEvent,
+)
+from ..terms import Terms
+from ..url import redact
+from . import hot_claim, queries
+from .append import AppendNewTransaction, AppendTransaction
+from .cleaning import Cleaning
+from .clock import ServerClock
+from .doctor import examine
+from .heartbeat import make_heartbeat
+from .hot_append import append_new
+from .hot_complete import complete
+from .inspector import PostgresInspector, workers
+from .joining import insert_within
+from .link import Db
+from .migrations import over_own_connection, schema_of, upgrade_schema
+from .opened import Batches, Connections
+from .pipelines import Request, run_request
+from .pool import Door
+from .progress import write_progress
+from .sights import Sights
+from .tables import TableNames
+from .transaction import LimitedStep, Operation, PostgresTransaction, ReapStep
+from .watching import NewsWatch
+
+__all__ = ("PostgresBackend",)
+
+T = TypeVar("T")
+
+logger = logging.getLogger("lionpride")
+
+LARGEST: Final = 2**30 - 2**20
+"""The maximum size of the texts of a row: a value of PostgreSQL has less than a gibibyte."""
+
+AGAIN: Final = 1.0
+"""Seconds until completions that could not be written are repeated."""
+
+AHEAD: Final = 4
+"""Completions that may be unrecorded while more is claimed, as a multiple of what runs at once.
+
+If the process is killed, these events run again, beside those that were running.
+"""
+
+HINTS: Final = (0.02, 0.2, 1.0)
+"""Seconds after an append in a caller's transaction at which workers are told to look."""
+
+
+class PostgresBackend:
+    """See ``sql.backend.Backend``. The connections are opened by the first request in a loop.
+
+    Args:
+        url: Server and database.
+        queue: The name of the queue.
+        names: The names of the tables.
+        lease, patience, connections, listen, poll, pgbouncer, clock: See ``PostgresStore``.
+    """
+
+    counts_commits: Final = False
+
+    def __init__(
+        self,
+        url: str,
+        queue: str,
+        names: TableNames,
+        *,
+        lease: float,
+        patience: float,
+        connections: int,
+        listen: bool,
+        poll: float,
+        pgbouncer: bool,
+        clock: Callable[[], float] | None,
+    ) -> None:
+        self.place: Final = redact(url)
+        server_clock = ServerClock()
+        self.clock: Final = clock or server_clock
+        self.queries: Final = PostgresQueries(self.read)
+        self.names = names
+        self._queue = queue
+        self._given_clock = clock
+        self._lease = lease
+        self._patience = patience
+        self._connections = connections
+        self._door = Door(url, names, pgbouncer=pgbouncer, patience=patience)
+        self._opened: Connections | None = None
+        self._heartbeat = make_heartbeat(self._door, names, lease, clock, self.place)
+        self._sights = Sights(self._read_current, self._read_whole)
+        self._cleaning = Cleaning()
+        self._preceding: set[asyncio.Future[Any]] = set()  # requests before the next claim
+        self._claims = 0  # claims that run now
+        self._is_hint_late = False  # listeners for IDLE are to be notified after the claims
+        self._large_ids: frozenset[bytes] = frozenset()  # ids of the large append that runs
+        self._are_strangers = True  # most claimed events were appended by other processes
+        self._trouble: Exception | None = None  # of the last completions
+        self._news = NewsWatch(
+            self._door,
+            names.channel,
+            self.read,
+            heartbeat=self._heartbeat,
+            clock=None if clock else server_clock,
+            listen=listen and not pgbouncer,
+            poll=poll,
+            is_open=lambda: self._opened is not None,
+            is_claiming=lambda: self._claims > 0,
+            hint_idle=self.hint_idle,
+        )
+        self._herald = self._news.herald
+
+    def attach(self, local: LocalState) -> None:
+        """See ``Backend``."""
+        self._local = local
+        self._events = local.events
+        self._news.attach(local)
+
+    # -- the connections ---------------------------------------------------------------------
+
+    @property
+    def opened(self) -> Connections:
+        """The connections, opened at the first use in this event loop.
+
+        Raises:
+            OperationError: in a child process after ``fork``.
+        """
+        opened = self._opened
+        if opened is None or opened.loop is not asyncio.get_running_loop():
+            opened = self._opened = Connections(
+                self._door,
+                self.names,
+                self._queue,
+                Batches(enter=self._append_all, settle=self._settle_all, claim=self._claim_one),
+                connections=self._connections,
+                where=self.place,
+                patience=self._patience,
+                clock=self._given_clock,
+                on_reopen=self._news.ear.reopen,
+            )
+            opened.loop.call_soon(self._news.has_opened)
+        opened.check_process()
+        return opened
+
+    @property
+    def session(self) -> object | None:
+        """See ``Backend``."""
+        return self._opened
+
+    @property
+    def is_open(self) -> bool:
+        """See ``Backend``."""
+        return self._opened is not None and self._opened.is_ours
+
+    @property
+    def largest(self) -> int:
+        """See ``Backend``."""
+        return LARGEST
+
+    @property
+    def heartbeat(self) -> Heartbeat:
+        """See ``Backend``."""
+        return self._heartbeat
+
+    @property
+    def inspector(self) -> PostgresInspector:
+        """See ``Backend``."""
+        return PostgresInspector(self.read, self.clock)
+
+    def check(self) -> None:
+        """Do nothing: a server is asked by requests only."""
+
+    async def schema(self) -> SchemaVersion:
+        """See ``Backend``."""
+        return await over_own_connection(self._door, self.names, self.place, schema_of)
+
+    async def upgrade(self) -> SchemaVersion:
+        """See ``Backend``."""
+        return await over_own_connection(self._door, self.names, self.place, upgrade_schema)
+
+    async def examine(self) -> list[Finding]:
+        """See ``Backend``."""
+        return await self.read(examine)
+
+    async def close(self) -> None:
+        """See ``Backend``."""
+        await self._news.stop()
+        try:
+            await self._close()
+        finally:
+            self._news.has_closed()
+
+    async def _close(self) -> None:
+        opened = self._opened
+        if opened is None or not opened.is_ours:
+            self._opened = None
+            return
+        self._heartbeat.stop()
+        await self._news.ear.stop()
+        try:
+            if opened.loop is asyncio.get_running_loop():
+                await opened.quiet()
+                await self._herald.leave()
+        finally:
+            self._opened = None
+            await self._herald.stop()
+            await opened.close()
+
+    async def read(self, step: Callable[[Db], Awaitable[T]]) -> T:
+        """Run a step that only reads."""
+        return await self.opened.read(step)
+
+    def time(self) -> float:
+        """See ``Backend``."""
+        self._news.keep_time()
+        return self.clock()
+
+    def lease_time(self) -> float:
+        """See ``Backend``."""
+        return self.clock()
+
+    def finish_time(self) -> float:
+        """Return 0.0: the server sets it."""
+        return 0.0
+
+    # -- requests ----------------------------------------------------------------------------
+
+    def run(
+        self, work: BoundOperation, then: Then | None = None, *, is_prune: bool = False
+    ) -> asyncio.Future[Any]:
+        """See ``Backend``."""
+        opened = self.opened
+        return opened.ask(opened.rest, Operation(work), then)
+
+    def write_progress(
+        self, progress: Sequence[ProgressRow], ended: Sequence[tuple[int, int]]
+    ) -> asyncio.Future[Any]:
+        """See ``Backend``."""
+        step, opened = partial(write_progress, progress=progress, ended=ended), self.opened
+        return opened.ask(opened.rest, step, lambda _: self._herald.tell(PUBLISHED))
+
+    def change_usage(self, change: UsageChange) -> asyncio.Future[Any]:
+        """See ``Backend``."""
+        opened = self.opened
+        note = self._local.blocked.note_change
+        return opened.ask(opened.settle, change, lambda _: note())
+
+    def before_next_claim(self, request: asyncio.Future[Any]) -> None:
+        """See ``Backend``."""
+        self._preceding.add(request)
+        request.add_done_callback(self._preceding.discard)
+        request.add_done_callback(ignore_error)
+
+    def reap(self, limit: int, may_reap: Callable[[], bool], then: Then) -> asyncio.Future[Any]:
+        """See ``Backend``. It precedes the next claim, which may take what it returns."""
+        own, opened = self._local.workers, self.opened
+        names, claimants = frozenset(own.names), frozenset(own.claiming)
+        attempts = self._local.attempts
+        request = Reap(names, self._lease, may_reap, claimants, attempts, limit=limit)
+
+        async def reaped(result: Reaped) -> Any:
+            self._cleaning.workers = result.live_workers
+            if result.live_workers > len(result.registered):
+                self._local.others.are_known = True
+            return await then(result)
+
+        return opened.ask(opened.claim, ReapStep(request), reaped)
+
+    # -- append ------------------------------------------------------------------------------
+
+    def append(self, request: AppendRequest, then: Then) -> Awaitable[Any]:
+        """See ``Backend``."""
+        return self._append([row.id for row in request.places], AppendTransaction(request), then)
+
+    def append_new(
+        self, rows: Sequence[NewEventRow], room: int | None, then: Then
+    ) -> Awaitable[Any]:
+        """See ``Backend``."""
+        if all(len(row) == PLAIN_COLUMNS for row in rows):
+            return self._append([row[0] for row in rows], AppendNewTransaction(rows, room), then)
+        request = AppendRequest([_event_row(*row) for row in rows], room=room)
+        return self.append(request, lambda answer: then([number for number, _ in answer]))
+
+    def _append(
+        self, ids: Sequence[bytes], step: AppendTransaction | AppendNewTransaction, then: Then
+    ) -> asyncio.Future[Any]:
+        opened = self.opened
+
+        async def append(db: Db) -> Any:
+            self._large_ids = frozenset(ids)
+            return await step(db)
+
+        return opened.ask(opened.large, append, then)
+
+    def append_soon(self, event: Work, row: NewEventRow, room: int | None) -> asyncio.Future[None]:
+        """See ``Backend``."""
+        opened = self.opened
+        if len(row) == PLAIN_COLUMNS:
+            future: asyncio.Future[None] = opened.loop.create_future()
+            opened.enter.put((event, row, future, room))
+            return future
+
+        async def appended(answer: Sequence[tuple[int, bool]]) -> None:
+            self._events.entered_all([(event, row[4])], [number for number, _ in answer])
+            self._herald.tell(READY)
+
+        return opened.ask(  # key and costs are columns that the hot statement does not write
+            opened.large, AppendTransaction(AppendRequest([_event_row(*row)], room=room)), appended
+        )
+
+    async def _append_all(self, entries: Sequence[QueuedAppend]) -> bool:
+        """Append the events of a batch, and answer their callers."""
+        entries = [one for one in entries if not one[2].cancelled()]  # never once it has begun
+        if entries:
+            await self._append_some(entries)
+        return True
+
+    async def _append_some(self, entries: Sequence[QueuedAppend], again: bool = False) -> None:
+        opened = self.opened
+        if len(entries) > 1 and exceeds_statement(one[1][2] for one in entries):
+            for one in entries:
+                await self._append_some([one], again)
+            return
+        rows, limits = [one[1] for one in entries], [one[3] for one in entries]
+        numbers: Sequence[int | Exception]
+        try:
+            numbers = await opened.entering.run(
+                lambda db: append_new(db, rows, limits), again=again
+            )
+        except Exception as error:
+            if len(entries) > 1:  # the event that is at fault shows if each is appended by itself
+                logger.debug(
+                    "an append of %d events is repeated one by one: %r", len(entries), error
+                )
+                unsure = again or (isinstance(error, StoreError) and error.retryable)
+                for one in entries:
+                    await self._append_some([one], unsure)
+                return
+            numbers = [error]
+        accepted, own = list[Entry](), list[int]()
+        for (event, row, future, _), number in zip(entries, numbers, strict=True):
+            if isinstance(number, int):
+                accepted.append((event, row[4]))
+                own.append(number)
+                if not future.done():
+                    future.set_result(None)
+            elif not future.done():
+                future.set_exception(number)
+        if accepted:
+            self._events.entered_all(accepted, own)
+            self._herald.tell(READY)
+
+    async def append_within(
+        self, connection: Any, rows: Sequence[EventRow], terms: Terms | None
+    ) -> None:
+        """See ``Backend``."""
+        if terms is not None and terms.unique is not None:
+            raise OperationError(
+                "unique= cannot be decided in another's transaction: leave connection= out"
+            )
+        queue = await self.read(lambda db: db.make_queue())
+        await insert_within(connection, self.names, queue, rows)
+        for seconds in HINTS:  # the commit is not known
+            self.opened.loop.call_later(seconds, self._hint_ready)
+
+    def _hint_ready(self) -> None:
+        if self._opened is not None:
+            self._local.listeners.notify_ready()
+            self._herald.tell(READY + EXPIRES)
+
+    # -- claim -------------------------------------------------------------------------------
+
+    async def before_claim(self, n: int) -> bool:
+        """See ``Backend``."""
+        if self._preceding:
+            await asyncio.wait(self._preceding)
+        settle = self.opened.settle
+        if not settle.behind:
+            return True
+        most = AHEAD * max(1, n + len(self._events.claims) - settle.behind)
+        while settle.behind >= most and not settle.stalled:
+            await asyncio.sleep(0)
+            await settle.passed()
+        return settle.behind < most
+
+    async def claim(self, request: ClaimRequest, taken: ClaimedEvents, then: Then) -> Any:
+        """See ``Backend``."""
+        opened, one = self.opened, request
+        how = one.until, one.skip, one.denied, one.start
+        missing, expire = {*one.missing, *one.avoided}, Operation(operations.expire)
+        claim = hot_claim.Claim(
+            one.worker, one.n, one.seconds, *how, missing, self._are_strangers, expire
+        )
+        step: Any = claim
+        if request.limits is not None:
+            step = LimitedStep(claim, request.limited())
+
+        async def claimed(answer: Any) -> Any:
+            taken.until = claim.asked + claim.length
+            request.missing.update(claim.met)
+            return await then(answer)
+
+        self._claims += 1
+        try:
+            return await opened.ask(opened.claim, step, claimed)
+        finally:
+            self._claims -= 1
+            if self._is_hint_late:
+                self.hint_idle()
+
+    async def _claim_one(self, some: Sequence[Request]) -> bool:
+        """Run the requests of the pipeline of claims."""
+        for one in some:
+            if not one.future.cancelled():
+                await run_request(self.opened.claiming, one, partial(self._take, step=one.step))
+        return True
+
+    async def _take(self, db: Db, step: Any) -> Any:
+        """Run a step; if it fails, let a reap precede the next claim."""
+        try:
+            return await step(db)
+        except Exception:
+            # A claim may have leased events before it failed, or be committed without an answer.
+            self._local.reap_soon()
+            raise
+
+    async def prepare_claim(
+        self, answer: hot_claim.Claimed, request: ClaimRequest, taken: ClaimedEvents
+    ) -> tuple[hot_claim.Claimed, object]:
+        """See ``Backend``."""
+        numbers = answer.numbers
+        self._herald.expect(more=bool(numbers))
+        kept: Sequence[Work] = ()
+        if numbers:
+            answer, kept = await self._with_columns(answer, numbers)
+        self._sights.moved(numbers)
+        if answer.untried:
+            rest = answer.untried
+            if request.start:
+                rest = self._events.revived(answer.untried, taken)
+            answer = answer.moved(rest, ()) if rest else answer
+        if self._cleaning.is_due(len(numbers)):
+            opened = self.opened
+            opened.ask(opened.clean, self._cleaning).add_done_callback(ignore_error)
+        return answer, kept
+
+    async def _with_columns(
+        self, answer: hot_claim.Claimed, numbers: Sequence[int]
+    ) -> tuple[hot_claim.Claimed, list[Work]]:
+        """Read the columns that new events are built of; return them, and the known events.
+
+        Steps that have changed these events, and whose answers are on their way, are noted first:
+        an append, or a settlement that returned an event to the queue.
+        """
+        found, known = await self._find_all(numbers)
+        new = numbers
+        if known:
+            new = [number for number, event in zip(numbers, found, strict=True) if event is None]
+        self._are_strangers = 2 * len(new) > len(found)
+        return (await self._with_new(answer, new) if new else answer), known
+
+    async def _find_all(self, numbers: Sequence[int]) -> tuple[list[Work | None], list[Work]]:
+        """Return the event of each number, and those of them that this process has."""
+        opened, find_all = self.opened, self._events.cache.find_all
+
+        def look() -> tuple[list[Work | None], list[Work]]:
+            found = find_all(numbers)
+            return found, [event for event in found if event is not None]
+
+        found, known = look()
+        if len(known) < len(found) and await opened.enter.passed():
+            found, known = look()
+        if any(event.__dict__["_status"] != PENDING for event in known):
+            await opened.settle.passed()
+            await opened.rest.passed()
+            found, known = look()
+        return found, known
+
+    async def _with_new(self, answer: hot_claim.Claimed, new: Sequence[int]) -> hot_claim.Claimed:
+        """Read the columns of new events; refuse those of types that are not run here."""
+        kept, untried = dict(answer.kept), answer.untried
+        if unknown := [] if untried else [number for number in new if number not in kept]:
+            kept |= await self.read(lambda db: queries.fixed_columns(db, unknown))
+        if self._large_ids:
+            ids = [one[2] for one in untried] + [one[0] for one in kept.values()]
+            if not self._large_ids.isdisjoint(ids):
+                await self.opened.large.passed()
+        types = {one[3] for one in untried}
+        types.update(kept[number][1] for number in new if number in kept)
+        answer = answer._replace(kept=kept)
+        missing = {each for each in types if not self._local.runnable.runs(each)}
+        return self._without(answer, missing) if missing else answer
+
+    def _without(self, answer: hot_claim.Claimed, missing: set[str]) -> hot_claim.Claimed:
+        """Return the claim without events of these types, which are refused."""
+        runnable = self._local.runnable
+        runnable.missing.update(missing)
+        answer = answer.moved(answer.untried, ())
+        rows: list[ReadyRow] = []
+        for one in answer.rows:
+            if one[0] in answer.kept and answer.kept[one[0]][1] in missing:
+                runnable.refuse_missing(one)
+            else:
+                rows.append(one)
+        return answer._replace(rows=rows, wait=0.0)
+
+    # -- settle ------------------------------------------------------------------------------
+
+    def complete(
+        self, event: Work, attempt: int, response: Any, duration: float, result: str | None
+    ) -> None:
+        """See ``Backend``."""
+        row = event.__dict__["_arrival"], attempt, 0.0, duration, result, 0, 0, None
+        self.opened.settle.put((event, response, row))
+
+    async def flush(self) -> None:
+        """See ``Backend``."""
+        settle = self.opened.settle
+        while not settle.idle and not settle.stalled:
+            await settle.quiet()
+        if settle.stalled and self._trouble is not None:
+            raise self._trouble
+
+    def settle(self, rows: Sequence[SettlementRow], then: Then) -> asyncio.Future[Any]:
+        """See ``Backend``."""
+        opened = self.opened
+        return opened.ask(opened.settle, rows, then)
+
+    async def _settle_all(self, items: Sequence[QueuedCompletion | Request]) -> bool:
+        """Settle the attempts of a batch; return False to wait before the next batch."""
+        asked = []
+        for one in items:  # what an attempt uses, it uses before it ends
+            if isinstance(one, Request) and isinstance(one.step, UsageChange):
+                step = Operation(partial(change_usage, change=one.step))
+                await run_request(self.opened.settling, one, step)
+            elif isinstance(one, Request):
+                asked.append(one)
+        completions = [one for one in items if not isinstance(one, Request)]
+        is_done = not completions or await self._complete_all(completions)
+        if completions and is_done:
+            self._trouble = None
+        await self._settle_each(asked)
+        return is_done
+
+    async def _complete_all(self, completions: Sequence[QueuedCompletion]) -> bool:
+        """Record completions; return False if they have to be repeated."""
+        if len(completions) > 1 and exceeds_statement(one[2][4] for one in completions):
+            return all([await self._complete_all([one]) for one in completions])
+        rows, again = [one[2] for one in completions], self._trouble is not None
+        try:
+            applied = await self.opened.settling.run(lambda db: complete(db, rows), again=again)
+        except Exception as error:
+            self._repeat_later(completions, error)
+            return False
+        return await self._completed(completions, applied)
+
+    def _repeat_later(self, completions: Sequence[QueuedCompletion], error: Exception) -> None:
+        opened, self._trouble = self.opened, error
+        opened.settle.put_back(completions)
+        opened.loop.call_later(AGAIN, opened.settle.go)
+
+    async def _completed(
+        self, completions: Sequence[QueuedCompletion], applied: Sequence[bool]
+    ) -> bool:
+        """Show completions; return False if some have to be repeated."""
+        claims, is_done = self._events.claims, True
+        lost = [
+            one
+            for one, is_applied in zip(completions, applied, strict=True)
+            if not is_applied and claims.get(one[2][0]) == one[2][1]
+        ]
+        try:
+            if lost:
+                await self._sights.see([one[2][0] for one in lost])
+        except Exception as error:
+            self._repeat_later(lost, error)
+            pairs = zip(completions, applied, strict=True)
+            completions = [one for one, is_applied in pairs if is_applied]
+            applied, is_done = [True] * len(completions), False
+        self._sights.moved(one[2][0] for one in completions)
+        self._events.exited(completions, applied)
+        self._herald.tell(ENDED)
+        self.hint_idle()
+        self._local.blocked.note_change()
+        return is_done
+
+    async def _settle_each(self, asked: Sequence[Request]) -> None:
+        """Record outcomes, all in one statement, and answer each caller."""
+        if not asked:
+            return
+        rows = [row for one in asked for row in one.step]
+        if len(asked) > 1 and exceeds_statement(row[6] and row[6][6] for row in rows):
+            for one in asked:
+                await self._settle_each([one])
+            return
+        try:
+            answers = await self.opened.settling.run(
+                lambda db: operations.settle(PostgresTransaction(db), rows)
+            )
+        except Exception as error:
+            for one in asked:
+                one.fail(error)
+            return
+        for one in asked:
+            own, answers = answers[: len(one.step)], answers[len(one.step) :]
+            await one.answer(own)
+
+    # -- events that are read ahead ----------------------------------------------------------
+
+    async def _read_current(self, numbers: Sequence[int]) -> dict[int, StoredEvent]:
+        return await self.read(lambda db: queries.current(db, numbers))
+
+    async def _read_whole(self, numbers: Sequence[int]) -> dict[int, StoredEvent]:
+        return await self.read(lambda db: queries.find(db, numbers))
+
+    def look_up(self, numbers: Sequence[int]) -> list[StoredEvent | None]:
+        """See ``Backend``."""
+        return self._sights(numbers)
+
+    async def see(self, numbers: Sequence[int], *, whole: bool = False) -> None:
+        """See ``Backend``."""
+        await self._sights.see(numbers, whole=whole)
+
+    async def see_known(self, numbers: Sequence[int]) -> None:
+        """See ``Backend``."""
+        await self.opened.enter.passed()  # an append that was cancelled while it ran is noted first
+        has = self._events.cache.has
+        if unknown := [number for number in numbers if not has(number)]:
+            await self._sights.see(unknown, whole=True)
+
+    async def prepare_append(self, answer: Sequence[tuple[int, bool]]) -> object:
+        """See ``Backend``."""
+        find = self._events.cache.find
+        known = [find(number) for number, _ in answer]
+        if None in known and await self.opened.enter.passed():
+            # An append that was cancelled while it ran has its own answer, and is noted first.
+            known = [find(number) for number, _ in answer]
+        unknown = [
+            number
+            for (number, is_new), event in zip(answer, known, strict=True)
+            if event is None and not is_new
+        ]
+        if unknown:
+            await self._sights.see(unknown, whole=True)
+        return known
+
+    def moved(self, numbers: Iterable[int]) -> None:
+        """See ``Backend``."""
+        self._sights.moved(numbers)
+
+    # -- other processes ---------------------------------------------------------------------
+
+    def notify(self, news: str) -> None:
+        """See ``Backend``."""
+        self._herald.tell(news)
+
+    def hint_idle(self) -> None:
+        """See ``Backend``."""
+        # While a claim runs, the listeners wait for its answer: it knows better, and a look costs
+        # as much as a few events.
+        self._is_hint_late = self._claims > 0
+        listeners = self._local.listeners
+        if listeners.idle and not self._events.claims and not self._claims:
+            listeners.notify_idle()
+
+    def watch(self) -> None:
+        """See ``Backend``."""
+        self._news.watch()
+
+
+class _Read(Protocol):
+    """Runs a step that only reads."""
+
+    async def __call__(self, step: Callable[[Db], Awaitable[T]]) -> T: ...
+
+
+class PostgresQueries:
+    """See ``sql.backend.Queries``.
+
+    Args:
+        read: Runs a step that only reads.
+    """
+
+    def __init__(self, read: _Read) -> None:
+        self._read = read
+
+    async def counts(self) -> dict[EventStatus, int]:
+        return await self._read(queries.counts)
+
+    async def statuses(self, numbers: Sequence[int]) -> Mapping[int, tuple[str, int]]:
+        return await self._read(lambda db: queries.statuses(db, numbers))
+
+    async def numbers_of(self, ids: Sequence[UUID]) -> Mapping[UUID, int]:
+        return await self._read(lambda db: queries.numbers_of(db, ids))
+
+    async def records(self, ids: Sequence[UUID]) -> Mapping[UUID, Record]:
+        if not ids:
+            return {}
+
+        async def read(db: Db) -> list[Record]:
+            numbers = (await queries.numbers_of(db, ids)).values()
+            found = await queries.find(db, list(numbers))
+            return await queries.records(db, list(found.values()))
+
+        return {record.id: record for record in await self._read(read)}
+
+    async def page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
+        async def read(db: Db) -> list[Record]:
+            return await queries.records(db, await queries.page(db, status, after, limit))
+
+        return await self._read(read)
+
+    async def last_arrival(self) -> int:
+        return await self._read(queries.last)
+
+    async def queues(self) -> list[str]:
+        return await self._read(queries.queues)
+
+    async def next_expiry(self) -> float | None:
+        return await self._read(queries.next_expiry)
+
+    async def paused_until(self) -> float:
+        return await self._read(queries.paused)
+
+    async def cancel_requested(self) -> Sequence[int]:
+        return await self._read(queries.unwanted)
+
+    async def publishing(self, numbers: Sequence[int]) -> Collection[int]:
+        """Return all of them: a listener finds out."""
+        return numbers
+
+    async def chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
+        return await self._read(lambda db: queries.published_chunks(db, number, attempt, first))
+
+    async def ready_types(
+        self, types: Collection[str], numbers: Collection[int]
+    ) -> dict[str, int] | None:
+        return await self._read(lambda db: queries.waiting_kinds(db, list(types), list(numbers)))
+
+    async def live_workers(self) -> list[Worker]:
+        return await self._read(queries.live_workers)
+
+    async def worker_records(self) -> list[WorkerRecord]:
+        return await self._read(workers)
+
+    async def explain(self, uid: UUID, limits: Limits | None, with_own: WithOwn) -> Standing | None:
+        return await self._read(lambda db: queries.explain(db, uid, limits, with_own))
+
+    async def limit_usage(self, limits: Limits | None, with_own: WithOwn) -> list[Room]:
+        return await self._read(lambda db: queries.limit_usage(db, limits, with_own))
+
+
+def _event_row(
+    uid: bytes,
+    event_type: str,
+    payload: str,
+    created: float,
+    priority: float,
+    key: str | None = None,
+    costs: str | None = None,
+) -> EventRow:
+    """Return the columns of a new event."""
+    rest = None, None, None, payload, PENDING, 0.0, 0.0, NEW_STATE
+    return EventRow(uid, event_type, created, priority, key, costs, *rest)

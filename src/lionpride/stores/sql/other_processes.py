@@ -1,0 +1,136 @@
+"""Shows what other processes have done with the events of this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from time import monotonic
+
+from ...errors import LionprideError
+from ..alarm import Alarm
+from ..listeners import Listeners
+from .backend import CANCEL, ENDED, EXPIRES, PUBLISHED, READY, Backend
+from .claiming import BlockedClaims
+from .local_events import LocalEvents
+from .rows import PENDING, PROCESSING
+from .workers import LocalWorkers
+
+__all__ = ("OtherProcesses",)
+
+
+class OtherProcesses:
+    """Reads changes by other processes, and notifies the listeners of this process.
+
+    Attributes:
+        are_known: True if another process has changed the queue while it was open here.
+
+    Args:
+        backend: The database.
+        events: The events of this process.
+        workers: The workers of this process.
+        listeners: The listeners.
+        alarm: Is set to the next time at which an event expires.
+        blocked: Is told that limits may allow more.
+        refresh: Reads events again, and shows their state.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        events: LocalEvents,
+        workers: LocalWorkers,
+        listeners: Listeners,
+        *,
+        alarm: Alarm,
+        blocked: BlockedClaims,
+        refresh: Callable[[Iterable[int]], Awaitable[None]],
+    ) -> None:
+        self.are_known = False
+        self._backend = backend
+        self._events = events
+        self._workers = workers
+        self._listeners = listeners
+        self._alarm = alarm
+        self._blocked = blocked
+        self._refresh = refresh
+        self._unchecked: set[int] = set()
+        self._checking: asyncio.Task[None] | None = None
+
+    async def look(self, news: Collection[str]) -> float:
+        """Read what has changed.
+
+        Args:
+            news: The kinds of changes; see ``backend.READY``.
+
+        Returns:
+            The seconds that the status of the events took to read for which listeners wait.
+        """
+        claims, took = self._events.claims, 0.0
+        if CANCEL in news and claims:
+            requested = await self._backend.queries.cancel_requested()
+            self.cancel_running(number for number in requested if number in claims)
+        if ENDED in news or PUBLISHED in news:
+            awaited = [number for number in self._listeners.finished if number not in claims]
+            if awaited:
+                took = await self._see(awaited, is_published=PUBLISHED in news)
+            self._backend.hint_idle()  # a claimed event does so when it finishes
+            self._blocked.note_change()
+        if EXPIRES in news:
+            self._alarm.set(await self._backend.queries.next_expiry())
+        if READY in news or ENDED in news or PUBLISHED in news:
+            self._listeners.notify_capacity()
+        return took
+
+    def cancel_running(self, numbers: Iterable[int]) -> None:
+        """Ask the workers of this process to cancel the running attempts of events."""
+        for number in numbers:
+            event = self._events.cache.find(number)
+            if event is not None:
+                self._workers.cancel(event)
+
+    async def _see(self, awaited: Sequence[int], *, is_published: bool) -> float:
+        """Show the state of events, and notify of live progress; return the time of the read."""
+        began = monotonic()
+        stored = await self._backend.queries.statuses(awaited)
+        took = monotonic() - began
+        changed = self._events.other_than(stored, awaited)
+        if changed:
+            self.are_known = True
+        await self._refresh(number for number in changed if number not in self._events.claims)
+        statuses = {n: stored[n][0] for n in set(awaited).difference(changed)}
+        self._listeners.notify_finished(
+            [n for n, status in statuses.items() if status not in (PENDING, PROCESSING)]
+        )
+        if is_published:
+            running = [n for n, status in statuses.items() if status == PROCESSING]
+            if running:
+                published = await self._backend.queries.publishing(running)
+                self._listeners.notify_finished(published)
+        return took
+
+    def check_soon(self, number: int) -> None:
+        """Check soon whether an event has finished before a listener waited for it."""
+        if (self.are_known or not self._workers) and number not in self._events.claims:
+            self._unchecked.add(number)
+            loop = asyncio.get_running_loop()
+            if self._checking is None or self._checking.get_loop() is not loop:
+                self._checking = loop.create_task(self._check())
+
+    async def _check(self) -> None:
+        try:
+            while self._unchecked and self._backend.is_open:
+                unchecked, self._unchecked = self._unchecked, set()
+                claims, awaited = self._events.claims, self._listeners.finished
+                if numbers := [n for n in unchecked if n in awaited and n not in claims]:
+                    await self._see(numbers, is_published=False)
+        except LionprideError:  # other requests raise it; the next look repeats this
+            pass
+        finally:
+            self._checking = None
+
+    async def stop(self) -> None:
+        """Cancel a running check."""
+        task, self._checking = self._checking, None
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
+            task.cancel()
+            await asyncio.wait([task])

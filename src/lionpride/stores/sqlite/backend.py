@@ -1,0 +1,465 @@
+"""SQLite as the backend of a store: the file, its group commit, and its reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from time import time
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from ...errors import StoreError
+from ...model.execution import EventStatus
+from ...model.work import Work
+from ...rules.metering import Limits
+from ...rules.standing import Room, Standing, Worker
+from ..append_checks import refuse_connection
+from ..clock import LoopClock, boot_time, steady
+from ..inspector import WorkerRecord
+from ..maintenance import Finding, SchemaVersion
+from ..record import Record
+from ..sql.appending import AppendRequest
+from ..sql.backend import ALL, BoundOperation, Then, WithOwn, run
+from ..sql.claiming import ClaimRequest
+from ..sql.codec import attempts_json
+from ..sql.heartbeat import Heartbeat
+from ..sql.leases import Reap, reap
+from ..sql.limits import UsageChange, change_usage
+from ..sql.local_events import ClaimedEvents
+from ..sql.local_state import LocalState
+from ..sql.requests import CHUNK, ignore_error
+from ..sql.rows import EventRow, NewEventRow, ProgressRow, SettlementRow, StoredEvent
+from ..sql.seen_heartbeats import SeenHeartbeats
+from ..terms import Terms
+from . import hot_path, steps
+from .append import AppendNewStep, AppendStep
+from .doctor import find_damage
+from .file import make_file, speaking
+from .inspector import SqliteInspector
+from .migrations import schema_of, upgrade
+from .opened import OpenFile
+from .progress import WriteProgress
+from .queries import FileQueries
+from .transaction import Clocks, ExpireStep, OperationStep
+from .watch import Watch
+
+__all__ = ("SqliteBackend",)
+
+T = TypeVar("T")
+
+
+class SqliteBackend:
+    """See ``sql.backend.Backend``. The file is opened by the first request.
+
+    Args:
+        path: The file.
+        queue: The name of the queue.
+        synchronous, lease, patience, mode, clock: See ``SqliteStore``.
+    """
+
+    counts_commits: Final = True
+
+    def __init__(
+        self,
+        path: Path,
+        queue: str,
+        *,
+        synchronous: str,
+        lease: float,
+        patience: float,
+        mode: int,
+        clock: Callable[[], float] | None,
+    ) -> None:
+        self.place = path
+        self.clock: Final = clock or LoopClock()
+        self._queue = queue
+        self._mode = mode
+        self._synchronous = synchronous
+        self._patience = patience
+        self.lease: Final = lease
+        self.queries: Final = SqliteQueries(self)
+        self.lease_time: Final = clock or time
+        # If a clock is given, it alone decides which leases have lapsed.
+        self._seen = None if clock else SeenHeartbeats(lease)
+        self._file: OpenFile | None = None
+        self._inspector: SqliteInspector | None = None
+        self._last_finish = 0.0
+        self._watch = Watch(self._is_watching, self._look)
+
+    def attach(self, local: LocalState) -> None:
+        """See ``Backend``."""
+        self._local = local
+        self._listeners = local.listeners
+        self._runs = local.runnable.runs
+
+    # -- the file ----------------------------------------------------------------------------
+
+    @property
+    def file(self) -> OpenFile:
+        """The file, opened at the first use.
+
+        Raises:
+            StoreError: if it cannot be opened.
+            OperationError: in a child process after ``fork``.
+        """
+        if self._file is None:
+            make_file(self.place, self._mode)
+            self._file = OpenFile(
+                self.place,
+                self._queue,
+                synchronous=self._synchronous,
+                patience=self._patience,
+                lease=self.lease,
+                clock=self.lease_time,
+                local_events=self._local.events,
+                committed=self._committed,
+            )
+        return self._file
+
+    @property
+    def session(self) -> object | None:
+        """See ``Backend``."""
+        return self._file
+
+    @property
+    def is_open(self) -> bool:
+        """See ``Backend``."""
+        return self._file is not None and self._file.commits.is_ours
+
+    @property
+    def largest(self) -> int:
+        """See ``Backend``."""
+        return self.file.largest
+
+    @property
+    def heartbeat(self) -> Heartbeat:
+        """See ``Backend``."""
+        return self.file.heartbeat
+
+    @property
+    def inspector(self) -> SqliteInspector:
+        """See ``Backend``."""
+        if self._inspector is None:
+            self.file.commits.check_process()
+            self._inspector = SqliteInspector(self.place, self._queue, self.file.guard.check)
+        return self._inspector
+
+    def check(self) -> None:
+        """Check that the file was not removed, replaced or truncated.
+
+        Raises:
+            StoreError: says what happened to the file.
+        """
+        self.file.guard.check()
+
+    async def schema(self) -> SchemaVersion:
+        """See ``Backend``."""
+        return schema_of(self.place)
+
+    async def upgrade(self) -> SchemaVersion:
+        """See ``Backend``."""
+        make_file(self.place, self._mode)
+        return upgrade(self.place, synchronous=self._synchronous, patience=self._patience)
+
+    async def examine(self) -> list[Finding]:
+        """See ``Backend``."""
+        now = self.lease_time()
+        if damage := await asyncio.to_thread(find_damage, self.place):
+            return [damage]  # it makes other answers worthless
+        return self.read(lambda queries: queries.findings(self.place, now, self.lease))
+
+    async def close(self) -> None:
+        """See ``Backend``."""
+        self._watch.stop()
+        inspector, self._inspector = self._inspector, None
+        if inspector is not None:
+            await inspector.close()
+        file, self._file = self._file, None
+        if file is not None:
+            await file.close()
+
+    def read(self, query: Callable[[FileQueries], T]) -> T:
+        """Return the result of a query.
+
+        Raises:
+            StoreError: if the file cannot be read.
+        """
+        with speaking(self.place):
+            return query(self.file.reader)
+
+    def time(self) -> float:
+        """See ``Backend``."""
+        return self.clock()
+
+    def finish_time(self) -> float:
+        """See ``Backend``; each time is later than the one before."""
+        self._last_finish = max(self.lease_time(), self._last_finish + 1e-6)
+        return self._last_finish
+
+    def _clocks(self) -> Clocks:
+        """Return the clocks for a request, which may be handled in another thread."""
+        return Clocks(steady(self.clock), self.lease_time, self.finish_time)
+
+    # -- requests ----------------------------------------------------------------------------
+
+    def _ask(self, step: Any, then: Then | None = None) -> asyncio.Future[Any]:
+        """Run a step in the next transaction; ``then`` is run to its end after the commit."""
+        noted = None if then is None else lambda answer: run(then(answer))
+        return self.file.commits.ask(step, noted)
+
+    def run(
+        self, work: BoundOperation, then: Then | None = None, *, is_prune: bool = False
+    ) -> asyncio.Future[Any]:
+        """See ``Backend``."""
+        return self._ask(OperationStep(work, self._clocks(), is_prune=is_prune), then)
+
+    def append(self, request: AppendRequest, then: Then) -> Awaitable[Any]:
+        """See ``Backend``."""
+        return self._append(len(request.places), AppendStep(request), then)
+
+    def append_new(
+        self, rows: Sequence[NewEventRow], room: int | None, then: Then
+    ) -> Awaitable[Any]:
+        """See ``Backend``."""
+        return self._append(len(rows), AppendNewStep(rows, room), then)
+
+    def _append(self, size: int, step: AppendStep | AppendNewStep, then: Then) -> Awaitable[Any]:
+        if size > CHUNK:  # it has a transaction of its own
+            return self.file.commits.append(size, step, lambda answer: run(then(answer)))
+        self._listeners.notify_ready()
+        return self._ask(step, then)
+
+    def append_soon(self, event: Work, row: NewEventRow, room: int | None) -> asyncio.Future[None]:
+        """See ``Backend``."""
+        self._listeners.notify_ready()  # now, so that a claim comes in time for the same commit
+        file = self.file if self._file is None else self._file
+        return file.commits.enter(event, row, room)
+
+    async def append_within(
+        self, connection: Any, rows: Sequence[EventRow], terms: Terms | None
+    ) -> None:
+        """Refuse the connection: only PostgreSQL has transactional append.
+
+        Raises:
+            OperationError: in any case.
+        """
+        refuse_connection(connection)
+
+    async def before_claim(self, n: int) -> bool:
+        """Return True: a claim shares the transaction of the requests that precede it."""
+        return True
+
+    def claim(self, request: ClaimRequest, taken: ClaimedEvents, then: Then) -> Awaitable[Any]:
+        """See ``Backend``."""
+        has, clocks = self._local.events.cache.has, self._clocks()
+        if request.limits is not None:
+            step: Any = steps.LimitedClaimStep(
+                request.limited(), clocks, has, request.missing, taken
+            )
+            return self._ask(step, then)
+
+        def end_of_lease() -> float:
+            taken.until = boot_time() + request.seconds
+            return self.lease_time() + request.seconds
+
+        step = hot_path.ClaimStep(request, has, ExpireStep(clocks), clocks.due, end_of_lease)
+        return self._ask(step, then)
+
+    def complete(
+        self, event: Work, attempt: int, response: Any, duration: float, result: str | None
+    ) -> None:
+        """See ``Backend``."""
+        own = event.__dict__
+        finished = self.lease_time()
+        if finished <= self._last_finish:
+            finished = self._last_finish + 1e-6
+        self._last_finish = finished
+        failures, interruptions = own.get("_tries", 0), own.get("_interruptions", 0)
+        attempts = attempts_json(own) if "_attempts" in own else None
+        number = own["_arrival"]
+        row = number, attempt, finished, duration, result, failures, interruptions, attempts
+        file = self.file if self._file is None else self._file
+        file.commits.exit((event, response, row))
+
+    async def flush(self) -> None:
+        """See ``Backend``."""
+        await self.file.commits.quiet()
+
+    def settle(self, rows: Sequence[SettlementRow], then: Then) -> asyncio.Future[Any]:
+        """See ``Backend``."""
+        return self._ask(steps.SettleStep(rows, self._clocks()), then)
+
+    def change_usage(self, change: UsageChange) -> asyncio.Future[Any]:
+        """See ``Backend``."""
+
+        def work(tx: Any) -> Any:
+            return change_usage(tx, change)
+
+        return self._ask(OperationStep(work, self._clocks(), is_usage=True))
+
+    def reap(self, limit: int, may_reap: Callable[[], bool], then: Then) -> asyncio.Future[Any]:
+        """See ``Backend``."""
+        workers = frozenset(self._local.workers.names)
+        request = Reap(workers, self.lease, may_reap, workers, seen=self._seen, limit=limit)
+        return self.run(partial(reap, request=request), then)
+
+    def write_progress(
+        self, progress: Sequence[ProgressRow], ended: Sequence[tuple[int, int]]
+    ) -> asyncio.Future[Any]:
+        """See ``Backend``."""
+        return self._ask(WriteProgress(progress, ended))
+
+    def before_next_claim(self, request: asyncio.Future[Any]) -> None:
+        """Ignore the error of a request: the next claim shares its transaction or comes later."""
+        request.add_done_callback(ignore_error)
+
+    # -- events that are read ahead ----------------------------------------------------------
+
+    def look_up(self, numbers: Sequence[int]) -> list[StoredEvent | None]:
+        """See ``Backend``."""
+        return self.read(lambda queries: queries.of(numbers))
+
+    async def see(self, numbers: Sequence[int], *, whole: bool = False) -> None:
+        """Do nothing: ``look_up`` reads the file."""
+
+    async def see_known(self, numbers: Sequence[int]) -> None:
+        """Do nothing: ``look_up`` reads the file."""
+
+    async def prepare_append(self, answer: Sequence[tuple[int, bool]]) -> object:
+        """Do nothing: ``look_up`` reads the file."""
+        return None
+
+    async def prepare_claim(
+        self, answer: Any, request: ClaimRequest, taken: ClaimedEvents
+    ) -> tuple[Any, object]:
+        """Return the answer: the claim has read what its events are built of."""
+        return answer, None
+
+    def moved(self, numbers: Iterable[int]) -> None:
+        """Do nothing: nothing is read ahead."""
+
+    # -- other processes ---------------------------------------------------------------------
+
+    def notify(self, news: str) -> None:
+        """Do nothing: other processes see the commit in the file."""
+
+    def hint_idle(self) -> None:
+        """Do nothing: each commit counts the events that are left."""
+
+    def _committed(self, is_idle: bool) -> None:
+        self._local.blocked.note_commit()
+        if self._listeners.idle and (
+            is_idle or (self._local.runnable and not self._local.events.claims)
+        ):
+            self._listeners.notify_idle()
+
+    def watch(self) -> None:
+        """See ``Backend``."""
+        self._watch.look()
+
+    def _is_watching(self) -> bool:
+        is_wanted = self._listeners.any_hint() or bool(self._local.workers)
+        return self._file is not None and is_wanted
+
+    def _look(self) -> None:
+        """Show what other processes have written."""
+        try:
+            self._look_at_file()
+        except StoreError as error:  # callers that wait read the file, and get the error
+            if not error.retryable:
+                self._listeners.notify_failed(error)
+            self._listeners.notify_finished(tuple(self._listeners.finished))
+            self._listeners.notify_ready()
+            self._listeners.notify_idle()
+            self._listeners.notify_capacity()
+
+    def _look_at_file(self) -> None:
+        self.file.heartbeat.watch()
+        if self.file.has_changed():
+            self._local.others.are_known = True
+            run(self._local.others.look(ALL))
+            self._listeners.notify_ready()
+            self._listeners.notify_idle()
+
+
+class SqliteQueries:
+    """See ``sql.backend.Queries``. No method suspends.
+
+    Args:
+        backend: The backend, which has the file.
+    """
+
+    def __init__(self, backend: SqliteBackend) -> None:
+        self._backend = backend
+        self._read = backend.read
+        self._lease = backend.lease
+
+    async def counts(self) -> dict[EventStatus, int]:
+        return self._read(lambda queries: queries.counts())
+
+    async def statuses(self, numbers: Sequence[int]) -> Mapping[int, tuple[str, int]]:
+        return self._read(lambda queries: queries.standings(numbers))
+
+    async def numbers_of(self, ids: Sequence[UUID]) -> Mapping[UUID, int]:
+        found = self._read(lambda queries: queries.find(ids))
+        return {uid: one.number for uid, one in zip(ids, found, strict=True) if one is not None}
+
+    async def records(self, ids: Sequence[UUID]) -> Mapping[UUID, Record]:
+        def read(queries: FileQueries) -> dict[UUID, Record]:
+            found = zip(ids, queries.find(ids), strict=True)
+            return {uid: queries.record(one) for uid, one in found if one is not None}
+
+        return self._read(read)
+
+    async def page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
+        return self._read(lambda queries: queries.page(status, after, limit))
+
+    async def last_arrival(self) -> int:
+        return self._read(lambda queries: queries.last())
+
+    async def queues(self) -> list[str]:
+        return self._read(lambda queries: queries.queues())
+
+    async def next_expiry(self) -> float | None:
+        return self._read(lambda queries: queries.next_expiry())
+
+    async def paused_until(self) -> float:
+        return self._read(lambda queries: queries.paused())
+
+    async def cancel_requested(self) -> Sequence[int]:
+        return self._read(lambda queries: queries.unwanted())
+
+    async def publishing(self, numbers: Sequence[int]) -> Collection[int]:
+        return self._read(lambda queries: queries.publishing()).intersection(numbers)
+
+    async def chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
+        return self._read(lambda queries: queries.chunks(number, attempt, first))
+
+    async def ready_types(
+        self, types: Collection[str], numbers: Collection[int]
+    ) -> dict[str, int] | None:
+        return self._read(lambda queries: queries.waiting_kinds(types, numbers))
+
+    def _since(self) -> float:
+        """Return the time since which a live worker has had a heartbeat."""
+        return self._backend.lease_time() - self._lease
+
+    async def live_workers(self) -> list[Worker]:
+        found = self._read(lambda queries: list(queries.crew(self._since())))
+        return [worker for worker in found if worker.is_live]
+
+    async def worker_records(self) -> list[WorkerRecord]:
+        now, lease = self._backend.lease_time(), self._lease
+        return self._read(lambda queries: queries.workers(now, lease))
+
+    async def explain(self, uid: UUID, limits: Limits | None, with_own: WithOwn) -> Standing | None:
+        now = self._backend.clock()
+        return self._read(
+            lambda queries: queries.standing(uid, limits, now, self._since(), with_own)
+        )
+
+    async def limit_usage(self, limits: Limits | None, with_own: WithOwn) -> list[Room]:
+        now = self._backend.clock()
+        return self._read(lambda queries: queries.usage(limits, now, self._since(), with_own))
