@@ -84,6 +84,24 @@ STORES: dict[str, Make] = {
 }
 
 
+def beside(store: Store, clock: Callable[[], float], opened: list[Store]) -> Store:
+    """Return a store over the same events, as another process has it; in memory the same store.
+
+    Args:
+        store: The store.
+        clock: Its clock.
+        opened: The stores that the test closes at its end.
+    """
+    other = store
+    if store in FOLDERS:
+        other = sqlite_in(FOLDERS[store], clock)
+    elif store in HOMES:
+        other = postgres_in(HOMES[store], clock)
+    if other is not store:
+        opened.append(other)
+    return other
+
+
 class Clock:
     """The time in seconds, which stands still until it is moved.
 

@@ -196,7 +196,7 @@ async def test_nothing_of_a_limit_is_used_up(process: Make, clock: Clock, start:
 async def test_it_is_failed_if_that_is_asked_for(process: Make) -> None:
     await put_unreadable(process, 1, Job(label="a"))
     old, store = Releases.old(), process()
-    store.fail_unreadable()
+    store.event_types.fail_unreadable()
     assert [type(event) for event, _ in await claim_all(store)] == [Job]
     (record,) = await store.list_records(S.FAILED)
     assert (record.attempt, record.tries) == (1, 1)
@@ -275,8 +275,8 @@ async def test_a_worker_says_what_it_cannot_read(process: Make) -> None:
     (said,) = worker.about.unreadable
     assert (said.kind, said.total) == (first.kind, 2)
     assert said.reason == "note: Extra inputs are not permitted"
-    assert store.why_unreadable(first.id, first.kind) == said.reason
-    assert store.why_unreadable(UUID(int=1), first.kind) is None
+    assert store.event_types.why_unreadable(first.id, first.kind) == said.reason
+    assert store.event_types.why_unreadable(UUID(int=1), first.kind) is None
     store.unregister_worker("worker")
     assert old is not None
 

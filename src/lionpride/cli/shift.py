@@ -13,7 +13,7 @@ from ..drawing.text import duration, shorten, trouble
 from ..errors import OperationError, StoreError
 from ..model.registry import key_of
 from ..model.work import Work
-from ..stores.contract import Foreign, is_paused
+from ..stores.contract import is_paused
 from .interrupt import Interrupts
 from .screen import PlainScreen, Screen
 from .summary import summarize
@@ -157,8 +157,7 @@ class Shift:
 
     def _unreadable(self) -> int:
         """How many events were marked as failed because they could not be read."""
-        stores = [each.store for each in self.executors]
-        return sum(each.failed_unreadable for each in stores if isinstance(each, Foreign))
+        return sum(each.store.event_types.failed_unreadable for each in self.executors)
 
     async def _work(self, interrupts: Interrupts) -> None:
         await self._say_what_waits()

@@ -18,7 +18,7 @@ from ..model.codec import safe_repr
 from ..model.execution import EventStatus
 from ..rules.fleet import fleet_limits
 from ..rules.metering import Limits
-from ..stores.contract import Foreign, Store, is_paused
+from ..stores.contract import Store, is_paused
 from .background import Background
 from .intake import Intake
 from .lifespan import Factory, Lifespan, Opening
@@ -356,9 +356,8 @@ class Control(Intake):
                     )
                 else:
                     logger.info("%r: %s %s left pending", name, what, are)
-        if not isinstance(self._store, Foreign):
-            return
-        if kinds := sorted(self._store.missing):
+        types = self._store.event_types
+        if kinds := sorted(types.missing):
             logger.warning(
                 "%r: events are left pending since this executor does not run %s: import "
                 "the module that defines them, and name them in Executor.of(...); or start "
@@ -366,7 +365,7 @@ class Control(Intake):
                 self.states.name,
                 ", ".join(kinds),
             )
-        for one in self._store.unreadable():
+        for one in types.unreadable():
             logger.warning(
                 "%r: events of %s may be left pending since this process cannot read them, such "
                 "as %s (%s): start a worker of the release that appended them",

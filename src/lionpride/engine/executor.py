@@ -13,7 +13,7 @@ from ..model.execution import EventStatus
 from ..rules.limits import Limit
 from ..rules.metering import Limits
 from ..stores.append_checks import are_new
-from ..stores.contract import BufferedPath, Foreign, ImmediatePath, Store
+from ..stores.contract import BufferedPath, ImmediatePath, Store
 from ..stores.open import open_store
 from .control import Control
 from .desk import Returns, ReturnsPlainly
@@ -92,8 +92,7 @@ class Executor(Control):
         self._event_type = event_type
         self._event_types = type(self).named_types or (event_type,)
         self.states.declare(self._event_types, strict_event_type)
-        if isinstance(opened, Foreign):
-            opened.run_only(self._event_types)
+        opened.event_types.run_only(self._event_types)
         self._limits = Limits(self.processor_type.limits_of(config))
         self._usual_type = None
         self._fitting = set()

@@ -18,7 +18,7 @@ from ..rules.lifecycle import Cause, Defer
 from ..rules.limits import Limit
 from ..rules.metering import Limits
 from ..rules.window import Window
-from ..stores.contract import Foreign, Store, Stuck, has_live_workers
+from ..stores.contract import Store, Stuck, has_live_workers
 from ..stores.listeners import Signal
 from ..stores.memory import MemoryStore
 from .alone import Alone
@@ -159,8 +159,8 @@ class Processor(Alone):
         """
         if self._shop is not None:
             raise OperationError("the processor is connected to a store already: make another one")
-        if self.fail_unreadable and isinstance(store, Foreign):
-            store.fail_unreadable()
+        if self.fail_unreadable:
+            store.event_types.fail_unreadable()
         window, limits = None, self.limits_by_name
         if self.scope == "fleet":
             settings = self.queue_capacity, self.capacity_refresh_time, self.concurrency_limit
@@ -417,13 +417,9 @@ class Processor(Alone):
                 f"{_are(waiting)} {what} and nothing is running them: use `async with "
                 "executor:`, run processor.execute() in a task, or call forward()"
             )
-        if waiting and not running and isinstance(store, Foreign):
-            await self._check_not_stuck(store, waiting)
-        return not waiting
-
-    async def _check_not_stuck(self, store: Foreign, waiting: int) -> None:
-        if stuck := await store.stuck():
+        if waiting and not running and (stuck := await store.stuck()):
             raise OperationError(f"{_are(waiting)} pending and none of them can run: {_why(stuck)}")
+        return not waiting
 
     def end(self, event: Event, cause: Cause) -> bool:
         """Cancel the attempt of a running event; return False if this processor does not run it."""

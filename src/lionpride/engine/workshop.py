@@ -16,7 +16,7 @@ from ..rules.lifecycle import Defer, Ending
 from ..rules.metering import Limits
 from ..rules.retry import judge
 from ..rules.window import Window
-from ..stores.contract import Foreign, ImmediatePath, Store
+from ..stores.contract import ImmediatePath, Store
 from .backtrace import backtrace
 from .observers import Observers
 from .threads import Threads
@@ -182,22 +182,16 @@ class Workshop:
             window_at,
             is_starting=claimed and event is not None and event.status is EventStatus.PENDING,
             foreign=self._why_foreign(standing.kind) if alone else None,
-            unreadable=self._why_unreadable(standing),
+            unreadable=self.store.event_types.why_unreadable(standing.id, standing.kind),
         )
 
     def _why_foreign(self, kind: str) -> str | None:
         """Why this process does not run a class of events, and the remedy; None if it does."""
         if not registry.is_defined(kind):
             return f"this process has not defined {kind}: import the module that defines it"
-        if isinstance(self.store, Foreign) and not self.store.runs(kind):
+        if not self.store.event_types.runs(kind):
             return f"this executor does not run {kind}: name it in Executor.of(...)"
         return None
-
-    def _why_unreadable(self, standing: Standing) -> str | None:
-        store = self.store
-        if not isinstance(store, Foreign):
-            return None
-        return store.why_unreadable(standing.id, standing.kind)
 
     @property
     def paused(self) -> bool:

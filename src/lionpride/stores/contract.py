@@ -42,7 +42,7 @@ __all__ = (
     "Cancelled",
     "Claim",
     "Entry",
-    "Foreign",
+    "EventTypes",
     "ImmediatePath",
     "Named",
     "Settled",
@@ -125,6 +125,42 @@ class Stuck(NamedTuple):
     unreadable: Unreadable | None
 
 
+class EventTypes(Protocol):
+    """The event types that this process runs, and the events that it cannot run.
+
+    Such events stay pending for a process that runs them. An event that could not be built is not
+    claimed again by this process for ten minutes; if there were a hundred of one class, no event of
+    the class is claimed for a minute.
+
+    Attributes:
+        missing: Event types that claims have met and that this process does not run: it has not
+            defined them, or ``run_only`` leaves them out.
+        failed_unreadable: The number of events that this process has marked as FAILED because it
+            cannot build them.
+    """
+
+    missing: set[str]
+    failed_unreadable: int
+
+    def run_only(self, types: Iterable[type[Work]]) -> None:
+        """Claim only events of these classes and their subclasses; further calls add classes.
+
+        Before the first call, events of all classes that this process has defined are claimed.
+        """
+
+    def runs(self, kind: str) -> bool:
+        """Return True if this process claims events of a type, given by its registry key."""
+
+    def fail_unreadable(self) -> None:
+        """From now on, mark an event as FAILED whose stored data its class refuses."""
+
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """Return the event types of which this process could not build an event."""
+
+    def why_unreadable(self, uid: UUID, kind: str) -> str | None:
+        """Return why this process does not claim an event for now; None if it may."""
+
+
 class Store(Protocol):
     """Interface of a store, which keeps the events of one queue.
 
@@ -137,6 +173,10 @@ class Store(Protocol):
     queue: str
     states: States
     is_shared: bool
+
+    @property
+    def event_types(self) -> EventTypes:
+        """The event types that this process runs, and the events that it cannot run."""
 
     @property
     def inspector(self) -> Inspector:
@@ -385,6 +425,9 @@ class Store(Protocol):
         that was unregistered is not included.
         """
 
+    async def stuck(self) -> list[Stuck]:
+        """Return the pending events by type if no worker of the queue can run any; else nothing."""
+
     async def published(
         self, event: Work, attempt: int, first: int
     ) -> tuple[int, list[Any]] | None:
@@ -488,44 +531,6 @@ class BufferedPath(Protocol):
         Raises:
             StoreError: if they cannot be written.
         """
-
-
-@runtime_checkable
-class Foreign(Protocol):
-    """What a store offers beside, if it may hold events that a process cannot build.
-
-    They stay pending for a process that can. A process does not claim such an event again for
-    ten minutes, nor any of a class of which it met a hundred for one minute.
-
-    Attributes:
-        missing: The classes of events that a claim has met and that this process does not run:
-            it has not defined them, or ``run_only`` leaves them out.
-        failed_unreadable: How many this process has marked as FAILED because it cannot read them.
-    """
-
-    missing: set[str]
-    failed_unreadable: int
-
-    def run_only(self, types: Iterable[type[Work]]) -> None:
-        """Claim only events of these classes and their subclasses; further calls add classes.
-
-        Before the first call, events of all classes that this process has defined are claimed.
-        """
-
-    def runs(self, kind: str) -> bool:
-        """Return True if this process claims events of a class, given by its registry key."""
-
-    def fail_unreadable(self) -> None:
-        """From now on, mark an event as FAILED whose stored data its class refuses."""
-
-    def unreadable(self) -> tuple[Unreadable, ...]:
-        """The classes of events that this process has met and could not build."""
-
-    def why_unreadable(self, uid: UUID, kind: str) -> str | None:
-        """Why this process does not claim an event for now; None if it may."""
-
-    async def stuck(self) -> list[Stuck]:
-        """What is pending, by class, if no worker of the queue can run any of it; else nothing."""
 
 
 # -- what follows from the contract ----------------------------------------------------------------

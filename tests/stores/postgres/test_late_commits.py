@@ -341,7 +341,7 @@ async def test_a_cost_that_is_stated_once_is_counted_once(
     limits = Limits([Limit("tokens", 200, per=3600.0)])
     async with wired(server) as (wire, executor):
         store = store_of(executor)
-        store.run_only([Call])
+        store.event_types.run_only([Call])
         await store.append([(Call(tokens=100), 1.0)])
         ((event, attempt),), _ = await store.claim("worker", 1, limits=limits, start=True)
         if late:
@@ -364,7 +364,7 @@ async def test_costs_that_are_stated_again_and_again_all_count_if_one_answer_is_
     limits = Limits([Limit("tokens", 200, per=3600.0)])
     async with wired(server) as (wire, executor):
         store = store_of(executor)
-        store.run_only([Call])
+        store.event_types.run_only([Call])
         await store.append([(Call(tokens=10), 1.0)])
         ((event, attempt),), _ = await store.claim("worker", 1, limits=limits, start=True)
         wire.cut(SPEND, at_commit=True)

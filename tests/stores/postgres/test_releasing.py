@@ -73,7 +73,7 @@ async def test_what_a_worker_cannot_run_is_sent_back_until_that_is_done(
     old = Releases.old()
     store: Any = postgres_in(home, clock)
     if what == "failed":
-        store.fail_unreadable()
+        store.event_types.fail_unreadable()
     store.register_worker("worker", lambda event: None)
     if "own" in what:  # it looks for events of its own before those of others
         await store.append([(Job(), 0.0)])

@@ -130,12 +130,12 @@ async def test_a_class_that_is_defined_later_is_found(path: Path) -> None:
     store = SqliteStore(path, "q")
     store.register_worker("worker", lambda event: None)
     assert await store.claim("worker", 5) == ([], None)
-    assert store.missing == {"__main__.Alien", "__main__.Other"}
-    assert [each.kind for each in await store.stuck()] == sorted(store.missing)
+    assert store.event_types.missing == {"__main__.Alien", "__main__.Other"}
+    assert [each.kind for each in await store.stuck()] == sorted(store.event_types.missing)
 
     late = type(Work)("Alien", (Work,), {"__module__": "__main__", "__qualname__": "Alien"})
     claims, _ = await store.claim("worker", 5)
     assert [type(event) for event, _ in claims] == [late, late]
-    assert store.missing == {"__main__.Other"}
+    assert store.event_types.missing == {"__main__.Other"}
     store.unregister_worker("worker")
     await store.close()

@@ -57,7 +57,7 @@ async def test_what_a_claim_gives_up_is_given_up_once_the_file_can_be_written(
     await first.close()
     old, store = Releases.old(), sqlite_in(folder, clock, patience=0.05)
     if fails:
-        store.fail_unreadable()
+        store.event_types.fail_unreadable()
     store.register_worker("worker", lambda event: None)
     await store.settled()
     other = apsw.Connection(str(folder.path / "run.db"))

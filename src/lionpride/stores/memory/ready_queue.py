@@ -24,8 +24,10 @@ class ReadyQueue:
         pending: The pending events by number; the store's own dict.
         held: The claimed events among them; the store's own dict.
         clock: Returns the time as a Unix timestamp in seconds.
+        refuse: Returns True if this process does not run the event of a number.
 
     Attributes:
+        may_refuse: True if events may be refused; then ``is_mixed`` is True, too.
         on_refill: Called when ``ready`` was rebuilt from all ready events.
         ready: Numbers of ready events, and stale entries. A new event without a due time may be
             pushed to it directly.
@@ -41,16 +43,26 @@ class ReadyQueue:
         "_held",
         "_paused_until",
         "_pending",
+        "_refuse",
+        "_refused",
         "_scheduled",
         "_stale",
         "is_mixed",
+        "may_refuse",
         "on_refill",
         "ready",
     )
 
     def __init__(
-        self, pending: dict[int, Work], held: dict[int, Work], clock: Callable[[], float]
+        self,
+        pending: dict[int, Work],
+        held: dict[int, Work],
+        clock: Callable[[], float],
+        refuse: Callable[[int], bool],
     ) -> None:
+        self._refuse = refuse
+        self._refused: set[int] = set()  # ready events that were taken from `ready` and refused
+        self.may_refuse = False
         self._pending = pending
         self._held = held
         self._clock = clock
@@ -91,7 +103,9 @@ class ReadyQueue:
     def remove(self, number: int) -> None:
         """Remove an event that is not claimed: it is cancelled, removed, or has expired."""
         state = self._pending[number].execution
-        if state.due is None:
+        if state.due is None and number in self._refused:
+            self._refused.discard(number)
+        elif state.due is None:
             self._stale[number] = self._stale.get(number, 0) + 1
             self.is_mixed = True
         state.due = None
@@ -99,6 +113,7 @@ class ReadyQueue:
             ready = [n for n in self._pending if n != number and self.is_ready(n)]
             self.ready.refill(map(self._entry, ready))
             self._stale.clear()
+            self._refused.clear()
             for call in self.on_refill:
                 call()
 
@@ -138,9 +153,9 @@ class ReadyQueue:
         if self._scheduled:
             self.promote()
         number = self.ready.pop()
-        while number is not None and self._stale and self._skip_stale(number):
+        while number is not None and self._skips(number):
             number = self.ready.pop()
-        self.is_mixed = bool(self._scheduled or self._stale or self._expiring)
+        self.is_mixed = bool(self._scheduled or self._stale or self._expiring or self.may_refuse)
         return number
 
     def take(self, n: int, until: int | None, skip: Container[int], denied: bool) -> list[int]:
@@ -155,6 +170,8 @@ class ReadyQueue:
             queue.pop()
             if number in found:
                 continue  # denied twice: the first entry was stale
+            if self.may_refuse and self._refuse(number):
+                continue  # it waits after a denial, and its other entry stays
             if (until is None or number <= until) and number not in skip:
                 found.append(number)
             else:
@@ -184,7 +201,7 @@ class ReadyQueue:
         """
         queues = [self.ready, *others]
         for queue in queues:
-            while queue and self._stale and self._skip_stale(queue.first()[1]):
+            while queue and self._skips(queue.first()[1]):
                 queue.pop()
         while self._denied and not self._is_denied(self._denied.first()[1]):
             self._denied.pop()
@@ -235,12 +252,31 @@ class ReadyQueue:
     def _entry(self, number: int) -> tuple[float, int]:
         return self._pending[number].execution.priority or 0.0, number
 
-    def _skip_stale(self, number: int) -> bool:
-        """Return True if an entry of ``ready`` is stale; it is counted as skipped then."""
-        count = self._stale.pop(number, 0)
-        if count > 1:
-            self._stale[number] = count - 1
-        return count > 0
+    def _skips(self, number: int) -> bool:
+        """Return True if an entry of ``ready``, which the caller removes, is to be skipped.
+
+        It is stale, or the event is refused.
+        """
+        if self._stale and (count := self._stale.pop(number, 0)):
+            if count > 1:
+                self._stale[number] = count - 1
+            return True
+        if self.may_refuse and self.is_free(number) and self._refuse(number):
+            self._refused.add(number)
+            return True
+        return False
+
+    def refuse_again(self, *, may_refuse: bool) -> None:
+        """Make the refused events ready, since this process may run others now.
+
+        Args:
+            may_refuse: True if a pending event may be refused.
+        """
+        refused, self._refused = self._refused, set()
+        for number in refused:
+            self.ready.push(*self._entry(number))
+        self.may_refuse = may_refuse
+        self.is_mixed = self.is_mixed or may_refuse
 
     def _free_state(self, number: int) -> Execution | None:
         """Return the state of an event that is pending and not claimed."""

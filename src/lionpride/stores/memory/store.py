@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from heapq import nsmallest
 from itertools import islice
 from operator import itemgetter
@@ -43,12 +45,14 @@ from ..contract import (
     Settled,
     Settlement,
     Started,
+    Stuck,
     Within,
     not_here,
 )
 from ..listeners import Listener, Listeners, Signal, Unsubscribe
 from ..states import States
 from ..terms import Terms
+from .event_types import MemoryEventTypes
 from .limited_path import limited_path
 from .limiter import Limiter
 from .ready_queue import ReadyQueue
@@ -98,7 +102,8 @@ class MemoryStore:
         # Claimed and not started: pending to a reader of this process, claimed to other claims.
         self._held: dict[int, Work] = {}
         self._cancelling: set[int] = set()  # claimed events whose cancel was answered
-        self._waiting = ReadyQueue(self._pending, self._held, self._clock)
+        self.event_types = MemoryEventTypes(f"queue {queue!r}", self._types_changed)
+        self._waiting = ReadyQueue(self._pending, self._held, self._clock, self._refuse)
         self._ready = self._waiting.ready
         self._new, self._new_at = self._ready.new, self._ready.new_at
         self._checked_type: type[Work] | None = None  # the last one that cannot be nested too deep
@@ -217,8 +222,28 @@ class MemoryStore:
         """Refuse an event that is nested too deep to be written."""
         refuse_deep_values(event)
         kind = type(event)
-        if not fields_that_may_be_deep(kind) and kind.model_config.get("extra") != "allow":
+        if not self.event_types.runs_class(kind):
+            self._waiting.may_refuse = self._waiting.is_mixed = True
+        elif not fields_that_may_be_deep(kind) and kind.model_config.get("extra") != "allow":
             self._checked_type = kind
+
+    def _types_changed(self) -> None:
+        self._checked_type = None
+        self.event_types.still_missing()
+        runs = self.event_types.runs_class
+        may_refuse = any(not runs(type(event)) for event in self._pending.values())
+        self._waiting.refuse_again(may_refuse=may_refuse)
+        self._listeners.notify_ready()
+
+    def _refuse(self, number: int) -> bool:
+        """Return True if this process does not run an event, which stays pending."""
+        kind = type(self._pending[number])
+        if self.event_types.runs_class(kind):
+            return False
+        self.event_types.missing.add(registry.key_of(kind))
+        if self.event_types.warn_of_missing():
+            self._notify_if_idle()
+        return True
 
     def _add(self, event: Work, priority: float, terms: Terms | None = None) -> None:
         """Add a pending event under the next number."""
@@ -422,8 +447,8 @@ class MemoryStore:
         listeners = self._listeners
         if listeners.finished:
             listeners.notify_finished((number,))
-        if listeners.idle and not self._pending and not self._processing:
-            listeners.notify_idle()
+        if listeners.idle and not self._processing:
+            self._notify_if_idle()
         return _APPLIED
 
     def next_now(self, done: Started, response: Any, duration: float) -> Started | None:
@@ -512,7 +537,11 @@ class MemoryStore:
         """See ``Store.register_worker``."""
         self._workers[worker] = cancel
         self._since.setdefault(worker, self._clock())
-        self._about[worker] = about
+        self._about[worker] = None if about is None else partial(self._describe, about)
+
+    def _describe(self, about: Callable[[], About]) -> About:
+        """Return the description of a worker, with the event types that are not run here."""
+        return about()._replace(missing=tuple(sorted(self.event_types.missing)))
 
     def unregister_worker(self, worker: str) -> None:
         """See ``Store.unregister_worker``."""
@@ -763,6 +792,17 @@ class MemoryStore:
             held = ()
         return records
 
+    async def stuck(self) -> list[Stuck]:
+        """See ``Store.stuck``. All workers of the queue are in this process."""
+        missing = self.event_types.still_missing()
+        if not missing:
+            return []
+        waiting = [event for number, event in self._pending.items() if number not in self._held]
+        counts = Counter(registry.key_of(type(event)) for event in waiting)
+        if counts.keys() - missing:
+            return []
+        return [Stuck(kind, count, None) for kind, count in sorted(counts.items())]
+
     async def published(
         self, event: Work, attempt: int, first: int
     ) -> tuple[int, list[Any]] | None:
@@ -806,7 +846,11 @@ class MemoryStore:
         """Notify of these events, of capacity, and of idleness if nothing is left."""
         self._listeners.notify_finished(numbers)
         self._listeners.notify_capacity()
-        if not self._pending and not self._processing:
+        self._notify_if_idle()
+
+    def _notify_if_idle(self) -> None:
+        """Notify of idleness if no event is left, except for those that this process skips."""
+        if not self._processing and (not self._pending or self.event_types.missing):
             self._listeners.notify_idle()
 
 

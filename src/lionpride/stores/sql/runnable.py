@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 from uuid import UUID
 
-from ...errors import NotFoundError
-from ...model import registry
-from ...model.work import Work
 from ...rules.standing import About, Unreadable
 from ..contract import Stuck
+from ..event_types import RunnableTypes
 from .rows import FixedColumns, ReadyRow
 from .unreadable import PAUSE, UnreadableEvents, reason_of
 
@@ -23,14 +21,13 @@ Fail: TypeAlias = Callable[[ReadyRow, Exception], object]
 logger = logging.getLogger("lionpride")
 
 
-class RunnableEvents:
-    """Decides which events of a queue this process can run.
+class RunnableEvents(RunnableTypes):
+    """Decides which events of a queue this process can run; see ``EventTypes``.
 
     An event that it has claimed and cannot run is refused: its claim is released.
 
     Attributes:
-        missing: Types of events that claims have met and that this process does not run.
-        failed: The number of events that were marked as FAILED since they cannot be built.
+        failed_unreadable: Number of events that were marked as FAILED since they cannot be built.
         is_to_be_told: True if other processes do not know yet what this process cannot run.
 
     Args:
@@ -48,69 +45,37 @@ class RunnableEvents:
         has_workers: Callable[[], bool],
         fail: Fail,
     ) -> None:
-        self.missing: set[str] = set()
-        self.failed = 0
+        super().__init__(place)
+        self.failed_unreadable = 0
         self.is_to_be_told = False
-        self._place = place
         self._clock = clock
         self._has_workers = has_workers
         self._fail = fail
         self._fails_unreadable = False
-        self._types: tuple[type[Work], ...] = ()  # empty: all types that are defined
         self._unreadable = UnreadableEvents()
         self._postponed: set[int] = set()
         self._refused: list[ReadyRow] = []
-        self._warned: set[str] = set()
 
     # -- event types -------------------------------------------------------------------------
 
-    def run_only(self, types: Iterable[type[Work]]) -> None:
-        """See ``Foreign``."""
-        self._types = tuple({*self._types, *types})
-
-    def runs(self, event_type: str) -> bool:
-        """Return True if this process runs an event type. It may be called in any thread."""
-        try:
-            found = registry.find(event_type)
-        except NotFoundError:
-            return False
-        return not self._types or issubclass(found, self._types)
-
-    def still_missing(self) -> set[str]:
-        """Return the missing types, without those that have been defined meanwhile."""
-        for event_type in tuple(self.missing):
-            if self.runs(event_type):
-                self.missing.discard(event_type)
-                self._warned.discard(event_type)
-        return self.missing
-
-    def warn_of_missing(self) -> None:
-        """Log each missing type once."""
-        for event_type in sorted(self.missing - self._warned):
-            self._warned.add(event_type)
-            self.is_to_be_told = True
-            if registry.is_defined(event_type):
-                problem = "this executor does not run it", "name it in Executor.of(...)"
-            else:
-                problem = "it is not defined in this process", "import the module that defines it"
-            logger.warning(
-                "%s: events of class %r stay pending for another worker, since %s: to run them "
-                "here, %s",
-                *(self._place, event_type, *problem),
-            )
+    def warn_of_missing(self) -> bool:
+        """Log each missing type once; return True if there are new ones."""
+        are_new = super().warn_of_missing()
+        self.is_to_be_told = self.is_to_be_told or are_new
+        return are_new
 
     # -- events that cannot be built ---------------------------------------------------------
 
     def fail_unreadable(self) -> None:
-        """See ``Foreign``."""
+        """See ``EventTypes``."""
         self._fails_unreadable = True
 
     def unreadable(self) -> tuple[Unreadable, ...]:
-        """See ``Foreign``."""
+        """See ``EventTypes``."""
         return self._unreadable.report()
 
     def why_unreadable(self, uid: UUID, event_type: str) -> str | None:
-        """See ``Foreign``."""
+        """See ``EventTypes``."""
         return self._unreadable.why(uid, event_type, self._clock())
 
     def refuse(self, claimed: ReadyRow, fixed: FixedColumns, error: Exception) -> None:
@@ -120,7 +85,7 @@ class RunnableEvents:
             self.missing.add(event_type)
         elif self._fails_unreadable:
             logger.warning("event %s cannot be read, and has FAILED: %s", uid, reason_of(error))
-            self.failed += 1
+            self.failed_unreadable += 1
             self._fail(claimed, error)
             return
         elif self._unreadable.note(number, uid, event_type, error, self._clock()):

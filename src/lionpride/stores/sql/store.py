@@ -16,10 +16,20 @@ from ...model.execution import TERMINAL, EventStatus
 from ...model.work import Work
 from ...rules.lifecycle import FOR_EVER, RELEASED, Ending, after_unstorable
 from ...rules.metering import Limits
-from ...rules.standing import About, Room, Standing, Unreadable, Worker
+from ...rules.standing import About, Room, Standing, Worker
 from ...rules.texts import check_text
 from ..alarm import Alarm
-from ..contract import Cancelled, Claim, Entry, Named, Settled, Settlement, Stuck, not_here
+from ..contract import (
+    Cancelled,
+    Claim,
+    Entry,
+    EventTypes,
+    Named,
+    Settled,
+    Settlement,
+    Stuck,
+    not_here,
+)
 from ..event_cache import CACHE_SIZE
 from ..inspector import Inspector, WorkerRecord
 from ..listeners import Listener, Signal, Unsubscribe
@@ -827,37 +837,12 @@ class SqlStore:
     # -- event types that this process does not run ------------------------------------------
 
     @property
-    def missing(self) -> set[str]:
-        """See ``Foreign``."""
-        return self._runnable.missing
-
-    @property
-    def failed_unreadable(self) -> int:
-        """See ``Foreign``."""
-        return self._runnable.failed
-
-    def run_only(self, types: Iterable[type[Work]]) -> None:
-        """See ``Foreign``."""
-        self._runnable.run_only(types)
-
-    def runs(self, kind: str) -> bool:
-        """See ``Foreign``."""
-        return self._runnable.runs(kind)
-
-    def fail_unreadable(self) -> None:
-        """See ``Foreign``."""
-        self._runnable.fail_unreadable()
-
-    def unreadable(self) -> tuple[Unreadable, ...]:
-        """See ``Foreign``."""
-        return self._runnable.unreadable()
-
-    def why_unreadable(self, uid: UUID, kind: str) -> str | None:
-        """See ``Foreign``."""
-        return self._runnable.why_unreadable(uid, kind)
+    def event_types(self) -> EventTypes:
+        """See ``Store.event_types``."""
+        return self._runnable
 
     async def stuck(self) -> list[Stuck]:
-        """See ``Foreign``."""
+        """See ``Store.stuck``."""
         types, numbers = self._runnable.skipped()
         if not self._runnable:
             return []
