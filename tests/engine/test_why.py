@@ -13,7 +13,6 @@ from stores.homes import Home
 from lionpride.core import Event, EventStatus, Executor, Limit, Processor, RateLimited, Retry
 from lionpride.errors import NotFoundError
 from lionpride.rules.why import Why
-from lionpride.stores.contract import ImmediatePath
 
 Make = Callable[..., Executor]
 
@@ -242,8 +241,6 @@ async def test_another_executor_of_the_same_store_knows_as_much(make: Make) -> N
     async with executor, idle(other):
         await settled(executor, await executor.append(Call(tokens=4)))
         job = await executor.append(Call(tokens=2))
-        if isinstance(other.store, ImmediatePath):
-            pytest.skip("in memory the limits are those that who asks goes by")
         assert kinds(await other.why(job.id)) == ["limit"], "the worker has told its limits"
         await executor.pause()
         while "paused" not in kinds(await other.why(job.id)):

@@ -20,7 +20,7 @@ from stores.asking import (
     record,
     settle,
 )
-from stores.makers import FOLDERS, HOMES, Clock, Job, postgres_in, sqlite_in
+from stores.makers import Clock, Job, beside
 
 from lionpride.errors import EventCancelledError, ExecutionError, RateLimited
 from lionpride.model.attempts import Attempt
@@ -67,17 +67,9 @@ back = pytest.mark.parametrize(
 
 def another_process(store: Store, clock: Clock, opened: list[Store]) -> Store:
     """A second store over the same database, as another process has it."""
-    if isinstance(store, MemoryStore):
-        pytest.skip("the store in memory belongs to one process")
-    folder, home = FOLDERS.get(store), HOMES.get(store)
-    other: Store
-    if folder is not None:
-        other = sqlite_in(folder, clock)
-    else:
-        assert home is not None
-        other = postgres_in(home, clock)
-    opened.append(other)
-    return other
+    if not store.is_shared:
+        pytest.skip("only one process can use the store")
+    return beside(store, clock, opened)
 
 
 async def claimed_and_cancelled(store: Store, *, started: bool = True) -> Claim:

@@ -17,7 +17,7 @@ from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.rules.standing import About
-from lionpride.stores.contract import ImmediatePath, Store
+from lionpride.stores.contract import Store
 from lionpride.stores.listeners import Signal
 from lionpride.stores.terms import Terms
 
@@ -84,24 +84,6 @@ async def test_a_claim_of_any_kind_leaves_them_pending(
     (said,) = [text for text in caplog.messages if "stay pending for another worker" in text]
     assert "name it in Executor.of(...)" in said
     await check_counts(runs_jobs)
-
-
-async def test_the_immediate_path_leaves_them_pending(store: Store, runs_jobs: Store) -> None:
-    if not isinstance(runs_jobs, ImmediatePath):
-        return
-    other, job, late = Other(), Job(), Other()
-    assert runs_jobs.append_now(other, 1.0)
-    assert runs_jobs.append_all_now([job, late], [2.0, 3.0])
-    claimed = runs_jobs.claim_now()
-    assert claimed is not None
-    assert claimed[0] is job
-    assert runs_jobs.next_now(claimed, "done", 0.1) is None
-    claim_limited, *_ = runs_jobs.within(Limits([Limit("requests", 100, per=60)]))
-    assert runs_jobs.append_now(Job(), 4.0)
-    found = claim_limited()
-    assert found is not None
-    assert isinstance(found[0], Job)
-    assert {type(each) for each in store.states.of(S.PENDING)} == {Other}
 
 
 async def test_a_process_that_runs_them_later_claims_them_in_order(

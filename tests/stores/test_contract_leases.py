@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from stores.asking import ENDINGS, check_counts, claim, claim_one, listed, put, record, settle
-from stores.makers import FOLDERS, HOMES, Clock, postgres_in, sqlite_in
+from stores.makers import Clock, beside
 
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import Completion
@@ -16,7 +16,6 @@ from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.contract import Settled, Store
 from lionpride.stores.listeners import Signal
-from lionpride.stores.memory import MemoryStore
 
 S = EventStatus
 DONE = Completion("done", 0.5)
@@ -26,16 +25,9 @@ LONG = 60.0
 
 def another_store(store: Store, clock: Clock, opened: list[Store]) -> Store:
     """A second store over the same database, in this process."""
-    if isinstance(store, MemoryStore):
-        pytest.skip("the store in memory has no leases")
-    folder, home = FOLDERS.get(store), HOMES.get(store)
-    if folder is not None:
-        other: Store = sqlite_in(folder, clock)
-    else:
-        assert home is not None
-        other = postgres_in(home, clock)
-    opened.append(other)
-    return other
+    if not store.is_shared:
+        pytest.skip("no lease lapses in a store of one process")
+    return beside(store, clock, opened)
 
 
 def work(store: Store) -> None:
@@ -78,8 +70,8 @@ async def test_a_process_that_goes_on_after_a_stop_renews_what_it_runs(
 
 @pytest.mark.promise("one-attempt-at-a-time")
 async def test_the_leases_of_a_worker_that_has_left_are_reaped(store: Store, clock: Clock) -> None:
-    if isinstance(store, MemoryStore):
-        pytest.skip("the store in memory has no leases")
+    if not store.is_shared:
+        pytest.skip("no lease lapses in a store of one process")
     work(store)
     await put(store, 1.0)
     await claim_one(store, start=True)

@@ -18,7 +18,7 @@ from lionpride.rules.lifecycle import RELEASED, Completion, after_error
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.rules.meters import refusal_of
-from lionpride.stores.contract import Claim, ImmediatePath, Settled, Store
+from lionpride.stores.contract import Claim, Settled, Store
 from lionpride.stores.listeners import Signal
 
 S = EventStatus
@@ -354,7 +354,7 @@ async def test_limits_of_one_pool_count_together(store: Store) -> None:
     assert amounts(await claim(store, tokens())) == [60]
     assert amounts(await claim(store, tokens())) == []
     assert amounts(await claim(store, tokens(pool="other"))) == [60]
-    if isinstance(store, ImmediatePath):
+    if not store.is_shared:
         with pytest.raises(ConfigurationError, match="pool"):
             await claim(store, tokens(99))
 

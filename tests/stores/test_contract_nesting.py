@@ -13,7 +13,6 @@ from lionpride.core import Event, Executor, Processor
 from lionpride.errors import ValidationError
 from lionpride.rules.lifecycle import Completion
 from lionpride.stores.contract import BufferedPath, Store
-from lionpride.stores.memory import MemoryStore
 
 DEEPEST = 101
 """Levels of containers that can be written."""
@@ -119,7 +118,7 @@ async def test_what_contains_itself_is_refused(store: Store) -> None:
 
 
 async def test_values_that_are_shared_are_looked_at_once(store: Store) -> None:
-    if not isinstance(store, MemoryStore):
+    if store.is_shared:
         pytest.skip("what is written has a copy for each place")
     shared: Any = 1
     for _ in range(DEEPEST):
@@ -189,7 +188,7 @@ async def test_a_response_that_cannot_be_written_is_logged_once(
         async with background(executor):
             await executor.result(event)
     assert event.status is S.COMPLETED
-    if isinstance(store, MemoryStore):
+    if not store.is_shared:
         assert warnings(caplog) == [], "the object itself is kept"
         return
     (said,) = warnings(caplog)
@@ -228,7 +227,7 @@ async def test_an_outcome_that_cannot_be_written_is_logged_once_and_recorded(
             store.complete_soon(*other, response, 0.1)
             await store.settled()
     said = warnings(caplog)
-    assert len(said) == (0 if isinstance(store, MemoryStore) else 2)
+    assert len(said) == (2 if store.is_shared else 0)
     assert all("holds an object of class" in each for each in said)
     (record, _) = await store.get([one[0].id, other[0].id])
     assert record is not None

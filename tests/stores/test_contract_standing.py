@@ -15,7 +15,7 @@ from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.rules.standing import About, Standing, Worker
 from lionpride.rules.why import explain
-from lionpride.stores.contract import ImmediatePath, Store, has_live_workers
+from lionpride.stores.contract import Store, has_live_workers
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -227,8 +227,6 @@ async def test_a_worker_of_this_process_is_told_of_as_it_is_now(store: Store) ->
 
 
 async def test_the_limits_of_a_worker_of_this_process_are_those_of_now(store: Store) -> None:
-    if isinstance(store, ImmediatePath):
-        pytest.skip("in memory the limits are those that are claimed under")
     amount = [5.0]
 
     def about() -> About:

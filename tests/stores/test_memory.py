@@ -14,7 +14,10 @@ from stores.makers import Clock, Job
 
 from lionpride.errors import OperationError
 from lionpride.model.execution import TERMINAL, EventStatus
+from lionpride.model.work import Work
 from lionpride.rules.lifecycle import RELEASED, Completion, Ending, after_denial
+from lionpride.rules.limits import Limit
+from lionpride.rules.metering import Limits
 from lionpride.stores.contract import ImmediatePath, Settled, Store
 from lionpride.stores.listeners import Signal
 from lionpride.stores.memory import MemoryStore
@@ -213,6 +216,29 @@ async def test_next_now_is_complete_now_and_claim_now(seed: int, clock: Clock) -
             assert (mine.pop(), theirs.pop()) == (None, None)
         assert picture(one) == picture(two)
         assert rung[0] == rung[1]
+
+
+class Other(Work):
+    """An event type that the process does not run."""
+
+
+async def test_the_immediate_path_leaves_event_types_pending_that_are_not_run(
+    memory: MemoryStore,
+) -> None:
+    memory.event_types.run_only([Job])
+    other, job, late = Other(), Job(), Other()
+    assert memory.append_now(other, 1.0)
+    assert memory.append_all_now([job, late], [2.0, 3.0])
+    claimed = memory.claim_now()
+    assert claimed is not None
+    assert claimed[0] is job
+    assert memory.next_now(claimed, "done", 0.1) is None
+    claim_limited, *_ = memory.within(Limits([Limit("requests", 100, per=60)]))
+    assert memory.append_now(Job(), 4.0)
+    found = claim_limited()
+    assert found is not None
+    assert isinstance(found[0], Job)
+    assert list(memory.states.of(S.PENDING)) == [other, late]
 
 
 # -- what it refuses -------------------------------------------------------------------------------

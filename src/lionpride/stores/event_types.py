@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 from ..errors import NotFoundError
 from ..model import registry
 from ..model.work import Work
+
+if TYPE_CHECKING:
+    from ..rules.standing import Unreadable
 
 __all__ = ("RunnableTypes",)
 
@@ -17,8 +22,11 @@ logger = logging.getLogger("lionpride")
 class RunnableTypes:
     """Event types of one store in this process; see ``EventTypes`` in ``contract.py``.
 
+    By itself it is for a store that has the event objects: there no event is unreadable.
+
     Attributes:
         missing: Event types that claims have met and that this process does not run.
+        failed_unreadable: See ``EventTypes``.
 
     Args:
         place: The store, as messages name it.
@@ -27,6 +35,7 @@ class RunnableTypes:
 
     def __init__(self, place: object, changed: Callable[[], object] | None = None) -> None:
         self.missing: set[str] = set()
+        self.failed_unreadable = 0
         self._place = place
         self._changed = changed
         self._types: tuple[type[Work], ...] = ()  # empty: all types that are defined
@@ -73,3 +82,14 @@ class RunnableTypes:
                 *(self._place, kind, *problem),
             )
         return bool(new)
+
+    def fail_unreadable(self) -> None:
+        """See ``EventTypes.fail_unreadable``."""
+
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """See ``EventTypes.unreadable``."""
+        return ()
+
+    def why_unreadable(self, uid: UUID, kind: str) -> str | None:
+        """See ``EventTypes.why_unreadable``."""
+        return None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
 from ...model.work import Work
 from ...rules.bills import own_bill
 from ...rules.limits import Limit
 from ...rules.metering import Limits
-from ...rules.standing import About, Room, Worker
+from ...rules.standing import About, Room, Worker, limits_at_work
 from ..clock import time_of_loop
 
-__all__ = ("count_ahead", "live_workers", "rooms_of", "usage_of")
+__all__ = ("count_ahead", "live_workers", "reported_limits", "rooms_of", "usage_of")
 
 _PAGE: Final = 10_000
 """Events that are read before other tasks run."""
@@ -27,6 +27,30 @@ def live_workers(about: Mapping[str, Callable[[], About] | None]) -> list[Worker
         running = 0 if said is None else said.running
         found.append(Worker(name, True, running, said))
     return found
+
+
+def reported_limits(workers: Iterable[Worker], pools: Mapping[str, Limit]) -> Limits | None:
+    """Return the limits that the workers report, with the accounts of the store.
+
+    Args:
+        workers: The workers.
+        pools: The limits of the claims, by account name.
+    """
+    limits = limits_at_work(workers)
+    if limits is not None:
+        found = {each.pool: each for each in limits.values()}
+        limits.adopt(
+            {
+                pool: pools[pool]
+                for pool in found.keys() & pools.keys()
+                if _measure(pools[pool]) == _measure(found[pool])
+            }
+        )
+    return limits
+
+
+def _measure(limit: Limit) -> tuple[float, float | None, bool]:
+    return limit.amount, limit.per, limit.per_key
 
 
 async def count_ahead(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from heapq import nsmallest
 from itertools import islice
@@ -49,10 +49,10 @@ from ..contract import (
     Within,
     not_here,
 )
+from ..event_types import RunnableTypes
 from ..listeners import Listener, Listeners, Signal, Unsubscribe
 from ..states import States
 from ..terms import Terms
-from .event_types import MemoryEventTypes
 from .limited_path import limited_path
 from .limiter import Limiter
 from .ready_queue import ReadyQueue
@@ -102,7 +102,7 @@ class MemoryStore:
         # Claimed and not started: pending to a reader of this process, claimed to other claims.
         self._held: dict[int, Work] = {}
         self._cancelling: set[int] = set()  # claimed events whose cancel was answered
-        self.event_types = MemoryEventTypes(f"queue {queue!r}", self._types_changed)
+        self.event_types = RunnableTypes(f"queue {queue!r}", self._types_changed)
         self._waiting = ReadyQueue(self._pending, self._held, self._clock, self._refuse)
         self._ready = self._waiting.ready
         self._new, self._new_at = self._ready.new, self._ready.new_at
@@ -728,12 +728,14 @@ class MemoryStore:
     async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         """See ``Store.explain``."""
         from ...rules.standing import First, Standing  # late: running does not need it
-        from .position import count_ahead, live_workers, rooms_of  # late: as above
+        from .position import count_ahead, live_workers, reported_limits, rooms_of  # late: as above
 
         event = self.states.find(uid)
         if event is None:
             return None
-        number = self._number(event)
+        number, workers = self._number(event), live_workers(self._about)
+        if limits is None:
+            limits = reported_limits(workers, self._pools)
         state, status, now = event.execution, self._status(number, event), self._clock()
         waits = status is _PENDING
         is_due = waits and (state.due is None or state.due <= now)
@@ -759,16 +761,17 @@ class MemoryStore:
             ahead=ahead,
             paused=self._waiting.paused_until,
             rooms=rooms_of(limits, event, self._given_clock, now) if waits else (),
-            workers=tuple(live_workers(self._about)),
+            workers=tuple(workers),
             first=first,
         )
 
     async def limit_usage(self, limits: Limits | None = None) -> list[Room]:
         """See ``Store.limit_usage``."""
-        from .position import usage_of  # late: running does not need it
+        from .position import live_workers, reported_limits, usage_of  # late: running does not
 
-        known: Mapping[str, Limit] = self._pools if limits is None else limits
-        return usage_of(known, self._given_clock, self._clock())
+        if limits is None:
+            limits = reported_limits(live_workers(self._about), self._pools)
+        return [] if limits is None else usage_of(limits, self._given_clock, self._clock())
 
     async def workers(self) -> list[WorkerRecord]:
         """See ``Store.workers``; all claims are listed with the first worker."""

@@ -46,7 +46,6 @@ class RunnableEvents(RunnableTypes):
         fail: Fail,
     ) -> None:
         super().__init__(place)
-        self.failed_unreadable = 0
         self.is_to_be_told = False
         self._clock = clock
         self._has_workers = has_workers
@@ -74,9 +73,9 @@ class RunnableEvents(RunnableTypes):
         """See ``EventTypes``."""
         return self._unreadable.report()
 
-    def why_unreadable(self, uid: UUID, event_type: str) -> str | None:
+    def why_unreadable(self, uid: UUID, kind: str) -> str | None:
         """See ``EventTypes``."""
-        return self._unreadable.why(uid, event_type, self._clock())
+        return self._unreadable.why(uid, kind, self._clock())
 
     def refuse(self, claimed: ReadyRow, fixed: FixedColumns, error: Exception) -> None:
         """Refuse a claimed event that cannot be built, or mark it as FAILED."""
