@@ -1,4 +1,4 @@
-"""An alarm: one timer of the event loop, for the earliest of many instants of a wall clock."""
+"""Alarm: one timer of the event loop for the earliest of many times of a wall clock."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from .clock import capped
 __all__ = ("Alarm",)
 
 _SOON: Final = 1e-6
-"""Seconds that a clock of Unix time can tell from now: a shorter timer would fire without end."""
+"""Shortest timer in seconds. A clock of Unix time cannot tell less from now, and a shorter timer
+would fire again and again."""
 
 
 class Alarm:
-    """Calls back once, at the earliest instant that it was set to since it did.
+    """Calls a function once, at the earliest time that it was set to since the last call.
 
     Args:
-        clock: The time as a Unix timestamp in seconds.
-        ring: Called at that instant, or a little later: within ``LOOK`` seconds if the clock is
-            set beyond it.
+        clock: Returns the time as a Unix timestamp in seconds.
+        call: Called at that time, or a little later: within ``LOOK`` seconds if the clock is set
+            forward.
     """
 
-    __slots__ = ("_at", "_clock", "_loop", "_ring", "_timer")
+    __slots__ = ("_at", "_call", "_clock", "_loop", "_timer")
 
-    def __init__(self, clock: Callable[[], float], ring: Callable[[], object]) -> None:
+    def __init__(self, clock: Callable[[], float], call: Callable[[], object]) -> None:
         self._clock = clock
-        self._ring = ring
+        self._call = call
         self._at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, at: float | None) -> None:
-        """Ring at this instant too; None: at none."""
+        """Call at this time too; None has no effect."""
         if at is None:
             return
         loop = asyncio.get_running_loop()
@@ -45,19 +46,19 @@ class Alarm:
         self._arm()
 
     def _arm(self) -> None:
-        assert self._loop is not None, "it is set in a loop"
+        assert self._loop is not None, "the alarm is set in a loop"
         seconds = capped(max(_SOON, self._at - self._clock()))
         self._timer = self._loop.call_later(seconds, self._fire)
 
     def off(self) -> None:
-        """Do not ring."""
+        """Turn the alarm off."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
 
     def _fire(self) -> None:
-        if self._clock() < self._at - _SOON:  # the clock may be set: it is looked at often
+        if self._clock() < self._at - _SOON:  # the clock may have been set
             self._arm()
             return
         self._timer = None
-        self._ring()
+        self._call()

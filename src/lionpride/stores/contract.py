@@ -128,9 +128,9 @@ class Stuck(NamedTuple):
 class EventTypes(Protocol):
     """The event types that this process runs, and the events that it cannot run.
 
-    Such events stay pending for a process that runs them. An event that could not be built is not
-    claimed again by this process for ten minutes; if there were a hundred of one class, no event of
-    the class is claimed for a minute.
+    Such events stay pending for a process that runs them. This process does not claim an event
+    again for ten minutes that it could not build. After a hundred of one class, it does not claim
+    events of the class for one minute.
 
     Attributes:
         missing: Event types that claims have met and that this process does not run: it has not
@@ -211,9 +211,9 @@ class Store(Protocol):
         Raises:
             ConfigurationError: if the store cannot use the connection.
             ExistsError: if an id is known, or given twice, unless ``exist_ok``.
-            OperationError: if an event that is to be returned cannot be read in this process; if
-                terms cannot be decided in the transaction of the connection; or if the store has
-                no transactional append. Nothing was appended.
+            OperationError: if an event to return cannot be read in this process. With a connection,
+                if its transaction cannot decide the terms, or if the store has no transactional
+                append. Nothing was appended.
             QueueFullError: if there is no space for all.
         """
 
@@ -298,8 +298,8 @@ class Store(Protocol):
             cancel: Called for each request to cancel a claimed event; another worker may have
                 claimed it.
             about: Returns its description. It is called now, with each heartbeat (perhaps in
-                another thread), and by each query of workers, so that the answer about a worker
-                of this process is up to date.
+                another thread), and by each query of workers. So the description of a worker of
+                this process is up to date.
         """
 
     def unregister_worker(self, worker: str) -> None:

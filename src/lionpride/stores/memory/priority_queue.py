@@ -24,12 +24,11 @@ spread over the memory would be slow to fetch."""
 class PriorityQueue:
     """Priority queue of pairs (priority, number).
 
-    It has a sorted *run*, with sorted *chunks* behind it, and a *heap* of entries that came later
-    and go before the last sorted one. *New* entries are merged when the queue is read: they join
-    the sorted entries if they belong behind all of them, or if there are many; few of them are
-    pushed to the heap. So a batch costs one sort, which is several times as fast as heap steps,
-    and reads the memory in order. Entries that arrive in order cost no more than those of a deque,
-    and the heap stays small.
+    It has a sorted *run*, with sorted *chunks* behind it, and a *heap* of later entries that belong
+    before the last sorted one. *New* entries are merged when the queue is read. If they belong
+    behind all sorted entries, or if there are many, they become sorted entries. A few of them are
+    pushed to the heap. So a batch costs one sort, which is several times as fast as heap steps.
+    Entries that arrive in order cost no more than those of a deque, and the heap stays small.
 
     Args:
         entries: The first entries.
@@ -41,7 +40,7 @@ class PriorityQueue:
         run: The first of the sorted numbers. A caller may take the first one while ``new`` and
             ``heap`` are empty.
         chunks: The sorted numbers that follow the run.
-        heap: Entries beside the sorted ones.
+        heap: All other entries.
     """
 
     __slots__ = ("_run_at", "chunks", "heap", "new", "new_at", "run")
