@@ -1,9 +1,9 @@
 """Live progress: rows that are written for running attempts, how often, and their removal."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import pytest
@@ -14,10 +14,17 @@ from lionpride.errors import StoreError
 from lionpride.model.execution import EventStatus
 from lionpride.model.live import Live, Progress
 from lionpride.stores.sql.progress import INTERVAL, MOST, PIECE, ProgressPublisher
+from lionpride.stores.sql.rows import ProgressRow
 from lionpride.stores.sqlite import SqliteStore
-from lionpride.stores.sqlite.progress import WriteProgress
 
 URL = "sqlite:///run.db?synchronous=NORMAL"
+
+
+class WriteProgress(NamedTuple):
+    """A write that was asked for."""
+
+    progress: Sequence[ProgressRow]
+    ended: Sequence[tuple[int, int]]
 
 
 class Office:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from time import time
 from typing import Any
 
 import apsw
@@ -14,9 +15,13 @@ from lionpride.errors import OperationError, StoreError
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import RELEASED, Completion, Ending
 from lionpride.stores.contract import Cancelled, Settled, Store
+from lionpride.stores.sql import queries
+from lionpride.stores.sql.queries import Snapshot
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.queries import Tables
 from lionpride.stores.sqlite.rows import Rows
+from lionpride.stores.sqlite.snapshot import read_snapshot
+from lionpride.stores.sqlite.transaction import Clocks
 
 S = EventStatus
 Make = Callable[[], SqliteStore]
@@ -133,28 +138,32 @@ async def test_another_process_sees_each_claimed_event(store: SqliteStore, make:
 
 async def test_no_query_for_claimed_events_scans_all_events(store: SqliteStore, path: Path) -> None:
     jobs = await claimed(store, 2.0, 1.0)
-    number = jobs[0].execution.arrival or 0
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     asked = list[tuple[str, Any]]()
-    look = Tables(db, "default")
+    tables, clocks = Tables(db, "default"), Clocks(time, time, time)
 
     def note(_cursor: apsw.Cursor, query: str, bound: Any) -> bool:
         asked.append((query, bound))
         return True
 
+    async def ask_all(tables: Snapshot) -> None:
+        assert await queries.worker_records(tables) == []
+        assert await queries.live_workers(tables) == []
+        page = await queries.page(tables, S.PROCESSING, 0, 9)
+        assert [each.number for each in page] == [1, 2]
+        assert await queries.statuses(tables, [1, 2]) == dict.fromkeys((1, 2), ("processing", 1))
+        standing = await queries.explain(tables, jobs[0].id, None, list)
+        assert standing is not None
+        assert standing.holder == "w"
+
     db.exec_trace = note
-    assert [each[1] for each in look.held()] == [1, 2]
-    assert look.page("processing", 0, 9) == [1, 2]
-    assert look.holder(number) == "w"
-    assert look.standings([1, 2]) == {1: ("processing", 1), 2: ("processing", 1)}
-    assert look.find(number) is not None
-    assert look.crew() == []
+    read_snapshot(tables, clocks, ask_all)
     db.exec_trace = None
     plans = [
         row[3] for query, bound in asked for row in db.execute(f"EXPLAIN QUERY PLAN {query}", bound)
     ]
     db.close()
-    assert len(asked) >= 6
+    assert len(asked) >= 12
     assert not [each for each in plans if each in ("SCAN e", "SCAN event")]
     await complete(store, jobs)
 

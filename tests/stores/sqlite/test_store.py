@@ -29,8 +29,8 @@ from lionpride.stores.listeners import Signal
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import connect
-from lionpride.stores.sqlite.queries import Tables
 from lionpride.stores.sqlite.rows import Rows
+from lionpride.stores.sqlite.snapshot import SqliteSnapshot
 from lionpride.stores.sqlite.write_lock import WriteLock
 
 S = EventStatus
@@ -775,19 +775,21 @@ async def test_a_page_is_one_view_of_the_file(
     """S1: what another process commits while a page is read is on the next one, or not at all."""
     store = store_of()
     jobs = await put(store, 1.0, 2.0, 3.0)
-    page = Tables.page
+    find = SqliteSnapshot.find
 
-    def page_and_then(self: Tables, *asked: Any) -> list[int]:
-        numbers = page(self, *asked)
+    async def remove_and_find(self: SqliteSnapshot, numbers: Any) -> Any:
+        assert list(numbers) == [1, 2, 3] or removed
+        removed.append(1)
         other = apsw.Connection(str(path))
         other.execute(
             "DELETE FROM lionpride_event WHERE number = 1; DELETE FROM lionpride_ready WHERE "
             "number = 1"
         )
         other.close()
-        return numbers
+        return await find(self, numbers)
 
-    monkeypatch.setattr(Tables, "page", page_and_then)
+    removed: list[int] = []
+    monkeypatch.setattr(SqliteSnapshot, "find", remove_and_find)
     found = await store.list_records(S.PENDING)
     assert [each.id for each in found] == [job.id for job in jobs]
     found = await store.list_records(S.PENDING)

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
-from uuid import UUID
+from typing import Any, Final, TypeVar
 
 from ...errors import OperationError, StoreError
-from ...model.execution import EventStatus
 from ...model.work import Work
-from ...rules.metering import Limits
-from ...rules.standing import Room, Standing, Worker
 from ..contract import Entry
-from ..inspector import WorkerRecord
 from ..maintenance import Finding, SchemaVersion
-from ..record import Record
 from ..sql import operations
 from ..sql.appending import AppendRequest
-from ..sql.backend import ENDED, EXPIRES, PUBLISHED, READY, BoundOperation, Then, WithOwn
+from ..sql.backend import ENDED, EXPIRES, PUBLISHED, READY, BoundOperation, Then
 from ..sql.claiming import ClaimRequest
 from ..sql.codec import PLAIN_COLUMNS, exceeds_statement
 from ..sql.heartbeat import Heartbeat
+from ..sql.inspector import SqlInspector
 from ..sql.leases import Reap, Reaped
 from ..sql.limits import UsageChange, change_usage
 from ..sql.local_events import ClaimedEvents
 from ..sql.local_state import LocalState
+from ..sql.progress import write_progress
+from ..sql.queries import Snapshot
 from ..sql.requests import ignore_error
 from ..sql.rows import (
     NEW_STATE,
@@ -51,15 +49,15 @@ from .doctor import examine
 from .heartbeat import make_heartbeat
 from .hot_append import append_new
 from .hot_complete import complete
-from .inspector import PostgresInspector, workers
+from .inspector import PostgresInspectorReads
 from .joining import insert_within
 from .link import Db
 from .migrations import over_own_connection, schema_of, upgrade_schema
 from .opened import Batches, Connections
 from .pipelines import Request, run_request
 from .pool import Door
-from .progress import write_progress
 from .sights import Sights
+from .snapshot import PostgresSnapshot
 from .tables import TableNames
 from .transaction import LimitedStep, Operation, PostgresTransaction, ReapStep
 from .watching import NewsWatch
@@ -115,7 +113,6 @@ class PostgresBackend:
         self.place: Final = redact(url)
         server_clock = ServerClock()
         self.clock: Final = clock or server_clock
-        self.queries: Final = PostgresQueries(self.read)
         self.names = names
         self._queue = queue
         self._given_clock = clock
@@ -136,7 +133,7 @@ class PostgresBackend:
         self._news = NewsWatch(
             self._door,
             names.channel,
-            self.read,
+            self._read,
             heartbeat=self._heartbeat,
             clock=None if clock else server_clock,
             listen=listen and not pgbouncer,
@@ -200,9 +197,9 @@ class PostgresBackend:
         return self._heartbeat
 
     @property
-    def inspector(self) -> PostgresInspector:
+    def inspector(self) -> SqlInspector:
         """See ``Backend``."""
-        return PostgresInspector(self.read, self.clock)
+        return SqlInspector(PostgresInspectorReads(self._read))
 
     def check(self) -> None:
         """Do nothing: a server is asked by requests only."""
@@ -217,7 +214,7 @@ class PostgresBackend:
 
     async def examine(self) -> list[Finding]:
         """See ``Backend``."""
-        return await self.read(examine)
+        return await self._read(examine)
 
     async def close(self) -> None:
         """See ``Backend``."""
@@ -243,7 +240,18 @@ class PostgresBackend:
             await self._herald.stop()
             await opened.close()
 
-    async def read(self, step: Callable[[Db], Awaitable[T]]) -> T:
+    async def read(
+        self, query: Callable[[Snapshot], Coroutine[Any, Any, T]], *, is_snapshot: bool = False
+    ) -> T:
+        """See ``Backend``."""
+
+        async def step(db: Db) -> T:
+            async with db.snapshot() if is_snapshot else nullcontext():
+                return await query(PostgresSnapshot(db, await db.known_queue()))
+
+        return await self._read(step)
+
+    async def _read(self, step: Callable[[Db], Awaitable[T]]) -> T:
         """Run a step that only reads."""
         return await self.opened.read(step)
 
@@ -273,8 +281,8 @@ class PostgresBackend:
         self, progress: Sequence[ProgressRow], ended: Sequence[tuple[int, int]]
     ) -> asyncio.Future[Any]:
         """See ``Backend``."""
-        step, opened = partial(write_progress, progress=progress, ended=ended), self.opened
-        return opened.ask(opened.rest, step, lambda _: self._herald.tell(PUBLISHED))
+        work, opened = partial(write_progress, progress=progress, ended=ended), self.opened
+        return opened.ask(opened.rest, Operation(work), lambda _: self._herald.tell(PUBLISHED))
 
     def change_usage(self, change: UsageChange) -> asyncio.Future[Any]:
         """See ``Backend``."""
@@ -395,7 +403,7 @@ class PostgresBackend:
             raise OperationError(
                 "unique= cannot be decided in another's transaction: leave connection= out"
             )
-        queue = await self.read(lambda db: db.make_queue())
+        queue = await self._read(lambda db: db.make_queue())
         await insert_within(connection, self.names, queue, rows)
         for seconds in HINTS:  # the commit is not known
             self.opened.loop.call_later(seconds, self._hint_ready)
@@ -517,7 +525,7 @@ class PostgresBackend:
         """Read the columns of new events; refuse those of types that are not run here."""
         kept, untried = dict(answer.kept), answer.untried
         if unknown := [] if untried else [number for number in new if number not in kept]:
-            kept |= await self.read(lambda db: queries.fixed_columns(db, unknown))
+            kept |= await self._read(lambda db: queries.fixed_columns(db, unknown))
         if self._large_ids:
             ids = [one[2] for one in untried] + [one[0] for one in kept.values()]
             if not self._large_ids.isdisjoint(ids):
@@ -645,10 +653,10 @@ class PostgresBackend:
     # -- events that are read ahead ----------------------------------------------------------
 
     async def _read_current(self, numbers: Sequence[int]) -> dict[int, StoredEvent]:
-        return await self.read(lambda db: queries.current(db, numbers))
+        return await self._read(lambda db: queries.current(db, numbers))
 
     async def _read_whole(self, numbers: Sequence[int]) -> dict[int, StoredEvent]:
-        return await self.read(lambda db: queries.find(db, numbers))
+        return await self._read(lambda db: queries.find(db, numbers))
 
     def look_up(self, numbers: Sequence[int]) -> list[StoredEvent | None]:
         """See ``Backend``."""
@@ -703,88 +711,6 @@ class PostgresBackend:
     def watch(self) -> None:
         """See ``Backend``."""
         self._news.watch()
-
-
-class _Read(Protocol):
-    """Runs a step that only reads."""
-
-    async def __call__(self, step: Callable[[Db], Awaitable[T]]) -> T: ...
-
-
-class PostgresQueries:
-    """See ``sql.backend.Queries``.
-
-    Args:
-        read: Runs a step that only reads.
-    """
-
-    def __init__(self, read: _Read) -> None:
-        self._read = read
-
-    async def counts(self) -> dict[EventStatus, int]:
-        return await self._read(queries.counts)
-
-    async def statuses(self, numbers: Sequence[int]) -> Mapping[int, tuple[str, int]]:
-        return await self._read(lambda db: queries.statuses(db, numbers))
-
-    async def numbers_of(self, ids: Sequence[UUID]) -> Mapping[UUID, int]:
-        return await self._read(lambda db: queries.numbers_of(db, ids))
-
-    async def records(self, ids: Sequence[UUID]) -> Mapping[UUID, Record]:
-        if not ids:
-            return {}
-
-        async def read(db: Db) -> list[Record]:
-            numbers = (await queries.numbers_of(db, ids)).values()
-            found = await queries.find(db, list(numbers))
-            return await queries.records(db, list(found.values()))
-
-        return {record.id: record for record in await self._read(read)}
-
-    async def page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
-        async def read(db: Db) -> list[Record]:
-            return await queries.records(db, await queries.page(db, status, after, limit))
-
-        return await self._read(read)
-
-    async def last_arrival(self) -> int:
-        return await self._read(queries.last)
-
-    async def queues(self) -> list[str]:
-        return await self._read(queries.queues)
-
-    async def next_expiry(self) -> float | None:
-        return await self._read(queries.next_expiry)
-
-    async def paused_until(self) -> float:
-        return await self._read(queries.paused)
-
-    async def cancel_requested(self) -> Sequence[int]:
-        return await self._read(queries.unwanted)
-
-    async def publishing(self, numbers: Sequence[int]) -> Collection[int]:
-        """Return all of them: a listener finds out."""
-        return numbers
-
-    async def chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
-        return await self._read(lambda db: queries.published_chunks(db, number, attempt, first))
-
-    async def ready_types(
-        self, types: Collection[str], numbers: Collection[int]
-    ) -> dict[str, int] | None:
-        return await self._read(lambda db: queries.waiting_kinds(db, list(types), list(numbers)))
-
-    async def live_workers(self) -> list[Worker]:
-        return await self._read(queries.live_workers)
-
-    async def worker_records(self) -> list[WorkerRecord]:
-        return await self._read(workers)
-
-    async def explain(self, uid: UUID, limits: Limits | None, with_own: WithOwn) -> Standing | None:
-        return await self._read(lambda db: queries.explain(db, uid, limits, with_own))
-
-    async def limit_usage(self, limits: Limits | None, with_own: WithOwn) -> list[Room]:
-        return await self._read(lambda db: queries.limit_usage(db, limits, with_own))
 
 
 def _event_row(

@@ -34,11 +34,20 @@ _NOW: Final = "coalesce($1::float8, date_part('epoch', clock_timestamp()))"
 """The time: the first argument of the statement, or the server's time if it is NULL."""
 
 
+_RESULT: Final = "replace(s.result, '\\u0000', '\\ufffd')::json"  # text has no NUL character
 _SHARED: Final = common_words("= ANY({})") | {
     "each_reserved": "json_each(reserved::json)",
     "for_update": "FOR UPDATE",
     "skip_locked": "FOR UPDATE SKIP LOCKED",
     "greatest": "greatest",
+    "join": "JOIN",
+    "not_indexed": "",
+    "by_trouble": "",
+    "by_time": "",
+    "error_matches": (
+        f"(coalesce({_RESULT} #>> '{{error,error}}', '') || ': ' || "
+        f"coalesce({_RESULT} #>> '{{error,message}}', '')) COLLATE \"C\" ~"
+    ),
 }
 """What the words of shared statements stand for here; see ``sql.backend.Transaction``."""
 

@@ -30,7 +30,7 @@ transactions wait for each other nevertheless, PostgreSQL ends one of them, and 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .rows import (
@@ -45,15 +45,10 @@ from .rows import (
 
 if TYPE_CHECKING:
     import asyncio
-    from uuid import UUID
 
-    from ...model.execution import EventStatus
     from ...model.work import Work
-    from ...rules.metering import Limits
-    from ...rules.standing import Room, Standing, Worker
-    from ..inspector import Inspector, WorkerRecord
+    from ..inspector import Inspector
     from ..maintenance import Finding, SchemaVersion
-    from ..record import Record
     from ..terms import Terms
     from .appending import AppendRequest
     from .claiming import ClaimRequest
@@ -61,6 +56,7 @@ if TYPE_CHECKING:
     from .limits import UsageChange
     from .local_events import ClaimedEvents
     from .local_state import LocalState
+    from .queries import Snapshot
 
 __all__ = (
     "ALL",
@@ -74,13 +70,11 @@ __all__ = (
     "Candidate",
     "FinishedRow",
     "Location",
-    "Queries",
     "QueueState",
     "ReadyRow",
     "Reserved",
     "Then",
     "Transaction",
-    "WithOwn",
     "common_words",
     "run",
 )
@@ -304,72 +298,6 @@ BoundOperation: TypeAlias = Callable[[Transaction], Coroutine[Any, Any, Any]]
 """An operation with all its arguments but the transaction."""
 
 
-WithOwn: TypeAlias = Callable[[Iterable["Worker"]], list["Worker"]]
-"""Replaces the stored state of this process's workers by the current one."""
-
-
-class Queries(Protocol):
-    """Reads of a database. On SQLite they never suspend."""
-
-    async def counts(self) -> dict[EventStatus, int]:
-        """Return the number of events in each status."""
-
-    async def statuses(self, numbers: Sequence[int]) -> Mapping[int, tuple[str, int]]:
-        """Return status and attempt of the events that are in this queue."""
-
-    async def numbers_of(self, ids: Sequence[UUID]) -> Mapping[UUID, int]:
-        """Return the numbers of the ids that are in this queue."""
-
-    async def records(self, ids: Sequence[UUID]) -> Mapping[UUID, Record]:
-        """Return the records of the ids that are in this queue."""
-
-    async def page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
-        """Return the records after a number, in order."""
-
-    async def last_arrival(self) -> int:
-        """Return the highest number given so far."""
-
-    async def queues(self) -> list[str]:
-        """Return the names of all queues in the database."""
-
-    async def next_expiry(self) -> float | None:
-        """Return the earliest time at which a ready event expires."""
-
-    async def paused_until(self) -> float:
-        """Return the time before which no event of the queue is claimed."""
-
-    async def cancel_requested(self) -> Sequence[int]:
-        """Return the numbers of leased events with a requested cancel."""
-
-    async def publishing(self, numbers: Sequence[int]) -> Collection[int]:
-        """Return those of these running events that may have published progress."""
-
-    async def chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
-        """Return the running attempt and its published chunks; see ``Store.published``."""
-
-    async def ready_types(
-        self, types: Collection[str], numbers: Collection[int]
-    ) -> dict[str, int] | None:
-        """Count the ready events by type; None if there are any besides these types and numbers."""
-
-    async def live_workers(self) -> list[Worker]:
-        """Return the live workers of the queue."""
-
-    async def worker_records(self) -> list[WorkerRecord]:
-        """Return the workers of the queue, in order of their start."""
-
-    async def explain(self, uid: UUID, limits: Limits | None, with_own: WithOwn) -> Standing | None:
-        """Return the queue position of an event; see ``Store.explain``.
-
-        Args:
-            uid, limits: The arguments of ``Store.explain``.
-            with_own: Replaces the stored state of this process's workers by the current one.
-        """
-
-    async def limit_usage(self, limits: Limits | None, with_own: WithOwn) -> list[Room]:
-        """Return the usage of limits; see ``Store.limit_usage`` and ``explain``."""
-
-
 class Backend(Protocol):
     """What a database offers to ``SqlStore``.
 
@@ -380,7 +308,6 @@ class Backend(Protocol):
         place: The database, as messages name it.
         clock: Returns the time for scheduled and expiring events.
         counts_commits: See ``BlockedClaims``.
-        queries: The reads.
     """
 
     @property
@@ -389,8 +316,6 @@ class Backend(Protocol):
     def clock(self) -> Callable[[], float]: ...
     @property
     def counts_commits(self) -> bool: ...
-    @property
-    def queries(self) -> Queries: ...
 
     def attach(self, local: LocalState) -> None:
         """Set the state of the store in this process; called once, before everything else."""
@@ -444,6 +369,16 @@ class Backend(Protocol):
         """Return a time for an event that finishes; 0.0 if the server sets it."""
 
     # -- requests ----------------------------------------------------------------------------
+
+    async def read(
+        self, query: Callable[[Snapshot], Coroutine[Any, Any, T]], *, is_snapshot: bool = False
+    ) -> T:
+        """Run a query; see ``sql.queries``. On SQLite this does not suspend.
+
+        Args:
+            query: The query.
+            is_snapshot: True if all its reads have to see the same state of the tables.
+        """
 
     def run(
         self, work: BoundOperation, then: Then | None = None, *, is_prune: bool = False

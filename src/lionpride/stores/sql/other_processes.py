@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from functools import partial
 from time import monotonic
 
 from ...errors import LionprideError
 from ..alarm import Alarm
 from ..listeners import Listeners
+from . import queries
 from .backend import CANCEL, ENDED, EXPIRES, PUBLISHED, READY, Backend
 from .claiming import BlockedClaims
 from .local_events import LocalEvents
@@ -67,7 +69,7 @@ class OtherProcesses:
         """
         claims, took = self._events.claims, 0.0
         if CANCEL in news and claims:
-            requested = await self._backend.queries.cancel_requested()
+            requested = await self._backend.read(queries.cancel_requested)
             self.cancel_running(number for number in requested if number in claims)
         if ENDED in news or PUBLISHED in news:
             awaited = [number for number in self._listeners.finished if number not in claims]
@@ -76,7 +78,7 @@ class OtherProcesses:
             self._backend.hint_idle()  # a claimed event does so when it finishes
             self._blocked.note_change()
         if EXPIRES in news:
-            self._alarm.set(await self._backend.queries.next_expiry())
+            self._alarm.set(await self._backend.read(queries.next_expiry))
         if READY in news or ENDED in news or PUBLISHED in news:
             self._listeners.notify_capacity()
         return took
@@ -91,7 +93,7 @@ class OtherProcesses:
     async def _see(self, awaited: Sequence[int], *, is_published: bool) -> float:
         """Show the state of events, and notify of live progress; return the time of the read."""
         began = monotonic()
-        stored = await self._backend.queries.statuses(awaited)
+        stored = await self._backend.read(partial(queries.statuses, numbers=awaited))
         took = monotonic() - began
         changed = self._events.other_than(stored, awaited)
         if changed:
@@ -104,7 +106,7 @@ class OtherProcesses:
         if is_published:
             running = [n for n, status in statuses.items() if status == PROCESSING]
             if running:
-                published = await self._backend.queries.publishing(running)
+                published = await self._backend.read(partial(queries.publishing, numbers=running))
                 self._listeners.notify_finished(published)
         return took
 

@@ -13,10 +13,11 @@ from ...model.execution import Execution
 from ...model.live import Live, Progress
 from ...model.packing import packed_result
 from ...model.work import Work
+from .backend import Transaction
 from .codec import size_of
 from .rows import ProgressRow
 
-__all__ = ("ProgressPublisher",)
+__all__ = ("ProgressPublisher", "write_progress")
 
 
 Write: TypeAlias = Callable[[Sequence[ProgressRow], Sequence[tuple[int, int]]], asyncio.Future[Any]]
@@ -36,6 +37,45 @@ TEXT: Final = 250_000
 
 NOTE: Final = 1000
 """Maximum length of a stored note in characters."""
+
+_PROGRESS: Final = """
+INSERT INTO {progress} (number, attempt, fraction, note, chunks)
+SELECT $1, $2, CAST($3 AS double precision), CAST($4 AS text), CAST($5 AS integer)
+FROM {lease} WHERE number = $1 AND attempt = $2
+ON CONFLICT (number) DO UPDATE SET attempt = excluded.attempt, fraction = excluded.fraction,
+    note = excluded.note, chunks = excluded.chunks
+"""
+_CHUNK: Final = """
+INSERT INTO {chunk} (number, attempt, first, chunks)
+SELECT $1, $2, CAST($3 AS integer), CAST($4 AS text)
+FROM {lease} WHERE number = $1 AND attempt = $2
+ON CONFLICT (number, attempt, first) DO UPDATE SET chunks = excluded.chunks
+"""
+_DELETE: Final = tuple(
+    f"DELETE FROM {{{table}}} WHERE number = $1 AND attempt = $2" for table in ("progress", "chunk")
+)
+
+
+async def write_progress(
+    tx: Transaction, progress: Sequence[ProgressRow], ended: Sequence[tuple[int, int]]
+) -> None:
+    """Write the progress of attempts that have a lease, and delete that of ended attempts.
+
+    A repeat writes the same again.
+
+    Round trips on PostgreSQL: 4.
+    """
+    rows = [(*one[:3], _without_nul(one.note), one.yielded) for one in progress]
+    pieces = [(*one[:2], one.first, one.chunks) for one in progress if one.chunks is not None]
+    await tx.many(_PROGRESS, rows)
+    await tx.many(_CHUNK, pieces)
+    for statement in _DELETE:
+        await tx.many(statement, ended)
+
+
+def _without_nul(note: str | None) -> str | None:
+    """Return a note without NUL, which PostgreSQL refuses in a text."""
+    return None if note is None else note.replace("\0", "\ufffd")
 
 
 class _PublishedAttempt:

@@ -37,7 +37,7 @@ from ..maintenance import Finding, SchemaVersion
 from ..record import Record
 from ..states import States
 from ..terms import Terms
-from . import operations
+from . import operations, queries
 from .appending import AppendRequest, append_or_find
 from .backend import CANCEL, ENDED, EXPIRES, READY, Backend
 from .claiming import ClaimRequest
@@ -258,7 +258,7 @@ class SqlStore:
                 self._backend.notify(READY + EXPIRES)
 
             await self._backend.append(AppendRequest(rows, frozenset(foreign)), loaded)
-            self._alarm.set(await self._backend.queries.next_expiry())
+            self._alarm.set(await self._backend.read(queries.next_expiry))
         return len(events)
 
     async def import_records(self, records: Sequence[Record]) -> int:
@@ -273,7 +273,7 @@ class SqlStore:
                 self._backend.notify(READY + EXPIRES)
 
             await self._backend.append(AppendRequest(rows), imported)
-            self._alarm.set(await self._backend.queries.next_expiry())
+            self._alarm.set(await self._backend.read(queries.next_expiry))
         return len(records)
 
     # -- claim -------------------------------------------------------------------------------
@@ -682,7 +682,7 @@ class SqlStore:
 
     async def paused_until(self) -> float:
         """See ``Store.paused_until``."""
-        return await self._backend.queries.paused_until()
+        return await self._backend.read(queries.paused_until)
 
     async def _numbers(self, events: Sequence[Named]) -> list[int]:
         """Return the numbers of events that this process has, or that are given by id.
@@ -692,7 +692,7 @@ class SqlStore:
         """
         events = [each if isinstance(each, Work) else as_id(each) for each in events]
         ids = [each for each in events if isinstance(each, UUID)]
-        found = await self._backend.queries.numbers_of(ids) if ids else {}
+        found = await self._backend.read(partial(queries.numbers_of, ids=ids)) if ids else {}
         numbers = []
         for event in events:
             if isinstance(event, Work):
@@ -708,7 +708,7 @@ class SqlStore:
 
     async def counts(self) -> dict[EventStatus, int]:
         """See ``Store.counts``."""
-        counts = await self._backend.queries.counts()
+        counts = await self._backend.read(queries.counts)
         if not counts[EventStatus.PENDING] and not counts[EventStatus.PROCESSING]:
             await self._local.refresh(self._unfinished())
         return counts
@@ -727,7 +727,9 @@ class SqlStore:
         last = after or 0
         while len(found) < limit:
             size = min(CHUNK, limit - len(found))
-            page = await self._backend.queries.page(status, last, size)
+            page = await self._backend.read(
+                partial(queries.page, status=status, after=last, limit=size), is_snapshot=True
+            )
             found += map(self._as_known, page)
             if len(page) < size:
                 break
@@ -738,7 +740,7 @@ class SqlStore:
     async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
         """See ``Store.get``."""
         wanted = [as_id(each) for each in ids]
-        found = await self._backend.queries.records(wanted)
+        found = await self._backend.read(partial(queries.records, ids=wanted), is_snapshot=True)
         return [self._as_known(found[uid]) if uid in found else None for uid in wanted]
 
     def _as_known(self, record: Record) -> Record:
@@ -754,7 +756,7 @@ class SqlStore:
     async def find(self, uid: UUID | str) -> Work | None:
         """See ``Store.find``."""
         uid = as_id(uid)
-        if number := (await self._backend.queries.numbers_of([uid])).get(uid):
+        if number := (await self._backend.read(partial(queries.numbers_of, ids=[uid]))).get(uid):
             if self._local_events.cache.find(number) is None:
                 await self._backend.see([number], whole=True)
             return self._local_events.find(number)
@@ -765,21 +767,25 @@ class SqlStore:
 
     async def last_arrival(self) -> int:
         """See ``Store.last_arrival``."""
-        return await self._backend.queries.last_arrival()
+        return await self._backend.read(queries.last_arrival)
 
     async def queues(self) -> list[str]:
         """Return the names of all queues in the database."""
-        return await self._backend.queries.queues()
+        return await self._backend.read(queries.queues)
 
     async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         """See ``Store.explain``."""
         with_own = partial(self._workers.with_own, frozenset(self._workers.leaving))
-        return await self._backend.queries.explain(uid, limits, with_own)
+        return await self._backend.read(
+            partial(queries.explain, uid=uid, limits=limits, with_own=with_own), is_snapshot=True
+        )
 
     async def limit_usage(self, limits: Limits | None = None) -> list[Room]:
         """See ``Store.limit_usage``."""
         with_own = partial(self._workers.with_own, frozenset(self._workers.leaving))
-        return await self._backend.queries.limit_usage(limits, with_own)
+        return await self._backend.read(
+            partial(queries.limit_usage, limits=limits, with_own=with_own), is_snapshot=True
+        )
 
     # -- workers -----------------------------------------------------------------------------
 
@@ -825,13 +831,13 @@ class SqlStore:
     async def workers(self) -> list[WorkerRecord]:
         """See ``Store.workers``."""
         leaving = frozenset(self._workers.leaving)
-        stored = await self._backend.queries.worker_records()
+        stored = await self._backend.read(queries.worker_records, is_snapshot=True)
         return self._workers.records_with_own(leaving, stored)
 
     async def _other_workers(self) -> list[Worker]:
         """Return the live workers of the queue in other processes."""
         own = self._workers.names | self._workers.leaving
-        live = await self._backend.queries.live_workers()
+        live = await self._backend.read(queries.live_workers, is_snapshot=True)
         return [worker for worker in live if worker.name not in own]
 
     # -- event types that this process does not run ------------------------------------------
@@ -849,7 +855,9 @@ class SqlStore:
         others = [worker.about for worker in await self._other_workers()]
         if not all(about is not None and about.may_be_stuck for about in others):
             return []
-        counts = await self._backend.queries.ready_types(types, numbers)
+        counts = await self._backend.read(
+            partial(queries.ready_types, types=types, numbers=numbers)
+        )
         if not counts:
             return []
         if not all(about is not None and about.can_run_none_of(counts) for about in others):
@@ -871,7 +879,9 @@ class SqlStore:
         number = self._find_number(event)
         if not number or number in self._local_events.claims:
             return None  # if it runs, it runs here
-        return await self._backend.queries.chunks(number, attempt, first)
+        return await self._backend.read(
+            partial(queries.chunks, number=number, attempt=attempt, first=first), is_snapshot=True
+        )
 
     # -- listeners ---------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ class AppendStep:
         for places in _pieces(request.places, size):
             found = rows.known(place.id for place in places)
             for uid, number in found.items():
-                if rows.is_elsewhere(number):
+                if rows.queue_number_of(number) != rows.queue:
                     raise exists(rows, uid)
             known |= found
             yield

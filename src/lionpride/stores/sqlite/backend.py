@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from time import time
 from typing import Any, Final, TypeVar
-from uuid import UUID
 
 from ...errors import StoreError
-from ...model.execution import EventStatus
 from ...model.work import Work
-from ...rules.metering import Limits
-from ...rules.standing import Room, Standing, Worker
 from ..append_checks import refuse_connection
 from ..clock import LoopClock, boot_time, steady
-from ..inspector import WorkerRecord
 from ..maintenance import Finding, SchemaVersion
-from ..record import Record
 from ..sql.appending import AppendRequest
-from ..sql.backend import ALL, BoundOperation, Then, WithOwn, run
+from ..sql.backend import ALL, BoundOperation, Then, run
 from ..sql.claiming import ClaimRequest
 from ..sql.codec import attempts_json
 from ..sql.heartbeat import Heartbeat
+from ..sql.inspector import SqlInspector
 from ..sql.leases import Reap, reap
 from ..sql.limits import UsageChange, change_usage
 from ..sql.local_events import ClaimedEvents
 from ..sql.local_state import LocalState
+from ..sql.progress import write_progress
+from ..sql.queries import Snapshot
 from ..sql.requests import CHUNK, ignore_error
 from ..sql.rows import EventRow, NewEventRow, ProgressRow, SettlementRow, StoredEvent
 from ..sql.seen_heartbeats import SeenHeartbeats
 from ..terms import Terms
 from . import hot_path, steps
 from .append import AppendNewStep, AppendStep
-from .doctor import find_damage
+from .doctor import examine, find_damage
 from .file import make_file, speaking
-from .inspector import SqliteInspector
+from .inspector import SqliteInspectorReads
 from .migrations import schema_of, upgrade
 from .opened import OpenFile
-from .progress import WriteProgress
-from .queries import FileQueries
+from .snapshot import read_snapshot
 from .transaction import Clocks, ExpireStep, OperationStep
 from .watch import Watch
 
@@ -79,12 +75,11 @@ class SqliteBackend:
         self._synchronous = synchronous
         self._patience = patience
         self.lease: Final = lease
-        self.queries: Final = SqliteQueries(self)
         self.lease_time: Final = clock or time
         # If a clock is given, it alone decides which leases have lapsed.
         self._seen = None if clock else SeenHeartbeats(lease)
         self._file: OpenFile | None = None
-        self._inspector: SqliteInspector | None = None
+        self._inspector: SqlInspector | None = None
         self._last_finish = 0.0
         self._watch = Watch(self._is_watching, self._look)
 
@@ -139,11 +134,13 @@ class SqliteBackend:
         return self.file.heartbeat
 
     @property
-    def inspector(self) -> SqliteInspector:
+    def inspector(self) -> SqlInspector:
         """See ``Backend``."""
         if self._inspector is None:
             self.file.commits.check_process()
-            self._inspector = SqliteInspector(self.place, self._queue, self.file.guard.check)
+            check = self.file.guard.check
+            reads = SqliteInspectorReads(self.place, self._queue, self._clocks(), check)
+            self._inspector = SqlInspector(reads)
         return self._inspector
 
     def check(self) -> None:
@@ -168,7 +165,8 @@ class SqliteBackend:
         now = self.lease_time()
         if damage := await asyncio.to_thread(find_damage, self.place):
             return [damage]  # it makes other answers worthless
-        return self.read(lambda queries: queries.findings(self.place, now, self.lease))
+        with speaking(self.place):
+            return examine(self.place, self.file.reader.connection, now, self.lease)
 
     async def close(self) -> None:
         """See ``Backend``."""
@@ -180,14 +178,16 @@ class SqliteBackend:
         if file is not None:
             await file.close()
 
-    def read(self, query: Callable[[FileQueries], T]) -> T:
-        """Return the result of a query.
+    async def read(
+        self, query: Callable[[Snapshot], Coroutine[Any, Any, T]], *, is_snapshot: bool = False
+    ) -> T:
+        """See ``Backend``; all reads see the same state.
 
         Raises:
             StoreError: if the file cannot be read.
         """
         with speaking(self.place):
-            return query(self.file.reader)
+            return read_snapshot(self.file.reader, self._clocks(), query)
 
     def time(self) -> float:
         """See ``Backend``."""
@@ -309,7 +309,7 @@ class SqliteBackend:
         self, progress: Sequence[ProgressRow], ended: Sequence[tuple[int, int]]
     ) -> asyncio.Future[Any]:
         """See ``Backend``."""
-        return self._ask(WriteProgress(progress, ended))
+        return self.run(partial(write_progress, progress=progress, ended=ended))
 
     def before_next_claim(self, request: asyncio.Future[Any]) -> None:
         """Ignore the error of a request: the next claim shares its transaction or comes later."""
@@ -319,7 +319,11 @@ class SqliteBackend:
 
     def look_up(self, numbers: Sequence[int]) -> list[StoredEvent | None]:
         """See ``Backend``."""
-        return self.read(lambda queries: queries.of(numbers))
+        with speaking(self.place):
+            reader, found = self.file.reader, list[StoredEvent | None]()
+            with reader.connection:  # one snapshot
+                found += map(reader.find, numbers)
+        return found
 
     async def see(self, numbers: Sequence[int], *, whole: bool = False) -> None:
         """Do nothing: ``look_up`` reads the file."""
@@ -382,84 +386,3 @@ class SqliteBackend:
             run(self._local.others.look(ALL))
             self._listeners.notify_ready()
             self._listeners.notify_idle()
-
-
-class SqliteQueries:
-    """See ``sql.backend.Queries``. No method suspends.
-
-    Args:
-        backend: The backend, which has the file.
-    """
-
-    def __init__(self, backend: SqliteBackend) -> None:
-        self._backend = backend
-        self._read = backend.read
-        self._lease = backend.lease
-
-    async def counts(self) -> dict[EventStatus, int]:
-        return self._read(lambda queries: queries.counts())
-
-    async def statuses(self, numbers: Sequence[int]) -> Mapping[int, tuple[str, int]]:
-        return self._read(lambda queries: queries.standings(numbers))
-
-    async def numbers_of(self, ids: Sequence[UUID]) -> Mapping[UUID, int]:
-        found = self._read(lambda queries: queries.find(ids))
-        return {uid: one.number for uid, one in zip(ids, found, strict=True) if one is not None}
-
-    async def records(self, ids: Sequence[UUID]) -> Mapping[UUID, Record]:
-        def read(queries: FileQueries) -> dict[UUID, Record]:
-            found = zip(ids, queries.find(ids), strict=True)
-            return {uid: queries.record(one) for uid, one in found if one is not None}
-
-        return self._read(read)
-
-    async def page(self, status: EventStatus | None, after: int, limit: int) -> list[Record]:
-        return self._read(lambda queries: queries.page(status, after, limit))
-
-    async def last_arrival(self) -> int:
-        return self._read(lambda queries: queries.last())
-
-    async def queues(self) -> list[str]:
-        return self._read(lambda queries: queries.queues())
-
-    async def next_expiry(self) -> float | None:
-        return self._read(lambda queries: queries.next_expiry())
-
-    async def paused_until(self) -> float:
-        return self._read(lambda queries: queries.paused())
-
-    async def cancel_requested(self) -> Sequence[int]:
-        return self._read(lambda queries: queries.unwanted())
-
-    async def publishing(self, numbers: Sequence[int]) -> Collection[int]:
-        return self._read(lambda queries: queries.publishing()).intersection(numbers)
-
-    async def chunks(self, number: int, attempt: int, first: int) -> tuple[int, list[Any]] | None:
-        return self._read(lambda queries: queries.chunks(number, attempt, first))
-
-    async def ready_types(
-        self, types: Collection[str], numbers: Collection[int]
-    ) -> dict[str, int] | None:
-        return self._read(lambda queries: queries.waiting_kinds(types, numbers))
-
-    def _since(self) -> float:
-        """Return the time since which a live worker has had a heartbeat."""
-        return self._backend.lease_time() - self._lease
-
-    async def live_workers(self) -> list[Worker]:
-        found = self._read(lambda queries: list(queries.crew(self._since())))
-        return [worker for worker in found if worker.is_live]
-
-    async def worker_records(self) -> list[WorkerRecord]:
-        now, lease = self._backend.lease_time(), self._lease
-        return self._read(lambda queries: queries.workers(now, lease))
-
-    async def explain(self, uid: UUID, limits: Limits | None, with_own: WithOwn) -> Standing | None:
-        now = self._backend.clock()
-        return self._read(
-            lambda queries: queries.standing(uid, limits, now, self._since(), with_own)
-        )
-
-    async def limit_usage(self, limits: Limits | None, with_own: WithOwn) -> list[Room]:
-        now = self._backend.clock()
-        return self._read(lambda queries: queries.usage(limits, now, self._since(), with_own))

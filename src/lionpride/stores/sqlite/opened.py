@@ -13,7 +13,7 @@ from .file import connect, open_file, speaking
 from .file_guard import FileGuard
 from .group_commit import GroupCommit
 from .heartbeat import make_heartbeat
-from .queries import FileQueries
+from .queries import Tables
 from .rows import Rows
 from .write_lock import WriteLock
 
@@ -71,12 +71,12 @@ class OpenFile:
             local_events=local_events,
             committed=committed,
         )
-        self._reader = FileQueries(connect(path, synchronous=synchronous), queue)
+        self._reader = Tables(connect(path, synchronous=synchronous), queue)
         self.heartbeat = make_heartbeat(path, queue, synchronous, lease, clock)
 
     @property
-    def reader(self) -> FileQueries:
-        """The queries over a connection of their own.
+    def reader(self) -> Tables:
+        """The tables over a connection for reading.
 
         Raises:
             OperationError: in a child process after ``fork``.
@@ -112,7 +112,7 @@ class OpenFile:
         finally:
             self.heartbeat.stop()
             self.commits.close()
-            self._reader.close()
+            self._reader.connection.close()
             self._connection.close()
             self._turn.close()
 

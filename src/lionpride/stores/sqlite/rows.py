@@ -48,11 +48,6 @@ class Rows(Tables):
         self._skipped: tuple[tuple[int, ...], str] = (), "[]"  # skipped last, and as JSON
 
     @property
-    def connection(self) -> apsw.Connection:
-        """The connection that writes."""
-        return self._db
-
-    @property
     def queue(self) -> int:
         """The number of the queue."""
         return self._queue

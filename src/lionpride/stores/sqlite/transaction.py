@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction, common_words, run
+from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction, run
 from ..sql.operations import Expired, expire
 from ..sql.rows import PENDING, PROCESSING, STATE, SettlementRow
 from .rows import Rows
+from .statements import as_argument, fill
 
 __all__ = ("Clocks", "ExpireStep", "OperationStep", "SqliteTransaction")
-
-_TABLES: Final = (
-    "queue",
-    "event",
-    "ready",
-    "lease",
-    "finished",
-    "progress",
-    "chunk",
-    "worker",
-    "limit_account",
-    "limit_usage",
-)
-_WORDS: Final = common_words("IN (SELECT value FROM json_each({}))") | {
-    **{name: f"lionpride_{name}" for name in _TABLES},
-    "each_reserved": "json_each(reserved)",
-    "for_update": "",
-    "skip_locked": "",
-    "greatest": "max",
-    "now": "$1",
-}
 
 _LEASE: Final = f"""
 INSERT INTO lionpride_lease
@@ -66,12 +43,6 @@ WHERE number IN (SELECT value ->> 0 FROM json_each($1))
     AND NOT (cancel_requested AND number {in_2})
 RETURNING number, attempt
 """
-
-
-@lru_cache(maxsize=256)
-def _fill(statement: str) -> str:
-    """Return a shared statement as SQLite understands it."""
-    return re.sub(r"\$(\d+)", r"?\1", statement.format_map(_WORDS))
 
 
 class Clocks(NamedTuple):
@@ -115,11 +86,11 @@ class SqliteTransaction:
         return self._clocks.lease()
 
     async def rows(self, statement: str, *arguments: Any) -> list[Any]:
-        bound = [json.dumps(each) if type(each) is list else each for each in arguments]
-        return self._db.execute(_fill(statement), bound).fetchall()
+        bound = map(as_argument, arguments)
+        return self._db.execute(fill(statement), tuple(bound)).fetchall()
 
     async def many(self, statement: str, arguments: Sequence[tuple[Any, ...]]) -> None:
-        self._db.executemany(_fill(statement), arguments)
+        self._db.executemany(fill(statement), arguments)
 
     async def counts(self) -> dict[str, int]:
         return self._rows.counts()
