@@ -255,7 +255,7 @@ async def numbers_of(db: Snapshot, ids: Sequence[UUID]) -> dict[UUID, int]:
 
 async def records(db: Snapshot, ids: Sequence[UUID]) -> dict[UUID, Record]:
     """Return the records of the ids that are in this queue."""
-    numbers = await db.numbers_of(ids)
+    numbers = await db.numbers_of(ids) if ids else {}
     return {record.id: record for record in await records_of(db, list(numbers.values()))}
 
 
