@@ -14,10 +14,10 @@ import pytest
 from lionpride.errors import ExistsError
 from lionpride.stores.sql import leases, local_events, operations, store
 from lionpride.stores.sql.operations import Expired
-from lionpride.stores.sqlite import hot_path, opened
+from lionpride.stores.sqlite import hot_path, opened, steps
 from lionpride.stores.sqlite.append import AppendStep
 from lionpride.stores.sqlite.rows import Rows
-from lionpride.stores.sqlite.transaction import ExpireStep, SqliteTransaction
+from lionpride.stores.sqlite.transaction import SqliteTransaction
 
 Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 
@@ -319,9 +319,12 @@ def the_newest_endings_are_pruned_first(patch: pytest.MonkeyPatch) -> None:
 
 @fault("P1")
 def what_is_too_late_is_claimed(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, ExpireStep, "__call__")
-    def call(old: Any, self: ExpireStep, rows: Rows) -> Any:
+    async def nothing(tx: Any) -> Expired:
         return Expired([], None)
+
+    patch.setattr(operations, "expire", nothing)
+    for module in (hot_path, steps):
+        patch.setattr(module, "expire_late", lambda *given: Expired([], None))
 
 
 @fault("X1")

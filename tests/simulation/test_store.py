@@ -21,7 +21,7 @@ from stores.makers import STORES, Make
 from lionpride.model.execution import TERMINAL
 from lionpride.stores.contract import Cancelled, Settled, Store
 
-ENOUGH = 40
+ENOUGH = 80
 """Seeds within which each mutant has to be caught."""
 
 SEEDS = {"memory": 300, "sqlite": 100, "postgres": 12}

@@ -38,7 +38,7 @@ from .inspector import SqliteInspectorReads
 from .migrations import schema_of, upgrade
 from .opened import OpenFile
 from .snapshot import read_snapshot
-from .transaction import Clocks, ExpireStep, OperationStep
+from .transaction import Clocks, OperationStep
 from .watch import Watch
 
 __all__ = ("SqliteBackend",)
@@ -264,7 +264,7 @@ class SqliteBackend:
             taken.until = boot_time() + request.seconds
             return self.lease_time() + request.seconds
 
-        step = hot_path.ClaimStep(request, has, ExpireStep(clocks), clocks.due, end_of_lease)
+        step = hot_path.ClaimStep(request, has, clocks, end_of_lease)
         return self._ask(step, then)
 
     def complete(

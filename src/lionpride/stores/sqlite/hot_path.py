@@ -35,7 +35,7 @@ from ..sql.rows import (
     ReadyRow,
 )
 from .rows import Rows
-from .transaction import ExpireStep
+from .transaction import Clocks, expire_late
 
 __all__ = (
     "ClaimResult",
@@ -181,16 +181,14 @@ class ClaimStep:
     Attributes:
         request: The request. The claim adds the missing event types that it meets.
         has: Returns True if the caller has the event of a number.
-        expire: Finishes events that were not started in time.
-        clock: Returns the time for scheduled and expiring events. It is called inside the
-            transaction, perhaps in another thread: a claim may have waited for the file.
+        clocks: The clocks of the store. They are called inside the transaction, perhaps in another
+            thread: a claim may have waited for the file.
         lapse: Returns the time until which the leases hold; called inside the transaction.
     """
 
     request: ClaimRequest
     has: Callable[[int], bool]
-    expire: ExpireStep
-    clock: Callable[[], float]
+    clocks: Clocks
     lapse: Callable[[], float]
 
     def __call__(self, rows: Rows) -> ClaimResult:
@@ -209,8 +207,8 @@ def claim(rows: Rows, step: ClaimStep) -> ClaimResult:
     Events that the same transaction has appended are candidates as well. If they are claimed, they
     never have a row in ``ready``.
     """
-    request, now = step.request, step.clock()
-    expired = step.expire.by(rows, now)
+    request, now = step.request, step.clocks.due()
+    expired = expire_late(rows, step.clocks, now)
     paused_until, due = rows.connection.execute(_QUEUE, (rows.queue,)).get
     if paused_until > now:
         return ClaimResult([], {}, max(1e-9, paused_until - now), expired)

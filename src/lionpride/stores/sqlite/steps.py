@@ -14,7 +14,7 @@ from ..sql.operations import settle
 from ..sql.rows import SettlementRow
 from .hot_path import ClaimResult
 from .rows import Rows
-from .transaction import Clocks, ExpireStep, SqliteTransaction
+from .transaction import Clocks, SqliteTransaction, expire_late
 
 __all__ = ("LimitedClaimStep", "SettleStep", "Step")
 
@@ -57,7 +57,7 @@ class LimitedClaimStep:
     taken: ClaimedEvents
 
     def __call__(self, rows: Rows) -> ClaimResult:
-        expired = ExpireStep(self.clocks).by(rows, self.clocks.due())
+        expired = expire_late(rows, self.clocks, self.clocks.due())
         tx = SqliteTransaction(rows, self.clocks)
         done = run(claim_within_limits(tx, self.request))
         self.missing |= done.unknown

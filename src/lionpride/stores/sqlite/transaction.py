@@ -12,7 +12,7 @@ from ..sql.rows import PENDING, PROCESSING, STATE, SettlementRow
 from .rows import Rows
 from .statements import as_argument, fill
 
-__all__ = ("Clocks", "ExpireStep", "OperationStep", "SqliteTransaction")
+__all__ = ("Clocks", "OperationStep", "SqliteTransaction", "expire_late")
 
 _LEASE: Final = f"""
 INSERT INTO lionpride_lease
@@ -181,22 +181,9 @@ class OperationStep:
         return run(self.work(SqliteTransaction(rows, self.clocks)))
 
 
-@dataclass(frozen=True, slots=True)
-class ExpireStep:
-    """Finishes events that were not started in time.
-
-    Attributes:
-        clocks: The clocks of the store.
-    """
-
-    clocks: Clocks
-
-    def __call__(self, rows: Rows) -> Expired:
-        return self.by(rows, self.clocks.due())
-
-    def by(self, rows: Rows, now: float) -> Expired:
-        """Finish events that have expired by a time; mostly there are none."""
-        first = rows.next_expiry()
-        if first is None or first > now:
-            return Expired([], first)
-        return run(expire(SqliteTransaction(rows, self.clocks)))
+def expire_late(rows: Rows, clocks: Clocks, now: float) -> Expired:
+    """Finish events that have expired by a time; mostly there are none."""
+    first = rows.next_expiry()
+    if first is None or first > now:
+        return Expired([], first)
+    return run(expire(SqliteTransaction(rows, clocks)))
