@@ -15,7 +15,7 @@ from ..contract import Entry
 from ..maintenance import Finding, SchemaVersion
 from ..sql import operations
 from ..sql.appending import AppendRequest
-from ..sql.backend import ENDED, EXPIRES, PUBLISHED, READY, BoundOperation, Then
+from ..sql.backend import ENDED, EXPIRES, READY, BoundOperation, Then
 from ..sql.claiming import ClaimRequest
 from ..sql.codec import PLAIN_COLUMNS, exceeds_statement
 from ..sql.heartbeat import Heartbeat
@@ -24,7 +24,6 @@ from ..sql.leases import Reap, Reaped
 from ..sql.limits import UsageChange, change_usage
 from ..sql.local_events import ClaimedEvents
 from ..sql.local_state import LocalState
-from ..sql.progress import write_progress
 from ..sql.queries import Snapshot
 from ..sql.requests import ignore_error
 from ..sql.rows import (
@@ -32,7 +31,6 @@ from ..sql.rows import (
     PENDING,
     EventRow,
     NewEventRow,
-    ProgressRow,
     QueuedAppend,
     QueuedCompletion,
     ReadyRow,
@@ -45,6 +43,7 @@ from . import hot_claim, queries
 from .append import AppendNewTransaction, AppendTransaction
 from .cleaning import Cleaning
 from .clock import ServerClock
+from .connections import Batches, Connections
 from .doctor import examine
 from .heartbeat import make_heartbeat
 from .hot_append import append_new
@@ -53,7 +52,6 @@ from .inspector import PostgresInspectorReads
 from .joining import insert_within
 from .link import Db
 from .migrations import over_own_connection, schema_of, upgrade_schema
-from .opened import Batches, Connections
 from .pipelines import Request, run_request
 from .pool import Door
 from .sights import Sights
@@ -276,13 +274,6 @@ class PostgresBackend:
         """See ``Backend``."""
         opened = self.opened
         return opened.ask(opened.rest, Operation(work), then)
-
-    def write_progress(
-        self, progress: Sequence[ProgressRow], ended: Sequence[tuple[int, int]]
-    ) -> asyncio.Future[Any]:
-        """See ``Backend``."""
-        work, opened = partial(write_progress, progress=progress, ended=ended), self.opened
-        return opened.ask(opened.rest, Operation(work), lambda _: self._herald.tell(PUBLISHED))
 
     def change_usage(self, change: UsageChange) -> asyncio.Future[Any]:
         """See ``Backend``."""

@@ -37,7 +37,6 @@ from .rows import (
     STATE,
     EventRow,
     NewEventRow,
-    ProgressRow,
     SettlementRow,
     StateColumns,
     StoredEvent,
@@ -445,11 +444,6 @@ class Backend(Protocol):
             may_reap: See ``Reap``.
             then: See ``Then``.
         """
-
-    def write_progress(
-        self, progress: Sequence[ProgressRow], ended: Sequence[tuple[int, int]]
-    ) -> asyncio.Future[Any]:
-        """Write the progress of attempts, and delete that of ended attempts."""
 
     def before_next_claim(self, request: asyncio.Future[Any]) -> None:
         """Let the next claim wait for a request without a caller; its error is ignored."""

@@ -39,7 +39,7 @@ from ..states import States
 from ..terms import Terms
 from . import operations, queries
 from .appending import AppendRequest, append_or_find
-from .backend import CANCEL, ENDED, EXPIRES, READY, Backend
+from .backend import CANCEL, ENDED, EXPIRES, PUBLISHED, READY, Backend
 from .claiming import ClaimRequest
 from .codec import (
     PLAIN_COLUMNS,
@@ -62,9 +62,9 @@ from .local_events import ClaimedEvents
 from .local_state import LocalState
 from .operations import Expired, cancel_results
 from .process import this_process
-from .progress import ProgressPublisher
+from .progress import ProgressPublisher, write_progress
 from .requests import CHUNK, ignore_error, map_in_pieces, repeat_until_done
-from .rows import EMPTY_RESULT, PENDING, EventRow, ReadyRow, SettlementRow
+from .rows import EMPTY_RESULT, PENDING, EventRow, ProgressRow, ReadyRow, SettlementRow
 
 __all__ = ("LEASE", "SqlStore")
 
@@ -135,7 +135,7 @@ class SqlStore:
         self._local_events = self._local.events
         self._listeners = self._local.listeners
         self._progress = ProgressPublisher(
-            self._local_events.claims, backend.write_progress, lambda: backend.largest
+            self._local_events.claims, self._write_progress, lambda: backend.largest
         )
         backend.attach(self._local)
 
@@ -871,6 +871,17 @@ class SqlStore:
         number = self._find_number(event)
         if number and self._local_events.has(number, event, attempt):
             self._progress.publish(number, event, attempt)
+
+    def _write_progress(
+        self, progress: Sequence[ProgressRow], ended: Sequence[tuple[int, int]]
+    ) -> asyncio.Future[Any]:
+        """Write the progress of attempts, and delete that of ended attempts."""
+
+        async def written(_: object) -> None:
+            self._backend.notify(PUBLISHED)
+
+        work = partial(write_progress, progress=progress, ended=ended)
+        return self._backend.run(work, written)
 
     async def published(
         self, event: Work, attempt: int, first: int

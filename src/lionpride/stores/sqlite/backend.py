@@ -24,10 +24,9 @@ from ..sql.leases import Reap, reap
 from ..sql.limits import UsageChange, change_usage
 from ..sql.local_events import ClaimedEvents
 from ..sql.local_state import LocalState
-from ..sql.progress import write_progress
 from ..sql.queries import Snapshot
 from ..sql.requests import CHUNK, ignore_error
-from ..sql.rows import EventRow, NewEventRow, ProgressRow, SettlementRow, StoredEvent
+from ..sql.rows import EventRow, NewEventRow, SettlementRow, StoredEvent
 from ..sql.seen_heartbeats import SeenHeartbeats
 from ..terms import Terms
 from . import hot_path, steps
@@ -304,12 +303,6 @@ class SqliteBackend:
         workers = frozenset(self._local.workers.names)
         request = Reap(workers, self.lease, may_reap, workers, seen=self._seen, limit=limit)
         return self.run(partial(reap, request=request), then)
-
-    def write_progress(
-        self, progress: Sequence[ProgressRow], ended: Sequence[tuple[int, int]]
-    ) -> asyncio.Future[Any]:
-        """See ``Backend``."""
-        return self.run(partial(write_progress, progress=progress, ended=ended))
 
     def before_next_claim(self, request: asyncio.Future[Any]) -> None:
         """Ignore the error of a request: the next claim shares its transaction or comes later."""
