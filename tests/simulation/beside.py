@@ -24,7 +24,7 @@ RESPONSES = (None, 7, "text", b"\x00\xff", 2**70, (1, {"a": 2}))
 
 WEIGHTS = {
     "append": 9,
-    "only": 2,
+    "only": 4,
     "expire": 1,
     "claim": 12,
     "start": 5,
