@@ -492,6 +492,17 @@ async def test_one_that_is_gone_stands_for_nothing(store: Store, clock: Clock, g
     assert await store.append([(second, 1.0)], terms=only(clock, period=60.0)) == [second]
 
 
+async def test_an_older_event_that_waits_again_stands_for_the_next_once_the_newest_is_gone(
+    store: Store, clock: Clock
+) -> None:
+    first = await put_on(store, only(clock))
+    await store.cancel([first])
+    newest = await put_on(store, only(clock))
+    await store.retry([first])
+    await store.remove([newest])
+    assert await store.append([(Job(), 1.0)], terms=only(clock)) == [first]
+
+
 async def test_the_same_event_twice_is_itself(store: Store, clock: Clock) -> None:
     first = await put_on(store, only(clock))
     assert await store.append([(first, 1.0)], terms=only(clock)) == [first]

@@ -107,7 +107,7 @@ class MemoryStore:
         self._ready = self._waiting.ready
         self._new, self._new_at = self._ready.new, self._ready.new_at
         self._checked_type: type[Work] | None = None  # the last one that cannot be nested too deep
-        self._unique: dict[str, int] = {}  # the number of the newest event of each unique value
+        self._unique: dict[str, dict[int, None]] = {}  # the events of each unique value, in order
         self._limiters: dict[Limits, Limiter] = {}
         self._pools: dict[str, Limit] = {}
         self._workers: dict[str, Callable[[Work], object]] = {}
@@ -263,15 +263,16 @@ class MemoryStore:
     def _note_unique(self, event: Work, number: int) -> None:
         unique = event.execution.unique
         if unique is not None:
-            self._unique[unique[0]] = number
+            self._unique.setdefault(unique[0], {})[number] = None
 
     def _unique_holder(self, terms: Terms) -> Work | None:
-        """Return the event that has the unique value of the terms; None if there is none."""
-        number = None if terms.unique is None else self._unique.get(terms.unique[0])
-        event = None if number is None else self._all.get(number)
-        unique = None if event is None else event.execution.unique
-        if event is None or unique is None:
+        """Return the newest event of the unique value, if it stands for the one to append."""
+        numbers = None if terms.unique is None else self._unique.get(terms.unique[0])
+        if not numbers:
             return None
+        event = self._all[next(reversed(numbers))]
+        unique = event.execution.unique
+        assert unique is not None, "it is noted by its unique value"
         waits = event.execution.status in (_PENDING, _PROCESSING)
         return event if terms.are_met_by(unique, waits) else None
 
@@ -657,9 +658,12 @@ class MemoryStore:
     def _drop(self, events: Iterable[Work]) -> None:
         if self._unique:
             for event in events:
-                unique = event.execution.unique
-                if unique is not None and self._unique.get(unique[0]) == event.execution.arrival:
-                    del self._unique[unique[0]]
+                unique, number = event.execution.unique, event.execution.arrival
+                if unique is not None and number is not None:
+                    numbers = self._unique.get(unique[0], {})
+                    numbers.pop(number, None)
+                    if not numbers:
+                        self._unique.pop(unique[0], None)
         self.states.drop(events)
 
     def _number(self, event: Named) -> int:
