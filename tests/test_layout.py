@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -35,7 +36,7 @@ def tree_of(path: str) -> ast.Module:
     return ast.parse((ROOT / path).read_text(encoding="utf-8"))
 
 
-def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
@@ -101,6 +102,34 @@ def test_an_assert_does_nothing(path: str) -> None:
         if isinstance(call, ast.Call) and ast.unparse(call.func) not in {"isinstance", "len"}
     ]
     assert not calls, "call it first, and assert what it gave"
+
+
+# -------------------------------------------------------------------------------------- the stores
+
+STORES = [path for path in OURS if path.startswith("src/lionpride/stores/")]
+
+
+def classes(path: str) -> list[ast.ClassDef]:
+    """The classes at the top level of a module."""
+    return [node for node in tree_of(path).body if isinstance(node, ast.ClassDef)]
+
+
+def test_a_public_class_name_is_used_once_in_the_stores() -> None:
+    names = Counter(one.name for path in STORES for one in classes(path))
+    assert [name for name, n in names.items() if n > 1 and not name.startswith("_")] == []
+
+
+@pytest.mark.parametrize("path", STORES)
+def test_no_method_of_a_store_exists_only_for_a_subclass(path: str) -> None:
+    """A database is a backend that the store holds; no method is left to a subclass."""
+    left = [
+        f"{one.name}.{method.name}"
+        for one in classes(path)
+        for method in functions(one)
+        for node in ast.walk(method)
+        if isinstance(node, ast.Name) and node.id in ("NotImplementedError", "abstractmethod")
+    ]
+    assert not left
 
 
 # ------------------------------------------------------------------------------- what is committed
