@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from pydantic import create_model
 from stores.asking import ENDINGS, bring, claim, claim_one, put, record, settle
 from stores.makers import Clock, Job
 
@@ -239,6 +240,16 @@ async def test_the_immediate_path_leaves_event_types_pending_that_are_not_run(
     assert found is not None
     assert isinstance(found[0], Job)
     assert list(memory.states.of(S.PENDING)) == [other, late]
+
+
+async def test_an_event_is_run_although_its_class_was_defined_again(memory: MemoryStore) -> None:
+    def define() -> type[Work]:
+        return create_model("Again", __base__=Work, __module__=__name__)
+
+    old = define()
+    await memory.append([(old(), 1.0)])
+    memory.event_types.run_only([define()])
+    assert len(await claim(memory)) == 1
 
 
 # -- what it refuses -------------------------------------------------------------------------------

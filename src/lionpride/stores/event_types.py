@@ -53,10 +53,13 @@ class RunnableTypes:
             found = registry.find(kind)
         except NotFoundError:
             return False
-        return self.runs_class(found)
+        return self._includes(found)
 
-    def runs_class(self, found: type[object]) -> bool:
-        """Return True if this process runs the events of a class."""
+    def runs_class(self, found: type[Work]) -> bool:
+        """Return True if this process runs events of a class, or of its latest definition."""
+        return self._includes(found) or self.runs(registry.key_of(found))
+
+    def _includes(self, found: type[object]) -> bool:
         return not self._types or issubclass(found, self._types)
 
     def still_missing(self) -> set[str]:
