@@ -60,14 +60,14 @@ def watch_claims(reached: Reached) -> None:
         return claimed(self, answer, *rest)
 
     LocalEvents.claimed = watched  # type: ignore[method-assign]
-    revived = LocalEvents.revived
+    start_untried = LocalEvents.start_untried
 
     def watched_too(self: LocalEvents, rows: Any, *rest: Any) -> Any:
         if rows:
             reached(NOTED)
-        return revived(self, rows, *rest)
+        return start_untried(self, rows, *rest)
 
-    LocalEvents.revived = watched_too  # type: ignore[method-assign]
+    LocalEvents.start_untried = watched_too  # type: ignore[method-assign]
 
 
 CHECKED = "claim: checked"

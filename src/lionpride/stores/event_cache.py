@@ -92,11 +92,13 @@ class EventCache:
         self._states.note_shown(shown)
         self._hide_oldest()
 
-    def begin(self, number: int, event: Work) -> None:
-        """Move an event from PENDING to PROCESSING."""
-        self._resting.pop(number, None)
-        del self._pending[number]
-        self._processing[number] = event
+    def begin(self, events: Mapping[int, Work]) -> None:
+        """Move events from PENDING to PROCESSING."""
+        pending, resting = self._pending, self._resting
+        for number in events:
+            resting.pop(number, None)
+            del pending[number]
+        self._processing.update(events)
 
     def start(self, events: Mapping[int, Work]) -> None:
         """Show new events as PROCESSING."""

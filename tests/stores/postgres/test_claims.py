@@ -16,8 +16,10 @@ from stores.postgres.wire import cancel_who_waits_for
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import StoreError
 from lionpride.model.policy import Retry
+from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
+from lionpride.stores.contract import Store
 from lionpride.stores.postgres import PostgresStore, backend
 from lionpride.stores.postgres.backend import AHEAD
 from lionpride.stores.postgres.tables import TableNames
@@ -204,3 +206,19 @@ async def test_a_start_counts_from_when_its_lease_was_given() -> None:
     ((large, _),), _ = await store.claim("worker", 1, limits=limits, start=True)
     assert large.costs["tokens"] == 100
     await store.close()
+
+
+async def test_claims_of_known_and_new_events_are_in_order(opened: list[Store]) -> None:
+    home = Home()
+    opened.append(store := postgres_in(home, None))
+    opened.append(other := postgres_in(home, None))
+    for known in (2, 3, 3, 1, 0):  # whether a claim reads whole events depends on the last one
+        for place in range(4):
+            await put(store if place < known else other, float(place % 2), float(place))
+        claims = await claim(store, 8, start=True)
+        keys = [(event.execution.priority, event.execution.arrival) for event, _ in claims]
+        assert len(keys) == 8
+        assert keys == sorted(keys)
+        assert {event.status for event, _ in claims} == {EventStatus.PROCESSING}
+        assert len(store.states.of(EventStatus.PROCESSING)) == 8
+        await store.settle([(*one, Completion(None, 0.1)) for one in claims])

@@ -473,7 +473,7 @@ class PostgresBackend:
         if answer.untried:
             rest = answer.untried
             if request.start:
-                rest = self._events.revived(answer.untried, taken)
+                rest = self._events.start_untried(answer.untried, taken)
             answer = answer.moved(rest, ()) if rest else answer
         if self._cleaning.is_due(len(numbers)):
             opened = self.opened
@@ -514,16 +514,20 @@ class PostgresBackend:
 
     async def _with_new(self, answer: hot_claim.Claimed, new: Sequence[int]) -> hot_claim.Claimed:
         """Read the columns of new events; refuse those of types that are not run here."""
-        kept, untried = dict(answer.kept), answer.untried
-        if unknown := [] if untried else [number for number in new if number not in kept]:
-            kept |= await self._read(lambda db: queries.fixed_columns(db, unknown))
+        if not answer.whole:
+            unknown = set(new).difference(answer.kept)
+            read = await self._read(lambda db: queries.fixed_columns(db, list(unknown)))
+            untried = [one for one in answer.untried if one[0] not in unknown]
+            others = [one for one in answer.untried if one[0] in unknown]
+            answer = answer.moved(others, untried)
+            answer = answer._replace(kept={**answer.kept, **read})
+        kept, columns = answer.kept, answer.untried if answer.whole else ()
         if self._large_ids:
-            ids = [one[2] for one in untried] + [one[0] for one in kept.values()]
+            ids = [one[2] for one in columns] + [one[0] for one in kept.values()]
             if not self._large_ids.isdisjoint(ids):
                 await self.opened.large.passed()
-        types = {one[3] for one in untried}
+        types = {one[3] for one in columns}
         types.update(kept[number][1] for number in new if number in kept)
-        answer = answer._replace(kept=kept)
         missing = {each for each in types if not self._local.runnable.runs(each)}
         return self._without(answer, missing) if missing else answer
 

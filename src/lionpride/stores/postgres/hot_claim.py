@@ -120,8 +120,8 @@ class Claimed(NamedTuple):
         now: The time of the claim.
         expired: The events that expired before a start, and were ended.
         rationed: The reservations of a claim under limits.
-        untried: Claimed events that have never been tried, with all columns that they are built
-            of. They are not in ``rows``.
+        untried: Claimed events that have never been tried. They are not in ``rows``.
+        whole: True if ``untried`` and ``kept`` have all columns that events are built of.
     """
 
     rows: Sequence[ReadyRow]
@@ -132,6 +132,7 @@ class Claimed(NamedTuple):
     new: Sequence[tuple[float, int]] = ()
     rationed: Any = None
     untried: Sequence[FirstClaimRow] = ()
+    whole: bool = False
 
     @property
     def numbers(self) -> list[int]:
@@ -141,7 +142,9 @@ class Claimed(NamedTuple):
     def moved(self, others: Sequence[FirstClaimRow], untried: Sequence[FirstClaimRow]) -> Claimed:
         """Return the claim with ``others`` among the rows, and ``untried`` as what is left."""
         rows = sorted([*self.rows, *map(_waits, others)], key=_in_order)
-        kept = {**self.kept, **{one[0]: _kept(one) for one in others}}
+        kept = self.kept
+        if self.whole:
+            kept = {**kept, **{one[0]: _kept(one) for one in others}}
         return self._replace(rows=rows, kept=kept, untried=untried)
 
 
@@ -200,8 +203,8 @@ class Claim:
         expired = Expired([], state.expires)
         if state.expires is not None and state.expires <= state.now:
             expired = await self.expire(db)
-        untried = [row for row in found if row[6] is None] if self.whole else []
-        others = [row for row in found if row[6] is not None] if self.whole else found
+        others = [row for row in found if row[6] is not None]
+        untried = [row for row in found if row[6] is None] if others else found
         return Claimed(
             rows=list(map(_waits, others)),
             kept={row[0]: _kept(row) for row in others} if self.whole else {},
@@ -209,6 +212,7 @@ class Claim:
             now=state.now,
             expired=expired,
             untried=untried,
+            whole=self.whole,
         )
 
     async def _take(self, db: Db) -> tuple[QueueState, bool, list[Any]]:

@@ -225,7 +225,7 @@ class LocalEvents:
     def claimed(self, answer: ClaimAnswer, start: bool, taken: ClaimedEvents) -> float | None:
         """Collect claimed events; return the seconds until another claim may find more."""
         claims, cache, is_more = self.claims, self.cache, bool(taken.claims)
-        shows, begin, take = cache.shows, cache.begin, taken.claims.append
+        shows, take = cache.shows, taken.claims.append
         kept, revive, begun = answer.kept, EventReader(), dict[int, Work]()
         rows = self._not_running(answer.rows)
         found = cache.find_all([one[0] for one in rows])
@@ -251,7 +251,7 @@ class LocalEvents:
             if start and is_known and "_due" not in own and shows(number):
                 own["_status"] = "processing"
                 own.pop("_denials", None)
-                begin(number, event)
+                cache.begin({number: event})
             else:
                 cache.take(number, event)
                 if start:
@@ -273,19 +273,43 @@ class LocalEvents:
         running = [one for one in rows if one[3] and one[0] in self.claims and self._postpone(one)]
         return [one for one in rows if one not in running] if running else rows
 
-    def revived(
+    def start_untried(
         self, rows: Sequence[FirstClaimRow], taken: ClaimedEvents
     ) -> Sequence[FirstClaimRow]:
-        """Collect claimed and started events that this process did not have.
+        """Collect claimed and started events that were never tried.
 
         Returns:
-            The rows of the other events, which ``claimed`` collects afterwards.
+            The rows of events that need more: those that this process shows in another state, and
+            those that ``build_event`` has to build. ``claimed`` collects them afterwards.
         """
-        begun, rest = read_started(rows, self.cache.find_all([one[0] for one in rows]))
-        self.claims.update(dict.fromkeys(begun, 1))
-        self.cache.start(begun)
-        taken.claims.extend([(event, 1) for event in begun.values()])
-        if begun and self._listeners.capacity:
+        found, shown = self.cache.find_all([row[0] for row in rows]), self.events
+        known, rest = dict[int, Work](), list[FirstClaimRow]()
+        for row, event in zip(rows, found, strict=True):
+            if event is None:
+                continue
+            own, number = event.__dict__, row[0]
+            if (
+                own.get("_status") == "pending"
+                and "_due" not in own
+                and is_untried(own)
+                and number in shown
+            ):
+                own["_status"] = "processing"
+                own["_attempt"] = 1
+                known[number] = event
+            else:
+                rest.append(row)
+        self.cache.begin(known)
+        started = known
+        if len(known) + len(rest) < len(rows):
+            made, unread = read_started(rows, found)
+            rest = [row for row in unread if row[0] not in known]
+            self.cache.start(made)
+            started = known | made
+        self.claims.update(dict.fromkeys(started, 1))
+        numbers = (row[0] for row in rows)
+        taken.claims.extend([(started[number], 1) for number in numbers if number in started])
+        if started and self._listeners.capacity:
             self._listeners.notify_capacity()
         return rest
 
