@@ -222,3 +222,22 @@ async def test_claims_of_known_and_new_events_are_in_order(opened: list[Store]) 
         assert {event.status for event, _ in claims} == {EventStatus.PROCESSING}
         assert len(store.states.of(EventStatus.PROCESSING)) == 8
         await store.settle([(*one, Completion(None, 0.1)) for one in claims])
+
+
+async def test_a_worker_whose_row_was_deleted_claims_again() -> None:
+    """Another worker deletes the row of a process that was stopped for an hour."""
+    home = Home()
+    store = PostgresStore(home.url, QUEUE, schema=home.schema, lease=1.5)
+    other: asyncpg.Connection = await asyncpg.connect(home.url)
+    try:
+        store.register_worker("worker", lambda event: None)
+        (job,) = await put(store, 1.0)
+        await other.execute(f"DELETE FROM {home.schema}.worker")
+        count = f"SELECT count(*) FROM {home.schema}.worker WHERE name = 'worker'"
+        while not await other.fetchval(count):
+            await asyncio.sleep(0.05)
+        assert await claim(store, 1, start=True) == [(job, 1)]
+    finally:
+        store.unregister_worker("worker")
+        await other.close()
+        await store.close()

@@ -15,7 +15,7 @@ import pytest
 from stores.asking import bring, pages
 from stores.homes import Home, aside
 from stores.makers import Clock, Job, postgres_in
-from stores.sql.transactions import interleave
+from stores.sql.transactions import interleave, operate
 
 from lionpride.core import EventStatus
 from lionpride.errors import NotFoundError, OperationError
@@ -257,6 +257,31 @@ async def test_s1_an_operation_that_meets_another_leaves_each_event_in_one_statu
         for store in (one, beside):
             await store.close()
     assert fetch(_DEADLOCKS) == before, "no two transactions wait for each other"
+
+
+async def test_two_processes_that_remove_old_events_keep_as_many_as_asked(
+    stores: tuple[PostgresStore, PostgresStore, Clock],
+) -> None:
+    one, beside, _ = stores
+    work = partial(operations.retain, keep=3, age=None, limit=9)
+
+    async def retain_beside() -> None:
+        await operate(beside, work)
+
+    try:
+        for at in range(MOST):
+            for _ in range(6):
+                await bring(one, S.COMPLETED)
+            meeting = Meeting(at, retain_beside)
+            await interleave(one, work, meeting)
+            if meeting.task is None:
+                break
+            await meeting.task
+            assert (await one.counts())[S.COMPLETED] == 3
+            await clear(one)
+    finally:
+        for store in (one, beside):
+            await store.close()
 
 
 async def check_cancelled(store: PostgresStore, results: dict[int, Cancelled]) -> None:

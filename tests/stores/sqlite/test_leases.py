@@ -17,7 +17,7 @@ from lionpride.rules.lifecycle import RELEASED, Completion, Ending
 from lionpride.stores.contract import Cancelled, Settled, Store
 from lionpride.stores.sql import queries
 from lionpride.stores.sql.queries import Snapshot
-from lionpride.stores.sqlite import SqliteStore
+from lionpride.stores.sqlite import SqliteStore, backend
 from lionpride.stores.sqlite.queries import Tables
 from lionpride.stores.sqlite.rows import Rows
 from lionpride.stores.sqlite.snapshot import read_snapshot
@@ -236,3 +236,25 @@ async def test_an_event_that_is_completed_twice_in_a_transaction_counts_once(
     assert await statuses(store, jobs) == [S.COMPLETED, S.PROCESSING, S.COMPLETED]
     assert leases(path) == 1
     await check_counts(store)
+
+
+async def test_a_worker_that_starts_after_the_clock_was_set_forward_takes_no_claims(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day is longer than rows of silent workers are kept."""
+    ahead = [0.0]
+    monkeypatch.setattr(backend, "time", lambda: time() + ahead[0])
+    one, other, later = (SqliteStore(path, lease=10.0) for _ in range(3))
+    one.register_worker("one", lambda event: None)
+    other.register_worker("other", lambda event: None)
+    jobs = [Job(), Job()]
+    await one.append([(job, 1.0) for job in jobs])
+    claims, _ = await one.claim("one", 2, start=True)
+    ahead[0] = 86_400.0
+    later.register_worker("later", lambda event: None)
+    for store, worker in ((later, "later"), (other, "other"), (one, "one")):
+        assert (await store.claim(worker, 2))[0] == []
+    settled = await one.settle([(*claim, Completion("done", 0.1)) for claim in claims])
+    assert settled == [Settled.APPLIED] * 2
+    for store in (one, other, later):
+        await store.close()

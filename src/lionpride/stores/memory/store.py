@@ -11,6 +11,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
+from weakref import WeakMethod
 
 from ...errors import ExistsError, OperationError
 from ...model import registry
@@ -102,8 +103,8 @@ class MemoryStore:
         # Claimed and not started: pending to a reader of this process, claimed to other claims.
         self._held: dict[int, Work] = {}
         self._cancelling: set[int] = set()  # claimed events whose cancel was answered
-        self.event_types = RunnableTypes(f"queue {queue!r}", self._types_changed)
-        self._waiting = ReadyQueue(self._pending, self._held, self._clock, self._refuse)
+        self.event_types = RunnableTypes(f"queue {queue!r}", _weak(self._types_changed))
+        self._waiting = ReadyQueue(self._pending, self._held, self._clock, _weak(self._refuse))
         self._ready = self._waiting.ready
         self._new, self._new_at = self._ready.new, self._ready.new_at
         self._checked_type: type[Work] | None = None  # the last one that cannot be nested too deep
@@ -885,3 +886,18 @@ def _resolve(states: States, entries: Sequence[Entry], *, exist_ok: bool) -> dic
             )
         taken.setdefault(event.id, (known or event, priority))
     return taken
+
+
+def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls a method of the store, and does not keep the store alive.
+
+    So an executor that is not used any more is freed at once, with its observers.
+    """
+    reference = WeakMethod(method)
+
+    def call(*arguments: Any) -> Any:
+        found = reference()
+        assert found is not None, "only parts of the store call it"
+        return found(*arguments)
+
+    return call

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import nullcontext
+from copy import copy
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -119,7 +120,7 @@ class PostgresBackend:
         self._connections = connections
         self._door = Door(url, names, pgbouncer=pgbouncer, patience=patience)
         self._opened: Connections | None = None
-        self._heartbeat = make_heartbeat(self._door, names, lease, clock, self.place)
+        self._heartbeat = make_heartbeat(self._door, names, queue, lease, clock, self.place)
         self._sights = Sights(self._read_current, self._read_whole)
         self._cleaning = Cleaning()
         self._preceding: set[asyncio.Future[Any]] = set()  # requests before the next claim
@@ -364,15 +365,11 @@ class PostgresBackend:
                 lambda db: append_new(db, rows, limits), again=again
             )
         except Exception as error:
-            if len(entries) > 1:  # the event that is at fault shows if each is appended by itself
-                logger.debug(
-                    "an append of %d events is repeated one by one: %r", len(entries), error
-                )
-                unsure = again or (isinstance(error, StoreError) and error.retryable)
-                for one in entries:
-                    await self._append_some([one], unsure)
+            if len(entries) > 1 and not _is_unreachable(error):
+                for half in _halves(entries, error):
+                    await self._append_some(half, again)
                 return
-            numbers = [error]
+            numbers = [copy(error) for _ in entries]
         accepted, own = list[Entry](), list[int]()
         for (event, row, future, _), number in zip(entries, numbers, strict=True):
             if isinstance(number, int):
@@ -590,6 +587,9 @@ class PostgresBackend:
         try:
             applied = await self.opened.settling.run(lambda db: complete(db, rows), again=again)
         except Exception as error:
+            if len(completions) > 1 and not _is_unreachable(error):
+                halves = _halves(completions, error)
+                return all([await self._complete_all(half) for half in halves])
             self._repeat_later(completions, error)
             return False
         return await self._completed(completions, applied)
@@ -597,7 +597,12 @@ class PostgresBackend:
     def _repeat_later(self, completions: Sequence[QueuedCompletion], error: Exception) -> None:
         opened, self._trouble = self.opened, error
         opened.settle.put_back(completions)
-        opened.loop.call_later(AGAIN, opened.settle.go)
+
+        def go() -> None:
+            if self._opened is opened:
+                opened.settle.go()
+
+        opened.loop.call_later(AGAIN, go)
 
     async def _completed(
         self, completions: Sequence[QueuedCompletion], applied: Sequence[bool]
@@ -638,6 +643,10 @@ class PostgresBackend:
                 lambda db: operations.settle(PostgresTransaction(db), rows)
             )
         except Exception as error:
+            if len(asked) > 1 and not _is_unreachable(error):
+                for half in _halves(asked, error):
+                    await self._settle_each(half)
+                return
             for one in asked:
                 one.fail(error)
             return
@@ -706,6 +715,18 @@ class PostgresBackend:
     def watch(self) -> None:
         """See ``Backend``."""
         self._news.watch()
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Return True if no request of a batch is at fault: the server cannot be reached."""
+    return isinstance(error, StoreError) and error.retryable
+
+
+def _halves(requests: Sequence[T], error: Exception) -> tuple[Sequence[T], Sequence[T]]:
+    """Return both halves of a batch that failed: so the request at fault gets its own error."""
+    logger.debug("a batch of %d requests is repeated in halves: %r", len(requests), error)
+    middle = len(requests) // 2
+    return requests[:middle], requests[middle:]
 
 
 def _event_row(

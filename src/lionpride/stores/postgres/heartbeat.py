@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Collection
+import platform
+from collections.abc import Callable
 from functools import partial
 from socket import socketpair
 from typing import TYPE_CHECKING, Final
 
-from ...errors import StoreError
 from ..clock import boot_time
 from ..sql import heartbeat
 from ..sql.heartbeat import Descriptions, Heartbeat
+from ..sql.process import this_process
 from .pool import Door
 from .tables import TableNames
 
@@ -33,34 +34,57 @@ RETURNING w.name
 """
 """Records a heartbeat of workers and their descriptions; it renews all their leases."""
 
+_REGISTER: Final = """
+INSERT INTO {worker} (name, queue, machine, host, pid, process_start, started_at, heartbeat_at,
+    leases_until, description)
+SELECT $3, number, $5, $6, $7, $8, {now}, {now}, {now} + $2, $9 FROM {queue} WHERE name = $4
+ON CONFLICT (name) DO NOTHING
+"""
+"""Writes the row of a worker again: another worker deletes it if it is old."""
+
 
 def make_heartbeat(
-    door: Door, names: TableNames, lease: float, clock: Callable[[], float] | None, place: str
+    door: Door,
+    names: TableNames,
+    queue: str,
+    lease: float,
+    clock: Callable[[], float] | None,
+    place: str,
 ) -> Heartbeat:
     """Return the heartbeat of a process; arguments as of ``PostgresLeaseRenewal``.
 
     Args:
         place: The server, as error messages name it.
     """
-    make = partial(PostgresLeaseRenewal, door, names, lease, clock)
+    make = partial(PostgresLeaseRenewal, door, names, queue, lease, clock)
     return Heartbeat(lease, "lionpride-postgres-heartbeat", place, make)
 
 
 class PostgresLeaseRenewal:
     """Renews the leases of workers over its own connection.
 
+    If the row of a worker is missing, the heartbeat writes it again: another worker deletes it
+    after ``GONE`` seconds without a heartbeat, for example while this process is stopped.
+
     Args:
         door: Opens the connection.
         names: The tables.
+        queue: The name of the queue.
         lease: The length of a lease in seconds.
         clock: Returns the time in place of the server's clock; called in the thread.
     """
 
     def __init__(
-        self, door: Door, names: TableNames, lease: float, clock: Callable[[], float] | None
+        self,
+        door: Door,
+        names: TableNames,
+        queue: str,
+        lease: float,
+        clock: Callable[[], float] | None,
     ) -> None:
         self._door = door
-        self._text = names.fill(BEAT)
+        self._names = names
+        self._queue = queue
         self._lease = lease
         self._clock = clock
         self._runner: asyncio.Runner | None = None  # its event loop runs only for a renewal
@@ -77,17 +101,12 @@ class PostgresLeaseRenewal:
         """See ``PostgresLeaseRenewal`` in ``sql/heartbeat.py``."""
         runner = self._opened()
         try:
-            at, lost = runner.run(self._renew(names, said))
+            at = runner.run(self._renew(names, said))
         except BaseException:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.terminate()
             raise
-        if lost := set(names()).intersection(lost):
-            raise StoreError(
-                f"the server has no row for the workers {', '.join(sorted(lost))} any more: check "
-                "whether the table of workers was changed or restored"
-            )
         return at
 
     def close(self) -> None:
@@ -110,10 +129,8 @@ class PostgresLeaseRenewal:
             self._runner = runner
         return self._runner
 
-    async def _renew(
-        self, names: heartbeat.WorkerNames, said: Descriptions
-    ) -> tuple[float, Collection[str]]:
-        """Renew the leases; return the time of the renewal and the workers without a row."""
+    async def _renew(self, names: heartbeat.WorkerNames, said: Descriptions) -> float:
+        """Renew the leases; return the time of the renewal."""
         async with asyncio.timeout(self._lease / 3):
             if self._connection is None or self._connection.is_closed():
                 self._connection = await self._door.open()
@@ -122,9 +139,16 @@ class PostgresLeaseRenewal:
             workers = sorted(names())
             abouts = [said.get(name) for name in workers]
             async with self._door.statement(self._connection):
-                bound = now, self._lease, workers, abouts
-                rows = await self._connection.fetch(self._text, *bound)
-        return at, set(workers) - {row[0] for row in rows}
+                beat = self._names.fill(BEAT)
+                rows = await self._connection.fetch(beat, now, self._lease, workers, abouts)
+            missing = set(workers) - {row[0] for row in rows}
+            for worker in sorted(missing.intersection(names())):
+                process = platform.node(), *this_process()
+                bound = worker, self._queue, *process, said.get(worker)
+                async with self._door.statement(self._connection):
+                    register = self._names.fill(_REGISTER)
+                    await self._connection.execute(register, now, self._lease, *bound)
+        return at
 
 
 async def _close(connection: Connection) -> None:

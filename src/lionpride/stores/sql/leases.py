@@ -17,9 +17,8 @@ from .seen_heartbeats import SeenHeartbeats
 __all__ = ("Reap", "Reaped", "reap", "register_worker", "unregister_worker")
 
 GONE: Final = 3600.0
-"""Seconds without a heartbeat after which the row of a worker is deleted."""
+"""Seconds without a heartbeat after which the row of a worker on another machine is deleted."""
 
-_FORGET: Final = "DELETE FROM {worker} WHERE leases_until < {now} - $2 AND name <> $3"
 _REGISTER: Final = """
 INSERT INTO {worker} (name, queue, machine, host, pid, process_start, started_at, heartbeat_at,
     leases_until, description)
@@ -132,6 +131,9 @@ async def register_worker(
 ) -> None:
     """Register a worker of this process; end the leases of workers whose process is dead.
 
+    The row of a worker on another machine is deleted if it is old. On this machine it stays while
+    the process is alive: if the clock of the machine is set forward, it only seems to be old.
+
     A repeat does the same again.
 
     Args:
@@ -143,11 +145,13 @@ async def register_worker(
     Round trips on PostgreSQL: 5, and 2 for each dead worker.
     """
     process = platform.node(), *this_process()
-    await tx.rows(_FORGET, tx.lease_time, GONE, worker)
     await tx.rows(_REGISTER, tx.lease_time, worker, tx.queue, *process, float(seconds), description)
+    ((now,),) = await tx.rows("SELECT {now}", tx.lease_time)
     for other in await _workers(tx):
-        if other.name != worker and is_dead(other.host, other.pid, other.process_start):
+        if is_dead(other.host, other.pid, other.process_start):
             await _lapse(tx, other.name)
+        elif other.host != process_namespace() and other.leases_until < now - GONE:
+            await tx.rows(_UNREGISTER, other.name)
     await _delete_orphans(tx)
 
 
@@ -227,8 +231,12 @@ async def _renewed(
 async def _lapsed(
     tx: Transaction, request: Reap, workers: Mapping[str, _Worker], now: float
 ) -> list[_Lease]:
-    """Lock and return leases that have lapsed: those of live workers hold for longer."""
+    """Lock and return leases that have lapsed: those of live workers hold for longer.
+
+    The workers of this process are alive, also if one of them has no row at the moment.
+    """
     seen, live = request.seen, {name for name, one in workers.items() if one.leases_until >= now}
+    live |= request.workers
     if seen is not None:
         near = [one for one in workers.values() if one.host == process_namespace()]
         seen.note({one.name: one.heartbeat_at for one in near})

@@ -134,7 +134,7 @@ _FIND_UNUSED: Final = f"SELECT name FROM {{limit_account}} WHERE {UNUSED}"
 _DELETE_UNUSED: Final = f"""
 DELETE FROM {{limit_account}} WHERE name {{in_2}} AND {UNUSED} RETURNING name
 """
-_DELETE_USAGE: Final = "DELETE FROM {limit_usage} WHERE account {in_1}"
+_DELETE_USAGE: Final = "DELETE FROM {limit_usage} WHERE account {in_1} AND at < $2"
 
 _RESERVED: Final = """
 SELECT reserved FROM {lease} WHERE number = $1 AND attempt = $2 {for_update}
@@ -796,8 +796,10 @@ async def forget_accounts(tx: Transaction) -> None:
     names = [name for (name,) in await tx.rows(_FIND_UNUSED, tx.time)]
     if names:
         await tx.lock_accounts(sorted({name.partition("\x1f")[0] for name in names}))
+        ((now,),) = await tx.rows("SELECT {now}", tx.time)
         gone = [name for (name,) in await tx.rows(_DELETE_UNUSED, tx.time, names)]
-        await tx.rows(_DELETE_USAGE, gone)
+        # An attempt may have used the account since: its usage stays.
+        await tx.rows(_DELETE_USAGE, gone, now - 1)
 
 
 def read_reserved(text: str | None) -> dict[str, Reserved]:

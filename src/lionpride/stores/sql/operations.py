@@ -71,6 +71,7 @@ ORDER BY expires, number LIMIT $3 {skip_locked}
 _NEXT_EXPIRY: Final = """
 SELECT expires FROM {ready} WHERE queue = $1 AND expires IS NOT NULL ORDER BY expires LIMIT 1
 """
+_LOCK_QUEUE: Final = "SELECT number FROM {queue} WHERE number = $1 {for_update}"
 _PAUSE: Final = "UPDATE {queue} SET paused_until = $2 WHERE number = $1"
 
 
@@ -314,10 +315,12 @@ async def retain(tx: Transaction, keep: int | None, age: float | None, limit: in
     Returns:
         Their numbers. A repeat returns those of the earlier try if it was committed.
 
-    Round trips on PostgreSQL: 11 (counts or time, the oldest of each status, then as ``prune``).
+    Round trips on PostgreSQL: 12 (the queue, counts or time, the oldest of each status, then as
+    ``prune``).
     """
     if (before := await _pruned(tx)) is not None:
         return before
+    await tx.rows(_LOCK_QUEUE, tx.queue)  # two processes must not both remove the excess
     since = inf
     if keep is not None:
         counts = await tx.counts()

@@ -302,7 +302,7 @@ class SqlStore:
             wait: float | None = await self._backend.claim(
                 request, taken, lambda answer: self._claimed(answer, request, taken, changes)
             )
-        except asyncio.CancelledError:
+        except BaseException:
             taken.wanted = False
             self._release(taken)
             raise
@@ -326,7 +326,7 @@ class SqlStore:
         self, answer: Any, request: ClaimRequest, taken: ClaimedEvents, changes: int
     ) -> float | None:
         """Show the result of a claim; return the seconds until another claim may find events."""
-        await self._expired(answer.expired)
+        expired = answer.expired
         answer, kept = await self._backend.prepare_claim(answer, request, taken)
         wait = self._local_events.claimed(answer, request.start, taken)
         del kept
@@ -337,6 +337,7 @@ class SqlStore:
                 wait = 0.0
         self._return_refused(request.limits, answer.rationed)
         self._release(taken)
+        await self._expired(expired)  # last: if it fails, the claims are known, and are released
         return wait
 
     def _keep_reservations(

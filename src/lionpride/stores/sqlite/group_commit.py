@@ -384,9 +384,12 @@ class GroupCommit:
 
     def exit(self, gone: QueuedCompletion) -> None:
         """Record a completion; it is tried again until it is recorded."""
+        loop = self._loop
+        if loop is None or loop is not get_running_loop():
+            loop = self._here()
         self._batch.exits.append(gone)
         if not self._busy and not self._scheduled:
-            self._schedule(self._here())
+            self._schedule(loop)
 
     @property
     def is_ours(self) -> bool:
@@ -705,7 +708,7 @@ class GroupCommit:
     async def _append(self, step: AppendStep | AppendNewStep, then: Callable[[Any], Any]) -> Any:
         rows = self._rows
         try:
-            self._begin(self._patience)
+            await self._begin_large()
             answer = await _by_and_by(step, rows)
             rows.write_counts()
             cancelled = await self._thread.finish(rows.commit)
@@ -719,6 +722,14 @@ class GroupCommit:
         if cancelled:
             raise asyncio.CancelledError
         return noted
+
+    async def _begin_large(self) -> None:
+        """Begin the transaction of a large append; if another program writes, in the thread."""
+        try:
+            self._begin(0.0)
+        except apsw.BusyError:
+            if await self._thread.finish(partial(self._begin, self._patience)):
+                raise asyncio.CancelledError from None
 
 
 def _is_of_sqlite(error: BaseException | None) -> bool:
