@@ -23,7 +23,7 @@ from stores.makers import FOLDERS, HOMES, Folder, Job, postgres_in, sqlite_in
 from lionpride.model.execution import EventStatus
 from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, Completion
 from lionpride.stores.contract import BufferedPath, Store
-from lionpride.stores.postgres.link import Link
+from lionpride.stores.postgres.session import Session
 from lionpride.stores.record import Record
 
 S = EventStatus
@@ -375,8 +375,8 @@ class Estate(Building):
         home = self.folder
         if not done:
             opened: Any = self.main.store._backend.opened  # type: ignore[attr-defined]
-            for link in {opened.entering, opened.settling}:
-                link.run = partial(rolled_back, link.run)
+            for session in {opened.append_session, opened.settle_session}:
+                session.run = partial(rolled_back, session.run)
         await deed()
         return home
 
@@ -389,9 +389,9 @@ def lose_answers(patch: pytest.MonkeyPatch, rng: Random) -> Counter[str]:
     Returns:
         How many were lost, by the names of the steps.
     """
-    run, lost = Link.run, Counter[str]()
+    run, lost = Session.run, Counter[str]()
 
-    async def run_twice(self: Link, step: Any, *args: Any, **more: Any) -> Any:
+    async def run_twice(self: Session, step: Any, *args: Any, **more: Any) -> Any:
         name = getattr(step, "__name__", type(step).__name__)
         is_claim = isinstance(step, partial) and step.func.__name__ == "_take"
         loses = not is_claim and self._writes and rng.random() < 0.2
@@ -405,7 +405,7 @@ def lose_answers(patch: pytest.MonkeyPatch, rng: Random) -> Counter[str]:
 
         return await run(self, losing, *args, **more)
 
-    patch.setattr(Link, "run", run_twice)
+    patch.setattr(Session, "run", run_twice)
     return lost
 
 

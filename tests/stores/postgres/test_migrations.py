@@ -123,7 +123,7 @@ async def test_a_newer_one_is_left_alone(home, store):
 
 
 async def test_a_server_that_is_waited_for_is_told_of_once(opened, caplog, monkeypatch):
-    monkeypatch.setattr("lionpride.stores.postgres.link.SILENT", 0.0)
+    monkeypatch.setattr("lionpride.stores.postgres.session.SILENT", 0.0)
     home = Home()
     home.url = "postgresql://me:secret@127.0.0.1:1/nothing"
     store = postgres_in(home, None, patience=0.2)

@@ -23,7 +23,7 @@ from lionpride.stores.postgres import (
     queries,
     transaction,
 )
-from lionpride.stores.postgres.pool import Door
+from lionpride.stores.postgres.connection_pool import Connector
 from lionpride.stores.postgres.tables import TableNames
 from lionpride.stores.sql import leases, limits
 
@@ -99,8 +99,8 @@ class Tables:
             off = f"ALTER TABLE {{{table}}} SET (autovacuum_enabled = off)"
             one.do(one.connection.execute(self.names.fill(off)))
         one.do(one.connection.execute(self.names.fill(FILL.replace("$N", str(N)))))
-        door = Door(self.home.url, self.names, pgbouncer=False, patience=10.0)
-        self.connection: asyncpg.Connection = one.do(door.open())
+        connector = Connector(self.home.url, self.names, pgbouncer=False, patience=10.0)
+        self.connection: asyncpg.Connection = one.do(connector.open())
 
     def nodes(self, text: str) -> list[dict[str, object]]:
         """The nodes of the plan of a statement, whatever its arguments are."""

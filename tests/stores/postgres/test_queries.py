@@ -7,7 +7,7 @@ from stores.homes import Home
 from stores.makers import Job, postgres_in
 
 from lionpride.stores.postgres import queries, transaction
-from lionpride.stores.postgres.pool import Door
+from lionpride.stores.postgres.connection_pool import Connector
 from lionpride.stores.postgres.tables import TableNames
 
 MANY = 1000
@@ -37,7 +37,7 @@ async def test_each_event_is_looked_up_by_its_key(opened, statement, more):
     await store.append([(Job(), float(n)) for n in range(MANY)])
     numbers = [record.number for record in await store.list_records(limit=MANY)]
     names = TableNames(home.schema, "")
-    connection = await Door(home.url, names, pgbouncer=False, patience=10).open()
+    connection = await Connector(home.url, names, pgbouncer=False, patience=10).open()
     text = f"EXPLAIN (ANALYZE, FORMAT JSON) {names.fill(statement)}"
     async with connection.transaction():
         ((plan,),) = await connection.fetch(text, numbers, *more)

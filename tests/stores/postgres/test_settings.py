@@ -182,7 +182,7 @@ async def test_what_the_url_says_of_time_limits_holds(server: Server) -> None:
                 await desk.append(Square(number=3))
                 show = "SELECT current_setting('lock_timeout'), current_setting('search_path')"
                 store: Any = desk.store
-                row = await store._backend.opened.reading.run(lambda db: db.row(show))
+                row = await store._backend.opened.read_session.run(lambda db: db.row(show))
                 assert tuple(row) == ("123ms", "mine")
         finally:
             await desk.store.close()

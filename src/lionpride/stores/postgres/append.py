@@ -17,8 +17,8 @@ from ..sql.backend import FinishedRow, ReadyRow
 from ..sql.codec import split_rows
 from ..sql.rows import PENDING, EventRow, NewEventRow
 from .hot_append import APPEND, columns_of, exists, is_known_id, known_of, recorded
-from .link import Db
 from .queries import statuses
+from .session import TableConnection
 from .transaction import PostgresTransaction
 
 __all__ = ("AppendNewTransaction", "AppendTransaction")
@@ -67,7 +67,7 @@ class AppendNewTransaction:
     fresh: Sequence[NewEventRow]
     room: int | None = None
 
-    async def __call__(self, db: Db) -> list[int]:
+    async def __call__(self, db: TableConnection) -> list[int]:
         while True:
             try:
                 return await self._all(db)
@@ -79,7 +79,7 @@ class AppendNewTransaction:
                     raise
             await self._check_ids(db)
 
-    async def _all(self, db: Db) -> list[int]:
+    async def _all(self, db: TableConnection) -> list[int]:
         async with db.transaction():
             queue = db.queue
             if self.room is not None:
@@ -89,13 +89,13 @@ class AppendNewTransaction:
                 numbers += await db.value(APPEND, queue, db.shard, *columns_of(piece))
         return numbers
 
-    async def _check_room(self, db: Db, queue: int, room: int) -> None:
+    async def _check_room(self, db: TableConnection, queue: int, room: int) -> None:
         await db.lock(f"room {queue}")
         if known := await known_of(db, [one[0] for one in self.fresh]):
             raise exists(db, next(iter(known)), known)  # which no later time would change
         check_room(await db.value(_WAITING, queue), len(self.fresh), room)
 
-    async def _check_ids(self, db: Db) -> None:
+    async def _check_ids(self, db: TableConnection) -> None:
         """Raise an error if an id is known, or occurs twice.
 
         Neither may be true after a failed append: another process may have removed the known event.
@@ -108,7 +108,7 @@ class AppendNewTransaction:
             raise exists(db, uid, {})
 
 
-async def _same(db: Db, fresh: Sequence[NewEventRow]) -> list[int]:
+async def _same(db: TableConnection, fresh: Sequence[NewEventRow]) -> list[int]:
     """Return the numbers of the events if all are recorded with equal content, else nothing."""
     same = await recorded(db, fresh)
     return [same[at] for at in range(len(fresh))] if len(same) == len(fresh) else []
@@ -127,7 +127,7 @@ class AppendTransaction:
 
     request: AppendRequest
 
-    async def __call__(self, db: Db) -> list[tuple[int, bool]]:
+    async def __call__(self, db: TableConnection) -> list[tuple[int, bool]]:
         while True:
             try:
                 async with db.transaction():
@@ -135,7 +135,7 @@ class AppendTransaction:
             except _Overtaken:
                 continue  # another process has appended one of them meanwhile: look again
 
-    async def _all(self, db: Db) -> list[tuple[int, bool]]:
+    async def _all(self, db: TableConnection) -> list[tuple[int, bool]]:
         queue, request = db.queue, self.request
         there = await self._standing_for(db, queue)
         if there is None and request.room is not None:
@@ -163,7 +163,7 @@ class AppendTransaction:
             new |= zip((place.id for place in piece), numbers, strict=True)
         return request.answer({uid: number for uid, (number, *_) in known.items()}, new)
 
-    async def _taken(self, db: Db) -> list[tuple[int, bool]]:
+    async def _taken(self, db: TableConnection) -> list[tuple[int, bool]]:
         """Return the answer of an earlier try that was committed; nothing if there is none."""
         fresh: list[NewEventRow] = [
             (one.id, one.kind, one.payload, one.created, one.priority)
@@ -172,7 +172,7 @@ class AppendTransaction:
         same = await _same(db, fresh)
         return [(number, True) for number in same]
 
-    async def _standing_for(self, db: Db, queue: int) -> int | None:
+    async def _standing_for(self, db: TableConnection, queue: int) -> int | None:
         """Return the event with the same unique key that replaces the event; None if none does."""
         single = self.request.single
         if single is None:
@@ -190,7 +190,7 @@ class _Overtaken(Exception):
     """Another transaction has appended an id that was unknown a moment ago."""
 
 
-async def insert(db: Db, queue: int, places: Sequence[EventRow]) -> list[int]:
+async def insert(db: TableConnection, queue: int, places: Sequence[EventRow]) -> list[int]:
     """Insert events of unknown ids, in any status; return their numbers."""
     numbers: list[int] = await db.value(_NUMBERS, db.names.fill("{event}"), len(places))
     ids, *columns = zip(*(place[:10] for place in places), strict=True)

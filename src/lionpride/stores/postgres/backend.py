@@ -34,7 +34,7 @@ from ..sql.rows import (
     NewEventRow,
     QueuedAppend,
     QueuedCompletion,
-    ReadyRow,
+    ReadyColumns,
     SettlementRow,
     StoredEvent,
 )
@@ -42,23 +42,23 @@ from ..terms import Terms
 from ..url import redact
 from . import hot_claim, queries
 from .append import AppendNewTransaction, AppendTransaction
-from .cleaning import Cleaning
 from .clock import ServerClock
+from .connection_pool import Connector
 from .connections import Batches, Connections
 from .doctor import examine
 from .heartbeat import make_heartbeat
 from .hot_append import append_new
 from .hot_complete import complete
 from .inspector import PostgresInspectorReads
-from .joining import insert_within
-from .link import Db
 from .migrations import over_own_connection, schema_of, upgrade_schema
 from .pipelines import Request, run_request
-from .pool import Door
-from .sights import Sights
+from .session import TableConnection
 from .snapshot import PostgresSnapshot
+from .stale_read_guard import StaleReadGuard
 from .tables import TableNames
 from .transaction import LimitedStep, Operation, PostgresTransaction, ReapStep
+from .transactional import insert_within
+from .vacuum import VacuumSchedule
 from .watching import NewsWatch
 
 __all__ = ("PostgresBackend",)
@@ -118,11 +118,11 @@ class PostgresBackend:
         self._lease = lease
         self._patience = patience
         self._connections = connections
-        self._door = Door(url, names, pgbouncer=pgbouncer, patience=patience)
+        self._connector = Connector(url, names, pgbouncer=pgbouncer, patience=patience)
         self._opened: Connections | None = None
-        self._heartbeat = make_heartbeat(self._door, names, queue, lease, clock, self.place)
-        self._sights = Sights(self._read_current, self._read_whole)
-        self._cleaning = Cleaning()
+        self._heartbeat = make_heartbeat(self._connector, names, queue, lease, clock, self.place)
+        self._stale_reads = StaleReadGuard(self._read_current, self._read_whole)
+        self._vacuum = VacuumSchedule()
         self._preceding: set[asyncio.Future[Any]] = set()  # requests before the next claim
         self._claims = 0  # claims that run now
         self._is_hint_late = False  # listeners for IDLE are to be notified after the claims
@@ -130,7 +130,7 @@ class PostgresBackend:
         self._are_strangers = True  # most claimed events were appended by other processes
         self._trouble: Exception | None = None  # of the last completions
         self._news = NewsWatch(
-            self._door,
+            self._connector,
             names.channel,
             self._read,
             heartbeat=self._heartbeat,
@@ -141,7 +141,7 @@ class PostgresBackend:
             is_claiming=lambda: self._claims > 0,
             hint_idle=self.hint_idle,
         )
-        self._herald = self._news.herald
+        self._notifier = self._news.notifier
 
     def attach(self, local: LocalState) -> None:
         """See ``Backend``."""
@@ -161,15 +161,15 @@ class PostgresBackend:
         opened = self._opened
         if opened is None or opened.loop is not asyncio.get_running_loop():
             opened = self._opened = Connections(
-                self._door,
+                self._connector,
                 self.names,
                 self._queue,
-                Batches(enter=self._append_all, settle=self._settle_all, claim=self._claim_one),
+                Batches(append=self._append_all, settle=self._settle_all, claim=self._claim_one),
                 connections=self._connections,
                 where=self.place,
                 patience=self._patience,
                 clock=self._given_clock,
-                on_reopen=self._news.ear.reopen,
+                on_reopen=self._news.listener.reopen,
             )
             opened.loop.call_soon(self._news.has_opened)
         opened.check_process()
@@ -205,11 +205,11 @@ class PostgresBackend:
 
     async def schema(self) -> SchemaVersion:
         """See ``Backend``."""
-        return await over_own_connection(self._door, self.names, self.place, schema_of)
+        return await over_own_connection(self._connector, self.names, self.place, schema_of)
 
     async def upgrade(self) -> SchemaVersion:
         """See ``Backend``."""
-        return await over_own_connection(self._door, self.names, self.place, upgrade_schema)
+        return await over_own_connection(self._connector, self.names, self.place, upgrade_schema)
 
     async def examine(self) -> list[Finding]:
         """See ``Backend``."""
@@ -229,14 +229,14 @@ class PostgresBackend:
             self._opened = None
             return
         self._heartbeat.stop()
-        await self._news.ear.stop()
+        await self._news.listener.stop()
         try:
             if opened.loop is asyncio.get_running_loop():
                 await opened.quiet()
-                await self._herald.leave()
+                await self._notifier.leave()
         finally:
             self._opened = None
-            await self._herald.stop()
+            await self._notifier.stop()
             await opened.close()
 
     async def read(
@@ -244,13 +244,13 @@ class PostgresBackend:
     ) -> T:
         """See ``Backend``."""
 
-        async def step(db: Db) -> T:
+        async def step(db: TableConnection) -> T:
             async with db.snapshot() if is_snapshot else nullcontext():
                 return await query(PostgresSnapshot(db, await db.known_queue()))
 
         return await self._read(step)
 
-    async def _read(self, step: Callable[[Db], Awaitable[T]]) -> T:
+    async def _read(self, step: Callable[[TableConnection], Awaitable[T]]) -> T:
         """Run a step that only reads."""
         return await self.opened.read(step)
 
@@ -274,13 +274,13 @@ class PostgresBackend:
     ) -> asyncio.Future[Any]:
         """See ``Backend``."""
         opened = self.opened
-        return opened.ask(opened.rest, Operation(work), then)
+        return opened.ask(opened.others, Operation(work), then)
 
     def change_usage(self, change: UsageChange) -> asyncio.Future[Any]:
         """See ``Backend``."""
         opened = self.opened
         note = self._local.blocked.note_change
-        return opened.ask(opened.settle, change, lambda _: note())
+        return opened.ask(opened.settlements, change, lambda _: note())
 
     def before_next_claim(self, request: asyncio.Future[Any]) -> None:
         """See ``Backend``."""
@@ -296,12 +296,12 @@ class PostgresBackend:
         request = Reap(names, self._lease, may_reap, claimants, attempts, limit=limit)
 
         async def reaped(result: Reaped) -> Any:
-            self._cleaning.workers = result.live_workers
+            self._vacuum.workers = result.live_workers
             if result.live_workers > len(result.registered):
                 self._local.others.are_known = True
             return await then(result)
 
-        return opened.ask(opened.claim, ReapStep(request), reaped)
+        return opened.ask(opened.claims, ReapStep(request), reaped)
 
     # -- append ------------------------------------------------------------------------------
 
@@ -323,26 +323,28 @@ class PostgresBackend:
     ) -> asyncio.Future[Any]:
         opened = self.opened
 
-        async def append(db: Db) -> Any:
+        async def append(db: TableConnection) -> Any:
             self._large_ids = frozenset(ids)
             return await step(db)
 
-        return opened.ask(opened.large, append, then)
+        return opened.ask(opened.large_appends, append, then)
 
     def append_soon(self, event: Work, row: NewEventRow, room: int | None) -> asyncio.Future[None]:
         """See ``Backend``."""
         opened = self.opened
         if len(row) == PLAIN_COLUMNS:
             future: asyncio.Future[None] = opened.loop.create_future()
-            opened.enter.put((event, row, future, room))
+            opened.appends.put((event, row, future, room))
             return future
 
         async def appended(answer: Sequence[tuple[int, bool]]) -> None:
             self._events.entered_all([(event, row[4])], [number for number, _ in answer])
-            self._herald.tell(READY)
+            self._notifier.notify(READY)
 
         return opened.ask(  # key and costs are columns that the hot statement does not write
-            opened.large, AppendTransaction(AppendRequest([_event_row(*row)], room=room)), appended
+            opened.large_appends,
+            AppendTransaction(AppendRequest([_event_row(*row)], room=room)),
+            appended,
         )
 
     async def _append_all(self, entries: Sequence[QueuedAppend]) -> bool:
@@ -361,7 +363,7 @@ class PostgresBackend:
         rows, limits = [one[1] for one in entries], [one[3] for one in entries]
         numbers: Sequence[int | Exception]
         try:
-            numbers = await opened.entering.run(
+            numbers = await opened.append_session.run(
                 lambda db: append_new(db, rows, limits), again=again
             )
         except Exception as error:
@@ -381,7 +383,7 @@ class PostgresBackend:
                 future.set_exception(number)
         if accepted:
             self._events.entered_all(accepted, own)
-            self._herald.tell(READY)
+            self._notifier.notify(READY)
 
     async def append_within(
         self, connection: Any, rows: Sequence[EventRow], terms: Terms | None
@@ -399,7 +401,7 @@ class PostgresBackend:
     def _hint_ready(self) -> None:
         if self._opened is not None:
             self._local.listeners.notify_ready()
-            self._herald.tell(READY + EXPIRES)
+            self._notifier.notify(READY + EXPIRES)
 
     # -- claim -------------------------------------------------------------------------------
 
@@ -407,7 +409,7 @@ class PostgresBackend:
         """See ``Backend``."""
         if self._preceding:
             await asyncio.wait(self._preceding)
-        settle = self.opened.settle
+        settle = self.opened.settlements
         if not settle.behind:
             return True
         most = AHEAD * max(1, n + len(self._events.claims) - settle.behind)
@@ -435,7 +437,7 @@ class PostgresBackend:
 
         self._claims += 1
         try:
-            return await opened.ask(opened.claim, step, claimed)
+            return await opened.ask(opened.claims, step, claimed)
         finally:
             self._claims -= 1
             if self._is_hint_late:
@@ -445,10 +447,12 @@ class PostgresBackend:
         """Run the requests of the pipeline of claims."""
         for one in some:
             if not one.future.cancelled():
-                await run_request(self.opened.claiming, one, partial(self._take, step=one.step))
+                await run_request(
+                    self.opened.claim_session, one, partial(self._take, step=one.step)
+                )
         return True
 
-    async def _take(self, db: Db, step: Any) -> Any:
+    async def _take(self, db: TableConnection, step: Any) -> Any:
         """Run a step; if it fails, let a reap precede the next claim."""
         try:
             return await step(db)
@@ -462,19 +466,19 @@ class PostgresBackend:
     ) -> tuple[hot_claim.Claimed, object]:
         """See ``Backend``."""
         numbers = answer.numbers
-        self._herald.expect(more=bool(numbers))
+        self._notifier.expect(more=bool(numbers))
         kept: Sequence[Work] = ()
         if numbers:
             answer, kept = await self._with_columns(answer, numbers)
-        self._sights.moved(numbers)
+        self._stale_reads.invalidate(numbers)
         if answer.untried:
             rest = answer.untried
             if request.start:
                 rest = self._events.start_untried(answer.untried, taken)
             answer = answer.moved(rest, ()) if rest else answer
-        if self._cleaning.is_due(len(numbers)):
+        if self._vacuum.is_due(len(numbers)):
             opened = self.opened
-            opened.ask(opened.clean, self._cleaning).add_done_callback(ignore_error)
+            opened.ask(opened.vacuums, self._vacuum).add_done_callback(ignore_error)
         return answer, kept
 
     async def _with_columns(
@@ -501,11 +505,11 @@ class PostgresBackend:
             return found, [event for event in found if event is not None]
 
         found, known = look()
-        if len(known) < len(found) and await opened.enter.passed():
+        if len(known) < len(found) and await opened.appends.passed():
             found, known = look()
         if any(event.__dict__["_status"] != PENDING for event in known):
-            await opened.settle.passed()
-            await opened.rest.passed()
+            await opened.settlements.passed()
+            await opened.others.passed()
             found, known = look()
         return found, known
 
@@ -522,7 +526,7 @@ class PostgresBackend:
         if self._large_ids:
             ids = [one[2] for one in columns] + [one[0] for one in kept.values()]
             if not self._large_ids.isdisjoint(ids):
-                await self.opened.large.passed()
+                await self.opened.large_appends.passed()
         types = {one[3] for one in columns}
         types.update(kept[number][1] for number in new if number in kept)
         missing = {each for each in types if not self._local.runnable.runs(each)}
@@ -533,7 +537,7 @@ class PostgresBackend:
         runnable = self._local.runnable
         runnable.missing.update(missing)
         answer = answer.moved(answer.untried, ())
-        rows: list[ReadyRow] = []
+        rows: list[ReadyColumns] = []
         for one in answer.rows:
             if one[0] in answer.kept and answer.kept[one[0]][1] in missing:
                 runnable.refuse_missing(one)
@@ -548,11 +552,11 @@ class PostgresBackend:
     ) -> None:
         """See ``Backend``."""
         row = event.__dict__["_arrival"], attempt, 0.0, duration, result, 0, 0, None
-        self.opened.settle.put((event, response, row))
+        self.opened.settlements.put((event, response, row))
 
     async def flush(self) -> None:
         """See ``Backend``."""
-        settle = self.opened.settle
+        settle = self.opened.settlements
         while not settle.idle and not settle.stalled:
             await settle.quiet()
         if settle.stalled and self._trouble is not None:
@@ -561,7 +565,7 @@ class PostgresBackend:
     def settle(self, rows: Sequence[SettlementRow], then: Then) -> asyncio.Future[Any]:
         """See ``Backend``."""
         opened = self.opened
-        return opened.ask(opened.settle, rows, then)
+        return opened.ask(opened.settlements, rows, then)
 
     async def _settle_all(self, items: Sequence[QueuedCompletion | Request]) -> bool:
         """Settle the attempts of a batch; return False to wait before the next batch."""
@@ -569,7 +573,7 @@ class PostgresBackend:
         for one in items:  # what an attempt uses, it uses before it ends
             if isinstance(one, Request) and isinstance(one.step, UsageChange):
                 step = Operation(partial(change_usage, change=one.step))
-                await run_request(self.opened.settling, one, step)
+                await run_request(self.opened.settle_session, one, step)
             elif isinstance(one, Request):
                 asked.append(one)
         completions = [one for one in items if not isinstance(one, Request)]
@@ -585,7 +589,9 @@ class PostgresBackend:
             return all([await self._complete_all([one]) for one in completions])
         rows, again = [one[2] for one in completions], self._trouble is not None
         try:
-            applied = await self.opened.settling.run(lambda db: complete(db, rows), again=again)
+            applied = await self.opened.settle_session.run(
+                lambda db: complete(db, rows), again=again
+            )
         except Exception as error:
             if len(completions) > 1 and not _is_unreachable(error):
                 halves = _halves(completions, error)
@@ -596,11 +602,11 @@ class PostgresBackend:
 
     def _repeat_later(self, completions: Sequence[QueuedCompletion], error: Exception) -> None:
         opened, self._trouble = self.opened, error
-        opened.settle.put_back(completions)
+        opened.settlements.put_back(completions)
 
         def go() -> None:
             if self._opened is opened:
-                opened.settle.go()
+                opened.settlements.go()
 
         opened.loop.call_later(AGAIN, go)
 
@@ -616,15 +622,15 @@ class PostgresBackend:
         ]
         try:
             if lost:
-                await self._sights.see([one[2][0] for one in lost])
+                await self._stale_reads.prefetch([one[2][0] for one in lost])
         except Exception as error:
             self._repeat_later(lost, error)
             pairs = zip(completions, applied, strict=True)
             completions = [one for one, is_applied in pairs if is_applied]
             applied, is_done = [True] * len(completions), False
-        self._sights.moved(one[2][0] for one in completions)
+        self._stale_reads.invalidate(one[2][0] for one in completions)
         self._events.exited(completions, applied)
-        self._herald.tell(ENDED)
+        self._notifier.notify(ENDED)
         self.hint_idle()
         self._local.blocked.note_change()
         return is_done
@@ -639,7 +645,7 @@ class PostgresBackend:
                 await self._settle_each([one])
             return
         try:
-            answers = await self.opened.settling.run(
+            answers = await self.opened.settle_session.run(
                 lambda db: operations.settle(PostgresTransaction(db), rows)
             )
         except Exception as error:
@@ -664,24 +670,26 @@ class PostgresBackend:
 
     def look_up(self, numbers: Sequence[int]) -> list[StoredEvent | None]:
         """See ``Backend``."""
-        return self._sights(numbers)
+        return self._stale_reads.prefetched(numbers)
 
-    async def see(self, numbers: Sequence[int], *, whole: bool = False) -> None:
+    async def prefetch(self, numbers: Sequence[int], *, whole: bool = False) -> None:
         """See ``Backend``."""
-        await self._sights.see(numbers, whole=whole)
+        await self._stale_reads.prefetch(numbers, whole=whole)
 
-    async def see_known(self, numbers: Sequence[int]) -> None:
+    async def prefetch_known(self, numbers: Sequence[int]) -> None:
         """See ``Backend``."""
-        await self.opened.enter.passed()  # an append that was cancelled while it ran is noted first
+        await (
+            self.opened.appends.passed()
+        )  # an append that was cancelled while it ran is noted first
         has = self._events.cache.has
         if unknown := [number for number in numbers if not has(number)]:
-            await self._sights.see(unknown, whole=True)
+            await self._stale_reads.prefetch(unknown, whole=True)
 
     async def prepare_append(self, answer: Sequence[tuple[int, bool]]) -> object:
         """See ``Backend``."""
         find = self._events.cache.find
         known = [find(number) for number, _ in answer]
-        if None in known and await self.opened.enter.passed():
+        if None in known and await self.opened.appends.passed():
             # An append that was cancelled while it ran has its own answer, and is noted first.
             known = [find(number) for number, _ in answer]
         unknown = [
@@ -690,18 +698,18 @@ class PostgresBackend:
             if event is None and not is_new
         ]
         if unknown:
-            await self._sights.see(unknown, whole=True)
+            await self._stale_reads.prefetch(unknown, whole=True)
         return known
 
-    def moved(self, numbers: Iterable[int]) -> None:
+    def invalidate(self, numbers: Iterable[int]) -> None:
         """See ``Backend``."""
-        self._sights.moved(numbers)
+        self._stale_reads.invalidate(numbers)
 
     # -- other processes ---------------------------------------------------------------------
 
     def notify(self, news: str) -> None:
         """See ``Backend``."""
-        self._herald.tell(news)
+        self._notifier.notify(news)
 
     def hint_idle(self) -> None:
         """See ``Backend``."""

@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 from ...errors import OperationError
 from ..sql.process import forks
 from ..sql.rows import QueuedAppend, QueuedCompletion
-from .link import OWN_SHARDS, SHARDS, Db, Link
+from .connection_pool import ConnectionPool, Connector
 from .pipelines import Pipeline, Request, run_request
-from .pool import Door, Pool
+from .session import OWN_SHARDS, SHARDS, Session, TableConnection
 from .tables import TableNames
 
 __all__ = ("MANY", "Batches", "Connections")
@@ -27,7 +27,7 @@ MANY: Final = 1_000
 class Batches(NamedTuple):
     """The functions that run the batches of the hot pipelines; each returns True to go on."""
 
-    enter: Callable[[Sequence[QueuedAppend]], Awaitable[bool]]
+    append: Callable[[Sequence[QueuedAppend]], Awaitable[bool]]
     settle: Callable[[Sequence[QueuedCompletion | Request]], Awaitable[bool]]
     claim: Callable[[Sequence[Request]], Awaitable[bool]]
 
@@ -36,10 +36,10 @@ class Connections:
     """The connections of one event loop, and the pipelines that use them.
 
     Appends, claims and settlements have a pipeline and a connection each, so their statements
-    overlap. Large appends, cleaning and all other steps have a pipeline each.
+    overlap. Large appends, vacuums and all other steps have a pipeline each.
 
     Args:
-        door: Opens connections.
+        connector: Opens connections.
         names: The tables.
         queue: The queue's name.
         batches: The functions that run batches.
@@ -47,12 +47,12 @@ class Connections:
         where: The server, for messages.
         patience: Seconds for which a step is tried again while the server is unavailable.
         clock: Returns the time, in place of the server's clock.
-        on_reopen: As for ``Pool``.
+        on_reopen: As for ``ConnectionPool``.
     """
 
     def __init__(
         self,
-        door: Door,
+        connector: Connector,
         names: TableNames,
         queue: str,
         batches: Batches,
@@ -66,11 +66,11 @@ class Connections:
         self.loop = asyncio.get_running_loop()
         self._where = where
         self._process = forks.count
-        self._pool = Pool(door, connections, on_reopen)
+        self._pool = ConnectionPool(connector, connections, on_reopen)
         first = OWN_SHARDS * randrange(SHARDS // OWN_SHARDS)  # noqa: S311
 
-        def link(shard: int, *, writes: bool = True, keeps: bool = False) -> Link:
-            return Link(
+        def session(shard: int, *, writes: bool = True, keeps: bool = False) -> Session:
+            return Session(
                 self._pool,
                 names,
                 queue,
@@ -82,15 +82,15 @@ class Connections:
                 keeps=keeps,
             )
 
-        self.entering, self.settling = link(0, keeps=True), link(1, keeps=True)
-        self.claiming = link(2, keeps=True)
-        self.reading = link(3, writes=False)
-        self.enter: Pipeline[QueuedAppend] = Pipeline(batches.enter, MANY)
-        self.settle: Pipeline[QueuedCompletion | Request] = Pipeline(batches.settle, MANY)
-        self.claim: Pipeline[Request] = Pipeline(batches.claim, 1)
-        self.large: Pipeline[Request] = Pipeline(partial(_run_each, link(4)), 1)
-        self.rest: Pipeline[Request] = Pipeline(partial(_run_each, link(3)), 1)
-        self.clean: Pipeline[Request] = Pipeline(partial(_run_each, link(3)), 1)
+        self.append_session, self.settle_session = session(0, keeps=True), session(1, keeps=True)
+        self.claim_session = session(2, keeps=True)
+        self.read_session = session(3, writes=False)
+        self.appends: Pipeline[QueuedAppend] = Pipeline(batches.append, MANY)
+        self.settlements: Pipeline[QueuedCompletion | Request] = Pipeline(batches.settle, MANY)
+        self.claims: Pipeline[Request] = Pipeline(batches.claim, 1)
+        self.large_appends: Pipeline[Request] = Pipeline(partial(_run_each, session(4)), 1)
+        self.others: Pipeline[Request] = Pipeline(partial(_run_each, session(3)), 1)
+        self.vacuums: Pipeline[Request] = Pipeline(partial(_run_each, session(3)), 1)
 
     @property
     def is_ours(self) -> bool:
@@ -117,20 +117,27 @@ class Connections:
         pipeline.put(Request(step, then, future))
         return future
 
-    async def read(self, step: Callable[[Db], Awaitable[T]]) -> T:
+    async def read(self, step: Callable[[TableConnection], Awaitable[T]]) -> T:
         """Run a step that only reads."""
         self.check_process()
-        return await self.reading.run(step)
+        return await self.read_session.run(step)
 
     async def quiet(self) -> None:
         """Wait until no request is left, or the settlements fail."""
         pipelines: tuple[Pipeline[Any], ...]
-        pipelines = self.enter, self.large, self.claim, self.rest, self.clean, self.settle
+        pipelines = (
+            self.appends,
+            self.large_appends,
+            self.claims,
+            self.others,
+            self.vacuums,
+            self.settlements,
+        )
         while any(not each.idle for each in pipelines):
             for each in pipelines:
                 each.go()
                 await each.quiet()
-            if self.settle.stalled:
+            if self.settlements.stalled:
                 break
 
     async def close(self) -> None:
@@ -138,9 +145,9 @@ class Connections:
         await self._pool.close()
 
 
-async def _run_each(link: Link, requests: Sequence[Request]) -> bool:
+async def _run_each(session: Session, requests: Sequence[Request]) -> bool:
     """Run requests, one after another, without those that were cancelled."""
     for request in requests:
         if not request.future.cancelled():
-            await run_request(link, request)
+            await run_request(session, request)
     return True

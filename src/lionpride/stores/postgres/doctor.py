@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from ..maintenance import Finding
-from .link import Db
+from .session import TableConnection
 
 __all__ = ("examine",)
 
@@ -69,9 +69,9 @@ WHERE w.name IS NULL AND l.leased_until < {now} - $2
 """
 
 
-async def examine(db: Db) -> list[Finding]:
+async def examine(db: TableConnection) -> list[Finding]:
     """Return the findings about a database and its server."""
-    checks: tuple[Callable[[Db], Awaitable[Iterable[Finding]]], ...]
+    checks: tuple[Callable[[TableConnection], Awaitable[Iterable[Finding]]], ...]
     checks = (_sessions, _prepared, _slots, _settings, _tables, _connections, _leases)
     return [finding for check in checks for finding in await check(db)]
 
@@ -86,7 +86,7 @@ def _pins(what: str, seconds: float, remedy: str) -> Finding:
     )
 
 
-async def _sessions(db: Db) -> Iterable[Finding]:
+async def _sessions(db: TableConnection) -> Iterable[Finding]:
     found = []
     for pid, user, program, state, seconds in await db.rows(_SESSIONS, OLD):
         who = " ".join(filter(None, (user, program and f"({program})", state and f"{state!r}")))
@@ -98,14 +98,14 @@ async def _sessions(db: Db) -> Iterable[Finding]:
     return found
 
 
-async def _prepared(db: Db) -> Iterable[Finding]:
+async def _prepared(db: TableConnection) -> Iterable[Finding]:
     return [
         _pins(f"the prepared transaction {gid!r}", seconds, f"ROLLBACK PREPARED '{gid}'")
         for gid, seconds in await db.rows(_PREPARED, OLD)
     ]
 
 
-async def _slots(db: Db) -> Iterable[Finding]:
+async def _slots(db: TableConnection) -> Iterable[Finding]:
     slots = [
         (f"replication slot {name!r}", behind, f"SELECT pg_drop_replication_slot('{name}')")
         for name, behind in await db.rows(_SLOTS, BEHIND)
@@ -126,7 +126,7 @@ async def _slots(db: Db) -> Iterable[Finding]:
     ]
 
 
-async def _settings(db: Db) -> Iterable[Finding]:
+async def _settings(db: TableConnection) -> Iterable[Finding]:
     vacuum, counted, fsync, sees, user, age = await db.row(_SETTINGS)
     found = []
     if "off" in (vacuum, counted):
@@ -148,7 +148,7 @@ async def _settings(db: Db) -> Iterable[Finding]:
     return found
 
 
-async def _tables(db: Db) -> Iterable[Finding]:
+async def _tables(db: TableConnection) -> Iterable[Finding]:
     found = []
     names = [db.names.fill(f"{{{name}}}") for name in HOT]
     for table, live, dead, disabled in await db.rows(_TABLES, names):
@@ -163,7 +163,7 @@ async def _tables(db: Db) -> Iterable[Finding]:
     return found
 
 
-async def _connections(db: Db) -> Iterable[Finding]:
+async def _connections(db: TableConnection) -> Iterable[Finding]:
     count, most = await db.row(_CONNECTIONS)
     if count <= FULL * most:
         return []
@@ -174,7 +174,7 @@ async def _connections(db: Db) -> Iterable[Finding]:
     return [Finding("connections", "wrong", what, remedy)]
 
 
-async def _leases(db: Db) -> Iterable[Finding]:
+async def _leases(db: TableConnection) -> Iterable[Finding]:
     count: Any = await db.value(_LOST, db.now, LATE)
     if not count:
         return []

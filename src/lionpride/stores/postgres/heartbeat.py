@@ -14,11 +14,11 @@ from ..clock import boot_time
 from ..sql import heartbeat
 from ..sql.heartbeat import Descriptions, Heartbeat
 from ..sql.process import this_process
-from .pool import Door
+from .connection_pool import Connector
 from .tables import TableNames
 
 if TYPE_CHECKING:
-    from .pool import Connection
+    from .connection_pool import Connection
 
 __all__ = (
     "BEAT",
@@ -44,7 +44,7 @@ ON CONFLICT (name) DO NOTHING
 
 
 def make_heartbeat(
-    door: Door,
+    connector: Connector,
     names: TableNames,
     queue: str,
     lease: float,
@@ -56,7 +56,7 @@ def make_heartbeat(
     Args:
         place: The server, as error messages name it.
     """
-    make = partial(PostgresLeaseRenewal, door, names, queue, lease, clock)
+    make = partial(PostgresLeaseRenewal, connector, names, queue, lease, clock)
     return Heartbeat(lease, "lionpride-postgres-heartbeat", place, make)
 
 
@@ -67,7 +67,7 @@ class PostgresLeaseRenewal:
     after ``GONE`` seconds without a heartbeat, for example while this process is stopped.
 
     Args:
-        door: Opens the connection.
+        connector: Opens the connection.
         names: The tables.
         queue: The name of the queue.
         lease: The length of a lease in seconds.
@@ -76,13 +76,13 @@ class PostgresLeaseRenewal:
 
     def __init__(
         self,
-        door: Door,
+        connector: Connector,
         names: TableNames,
         queue: str,
         lease: float,
         clock: Callable[[], float] | None,
     ) -> None:
-        self._door = door
+        self._connector = connector
         self._names = names
         self._queue = queue
         self._lease = lease
@@ -133,19 +133,19 @@ class PostgresLeaseRenewal:
         """Renew the leases; return the time of the renewal."""
         async with asyncio.timeout(self._lease / 3):
             if self._connection is None or self._connection.is_closed():
-                self._connection = await self._door.open()
+                self._connection = await self._connector.open()
             at = boot_time()
             now = None if self._clock is None else self._clock()
             workers = sorted(names())
             abouts = [said.get(name) for name in workers]
-            async with self._door.statement(self._connection):
+            async with self._connector.statement(self._connection):
                 beat = self._names.fill(BEAT)
                 rows = await self._connection.fetch(beat, now, self._lease, workers, abouts)
             missing = set(workers) - {row[0] for row in rows}
             for worker in sorted(missing.intersection(names())):
                 process = platform.node(), *this_process()
                 bound = worker, self._queue, *process, said.get(worker)
-                async with self._door.statement(self._connection):
+                async with self._connector.statement(self._connection):
                     register = self._names.fill(_REGISTER)
                     await self._connection.execute(register, now, self._lease, *bound)
         return at

@@ -12,7 +12,7 @@ from ...errors import ExistsError, QueueFullError
 from ..append_checks import check_room
 from ..sql import appending
 from ..sql.rows import NewEventRow
-from .link import Db
+from .session import TableConnection
 
 __all__ = (
     "APPEND",
@@ -69,7 +69,7 @@ def columns_of(rows: Sequence[NewEventRow]) -> list[Any]:
 
 
 async def append_new(
-    db: Db, rows: Sequence[NewEventRow], limits: Sequence[int | None]
+    db: TableConnection, rows: Sequence[NewEventRow], limits: Sequence[int | None]
 ) -> list[int | Exception]:
     """Append new events; return the number of each, or the reason why it was refused.
 
@@ -102,13 +102,13 @@ async def append_new(
     return [answers[at] for at in range(len(rows))]
 
 
-def is_known_id(db: Db, error: UniqueViolationError) -> bool:
+def is_known_id(db: TableConnection, error: UniqueViolationError) -> bool:
     """Return True if an append has failed since an id is known."""
     return bool(error.constraint_name == db.names.fill("{p}event_id"))
 
 
 async def _insert_within(
-    db: Db, rows: Sequence[NewEventRow], limits: Sequence[int | None]
+    db: TableConnection, rows: Sequence[NewEventRow], limits: Sequence[int | None]
 ) -> list[int | Exception]:
     """Insert the events that do not exceed their queue limit; return numbers and errors."""
     if all(limit is None for limit in limits):
@@ -122,7 +122,7 @@ async def _insert_within(
     return answers
 
 
-async def _insert(db: Db, rows: Sequence[NewEventRow]) -> list[int]:
+async def _insert(db: TableConnection, rows: Sequence[NewEventRow]) -> list[int]:
     """Insert events; return their numbers.
 
     Raises:
@@ -135,7 +135,7 @@ async def _insert(db: Db, rows: Sequence[NewEventRow]) -> list[int]:
 
 
 async def _beyond_limit(
-    db: Db, rows: Sequence[NewEventRow], limits: Sequence[int | None]
+    db: TableConnection, rows: Sequence[NewEventRow], limits: Sequence[int | None]
 ) -> dict[int, Exception]:
     """Return an error for each event that exceeds its queue limit, by its index, in order.
 
@@ -159,7 +159,7 @@ async def _beyond_limit(
     return refused
 
 
-async def _answers(db: Db, rows: Sequence[NewEventRow]) -> dict[int, int | Exception]:
+async def _answers(db: TableConnection, rows: Sequence[NewEventRow]) -> dict[int, int | Exception]:
     """Return the answers for events that cannot be inserted since their id is known, by index.
 
     The answer is empty if another process has removed the known event meanwhile.
@@ -178,19 +178,21 @@ async def _answers(db: Db, rows: Sequence[NewEventRow]) -> dict[int, int | Excep
     return answers
 
 
-async def recorded(db: Db, rows: Sequence[NewEventRow]) -> dict[int, int]:
+async def recorded(db: TableConnection, rows: Sequence[NewEventRow]) -> dict[int, int]:
     """Return the numbers of events that are recorded with equal content, by their index."""
     found = await db.rows(_SAME, db.queue, *columns_of([row[:5] for row in rows]))
     return {place - 1: number for number, place in found}
 
 
-async def known_of(db: Db, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, str]]:
+async def known_of(db: TableConnection, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, str]]:
     """Return the number of each known id, with the number and the name of its queue."""
     rows = await db.rows(_KNOWN, [UUID(each) for each in ids])
     return {uid.bytes: (number, queue, name) for uid, number, queue, name in rows}
 
 
-def exists(db: Db, uid: bytes, known: dict[bytes, tuple[int, int, str]]) -> ExistsError:
+def exists(
+    db: TableConnection, uid: bytes, known: dict[bytes, tuple[int, int, str]]
+) -> ExistsError:
     """Return the error for a known id; it names the queue if that is another one."""
     there = known.get(uid)
     is_own = there is None or db.is_own(there[1])

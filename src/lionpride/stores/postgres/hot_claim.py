@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 from ..clock import boot_time
 from ..sql.backend import QueueState
 from ..sql.operations import Expired
-from ..sql.rows import NEW_STATE, STATE, FirstClaimRow, FixedColumns, ReadyRow
-from .link import Db
+from ..sql.rows import NEW_STATE, STATE, FirstClaimRow, FixedColumns, ReadyColumns
+from .session import TableConnection
 
 __all__ = ("AFTER", "Claim", "Claimed")
 
@@ -124,7 +124,7 @@ class Claimed(NamedTuple):
         whole: True if ``untried`` and ``kept`` have all columns that events are built of.
     """
 
-    rows: Sequence[ReadyRow]
+    rows: Sequence[ReadyColumns]
     kept: Mapping[int, FixedColumns]
     wait: float | None
     now: float
@@ -151,7 +151,7 @@ class Claimed(NamedTuple):
 _in_order: Final = itemgetter(2, 0)
 
 
-def _waits(row: Any) -> ReadyRow:
+def _waits(row: Any) -> ReadyColumns:
     """Return the row of ``ready`` as it was, from a row of the answer."""
     odd = row[6]
     return (
@@ -191,11 +191,11 @@ class Claim:
     start: bool
     missing: Collection[str]
     whole: bool
-    expire: Callable[[Db], Awaitable[Expired]]
+    expire: Callable[[TableConnection], Awaitable[Expired]]
     met: set[str] = field(default_factory=set)
     asked: float = 0.0
 
-    async def __call__(self, db: Db) -> Claimed:
+    async def __call__(self, db: TableConnection) -> Claimed:
         state, more, found = await self._take(db)
         if state.due is not None and state.due <= state.now and not state.is_paused:
             await db.run(_PROMOTE, db.now, db.queue)
@@ -215,7 +215,7 @@ class Claim:
             whole=self.whole,
         )
 
-    async def _take(self, db: Db) -> tuple[QueueState, bool, list[Any]]:
+    async def _take(self, db: TableConnection) -> tuple[QueueState, bool, list[Any]]:
         """Return how the queue stands, True if more events are ready, and the claimed events."""
         until = _ALL if self.until is None else self.until
         which = until, list(self.skip), list(self.missing)

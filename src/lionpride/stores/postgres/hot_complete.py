@@ -7,8 +7,8 @@ from operator import itemgetter
 from typing import Any, Final
 
 from ..sql.rows import CompletedRow
-from .link import Db
 from .queries import statuses
+from .session import TableConnection
 
 __all__ = ("complete",)
 
@@ -43,7 +43,7 @@ SELECT array_agg(number) FROM gone
 """
 
 
-async def complete(db: Db, ended: Sequence[CompletedRow]) -> list[bool]:
+async def complete(db: TableConnection, ended: Sequence[CompletedRow]) -> list[bool]:
     """Record completed attempts; return for each, in order, whether its lease was valid.
 
     After an earlier try without an answer, an attempt that is on record counts as recorded by it.

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from ...model.execution import EventStatus
 from ..sql.queries import Snapshot
 from . import queries
-from .link import Db
+from .session import TableConnection
 from .snapshot import PostgresSnapshot
 
 __all__ = ("PostgresInspectorReads",)
@@ -32,7 +32,9 @@ class PostgresInspectorReads:
         read: Runs a step that reads over a connection of the store.
     """
 
-    def __init__(self, read: Callable[[Callable[[Db], Awaitable[Any]]], Awaitable[Any]]) -> None:
+    def __init__(
+        self, read: Callable[[Callable[[TableConnection], Awaitable[Any]]], Awaitable[Any]]
+    ) -> None:
         self._read = read
 
     async def close(self) -> None:
@@ -41,7 +43,7 @@ class PostgresInspectorReads:
     async def read(self, query: Callable[[Snapshot], Coroutine[Any, Any, T]]) -> T:
         """Run a query in one snapshot."""
 
-        async def step(db: Db) -> T:
+        async def step(db: TableConnection) -> T:
             async with db.snapshot():
                 await db.run(_ANY_PLAN)
                 return await query(PostgresSnapshot(db, await db.known_queue()))
@@ -52,7 +54,7 @@ class PostgresInspectorReads:
     async def version(self) -> object:
         """Return a value that differs after any change."""
 
-        async def step(db: Db) -> object:
+        async def step(db: TableConnection) -> object:
             async with db.snapshot():
                 queue = await db.known_queue()
                 return [

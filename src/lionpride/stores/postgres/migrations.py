@@ -13,7 +13,7 @@ from .settings import transaction_with_settings
 from .tables import TableNames
 
 if TYPE_CHECKING:
-    from .pool import Connection, Door
+    from .connection_pool import Connection, Connector
 
 __all__ = (
     "VERSION",
@@ -126,7 +126,7 @@ T = TypeVar("T")
 
 
 async def over_own_connection(
-    door: Door,
+    connector: Connector,
     names: TableNames,
     where: str,
     what: Callable[[Connection, TableNames], Awaitable[T]],
@@ -138,7 +138,7 @@ async def over_own_connection(
     """
     connection = None
     try:
-        connection = await door.open()
+        connection = await connector.open()
         return await what(connection, names)
     except StoreError:
         raise

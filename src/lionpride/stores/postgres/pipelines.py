@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from .link import Db, Link
+from .session import Session, TableConnection
 
 __all__ = ("Pipeline", "Request", "run_request")
 
@@ -47,7 +47,7 @@ class Request(NamedTuple):
 
 
 async def run_request(
-    link: Link, request: Request, step: Callable[[Db], Awaitable[Any]] | None = None
+    link: Session, request: Request, step: Callable[[TableConnection], Awaitable[Any]] | None = None
 ) -> None:
     """Run the step of a request, or another one in its place, and answer the request."""
     try:

@@ -10,7 +10,7 @@ from asyncpg.pgproto import pgproto
 
 from ...model.execution import EventStatus
 from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, FixedColumns, StoredEvent
-from .link import Db
+from .session import TableConnection
 
 __all__ = ("counts", "current", "find", "fixed_columns", "last", "numbers_of", "statuses")
 
@@ -73,7 +73,7 @@ SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence($1, 'number')::reg
 """
 
 
-async def find(db: Db, numbers: Sequence[int]) -> dict[int, StoredEvent]:
+async def find(db: TableConnection, numbers: Sequence[int]) -> dict[int, StoredEvent]:
     """Return all columns of events by number, in any queue."""
     rows = (
         await db.rows(f"{_FIND} WHERE e.number = ANY($1::bigint[])", list(numbers))
@@ -83,7 +83,7 @@ async def find(db: Db, numbers: Sequence[int]) -> dict[int, StoredEvent]:
     return {row[0]: _found(row) for row in rows}
 
 
-async def current(db: Db, numbers: Sequence[int]) -> dict[int, StoredEvent]:
+async def current(db: TableConnection, numbers: Sequence[int]) -> dict[int, StoredEvent]:
     """Return the columns of events; for finished events, only the state is read."""
     rows = await db.rows(_ENDED, list(numbers)) if numbers else []
     found = {row[0]: StoredEvent._make((row[0], *_UNREAD, row[1], 0.0, row[2], (*row[3:], None)))
@@ -98,32 +98,32 @@ def _found(row: Any) -> StoredEvent:
     )
 
 
-async def statuses(db: Db, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
+async def statuses(db: TableConnection, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
     """Return status and attempt of the events that are in this queue."""
     rows = await db.rows(_STATUSES, list(numbers), await db.known_queue()) if numbers else []
     return {number: (status, attempt) for number, status, attempt in rows}
 
 
-async def fixed_columns(db: Db, numbers: Sequence[int]) -> dict[int, FixedColumns]:
+async def fixed_columns(db: TableConnection, numbers: Sequence[int]) -> dict[int, FixedColumns]:
     """Return the fixed columns of events."""
     rows = await db.rows(_KEPT, list(numbers)) if numbers else []
     return {row[0]: (row[1].bytes, *row[2:]) for row in rows}
 
 
-async def numbers_of(db: Db, ids: Sequence[UUID]) -> dict[UUID, int]:
+async def numbers_of(db: TableConnection, ids: Sequence[UUID]) -> dict[UUID, int]:
     """Return the numbers of the ids that are in this queue."""
     query = "SELECT id, number FROM {event} WHERE id = ANY($1::uuid[]) AND queue = $2"
     rows = await db.rows(query, [pgproto.UUID(each.bytes) for each in ids], await db.known_queue())
     return {UUID(bytes=uid.bytes): number for uid, number in rows}
 
 
-async def counts(db: Db) -> dict[EventStatus, int]:
+async def counts(db: TableConnection) -> dict[EventStatus, int]:
     """Return the number of events in each status."""
     row = await db.row(_COUNTS, await db.known_queue())
     return dict(zip(EventStatus, row, strict=True))
 
 
-async def last(db: Db) -> int:
+async def last(db: TableConnection) -> int:
     """Return the highest number given so far."""
     number: int = await db.value(_LAST, db.names.fill("{event}"))
     return number

@@ -12,7 +12,7 @@ from ...rules.texts import any_case
 from ..sql.backend import Location
 from ..sql.rows import StoredEvent
 from . import queries
-from .link import Db
+from .session import TableConnection
 
 __all__ = ("PostgresSnapshot",)
 
@@ -25,7 +25,7 @@ class PostgresSnapshot:
         queue: The number of the queue; 0 if it does not exist yet.
     """
 
-    def __init__(self, db: Db, queue: int) -> None:
+    def __init__(self, db: TableConnection, queue: int) -> None:
         self._db = db
         self.queue = queue
         self.queue_name = db.queue_name

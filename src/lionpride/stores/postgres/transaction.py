@@ -17,7 +17,7 @@ from ..sql.operations import Expired
 from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, SettlementRow
 from . import queries
 from .hot_claim import AFTER, Claim, Claimed
-from .link import Db
+from .session import TableConnection
 
 __all__ = ("LimitedStep", "Operation", "PostgresTransaction", "ReapStep")
 
@@ -151,7 +151,7 @@ class PostgresTransaction:
         earlier: See ``Transaction``.
     """
 
-    def __init__(self, db: Db, earlier: Sequence[Any] = ()) -> None:
+    def __init__(self, db: TableConnection, earlier: Sequence[Any] = ()) -> None:
         self._db = db
         self._changes: Counter[str] = Counter()
         self.queue = db.queue
@@ -253,7 +253,7 @@ class Operation(Generic[T]):
         self._work = work
         self._earlier: list[T] = []
 
-    async def __call__(self, db: Db) -> T:
+    async def __call__(self, db: TableConnection) -> T:
         async with db.transaction():
             tx = PostgresTransaction(db, tuple(self._earlier))
             result = await self._work(tx)
@@ -272,7 +272,7 @@ class ReapStep:
 
     request: Reap
 
-    async def __call__(self, db: Db) -> Reaped:
+    async def __call__(self, db: TableConnection) -> Reaped:
         reaped = await Operation(partial(reap, request=self.request))(db)
         await db.run(_ADD_UP, db.queue, db.shard)
         return reaped
@@ -280,7 +280,7 @@ class ReapStep:
 
 @dataclass(slots=True)
 class LimitedStep:
-    """A claim under limits, as a step of a ``Link``.
+    """A claim under limits, as a step of a ``Session``.
 
     Attributes:
         claim: The claim without limits; it learns the event types that were met.
@@ -290,7 +290,7 @@ class LimitedStep:
     claim: Claim
     request: LimitedClaim
 
-    async def __call__(self, db: Db) -> Claimed:
+    async def __call__(self, db: TableConnection) -> Claimed:
         done = await Operation(partial(claim_within_limits, claim=self.request))(db)
         self.claim.asked = done.asked
         self.claim.met |= done.unknown

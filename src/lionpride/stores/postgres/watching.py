@@ -12,9 +12,9 @@ from ...errors import LionprideError
 from ..clock import boot_time
 from ..sql.backend import ALL, ENDED, PUBLISHED, READY
 from .clock import ServerClock
-from .link import Db
-from .news import Ear, Herald
-from .pool import Door
+from .connection_pool import Connector
+from .notify import NotificationListener, Notifier
+from .session import TableConnection
 
 if TYPE_CHECKING:
     from ..sql.heartbeat import Heartbeat
@@ -35,7 +35,7 @@ class NewsWatch:
     """Tells this process what other processes change, and them what this process changes.
 
     Args:
-        door: Opens the connection that listens.
+        connector: Opens the connection that listens.
         channel: The channel of the notifications.
         read: Runs a step that only reads.
         heartbeat: Is watched at intervals.
@@ -49,9 +49,9 @@ class NewsWatch:
 
     def __init__(
         self,
-        door: Door,
+        connector: Connector,
         channel: str,
-        read: Callable[[Callable[[Db], Awaitable[Any]]], Awaitable[Any]],
+        read: Callable[[Callable[[TableConnection], Awaitable[Any]]], Awaitable[Any]],
         *,
         heartbeat: Heartbeat,
         clock: ServerClock | None,
@@ -61,8 +61,8 @@ class NewsWatch:
         is_claiming: Callable[[], bool],
         hint_idle: Callable[[], None],
     ) -> None:
-        self.ear = Ear(door, channel, self._hear)
-        self.herald = Herald(read, channel, self._told)
+        self.listener = NotificationListener(connector, channel, self._hear)
+        self.notifier = Notifier(read, channel, self._told)
         self._read = read
         self._heartbeat = heartbeat
         self._clock = clock
@@ -82,7 +82,7 @@ class NewsWatch:
     def attach(self, local: LocalState) -> None:
         """See ``Backend``."""
         self._local = local
-        self.herald.mark = f"{self._origin}/{local.queue}"
+        self.notifier.mark = f"{self._origin}/{local.queue}"
 
     def has_opened(self) -> None:
         """Begin to watch, as the connections were opened."""
@@ -101,7 +101,7 @@ class NewsWatch:
         if is_old and self._clock is not None and self._is_open() and not self._closing:
             self._learn("")
 
-    async def _set_clock(self, db: Db) -> None:
+    async def _set_clock(self, db: TableConnection) -> None:
         """Read the server's time, at intervals."""
         asked = boot_time()
         if self._clock is not None and asked - self._timed >= SELDOM:
@@ -124,8 +124,8 @@ class NewsWatch:
             self._loop = loop
         if self._timer is None and self._is_wanted():
             if self._listen:
-                self.ear.open()
-            every = max(SELDOM, self._poll) if self.ear.listens else self._poll
+                self.listener.open()
+            every = max(SELDOM, self._poll) if self.listener.is_connected else self._poll
             self._timer = loop.call_later(every * (0.75 + random() / 2), self._turn)  # noqa: S311
 
     def _turn(self) -> None:
@@ -143,7 +143,7 @@ class NewsWatch:
             return
         self._local.others.are_known = self._local.others.are_known or bool(mark)
         if ENDED in news:
-            self.herald.heard()
+            self.notifier.heard()
         if self._is_wanted():
             if self._waits_for_endings() or not set(news) <= _ENDINGS:
                 self._learn(news)

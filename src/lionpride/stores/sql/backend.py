@@ -19,7 +19,7 @@ Lock order, the same in every operation:
 
 1. limit accounts (``lock_accounts``), by name;
 2. the row of the queue;
-3. rows of ``event``, by number (``lock_events``): it orders all operations on the same events;
+3. rows of ``event``, by number: it orders all operations on the same events;
 4. rows of ``ready``, then ``lease``, then ``finished``, each by number;
 5. limit usage, by account and time;
 6. counters of the queue, once, before the commit.
@@ -132,7 +132,7 @@ class Location(NamedTuple):
 
 
 class QueueState(NamedTuple):
-    """StateColumns of a queue, as far as claims need it.
+    """State of a queue that a claim reads.
 
     Attributes:
         now: The time.
@@ -451,12 +451,12 @@ class Backend(Protocol):
     # -- events that are read ahead ----------------------------------------------------------
 
     def look_up(self, numbers: Sequence[int]) -> list[StoredEvent | None]:
-        """Return the columns of events; on PostgreSQL those that ``see`` has read."""
+        """Return the columns of events; on PostgreSQL those that ``prefetch`` has read."""
 
-    async def see(self, numbers: Sequence[int], *, whole: bool = False) -> None:
+    async def prefetch(self, numbers: Sequence[int], *, whole: bool = False) -> None:
         """Read events for ``look_up``, with all columns if ``whole``; no effect on SQLite."""
 
-    async def see_known(self, numbers: Sequence[int]) -> None:
+    async def prefetch_known(self, numbers: Sequence[int]) -> None:
         """Read known events that an append has met and that this process does not have."""
 
     async def prepare_append(self, answer: Sequence[tuple[int, bool]]) -> object:
@@ -471,7 +471,7 @@ class Backend(Protocol):
             The completed answer; and an object that keeps events until it is deleted.
         """
 
-    def moved(self, numbers: Iterable[int]) -> None:
+    def invalidate(self, numbers: Iterable[int]) -> None:
         """Note that these events have changed in this process; earlier reads are out of date."""
 
     # -- other processes ---------------------------------------------------------------------

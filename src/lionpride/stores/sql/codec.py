@@ -41,7 +41,7 @@ from .rows import (
     FirstClaimRow,
     FixedColumns,
     NewEventRow,
-    ReadyRow,
+    ReadyColumns,
     SettlementRow,
     StateColumns,
     StoredEvent,
@@ -511,7 +511,7 @@ class EventReader:
     def __init__(self) -> None:
         self._known: dict[str, Revival | None] = {}
 
-    def __call__(self, one: ReadyRow, kept: FixedColumns | None) -> Work | None:
+    def __call__(self, one: ReadyColumns, kept: FixedColumns | None) -> Work | None:
         """Return the event as pending; None if ``build_event`` has to build it."""
         if kept is None or one[3:] != NEW_STATE or one[1] or kept[4:] != _USUALLY:
             return None

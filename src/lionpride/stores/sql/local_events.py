@@ -41,7 +41,7 @@ from .rows import (
     FirstClaimRow,
     FixedColumns,
     QueuedCompletion,
-    ReadyRow,
+    ReadyColumns,
     SettlementRow,
     StateColumns,
     StoredEvent,
@@ -122,8 +122,8 @@ class LocalEvents:
         *,
         clock: Callable[[], float],
         look_up: Callable[[Sequence[int]], list[StoredEvent | None]],
-        postpone: Callable[[ReadyRow], bool],
-        refuse: Callable[[ReadyRow, FixedColumns, Exception], None],
+        postpone: Callable[[ReadyColumns], bool],
+        refuse: Callable[[ReadyColumns, FixedColumns, Exception], None],
     ) -> None:
         self.cache = cache
         self.claims: dict[int, int] = {}  # the running attempts of this process, by number
@@ -268,7 +268,7 @@ class LocalEvents:
             self._listeners.notify_capacity()
         return answer.wait
 
-    def _not_running(self, rows: Sequence[ReadyRow]) -> Sequence[ReadyRow]:
+    def _not_running(self, rows: Sequence[ReadyColumns]) -> Sequence[ReadyColumns]:
         """Postpone events of which this process still runs an attempt; return the other rows."""
         running = [one for one in rows if one[3] and one[0] in self.claims and self._postpone(one)]
         return [one for one in rows if one not in running] if running else rows
@@ -328,7 +328,7 @@ class LocalEvents:
         self.claims.update(dict.fromkeys(events, 1))
         self.cache.start(events)
 
-    def _built(self, one: ReadyRow, kept: Mapping[int, FixedColumns]) -> Work | None:
+    def _built(self, one: ReadyColumns, kept: Mapping[int, FixedColumns]) -> Work | None:
         """Build a claimed event; return None if that is impossible."""
         number, due, priority, *state = one
         fixed = kept.get(number) or self._kept(number)

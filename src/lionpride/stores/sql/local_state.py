@@ -89,12 +89,12 @@ class LocalState:
     async def refresh(self, numbers: Iterable[int]) -> None:
         """Read events again from the database, and show their state; they are not claimed here."""
         if numbers := list(numbers):
-            await self._backend.see(numbers)
+            await self._backend.prefetch(numbers)
             self.events.refresh(numbers)
-            self._backend.moved(numbers)
+            self._backend.invalidate(numbers)
 
     def forget(self, numbers: Iterable[int]) -> list[Work]:
         """Forget removed events; return those that this process had."""
         numbers = list(numbers)
-        self._backend.moved(numbers)
+        self._backend.invalidate(numbers)
         return self.events.drop(numbers)

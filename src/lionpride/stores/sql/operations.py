@@ -405,7 +405,7 @@ async def settle(tx: Transaction, settlings: Sequence[SettlementRow]) -> list[Se
     An event that would be PENDING again is CANCELLED if a cancel of the claim was requested. Of
     several outcomes of one attempt the first one counts.
 
-    A repeat returns APPLIED or CANCELLED for what is on record, where it would be REPLAYED else.
+    If an earlier try may have recorded it, a repeat returns APPLIED or CANCELLED, not REPLAYED.
 
     Round trips on PostgreSQL: 1; 3 if leases are lost or to be cancelled. It needs no transaction,
     since each outcome stands for itself.

@@ -26,7 +26,7 @@ __all__ = (
     "ProgressRow",
     "QueuedAppend",
     "QueuedCompletion",
-    "ReadyRow",
+    "ReadyColumns",
     "SettlementRow",
     "StateColumns",
     "StoredEvent",
@@ -53,7 +53,7 @@ EMPTY_RESULT: Final = '{"response":null}'
 PENDING: Final = EventStatus.PENDING.value
 PROCESSING: Final = EventStatus.PROCESSING.value
 
-ReadyRow: TypeAlias = tuple[
+ReadyColumns: TypeAlias = tuple[
     int,
     float,
     float,
@@ -189,7 +189,7 @@ class ClaimAnswer(Protocol):
     """
 
     @property
-    def rows(self) -> Sequence[ReadyRow]: ...
+    def rows(self) -> Sequence[ReadyColumns]: ...
     @property
     def kept(self) -> Mapping[int, FixedColumns]: ...
     @property

@@ -10,12 +10,12 @@ from uuid import UUID
 from ...rules.standing import About, Unreadable
 from ..contract import Stuck
 from ..event_types import RunnableTypes
-from .rows import FixedColumns, ReadyRow
+from .rows import FixedColumns, ReadyColumns
 from .unreadable import PAUSE, UnreadableEvents, reason_of
 
 __all__ = ("RunnableEvents",)
 
-Fail: TypeAlias = Callable[[ReadyRow, Exception], object]
+Fail: TypeAlias = Callable[[ReadyColumns, Exception], object]
 """Records that a claimed event, which cannot be built, has FAILED with this error."""
 
 logger = logging.getLogger("lionpride")
@@ -53,7 +53,7 @@ class RunnableEvents(RunnableTypes):
         self._fails_unreadable = False
         self._unreadable = UnreadableEvents()
         self._postponed: set[int] = set()
-        self._refused: list[ReadyRow] = []
+        self._refused: list[ReadyColumns] = []
 
     # -- event types -------------------------------------------------------------------------
 
@@ -77,7 +77,7 @@ class RunnableEvents(RunnableTypes):
         """See ``EventTypes``."""
         return self._unreadable.why(uid, kind, self._clock())
 
-    def refuse(self, claimed: ReadyRow, fixed: FixedColumns, error: Exception) -> None:
+    def refuse(self, claimed: ReadyColumns, fixed: FixedColumns, error: Exception) -> None:
         """Refuse a claimed event that cannot be built, or mark it as FAILED."""
         number, uid, event_type = claimed[0], UUID(bytes=fixed[0]), fixed[1]
         if not self.runs(event_type):
@@ -103,7 +103,7 @@ class RunnableEvents(RunnableTypes):
 
     # -- claims ------------------------------------------------------------------------------
 
-    def postpone(self, claimed: ReadyRow) -> bool:
+    def postpone(self, claimed: ReadyColumns) -> bool:
         """Refuse an event of which an older, reaped attempt still runs here.
 
         Returns:
@@ -116,11 +116,11 @@ class RunnableEvents(RunnableTypes):
         self._refused.append(claimed)
         return True
 
-    def refuse_missing(self, claimed: ReadyRow) -> None:
+    def refuse_missing(self, claimed: ReadyColumns) -> None:
         """Refuse an event whose type is missing."""
         self._refused.append(claimed)
 
-    def take_refused(self) -> list[ReadyRow]:
+    def take_refused(self) -> list[ReadyColumns]:
         """Return the refused events, whose claims the caller has to release."""
         refused, self._refused = self._refused, []
         return refused

@@ -64,7 +64,7 @@ from .operations import Expired, cancel_results
 from .process import this_process
 from .progress import ProgressPublisher, write_progress
 from .requests import CHUNK, ignore_error, map_in_pieces, repeat_until_done
-from .rows import EMPTY_RESULT, PENDING, EventRow, ProgressRow, ReadyRow, SettlementRow
+from .rows import EMPTY_RESULT, PENDING, EventRow, ProgressRow, ReadyColumns, SettlementRow
 
 __all__ = ("LEASE", "SqlStore")
 
@@ -192,7 +192,7 @@ class SqlStore:
             )
             return held
 
-        held = await append_or_find(request, self._local_events, ask, self._backend.see_known)
+        held = await append_or_find(request, self._local_events, ask, self._backend.prefetch_known)
         if terms is not None:
             self._alarm.set(terms.expires)
         return held
@@ -375,7 +375,7 @@ class SqlStore:
                 Reservation(self._change_usage, self._clock, limits, claim, parts).give_back()
         self._end_claims([_as_it_waited(one) for one in refused])
 
-    def _fail(self, claimed: ReadyRow, error: Exception) -> None:
+    def _fail(self, claimed: ReadyColumns, error: Exception) -> None:
         """Record that a claimed event, which cannot be built, has FAILED with this error."""
         ending = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
         number, attempt, finished = claimed[0], claimed[3] + 1, self._backend.finish_time()
@@ -518,8 +518,8 @@ class SqlStore:
             if not answer.is_recorded and events.has(number, event, attempt)
         ]
         if lost:
-            await self._backend.see(lost)
-        self._backend.moved(numbers)
+            await self._backend.prefetch(lost)
+        self._backend.invalidate(numbers)
         events.settled(settlements, answers)
         news: set[str] = set()
         for (event, _, outcome), answer in zip(settlements, answers, strict=True):
@@ -759,7 +759,7 @@ class SqlStore:
         uid = as_id(uid)
         if number := (await self._backend.read(partial(queries.numbers_of, ids=[uid]))).get(uid):
             if self._local_events.cache.find(number) is None:
-                await self._backend.see([number], whole=True)
+                await self._backend.prefetch([number], whole=True)
             return self._local_events.find(number)
         gone = self.states.find(uid)
         if gone is not None and gone.execution.arrival is not None:
@@ -939,7 +939,7 @@ class SqlStore:
         return await self._backend.examine()
 
 
-def _as_it_waited(claimed: ReadyRow) -> SettlementRow:
+def _as_it_waited(claimed: ReadyColumns) -> SettlementRow:
     """Return the settlement that returns a claimed event unchanged except for its attempt."""
     number, due, priority, attempt, *rest = claimed
     state: Any = (attempt + 1, *rest)

@@ -318,10 +318,10 @@ class SqliteBackend:
                 found += map(reader.find, numbers)
         return found
 
-    async def see(self, numbers: Sequence[int], *, whole: bool = False) -> None:
+    async def prefetch(self, numbers: Sequence[int], *, whole: bool = False) -> None:
         """Do nothing: ``look_up`` reads the file."""
 
-    async def see_known(self, numbers: Sequence[int]) -> None:
+    async def prefetch_known(self, numbers: Sequence[int]) -> None:
         """Do nothing: ``look_up`` reads the file."""
 
     async def prepare_append(self, answer: Sequence[tuple[int, bool]]) -> object:
@@ -334,7 +334,7 @@ class SqliteBackend:
         """Return the answer: the claim has read what its events are built of."""
         return answer, None
 
-    def moved(self, numbers: Iterable[int]) -> None:
+    def invalidate(self, numbers: Iterable[int]) -> None:
         """Do nothing: nothing is read ahead."""
 
     # -- other processes ---------------------------------------------------------------------

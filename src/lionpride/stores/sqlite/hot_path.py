@@ -32,7 +32,7 @@ from ..sql.rows import (
     FixedColumns,
     NewEventRow,
     QueuedAppend,
-    ReadyRow,
+    ReadyColumns,
 )
 from .rows import Rows
 from .transaction import Clocks, expire_late
@@ -166,7 +166,7 @@ class ClaimResult(NamedTuple):
         rationed: The limits that they reserved, if the claim had limits.
     """
 
-    rows: list[ReadyRow]
+    rows: list[ReadyColumns]
     kept: dict[int, FixedColumns]
     wait: float | None
     expired: Expired
@@ -246,7 +246,7 @@ class _Condition(NamedTuple):
 
 def _candidates(
     rows: Rows, step: ClaimStep, late: float | None
-) -> tuple[list[ReadyRow], dict[int, FixedColumns], _Condition]:
+) -> tuple[list[ReadyColumns], dict[int, FixedColumns], _Condition]:
     """Return the next events, one more than can be claimed, and the condition that found them.
 
     If an event type turns out to be missing, it is excluded, and the next events are looked for
@@ -298,7 +298,7 @@ def _eligible(
     return _Condition(" AND ".join(texts), tuple(values))
 
 
-def _read(rows: Rows, eligible: _Condition, n: int) -> list[ReadyRow]:
+def _read(rows: Rows, eligible: _Condition, n: int) -> list[ReadyColumns]:
     query = _CANDIDATES.format(eligible=eligible.text)
     return list(rows.connection.execute(query, (*eligible.values, n)))
 
@@ -306,7 +306,7 @@ def _read(rows: Rows, eligible: _Condition, n: int) -> list[ReadyRow]:
 def _lease(
     rows: Rows,
     request: ClaimRequest,
-    chosen: Sequence[ReadyRow],
+    chosen: Sequence[ReadyColumns],
     until: float,
     eligible: _Condition,
 ) -> None:
@@ -336,7 +336,7 @@ def _lease_new(
     rows.count(PROCESSING, len(fresh))
 
 
-def _share(found: Sequence[ReadyRow], new: Sequence[tuple[float, int]], most: int) -> int:
+def _share(found: Sequence[ReadyColumns], new: Sequence[tuple[float, int]], most: int) -> int:
     """Return how many of the first ``most`` candidates are new."""
     old = 0
     for one in found:
@@ -346,7 +346,7 @@ def _share(found: Sequence[ReadyRow], new: Sequence[tuple[float, int]], most: in
     return min(len(new), most - old)
 
 
-def _order(one: ReadyRow) -> tuple[float, int]:
+def _order(one: ReadyColumns) -> tuple[float, int]:
     return one[2], one[0]
 
 

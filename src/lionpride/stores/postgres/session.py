@@ -1,4 +1,4 @@
-"""One conversation with the server after another, each tried again while it cannot be had."""
+"""Sessions: steps over a connection, which are tried again while the server is unavailable."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from random import random, randrange
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from .connection_pool import ConnectionPool
 from .errors import REPEAT, is_connection_lost, is_read_only, is_tls_refused, store_error
-from .pool import Pool
 from .tables import TableNames
 
 if TYPE_CHECKING:
-    from .pool import Connection
+    from .connection_pool import Connection
 
-__all__ = ("OWN_SHARDS", "SHARDS", "Db", "Link", "Step")
+__all__ = ("OWN_SHARDS", "SHARDS", "Session", "Step", "TableConnection")
 
 T = TypeVar("T")
 
@@ -32,126 +32,126 @@ OWN_SHARDS: Final = 5
 """Rows that one process uses: one for each of its pipelines that write."""
 
 SILENT: Final = 1.0
-"""Seconds of trying after which it is said that the server cannot be had."""
+"""Seconds of tries after which a warning is logged."""
 
 QUIET: Final = 30.0
-"""Seconds in which that is said once."""
+"""Minimum time in seconds between two such warnings."""
 
 _SOON, _LATER = 0.02, 1.0
-"""Seconds until the next try, at first and at last."""
+"""Seconds until the next try: the first time, and at most."""
 
 
-class Db:
-    """The tables, over a connection that one step has.
+class TableConnection:
+    """The tables over a connection, for one step.
 
     Attributes:
-        names: Their names.
-        shard: Which row of the counts it writes.
-        again: Whether the step was tried before, and nobody knows what came of that.
+        names: The names of the tables.
+        shard: The counter row that the step updates.
+        again: True if an earlier try of the step may have been committed.
     """
 
-    __slots__ = ("_connection", "_door", "_link", "again", "names", "shard")
+    __slots__ = ("_connection", "_connector", "_session", "again", "names", "shard")
 
-    def __init__(self, connection: Connection, link: Link, again: bool) -> None:
+    def __init__(self, connection: Connection, session: Session, again: bool) -> None:
         self._connection = connection
-        self._link = link
-        self._door = link.pool.door
-        self.names = link.names
-        self.shard = link.shard
+        self._session = session
+        self._connector = session.pool.connector
+        self.names = session.names
+        self.shard = session.shard
         self.again = again
 
     @property
     def now(self) -> float | None:
-        """The time for a statement, None for the server's own."""
-        return self._link.now()
+        """The time for a statement; None for the server's own clock."""
+        return self._session.now()
 
     def ending(self, n: int) -> float | None:
-        """See ``Link.ending``."""
-        return self._link.ending(n)
+        """See ``Session.ending``."""
+        return self._session.ending(n)
 
     @property
     def queue(self) -> int:
-        """The number of the queue, for who may write."""
-        return self._link.queue
+        """The number of the queue; only for sessions that may write."""
+        return self._session.queue
 
     async def make_queue(self) -> int:
-        """The number of the queue, which is made if there is none of this name."""
+        """Return the number of the queue; create the queue if it does not exist."""
         if number := await self.known_queue():
             return number
-        await self.run(_MAKE, self._link.name, SHARDS)
+        await self.run(_MAKE, self._session.name, SHARDS)
         return await self.known_queue()
 
     @property
     def queue_name(self) -> str:
         """The name of the queue."""
-        return self._link.name
+        return self._session.name
 
     async def known_queue(self) -> int:
-        """The number of the queue; 0 if there is none of this name yet."""
-        link = self._link
-        if not link.queue:
-            link.queue = await self.value(_FIND, link.name) or 0
-        return link.queue
+        """Return the number of the queue; 0 if it does not exist yet."""
+        session = self._session
+        if not session.queue:
+            session.queue = await self.value(_FIND, session.name) or 0
+        return session.queue
 
     def is_own(self, queue: int) -> bool:
-        """Whether a queue's number is that of this one."""
-        return queue == self._link.queue
+        """Return True if a number is that of this queue."""
+        return queue == self._session.queue
 
     async def rows(self, text: str, *bound: Any) -> list[Any]:
-        """All rows that a statement gives."""
-        async with self._door.statement(self._connection):
+        """Return the rows of a statement."""
+        async with self._connector.statement(self._connection):
             found: list[Any] = await self._connection.fetch(self.names.fill(text), *bound)
         return found
 
     async def row(self, text: str, *bound: Any) -> Any:
-        """The first row; None if there is none."""
-        async with self._door.statement(self._connection):
+        """Return the first row; None if there is none."""
+        async with self._connector.statement(self._connection):
             return await self._connection.fetchrow(self.names.fill(text), *bound)
 
     async def value(self, text: str, *bound: Any) -> Any:
-        """The first column of the first row; None if there is none."""
-        async with self._door.statement(self._connection):
+        """Return the first column of the first row; None if there is no row."""
+        async with self._connector.statement(self._connection):
             return await self._connection.fetchval(self.names.fill(text), *bound)
 
     async def run(self, text: str, *bound: Any) -> int:
-        """How many rows a statement has written."""
-        async with self._door.statement(self._connection):
+        """Return the number of rows that a statement has written."""
+        async with self._connector.statement(self._connection):
             said = await self._connection.execute(self.names.fill(text), *bound)
         number = said.rpartition(" ")[2]
         return int(number) if number.isdigit() else 0
 
     async def many(self, text: str, bound: Iterable[tuple[Any, ...]]) -> None:
-        """A statement for each row of arguments."""
-        async with self._door.statement(self._connection):
+        """Run a statement for each tuple of arguments."""
+        async with self._connector.statement(self._connection):
             await self._connection.executemany(self.names.fill(text), bound)
 
     async def vacuum(self, text: str) -> None:
-        """Run a statement that no transaction may have around it."""
+        """Run a statement that is not allowed in a transaction."""
         await self._connection.execute(self.names.fill(text))
 
     def transaction(self) -> Any:
-        """All that is done within, or nothing."""
-        return self._door.transaction(self._connection)
+        """Return a block that is a transaction."""
+        return self._connector.transaction(self._connection)
 
     def snapshot(self) -> Any:
-        """All that is asked within is answered as of one moment."""
-        return self._door.snapshot(self._connection)
+        """Return a block whose reads see the same state of the tables."""
+        return self._connector.snapshot(self._connection)
 
     async def lock(self, *what: str) -> None:
         """Take advisory locks of these names, in this order, until the transaction ends.
 
-        Others wait for them. So if this process is stopped inside the transaction, the server ends
-        its session after ``STOPPED``.
+        Other processes wait for them. If this process is stopped inside the transaction, the
+        server ends its session after ``STOPPED``.
         """
         keys = [f"{self.names.schema}.{self.names.prefix}{each}" for each in what]
         await self.run(_LOCK, keys, STOPPED)
 
 
-Step = Callable[[Db], Awaitable[Any]]
-"""What is asked of the tables: done wholly, or not at all."""
+Step = Callable[[TableConnection], Awaitable[Any]]
+"""Reads or changes the tables; a change is made as a whole or not at all."""
 
 STOPPED: Final = "5s"
-"""How long a transaction that has locked something may do nothing."""
+"""How long a transaction with locks may be idle."""
 
 _LOCK: Final = """
 SELECT set_config('idle_in_transaction_session_timeout', $2, true),
@@ -169,25 +169,25 @@ INSERT INTO {counter} (queue, shard) SELECT number, n FROM made, generate_series
 """
 
 
-class Link:
-    """Has steps taken, over connections of one event loop.
+class Session:
+    """Runs steps over connections of one event loop.
 
     Args:
         pool: The connections.
         names: The tables.
-        name: The queue's.
+        name: The name of the queue.
         where: The server, for messages.
-        patience: Seconds for which a step is tried again while the server cannot be had.
-        clock: The time, in place of the server's; None: the server's.
-        shard: The row of the counters that its steps update.
-        writes: Whether its steps may write, so that there has to be a queue.
-        keeps: Whether it has the same connection each time if it can: it is hot, and another would
-            have to learn its statements.
+        patience: Seconds for which a step is tried again while the server is unavailable.
+        clock: Returns the time; None for the server's own clock.
+        shard: The counter row that its steps update.
+        writes: True if its steps may write, so that the queue has to exist.
+        keeps: True to use the same connection each time if it is free: another one would have to
+            prepare the statements of the hot path.
     """
 
     def __init__(
         self,
-        pool: Pool,
+        pool: ConnectionPool,
         names: TableNames,
         name: str,
         *,
@@ -211,7 +211,7 @@ class Link:
         self._kept: Connection | None = None
 
     def now(self) -> float | None:
-        """The time for a statement; None for the server's own."""
+        """Return the time for a statement; None for the server's own clock."""
         return None if self._clock is None else self._clock()
 
     def ending(self, n: int) -> float | None:
@@ -228,19 +228,19 @@ class Link:
 
     async def run(
         self,
-        step: Callable[[Db], Awaitable[T]],
+        step: Callable[[TableConnection], Awaitable[T]],
         patience: float | None = None,
         again: bool = False,
     ) -> T:
-        """What comes of a step; it is tried again while the connection is lost.
+        """Run a step and return its result; it is tried again if the connection is lost.
 
         Args:
-            step: What to do. It is told by ``Db.again`` that it may have been done before.
-            patience: Seconds for which it is tried; None: as is usual.
-            again: Whether it may have been done before this, too.
+            step: The step. ``TableConnection.again`` is True if an earlier try may be committed.
+            patience: Seconds for which it is tried; None for the session's own.
+            again: True if it may have been committed before this call.
 
         Raises:
-            StoreError: if the server cannot be had, or refuses.
+            StoreError: if the server is unavailable, or refuses the step.
         """
         began = monotonic()
         latest = began + (self._patience if patience is None else patience)
@@ -249,7 +249,7 @@ class Link:
             connection = None
             try:
                 connection = await self._take()
-                db = Db(connection, self, again)
+                db = TableConnection(connection, self, again)
                 if self._writes and not self.queue:
                     await db.make_queue()
                 return await step(db)
@@ -266,7 +266,7 @@ class Link:
                 if monotonic() > latest:
                     raise store_error(error, self._where) from error
                 self._tell(error, monotonic() - began, latest - monotonic())
-            except BaseException:  # in the midst of an answer
+            except BaseException:  # a cancellation: the answer may be incomplete
                 if connection is not None:
                     self.pool.drop(connection)
                     connection = None
@@ -297,12 +297,12 @@ class Link:
         return connection
 
     def _tell(self, error: Exception, tried: float, left: float) -> None:
-        """Warn that the server cannot be had: once in a while, whichever step finds out."""
+        """Warn at intervals that the server is unavailable, whichever step notices it."""
         if is_connection_lost(error) and tried >= SILENT and monotonic() - self.pool.told > QUIET:
             self.pool.told = monotonic()
             logger.warning("%s; it is tried for %.0f s more", store_error(error, self._where), left)
 
 
 def _is_the_servers(error: Exception) -> bool:
-    """Whether an error comes from the server or its driver, and not from a step itself."""
+    """Return True if an error comes from the server or the driver, and not from the step itself."""
     return type(error).__module__.startswith("asyncpg") or is_tls_refused(error)

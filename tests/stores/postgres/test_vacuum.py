@@ -7,8 +7,8 @@ from stores.asking import claim, claim_one, put
 from stores.homes import Home, aside
 from stores.makers import QUEUE
 
-from lionpride.stores.postgres import PostgresStore, cleaning
-from lionpride.stores.postgres.cleaning import Cleaning
+from lionpride.stores.postgres import PostgresStore, vacuum
+from lionpride.stores.postgres.vacuum import VacuumSchedule
 
 LAST = "SELECT max(last_vacuum)::text FROM pg_stat_all_tables WHERE schemaname = $1"
 
@@ -16,7 +16,7 @@ LAST = "SELECT max(last_vacuum)::text FROM pg_stat_all_tables WHERE schemaname =
 async def test_after_many_claims_the_hot_tables_are_vacuumed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cleaning, "MANY", 3)
+    monkeypatch.setattr(vacuum, "MANY", 3)
     home, one = Home(), aside()
     ask = lambda: one.do(one.connection.fetchval(LAST, home.schema))  # noqa: E731
     before = ask()
@@ -34,21 +34,21 @@ async def test_after_many_claims_the_hot_tables_are_vacuumed(
 
 def test_it_is_due_after_so_many_claims_and_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(cleaning, "monotonic", lambda: now)
-    one = Cleaning()
-    assert not one.is_due(cleaning.MANY - 1)
+    monkeypatch.setattr(vacuum, "monotonic", lambda: now)
+    one = VacuumSchedule()
+    assert not one.is_due(vacuum.MANY - 1)
     assert one.is_due(1)
-    assert not one.is_due(cleaning.MANY), "it was done a moment ago"
-    now += cleaning.REST
+    assert not one.is_due(vacuum.MANY), "it was done a moment ago"
+    now += vacuum.REST
     assert one.is_due(0)
 
 
 def test_of_many_workers_each_takes_its_share_of_the_claims(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cleaning, "monotonic", lambda: 100.0)
-    for workers, claims in ((8, cleaning.MANY // 8), (1_000_000, cleaning.FEW)):
-        one = Cleaning()
+    monkeypatch.setattr(vacuum, "monotonic", lambda: 100.0)
+    for workers, claims in ((8, vacuum.MANY // 8), (1_000_000, vacuum.FEW)):
+        one = VacuumSchedule()
         one.workers = workers
         assert not one.is_due(claims - 1)
         assert one.is_due(1)
@@ -62,7 +62,7 @@ async def test_a_sweep_tells_how_many_workers_there_are() -> None:
             store.register_worker(f"worker {id(store)}", lambda _: None)
             await claim(store)  # which waits until it is on the list
         await first.reap()
-        assert first._backend._cleaning.workers == 2
+        assert first._backend._vacuum.workers == 2
     finally:
         await first.close()
         await second.close()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from lionpride.stores.postgres.sights import Sights
+from lionpride.stores.postgres.stale_read_guard import StaleReadGuard
 
 
 async def test_what_moves_on_while_the_server_answers_is_read_again() -> None:
@@ -13,16 +13,16 @@ async def test_what_moves_on_while_the_server_answers_is_read_again() -> None:
     async def read(numbers: Sequence[int]) -> dict[int, Any]:
         asked.append(list(numbers))
         if len(asked) == 1:
-            sights.moved([2])
+            guard.invalidate([2])
         return {number: f"as of {len(asked)}" for number in numbers if number != 3}
 
-    sights = Sights(read, read)
-    await sights.see([1, 2, 3, 1])
+    guard = StaleReadGuard(read, read)
+    await guard.prefetch([1, 2, 3, 1])
     assert asked == [[1, 2, 3], [2]]
-    assert sights([1, 2, 3]) == ["as of 1", "as of 2", None]
-    sights.moved([1])  # nobody is asked now
-    await sights.see([])
-    assert sights([1]) == [None]
+    assert guard.prefetched([1, 2, 3]) == ["as of 1", "as of 2", None]
+    guard.invalidate([1])  # nobody is asked now
+    await guard.prefetch([])
+    assert guard.prefetched([1]) == [None]
 
 
 async def test_all_who_ask_are_told_what_has_moved_on() -> None:
@@ -36,10 +36,10 @@ async def test_all_who_ask_are_told_what_has_moved_on() -> None:
         await go.wait()
         return {}
 
-    sights = Sights(read, read)
-    waiting = [asyncio.create_task(sights.see([1, 2])) for _ in range(2)]
+    guard = StaleReadGuard(read, read)
+    waiting = [asyncio.create_task(guard.prefetch([1, 2])) for _ in range(2)]
     await both.wait()
-    sights.moved(number for number in (2, 3))
+    guard.invalidate(number for number in (2, 3))
     go.set()
     await asyncio.gather(*waiting)
     assert asked == [[1, 2], [1, 2], [2], [2]]

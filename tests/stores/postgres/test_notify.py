@@ -18,8 +18,8 @@ from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.listeners import Signal
 from lionpride.stores.postgres import PostgresStore
-from lionpride.stores.postgres.news import INTERVAL, STEADY, Ear, Herald
-from lionpride.stores.postgres.pool import Door
+from lionpride.stores.postgres.connection_pool import Connector
+from lionpride.stores.postgres.notify import INTERVAL, STEADY, NotificationListener, Notifier
 from lionpride.stores.postgres.tables import TableNames
 from lionpride.stores.sql.backend import ENDED, READY
 from lionpride.stores.terms import Terms
@@ -45,25 +45,25 @@ class Wire:
 @pytest.mark.virtual
 async def test_the_first_news_go_at_once_and_what_comes_after_them_together() -> None:
     wire = Wire()
-    herald = Herald(wire.send, "channel")
-    herald.mark = "me"
+    notifier = Notifier(wire.send, "channel")
+    notifier.mark = "me"
     began = asyncio.get_running_loop().time()
-    herald.tell(READY)
+    notifier.notify(READY)
     await asyncio.sleep(0)
     for news in (ENDED, READY, ENDED, READY, READY):
-        herald.tell(news)
+        notifier.notify(news)
     await asyncio.sleep(1.0)
-    herald.tell(ENDED)
+    notifier.notify(ENDED)
     await asyncio.sleep(1.0)
     times = [at - began for at, _ in wire.sent]
     assert times == pytest.approx([0.0, INTERVAL, 1.0])
     assert [said for _, said in wire.sent] == [f"me/{READY}", f"me/{ENDED}{READY}", f"me/{ENDED}"]
 
 
-async def tell_endings(herald: Herald, seconds: float) -> None:
+async def tell_endings(notifier: Notifier, seconds: float) -> None:
     """A thousand a second."""
     for _ in range(round(seconds * 1000)):
-        herald.tell(ENDED)
+        notifier.notify(ENDED)
         await asyncio.sleep(0.001)
 
 
@@ -75,16 +75,16 @@ def gaps(wire: Wire) -> list[float]:
 @pytest.mark.virtual
 async def test_endings_are_told_less_often_while_more_follow_and_anything_else_as_ever() -> None:
     wire = Wire()
-    herald = Herald(wire.send, "channel")
-    await tell_endings(herald, 0.1)
+    notifier = Notifier(wire.send, "channel")
+    await tell_endings(notifier, 0.1)
     assert gaps(wire)[:5] == pytest.approx([INTERVAL] * 5)
     wire.sent.clear()
-    herald.expect(more=True)
-    await tell_endings(herald, 1.0)
+    notifier.expect(more=True)
+    await tell_endings(notifier, 1.0)
     assert gaps(wire)[:10] == pytest.approx([STEADY] * 10)
     wire.sent.clear()
     began = asyncio.get_running_loop().time()
-    herald.tell(READY)
+    notifier.notify(READY)
     await asyncio.sleep(2 * INTERVAL)
     assert wire.sent[0][0] - began <= INTERVAL
     assert READY in wire.sent[0][1]
@@ -95,25 +95,25 @@ async def test_endings_are_told_less_often_while_more_follow_and_anything_else_a
 async def test_while_others_tell_of_endings_ours_wait_and_then_they_do_not() -> None:
     """Who is woken by theirs sees ours, too: eight who tell by turns would wake all each time."""
     wire = Wire()
-    herald = Herald(wire.send, "channel")
-    herald.expect(more=True)
-    herald.tell(ENDED)
+    notifier = Notifier(wire.send, "channel")
+    notifier.expect(more=True)
+    notifier.notify(ENDED)
     await asyncio.sleep(1.0)
     wire.sent.clear()
     time = asyncio.get_running_loop().time
     for _ in range(2_000):
-        herald.heard()
-        herald.tell(ENDED)
+        notifier.heard()
+        notifier.notify(ENDED)
         await asyncio.sleep(0.001)
     assert wire.sent == []
     began = time()
     await asyncio.sleep(1.0)
     assert wire.sent[0][0] - began <= 2 * STEADY
     wire.sent.clear()
-    herald.heard()
+    notifier.heard()
     began = time()
-    herald.tell(ENDED)
-    herald.expect(more=False)
+    notifier.notify(ENDED)
+    notifier.expect(more=False)
     await asyncio.sleep(2 * INTERVAL)
     assert wire.sent[0][0] - began <= INTERVAL, "the last are not held back"
     await asyncio.sleep(1.0)
@@ -123,36 +123,36 @@ async def test_while_others_tell_of_endings_ours_wait_and_then_they_do_not() -> 
 async def test_who_was_never_heard_tells_at_once_and_waits_for_others_then() -> None:
     """Those who tell learn from it that he is there, and look for themselves from then on."""
     wire = Wire()
-    herald = Herald(wire.send, "channel")
-    herald.expect(more=True)
+    notifier = Notifier(wire.send, "channel")
+    notifier.expect(more=True)
     loop = asyncio.get_running_loop()
     began = loop.time()
-    herald.heard()
-    herald.tell(ENDED)
+    notifier.heard()
+    notifier.notify(ENDED)
     await asyncio.sleep(1.0)
     assert wire.sent[0][0] == began
     began = loop.time()
-    herald.heard()
-    herald.tell(ENDED)
+    notifier.heard()
+    notifier.notify(ENDED)
     await asyncio.sleep(1.0)
     assert STEADY <= wire.sent[1][0] - began <= 2 * STEADY
     began = loop.time()
-    herald.heard()
-    herald.tell(ENDED)
-    herald.tell(READY)
+    notifier.heard()
+    notifier.notify(ENDED)
+    notifier.notify(READY)
     await asyncio.sleep(1.0)
     assert wire.sent[2] == (began, f"/{ENDED}{READY}"), "anything else goes at once"
 
 
 def test_another_loop_is_told_of_as_well() -> None:
     wire = Wire()
-    herald = Herald(wire.send, "channel")
-    herald.expect(more=True)
+    notifier = Notifier(wire.send, "channel")
+    notifier.expect(more=True)
 
     async def endings() -> float:
         began = asyncio.get_running_loop().time()
-        await tell_endings(herald, 2 * STEADY)
-        await herald.stop()
+        await tell_endings(notifier, 2 * STEADY)
+        await notifier.stop()
         return asyncio.get_running_loop().time() - began
 
     for _ in range(2):
@@ -164,12 +164,12 @@ def test_another_loop_is_told_of_as_well() -> None:
 @pytest.mark.virtual
 async def test_the_last_ending_is_told_as_soon_as_nothing_follows() -> None:
     wire = Wire()
-    herald = Herald(wire.send, "channel")
-    herald.expect(more=True)
-    herald.tell(ENDED)
+    notifier = Notifier(wire.send, "channel")
+    notifier.expect(more=True)
+    notifier.notify(ENDED)
     await asyncio.sleep(INTERVAL + 0.001)
-    herald.tell(ENDED)
-    herald.expect(more=False)
+    notifier.notify(ENDED)
+    notifier.expect(more=False)
     await asyncio.sleep(0.001)
     assert len(wire.sent) == 2
 
@@ -177,10 +177,10 @@ async def test_the_last_ending_is_told_as_soon_as_nothing_follows() -> None:
 @pytest.mark.virtual
 async def test_news_that_cannot_be_told_are_let_go_and_the_next_are_told() -> None:
     wire = Wire(failures=1)
-    herald = Herald(wire.send, "channel")
-    herald.tell(READY)
+    notifier = Notifier(wire.send, "channel")
+    notifier.notify(READY)
     await asyncio.sleep(1.0)
-    herald.tell(ENDED)
+    notifier.notify(ENDED)
     await asyncio.sleep(1.0)
     assert [said for _, said in wire.sent] == [f"/{ENDED}"]
 
@@ -188,17 +188,17 @@ async def test_news_that_cannot_be_told_are_let_go_and_the_next_are_told() -> No
 @pytest.mark.virtual
 async def test_who_leaves_has_told_all_that_there_was_to_tell() -> None:
     wire = Wire()
-    herald = Herald(wire.send, "channel")
-    herald.tell(READY)
-    await herald.leave()
+    notifier = Notifier(wire.send, "channel")
+    notifier.notify(READY)
+    await notifier.leave()
     assert [said for _, said in wire.sent] == [f"/{READY}"]
-    herald.tell(READY)
+    notifier.notify(READY)
     await asyncio.sleep(0)
-    herald.tell(ENDED)
-    await herald.leave()
+    notifier.notify(ENDED)
+    await notifier.leave()
     assert [said for _, said in wire.sent][1:] == [f"/{READY}", f"/{ENDED}"]
-    await herald.leave()  # nothing is left: it waits for nothing
-    await herald.stop()
+    await notifier.leave()  # nothing is left: it waits for nothing
+    await notifier.stop()
 
 
 @pytest.mark.virtual
@@ -206,12 +206,12 @@ async def test_who_leaves_does_not_wait_for_a_server_that_is_away() -> None:
     async def never(step: object) -> None:
         await asyncio.Event().wait()
 
-    herald = Herald(never, "channel")
-    herald.tell(READY)
+    notifier = Notifier(never, "channel")
+    notifier.notify(READY)
     began = asyncio.get_running_loop().time()
-    await herald.leave()
+    await notifier.leave()
     assert asyncio.get_running_loop().time() - began <= 1.0
-    await herald.stop()
+    await notifier.stop()
 
 
 LISTENERS = "SELECT pid FROM pg_stat_activity WHERE query ILIKE 'LISTEN%' AND pid <> ALL($1)"
@@ -243,7 +243,7 @@ async def test_who_was_cut_off_from_the_news_looks_and_hears_again() -> None:
         await worker.close()
 
 
-class SlowDoor(Door):
+class SlowDoor(Connector):
     """Keeps the first connection back until ``let_go`` is set."""
 
     def __init__(self, home: Home) -> None:
@@ -260,19 +260,19 @@ class SlowDoor(Door):
 
 async def test_a_listener_that_is_to_reopen_while_it_opens_opens_a_new_connection() -> None:
     """The pool finds its server read-only, and the listener may have come to the same server."""
-    door, listens = SlowDoor(Home()), asyncio.Event()
-    ear = Ear(door, "news", lambda _: listens.set())
-    ear.open()
+    connector, listens = SlowDoor(Home()), asyncio.Event()
+    listener = NotificationListener(connector, "news", lambda _: listens.set())
+    listener.open()
     try:
-        await door.opens.wait()
-        ear.reopen()
-        door.let_go.set()
-        while len(door.opened) < 2 or not ear.listens:
+        await connector.opens.wait()
+        listener.reopen()
+        connector.let_go.set()
+        while len(connector.opened) < 2 or not listener.is_connected:
             listens.clear()
             await asyncio.wait_for(listens.wait(), 10.0)
-        assert door.opened[0].is_closed()
+        assert connector.opened[0].is_closed()
     finally:
-        await ear.stop()
+        await listener.stop()
 
 
 async def test_what_was_done_just_before_the_store_was_closed_is_heard() -> None:

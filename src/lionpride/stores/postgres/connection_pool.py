@@ -1,4 +1,4 @@
-"""A few connections to the server, opened when they are needed."""
+"""The pool of connections to the server; they are opened when they are needed."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from .tables import TableNames
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
-__all__ = ("Door", "Pool")
+__all__ = ("ConnectionPool", "Connector")
 
 _STATEMENTS: Final = 500
-"""Statements that a connection keeps prepared."""
+"""Maximum number of prepared statements of a connection."""
 
 _HALF: Final = 1.0
-"""Seconds for which a connection that nobody wants any more may still be opened."""
+"""Seconds that the opening of a connection may go on after the caller was cancelled."""
 
 _CLOSING: Final = 2.0
-"""Seconds that a connection gets to say goodbye."""
+"""Maximum time in seconds to close a connection."""
 
 
-class Door:
-    """How connections are opened.
+class Connector:
+    """Opens connections.
 
     Args:
-        url: Where the server is.
+        url: The server and the database.
         names: The tables.
-        pgbouncer: Whether somebody between may give each transaction another connection.
-        patience: Seconds to wait for one, and for the answer to a statement.
+        pgbouncer: True if a pooler may give each transaction another connection.
+        patience: Maximum time in seconds to open a connection, and for a statement.
 
     Attributes:
-        is_direct: Whether a connection has the same session all the time.
+        is_direct: True if a connection has the same session all the time.
     """
 
     def __init__(self, url: str, names: TableNames, *, pgbouncer: bool, patience: float) -> None:
@@ -51,9 +51,10 @@ class Door:
         self.is_direct = not pgbouncer
 
     async def open(self) -> Connection:
-        """One more connection; nothing is looked at.
+        """Open a connection, without a check of the tables.
 
-        Who is cancelled meanwhile waits a little: half a connection cannot be closed.
+        If the caller is cancelled, it waits a little: a connection that is half open cannot be
+        closed.
         """
         opening = asyncio.get_running_loop().create_task(self._connect())
         try:
@@ -84,16 +85,17 @@ class Door:
         return connection
 
     def transaction(self, connection: Connection) -> AbstractAsyncContextManager[Any]:
-        """A transaction that settings of a role or a database do not change.
+        """Return a block that is a transaction, whatever the settings of a role or database are.
 
-        Within another one it is a savepoint, but not behind PgBouncer: there asyncpg refuses it.
+        Inside another transaction it is a savepoint, but not behind PgBouncer: there asyncpg
+        refuses it.
         """
         if self.is_direct or connection.is_in_transaction():
             return connection.transaction(isolation="read_committed")
         return transaction_with_settings(connection)
 
     def snapshot(self, connection: Connection) -> AbstractAsyncContextManager[Any]:
-        """A transaction that reads as of one moment."""
+        """Return a block whose reads see the same state of the tables."""
         if self.is_direct:
             return connection.transaction(isolation="repeatable_read", readonly=True)
         return transaction_with_settings(connection, "ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -105,7 +107,7 @@ class Door:
         return transaction_with_settings(connection)
 
     async def open_first(self) -> Connection:
-        """A connection to a server that has the tables; they are made if there are none."""
+        """Open a connection; check the tables, and create them if they do not exist."""
         connection = await self.open()
         try:
             await check_tables(connection, self._names)
@@ -115,24 +117,24 @@ class Door:
         return connection
 
 
-class Pool:
-    """Lends connections of one event loop.
+class ConnectionPool:
+    """Lends the connections of one event loop.
 
     Args:
-        door: How they are opened.
-        size: How many at most.
+        connector: Opens them.
+        size: Maximum number of connections.
         on_reopen: Called when all connections are replaced, after a failover.
 
     Attributes:
-        kept: Those that somebody wants to have again; others get them too, but last of all.
+        kept: Connections that a session prefers; other sessions get them only if no other is free.
         last_ending: The last time at which an event finished, by a given clock.
-        told: When it was last said that the server cannot be had, by ``monotonic``.
+        told: The time of the last warning that the server is unavailable, by ``monotonic``.
     """
 
     def __init__(
-        self, door: Door, size: int, on_reopen: Callable[[], object] = lambda: None
+        self, connector: Connector, size: int, on_reopen: Callable[[], object] = lambda: None
     ) -> None:
-        self._door = door
+        self._connector = connector
         self._size = size
         self._on_reopen = on_reopen
         self._generation = 0
@@ -146,15 +148,15 @@ class Pool:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
-    def door(self) -> Door:
-        """How its connections are opened."""
-        return self._door
+    def connector(self) -> Connector:
+        """Opens the connections."""
+        return self._connector
 
     async def take(self, wanted: Connection | None = None) -> Connection:
-        """A connection that nobody else has.
+        """Return a connection that no other step uses.
 
         Args:
-            wanted: The one to have, if it is free: it knows the statements that will be asked.
+            wanted: The preferred connection: it has prepared the statements of the caller.
         """
         while not self._free and self._count >= self._size:
             turn = asyncio.get_running_loop().create_future()
@@ -174,7 +176,9 @@ class Pool:
         self._count += 1
         generation = self._generation
         try:
-            connection = await (self._door.open() if self._known else self._door.open_first())
+            connection = await (
+                self._connector.open() if self._known else self._connector.open_first()
+            )
         except BaseException:
             self._count -= 1
             self._call()
@@ -184,19 +188,19 @@ class Pool:
         return connection
 
     def _best(self, wanted: Connection | None) -> Connection:
-        """Of those that are free the wanted one, or one that nobody wants, or any."""
+        """Return the wanted free connection, or one that no session prefers, or any."""
         if wanted is not None and wanted in self._free:
             return wanted
         return next((each for each in self._free if each not in self.kept), self._free[0])
 
     def _forget(self, connection: Connection) -> None:
-        """It is closed."""
+        """Remove a closed connection."""
         self._count -= 1
         self.kept.discard(connection)
         self._opened.pop(connection, None)
 
     def give(self, connection: Connection) -> None:
-        """It is free again."""
+        """Take a connection back."""
         if connection.is_closed():
             self._forget(connection)
         elif connection.is_in_transaction() or self._opened[connection] < self._generation:
@@ -207,7 +211,7 @@ class Pool:
         self._call()
 
     def drop(self, connection: Connection) -> None:
-        """It is no good any more."""
+        """Close a connection that cannot be used any more."""
         connection.terminate()
         self._forget(connection)
         self._call()
@@ -237,9 +241,9 @@ class Pool:
                 return
 
     async def close(self) -> None:
-        """Close what is free; nobody has any more."""
+        """Close the free connections; no other is in use."""
         free, self._free = self._free, []
         self._count -= len(free)
         for connection in free:
-            with suppress(Exception):  # whatever it says, it is closed
+            with suppress(Exception):  # it is closed in any case
                 await connection.close(timeout=_CLOSING)

@@ -1,4 +1,4 @@
-"""News between processes: told at most once in a few milliseconds, and heard by who listens."""
+"""Notifications between processes: NOTIFY at intervals of some milliseconds, and LISTEN."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from random import random
 from typing import Any, Final
 
 from ..sql.backend import ALL, ENDED
+from .connection_pool import Connector
 from .errors import is_connection_lost
-from .link import Db
-from .pool import Door
+from .session import TableConnection
 
-__all__ = ("Ear", "Herald")
+__all__ = ("NotificationListener", "Notifier")
 
 INTERVAL: Final = 0.01
 """Seconds between two notifications of a process: each takes a lock of the whole server."""
 
 STEADY: Final = 0.05
-"""The same for news of endings alone, while one follows the other: each wakes every process that
-listens, and who waits for an ending mostly waits for many. Who hears such news of another process
-waits anew, once or twice as long, since whoever wakes then sees what has ended here, too."""
+"""The same for notifications about finished events only, while more of them follow: each wakes
+every process that listens. A process that receives such a notification delays its own by once or
+twice as much, since the processes that it woke see all finished events."""
 
 _LEAVING: Final = 0.5
-"""Seconds that who leaves waits at most until what he has done was told."""
+"""Maximum time in seconds that a process waits for its last notification when it closes."""
 
 _AGAIN: Final = 1.0
-"""Seconds until a lost listener tries anew, at first; then longer."""
+"""Seconds until a lost listener tries again; the time grows up to ``_LATEST``."""
 _LATEST: Final = 30.0
 
 _NOTIFY: Final = "SELECT pg_notify($1, $2), set_config('synchronous_commit', 'off', true)"
@@ -41,23 +41,25 @@ The notification changes no rows, and what it is about has been committed before
 logger = logging.getLogger("lionpride")
 
 
-class Herald:
-    """Tells the others, off the way of what is told of.
+class Notifier:
+    """Notifies other processes, after the commit and outside of its transaction.
 
-    The first news go out at once, what comes within the interval after them together. Endings wait
-    longer while more are to follow, for what was told of them last, by whichever process; but not
-    the first, which make a process known to those who tell.
+    The first notification is sent at once; changes within the interval after it share the next one.
+    Notifications about finished events are delayed while more follow, after the last one of any
+    process. The first one of a process is not delayed: it makes the process known to the others.
 
     Args:
-        send: Has a step taken.
-        channel: Where they listen.
-        told: Called when they were told of endings: then they wait with theirs.
-        mark: Whose news they are, and of which queue.
+        send: Runs a step.
+        channel: The channel.
+        told: Called after a notification about finished events.
+
+    Attributes:
+        mark: The process and its queue, as the payload names them.
     """
 
     def __init__(
         self,
-        send: Callable[[Callable[[Db], Awaitable[Any]]], Awaitable[Any]],
+        send: Callable[[Callable[[TableConnection], Awaitable[Any]]], Awaitable[Any]],
         channel: str,
         told: Callable[[], object] = lambda: None,
     ) -> None:
@@ -67,14 +69,18 @@ class Herald:
         self._news: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._is_telling = False
-        self._hurry = asyncio.Event()  # what there is to tell must not wait
+        self._hurry = asyncio.Event()  # set if a notification must not be delayed
         self._more_follow = False
         self._has_told = False
-        self._next = 0.0  # when endings are told again that others follow, by the loop's time
+        self._next = 0.0  # time of the next delayed notification, by the loop's clock
         self.mark = ""
 
-    def tell(self, news: str) -> None:
-        """Tell them soon."""
+    def notify(self, news: str) -> None:
+        """Notify other processes soon.
+
+        Args:
+            news: The kinds of changes; see ``READY`` in ``sql/backend.py``.
+        """
         self._news.update(news)
         if self._task is None:
             self._begin()
@@ -83,18 +89,18 @@ class Herald:
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
-        self._hurry = asyncio.Event()  # of this loop, which may have another time than the last
+        self._hurry = asyncio.Event()  # for this loop, which has its own clock
         self._next = min(self._next, loop.time() + 2 * STEADY)
         self._task = loop.create_task(self._run())
 
     def expect(self, *, more: bool) -> None:
-        """Say whether endings will follow one another for now."""
+        """Set whether more finished events will follow soon."""
         self._more_follow = more
         if not more:
             self._hurry.set()
 
     def heard(self) -> None:
-        """Another process has told all of endings."""
+        """Note that another process has sent a notification about finished events."""
         self._next = asyncio.get_running_loop().time() + STEADY * (1.0 + random())  # noqa: S311
 
     async def _run(self) -> None:
@@ -107,7 +113,7 @@ class Herald:
                 news = "".join(sorted(self._news))
                 self._news.clear()
                 self._is_telling = True
-                with suppress(Exception):  # a hint: whoever misses it looks by himself in time
+                with suppress(Exception):  # a hint: processes that miss it poll in time
                     await self._send(partial(self._notify, f"{self.mark}/{news}"))
                 self._is_telling = False
                 if ENDED in news:
@@ -119,46 +125,50 @@ class Herald:
             self._task, self._is_telling = None, False
 
     async def _rest(self) -> None:
-        """Wait until it is time to tell of endings again, or there is no more time for that."""
+        """Wait until a notification about finished events is due, or other changes are urgent."""
         time = asyncio.get_running_loop().time
         while not self._hurry.is_set() and time() < self._next:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._next):
                     await self._hurry.wait()
 
-    async def _notify(self, payload: str, db: Db) -> None:
+    async def _notify(self, payload: str, db: TableConnection) -> None:
         await db.run(_NOTIFY, self._channel, payload)
 
     async def leave(self) -> None:
-        """Return when all is told, or when that takes more than a moment."""
+        """Wait until everything is sent, at most ``_LEAVING`` seconds."""
         self._hurry.set()
         if self._task is not None and (self._news or self._is_telling):
             await asyncio.wait([self._task], timeout=_LEAVING)
 
     async def stop(self) -> None:
-        """Tell nothing more."""
+        """Send nothing more."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
 
 
-class Ear:
-    """Listens, over a connection of its own, and goes on when that was lost.
+class NotificationListener:
+    """Listens over its own connection, and opens it again if it was lost.
 
     Args:
-        door: How it is opened.
-        channel: Where to listen.
-        hear: Called with what is said; and with everything when something may have been missed.
+        connector: Opens the connection.
+        channel: The channel.
+        hear: Called with the payload of a notification; and with all kinds of changes after the
+            connection was opened, since notifications may have been missed.
+
+    Attributes:
+        is_connected: True while it listens.
     """
 
-    def __init__(self, door: Door, channel: str, hear: Callable[[str], None]) -> None:
-        self._door = door
+    def __init__(self, connector: Connector, channel: str, hear: Callable[[str], None]) -> None:
+        self._connector = connector
         self._channel = channel
         self._hear = hear
         self._task: asyncio.Task[None] | None = None
-        self._gone = asyncio.Event()  # the connection is lost, or to be opened anew
-        self.listens = False
+        self._gone = asyncio.Event()  # the connection is lost, or is to be opened again
+        self.is_connected = False
 
     def open(self) -> None:
         """Listen from now on."""
@@ -171,10 +181,10 @@ class Ear:
             connection = None
             try:
                 self._gone = gone = asyncio.Event()  # before the opening: `reopen` may come in it
-                connection = await self._door.open()
+                connection = await self._connector.open()
                 connection.add_termination_listener(lambda _, gone=gone: gone.set())
                 await connection.add_listener(self._channel, self._said)
-                self.listens, wait = True, _AGAIN
+                self.is_connected, wait = True, _AGAIN
                 self._hear(f"/{ALL}")
                 await gone.wait()
             except Exception as error:
@@ -185,7 +195,7 @@ class Ear:
                         "cannot listen to other processes, and polls for changes: %s", error
                     )
             finally:
-                self.listens = False
+                self.is_connected = False
                 if connection is not None:
                     connection.terminate()
             await asyncio.sleep(wait * (0.5 + random()))  # noqa: S311
@@ -199,7 +209,7 @@ class Ear:
         self._hear(str(payload))
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What was read of events just now, for those who note it and may not wait."""
+"""Reads of events whose state may change while the server answers."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import TypeAlias
 
 from ..sql.rows import StoredEvent
 
-__all__ = ("Sights",)
+__all__ = ("StaleReadGuard",)
 
 Read: TypeAlias = Callable[[Sequence[int]], Awaitable[dict[int, StoredEvent]]]
 
 
-class Sights:
-    """Reads how events stand, without mistaking what was true for what is.
+class StaleReadGuard:
+    """Reads events, and reads an event again if it has changed during the read.
 
-    While the server answers, this process may note that an event has moved on; what was read of
-    that one is out of date then, and is read again.
+    While the server answers, this process may note a change of an event. The row that was read is
+    out of date then.
 
     Args:
-        read: Asks the server how they stand.
-        read_all: Asks for all that there is to know of them.
+        read: Reads the state of events.
+        read_all: Reads all columns of events.
     """
 
     def __init__(self, read: Read, read_all: Read) -> None:
@@ -29,19 +29,19 @@ class Sights:
         self._seen: dict[int, StoredEvent] = {}
         self._asking: list[set[int]] = []
 
-    def moved(self, numbers: Iterable[int]) -> None:
-        """These have moved on: it is noted here."""
+    def invalidate(self, numbers: Iterable[int]) -> None:
+        """Note that these events have changed: reads that are under way are out of date."""
         if self._asking:
             moved = set(numbers)
             for each in self._asking:
                 each.update(moved)
 
-    async def see(self, numbers: Iterable[int], *, whole: bool = False) -> None:
-        """Read how these stand; until the next ``await`` it can be asked for.
+    async def prefetch(self, numbers: Iterable[int], *, whole: bool = False) -> None:
+        """Read events; ``prefetched`` returns them until the next ``await``.
 
         Args:
-            numbers: Which.
-            whole: Whether all is asked that an event is built of.
+            numbers: The events.
+            whole: True to read all columns.
         """
         read = self._read_all if whole else self._read
         wanted, seen = list(dict.fromkeys(numbers)), dict[int, StoredEvent]()
@@ -57,6 +57,6 @@ class Sights:
                 seen.pop(number, None)
         self._seen = seen
 
-    def __call__(self, numbers: Sequence[int]) -> list[StoredEvent | None]:
-        """What ``see`` has read; None of one that is not there."""
+    def prefetched(self, numbers: Sequence[int]) -> list[StoredEvent | None]:
+        """Return what ``prefetch`` has read; None for an event that does not exist."""
         return [self._seen.get(number) for number in numbers]
