@@ -54,7 +54,7 @@ PATIENCE = 2.0
 """Seconds that a worker has to reach its point; then the parent kills it as it is."""
 
 ENDING = 20.0
-"""Seconds in which a worker ends that got SIGINT."""
+"""Seconds in which a worker ends after SIGINT, and after the last one if it did not."""
 
 LIMIT = 240.0
 """Seconds after which a campaign that does not end has failed."""
@@ -272,6 +272,12 @@ class Campaign:
             worker, patience = await self._start(point, **orders), PATIENCE
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(worker.ended), patience)
+        if worker.alive and point == INTERRUPTED:
+            # KeyboardInterrupt between two callbacks of asyncio can make it lose the wake-up of a
+            # task. A person presses Ctrl-C once more.
+            worker.send(signal.SIGINT)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(worker.ended), patience)
         if worker.alive:
             if point == INTERRUPTED:
                 self.result.findings.wrong.append(f"{worker.pid} did not end after SIGINT")

@@ -82,10 +82,15 @@ async def test_workers_that_die_at_a_point_lose_nothing(
 ) -> None:
     seed = list(GROUPS.values()).index(points)
     crowd = 1 if "takeover: before" in points else 2  # or a healthy one takes over first
-    run = await campaign(tmp_path, seed, kills=2 + 2 * len(points), points=points, crowd=crowd)
-    assert not run.result.findings.troubles()
-    missed = [point for point in points if not run.result.kills[point]]
-    assert not missed, f"{run.result.kills}: nobody died there"
+    missed = points
+    for more in range(5):  # on a busy machine a worker may not reach its point in time
+        kills = 2 + 2 * len(missed)
+        run = await campaign(tmp_path, seed + 1000 * more, kills=kills, points=missed, crowd=crowd)
+        assert not run.result.findings.troubles()
+        missed = tuple(point for point in missed if not run.result.kills[point])
+        if not missed:
+            break
+    assert not missed, "no worker died there"
 
 
 @pytest.mark.promise("nothing-acknowledged-is-lost", "one-attempt-at-a-time")
