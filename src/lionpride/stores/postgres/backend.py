@@ -371,7 +371,7 @@ class PostgresBackend:
                 for half in _halves(entries, error):
                     await self._append_some(half, again)
                 return
-            numbers = [copy(error) for _ in entries]
+            numbers = [error, *(_copy(error) for _ in entries[1:])]
         accepted, own = list[Entry](), list[int]()
         for (event, row, future, _), number in zip(entries, numbers, strict=True):
             if isinstance(number, int):
@@ -728,6 +728,13 @@ class PostgresBackend:
 def _is_unreachable(error: Exception) -> bool:
     """Return True if no request of a batch is at fault: the server cannot be reached."""
     return isinstance(error, StoreError) and error.retryable
+
+
+def _copy(error: Exception) -> Exception:
+    """Return an error of its own for another caller: each raises it with its own traceback."""
+    another = copy(error)
+    another.__cause__ = error.__cause__
+    return another
 
 
 def _halves(requests: Sequence[T], error: Exception) -> tuple[Sequence[T], Sequence[T]]:
