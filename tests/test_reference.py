@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 import lionpride
 from lionpride import Event, Executor, Limit, LionprideError, Processor, Retry, job
 from lionpride.cli import make_parser
+from lionpride.engine.append_options import AppendOptions
 from lionpride.engine.factory import Settings
-from lionpride.engine.terms import Asked
 from lionpride.stores.open import open_store
 from lionpride.view.office import Office
 from lionpride.view.prometheus import Prometheus
@@ -69,7 +69,7 @@ def test_the_settings_of_an_executor_are_listed_with_their_defaults() -> None:
 
 def test_the_options_of_append_are_listed() -> None:
     taken = defaults(Executor.append).keys() - {"event"}
-    taken |= Asked.__annotations__.keys()
+    taken |= AppendOptions.__annotations__.keys()
     assert documented("Append").keys() == taken
 
 

@@ -291,7 +291,7 @@ async def test_where_nobody_saw_it_begin_the_wait_counts_from_its_creation() -> 
 async def test_one_that_is_slow_is_warned_of_once_and_counted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lionpride.engine.harmless.SLOW", -1.0)
+    monkeypatch.setattr("lionpride.engine.safe_callbacks.SLOW", -1.0)
     executor = desk()
     executor.observe(lambda step: None)
     await executor.append(Job())
@@ -304,7 +304,7 @@ async def test_one_that_is_slow_is_warned_of_once_and_counted(
 async def test_one_that_takes_its_time_knowingly_is_only_counted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lionpride.engine.harmless.SLOW", -1.0)
+    monkeypatch.setattr("lionpride.engine.safe_callbacks.SLOW", -1.0)
 
     class Patient:
         takes_its_time = True

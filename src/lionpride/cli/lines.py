@@ -16,7 +16,7 @@ from pydantic import ValidationError as PydanticError
 
 from ..core import Event
 from ..drawing.text import one_line, shorten, trouble
-from ..engine.terms import terms_of
+from ..engine.append_options import terms_of
 from ..errors import LionprideError
 from ..model.work import Work
 

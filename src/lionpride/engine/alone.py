@@ -14,8 +14,8 @@ from ..rules.lifecycle import RELEASED
 from ..stores.clock import capped
 from ..stores.listeners import Signal
 from ..stores.states import Events
+from .config import checked_priority
 from .event import Event
-from .settings import checked_priority
 from .workshop import Workshop
 
 __all__ = ("Alone", "Queue")

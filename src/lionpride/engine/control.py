@@ -20,10 +20,10 @@ from ..rules.fleet import fleet_limits
 from ..rules.metering import Limits
 from ..stores.contract import Store, is_paused
 from .background import Background
+from .config import arguments, seconds
 from .intake import Intake
 from .lifespan import Factory, Lifespan, Opening
 from .processor import CONCURRENCY, REFRESH, Processor
-from .settings import arguments, seconds
 
 __all__ = ("Control",)
 

@@ -15,6 +15,9 @@ from ..rules.metering import Limits
 from ..stores.append_checks import are_new
 from ..stores.contract import BufferedPath, ImmediatePath, Store
 from ..stores.open import open_store
+from .append_options import AppendOptions, RunOptions, terms_of
+from .backpressure import CapacityWaiters
+from .config import check_keys, check_settings, checked_config, checked_priority, seconds
 from .control import Control
 from .desk import Returns, ReturnsPlainly
 from .event import Event
@@ -22,10 +25,7 @@ from .factory import Permission, Settings, checked_types, executor_class
 from .factory import processor_config as settings_of
 from .job import Job
 from .lifespan import Factory
-from .line import Line
 from .processor import CONCURRENCY, GRACE, Processor
-from .settings import check_keys, check_settings, checked_config, checked_priority, seconds
-from .terms import Asked, RunOptions, terms_of
 
 __all__ = ("Executor",)
 
@@ -99,7 +99,7 @@ class Executor(Control):
         with suppress(RuntimeError):  # no loop runs yet: append() or start() sets it
             self._loop = asyncio.get_running_loop()
         self._strict = strict_event_type
-        self._line = Line(self._store)
+        self._waiters = CapacityWaiters(self._store)
         self._open_door()
 
     @classmethod
@@ -199,7 +199,7 @@ class Executor(Control):
         exist_ok: bool = False,
         wait: bool = False,
         connection: Any = None,
-        **terms: Unpack[Asked],
+        **options: Unpack[AppendOptions],
     ) -> E:
         """Append an event. It is accepted when this method returns, and not if it raises an error.
 
@@ -219,8 +219,8 @@ class Executor(Control):
                 event is appended in the connection's transaction, and exists if that commits. The
                 event object itself stays detached: query the event by its id. ``max_queue_size`` is
                 not checked, and ``exist_ok`` is refused.
-            terms: ``delay`` or ``at`` (earliest start), ``ttl`` (latest start), ``retry`` (policy),
-                ``unique`` and ``unique_for`` (deduplication): see ``Asked``.
+            **options: ``delay`` or ``at`` (earliest start), ``ttl`` (latest start), ``retry``
+                (policy), ``unique`` and ``unique_for`` (deduplication): see ``AppendOptions``.
 
         Returns:
             The event. With ``exist_ok`` or ``unique``, it can be an event that was already there.
@@ -240,7 +240,7 @@ class Executor(Control):
             priority = checked_priority(event, priority)
         elif (  # the usual way in: an idle crew feels each question
             now is not None
-            and not (terms or self._observers.active or connection is not None)
+            and not (options or self._observers.active or connection is not None)
             and now.append_now(event, priority)
         ):
             return event
@@ -252,11 +252,13 @@ class Executor(Control):
             quiet = True
         else:
             quiet = observers.passes(event)
-        if terms or connection is not None:  # keywords of their own, each with a default, cost more
-            asked = terms_of(self._store.time(), **terms)
+        if (
+            options or connection is not None
+        ):  # keywords of their own, each with a default, cost more
+            terms = terms_of(self._store.time(), **options)
             if connection is None:
-                return await self._append_on(asked, event, priority, exist_ok, wait)
-            await self._append_within(connection, ((event, priority),), asked, exist_ok)
+                return await self._append_on(terms, event, priority, exist_ok, wait)
+            await self._append_within(connection, ((event, priority),), terms, exist_ok)
             return event
         if now is not None:
             if not quiet and are_new((event,)):
@@ -307,7 +309,7 @@ class Executor(Control):
         """Accept only events that running events append; the fast paths do not check this."""
         self._now = self._buffered = None
         self._refusing = True
-        self._line.ask_again()
+        self._waiters.ask_again()
 
     def _check_door(self) -> None:
         if self._refusing and not (self.processor is not None and self.processor.is_inside()):

@@ -18,11 +18,11 @@ from ..model.work import Work
 from ..rules.metering import Limits
 from ..stores.contract import Entry, ImmediatePath
 from ..stores.terms import Terms
+from .append_options import terms_of
+from .backpressure import CapacityWaiters
+from .config import checked_priority
 from .event import Event
-from .line import Line
 from .results import Results
-from .settings import checked_priority
-from .terms import terms_of
 
 __all__ = ("Intake",)
 
@@ -45,7 +45,7 @@ class Intake(Results):
     _strict: bool
     _room: int | None
     _loop: asyncio.AbstractEventLoop | None = None  # set when made, at an append or at start()
-    _line: Line
+    _waiters: CapacityWaiters
 
     @abstractmethod
     def _check_door(self) -> None:
@@ -227,7 +227,7 @@ class Intake(Results):
         with self._observers.appending(event for event, _ in entries):
             if not wait or self._room is None:
                 return await append()
-            return await self._line.enter(append, alone=len(entries) > 1)
+            return await self._waiters.enter(append, alone=len(entries) > 1)
 
     def _check(self, event: Event) -> None:
         """Refuse an event of another type, or one that costs more than a limit's amount."""

@@ -26,8 +26,8 @@ from pydantic import BaseModel
 from ..errors import ConfigurationError, LionprideError
 from ..model.costs import check_costs
 from ..model.policy import Retry
+from .config import seconds
 from .event import Event
-from .settings import seconds
 from .threads import is_plain
 
 __all__ = ("Job", "JobEvent", "job")

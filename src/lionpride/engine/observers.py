@@ -19,10 +19,10 @@ from ..rules.lifecycle import Outcome
 from ..rules.transition import Transition, reason_of
 from ..stores.contract import ImmediatePath, Started, Store
 from ..stores.listeners import Signal
-from .around import Around
-from .harmless import Harmless
-from .journal import is_wanted, note
-from .sample import Sample
+from .safe_callbacks import SafeCallbacks
+from .sampling import Sample
+from .transition_log import is_wanted, log_transition
+from .wrappers import OpenWrappers
 
 __all__ = ("AppendWrapper", "Listener", "Observer", "Observers", "Picks", "Wrapper")
 
@@ -44,7 +44,7 @@ _PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
 _COMPLETED = EventStatus.COMPLETED
 
 
-class Observers(Harmless):
+class Observers:
     """Callbacks for every transition of a store's events in this process.
 
     An observer does not affect the run. Its first exception is logged, and all are counted; slow
@@ -67,7 +67,7 @@ class Observers(Harmless):
     """
 
     def __init__(self, store: Store | None = None) -> None:
-        super().__init__()
+        self._calls = SafeCallbacks()
         self.active = 0
         self.listening = self.wraps = self.asks = self.counts = False
         self.quick: Counter[type] = Counter()
@@ -95,6 +95,16 @@ class Observers(Harmless):
             store.subscribe(Signal.EXPIRED, observers.hear_of_expired)
         observers.look()
         return observers
+
+    @property
+    def failures(self) -> int:
+        """Number of calls that raised an exception."""
+        return self._calls.failures
+
+    @property
+    def delays(self) -> int:
+        """Number of calls that took longer than a tenth of a second."""
+        return self._calls.delays
 
     def look(self) -> None:
         """Determine which observers to notify; the level of the log matters too."""
@@ -229,12 +239,12 @@ class Observers(Harmless):
             event, before, after, now, attempt, self._queue, waited, duration, error, reason
         )
         if self._logs or step.is_failure:
-            note(step)
+            log_transition(step)
         if self._light and after is _PROCESSING:
             self._even = max(self._even, now) + _INTERVAL
             self._set_next()
         for observer in (*self._callbacks, *self._light):
-            self._call(observer, step, event)
+            self._calls.call(observer, event, partial(observer, step))
         return step
 
     def _waited(
@@ -272,7 +282,7 @@ class Observers(Harmless):
     def report(self, event: Work, progress: Progress) -> None:
         """Notify listeners of a progress report; call it only while ``listening``."""
         for listener in tuple(self._listeners):
-            self._call(listener, event, event, progress)
+            self._calls.call(listener, event, partial(listener, event, progress))
 
     # -- what may go by the quick way ----------------------------------------------------------
 
@@ -304,7 +314,7 @@ class Observers(Harmless):
                     event.__dict__["_picked"] = True
                     return False
             except BaseException as error:  # even an exit, as of an observer
-                self._note_failure(picks, event, error)
+                self._calls.note_failure(picks, event, error)
         return self.active < 2
 
     def pass_all(self, events: Sequence[Work]) -> bool:
@@ -328,13 +338,13 @@ class Observers(Harmless):
         return any(self._picked(picks, event) for picks in self._pickers)
 
     def _picked(self, picks: Picks, event: Work) -> bool:
-        return bool(self._guarded(picks, event, partial(picks, event, True)))
+        return bool(self._calls.call(picks, event, partial(picks, event, True)))
 
     # -- what is put around --------------------------------------------------------------------
 
-    def appending(self, events: Iterable[Work]) -> Around:
+    def appending(self, events: Iterable[Work]) -> OpenWrappers:
         """Enter the wrappers of the append of events, and return them to be left."""
-        around = Around(self._guarded)
+        around = OpenWrappers(self._calls)
         if self._appends:
             for event in events:
                 picked = "_picked" in event.__dict__
@@ -346,7 +356,7 @@ class Observers(Harmless):
     async def around(self, start: Transition, attempt: Awaitable[Outcome]) -> Outcome:
         """Run an attempt that has started, inside its wrappers."""
         event = start.event
-        around = Around(self._guarded)
+        around = OpenWrappers(self._calls)
         known = self.sample is not None and "_picked" in event.__dict__
         for wrapper, picks in tuple(self._wrappers):
             if picks is None or known or self._picked(picks, event):

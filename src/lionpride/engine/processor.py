@@ -23,13 +23,13 @@ from ..stores.listeners import Signal
 from ..stores.memory import MemoryStore
 from .alone import Alone
 from .blocked import watched
+from .config import check_settings
 from .crew import Crew
 from .dealing import Dealing
 from .event import Event
 from .lifespan import Lifespan, Opening
 from .loops import Loop, Round
 from .observers import Observers
-from .settings import check_settings
 from .workshop import INSIDE, Workshop
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from ..model.container import IdLike
 from ..model.execution import TERMINAL
 from ..model.work import Work
 from ..stores.contract import ImmediatePath
-from .endings import Endings
+from .completion_queue import CompletionQueue
 from .event import Event
-from .mapping import Mapping
+from .map import MapRun
 from .streams import Streams
 
 __all__ = ("Results",)
@@ -62,17 +62,17 @@ class Results(Streams):
             NotFoundError: if an event is unknown, or was removed before it finished.
         """
         _check_several("as_completed()", events)
-        endings = Endings(self._store)
+        completions = CompletionQueue(self._store)
         try:
             for event in events:
-                endings.add(await self._find(event))
-            while len(endings):
-                if (awaited := endings.next()) is None:
-                    await endings.wait()
+                completions.add(await self._find(event))
+            while len(completions):
+                if (pending := completions.next()) is None:
+                    await completions.wait()
                 else:
-                    yield awaited.given()
+                    yield pending.result()
         finally:
-            endings.close()
+            completions.close()
 
     async def map(
         self,
@@ -119,23 +119,23 @@ class Results(Streams):
         async def append(event: Any) -> Event:
             return await self.append(event, exist_ok=exist_ok, wait=True)
 
-        mapping = Mapping(
+        run = MapRun(
             events,
             append,
-            Endings(self._store),
+            CompletionQueue(self._store),
             ordered=ordered,
             size=size,
             overlap=not isinstance(self._store, ImmediatePath),
         )
         try:
-            while (event := await mapping.next()) is not None:
+            while (event := await run.next()) is not None:
                 yield cast("E", event)
                 if not keep:
                     gone.append(event)
                     if len(gone) >= most:
                         await self._let_go(gone)
         finally:
-            await mapping.close()
+            await run.close()
             await self._let_go(gone)
 
     def _buffersize(self, given: object) -> int:

@@ -17,9 +17,9 @@ from ..rules.metering import Limits
 from ..rules.retry import judge
 from ..rules.window import Window
 from ..stores.contract import ImmediatePath, Store
-from .backtrace import backtrace
 from .observers import Observers
 from .threads import Threads
+from .traceback_text import traceback_text
 
 if TYPE_CHECKING:
     from ..rules.standing import About, Standing
@@ -148,7 +148,7 @@ class Workshop:
         """What a failed attempt comes to under the retry policy of its event, or of its class."""
         policy = event.__dict__.get("_retry") or type(event).retry
         error = ending.error
-        trace = backtrace(error) if isinstance(error, BaseException) else ""
+        trace = traceback_text(error) if isinstance(error, BaseException) else ""
         now, chance = self.store.time(), self._chance()
         return judge(event, ending, policy, now=now, chance=chance, traceback=trace)
 

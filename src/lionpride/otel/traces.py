@@ -28,7 +28,7 @@ from opentelemetry.trace import (
 
 from .. import __version__
 from ..core import Event, Executor, RateLimited, Skip, Transition
-from ..engine.sample import Sample
+from ..engine.sampling import Sample
 from ..errors import EventCancelledError
 from ..model import registry
 from ..model.work import Work

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+from ...engine.config import seconds
 from ...engine.event import Event
 from ...engine.executor import Executor
 from ...engine.processor import Processor
-from ...engine.settings import seconds
 from ...model.pile import Pile
 from ...rules.limits import Limit
 from ...stores.contract import Store

@@ -1,53 +1,55 @@
-"""Calls of what users wrote that harm nobody: what goes wrong is logged once, and counted."""
+"""Calls of observers that cannot harm the run: failures and slow calls are logged and counted."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
 from ..model.work import Work
 
-__all__ = ("SLOW", "Harmless")
+__all__ = ("SLOW", "SafeCallbacks")
 
 SLOW: Final = 0.1
-"""Seconds in one call beyond which an observer holds up the event loop for too long."""
+"""Seconds after which a call is slow: it has blocked the event loop for too long."""
 
 logger = logging.getLogger("lionpride")
 
 
-class Harmless:
-    """Calls observers, whatever they do.
+class SafeCallbacks:
+    """Calls observers, and catches whatever they raise.
 
     Attributes:
-        failures: How often one of them has raised.
-        delays: How often one took longer than ``SLOW`` seconds.
+        failures: Number of calls that raised an exception.
+        delays: Number of calls that took longer than ``SLOW`` seconds.
     """
 
     def __init__(self) -> None:
         self.failures = self.delays = 0
-        self._failed: list[object] = []  # not a set: they need not be hashable
+        self._failed: list[object] = []  # a list: observers need not be hashable
         self._slow: list[object] = []
 
-    def _call(self, observer: Callable[..., object], what: Any, event: Work, *more: Any) -> None:
-        self._guarded(observer, event, partial(observer, what, *more))
+    def call(self, observer: object, event: Work, call: Callable[[], Any]) -> Any:
+        """Return the result of a call; None if it raises, SystemExit included.
 
-    def _guarded(self, observer: object, event: Work, call: Callable[[], Any]) -> Any:
-        """What a call gives; None if it raises: even an exit, since the step has been taken."""
+        Args:
+            observer: The observer, named in the log.
+            event: The event, named in the log.
+            call: The call.
+        """
         began = perf_counter()
         try:
             return call()
         except BaseException as error:
-            self._note_failure(observer, event, error)
+            self.note_failure(observer, event, error)
             return None
         finally:
             if perf_counter() - began > SLOW:
                 self._note_delay(observer, perf_counter() - began)
 
-    def _note_failure(self, observer: object, event: Work, error: BaseException) -> None:
-        """Log the first failure of an observer, count the others."""
+    def note_failure(self, observer: object, event: Work, error: BaseException) -> None:
+        """Count a failure; log it if it is the first one of this observer."""
         self.failures += 1
         if not any(observer is each for each in self._failed):
             self._failed.append(observer)
@@ -60,7 +62,7 @@ class Harmless:
 
     def _note_delay(self, observer: object, seconds: float) -> None:
         self.delays += 1
-        if getattr(observer, "takes_its_time", False):  # it knows, and cannot do otherwise
+        if getattr(observer, "takes_its_time", False):  # an observer of ours, slow on purpose
             return
         if not any(observer is each for each in self._slow):
             self._slow.append(observer)

@@ -1,4 +1,4 @@
-"""Where an error came from, as a bounded text: lines of code, and no values."""
+"""Tracebacks as text of limited length, with lines of code and without values."""
 
 from __future__ import annotations
 
@@ -10,66 +10,66 @@ from typing import Any, Final, NamedTuple
 
 from ..model.attempts import TRACE
 
-__all__ = ("FRAMES", "backtrace")
+__all__ = ("FRAMES", "traceback_text")
 
 FRAMES: Final = 20
-"""Frames that are told of each exception: the last ones."""
+"""Maximum number of frames for each exception; the last ones are kept."""
 
 _DEEP: Final = 5
-"""Exceptions that are told: the error, what it came from, and so on; likewise of a group."""
+"""Maximum number of exceptions in a chain of causes, and of exceptions in a group."""
 
-_LINE: Final = 200
-"""Characters of a line of code."""
+_COLUMNS: Final = 200
+"""Maximum number of characters of a line of code."""
 
-_KNOWN: Final = 500
-"""Texts that are remembered: most errors come the same way as one before."""
+_CACHED: Final = 500
+"""Maximum number of cached texts: most errors repeat the path of an earlier one."""
 
 _CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n"
 _CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n"
 
 
 class _Step(NamedTuple):
-    """A frame that an error came through, or the class of an exception, or words between.
+    """One line of the text: a frame, the class of an exception, or a heading.
 
     Attributes:
-        what: The code, the class or the words.
-        line: The number of its line.
-        within: The global variables of the code, by which its text is found.
+        content: The frame's code, the class or the heading.
+        line: The line number in the code.
+        variables: The global variables of the code, for ``linecache``.
     """
 
-    what: Any
+    content: Any
     line: int = 0
-    within: dict[str, Any] | None = None
+    variables: dict[str, Any] | None = None
 
 
-def backtrace(error: BaseException) -> str:
-    """The code that an error came through, most recent call last; empty if there is none.
+def traceback_text(error: BaseException) -> str:
+    """Return the traceback of an error, most recent call last; an empty text if it has none.
 
-    As Python prints it, but for what the exceptions say: of the error that is on record already,
-    and of those that it came from nobody knows what they would give away. Texts are remembered,
-    so what fails again and again costs a walk over its frames.
+    It has the format of Python, without the messages of the exceptions: the message of the error is
+    recorded separately, and messages of its causes may contain secrets. Texts are cached, so a
+    repeated error costs one pass over its frames.
     """
     try:
-        key, kept = _way_of(error)
-        known = _texts.get(key) if key else None
-        if known is None:
-            known = _text(list(_walk(error, _DEEP, set()))), kept
+        key, kept = _path_of(error)
+        cached = _texts.get(key) if key else None
+        if cached is None:
+            cached = _text(list(_walk(error, _DEEP, set()))), kept
             if key:
-                if len(_texts) >= _KNOWN:
+                if len(_texts) >= _CACHED:
                     _texts.clear()
-                _texts[key] = known
-        return known[0]
-    except Exception:  # whatever a user's class does, the attempt has to be settled
+                _texts[key] = cached
+        return cached[0]
+    except Exception:  # a user's class may raise anything, and the attempt has to be settled
         return ""
 
 
 _texts: dict[tuple[int, ...], tuple[str, list[object]]] = {}
-"""By the way that errors came, with what that is made of: nothing else comes to be at its place."""
+"""Texts by path, each with the objects whose ids form the path, so that no id is reused."""
 
 
-def _way_of(error: BaseException) -> tuple[tuple[int, ...], list[object]]:
-    """What tells apart the ways that errors come, and what it is made of; empty for a group."""
-    way: list[int] = []
+def _path_of(error: BaseException) -> tuple[tuple[int, ...], list[object]]:
+    """Return the path of an error as a cache key, and its objects; an empty key for a group."""
+    path: list[int] = []
     kept: list[object] = []
     each: BaseException | None = error
     for _ in range(_DEEP):
@@ -81,15 +81,15 @@ def _way_of(error: BaseException) -> tuple[tuple[int, ...], list[object]]:
         for part in _last(traceback):
             code = part.tb_frame.f_code
             kept.append(code)
-            way += id(code), part.tb_lasti
+            path += id(code), part.tb_lasti
         kept.append(kind)
-        way += id(kind), cause is None
+        path += id(kind), cause is None
         each = cause if cause is not None or each.__suppress_context__ else each.__context__
-    return tuple(way), kept
+    return tuple(path), kept
 
 
 def _walk(error: BaseException, deep: int, seen: set[int]) -> Iterator[_Step]:
-    """What an error came from, then its own frames, then the members of a group."""
+    """Yield the cause of an error, then its own frames, then the exceptions of a group."""
     seen.add(id(error))
     cause, context = error.__cause__, error.__context__
     before = context if cause is None and not error.__suppress_context__ else cause
@@ -110,7 +110,7 @@ def _walk(error: BaseException, deep: int, seen: set[int]) -> Iterator[_Step]:
 
 
 def _frames(traceback: TracebackType | None) -> list[_Step]:
-    """The last frames of a traceback."""
+    """Return the last frames of a traceback."""
     return [
         _Step(each.tb_frame.f_code, each.tb_lineno, each.tb_frame.f_globals)
         for each in _last(traceback)
@@ -118,7 +118,7 @@ def _frames(traceback: TracebackType | None) -> list[_Step]:
 
 
 def _last(traceback: TracebackType | None) -> deque[TracebackType]:
-    """The last parts of a traceback: endless recursion has many more."""
+    """Return the last entries of a traceback; endless recursion has many more."""
     last = deque[TracebackType](maxlen=FRAMES)
     while traceback is not None:
         last.append(traceback)
@@ -127,8 +127,8 @@ def _last(traceback: TracebackType | None) -> deque[TracebackType]:
 
 
 def _text(steps: list[_Step]) -> str:
-    """As lines; of too many, the last ones."""
-    lines = "\n".join(map(_told, steps)).splitlines()
+    """Return the steps as lines; the first lines are left out if the text is too long."""
+    lines = "\n".join(map(_line, steps)).splitlines()
     room = TRACE
     for number in range(len(lines) - 1, -1, -1):
         room -= len(lines[number]) + 1
@@ -137,10 +137,10 @@ def _text(steps: list[_Step]) -> str:
     return "\n".join(lines)
 
 
-def _told(step: _Step) -> str:
-    what = step.what
-    if isinstance(what, CodeType):
-        code = linecache.getline(what.co_filename, step.line, step.within).strip()
-        head = f'  File "{what.co_filename}", line {step.line}, in {what.co_qualname}'
-        return f"{head}\n    {code[:_LINE]}" if code else head
-    return what.__qualname__ if isinstance(what, type) else str(what)
+def _line(step: _Step) -> str:
+    content = step.content
+    if isinstance(content, CodeType):
+        code = linecache.getline(content.co_filename, step.line, step.variables).strip()
+        head = f'  File "{content.co_filename}", line {step.line}, in {content.co_qualname}'
+        return f"{head}\n    {code[:_COLUMNS]}" if code else head
+    return content.__qualname__ if isinstance(content, type) else str(content)

@@ -1,7 +1,7 @@
-"""The log: one line a transition at DEBUG, and what failed at WARNING.
+"""Log of transitions: one line each at DEBUG, failures at WARNING.
 
-Logger ``lionpride.events``. It has a handler that does nothing, as libraries should have, so that
-nothing is printed unless logging is configured; no level is set, and nothing else is touched.
+The logger is ``lionpride.events``. As Python advises libraries, it has a NullHandler, so that
+nothing is printed unless logging is configured. Its level is not changed.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import logging
 from ..model import registry
 from ..rules.transition import Transition
 
-__all__ = ("is_wanted", "note")
+__all__ = ("is_wanted", "log_transition")
 
 logger = logging.getLogger("lionpride.events")
 logger.addHandler(logging.NullHandler())
 
 
 def is_wanted() -> bool:
-    """Whether every step is to be logged."""
-    return logger.isEnabledFor(logging.DEBUG) and _has_reader()
+    """Return True if every transition is to be logged."""
+    return logger.isEnabledFor(logging.DEBUG) and _has_handler()
 
 
-def _has_reader() -> bool:
-    """Whether any handler but the one that does nothing would see a record."""
+def _has_handler() -> bool:
+    """Return True if a handler other than a NullHandler would receive a record."""
     each: logging.Logger | None = logger
     while each is not None:
         if any(type(handler) is not logging.NullHandler for handler in each.handlers):
@@ -32,15 +32,15 @@ def _has_reader() -> bool:
     return False
 
 
-def note(step: Transition) -> None:
-    """Log a step, if anybody wants to read of it."""
+def log_transition(step: Transition) -> None:
+    """Log a transition, if the level and the handlers ask for it."""
     level = logging.WARNING if step.is_failure else logging.DEBUG
-    if logger.isEnabledFor(level) and _has_reader():  # a record costs as much as the event
+    if logger.isEnabledFor(level) and _has_handler():  # a record costs as much as the event
         logger.log(level, "%s", _line(step), extra=_fields(step))
 
 
 def _fields(step: Transition) -> dict[str, object]:
-    """What is said, for those who read fields and not lines; each line has all of them."""
+    """Return the fields of a record, for structured logs; every record has all of them."""
     return {
         "event_id": str(step.event.id),
         "event_class": registry.key_of(type(step.event)),
@@ -57,18 +57,18 @@ def _fields(step: Transition) -> dict[str, object]:
 
 def _line(step: Transition) -> str:
     event, before, after = step.event, step.before, step.after
-    way = "removed" if after is None else after.value
+    change = "removed" if after is None else after.value
     if before is not None and before is not after:
-        way = f"{before.value} -> {way}"
-    said = [f"{type(event).__name__} {event.id} {way}"]
+        change = f"{before.value} -> {change}"
+    parts = [f"{type(event).__name__} {event.id} {change}"]
     if step.reason:
-        said.append(step.reason)
+        parts.append(step.reason)
     if step.attempt:
-        said.append(f"attempt {step.attempt}")
+        parts.append(f"attempt {step.attempt}")
     if step.waited is not None:
-        said.append(f"waited {step.waited:.3f} s")
+        parts.append(f"waited {step.waited:.3f} s")
     if step.duration is not None:
-        said.append(f"took {step.duration:.3f} s")
+        parts.append(f"took {step.duration:.3f} s")
     if step.error is not None:
-        said.append(" ".join(repr(step.error).split()))
-    return ", ".join(said)
+        parts.append(" ".join(repr(step.error).split()))
+    return ", ".join(parts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lionpride.engine.backtrace import FRAMES, backtrace
+from lionpride.engine.traceback_text import FRAMES, traceback_text
 from lionpride.model.attempts import TRACE
 
 SECRET = "sesame"
@@ -50,7 +50,7 @@ def fails_as_a_group(word: str) -> None:
 
 
 def test_it_reads_as_python_prints_it_without_what_the_errors_say() -> None:
-    lines = backtrace(raised(fails_after_another, SECRET)).splitlines()
+    lines = traceback_text(raised(fails_after_another, SECRET)).splitlines()
     assert lines[0] == "Traceback (most recent call last):"
     assert [line for line in lines if not line.startswith(" ")] == [
         "Traceback (most recent call last):",
@@ -76,7 +76,7 @@ def test_it_reads_as_python_prints_it_without_what_the_errors_say() -> None:
     ],
 )
 def test_what_an_error_came_from_or_consists_of_is_told(function: Any, words: str) -> None:
-    text = backtrace(raised(function, SECRET))
+    text = traceback_text(raised(function, SECRET))
     assert words in text
     assert "in fails\n    raise ValueError(word)" in text
     assert SECRET not in text
@@ -85,15 +85,15 @@ def test_what_an_error_came_from_or_consists_of_is_told(function: Any, words: st
 def test_what_was_to_be_left_out_is() -> None:
     error = raised(fails_while_another_is_handled, "x")
     error.__suppress_context__ = True
-    assert "ValueError" not in backtrace(error)
+    assert "ValueError" not in traceback_text(error)
 
 
 def test_an_error_that_was_never_raised_has_none() -> None:
-    assert backtrace(ValueError("x")) == ""
+    assert traceback_text(ValueError("x")) == ""
 
 
 def test_the_last_frames_are_told() -> None:
-    text = backtrace(raised(fails_deep, 3 * FRAMES))
+    text = traceback_text(raised(fails_deep, 3 * FRAMES))
     assert text.count("in fails_deep") == FRAMES
     assert text.endswith("    raise ValueError(SECRET)\nValueError")
 
@@ -101,7 +101,7 @@ def test_the_last_frames_are_told() -> None:
 def test_a_cycle_of_causes_ends() -> None:
     first, second = raised(fails, "x"), raised(fails, "y")
     first.__cause__, second.__cause__ = second, first
-    assert backtrace(first).count("in fails\n") == 2
+    assert traceback_text(first).count("in fails\n") == 2
 
 
 def test_the_text_is_bounded_and_its_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def test_the_text_is_bounded_and_its_end_is_kept(monkeypatch: pytest.MonkeyPatch
     inner: Callable[[], None] = partial(fails, "x")
     for _ in range(FRAMES):
         inner = partial(within["f" * 500], inner)
-    text = backtrace(raised(inner))
+    text = traceback_text(raised(inner))
     assert len(text) <= TRACE
     assert text.startswith("…\n")
     assert text.endswith("ValueError")
@@ -122,12 +122,12 @@ def test_the_text_is_bounded_and_its_end_is_kept(monkeypatch: pytest.MonkeyPatch
 
 
 def test_errors_that_came_the_same_way_share_one_text() -> None:
-    texts = [backtrace(raised(fails, str(number))) for number in range(3)]
+    texts = [traceback_text(raised(fails, str(number))) for number in range(3)]
     assert texts[0] is texts[1] is texts[2]
 
 
 def test_errors_that_came_from_however_deep_share_one_text() -> None:
-    texts = [backtrace(raised(fails_deep, deep)) for deep in (2 * FRAMES, 3 * FRAMES, 300)]
+    texts = [traceback_text(raised(fails_deep, deep)) for deep in (2 * FRAMES, 3 * FRAMES, 300)]
     assert texts[0] is texts[1] is texts[2]
 
 
@@ -135,7 +135,7 @@ def test_members_and_causes_that_were_never_raised_are_named() -> None:
     def fails_with_a_group() -> None:
         raise ExceptionGroup(SECRET, [KeyError(SECRET)]) from OSError(SECRET)
 
-    lines = backtrace(raised(fails_with_a_group)).splitlines()
+    lines = traceback_text(raised(fails_with_a_group)).splitlines()
     assert lines[0] == "OSError"
     assert lines[-2:] == ["One of the exceptions in it:", "KeyError"]
 
@@ -147,4 +147,4 @@ def test_an_error_that_hides_what_it_is_harms_nobody() -> None:
             raise RuntimeError("no")
 
     error = raised(lambda: (_ for _ in ()).throw(Odd("x", [ValueError("y")])))
-    assert backtrace(error) == ""
+    assert traceback_text(error) == ""

@@ -1,4 +1,4 @@
-"""A sample of the events: each is picked with the same probability, at next to no cost."""
+"""Sampling: each event is selected with the same probability, at almost no cost."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ __all__ = ("Sample",)
 
 
 class Sample:
-    """Picks each event with the same probability when it is appended, and those that have to be.
+    """Selects each appended event with the same probability, and all that have to be selected.
 
-    It is drawn beforehand how many are left out until the next, so that it takes a subtraction to
-    leave one out: ``Executor.append`` writes that out. Gaps that are distributed geometrically
-    are the same as a draw for each (Devroye, Non-Uniform Random Variate Generation, X.2).
+    The number of events up to the next selected one is drawn in advance, so an event that is not
+    selected costs a subtraction, which ``Submission.append`` writes out. Geometrically distributed
+    gaps are equivalent to a draw for each event (Devroye, Non-Uniform Random Variate Generation,
+    X.2).
 
     Args:
         part: The probability, 0 to 1.
-        maybe: Whether it is to be asked if an event has to be picked; asked of each, so cheap.
-        must: Whether it has to be, whatever was drawn.
-        knows: Whether an event that starts was picked before, in whatever process.
+        maybe: A quick check, called for each event: false if the event does not have to be
+            selected.
+        must: Returns True if the event has to be selected; called only if ``maybe`` is true.
+        knows: Returns True if an event that starts was selected before, in any process.
 
     Attributes:
-        left: How many are left out before the next is picked.
+        left: Number of events before the next selected one.
     """
 
     __slots__ = ("_draw", "_knows", "_must", "_scale", "left", "maybe", "part")
@@ -43,7 +45,7 @@ class Sample:
         self.part = part
         self.maybe = maybe
         self._must, self._knows = must, knows
-        self._draw = Random().random  # noqa: S311 - it chooses what somebody looks at
+        self._draw = Random().random  # noqa: S311 - the selection is no secret
         self._scale = log1p(-part) if 0 < part < 1 else 0.0
         self.left = self._gap()
 
@@ -53,7 +55,7 @@ class Sample:
         return 0 if self.part >= 1 else maxsize
 
     def __call__(self, event: Any, starting: bool) -> bool:
-        """Whether an event is picked; ``starting`` or appended."""
+        """Return True if an event is selected, at its start or at its append."""
         if starting:
             return self.part >= 1 or self._knows(event)
         if self.maybe() and self._must():
@@ -65,10 +67,10 @@ class Sample:
         return True
 
     def among(self, count: int) -> list[int]:
-        """Which of so many events that are appended at once are picked, if none has to be."""
-        picked, at = [], self.left
+        """Return the positions that are selected in a batch, if no event has to be selected."""
+        selected, at = [], self.left
         while at < count:
-            picked.append(at)
+            selected.append(at)
             at += 1 + self._gap()
         self.left = at - count
-        return picked
+        return selected

@@ -9,8 +9,8 @@ import pytest
 from engine.kit import Job, Waiting, background, caught, desk
 
 from lionpride.core import Executor
-from lionpride.engine.endings import Endings
-from lionpride.engine.mapping import Mapping
+from lionpride.engine.completion_queue import CompletionQueue
+from lionpride.engine.map import MapRun
 from lionpride.errors import ExistsError
 from lionpride.stores.memory import MemoryStore
 
@@ -28,9 +28,9 @@ def overlap(request: Any, monkeypatch: Any) -> bool:
 OVERLAP: dict[str, bool] = {}
 
 
-def mapping(executor: Executor, source: Any, **how: Any) -> Mapping:
+def map_run(executor: Executor, source: Any, **how: Any) -> MapRun:
     how = {"ordered": True, "size": 2, **OVERLAP, **how}
-    return Mapping(source, executor.append, Endings(executor.store), **how)
+    return MapRun(source, executor.append, CompletionQueue(executor.store), **how)
 
 
 @pytest.mark.parametrize("ordered", [True, False])
@@ -38,7 +38,7 @@ async def test_a_source_that_ends_gives_none_however_often_it_is_asked(ordered: 
     executor = desk()
     jobs = [Job(label=str(n)) for n in range(3)]
     async with background(executor):
-        run = mapping(executor, jobs, ordered=ordered)
+        run = map_run(executor, jobs, ordered=ordered)
         given = [await run.next() for _ in range(5)]
         await run.close()
     assert given == [*jobs, None, None]
@@ -55,7 +55,7 @@ async def test_close_cancels_a_source_that_is_waited_for() -> None:
         finally:
             cleaned = True
 
-    run = mapping(executor, source())
+    run = map_run(executor, source())
     waiting = asyncio.create_task(run.next())
     await asyncio.sleep(1)
     waiting.cancel()
@@ -76,7 +76,7 @@ async def test_close_lets_go_of_a_source_that_could_give_more() -> None:
 
     gc.disable()
     try:
-        run = mapping(executor, source())
+        run = map_run(executor, source())
         await asyncio.sleep(1)
         await run.close()
         await closed.wait()  # it is closed as any generator that nobody has: by the loop, at once
@@ -91,7 +91,7 @@ async def test_an_error_that_nobody_asks_for_is_no_warning() -> None:
         yield Job()
         raise LookupError
 
-    run = mapping(executor, source())
+    run = map_run(executor, source())
     await asyncio.sleep(1)
     await run.close()
 
@@ -101,7 +101,7 @@ async def test_what_is_refused_is_raised_in_its_place_whatever_was_quicker() -> 
     await executor.append(known)
     jobs = [Job(label="a"), known, Job(label="b")]
     async with background(executor):
-        run = mapping(executor, jobs, size=3)
+        run = map_run(executor, jobs, size=3)
         assert await run.next() is jobs[0]
         assert isinstance(await caught(run.next()), ExistsError)
         await run.close()
@@ -117,7 +117,7 @@ async def test_those_that_overlap_arrive_in_the_order_of_the_source(overlap: boo
         return await executor.append(job)
 
     jobs = [Job(label=str(n)) for n in range(50)]
-    run = Mapping(jobs, append, Endings(executor.store), ordered=True, size=50, **OVERLAP)
+    run = MapRun(jobs, append, CompletionQueue(executor.store), ordered=True, size=50, **OVERLAP)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -143,7 +143,9 @@ async def test_close_ends_the_appends_that_are_on_their_way() -> None:
             raise
         return job
 
-    run = Mapping([Job(), Job()], append, Endings(executor.store), ordered=True, size=2, **OVERLAP)
+    run = MapRun(
+        [Job(), Job()], append, CompletionQueue(executor.store), ordered=True, size=2, **OVERLAP
+    )
     await asyncio.sleep(1)
     await run.close()
     assert cancelled == (2 if OVERLAP["overlap"] else 1)

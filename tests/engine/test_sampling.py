@@ -13,7 +13,7 @@ import pytest
 from engine.test_light import Desk, Plain, made, run
 
 from lionpride.core import Executor, Transition
-from lionpride.engine.sample import Sample
+from lionpride.engine.sampling import Sample
 
 WANTED: ContextVar[bool] = ContextVar("wanted", default=False)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from engine.kit import Job, agree, desk
 
-from lionpride.engine.terms import terms_of
+from lionpride.engine.append_options import terms_of
 from lionpride.errors import ValidationError
 from lionpride.stores.terms import Terms
 

@@ -1,4 +1,4 @@
-"""What observers put around an append or an attempt: context managers that can harm nobody."""
+"""Context managers of observers around an append or an attempt, which cannot harm it."""
 
 from __future__ import annotations
 
@@ -9,39 +9,38 @@ from types import TracebackType
 from typing import Any
 
 from ..model.work import Work
+from .safe_callbacks import SafeCallbacks
 
-__all__ = ("Around",)
-
-Guarded = Callable[[object, Work, Callable[[], Any]], Any]
+__all__ = ("OpenWrappers",)
 
 
-class Around:
-    """Context managers of observers that are entered one after another, and left backwards.
+class OpenWrappers:
+    """Context managers that are entered one by one, and left in reverse order.
 
-    What one of them raises is counted and goes no further, and none can swallow an exception.
-    Around an attempt, each is left with the error that goes on record: for a timeout the
-    LionTimeoutError, not the cancellation that it came by.
+    An exception that one of them raises is counted and has no other effect, and none can suppress
+    an exception. After an attempt, each is left with the error that is recorded: for a timeout this
+    is the LionTimeoutError, not the cancellation.
 
     Args:
-        guarded: Calls a function for an observer, whatever it does.
+        calls: Makes the calls.
     """
 
-    __slots__ = ("_entered", "_guarded")
+    __slots__ = ("_calls", "_entered")
 
-    def __init__(self, guarded: Guarded) -> None:
-        self._guarded = guarded
+    def __init__(self, calls: SafeCallbacks) -> None:
+        self._calls = calls
         self._entered: list[tuple[object, AbstractContextManager[Any], Work]] = []
 
     def enter(
-        self, wrapper: Callable[[Any], AbstractContextManager[Any]], what: Any, event: Work
+        self, wrapper: Callable[[Any], AbstractContextManager[Any]], argument: Any, event: Work
     ) -> None:
-        """Enter what ``wrapper(what)`` gives."""
-        manager = self._guarded(wrapper, event, partial(_enter, wrapper, what))
+        """Enter the context manager that ``wrapper(argument)`` returns."""
+        manager = self._calls.call(wrapper, event, partial(_enter, wrapper, argument))
         if manager is not None:
             self._entered.append((wrapper, manager, event))
 
     def __enter__(self) -> None:
-        """Nothing is left to do: what there is was entered one by one."""
+        """Do nothing: each context manager was entered by ``enter``."""
 
     def __exit__(
         self,
@@ -56,19 +55,19 @@ class Around:
         given = (None, None, None) if error is None else (type(error), error, error.__traceback__)
         while self._entered:
             wrapper, manager, event = self._entered.pop()
-            self._guarded(wrapper, event, partial(_leave, manager, given))
+            self._calls.call(wrapper, event, partial(_leave, manager, given))
 
 
 def _enter(
-    wrapper: Callable[[Any], AbstractContextManager[Any]], what: Any
+    wrapper: Callable[[Any], AbstractContextManager[Any]], argument: Any
 ) -> AbstractContextManager[Any]:
-    manager = wrapper(what)
+    manager = wrapper(argument)
     manager.__enter__()
     return manager
 
 
 def _leave(manager: AbstractContextManager[Any], given: Any) -> None:
-    """Leave a context manager; that it raises the very error it is left with is no failure."""
+    """Leave a context manager; raising the error that it was given is no failure."""
     try:
         manager.__exit__(*given)
     except BaseException as error:

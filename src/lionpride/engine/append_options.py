@@ -12,9 +12,9 @@ from ..model.finite import is_finite
 from ..model.policy import Retry
 from ..rules.texts import check_text
 from ..stores.terms import Terms
-from .settings import seconds
+from .config import seconds
 
-__all__ = ("Asked", "RunOptions", "terms_of")
+__all__ = ("AppendOptions", "RunOptions", "terms_of")
 
 _LONGEST: Final = 100 * 366 * 86400.0
 """Maximum delay in seconds: a longer one is a mistake."""
@@ -23,7 +23,7 @@ _LATEST: Final = 253_402_300_799.0
 """The end of the year 9999 as a Unix timestamp in seconds: the last possible date."""
 
 
-class Asked(TypedDict, total=False):
+class AppendOptions(TypedDict, total=False):
     """Options of ``append`` in addition to the priority; None is the same as no option.
 
     Attributes:
@@ -47,7 +47,7 @@ class Asked(TypedDict, total=False):
     unique_for: float | None
 
 
-class RunOptions(Asked, total=False):
+class RunOptions(AppendOptions, total=False):
     """Options of ``Executor.run`` in addition to the priority.
 
     Attributes:
@@ -59,22 +59,26 @@ class RunOptions(Asked, total=False):
     wait: bool
 
 
-def terms_of(now: float, **asked: Unpack[Asked]) -> Terms | None:
+def terms_of(now: float, **options: Unpack[AppendOptions]) -> Terms | None:
     """Return the terms of an append; None if there are no options.
 
     Args:
         now: The time by the store's clock.
-        asked: The options.
+        **options: The options.
 
     Raises:
         TypeError: for an unknown option.
         ValidationError: for an invalid value; the message has the value and the remedy.
     """
-    for name in asked:
-        if name not in Asked.__annotations__:
+    for name in options:
+        if name not in AppendOptions.__annotations__:
             raise TypeError(f"append() got an unexpected keyword argument {name!r}")
-    delay, at, ttl = asked.get("delay"), asked.get("at"), asked.get("ttl")
-    retry, unique, unique_for = asked.get("retry"), asked.get("unique"), asked.get("unique_for")
+    delay, at, ttl = options.get("delay"), options.get("at"), options.get("ttl")
+    retry, unique, unique_for = (
+        options.get("retry"),
+        options.get("unique"),
+        options.get("unique_for"),
+    )
     if delay is not None and at is not None:
         raise ValidationError(f"delay={delay!r} and at={at!r}: give one of them")
     due = None
