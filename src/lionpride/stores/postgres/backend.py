@@ -59,7 +59,7 @@ from .tables import TableNames
 from .transaction import LimitedStep, Operation, PostgresTransaction, ReapStep
 from .transactional import insert_within
 from .vacuum import VacuumSchedule
-from .watching import NewsWatch
+from .watching import ChangeWatch
 
 __all__ = ("PostgresBackend",)
 
@@ -127,9 +127,9 @@ class PostgresBackend:
         self._claims = 0  # claims that run now
         self._is_hint_late = False  # listeners for IDLE are to be notified after the claims
         self._large_ids: frozenset[bytes] = frozenset()  # ids of the large append that runs
-        self._are_strangers = True  # most claimed events were appended by other processes
+        self._are_from_others = True  # most claimed events were appended by other processes
         self._trouble: Exception | None = None  # of the last completions
-        self._news = NewsWatch(
+        self._watch = ChangeWatch(
             self._connector,
             names.channel,
             self._read,
@@ -141,13 +141,13 @@ class PostgresBackend:
             is_claiming=lambda: self._claims > 0,
             hint_idle=self.hint_idle,
         )
-        self._notifier = self._news.notifier
+        self._notifier = self._watch.notifier
 
     def attach(self, local: LocalState) -> None:
         """See ``Backend``."""
         self._local = local
         self._events = local.events
-        self._news.attach(local)
+        self._watch.attach(local)
 
     # -- the connections ---------------------------------------------------------------------
 
@@ -169,9 +169,9 @@ class PostgresBackend:
                 where=self.place,
                 patience=self._patience,
                 clock=self._given_clock,
-                on_reopen=self._news.listener.reopen,
+                on_reopen=self._watch.listener.reopen,
             )
-            opened.loop.call_soon(self._news.has_opened)
+            opened.loop.call_soon(self._watch.has_opened)
         opened.check_process()
         return opened
 
@@ -217,11 +217,11 @@ class PostgresBackend:
 
     async def close(self) -> None:
         """See ``Backend``."""
-        await self._news.stop()
+        await self._watch.stop()
         try:
             await self._close()
         finally:
-            self._news.has_closed()
+            self._watch.has_closed()
 
     async def _close(self) -> None:
         opened = self._opened
@@ -229,7 +229,7 @@ class PostgresBackend:
             self._opened = None
             return
         self._heartbeat.stop()
-        await self._news.listener.stop()
+        await self._watch.listener.stop()
         try:
             if opened.loop is asyncio.get_running_loop():
                 await opened.quiet()
@@ -256,7 +256,7 @@ class PostgresBackend:
 
     def time(self) -> float:
         """See ``Backend``."""
-        self._news.keep_time()
+        self._watch.keep_time()
         return self.clock()
 
     def lease_time(self) -> float:
@@ -424,7 +424,7 @@ class PostgresBackend:
         how = one.until, one.skip, one.denied, one.start
         missing, expire = {*one.missing, *one.avoided}, Operation(operations.expire)
         claim = hot_claim.Claim(
-            one.worker, one.n, one.seconds, *how, missing, self._are_strangers, expire
+            one.worker, one.n, one.seconds, *how, missing, self._are_from_others, expire
         )
         step: Any = claim
         if request.limits is not None:
@@ -493,7 +493,7 @@ class PostgresBackend:
         new = numbers
         if known:
             new = [number for number, event in zip(numbers, found, strict=True) if event is None]
-        self._are_strangers = 2 * len(new) > len(found)
+        self._are_from_others = 2 * len(new) > len(found)
         return (await self._with_new(answer, new) if new else answer), known
 
     async def _find_all(self, numbers: Sequence[int]) -> tuple[list[Work | None], list[Work]]:
@@ -678,9 +678,7 @@ class PostgresBackend:
 
     async def prefetch_known(self, numbers: Sequence[int]) -> None:
         """See ``Backend``."""
-        await (
-            self.opened.appends.passed()
-        )  # an append that was cancelled while it ran is noted first
+        await self.opened.appends.passed()  # a cancelled append that runs is noted first
         has = self._events.cache.has
         if unknown := [number for number in numbers if not has(number)]:
             await self._stale_reads.prefetch(unknown, whole=True)
@@ -707,9 +705,9 @@ class PostgresBackend:
 
     # -- other processes ---------------------------------------------------------------------
 
-    def notify(self, news: str) -> None:
+    def notify(self, changes: str) -> None:
         """See ``Backend``."""
-        self._notifier.notify(news)
+        self._notifier.notify(changes)
 
     def hint_idle(self) -> None:
         """See ``Backend``."""
@@ -722,7 +720,7 @@ class PostgresBackend:
 
     def watch(self) -> None:
         """See ``Backend``."""
-        self._news.watch()
+        self._watch.watch()
 
 
 def _is_unreachable(error: Exception) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ..clock import boot_time
 from ..sql import heartbeat
 from ..sql.heartbeat import Descriptions, Heartbeat
+from ..sql.leases import REGISTER
 from ..sql.process import this_process
 from .connection_pool import Connector
 from .tables import TableNames
@@ -34,13 +35,7 @@ RETURNING w.name
 """
 """Records a heartbeat of workers and their descriptions; it renews all their leases."""
 
-_REGISTER: Final = """
-INSERT INTO {worker} (name, queue, machine, host, pid, process_start, started_at, heartbeat_at,
-    leases_until, description)
-SELECT $3, number, $5, $6, $7, $8, {now}, {now}, {now} + $2, $9 FROM {queue} WHERE name = $4
-ON CONFLICT (name) DO NOTHING
-"""
-"""Writes the row of a worker again: another worker deletes it if it is old."""
+_QUEUE: Final = "SELECT number FROM {queue} WHERE name = $1"
 
 
 def make_heartbeat(
@@ -143,12 +138,19 @@ class PostgresLeaseRenewal:
                 rows = await self._connection.fetch(beat, now, self._lease, workers, abouts)
             missing = set(workers) - {row[0] for row in rows}
             for worker in sorted(missing.intersection(names())):
-                process = platform.node(), *this_process()
-                bound = worker, self._queue, *process, said.get(worker)
-                async with self._connector.statement(self._connection):
-                    register = self._names.fill(_REGISTER)
-                    await self._connection.execute(register, now, self._lease, *bound)
+                await self._register(self._connection, worker, now, said.get(worker))
         return at
+
+    async def _register(
+        self, connection: Connection, worker: str, now: float | None, description: str | None
+    ) -> None:
+        """Write the row of a worker again."""
+        async with self._connector.statement(connection):
+            queue = await connection.fetchval(self._names.fill(_QUEUE), self._queue)
+        if queue is not None:
+            bound = worker, queue, platform.node(), *this_process(), self._lease, description
+            async with self._connector.statement(connection):
+                await connection.execute(self._names.fill(REGISTER), now, *bound)
 
 
 async def _close(connection: Connection) -> None:

@@ -66,7 +66,7 @@ class Notifier:
         self._send = send
         self._channel = channel
         self._told = told
-        self._news: set[str] = set()
+        self._changes: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._is_telling = False
         self._hurry = asyncio.Event()  # set if a notification must not be delayed
@@ -75,16 +75,16 @@ class Notifier:
         self._next = 0.0  # time of the next delayed notification, by the loop's clock
         self.mark = ""
 
-    def notify(self, news: str) -> None:
+    def notify(self, changes: str) -> None:
         """Notify other processes soon.
 
         Args:
-            news: The kinds of changes; see ``READY`` in ``sql/backend.py``.
+            changes: The kinds of changes; see ``READY`` in ``sql/backend.py``.
         """
-        self._news.update(news)
+        self._changes.update(changes)
         if self._task is None:
             self._begin()
-        if news != ENDED:
+        if changes != ENDED:
             self._hurry.set()
 
     def _begin(self) -> None:
@@ -106,17 +106,17 @@ class Notifier:
     async def _run(self) -> None:
         time = asyncio.get_running_loop().time
         try:
-            while self._news:
+            while self._changes:
                 if self._more_follow and self._has_told:
                     await self._rest()
                 self._hurry.clear()
-                news = "".join(sorted(self._news))
-                self._news.clear()
+                changes = "".join(sorted(self._changes))
+                self._changes.clear()
                 self._is_telling = True
                 with suppress(Exception):  # a hint: processes that miss it poll in time
-                    await self._send(partial(self._notify, f"{self.mark}/{news}"))
+                    await self._send(partial(self._notify, f"{self.mark}/{changes}"))
                 self._is_telling = False
-                if ENDED in news:
+                if ENDED in changes:
                     self._told()
                 self._has_told = True
                 self._next = time() + STEADY
@@ -138,7 +138,7 @@ class Notifier:
     async def leave(self) -> None:
         """Wait until everything is sent, at most ``_LEAVING`` seconds."""
         self._hurry.set()
-        if self._task is not None and (self._news or self._is_telling):
+        if self._task is not None and (self._changes or self._is_telling):
             await asyncio.wait([self._task], timeout=_LEAVING)
 
     async def stop(self) -> None:

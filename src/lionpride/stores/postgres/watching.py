@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..sql.heartbeat import Heartbeat
     from ..sql.local_state import LocalState
 
-__all__ = ("NewsWatch",)
+__all__ = ("ChangeWatch",)
 
 _ENDINGS: Final = {ENDED, PUBLISHED}
 
@@ -31,7 +31,7 @@ REST: Final = 10.0
 """Multiple of the time of a poll until the next: many waiting callers must not load the server."""
 
 
-class NewsWatch:
+class ChangeWatch:
     """Tells this process what other processes change, and them what this process changes.
 
     Args:
@@ -72,7 +72,7 @@ class NewsWatch:
         self._is_claiming = is_claiming
         self._hint_idle = hint_idle
         self._origin = uuid4().hex[:12]
-        self._news: set[str] = set()
+        self._changes: set[str] = set()
         self._closing = False
         self._timed = 0.0  # when the server was asked for its time, by `boot_time()`
         self._looking: asyncio.Task[None] | None = None
@@ -137,17 +137,17 @@ class NewsWatch:
 
     def _hear(self, payload: str) -> None:
         """Receive a notification."""
-        mark, _, news = payload.rpartition("/")
+        mark, _, changes = payload.rpartition("/")
         origin, _, queue = mark.partition("/")
         if origin == self._origin or (mark and queue != self._local.queue):
             return
         self._local.others.are_known = self._local.others.are_known or bool(mark)
-        if ENDED in news:
+        if ENDED in changes:
             self.notifier.heard()
         if self._is_wanted():
-            if self._waits_for_endings() or not set(news) <= _ENDINGS:
-                self._learn(news)
-            elif ENDED in news:  # a running claim may have found limits taken before it
+            if self._waits_for_endings() or not set(changes) <= _ENDINGS:
+                self._learn(changes)
+            elif ENDED in changes:  # a running claim may have found limits taken before it
                 self._local.blocked.note_change()
                 self._hint_idle()
 
@@ -163,21 +163,21 @@ class NewsWatch:
         idle = listeners.idle and not self._is_claiming() and not self._local.events.claims
         return bool(listeners.finished or listeners.capacity or idle or self._local.blocked)
 
-    def _learn(self, news: str) -> None:
-        if READY in news:
+    def _learn(self, changes: str) -> None:
+        if READY in changes:
             self._local.listeners.notify_ready()
-        self._news.update(news)
+        self._changes.update(changes)
         if self._looking is None:
             self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def _look(self) -> None:
-        """Read what the news are about."""
+        """Read what the changes are about."""
         try:
             await self._read(self._set_clock)
-            while self._news:
-                news = frozenset(self._news)
-                self._news.clear()
-                await asyncio.sleep(REST * await self._local.others.look(news))
+            while self._changes:
+                changes = frozenset(self._changes)
+                self._changes.clear()
+                await asyncio.sleep(REST * await self._local.others.look(changes))
         except LionprideError:  # other requests raise it; the next look repeats this
             pass
         finally:

@@ -284,10 +284,10 @@ def common_words(in_list: str) -> dict[str, str]:
 # -- what a database offers ---------------------------------------------------------------------
 
 READY, ENDED, CANCEL, PUBLISHED, EXPIRES = "recpx"
-"""Kinds of news: an event may be ready, has finished, is to be cancelled, has new progress, or is
-pending and has a latest start."""
+"""Kinds of changes: an event may be ready, has finished, is to be cancelled, has new progress, or
+is pending and has a latest start."""
 ALL: Final = READY + ENDED + CANCEL + PUBLISHED + EXPIRES
-"""All kinds of news."""
+"""All kinds of changes."""
 
 Then: TypeAlias = Callable[[Any], Coroutine[Any, Any, Any]]
 """Called with the result of a committed request, also if its caller was cancelled; returns the
@@ -476,7 +476,7 @@ class Backend(Protocol):
 
     # -- other processes ---------------------------------------------------------------------
 
-    def notify(self, news: str) -> None:
+    def notify(self, changes: str) -> None:
         """Notify other processes of changes; no effect on SQLite, where they see the commit."""
 
     def hint_idle(self) -> None:

@@ -14,18 +14,21 @@ from .process import is_dead, process_namespace, this_process
 from .rows import PENDING, PROCESSING, STATE, StateColumns
 from .seen_heartbeats import SeenHeartbeats
 
-__all__ = ("Reap", "Reaped", "reap", "register_worker", "unregister_worker")
+__all__ = ("REGISTER", "Reap", "Reaped", "reap", "register_worker", "unregister_worker")
 
 GONE: Final = 3600.0
 """Seconds without a heartbeat after which the row of a worker on another machine is deleted."""
 
-_REGISTER: Final = """
+REGISTER: Final = """
 INSERT INTO {worker} (name, queue, machine, host, pid, process_start, started_at, heartbeat_at,
     leases_until, description)
 VALUES ($2, $3, $4, $5, $6, $7, {now}, {now}, {now} + $8, $9)
 ON CONFLICT (name) DO UPDATE SET heartbeat_at = excluded.heartbeat_at,
     leases_until = excluded.leases_until, description = excluded.description
 """
+"""Writes the row of a worker: its name, queue, machine and process, the seconds of its leases, and
+its description."""
+
 _WORKERS: Final = """
 SELECT name, host, pid, process_start, heartbeat_at, leases_until FROM {worker}
 WHERE queue = $1 ORDER BY name
@@ -145,7 +148,7 @@ async def register_worker(
     Round trips on PostgreSQL: 5, and 2 for each dead worker.
     """
     process = platform.node(), *this_process()
-    await tx.rows(_REGISTER, tx.lease_time, worker, tx.queue, *process, float(seconds), description)
+    await tx.rows(REGISTER, tx.lease_time, worker, tx.queue, *process, float(seconds), description)
     ((now,),) = await tx.rows("SELECT {now}", tx.lease_time)
     for other in await _workers(tx):
         if is_dead(other.host, other.pid, other.process_start):

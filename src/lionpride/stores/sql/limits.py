@@ -26,7 +26,6 @@ from ..inspector import LimitUsage
 from .backend import STATES, Candidate, QueueState, ReadyRow, Reserved, Transaction
 
 __all__ = (
-    "UNUSED",
     "Begin",
     "LimitedClaim",
     "LimitedClaimed",
@@ -125,14 +124,14 @@ ON CONFLICT (name) DO UPDATE SET paused_until = {greatest}(a.paused_until, exclu
 _PAUSE_QUEUE: Final = """
 UPDATE {queue} SET paused_until = {greatest}(paused_until, $2) WHERE number = $1
 """
-UNUSED: Final = """
+_UNUSED: Final = """
 paused_until < {now} - 1 AND NOT EXISTS (
     SELECT 1 FROM {limit_usage} u WHERE u.account = name AND u.at + window_seconds >= {now} - 1
 )
 """
-_FIND_UNUSED: Final = f"SELECT name FROM {{limit_account}} WHERE {UNUSED}"
+_FIND_UNUSED: Final = f"SELECT name FROM {{limit_account}} WHERE {_UNUSED}"
 _DELETE_UNUSED: Final = f"""
-DELETE FROM {{limit_account}} WHERE name {{in_2}} AND {UNUSED} RETURNING name
+DELETE FROM {{limit_account}} WHERE name {{in_2}} AND {_UNUSED} RETURNING name
 """
 _DELETE_USAGE: Final = "DELETE FROM {limit_usage} WHERE account {in_1} AND at < $2"
 

@@ -58,28 +58,28 @@ class OtherProcesses:
         self._unchecked: set[int] = set()
         self._checking: asyncio.Task[None] | None = None
 
-    async def look(self, news: Collection[str]) -> float:
+    async def look(self, changes: Collection[str]) -> float:
         """Read what has changed.
 
         Args:
-            news: The kinds of changes; see ``backend.READY``.
+            changes: The kinds of changes; see ``backend.READY``.
 
         Returns:
             The seconds that the status of the events took to read for which listeners wait.
         """
         claims, took = self._events.claims, 0.0
-        if CANCEL in news and claims:
+        if CANCEL in changes and claims:
             requested = await self._backend.read(queries.cancel_requested)
             self.cancel_running(number for number in requested if number in claims)
-        if ENDED in news or PUBLISHED in news:
+        if ENDED in changes or PUBLISHED in changes:
             awaited = [number for number in self._listeners.finished if number not in claims]
             if awaited:
-                took = await self._see(awaited, is_published=PUBLISHED in news)
+                took = await self._see(awaited, is_published=PUBLISHED in changes)
             self._backend.hint_idle()  # a claimed event does so when it finishes
             self._blocked.note_change()
-        if EXPIRES in news:
+        if EXPIRES in changes:
             self._alarm.set(await self._backend.read(queries.next_expiry))
-        if READY in news or ENDED in news or PUBLISHED in news:
+        if READY in changes or ENDED in changes or PUBLISHED in changes:
             self._listeners.notify_capacity()
         return took
 

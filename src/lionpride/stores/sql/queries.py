@@ -49,7 +49,6 @@ __all__ = (
     "ready_types",
     "records",
     "records_of",
-    "reserved_amounts",
     "statuses",
     "worker_records",
 )
@@ -417,12 +416,12 @@ async def limit_usage(db: Snapshot, limits: Limits | None, with_own: WithOwn) ->
     now: float = await _value(db, "SELECT {now}", db.time)
     workers = with_own(await _workers(db))
     under = limits_at_work(workers) if limits is None else limits
-    reserved = await reserved_amounts(db)
+    reserved = await _reserved_amounts(db)
     shared = [each for each in (under or {}).values() if not each.per_key]
     return [await _room(db, limit, None, 0.0, now, reserved) for limit in shared]
 
 
-async def reserved_amounts(db: Snapshot) -> Counter[str]:
+async def _reserved_amounts(db: Snapshot) -> Counter[str]:
     """Return the amounts that all leases reserve, by limit account."""
     amounts: Counter[str] = Counter()
     for (text,) in await db.rows(_RESERVED):
@@ -434,7 +433,7 @@ async def reserved_amounts(db: Snapshot) -> Counter[str]:
 async def _rooms(db: Snapshot, found: StoredEvent, limits: Limits, now: float) -> list[Room]:
     """Return what an event needs of limits, and what is available."""
     costs = REQUEST if found.costs is None else json.loads(found.costs)
-    reserved = await reserved_amounts(db)
+    reserved = await _reserved_amounts(db)
     amounts = limits.amounts(costs, found.key)
     return [await _room(db, limit, found.key, cost, now, reserved) for limit, cost in amounts]
 

@@ -353,7 +353,7 @@ class SqlStore:
         self._backend.before_next_claim(self._backend.change_usage(change))
 
     def _release(self, taken: ClaimedEvents) -> None:
-        """Release the claims of a caller that was cancelled."""
+        """Release claims whose caller was cancelled, or got an error."""
         if taken.claims and not taken.wanted:
             claims, taken.claims = taken.claims, []
             self._until_done(lambda: self._settle([(*claim, RELEASED) for claim in claims]))
@@ -521,19 +521,19 @@ class SqlStore:
             await self._backend.prefetch(lost)
         self._backend.invalidate(numbers)
         events.settled(settlements, answers)
-        news: set[str] = set()
+        changes: set[str] = set()
         for (event, _, outcome), answer in zip(settlements, answers, strict=True):
             if answer.is_recorded:
                 event.__dict__.pop("_meter", None)
             if outcome.status is EventStatus.PENDING and answer is not Settled.CANCELLED:
-                news.add(READY)
+                changes.add(READY)
                 if (expires := event.execution.expires) is not None:
                     self._alarm.set(expires)
-                    news.add(EXPIRES)
+                    changes.add(EXPIRES)
             else:
-                news.add(ENDED)
-        if news:
-            self._backend.notify("".join(sorted(news)))
+                changes.add(ENDED)
+        if changes:
+            self._backend.notify("".join(sorted(changes)))
         self._backend.hint_idle()
         self._local.blocked.note_change()
         return answers

@@ -146,7 +146,7 @@ class SqliteBackend:
         """Check that the file was not removed, replaced or truncated.
 
         Raises:
-            StoreError: says what happened to the file.
+            StoreError: if it was; it names the file.
         """
         self.file.guard.check()
 
@@ -339,7 +339,7 @@ class SqliteBackend:
 
     # -- other processes ---------------------------------------------------------------------
 
-    def notify(self, news: str) -> None:
+    def notify(self, changes: str) -> None:
         """Do nothing: other processes see the commit in the file."""
 
     def hint_idle(self) -> None:

@@ -12,9 +12,11 @@ import apsw
 
 from ..clock import boot_time
 from ..sql.heartbeat import Descriptions, Heartbeat, WorkerNames
+from ..sql.leases import REGISTER
 from ..sql.process import this_process
 from .file import PATIENCE, connect
 from .rows import Rows
+from .statements import fill
 from .write_lock import WriteLock, is_free
 
 __all__ = ("SqliteLeaseRenewal", "make_heartbeat")
@@ -106,7 +108,9 @@ class SqliteLeaseRenewal:
             for worker in names():
                 about = said.get(worker)
                 if not rows.beat(worker, now, until, about):
-                    rows.register_worker(worker, this_process(), platform.node(), now, until, about)
+                    process = platform.node(), *this_process()
+                    bound = now, worker, rows.queue, *process, self._lease, about
+                    rows.connection.execute(fill(REGISTER), bound)
             rows.commit()
         except BaseException:
             rows.roll_back()

@@ -206,34 +206,6 @@ class Rows(Tables):
 
     # -- leases ------------------------------------------------------------------------------
 
-    def register_worker(
-        self,
-        worker: str,
-        process: tuple[str, int, str],
-        node: str,
-        now: float,
-        until: float,
-        about: str | None,
-    ) -> None:
-        """Register a worker.
-
-        Args:
-            worker: Its name.
-            process: Host, id and start of its process.
-            node: The name of its machine.
-            now: The time.
-            until: The time until which its leases hold.
-            about: Its description, as JSON.
-        """
-        self._db.execute(
-            "INSERT INTO lionpride_worker (name, queue, host, pid, process_start, heartbeat_at, "
-            "started_at, machine, leases_until, description) "
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9) "
-            "ON CONFLICT (name) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, "
-            "leases_until = excluded.leases_until, description = excluded.description",
-            (worker, self._queue, *process, now, node, until, about),
-        )
-
     def beat(self, worker: str, now: float, until: float, about: str | None) -> bool:
         """Write a heartbeat, which renews all leases of a worker; False if it is not registered."""
         self._db.execute(

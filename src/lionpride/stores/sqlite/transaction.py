@@ -65,16 +65,15 @@ class SqliteTransaction:
     Args:
         rows: The tables, inside a transaction.
         clocks: The clocks.
-        earlier: See ``Transaction``.
     """
 
-    def __init__(self, rows: Rows, clocks: Clocks, earlier: Sequence[Any] = ()) -> None:
+    def __init__(self, rows: Rows, clocks: Clocks) -> None:
         self._db = rows.connection
         self._clocks = clocks
         self.queue = rows.queue
-        self.earlier = earlier
+        self.earlier: Sequence[Any] = ()  # a commit without an answer is not repeated here
         self.count = rows.count
-        self.is_repeat = bool(earlier)
+        self.is_repeat = False
         self._rows = rows
 
     @property
