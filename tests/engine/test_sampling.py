@@ -119,4 +119,6 @@ async def calls(executor: Executor, n: int) -> float:
 async def test_leaving_an_event_out_takes_no_call() -> None:
     plain, sampled = Desk(), Desk()
     Noted(sampled, sample(0.0))
-    assert await calls(sampled, 2000) <= await calls(plain, 2000) + 0.1
+    # The least of three: on a busy machine a worker gives way to other tasks more often.
+    fewest = min([await calls(plain, 2000) for _ in range(3)])
+    assert min([await calls(sampled, 2000) for _ in range(3)]) <= fewest + 0.1
