@@ -11,7 +11,7 @@ from cli.steps import COMPLETED, FAILED, PENDING, PROCESSING, Steps, Thing
 from lionpride.cli.summary import Summary
 from lionpride.cli.tally import Tally
 from lionpride.core import EventStatus
-from lionpride.model.live import Live
+from lionpride.model.progress import Live
 
 progress = pytest.importorskip("lionpride.cli.progress")
 

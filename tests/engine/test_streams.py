@@ -34,7 +34,7 @@ from lionpride.errors import (
     NotFoundError,
     RestartedError,
 )
-from lionpride.model.live import ENTRY
+from lionpride.model.progress import ENTRY
 from lionpride.stores.memory import MemoryStore
 
 URLS = (None, "sqlite:///run.db?synchronous=NORMAL")

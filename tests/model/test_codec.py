@@ -26,7 +26,7 @@ from lionpride.errors import (
     Skip,
     ValidationError,
 )
-from lionpride.model.codec import (
+from lionpride.model.serialization.codec import (
     MAX_DEPTH,
     Encoder,
     Unserializable,

@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import pytest
 
-from lionpride.model.container import Container
+from lionpride.model.collections.container import Container
+from lionpride.model.collections.progression import Progression
 from lionpride.model.element import Element
-from lionpride.model.progression import Progression
 
 T = TypeVar("T")
 

@@ -26,10 +26,9 @@ from lionpride.errors import (
     UnknownClassError,
     ValidationError,
 )
-from lionpride.model.codec import Unserializable, error_from_dict, error_to_dict
-from lionpride.model.element import Element, as_id
-from lionpride.model.given import utc_time
-from lionpride.model.pile import Pile
+from lionpride.model.collections.pile import Pile
+from lionpride.model.element import Element, as_id, utc_time
+from lionpride.model.serialization.codec import Unserializable, error_from_dict, error_to_dict
 
 ID = UUID(int=7)
 TIME = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lionpride.errors import ExecutionError, LionTimeoutError, NotFoundError, ValidationError
-from lionpride.model.codec import Unserializable
 from lionpride.model.execution import TERMINAL, EventStatus, Execution
+from lionpride.model.serialization.codec import Unserializable
 from lionpride.model.unset import Unset
 
 

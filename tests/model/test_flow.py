@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lionpride.errors import ExistsError, NotFoundError, OperationError, ValidationError
 from lionpride.model import registry
+from lionpride.model.collections.flow import Flow
+from lionpride.model.collections.pile import Pile
+from lionpride.model.collections.progression import Progression
 from lionpride.model.element import Element
-from lionpride.model.flow import Flow
-from lionpride.model.pile import Pile
-from lionpride.model.progression import Progression
 
 
 class Card(Element):

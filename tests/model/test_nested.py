@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from lionpride.core import Event, EventStatus, Executor, Pile, Processor
 from lionpride.errors import ValidationError
-from lionpride.model.packing import kind_and_packed, unpack
+from lionpride.model.serialization.payload import kind_and_packed, unpack
 from lionpride.view.redact import fields_of
 
 

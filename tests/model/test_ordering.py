@@ -15,8 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from lionpride.model import ordering
-from lionpride.model.ordering import Ordering
+from lionpride.model.collections import ordering
+from lionpride.model.collections.ordering import Ordering
 
 A, B, C = (UUID(int=number) for number in (1, 2, 3))
 X = UUID(int=99)

@@ -18,9 +18,9 @@ from pydantic import Field
 
 from lionpride.errors import ExistsError, NotFoundError, OperationError, ValidationError
 from lionpride.model import registry
+from lionpride.model.collections.pile import Pile
+from lionpride.model.collections.progression import Progression
 from lionpride.model.element import Element
-from lionpride.model.pile import Pile
-from lionpride.model.progression import Progression
 
 
 class Card(Element):

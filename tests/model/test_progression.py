@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lionpride.errors import NotFoundError, OperationError, ValidationError
+from lionpride.model.collections.ordering import Ordering
+from lionpride.model.collections.progression import Progression
 from lionpride.model.element import Element
-from lionpride.model.ordering import Ordering
-from lionpride.model.progression import Progression
 
 A, B, C, D = (UUID(int=number) for number in (1, 2, 3, 4))
 X = UUID(int=99)

@@ -11,10 +11,10 @@ import pytest
 
 from lionpride.errors import NotFoundError, ValidationError
 from lionpride.model import registry
+from lionpride.model.collections.flow import Flow
+from lionpride.model.collections.pile import Pile
+from lionpride.model.collections.progression import Progression
 from lionpride.model.element import Element
-from lionpride.model.flow import Flow
-from lionpride.model.pile import Pile
-from lionpride.model.progression import Progression
 
 T = TypeVar("T")
 

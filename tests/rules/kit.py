@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lionpride.model.work import Work
+from lionpride.model.event_data import Work
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.rules.meters import Meter

@@ -22,9 +22,9 @@ from lionpride.errors import (
     Skip,
     ValidationError,
 )
+from lionpride.model.event_data import Work
 from lionpride.model.execution import TERMINAL, EventStatus, Execution
 from lionpride.model.unset import Unset
-from lionpride.model.work import Work
 from lionpride.rules import lifecycle
 from lionpride.rules.lifecycle import (
     ARROWS,

@@ -7,7 +7,7 @@ import pytest
 from rules.kit import Call, bench
 
 from lionpride.errors import ConfigurationError, ValidationError
-from lionpride.model.work import Work
+from lionpride.model.event_data import Work
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 

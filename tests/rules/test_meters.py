@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rules.kit import Bench, Call, bench
 
 from lionpride.errors import OperationError, ValidationError
-from lionpride.model.work import Work
+from lionpride.model.event_data import Work
 from lionpride.rules.limits import Limit
 from lionpride.rules.meters import end_meter, refusal_of
 

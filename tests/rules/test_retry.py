@@ -7,9 +7,9 @@ import pytest
 from lionpride import Retry
 from lionpride.errors import LionTimeoutError, Skip
 from lionpride.model.attempts import Attempt
+from lionpride.model.event_data import Work
 from lionpride.model.execution import EventStatus, Execution
 from lionpride.model.unset import Unset
-from lionpride.model.work import Work
 from lionpride.rules.lifecycle import (
     RELEASED,
     Cause,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rules.kit import Call
 
-from lionpride.model.work import Work
+from lionpride.model.event_data import Work
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.rules.taking import Pair, take_all

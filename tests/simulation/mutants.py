@@ -12,8 +12,8 @@ from uuid import UUID
 from simulation.wrapped import Wrapped
 
 from lionpride.errors import ExistsError
+from lionpride.model.event_data import Work
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.model.work import Work
 from lionpride.rules.lifecycle import RELEASED, Ending, Outcome
 from lionpride.stores.contract import (
     Cancelled,

@@ -16,8 +16,8 @@ from simulation.wrapped import Wrapped
 from stores.makers import STORES, Make
 
 from lionpride.core import Executor, Processor
+from lionpride.model.event_data import Work
 from lionpride.model.execution import TERMINAL
-from lionpride.model.work import Work
 from lionpride.rules.window import Window
 from lionpride.stores.contract import Entry, Settled, Settlement, Store
 from lionpride.stores.listeners import Listener, Signal, Unsubscribe

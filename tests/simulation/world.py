@@ -13,8 +13,8 @@ from stores.makers import STORES, Job
 
 from lionpride.errors import ExecutionError, LionTimeoutError, Skip
 from lionpride.model.attempts import Attempt
+from lionpride.model.collections.flow import Flow
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.model.flow import Flow
 from lionpride.rules.lifecycle import (
     RELEASED,
     RETRYABLE,

@@ -6,8 +6,8 @@ from uuid import UUID
 from stores.makers import Job
 
 from lionpride.errors import ExecutionError, LionTimeoutError, Skip
+from lionpride.model.event_data import Work
 from lionpride.model.execution import EventStatus
-from lionpride.model.work import Work
 from lionpride.rules.lifecycle import Completion, Ending, Outcome, after_denial
 from lionpride.stores.contract import Claim, Settled, Store
 from lionpride.stores.record import Record

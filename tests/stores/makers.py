@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, finalize
 
 from stores.homes import Home
 
-from lionpride.model.work import Work
+from lionpride.model.event_data import Work
 from lionpride.stores.contract import Store
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.postgres import PostgresStore

@@ -10,9 +10,9 @@ from stores.makers import Clock, Job, beside
 
 from lionpride.core import Event, Executor
 from lionpride.errors import OperationError
+from lionpride.model.event_data import Work
 from lionpride.model.execution import EventStatus
 from lionpride.model.registry import key_of
-from lionpride.model.work import Work
 from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits

@@ -12,8 +12,8 @@ from stores.asking import check_counts, put, record, settle
 from stores.makers import Clock, Job
 
 from lionpride.errors import ConfigurationError, RateLimited
+from lionpride.model.event_data import Work
 from lionpride.model.execution import EventStatus
-from lionpride.model.work import Work
 from lionpride.rules.lifecycle import RELEASED, Completion, after_error
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits

@@ -22,8 +22,8 @@ from stores.asking import (
 from stores.makers import Clock, Job
 
 from lionpride.errors import ExistsError
+from lionpride.model.collections.flow import Flow
 from lionpride.model.execution import TERMINAL, EventStatus, Execution
-from lionpride.model.flow import Flow
 from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, RELEASED, Ending, after_denial
 from lionpride.stores.contract import Store
 

@@ -22,9 +22,9 @@ from stores.makers import Clock, Job
 
 from lionpride.errors import EventCancelledError, ExistsError
 from lionpride.model.attempts import Attempt
+from lionpride.model.collections.flow import Flow
 from lionpride.model.execution import EventStatus
-from lionpride.model.flow import Flow
-from lionpride.model.policy import Retry
+from lionpride.model.retry_policy import Retry
 from lionpride.rules.lifecycle import (
     RELEASED,
     Completion,

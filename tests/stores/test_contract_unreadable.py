@@ -14,8 +14,8 @@ from stores.homes import Home
 from stores.makers import HOMES, Clock, Folder, Job, postgres_in, sqlite_in
 
 from lionpride.errors import OperationError
+from lionpride.model.event_data import Work
 from lionpride.model.execution import EventStatus
-from lionpride.model.work import Work
 from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits

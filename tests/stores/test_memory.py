@@ -14,8 +14,8 @@ from stores.asking import ENDINGS, bring, claim, claim_one, put, record, settle
 from stores.makers import Clock, Job
 
 from lionpride.errors import OperationError
+from lionpride.model.event_data import Work
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.model.work import Work
 from lionpride.rules.lifecycle import RELEASED, Completion, Ending, after_denial
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits

@@ -12,11 +12,11 @@ from stores.makers import Job
 
 from lionpride.core import Event, Executor, Processor
 from lionpride.errors import ExistsError, NotFoundError, OperationError
+from lionpride.model.collections.flow import Flow
+from lionpride.model.collections.pile import Pile
+from lionpride.model.collections.progression import Progression
 from lionpride.model.element import Element
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.model.flow import Flow
-from lionpride.model.pile import Pile
-from lionpride.model.progression import Progression
 from lionpride.rules.lifecycle import Completion
 from lionpride.stores.contract import Store
 from lionpride.stores.states import Events, States

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from lionpride.core import Unset
 from lionpride.errors import ExecutionError
-from lionpride.model.codec import encode
+from lionpride.model.serialization.codec import encode
 from lionpride.view.untagged import untagged
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 from ..core import Event, EventStatus, Transition
+from ..model.event_data import Work
 from ..model.execution import TERMINAL
-from ..model.work import Work
 from ..stores.record import Record
 from .tally import Tally, is_failure
 

@@ -18,7 +18,7 @@ from ..core import Event
 from ..drawing.text import one_line, shorten, trouble
 from ..engine.append_options import terms_of
 from ..errors import LionprideError
-from ..model.work import Work
+from ..model.event_data import Work
 
 __all__ = ["TERMS", "Asked", "BadLine", "EventReader", "label"]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from ..core import EventStatus, Transition
 from ..drawing.chart import Span
-from ..model.work import Work
+from ..model.event_data import Work
 from .lines import label
 
 __all__ = ["Recorder"]

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from ..core import EventStatus, Execution, Transition, Unset
-from ..model.codec import Unserializable, encode, error_to_dict
-from ..model.work import Work
+from ..model.event_data import Work
+from ..model.serialization.codec import Unserializable, encode, error_to_dict
 from ..stores.record import Record
 from ..view.untagged import untagged
 from .outputs import Output

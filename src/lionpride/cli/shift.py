@@ -11,8 +11,8 @@ from uuid import UUID
 from ..core import EventStatus, Executor
 from ..drawing.text import duration, shorten, trouble
 from ..errors import OperationError, StoreError
+from ..model.event_data import Work
 from ..model.registry import key_of
-from ..model.work import Work
 from ..stores.contract import is_paused
 from .interrupt import Interrupts
 from .screen import PlainScreen, Screen

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from ..core import EventStatus, Transition
 from ..drawing.text import one_line
-from ..model.codec import error_to_dict
-from ..model.work import Work
+from ..model.event_data import Work
+from ..model.serialization.codec import error_to_dict
 from ..rules.lifecycle import is_by_hand
 from .lines import label
 

@@ -25,13 +25,13 @@ from ..errors import (
     UnknownClassError,
     ValidationError,
 )
+from ..model.collections.flow import Flow
+from ..model.collections.pile import Pile
+from ..model.collections.progression import Progression
 from ..model.element import Element
 from ..model.execution import EventStatus, Execution
-from ..model.flow import Flow
-from ..model.live import Progress
-from ..model.pile import Pile
-from ..model.policy import Retry
-from ..model.progression import Progression
+from ..model.progress import Progress
+from ..model.retry_policy import Retry
 from ..model.unset import Unset
 from ..rules.lifecycle import Defer
 from ..rules.limits import Limit

@@ -1,5 +1,5 @@
 """Import path of the original package: ``lionpride.core.flow``."""
 
-from ..model.flow import Flow
+from ..model.collections.flow import Flow
 
 __all__ = ("Flow",)

@@ -1,5 +1,5 @@
 """Import path of the original package: ``lionpride.core.pile``."""
 
-from ..model.pile import Pile
+from ..model.collections.pile import Pile
 
 __all__ = ("Pile",)

@@ -1,5 +1,5 @@
 """Import path of the original package: ``lionpride.core.progression``."""
 
-from ..model.progression import Progression
+from ..model.collections.progression import Progression
 
 __all__ = ("Progression",)

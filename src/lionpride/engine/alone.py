@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from ..errors import ConfigurationError, NotFoundError
+from ..model.collections.pile import Pile
 from ..model.execution import EventStatus
-from ..model.pile import Pile
 from ..rules.lifecycle import RELEASED
 from ..stores.clock import capped
 from ..stores.listeners import Signal

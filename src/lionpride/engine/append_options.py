@@ -7,9 +7,9 @@ from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID
 
 from ..errors import ValidationError
-from ..model.codec import safe_repr
 from ..model.finite import is_finite
-from ..model.policy import Retry
+from ..model.retry_policy import Retry
+from ..model.serialization.codec import safe_repr
 from ..rules.texts import check_text
 from ..stores.terms import Terms
 from .config import seconds

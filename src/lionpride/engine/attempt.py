@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ExecutionError, LionTimeoutError
-from ..model.live import Live
+from ..model.progress import Live
 from ..rules.lifecycle import Cause
 
 if TYPE_CHECKING:

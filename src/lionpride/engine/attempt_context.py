@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import ref
 
 from ..errors import OperationError
+from ..model.event_data import state_costs
 from ..model.execution import EventStatus
-from ..model.work import state_costs
 from .reporting import REPORT, checked_progress, report
 from .workshop import INSIDE, Badge
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigurationError, ValidationError
-from ..model.codec import safe_repr
-from ..model.work import Work
+from ..model.event_data import Work
+from ..model.serialization.codec import safe_repr
 
 __all__ = (
     "arguments",

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from ..errors import OperationError, StoreError, ValidationError
-from ..model.codec import safe_repr
 from ..model.execution import EventStatus
+from ..model.serialization.codec import safe_repr
 from ..rules.fleet import fleet_limits
 from ..rules.metering import Limits
 from ..stores.contract import Store, is_paused

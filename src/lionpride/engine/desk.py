@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
 from ..errors import ExecutionError, NotFoundError, OperationError
-from ..model.container import IdLike
+from ..model.collections.container import IdLike
 from ..model.element import as_id
+from ..model.event_data import Work
 from ..model.execution import TERMINAL, EventStatus
-from ..model.live import Live
+from ..model.progress import Live
 from ..model.unset import Unset
-from ..model.work import Work
 from ..rules.metering import Limits
 from ..stores.contract import Cancelled, Named, Store, has_live_workers, not_here
 from ..stores.listeners import Signal

@@ -12,11 +12,11 @@ from weakref import ref
 
 from ..errors import ConfigurationError, LionTimeoutError, OperationError
 from ..model.costs import REQUEST
+from ..model.event_data import Work, state_costs
 from ..model.execution import EventStatus
-from ..model.live import ENTRY, Live
-from ..model.policy import Retry
+from ..model.progress import ENTRY, Live
+from ..model.retry_policy import Retry
 from ..model.unset import Unset
-from ..model.work import Work, state_costs
 from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, alone, apply
 from .attempt import PATIENCE, Guard, chunks_of, collect, limited
 from .attempt_context import RUNNING, Running

@@ -11,10 +11,10 @@ from math import isfinite
 from typing import Any, TypeVar, cast
 
 from ..errors import ExistsError, OperationError, ValidationError
+from ..model.collections.flow import Flow
+from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..model.flow import Flow
-from ..model.policy import Retry
-from ..model.work import Work
+from ..model.retry_policy import Retry
 from ..rules.metering import Limits
 from ..stores.contract import Entry, ImmediatePath
 from ..stores.terms import Terms

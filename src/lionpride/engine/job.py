@@ -25,7 +25,7 @@ from pydantic import BaseModel
 
 from ..errors import ConfigurationError, LionprideError
 from ..model.costs import check_costs
-from ..model.policy import Retry
+from ..model.retry_policy import Retry
 from .config import seconds
 from .event import Event
 from .threads import is_plain

@@ -12,9 +12,9 @@ from math import inf
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary, ref
 
+from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..model.live import Progress
-from ..model.work import Work
+from ..model.progress import Progress
 from ..rules.lifecycle import Outcome
 from ..rules.transition import Transition, reason_of
 from ..stores.contract import ImmediatePath, Started, Store

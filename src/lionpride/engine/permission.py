@@ -6,8 +6,8 @@ import asyncio
 from abc import abstractmethod
 from typing import Any
 
+from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..model.work import Work
 from ..rules.lifecycle import (
     RELEASED,
     Cause,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 from ..errors import OperationError
+from ..model.collections.pile import Pile
 from ..model.execution import EventStatus
-from ..model.pile import Pile
 from ..rules.fleet import checked_scope, fleet_limits
 from ..rules.lifecycle import Cause, Defer
 from ..rules.limits import Limit

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from ..model.execution import TERMINAL
-from ..model.live import ENTRY, Live, Progress
+from ..model.progress import ENTRY, Live, Progress
 from ..stores.contract import Store
 from ..stores.listeners import Signal, Unsubscribe
 from .event import Event

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 from ..errors import ValidationError
-from ..model.codec import safe_repr
 from ..model.execution import EventStatus
-from ..model.live import ENTRY, Live, Progress
+from ..model.progress import ENTRY, Live, Progress
+from ..model.serialization.codec import safe_repr
 from .workshop import Workshop
 
 if TYPE_CHECKING:

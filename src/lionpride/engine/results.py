@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar, cast, overload
 
 from ..errors import NotFoundError, OperationError, ValidationError
-from ..model.container import IdLike
+from ..model.collections.container import IdLike
+from ..model.event_data import Work
 from ..model.execution import TERMINAL
-from ..model.work import Work
 from ..stores.contract import ImmediatePath
 from .completion_queue import CompletionQueue
 from .event import Event

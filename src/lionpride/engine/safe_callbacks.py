@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
 
-from ..model.work import Work
+from ..model.event_data import Work
 
 __all__ = ("SLOW", "SafeCallbacks")
 

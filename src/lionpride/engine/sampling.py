@@ -8,7 +8,7 @@ from random import Random
 from sys import maxsize
 from typing import Any
 
-from ..model.work import Work
+from ..model.event_data import Work
 
 __all__ = ("Sample",)
 

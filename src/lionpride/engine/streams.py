@@ -9,9 +9,9 @@ from contextlib import aclosing, suppress
 from typing import Any, Final
 
 from ..errors import NotFoundError, RestartedError
-from ..model.container import IdLike
+from ..model.collections.container import IdLike
 from ..model.execution import TERMINAL, EventStatus
-from ..model.live import ENTRY, Live, Progress
+from ..model.progress import ENTRY, Live, Progress
 from ..model.unset import Unset
 from ..stores.contract import Store
 from ..stores.listeners import Signal, Unsubscribe

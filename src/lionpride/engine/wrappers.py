@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from ..model.work import Work
+from ..model.event_data import Work
 from .safe_callbacks import SafeCallbacks
 
 __all__ = ("OpenWrappers",)

@@ -1,1 +1,1 @@
-"""What things are: plain data, with no loop and no I/O."""
+"""Data: elements, events, their state and their collections. No event loop and no I/O."""

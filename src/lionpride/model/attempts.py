@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from ..errors import ValidationError
-from .codec import safe_str
 from .finite import is_finite
+from .serialization.codec import safe_str
 
 __all__ = ("MOST", "TEXT", "TRACE", "Attempt", "and_this", "attempts_of", "told")
 

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..errors import ValidationError
-from .codec import safe_repr
 from .finite import LARGEST, is_finite
+from .serialization.codec import safe_repr
 
 __all__ = ("REQUEST", "check_costs")
 

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import time
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Literal,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 from uuid import UUID
 
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, model_serializer
 from pydantic_core import PydanticCustomError
 
-from ..errors import ValidationError
+from ..errors import ConfigurationError, OperationError, ValidationError
 from . import registry
-from .codec import Encoder, decode, read_elements_with
-from .given import as_data, as_metadata, as_time, read_metadata, time_as, utc_time
+from .construction import Thrift, keep_dict, missing, own_fields_set
 from .ids import made_id
-from .lazy import ARRIVING, made_on_first_use
-from .marks import marks_of, take_marks
-from .names import refuse_entry, refuse_shadows
-from .nested import Nesting, fields_with_models, holds_json_text, may_have_aliases
-from .plain import Plain
-from .thrift import Thrift, keep_dict, missing, own_fields_set
+from .serialization.class_metadata import marks_of, take_marks
+from .serialization.codec import Encoder, decode, read_elements_with
+from .serialization.fast_dump import Plain
+from .serialization.nested import Nesting, fields_with_models, holds_json_text, may_have_aliases
 
-__all__ = ("BY_NAME", "Element", "as_id")
+__all__ = ("BY_NAME", "Element", "as_id", "made_on_first_use", "read_metadata", "utc_time")
 
 Mode = Literal["python", "json", "db"]
 CreatedAtFormat = Literal["datetime", "isoformat", "timestamp"]
@@ -38,8 +47,43 @@ BY_NAME: dict[str, Any] = (
 )
 """Options with which pydantic 2.11 and later read fields by name, whatever the model says."""
 
+V = TypeVar("V")
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
 _CONTEXT: ContextVar[Any] = ContextVar("lionpride_validation_context", default=None)
 """The ``context`` of the present validation, for nested elements."""
+
+
+_ARRIVING: dict[int, dict[str, Any]] = {}
+"""What was given to instances that are being validated, by ``id()``: for code that runs then."""
+
+
+class made_on_first_use(Generic[V]):  # noqa: N801  (reads as the decorator that it is)
+    """A read-only attribute that is made when it is first read, then kept.
+
+    It is a plain entry of the instance's ``__dict__`` from then on, so that it costs nothing
+    more to read, and is copied and pickled with the rest.
+    """
+
+    def __init__(self, make: Callable[[Any], V]) -> None:
+        self.make = make
+        self.name = make.__name__
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> V: ...
+    def __get__(self, instance: object | None, owner: type) -> Self | V:
+        if instance is None:
+            return self
+        if _ARRIVING and self.name in (given := _ARRIVING.get(id(instance), {})):
+            value: V = given[self.name]
+        else:
+            value = self.make(instance)
+        instance.__dict__[self.name] = value
+        return value
 
 
 class Element(BaseModel):
@@ -86,12 +130,12 @@ class Element(BaseModel):
         @property
         def metadata(self) -> dict[str, Any]:
             """A mapping for the user's own data."""
-            given = ARRIVING.get(id(self), {})
+            given = _ARRIVING.get(id(self), {})
             return self.__dict__.setdefault("_metadata", given.get("_metadata", {}))
 
         @metadata.setter
         def metadata(self, value: Any) -> None:
-            self.__dict__["_metadata"] = as_metadata(value)
+            self.__dict__["_metadata"] = _as_metadata(value)
 
     if TYPE_CHECKING:  # what pydantic need not read anew for every subclass
         _thrifty: ClassVar[Thrift]
@@ -107,7 +151,7 @@ class Element(BaseModel):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        refuse_shadows(cls)
+        _refuse_shadows(cls)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -132,7 +176,7 @@ class Element(BaseModel):
         elif (
             "id" in data
             or "execution" in data
-            or ARRIVING  # an element around this one, whose validation may have a context
+            or _ARRIVING  # an element around this one, whose validation may have a context
             or not _UNDECLARED.isdisjoint(data)
         ):
             context = _CONTEXT.get()
@@ -190,7 +234,7 @@ class Element(BaseModel):
             return super().model_validate_strings(obj)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        refuse_entry(self, name)
+        _refuse_entry(self, name)
         own_fields_set(self)
         own = self.__dict__
         super().__setattr__(name, value)
@@ -216,7 +260,7 @@ class Element(BaseModel):
         try:
             return float(self.__dict__["_created"])
         except KeyError:  # not validated, or not yet
-            given = ARRIVING.get(id(self), {})
+            given = _ARRIVING.get(id(self), {})
             return float(self.__dict__.setdefault("_created", given.get("_created", time())))
 
     @model_serializer(mode="wrap")
@@ -275,7 +319,7 @@ class Element(BaseModel):
         data = self._data(None if mode == "python" else Encoder(), kwargs)
         if "created_at" in data:
             default = "isoformat" if mode == "json" else "datetime"
-            data["created_at"] = time_as(created_at_format or default, self)
+            data["created_at"] = _time_as(created_at_format or default, self)
         meta_key = meta_key or ("node_metadata" if mode == "db" else None)
         if meta_key and "metadata" in data:
             data[meta_key] = data.pop("metadata")
@@ -358,7 +402,7 @@ class Element(BaseModel):
             UnknownClassError: if this process has not defined the class; it is a NotFoundError
                 and a ValueError.
         """
-        data = as_data(cls.class_name(), data)
+        data = _as_data(cls.class_name(), data)
         for key in (meta_key, "node_metadata"):
             if key and key != "metadata" and key in data:
                 data["metadata"] = data.pop(key) if "metadata" not in data else data["metadata"]
@@ -445,6 +489,119 @@ _RESERVED: Mapping[str, str] = {
 }
 
 
+def _refuse_shadows(cls: type[Element]) -> None:
+    """Refuse, as it is defined, a class that takes a name of the library's.
+
+    Raises:
+        ConfigurationError: for a field of a reserved name; and for anything at all (a private
+            attribute, a method) under a name that the instances' ``__dict__`` has an entry of.
+    """
+    annotations = inspect.get_annotations(cls)
+    for name, annotation in annotations.items():
+        meaning = cls.reserved().get(name)
+        if meaning is not None and "ClassVar" not in str(annotation):
+            remedy = "annotate it as a ClassVar, or " if "ClassVar" in meaning else ""
+            raise ConfigurationError(
+                f"{cls.__qualname__}.{name}: the name {name!r} is taken ({meaning}): "
+                f"{remedy}give the field another name, such as {name}_"
+            )
+    private: dict[str, object] = cls.__dict__.get("__private_attributes__", {})
+    for name in cls.kept_entries & (annotations.keys() | vars(cls).keys() | private.keys()):
+        raise ConfigurationError(
+            f"{cls.__qualname__}.{name}: the name {name!r} is taken (the library keeps its state "
+            f"there): use another, such as {name}_"
+        )
+
+
+def _refuse_entry(element: Element, name: str) -> None:
+    """Refuse to set an attribute under whose name the ``__dict__`` has an entry of ours.
+
+    Raises:
+        OperationError: names another.
+    """
+    if name in element.kept_entries:
+        raise OperationError(
+            f"{element.class_name()}.{name} cannot be set: the library keeps its state there; "
+            f"use another name, such as {name}_"
+        )
+
+
+def _as_time(value: Any) -> datetime:
+    if isinstance(value, bool):
+        raise ValidationError(f"{value!r} is no time: give a datetime, ISO text or a timestamp")
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = datetime.fromisoformat(value)
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    raise ValidationError(f"{value!r} is no time: give a datetime, ISO text or a timestamp")
+
+
+def utc_time(timestamp: float) -> datetime:
+    """Return the time of a Unix timestamp in UTC, never later than the timestamp.
+
+    ``datetime.fromtimestamp`` rounds to the nearest microsecond, which may lie in the future.
+    """
+    time = datetime.fromtimestamp(timestamp, UTC)
+    return time - _MICROSECOND if time.timestamp() > timestamp else time
+
+
+def _as_metadata(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if not isinstance(value, type):
+        if callable(to_dict := getattr(value, "to_dict", None)):
+            return dict(to_dict())
+        if hasattr(value, "__dict__"):
+            return dict(vars(value))
+    raise ValidationError(f"metadata must be a mapping, not {value!r}")
+
+
+def read_metadata(value: Any) -> dict[str, Any]:
+    """Return the metadata of data that is read, which older programs may have written otherwise.
+
+    What is empty is no metadata. The text of a JSON object is that object. Anything else that is
+    no mapping is kept under the key ``legacy``.
+    """
+    if isinstance(value, str):
+        import json  # late: dear to import, and few need it
+
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    if isinstance(value, Mapping | BaseModel):
+        return _as_metadata(value)
+    return {"legacy": value} if value else {}
+
+
+def _as_data(name: str, data: object) -> dict[str, Any]:
+    """A copy of what ``from_dict`` of the class of this name was given.
+
+    Raises:
+        TypeError: if it is no mapping.
+    """
+    if not isinstance(data, Mapping):
+        raise TypeError(
+            f"{name}.from_dict takes the dict that to_dict gave, not "
+            f"{type(data).__name__}: text is read by from_json"
+        )
+    return dict(data)
+
+
+def _time_as(how: str, element: Element) -> Any:
+    """An element's time of creation: as a "timestamp", in "isoformat", or as it is."""
+    if how == "timestamp":
+        return element.created_timestamp
+    return element.created_at.isoformat() if how == "isoformat" else element.created_at
+
+
 def _take_identity(element: Element, data: dict[str, Any]) -> dict[str, Any]:
     """Move the identity out of the fields' data, and check it as fields are checked."""
     given: dict[str, Any] = {}
@@ -478,7 +635,7 @@ def _fill(
     given = element._take_undeclared(data)
     names = tuple(data)
     token = None if how.get("context") is None else _CONTEXT.set(how["context"])
-    ARRIVING[id(element)] = given
+    _ARRIVING[id(element)] = given
     try:
         validator = element.__pydantic_validator__
         if is_json:
@@ -487,7 +644,7 @@ def _fill(
         else:
             made = validator.validate_python(data, self_instance=element, **how)
     finally:
-        del ARRIVING[id(element)]
+        del _ARRIVING[id(element)]
         if token is not None:
             _CONTEXT.reset(token)
     element.__dict__.update({"_created": time()} | given | element.__dict__)
@@ -545,6 +702,6 @@ def as_id(value: Any) -> UUID:
 
 _CONVERT: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("id", "id", as_id),
-    ("created_at", "created_at", as_time),
-    ("metadata", "_metadata", as_metadata),
+    ("created_at", "created_at", _as_time),
+    ("metadata", "_metadata", _as_metadata),
 )

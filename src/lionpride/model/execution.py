@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, NoReturn, Self, overload
+from typing import Any, Final, Generic, NoReturn, Self, TypeVar, overload
 
 from ..errors import OperationError, UnknownClassError, ValidationError
 from .attempts import Attempt, attempts_of
-from .codec import Encoder, decode, error_from_dict, error_to_dict
 from .finite import is_finite
-from .kept import AfterSuccess, Kept, UntilEnded
-from .live import Live, Progress
-from .policy import Retry
+from .progress import Live, Progress
+from .retry_policy import Retry
+from .serialization.codec import Encoder, decode, error_from_dict, error_to_dict
 from .unset import MaybeUnset, Unset, UnsetType
 
 __all__ = ("FIXED", "KEYS", "TERMINAL", "USUAL_KEYS", "EventStatus", "Execution", "read_error")
+
+
+V = TypeVar("V")
 
 
 class EventStatus(StrEnum):
@@ -78,6 +80,74 @@ class Status:
         instance.become(EventStatus(value))
 
 
+class StateField(Generic[V]):
+    """A field of ``Execution``: an entry of the dict below it, or its default.
+
+    Args:
+        default: The value without an entry.
+        key: The key of the entry; by default the name of the field after an underscore.
+    """
+
+    __slots__ = ("default", "key")
+
+    def __init__(self, default: V, key: str = "") -> None:
+        self.default = default
+        self.key = key
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.key = self.key or f"_{name}"
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: Execution, owner: type) -> V: ...
+    def __get__(self, instance: Execution | None, owner: type) -> Self | V:
+        if instance is None:
+            return self
+        value: V = instance.own.get(self.key, self.default)
+        return value
+
+    def __set__(self, instance: Execution, value: V) -> None:
+        if value is self.default:
+            instance.own.pop(self.key, None)
+        else:
+            instance.own[self.key] = value
+            instance.own.setdefault("_status", "pending")  # an event with state has a status
+
+
+class SuccessField(StateField[V]):
+    """A field that has the same value in every completed event, which needs no entry for it.
+
+    Args:
+        default: The value without an entry.
+        success: The value in a completed event.
+    """
+
+    __slots__ = ("success",)
+
+    def __init__(self, default: V, success: V) -> None:
+        super().__init__(default)
+        self.success = success
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is not None and instance.own.get("_status") == "completed":
+            return self.success
+        return super().__get__(instance, owner)
+
+
+class UnfinishedField(StateField[V]):
+    """A field that has its default in a finished event, even if the entry is still there."""
+
+    __slots__ = ()
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is not None and instance.own.get("_status", "pending") not in _UNFINISHED:
+            return self.default
+        return super().__get__(instance, owner)
+
+
+_UNFINISHED: Final = ("pending", "processing")
+
 _STATUS: Final = {status.value: status for status in EventStatus}
 
 
@@ -116,21 +186,21 @@ class Execution:
     __hash__ = None  # type: ignore[assignment]  # it changes
 
     status = Status()
-    duration = Kept[MaybeUnset[float]](Unset)
-    response = Kept[MaybeUnset[Any]](Unset)
-    error = AfterSuccess[MaybeUnset[BaseException | None]](Unset, None)
-    retryable = AfterSuccess[MaybeUnset[bool]](Unset, False)
-    priority = Kept[float | None](None)
-    arrival = Kept[int | None](None)
-    attempt_number = Kept[int](0, "_attempt")
-    failure_count = Kept[int](0, "_tries")
-    denials = Kept[int](0)
-    interruptions = Kept[int](0)
-    due = Kept[float | None](None)
-    expires = UntilEnded[float | None](None)
-    failed_attempts = Kept[tuple[Attempt, ...]]((), "_attempts")
-    retry = Kept[Retry | None](None)
-    unique = Kept[tuple[str, float] | None](None)
+    duration = StateField[MaybeUnset[float]](Unset)
+    response = StateField[MaybeUnset[Any]](Unset)
+    error = SuccessField[MaybeUnset[BaseException | None]](Unset, None)
+    retryable = SuccessField[MaybeUnset[bool]](Unset, False)
+    priority = StateField[float | None](None)
+    arrival = StateField[int | None](None)
+    attempt_number = StateField[int](0, "_attempt")
+    failure_count = StateField[int](0, "_tries")
+    denials = StateField[int](0)
+    interruptions = StateField[int](0)
+    due = StateField[float | None](None)
+    expires = UnfinishedField[float | None](None)
+    failed_attempts = StateField[tuple[Attempt, ...]]((), "_attempts")
+    retry = StateField[Retry | None](None)
+    unique = StateField[tuple[str, float] | None](None)
     attempt = attempt_number  # former names
     tries = failure_count
     attempts = failed_attempts
@@ -212,7 +282,7 @@ class Execution:
         """Return the state as plain data, without entries that are Unset or zero.
 
         Args:
-            mode: "json" encodes response and error (`lionpride.model.codec`); "python" keeps
+            mode: "json" encodes response and error (`serialization.codec`); "python" keeps
                 the objects.
         """
         return self.encoded(Encoder() if mode != "python" else None)

@@ -9,9 +9,9 @@ from typing import Final
 from ..drawing.chart import Span
 from ..drawing.text import one_line, plural
 from ..drawing.timeline import COLOURS, draw
+from .event_data import Work
 from .execution import TERMINAL, EventStatus
-from .live import BEGAN
-from .work import Work
+from .progress import BEGAN
 
 __all__ = ("MOST", "Picture", "counted", "html_of", "picture_of", "title_of")
 

@@ -31,7 +31,7 @@ from ..core import Event, Executor, RateLimited, Skip, Transition
 from ..engine.sampling import Sample
 from ..errors import EventCancelledError
 from ..model import registry
-from ..model.work import Work
+from ..model.event_data import Work
 
 __all__ = ("Traces",)
 

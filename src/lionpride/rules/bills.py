@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..errors import ValidationError
 from ..model.costs import check_costs
-from ..model.work import Work
+from ..model.event_data import Work
 from .texts import check_text
 
 __all__ = ("bill_on_record", "check_bill", "has_own_bill", "own_bill")

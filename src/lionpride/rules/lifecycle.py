@@ -33,12 +33,12 @@ from ..errors import (
     ValidationError,
 )
 from ..model.attempts import Attempt, and_this
-from ..model.codec import safe_repr
+from ..model.event_data import Work
 from ..model.execution import TERMINAL, EventStatus, Execution
 from ..model.finite import is_finite
-from ..model.policy import flag_of
+from ..model.retry_policy import flag_of
+from ..model.serialization.codec import safe_repr
 from ..model.unset import MaybeUnset, Unset, UnsetType
-from ..model.work import Work
 
 __all__ = (
     "ARROWS",

@@ -8,8 +8,8 @@ from math import fsum, inf, nextafter
 from typing import Any, ClassVar, Final, TypeAlias
 
 from ..errors import ValidationError
-from ..model.codec import safe_repr
 from ..model.finite import is_finite
+from ..model.serialization.codec import safe_repr
 from .texts import check_text
 
 __all__ = ("NEVER", "Account", "Bell", "Entry", "Limit")

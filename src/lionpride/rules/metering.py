@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from ..errors import ConfigurationError, ValidationError
 from ..model.costs import REQUEST
+from ..model.event_data import Work
 from ..model.finite import LARGEST
-from ..model.work import Work
 from .bills import check_bill
 from .limits import Account, Limit
 from .taking import Pair

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from ..errors import OperationError
-from ..model.work import Work
+from ..model.event_data import Work
 from .lifecycle import Pause
 from .limits import NEVER, Account, Entry
 from .metering import Limits, Share

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ..errors import LionTimeoutError
 from ..model.attempts import Attempt, told
+from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..model.policy import Retry, retry_after_of
+from ..model.retry_policy import Retry, retry_after_of
 from ..model.unset import MaybeUnset, UnsetType
-from ..model.work import Work
 from .lifecycle import Ending
 
 __all__ = ("judge",)

@@ -10,7 +10,7 @@ from sys import float_info
 from typing import Final, TypeAlias
 
 from ..model.costs import REQUEST
-from ..model.work import Work
+from ..model.event_data import Work
 from .limits import NEVER, Account, Entry, Limit
 
 __all__ = ("Bill", "Pair", "take_all")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import EventCancelledError
+from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..model.work import Work
 from .lifecycle import Completion, Outcome
 
 __all__ = ("Transition", "reason_of")

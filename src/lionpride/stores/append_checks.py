@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import OperationError, QueueFullError
-from ..model.work import Work
+from ..model.event_data import Work
 
 __all__ = ("are_new", "check_room", "refuse_connection")
 

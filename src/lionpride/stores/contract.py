@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_
 from uuid import UUID
 
 from ..errors import NotFoundError
+from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..model.work import Work
 from ..rules.lifecycle import FOR_EVER, Outcome
 from ..rules.metering import Limits
 from .listeners import Listener, Signal, Unsubscribe

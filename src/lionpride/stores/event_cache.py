@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 from weakref import ref
 
+from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..model.work import Work
 from .states import States
 
 __all__ = (

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ..errors import NotFoundError
 from ..model import registry
-from ..model.work import Work
+from ..model.event_data import Work
 
 if TYPE_CHECKING:
     from ..rules.standing import Unreadable

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from ..model import registry
 from ..model.element import Element
+from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..model.live import Progress
-from ..model.work import Work
+from ..model.progress import Progress
 from ..rules.bills import bill_on_record
 
 __all__ = ("Record",)

@@ -17,15 +17,14 @@ from uuid import UUID
 
 from ..errors import OperationError
 from ..model import registry
-from ..model.container import IdLike
-from ..model.element import as_id
+from ..model.collections.container import IdLike
+from ..model.collections.flow import Flow
+from ..model.collections.ordering import Ordering
+from ..model.collections.pile import Pile
+from ..model.collections.progression import Progression
+from ..model.element import as_id, made_on_first_use
+from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..model.flow import Flow
-from ..model.lazy import made_on_first_use
-from ..model.ordering import Ordering
-from ..model.pile import Pile
-from ..model.progression import Progression
-from ..model.work import Work
 
 __all__ = ("Events", "States")
 

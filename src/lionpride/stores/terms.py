@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..model.execution import Execution
-from ..model.policy import Retry
+from ..model.retry_policy import Retry
 
 __all__ = ("Terms",)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..drawing.text import one_line
 from ..errors import LionprideError
 from ..model import registry
-from ..model.marks import HIDDEN, hidden_fields
+from ..model.serialization.class_metadata import HIDDEN, hidden_fields
 from ..stores.record import Record
 from .untagged import untagged
 

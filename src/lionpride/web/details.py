@@ -12,7 +12,7 @@ from ..core import Event, EventStatus
 from ..drawing.plots import Axis, Block, blocks
 from ..drawing.text import duration
 from ..model.attempts import attempts_of
-from ..model.codec import encode
+from ..model.serialization.codec import encode
 from ..stores.record import Record
 from ..view.records import created_of, error_of, priority_of, seconds_of
 from ..view.redact import fields_of, pretty

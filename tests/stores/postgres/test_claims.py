@@ -15,7 +15,7 @@ from stores.postgres.wire import cancel_who_waits_for
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import StoreError
-from lionpride.model.policy import Retry
+from lionpride.model.retry_policy import Retry
 from lionpride.rules.lifecycle import Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits

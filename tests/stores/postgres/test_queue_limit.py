@@ -19,7 +19,7 @@ from lionpride.stores.contract import Store
 PRODUCER = """
 import asyncio, sys
 from lionpride.errors import QueueFullError
-from lionpride.model.work import Work
+from lionpride.model.event_data import Work
 from lionpride.stores.postgres import PostgresStore
 
 

@@ -7,7 +7,7 @@ from stores.makers import Job
 
 from lionpride.core import EventStatus
 from lionpride.model import registry
-from lionpride.model.packing import kind_and_packed
+from lionpride.model.serialization.payload import kind_and_packed
 from lionpride.stores.sql.codec import read_started
 
 

@@ -12,7 +12,7 @@ from engine.kit import Job, JobExecutor, Tape
 from lionpride.core import Executor
 from lionpride.errors import StoreError
 from lionpride.model.execution import EventStatus
-from lionpride.model.live import Live, Progress
+from lionpride.model.progress import Live, Progress
 from lionpride.stores.sql.progress import INTERVAL, MOST, PIECE, ProgressPublisher
 from lionpride.stores.sql.rows import ProgressRow
 from lionpride.stores.sqlite import SqliteStore

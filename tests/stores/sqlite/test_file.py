@@ -24,7 +24,7 @@ NOBODY = 65534
 RUN = """
 import asyncio, os, resource, signal, sys, tempfile
 from lionpride.errors import LionprideError
-from lionpride.model.work import Work
+from lionpride.model.event_data import Work
 from lionpride.stores.sqlite import SqliteStore
 
 class Job(Work):

@@ -12,7 +12,7 @@ from stores.asking import check_counts
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import OperationError
-from lionpride.model.work import Work
+from lionpride.model.event_data import Work
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.sqlite import SqliteStore

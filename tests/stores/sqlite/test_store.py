@@ -21,8 +21,8 @@ from stores.asking import ENDINGS, check_counts, claim_one, end, pages, put, rec
 from stores.makers import Clock, Job
 
 from lionpride.errors import ExistsError, NotFoundError, StoreError
+from lionpride.model.event_data import Work
 from lionpride.model.execution import EventStatus
-from lionpride.model.work import Work
 from lionpride.rules.lifecycle import Completion, Ending, after_interruption
 from lionpride.stores.contract import Settled, Store
 from lionpride.stores.listeners import Signal
@@ -267,7 +267,7 @@ async def test_more_than_one_step_removes_goes_with_the_next_claims(
 
 ALIEN = """
 import asyncio, sys
-from lionpride.model.work import Work
+from lionpride.model.event_data import Work
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.sqlite import SqliteStore
 

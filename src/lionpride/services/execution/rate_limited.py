@@ -13,7 +13,7 @@ from ...engine.config import seconds
 from ...engine.event import Event
 from ...engine.executor import Executor
 from ...engine.processor import Processor
-from ...model.pile import Pile
+from ...model.collections.pile import Pile
 from ...rules.limits import Limit
 from ...stores.contract import Store
 from ..utilities.rate_limiter import TokenBucket

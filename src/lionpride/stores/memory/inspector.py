@@ -14,9 +14,9 @@ from time import time
 from typing import Any, Final
 
 from ...model import registry
+from ...model.event_data import Work
 from ...model.execution import TERMINAL, EventStatus
-from ...model.live import BEGAN
-from ...model.work import Work
+from ...model.progress import BEGAN
 from ...rules.limits import Limit
 from ...rules.texts import any_case, findable
 from ..inspector import EventFilter, FinishedEvent, LimitUsage, RunningEvent

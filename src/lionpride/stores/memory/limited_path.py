@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from ...model.work import Work
+from ...model.event_data import Work
 from ...rules.meters import Meter
 from ..contract import Settled, Started, Within
 from ..listeners import Listeners

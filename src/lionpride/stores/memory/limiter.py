@@ -14,7 +14,7 @@ from itertools import count
 from math import inf
 from typing import Final, TypeAlias
 
-from ...model.work import Work
+from ...model.event_data import Work
 from ...rules.guards import Guard
 from ...rules.limits import Account
 from ...rules.metering import Limits, Share, excess

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
-from ...model.work import Work
+from ...model.event_data import Work
 from ...rules.bills import own_bill
 from ...rules.limits import Limit
 from ...rules.metering import Limits

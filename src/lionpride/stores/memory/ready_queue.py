@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
+from ...model.event_data import Work
 from ...model.execution import Execution
-from ...model.work import Work
 from .priority_queue import PriorityQueue
 
 __all__ = ("ReadyQueue",)

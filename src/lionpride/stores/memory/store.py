@@ -15,10 +15,10 @@ from weakref import WeakMethod
 
 from ...errors import ExistsError, OperationError
 from ...model import registry
-from ...model.depth import fields_that_may_be_deep, refuse_deep_values
 from ...model.element import as_id
+from ...model.event_data import Work
 from ...model.execution import TERMINAL, EventStatus
-from ...model.work import Work
+from ...model.serialization.depth import fields_that_may_be_deep, refuse_deep_values
 from ...rules.lifecycle import (
     FOR_EVER,
     Completion,

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from ...errors import OperationError, StoreError
-from ...model.work import Work
+from ...model.event_data import Work
 from ..contract import Entry
 from ..maintenance import Finding, SchemaVersion
 from ..sql import operations

@@ -12,7 +12,7 @@ from ..terms import Terms
 from .rows import PENDING, PROCESSING, EventRow
 
 if TYPE_CHECKING:
-    from ...model.work import Work
+    from ...model.event_data import Work
     from .local_events import LocalEvents
 
 __all__ = ("AppendRequest", "NotHeld", "append_or_find", "exists")

@@ -45,7 +45,7 @@ from .rows import (
 if TYPE_CHECKING:
     import asyncio
 
-    from ...model.work import Work
+    from ...model.event_data import Work
     from ..inspector import Inspector
     from ..maintenance import Finding, SchemaVersion
     from ..terms import Terms

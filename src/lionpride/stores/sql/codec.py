@@ -13,14 +13,21 @@ from uuid import UUID
 from ...errors import ValidationError
 from ...model import registry
 from ...model.attempts import attempts_of
+from ...model.element import utc_time
+from ...model.event_data import Work
 from ...model.execution import EventStatus, Execution
-from ...model.given import utc_time
 from ...model.ids import bytes_of
-from ...model.packing import complete, kind_and_packed, packed, packed_result, unpack, unpack_result
-from ...model.policy import Retry
-from ...model.revival import Revival, revival_of
+from ...model.retry_policy import Retry
+from ...model.serialization.fast_load import Revival, revival_of
+from ...model.serialization.payload import (
+    complete,
+    kind_and_packed,
+    packed,
+    packed_result,
+    unpack,
+    unpack_result,
+)
 from ...model.unset import Unset
-from ...model.work import Work
 from ...rules.bills import has_own_bill, own_bill
 from ...rules.lifecycle import (
     Completion,

@@ -10,8 +10,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from ...errors import NotFoundError, OperationError
+from ...model.event_data import Work
 from ...model.execution import FIXED, KEYS, EventStatus
-from ...model.work import Work
 from ...rules.lifecycle import (
     Completion,
     Ending,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ...model.work import Work
+from ...model.event_data import Work
 from ..alarm import Alarm
 from ..event_cache import EventCache
 from ..listeners import Listeners

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from ...errors import StoreError
+from ...model.event_data import Work
 from ...model.execution import Execution
-from ...model.live import Live, Progress
-from ...model.packing import packed_result
-from ...model.work import Work
+from ...model.progress import Live, Progress
+from ...model.serialization.payload import packed_result
 from .backend import Transaction
 from .codec import size_of
 from .rows import ProgressRow

@@ -16,8 +16,8 @@ from uuid import UUID
 
 from ...model.costs import REQUEST
 from ...model.execution import EventStatus
-from ...model.live import Progress
-from ...model.packing import unpack_result
+from ...model.progress import Progress
+from ...model.serialization.payload import unpack_result
 from ...rules.limits import Limit
 from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker, limits_at_work, room_of

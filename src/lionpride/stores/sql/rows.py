@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
+from ...model.event_data import Work
 from ...model.execution import EventStatus
-from ...model.work import Work
 
 __all__ = (
     "EMPTY_RESULT",

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from ...errors import NotFoundError, ValidationError
 from ...model.element import as_id
+from ...model.event_data import Work
 from ...model.execution import TERMINAL, EventStatus
-from ...model.work import Work
 from ...rules.lifecycle import FOR_EVER, RELEASED, Ending, after_unstorable
 from ...rules.metering import Limits
 from ...rules.standing import About, Room, Standing, Worker

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from platform import node
 
-from ...model.work import Work
+from ...model.event_data import Work
 from ...rules.standing import About, Worker
 from ..inspector import WorkerRecord
 from .codec import description_json

@@ -10,7 +10,7 @@ from time import time
 from typing import Any, Final, TypeVar
 
 from ...errors import StoreError
-from ...model.work import Work
+from ...model.event_data import Work
 from ..append_checks import refuse_connection
 from ..clock import LoopClock, boot_time, steady
 from ..maintenance import Finding, SchemaVersion

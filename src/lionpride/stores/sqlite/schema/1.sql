@@ -35,7 +35,7 @@ CREATE TABLE lionpride_event (
     unique_key TEXT,                               -- the key of a unique append ...
     unique_at  REAL,                               -- ... and the time of that append
     payload    TEXT    NOT NULL                    -- its fields and metadata, as JSON, without
-                                                   -- common values (model/packing.py)
+                                                   -- common values (model/serialization/payload.py)
 ) STRICT;
 
 CREATE INDEX lionpride_event_unique_key ON lionpride_event (queue, unique_key)

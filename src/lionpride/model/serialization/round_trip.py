@@ -21,12 +21,12 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ..errors import ValidationError
+from ...errors import ValidationError
+from ..construction import has_no_hooks
 from .codec import MAX_DEPTH, Unserializable, safe_repr
-from .thrift import has_no_hooks
 
 if TYPE_CHECKING:
-    from .work import Work
+    from ..event_data import Work
 
 __all__ = ("has_doubts", "refuse_unreadable")
 
@@ -41,7 +41,12 @@ _READERS: Final = ("__init__", "__new__", "_from_data", "_decoded", "model_valid
 _WRITERS: Final = ("to_dict", "model_dump", "_data", "_dump", "_encoded")
 """Attributes of a class that decide how its instances are read and written."""
 
-_OURS: Final = ("lionpride.model.element", "lionpride.model.work", "pydantic.main", "builtins")
+_OURS: Final = (
+    "lionpride.model.element",
+    "lionpride.model.event_data",
+    "pydantic.main",
+    "builtins",
+)
 """Modules that may define these names without causing doubts."""
 
 _RESERVED: Final = frozenset(("id", "created_at", "metadata", "execution"))

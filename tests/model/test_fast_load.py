@@ -19,9 +19,9 @@ from pydantic import (
 
 from lionpride.core import Event
 from lionpride.model import registry
-from lionpride.model.packing import kind_and_packed, unpack
-from lionpride.model.revival import revival_of
-from lionpride.model.work import Work
+from lionpride.model.event_data import Work
+from lionpride.model.serialization.fast_load import revival_of
+from lionpride.model.serialization.payload import kind_and_packed, unpack
 
 ID = UUID(int=7)
 CREATED = 1.5

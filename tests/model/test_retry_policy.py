@@ -18,8 +18,8 @@ from lionpride.errors import (
     StoreError,
     ValidationError,
 )
-from lionpride.model.codec import error_from_dict
-from lionpride.model.policy import flag_of, retry_after_of
+from lionpride.model.retry_policy import flag_of, retry_after_of
+from lionpride.model.serialization.codec import error_from_dict
 
 
 class Flaky(Exception):

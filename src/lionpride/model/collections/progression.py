@@ -9,12 +9,11 @@ from uuid import UUID
 import pydantic_core
 from pydantic_core import PydanticCustomError
 
-from ..errors import NotFoundError, ValidationError
+from ...errors import NotFoundError, ValidationError
+from ..element import Element, Mode, as_id, made_on_first_use
+from ..unset import Unset
 from .container import Container, IdLike
-from .element import Element, Mode, as_id
-from .lazy import made_on_first_use
 from .ordering import Ordering
-from .unset import Unset
 
 __all__ = ("Progression",)
 

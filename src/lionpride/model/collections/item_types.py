@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Any, TypeAlias, Union, get_args, get_origin
 
-from ..errors import ValidationError
-from . import registry
-from .element import Element
-from .given import read_metadata
+from ...errors import ValidationError
+from .. import registry
+from ..element import Element, read_metadata
 
 __all__ = ("Kinds", "check_kind", "kind_of", "kinds_of", "names_of")
 

@@ -16,9 +16,9 @@ from pydantic.alias_generators import to_camel
 from lionpride.core import Element, Event, Execution, Retry, Skip, Unset
 from lionpride.errors import ExecutionError, NotFoundError, ValidationError
 from lionpride.model.attempts import Attempt
-from lionpride.model.codec import error_to_dict
 from lionpride.model.execution import KEYS, EventStatus
-from lionpride.model.packing import (
+from lionpride.model.serialization.codec import error_to_dict
+from lionpride.model.serialization.payload import (
     complete,
     kind_and_packed,
     packed,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import Field, field_validator
 
 from ..errors import OperationError, ValidationError
-from .codec import Encoder, error_to_dict
 from .costs import REQUEST, check_costs
 from .element import Element
 from .execution import KEYS, USUAL_KEYS, EventStatus, Execution
 from .finite import LARGEST
-from .live import BEGAN, ENTRY
+from .progress import BEGAN, ENTRY
+from .serialization.codec import Encoder, error_to_dict
 from .unset import MaybeUnset
 
 __all__ = ("Work",)

@@ -20,8 +20,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ..construction import has_no_hooks
 from .codec import Encoder
-from .thrift import has_no_hooks
 
 __all__ = ("Constant", "completed", "constants_of", "is_same")
 
@@ -33,7 +33,7 @@ _ZONES: Final = frozenset((NoneType, timezone, ZoneInfo))
 _ALWAYS_WRITTEN: Final = frozenset(("timeout", "streaming"))
 """Fields that are omitted by a rule of their own: see ``packing.whole``."""
 
-_OURS: Final = ("lionpride.model.element", "lionpride.model.work", "pydantic.main")
+_OURS: Final = ("lionpride.model.element", "lionpride.model.event_data", "pydantic.main")
 """Modules that may define the names below. If a user's class does, all its fields are stored."""
 
 _WRITERS: Final = (

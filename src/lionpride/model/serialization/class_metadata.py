@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
-from . import registry
+from .. import registry
 
 __all__ = ("HIDDEN", "hidden_fields", "marks_of", "take_marks")
 

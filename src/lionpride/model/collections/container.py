@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pydantic import model_serializer
 
-from .codec import ELEMENT
-from .element import CreatedAtFormat, Element, Mode
+from ..element import CreatedAtFormat, Element, Mode
+from ..serialization.codec import ELEMENT
 
 __all__ = ("Container", "IdLike")
 

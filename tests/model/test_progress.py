@@ -8,7 +8,7 @@ from pydantic import PrivateAttr
 
 from lionpride.core import Event
 from lionpride.errors import ConfigurationError
-from lionpride.model.live import ENTRY, Live, Progress
+from lionpride.model.progress import ENTRY, Live, Progress
 
 
 class Plain(Event):

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from lionpride.core import Event
-from lionpride.model.packing import complete, kind_and_packed, unpack
+from lionpride.model.serialization.payload import complete, kind_and_packed, unpack
 
 ID = UUID(int=7)
 

@@ -9,11 +9,11 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
-from ..errors import ValidationError
+from ...errors import ValidationError
 from .codec import MAX_DEPTH
 
 if TYPE_CHECKING:
-    from .work import Work
+    from ..event_data import Work
 
 __all__ = ("fields_that_may_be_deep", "refuse_deep", "refuse_deep_values")
 

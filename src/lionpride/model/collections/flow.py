@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar
 from uuid import UUID
 
-from ..errors import ExistsError, NotFoundError, ValidationError
+from ...errors import ExistsError, NotFoundError, ValidationError
+from ..element import Element, Mode, as_id, made_on_first_use
 from .container import Container, IdLike
-from .element import Element, Mode, as_id
-from .lazy import made_on_first_use
 from .pile import Pile
 from .progression import Progression
 
@@ -221,13 +220,13 @@ class Flow(Container, Generic[E, P]):
 
     def _repr_html_(self) -> str:
         """Return the HTML that a notebook displays: a chart of events; other items by class."""
-        from .picturing import (  # late: who draws nothing needs it not
+        from ..event_data import Work  # late: the same
+        from ..picturing import (  # late: who draws nothing needs it not
             counted,
             html_of,
             picture_of,
             title_of,
         )
-        from .work import Work  # late: the same
 
         title = title_of(self.class_name(), self.name)
         items: list[Any] = list(self.items)

@@ -13,14 +13,14 @@ from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin
 from weakref import WeakKeyDictionary, ref
 
-from ..errors import LionprideError
-from . import registry
-from .defaults import constants_of
-from .element import BY_NAME, Element
-from .marks import HIDDEN
+from ...errors import LionprideError
+from .. import registry
+from ..construction import is_bare, set_fields_set
+from ..element import BY_NAME, Element
+from ..event_data import Work
+from .class_metadata import HIDDEN
+from .default_values import constants_of
 from .nested import may_have_aliases
-from .thrift import is_bare, set_fields_set
-from .work import Work
 
 __all__ = ("Revival", "revival_of")
 

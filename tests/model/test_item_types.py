@@ -5,8 +5,8 @@ from typing import Any, Union
 import pytest
 
 from lionpride.errors import NotFoundError, ValidationError
+from lionpride.model.collections.item_types import check_kind, kind_of, kinds_of, names_of
 from lionpride.model.element import Element
-from lionpride.model.kinds import check_kind, kind_of, kinds_of, names_of
 from lionpride.model.registry import key_of
 
 

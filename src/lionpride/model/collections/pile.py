@@ -8,14 +8,13 @@ from uuid import UUID
 
 from pydantic import Field, field_serializer, field_validator
 
-from ..errors import ExistsError, NotFoundError, ValidationError
+from ...errors import ExistsError, NotFoundError, ValidationError
+from ..element import Element, Mode, as_id, made_on_first_use
+from ..registry import key_of
+from ..unset import Unset
 from .container import Container, IdLike
-from .element import Element, Mode, as_id
-from .kinds import Kinds, check_kind, kind_of, kinds_of, names_of
-from .lazy import made_on_first_use
+from .item_types import Kinds, check_kind, kind_of, kinds_of, names_of
 from .progression import Progression
-from .registry import key_of
-from .unset import Unset
 
 __all__ = ("Pile",)
 

@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias
 from .. import errors
 from ..errors import ExecutionError, LionprideError, ValidationError
 from . import registry
-from .codec import safe_repr
 from .finite import LARGEST, is_finite
+from .serialization.codec import safe_repr
 from .unset import MaybeUnset, Unset
 
 __all__ = ("Kinds", "Retry", "flag_of", "retry_after_of")

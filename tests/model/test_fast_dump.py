@@ -33,8 +33,8 @@ from pydantic import (
 )
 
 from lionpride.core import Element, Event
-from lionpride.model.progression import Progression
-from lionpride.model.work import Work
+from lionpride.model.collections.progression import Progression
+from lionpride.model.event_data import Work
 
 T = TypeVar("T")
 

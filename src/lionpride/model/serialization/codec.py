@@ -23,9 +23,9 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
-from .. import errors
-from ..errors import ExecutionError, LionprideError, ValidationError, error_class
-from .unset import Unset, UnsetType
+from ... import errors
+from ...errors import ExecutionError, LionprideError, ValidationError, error_class
+from ..unset import Unset, UnsetType
 
 __all__ = (
     "ELEMENT",

@@ -19,17 +19,17 @@ from weakref import WeakKeyDictionary
 from pydantic import AliasChoices
 from pydantic_core import PydanticSerializationError, to_json
 
-from ..errors import ValidationError
-from . import registry
+from ...errors import ValidationError
+from .. import registry
+from ..construction import set_fields_set
+from ..event_data import Work
+from ..execution import Execution, read_error
+from ..unset import Unset
+from .class_metadata import take_marks
 from .codec import Encoder, decode, error_to_dict, safe_repr
-from .defaults import completed, constants_of, is_same
+from .default_values import completed, constants_of, is_same
 from .depth import refuse_deep
-from .execution import Execution, read_error
-from .marks import take_marks
-from .readable import refuse_unreadable
-from .thrift import set_fields_set
-from .unset import Unset
-from .work import Work
+from .round_trip import refuse_unreadable
 
 __all__ = (
     "complete",

@@ -6,8 +6,8 @@ import pytest
 from pydantic import Field, SecretStr
 
 from lionpride.core import Event
-from lionpride.model.marks import hidden_fields
-from lionpride.model.packing import kind_and_packed, packed, unpack
+from lionpride.model.serialization.class_metadata import hidden_fields
+from lionpride.model.serialization.payload import kind_and_packed, packed, unpack
 
 
 class Login(Event):

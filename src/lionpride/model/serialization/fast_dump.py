@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from . import registry
-from .defaults import constants_of, is_same
-from .marks import HIDDEN, hidden_fields
-from .readable import has_doubts
+from .. import registry
+from .class_metadata import HIDDEN, hidden_fields
+from .default_values import constants_of, is_same
+from .round_trip import has_doubts
 
 __all__ = ("Plain",)
 
@@ -214,7 +214,7 @@ def _item(value: Any, shape: _Shape, depth: int) -> Any:
 
 # --- what a class says about how it is written
 
-_OURS = ("lionpride.model.element", "lionpride.model.work", "pydantic.main")
+_OURS = ("lionpride.model.element", "lionpride.model.event_data", "pydantic.main")
 
 _WRITERS = (
     "to_dict",

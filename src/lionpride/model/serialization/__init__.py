@@ -1,0 +1,1 @@
+"""Elements and events as JSON, and back."""
