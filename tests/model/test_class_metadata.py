@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr
 
 from lionpride.core import Event
 from lionpride.model.serialization.class_metadata import hidden_fields
-from lionpride.model.serialization.payload import kind_and_packed, packed, unpack
+from lionpride.model.serialization.payload import event_from_payload, payload_of, type_and_payload
 
 
 class Login(Event):
@@ -34,9 +34,9 @@ def test_a_dump_names_them_and_reads_back_without_a_trace(kind: Any, mode: Any) 
 @pytest.mark.parametrize("kind", [Login, Richer])
 def test_what_a_store_keeps_names_them_too(kind: Any) -> None:
     event = kind(user="ada", password="s3cret")
-    assert '"lion_hidden":["password"]' in packed(event)
-    key, text = kind_and_packed(event)
-    back: Any = unpack(text, kind=key, id=event.id, created=1.0, entries={})
+    assert '"lion_hidden":["password"]' in payload_of(event)
+    key, text = type_and_payload(event)
+    back: Any = event_from_payload(text, kind=key, id=event.id, created=1.0, entries={})
     assert back.password == "s3cret"
     assert not back.metadata
 

@@ -25,7 +25,11 @@ from pydantic import (
 )
 
 from lionpride.core import Event
-from lionpride.model.serialization.payload import complete, kind_and_packed, unpack
+from lionpride.model.serialization.payload import (
+    complete_payload,
+    event_from_payload,
+    type_and_payload,
+)
 
 ID = UUID(int=7)
 
@@ -37,13 +41,13 @@ class Colour(Enum):
 
 def stored(event: Event) -> dict[str, Any]:
     """What a durable store keeps of its fields."""
-    fields: dict[str, Any] = json.loads(kind_and_packed(event)[1])
+    fields: dict[str, Any] = json.loads(type_and_payload(event)[1])
     return {k: v for k, v in fields.items() if k not in ("metadata", "timeout", "streaming")}
 
 
 def read(event: Event) -> Any:
-    kind, text = kind_and_packed(event)
-    return unpack(text, kind=kind, id=ID, created=1.5, entries={})
+    kind, text = type_and_payload(event)
+    return event_from_payload(text, kind=kind, id=ID, created=1.5, entries={})
 
 
 def event_class(default: Any, annotation: Any = Any) -> type[Event]:
@@ -87,13 +91,13 @@ def test_an_immutable_default_is_left_out_and_read_back_the_same(default: Any) -
         assert type(back.value) is type(default)
         assert repr(back.value) == repr(default)
         assert back.model_fields_set == {"value", "timeout", "streaming"}
-        assert complete(*_parsed(event)) == _without_columns(event.to_dict("json"))
+        assert complete_payload(*_parsed(event)) == _without_columns(event.to_dict("json"))
         assert "value" in event.to_dict()
         assert "value" in event.to_dict("json")
 
 
 def _parsed(event: Event) -> tuple[str, dict[str, Any]]:
-    kind, text = kind_and_packed(event)
+    kind, text = type_and_payload(event)
     return kind, json.loads(text)
 
 
@@ -296,7 +300,7 @@ def test_a_field_with_a_serializer_is_completed_as_it_is_written() -> None:
         def _write(self, number: int) -> str:
             return str(number)
 
-    assert complete(*_parsed(Texted())) == _without_columns(Texted().to_dict("json"))
+    assert complete_payload(*_parsed(Texted())) == _without_columns(Texted().to_dict("json"))
     assert read(Texted()).number == 1
 
 
@@ -364,6 +368,6 @@ def test_what_an_older_release_has_written_gets_the_default_of_now() -> None:
         number: int
         note: str = "new"
 
-    kind, _ = kind_and_packed(Grown(number=1))
-    back: Any = unpack('{"number":1}', kind=kind, id=ID, created=1.5, entries={})
+    kind, _ = type_and_payload(Grown(number=1))
+    back: Any = event_from_payload('{"number":1}', kind=kind, id=ID, created=1.5, entries={})
     assert (back.number, back.note) == (1, "new")

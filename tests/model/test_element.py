@@ -404,7 +404,7 @@ CONTENT = [
 
 @pytest.mark.parametrize("data", [5, None, "{}", [("content", 1)]])
 def test_what_to_dict_did_not_give_is_refused(data):
-    with pytest.raises(TypeError, match=r"the dict that to_dict gave.*from_json"):
+    with pytest.raises(TypeError, match=r"the dict that to_dict returned.*from_json"):
         Card.from_dict(data)
 
 

@@ -45,7 +45,7 @@ def slow(element: Element) -> dict[str, Any]:
 
 
 def is_plain(element: Element) -> bool:
-    return element._plainly.of(element) is not None
+    return element._fast_dump.of(element) is not None
 
 
 def assert_same(element: Element) -> None:
@@ -548,7 +548,7 @@ def test_a_class_that_is_not_complete_yet_is_looked_at_later():
         later: "list[Later]" = []  # noqa: RUF012
         n: int = 0
 
-    assert not Early._plainly._look()
+    assert not Early._fast_dump._look()
     Later = int
     Early.model_rebuild()
     event = Early(later=[1])

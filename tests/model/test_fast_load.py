@@ -20,8 +20,8 @@ from pydantic import (
 from lionpride.core import Event
 from lionpride.model import registry
 from lionpride.model.event_data import Work
-from lionpride.model.serialization.fast_load import revival_of
-from lionpride.model.serialization.payload import kind_and_packed, unpack
+from lionpride.model.serialization.fast_load import fast_load_of
+from lionpride.model.serialization.payload import event_from_payload, type_and_payload
 
 ID = UUID(int=7)
 CREATED = 1.5
@@ -151,13 +151,13 @@ TAGGED = [Bare(metadata={"a": 1}), Listed(more={"a": (1, 2)})]
 
 
 def long_way(event: Work) -> Work:
-    kind, text = kind_and_packed(event)
-    return unpack(text, kind=kind, id=ID, created=CREATED, entries={})
+    kind, text = type_and_payload(event)
+    return event_from_payload(text, kind=kind, id=ID, created=CREATED, entries={})
 
 
 def quick_way(event: Work) -> Work | None:
-    kind, text = kind_and_packed(event)
-    revival = revival_of(kind)
+    kind, text = type_and_payload(event)
+    revival = fast_load_of(kind)
     return None if revival is None else revival(text, ID.bytes, CREATED)
 
 
@@ -195,8 +195,8 @@ def test_two_of_the_same_text_share_nothing_that_can_be_changed() -> None:
 
 
 def test_a_validator_is_asked_each_time() -> None:
-    kind, text = kind_and_packed(Watched(number=3))
-    revival = revival_of(kind)
+    kind, text = type_and_payload(Watched(number=3))
+    revival = fast_load_of(kind)
     assert revival is not None
     seen.clear()
     for _ in range(3):
@@ -209,14 +209,14 @@ def test_a_validator_is_asked_each_time() -> None:
     ["", "{", "[]", "{} ", '{"depth":-1,"ratio":null,"url":"u"}', '{"url":"u","a":1}', '{"a":1}'],
 )
 def test_what_does_not_fit_takes_the_long_way_which_says_so(text: str) -> None:
-    revival = revival_of(registry.key_of(Fetch))
+    revival = fast_load_of(registry.key_of(Fetch))
     assert revival is not None
     assert revival(text, ID.bytes, CREATED) is None
 
 
 def test_a_kind_that_is_not_here_takes_the_long_way() -> None:
-    assert revival_of("nowhere:Nothing") is None
-    assert revival_of("lionpride.core.Element") is None
+    assert fast_load_of("nowhere:Nothing") is None
+    assert fast_load_of("lionpride.core.Element") is None
 
 
 def test_a_class_of_the_same_name_takes_the_place_of_the_one_before() -> None:

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from lionpride.core import Event, EventStatus, Executor, Pile, Processor
 from lionpride.errors import ValidationError
-from lionpride.model.serialization.payload import kind_and_packed, unpack
+from lionpride.model.serialization.payload import event_from_payload, type_and_payload
 from lionpride.view.redact import fields_of
 
 
@@ -119,8 +119,10 @@ def again(event: Event) -> Any:
 
 
 def stored(event: Event) -> Any:
-    kind, text = kind_and_packed(event)
-    return unpack(text, kind=kind, id=event.id, created=event.created_timestamp, entries={})
+    kind, text = type_and_payload(event)
+    return event_from_payload(
+        text, kind=kind, id=event.id, created=event.created_timestamp, entries={}
+    )
 
 
 @pytest.mark.parametrize("read", [again, stored])
@@ -180,11 +182,11 @@ def test_an_event_that_contains_itself_is_refused() -> None:
     plan.steps.append(inner)
     inner.steps.append(plan)
     with pytest.raises(ValueError, match="contains itself"):
-        kind_and_packed(plan)
+        type_and_payload(plan)
     inner.steps.clear()
     plan.steps[:] = [plan]
     with pytest.raises(ValueError, match="contains itself"):
-        kind_and_packed(plan)
+        type_and_payload(plan)
 
 
 def test_a_serializer_of_the_users_sees_nested_events_as_ever() -> None:

@@ -19,12 +19,12 @@ from lionpride.model.attempts import Attempt
 from lionpride.model.execution import KEYS, EventStatus
 from lionpride.model.serialization.codec import error_to_dict
 from lionpride.model.serialization.payload import (
-    complete,
-    kind_and_packed,
-    packed,
-    packed_result,
-    unpack,
-    unpack_result,
+    complete_payload,
+    event_from_payload,
+    payload_of,
+    read_result,
+    result_text,
+    type_and_payload,
 )
 
 ID = UUID(int=7)
@@ -80,8 +80,8 @@ def again(event: Event, **entries: Any) -> Event:
 
 
 def unpacked(event: Event, **how: Any) -> Any:
-    kind, text = kind_and_packed(event)
-    return unpack(text, kind=kind, **how)
+    kind, text = type_and_payload(event)
+    return event_from_payload(text, kind=kind, **how)
 
 
 EVENTS = [
@@ -107,26 +107,26 @@ def test_what_is_packed_is_to_dict_without_the_columns_of_the_store(event):
     expected = event.to_dict("json")
     for name in ("id", "created_at", "execution"):
         del expected[name]
-    kind, text = kind_and_packed(event)
-    assert complete(kind, json.loads(text)) == expected
+    kind, text = type_and_payload(event)
+    assert complete_payload(kind, json.loads(text)) == expected
     written = json.loads(text)
     assert text == json.dumps(written, separators=(",", ":"), ensure_ascii=text.isascii())
     text.encode()  # as a database will
 
 
 def test_what_most_events_say_is_left_out():
-    assert packed(Event()) == "{}"
-    assert packed(Fetch(url="x", depth=2)) == '{"url":"x","depth":2,"tags":[]}'
-    assert '"timeout":2' in packed(Fetch(timeout=2))
-    assert '"streaming":true' in packed(Fetch(streaming=True))
-    assert '"k":1' in packed(Fetch(metadata={"k": 1}))
+    assert payload_of(Event()) == "{}"
+    assert payload_of(Fetch(url="x", depth=2)) == '{"url":"x","depth":2,"tags":[]}'
+    assert '"timeout":2' in payload_of(Fetch(timeout=2))
+    assert '"streaming":true' in payload_of(Fetch(streaming=True))
+    assert '"k":1' in payload_of(Fetch(metadata={"k": 1}))
 
 
 def test_what_was_written_in_full_is_read_as_ever():
     event = Fetch(url="x", depth=2)
-    kind, text = kind_and_packed(event)
-    full = json.dumps(complete(kind, json.loads(text)))
-    back = unpack(full, kind=kind, id=ID, created=1.5, entries={})
+    kind, text = type_and_payload(event)
+    full = json.dumps(complete_payload(kind, json.loads(text)))
+    back = event_from_payload(full, kind=kind, id=ID, created=1.5, entries={})
     assert (back.url, back.depth, back.timeout, back.metadata) == ("x", 2, None, {})  # type: ignore[attr-defined]
 
 
@@ -160,7 +160,7 @@ def test_any_content_comes_back(content, metadata, response):
         metadata.pop(word, None)
     event = Holder(content=content, metadata=metadata)
     event.execution.response = response
-    back = again(event, **unpack_result(packed_result(event.execution)))
+    back = again(event, **read_result(result_text(event.execution)))
     assert repr(back.content) == repr(content)  # type: ignore[attr-defined]
     assert back.metadata == metadata
     assert repr(back.response) == repr(response)
@@ -225,20 +225,20 @@ def test_an_event_that_comes_back_is_like_any_other():
 
 def test_what_has_run_is_packed_as_if_it_had_not():
     event = Fetch(url="x")
-    before = packed(event)
+    before = payload_of(event)
     event.execution.response = b"bytes"
     event.execution.status = EventStatus.COMPLETED
-    assert packed(event) == before
+    assert payload_of(event) == before
 
 
 def test_an_override_of_to_dict_is_asked():
-    assert json.loads(packed(OwnToDict(n=2)))["n"] == "2.0"
+    assert json.loads(payload_of(OwnToDict(n=2)))["n"] == "2.0"
     assert again(OwnToDict(n=2)).n == 2  # type: ignore[attr-defined]
 
 
 def test_the_identity_is_not_made_for_packing():
     event = Fetch()
-    packed(event)
+    payload_of(event)
     assert "id" not in vars(event)
 
 
@@ -299,8 +299,8 @@ def test_fields_with_aliases_come_back(event):
 
 
 def give(text: str) -> Any:
-    kind, _ = kind_and_packed(Fetch())
-    return unpack(text, kind=kind, id=uuid4(), created=0.0, entries={})
+    kind, _ = type_and_payload(Fetch())
+    return event_from_payload(text, kind=kind, id=uuid4(), created=0.0, entries={})
 
 
 def test_a_class_that_is_not_defined_is_named():
@@ -309,7 +309,7 @@ def test_a_class_that_is_not_defined_is_named():
 
 
 def test_a_field_that_no_longer_fits_is_named():
-    text = packed(Fetch(depth=1))
+    text = payload_of(Fetch(depth=1))
     with pytest.raises(pydantic.ValidationError, match="depth"):
         give(text.replace('"depth":1', '"depth":"deep"'))
     with pytest.raises(pydantic.ValidationError, match="removed"):
@@ -335,7 +335,7 @@ def test_what_is_no_json_is_refused():
     with pytest.raises(json.JSONDecodeError):
         give("{")
     with pytest.raises(json.JSONDecodeError):
-        unpack_result("")
+        read_result("")
 
 
 def test_an_element_that_is_no_event_is_refused():
@@ -385,9 +385,9 @@ RESPONSES = [
 @pytest.mark.parametrize("response", RESPONSES, ids=lambda r: repr(r)[:20])
 def test_a_response_comes_back_as_the_execution_reads_it(response):
     state = Execution(EventStatus.COMPLETED, response=response, error=None)
-    text = packed_result(state)
+    text = result_text(state)
     expected = Execution.from_dict(state.to_dict(), encoded=True)
-    entries = unpack_result(text)
+    entries = read_result(text)
     assert repr(entries.get("_response", Unset)) == repr(expected.response)
     assert entries["_error"] is None
     text.encode()
@@ -412,21 +412,21 @@ ERRORS = [
 @pytest.mark.parametrize("response", [Unset, None, [b"chunk"]], ids=repr)
 def test_an_error_comes_back_as_the_execution_reads_it(error, response):
     state = Execution(EventStatus.FAILED, response=response, error=error)
-    entries = unpack_result(packed_result(state))
+    entries = read_result(result_text(state))
     expected = Execution.from_dict(state.to_dict(), encoded=True)
     back = Execution.over({"_status": "failed", **entries})
     assert error_to_dict(back.error) == error_to_dict(expected.error)
     assert type(back.error) is type(expected.error)
     assert str(back.error) == str(expected.error)
     assert back.response == response
-    twice = unpack_result(packed_result(back))
+    twice = read_result(result_text(back))
     assert error_to_dict(twice["_error"]) == error_to_dict(back.error)
 
 
 def test_no_result_is_no_text():
-    assert packed_result(Execution()) is None
-    assert packed_result(Execution(EventStatus.COMPLETED)) is None
-    assert packed_result(Fetch().execution) is None
+    assert result_text(Execution()) is None
+    assert result_text(Execution(EventStatus.COMPLETED)) is None
+    assert result_text(Fetch().execution) is None
 
 
 @pytest.mark.parametrize(
@@ -442,7 +442,7 @@ def test_no_result_is_no_text():
     ],
 )
 def test_a_result_is_compact(value, text):
-    assert packed_result(Execution(response=value)) == f'{{"response":{text}}}'
+    assert result_text(Execution(response=value)) == f'{{"response":{text}}}'
 
 
 def test_an_error_whose_record_is_no_json_is_kept_all_the_same():
@@ -450,12 +450,12 @@ def test_an_error_whose_record_is_no_json_is_kept_all_the_same():
         def to_dict(self) -> dict[str, Any]:
             return {"error": "Odd", "message": "m", "thing": Odd}
 
-    entries = unpack_result(packed_result(Execution(error=Odd())))
+    entries = read_result(result_text(Execution(error=Odd())))
     assert str(entries["_error"]) == "Odd: m"
 
 
 def test_an_error_that_cannot_be_read_is_refused():
     with pytest.raises(ValidationError, match="error"):
-        unpack_result('{"error":"text"}')
+        read_result('{"error":"text"}')
     with pytest.raises(ValidationError, match="unknown kind"):
-        unpack_result('{"response":{"$later":1}}')
+        read_result('{"response":{"$later":1}}')

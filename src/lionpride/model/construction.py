@@ -1,11 +1,11 @@
-"""What a pydantic model costs, saved where nobody can tell the difference.
+"""Shortcuts around pydantic when an element is made.
 
-Every instance has a set of the fields it was given: 216 bytes, and one more object for the
-garbage collector. Instances that were given the same fields share one set here, until one of
-them is assigned to. An instance that was given nothing is filled with the defaults of its class,
-if they are plain values, and its set and other slots when pydantic first reads them. And the
-dicts of such instances share their table of keys, as those of ordinary objects do.
-Measurements: docs/decisions/identity.md.
+Pydantic gives each instance a set of the names of the fields that were given: 216 bytes, and one
+more object for the garbage collector. Here, instances that were given the same fields share one
+set, until one of them is assigned to. An instance that was given nothing gets the defaults of its
+class without validation if they are plain values, and pydantic's attributes when they are first
+read. The dicts of such instances share their keys, as those of ordinary objects do. Measurements:
+docs/decisions/identity.md.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from .class_traits import traits_of
+
 __all__ = (
-    "Thrift",
-    "has_no_hooks",
-    "is_bare",
+    "InstanceTemplate",
     "keep_dict",
     "missing",
     "own_fields_set",
@@ -26,7 +26,7 @@ __all__ = (
 )
 
 _MOST = 64
-"""Different sets of fields that a class remembers; more are not shared."""
+"""Maximum number of shared sets of a class."""
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
 
@@ -35,24 +35,24 @@ _SLOTS: Final[dict[str, Callable[[], Any]]] = {
     "__pydantic_extra__": lambda: None,
     "__pydantic_private__": lambda: None,
 }
-"""What pydantic keeps beside the ``__dict__``, as it is of an instance that was given nothing."""
+"""Attributes of pydantic outside of the ``__dict__``, as of an instance that was given nothing."""
 
 _set = {name: BaseModel.__dict__[name].__set__ for name in _SLOTS}
 set_fields_set = _set["__pydantic_fields_set__"]
-"""Gives an instance the set of the fields that it was given."""
+"""Function that sets the set of given fields of an instance."""
 _set_dict = BaseModel.__dict__["__dict__"].__set__
 
 
-class Thrift:
+class InstanceTemplate:
     """What the instances of one class have in common.
 
     Args:
         kind: The class.
-        later: Names of entries that the ``__dict__`` of most instances will have besides.
+        later: Names of further entries that the ``__dict__`` of most instances will have.
 
     Attributes:
-        blank: The fields of an instance that was given nothing; None if they may differ
-            between two, or none has been made yet.
+        blank: The fields of an instance that was given nothing; None if two instances may differ,
+            or if no instance has been made yet.
     """
 
     __slots__ = ("_kind", "_later", "_may_share", "_sets", "blank")
@@ -65,31 +65,27 @@ class Thrift:
         self.blank: tuple[tuple[str, Any], ...] | None = None
 
     def share(self, instance: BaseModel, names: tuple[str, ...]) -> None:
-        """Give a new instance the set of those that were given the same fields.
+        """Give a new instance the set of the instances that were given the same fields.
 
         Args:
-            instance: It has been validated.
-            names: The names of what it was given, in order.
+            instance: The instance; it has been validated.
+            names: The names of the given fields, in order.
         """
         shared = self._sets.get(names)
         if shared is not None:
             set_fields_set(instance, shared)
-        elif "created_at" in instance.__dict__:  # code that ran meanwhile has asked for it
+        elif "created_at" in instance.__dict__:  # a validator has read it
             instance.__dict__["_created"] = instance.__dict__["created_at"].timestamp()
         elif self._may_share and len(self._sets) < _MOST:
             self._sets[names] = instance.__pydantic_fields_set__
             if not names:
                 self._note_blank(instance)
 
-    def shared(self, names: tuple[str, ...]) -> set[str] | None:
-        """The set that instances share which were given these fields; None if they do not."""
-        return self._sets.get(names)
-
     def _note_blank(self, instance: BaseModel) -> None:
-        """Note the defaults, and have CPython make room for all entries in the shared keys.
+        """Note the defaults, and let CPython add all entries to the shared keys of the class.
 
-        It adds to them only while few instances are there; who comes too late with a new
-        entry gets a table of keys of its own, which is 120 bytes more.
+        CPython adds keys only while there are few instances. An instance that gets another key
+        later has a table of keys of its own, which takes 120 bytes more.
         """
         fields = [(name, instance.__dict__[name]) for name in self._kind.model_fields]
         if all(type(value) in _PLAIN for _, value in fields):
@@ -100,12 +96,12 @@ class Thrift:
 
 
 def _is_simple(kind: type[BaseModel]) -> bool:
-    """Whether the fields that were given decide what pydantic's set holds, and no code runs.
+    """Return True if the given fields alone decide what pydantic's set contains.
 
-    A default factory may give something else each time.
+    No code of the class runs. A default factory might return another value each time.
     """
     return (
-        is_bare(kind)
+        traits_of(kind).is_bare
         and not kind.model_config.get("validate_default")
         and not any(
             field.default_factory or field.validate_default for field in kind.model_fields.values()
@@ -113,32 +109,8 @@ def _is_simple(kind: type[BaseModel]) -> bool:
     )
 
 
-def is_bare(kind: type[BaseModel]) -> bool:
-    """Whether an instance has its fields and nothing else, and they are validated one by one.
-
-    A validator of the whole model may fill in fields; private attributes and extra fields are
-    kept elsewhere.
-    """
-    return (
-        has_no_hooks(kind)
-        and not kind.__private_attributes__
-        and kind.model_config.get("extra") == "forbid"
-        and getattr(kind, "__getattr__", None) is missing
-    )
-
-
-def has_no_hooks(kind: type[BaseModel]) -> bool:
-    """Return True if no model validator or hook of a class sees a new instance as a whole."""
-    decorators = kind.__pydantic_decorators__
-    return (
-        not decorators.model_validators
-        and not decorators.root_validators
-        and kind.model_post_init is BaseModel.model_post_init
-    )
-
-
 def own_fields_set(instance: BaseModel) -> None:
-    """Give an instance a set of its own, before it changes."""
+    """Give an instance its own set of given fields, before the instance changes."""
     set_fields_set(instance, set(instance.__pydantic_fields_set__))
 
 
@@ -146,7 +118,7 @@ _usual_missing: Callable[[BaseModel, str], Any] = vars(BaseModel)["__getattr__"]
 
 
 def missing(instance: BaseModel, name: str) -> Any:
-    """``__getattr__`` of a model some of whose slots are filled when they are first read."""
+    """Return an attribute of pydantic that is set when it is first read; ``__getattr__``."""
     make = _SLOTS.get(name)
     if make is None:
         return _usual_missing(instance, name)
@@ -156,10 +128,10 @@ def missing(instance: BaseModel, name: str) -> Any:
 
 
 def keep_dict(instance: BaseModel, own: dict[str, Any]) -> None:
-    """Give an instance its ``__dict__`` back, as it is now.
+    """Restore the ``__dict__`` of an instance after an assignment, with the new values.
 
-    Pydantic puts a new one in its place when it validates an assignment, and whoever reads the
-    old one, as a view of an event's state does, would never hear of anything again.
+    Pydantic replaces the ``__dict__`` when it validates an assignment. A view of an event's state
+    (``Execution``) would still read the old one.
     """
     now = instance.__dict__
     if now is not own:

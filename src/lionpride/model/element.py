@@ -28,11 +28,11 @@ from pydantic_core import PydanticCustomError
 
 from ..errors import ConfigurationError, OperationError, ValidationError
 from . import registry
-from .construction import Thrift, keep_dict, missing, own_fields_set
+from .construction import InstanceTemplate, keep_dict, missing, own_fields_set
 from .ids import made_id
 from .serialization.class_metadata import marks_of, take_marks
 from .serialization.codec import Encoder, decode, read_elements_with
-from .serialization.fast_dump import Plain
+from .serialization.fast_dump import FastDump
 from .serialization.nested import Nesting, fields_with_models, holds_json_text, may_have_aliases
 
 __all__ = ("BY_NAME", "Element", "as_id", "made_on_first_use", "read_metadata", "utc_time")
@@ -56,14 +56,14 @@ _CONTEXT: ContextVar[Any] = ContextVar("lionpride_validation_context", default=N
 
 
 _ARRIVING: dict[int, dict[str, Any]] = {}
-"""What was given to instances that are being validated, by ``id()``: for code that runs then."""
+"""Values given to instances that are being validated, by ``id()``; validators may read them."""
 
 
 class made_on_first_use(Generic[V]):  # noqa: N801  (reads as the decorator that it is)
-    """A read-only attribute that is made when it is first read, then kept.
+    """A read-only attribute that is computed when it is first read.
 
-    It is a plain entry of the instance's ``__dict__`` from then on, so that it costs nothing
-    more to read, and is copied and pickled with the rest.
+    From then on it is an entry of the instance's ``__dict__``, which is copied and pickled with
+    the other entries.
     """
 
     def __init__(self, make: Callable[[Any], V]) -> None:
@@ -138,8 +138,8 @@ class Element(BaseModel):
             self.__dict__["_metadata"] = _as_metadata(value)
 
     if TYPE_CHECKING:  # what pydantic need not read anew for every subclass
-        _thrifty: ClassVar[Thrift]
-        _plainly: ClassVar[Plain]
+        _template: ClassVar[InstanceTemplate]
+        _fast_dump: ClassVar[FastDump]
         former_names: ClassVar[tuple[str, ...]]
         """Registry keys that the class had before it was moved or renamed, oldest first.
 
@@ -156,8 +156,8 @@ class Element(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        cls._thrifty = Thrift(cls, cls._entries())
-        cls._plainly = Plain(cls)
+        cls._template = InstanceTemplate(cls, cls._entries())
+        cls._fast_dump = FastDump(cls)
         registry.register(cls)
 
     @classmethod
@@ -167,7 +167,7 @@ class Element(BaseModel):
 
     def __init__(self, /, **data: Any) -> None:
         # The hot path, written out: see docs/decisions/identity.md.
-        thrift = self._thrifty
+        thrift = self._template
         if not data and thrift.blank is not None:
             own = self.__dict__
             own["_created"] = time()
@@ -307,7 +307,7 @@ class Element(BaseModel):
             ValidationError: for an unknown mode, or a datetime in json mode.
         """
         if mode == "json" and created_at_format is None and meta_key is None and not kwargs:
-            plain = self._plainly.of(self)
+            plain = self._fast_dump.of(self)
             if plain is not None:
                 return self._assembled(*plain)
         if mode not in ("python", "json", "db"):
@@ -438,7 +438,7 @@ class Element(BaseModel):
         """
         kwargs.pop("mode", None)
         kwargs.pop("deterministic_sets", None)
-        import json  # late: dear to import, and few need it
+        import json  # late: slow to import, and rarely needed
 
         data = self.to_dict("json", **kwargs)
         text = json.dumps(data, indent=2 if pretty else None, sort_keys=sort_keys)
@@ -490,11 +490,11 @@ _RESERVED: Mapping[str, str] = {
 
 
 def _refuse_shadows(cls: type[Element]) -> None:
-    """Refuse, as it is defined, a class that takes a name of the library's.
+    """Refuse a class that defines a reserved name.
 
     Raises:
-        ConfigurationError: for a field of a reserved name; and for anything at all (a private
-            attribute, a method) under a name that the instances' ``__dict__`` has an entry of.
+        ConfigurationError: for a field with a reserved name; and for any attribute (private, or a
+            method) with the name of an entry that the library writes into the ``__dict__``.
     """
     annotations = inspect.get_annotations(cls)
     for name, annotation in annotations.items():
@@ -514,10 +514,10 @@ def _refuse_shadows(cls: type[Element]) -> None:
 
 
 def _refuse_entry(element: Element, name: str) -> None:
-    """Refuse to set an attribute under whose name the ``__dict__`` has an entry of ours.
+    """Refuse to set an attribute with the name of an entry that the library writes.
 
     Raises:
-        OperationError: names another.
+        OperationError: if it is such a name; the message proposes another.
     """
     if name in element.kept_entries:
         raise OperationError(
@@ -566,10 +566,10 @@ def _as_metadata(value: Any) -> dict[str, Any]:
 
 
 def read_metadata(value: Any) -> dict[str, Any]:
-    """Return the metadata of data that is read, which older programs may have written otherwise.
+    """Return the metadata of stored data, also of data that older programs have written.
 
-    What is empty is no metadata. The text of a JSON object is that object. Anything else that is
-    no mapping is kept under the key ``legacy``.
+    An empty value means no metadata. The text of a JSON object is read as that object. Any other
+    value that is not a mapping is kept under the key ``legacy``.
     """
     if isinstance(value, str):
         import json  # late: dear to import, and few need it
@@ -582,21 +582,25 @@ def read_metadata(value: Any) -> dict[str, Any]:
 
 
 def _as_data(name: str, data: object) -> dict[str, Any]:
-    """A copy of what ``from_dict`` of the class of this name was given.
+    """Return a copy of the argument of ``from_dict``.
+
+    Args:
+        name: The name of the class, for the message.
+        data: The argument.
 
     Raises:
-        TypeError: if it is no mapping.
+        TypeError: if it is not a mapping.
     """
     if not isinstance(data, Mapping):
         raise TypeError(
-            f"{name}.from_dict takes the dict that to_dict gave, not "
-            f"{type(data).__name__}: text is read by from_json"
+            f"{name}.from_dict takes the dict that to_dict returned, not "
+            f"{type(data).__name__}: use from_json for text"
         )
     return dict(data)
 
 
 def _time_as(how: str, element: Element) -> Any:
-    """An element's time of creation: as a "timestamp", in "isoformat", or as it is."""
+    """Return the creation time as a "timestamp", in "isoformat", or as a datetime."""
     if how == "timestamp":
         return element.created_timestamp
     return element.created_at.isoformat() if how == "isoformat" else element.created_at
@@ -649,7 +653,7 @@ def _fill(
             _CONTEXT.reset(token)
     element.__dict__.update({"_created": time()} | given | element.__dict__)
     if not given:
-        element._thrifty.share(element, names)
+        element._template.share(element, names)
     return made
 
 

@@ -7,12 +7,12 @@ from stores.makers import Job
 
 from lionpride.core import EventStatus
 from lionpride.model import registry
-from lionpride.model.serialization.payload import kind_and_packed
+from lionpride.model.serialization.payload import type_and_payload
 from lionpride.stores.sql.codec import read_started
 
 
 def row_of(job: Job, number: int, **other: Any) -> Any:
-    kind, payload = kind_and_packed(job)
+    kind, payload = type_and_payload(job)
     uid = job.id.bytes
     columns = {"kind": kind, "payload": payload} | other
     return (number, 2.5, uid, columns["kind"], 7.0, columns["payload"], None, None)

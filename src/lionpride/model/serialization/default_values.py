@@ -14,13 +14,12 @@ from enum import Enum
 from types import NoneType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
-from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ..construction import has_no_hooks
+from ..class_traits import cached_by_class, traits_of
 from .codec import Encoder
 
 __all__ = ("Constant", "completed", "constants_of", "is_same")
@@ -31,25 +30,7 @@ _BY_REPR: Final = frozenset((float, Decimal, datetime, time))
 _ZONES: Final = frozenset((NoneType, timezone, ZoneInfo))
 
 _ALWAYS_WRITTEN: Final = frozenset(("timeout", "streaming"))
-"""Fields that are omitted by a rule of their own: see ``packing.whole``."""
-
-_OURS: Final = ("lionpride.model.element", "lionpride.model.event_data", "pydantic.main")
-"""Modules that may define the names below. If a user's class does, all its fields are stored."""
-
-_WRITERS: Final = (
-    "to_dict",
-    "model_dump",
-    "metadata",
-    "_data",
-    "_dump",
-    "_encoded",
-    "_identity",
-    "__get_pydantic_core_schema__",
-)
-"""Attributes of a class that decide how its instances are written."""
-
-_READERS: Final = ("__init__", "_from_data", "_decoded", "model_validate")
-"""Attributes that decide how they are read, beside the validators: see ``has_no_hooks``."""
+"""Fields that are omitted by a rule of their own: see ``payload.with_usual_fields``."""
 
 
 class Constant(NamedTuple):
@@ -66,20 +47,14 @@ class Constant(NamedTuple):
     tagged: bool
 
 
+@cached_by_class
 def constants_of(kind: type[BaseModel]) -> Mapping[str, Constant]:
-    """Return the constant defaults of a class, by field name.
-
-    The class is inspected once. Later changes of it are not noticed.
-    """
-    constants = _known.get(kind)
-    if constants is None:
-        constants = _look(kind)
-        if kind.__pydantic_complete__:
-            _known[kind] = constants
-    return constants
-
-
-_known: WeakKeyDictionary[type[BaseModel], Mapping[str, Constant]] = WeakKeyDictionary()
+    """Return the constant defaults of a class, by field name."""
+    traits = traits_of(kind)
+    if traits.has_hooks or not traits.is_read_by_library or not traits.is_written_by_library:
+        return {}  # code of the class may distinguish an absent field from a default
+    found = {name: _constant(kind, name, field) for name, field in kind.model_fields.items()}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def completed(kind: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +62,7 @@ def completed(kind: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         kind: The class of the event.
-        data: The payload, as ``packing.whole`` gives it.
+        data: The payload, as ``payload.with_usual_fields`` gives it.
     """
     constants = constants_of(kind)
     absent = {name: one for name, one in constants.items() if name not in data}
@@ -128,28 +103,6 @@ def _key(value: Any) -> Any:
         keys = [_key(item) for item in value]
         return None if None in keys else (kind, kind(keys))
     return None
-
-
-def _look(kind: type[BaseModel]) -> Mapping[str, Constant]:
-    if not _is_read_by_fields(kind):
-        return {}
-    found = {name: _constant(kind, name, field) for name, field in kind.model_fields.items()}
-    return {name: one for name, one in found.items() if one is not None}
-
-
-def _is_read_by_fields(kind: type[BaseModel]) -> bool:
-    """Return True if no code of the class can distinguish an absent field from a default."""
-    return (
-        has_no_hooks(kind)
-        and kind.__new__ is object.__new__
-        and all(_home(name, kind).__module__ in _OURS for name in (*_WRITERS, *_READERS))
-        and kind.__pydantic_decorators__.model_serializers.keys() == {"_dump"}
-    )
-
-
-def _home(name: str, kind: type) -> type:
-    """Return the class that defines a name; BaseModel if none does."""
-    return next((each for each in kind.__mro__ if name in vars(each)), BaseModel)
 
 
 def _constant(kind: type[BaseModel], name: str, field: FieldInfo) -> Constant | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
 from ...errors import ValidationError
+from ..class_traits import cached_by_class
 from .codec import MAX_DEPTH
 
 if TYPE_CHECKING:
@@ -69,20 +69,14 @@ def _is_small(value: Any, depth: int = 4) -> bool:
 _FEW: Final = 30
 
 
+@cached_by_class
 def fields_that_may_be_deep(kind: type[BaseModel]) -> tuple[str, ...]:
     """Return the fields whose declared type does not limit how deep its values are nested."""
-    names = _known.get(kind)
-    if names is None:
-        fields = kind.model_fields.items()
-        names = tuple(
-            name for name, field in fields if not field.exclude and _may_be_deep(field.annotation)
-        )
-        if kind.__pydantic_complete__:
-            _known[kind] = names
-    return names
-
-
-_known: WeakKeyDictionary[type[BaseModel], tuple[str, ...]] = WeakKeyDictionary()
+    return tuple(
+        name
+        for name, field in kind.model_fields.items()
+        if not field.exclude and _may_be_deep(field.annotation)
+    )
 
 
 def _may_be_deep(annotation: Any) -> bool:

@@ -1,9 +1,8 @@
-"""A shortcut to JSON for what is JSON already.
+"""Shortcut to JSON for elements whose values are JSON already.
 
-Most events are a few numbers and texts in a class that says nothing about how it is written.
-Pydantic and the codec would give such values back as they are; here they are only looked at, and
-copied. Whatever is not known to be of that kind, in the class or in a value, goes the long way,
-and the result is the same. Measurements: docs/decisions/serialization.md.
+Most events are a few numbers and texts in a class without serializers. Pydantic and the codec
+would return such values unchanged, so they are only checked and copied here. Any other class or
+value takes the general way, with the same result. Measurements: docs/decisions/serialization.md.
 """
 
 from __future__ import annotations
@@ -19,21 +18,22 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from .. import registry
+from ..class_traits import traits_of
 from .class_metadata import HIDDEN, hidden_fields
 from .default_values import constants_of, is_same
 from .round_trip import has_doubts
 
-__all__ = ("Plain",)
+__all__ = ("FastDump",)
 
 _SCALARS = frozenset((NoneType, bool, int, float, str))
 _LEAST, _MOST = -(2**63), 2**63 - 1  # the codec tags what is beyond
 
 _DEPTH = 32
-"""Nesting beyond which a value goes the long way, where cycles are seen."""
+"""Levels of nesting beyond which a value takes the general way, which detects cycles."""
 
 
 class _Shape(NamedTuple):
-    """What a value may be: its exact types, and the shape of what is in it."""
+    """The exact types that a value may have, and the shape of its items."""
 
     kinds: frozenset[type]
     items: _Shape | None = None
@@ -43,18 +43,18 @@ _ANYTHING = _Shape(_SCALARS | {list, dict})
 
 
 class _NotPlainError(Exception):
-    """This class or this value has to go the long way."""
+    """A class or a value has to take the general way."""
 
 
-class Plain:
-    """How the instances of one class are written, if they are plain.
+class FastDump:
+    """Writes the instances of one class, if they are plain.
 
-    The class is looked at when the first instance is written; what is set on it afterwards
-    (a serializer, an override) is not seen.
+    The class is inspected when the first instance is written. Later changes of the class (a
+    serializer, an override) are not noticed.
 
     Attributes:
-        has_doubts: Whether what was written of an instance has to be read back to see that it
-            reads the same; known once one was written.
+        has_doubts: True if a written instance has to be read back and compared; known after the
+            first one was written.
     """
 
     __slots__ = (
@@ -63,9 +63,7 @@ class Plain:
         "_key",
         "_kind",
         "_known",
-        "_packed",
         "_shapes",
-        "_values",
         "has_doubts",
     )
 
@@ -76,8 +74,6 @@ class Plain:
         self._shapes: tuple[tuple[str, _Shape], ...] | None = None
         self._constants: tuple[tuple[str, Any], ...] = ()
         self._key = ""
-        self._values: tuple[tuple[str, Any], ...] | None = None  # of the last that was packed
-        self._packed = "", ""
         self.has_doubts = False
 
     @property
@@ -88,10 +84,10 @@ class Plain:
         return self._key
 
     def of(self, instance: BaseModel) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """The metadata with the class in it, and the fields, as JSON; None if not plain.
+        """Return the metadata with the class, and the fields, as JSON; None if not plain.
 
-        A value that was put there behind pydantic's back is not warned about if the field could
-        hold its type.
+        Unlike pydantic, it does not warn of a value that was set without validation, as long as
+        the field could hold its type.
         """
         shapes = self._shapes
         if shapes is None:
@@ -124,47 +120,39 @@ class Plain:
             metadata[HIDDEN] = list(self._hidden)
         return metadata, fields
 
-    def packed(
-        self, instance: BaseModel, write: Callable[[dict[str, Any]], str]
-    ) -> tuple[str, str] | None:
-        """The key, and metadata and fields as one text; None if not plain.
+    def payload_of(self, instance: BaseModel, write: Callable[[dict[str, Any]], str]) -> str | None:
+        """Return metadata and fields as one text; None if not plain.
 
-        Fields that hold a constant default are left out. Instances one after another with the
-        very same values share theirs.
+        Fields that hold a constant default are omitted.
 
         Args:
-            instance: One of the class.
-            write: Makes the text of a dict, which it may change.
+            instance: An instance of the class.
+            write: Returns a dict as text; it may change the dict.
         """
-        if self._values is not None:
-            own = instance.__dict__
-            for name, value in self._values:
-                if name not in own or own[name] is not value:
-                    break
-            else:
-                if not own.get("_metadata"):
-                    return self._packed
         plain = self.of(instance)
         if plain is None:
             return None
         metadata, fields = plain
-        shared = len(metadata) == 1 and _SCALARS.issuperset(map(type, fields.values()))
-        values = tuple(fields.items()) if shared else None
         for name, default in self._constants:
             if is_same(fields[name], default):
                 del fields[name]
         fields["metadata"] = metadata
-        packed = self.key, write(fields)
-        if values is not None:
-            self._values, self._packed = values, packed
-        return packed
+        return write(fields)
 
     def _look(self) -> bool:
-        """Look at the class, once it is complete; whether it is plain."""
+        """Inspect the class, once it is complete; return True if it is plain."""
         if not self._kind.__pydantic_complete__:
             return False
         self._known = True
-        if not _is_written_by_us(self._kind):
+        config, decorators = self._kind.model_config, self._kind.__pydantic_decorators__
+        if (
+            not traits_of(self._kind).is_written_by_library
+            or decorators.field_serializers
+            or decorators.computed_fields
+            or config.get("extra") == "allow"
+            or config.get("json_encoders")
+            or config.get("strict")  # it may not read what is written
+        ):
             return False
         try:
             shapes = tuple(
@@ -180,7 +168,7 @@ class Plain:
 
 
 def _copied(value: Any, shape: _Shape, depth: int) -> Any:
-    """A list or dict anew, whose items fit the shape.
+    """Return a copy of a list or dict whose items fit the shape.
 
     Raises:
         _NotPlainError: if one does not fit.
@@ -212,43 +200,6 @@ def _item(value: Any, shape: _Shape, depth: int) -> Any:
     return value
 
 
-# --- what a class says about how it is written
-
-_OURS = ("lionpride.model.element", "lionpride.model.event_data", "pydantic.main")
-
-_WRITERS = (
-    "to_dict",
-    "model_dump",
-    "metadata",
-    "id",
-    "created_at",
-    "_data",
-    "_dump",
-    "_identity",
-    "execution",
-    "__get_pydantic_core_schema__",
-)
-"""What decides how an instance is written; a class that has its own goes the long way."""
-
-
-def _is_written_by_us(kind: type[BaseModel]) -> bool:
-    decorators = kind.__pydantic_decorators__
-    return (
-        all(_first(name, kind).__module__ in _OURS for name in _WRITERS)
-        and not decorators.field_serializers
-        and not decorators.computed_fields
-        and decorators.model_serializers.keys() == {"_dump"}
-        and kind.model_config.get("extra") != "allow"
-        and not kind.model_config.get("json_encoders")
-        and not kind.model_config.get("strict")  # which may not read what is written
-    )
-
-
-def _first(name: str, kind: type) -> type:
-    """The class whose ``name`` an instance has; ours if there is none of that name."""
-    return next((each for each in kind.__mro__ if name in each.__dict__), BaseModel)
-
-
 def _shape_of_field(field: FieldInfo) -> _Shape:
     special = (
         field.exclude is not None
@@ -265,7 +216,7 @@ def _shape_of_field(field: FieldInfo) -> _Shape:
 
 
 def _says_nothing(metadata: Any) -> bool:
-    """Whether a mark beside a type checks only: a bound, a length, a validator."""
+    """Return True if metadata of a type only checks values: a bound, a length, a validator."""
     if isinstance(metadata, FieldInfo):
         return all(map(_says_nothing, metadata.metadata))
     if getattr(metadata, "__is_annotated_types_grouped_metadata__", False):
@@ -277,10 +228,10 @@ def _says_nothing(metadata: Any) -> bool:
 
 
 def _shape(annotation: Any) -> _Shape:
-    """What a plain value of this type looks like.
+    """Return the shape of the plain values of a type.
 
     Raises:
-        _NotPlainError: if the type may have its own way to be written.
+        _NotPlainError: if the type may have a serializer of its own.
     """
     if annotation is Any:
         return _ANYTHING
@@ -302,17 +253,17 @@ def _shape(annotation: Any) -> _Shape:
 
 def _shape_of_class(kind: type) -> _Shape:
     if kind is float:
-        return _Shape(frozenset((float, int)))  # pydantic lets a default of 5 be, and writes it so
+        return _Shape(frozenset((float, int)))  # pydantic keeps a default of 5 as an int
     if kind in _ANYTHING.kinds:
         return _Shape(frozenset((kind,)))
     if issubclass(kind, Enum) and _says_nothing(kind):
-        # Its members are not plain; their values are, which ``use_enum_values`` puts here.
+        # ``use_enum_values`` stores the values of the members, which are plain.
         return _Shape(frozenset(type(each.value) for each in kind) & _SCALARS)
     raise _NotPlainError
 
 
 def _either(shapes: list[_Shape]) -> _Shape:
-    """What fits one of these, at most one of which holds items."""
+    """Return the shape of a union; at most one of its members may have items."""
     holders = {each for each in shapes if each.kinds & {list, dict}}
     if len(holders) > 1:
         raise _NotPlainError

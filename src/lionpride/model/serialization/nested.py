@@ -17,16 +17,16 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, Json
 
+from ..class_traits import cached_by_class
 from .codec import ELEMENT
 
 __all__ = ("Nesting", "fields_with_models")
 
 _AROUND: Final[ContextVar[tuple[int, ...]]] = ContextVar("lionpride_nested", default=())
-"""The ids of the elements that are being written: met again, one contains itself."""
+"""The ids of the elements that are being written; an element met again contains itself."""
 
 
 class Nesting(dict[str, Any]):
@@ -44,7 +44,7 @@ class Nesting(dict[str, Any]):
         self._has_begun = False
 
     def of(self, element: Any) -> dict[str, Any] | None:
-        """An element as the codec tags it; None if it is the one that is dumped.
+        """Return an element as the codec tags it; None if it is the one that is dumped.
 
         Raises:
             ValueError: if it contains itself.
@@ -62,7 +62,7 @@ class Nesting(dict[str, Any]):
             _AROUND.reset(token)
 
 
-# --- what the fields of a class may hold
+# --- types of the fields of a class
 
 
 _LEAVES: Final = frozenset(
@@ -71,22 +71,14 @@ _LEAVES: Final = frozenset(
 """Types of values that contain nothing."""
 
 
+@cached_by_class
 def fields_with_models(kind: type[BaseModel]) -> Mapping[str, Any]:
-    """The declared types of the fields of a class that may hold models, by name."""
-    found = _known.get(kind)
-    if found is None:
-        fields = kind.model_fields.items()
-        found = {
-            name: field.annotation
-            for name, field in fields
-            if not field.exclude and _may_hold_models(field.annotation)
-        }
-        if kind.__pydantic_complete__:
-            _known[kind] = found
-    return found
-
-
-_known: WeakKeyDictionary[type[BaseModel], Mapping[str, Any]] = WeakKeyDictionary()
+    """Return the declared types of the fields of a class that may hold models, by name."""
+    return {
+        name: field.annotation
+        for name, field in kind.model_fields.items()
+        if not field.exclude and _may_hold_models(field.annotation)
+    }
 
 
 def _may_hold_models(annotation: Any) -> bool:
@@ -109,20 +101,13 @@ def may_have_aliases(kind: type[BaseModel]) -> bool:
     )
 
 
+@cached_by_class
 def holds_json_text(kind: type[BaseModel]) -> bool:
     """Return True if a class, or a model in one of its fields, has a field of type ``Json``.
 
     Such a field reads JSON text. Pydantic writes it as text only with ``round_trip=True``.
     """
-    found = _with_json_text.get(kind)
-    if found is None:
-        found = _reads_json_text(kind, set())
-        if kind.__pydantic_complete__:
-            _with_json_text[kind] = found
-    return found
-
-
-_with_json_text: WeakKeyDictionary[type[BaseModel], bool] = WeakKeyDictionary()
+    return _reads_json_text(kind, set())
 
 
 def _reads_json_text(annotation: Any, seen: set[type]) -> bool:

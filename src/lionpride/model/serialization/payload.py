@@ -1,8 +1,8 @@
-"""The halves of an event that a durable store keeps as text, each in a column of its own.
+"""The two texts that a durable store keeps of an event: its payload and its result.
 
-``packed`` is what the event was asked to do: written once, read at each claim. ``packed_result``
-is what came of it. Identity, time of creation and the counters are columns of the store's, which
-gives them back as they are. For stores; users have ``to_dict`` and ``to_json``.
+The payload has the fields and the metadata. It is written by the append and read by each claim.
+The result has the response and the error. Identity, creation time and counters have columns of
+their own. This module is for stores; users call ``to_dict`` and ``to_json``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from math import isfinite
 from types import NoneType
 from typing import Any, Final
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
 from ...errors import ValidationError
 from .. import registry
+from ..class_traits import cached_by_class
 from ..construction import set_fields_set
 from ..event_data import Work
 from ..execution import Execution, read_error
@@ -32,74 +32,79 @@ from .depth import refuse_deep
 from .round_trip import refuse_unreadable
 
 __all__ = (
-    "complete",
-    "kind_and_packed",
-    "packed",
-    "packed_result",
-    "unpack",
-    "unpack_result",
-    "whole",
+    "complete_payload",
+    "event_from_payload",
+    "payload_of",
+    "read_result",
+    "result_text",
+    "type_and_payload",
+    "with_usual_fields",
 )
 
 _COLUMNS: Final = ("id", "created_at", "execution")
 
 
-def packed(work: Work) -> str:
-    """``work.to_dict("json")`` without what the store has columns for, as compact JSON.
+def payload_of(work: Work) -> str:
+    """Return the payload of an event as compact JSON.
 
-    What nearly every event says is left out, if it says so: no metadata but its class, no
-    timeout, no streaming. See ``whole``. So is a field that holds a constant default, which an
-    event that is read gets from its class.
+    It is ``work.to_dict("json")`` without the values that have columns of their own. Metadata,
+    ``timeout`` and ``streaming`` are omitted together if all three have their usual values; see
+    ``with_usual_fields``. A field that holds a constant default is omitted, too: the class supplies
+    it when the event is read.
     """
-    return kind_and_packed(work)[1]
+    return type_and_payload(work)[1]
 
 
-def whole(kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    """What ``packed`` gave, with what it left out of it.
+def with_usual_fields(kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return a payload with the usual values of metadata, ``timeout`` and ``streaming`` added.
 
     Args:
-        kind: The registry key of its class.
-        data: The JSON.
+        kind: The registry key of the event's class.
+        data: The payload.
     """
     if "metadata" in data:
         return data
     return {"metadata": {"lion_class": kind}, "timeout": None, "streaming": False, **data}
 
 
-def complete(kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Return the result of ``packed`` with everything that it left out, as in ``to_dict("json")``.
+def complete_payload(kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return a payload with everything that ``payload_of`` has omitted, as in ``to_dict("json")``.
 
     If this process has not defined the class, fields that held their default stay absent.
     """
-    data = whole(kind, data)
+    data = with_usual_fields(kind, data)
     return completed(registry.find(kind), data) if registry.is_defined(kind) else data
 
 
 def _abridged(data: dict[str, Any]) -> str:
-    """As text, without what ``whole`` puts back."""
+    """Return a payload as text, without the values that ``with_usual_fields`` adds."""
     usual = data.get("timeout", Unset) is None and data.get("streaming") is False
-    if usual and len(data["metadata"]) == 1:  # it has the class alone
+    if usual and len(data["metadata"]) == 1:  # the class, and nothing else
         del data["metadata"], data["timeout"], data["streaming"]
     return _text(data)
 
 
-def kind_and_packed(work: Work) -> tuple[str, str]:
-    """The registry key of its class, and what ``packed`` gives."""
-    plainly = work._plainly
-    quick = plainly.packed(work, _abridged)
-    if quick is not None:
-        if plainly.has_doubts:
-            refuse_unreadable(work, quick[1], _read_back)
-        return quick
+def type_and_payload(work: Work) -> tuple[str, str]:
+    """Return the registry key of the event's class, and its payload.
+
+    Raises:
+        ValidationError: if no worker could read the payload back with the same values.
+    """
+    fast_dump = work._fast_dump
+    payload = fast_dump.payload_of(work, _abridged)
+    if payload is not None:
+        if fast_dump.has_doubts:
+            refuse_unreadable(work, payload, _read_back)
+        return fast_dump.key, payload
     try:
-        return plainly.key, _checked(work)
+        return fast_dump.key, _checked(work)
     except (RecursionError, PydanticSerializationError) as error:
         refuse_deep(work, error)
         raise
 
 
 def _checked(work: Work) -> str:
-    """Return what ``packed`` gives, after reading it back.
+    """Return the payload of an event after reading it back.
 
     Raises:
         ValidationError: names the field that would be read back with another value.
@@ -119,11 +124,11 @@ def _checked(work: Work) -> str:
 
 
 def _read_back(kind: type[Work], text: str) -> Work:
-    """Return the event that a worker would make of a text."""
-    return _revived(kind, whole(registry.key_of(kind), _read(text)))
+    """Return the event that a worker would build from a payload."""
+    return _revived(kind, with_usual_fields(registry.key_of(kind), _read(text)))
 
 
-def unpack(
+def event_from_payload(
     text: str,
     *,
     kind: str,
@@ -131,21 +136,22 @@ def unpack(
     created: float,
     entries: Mapping[str, Any],
 ) -> Work:
-    """The event that ``packed`` was asked of, in its class.
+    """Return the event of a payload.
 
     Args:
-        text: What ``packed`` gave.
-        kind: The registry key of its class.
-        id: Its identity.
-        created: When it was made, as a Unix timestamp in seconds.
-        entries: Its state, under the names of ``execution.KEYS``; they are not looked at.
+        text: The payload.
+        kind: The registry key of the class.
+        id: The id.
+        created: The creation time, a Unix timestamp in seconds.
+        entries: The state, by the names of ``execution.KEYS``; it is not validated.
 
     Raises:
-        NotFoundError: if this process has not defined its class.
-        ValidationError: if its class is no Work; pydantic's own if a field does not fit.
-        ValueError: if it is no JSON.
+        NotFoundError: if this process has not defined the class.
+        ValidationError: if the class is not a class of events; pydantic's own if a field does not
+            fit.
+        ValueError: if the payload is not JSON.
     """
-    data = whole(kind, _read(text))
+    data = with_usual_fields(kind, _read(text))
     meta = data["metadata"]
     if not isinstance(meta, dict):
         raise ValidationError(f"metadata must be a JSON object, not {safe_repr(meta)}")
@@ -154,10 +160,10 @@ def unpack(
     if not issubclass(cls, Work):
         raise ValidationError(f"{key} is no Work: a store holds events only")
     work = _revived(cls, data)
-    if absent := constants_of(cls).keys() - data.keys():  # written in full they would be set
+    if absent := constants_of(cls).keys() - data.keys():  # omitted fields count as given
         set_fields_set(work, work.model_fields_set | absent)
     own = work.__dict__
-    own.pop("created_at", None)  # of now, if code that ran meanwhile has asked for it
+    own.pop("created_at", None)  # a validator may have read it, which set it to now
     own["_created"] = created
     own["id"] = id
     own.update(entries)
@@ -165,33 +171,24 @@ def unpack(
 
 
 def _revived(kind: type[Work], data: dict[str, Any]) -> Work:
-    """Return an event of a class and of all that was written of it, with its metadata."""
+    """Return the event of a class and a complete payload."""
     meta = data.pop("metadata")
     _, tagged = take_marks(meta)
     if tagged:
         data, meta = kind._decoded(data), decode(meta)
-    work = kind._from_data(_as_validation_names_it(kind, data), {})
+    names = _validation_names(kind)
+    if names:
+        data = {names.get(name, name): value for name, value in data.items()}
+    work = kind._from_data(data, {})
     if meta:
         work.__dict__["_metadata"] = meta
     return work
 
 
-def _as_validation_names_it(kind: type[Work], data: dict[str, Any]) -> dict[str, Any]:
-    """The data by the names that validation wants, where fields are written by others."""
-    names = _renamed.get(kind)
-    if names is None:
-        names = _names_of(kind)
-        if kind.__pydantic_complete__:
-            _renamed[kind] = names
-    return {names.get(name, name): value for name, value in data.items()} if names else data
-
-
-_renamed: WeakKeyDictionary[type[Work], dict[str, str]] = WeakKeyDictionary()
-
-
-def _names_of(kind: type[Work]) -> dict[str, str]:
-    """What fields with aliases are written by, and what validation wants instead."""
-    config, names = kind.model_config, {}
+@cached_by_class
+def _validation_names(kind: type[BaseModel]) -> dict[str, str]:
+    """Return the names that validation expects in place of the written names of fields."""
+    config, names = kind.model_config, dict[str, str]()
     for name, field in kind.model_fields.items():
         wanted = field.validation_alias
         if isinstance(wanted, AliasChoices):
@@ -204,7 +201,7 @@ def _names_of(kind: type[Work]) -> dict[str, str]:
     return names
 
 
-def packed_result(execution: Execution, tell: Callable[[str], object] | None = None) -> str | None:
+def result_text(execution: Execution, tell: Callable[[str], object] | None = None) -> str | None:
     """Return the response and the error of an event as compact JSON; None if it has neither.
 
     Args:
@@ -230,12 +227,12 @@ def packed_result(execution: Execution, tell: Callable[[str], object] | None = N
     return _text(data)
 
 
-def unpack_result(text: str) -> dict[str, Any]:
-    """The entries ``_response`` and ``_error`` of what ``packed_result`` was asked of.
+def read_result(text: str) -> dict[str, Any]:
+    """Return the entries ``_response`` and ``_error`` of a result.
 
     Raises:
         ValidationError: if they cannot be read.
-        ValueError: if it is no JSON.
+        ValueError: if the text is not JSON.
     """
     data = _read(text)
     entries: dict[str, Any] = {}
@@ -254,19 +251,21 @@ _QUICK: Final[Mapping[type, Callable[[Any], str | None]]] = {
     float: lambda value: repr(value) if isfinite(value) else None,
     str: encode_basestring_ascii,
 }
-"""How the simplest responses are written; None if the codec has to tag one."""
+"""Functions that write the simplest responses; they return None if a value needs a tag."""
 
 
 def _text(data: dict[str, Any]) -> str:
-    """Compact JSON of what the codec gave."""
+    """Return encoded data as compact JSON."""
     try:
         return to_json(data).decode()
-    except ValueError:  # lone surrogates and deep nesting, which the slower one can write
+    except ValueError:  # json can write lone surrogates and deep nesting
         return json.dumps(data, separators=(",", ":"), default=safe_repr)
 
 
 def _read(text: str) -> dict[str, Any]:
-    data = json.loads(text)  # pydantic 2.7's from_json reads some texts wrong
+    data = json.loads(text)  # from_json of pydantic 2.7 misreads some texts
     if not isinstance(data, dict):
-        raise ValidationError(f"what a store kept must be a JSON object, not {safe_repr(data)}")
+        raise ValidationError(
+            f"a stored payload or result must be a JSON object, not {safe_repr(data)}"
+        )
     return data

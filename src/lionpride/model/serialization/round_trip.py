@@ -15,14 +15,13 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
 from uuid import UUID
-from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ...errors import ValidationError
-from ..construction import has_no_hooks
+from ..class_traits import cached_by_class, defining_class, traits_of
 from .codec import MAX_DEPTH, Unserializable, safe_repr
 
 if TYPE_CHECKING:
@@ -36,18 +35,6 @@ _LEAVES: Final = frozenset(
 """Types all of whose values the codec writes and reads exactly; for others see `_is_exact_leaf`."""
 
 _ZONES: Final = frozenset((NoneType, timezone))
-
-_READERS: Final = ("__init__", "__new__", "_from_data", "_decoded", "model_validate")
-_WRITERS: Final = ("to_dict", "model_dump", "_data", "_dump", "_encoded")
-"""Attributes of a class that decide how its instances are read and written."""
-
-_OURS: Final = (
-    "lionpride.model.element",
-    "lionpride.model.event_data",
-    "pydantic.main",
-    "builtins",
-)
-"""Modules that may define these names without causing doubts."""
 
 _RESERVED: Final = frozenset(("id", "created_at", "metadata", "execution"))
 """Names of arguments of an element that are not fields."""
@@ -152,30 +139,13 @@ def _refuse_difference(work: Work, back: Work, name: str) -> None:
 # --- what a class leaves open
 
 
-def _remembered(look: Callable[[type[BaseModel]], bool]) -> Callable[[type[BaseModel]], bool]:
-    """Cache the answer for each class, once pydantic has completed the class."""
-    known: WeakKeyDictionary[type[BaseModel], bool] = WeakKeyDictionary()
-
-    def remembering(kind: type[BaseModel]) -> bool:
-        found = known.get(kind)
-        if found is None:
-            found = look(kind)
-            if kind.__pydantic_complete__:
-                known[kind] = found
-        return found
-
-    return remembering
-
-
-@_remembered
+@cached_by_class
 def _is_certain(kind: type[BaseModel]) -> bool:
     """Return True if no code, alias or mark of a class lets it be read otherwise than written."""
     config = kind.model_config
-    decorators = kind.__pydantic_decorators__
     return (
         _is_codeless(kind)
-        and not decorators.field_serializers
-        and decorators.model_serializers.keys() <= {"_dump"}
+        and not kind.__pydantic_decorators__.field_serializers
         and not config.get("strict")
         and config.get("extra") != "allow"
         and all(
@@ -189,21 +159,18 @@ def _is_certain(kind: type[BaseModel]) -> bool:
     )
 
 
-@_remembered
+@cached_by_class
 def _is_codeless(kind: type[BaseModel]) -> bool:
     """Return True if no validator or other code of a class changes an instance that is read."""
-    decorators = kind.__pydantic_decorators__
+    decorators, traits = kind.__pydantic_decorators__, traits_of(kind)
     return (
-        has_no_hooks(kind)
+        not traits.has_hooks
+        and traits.is_read_by_library
+        and traits.is_written_by_library
         and decorators.field_validators.keys() <= _OWN_VALIDATORS
         and not decorators.validators
         and not any(_has_code(field) for field in kind.model_fields.values())
-        and all(_defining_class(kind, name).__module__ in _OURS for name in (*_READERS, *_WRITERS))
     )
-
-
-def _defining_class(kind: type, name: str) -> type:
-    return next((each for each in kind.__mro__ if name in vars(each)), BaseModel)
 
 
 def _has_code(field: FieldInfo) -> bool:
@@ -353,7 +320,7 @@ def _is_exact_model(annotation: type[BaseModel], value: Any, depth: int) -> bool
     if is_element:
         if annotation.__pydantic_decorators__.model_serializers.keys() != {"_dump"}:
             return False  # it is not written under a tag
-    elif kind is not annotation or _defining_class(kind, "__init__") is not BaseModel:
+    elif kind is not annotation or defining_class(kind, "__init__") is not BaseModel:
         return False
     own = value.__dict__
     return (

@@ -18,14 +18,14 @@ from ...model.event_data import Work
 from ...model.execution import EventStatus, Execution
 from ...model.ids import bytes_of
 from ...model.retry_policy import Retry
-from ...model.serialization.fast_load import Revival, revival_of
+from ...model.serialization.fast_load import FastLoad, fast_load_of
 from ...model.serialization.payload import (
-    complete,
-    kind_and_packed,
-    packed,
-    packed_result,
-    unpack,
-    unpack_result,
+    complete_payload,
+    event_from_payload,
+    payload_of,
+    read_result,
+    result_text,
+    type_and_payload,
 )
 from ...model.unset import Unset
 from ...rules.bills import has_own_bill, own_bill
@@ -118,7 +118,7 @@ def event_row(
         _retry_of(own),
         own.get("_unique", _NONE)[0],
         own.get("_unique", _NONE)[1],
-        packed(event),
+        payload_of(event),
         status,
         own.get("_due") or 0.0,
         ended,
@@ -162,7 +162,7 @@ def new_event_row(event: Work, priority: float) -> NewEventRow:
     own = event.__dict__
     created = own["_created"]
     uid = bytes_of(own, created)
-    kind, payload = kind_and_packed(event)
+    kind, payload = type_and_payload(event)
     if "_told" not in own and _is_plain(type(event)):  # `is_plain`, inline
         return uid, kind, payload, created, priority
     return uid, kind, payload, created, priority, *key_and_costs(event)
@@ -178,7 +178,7 @@ def state_columns(own: dict[str, Any]) -> StateColumns:
         own.get("_interruptions", 0),
         None if duration is Unset else duration,
         None if retryable is Unset else int(retryable),
-        packed_result(Execution.over(own)),
+        result_text(Execution.over(own)),
         attempts_json(own),
         own.get("_expires"),
     )
@@ -215,7 +215,7 @@ def state_entries(status: str, state: StateColumns) -> dict[str, Any]:
     if retryable is not None:
         own["_retryable"] = bool(retryable)
     if result is not None:
-        own |= unpack_result(result)
+        own |= read_result(result)
     if attempts is not None:
         own["_attempts"] = attempts_of(json.loads(attempts))
     if expires is not None:
@@ -225,7 +225,7 @@ def state_entries(status: str, state: StateColumns) -> dict[str, Any]:
 
 def response_json(event: Work, response: Any) -> str | None:
     """Return a response as JSON, and log a warning if a part of it cannot be written."""
-    return packed_result(Execution.over({"_response": response}), partial(_warn_of_loss, event))
+    return result_text(Execution.over({"_response": response}), partial(_warn_of_loss, event))
 
 
 def _warn_of_loss(event: Work, reason: str) -> None:
@@ -251,7 +251,7 @@ def state_after(outcome: Outcome, own: dict[str, Any], event: Work | None = None
     if isinstance(outcome, Completion) and own.get("_status") == "processing":
         response = outcome.response
         result = (
-            packed_result(Execution.over({"_response": response}))
+            result_text(Execution.over({"_response": response}))
             if event is None
             else response_json(event, response)
         )
@@ -302,7 +302,9 @@ def build_event(
         entries["_retry"] = Retry.from_dict(json.loads(retry))
     if single is not None:
         entries["_unique"] = single, since
-    return unpack(payload, kind=kind, id=UUID(bytes=uid), created=created, entries=entries)
+    return event_from_payload(
+        payload, kind=kind, id=UUID(bytes=uid), created=created, entries=entries
+    )
 
 
 def fixed_columns(found: StoredEvent) -> FixedColumns:
@@ -501,7 +503,7 @@ def _payload(found: StoredEvent, uid: UUID) -> dict[str, Any]:
         execution["unique"] = [found.single, found.since]
     created = utc_time(found.created).isoformat()
     head = {"id": str(uid), "created_at": created, "execution": execution}
-    fields = complete(found.kind, json.loads(found.payload))
+    fields = complete_payload(found.kind, json.loads(found.payload))
     if result is not None and '{"$' in result:  # within a text, the quote would be escaped
         fields["metadata"]["lion_tags"] = True
     return head | fields
@@ -516,7 +518,7 @@ class EventReader:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[str, Revival | None] = {}
+        self._known: dict[str, FastLoad | None] = {}
 
     def __call__(self, one: ReadyColumns, kept: FixedColumns | None) -> Work | None:
         """Return the event as pending; None if ``build_event`` has to build it."""
@@ -526,7 +528,7 @@ class EventReader:
         if kind in self._known:
             revival = self._known[kind]
         else:
-            revival = self._known[kind] = revival_of(kind)
+            revival = self._known[kind] = fast_load_of(kind)
         event = None if revival is None else revival(kept[3], kept[0], kept[2])
         if event is not None:
             own = event.__dict__
@@ -555,13 +557,13 @@ def read_started(
     """
     made: dict[int, Work] = {}
     rest: list[FirstClaimRow] = []
-    ways: dict[str, Revival | None] = {}
+    ways: dict[str, FastLoad | None] = {}
     for one, there in zip(rows, known, strict=True):
         number, priority, uid, kind, created, payload, _, _ = one
         if kind in ways:
             way = ways[kind]
         else:
-            way = ways[kind] = revival_of(kind)
+            way = ways[kind] = fast_load_of(kind)
         event = None if way is None or there is not None else way(payload, uid, created)
         if event is None:
             rest.append(one)

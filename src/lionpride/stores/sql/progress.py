@@ -12,7 +12,7 @@ from ...errors import StoreError
 from ...model.event_data import Work
 from ...model.execution import Execution
 from ...model.progress import Live, Progress
-from ...model.serialization.payload import packed_result
+from ...model.serialization.payload import result_text
 from .backend import Transaction
 from .codec import size_of
 from .rows import ProgressRow
@@ -123,7 +123,7 @@ class _PublishedAttempt:
         new = chunks[self.written : self.written + size]
         if not new and progress is self.progress and len(chunks) == self.count:
             return None
-        text = packed_result(Execution.over({"_response": new})) if new else None
+        text = result_text(Execution.over({"_response": new})) if new else None
         if text is not None and size_of([text]) > largest:
             self.is_cut, new, text = True, [], None
         if text is not None:

@@ -17,7 +17,7 @@ from uuid import UUID
 from ...model.costs import REQUEST
 from ...model.execution import EventStatus
 from ...model.progress import Progress
-from ...model.serialization.payload import unpack_result
+from ...model.serialization.payload import read_result
 from ...rules.limits import Limit
 from ...rules.metering import Limits
 from ...rules.standing import Room, Standing, Worker, limits_at_work, room_of
@@ -311,7 +311,7 @@ async def chunks(
         return None
     known = first if written == attempt else 0
     rows = await db.rows(_CHUNKS, number, written, known, PIECES)
-    pieces = [unpack_result(text)["_response"] for (text,) in rows]
+    pieces = [read_result(text)["_response"] for (text,) in rows]
     return written, [chunk for piece in pieces for chunk in piece]
 
 
