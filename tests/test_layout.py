@@ -51,6 +51,11 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return lines
 
 
+def classes(path: str) -> list[ast.ClassDef]:
+    """The classes at the top level of a module."""
+    return [node for node in tree_of(path).body if isinstance(node, ast.ClassDef)]
+
+
 # ----------------------------------------------------------------------------------- the test tree
 
 
@@ -104,14 +109,23 @@ def test_an_assert_does_nothing(path: str) -> None:
     assert not calls, "call it first, and assert what it gave"
 
 
+# ------------------------------------------------------------------------------------ the executor
+
+
+def test_every_public_method_of_the_executor_stands_in_its_class_and_delegates() -> None:
+    (executor,) = classes("src/lionpride/engine/executor.py")
+    assert not executor.bases, "it is composed of parts, not assembled from base classes"
+    long = {
+        method.name: len(method.body)
+        for method in functions(executor)
+        if method.name not in ("__init__", "_connect", "of") and len(method.body) > 3
+    }
+    assert not long, "a docstring and two statements: a part does the work"
+
+
 # -------------------------------------------------------------------------------------- the stores
 
 STORES = [path for path in OURS if path.startswith("src/lionpride/stores/")]
-
-
-def classes(path: str) -> list[ast.ClassDef]:
-    """The classes at the top level of a module."""
-    return [node for node in tree_of(path).body if isinstance(node, ast.ClassDef)]
 
 
 def test_a_public_class_name_is_used_once_in_the_stores() -> None:

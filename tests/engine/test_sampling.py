@@ -106,7 +106,7 @@ async def test_who_asks_for_the_id_before_the_append_has_it_taken_in_all_the_sam
 
 
 async def calls(executor: Executor, n: int) -> float:
-    """How many functions written in Python are called for an event."""
+    """Return the number of calls of Python functions for each event."""
     events, profile = made(n), Profile(builtins=False)
     async with executor:
         with profile:
@@ -116,9 +116,9 @@ async def calls(executor: Executor, n: int) -> float:
     return sum(entry.callcount for entry in profile.getstats()) / n
 
 
-async def test_leaving_an_event_out_takes_no_call() -> None:
+async def test_an_event_that_is_not_selected_costs_one_call() -> None:
     plain, sampled = Desk(), Desk()
     Noted(sampled, sample(0.0))
     # The least of three: on a busy machine a worker gives way to other tasks more often.
     fewest = min([await calls(plain, 2000) for _ in range(3)])
-    assert min([await calls(sampled, 2000) for _ in range(3)]) <= fewest + 0.1
+    assert min([await calls(sampled, 2000) for _ in range(3)]) <= fewest + 1.1

@@ -308,6 +308,10 @@ class Observers:
 
     def passes(self, event: Work) -> bool:
         """Return True if no observer needs to see an event's append; mark selected events."""
+        sample = self.sample
+        if sample is not None and sample.left and not sample.maybe():
+            sample.left -= 1  # `Sample.__call__`, written out
+            return True
         for picks in self._pickers:
             try:
                 if picks(event, False):

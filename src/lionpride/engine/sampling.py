@@ -17,7 +17,7 @@ class Sample:
     """Selects each appended event with the same probability, and all that have to be selected.
 
     The number of events up to the next selected one is drawn in advance, so an event that is not
-    selected costs a subtraction, which ``Submission.append`` writes out. Geometrically distributed
+    selected costs a subtraction, which ``Observers.passes`` writes out. Geometrically distributed
     gaps are equivalent to a draw for each event (Devroye, Non-Uniform Random Variate Generation,
     X.2).
 

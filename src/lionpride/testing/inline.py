@@ -10,6 +10,8 @@ from typing import Any, Self, TypeVar, cast
 from ..core import Event, EventStatus, Executor
 from ..errors import OperationError
 from ..stores.clock import capped
+from ..stores.contract import Store
+from ..stores.listeners import Signal
 
 __all__ = ("inline",)
 
@@ -64,23 +66,27 @@ class _Inline(Executor):
 
     async def _run_through(self, event: Event) -> None:
         """Run due events until the event has finished, or is scheduled for later."""
-        processor = await self._ready()
+        if self.processor is None:
+            await self.start()
+        assert self.processor is not None, "start() creates it"
+        processor, store = self.processor, self.store
         while event.status in _OPEN and event.execution.arrival is not None:
             if processor.paused:
                 return
-            if processor.is_inside() and len(self.processing_events) >= self._slots():
+            is_full = len(self.processing_events) >= processor.concurrency_limit
+            if is_full and processor.is_inside():
                 raise OperationError(
                     f"{event!r} was appended by an event, and no slot is left to run it at once: "
                     "raise concurrency_limit"
                 )
             await self.forward()
             if event.status is EventStatus.PROCESSING:
-                await self._next_ending(event)  # somebody else runs it
+                await _finished(store, event)  # another worker runs it
             elif event.status is EventStatus.PENDING:
-                _, wait = await self._store.claim("inline", 0)  # takes none, and says when
+                _, wait = await store.claim("inline", 0)  # claims none, and returns the next time
                 if wait is None or not event.execution.attempt_number:
                     return
-                if not event.execution.denials:  # who was denied is asked again in the next round
+                if not event.execution.denials:  # a denied event may start in the next round
                     await asyncio.sleep(capped(wait))
 
     async def __aenter__(self) -> Self:
@@ -94,5 +100,15 @@ class _Inline(Executor):
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
-        if self._owns_store:
-            await self._store.close()
+        if self._control.owns_store:
+            await self.store.close()
+
+
+async def _finished(store: Store, event: Event) -> None:
+    """Return when an event may have finished; it may have been retried since."""
+    finished = asyncio.Event()
+    unsubscribe = store.subscribe(Signal.FINISHED, finished.set, event=event, once=True)
+    try:
+        await finished.wait()
+    finally:
+        unsubscribe()

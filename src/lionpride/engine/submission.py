@@ -1,0 +1,388 @@
+"""Submission: checks events, and appends them to the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
+from math import isfinite
+from typing import Any, TypeVar, cast
+
+from ..errors import ExistsError, OperationError, ValidationError
+from ..model.collections.flow import Flow
+from ..model.event_data import Work
+from ..model.execution import EventStatus
+from ..model.retry_policy import Retry
+from ..rules.metering import Limits
+from ..stores.append_checks import are_new
+from ..stores.contract import BufferedPath, Entry, ImmediatePath, Store
+from ..stores.terms import Terms
+from .append_options import AppendOptions, terms_of
+from .backpressure import CapacityWaiters
+from .bound_loop import BoundLoop
+from .config import checked_priority
+from .event import Event
+from .event_lookup import is_known
+from .observers import Observers
+
+__all__ = ("Submission",)
+
+E = TypeVar("E", bound=Event)
+
+_PENDING = EventStatus.PENDING
+
+logger = logging.getLogger("lionpride")
+
+
+class Submission:
+    """Accepts the events of an executor.
+
+    Args:
+        store: The store.
+        observers: The observers of the store.
+        loop: The event loop of the executor.
+        event_types: The classes that are accepted, with their subclasses.
+        strict: True to refuse subclasses.
+        limits: The limits on the costs of events.
+        max_pending: Number of events that may be pending; None for no limit.
+        owner: Name of the executor's class, for error messages.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        observers: Observers,
+        loop: BoundLoop,
+        *,
+        event_types: tuple[type[Event], ...],
+        strict: bool,
+        limits: Limits,
+        max_pending: int | None,
+        owner: str,
+    ) -> None:
+        self._store = store
+        self._observers = observers
+        self._loop = loop
+        self._event_types = event_types
+        self._strict = strict
+        self._limits = limits
+        self._max_pending = max_pending
+        self._owner = owner
+        self._waiters = CapacityWaiters(store)
+        self._accepted: set[type] = set()  # classes that passed the check
+        # The class of the last event, if its next event needs no check: there are no limits.
+        self._unchecked: type | None = None
+        # While the executor drains, only events that running events append are accepted.
+        self._is_exempt: Callable[[], bool] | None = None
+        self._immediate: ImmediatePath | None = None
+        self._buffered: BufferedPath | None = None
+        self.open()
+
+    # -- whether events are accepted ---------------------------------------------------------
+
+    def configure(self, limits: Limits, max_pending: int | None) -> None:
+        """Use the settings of the processor, which may differ from those of its config."""
+        self._limits = limits
+        self._max_pending = max_pending
+        self._unchecked = None
+
+    def open(self) -> None:
+        """Accept events."""
+        store = self._store
+        has_space = self._max_pending is None
+        self._immediate = store if isinstance(store, ImmediatePath) and has_space else None
+        self._buffered = store if isinstance(store, BufferedPath) else None
+        self._is_exempt = None
+
+    def close(self, is_exempt: Callable[[], bool]) -> None:
+        """Refuse events, and wake the callers that wait for space.
+
+        Args:
+            is_exempt: Returns True if the caller may append nevertheless.
+        """
+        self._immediate = self._buffered = None  # they do not check whether it is closed
+        self._is_exempt = is_exempt
+        self._waiters.ask_again()
+
+    def _check_open(self) -> None:
+        if self._is_exempt is not None and not self._is_exempt():
+            raise OperationError(
+                f"{self._store.states.name!r} accepts no more events: it is draining, or was "
+                "drained; await executor.start() to accept events again"
+            )
+
+    # -- one event ---------------------------------------------------------------------------
+
+    def append(
+        self,
+        event: E,
+        priority: float | None,
+        exist_ok: bool,
+        wait: bool,
+        connection: Any,
+        options: AppendOptions,
+    ) -> Coroutine[Any, Any, E] | None:
+        """Append an event; see ``Executor.append``.
+
+        Returns:
+            None if the event has been appended, which a store in memory does at once; else a
+            coroutine that appends it and returns the event of the store.
+        """
+        if type(event) is not self._unchecked:
+            self._check(event)
+        if type(priority) is not float or priority - priority != 0.0:  # infinite, or not a number
+            priority = checked_priority(event, priority)
+        unobserved = not self._observers.active or self._observers.passes(event)
+        if options or connection is not None:
+            return self._append_with(event, priority, exist_ok, wait, connection, options)
+        if self._immediate is not None:
+            if unobserved and self._immediate.append_now(event, priority):
+                return None
+            if not unobserved and are_new((event,)):
+                return self._append_observed(event, priority)
+        is_new = "_status" not in event.__dict__
+        waits = wait and self._max_pending is not None
+        if self._buffered is not None and is_new and unobserved and not (exist_ok or waits):
+            return self._append_soon(self._buffered, event, priority)
+        return self._append_one(event, priority, exist_ok, wait, None)
+
+    async def _append_with(
+        self,
+        event: E,
+        priority: float,
+        exist_ok: bool,
+        wait: bool,
+        connection: Any,
+        options: AppendOptions,
+    ) -> E:
+        """Append an event with options, or in a transaction of the caller."""
+        terms = terms_of(self._store.time(), **options)
+        if connection is None:
+            return await self._append_one(event, priority, exist_ok, wait, terms)
+        await self._append_within(connection, ((event, priority),), terms, exist_ok)
+        return event
+
+    async def _append_observed(self, event: E, priority: float) -> E:
+        """Append a new event to a store in memory, inside the wrappers of its observers."""
+        with self._observers.appending((event,)):
+            immediate = self._immediate
+            if immediate is None or not immediate.append_now(event, priority):  # it has an id now
+                await self._store.append(((event, priority),))
+        self._observers.tell(event, None, _PENDING)
+        return event
+
+    async def _append_soon(self, buffered: BufferedPath, event: E, priority: float) -> E:
+        """Append a new event in a commit that it shares with others."""
+        await buffered.append_soon(event, priority, self._max_pending)
+        return event
+
+    async def _append_one(
+        self, event: E, priority: float, exist_ok: bool, wait: bool, terms: Terms | None
+    ) -> E:
+        """Append an event that may be known, may wait, or has options."""
+        if not (exist_ok and is_known(self._store, event)):
+            _check_pending(event)
+        unseen = self._unseen((event,))
+        held = await self._append_entries(((event, priority),), exist_ok, wait, terms)
+        self._notify(unseen, _PENDING)
+        return cast("E", held[0])
+
+    # -- many events -------------------------------------------------------------------------
+
+    async def append_many(
+        self,
+        events: Iterable[E],
+        priorities: Iterable[float | None] | None,
+        *,
+        exist_ok: bool,
+        wait: bool,
+        delay: float | None,
+        at: datetime | float | None,
+        ttl: float | None,
+        retry: Retry | None,
+        connection: Any,
+    ) -> list[E]:
+        """Append events as one batch; see ``Executor.append_many``."""
+        events, given = _batch(events, priorities)
+        if not events:
+            return []
+        checked = self._checked(events, given)
+        unobserved = not self._observers.active or self._observers.pass_all(events)
+        terms = None
+        if not (delay is None and at is None and ttl is None and retry is None):
+            terms = terms_of(self._store.time(), delay=delay, at=at, ttl=ttl, retry=retry)
+        if connection is not None:
+            entries = list(zip(events, checked, strict=True))
+            await self._append_within(connection, entries, terms, exist_ok)
+            return events
+        immediate = self._immediate if terms is None and unobserved else None
+        if immediate is not None and immediate.append_all_now(events, checked):
+            return events
+        for event in events:
+            if "_status" in event.__dict__ and not (exist_ok and is_known(self._store, event)):
+                _check_pending(event)
+        unseen = self._unseen(events)
+        entries = list(zip(events, checked, strict=True))
+        held = await self._append_entries(entries, exist_ok, wait, terms)
+        self._notify(unseen, _PENDING)
+        return cast("list[E]", held)
+
+    def _checked(self, events: Sequence[E], priorities: Sequence[float | None]) -> list[float]:
+        """Check the events of a batch, and return their priorities."""
+        unchecked, checked = self._unchecked, list[float]()
+        for event, priority in zip(events, priorities, strict=True):
+            if type(event) is not unchecked:
+                self._check(event)
+            if type(priority) is float and isfinite(priority):
+                checked.append(priority)
+            else:
+                checked.append(checked_priority(event, priority))
+        return checked
+
+    async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:
+        """Append the events of a Flow with their statuses; see ``Executor.load``."""
+        self._check_open()
+        states = self._store.states
+        flow = state if isinstance(state, Flow) else Flow.from_dict(state)
+        events = list(flow.items)
+        for event in events:
+            self._check_type(event)
+            checked_priority(event, None)
+        own = [each for each in flow.progressions if each.name not in set(EventStatus)]
+        for progression in own:
+            if any(each.name == progression.name for each in states.progressions):
+                raise ExistsError(
+                    f"a progression is named {progression.name!r} already: names are "
+                    "unique, so rename one of them"
+                )
+        unseen = self._unseen(events)
+        count = await self._store.load(events)
+        for progression in own:
+            states.add_progression(progression)
+        self._notify(unseen)
+        return count
+
+    # -- the store ---------------------------------------------------------------------------
+
+    async def _append_within(
+        self, connection: Any, entries: Sequence[Entry], terms: Terms | None, exist_ok: bool
+    ) -> None:
+        """Append events in a transaction of the caller."""
+        if exist_ok:
+            raise OperationError(
+                "exist_ok= cannot be combined with connection=, since other transactions "
+                "may be open: leave one of them out"
+            )
+        for event, _ in entries:
+            _check_pending(event)
+        self._check_open()
+        with self._observers.appending(event for event, _ in entries):
+            await self._store.append(entries, terms=terms, connection=connection)
+
+    async def _append_entries(
+        self, entries: Sequence[Entry], exist_ok: bool, wait: bool, terms: Terms | None
+    ) -> list[Work]:
+        """Append events with their priorities, and return the events of the store."""
+        store, max_pending = self._store, self._max_pending
+
+        async def append() -> list[Work]:
+            self._check_open()
+            if self._immediate is not None and terms is None:
+                events, priorities = zip(*entries, strict=True)
+                if self._immediate.append_all_now(events, priorities):
+                    return list(events)
+            return await store.append(entries, room=max_pending, exist_ok=exist_ok, terms=terms)
+
+        with self._observers.appending(event for event, _ in entries):
+            if not wait or max_pending is None:
+                return await append()
+            return await self._waiters.enter(append, alone=len(entries) > 1)
+
+    # -- observers ---------------------------------------------------------------------------
+
+    def _unseen(self, events: Iterable[Work]) -> list[Work]:
+        """Return the events that are new and observed; an empty list if there are no observers."""
+        observers = self._observers
+        if not observers.active:
+            return []
+        unseen = {
+            id(event): event
+            for event in events
+            if observers.hears_of(event) and event.execution.arrival is None
+        }
+        return list(unseen.values())
+
+    def _notify(self, unseen: Iterable[Work], after: EventStatus | None = None) -> None:
+        """Notify observers of events that have been appended.
+
+        Args:
+            unseen: Events that were new; of two with one id, the store has the first.
+            after: The status that each was appended with; None for its present status.
+        """
+        for event in unseen:
+            if event.execution.arrival is not None:
+                self._observers.tell(event, None, after or event.status)
+
+    # -- checks ------------------------------------------------------------------------------
+
+    def _check(self, event: Event) -> None:
+        """Refuse an event of another type, or one that costs more than a limit's amount."""
+        if type(event) not in self._accepted:
+            self._check_type(event)
+            self._loop.bind_if_lost()
+            if self._limits:
+                self._check_names(event)
+            self._accepted.add(type(event))
+        if self._limits:
+            pair = self._limits.pair  # the usual case, with one call less
+            if pair is None or not pair.allows(event):
+                self._limits.check(event)
+        else:
+            self._unchecked = type(event)
+
+    def _check_names(self, event: Event) -> None:
+        """Warn of costs that no limit counts, at the first event of a class."""
+        self._limits.check(event)
+        kind = type(event)
+        fixed = kind.has_own_costs() or kind.has_usual_costs()  # a `request` may name more later
+        if fixed and self._limits.are_strange(costs := event.costs):
+            logger.warning(
+                "%s costs %s, and no limit has such a name: %r never delay its events; use "
+                "the name of a limit in its `costs`, or return {}",
+                *(kind.__name__, ", ".join(map(repr, costs)), self._limits),
+            )
+
+    def _check_type(self, event: object) -> None:
+        kinds = self._event_types
+        fits = type(event) in kinds if self._strict else isinstance(event, kinds)
+        if not fits:
+            names = " or ".join(kind.__name__ for kind in kinds)
+            only = " itself, no subclass (strict_event_type)" if self._strict else ""
+            raise TypeError(f"{self._owner} takes events of {names}{only}, not {event!r}")
+
+
+def _batch(
+    events: Iterable[E], priorities: Iterable[float | None] | None
+) -> tuple[list[E], list[float | None]]:
+    """Return the events of a batch, and a priority for each."""
+    if isinstance(events, Work):  # a model can be iterated over: its fields would come
+        raise TypeError(f"append_many takes several events, not {events!r}: append() takes one")
+    events = list(events)
+    given: list[float | None]
+    given = [None] * len(events) if priorities is None else list(priorities)
+    if len(given) != len(events):
+        raise ValidationError(
+            f"priorities: there are {len(given)} for {len(events)} events: give one for each, "
+            "None for the default"
+        )
+    return events, given
+
+
+def _check_pending(event: Work) -> None:
+    """Refuse an event that ran outside an executor; the store checks those that it has."""
+    state = event.execution
+    if state.status is not _PENDING and state.arrival is None:
+        raise OperationError(
+            f"{event!r} is {state.status.value} and cannot be appended: append "
+            "event.as_fresh_event() to run it again, or load() a Flow to keep its status"
+        )
