@@ -1,11 +1,23 @@
 """What instances share is never seen by another one."""
 
 import copy
+import math
 import pickle
 import sys
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, Field, field_validator, model_validator
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from lionpride.core import Element, Event
 
@@ -107,6 +119,84 @@ def test_a_getattr_of_the_users_own_is_asked_for_nothing_of_pydantics() -> None:
 
     _ = Odd(), Odd()
     assert (Odd().model_fields_set, Odd().model_extra, Odd().anything) == (set(), None, "anything")
+
+
+class Scalars(Event):
+    text: str
+    whole: int = 3
+    number: float | None = None
+    flag: bool = False
+    raw: bytes = b""
+    either: int | str = 0
+    bounded: int = Field(default=1, ge=0)
+
+
+class Stripped(Event):
+    model_config = ConfigDict(str_strip_whitespace=True)
+    text: str
+    whole: int = 3
+
+
+class Finite(Event):
+    model_config = ConfigDict(allow_inf_nan=False)
+    number: float = 0.0
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.just(math.inf),
+    st.text(),
+    st.binary(),
+    st.sampled_from(["\ud800", " padded ", "5", "true", 1.0, 10**400, -0.0, math.inf]),
+)
+
+
+@pytest.mark.parametrize("kind", [Scalars, Stripped, Finite])
+@given(data=st.data())
+def test_a_filled_instance_equals_a_validated_one(kind: type[Event], data: st.DataObject) -> None:
+    names = st.sampled_from([*kind.model_fields])
+    given_values = data.draw(st.dictionaries(names, VALUES, max_size=4))
+    for _ in range(2):  # the first one of each names and types is validated in any case
+        expected = outcome(lambda: validated(kind, given_values))
+        assert outcome(lambda: kind(**given_values)) == expected
+
+
+def test_the_settings_of_a_class_hold_for_each_instance() -> None:
+    assert Finite(number=1.0).number == 1.0
+    with pytest.raises(ValueError, match="finite"):
+        Finite(number=math.inf)
+    assert [Stripped(text=text).text for text in ("a", " b ")] == ["a", "b"]
+
+
+def validated(kind: type[Event], values: dict[str, Any]) -> Event:
+    """Return an instance of pydantic's own."""
+    instance = kind.__new__(kind)
+    kind.__pydantic_validator__.validate_python(dict(values), self_instance=instance)
+    return instance
+
+
+def outcome(make: Callable[[], Event]) -> Any:
+    """Return the fields of an instance, in order, with their types; or the error."""
+    try:
+        event = make()
+    except ValueError as error:
+        return str(error)
+    fields = [(name, event.__dict__[name]) for name in event.__dict__ if name[0] != "_"]
+    return [(name, type(value), repr(value)) for name, value in fields], event.model_fields_set
+
+
+def test_validators_in_an_annotation_run_for_each_instance() -> None:
+    seen: list[int] = []
+
+    class Checked(Event):
+        n: Annotated[int, AfterValidator(lambda n: seen.append(n) or n)]
+
+    for n in range(3):
+        Checked(n=n)
+    assert seen == [0, 1, 2]
 
 
 def test_instances_of_defaults_share_their_keys() -> None:

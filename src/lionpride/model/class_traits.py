@@ -40,12 +40,18 @@ _WRITERS: Final = (
 """Attributes of a class that decide how its instances are written."""
 
 
+_VALIDATORS: Final = frozenset(("_check_timeout",))
+"""Validators of the library, which return their argument unchanged."""
+
+
 class ClassTraits(NamedTuple):
     """What is known of a class; a later change of the class is not noticed.
 
     Attributes:
         has_hooks: True if a model validator or ``model_post_init`` sees a new instance as a whole.
         is_bare: True if an instance has its fields and nothing else, and there are no hooks.
+        has_field_validators: True if a validator of the class, and not of the library, sees the
+            value of a field. Validators in the annotation of a field do not count.
         is_read_by_library: True if the class overrides nothing that reads an instance.
         is_written_by_library: True if the class overrides nothing that writes an instance as a
             whole. It may have field serializers and computed fields.
@@ -53,6 +59,7 @@ class ClassTraits(NamedTuple):
 
     has_hooks: bool
     is_bare: bool
+    has_field_validators: bool
     is_read_by_library: bool
     is_written_by_library: bool
 
@@ -91,6 +98,9 @@ def traits_of(kind: type[BaseModel]) -> ClassTraits:
         and not kind.__private_attributes__
         and kind.model_config.get("extra") == "forbid"
         and _is_of_library(kind, "__getattr__"),
+        has_field_validators=not decorators.field_validators.keys() <= _VALIDATORS
+        or bool(decorators.validators)
+        or not all(_is_of_library(kind, name) for name in _VALIDATORS),
         is_read_by_library=all(_is_of_library(kind, name) for name in _READERS),
         is_written_by_library=all(_is_of_library(kind, name) for name in _WRITERS)
         and decorators.model_serializers.keys() <= {"_dump"},

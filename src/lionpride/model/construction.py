@@ -1,21 +1,26 @@
 """Shortcuts around pydantic when an element is made.
 
+Validation returns a value unchanged that has exactly the declared type, if that is a plain scalar
+without constraints. A new instance of which all values are such is filled without the validator,
+in three quarters of the time, once an instance with the same names and types was validated.
+
 Pydantic gives each instance a set of the names of the fields that were given: 216 bytes, and one
 more object for the garbage collector. Here, instances that were given the same fields share one
-set, until one of them is assigned to. An instance that was given nothing gets the defaults of its
-class without validation if they are plain values, and pydantic's attributes when they are first
-read. The dicts of such instances share their keys, as those of ordinary objects do. Measurements:
-docs/decisions/identity.md.
+set, until one of them is assigned to. The dicts of instances that were given nothing share their
+keys, as those of ordinary objects do. Measurements: docs/decisions/identity.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import NoneType, UnionType
+from typing import Any, Final, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import SchemaValidator
 
-from .class_traits import traits_of
+from .class_traits import cached_by_class, defining_class, traits_of
 
 __all__ = (
     "InstanceTemplate",
@@ -25,10 +30,21 @@ __all__ = (
     "set_fields_set",
 )
 
-_MOST = 64
-"""Maximum number of shared sets of a class."""
+_MOST: Final = 64
+"""Maximum number of different names, and of different names and types, that a class notes."""
 
-_PLAIN = (type(None), bool, int, float, str, bytes)
+_SCALARS: Final = frozenset((NoneType, bool, int, float, str, bytes))
+
+_CHANGING: Final = (
+    "allow_inf_nan",
+    "schema_generator",
+    "str_max_length",
+    "str_min_length",
+    "str_strip_whitespace",
+    "str_to_lower",
+    "str_to_upper",
+)
+"""Settings of a class under which validation may refuse or change a scalar of the right type."""
 
 _SLOTS: Final[dict[str, Callable[[], Any]]] = {
     "__pydantic_fields_set__": set,
@@ -43,56 +59,101 @@ set_fields_set = _set["__pydantic_fields_set__"]
 _set_dict = BaseModel.__dict__["__dict__"].__set__
 
 
+class _Exact(NamedTuple):
+    """What instances have in common that are given the same fields, with values of the same types.
+
+    Attributes:
+        defaults: Every field, in order, with its default; None for a field without one.
+        fields_set: The names of the given fields.
+    """
+
+    defaults: dict[str, Any]
+    fields_set: set[str]
+
+
 class InstanceTemplate:
     """What the instances of one class have in common.
 
     Args:
         kind: The class.
         later: Names of further entries that the ``__dict__`` of most instances will have.
-
-    Attributes:
-        blank: The fields of an instance that was given nothing; None if two instances may differ,
-            or if no instance has been made yet.
     """
 
-    __slots__ = ("_kind", "_later", "_may_share", "_sets", "blank")
+    __slots__ = ("_exact", "_kind", "_later", "_may_share", "_sets")
 
     def __init__(self, kind: type[BaseModel], later: Iterable[str]) -> None:
         self._kind = kind
         self._later = tuple(later)
         self._sets: dict[tuple[str, ...], set[str]] = {}
+        self._exact: dict[tuple[Any, ...], _Exact | None] = {}  # by names and types
         self._may_share = _is_simple(kind)
-        self.blank: tuple[tuple[str, Any], ...] | None = None
 
-    def share(self, instance: BaseModel, names: tuple[str, ...]) -> None:
+    def fill(self, instance: BaseModel, data: dict[str, Any], names: Collection[str]) -> bool:
+        """Fill a new instance without validation, if validation would change no value.
+
+        Args:
+            instance: The instance.
+            data: The values.
+            names: The names of the given fields: those of the data, in order, and then of fields
+                that hold their default and count as given.
+
+        Returns:
+            True if the instance is filled.
+        """
+        exact = self._exact.get((*names, *map(type, data.values())))
+        if exact is None:
+            return False
+        if names:
+            _set_dict(instance, exact.defaults | data)
+            set_fields_set(instance, exact.fields_set)
+        else:  # entries that are set one by one leave the keys of the dict shared
+            own = instance.__dict__
+            for name, value in exact.defaults.items():
+                own[name] = value
+        return True
+
+    def share(self, instance: BaseModel, data: Mapping[str, Any], names: tuple[str, ...]) -> None:
         """Give a new instance the set of the instances that were given the same fields.
 
         Args:
             instance: The instance; it has been validated.
-            names: The names of the given fields, in order.
+            data: The values that were given.
+            names: As for ``fill``.
         """
         shared = self._sets.get(names)
         if shared is not None:
             set_fields_set(instance, shared)
         elif "created_at" in instance.__dict__:  # a validator has read it
             instance.__dict__["_created"] = instance.__dict__["created_at"].timestamp()
+            return
         elif self._may_share and len(self._sets) < _MOST:
-            self._sets[names] = instance.__pydantic_fields_set__
-            if not names:
-                self._note_blank(instance)
+            if not self._sets:
+                self._share_keys()
+            shared = self._sets[names] = instance.__pydantic_fields_set__
+        if shared is None or len(self._exact) >= _MOST:
+            return
+        types = tuple(map(type, data.values()))
+        if _SCALARS.issuperset(types) and (*names, *types) not in self._exact:
+            self._exact[*names, *types] = self._exact_of(data, shared)
 
-    def _note_blank(self, instance: BaseModel) -> None:
-        """Note the defaults, and let CPython add all entries to the shared keys of the class.
+    def _exact_of(self, data: Mapping[str, Any], fields_set: set[str]) -> _Exact | None:
+        """Return what ``fill`` needs; None if validation may change a value of these types."""
+        fields, defaults = self._kind.model_fields, _scalar_defaults(self._kind)
+        is_exact = defaults is not None and all(
+            name in fields and type(value) in _unchanged_types(fields[name])
+            for name, value in data.items()
+        )
+        return _Exact(defaults, fields_set) if defaults is not None and is_exact else None
+
+    def _share_keys(self) -> None:
+        """Let CPython add the keys of all entries to the shared keys of the class.
 
         CPython adds keys only while there are few instances. An instance that gets another key
         later has a table of keys of its own, which takes 120 bytes more.
         """
-        fields = [(name, instance.__dict__[name]) for name in self._kind.model_fields]
-        if all(type(value) in _PLAIN for _, value in fields):
-            entries = self._kind.__new__(self._kind).__dict__
-            for name in (*self._later, *self._kind.model_fields):
-                entries[name] = None
-            self.blank = tuple(fields)
+        entries = self._kind.__new__(self._kind).__dict__
+        for name in (*self._later, *self._kind.model_fields):
+            entries[name] = None
 
 
 def _is_simple(kind: type[BaseModel]) -> bool:
@@ -107,6 +168,37 @@ def _is_simple(kind: type[BaseModel]) -> bool:
             field.default_factory or field.validate_default for field in kind.model_fields.values()
         )
     )
+
+
+@cached_by_class
+def _scalar_defaults(kind: type[BaseModel]) -> dict[str, Any] | None:
+    """Return the default of every field, in order; None for a field without one.
+
+    The result is None if the class has other defaults than scalars, or code that may change a
+    value of the right type.
+    """
+    config = kind.model_config
+    defaults = {
+        name: None if field.is_required() else field.default
+        for name, field in kind.model_fields.items()
+    }
+    is_plain = (
+        all(type(value) in _SCALARS for value in defaults.values())
+        and not traits_of(kind).has_field_validators
+        and not any(config.get(name) is not None for name in _CHANGING)
+        and type(kind.__pydantic_validator__) is SchemaValidator  # no plugin of pydantic
+        and defining_class(kind, "__get_pydantic_core_schema__") is BaseModel
+    )
+    return defaults if is_plain else None
+
+
+def _unchanged_types(field: FieldInfo) -> frozenset[type]:
+    """Return the types whose values a field accepts unchanged; none if it is not only scalars."""
+    if field.metadata or field.validation_alias is not None:
+        return frozenset()
+    is_union = get_origin(field.annotation) in (Union, UnionType)
+    members = get_args(field.annotation) if is_union else (field.annotation,)
+    return frozenset(members) if _SCALARS.issuperset(members) else frozenset()
 
 
 def own_fields_set(instance: BaseModel) -> None:

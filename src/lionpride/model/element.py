@@ -40,7 +40,8 @@ __all__ = ("BY_NAME", "Element", "as_id", "made_on_first_use", "read_metadata", 
 Mode = Literal["python", "json", "db"]
 CreatedAtFormat = Literal["datetime", "isoformat", "timestamp"]
 
-_UNDECLARED = frozenset(("created_at", "metadata"))
+_UNDECLARED: Final = frozenset(("id", "created_at", "metadata", "execution"))
+"""Arguments that are not pydantic fields."""
 
 BY_NAME: dict[str, Any] = (
     {"by_name": True} if "by_name" in inspect.signature(BaseModel.model_validate).parameters else {}
@@ -166,26 +167,16 @@ class Element(BaseModel):
         return ("_created", "_id", "id")
 
     def __init__(self, /, **data: Any) -> None:
-        # The hot path, written out: see docs/decisions/identity.md.
-        thrift = self._template
-        if not data and thrift.blank is not None:
-            own = self.__dict__
-            own["_created"] = time()
-            for name, value in thrift.blank:
-                own[name] = value
-        elif (
-            "id" in data
-            or "execution" in data
-            or _ARRIVING  # an element around this one, whose validation may have a context
-            or not _UNDECLARED.isdisjoint(data)
-        ):
+        if _ARRIVING or not _UNDECLARED.isdisjoint(data):  # it may be inside another element
             context = _CONTEXT.get()
             options = {} if context is None else {"context": context}
             _fill(self, data, options)
+        elif self._template.fill(self, data, data):
+            self.__dict__["_created"] = time()
         else:
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__["_created"] = time()
-            thrift.share(self, tuple(data))
+            self._template.share(self, data, tuple(data))
 
     if not TYPE_CHECKING:  # the signatures are pydantic's
         __getattr__ = missing
@@ -653,7 +644,7 @@ def _fill(
             _CONTEXT.reset(token)
     element.__dict__.update({"_created": time()} | given | element.__dict__)
     if not given:
-        element._template.share(element, names)
+        element._template.share(element, data, names)
     return made
 
 

@@ -83,13 +83,15 @@ class FastLoad:
                     return None
                 names += tuple(sorted(absent))
             work: Work = _new(kind)
+            template = kind._template
+            if template.fill(work, data, names):
+                return work
             kind.__pydantic_validator__.validate_python(data, self_instance=work, **self._how)
         except Exception:  # whatever is wrong with it, the long way says so
             return None
-        thrift = kind._template
         if len(names) > len(data):  # what was left out counts as given
             set_fields_set(work, set(names))
-        thrift.share(work, names)
+        template.share(work, data, names)
         return work
 
     def _says_no_more(self, metadata: Any) -> bool:

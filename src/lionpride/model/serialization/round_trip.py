@@ -39,9 +39,6 @@ _ZONES: Final = frozenset((NoneType, timezone))
 _RESERVED: Final = frozenset(("id", "created_at", "metadata", "execution"))
 """Names of arguments of an element that are not fields."""
 
-_OWN_VALIDATORS: Final = {"_check_timeout"}
-"""Validators of the library, which return their argument unchanged."""
-
 
 def has_doubts(kind: type[BaseModel]) -> bool:
     """Return True if even plain JSON of a class must be read back to compare the values.
@@ -162,13 +159,12 @@ def _is_certain(kind: type[BaseModel]) -> bool:
 @cached_by_class
 def _is_codeless(kind: type[BaseModel]) -> bool:
     """Return True if no validator or other code of a class changes an instance that is read."""
-    decorators, traits = kind.__pydantic_decorators__, traits_of(kind)
+    traits = traits_of(kind)
     return (
         not traits.has_hooks
+        and not traits.has_field_validators
         and traits.is_read_by_library
         and traits.is_written_by_library
-        and decorators.field_validators.keys() <= _OWN_VALIDATORS
-        and not decorators.validators
         and not any(_has_code(field) for field in kind.model_fields.values())
     )
 
