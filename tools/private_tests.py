@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 
 PUBLIC = {
     *("lionpride", "lionpride.core", "lionpride.errors", "lionpride.testing", "lionpride.web"),
-    *("lionpride.otel", "lionpride.services", "lionpride.services.execution"),
-    *("lionpride.services.utilities", "lionpride.cli"),
+    *("lionpride.otel", "lionpride.compat", "lionpride.services", "lionpride.cli"),
+    *("lionpride.services.execution", "lionpride.services.utilities"),
 }
 """Modules of public names."""
 

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from ..errors import OperationError
 from ..model.collections.pile import Pile
@@ -21,7 +21,6 @@ from ..rules.window import Window
 from ..stores.contract import Store, Stuck, has_live_workers
 from ..stores.listeners import Signal
 from ..stores.memory import MemoryStore
-from .alone import Alone
 from .blocked import watched
 from .config import check_settings
 from .crew import Crew
@@ -30,6 +29,7 @@ from .event import Event
 from .lifespan import Lifespan, Opening
 from .loops import Loop, Round
 from .observers import Observers
+from .pile_queue import PendingQueue, dequeue, enqueue
 from .workshop import INSIDE, Workshop
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ events that still run, and to record it. Code that ignores its cancellation take
 """
 
 
-class Processor(Alone):
+class Processor:
     """Runs the events of a store by priority, within a concurrency limit and a rate limit.
 
     A subclass sets ``event_type``, and may override ``request_permission``. An Executor's
@@ -385,6 +385,35 @@ class Processor(Alone):
     def executor(self) -> Any:
         """The executor that made it, while that exists; for subclasses."""
         return None if self._executor is None else self._executor()
+
+    # -- without an executor -----------------------------------------------------------------
+
+    @property
+    def queue(self) -> PendingQueue:
+        """The pending events, live and read-only, in order of arrival."""
+        return PendingQueue(self._bench.store.states, EventStatus.PENDING)
+
+    async def enqueue(self, event_id: UUID, priority: float | None = None) -> None:
+        """Enqueue an event of the pile.
+
+        Args:
+            event_id: Its id.
+            priority: Lower runs first; by default its time of creation.
+
+        Raises:
+            ConfigurationError: if the processor has no pile.
+            NotFoundError: if the event is not in the pile.
+            ExistsError: if it is pending or has run.
+            QueueFullError: if ``max_queue_size`` events are pending.
+            ValidationError: for a priority that is not a finite number.
+        """
+        await enqueue(self._bench.store, self.pile, event_id, priority, self.max_queue_size)
+
+    async def dequeue(self) -> Event:
+        """Wait for the next event, and remove it from the queue without running it."""
+        return await dequeue(self._bench.store, self._bench.name)
+
+    # -- waiting -----------------------------------------------------------------------------
 
     async def join(self) -> None:
         """Wait until no event is pending or running.

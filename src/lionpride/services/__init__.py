@@ -1,1 +1,1 @@
-"""What the original package had under this name, and stands on the core here."""
+"""Import paths of the original package; ``lionpride.compat`` has the code."""

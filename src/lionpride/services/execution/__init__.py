@@ -1,7 +1,5 @@
-"""Executors and processors that keep the limits of a service."""
+"""Import path of the original package: ``lionpride.services.execution``."""
 
-from __future__ import annotations
-
-from .rate_limited import RateLimitedExecutor, RateLimitedProcessor
+from ...compat.rate_limited import RateLimitedExecutor, RateLimitedProcessor
 
 __all__ = ("RateLimitedExecutor", "RateLimitedProcessor")

@@ -1,7 +1,5 @@
-"""What services are built with."""
+"""Import path of the original package: ``lionpride.services.utilities``."""
 
-from __future__ import annotations
-
-from .rate_limiter import RateLimitConfig, TokenBucket
+from ...compat.token_bucket import RateLimitConfig, TokenBucket
 
 __all__ = ("RateLimitConfig", "TokenBucket")

@@ -6,10 +6,14 @@ from typing import Any, ClassVar
 import pytest
 from engine.kit import background, now
 
+from lionpride.compat import (
+    RateLimitConfig,
+    RateLimitedExecutor,
+    RateLimitedProcessor,
+    TokenBucket,
+)
 from lionpride.core import Event, EventStatus, Executor, Pile, Processor
 from lionpride.errors import ValidationError
-from lionpride.services.execution import RateLimitedExecutor, RateLimitedProcessor
-from lionpride.services.utilities import RateLimitConfig, TokenBucket
 
 pytestmark = pytest.mark.virtual
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from engine.kit import now
 
+from lionpride.compat import RateLimitConfig, TokenBucket
 from lionpride.errors import ConfigurationError
-from lionpride.services.utilities import RateLimitConfig, TokenBucket
 
 pytestmark = pytest.mark.virtual
 
