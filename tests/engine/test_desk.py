@@ -109,7 +109,7 @@ async def test_asking_often_for_an_error_leaves_no_trace_of_those_who_asked() ->
 
     child = await executor.append(Job(do=raises(ValueError("no"))))
     job = await executor.append(Job(do=parent))
-    asked = ["result", "result", "response_of"]  # of the executor, and of Completion
+    asked = ["result", "result", "response_of"]  # of the executor, and of its part
     await executor.forward()
     for _ in range(3):
         error = await caught(executor.result(job))

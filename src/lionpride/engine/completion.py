@@ -25,7 +25,7 @@ from .map import MapRun
 from .progress_reader import ProgressReader
 from .stream_reader import StreamReader, check_on_restart
 
-__all__ = ("Completion", "Returns", "ReturnsPlainly")
+__all__ = ("CompletionService", "Returns", "ReturnsPlainly")
 
 E = TypeVar("E", bound=Event)
 R_co = TypeVar("R_co", covariant=True)
@@ -51,7 +51,7 @@ class ReturnsPlainly(Protocol[R_co]):
     def _invoke(self) -> R_co: ...
 
 
-class Completion:
+class CompletionService:
     """Returns what the events of an executor result in, when they finish or while they run.
 
     Args:

@@ -34,7 +34,7 @@ from ..stores.states import Events, States
 from .admin import Admin
 from .append_options import AppendOptions, RunOptions
 from .bound_loop import BoundLoop
-from .completion import Completion, Returns, ReturnsPlainly
+from .completion import CompletionService, Returns, ReturnsPlainly
 from .config import check_keys, check_settings, checked_config, seconds
 from .event import Event
 from .event_lookup import is_known
@@ -152,7 +152,7 @@ class Executor:
             lifespan=lifespan,
             executor=weakref.ref(self),
         )
-        self._completion = Completion(store, self._control.is_working, self._control.slots)
+        self._completion = CompletionService(store, self._control.is_working, self._control.slots)
         self._admin = Admin(store, observers, self._control, owner=owner, name=name)
 
     @classmethod
