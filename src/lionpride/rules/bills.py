@@ -1,4 +1,4 @@
-"""Bills: what an event says of its costs, where it says anything of its own."""
+"""The key and the costs of an event whose class defines its own."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ("bill_on_record", "check_bill", "has_own_bill", "own_bill")
 
 
 def has_own_bill(kind: type[Work]) -> bool:
-    """Whether the events of a class say themselves what they cost, or by whom they are counted."""
+    """Return True if a class overrides ``costs`` or ``key``."""
     return kind.has_own_costs() or kind.key is not Work.key
 
 
 def own_bill(event: Work) -> tuple[str | None, Mapping[str, float] | None]:
-    """The key and the costs of an event; None where it says nothing of its own.
+    """Return the key and the costs of an event; None for each that its class does not define.
 
-    The usual costs look into the event's ``request``, which is code that belongs to its start:
-    they are known here if they were asked for under limits before.
+    The default costs read the event's ``request``, whose code belongs to the start of the event.
+    They are known here only if a check under limits has noted them.
 
     Raises:
-        ValidationError: names what makes no sense.
-        BaseException: whatever its own code raises.
+        ValidationError: if they are invalid.
+        BaseException: any error of the event's own code.
     """
     kind = type(event)
     key = None if kind.key is Work.key else event.key
@@ -35,19 +35,19 @@ def own_bill(event: Work) -> tuple[str | None, Mapping[str, float] | None]:
 
 
 def bill_on_record(event: Work) -> tuple[str | None, dict[str, float]]:
-    """The key and the costs of an event, as a record has them: its own, if they can be read."""
+    """Return the key and the costs of an event for a record; none if its code raises an error."""
     try:
         key, costs = own_bill(event)
-    except BaseException:  # its own code's: a listing is no place to fail
+    except BaseException:  # of the event's own code; a listing must not fail
         return None, {}
     return key, dict(costs or {})
 
 
 def check_bill(kind: type[Work], costs: object, key: object) -> None:
-    """Look closely at what an event says of itself.
+    """Check the costs and the key of an event.
 
     Raises:
-        ValidationError: names what makes no sense.
+        ValidationError: if they are invalid; the message names the value.
     """
     check_costs(f"{kind.__name__}.costs", costs)
     if key is not None and not isinstance(key, str):

@@ -1,4 +1,4 @@
-"""Guards: who waits for something large is not kept waiting by who needs little of it."""
+"""Protection of an event with large costs from events with small ones that run before it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ("Guard",)
 
 
 class Guard:
-    """What others may take of the accounts that an event waits for, without delaying it.
+    """Amounts that other events may take without delaying an event that waits for limits.
 
-    At the instant when it may start, what they have taken still counts; it has to fit beside
-    them. Where that instant is unknown, since it waits for others to end, it may be now.
+    When the event may start, the amounts that others took since then still count, so its own
+    amounts have to fit beside them. If that time is unknown, it may be now.
 
     Args:
-        shares: What the event needs.
-        at: When it may start, if nobody takes any of it; inf: unknown.
+        shares: The amounts that the event needs.
+        at: The time at which it may start if others take nothing; inf if unknown.
         now: The time.
     """
 
@@ -34,7 +34,7 @@ class Guard:
         }
 
     def allows(self, shares: Sequence[Share], now: float) -> bool:
-        """Whether these may be taken now."""
+        """Return True if these amounts may be taken now."""
         spare = self._spare
         return all(
             amount <= spare.get(account, inf) or self._is_over(account, now)
@@ -42,12 +42,12 @@ class Guard:
         )
 
     def note(self, shares: Sequence[Share], now: float) -> None:
-        """These are taken now."""
+        """Note that these amounts are taken now."""
         for account, amount in shares:
             if account in self._spare and not self._is_over(account, now):
                 self._spare[account] -= amount
 
     def _is_over(self, account: Account, now: float) -> bool:
-        """Whether what is taken now counts no more at the instant that matters."""
+        """Return True if an amount taken now has left the window when the event may start."""
         per = account.limit.per
         return per is not None and now + per <= self._at < inf

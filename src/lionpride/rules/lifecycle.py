@@ -1,4 +1,4 @@
-"""Every arrow between the statuses of an event, and what each ending of an attempt means.
+"""Transitions between the statuses of an event, and the outcome of each ending of an attempt.
 
 ::
 
@@ -10,9 +10,9 @@
                    |
                    +--> PENDING (denied, released) | ABORTED (denied too often) |
                         CANCELLED (while it waited, or its ttl was over) |
-                        FAILED, SKIPPED (its own code raised when permission was asked)
+                        FAILED, SKIPPED (request_permission raised)
 
-A terminal status is final, but for a retry by hand, which makes a new attempt on record.
+A final status changes only by ``executor.retry``, which makes another attempt.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ __all__ = (
 _S = EventStatus
 
 RETRYABLE: Final = frozenset({_S.FAILED, _S.CANCELLED, _S.ABORTED})
-"""What ``retry`` takes: a success and a skip stay what they are."""
+"""The statuses that ``executor.retry`` accepts."""
 
 ARROWS: Final[dict[EventStatus, frozenset[EventStatus]]] = {
     _S.PENDING: frozenset(EventStatus) - {_S.COMPLETED},
@@ -82,17 +82,17 @@ ARROWS: Final[dict[EventStatus, frozenset[EventStatus]]] = {
     _S.COMPLETED: frozenset(),
     _S.SKIPPED: frozenset(),
 }
-"""From each status, those that may follow. PENDING to itself is a denial or a release."""
+"""The statuses that may follow each status. PENDING to PENDING is a denial or a release."""
 
 MAX_DENIALS: Final = 3
-"""The denial that aborts an event."""
+"""Number of denials that aborts an event."""
 
 MAX_INTERRUPTIONS: Final = 20
-"""Attempts cut short beyond which an event is FAILED: it may be what kills its workers."""
+"""Maximum number of interruptions; with more the event is FAILED, as it may crash its workers."""
 
 
 BY_HAND: Final = "cancelled by executor.cancel()"
-"""How the message of the error begins if an event was cancelled by hand."""
+"""Start of the error message of an event that was cancelled by a call or a command."""
 
 
 class Cause(Enum):
@@ -125,11 +125,11 @@ class Defer:
 
 
 class Pause(NamedTuple):
-    """What is not to be used for a while, since a service said so.
+    """A pause that a service has asked for.
 
     Attributes:
-        limit: The name of the limit; None, or of none that there is, for the whole queue.
-        seconds: For how long.
+        limit: The name of the limit; None, or an unknown name, for the whole queue.
+        seconds: Length of the pause.
     """
 
     limit: str | None
@@ -137,7 +137,7 @@ class Pause(NamedTuple):
 
 
 class Completion:
-    """What a settle records of an attempt that ended well: half an ``Outcome``, half the cost."""
+    """Outcome of a successful attempt; it costs half as much to make as an ``Ending``."""
 
     __slots__ = ("duration", "response")
 
@@ -155,17 +155,16 @@ class Completion:
 
 @dataclass(slots=True)
 class Ending:
-    """What a settle records of any other ending: where the event goes, and with what.
+    """Outcome of any other attempt or claim.
 
     Attributes:
-        status: A terminal status, or PENDING.
+        status: A final status, or PENDING.
         response, error, duration, retryable: As in ``Execution``.
-        delay: Seconds before the event may be claimed again, where it goes back to PENDING.
-        denials, tries, interruptions: What is added to the counters.
-        pause: What nobody is to use for a while.
-        attempt: What is kept of an attempt that failed.
-        expires: When it must have started again, where it goes back to PENDING; Unset leaves
-            what is on record.
+        delay: If PENDING, seconds before the event may be claimed again.
+        denials, tries, interruptions: Added to the counters.
+        pause: A pause of a limit or of the queue; None for none.
+        attempt: The record of a failed attempt; None for none.
+        expires: If PENDING, the latest start; Unset leaves the recorded one.
     """
 
     status: EventStatus
@@ -183,20 +182,20 @@ class Ending:
 
 
 Outcome: TypeAlias = Completion | Ending
-"""What came of a claim."""
+"""Outcome of a claim."""
 
 FOR_EVER: Final = 253_402_300_799.0
-"""Until when a queue is paused that was paused by hand: the end of the year 9999."""
+"""End of a pause without a time: the end of the year 9999, as a Unix timestamp."""
 
 RELEASED: Final = Ending(EventStatus.PENDING)
-"""Claimed, but not run: back as it was."""
+"""Outcome of a claim that was not started: the event is pending as before."""
 
 
 def check(before: EventStatus, after: EventStatus) -> None:
-    """Refuse a step that has no arrow.
+    """Check that a status may follow another.
 
     Raises:
-        OperationError: names both statuses and where the arrows lead.
+        OperationError: if not; the message names both, and the statuses that may follow.
     """
     if after not in ARROWS[before]:
         ways = ", ".join(sorted(ARROWS[before])) or "nothing: it is final"
@@ -207,7 +206,7 @@ def apply(execution: Execution, outcome: Outcome) -> None:
     """Write an outcome on an event's execution.
 
     Raises:
-        OperationError: if there is no such arrow; nothing is written then.
+        OperationError: if the status may not follow; nothing is written then.
     """
     status = outcome.status
     check(execution.status, status)
@@ -217,7 +216,7 @@ def apply(execution: Execution, outcome: Outcome) -> None:
         execution.duration = outcome.duration
         execution.error = outcome.error
         execution.retryable = outcome.retryable
-    elif outcome.error is not Unset:  # a retry leaves what went wrong on record
+    elif outcome.error is not Unset:  # a retry keeps the last error on record
         execution.error = outcome.error
         execution.duration = outcome.duration
     if isinstance(outcome, Ending):
@@ -230,14 +229,14 @@ def apply(execution: Execution, outcome: Outcome) -> None:
         if not isinstance(outcome.expires, UnsetType):
             execution.expires = outcome.expires
         elif not execution.failure_count and (outcome.interruptions or outcome.error is not Unset):
-            execution.expires = None  # it was to be started by then, and it was
+            execution.expires = None  # the ttl holds for the first start only
 
 
 def check_retryable(execution: Execution) -> None:
-    """Refuse to retry what has not ended, or ended well.
+    """Check that an event can be retried.
 
     Raises:
-        OperationError: names the status, and those that can be retried.
+        OperationError: if not; the message names its status, and those that can be retried.
     """
     if execution.status not in RETRYABLE:
         ways = ", ".join(sorted(RETRYABLE))
@@ -248,7 +247,7 @@ def check_retryable(execution: Execution) -> None:
 
 
 def requeue(execution: Execution) -> None:
-    """Make an ended event wait again, with its counters at zero; attempts go on counting.
+    """Return a finished event to PENDING with its counters at zero, but for the attempt number.
 
     Raises:
         OperationError: as ``check_retryable``.
@@ -261,7 +260,7 @@ def requeue(execution: Execution) -> None:
 
 
 def cancelled_while_waiting() -> Ending:
-    """What ``executor.cancel`` makes of an event that has not started."""
+    """Return the outcome of ``executor.cancel`` for an event that has not started."""
     error = EventCancelledError(f"{BY_HAND} while it waited")
     return Ending(_S.CANCELLED, error=error, retryable=True)
 
@@ -294,17 +293,17 @@ def after_unstorable(error: Exception, duration: MaybeUnset[float] = Unset) -> E
     """Return the ending of an attempt whose outcome is too large to be stored.
 
     Args:
-        error: Says why.
+        error: The reason.
         duration: Seconds that the attempt took.
     """
     return Ending(EventStatus.FAILED, error=error, duration=duration, retryable=False, tries=1)
 
 
 def after_expiry(execution: Execution) -> Ending:
-    """What it means that a waiting event was not started by the time that it ``expires``.
+    """Return the outcome for an event that was not started before ``expires``.
 
-    Before its first attempt it is CANCELLED; where one has failed, and the deadline of its
-    retry policy is over, it has FAILED with the error of that.
+    Before its first attempt it is CANCELLED. After a failed attempt, the deadline of its retry
+    policy is over: it is FAILED with the error of that attempt.
     """
     if execution.failure_count:
         duration, error = execution.duration, execution.error
@@ -317,19 +316,19 @@ def after_expiry(execution: Execution) -> Ending:
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Whether trying again may help: an error may say so itself, a group if all do."""
+    """Return True if another attempt may succeed; for a group, if that holds for each error."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_retryable(each) for each in error.exceptions)
     return flag_of(error) is not False
 
 
 def after_denial(denials: int, backoff: float, maximum: int = MAX_DENIALS) -> Ending:
-    """What one more refusal of permission means.
+    """Return the outcome of another denial.
 
     Args:
-        denials: Those before this one.
-        backoff: Seconds to wait after the first; the wait grows by as much each time.
-        maximum: The denial that aborts.
+        denials: Number of earlier denials.
+        backoff: Wait in seconds after the first denial; after the second it is twice as long.
+        maximum: Number of denials that aborts the event.
     """
     if denials + 1 >= maximum:
         error = AccessError(
@@ -341,7 +340,7 @@ def after_denial(denials: int, backoff: float, maximum: int = MAX_DENIALS) -> En
 
 
 def after_interruption(interruptions: int, maximum: int = MAX_INTERRUPTIONS) -> Ending:
-    """What one more attempt cut short means: back to wait, unless it happens again and again."""
+    """Return the outcome of another interruption: PENDING, or FAILED after too many."""
     if interruptions + 1 > maximum:
         error = ExecutionError(
             f"interrupted {interruptions + 1} times, more than {maximum}: the event may "
@@ -352,7 +351,7 @@ def after_interruption(interruptions: int, maximum: int = MAX_INTERRUPTIONS) -> 
 
 
 def alone(outcome: Outcome) -> Outcome:
-    """What an outcome means for an event that nobody would run again: it has FAILED."""
+    """Return the outcome for an event without an executor: PENDING becomes FAILED."""
     if outcome.status is not _S.PENDING:
         return outcome
     failed = Ending(_S.FAILED, retryable=True, tries=1)
@@ -365,14 +364,14 @@ def alone(outcome: Outcome) -> Outcome:
 
 
 def after_error(event: Work, error: BaseException, cause: Cause | None, cancelled: bool) -> Ending:
-    """What an attempt that ended with an exception means.
+    """Return the outcome of an attempt that ended with an exception.
 
     Args:
-        event: Whose attempt it was.
-        error: What came out of the user's code.
-        cause: Why the engine had cancelled the attempt, if it had; what comes out afterwards is
-            a consequence of that, whatever it is.
-        cancelled: Whether ``error`` is a cancellation (``asyncio.CancelledError``).
+        event: The event.
+        error: The exception that the user's code raised.
+        cause: The reason why the engine had cancelled the attempt; None if it had not. The
+            exception is then a consequence of the cancellation.
+        cancelled: True if ``error`` is a cancellation (``asyncio.CancelledError``).
     """
     if cause is Cause.INTERRUPT:
         return after_interruption(event.execution.interruptions)

@@ -1,4 +1,4 @@
-"""Metering: the limits of one processor, and what an event takes of each."""
+"""The limits of one processor, and the amounts that an event takes of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .taking import Pair
 __all__ = ("Asked", "Limits", "Share", "excess")
 
 Share: TypeAlias = tuple[Account, float]
-"""An account, and what is to be taken from it."""
+"""An account, and the amount to take from it."""
 
 Asked: TypeAlias = tuple[str | None, Sequence[Share]]
 """The key of an event, and its shares."""
@@ -26,14 +26,14 @@ class Limits(Mapping[str, Limit]):
     """The limits of one processor, by name.
 
     Args:
-        limits: Each with a name of its own.
+        limits: The limits, each with a different name.
 
     Attributes:
-        holds: Whether any of them counts what runs at once.
+        holds: True if one of them counts running events.
         pair: All of them, if they are one or two rates without keys; else None.
 
     Raises:
-        ConfigurationError: for what is no Limit, or two of one name.
+        ConfigurationError: if one is not a Limit, or two have the same name.
     """
 
     __slots__ = ("_by_key", "_by_name", "_each", "_silent", "_usual", "holds", "pair")
@@ -53,11 +53,11 @@ class Limits(Mapping[str, Limit]):
                 )
             self._by_name[limit.name] = limit
         self._usual: dict[type[Work], Asked | None] = {}
-        self._silent: set[type[Work]] = set()  # classes whose costs are what a `request` says
+        self._silent: set[type[Work]] = set()  # classes whose costs come from `request`
         self._note()
 
     def _note(self) -> None:
-        """Note what is asked of them for each event."""
+        """Note the usual cost of each limit."""
         limits = self._by_name.values()
         self.holds = any(limit.per is None for limit in limits)
         self._by_key = any(limit.per_key for limit in limits)
@@ -94,13 +94,13 @@ class Limits(Mapping[str, Limit]):
         return id(self)
 
     def adopt(self, pools: dict[str, Limit]) -> None:
-        """Count together with the limits of a store's other processors.
+        """Share the limits of the other processors of a store.
 
         Args:
             pools: The limits of the store by their pool; new ones are added.
 
         Raises:
-            ConfigurationError: if one of the same pool is of another measure.
+            ConfigurationError: if a limit of the same pool has another amount or window.
         """
         for name, limit in self._by_name.items():
             first = pools.setdefault(limit.pool, limit)
@@ -113,13 +113,14 @@ class Limits(Mapping[str, Limit]):
         self._note()
 
     def asked(self, event: Work) -> Asked:
-        """What an event takes of each account; nothing where it takes none.
+        """Return the amounts that an event takes of each account; none that are 0.
 
-        What a limit in a time is not named is 0; of one that counts what runs at once it is 1.
+        If its costs do not name a limit, the amount is 0 for a rate, and 1 for a limit that counts
+        running events.
 
         Raises:
-            ValidationError: names what makes no sense in its ``costs`` or ``key``.
-            Exception: whatever its own code raises.
+            ValidationError: if its ``costs`` or ``key`` are invalid.
+            Exception: any error of the event's own code.
         """
         kind = type(event)
         try:
@@ -153,12 +154,12 @@ class Limits(Mapping[str, Limit]):
         return found
 
     def are_strange(self, costs: Mapping[str, float]) -> bool:
-        """Whether costs name some limits, and none of these: a slip of the pen, most likely."""
+        """Return True if costs name limits, but none of these: most likely a typing error."""
         counted = any(otherwise or name in costs for name, otherwise, *_ in self._each)
         return bool(costs) and not counted
 
     def _note_kind(self, kind: type[Work]) -> Asked | None:
-        """What every event of a class asks for; None if each says so itself."""
+        """Return the amounts that every event of a class takes; None if its events differ."""
         usual: Asked | None = None
         if kind.has_usual_costs() and (kind.key is Work.key or not self._by_key):
             shares = [
@@ -177,11 +178,12 @@ class Limits(Mapping[str, Limit]):
     def check(self, event: Work) -> None:
         """Refuse an event that can never start.
 
-        What its ``request`` says of its costs is noted: who keeps it need not run its code.
+        Costs that come from its ``request`` are noted on the event, so that a store need not run
+        the code of ``request``.
 
         Raises:
-            ValidationError: names the cost and the limit; or what makes no sense in its costs.
-            Exception: whatever its own code raises.
+            ValidationError: if a cost exceeds its limit, or the costs are invalid.
+            Exception: any error of the event's own code.
         """
         kind = type(event)
         try:
@@ -207,7 +209,7 @@ class Limits(Mapping[str, Limit]):
 
 
 def excess(limit: Limit, amount: float) -> ValidationError:
-    """Says that an event costs more of a limit than there can be."""
+    """Return the error for an event that costs more than the whole amount of a limit."""
     return ValidationError(
         f"costs[{limit.name!r}] is {amount:g}, and {limit!r} can never give more than "
         f"{limit.amount:g}: split the event, or raise the limit's amount"

@@ -1,4 +1,4 @@
-"""Meters: what one claim has taken of the limits, from then to its end, to the unit."""
+"""Reservation of limits by one claim in memory, from the claim to the settlement."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ __all__ = ("Meter", "Refused", "end_meter", "refusal_of")
 
 
 class Source(Protocol):
-    """Where a meter belongs: the limits, and the time in seconds."""
+    """The limits of a meter, and the clock in seconds."""
 
     limits: Limits
     clock: Callable[[], float]
 
 
 Part: TypeAlias = tuple[Account, Entry, float]
-"""What was taken of an account beyond what was reserved: its entry, and how much."""
+"""An account, the entry of an amount beyond the reservation, and that amount."""
 
 
 class Meter:
-    """What one claim has taken, kept with its event until it is settled.
+    """Amounts that one claim has reserved; kept with its event until the settlement.
 
-    A rate is held from the claim to the start and stamped then, so that what waits for its
-    permission is counted the whole time, and once; if it never starts, it is given back. What
-    counts at once is held to the end.
+    An amount of a rate is held from the claim to the start, and stamped at the start. So an event
+    that waits for permission counts all the time, and once. Without a start it is returned. An
+    amount of a limit on running events is held to the end.
 
     Args:
-        source: Whose limits, and what time.
-        key: The event's.
-        shares: Of which accounts it takes, and how much.
-        entries: For an event that has started: of each account, what its ``take`` gave.
+        source: The limits and the clock.
+        key: The key of the event.
+        shares: The accounts, and the amount of each.
+        entries: For an event that has started: for each account, the result of its ``take``.
 
     Attributes:
-        accounts, amounts: The same as ``shares``, which may say nothing then.
+        accounts, amounts: The same as ``shares``, which may be empty then.
         entries: As above; None before the start.
-        spent: What it is of each of them, once that was said.
+        spent: The actual amount of each, once ``spend`` was called.
     """
 
     __slots__ = ("_beyond", "_key", "_shares", "_source", "accounts", "amounts", "entries", "spent")
@@ -64,16 +64,16 @@ class Meter:
 
     @property
     def refusal(self) -> BaseException | None:
-        """Why the event is not to be run at all; None if it is."""
+        """The reason why the event must not run; None if it may."""
         return None
 
     def hold(self) -> None:
-        """Take, for a start that is to come."""
+        """Hold the amounts until the start."""
         for account, amount in self._shares:
             account.hold(amount)
 
     def begin(self, at: float | None = None) -> None:
-        """The event starts, for which was held; now, if nothing else is said, and once."""
+        """Note the start of the event, at a time or now; a second call has no effect."""
         if self.entries is not None:
             return
         now, entries = self._source.clock() if at is None else at, list[Entry]()
@@ -84,11 +84,11 @@ class Meter:
                 account.hold_less(amount)
                 entries.append(account.stamp(amount, now))
                 if at is None:
-                    account.ring()  # only now it is known when that will leave the window
+                    account.ring()  # from now on it is known when the amount leaves the window
         self.entries = entries
 
     def pause(self, pause: Pause) -> bool:
-        """Let nothing be had of a limit for a while; False if there is none of that name."""
+        """Pause a limit; return False if there is none of that name."""
         limit = None if pause.limit is None else self._source.limits.get(pause.limit)
         if limit is None or (limit.per_key and self._key is None):
             return False
@@ -96,7 +96,7 @@ class Meter:
         return True
 
     def end(self) -> None:
-        """The claim is settled: let go of what is held."""
+        """Release the amounts that are held, after the settlement."""
         if self.spent is not None:
             for account, amount in zip(self.accounts, self.spent, strict=True):
                 if account.limit.per is None:
@@ -107,13 +107,13 @@ class Meter:
                     account.let_go(amount)
 
     def spend(self, costs: Mapping[str, float]) -> None:
-        """State what the attempt has cost so far in all; limits that are not named stay as is.
+        """State the total costs of the attempt so far; other limits keep their amounts.
 
-        What was taken beyond it is given back, unless it has left its window by now. What goes
-        beyond what was taken is taken now, whether there is so much or not.
+        A higher reservation is returned in part, unless it has left the window. An excess is taken
+        now, also if it is not available.
 
         Raises:
-            OperationError: if it has not started.
+            OperationError: if the event has not started.
         """
         entries = self.entries
         if entries is None:
@@ -146,13 +146,13 @@ class Meter:
                 self._change(account, entries[at], more)
 
     def _known_now(self, at: int) -> Account:
-        """The account of its key as it is now: one with nothing on it may have been forgotten."""
+        """Return the present account of its key; the former one may have been deleted as unused."""
         account = self.accounts[at].limit.account(self._key)
         self.accounts = [*self.accounts[:at], account, *self.accounts[at + 1 :]]
         return account
 
     def _begin_with(self, name: str) -> bool:
-        """Take of one more limit, nothing yet; False if there is none of that name."""
+        """Add a limit with the amount 0; return False if there is none of that name."""
         limit = self._source.limits.get(name)
         if limit is None or (limit.per_key and self._key is None):
             return False
@@ -164,7 +164,7 @@ class Meter:
         return True
 
     def _change(self, account: Account, entry: Entry, more: float) -> None:
-        """Take so much more of an account, or less; last in, first out."""
+        """Take more of an account, or return some; the last amount is returned first."""
         if account.limit.per is None:
             account.let_go(-more)
         elif more > 0:
@@ -185,11 +185,11 @@ class Meter:
 
 
 class Refused(Meter):
-    """The meter of an event that can never start: it takes nothing.
+    """Meter of an event that can never start; it reserves nothing.
 
     Args:
-        source: Whose limits, and what time.
-        refusal: Why.
+        source: The limits and the clock.
+        refusal: The reason.
     """
 
     __slots__ = ("_refusal",)
@@ -204,13 +204,13 @@ class Refused(Meter):
 
 
 def refusal_of(event: Work) -> BaseException | None:
-    """Why a claimed event is not to be run at all; None if it is."""
+    """Return the reason why a claimed event must not run; None if it may."""
     meter: Meter | None = event.__dict__.get("_meter")
     return None if meter is None else meter.refusal
 
 
 def end_meter(event: Work) -> None:
-    """The claim of an event is settled: let go of what it holds."""
+    """Release what an event holds, after its settlement."""
     meter: Meter | None = event.__dict__.pop("_meter", None)
     if meter is not None:
         meter.end()

@@ -1,4 +1,4 @@
-"""What a failed attempt means where a policy may try again, and what is kept of it."""
+"""Decision whether a failed attempt is retried, and the record of the attempt."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ def judge(
     chance: float,
     traceback: str = "",
 ) -> Ending:
-    """What a failed attempt comes to: its ending, with the attempt on record; or another attempt.
+    """Return the outcome of an attempt under the retry policy of its event.
 
-    What is no failure (a skip, a cancel, an interruption) stays as it is.
+    A skip, a cancellation and an interruption are not failures, and are returned unchanged.
 
     Args:
-        event: Whose attempt it was, as it stood while that ran.
-        ending: What it would come to without a policy; its duration is known.
-        policy: The policy that holds for the event; None: it is not tried again.
+        event: The event, with its state during the attempt.
+        ending: The outcome without a policy, with its duration.
+        policy: The retry policy; None for no retry.
         now: The time at which the attempt ended, a Unix timestamp in seconds.
         chance: A random number from 0 to 1, for the wait.
-        traceback: The code that the error came through.
+        traceback: The traceback of the error as text.
+
+    Returns:
+        PENDING if the attempt is retried, else ``ending``; both with the record of the attempt.
     """
     error = ending.error
     if not ending.tries or not isinstance(error, BaseException):

@@ -1,4 +1,4 @@
-"""Where an event stands among those that wait, as its store sees it; and who is at work."""
+"""Position of an event in its queue, as its store knows it, and the workers of the queue."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Unreadable(NamedTuple):
 
     Attributes:
         kind: The registry key of the class.
-        total: How many the process remembers.
+        total: Number of such events that the process remembers.
         example: The id of one of them, as text.
-        reason: Why that one could not be built.
+        reason: The reason why that one could not be built.
     """
 
     kind: str
@@ -43,18 +43,18 @@ class Unreadable(NamedTuple):
 
 
 class About(NamedTuple):
-    """What a worker says of itself to whoever looks at its store.
+    """Description of a worker, as it reports it to other processes.
 
     Attributes:
-        slots: How many events it runs at once.
-        running: How many it runs now.
-        paused: Whether it starts nothing for now.
-        stopped: Whether it starts nothing more, and ends when its running events have finished.
+        slots: Number of events that it runs at once.
+        running: Number of events that it runs now.
+        paused: True if it starts nothing for now.
+        stopped: True if it starts nothing more, and ends when its running events have finished.
         capacity: Starts in any ``refresh`` seconds; None for any number.
-        refresh: Seconds.
-        limits: Of each limit what ``Limit`` takes: name, amount, per, per_key, pool.
-        starts: The names of those that every start takes one of, whatever its event costs.
-        missing: The classes of waiting events that it does not run.
+        refresh: Length of that window in seconds.
+        limits: The arguments of each ``Limit``: name, amount, per, per_key, pool.
+        starts: The names of the limits that every start takes one of.
+        missing: The classes of pending events that it does not run.
         unreadable: The classes that its process has defined, but could not build events of.
     """
 
@@ -71,7 +71,7 @@ class About(NamedTuple):
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> About:
-        """Read back from what ``_asdict`` gave, through JSON."""
+        """Return the description from the result of ``_asdict``, read from JSON."""
         known = {name: data[name] for name in cls._fields if name in data}
         limits = tuple(map(tuple, data.get("limits", ())))
         names = {name: tuple(data.get(name, ())) for name in ("starts", "missing")}
@@ -97,10 +97,10 @@ class Worker(NamedTuple):
     """A worker of a queue.
 
     Attributes:
-        name: Under which it claims.
-        is_live: Whether it is taken to be at work.
-        running: How many events it has claimed.
-        about: What it has said of itself last; None if it has not.
+        name: The name that it claims under.
+        is_live: True if it is assumed to be running.
+        running: Number of events that it has claimed.
+        about: Its last description; None if there is none.
     """
 
     name: str
@@ -110,17 +110,17 @@ class Worker(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What an event needs of one limit, and what there is.
+    """Need of an event for one limit, and the usage of the limit.
 
     Attributes:
         limit: The name of the limit.
-        key: The event's, if each has so much.
-        amount: How much there is altogether.
-        per: In so many seconds; None: at once.
-        cost: What the event takes.
-        used: What counts now.
-        at: The earliest time at which there may be enough, a Unix timestamp in seconds; inf if it
-            waits for others to end.
+        key: The key of the event, if each key has its own amount.
+        amount: The amount of the limit.
+        per: Length of its window in seconds; None for an amount at once.
+        cost: The amount that the event takes.
+        used: The amount that is used now.
+        at: The earliest time at which enough may be available, a Unix timestamp in seconds; inf if
+            other events have to finish first.
     """
 
     limit: str
@@ -133,11 +133,11 @@ class Room(NamedTuple):
 
 
 class First(NamedTuple):
-    """The first of the events that come before another.
+    """The first of the events before another.
 
     Attributes:
-        id, kind: Which event.
-        rooms: What it needs of limits.
+        id, kind: Its id and the registry key of its class.
+        rooms: Its need for limits.
     """
 
     id: UUID
@@ -146,19 +146,19 @@ class First(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What a store knows of an event's turn.
+    """Position of an event in its queue; all times are Unix timestamps in seconds.
 
     Attributes:
-        id, queue, kind, status, attempt, denials, tries, interruptions: As on record.
-        now: The time at which this was so, a Unix timestamp in seconds, as all times here.
-        due: Not before; None: at once.
-        expires: Not to be started after.
-        ahead: How many come before it of those that are due; 0 where it is not due itself.
-        paused: Nothing of the queue is claimed before this time; None: it may be.
-        rooms: What it needs of limits.
-        workers: Those of its queue.
-        holder: The worker that has claimed it.
-        first: The first of those before it; None if there is none.
+        id, queue, kind, status, attempt, denials, tries, interruptions: As recorded.
+        now: The time of this information.
+        due: The earliest start; None for at once.
+        expires: The latest start; None for no limit.
+        ahead: Number of due events before it; 0 if the event itself is not due.
+        paused: Nothing of the queue is claimed before this time; None without a pause.
+        rooms: Its need for limits.
+        workers: The workers of its queue.
+        holder: The worker that has claimed it; None if none has.
+        first: The first of the events before it; None if there is none.
     """
 
     id: UUID
@@ -190,16 +190,16 @@ def room_of(
     paused: float,
     taken: Iterable[tuple[float, float]],
 ) -> Room:
-    """What there is of a limit, from what a store has on record of its pool.
+    """Return the need for a limit, from what a store has recorded of its pool.
 
     Args:
-        limit: Which one.
-        key: The event's.
-        cost: What it takes.
+        limit: The limit.
+        key: The key of the event.
+        cost: The amount that the event takes.
         now: The time.
-        held: What claims hold.
-        paused: Nothing is to be had before this time; 0: it is.
-        taken: When so much was taken, the oldest first.
+        held: The amount that claims hold.
+        paused: Nothing is available before this time; 0 without a pause.
+        taken: Times and amounts in the window, oldest first.
     """
     account = Account(limit)
     account.held, account.paused = held, paused or -inf
@@ -217,7 +217,7 @@ def room_of(
 
 
 def limits_at_work(workers: Iterable[Worker]) -> Limits | None:
-    """The limits under which the live workers of a queue claim, as they say; None for none."""
+    """Return the limits that the live workers of a queue report; None if there are none."""
     return Limits(_each(workers)) or None
 
 

@@ -1,4 +1,4 @@
-"""Taking what an event costs of several accounts at once: all of it, or nothing."""
+"""Taking the costs of an event from several accounts: all of them, or none."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .limits import NEVER, Account, Entry, Limit
 __all__ = ("Bill", "Pair", "take_all")
 
 Bill: TypeAlias = tuple[float, float]
-"""What an event costs of each limit of a pair."""
+"""The amounts that an event takes of each limit of a pair."""
 
 Reader: TypeAlias = Callable[[Work], Mapping[str, float]]
-"""What reads the ``costs`` of the events of one class."""
+"""Reads the ``costs`` of the events of one class."""
 
 _NUMBERS: Final = (int, float)
-"""What an amount usually is; anything else is looked at more closely."""
+"""Usual types of an amount; others are checked by the general way."""
 
 
 def take_all(shares: Sequence[tuple[Account, float]], now: float) -> list[Entry] | None:
-    """Take so much of each account, if all of it fits; None, and nothing, if not.
+    """Take an amount from each account if all of them fit; else take nothing and return None.
 
-    It does for each what ``Account.take`` does, in one frame where an entry is open.
+    It is ``Account.take`` for each, without a call where an entry is open.
     """
     entries: list[Entry] = []
     for account, amount in shares:

@@ -1,4 +1,4 @@
-"""Texts that any store can keep: what stands in a column of its own, and is looked for there."""
+"""Texts that every store can keep and find in a column."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _MORE: Final = {"σ": "ς", "ß": "ẞ"}
 
 
 def check_text(what: str, text: str) -> None:
-    """Refuse a text that a database cannot keep.
+    """Check that every database can keep a text.
 
-    PostgreSQL keeps no NUL character, and no database a lone surrogate, which is no character.
+    PostgreSQL refuses NUL characters. No database keeps a lone surrogate, which cannot be encoded.
 
     Raises:
-        ValidationError: names it, its value, and what to do.
+        ValidationError: if not; the message names the field, its value, and what to do.
     """
-    if text.isprintable():  # nearly all are, and that is quickly told
+    if text.isprintable():  # a quick test that nearly all texts pass
         return
     if "\0" in text:
         raise ValidationError(
@@ -38,7 +38,7 @@ def check_text(what: str, text: str) -> None:
 
 
 def findable(text: str) -> str:
-    """The same text, where it is only looked for: what no database keeps is replaced."""
+    """Return a text to search for, without characters that no database keeps."""
     if text.isprintable():
         return text
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

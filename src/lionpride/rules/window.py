@@ -1,4 +1,4 @@
-"""The sliding window: at most so many starts in any span of so many seconds."""
+"""Rate limit with a sliding window: at most ``capacity`` starts in any ``span`` seconds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ __all__ = ("Window",)
 
 
 class Window:
-    """Remembers the last ``capacity`` starts and says when the next one may be.
+    """Keeps the times of the last ``capacity`` starts.
 
     For every t, at most ``capacity`` starts lie in (t, t + span]: a start is allowed as soon as
-    the one ``capacity`` before it lies a whole ``span`` back. Exact, with no bucket edges: the
-    times themselves are kept, ``capacity`` of them at most, and their differences are summed
-    without rounding (``math.fsum``).
+    the start ``capacity`` before it lies a whole ``span`` back. This is exact: the times are kept
+    as they are, and their differences are summed without rounding (``math.fsum``).
 
     Args:
         capacity: Starts allowed in one span.
@@ -29,7 +28,7 @@ class Window:
         self._starts: deque[float] = deque(maxlen=capacity)
 
     def wait(self, now: float) -> float:
-        """Seconds from ``now`` until a start is allowed; 0.0 if it is."""
+        """Return the seconds from ``now`` until a start is allowed; 0.0 if it is."""
         starts = self._starts
         if len(starts) < self.capacity:
             return 0.0
@@ -37,13 +36,13 @@ class Window:
         return 0.0 if left <= 0.0 else max(left, 1e-9)
 
     def stamp(self, now: float) -> None:
-        """Count a start at ``now``, allowed or not (a round by hand is not held back)."""
+        """Count a start at ``now``; in a round of ``forward()`` it may exceed the limit."""
         self._starts.append(now)
 
     def when(self, n: int, now: float) -> float:
-        """The instant at which the n-th start from now on is allowed, n from 1 up.
+        """Return the time at which the n-th start from now on is allowed, n from 1 up.
 
-        If each before it is made as soon as it is allowed.
+        Each start before it is assumed to be made as soon as it is allowed.
         """
         left = n - self.free(now)
         if left <= 0:
@@ -54,6 +53,6 @@ class Window:
         return first + self.span * (rounds + 1)
 
     def free(self, now: float) -> int:
-        """Starts allowed at ``now``."""
+        """Return the number of starts that are allowed at ``now``."""
         span = self.span
         return self.capacity - sum(1 for start in self._starts if fsum((start, span, -now)) > 0.0)
