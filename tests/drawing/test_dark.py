@@ -6,8 +6,8 @@ import pytest
 from web.kit import looking, needs_browser
 
 from lionpride.drawing.chart import Span
+from lionpride.drawing.notebook import Picture, html_of
 from lionpride.drawing.timeline import COLOURS, draw
-from lionpride.model.picturing import Picture, html_of
 
 pytestmark = [needs_browser, pytest.mark.guard(60)]
 

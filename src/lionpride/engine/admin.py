@@ -23,7 +23,7 @@ from .observers import Observers
 from .run_control import RunControl
 
 if TYPE_CHECKING:
-    from ..model.picturing import Picture
+    from ..drawing.notebook import Picture
     from ..rules.why import Why
 
 __all__ = ("Admin",)
@@ -189,17 +189,18 @@ class Admin:
 
     def timeline(self, title: str | None) -> Picture:
         """Return a chart of the events in this process; see ``Executor.timeline``."""
-        from ..model.picturing import MOST, picture_of, title_of  # late: needed for charts alone
+        from ..drawing.notebook import picture_of, title_of  # late: for charts alone
+        from ..model.spans import MOST, spans_of  # late: for charts alone
 
         title = title or title_of(self._owner, self._name)
         lanes = self._store.states.lanes.values()
         newest = chain.from_iterable(islice(reversed(lane.values()), MOST) for lane in lanes)
         events = sorted(newest, key=lambda event: event.execution.arrival or 0)
-        return picture_of(events, title, _unix_time_of_zero())
+        return picture_of(spans_of(events, _unix_time_of_zero()), title)
 
     def html(self) -> str:
         """Return the HTML that a notebook displays: the counts, and a chart of the attempts."""
-        from ..model.picturing import html_of, title_of  # late: needed for charts alone
+        from ..drawing.notebook import html_of, title_of  # late: for charts alone
 
         title = title_of(self._owner, self._name)
         picture = self.timeline(title) if len(self._store.states.items) else None

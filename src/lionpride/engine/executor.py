@@ -48,7 +48,7 @@ from .run_control import RunControl, Scope
 from .submission import Submission
 
 if TYPE_CHECKING:
-    from ..model.picturing import Picture
+    from ..drawing.notebook import Picture
     from ..rules.why import Why
 
 __all__ = ("Executor",)
