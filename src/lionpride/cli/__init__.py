@@ -2,10 +2,10 @@
 
 A command is a module with ``add(commands)``: it adds its parser and sets the parser's default
 ``run`` to a function that takes the parsed arguments and returns the exit status. ``COMMANDS``
-lists them. One about a store takes STORE by ``grammar.add_store``: by its place, or as ``--store
-STORE``. ``grammar`` takes ``help COMMAND`` too, and guesses what was meant by a slip. What is said
-goes through ``streams``, signals through ``interrupt``: nothing else in the library prints or
-handles them.
+lists them. A command about a store takes STORE by ``grammar.add_store``, as an argument or as
+``--store STORE``. ``grammar`` also takes ``help COMMAND``, and proposes a correction of a typing
+error. All output goes through ``streams``, and all signals through ``interrupt``: no other part of
+the library prints or handles signals.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What ``lionpride top`` draws: one look at a store, as a picture of a terminal's size.
+"""The display of ``lionpride top``: the state of a store in the size of the terminal.
 
-It needs rich, the extra `[cli]`. Nothing here asks anything: the same scene is the same picture.
+It needs rich, the extra `[cli]`. It makes no queries: the same scene has the same display.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ FOOT = 1  # lines below
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Where somebody is with the keys.
+    """The selection that the user has made with the keys.
 
     Attributes:
         list: "running" or "failures".
-        index: The line that is chosen.
-        asks: The question that is to be answered; empty: none.
-        says: What was done last.
-        paused: Whether what is looked at is paused; None: it cannot be.
+        index: The selected line.
+        asks: The question that is to be answered; empty for none.
+        says: The message about the last action.
+        paused: True if the store is paused; None if it cannot be paused.
     """
 
     list: str = "running"
@@ -50,12 +50,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One scene, drawn.
+    """The display of one scene.
 
     Args:
-        name: What is looked at.
-        scene: What was seen.
-        choice: Where somebody is with the keys.
+        name: The name of the store.
+        scene: The state of the store.
+        choice: The selection of the user.
     """
 
     name: str

@@ -54,7 +54,7 @@ def add_grace(parser: argparse.ArgumentParser) -> None:
 
 
 def limits_of(options: argparse.Namespace) -> Limits:
-    """Those limits that were given.
+    """Return the limits that the options give.
 
     Raises:
         UsageError: if they make no sense together.

@@ -100,7 +100,7 @@ class FlowBundle(Bundle):
 
 
 def open_bundle(file: IO[bytes], name: str, queue: str | None) -> Bundle:
-    """What is in a file: told by its first line; a Flow may be written on several."""
+    """Return the contents of a file by its first line; a Flow may take several lines."""
     first = next((line for line in file if not line.isspace()), b"")
     try:
         data = _parse(first)

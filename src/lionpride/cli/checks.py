@@ -1,4 +1,4 @@
-"""What the doctor looks at in each queue, whatever store it is in."""
+"""The checks of ``lionpride doctor`` on each queue, which are the same for every store."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["check_queue"]
 PAGE: Final = 1000  # events that wait, of which the kinds are looked at
 ASKED: Final = 20  # due events whose reason to wait is looked up
 GLANCE: Final = 1.0  # seconds between two looks whether anything moves
-LONG: Final = 60.0  # seconds after which somebody should have taken over from a dead worker
+LONG: Final = 60.0  # seconds after which another worker should have taken over from a dead one
 
 
 async def check_queue(store: Durable, name: str, *, knows_classes: bool) -> list[Finding]:
-    """What is wrong with a queue.
+    """Return the findings about a queue.
 
     Args:
-        store: That of the queue.
-        name: What the store is called.
-        knows_classes: Whether this process has imported what its workers have.
+        store: The store of the queue.
+        name: The name of the store.
+        knows_classes: True if this process has imported the modules that its workers have.
     """
     workers = await store.workers()
     waiting = (await store.counts())[EventStatus.PENDING]
@@ -139,7 +139,7 @@ def _why_not(record: Record) -> str | None:
 
 
 async def _stuck(store: Durable, page: Sequence[Record], name: str) -> Finding | None:
-    """Whether events that are due wait, though workers have nothing to do."""
+    """Return True if events that are due wait, though workers have nothing to do."""
     before = _due(page, store.time())
     await asyncio.sleep(GLANCE)
     again = _due(await store.list_records(EventStatus.PENDING, limit=PAGE), store.time())
@@ -164,7 +164,7 @@ async def _may_wait(store: Durable, uid: UUID) -> bool:
     """Return True if a limit, a pause or an earlier event keeps an event from starting."""
     standing = await store.explain(uid)
     if standing is None:
-        return True  # it was removed meanwhile
+        return True  # it has been removed
     return any(hold.kind in _USUAL for hold in explain(standing).holds)
 
 

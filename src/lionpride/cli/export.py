@@ -67,7 +67,7 @@ async def export(options: argparse.Namespace) -> int:
 
 
 async def _export(place: Place, options: argparse.Namespace, write: Write) -> int:
-    """Write the lines; how many, until nobody reads on."""
+    """Write the lines until the reader closes the pipe; return their number."""
     count, hidden, lines = 0, 0, list[str]()
     async with Shelf(place, options.queue) as shelf:
         for each in shelf.queues:

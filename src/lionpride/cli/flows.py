@@ -1,4 +1,4 @@
-"""The events of a Flow that was written with `to_dict`, as records; nobody's code is imported."""
+"""The events of a Flow that was written with `to_dict`, as records; no user code is imported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["flow_records", "is_flow", "own_progressions"]
 
 
 def is_flow(data: Any) -> bool:
-    """Whether it is what ``to_dict`` of a Flow gave, ours or the original package's."""
+    """Return True if data is the result of ``Flow.to_dict``, also of the original package."""
     return isinstance(data, Mapping) and "items" in data and "payload" not in data
 
 

@@ -1,4 +1,4 @@
-"""What people write on a command line, and what of it was meant: slips get a hint."""
+"""The grammar of the command line, with hints for typing errors."""
 
 from __future__ import annotations
 

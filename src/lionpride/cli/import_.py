@@ -27,7 +27,7 @@ from .usage import UsageError, queue_name
 
 __all__ = ["add"]
 
-PAGE = 500  # events of a queue taken in at a time: all of them or none
+PAGE = 500  # events of a queue appended at a time: all of them or none
 
 DESCRIPTION = """\
 Import events into a store, with the order and the status that the file gives them. Events that
@@ -95,7 +95,7 @@ def _open(path: str) -> IO[bytes]:
 
 
 class _Import:
-    """One import, in two goes over the file: the first looks, the second takes in."""
+    """One import, which reads the file twice: to check it, and to append its events."""
 
     def __init__(self, place: Place, bundle: Bundle, *, exist_ok: bool) -> None:
         self._place = place
@@ -107,10 +107,10 @@ class _Import:
         self._interrupted = 0
 
     async def run(self) -> int:
-        """Do it; the exit status.
+        """Run the import; return the exit status.
 
         Raises:
-            LionprideError: if a line is bad, or an event is known; nothing was taken in then.
+            LionprideError: if a line is bad, or an event is known; nothing was appended then.
         """
         self._bundle.check()
         try:

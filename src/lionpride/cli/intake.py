@@ -30,7 +30,7 @@ class Intake:
         begun: Set when there is a first event.
         full: Set when the queue takes no more, so that it must be worked off to go on.
         ended: Set when no more lines will come, for whatever reason.
-        complete: Whether that is because the input was read to its end.
+        complete: True if the input was read to its end.
 
     Args:
         executor: Takes the events.
@@ -93,7 +93,7 @@ class Intake:
         return entries
 
     async def _without_known(self, entries: list[Entry]) -> list[Entry]:
-        """Those of the entries that are to be appended: not what an earlier run has appended."""
+        """Return the entries that an earlier run has not appended."""
         if self._resumption is None or not entries:
             return entries
         return await self._resumption.without_known(entries)

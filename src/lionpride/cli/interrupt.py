@@ -33,19 +33,18 @@ Code that ignores its cancellation is left behind after 3 s; 1 s is left to reco
 class Interrupts:
     """Turns signals into two events of a run; entered around its loop, which may be slow to close.
 
-    The handler does not run in the loop, so it is heard even while an event's code keeps the
-    loop busy; and if that code does not let go after the second signal, or after the grace time,
-    the process is ended from another thread. It stays until the loop is closed: no signal is lost
-    between the run and that, and none raises a KeyboardInterrupt where asyncio would go on to
-    wait for a thread.
+    The handler does not run in the event loop, so it works while an event's code blocks the loop.
+    If that code does not end after the second signal, or after the grace time, another thread ends
+    the process. The handler stays until the loop is closed. So no signal is lost, and none raises
+    a KeyboardInterrupt where asyncio would go on to wait for a thread.
 
     Args:
-        grace: Seconds that what runs may take to finish once nothing more is started.
+        grace: Seconds that running events may take to finish after a stop.
 
     Attributes:
-        grace: As given; the run interrupts what still runs then.
-        stop: Set at the first signal: start nothing more, let what runs finish.
-        halt: Set at the second: interrupt what runs.
+        grace: As above; the run interrupts events that still run then.
+        stop: Set at the first signal: start nothing more, and let running events finish.
+        halt: Set at the second signal: interrupt running events.
         status: The exit status, 128 and the number of the first signal; 0 while there was none.
     """
 
@@ -91,19 +90,18 @@ class Interrupts:
             self._over = True
 
     def last_call(self, status: int) -> None:
-        """Say, with the exit status, that all is done but the end of the loop.
+        """Note that only the end of the event loop is left, and the exit status.
 
-        Tasks that are left then are code that ignored its cancellation. Closing the loop waits for
-        them, for ever if need be; the process is ended when that takes too long. It waits for
-        threads too, which may be doing something useful: until a signal, or for a moment if there
-        was one.
+        Tasks that are left then have ignored their cancellation. Closing the loop waits for them,
+        so the process is ended if that takes too long. It also waits for threads, which may do
+        useful work: until a signal, or for a moment if there was one.
         """
         self._called = True
         if self.status or len(asyncio.all_tasks()) > 1:
             self._last = self._end_soon(self.status or status)
 
     async def let_finish(self, ended: asyncio.Event, broken: asyncio.Event) -> None:
-        """Wait until what runs has ended; if there is a reason to stop, for the grace time at most.
+        """Wait until running events have ended; after a reason to stop, at most the grace time.
 
         Args:
             ended: Set when nothing runs any more.
@@ -116,8 +114,8 @@ class Interrupts:
         """Return the message about events that were interrupted.
 
         Args:
-            interrupted: How many; at least 1.
-            is_stored: Whether they are kept for the next run.
+            interrupted: The number of events; at least 1.
+            is_stored: True if they are kept for the next run.
         """
         over = f"the grace time of {self.grace:g} s is over"
         why = "stopped at once" if self.halt.is_set() else over
@@ -127,7 +125,7 @@ class Interrupts:
 
     @property
     def again(self) -> str:
-        """What a second time is called, to whoever sent the first."""
+        """The name of a second signal, as the message after the first one says it."""
         return "SIGTERM again" if self.status == 128 + signal.SIGTERM else "Ctrl-C again"
 
     def _heard(self, number: int, frame: FrameType | None) -> None:

@@ -38,7 +38,7 @@ __all__ = ["Job", "Plan"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run was asked for, checked: its files are open."""
+    """The options of a run, checked, with its files open."""
 
     target: Target
     source: Source
@@ -85,7 +85,7 @@ class Job:
             self.executor.observe(self.results)
 
     def _resumption(self) -> Resumption | None:
-        """What there was before, if events are kept for longer than a run."""
+        """Return the state of an earlier run, if the events are in a durable store."""
         plan = self.plan
         if plan.place is None or self.ledger is None:
             return None
@@ -128,7 +128,7 @@ class Job:
         """Run all of it.
 
         Args:
-            interrupts: What asks it to stop; entered.
+            interrupts: The signals that stop it; entered.
 
         Returns:
             The exit status.
@@ -176,7 +176,7 @@ class Job:
             await self.resumption.complete()
 
     async def _execute(self, interrupts: Interrupts) -> None:
-        """Run what was and will be taken in, to its end or until asked to stop."""
+        """Run all events, to the end of the input or until a signal."""
         store = self.executor.store
         if await is_paused(store):
             self._say(

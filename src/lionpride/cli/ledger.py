@@ -1,4 +1,4 @@
-"""A tally over a store that was there before this run, and that others may work on too."""
+"""Statistics of a run over a durable store, in which other processes may work too."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _STATUSES = tuple(EventStatus)
 
 
 class Ledger(Tally):
-    """Counts the lines of the input, whoever has run them and whenever.
+    """Counts the lines of the input by status, also those that other processes or runs have run.
 
-    It knows where each line stands, since a step need not begin where the last one seen here has
-    ended. Events of the queue that are no lines are counted apart.
+    It keeps the status of each line, because a transition may not begin where the last one that
+    was seen here has ended. Other events of the queue are counted separately.
 
     Attributes:
-        known: How many lines were in the store before this run.
-        reopened: Whether a line that had settled was run again.
+        known: Number of lines that were in the store before this run.
+        reopened: True if a finished line was run again.
     """
 
     def __init__(self, lines: Mapping[UUID, int]) -> None:

@@ -1,4 +1,4 @@
-"""One line of JSON in, one event out; and what is said of a line that is not one."""
+"""Events from lines of JSON, and the messages about invalid lines."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class EventReader:
         self._asks = [name for name in TERMS if name not in event_type.model_fields]
 
     def read(self, number: int, raw: bytes) -> tuple[Event, float | None, Asked]:
-        """The event of a line, its priority, if the line gives one, and what it asks beside.
+        """Return the event of a line, its priority if the line has one, and its other options.
 
         Raises:
             BadLine: if it is not JSON, not an object, or the class does not take it.
@@ -156,7 +156,7 @@ class EventReader:
         return asked
 
     def _invalid(self, error: PydanticError) -> str:
-        """What pydantic found wrong, in one line: field, what it should be, what it was."""
+        """Return pydantic's errors in one line: the field, the expected and the given value."""
         found = error.errors(include_url=False)
         said = "; ".join(self._one_invalid(dict(each)) for each in found[:AT_ONCE])
         more = len(found) - AT_ONCE
@@ -187,7 +187,7 @@ def own_fields(event_type: type[Work]) -> tuple[str, ...]:
 
 
 def label(event: Work) -> str:
-    """What to call an event in one line: the first text among its own fields.
+    """Return a name for an event: the first text among its own fields.
 
     A field that is kept out of the event's repr, `Field(repr=False)`, is kept out of here too.
     """

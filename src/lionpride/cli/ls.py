@@ -38,8 +38,8 @@ class Column(NamedTuple):
     Attributes:
         heading: Its name.
         text: Returns the cell of a record; the second argument is the time, a Unix timestamp.
-        right: Whether it is aligned to the right.
-        always: Whether a narrow terminal shows it too.
+        right: True if it is aligned to the right.
+        always: True if a narrow terminal shows it too.
     """
 
     heading: str

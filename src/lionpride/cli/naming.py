@@ -15,7 +15,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def line_ids(queue: str) -> Callable[[int, bytes], UUID]:
-    """What makes the id of a line, out of the queue, the line's number and its text.
+    """Return a function that makes the id of a line of the queue, the line's number and its text.
 
     The queue is the target's: by default the registry key of its event class. Blanks around the
     text do not count. It is ``uuid5``, with what all lines have in common digested only once.

@@ -23,7 +23,7 @@ class Output:
 
     Attributes:
         option: The option of the command line that named it.
-        path: What it is called; `-` is standard output.
+        path: Its path; `-` is standard output.
     """
 
     def __init__(self, raw: io.FileIO, option: str, path: str) -> None:
@@ -33,14 +33,14 @@ class Output:
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Its name in messages."""
         return "standard output" if self.path == "-" else self.path
 
     def start_over(self) -> bool:
         """Empty a file; what a shell has opened, a device and a pipe are left as they are.
 
         Returns:
-            Whether it is empty now.
+            True if it is empty now.
         """
         if self.path == "-" or not stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode):
             return False
@@ -103,7 +103,7 @@ def check_other_file(option: str, path: str, taken: Iterable[tuple[str, str]]) -
 
 
 def _is_locked(raw: io.FileIO) -> bool:
-    """Whether another process has locked a file; else it is locked now, until it is closed.
+    """Return True if another process has locked a file; otherwise lock it until it is closed.
 
     The lock is of a kind that a forked child does not have, so that none can outlive the run.
     """
@@ -120,7 +120,7 @@ def _is_locked(raw: io.FileIO) -> bool:
 
 
 def is_same_file(path: str, other: str) -> bool:
-    """Whether two names are those of one file, by whatever links; a device may be shared."""
+    """Return True if two names are one file, also by links; a device may be shared."""
     try:
         if not Path(path).exists():  # they may be about to become one
             return Path(path).resolve() == Path(other).resolve()

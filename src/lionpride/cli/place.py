@@ -1,4 +1,4 @@
-"""What STORE names on a command line: the path of a file, or a URL."""
+"""The argument STORE of a command: the path of a file, or a URL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .usage import UsageError
 __all__ = ["STORE", "Durable", "Place", "place_of"]
 
 STORE = "a file, run.db or sqlite:///run.db, or a database, postgresql://host/name"
-"""What a command's help says of it."""
+"""Its description in the help of a command."""
 
 FIRST, LONGEST = 0.5, 4.0  # seconds until a server is tried again, about: twice as long each time
 _SQLITE = "sqlite:///"
@@ -32,20 +32,20 @@ _OPTIONS = re.compile(r"\?[a-z_]+=")
 
 
 class Durable(Store, Maintenance, Protocol):
-    """A store that outlives the process, and may hold other queues beside its own."""
+    """A durable store, which may have other queues."""
 
     async def queues(self) -> list[str]:
-        """The names of all queues."""
+        """Return the names of all queues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a store is.
+    """The location of a store.
 
     Attributes:
-        name: As it was given, without a password.
-        url: What ``open_store`` takes.
-        path: The file of it; None for a database on a server.
+        name: The argument, without a password.
+        url: The URL for ``open_store``.
+        path: Its file; None for a database on a server.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Place:
     async def is_made(self) -> bool:
         """Return True if the store has tables already; nothing is made to find out.
 
-        A file that cannot be read counts as made: the command that opens it says what is wrong.
+        A file that cannot be read counts as made: the command that opens it reports the error.
 
         Raises:
             UsageError: if the server does not answer.

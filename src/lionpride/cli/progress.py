@@ -46,10 +46,10 @@ class LiveScreen:
     """Draws on the terminal of standard error, and the table of the end on standard output.
 
     Args:
-        tally: What is counted; it is read at each drawing.
-        title: What runs.
+        tally: The statistics; they are read at each refresh.
+        title: The name of the target.
         read: Set when all lines have been read, so that the total is known.
-        meanwhile: What is said until then.
+        meanwhile: The text until then.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class LiveScreen:
         self._live.stop()
 
     async def show(self) -> None:
-        """Draw anew ten times a second until cancelled."""
+        """Refresh ten times a second until cancelled."""
         while True:
             done = self._tally.settled - self._tally.earlier
             self._marks.append((self._loop.time(), done))

@@ -24,7 +24,7 @@ _FORMER: Final = {"attempt": "attempt_number", "tries": "failure_count"}
 
 
 def exported(record: Record) -> dict[str, Any]:
-    """A record as an object: all of it but the arrival number, which each store gives anew."""
+    """Return a record as an object, without the arrival number, which each store assigns."""
     return {
         "id": str(record.id),
         "queue": record.queue,
@@ -98,7 +98,7 @@ def _read(name: str, data: Mapping[str, Any]) -> Any:
 
 
 def _check_payload(record: Record) -> None:
-    """Refuse a payload that says something else than the fields beside it.
+    """Refuse a payload that contradicts the other fields of its record.
 
     Raises:
         ValidationError: names the field.

@@ -25,8 +25,8 @@ OPEN = (EventStatus.PENDING, EventStatus.PROCESSING, None)
 class Results:
     """Observes an executor and writes a line for each event of the input that settles.
 
-    It is written at once, so that not even an event that keeps the loop busy can hold it back;
-    and no id is written twice. What settled before this run is written from its record.
+    The line is written at once, so that an event that blocks the loop cannot delay it. No id is
+    written twice. Events that finished before this run are written from their records.
 
     Args:
         output: Where to write.
@@ -34,7 +34,7 @@ class Results:
         on_error: Called once if writing fails; nothing more is written then.
     """
 
-    takes_its_time = True  # for large results: nobody is to be warned of it
+    takes_its_time = True  # for large results: no warning is wanted
 
     def __init__(
         self, output: Output, lines: Mapping[UUID, int], on_error: Callable[[OSError], None]
@@ -61,7 +61,7 @@ class Results:
         self._write(number, lambda: recorded_line(record, number))
 
     def has(self, number: int) -> bool:
-        """Whether a line has its result."""
+        """Return True if a line has its result."""
         return number in self._written
 
     def start_over(self) -> None:
@@ -87,7 +87,7 @@ def result_line(event: Work, number: int) -> bytes:
 
 
 def recorded_line(record: Record, number: int) -> bytes:
-    """The same line from the record of a settled event.
+    """Return the same line from the record of a finished event.
 
     Raises:
         ValidationError: if it cannot be read.

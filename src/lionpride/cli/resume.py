@@ -1,4 +1,4 @@
-"""A run over a durable store: what was done before is not done again, and nothing is left out."""
+"""A run over a durable store: finished lines are not run again, and no line is left out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Entry = tuple[int, Event, float | None, Asked]  # line number, event, priority, 
 
 
 class Fresh(Enum):
-    """When a run starts anew, in place of going on where the last one ended."""
+    """When a run starts from the beginning, and does not continue the last one."""
 
     NEVER = "never"
     IF_DONE = "if nothing is left"
@@ -46,7 +46,7 @@ class Resumption:
         ledger: Is told of the lines that are known.
         lines: The line number of each event of the input, by id.
         results: Where results go, if anywhere.
-        fresh: When to start anew.
+        fresh: When to start from the beginning.
         say: Is told what is done beforehand.
     """
 
@@ -72,7 +72,7 @@ class Resumption:
     # -- the beginning -----------------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """Start anew, if that is asked for; called when there is a line to run.
+        """Start from the beginning, if ``fresh`` says so; called when there is a line to run.
 
         Raises:
             UsageError: if another process is running what would be removed.
@@ -106,7 +106,7 @@ class Resumption:
         )
 
     async def without_known(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Those of the entries that the store does not have; of the others, note how they stand."""
+        """Return the entries that the store does not have; note the status of the others."""
         missing = []
         records = await self._store.get([entry[1].id for entry in entries])
         for entry, record in zip(entries, records, strict=True):

@@ -79,7 +79,7 @@ async def _named(shelf: Shelf, names: Sequence[str], as_json: bool) -> int:
 
 
 async def _all(shelf: Shelf, status: EventStatus, as_json: bool) -> int:
-    """Send all of a status back that are there now; what fails again meanwhile, stays."""
+    """Return all present events of a status to the queue; events that fail again stay."""
     count = 0
     for queue in shelf.queues:
         store, after, last = shelf.of(queue), 0, await shelf.of(queue).last_arrival()

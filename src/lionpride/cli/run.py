@@ -183,6 +183,6 @@ async def _run(plan: Plan, limits: Limits, queue: str | None, interrupts: Interr
         status = await Job(plan, executor).run(interrupts)
     finally:
         await executor.store.close()
-    tell()  # what has been printed; should the process be ended, nobody else does
+    tell()  # flushes the output, which a forced end of the process would lose
     interrupts.last_call(status)
     return status

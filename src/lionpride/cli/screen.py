@@ -1,4 +1,4 @@
-"""What a run says to people while it runs and at its end, where there is no terminal to draw on."""
+"""Messages of a run during and after it, for an output that is not a terminal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PlainScreen:
     """Lines of plain text: what needs attention on standard error, the end on standard output.
 
     Args:
-        quiet: Whether nothing is said of the end but what went wrong.
+        quiet: True to report only errors at the end.
     """
 
     def __init__(self, quiet: bool = False) -> None:

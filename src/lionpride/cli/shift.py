@@ -28,14 +28,14 @@ FIRST, LONGEST = 1.0, 30.0  # seconds before a store that failed is tried again:
 
 
 class Worked(Tally):
-    """Counts what runs in this process, whoever has appended it.
+    """Counts the events that this process runs, also if another process appended them.
 
-    As a light observer it hears of some of those that complete without more ado; how many did so
-    in all is looked up.
+    It is a light observer, which sees only some of the completed events. The number of the others
+    is looked up.
 
     Args:
-        say: Is told of each event that did not complete.
-        quick: Tells how many completed that it has not heard of.
+        say: Called with a message for each event that did not complete.
+        quick: Returns the number of completed events that it has not seen.
     """
 
     def __init__(self, say: Callable[[str], None], quick: Callable[[], int]) -> None:
@@ -75,7 +75,7 @@ class Worked(Tally):
             del times[:-REMEMBERED]
 
     def _count(self, before: EventStatus | None, after: EventStatus | None) -> None:
-        """Leave out what waits: it is counted by the store, and may be run by another."""
+        """Do not count pending events: the store counts them, and another process may run them."""
         waits = EventStatus.PENDING
         if before is EventStatus.PROCESSING:
             self._counts[before] -= 1
@@ -84,16 +84,16 @@ class Worked(Tally):
 
 
 class Shift:
-    """Runs what is in the queues of executors that were started, once.
+    """Runs the queues of started executors, once.
 
-    A store that fails is tried again, with longer and longer pauses, as long as trying again may
-    help: a server that is started anew is no reason to end all workers.
+    If the store fails and another try may succeed, it is tried again, with growing pauses. So a
+    restart of a server does not end the workers.
 
     Args:
-        executors: One for each queue.
-        store: What the store is called.
-        until_empty: Whether it ends when nothing waits and nothing runs in any of the queues.
-        quiet: Whether only what went wrong is said.
+        executors: The executors, one for each queue.
+        store: The name of the store.
+        until_empty: True to end when no event of the queues is pending or running.
+        quiet: True to report errors only.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Shift:
         for executor in executors:
             executor.observe(self.tally, light=True)
         self.screen = self._screen()
-        self.stopping = asyncio.Event()  # nothing more is to be started
+        self.stopping = asyncio.Event()  # set to start nothing more
         self.broken = asyncio.Event()  # something outside the events went wrong
         self.interrupted = 0  # events that still ran when the time to finish was over
 
@@ -127,14 +127,14 @@ class Shift:
         return LiveScreen(self.tally, title, asyncio.Event(), "waiting for more")
 
     def _quickly(self) -> int:
-        """How many events completed that nobody is told of."""
+        """Return the number of completed events that no observer sees."""
         return sum(sum(executor.observers.quick.values()) for executor in self.executors)
 
     async def run(self, interrupts: Interrupts) -> int:
         """Work until asked to stop, or until nothing is left.
 
         Args:
-            interrupts: What asks it to stop; entered.
+            interrupts: The signals that stop it; entered.
 
         Returns:
             The exit status.
@@ -238,14 +238,14 @@ class Shift:
                 await self._rest(SOON)
 
     async def _left(self) -> int:
-        """How many wait or run, whoever runs them."""
+        """Return the number of pending and running events, also of other processes."""
         left = 0
         for executor in self.executors:
             counts = await executor.store.counts()
             left += counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
         return left
 
-    # -- what is told ------------------------------------------------------------------------
+    # -- messages ------------------------------------------------------------------------
 
     async def _say_what_waits(self) -> None:
         if self.quiet:
@@ -256,7 +256,7 @@ class Shift:
             try:
                 waiting = (await store.counts())[EventStatus.PENDING]
                 paused = ", paused by hand" if await is_paused(store) else ""
-            except StoreError:  # the run waits for the store, or says what is wrong
+            except StoreError:  # the run waits for the store, or reports the error
                 return
             parts.append(f"{store.queue} ({waiting:,} pending{paused})")
         self.screen.note(

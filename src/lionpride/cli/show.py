@@ -106,7 +106,7 @@ def _fields(record: Record, reveal: bool) -> dict[str, str]:
 
 
 def _own(record: Record, reveal: bool) -> dict[str, str]:
-    """What the user's code has put into it: fields, metadata, the response."""
+    """Return the values of the user's code: fields, metadata and the response."""
     payload, fields = record.payload, dict[str, str]()
     hidden, write = ((), _json) if reveal else (hidden_of(record), _clean)
     for name, value in payload.items():
@@ -139,7 +139,7 @@ def _chunks(record: Record) -> int:
 
 
 def _live(record: Record) -> dict[str, Any]:
-    """What an attempt that runs shows of itself."""
+    """Return the progress of a running attempt."""
     live: dict[str, Any] = {}
     if record.progress is not None:
         live["progress"] = record.progress._asdict()

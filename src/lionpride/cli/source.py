@@ -26,8 +26,8 @@ NumberedLine = tuple[int, bytes]
 class Source:
     """Numbered lines out of an open file descriptor.
 
-    `whole` says that it is a regular file: it can be read to its end before anything runs, so
-    that priorities order all of it. Anything else may never end, and is read in a thread.
+    ``whole`` is True for a regular file. It is read to its end before anything runs, so that
+    priorities order all of it. Any other input may never end, and is read in a thread.
     """
 
     def __init__(self, raw: io.FileIO, name: str) -> None:
@@ -60,7 +60,7 @@ class Source:
         room = threading.Semaphore(AHEAD)
 
         def hand_over(item: list[NumberedLine] | OSError | None) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed, and nothing waits any more
                 loop.call_soon_threadsafe(queue.put_nowait, item)
 
         def pump() -> None:
@@ -141,5 +141,5 @@ def open_source(path: str) -> Source:
 
 
 def empty(name: str) -> str:
-    """What is said of an input without a line."""
+    """Return the message about an input without a line."""
     return f"{name} is empty: write a JSON object with the fields of one event on each line"

@@ -35,17 +35,17 @@ def prepare() -> None:
 def tell(text: str = "") -> bool:
     """Write lines to standard output, and all that was printed there before.
 
-    A reader that has gone away has read as much as it wanted.
+    A reader that has closed the pipe has read as much as it wanted.
 
     Returns:
-        Whether anybody reads on.
+        False if the reader has closed the pipe.
 
     Raises:
         LionprideError: if it cannot be written for another reason.
     """
     try:
         print(text, end="\n" if text else "", flush=True)
-    except (OSError, ValueError) as error:  # ValueError: somebody has closed it
+    except (OSError, ValueError) as error:  # ValueError: it is closed
         _abandon(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             reason = getattr(error, "strerror", None) or error
@@ -55,7 +55,7 @@ def tell(text: str = "") -> bool:
 
 
 def warn(text: str) -> None:
-    """Write a line to standard error; if it cannot be written, there is nobody to tell."""
+    """Write a line to standard error; if it cannot be written, the line is lost."""
     try:
         print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError):
@@ -63,7 +63,7 @@ def warn(text: str) -> None:
 
 
 def _abandon(stream: TextIO) -> None:
-    """Let whatever else is written to a stream vanish, what it has buffered included."""
+    """Discard all further output of a stream, and its buffer."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
@@ -74,7 +74,7 @@ def _abandon(stream: TextIO) -> None:
 def claim_stdout(option: str) -> Iterator[io.FileIO]:
     """Have standard output for what `option` names alone.
 
-    Whatever is printed meanwhile, by programs that an event starts too, goes to standard error.
+    Other output, also of programs that an event starts, goes to standard error during that time.
 
     Raises:
         UsageError: if standard output is closed.

@@ -1,4 +1,4 @@
-"""What is said at the end of a run: one line, a table of statuses, and what to look at next."""
+"""The summary of a run: one line, a table of statuses, and hints for the next step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = tuple[str, ...]
 class Summary:
     """The end of a run in words: a headline, table rows under `HEADINGS`, and notes.
 
-    `wrong` are notes too: what did not end as it should, and has not been said yet.
+    ``wrong`` are notes about errors that have not been reported yet.
     """
 
     headline: str
@@ -29,7 +29,7 @@ class Summary:
     wrong: Sequence[str] = ()
 
     def plain(self) -> str:
-        """The whole as text, for a file, a pipe or a log."""
+        """Return the summary as text, for a file, a pipe or a log."""
         table = columns([HEADINGS, *self.rows], range(1, len(HEADINGS))) if self.rows else []
         return "\n".join([self.headline, *table, *self.wrong, *self.notes])
 
@@ -53,7 +53,7 @@ def summarize(
         twice: How many were there already, by their ``unique`` value.
         read_to: The last line that was read, if that was not the end of the input.
         files: What was written, by what it is.
-        broken: Whether something other than the events went wrong, as when the store was removed.
+        broken: True if something other than the events went wrong, as when the store was removed.
     """
     settled = tally.settled - tally.earlier
     left = tally.total - tally.settled

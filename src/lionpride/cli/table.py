@@ -23,7 +23,7 @@ def show_table(
 ) -> None:
     """Print a table: drawn on a terminal if rich is there, else as aligned text.
 
-    What a terminal would obey is dropped from the cells, for they come out of a file.
+    Control characters are removed from the cells, since their text comes from a store.
     """
     safe = [[one_line(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():

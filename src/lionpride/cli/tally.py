@@ -1,4 +1,4 @@
-"""What a run has come to so far: counts, what runs, how long things took, what went wrong."""
+"""Statistics of a run: counts, running events, durations and failures."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """How many events were taken in."""
+        """Number of accepted events."""
         return sum(self.counts.values())
 
     @property
     def settled(self) -> int:
-        """How many events have ended, in whatever way."""
+        """Number of finished events."""
         counts = self.counts
         return self.total - counts[EventStatus.PENDING] - counts[EventStatus.PROCESSING]
 

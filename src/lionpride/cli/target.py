@@ -1,11 +1,11 @@
-"""Find what a command line names: ``file.py:NAME`` or ``package.module:NAME``.
+"""The target of a command: ``file.py:NAME`` or ``package.module:NAME``.
 
-The name is that of a class of events or of an executor class, of a function under ``@job``, or of
-an executor that ``Executor.of`` made at the top of the module.
+NAME is an event class, an executor class, a function under ``@job``, or an executor that
+``Executor.of`` made at the top of the module.
 
-A file is imported under its stem, as if the directory it is in were searched first, which is
-what ``python file.py`` does; so the events of ``job.py`` have the registry key ``job.Class``
-whether the file was run, imported or named here.
+A file is imported under its stem, with its directory searched first, as ``python file.py`` does.
+So the events of ``job.py`` have the registry key ``job.Class`` whether the file is run, imported
+or named here.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ FORMS = "write file.py:NAME or package.module:NAME"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to run.
+    """The target of a command.
 
     Attributes:
         name: The text that named it.
         event_type: The class of its events.
         executor_type: The class of their executor.
-        is_plain: Whether that one was made here, and has no rules of its own.
+        is_plain: True if the executor class was made here, without rules of its own.
     """
 
     name: str
@@ -65,7 +65,7 @@ def load_target(text: str, *, any_event: bool = False) -> Target:
 
     Args:
         text: file.py:NAME or package.module:NAME.
-        any_event: Whether an executor may be for events of whatever class.
+        any_event: True to accept an executor for any class of events.
 
     Raises:
         UsageError: saying what is missing or wrong, and what to write instead.
@@ -105,10 +105,10 @@ def add_targets(parser: argparse.ArgumentParser, text: str) -> None:
 
 
 def load_targets(text: str) -> list[Target]:
-    """What `text` names for a worker: one class, or a module and all that can be run in it.
+    """Return the targets of a worker: one class, or everything in a module that can be run.
 
-    Of a module these are its executors, and of its events those that no executor of it is for.
-    What a package has from modules of its own counts as well.
+    In a module these are its executors, and the event classes that no executor of it runs. Names
+    that a package imports from its own modules count as well.
 
     Raises:
         UsageError: as `load_target`; or if a module has nothing to run.
@@ -134,7 +134,7 @@ def load_targets(text: str) -> list[Target]:
 
 
 def _can_run(value: Any) -> bool:
-    """Whether it is an executor of ``Executor.of``, or an executor class with an event type."""
+    """Return True for an executor of ``Executor.of``, or a class with an event type."""
     if isinstance(value, Executor):
         return bool(value.named_types)
     processor_type = getattr(value, "processor_type", None)
@@ -165,7 +165,7 @@ def _target_of(text: str, executor: Executor, any_event: bool) -> Target:
 
 
 def _does_something(event_type: type[Event]) -> bool:
-    """Whether an event class has code to run; else it is the base of others."""
+    """Return True if an event class has code to run; otherwise it is a base class."""
     names = ("_invoke", "_stream", "stream")
     return any(getattr(event_type, name) is not getattr(Event, name) for name in names)
 

@@ -1,4 +1,4 @@
-"""Work beside a block, and waiting for the first of several things."""
+"""A task that runs during a block, and a wait for the first of several events."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["background", "first_of"]
 
 @asynccontextmanager
 async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Event]:
-    """Run `work` beside the block, which is given an event that is set when it has ended.
+    """Run a coroutine during the block; the block gets an event that is set when it has ended.
 
-    What is left of it when the block ends is cancelled; what it raised is raised.
+    If it still runs at the end of the block, it is cancelled. Its error is raised.
     """
     ended = asyncio.Event()
     task = asyncio.create_task(work)

@@ -69,11 +69,11 @@ async def _top(options: argparse.Namespace) -> int:
 
 
 class Top:
-    """Watches a store, and does what keys say.
+    """Shows a store, and handles keys.
 
     Args:
-        office: What is looked at; it is closed at the end.
-        name: What it is called.
+        office: The queues of the store; it is closed at the end.
+        name: The name of the store.
     """
 
     def __init__(self, office: Office, name: str) -> None:
@@ -110,7 +110,7 @@ class Top:
         height = max(24, console.height if console.is_terminal else 40)
         with console.capture() as drawn:
             console.print(self.drawn(), height=height)
-        *lines, _keys = drawn.get().splitlines()  # nobody can press them
+        *lines, _keys = drawn.get().splitlines()  # without a terminal there are no keys
         tell("\n".join(line for line in lines if line.strip()))
 
     async def watch(self) -> None:
@@ -146,7 +146,7 @@ class Top:
         self.choice = replace(self.choice, paused=await self.office.paused() if can_be else None)
 
     def drawn(self) -> Any:
-        """What there is to see now."""
+        """Return the display of the present state."""
         assert self.scene is not None
         return self._board.Board(self.name, self.scene, self.choice)
 

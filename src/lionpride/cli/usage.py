@@ -1,4 +1,4 @@
-"""What a command line may say: the error for one that cannot be obeyed, and checked numbers."""
+"""The error for an invalid command line, and checks of numbers."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ async def why(options: argparse.Namespace) -> int:
     async with Shelf(place_of(options.store), options.queue) as shelf:
         for record in await find_all(shelf, options.ids):
             standing = await shelf.of(record.queue).explain(record.id)
-            if standing is not None:  # it may have been removed meanwhile
+            if standing is not None:  # it may have been removed
                 said.append(explain(standing))
     for i, each in enumerate(said):
         tell(json_line(_plain(each)) if options.json else ("\n" if i else "") + str(each))

@@ -173,7 +173,7 @@ async def _work(
         for executor in executors:
             with suppress(LionprideError):  # what it held lapses
                 await executor.store.close()
-    tell()  # what has been printed; should the process be ended, nobody else does
+    tell()  # flushes the output, which a forced end of the process would lose
     interrupts.last_call(status)
     return status
 
@@ -212,7 +212,7 @@ async def _say_what_waits_elsewhere(executors: Sequence[Executor], place: Place)
             others = [each for each in shelf.queues if each not in ours]
         others.sort(key=lambda each: not _is_like(each, ours))
         waiting = {each: await _waiting_for_a_worker(place, each) for each in others[:ASKED]}
-    except LionprideError:  # the run waits for the store, or says what is wrong
+    except LionprideError:  # the run waits for the store, or reports the error
         return
     found = [each for each in waiting if waiting[each]]
     if not found:
@@ -240,7 +240,7 @@ async def _waiting_for_a_worker(place: Place, queue: str) -> int:
 
 
 def _is_like(queue: str, ours: Collection[str]) -> bool:
-    """Whether a name ends in the same class as one of ours."""
+    """Return True if a name has the same class name as one of this process."""
     return queue.rpartition(".")[2] in {each.rpartition(".")[2] for each in ours}
 
 

@@ -1,4 +1,4 @@
-"""``lionpride workers``: who works on the queues of a store, and what each of them holds."""
+"""``lionpride workers``: the workers of a store, and the events that each has claimed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
 
 
 async def workers(options: argparse.Namespace) -> int:
-    """Say who works."""
+    """List the workers."""
     place = place_of(options.store)
     async with Shelf(place, options.queue) as shelf:
         found = [each for queue in shelf.queues for each in await shelf.of(queue).workers()]

@@ -1,4 +1,4 @@
-"""The numbers behind the picture of a run: lanes, scales, counts and waits; nothing is drawn."""
+"""The data of the picture of a run: lanes, scales, counts and waits."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ RETRIED = "returned to the queue"
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One stay of an event: it arrived in the queue, perhaps started, perhaps ended.
+    """The time of an event in the queue and in an attempt.
 
-    Times are seconds of one clock. `status` is what the stay ended as; "pending" with a start
-    is an attempt after which the event went back to the queue, "pending" without one an event
-    that never started, "processing" one that was still running when the run was cut off.
+    Times are seconds of one clock. ``status`` is the status at the end. "pending" with a start is
+    an attempt after which the event returned to the queue. "pending" without a start is an event
+    that never started. "processing" is an event that still ran at the end of the picture.
     """
 
     arrival: float
@@ -37,13 +37,13 @@ class Span:
 
     @property
     def last(self) -> float:
-        """The latest time that is known of it."""
+        """The latest known time."""
         return next(at for at in (self.end, self.start, self.arrival) if at is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A span that ran, placed: its lane, and when that lane had last been busy."""
+    """A span with its lane, and the time at which that lane became free."""
 
     span: Span
     start: float
@@ -53,7 +53,7 @@ class Bar:
 
 
 def kind_of(span: Span) -> str:
-    """What a span is counted and coloured as: its status, or that it went back to the queue."""
+    """Return the kind by which a span is counted and coloured: its status, or ``RETRIED``."""
     return RETRIED if span.status == "pending" and span.start is not None else span.status
 
 

@@ -49,12 +49,12 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One bar of a timeline: a stretch of time in a lane.
+    """One bar of a timeline: a period in a lane.
 
     Attributes:
-        kind: The class that it has beside ``bar``.
-        label: What it is, for a tooltip and a screen reader.
-        link: Where it leads.
+        kind: A CSS class in addition to ``bar``.
+        label: Its text for a tooltip and a screen reader.
+        link: The URL that it links to.
     """
 
     begin: float
@@ -80,7 +80,7 @@ def stacks(
         moments: When each began; and its parts from the bottom up: a class, and how much.
         width: Seconds that one lasts.
         axis: The time.
-        label: What it shows, in words.
+        label: A description of the chart.
         height: In pixels.
         unit: How an amount is written.
     """
@@ -116,7 +116,7 @@ def lines(
     Args:
         series: A class each, and its points: when, and how much.
         axis: The time.
-        label: What it shows, in words.
+        label: A description of the chart.
         height: In pixels.
         unit: How an amount is written.
     """
@@ -156,15 +156,15 @@ def lines(
 def blocks(
     bars: Iterable[Block], lanes: int, axis: Axis, label: str, *, pitch: int = 14, least: int = 1
 ) -> str:
-    """Bars in lanes, each with a link: a timeline.
+    """Return a timeline: bars in lanes, each with a link.
 
     Args:
-        bars: What is drawn; what is outside of the axis is cut.
-        lanes: How many there are.
+        bars: The bars; parts outside of the axis are cut off.
+        lanes: The number of lanes.
         axis: The time.
-        label: What it shows, in words.
-        pitch: Pixels from one lane to the next.
-        least: Lanes that there is room for, be there so many or not.
+        label: A description of the chart.
+        pitch: Height of a lane in pixels.
+        least: Minimum number of lanes to leave space for.
     """
     height = TOP + BOTTOM + max(least, lanes) * pitch
     thick = pitch - (3 if pitch >= 10 else 1)
@@ -184,12 +184,12 @@ def blocks(
 
 
 def gauge(share: float, label: str, kind: str = "") -> str:
-    """A bar that is full to a share from 0 to 1.
+    """Return a bar that is filled to a share from 0 to 1.
 
     Args:
-        share: How full; more than 1 is drawn as full.
-        label: What it shows, in words.
-        kind: A class of what is full.
+        share: The share; more than 1 is drawn as 1.
+        label: A description of the chart.
+        kind: A CSS class of the filled part.
     """
     wide = 100 * min(1.0, max(0.0, share))
     return (

@@ -157,9 +157,9 @@ def text_width(text: str, size: float) -> float:
 
 
 def fitting(text: str, width: float, size: float) -> str:
-    """As much of a text as can be drawn in a width: all, the end of a path, or cut a little.
+    """Return the part of a text that fits into a width: all, the end of a path, or cut a little.
 
-    Nothing rather than less than two thirds of a name, which would name anything.
+    The result is empty if less than two thirds of the text would fit.
     """
     while text_width(text, size) > width:
         _head, slash, tail = text.partition("/")

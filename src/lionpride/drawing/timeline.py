@@ -1,11 +1,11 @@
-"""Draw a run as one picture: which slot did what when, and how many waited meanwhile.
+"""Picture of a run: the events in each slot over time, and the number of waiting events.
 
-`draw` takes plain records and returns the text of a standalone SVG: no scripts, no references
-to anything outside, the same text for the same records.
+``draw`` takes spans and returns a standalone SVG as text, without scripts and external references.
+The same spans have the same text.
 
-A bar is drawn as it is while it is wide enough to be seen. In a run of many events the
-narrower ones of a slot are merged into columns whose height says how busy the slot was, so the
-picture of 20,000 events is as small, and as quick to open, as the picture of 500.
+A bar that is wide enough is drawn as it is. The narrower bars of a slot are merged into columns,
+whose height is the use of the slot. So the picture of 20,000 events is as small, and opens as
+quickly, as the picture of 500.
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ def _runs(
 def _stack(chart: Chart, shares: Shares, full: float) -> list[tuple[str, float]]:
     """The heights of one column's statuses, from the bottom, none too thin to be seen.
 
-    What did not complete comes first and is never lost among what did.
+    Statuses other than completed come first, so that few of them stay visible.
     """
     least, left = min(2.0, chart.height / 3), chart.height
     stack = []
