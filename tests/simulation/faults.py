@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 import pytest
 
 from lionpride.errors import ExistsError
-from lionpride.stores.sql import leases, local_events, operations, store
+from lionpride.stores.sql import appending, backend, leases, local_events, operations, store
 from lionpride.stores.sql.operations import Expired
-from lionpride.stores.sqlite import hot_path, opened, steps
-from lionpride.stores.sqlite.append import AppendStep
+from lionpride.stores.sqlite import hot_claim, hot_complete, opened, steps
 from lionpride.stores.sqlite.rows import Rows
+from lionpride.stores.sqlite.steps import AppendStep
 from lionpride.stores.sqlite.transaction import SqliteTransaction
 
 Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
@@ -61,7 +61,7 @@ def a_known_id_is_overwritten(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, AppendStep, "__call__")
     def call(old: Any, self: AppendStep, rows: Rows) -> Any:
         if self.request.exist_ok:
-            ids = [(place.id,) for place in self.request.places]
+            ids = [(uid,) for uid in self.request.ids]
             update = (
                 "UPDATE lionpride_event SET payload = json_set(payload, '$.label', 'over') "
                 "WHERE id = ?"
@@ -85,8 +85,9 @@ def a_refused_append_leaves_an_orphan(patch: pytest.MonkeyPatch) -> None:
         try:
             return old(self, rows)
         except ExistsError:
-            if not rows.known([self.request.places[0].id]):
-                rows.insert(self.request.places[:1])
+            if not rows.known(self.request.ids[:1]):
+                transaction = SqliteTransaction(rows, self.clocks)
+                backend.run(transaction.insert_events(self.request.rows[:1]))
             raise
 
 
@@ -121,17 +122,17 @@ def an_import_forgets_denials(patch: pytest.MonkeyPatch) -> None:
 
 @fault("P1")
 def order_is_that_of_arrival(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hot_path.ClaimStep, "is_unconditional", False)
-    patch.setattr(hot_path, "_order", lambda one: (one[0], one[2]))
+    patch.setattr(hot_claim.ClaimStep, "is_unconditional", False)
+    patch.setattr(hot_claim, "_order", lambda one: (one[0], one[2]))
     for name in ("_CANDIDATES", "_LEASE", "_DELETE_READY"):
-        text = getattr(hot_path, name)
+        text = getattr(hot_claim, name)
         assert "priority, number" in text
-        patch.setattr(hot_path, name, text.replace("priority, number", "number, priority"))
+        patch.setattr(hot_claim, name, text.replace("priority, number", "number, priority"))
 
 
 @fault("P1")
 def what_is_not_due_is_claimed(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, hot_path.ClaimStep, "__call__")
+    @instead(patch, hot_claim.ClaimStep, "__call__")
     def call(old: Any, self: Any, rows: Rows) -> Any:
         promote = "UPDATE lionpride_ready SET due = 0 WHERE queue = ? AND due > 0"
         rows.connection.execute(promote, (rows.queue,))
@@ -140,7 +141,7 @@ def what_is_not_due_is_claimed(patch: pytest.MonkeyPatch) -> None:
 
 @fault("F1")
 def a_claim_is_no_attempt(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, hot_path.ClaimStep, "__call__")
+    @instead(patch, hot_claim.ClaimStep, "__call__")
     def call(old: Any, self: Any, rows: Rows) -> Any:
         done = old(self, rows)
         numbers = [(one[0],) for one in done.rows] + [(number,) for _, number in done.new]
@@ -151,7 +152,7 @@ def a_claim_is_no_attempt(patch: pytest.MonkeyPatch) -> None:
 
 @fault("L1")
 def nobody_waits_for_what_is_due_later(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, hot_path.ClaimStep, "__call__")
+    @instead(patch, hot_claim.ClaimStep, "__call__")
     def call(old: Any, self: Any, rows: Rows) -> Any:
         done = old(self, rows)
         return done._replace(wait=None) if done.wait else done
@@ -271,14 +272,14 @@ def a_lost_claim_speaks_for_its_event(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def completions_forget_what_went_before(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, hot_path, "complete")
+    @instead(patch, hot_complete, "complete")
     def complete(old: Any, rows: Rows, ended: Any) -> Any:
         return old(rows, [(*one[:5], 0, 0, *one[7:]) for one in ended])
 
 
 @fault("S1")
 def completions_end_the_leases_between_them(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, hot_path, "complete")
+    @instead(patch, hot_complete, "complete")
     def complete(old: Any, rows: Rows, ended: Any) -> Any:
         done = old(rows, ended)
         numbers = [one[0] for one in ended]
@@ -323,7 +324,7 @@ def what_is_too_late_is_claimed(patch: pytest.MonkeyPatch) -> None:
         return Expired([], None)
 
     patch.setattr(operations, "expire", nothing)
-    for module in (hot_path, steps):
+    for module in (hot_claim, steps):
         patch.setattr(module, "expire_late", lambda *given: Expired([], None))
 
 
@@ -334,9 +335,10 @@ def the_last_ones_that_expire_are_left(patch: pytest.MonkeyPatch) -> None:
 
 @fault("X1")
 def a_value_is_any_value(patch: pytest.MonkeyPatch) -> None:
-    @instead(patch, AppendStep, "_standing_for")
-    def standing_for(old: Any, self: AppendStep, rows: Rows) -> Any:
+    async def find_unique(tx: Any, request: Any) -> None:
         return None
+
+    patch.setattr(appending, "_find_unique", find_unique)
 
 
 # -- the file --------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ class Hot:
 NEXT = "ready_next"
 PLAIN = (NEXT, "event_pkey", "counter_pkey")
 HOT = {
-    "append": Hot(hot_append.APPEND, ("counter_pkey",)),
+    "append": Hot(hot_append._APPEND, ("counter_pkey",)),
     "claim": Hot(hot_claim.CLAIM, PLAIN),
     "claim with the denied": Hot(hot_claim.CLAIM_WITH_DENIED, PLAIN),
     "claim under limits": Hot(transaction._CLAIM, (NEXT, "ready_later")),

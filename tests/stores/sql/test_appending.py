@@ -1,54 +1,214 @@
-"""Which events of an append are new, and what is said of the others."""
+"""The append of many events on both databases: what it returns, also if it is repeated."""
 
-from uuid import uuid4
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import pytest
-from stores.makers import Job
+from stores.asking import check_counts, put
+from stores.makers import FOLDERS, HOMES, STORES, Clock, Job
+from stores.sql.transactions import operate, repeat
 
+from lionpride.core import EventStatus
 from lionpride.errors import ExistsError
-from lionpride.stores.sql.appending import AppendRequest, exists
-from lionpride.stores.sql.codec import event_row
-from lionpride.stores.sql.rows import EventRow
+from lionpride.stores.contract import Store
+from lionpride.stores.postgres import PostgresStore
+from lionpride.stores.sql.appending import AppendRequest, append
+from lionpride.stores.sql.codec import event_row, new_event_row
+from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.terms import Terms
 
-
-def places(count: int) -> list[EventRow]:
-    return [event_row(Job(), float(n)) for n in range(count)]
+S = EventStatus
 
 
-def test_each_new_event_is_taken_once_and_each_gets_its_number() -> None:
-    new, known = places(2)
-    step = AppendRequest([known, new, new], exist_ok=True)
-    assert step.fresh({known.id}, exists) == {new.id: new}
-    assert step.answer({known.id: 7}, {new.id: 8}) == [(7, False), (8, True), (8, True)]
+@pytest.fixture(params=["sqlite", "postgres"])
+def make(request: pytest.FixtureRequest, clock: Clock, opened: list[Store]) -> Callable[[], Store]:
+    """Makes one more empty store over a database."""
+
+    def make() -> Store:
+        store = STORES[request.param](clock)
+        opened.append(store)
+        return store
+
+    return make
 
 
-@pytest.mark.parametrize("again", [True, False], ids=["twice", "known"])
-def test_an_id_that_is_there_or_comes_twice_is_refused(again: bool) -> None:
-    (one,) = places(1)
-    step = AppendRequest([one, one] if again else [one])
-    with pytest.raises(ExistsError, match=r"is known here already.*exist_ok=True"):
-        step.fresh(() if again else {one.id}, exists)
+def rows_of(jobs: Sequence[Job]) -> list[Any]:
+    return [event_row(job, 1.0) for job in jobs]
 
 
-def test_what_another_store_holds_is_refused() -> None:
-    (one,) = places(1)
+def new_rows_of(jobs: Sequence[Job]) -> list[Any]:
+    return [new_event_row(job, 1.0) for job in jobs]
+
+
+def work_of(request: AppendRequest) -> Any:
+    return partial(append, request=request)
+
+
+REQUESTS: dict[str, Callable[[Sequence[Job]], AppendRequest]] = {
+    "new": lambda jobs: AppendRequest(new_rows_of(jobs)),
+    "with a queue limit": lambda jobs: AppendRequest(new_rows_of(jobs), room=100),
+    "with options": lambda jobs: AppendRequest(rows_of(jobs), terms=Terms(due=5.0)),
+    "known ids allowed": lambda jobs: AppendRequest(rows_of(jobs), exist_ok=True),
+}
+
+
+async def ids_of(store: Any) -> list[Any]:
+    return [one.id for one in await store.list_records()]
+
+
+# -- what it returns -------------------------------------------------------------------------------
+
+
+async def test_each_new_event_is_appended_once_and_each_gets_its_number(store: Store) -> None:
+    known, new = Job(), Job()
+    await store.append([(known, 1.0)])
+    number = known.execution.arrival
+    request = AppendRequest(rows_of([known, new, new]), exist_ok=True)
+    answer = await operate(store, work_of(request))
+    assert answer == [(number, False), (answer[1][0], True), (answer[1][0], True)]
+    assert await ids_of(store) == [known.id, new.id]
+
+
+async def test_events_of_both_row_shapes_are_appended_together(store: Store) -> None:
+    jobs = [Job(), Job()]
+    rows = [*new_rows_of(jobs[:1]), *rows_of(jobs[1:])]
+    answer = await operate(store, work_of(AppendRequest(rows)))
+    assert [is_new for _, is_new in answer] == [True, True]
+    assert await ids_of(store) == [job.id for job in jobs]
+    await check_counts(store)
+
+
+@pytest.mark.parametrize("kind", ["new", "with a queue limit", "with options"])
+async def test_an_id_that_is_known_or_occurs_twice_is_refused_and_nothing_is_appended(
+    kind: str, store: Store
+) -> None:
+    (known,) = await put(store, 1.0)
+    twice = Job()
+    for jobs in ([Job(), known], [Job(), twice, twice]):
+        request = REQUESTS[kind](jobs)
+        words = rf"{jobs[-1].id} is known here already.*exist_ok=True"
+        with pytest.raises(ExistsError, match=words):
+            await operate(store, work_of(request))
+    assert await ids_of(store) == [known.id]
+    await check_counts(store)
+
+
+async def test_an_event_of_another_executor_is_refused(store: Store) -> None:
+    (other,) = await put(store, 1.0)
+    job = Job()
+    foreign = AppendRequest(rows_of([job]), frozenset([job.id.bytes]), exist_ok=True)
     with pytest.raises(ExistsError, match="belongs to another executor"):
-        AppendRequest([one], frozenset([one.id]), exist_ok=True).fresh((), exists)
+        await operate(store, work_of(foreign))
+    assert await ids_of(store) == [other.id]
 
 
-def test_an_id_in_another_queue_is_named_with_it() -> None:
-    said = str(exists(uuid4().bytes, "mails", "file"))
-    assert "known in queue 'mails' of this file: nothing was appended" in said
+async def test_an_id_that_is_known_in_another_queue_is_named_with_it(
+    store: Any, clock: Clock, opened: list[Store]
+) -> None:
+    beside: Store
+    if store in FOLDERS:
+        container, path = "file", FOLDERS[store].path / "run.db"
+        beside = SqliteStore(path, "mails", clock=clock, synchronous="NORMAL")
+    else:
+        container, home = "schema", HOMES[store]
+        beside = PostgresStore(home.url, "mails", schema=home.schema, clock=clock, listen=False)
+    opened.append(beside)
+    (known,) = await put(beside, 1.0)
+    words = f"known in queue 'mails' of this {container}: nothing was appended"
+    for entries in ([(Job(id=known.id), 1.0)], [(Job(id=known.id), 1.0), (Job(), 1.0)]):
+        for exist_ok in (False, True):
+            with pytest.raises(ExistsError, match=words):
+                await store.append(entries, exist_ok=exist_ok)
+    assert await ids_of(store) == []
 
 
-def test_what_waits_stands_for_one_of_its_value_and_what_has_ended_for_its_period() -> None:
-    one = places(1)
-    assert AppendRequest(one).single is None
-    assert AppendRequest(one, terms=Terms(due=5.0)).single is None
-    asked = AppendRequest(one, terms=Terms(unique=("tick", 100.0), period=10.0))
-    assert asked.single == "tick"
-    assert asked.is_stood_for(1.0, "pending")
-    assert asked.is_stood_for(1.0, "processing")
-    assert asked.is_stood_for(95.0, "completed")
-    assert not asked.is_stood_for(85.0, "completed")
+# -- repeats ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_a_repeated_append_returns_what_the_first_try_has_appended(
+    kind: str, store: Store
+) -> None:
+    work = work_of(REQUESTS[kind]([Job() for _ in range(3)]))
+    first = await operate(store, work)
+    assert await repeat(store, work, first) == first
+    assert len(await ids_of(store)) == 3
+    await check_counts(store)
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_an_append_whose_first_try_was_rolled_back_is_done(kind: str, store: Store) -> None:
+    jobs = [Job() for _ in range(3)]
+    await put(store, 1.0)
+    lost = [(900 + at, True) for at in range(3)]
+    answer = await repeat(store, work_of(REQUESTS[kind](jobs)), lost)
+    assert [is_new for _, is_new in answer] == [True] * 3
+    assert (await ids_of(store))[1:] == [job.id for job in jobs]
+
+
+async def test_a_repeated_append_recognises_its_events_after_one_was_removed(store: Store) -> None:
+    jobs = [Job() for _ in range(3)]
+    work = work_of(REQUESTS["new"](jobs))
+    first = await operate(store, work)
+    await store.remove([jobs[1].id])
+    assert await repeat(store, work, first) == first
+    assert len(await ids_of(store)) == 2
+
+
+async def test_a_repeated_append_does_not_take_the_event_of_another_process_for_its_own(
+    store: Store,
+) -> None:
+    job = Job()
+    work = work_of(REQUESTS["with options"]([job]))
+    ((number, _),) = await operate(store, work)
+    with pytest.raises(ExistsError, match="known here already"):
+        await repeat(store, work, [(number + 7, True)])
+
+
+async def test_a_repeated_append_with_a_unique_key_returns_that_its_event_is_new(
+    store: Store, clock: Clock
+) -> None:
+    terms, job = Terms(unique=("tick", clock.now)), Job()
+    work = work_of(AppendRequest([event_row(job, 1.0, terms=terms)], terms=terms))
+    first = await operate(store, work)
+    assert await repeat(store, work, first) == first
+    ((number, is_new),) = await operate(store, work)
+    assert [(number, not is_new)] == first
+
+
+# -- pieces ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [new_rows_of, rows_of], ids=["new", "whole"])
+async def test_an_append_in_pieces_keeps_the_order(rows: Any, store: Store) -> None:
+    jobs = [Job() for _ in range(7)]
+    answer = await operate(store, partial(append, request=AppendRequest(rows(jobs)), piece=3))
+    numbers = [number for number, _ in answer]
+    assert numbers == sorted(set(numbers))
+    assert await ids_of(store) == [job.id for job in jobs]
+    await check_counts(store)
+
+
+async def test_a_large_append_of_events_with_options_leaves_the_event_loop_free(
+    clock: Clock, opened: list[Store]
+) -> None:
+    opened.append(store := STORES["sqlite"](clock))
+    ended, turns = asyncio.Event(), 0
+
+    async def count() -> None:
+        nonlocal turns
+        while not ended.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    entries = [(Job(), 1.0) for _ in range(2_000)]
+    await store.append(entries[:1])
+    before = turns
+    await store.append(entries[1:], terms=Terms(due=5.0))
+    assert turns - before > 6, "between two looks for ids, and between two inserts"
+    ended.set()
+    await counting
+    await check_counts(store)

@@ -18,13 +18,15 @@ from stores.makers import Clock, Job, postgres_in
 from stores.sql.transactions import interleave, operate
 
 from lionpride.core import EventStatus
-from lionpride.errors import NotFoundError, OperationError
+from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFullError
 from lionpride.rules.lifecycle import RELEASED, Completion
 from lionpride.rules.limits import Limit
 from lionpride.rules.metering import Limits
 from lionpride.stores.contract import Cancelled, Claim
 from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.sql import limits, operations
+from lionpride.stores.sql.appending import AppendRequest, append
+from lionpride.stores.sql.codec import event_row, new_event_row
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -282,6 +284,59 @@ async def test_two_processes_that_remove_old_events_keep_as_many_as_asked(
     finally:
         for store in (one, beside):
             await store.close()
+
+
+UNIQUE = Terms(unique=("tick", 1_000.0), due=5.0)
+
+APPENDS: dict[str, Callable[[list[Job]], AppendRequest]] = {
+    "new": lambda jobs: AppendRequest([new_event_row(job, 1.0) for job in jobs]),
+    "with options": lambda jobs: AppendRequest([event_row(job, 1.0) for job in jobs]),
+    "known ids allowed": lambda jobs: AppendRequest(
+        [event_row(job, 1.0) for job in jobs], exist_ok=True
+    ),
+    "with a queue limit": lambda jobs: AppendRequest(
+        [new_event_row(job, 1.0) for job in jobs], room=2
+    ),
+    "unique": lambda jobs: AppendRequest(
+        [event_row(job, 1.0, terms=UNIQUE) for job in jobs[:1]], terms=UNIQUE
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", APPENDS)
+async def test_of_two_appends_of_the_same_events_one_appends_them(
+    kind: str, stores: tuple[PostgresStore, PostgresStore, Clock]
+) -> None:
+    one, beside, _ = stores
+    before = fetch(_DEADLOCKS)
+    try:
+        for at in range(MOST):
+            jobs = [Job(), Job()]
+            answers: list[Any] = []
+
+            async def note(asked: Awaitable[Any], answers: list[Any] = answers) -> None:
+                with suppress(ExistsError, QueueFullError):
+                    answers.append(await asked)
+
+            work = partial(append, request=APPENDS[kind](jobs))
+            meeting = Meeting(at, partial(lambda work: note(operate(beside, work)), work))
+            await note(interleave(one, work, meeting))
+            if meeting.task is None:
+                assert at > 0
+                break
+            await meeting.task
+            wanted = [job.id for job in (jobs[:1] if kind == "unique" else jobs)]
+            assert [record.id for record in await pages(one, limit=50)] == wanted
+            assert sum(is_new for answer in answers for _, is_new in answer) == len(wanted)
+            assert len(answers) == (2 if kind in ("known ids allowed", "unique") else 1)
+            await check(one)
+            await clear(one)
+        else:
+            pytest.fail(f"it has more than {MOST} primitives")
+    finally:
+        for store in (one, beside):
+            await store.close()
+    assert fetch(_DEADLOCKS) == before, "no two transactions wait for each other"
 
 
 async def check_cancelled(store: PostgresStore, results: dict[int, Cancelled]) -> None:

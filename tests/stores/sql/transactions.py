@@ -30,6 +30,7 @@ class Watched:
         self._before = before
         self.earlier = earlier
         self.is_repeat = bool(earlier) or tx.is_repeat
+        self.is_first_try = tx.is_first_try and not earlier
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._tx, name)

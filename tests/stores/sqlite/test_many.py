@@ -11,7 +11,7 @@ from stores.makers import Clock, Job
 
 from lionpride.model.execution import EventStatus
 from lionpride.stores.contract import Store
-from lionpride.stores.sqlite import SqliteStore, hot_path
+from lionpride.stores.sqlite import SqliteStore, hot_append
 
 S = EventStatus
 
@@ -63,14 +63,14 @@ async def test_one_known_id_in_a_batch_is_refused_and_the_others_are_appended(
 async def test_an_unexpected_error_is_raised_for_one_request_and_logged(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch, unexpected_errors: list[str]
 ) -> None:
-    jobs, insert = [Job() for _ in range(9)], hot_path.insert_events
+    jobs, insert = [Job() for _ in range(9)], hot_append.insert_events
 
     def fail(rows: Any, events: Any) -> Any:
         if any(one[0] == jobs[4].id.bytes for one in events):
             raise TypeError("a bug")
         return insert(rows, events)
 
-    monkeypatch.setattr(hot_path, "insert_events", fail)
+    monkeypatch.setattr(hot_append, "insert_events", fail)
     entering = [store.append_soon(job, 1.0) for job in jobs]
     answers = await asyncio.gather(*entering, return_exceptions=True)
     assert [at for at, each in enumerate(answers) if isinstance(each, TypeError)] == [4]

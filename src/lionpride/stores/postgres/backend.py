@@ -15,7 +15,7 @@ from ...model.event_data import Work
 from ..contract import Entry
 from ..maintenance import Finding, SchemaVersion
 from ..sql import operations
-from ..sql.appending import AppendRequest
+from ..sql.appending import AppendRequest, Numbered, append
 from ..sql.backend import ENDED, EXPIRES, READY, BoundOperation, Then
 from ..sql.claiming import ClaimRequest
 from ..sql.codec import PLAIN_COLUMNS, exceeds_statement
@@ -28,7 +28,6 @@ from ..sql.local_state import LocalState
 from ..sql.queries import Snapshot
 from ..sql.requests import ignore_error
 from ..sql.rows import (
-    NEW_STATE,
     PENDING,
     EventRow,
     NewEventRow,
@@ -41,7 +40,6 @@ from ..sql.rows import (
 from ..terms import Terms
 from ..url import redact
 from . import hot_claim, queries
-from .append import AppendNewTransaction, AppendTransaction
 from .clock import ServerClock
 from .connection_pool import Connector
 from .connections import Batches, Connections
@@ -305,29 +303,15 @@ class PostgresBackend:
 
     # -- append ------------------------------------------------------------------------------
 
-    def append(self, request: AppendRequest, then: Then) -> Awaitable[Any]:
+    def append(self, request: AppendRequest, then: Then) -> asyncio.Future[Any]:
         """See ``Backend``."""
-        return self._append([row.id for row in request.places], AppendTransaction(request), then)
+        opened, operation = self.opened, Operation(partial(append, request=request))
 
-    def append_new(
-        self, rows: Sequence[NewEventRow], room: int | None, then: Then
-    ) -> Awaitable[Any]:
-        """See ``Backend``."""
-        if all(len(row) == PLAIN_COLUMNS for row in rows):
-            return self._append([row[0] for row in rows], AppendNewTransaction(rows, room), then)
-        request = AppendRequest([_event_row(*row) for row in rows], room=room)
-        return self.append(request, lambda answer: then([number for number, _ in answer]))
+        async def step(db: TableConnection) -> Numbered:
+            self._large_ids = frozenset(request.ids)
+            return await operation(db)
 
-    def _append(
-        self, ids: Sequence[bytes], step: AppendTransaction | AppendNewTransaction, then: Then
-    ) -> asyncio.Future[Any]:
-        opened = self.opened
-
-        async def append(db: TableConnection) -> Any:
-            self._large_ids = frozenset(ids)
-            return await step(db)
-
-        return opened.ask(opened.large_appends, append, then)
+        return opened.ask(opened.large_appends, step, then)
 
     def append_soon(self, event: Work, row: NewEventRow, room: int | None) -> asyncio.Future[None]:
         """See ``Backend``."""
@@ -337,15 +321,12 @@ class PostgresBackend:
             opened.appends.put((event, row, future, room))
             return future
 
-        async def appended(answer: Sequence[tuple[int, bool]]) -> None:
+        async def appended(answer: Numbered) -> None:
             self._events.entered_all([(event, row[4])], [number for number, _ in answer])
             self._notifier.notify(READY)
 
-        return opened.ask(  # key and costs are columns that the hot statement does not write
-            opened.large_appends,
-            AppendTransaction(AppendRequest([_event_row(*row)], room=room)),
-            appended,
-        )
+        # Key and costs are columns that the hot statement does not write.
+        return self.append(AppendRequest([row], room=room), appended)
 
     async def _append_all(self, entries: Sequence[QueuedAppend]) -> bool:
         """Append the events of a batch, and answer their callers."""
@@ -740,17 +721,3 @@ def _halves(requests: Sequence[T], error: Exception) -> tuple[Sequence[T], Seque
     logger.debug("a batch of %d requests is repeated in halves: %r", len(requests), error)
     middle = len(requests) // 2
     return requests[:middle], requests[middle:]
-
-
-def _event_row(
-    uid: bytes,
-    event_type: str,
-    payload: str,
-    created: float,
-    priority: float,
-    key: str | None = None,
-    costs: str | None = None,
-) -> EventRow:
-    """Return the columns of a new event."""
-    rest = None, None, None, payload, PENDING, 0.0, 0.0, NEW_STATE
-    return EventRow(uid, event_type, created, priority, key, costs, *rest)

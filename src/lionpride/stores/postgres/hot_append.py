@@ -8,25 +8,26 @@ from typing import Any, Final
 from asyncpg import UniqueViolationError
 from asyncpg.pgproto.pgproto import UUID
 
-from ...errors import ExistsError, QueueFullError
+from ...errors import QueueFullError
 from ..append_checks import check_room
-from ..sql import appending
-from ..sql.rows import NewEventRow
+from ..sql.appending import exists
+from ..sql.rows import KnownEvent, NewEventRow
 from .session import TableConnection
 
 __all__ = (
-    "APPEND",
+    "CONTAINER",
     "append_new",
-    "columns_of",
-    "exists",
+    "insert_new",
     "is_known_id",
     "known_of",
-    "recorded",
 )
+
+CONTAINER: Final = "schema"
+"""What contains all queues, in messages."""
 
 # With ON CONFLICT the server looks up each id twice and logs each row twice: the statement takes
 # 11.7 µs for an event in place of 8.4.
-APPEND: Final = """
+_APPEND: Final = """
 WITH new AS (
     INSERT INTO {event} (id, queue, event_type, payload, created_at, priority)
     SELECT id, $1, event_type, payload, created_at, priority
@@ -62,8 +63,8 @@ SELECT (SELECT sum(pending)::bigint FROM {counter} WHERE queue = $1),
 """
 
 
-def columns_of(rows: Sequence[NewEventRow]) -> list[Any]:
-    """Return the arguments of ``APPEND`` after queue and shard."""
+def _columns(rows: Sequence[NewEventRow]) -> list[Any]:
+    """Return the arguments of ``_APPEND`` after queue and shard."""
     ids, *others = zip(*rows, strict=True)
     return [[UUID(each) for each in ids], *others]
 
@@ -112,17 +113,17 @@ async def _insert_within(
 ) -> list[int | Exception]:
     """Insert the events that do not exceed their queue limit; return numbers and errors."""
     if all(limit is None for limit in limits):
-        return [*await _insert(db, rows)]
+        return [*await insert_new(db, rows)]
     async with db.transaction():
         refused = await _beyond_limit(db, rows, limits)
-        numbers = await _insert(db, [row for at, row in enumerate(rows) if at not in refused])
+        numbers = await insert_new(db, [row for at, row in enumerate(rows) if at not in refused])
     answers: list[int | Exception] = [*numbers]
     for at in sorted(refused):
         answers.insert(at, refused[at])
     return answers
 
 
-async def _insert(db: TableConnection, rows: Sequence[NewEventRow]) -> list[int]:
+async def insert_new(db: TableConnection, rows: Sequence[NewEventRow]) -> list[int]:
     """Insert events; return their numbers.
 
     Raises:
@@ -130,7 +131,7 @@ async def _insert(db: TableConnection, rows: Sequence[NewEventRow]) -> list[int]
     """
     if not rows:
         return []
-    numbers: list[int] = await db.value(APPEND, db.queue, db.shard, *columns_of(rows))
+    numbers: list[int] = await db.value(_APPEND, db.queue, db.shard, *_columns(rows))
     return numbers
 
 
@@ -165,7 +166,7 @@ async def _answers(db: TableConnection, rows: Sequence[NewEventRow]) -> dict[int
     The answer is empty if another process has removed the known event meanwhile.
     """
     known = await known_of(db, [row[0] for row in rows])
-    same = await recorded(db, rows) if db.again else {}
+    same = await _recorded(db, rows) if db.again else {}
     answers: dict[int, int | Exception] = {}
     seen, own = set(known), set[int]()
     for at, row in enumerate(rows):
@@ -173,27 +174,18 @@ async def _answers(db: TableConnection, rows: Sequence[NewEventRow]) -> dict[int
             answers[at] = same[at]
             own.add(same[at])
         elif row[0] in seen:
-            answers[at] = exists(db, row[0], known)
+            answers[at] = exists(row[0], known.get(row[0]), db.queue, CONTAINER)
         seen.add(row[0])
     return answers
 
 
-async def recorded(db: TableConnection, rows: Sequence[NewEventRow]) -> dict[int, int]:
+async def _recorded(db: TableConnection, rows: Sequence[NewEventRow]) -> dict[int, int]:
     """Return the numbers of events that are recorded with equal content, by their index."""
-    found = await db.rows(_SAME, db.queue, *columns_of([row[:5] for row in rows]))
+    found = await db.rows(_SAME, db.queue, *_columns([row[:5] for row in rows]))
     return {place - 1: number for number, place in found}
 
 
-async def known_of(db: TableConnection, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, str]]:
-    """Return the number of each known id, with the number and the name of its queue."""
+async def known_of(db: TableConnection, ids: Sequence[bytes]) -> dict[bytes, KnownEvent]:
+    """Return the known ids, in any queue, and their events."""
     rows = await db.rows(_KNOWN, [UUID(each) for each in ids])
-    return {uid.bytes: (number, queue, name) for uid, number, queue, name in rows}
-
-
-def exists(
-    db: TableConnection, uid: bytes, known: dict[bytes, tuple[int, int, str]]
-) -> ExistsError:
-    """Return the error for a known id; it names the queue if that is another one."""
-    there = known.get(uid)
-    is_own = there is None or db.is_own(there[1])
-    return appending.exists(uid, None if is_own or there is None else there[2], "schema")
+    return {uid.bytes: KnownEvent(*event) for uid, *event in rows}

@@ -93,10 +93,6 @@ class TableConnection:
             session.queue = await self.value(_FIND, session.name) or 0
         return session.queue
 
-    def is_own(self, queue: int) -> bool:
-        """Return True if a number is that of this queue."""
-        return queue == self._session.queue
-
     async def rows(self, text: str, *bound: Any) -> list[Any]:
         """Return the rows of a statement."""
         async with self._connector.statement(self._connection):

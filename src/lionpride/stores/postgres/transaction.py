@@ -8,14 +8,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
+from asyncpg import UniqueViolationError
+from asyncpg.pgproto.pgproto import UUID
+
 from ...model.execution import EventStatus
 from ..clock import boot_time
+from ..sql.appending import KnownIdError, insert_states
 from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction
+from ..sql.codec import PLAIN_COLUMNS, full_row
 from ..sql.leases import Reap, Reaped, reap
 from ..sql.limits import LimitedClaim, claim_within_limits
 from ..sql.operations import Expired
-from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, SettlementRow
+from ..sql.rows import (
+    FINAL,
+    PENDING,
+    PROCESSING,
+    STATE,
+    AppendRow,
+    EventRow,
+    KnownEvent,
+    SettlementRow,
+)
 from . import queries
+from .hot_append import CONTAINER, insert_new, is_known_id, known_of
 from .hot_claim import AFTER, Claim, Claimed
 from .session import TableConnection
 
@@ -55,6 +70,26 @@ _STATUSES: Final = [status.value for status in EventStatus]
 _COUNT: Final = f"""
 UPDATE {{counter}} SET {", ".join(f"{s} = {s} + ${n}" for n, s in enumerate(_STATUSES, 3))}
 WHERE queue = $1 AND shard = $2
+"""
+
+
+_NUMBERS: Final = """
+SELECT array_agg(nextval(pg_get_serial_sequence($1, 'number'))) FROM generate_series(1, $2)
+"""
+_INSERT_EVENTS: Final = """
+INSERT INTO {event}
+    (number, id, queue, event_type, created_at, priority, key, costs, retry, unique_key,
+    unique_at, payload)
+OVERRIDING SYSTEM VALUE
+SELECT number, id, $1, event_type, created_at, priority, key, costs, retry, unique_key,
+    unique_at, payload
+FROM unnest(
+    $2::bigint[], $3::uuid[], $4::text[], $5::float8[], $6::float8[], $7::text[], $8::text[],
+    $9::text[], $10::text[], $11::float8[], $12::text[]
+) AS given (
+    number, id, event_type, created_at, priority, key, costs, retry, unique_key, unique_at, payload
+)
+ON CONFLICT (id) DO NOTHING
 """
 
 
@@ -148,15 +183,20 @@ class PostgresTransaction:
 
     Args:
         db: A connection that is in a transaction.
-        earlier: See ``Transaction``.
+        earlier, is_first_try: See ``Transaction``.
     """
 
-    def __init__(self, db: TableConnection, earlier: Sequence[Any] = ()) -> None:
+    container: Final = CONTAINER
+
+    def __init__(
+        self, db: TableConnection, earlier: Sequence[Any] = (), *, is_first_try: bool = True
+    ) -> None:
         self._db = db
         self._changes: Counter[str] = Counter()
         self.queue = db.queue
         self.earlier = earlier
         self.time = self.lease_time = db.now
+        self.is_first_try = is_first_try
         self.is_repeat = db.again
 
     async def rows(self, statement: str, *arguments: Any) -> list[Any]:
@@ -212,8 +252,37 @@ class PostgresTransaction:
         found = await self._db.rows(_SETTLE, *where, *zip(*rows, strict=True))
         return [(number, attempt) for number, attempt in found]
 
-    async def lock_accounts(self, accounts: Sequence[str]) -> None:
-        await self._db.lock(*(f"account {name}" for name in accounts))
+    async def lock(self, *names: str) -> None:
+        await self._db.lock(*names)
+
+    async def known(self, ids: Sequence[bytes]) -> dict[bytes, KnownEvent]:
+        return await known_of(self._db, ids)
+
+    async def insert_events(self, rows: Sequence[AppendRow]) -> Sequence[int]:
+        new = [row for row in rows if not isinstance(row, EventRow) and len(row) == PLAIN_COLUMNS]
+        if len(new) == len(rows):
+            try:
+                return await insert_new(self._db, new)
+            except UniqueViolationError as error:
+                if not is_known_id(self._db, error):
+                    raise
+                raise KnownIdError from error
+        events = [full_row(row) for row in rows]
+        numbers = await self._insert_rows(events)
+        await insert_states(self, numbers, events)
+        return numbers
+
+    async def _insert_rows(self, rows: Sequence[EventRow]) -> list[int]:
+        """Insert rows of ``event``; return their numbers."""
+        db = self._db
+        numbers: list[int] = await db.value(_NUMBERS, db.names.fill("{event}"), len(rows))
+        ids, *columns = zip(*(row[:10] for row in rows), strict=True)
+        written = await db.run(
+            _INSERT_EVENTS, self.queue, numbers, [UUID(uid) for uid in ids], *columns
+        )
+        if written < len(rows):
+            raise KnownIdError
+        return numbers
 
     async def claim(
         self,
@@ -243,7 +312,7 @@ class PostgresTransaction:
 
 
 class Operation(Generic[T]):
-    """Runs an operation in a transaction of its own, again if a commit gets no answer.
+    """Runs an operation in a transaction of its own; it is called again for each further try.
 
     Args:
         work: The operation.
@@ -251,11 +320,20 @@ class Operation(Generic[T]):
 
     def __init__(self, work: Callable[[Transaction], Awaitable[T]]) -> None:
         self._work = work
+        self._tries = 0
         self._earlier: list[T] = []
 
     async def __call__(self, db: TableConnection) -> T:
+        while True:
+            try:
+                return await self._try(db)
+            except KnownIdError:
+                continue  # another process has appended an id meanwhile, or an earlier try has
+
+    async def _try(self, db: TableConnection) -> T:
+        is_first, self._tries = not self._tries, self._tries + 1
         async with db.transaction():
-            tx = PostgresTransaction(db, tuple(self._earlier))
+            tx = PostgresTransaction(db, tuple(self._earlier), is_first_try=is_first)
             result = await self._work(tx)
             await tx.write_counts()
             self._earlier.append(result)  # the answer to the commit may be lost

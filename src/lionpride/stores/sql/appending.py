@@ -1,21 +1,46 @@
-"""Append: separates new events from known ones, and the errors for known ids."""
+"""Append with options: events are appended all or none, and some of them may be known."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from ...errors import ExistsError
+from ..append_checks import check_room
 from ..terms import Terms
-from .rows import PENDING, PROCESSING, EventRow
+from .backend import FinishedRow, ReadyRow
+from .codec import split_rows
+from .rows import PENDING, PROCESSING, AppendRow, EventRow, KnownEvent
 
 if TYPE_CHECKING:
     from ...model.event_data import Work
+    from .backend import Transaction
     from .local_events import LocalEvents
 
-__all__ = ("AppendRequest", "NotHeld", "append_or_find", "exists")
+__all__ = (
+    "PIECE",
+    "AppendRequest",
+    "KnownIdError",
+    "NotHeld",
+    "Numbered",
+    "append",
+    "append_or_find",
+    "exists",
+    "insert_states",
+)
+
+PIECE: Final = 2_000
+"""Maximum number of events that one statement appends."""
+
+_NEWEST: Final = """
+SELECT number, unique_at FROM {event} WHERE queue = $1 AND unique_key = $2
+ORDER BY number DESC LIMIT 1
+"""
+
+Numbered = list[tuple[int, bool]]
+"""The number of each event of an append, and True if it is new."""
 
 
 class NotHeld(Exception):
@@ -26,12 +51,16 @@ class NotHeld(Exception):
         self.numbers = numbers
 
 
-@dataclass(slots=True)
+class KnownIdError(Exception):
+    """An append has inserted an id that is known, or that it contains twice."""
+
+
+@dataclass(frozen=True, slots=True)
 class AppendRequest:
     """Events to append, all or none; some of them may be known.
 
     Attributes:
-        places: The columns of the events.
+        rows: The columns of the events.
         foreign: The ids of the events that belong to another store.
         room: The queue limit.
         exist_ok: True to leave events with a known id unchanged.
@@ -40,12 +69,36 @@ class AppendRequest:
             thread. None if that does not matter.
     """
 
-    places: Sequence[EventRow]
+    rows: Sequence[AppendRow]
     foreign: frozenset[bytes] = frozenset()
     room: int | None = None
     exist_ok: bool = False
     terms: Terms | None = None
     has: Callable[[int], bool] | None = None
+
+    @property
+    def ids(self) -> list[bytes]:
+        """The ids of the events."""
+        return [row[0] for row in self.rows]
+
+    @property
+    def unique_key(self) -> str | None:
+        """The unique key of the append; None if there is none."""
+        unique = None if self.terms is None else self.terms.unique
+        return None if unique is None else unique[0]
+
+    @property
+    def may_insert_first(self) -> bool:
+        """True if the events can be inserted without a look for known ids.
+
+        They have no record yet, and no queue limit. A known id makes the statement fail.
+        """
+        return self.room is None and not any(isinstance(row, EventRow) for row in self.rows)
+
+    def locks(self, queue: int) -> list[str]:
+        """Return the names of the locks that the append needs, in lock order."""
+        unique = [] if self.unique_key is None else [f"unique {queue} {self.unique_key}"]
+        return unique if self.room is None else [*unique, f"room {queue}"]
 
     def check_held(self, known: Iterable[int]) -> None:
         """Raise NotHeld if this process does not have one of the known events.
@@ -57,63 +110,156 @@ class AppendRequest:
             if unknown := [number for number in known if not has(number)]:
                 raise NotHeld(unknown)
 
-    @property
-    def single(self) -> str | None:
-        """The unique key of the append; None if there is none."""
-        unique = None if self.terms is None else self.terms.unique
-        return None if unique is None else unique[0]
-
-    def is_stood_for(self, since: float, status: str) -> bool:
-        """Return True if the newest event with the unique key replaces the event to append.
+    def is_met_by(self, unique_at: float, status: str) -> bool:
+        """Return True if the newest event with the unique key takes the place of this one.
 
         Args:
-            since: The time at which that event was appended.
+            unique_at: The time at which that event was appended.
             status: Its status.
         """
         assert self.terms is not None
         assert self.terms.unique is not None
         waits = status in (PENDING, PROCESSING)
-        return self.terms.are_met_by((self.terms.unique[0], since), waits)
+        return self.terms.are_met_by((self.terms.unique[0], unique_at), waits)
 
-    def fresh(
-        self, known: Container[bytes], refused: Callable[[bytes], ExistsError]
-    ) -> dict[bytes, EventRow]:
-        """Return the new events, each once.
+    def new_rows(
+        self, known: Mapping[bytes, KnownEvent], refused: Callable[[bytes], ExistsError]
+    ) -> dict[bytes, AppendRow]:
+        """Return the rows of the new events, each once.
 
         Args:
             known: The known ids.
-            refused: Returns the error for a known id.
+            refused: Returns the error for an id that is known, or occurs twice.
         """
-        fresh: dict[bytes, EventRow] = {}
-        for place in self.places:
-            if place.id in known or place.id in fresh:
+        new: dict[bytes, AppendRow] = {}
+        for row in self.rows:
+            uid = row[0]
+            if uid in known or uid in new:
                 if not self.exist_ok:
-                    raise refused(place.id)
-            elif place.id in self.foreign:
+                    raise refused(uid)
+            elif uid in self.foreign:
                 raise ExistsError(
-                    f"the event of id {UUID(bytes=place.id)} belongs to another executor: "
+                    f"the event of id {UUID(bytes=uid)} belongs to another executor: "
                     "append event.as_fresh_event(), or load(executor.states.to_dict()) to "
                     "take over copies of all"
                 )
             else:
-                fresh[place.id] = place
-        return fresh
+                new[uid] = row
+        return new
 
-    def answer(
-        self, known: Mapping[bytes, int], new: Mapping[bytes, int]
-    ) -> list[tuple[int, bool]]:
-        """Return the number of each event, and True if it is new."""
-        return [
-            (known[place.id], False) if place.id in known else (new[place.id], True)
-            for place in self.places
-        ]
+    def committed_answer(
+        self, earlier: Sequence[Numbered], known: Mapping[bytes, KnownEvent]
+    ) -> Numbered | None:
+        """Return the answer of the earlier try that was committed; None if there is none.
+
+        It has appended all of its events or none, and no other try gets the same numbers.
+        """
+        for answer in earlier:
+            for uid, (number, is_new) in zip(self.ids, answer, strict=False):
+                if is_new and uid in known and known[uid].number == number:
+                    return answer
+        return None
+
+
+async def _no_pause() -> None:
+    pass
+
+
+async def append(
+    tx: Transaction,
+    request: AppendRequest,
+    *,
+    piece: int = PIECE,
+    pause: Callable[[], Awaitable[None]] = _no_pause,
+) -> Numbered:
+    """Append events, all or none.
+
+    A repeat returns the answer of the earlier try whose new events have the same numbers.
+
+    Round trips on PostgreSQL: 1 for each piece if no event has a record or an option. Otherwise 3
+    to 9: locks, known ids, the newest event of a unique key and its location, counts, and for each
+    piece numbers, events, state, and counters.
+
+    Args:
+        tx: The transaction.
+        request: The events.
+        piece: Maximum number of events that one statement inserts or looks for.
+        pause: Awaited after each piece. This is the only way in which the operation suspends on
+            SQLite.
+
+    Raises:
+        ExistsError: if an id is known, or occurs twice, and that is not allowed.
+        QueueFullError: if more events would wait than the queue limit allows.
+        NotHeld: if a known event is not in this process.
+        KnownIdError: if another transaction has appended an id meanwhile. The transaction is rolled
+            back, and the operation is repeated from its start.
+    """
+
+    def refused(uid: bytes) -> ExistsError:
+        return exists(uid, known.get(uid), tx.queue, tx.container)
+
+    if locks := request.locks(tx.queue):
+        await tx.lock(*locks)
+    existing = await _find_unique(tx, request)
+    known: dict[bytes, KnownEvent] = {}
+    if not tx.is_first_try or (existing is None and not request.may_insert_first):
+        for ids in _pieces(request.ids, piece):
+            known |= await tx.known(ids)
+            await pause()
+    if (answer := request.committed_answer(tx.earlier, known)) is not None:
+        return answer
+    if existing is not None:
+        request.check_held([existing])
+        return [(existing, False)]
+    if others := [uid for uid, event in known.items() if event.queue != tx.queue]:
+        raise refused(others[0])
+    new = request.new_rows(known, refused)
+    if request.room is not None:
+        check_room((await tx.counts())[PENDING], len(new), request.room)
+    request.check_held(event.number for event in known.values())
+    numbers: dict[bytes, int] = {uid: event.number for uid, event in known.items()}
+    for rows in split_rows(list(new.values()), _payload, piece):
+        numbers |= zip((row[0] for row in rows), await tx.insert_events(rows), strict=True)
+        await pause()
+    return [(numbers[uid], uid in new) for uid in request.ids]
+
+
+async def insert_states(tx: Transaction, numbers: Sequence[int], rows: Sequence[EventRow]) -> None:
+    """Insert the state of events that were appended, each as ready or finished."""
+    ready, finished = list[ReadyRow](), list[FinishedRow]()
+    for number, row in zip(numbers, rows, strict=True):
+        if row.status == PENDING:
+            ready.append(ReadyRow(number, row.due, row.priority, row.state))
+        else:
+            finished.append(FinishedRow(number, row.status, row.state, row.ended))
+    await tx.insert_ready(ready)
+    await tx.insert_finished(finished)
+
+
+async def _find_unique(tx: Transaction, request: AppendRequest) -> int | None:
+    """Return the event with the same unique key that takes the place of the one to append."""
+    if request.unique_key is None:
+        return None
+    for number, unique_at in await tx.rows(_NEWEST, tx.queue, request.unique_key):
+        found = (await tx.locate([number])).get(number)
+        if found is not None and request.is_met_by(unique_at, found.status):
+            return int(number)
+    return None
+
+
+def _payload(row: AppendRow) -> str:
+    return row.payload if isinstance(row, EventRow) else row[2]
+
+
+def _pieces(ids: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+    return (ids[at : at + size] for at in range(0, len(ids), size))
 
 
 async def append_or_find(
     request: AppendRequest,
     local_events: LocalEvents,
-    ask: Callable[[], Awaitable[list[Work]]],
-    see: Callable[[Sequence[int]], Awaitable[None]],
+    ask: Callable[[AppendRequest], Awaitable[list[Work]]],
+    prefetch: Callable[[Sequence[int]], Awaitable[None]],
 ) -> list[Work]:
     """Append events, all or none. Known events are built before anything is appended.
 
@@ -121,33 +267,39 @@ async def append_or_find(
         request: The events to append.
         local_events: The event objects of this process.
         ask: Makes the request, and returns the event objects.
-        see: Reads the columns of events by number.
+        prefetch: Reads the columns of events by number.
 
     Raises:
         OperationError: if a known event cannot be read in this process; nothing was appended.
     """
     built: dict[int, Work | None] = {}  # kept until the append is noted
-    request.has = lambda number: number in built or local_events.cache.has(number)
+
+    def has(number: int) -> bool:
+        return number in built or local_events.cache.has(number)
+
+    request = replace(request, has=has)
     while True:
         try:
-            return await ask()
+            return await ask(request)
         except NotHeld as error:
-            await see(error.numbers)
+            await prefetch(error.numbers)
             built |= {number: local_events.find_known(number) for number in error.numbers}
 
 
-def exists(uid: bytes, elsewhere: str | None = None, whole: str = "") -> ExistsError:
-    """Return the error for a known id.
+def exists(uid: bytes, known: KnownEvent | None, queue: int, container: str) -> ExistsError:
+    """Return the error for an id that is known, or that an append contains twice.
 
     Args:
         uid: The id.
-        elsewhere: The name of the queue that has the id, if it is another one.
-        whole: The container of both queues: "file" or "schema".
+        known: The event with that id; None if the append contains it twice.
+        queue: The number of the queue of the append.
+        container: What contains all queues: "file" or "schema".
     """
-    if elsewhere is not None:
+    if known is not None and known.queue != queue:
         return ExistsError(
-            f"an event of id {UUID(bytes=uid)} is known in queue {elsewhere!r} of this {whole}: "
-            "nothing was appended; append event.as_fresh_event(), or look for it in that queue"
+            f"an event of id {UUID(bytes=uid)} is known in queue {known.queue_name!r} of this "
+            f"{container}: nothing was appended; append event.as_fresh_event(), or look for it in "
+            "that queue"
         )
     return ExistsError(
         f"an event of id {UUID(bytes=uid)} is known here already: nothing was appended; append "

@@ -17,7 +17,7 @@ Rules for operations:
 
 Lock order, the same in every operation:
 
-1. limit accounts (``lock_accounts``), by name;
+1. names (``lock``): limit accounts, sorted; or the unique key of an append, then its queue limit;
 2. the row of the queue;
 3. rows of ``event``, by number: it orders all operations on the same events;
 4. rows of ``ready``, then ``lease``, then ``finished``, each by number;
@@ -35,7 +35,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, T
 
 from .rows import (
     STATE,
+    AppendRow,
     EventRow,
+    KnownEvent,
     NewEventRow,
     SettlementRow,
     StateColumns,
@@ -180,12 +182,18 @@ class Transaction(Protocol):
     Attributes:
         queue: The number of the queue.
         earlier: The results of earlier tries whose commit got no answer; usually empty.
+        is_first_try: False if an earlier try of the operation has failed.
+        container: What contains all queues, in messages: "file" or "schema".
     """
 
     @property
     def queue(self) -> int: ...
     @property
     def earlier(self) -> Sequence[Any]: ...
+    @property
+    def is_first_try(self) -> bool: ...
+    @property
+    def container(self) -> str: ...
     @property
     def time(self) -> float | None:
         """The first argument of statements with ``{now}``; None for the server's own clock."""
@@ -230,8 +238,22 @@ class Transaction(Protocol):
     async def insert_finished(self, rows: Sequence[FinishedRow]) -> None:
         """Insert finished events, in this order."""
 
-    async def lock_accounts(self, accounts: Sequence[str]) -> None:
-        """Wait until no other transaction claims under these limits, and exclude others."""
+    async def lock(self, *names: str) -> None:
+        """Exclude other transactions that lock one of these names, in this order, until the end."""
+
+    async def known(self, ids: Sequence[bytes]) -> dict[bytes, KnownEvent]:
+        """Return the known ids, in any queue, and their events."""
+
+    async def insert_events(self, rows: Sequence[AppendRow]) -> Sequence[int]:
+        """Insert events with their state; return their numbers.
+
+        Events that have no record yet are inserted by the statement of the hot path.
+
+        Raises:
+            KnownIdError: if an id is known, or occurs twice. Nothing else can be done in the
+                transaction.
+            ExistsError: the same, where no other transaction can have appended the id meanwhile.
+        """
 
     async def claim(
         self,
@@ -391,12 +413,7 @@ class Backend(Protocol):
         """
 
     def append(self, request: AppendRequest, then: Then) -> Awaitable[Any]:
-        """Append events, all or none; ``then`` gets the number of each, and whether it is new."""
-
-    def append_new(
-        self, rows: Sequence[NewEventRow], room: int | None, then: Then
-    ) -> Awaitable[Any]:
-        """Append events that have no record yet, all or none; ``then`` gets their numbers."""
+        """Append events, all or none; ``then`` gets the number of each, and True if it is new."""
 
     def append_soon(self, event: Work, row: NewEventRow, room: int | None) -> asyncio.Future[None]:
         """Append an event that has no record yet; hot path."""

@@ -44,6 +44,8 @@ from ..record import Record
 from ..terms import Terms
 from .rows import (
     NEW_STATE,
+    PENDING,
+    AppendRow,
     EventRow,
     FirstClaimRow,
     FixedColumns,
@@ -72,6 +74,7 @@ __all__ = (
     "event_row",
     "exceeds_statement",
     "fixed_columns",
+    "full_row",
     "is_plain",
     "is_untried",
     "key_and_costs",
@@ -155,6 +158,16 @@ def is_plain(event: Work) -> bool:
 def _is_plain(kind: type[Work]) -> bool:
     """Return True if a class defines neither costs nor a key."""
     return not has_own_bill(kind)
+
+
+def full_row(row: AppendRow) -> EventRow:
+    """Return all columns of an event to append."""
+    if isinstance(row, EventRow):
+        return row
+    uid, event_type, payload, created, priority, *bill = row
+    key, costs = bill or (None, None)
+    rest = None, None, None, payload, PENDING, 0.0, 0.0, NEW_STATE
+    return EventRow(uid, event_type, created, priority, key, costs, *rest)
 
 
 def new_event_row(event: Work, priority: float) -> NewEventRow:

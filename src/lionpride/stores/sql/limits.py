@@ -153,6 +153,11 @@ def account_name(limit: Limit, key: str | None) -> str:
     return f"{limit.pool}\x1f{key}" if limit.per_key else limit.pool
 
 
+async def lock_accounts(tx: Transaction, pools: Iterable[str]) -> None:
+    """Wait until no other transaction claims under these limits, and exclude others."""
+    await tx.lock(*(f"account {pool}" for pool in sorted(pools)))
+
+
 def usage_of(name: str, used: float, per: float | None, paused: float) -> LimitUsage:
     """Return the usage of an account, from its name in the store."""
     pool, has_key, key = name.partition("\x1f")
@@ -474,7 +479,7 @@ async def claim_within_limits(tx: Transaction, claim: LimitedClaim) -> LimitedCl
     counters), one for each further page of candidates, and two for each page with new accounts.
     """
     limits = claim.limits
-    await tx.lock_accounts(sorted({limit.pool for limit in limits.values()}))
+    await lock_accounts(tx, {limit.pool for limit in limits.values()})
     accounts = _Accounts(tx, limits)
     await accounts.load(limit.pool for limit in limits.values() if not limit.per_key)
     asked = boot_time()
@@ -794,7 +799,7 @@ async def forget_accounts(tx: Transaction) -> None:
     """
     names = [name for (name,) in await tx.rows(_FIND_UNUSED, tx.time)]
     if names:
-        await tx.lock_accounts(sorted({name.partition("\x1f")[0] for name in names}))
+        await lock_accounts(tx, {name.partition("\x1f")[0] for name in names})
         ((now,),) = await tx.rows("SELECT {now}", tx.time)
         gone = [name for (name,) in await tx.rows(_DELETE_UNUSED, tx.time, names)]
         # An attempt may have used the account since: its usage stays.

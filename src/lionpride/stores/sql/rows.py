@@ -17,11 +17,13 @@ __all__ = (
     "PROCESSING",
     "STATE",
     "AppendAnswer",
+    "AppendRow",
     "ClaimAnswer",
     "CompletedRow",
     "EventRow",
     "FirstClaimRow",
     "FixedColumns",
+    "KnownEvent",
     "NewEventRow",
     "ProgressRow",
     "QueuedAppend",
@@ -118,6 +120,18 @@ class EventRow(NamedTuple):
     due: float
     ended: float
     state: StateColumns
+
+
+AppendRow: TypeAlias = NewEventRow | EventRow
+"""An event to append; one that has no record and no option may be a ``NewEventRow``."""
+
+
+class KnownEvent(NamedTuple):
+    """The event of a known id: its number, and number and name of its queue."""
+
+    number: int
+    queue: int
+    queue_name: str
 
 
 class StoredEvent(NamedTuple):

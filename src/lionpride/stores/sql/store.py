@@ -38,7 +38,7 @@ from ..record import Record
 from ..states import States
 from ..terms import Terms
 from . import operations, queries
-from .appending import AppendRequest, append_or_find
+from .appending import AppendRequest, Numbered, append_or_find
 from .backend import CANCEL, ENDED, EXPIRES, PUBLISHED, READY, Backend
 from .claiming import ClaimRequest
 from .codec import (
@@ -184,14 +184,14 @@ class SqlStore:
             return [event for event, _ in entries]
         rows = await self._event_rows(entries, terms)
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
-        request = AppendRequest(rows, frozenset(foreign), room, exist_ok, terms)
 
-        async def ask() -> list[Work]:
+        async def ask(request: AppendRequest) -> list[Work]:
             held: list[Work] = await self._backend.append(
                 request, lambda answer: self._appended(entries, answer, terms)
             )
             return held
 
+        request = AppendRequest(rows, frozenset(foreign), room, exist_ok, terms)
         held = await append_or_find(request, self._local_events, ask, self._backend.prefetch_known)
         if terms is not None:
             self._alarm.set(terms.expires)
@@ -207,11 +207,11 @@ class SqlStore:
         for row in rows:
             check_new_event_size(row, self._backend.largest)
 
-        async def appended(numbers: Sequence[int]) -> None:
-            self._local_events.entered_all(entries, numbers)
+        async def appended(answer: Numbered) -> None:
+            self._local_events.entered_all(entries, [number for number, _ in answer])
             self._backend.notify(READY)
 
-        await self._backend.append_new(rows, room, appended)
+        await self._backend.append(AppendRequest(rows, room=room), appended)
 
     async def _event_rows(self, entries: Sequence[Entry], terms: Terms | None) -> list[EventRow]:
         """Return the rows of events.
@@ -228,7 +228,7 @@ class SqlStore:
             check_event_size(row, self._backend.largest)
 
     async def _appended(
-        self, entries: Sequence[Entry], answer: list[tuple[int, bool]], terms: Terms | None
+        self, entries: Sequence[Entry], answer: Numbered, terms: Terms | None
     ) -> list[Work]:
         kept = await self._backend.prepare_append(answer)
         held = self._local_events.appended(entries, answer, terms)
@@ -253,7 +253,7 @@ class SqlStore:
             self._check_sizes(rows)
             foreign = [event.id.bytes for event in events if event.execution.arrival is not None]
 
-            async def loaded(answer: list[tuple[int, bool]]) -> None:
+            async def loaded(answer: Numbered) -> None:
                 self._local_events.loaded(events, answer)
                 self._backend.notify(READY + EXPIRES)
 

@@ -29,8 +29,7 @@ from ..sql.requests import CHUNK, ignore_error
 from ..sql.rows import EventRow, NewEventRow, SettlementRow, StoredEvent
 from ..sql.seen_heartbeats import SeenHeartbeats
 from ..terms import Terms
-from . import hot_path, steps
-from .append import AppendNewStep, AppendStep
+from . import hot_claim, steps
 from .doctor import examine, find_damage
 from .file import make_file, speaking
 from .inspector import SqliteInspectorReads
@@ -216,17 +215,9 @@ class SqliteBackend:
 
     def append(self, request: AppendRequest, then: Then) -> Awaitable[Any]:
         """See ``Backend``."""
-        return self._append(len(request.places), AppendStep(request), then)
-
-    def append_new(
-        self, rows: Sequence[NewEventRow], room: int | None, then: Then
-    ) -> Awaitable[Any]:
-        """See ``Backend``."""
-        return self._append(len(rows), AppendNewStep(rows, room), then)
-
-    def _append(self, size: int, step: AppendStep | AppendNewStep, then: Then) -> Awaitable[Any]:
-        if size > CHUNK:  # it has a transaction of its own
-            return self.file.commits.append(size, step, lambda answer: run(then(answer)))
+        step = steps.AppendStep(request, self._clocks())
+        if len(request.rows) > CHUNK:  # it has a transaction of its own
+            return self.file.commits.append(step, lambda answer: run(then(answer)))
         self._listeners.notify_ready()
         return self._ask(step, then)
 
@@ -263,7 +254,7 @@ class SqliteBackend:
             taken.until = boot_time() + request.seconds
             return self.lease_time() + request.seconds
 
-        step = hot_path.ClaimStep(request, has, clocks, end_of_lease)
+        step = hot_claim.ClaimStep(request, has, clocks, end_of_lease)
         return self._ask(step, then)
 
     def complete(

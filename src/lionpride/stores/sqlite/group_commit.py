@@ -30,15 +30,14 @@ from ..sql.appending import NotHeld
 from ..sql.local_events import LocalEvents
 from ..sql.process import forks
 from ..sql.rows import QueuedAppend, QueuedCompletion, SettlementRow
-from . import hot_path
-from .append import AppendNewStep, AppendStep
+from . import hot_append, hot_claim, hot_complete
 from .commit_thread import CommitThread, call_in_loop
 from .file import log_of, speaking, unknown_outcome
 from .file_guard import FileGuard
 from .large_appends import LargeAppends
 from .open_files import inherited_error
 from .rows import CommitError, LeaseLost, Rows
-from .steps import LimitedClaimStep, SettleStep, Step
+from .steps import AppendStep, LimitedClaimStep, SettleStep, Step
 from .transaction import OperationStep
 from .write_lock import WriteLock, is_free
 
@@ -127,9 +126,7 @@ class Batch:
         """Leave out appends whose callers were cancelled; called before the transaction begins."""
         self.entries = [one for one in self.entries if not one[2].cancelled()]
         self.steps = [
-            one
-            for one in self.steps
-            if not (one[2].cancelled() and isinstance(one[0], AppendStep | AppendNewStep))
+            one for one in self.steps if not (one[2].cancelled() and isinstance(one[0], AppendStep))
         ]
 
     def takes_long(self, rows: Rows) -> bool:
@@ -155,19 +152,19 @@ class Batch:
         for rank, at, step in ranked:
             if rank == _USAGE:
                 answers[at] = _alone(rows, step)
-        done = in_halves(rows, [one[2] for one in self.exits], hot_path.complete)
+        done = in_halves(rows, [one[2] for one in self.exits], hot_complete.complete)
         applied = [answer.error is None for answer in done]
         settles = [(at, step) for _, at, step in ranked if isinstance(step, SettleStep)]
         answers |= _settle(rows, settles)
-        appended = in_halves(rows, self.entries, hot_path.append)
+        appended = in_halves(rows, self.entries, hot_append.append)
         numbers = [answer.error or answer.value for answer in appended]
         for at in self.order():
             step = self.steps[at][0]
             if at not in answers:
-                if not isinstance(step, hot_path.ClaimStep):
-                    hot_path.make_ready(rows)
+                if not isinstance(step, hot_claim.ClaimStep):
+                    hot_append.make_ready(rows)
                 answers[at] = _alone(rows, step)
-        hot_path.make_ready(rows)
+        hot_append.make_ready(rows)
         in_order = [answers[at] for at in range(len(self.steps))]
         started = _started(in_order, numbers)
         left = len(started) < len(numbers)
@@ -197,7 +194,7 @@ class Batch:
         for _, fresh, future, _ in self.entries:
             _fail(future, error([fresh[0]]))
         for step, _, future in self.steps:
-            _fail(future, error(step.ids if isinstance(step, AppendStep | AppendNewStep) else ()))
+            _fail(future, error(step.request.ids if isinstance(step, AppendStep) else ()))
 
     def order(self) -> list[int]:
         """Return the positions of the steps in the order in which they run and are answered.
@@ -216,7 +213,7 @@ def _rank(step: Step) -> int:
         return _SETTLE
     if isinstance(step, OperationStep) and step.is_usage:
         return _USAGE
-    return _CLAIM if isinstance(step, hot_path.ClaimStep | LimitedClaimStep) else _OTHER
+    return _CLAIM if isinstance(step, hot_claim.ClaimStep | LimitedClaimStep) else _OTHER
 
 
 def in_halves(
@@ -286,7 +283,7 @@ def _settle(rows: Rows, settles: Sequence[tuple[int, SettleStep]]) -> dict[int, 
 
 def _started(claims: Sequence[Answer], numbers: Sequence[int | Exception]) -> Collection[int]:
     """Return the numbers of appended events that started at once, in order if these are all."""
-    found = [each.value.new for each in claims if isinstance(each.value, hot_path.ClaimResult)]
+    found = [each.value.new for each in claims if isinstance(each.value, hot_claim.ClaimResult)]
     started = {number for new in found for _, number in new}
     if len(started) < len(numbers):
         return started
@@ -672,24 +669,21 @@ class GroupCommit:
 
     # -- a large append ----------------------------------------------------------------------
 
-    async def append(
-        self, size: int, step: AppendStep | AppendNewStep, then: Callable[[Any], Any]
-    ) -> Any:
+    async def append(self, step: AppendStep, then: Callable[[Any], Any]) -> Any:
         """Append many events in one transaction; other tasks run in between.
 
         Args:
-            size: The number of events.
             step: The append.
             then: As for ``ask``.
         """
-        await self._wait_for_turn(size)
+        await self._wait_for_turn(len(step.request.rows))
         try:
             if not self._turn.take_now() and await self._thread.finish(self._take_turn):
                 self._turn.give()
                 raise asyncio.CancelledError
             return await self._append(step, then)
         except (apsw.Error, OSError) as error:
-            raise self._explained(error, step.ids) from error
+            raise self._explained(error, step.request.ids) from error
         finally:
             self._next()
 
@@ -705,11 +699,11 @@ class GroupCommit:
                 self._next()
             raise
 
-    async def _append(self, step: AppendStep | AppendNewStep, then: Callable[[Any], Any]) -> Any:
+    async def _append(self, step: AppendStep, then: Callable[[Any], Any]) -> Any:
         rows = self._rows
         try:
             await self._begin_large()
-            answer = await _by_and_by(step, rows)
+            answer = await step.in_pieces(rows, PIECE, partial(asyncio.sleep, 0))
             rows.write_counts()
             cancelled = await self._thread.finish(rows.commit)
             self._log.measure()
@@ -745,14 +739,3 @@ def _interrupted(path: Path, error: BaseException) -> StoreError:
         "its answer was lost; look at the events",
         cause=error,
     )
-
-
-async def _by_and_by(step: AppendStep | AppendNewStep, rows: Rows) -> Any:
-    """Run an append in pieces; other tasks run in between."""
-    pieces = step.in_pieces(rows, PIECE)
-    while True:
-        try:
-            next(pieces)
-        except StopIteration as end:
-            return end.value
-        await asyncio.sleep(0)

@@ -8,9 +8,23 @@ from typing import Any, Final
 import apsw
 
 from ...model.execution import EventStatus
-from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, FixedColumns, StateColumns, StoredEvent
+from ..sql.rows import (
+    FINAL,
+    PENDING,
+    PROCESSING,
+    STATE,
+    FixedColumns,
+    KnownEvent,
+    StateColumns,
+    StoredEvent,
+)
 
 __all__ = ("Tables",)
+
+_KNOWN: Final = """
+SELECT e.number, e.queue, q.name FROM lionpride_event e
+CROSS JOIN lionpride_queue q ON q.number = e.queue WHERE e.id = ?
+"""
 
 _AT_ONCE: Final = 128
 """Number of events in one statement."""
@@ -85,37 +99,12 @@ class Tables:
         expires: float | None = self._db.execute(query, (self.known_queue(),)).get
         return expires
 
-    def newest_of(self, single: str) -> tuple[int, float] | None:
-        """Return the number and the ``unique_at`` of the newest event with a unique key."""
-        query = (
-            "SELECT number, unique_at FROM lionpride_event WHERE queue = ? AND unique_key = ? "
-            "ORDER BY number DESC LIMIT 1"
-        )
-        found: Any = self._db.execute(query, (self._queue, single)).fetchone()
-        return found  # type: ignore[no-any-return]
-
     # -- events ------------------------------------------------------------------------------
 
-    def known(self, ids: Iterable[bytes]) -> dict[bytes, int]:
-        """Return the numbers of the known ids, in any queue."""
-        query = "SELECT number FROM lionpride_event WHERE id = ?"
-        found = {each: self._db.execute(query, (each,)).get for each in ids}
-        return {each: number for each, number in found.items() if number is not None}
-
-    def queue_of(self, uid: bytes) -> str | None:
-        """Return the name of the queue that has an id; None if there is none."""
-        query = (
-            "SELECT name FROM lionpride_queue WHERE number = (SELECT queue FROM "
-            "lionpride_event WHERE id = ?)"
-        )
-        name: str | None = self._db.execute(query, (uid,)).get
-        return name
-
-    def queue_number_of(self, number: int) -> int | None:
-        """Return the number of the queue of an event; None if there is no such event."""
-        query = "SELECT queue FROM lionpride_event WHERE number = ?"
-        queue: int | None = self._db.execute(query, (number,)).get
-        return queue
+    def known(self, ids: Iterable[bytes]) -> dict[bytes, KnownEvent]:
+        """Return the known ids, in any queue, and their events."""
+        found = ((uid, self._db.execute(_KNOWN, (uid,)).fetchone()) for uid in ids)
+        return {uid: KnownEvent._make(row) for uid, row in found if row is not None}
 
     def kept(self, number: int) -> FixedColumns:
         """Return the fixed columns of an event."""
@@ -168,12 +157,3 @@ class Tables:
             rows: Any = self._db.execute(_STANDINGS, bound)
             found |= {number: (status, attempt) for number, status, attempt in rows}
         return found
-
-    def standing(self, number: int) -> tuple[str, int] | None:
-        """Status and attempt of an event; None if it is not in this queue."""
-        query = "SELECT priority FROM lionpride_event WHERE number = ? AND queue = ?"
-        priority = self._db.execute(query, (number, self._queue)).get
-        if priority is None:
-            return None
-        status, _, _, state = self._stands(number, priority, self._queue)
-        return status, state[0]

@@ -11,15 +11,24 @@ from typing import Any, Final
 
 import apsw
 
+from ..sql.appending import KnownIdError
 from ..sql.backend import FinishedRow, ReadyRow
 from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, EventRow
 from .queries import Tables
 
-__all__ = ("SIZES", "CommitError", "LeaseLost", "Rows")
+__all__ = ("CONTAINER", "SIZES", "CommitError", "LeaseLost", "Rows")
+
+CONTAINER: Final = "file"
+"""What contains all queues, in messages."""
 
 SIZES: Final = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128)
 """Rows of one statement: few sizes, so that SQLite finds the statements compiled."""
 
+_INSERT_EVENT: Final = """
+INSERT INTO lionpride_event (number, id, queue, event_type, created_at, priority, key, costs, retry,
+    unique_key, unique_at, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO NOTHING RETURNING 1
+"""
 _INSERT_READY: Final = f"""
 INSERT INTO lionpride_ready (queue, number, due, priority, {STATE})
 VALUES ({", ".join("?" * (4 + STATE.count(",") + 1))})
@@ -156,29 +165,22 @@ class Rows(Tables):
         """Change the number of events in a status; it is written with the commit."""
         self._change[status] = self._change.get(status, 0) + by
 
-    # -- taking in ---------------------------------------------------------------------------
+    # -- append ------------------------------------------------------------------------------
 
-    def insert(self, places: Sequence[EventRow]) -> range | None:
-        """Take events in; their numbers, or None if an id is known: then undo this."""
-        last = self.last()
-        numbers = range(last + 1, last + 1 + len(places))
-        queue = self._queue
+    def insert_events(self, rows: Sequence[EventRow]) -> range:
+        """Insert rows of ``event``, and return their numbers; the state has to follow.
+
+        Raises:
+            KnownIdError: if an id is known, or occurs twice.
+        """
+        first, queue = self.last() + 1, self._queue
+        numbers = range(first, first + len(rows))
         inserted = self._db.executemany(
-            "INSERT INTO lionpride_event (number, id, queue, event_type, created_at, priority, "
-            "key, costs, retry, "
-            "unique_key, unique_at, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (id) DO NOTHING RETURNING 1",
-            [(n, p[0], queue, *p[1:10]) for n, p in zip(numbers, places, strict=True)],
+            _INSERT_EVENT,
+            [(n, row[0], queue, *row[1:10]) for n, row in zip(numbers, rows, strict=True)],
         )
-        if len(inserted.fetchall()) != len(places):
-            return None
-        numbered = list(zip(numbers, places, strict=True))
-        self.insert_ready(
-            [ReadyRow(n, p.due, p.priority, p.state) for n, p in numbered if p.status == PENDING]
-        )
-        self.insert_finished(
-            [FinishedRow(n, p.status, p.state, p.ended) for n, p in numbered if p.status != PENDING]
-        )
+        if len(inserted.fetchall()) != len(rows):
+            raise KnownIdError
         return numbers
 
     def insert_ready(self, rows: Sequence[ReadyRow]) -> None:

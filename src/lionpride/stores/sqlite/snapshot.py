@@ -67,8 +67,8 @@ class SqliteSnapshot:
 
     async def numbers_of(self, ids: Sequence[UUID]) -> dict[UUID, int]:
         known = self._tables.known(uid.bytes for uid in ids)
-        here = {uid: known[uid.bytes] for uid in ids if uid.bytes in known}
-        return {uid: n for uid, n in here.items() if self._tables.queue_number_of(n) == self.queue}
+        found = {uid: known.get(uid.bytes) for uid in ids}
+        return {uid: one.number for uid, one in found.items() if one and one.queue == self.queue}
 
     async def last_arrival(self) -> int:
         return self._tables.last()

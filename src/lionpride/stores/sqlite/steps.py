@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..contract import Settled
+from ..sql.appending import AppendRequest, Numbered, append
 from ..sql.backend import run
 from ..sql.limits import LimitedClaim, claim_within_limits
 from ..sql.local_events import ClaimedEvents
 from ..sql.operations import settle
 from ..sql.rows import SettlementRow
-from .hot_path import ClaimResult
+from .hot_claim import ClaimResult
 from .rows import Rows
 from .transaction import Clocks, SqliteTransaction, expire_late
 
-__all__ = ("LimitedClaimStep", "SettleStep", "Step")
+__all__ = ("AppendStep", "LimitedClaimStep", "SettleStep", "Step")
 
 Step: TypeAlias = Callable[[Rows], Any]
 """What is called inside a transaction; what it raises undoes what it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppendStep:
+    """Append events; see ``sql.appending.append``.
+
+    Attributes:
+        request: The events.
+        clocks: The clocks of the store.
+    """
+
+    request: AppendRequest
+    clocks: Clocks
+
+    def __call__(self, rows: Rows) -> Numbered:
+        return run(append(SqliteTransaction(rows, self.clocks), self.request))
+
+    async def in_pieces(
+        self, rows: Rows, piece: int, pause: Callable[[], Awaitable[None]]
+    ) -> Numbered:
+        """Do the same in pieces of so many events, with a pause between them."""
+        tx = SqliteTransaction(rows, self.clocks)
+        return await append(tx, self.request, piece=piece, pause=pause)
 
 
 @dataclass(slots=True)

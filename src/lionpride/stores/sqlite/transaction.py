@@ -6,10 +6,21 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from ..sql.appending import insert_states
 from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction, run
+from ..sql.codec import full_row
 from ..sql.operations import Expired, expire
-from ..sql.rows import PENDING, PROCESSING, STATE, SettlementRow
-from .rows import Rows
+from ..sql.rows import (
+    PENDING,
+    PROCESSING,
+    STATE,
+    AppendRow,
+    EventRow,
+    KnownEvent,
+    SettlementRow,
+)
+from .hot_append import insert_events, make_ready
+from .rows import CONTAINER, Rows
 from .statements import as_argument, fill
 
 __all__ = ("Clocks", "OperationStep", "SqliteTransaction", "expire_late")
@@ -67,12 +78,15 @@ class SqliteTransaction:
         clocks: The clocks.
     """
 
+    container: Final = CONTAINER
+
     def __init__(self, rows: Rows, clocks: Clocks) -> None:
         self._db = rows.connection
         self._clocks = clocks
         self.queue = rows.queue
         self.earlier: Sequence[Any] = ()  # a commit without an answer is not repeated here
         self.count = rows.count
+        self.is_first_try = True
         self.is_repeat = False
         self._rows = rows
 
@@ -130,8 +144,22 @@ class SqliteTransaction:
         await self.insert_finished(finished)
         return list(ended)
 
-    async def lock_accounts(self, accounts: Sequence[str]) -> None:
+    async def lock(self, *names: str) -> None:
         """Do nothing: the write lock excludes all other transactions."""
+
+    async def known(self, ids: Sequence[bytes]) -> dict[bytes, KnownEvent]:
+        return self._rows.known(ids)
+
+    async def insert_events(self, rows: Sequence[AppendRow]) -> Sequence[int]:
+        new = [row for row in rows if not isinstance(row, EventRow)]
+        if len(new) == len(rows):
+            numbers = insert_events(self._rows, new)
+            make_ready(self._rows)
+            return numbers
+        events = [full_row(row) for row in rows]
+        numbers = self._rows.insert_events(events)
+        await insert_states(self, numbers, events)
+        return numbers
 
     async def claim(
         self,

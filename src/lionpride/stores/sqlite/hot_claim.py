@@ -1,24 +1,16 @@
-"""Append, claim and complete: the operations that every event passes through.
+"""Claim: the next events of the queue get a lease, by one statement for all of them.
 
-Each has one implementation, which handles the requests of all callers of a transaction. A statement
-costs more than a row, so each writes many rows. If one request makes a statement fail, the group
-commit runs the same function again for each half of the requests (``in_halves``).
+Events that the same transaction has appended are candidates as well.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from ...errors import ExistsError
-from ...model.execution import EventStatus
-from ..append_checks import check_room
-from ..sql import appending
 from ..sql.claiming import ClaimRequest
 from ..sql.limits import Reservations
 from ..sql.operations import Expired
@@ -28,102 +20,14 @@ from ..sql.rows import (
     PENDING,
     PROCESSING,
     STATE,
-    CompletedRow,
     FixedColumns,
-    NewEventRow,
-    QueuedAppend,
     ReadyColumns,
 )
+from .hot_append import make_ready
 from .rows import Rows
 from .transaction import Clocks, expire_late
 
-__all__ = (
-    "ClaimResult",
-    "ClaimStep",
-    "append",
-    "claim",
-    "complete",
-    "exists",
-    "insert_events",
-    "make_ready",
-)
-
-# -- append ----------------------------------------------------------------------------------------
-
-_INSERT_EVENTS: Final = """\
-INSERT INTO lionpride_event (queue, id, event_type, payload, created_at, priority, key, costs)
-SELECT ?, * FROM (VALUES {rows}) WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING
-"""
-_MAKE_READY: Final = f"""\
-INSERT INTO lionpride_ready (queue, due, priority, number, {STATE})
-SELECT queue, 0, priority, number, {NEW_STATE_SQL} FROM lionpride_event
-WHERE number >= ? AND (priority, number) BETWEEN (?, ?) AND (?, ?)
-"""
-
-
-def append(rows: Rows, entries: Sequence[QueuedAppend]) -> range:
-    """Append events that have no record yet.
-
-    Returns:
-        The numbers of the events, in order.
-
-    Raises:
-        ExistsError, QueueFullError: if an event cannot be appended.
-    """
-    limits = [one[3] for one in entries if one[3] is not None]
-    if limits and not (len(entries) == 1 and rows.known([entries[0][1][0]])):
-        check_room(rows.counts()[PENDING], len(entries), min(limits))
-    return insert_events(rows, [one[1] for one in entries])
-
-
-def insert_events(rows: Rows, events: Sequence[NewEventRow]) -> range:
-    """Insert events that have no record yet; they are pending, and ``make_ready`` has to follow.
-
-    Returns:
-        The numbers of the events, in order.
-
-    Raises:
-        ExistsError: if an id is known, or is there twice.
-    """
-    first = rows.last() + 1
-    columns = [one if len(one) == _COLUMNS else (*one, None, None) for one in events]
-    inserted = rows.many(_INSERT_EVENTS, columns, rows.queue)
-    if inserted != len(events):
-        raise _refused(rows, [one[0] for one in events], first)
-    numbers = range(first, first + len(events))
-    new = [(one[4], number) for one, number in zip(events, numbers, strict=True)]
-    rows.new = sorted(rows.new + new)
-    rows.count(PENDING, len(events))
-    return numbers
-
-
-def make_ready(rows: Rows) -> None:
-    """Make the events ready that this transaction has appended and not claimed.
-
-    They follow one another in the order of priority and number, since claims take the first ones.
-    """
-    if rows.new:
-        first = min(number for _, number in rows.new)
-        rows.connection.execute(_MAKE_READY, (first, *rows.new[0], *rows.new[-1]))
-        rows.new = []
-
-
-def exists(rows: Rows, uid: bytes) -> ExistsError:
-    """Return the error for an id that is known, with its queue if that is another one."""
-    queue = rows.queue_of(uid)
-    return appending.exists(uid, None if queue == rows.name else queue, "file")
-
-
-def _refused(rows: Rows, ids: Sequence[bytes], first: int) -> ExistsError:
-    """Return the error for the first id that was known before, or is there twice."""
-    known = [uid for uid, number in rows.known(ids).items() if number < first]
-    return exists(rows, known[0] if known else Counter(ids).most_common(1)[0][0])
-
-
-_COLUMNS: Final = 7
-"""The number of columns of ``NewEventRow`` with key and costs."""
-
-# -- claim -----------------------------------------------------------------------------------------
+__all__ = ("ClaimResult", "ClaimStep", "claim")
 
 _QUEUE: Final = """\
 SELECT paused_until, (SELECT due FROM lionpride_ready WHERE queue = ?1 AND due > 0
@@ -348,28 +252,3 @@ def _share(found: Sequence[ReadyColumns], new: Sequence[tuple[float, int]], most
 
 def _order(one: ReadyColumns) -> tuple[float, int]:
     return one[2], one[0]
-
-
-# -- complete --------------------------------------------------------------------------------------
-
-_INSERT_COMPLETED: Final = """\
-INSERT INTO lionpride_finished (queue, status, denials, number, attempt, finished_at, duration,
-                                result, failures, interruptions, attempts)
-SELECT ?, 'completed', 0, * FROM (VALUES {rows}) WHERE column1 IS NOT NULL
-"""
-
-
-def complete(rows: Rows, completions: Sequence[CompletedRow]) -> list[bool]:
-    """Record that attempts have completed.
-
-    Returns:
-        True for each.
-
-    Raises:
-        LeaseLost: if an attempt has no lease any more.
-    """
-    completions = sorted(completions, key=itemgetter(0))  # in the order of the tables
-    rows.end_leases([one[:2] for one in completions])
-    rows.many(_INSERT_COMPLETED, completions, rows.queue)
-    rows.count(EventStatus.COMPLETED.value, len(completions))
-    return [True] * len(completions)
