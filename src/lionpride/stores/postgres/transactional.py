@@ -1,4 +1,4 @@
-"""Taking events in within a transaction of the caller's own."""
+"""Transactional append: events are inserted in a transaction of the caller."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .tables import TableNames
 
 __all__ = ("insert_within",)
 
-# What it counts goes into a row of its own, below 0, that a sweep adds to the others: to change
-# one of those would lock it for as long as the caller's transaction lasts.
+# The events are counted in a row of their own, with a negative shard. A reap adds it to the other
+# counters: a change of one of those would lock it as long as the caller's transaction lasts.
 _INSERT: Final = """
 WITH given AS (
     SELECT * FROM unnest($3::text[]::uuid[], $4::text[], $5::float8[], $6::float8[], $7::text[],
@@ -43,27 +43,27 @@ SELECT coalesce((SELECT id FROM known), (
     SELECT given.id FROM given LEFT JOIN new USING (id) WHERE new.id IS NULL ORDER BY place LIMIT 1
 ))::text
 """
-"""Returns an id that was known, or that another transaction took in while the statement ran."""
+"""Returns an id that was known, or that another transaction appended while the statement ran."""
 
 
 @runtime_checkable
 class _Wrapped(Protocol):
-    """SQLAlchemy's ``AsyncConnection``, as far as it matters here."""
+    """The methods of SQLAlchemy's ``AsyncConnection`` that are used here."""
 
     async def exec_driver_sql(self, statement: str) -> Any: ...
     async def get_raw_connection(self) -> Any: ...
 
 
 async def insert_within(
-    connection: Any, names: TableNames, queue: int, places: Sequence[EventRow]
+    connection: Any, names: TableNames, queue: int, rows: Sequence[EventRow]
 ) -> None:
-    """Take events in on a connection of the caller's, in whatever transaction it is in.
+    """Insert events over a connection of the caller, in its current transaction.
 
-    All of them or none. If they are refused, the caller's transaction is as it was before.
+    All are inserted or none. If they are refused, the transaction of the caller stays usable.
 
     Raises:
-        ConfigurationError: if it is no connection that is known here, or a synchronous one.
-        ExistsError: if an id is known, or is there twice.
+        ConfigurationError: if the connection is of an unknown kind, or synchronous.
+        ExistsError: if an id is known, or occurs twice.
     """
     kind = type(connection)  # a property of an AsyncConnection named `connection` raises
     if iscoroutinefunction(getattr(kind, "connection", None)) and hasattr(kind, "run_sync"):
@@ -72,10 +72,10 @@ async def insert_within(
         await connection.exec_driver_sql("SELECT 1")  # it begins a transaction only when it must
         connection = (await connection.get_raw_connection()).driver_connection
     _check_async(connection)
-    ids = [str(UUID(bytes=place.id)) for place in places]
+    ids = [str(UUID(bytes=row.id)) for row in rows]
     if len(set(ids)) < len(ids):
         raise _exists(Counter(ids).most_common(1)[0][0])
-    columns = ([*one[1:7], one.payload, one.due, one.state[-1]] for one in places)
+    columns = ([*row[1:7], row.payload, row.due, row.state[-1]] for row in rows)
     bound = [list(column) for column in zip(*columns, strict=True)]
     async with _all_or_nothing(connection):
         row = await _fetch(connection, names.fill(_INSERT), (queue, _shard(), ids, *bound))
@@ -93,9 +93,9 @@ _TRANSACTION: Final = ("BEGIN",), ("COMMIT",), ("ROLLBACK",)
 
 @asynccontextmanager
 async def _all_or_nothing(connection: Any) -> AsyncIterator[None]:
-    """A savepoint, which leaves the caller's transaction usable whatever error is raised.
+    """Run a block in a savepoint, so that an error leaves the transaction of the caller usable.
 
-    It is a transaction of its own if the caller has none.
+    Without a transaction of the caller it is a transaction of its own.
     """
     begin, commit, roll_back = _SAVEPOINT if _is_in_transaction(connection) else _TRANSACTION
 
@@ -125,18 +125,18 @@ def _exists(uid: str) -> ExistsError:
 
 
 def _is_asyncpg(connection: Any) -> bool:
-    """Return True for a connection of asyncpg, or one that its pool lends.
+    """Return True for a connection of asyncpg, also if it is from a pool.
 
-    It is one of psycopg otherwise: ``_check_async`` has refused all others.
+    Otherwise it is one of psycopg: ``_check_async`` has refused all others.
     """
     return hasattr(connection, "fetchrow")
 
 
 def _check_async(connection: Any) -> None:
-    """Refuse what is no asynchronous connection of a driver that is known here.
+    """Raise an error unless this is an asynchronous connection of a supported driver.
 
     Raises:
-        ConfigurationError: says what to give.
+        ConfigurationError: if it is not.
     """
     if _is_asyncpg(connection):
         return
@@ -155,7 +155,7 @@ def _check_async(connection: Any) -> None:
 
 
 _SYNCHRONOUS: Final = ("django", "pg8000", "psycopg", "psycopg2", "sqlalchemy", "sqlite3")
-"""Libraries whose connections are synchronous, but for those that are taken."""
+"""Libraries with synchronous connections, which are refused."""
 
 
 def _is_in_transaction(connection: Any) -> bool:
@@ -166,19 +166,19 @@ def _is_in_transaction(connection: Any) -> bool:
 
 
 async def _ask(connection: Any, text: str, bound: tuple[Any, ...] | None = None) -> Any:
-    """Run a statement, over whichever driver; return the cursor of psycopg."""
+    """Run a statement with either driver; return the cursor of psycopg."""
     if _is_asyncpg(connection):
         return await connection.execute(text)
-    import psycopg  # late: who gives such a connection has it
+    import psycopg  # late: a caller with such a connection has it installed
 
-    # The row factory of the connection makes what its owner wants of a row, or fails at ours.
+    # The row factory of the connection may return other rows, or fail for this statement.
     cursor = psycopg.AsyncRawCursor(connection, row_factory=psycopg.rows.tuple_row)
     await cursor.execute(text, bound)
     return cursor
 
 
 async def _fetch(connection: Any, text: str, bound: tuple[Any, ...]) -> Any:
-    """Return the first row that a statement gives, over whichever driver; None if there is none."""
+    """Return the first row of a statement with either driver; None if there is none."""
     if _is_asyncpg(connection):
         return await connection.fetchrow(text, *bound)
     return await (await _ask(connection, text, bound)).fetchone()

@@ -231,7 +231,7 @@ async def insert_states(tx: Transaction, numbers: Sequence[int], rows: Sequence[
         if row.status == PENDING:
             ready.append(ReadyRow(number, row.due, row.priority, row.state))
         else:
-            finished.append(FinishedRow(number, row.status, row.state, row.ended))
+            finished.append(FinishedRow(number, row.status, row.state, row.finished_at))
     await tx.insert_ready(ready)
     await tx.insert_finished(finished)
 

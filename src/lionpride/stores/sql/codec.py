@@ -103,7 +103,7 @@ _COUNTERS: Final = ("_attempt", "_tries", "_denials", "_interruptions")
 
 
 def event_row(
-    event: Work, priority: float, ended: float = 0.0, terms: Terms | None = None
+    event: Work, priority: float, finished_at: float = 0.0, terms: Terms | None = None
 ) -> EventRow:
     """Return the columns of an event to append."""
     own = event.__dict__
@@ -124,7 +124,7 @@ def event_row(
         payload_of(event),
         status,
         own.get("_due") or 0.0,
-        ended,
+        finished_at,
         NEW_STATE if "_status" not in own else state_columns(own),
     )
 
@@ -322,8 +322,8 @@ def build_event(
 
 def fixed_columns(found: StoredEvent) -> FixedColumns:
     """Return the columns of an event that never change."""
-    fixed = found.retry, found.single, found.since
-    return found.id, found.kind, found.created, found.payload, *fixed
+    fixed = found.retry, found.unique_key, found.unique_at
+    return found.id, found.event_type, found.created_at, found.payload, *fixed
 
 
 def build_stored_event(found: StoredEvent) -> Work:
@@ -333,20 +333,18 @@ def build_stored_event(found: StoredEvent) -> Work:
     return build_event(found.number, kept, found.priority, found.due, entries)
 
 
-def loaded_event_row(event: Work, ended: float = 0.0) -> EventRow:
+def loaded_event_row(event: Work, finished_at: float = 0.0) -> EventRow:
     """Return the columns of an event to load, in any status; a running one was interrupted.
 
     The event object is not changed.
     """
     state = event.execution
     priority = event.created_timestamp if state.priority is None else state.priority
-    place = event_row(event, priority, ended)
+    row = event_row(event, priority, finished_at)
     if state.status is EventStatus.PROCESSING:
         ending = after_interruption(state.interruptions)
-        place = place._replace(
-            status=ending.status.value, state=state_after(ending, event.__dict__)
-        )
-    return place
+        return row._replace(status=ending.status.value, state=state_after(ending, event.__dict__))
+    return row
 
 
 def record_event_row(record: Record, now: float) -> EventRow:
@@ -363,7 +361,7 @@ def record_event_row(record: Record, now: float) -> EventRow:
     payload.pop("id", None)
     created = datetime.fromisoformat(payload.pop("created_at")).timestamp()
     execution = Execution.from_dict(payload.pop("execution", {}), encoded=True)
-    unique, since = execution.unique or _NONE
+    unique, unique_at = execution.unique or _NONE
     for what, text in (("kind", record.kind), ("key", record.key), ("unique", unique)):
         check_text(f"{what} of the record of {record.id}", text or "")
     execution.become(record.status)
@@ -378,7 +376,7 @@ def record_event_row(record: Record, now: float) -> EventRow:
         json.dumps(record.costs) if record.costs else None,
         _retry_of(execution.own),
         unique,
-        since,
+        unique_at,
         json.dumps(payload, separators=(",", ":")),
         execution.status.value,
         record.due or 0.0,
@@ -426,7 +424,7 @@ def record_of(found: StoredEvent) -> Record:
         number=found.number,
         id=uid,
         queue=found.queue,
-        kind=found.kind,
+        kind=found.event_type,
         status=EventStatus(found.status),
         priority=found.priority,
         due=found.due or None,
@@ -437,7 +435,7 @@ def record_of(found: StoredEvent) -> Record:
         key=found.key,
         costs=json.loads(found.costs) if found.costs else {},
         payload=_payload(found, uid),
-        ended=found.ended or None,
+        ended=found.finished_at or None,
     )
 
 
@@ -461,7 +459,7 @@ def standing_of(
     return Standing(
         UUID(bytes=found.id),
         found.queue,
-        found.kind,
+        found.event_type,
         EventStatus(found.status),
         attempt,
         denials,
@@ -475,7 +473,7 @@ def standing_of(
         rooms=tuple(rooms),
         workers=tuple(workers),
         holder=holder,
-        first=first and First(UUID(bytes=first[0].id), first[0].kind, tuple(first[1])),
+        first=first and First(UUID(bytes=first[0].id), first[0].event_type, tuple(first[1])),
     )
 
 
@@ -512,11 +510,11 @@ def _payload(found: StoredEvent, uid: UUID) -> dict[str, Any]:
         execution["attempts"] = [each._asdict() for each in attempts_of(json.loads(attempts))]
     if found.retry is not None:
         execution["retry"] = json.loads(found.retry)
-    if found.single is not None:
-        execution["unique"] = [found.single, found.since]
-    created = utc_time(found.created).isoformat()
+    if found.unique_key is not None:
+        execution["unique"] = [found.unique_key, found.unique_at]
+    created = utc_time(found.created_at).isoformat()
     head = {"id": str(uid), "created_at": created, "execution": execution}
-    fields = complete_payload(found.kind, json.loads(found.payload))
+    fields = complete_payload(found.event_type, json.loads(found.payload))
     if result is not None and '{"$' in result:  # within a text, the quote would be escaped
         fields["metadata"]["lion_tags"] = True
     return head | fields
@@ -638,24 +636,24 @@ def split_rows(rows: Sequence[R], payload: Callable[[R], str], most: int) -> Ite
         yield rows[first:]
 
 
-def check_new_event_size(fresh: NewEventRow, largest: int) -> None:
+def check_new_event_size(row: NewEventRow, largest: int) -> None:
     """Raise an error if a new event is too large to be stored.
 
     Args:
-        fresh: Its columns.
+        row: Its columns.
         largest: The maximum size of a row in bytes.
 
     Raises:
         ValidationError: names the event.
     """
-    _check_event(fresh[0], (fresh[2], *fresh[5:]), largest)
+    _check_event(row[0], (row[2], *row[5:]), largest)
 
 
-def check_event_size(place: EventRow, largest: int) -> None:
+def check_event_size(row: EventRow, largest: int) -> None:
     """Raise an error if an event, possibly with a state, is too large to be stored."""
-    texts = place.payload, place.key, place.costs, place.retry, place.single
-    _check_event(place.id, texts, largest)
-    _check_event(place.id, place.state[6:8], largest)
+    texts = row.payload, row.key, row.costs, row.retry, row.unique_key
+    _check_event(row.id, texts, largest)
+    _check_event(row.id, row.state[6:8], largest)
 
 
 def _check_event(uid: bytes, texts: Iterable[str | None], largest: int) -> None:

@@ -96,9 +96,9 @@ def _built(found: StoredEvent) -> Work:
     except Exception as error:
         uid = UUID(bytes=found.id)
         raise OperationError(
-            f"event {uid} of {found.kind} is stored already and cannot be read in this process: "
-            f"{reason_of(error)}; nothing was changed: use a version of the class that can read "
-            f"it, or end the event with `lionpride cancel {uid}`"
+            f"event {uid} of {found.event_type} is stored already and cannot be read in this "
+            f"process: {reason_of(error)}; nothing was changed: use a version of the class that "
+            f"can read it, or end the event with `lionpride cancel {uid}`"
         ) from None  # a pydantic error contains the values of fields, which may be secret
 
 

@@ -104,21 +104,21 @@ QueuedCompletion: TypeAlias = tuple[Work, Any, CompletedRow]
 
 
 class EventRow(NamedTuple):
-    """An event to append: ``due`` is 0 if it is not scheduled, ``ended`` 0 if it is unfinished."""
+    """An event to append: ``due`` is 0 if it is not scheduled, ``finished_at`` 0 if unfinished."""
 
     id: bytes
-    kind: str
-    created: float
+    event_type: str
+    created_at: float
     priority: float
     key: str | None
     costs: str | None
     retry: str | None
-    single: str | None
-    since: float | None
+    unique_key: str | None
+    unique_at: float | None
     payload: str
     status: str
     due: float
-    ended: float
+    finished_at: float
     state: StateColumns
 
 
@@ -140,18 +140,18 @@ class StoredEvent(NamedTuple):
     number: int
     id: bytes
     queue: str
-    kind: str
-    created: float
+    event_type: str
+    created_at: float
     priority: float
     key: str | None
     costs: str | None
     retry: str | None
-    single: str | None
-    since: float | None
+    unique_key: str | None
+    unique_at: float | None
     payload: str
     status: str
     due: float
-    ended: float
+    finished_at: float
     state: StateColumns
 
 
