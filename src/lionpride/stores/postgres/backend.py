@@ -15,7 +15,7 @@ from ...model.event_data import Work
 from ..contract import Entry
 from ..maintenance import Finding, SchemaVersion
 from ..sql import operations
-from ..sql.appending import AppendRequest, Numbered, append
+from ..sql.appending import AppendRequest, NotHeld, Numbered, append
 from ..sql.backend import ENDED, EXPIRES, READY, BoundOperation, Then
 from ..sql.claiming import ClaimRequest
 from ..sql.codec import PLAIN_COLUMNS, exceeds_statement
@@ -137,7 +137,7 @@ class PostgresBackend:
             poll=poll,
             is_open=lambda: self._opened is not None,
             is_claiming=lambda: self._claims > 0,
-            hint_idle=self.hint_idle,
+            hint_idle=self._hint_idle,
         )
         self._notifier = self._watch.notifier
 
@@ -303,8 +303,23 @@ class PostgresBackend:
 
     # -- append ------------------------------------------------------------------------------
 
-    def append(self, request: AppendRequest, then: Then) -> asyncio.Future[Any]:
+    async def append(self, request: AppendRequest, then: Then) -> Any:
         """See ``Backend``."""
+
+        async def appended(answer: Numbered) -> Any:
+            known = await self._read_known([n for n, is_new in answer if not is_new])
+            try:
+                return await then(answer)
+            finally:
+                del known  # the process keeps these events until then
+
+        try:
+            return await self._append(request, appended)
+        except NotHeld as error:
+            await self._read_known(error.numbers)
+            raise
+
+    def _append(self, request: AppendRequest, then: Then) -> asyncio.Future[Any]:
         opened, operation = self.opened, Operation(partial(append, request=request))
 
         async def step(db: TableConnection) -> Numbered:
@@ -312,6 +327,19 @@ class PostgresBackend:
             return await operation(db)
 
         return opened.ask(opened.large_appends, step, then)
+
+    async def _read_known(self, numbers: Sequence[int]) -> list[Work]:
+        """Read the known events of an append for ``look_up``; return those of this process.
+
+        An append of this process that was cancelled while it ran is noted first.
+        """
+        cache = self._events.cache
+        if not all(map(cache.has, numbers)):
+            await self.opened.appends.passed()
+        found = [event for event in map(cache.find, numbers) if event is not None]
+        if unknown := [number for number in numbers if not cache.has(number)]:
+            await self._stale_reads.prefetch(unknown, whole=True)
+        return found
 
     def append_soon(self, event: Work, row: NewEventRow, room: int | None) -> asyncio.Future[None]:
         """See ``Backend``."""
@@ -326,7 +354,7 @@ class PostgresBackend:
             self._notifier.notify(READY)
 
         # Key and costs are columns that the hot statement does not write.
-        return self.append(AppendRequest([row], room=room), appended)
+        return self._append(AppendRequest([row], room=room), appended)
 
     async def _append_all(self, entries: Sequence[QueuedAppend]) -> bool:
         """Append the events of a batch, and answer their callers."""
@@ -414,7 +442,11 @@ class PostgresBackend:
         async def claimed(answer: Any) -> Any:
             taken.until = claim.asked + claim.length
             request.missing.update(claim.met)
-            return await then(answer)
+            answer, known = await self._read_claimed(answer, request, taken)
+            try:
+                return await then(answer)
+            finally:
+                del known  # the process keeps these events until then
 
         self._claims += 1
         try:
@@ -422,7 +454,7 @@ class PostgresBackend:
         finally:
             self._claims -= 1
             if self._is_hint_late:
-                self.hint_idle()
+                self._hint_idle()
 
     async def _claim_one(self, some: Sequence[Request]) -> bool:
         """Run the requests of the pipeline of claims."""
@@ -442,10 +474,10 @@ class PostgresBackend:
             self._local.reap_soon()
             raise
 
-    async def prepare_claim(
+    async def _read_claimed(
         self, answer: hot_claim.Claimed, request: ClaimRequest, taken: ClaimedEvents
-    ) -> tuple[hot_claim.Claimed, object]:
-        """See ``Backend``."""
+    ) -> tuple[hot_claim.Claimed, Sequence[Work]]:
+        """Read what claimed events are built of; return the known ones with the answer."""
         numbers = answer.numbers
         self._notifier.expect(more=bool(numbers))
         kept: Sequence[Work] = ()
@@ -612,7 +644,7 @@ class PostgresBackend:
         self._stale_reads.invalidate(one[2][0] for one in completions)
         self._events.exited(completions, applied)
         self._notifier.notify(ENDED)
-        self.hint_idle()
+        self._hint_idle()
         self._local.blocked.note_change()
         return is_done
 
@@ -657,29 +689,6 @@ class PostgresBackend:
         """See ``Backend``."""
         await self._stale_reads.prefetch(numbers, whole=whole)
 
-    async def prefetch_known(self, numbers: Sequence[int]) -> None:
-        """See ``Backend``."""
-        await self.opened.appends.passed()  # a cancelled append that runs is noted first
-        has = self._events.cache.has
-        if unknown := [number for number in numbers if not has(number)]:
-            await self._stale_reads.prefetch(unknown, whole=True)
-
-    async def prepare_append(self, answer: Sequence[tuple[int, bool]]) -> object:
-        """See ``Backend``."""
-        find = self._events.cache.find
-        known = [find(number) for number, _ in answer]
-        if None in known and await self.opened.appends.passed():
-            # An append that was cancelled while it ran has its own answer, and is noted first.
-            known = [find(number) for number, _ in answer]
-        unknown = [
-            number
-            for (number, is_new), event in zip(answer, known, strict=True)
-            if event is None and not is_new
-        ]
-        if unknown:
-            await self._stale_reads.prefetch(unknown, whole=True)
-        return known
-
     def invalidate(self, numbers: Iterable[int]) -> None:
         """See ``Backend``."""
         self._stale_reads.invalidate(numbers)
@@ -689,9 +698,10 @@ class PostgresBackend:
     def notify(self, changes: str) -> None:
         """See ``Backend``."""
         self._notifier.notify(changes)
+        self._hint_idle()
 
-    def hint_idle(self) -> None:
-        """See ``Backend``."""
+    def _hint_idle(self) -> None:
+        """Notify the listeners for IDLE if the queue may be idle."""
         # While a claim runs, the listeners wait for its answer: it knows better, and a look costs
         # as much as a few events.
         self._is_hint_late = self._claims > 0

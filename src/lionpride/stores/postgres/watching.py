@@ -177,7 +177,10 @@ class ChangeWatch:
             while self._changes:
                 changes = frozenset(self._changes)
                 self._changes.clear()
-                await asyncio.sleep(REST * await self._local.others.look(changes))
+                took = await self._local.others.look(changes)
+                if ENDED in changes or PUBLISHED in changes:
+                    self._hint_idle()  # a claimed event does so when it finishes
+                await asyncio.sleep(REST * took)
         except LionprideError:  # other requests raise it; the next look repeats this
             pass
         finally:

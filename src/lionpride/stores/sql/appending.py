@@ -259,15 +259,13 @@ async def append_or_find(
     request: AppendRequest,
     local_events: LocalEvents,
     ask: Callable[[AppendRequest], Awaitable[list[Work]]],
-    prefetch: Callable[[Sequence[int]], Awaitable[None]],
 ) -> list[Work]:
     """Append events, all or none. Known events are built before anything is appended.
 
     Args:
         request: The events to append.
         local_events: The event objects of this process.
-        ask: Makes the request, and returns the event objects.
-        prefetch: Reads the columns of events by number.
+        ask: Makes the request, and returns the event objects; see ``Backend.append``.
 
     Raises:
         OperationError: if a known event cannot be read in this process; nothing was appended.
@@ -282,7 +280,6 @@ async def append_or_find(
         try:
             return await ask(request)
         except NotHeld as error:
-            await prefetch(error.numbers)
             built |= {number: local_events.find_known(number) for number in error.numbers}
 
 

@@ -413,7 +413,12 @@ class Backend(Protocol):
         """
 
     def append(self, request: AppendRequest, then: Then) -> Awaitable[Any]:
-        """Append events, all or none; ``then`` gets the number of each, and True if it is new."""
+        """Append events, all or none; ``then`` gets a ``Numbered``.
+
+        Raises:
+            NotHeld: if a known event is not in this process; ``look_up`` has it until the next
+                ``await``. Nothing was appended.
+        """
 
     def append_soon(self, event: Work, row: NewEventRow, room: int | None) -> asyncio.Future[None]:
         """Append an event that has no record yet; hot path."""
@@ -473,31 +478,16 @@ class Backend(Protocol):
     async def prefetch(self, numbers: Sequence[int], *, whole: bool = False) -> None:
         """Read events for ``look_up``, with all columns if ``whole``; no effect on SQLite."""
 
-    async def prefetch_known(self, numbers: Sequence[int]) -> None:
-        """Read known events that an append has met and that this process does not have."""
-
-    async def prepare_append(self, answer: Sequence[tuple[int, bool]]) -> object:
-        """Read the known events of an append; the result keeps events until it is deleted."""
-
-    async def prepare_claim(
-        self, answer: Any, request: ClaimRequest, taken: ClaimedEvents
-    ) -> tuple[Any, object]:
-        """Read what claimed events are built of.
-
-        Returns:
-            The completed answer; and an object that keeps events until it is deleted.
-        """
-
     def invalidate(self, numbers: Iterable[int]) -> None:
         """Note that these events have changed in this process; earlier reads are out of date."""
 
     # -- other processes ---------------------------------------------------------------------
 
     def notify(self, changes: str) -> None:
-        """Notify other processes of changes; no effect on SQLite, where they see the commit."""
+        """Notify other processes of changes, and listeners for IDLE if the queue may be idle.
 
-    def hint_idle(self) -> None:
-        """Notify the listeners for IDLE if the queue may be idle and no commit tells it."""
+        It has no effect on SQLite, where both see the commit.
+        """
 
     def watch(self) -> None:
         """Look for changes by other processes from now on, while a listener wants it."""

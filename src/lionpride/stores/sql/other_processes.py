@@ -75,7 +75,6 @@ class OtherProcesses:
             awaited = [number for number in self._listeners.finished if number not in claims]
             if awaited:
                 took = await self._see(awaited, is_published=PUBLISHED in changes)
-            self._backend.hint_idle()  # a claimed event does so when it finishes
             self._blocked.note_change()
         if EXPIRES in changes:
             self._alarm.set(await self._backend.read(queries.next_expiry))

@@ -192,7 +192,7 @@ class SqlStore:
             return held
 
         request = AppendRequest(rows, frozenset(foreign), room, exist_ok, terms)
-        held = await append_or_find(request, self._local_events, ask, self._backend.prefetch_known)
+        held = await append_or_find(request, self._local_events, ask)
         if terms is not None:
             self._alarm.set(terms.expires)
         return held
@@ -230,9 +230,7 @@ class SqlStore:
     async def _appended(
         self, entries: Sequence[Entry], answer: Numbered, terms: Terms | None
     ) -> list[Work]:
-        kept = await self._backend.prepare_append(answer)
         held = self._local_events.appended(entries, answer, terms)
-        del kept
         self._backend.notify(READY if terms is None else READY + EXPIRES)
         return held
 
@@ -326,10 +324,7 @@ class SqlStore:
         self, answer: Any, request: ClaimRequest, taken: ClaimedEvents, changes: int
     ) -> float | None:
         """Show the result of a claim; return the seconds until another claim may find events."""
-        expired = answer.expired
-        answer, kept = await self._backend.prepare_claim(answer, request, taken)
         wait = self._local_events.claimed(answer, request.start, taken)
-        del kept
         self._runnable.warn_of_missing()
         if request.limits is not None and answer.rationed is not None:
             self._keep_reservations(taken.claims, request.limits, answer.rationed)
@@ -337,7 +332,9 @@ class SqlStore:
                 wait = 0.0
         self._return_refused(request.limits, answer.rationed)
         self._release(taken)
-        await self._expired(expired)  # last: if it fails, the claims are known, and are released
+        await self._expired(
+            answer.expired
+        )  # last: if it fails, the claims are known, and are released
         return wait
 
     def _keep_reservations(
@@ -396,7 +393,6 @@ class SqlStore:
                 del releasing[number]
         is_finished = Settled.CANCELLED in answers or any(row[2] != PENDING for row in rows)
         self._backend.notify(READY + EXPIRES + (ENDED if is_finished else ""))
-        self._backend.hint_idle()
 
     def _until_done(self, ask: Callable[[], asyncio.Future[Any]]) -> None:
         """Make a request before the next claim, and repeat it if it fails, until a close."""
@@ -534,7 +530,6 @@ class SqlStore:
                 changes.add(ENDED)
         if changes:
             self._backend.notify("".join(sorted(changes)))
-        self._backend.hint_idle()
         self._local.blocked.note_change()
         return answers
 
@@ -599,7 +594,6 @@ class SqlStore:
             self._listeners.notify_finished(expired.numbers)
             for event in own.values():
                 self._listeners.notify_expired(event, EventStatus.PENDING)
-            self._backend.hint_idle()
             self._backend.notify(ENDED)
         self._alarm.set(expired.next)
         return len(expired.numbers)
@@ -622,7 +616,6 @@ class SqlStore:
             )
             running = [n for n in numbers if n in self._local_events.claims]
             self._local.others.cancel_running(running)
-            self._backend.hint_idle()
             self._backend.notify(CANCEL + ENDED)
             return answers
 
@@ -647,7 +640,6 @@ class SqlStore:
 
         async def removed(_: object) -> None:
             self._local.forget(numbers)
-            self._backend.hint_idle()
             self._backend.notify(ENDED)
 
         await self._backend.run(partial(operations.remove, numbers=numbers), removed)

@@ -312,29 +312,13 @@ class SqliteBackend:
     async def prefetch(self, numbers: Sequence[int], *, whole: bool = False) -> None:
         """Do nothing: ``look_up`` reads the file."""
 
-    async def prefetch_known(self, numbers: Sequence[int]) -> None:
-        """Do nothing: ``look_up`` reads the file."""
-
-    async def prepare_append(self, answer: Sequence[tuple[int, bool]]) -> object:
-        """Do nothing: ``look_up`` reads the file."""
-        return None
-
-    async def prepare_claim(
-        self, answer: Any, request: ClaimRequest, taken: ClaimedEvents
-    ) -> tuple[Any, object]:
-        """Return the answer: the claim has read what its events are built of."""
-        return answer, None
-
     def invalidate(self, numbers: Iterable[int]) -> None:
         """Do nothing: nothing is read ahead."""
 
     # -- other processes ---------------------------------------------------------------------
 
     def notify(self, changes: str) -> None:
-        """Do nothing: other processes see the commit in the file."""
-
-    def hint_idle(self) -> None:
-        """Do nothing: each commit counts the events that are left."""
+        """Do nothing: other processes see the commit in the file, and it counts what is left."""
 
     def _committed(self, is_idle: bool) -> None:
         self._local.blocked.note_commit()
