@@ -16,7 +16,6 @@ import pytest
 from stores.homes import Home, aside
 
 from lionpride.stores.postgres import (
-    heartbeat,
     hot_append,
     hot_claim,
     hot_complete,
@@ -82,7 +81,7 @@ HOT = {
     "ids that are known": Hot(hot_append._KNOWN, ("event_id",)),
     "complete": Hot(hot_complete._COMPLETE, ("lease_pkey", "counter_pkey")),
     "settle": Hot(transaction._SETTLE, ("lease_pkey", "counter_pkey")),
-    "sign of life": Hot(heartbeat.BEAT, ("worker_pkey",)),
+    "sign of life": Hot(leases.BEAT, ("worker_pkey",)),
     "reap": Hot(leases._LAPSED, ("lease_pkey",)),
     "due": Hot(hot_claim._PROMOTE, ("ready_due",)),
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ..clock import boot_time
 from ..sql import heartbeat
 from ..sql.heartbeat import Descriptions, Heartbeat
-from ..sql.leases import REGISTER
+from ..sql.leases import BEAT, REGISTER
 from ..sql.process import this_process
 from .connection_pool import Connector
 from .tables import TableNames
@@ -21,19 +21,7 @@ from .tables import TableNames
 if TYPE_CHECKING:
     from .connection_pool import Connection
 
-__all__ = (
-    "BEAT",
-    "PostgresLeaseRenewal",
-    "make_heartbeat",
-)
-
-BEAT: Final = """
-UPDATE {worker} w SET heartbeat_at = {now}, leases_until = {now} + $2,
-    description = coalesce(given.description, w.description)
-FROM unnest($3::text[], $4::text[]) AS given (name, description) WHERE w.name = given.name
-RETURNING w.name
-"""
-"""Records a heartbeat of workers and their descriptions; it renews all their leases."""
+__all__ = ("PostgresLeaseRenewal", "make_heartbeat")
 
 _QUEUE: Final = "SELECT number FROM {queue} WHERE name = $1"
 
@@ -131,14 +119,12 @@ class PostgresLeaseRenewal:
                 self._connection = await self._connector.open()
             at = boot_time()
             now = None if self._clock is None else self._clock()
-            workers = sorted(names())
-            abouts = [said.get(name) for name in workers]
-            async with self._connector.statement(self._connection):
-                beat = self._names.fill(BEAT)
-                rows = await self._connection.fetch(beat, now, self._lease, workers, abouts)
-            missing = set(workers) - {row[0] for row in rows}
-            for worker in sorted(missing.intersection(names())):
-                await self._register(self._connection, worker, now, said.get(worker))
+            for worker in sorted(names()):
+                bound = now, self._lease, worker, said.get(worker)
+                async with self._connector.statement(self._connection):
+                    found = await self._connection.fetchrow(self._names.fill(BEAT), *bound)
+                if found is None and worker in names():
+                    await self._register(self._connection, worker, now, said.get(worker))
         return at
 
     async def _register(

@@ -14,10 +14,16 @@ from .process import is_dead, process_namespace, this_process
 from .rows import PENDING, PROCESSING, STATE, StateColumns
 from .seen_heartbeats import SeenHeartbeats
 
-__all__ = ("REGISTER", "Reap", "Reaped", "reap", "register_worker", "unregister_worker")
+__all__ = ("BEAT", "REGISTER", "Reap", "Reaped", "reap", "register_worker", "unregister_worker")
 
 GONE: Final = 3600.0
 """Seconds without a heartbeat after which the row of a worker on another machine is deleted."""
+
+BEAT: Final = """
+UPDATE {worker} SET heartbeat_at = {now}, leases_until = {now} + $2,
+    description = coalesce($4, description) WHERE name = $3 RETURNING name
+"""
+"""Records the heartbeat of a worker and its description; it renews all leases of the worker."""
 
 REGISTER: Final = """
 INSERT INTO {worker} (name, queue, machine, host, pid, process_start, started_at, heartbeat_at,

@@ -12,7 +12,7 @@ import apsw
 
 from ..clock import boot_time
 from ..sql.heartbeat import Descriptions, Heartbeat, WorkerNames
-from ..sql.leases import REGISTER
+from ..sql.leases import BEAT, REGISTER
 from ..sql.process import this_process
 from .file import PATIENCE, connect
 from .rows import Rows
@@ -104,13 +104,12 @@ class SqliteLeaseRenewal:
         try:
             rows.begin()  # this may take long, and the length of a lease counts from here
             at, now = boot_time(), self._clock()
-            until = now + self._lease
             for worker in names():
-                about = said.get(worker)
-                if not rows.beat(worker, now, until, about):
+                description, write = said.get(worker), rows.connection.execute
+                if write(fill(BEAT), (now, self._lease, worker, description)).get is None:
                     process = platform.node(), *this_process()
-                    bound = now, worker, rows.queue, *process, self._lease, about
-                    rows.connection.execute(fill(REGISTER), bound)
+                    bound = now, worker, rows.queue, *process, self._lease, description
+                    write(fill(REGISTER), bound)
             rows.commit()
         except BaseException:
             rows.roll_back()

@@ -206,18 +206,7 @@ class Rows(Tables):
             self._skipped = numbers, json.dumps(numbers)
         return self._skipped[1]
 
-    # -- leases ------------------------------------------------------------------------------
-
-    def beat(self, worker: str, now: float, until: float, about: str | None) -> bool:
-        """Write a heartbeat, which renews all leases of a worker; False if it is not registered."""
-        self._db.execute(
-            "UPDATE lionpride_worker SET heartbeat_at = ?, leases_until = ?, "
-            "description = coalesce(?, description) WHERE name = ?",
-            (now, until, about, worker),
-        )
-        return self._db.changes() > 0
-
-    # -- settling ----------------------------------------------------------------------------
+    # -- leases and finished events ----------------------------------------------------------
 
     def end_leases(self, claims: Sequence[tuple[int, int]]) -> None:
         """End leases by number and attempt.
