@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import apsw
 
 from ...model.execution import EventStatus
+from ..sql.backend import Location
 from ..sql.rows import (
     FINAL,
     PENDING,
@@ -26,19 +29,24 @@ SELECT e.number, e.queue, q.name FROM lionpride_event e
 CROSS JOIN lionpride_queue q ON q.number = e.queue WHERE e.id = ?
 """
 
-_AT_ONCE: Final = 128
-"""Number of events in one statement."""
+_SIZES: Final = (1, 8, 128)
+"""Numbers of one statement: few sizes, so that SQLite finds the statements compiled."""
 
-_GIVEN: Final = f"IN ({', '.join(f'?{n}' for n in range(1, _AT_ONCE + 1))})"
-_STANDINGS: Final = (
-    f"SELECT number, status, attempt FROM lionpride_finished WHERE number {_GIVEN} UNION ALL "
-    f"SELECT number, '{PROCESSING}', attempt FROM lionpride_lease WHERE number {_GIVEN} UNION ALL "
+_LOCATE: Final = (
+    "SELECT number, status, attempt FROM lionpride_finished WHERE number {given} UNION ALL "
+    f"SELECT number, '{PROCESSING}', attempt FROM lionpride_lease WHERE number {{given}} UNION ALL "
     f"SELECT number, '{PENDING}', attempt FROM lionpride_ready INDEXED BY lionpride_ready_later "
-    f"WHERE due > 0 AND number {_GIVEN} UNION ALL "
+    "WHERE due > 0 AND number {given} UNION ALL "
     f"SELECT e.number, '{PENDING}', w.attempt FROM lionpride_event e CROSS JOIN lionpride_ready w "
     "ON w.queue = e.queue AND w.due = 0 AND w.priority = e.priority AND w.number = e.number "
-    f"WHERE e.number {_GIVEN}"
+    "WHERE e.number {given}"
 )
+
+
+@lru_cache
+def _locate(size: int) -> str:
+    given = ", ".join(f"?{place}" for place in range(1, size + 1))
+    return _LOCATE.format(given=f"IN ({given})")
 
 
 class Tables:
@@ -148,12 +156,13 @@ class Tables:
         ).fetchone()
         return at[0], at[1], at[2], at[3:]
 
-    def standings(self, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
-        """Status and attempt of many events; those that are not here are left out."""
-        found: dict[int, tuple[str, int]] = {}
-        for at in range(0, len(numbers), _AT_ONCE):
-            some = numbers[at : at + _AT_ONCE]
-            bound = (*some, *[None] * (_AT_ONCE - len(some)))
-            rows: Any = self._db.execute(_STANDINGS, bound)
-            found |= {number: (status, attempt) for number, status, attempt in rows}
+    def locate(self, numbers: Sequence[int]) -> dict[int, Location]:
+        """Return the location of events."""
+        found: dict[int, Location] = {}
+        for at in range(0, len(numbers), _SIZES[-1]):
+            some = numbers[at : at + _SIZES[-1]]
+            size = _SIZES[bisect_left(_SIZES, len(some))]
+            bound = (*some, *[None] * (size - len(some)))
+            rows: Any = self._db.execute(_locate(size), bound)
+            found |= {number: Location(*where) for number, *where in rows}
         return found

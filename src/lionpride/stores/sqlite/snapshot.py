@@ -58,8 +58,7 @@ class SqliteSnapshot:
         return self._tables.counts()
 
     async def locate(self, numbers: Sequence[int]) -> dict[int, Location]:
-        found = self._tables.standings(numbers)
-        return {number: Location(*each) for number, each in found.items()}
+        return self._tables.locate(numbers)
 
     async def find(self, numbers: Sequence[int]) -> dict[int, StoredEvent]:
         found = {number: self._tables.find(number) for number in numbers}

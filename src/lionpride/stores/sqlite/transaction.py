@@ -109,8 +109,7 @@ class SqliteTransaction:
         return self._rows.counts()
 
     async def locate(self, numbers: Sequence[int]) -> dict[int, Location]:
-        found = self._rows.standings(numbers)
-        return {number: Location(*each) for number, each in found.items()}
+        return self._rows.locate(numbers)
 
     async def delete_ready(self, numbers: Sequence[int]) -> list[ReadyRow]:
         found = await self.rows(_DELETE_THESE, list(numbers), self.queue)
