@@ -43,3 +43,25 @@ async def test_all_who_ask_are_told_what_has_moved_on() -> None:
     go.set()
     await asyncio.gather(*waiting)
     assert asked == [[1, 2], [1, 2], [2], [2]]
+
+
+async def test_a_read_that_ends_first_does_not_hide_a_change_from_another() -> None:
+    asked: list[list[int]] = []
+    gates = [asyncio.Event(), asyncio.Event()]
+
+    async def read(numbers: Sequence[int]) -> dict[int, Any]:
+        asked.append(list(numbers))
+        if len(asked) <= len(gates):
+            await gates[len(asked) - 1].wait()
+        return {number: f"as of {len(asked)}" for number in numbers}
+
+    guard = StaleReadGuard(read, read)
+    first, second = [asyncio.create_task(guard.prefetch([1])) for _ in gates]
+    while len(asked) < 2:
+        await asyncio.sleep(0)
+    gates[1].set()
+    await second
+    guard.invalidate([1])
+    gates[0].set()
+    await first
+    assert asked == [[1], [1], [1]], "the first read was out of date"

@@ -50,8 +50,8 @@ class StaleReadGuard:
             self._asking.append(moved)
             try:
                 seen |= await read(wanted)
-            finally:
-                self._asking.remove(moved)
+            finally:  # by identity: the sets of two reads may be equal
+                self._asking = [each for each in self._asking if each is not moved]
             wanted = [number for number in wanted if number in moved]
             for number in wanted:
                 seen.pop(number, None)
