@@ -353,3 +353,13 @@ async def test_an_observer_may_have_an_event_cancelled_as_it_starts() -> None:
     await executor.forward()
     assert answers == [True]
     assert (job.status, other.status) == (EventStatus.CANCELLED, EventStatus.COMPLETED)
+
+
+async def test_an_observer_that_is_added_twice_is_removed_once_by_each_function() -> None:
+    executor = desk()
+    steps: list[Transition] = []
+    remove_first, _ = executor.observe(steps.append), executor.observe(steps.append)
+    remove_first()
+    remove_first()
+    await executor.append(Job())
+    assert len(steps) == 1

@@ -158,3 +158,19 @@ def test_nothing_is_configured_and_nothing_printed_unless_the_user_does() -> Non
         [sys.executable, "-c", SILENT], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+async def test_an_error_that_cannot_be_printed_is_recorded_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Unprintable(Exception):
+        def __repr__(self) -> str:
+            raise RuntimeError("no repr")
+
+    executor = desk()
+    job = await executor.append(Job(do=raises(Unprintable())))
+    await executor.append(Job())
+    await executor.forward()
+    assert isinstance(job.execution.error, Unprintable)
+    assert executor.status_counts()["completed"] == 1
+    assert executor.observers.failures == 1

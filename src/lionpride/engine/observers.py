@@ -1,4 +1,8 @@
-"""Observers of transitions, and wrappers of attempts and appends."""
+"""Observers: one list of subscribers to transitions, progress, appends and attempts.
+
+The log, metrics and traces are subscribers too. A subscriber has a level: which events it sees. The
+highest level decides which events may take the fast path, which calls no subscriber.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import inspect
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import IntEnum
 from functools import partial
 from math import inf
 from typing import Any, Final, TypeAlias
@@ -24,7 +30,16 @@ from .sampling import Sample
 from .transition_log import is_wanted, log_transition
 from .wrappers import OpenWrappers
 
-__all__ = ("AppendWrapper", "Listener", "Observer", "Observers", "Picks", "Wrapper")
+__all__ = (
+    "AppendWrapper",
+    "Level",
+    "Listener",
+    "Observer",
+    "Observers",
+    "Picks",
+    "Subscriber",
+    "Wrapper",
+)
 
 Observer: TypeAlias = Callable[[Transition], None]
 Wrapper: TypeAlias = Callable[[Transition], AbstractContextManager[Any]]
@@ -44,6 +59,40 @@ _PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
 _COMPLETED = EventStatus.COMPLETED
 
 
+class Level(IntEnum):
+    """Which events a subscriber sees."""
+
+    FAILURES = 0
+    """Events that finish without completing."""
+
+    SOME = 1
+    """Events that leave the fast path: a sample, selected events, and the failures."""
+
+    ALL = 2
+    """All events."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subscriber:
+    """A subscriber with its level, and what it subscribes to.
+
+    Attributes:
+        level: Which events it sees.
+        step: Called with each transition.
+        progress: Called with each progress report; of all events.
+        append: Returns a context manager for each append.
+        attempt: Returns a context manager for each attempt.
+        picks: Selects the events for ``append`` and ``attempt``; None for all events.
+    """
+
+    level: Level
+    step: Observer | None = None
+    progress: Listener | None = None
+    append: AppendWrapper | None = None
+    attempt: Wrapper | None = None
+    picks: Picks | None = None
+
+
 class Observers:
     """Callbacks for every transition of a store's events in this process.
 
@@ -54,8 +103,7 @@ class Observers:
         store: The store of the events; None for a processor without an executor.
 
     Attributes:
-        active: Observers to notify: 2 for every transition, 1 for those outside the fast path, 0
-            for none.
+        active: The highest level of a subscriber.
         listening: True if there are listeners for progress.
         wraps: True if there are wrappers of attempts.
         asks: True if events are selected at their start; in memory they are selected at the append.
@@ -68,7 +116,7 @@ class Observers:
 
     def __init__(self, store: Store | None = None) -> None:
         self._calls = SafeCallbacks()
-        self.active = 0
+        self.active: int = Level.FAILURES
         self.listening = self.wraps = self.asks = self.counts = False
         self.quick: Counter[type] = Counter()
         self.next = inf
@@ -77,14 +125,13 @@ class Observers:
         self._store = None if store is None else ref(store)
         self._waits = not isinstance(store, ImmediatePath)
         self._queue = "" if store is None else store.queue
-        self._callbacks: list[Observer] = []
-        self._light: list[Observer] = []
-        self._listeners: list[Listener] = []
-        self._wrappers: list[tuple[Wrapper, Picks | None]] = []
-        self._appends: list[tuple[AppendWrapper, Picks | None]] = []
+        self._subscribers: list[Subscriber] = []
+        # What `look` finds among them.
+        self._steps: list[tuple[Observer, bool]] = []  # True if it sees more than failures
+        self._wraps_appends = self._sees_steps = self._samples = False
         self._pickers: list[Picks] = []
-        self._logs = self._hears = False
-        self._even = -inf  # when so many were told of as may be in a time
+        self._even = -inf  # the time of the next sampled event if they come at the average rate
+        self.look()
 
     @classmethod
     def of(cls, store: Store) -> Observers:
@@ -92,7 +139,7 @@ class Observers:
         observers = _KNOWN.get(store)
         if observers is None:
             observers = _KNOWN[store] = cls(store)
-            store.subscribe(Signal.EXPIRED, observers.hear_of_expired)
+            store.subscribe(Signal.EXPIRED, observers.notify_expired)
         observers.look()
         return observers
 
@@ -107,26 +154,33 @@ class Observers:
         return self._calls.delays
 
     def look(self) -> None:
-        """Determine which observers to notify; the level of the log matters too."""
-        self._logs = is_wanted()
-        self.listening, self.wraps = bool(self._listeners), bool(self._wrappers)
-        around = [*self._wrappers, *self._appends]
-        given = [picks for _, picks in around if picks is not None]
+        """Determine what the subscribers need to see; the level of the log is read from logging."""
+        log = Subscriber(Level.ALL if is_wanted() else Level.FAILURES, step=log_transition)
+        subscribers = [log, *self._subscribers]
+        self.active = max(each.level for each in subscribers)
+        self._steps = [
+            (each.step, each.level > Level.FAILURES)
+            for each in subscribers
+            if each.step is not None
+        ]
+        self._sees_steps = any(beyond_failures for _, beyond_failures in self._steps)
+        self._samples = any(each.step and each.level is Level.SOME for each in subscribers)
+        self.listening = any(each.progress is not None for each in subscribers)
+        self.wraps = any(each.attempt is not None for each in subscribers)
+        self._wraps_appends = any(each.append is not None for each in subscribers)
+        given = [each.picks for each in subscribers if each.picks is not None]
         self._pickers = [picks for i, picks in enumerate(given) if picks not in given[:i]]
-        if self._logs or self._callbacks or any(picks is None for _, picks in around):
-            self.active = 2
-        else:
-            self.active = 1 if self._light or self._pickers else 0
-        only = self._pickers[0] if len(self._pickers) == 1 and self.active == 1 else None
+        only = self._pickers[0] if len(self._pickers) == 1 and self.active == Level.SOME else None
         self.sample = only if isinstance(only, Sample) else None
-        self._hears = self._logs or bool(self._callbacks or self._light)
         self.asks = self._waits and bool(self._pickers)
-        self.counts = self.active == 1 and bool(self._light)
+        self.counts = self.active == Level.SOME and self._samples
         self._set_next()
 
     def _set_next(self) -> None:
-        told = -inf if self.active > 1 else inf
-        self.next = self._even - _BURST * _INTERVAL if self.counts else told
+        if self.counts:
+            self.next = self._even - _BURST * _INTERVAL
+        else:
+            self.next = -inf if self.active == Level.ALL else inf
 
     def add(self, observer: Observer, *, light: bool = False) -> Callable[[], None]:
         """Call ``observer`` at each transition from now on; return a function that removes it.
@@ -136,7 +190,7 @@ class Observers:
                 awaited.
         """
         _check("observe() takes a plain function of one Transition", observer)
-        return self._add(self._light if light else self._callbacks, observer)
+        return self.subscribe(Subscriber(Level.SOME if light else Level.ALL, step=observer))
 
     def wrap(self, wrapper: Wrapper, picks: Picks | None = None) -> Callable[[], None]:
         """Open the context manager ``wrapper(start)`` around attempts; return a function to end it.
@@ -145,7 +199,8 @@ class Observers:
             TypeError: see ``add``.
         """
         _check("observe_attempts() takes a function that returns a context manager", wrapper)
-        return self._add(self._wrappers, (wrapper, picks))
+        level = Level.ALL if picks is None else Level.SOME
+        return self.subscribe(Subscriber(level, attempt=wrapper, picks=picks))
 
     def wrap_appends(
         self, wrapper: AppendWrapper, picks: Picks | None = None
@@ -156,7 +211,8 @@ class Observers:
             TypeError: see ``add``.
         """
         _check("observe_appends() takes a function that returns a context manager", wrapper)
-        return self._add(self._appends, (wrapper, picks))
+        level = Level.ALL if picks is None else Level.SOME
+        return self.subscribe(Subscriber(level, append=wrapper, picks=picks))
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener(event, progress)`` at each report; return a function that removes it.
@@ -165,23 +221,24 @@ class Observers:
             TypeError: see ``add``.
         """
         _check("observe_progress() takes a plain function of event and progress", listener)
-        return self._add(self._listeners, listener)
+        return self.subscribe(Subscriber(Level.FAILURES, progress=listener))
 
-    def _add(self, callbacks: list[Any], one: object) -> Callable[[], None]:
-        callbacks.append(one)
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Add a subscriber, and return a function that removes it."""
+        self._subscribers.append(subscriber)
         self.look()
-        return partial(self._remove, callbacks, one)
+        return partial(self._remove, subscriber)
 
-    def _remove(self, callbacks: list[Any], one: object) -> None:
-        if one in callbacks:
-            callbacks.remove(one)
+    def _remove(self, subscriber: Subscriber) -> None:
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
         self.look()
 
-    def hear_of_expired(self, event: Work, before: EventStatus) -> None:
+    def notify_expired(self, event: Work, before: EventStatus) -> None:
         """Notify observers of an event that expired before its start, or whose worker died."""
         state = event.execution
         error = state.error if isinstance(state.error, BaseException) else None
-        self._tell_of(event, before, state.status, None, error)
+        self._notify(event, before, state.status, None, error)
 
     def tell(
         self,
@@ -204,13 +261,13 @@ class Observers:
             now: The event loop's time, if it is known: a query may take a system call.
         """
         if outcome is None:
-            if not self._hears and after is not _PROCESSING:
+            if not self._sees_steps and after is not _PROCESSING:
                 return None
-            return self._tell_of(event, before, after, now=now)
-        if not self._hears and outcome.status is _COMPLETED:
+            return self._notify(event, before, after, now=now)
+        if not self._sees_steps and outcome.status is _COMPLETED:
             return None
         error, duration = outcome.error, outcome.duration
-        return self._tell_of(
+        return self._notify(
             event,
             before,
             after,
@@ -220,7 +277,7 @@ class Observers:
             now,
         )
 
-    def _tell_of(
+    def _notify(
         self,
         event: Work,
         before: EventStatus | None,
@@ -238,13 +295,12 @@ class Observers:
         step = Transition(
             event, before, after, now, attempt, self._queue, waited, duration, error, reason
         )
-        if self._logs or step.is_failure:
-            log_transition(step)
-        if self._light and after is _PROCESSING:
+        if self._samples and after is _PROCESSING:
             self._even = max(self._even, now) + _INTERVAL
             self._set_next()
-        for observer in (*self._callbacks, *self._light):
-            self._calls.call(observer, event, partial(observer, step))
+        for observer, beyond_failures in self._steps:
+            if beyond_failures or step.is_failure:
+                self._calls.call(observer, event, partial(observer, step))
         return step
 
     def _waited(
@@ -281,10 +337,11 @@ class Observers:
 
     def report(self, event: Work, progress: Progress) -> None:
         """Notify listeners of a progress report; call it only while ``listening``."""
-        for listener in tuple(self._listeners):
-            self._calls.call(listener, event, partial(listener, event, progress))
+        for each in tuple(self._subscribers):
+            if each.progress is not None:
+                self._calls.call(each.progress, event, partial(each.progress, event, progress))
 
-    # -- what may go by the quick way ----------------------------------------------------------
+    # -- what may take the fast path ------------------------------------------------------------
 
     def counted(
         self,
@@ -319,7 +376,7 @@ class Observers:
                     return False
             except BaseException as error:  # even an exit, as of an observer
                 self._calls.note_failure(picks, event, error)
-        return self.active < 2
+        return self.active < Level.ALL
 
     def pass_all(self, events: Sequence[Work]) -> bool:
         """Return True if no observer needs to see the appends of these events."""
@@ -331,11 +388,11 @@ class Observers:
             return not picked
         for event in events if self._pickers else ():
             passed &= self.passes(event)
-        return passed and self.active < 2
+        return passed and self.active < Level.ALL
 
-    def hears_of(self, event: Work) -> bool:
+    def sees_append(self, event: Work) -> bool:
         """Return True if an observer is notified of an event's append."""
-        return self.active > 1 or "_picked" in event.__dict__
+        return self.active == Level.ALL or "_picked" in event.__dict__
 
     def picks(self, event: Work) -> bool:
         """Return True if an event is selected at its start; call it only while ``asks``."""
@@ -344,17 +401,16 @@ class Observers:
     def _picked(self, picks: Picks, event: Work) -> bool:
         return bool(self._calls.call(picks, event, partial(picks, event, True)))
 
-    # -- what is put around --------------------------------------------------------------------
+    # -- wrappers ------------------------------------------------------------------------------
 
     def appending(self, events: Iterable[Work]) -> OpenWrappers:
         """Enter the wrappers of the append of events, and return them to be left."""
         around = OpenWrappers(self._calls)
-        if self._appends:
-            for event in events:
-                picked = "_picked" in event.__dict__
-                for wrapper, picks in self._appends:
-                    if picks is None or picked:
-                        around.enter(wrapper, event, event)
+        for event in events if self._wraps_appends else ():
+            is_selected = "_picked" in event.__dict__
+            for each in tuple(self._subscribers):
+                if each.append is not None and (each.picks is None or is_selected):
+                    around.enter(each.append, event, event)
         return around
 
     async def around(self, start: Transition, attempt: Awaitable[Outcome]) -> Outcome:
@@ -362,9 +418,11 @@ class Observers:
         event = start.event
         around = OpenWrappers(self._calls)
         known = self.sample is not None and "_picked" in event.__dict__
-        for wrapper, picks in tuple(self._wrappers):
-            if picks is None or known or self._picked(picks, event):
-                around.enter(wrapper, start, event)
+        for each in tuple(self._subscribers):
+            if each.attempt is None:
+                continue
+            if each.picks is None or known or self._picked(each.picks, event):
+                around.enter(each.attempt, start, event)
         error: Any = None
         try:
             outcome = await attempt

@@ -308,7 +308,7 @@ class Submission:
         unseen = {
             id(event): event
             for event in events
-            if observers.hears_of(event) and event.execution.arrival is None
+            if observers.sees_append(event) and event.execution.arrival is None
         }
         return list(unseen.values())
 
