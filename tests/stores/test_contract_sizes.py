@@ -234,5 +234,5 @@ def test_pieces_have_all_rows_in_order_and_none_is_too_large(
     monkeypatch.setattr("lionpride.stores.sql.codec._STATEMENT", 10)
     rows = ["x" * size for size in (4, 4, 4, 11, 1, 1, 1, 1)]
     pieces = [list(piece) for piece in split_rows(rows, str, 3)]
-    assert pieces == [rows[:2], rows[2:3], rows[3:4], rows[4:7], rows[7:]]
+    assert pieces == [rows[:2], rows[2:3], rows[3:4], rows[4:6], rows[6:]]
     assert list(split_rows([], str, 3)) == []

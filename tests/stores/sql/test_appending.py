@@ -14,7 +14,7 @@ from lionpride.core import EventStatus
 from lionpride.errors import ExistsError
 from lionpride.stores.contract import Store
 from lionpride.stores.postgres import PostgresStore
-from lionpride.stores.sql.appending import AppendRequest, append
+from lionpride.stores.sql.appending import Appended, AppendRequest, append
 from lionpride.stores.sql.codec import event_row, new_event_row
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.terms import Terms
@@ -66,18 +66,9 @@ async def test_each_new_event_is_appended_once_and_each_gets_its_number(store: S
     await store.append([(known, 1.0)])
     number = known.execution.arrival
     request = AppendRequest(rows_of([known, new, new]), exist_ok=True)
-    answer = await operate(store, work_of(request))
-    assert answer == [(number, False), (answer[1][0], True), (answer[1][0], True)]
+    result = await operate(store, work_of(request))
+    assert result == Appended([number, number + 1, number + 1], [number])
     assert await ids_of(store) == [known.id, new.id]
-
-
-async def test_events_of_both_row_shapes_are_appended_together(store: Store) -> None:
-    jobs = [Job(), Job()]
-    rows = [*new_rows_of(jobs[:1]), *rows_of(jobs[1:])]
-    answer = await operate(store, work_of(AppendRequest(rows)))
-    assert [is_new for _, is_new in answer] == [True, True]
-    assert await ids_of(store) == [job.id for job in jobs]
-    await check_counts(store)
 
 
 @pytest.mark.parametrize("kind", ["new", "with a queue limit", "with options"])
@@ -142,9 +133,9 @@ async def test_a_repeated_append_returns_what_the_first_try_has_appended(
 async def test_an_append_whose_first_try_was_rolled_back_is_done(kind: str, store: Store) -> None:
     jobs = [Job() for _ in range(3)]
     await put(store, 1.0)
-    lost = [(900 + at, True) for at in range(3)]
-    answer = await repeat(store, work_of(REQUESTS[kind](jobs)), lost)
-    assert [is_new for _, is_new in answer] == [True] * 3
+    lost = Appended([900, 901, 902])
+    result = await repeat(store, work_of(REQUESTS[kind](jobs)), lost)
+    assert not result.known
     assert (await ids_of(store))[1:] == [job.id for job in jobs]
 
 
@@ -162,9 +153,9 @@ async def test_a_repeated_append_does_not_take_the_event_of_another_process_for_
 ) -> None:
     job = Job()
     work = work_of(REQUESTS["with options"]([job]))
-    ((number, _),) = await operate(store, work)
+    ((number,), _) = await operate(store, work)
     with pytest.raises(ExistsError, match="known here already"):
-        await repeat(store, work, [(number + 7, True)])
+        await repeat(store, work, Appended([number + 7]))
 
 
 async def test_a_repeated_append_with_a_unique_key_returns_that_its_event_is_new(
@@ -174,8 +165,7 @@ async def test_a_repeated_append_with_a_unique_key_returns_that_its_event_is_new
     work = work_of(AppendRequest([event_row(job, 1.0, terms=terms)], terms=terms))
     first = await operate(store, work)
     assert await repeat(store, work, first) == first
-    ((number, is_new),) = await operate(store, work)
-    assert [(number, not is_new)] == first
+    assert await operate(store, work) == Appended(first.numbers, first.numbers)
 
 
 # -- pieces ----------------------------------------------------------------------------------------
@@ -184,9 +174,8 @@ async def test_a_repeated_append_with_a_unique_key_returns_that_its_event_is_new
 @pytest.mark.parametrize("rows", [new_rows_of, rows_of], ids=["new", "whole"])
 async def test_an_append_in_pieces_keeps_the_order(rows: Any, store: Store) -> None:
     jobs = [Job() for _ in range(7)]
-    answer = await operate(store, partial(append, request=AppendRequest(rows(jobs)), piece=3))
-    numbers = [number for number, _ in answer]
-    assert numbers == sorted(set(numbers))
+    result = await operate(store, partial(append, request=AppendRequest(rows(jobs)), piece=3))
+    assert result.numbers == sorted(set(result.numbers))
     assert await ids_of(store) == [job.id for job in jobs]
     await check_counts(store)
 

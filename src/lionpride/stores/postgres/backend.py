@@ -15,7 +15,7 @@ from ...model.event_data import Work
 from ..contract import Entry
 from ..maintenance import Finding, SchemaVersion
 from ..sql import operations
-from ..sql.appending import AppendRequest, NotHeld, Numbered, append
+from ..sql.appending import Appended, AppendRequest, NotHeld, append
 from ..sql.backend import ENDED, EXPIRES, READY, BoundOperation, Then
 from ..sql.claiming import ClaimRequest
 from ..sql.codec import PLAIN_COLUMNS, exceeds_statement
@@ -306,10 +306,10 @@ class PostgresBackend:
     async def append(self, request: AppendRequest, then: Then) -> Any:
         """See ``Backend``."""
 
-        async def appended(answer: Numbered) -> Any:
-            known = await self._read_known([n for n, is_new in answer if not is_new])
+        async def appended(result: Appended) -> Any:
+            known = await self._read_known(list(result.known))
             try:
-                return await then(answer)
+                return await then(result)
             finally:
                 del known  # the process keeps these events until then
 
@@ -322,7 +322,7 @@ class PostgresBackend:
     def _append(self, request: AppendRequest, then: Then) -> asyncio.Future[Any]:
         opened, operation = self.opened, Operation(partial(append, request=request))
 
-        async def step(db: TableConnection) -> Numbered:
+        async def step(db: TableConnection) -> Appended:
             self._large_ids = frozenset(request.ids)
             return await operation(db)
 
@@ -349,8 +349,8 @@ class PostgresBackend:
             opened.appends.put((event, row, future, room))
             return future
 
-        async def appended(answer: Numbered) -> None:
-            self._events.entered_all([(event, row[4])], [number for number, _ in answer])
+        async def appended(result: Appended) -> None:
+            self._events.entered_all([(event, row[4])], result.numbers)
             self._notifier.notify(READY)
 
         # Key and costs are columns that the hot statement does not write.

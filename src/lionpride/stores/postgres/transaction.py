@@ -259,10 +259,9 @@ class PostgresTransaction:
         return await known_of(self._db, ids)
 
     async def insert_events(self, rows: Sequence[AppendRow]) -> Sequence[int]:
-        new = [row for row in rows if not isinstance(row, EventRow) and len(row) == PLAIN_COLUMNS]
-        if len(new) == len(rows):
+        if all(len(row) == PLAIN_COLUMNS for row in rows):
             try:
-                return await insert_new(self._db, new)
+                return await insert_new(self._db, rows)  # type: ignore[arg-type]
             except UniqueViolationError as error:
                 if not is_known_id(self._db, error):
                     raise

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 from ...errors import ExistsError
@@ -12,7 +12,7 @@ from ..append_checks import check_room
 from ..terms import Terms
 from .backend import FinishedRow, ReadyRow
 from .codec import split_rows
-from .rows import PENDING, PROCESSING, AppendRow, EventRow, KnownEvent
+from .rows import PENDING, PROCESSING, AppendRow, EventRow, KnownEvent, NewEventRow
 
 if TYPE_CHECKING:
     from ...model.event_data import Work
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = (
     "PIECE",
     "AppendRequest",
+    "Appended",
     "KnownIdError",
     "NotHeld",
-    "Numbered",
     "append",
     "append_or_find",
     "exists",
@@ -39,8 +39,17 @@ SELECT number, unique_at FROM {event} WHERE queue = $1 AND unique_key = $2
 ORDER BY number DESC LIMIT 1
 """
 
-Numbered = list[tuple[int, bool]]
-"""The number of each event of an append, and True if it is new."""
+
+class Appended(NamedTuple):
+    """Result of an append.
+
+    Attributes:
+        numbers: The number of each event.
+        known: The numbers of those that were known before.
+    """
+
+    numbers: Sequence[int]
+    known: Collection[int] = ()
 
 
 class NotHeld(Exception):
@@ -60,7 +69,7 @@ class AppendRequest:
     """Events to append, all or none; some of them may be known.
 
     Attributes:
-        rows: The columns of the events.
+        rows: The columns of the events, all in one shape.
         foreign: The ids of the events that belong to another store.
         room: The queue limit.
         exist_ok: True to leave events with a known id unchanged.
@@ -69,7 +78,7 @@ class AppendRequest:
             thread. None if that does not matter.
     """
 
-    rows: Sequence[AppendRow]
+    rows: Sequence[NewEventRow] | Sequence[EventRow]
     foreign: frozenset[bytes] = frozenset()
     room: int | None = None
     exist_ok: bool = False
@@ -93,7 +102,7 @@ class AppendRequest:
 
         They have no record yet, and no queue limit. A known id makes the statement fail.
         """
-        return self.room is None and not any(isinstance(row, EventRow) for row in self.rows)
+        return self.room is None and not isinstance(self.rows[0], EventRow)
 
     def locks(self, queue: int) -> list[str]:
         """Return the names of the locks that the append needs, in lock order."""
@@ -131,7 +140,10 @@ class AppendRequest:
             known: The known ids.
             refused: Returns the error for an id that is known, or occurs twice.
         """
-        new: dict[bytes, AppendRow] = {}
+        new: dict[bytes, AppendRow] = dict(zip(self.ids, self.rows, strict=True))
+        if len(new) == len(self.rows) and not (known or self.foreign):
+            return new
+        new = {}
         for row in self.rows:
             uid = row[0]
             if uid in known or uid in new:
@@ -147,17 +159,17 @@ class AppendRequest:
                 new[uid] = row
         return new
 
-    def committed_answer(
-        self, earlier: Sequence[Numbered], known: Mapping[bytes, KnownEvent]
-    ) -> Numbered | None:
-        """Return the answer of the earlier try that was committed; None if there is none.
+    def committed_result(
+        self, earlier: Sequence[Appended], known: Mapping[bytes, KnownEvent]
+    ) -> Appended | None:
+        """Return the result of the earlier try that was committed; None if there is none.
 
         It has appended all of its events or none, and no other try gets the same numbers.
         """
-        for answer in earlier:
-            for uid, (number, is_new) in zip(self.ids, answer, strict=False):
-                if is_new and uid in known and known[uid].number == number:
-                    return answer
+        now = {event.number for event in known.values()}
+        for result in earlier:
+            if not now.isdisjoint(set(result.numbers).difference(result.known)):
+                return result
         return None
 
 
@@ -171,10 +183,10 @@ async def append(
     *,
     piece: int = PIECE,
     pause: Callable[[], Awaitable[None]] = _no_pause,
-) -> Numbered:
+) -> Appended:
     """Append events, all or none.
 
-    A repeat returns the answer of the earlier try whose new events have the same numbers.
+    A repeat returns the result of the earlier try whose new events have the same numbers.
 
     Round trips on PostgreSQL: 1 for each piece if no event has a record or an option. Otherwise 3
     to 9: locks, known ids, the newest event of a unique key and its location, counts, and for each
@@ -206,22 +218,27 @@ async def append(
         for ids in _pieces(request.ids, piece):
             known |= await tx.known(ids)
             await pause()
-    if (answer := request.committed_answer(tx.earlier, known)) is not None:
-        return answer
+    if (result := request.committed_result(tx.earlier, known)) is not None:
+        return result
     if existing is not None:
         request.check_held([existing])
-        return [(existing, False)]
+        return Appended([existing], [existing])
     if others := [uid for uid, event in known.items() if event.queue != tx.queue]:
         raise refused(others[0])
     new = request.new_rows(known, refused)
     if request.room is not None:
         check_room((await tx.counts())[PENDING], len(new), request.room)
-    request.check_held(event.number for event in known.values())
-    numbers: dict[bytes, int] = {uid: event.number for uid, event in known.items()}
+    numbers = {uid: event.number for uid, event in known.items()}
+    request.check_held(numbers.values())
+    known_numbers = list(numbers.values())
+    inserted: list[int] = []
     for rows in split_rows(list(new.values()), _payload, piece):
-        numbers |= zip((row[0] for row in rows), await tx.insert_events(rows), strict=True)
+        inserted += await tx.insert_events(rows)
         await pause()
-    return [(numbers[uid], uid in new) for uid in request.ids]
+    if len(inserted) == len(request.rows):
+        return Appended(inserted)
+    numbers |= zip(new, inserted, strict=True)
+    return Appended([numbers[uid] for uid in request.ids], known_numbers)
 
 
 async def insert_states(tx: Transaction, numbers: Sequence[int], rows: Sequence[EventRow]) -> None:

@@ -245,7 +245,7 @@ class Transaction(Protocol):
         """Return the known ids, in any queue, and their events."""
 
     async def insert_events(self, rows: Sequence[AppendRow]) -> Sequence[int]:
-        """Insert events with their state; return their numbers.
+        """Insert events with their state, all in one shape; return their numbers.
 
         Events that have no record yet are inserted by the statement of the hot path.
 
@@ -413,7 +413,7 @@ class Backend(Protocol):
         """
 
     def append(self, request: AppendRequest, then: Then) -> Awaitable[Any]:
-        """Append events, all or none; ``then`` gets a ``Numbered``.
+        """Append events, all or none; ``then`` gets an ``Appended``.
 
         Raises:
             NotHeld: if a known event is not in this process; ``look_up`` has it until the next

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
+from itertools import accumulate
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -625,15 +626,14 @@ def split_rows(rows: Sequence[R], payload: Callable[[R], str], most: int) -> Ite
         payload: Returns the long text of a row.
         most: The maximum number of rows of a piece.
     """
-    first = length = 0
-    for at, row in enumerate(rows):
-        size = len(payload(row))
-        if at > first and (at - first == most or length + size > _STATEMENT):
-            yield rows[first:at]
-            first, length = at, 0
-        length += size
-    if first < len(rows):
-        yield rows[first:]
+    for first in range(0, len(rows), most):
+        piece = rows[first : first + most]
+        while len(piece) > 1 and exceeds_statement(map(payload, piece)):
+            lengths = accumulate(len(payload(row)) for row in piece)
+            fitting = sum(length <= _STATEMENT for length in lengths) or 1
+            yield piece[:fitting]
+            piece = piece[fitting:]
+        yield piece
 
 
 def check_new_event_size(row: NewEventRow, largest: int) -> None:

@@ -24,6 +24,7 @@ from ..contract import Claim, Entry, Settled, Settlement
 from ..event_cache import EventCache
 from ..listeners import Listeners
 from ..terms import Terms
+from .appending import Appended
 from .codec import (
     EventReader,
     build_event,
@@ -169,14 +170,15 @@ class LocalEvents:
     def appended(
         self,
         entries: Sequence[Entry],
-        answer: list[tuple[int, bool]],
+        appended: Appended,
         terms: Terms | None = None,
     ) -> list[Work]:
         """Note the result of an append; return the objects, also of events stored before."""
         held: list[Work] = []
-        for (event, priority), (number, is_new) in zip(entries, answer, strict=True):
+        known = set(appended.known)
+        for (event, priority), number in zip(entries, appended.numbers, strict=True):
             mine = self.cache.find(number)
-            if is_new and mine is None:
+            if mine is None and number not in known:
                 if terms is not None:
                     terms.write(event.execution)
                 self._enter([(event, priority)], [number])
@@ -185,9 +187,9 @@ class LocalEvents:
         self._listeners.notify_ready()
         return held
 
-    def loaded(self, events: Sequence[Work], answer: list[tuple[int, bool]]) -> None:
+    def loaded(self, events: Sequence[Work], numbers: Sequence[int]) -> None:
         """Note that events were loaded, in any status."""
-        for event, (number, _) in zip(events, answer, strict=True):
+        for event, number in zip(events, numbers, strict=True):
             state = event.execution
             if state.status is _PROCESSING:
                 apply(state, after_interruption(state.interruptions))

@@ -38,7 +38,7 @@ from ..record import Record
 from ..states import States
 from ..terms import Terms
 from . import operations, queries
-from .appending import AppendRequest, Numbered, append_or_find
+from .appending import Appended, AppendRequest, append_or_find
 from .backend import CANCEL, ENDED, EXPIRES, PUBLISHED, READY, Backend
 from .claiming import ClaimRequest
 from .codec import (
@@ -187,7 +187,7 @@ class SqlStore:
 
         async def ask(request: AppendRequest) -> list[Work]:
             held: list[Work] = await self._backend.append(
-                request, lambda answer: self._appended(entries, answer, terms)
+                request, lambda result: self._appended(entries, result, terms)
             )
             return held
 
@@ -207,8 +207,8 @@ class SqlStore:
         for row in rows:
             check_new_event_size(row, self._backend.largest)
 
-        async def appended(answer: Numbered) -> None:
-            self._local_events.entered_all(entries, [number for number, _ in answer])
+        async def appended(result: Appended) -> None:
+            self._local_events.entered_all(entries, result.numbers)
             self._backend.notify(READY)
 
         await self._backend.append(AppendRequest(rows, room=room), appended)
@@ -228,9 +228,9 @@ class SqlStore:
             check_event_size(row, self._backend.largest)
 
     async def _appended(
-        self, entries: Sequence[Entry], answer: Numbered, terms: Terms | None
+        self, entries: Sequence[Entry], result: Appended, terms: Terms | None
     ) -> list[Work]:
-        held = self._local_events.appended(entries, answer, terms)
+        held = self._local_events.appended(entries, result, terms)
         self._backend.notify(READY if terms is None else READY + EXPIRES)
         return held
 
@@ -251,8 +251,8 @@ class SqlStore:
             self._check_sizes(rows)
             foreign = [event.id.bytes for event in events if event.execution.arrival is not None]
 
-            async def loaded(answer: Numbered) -> None:
-                self._local_events.loaded(events, answer)
+            async def loaded(result: Appended) -> None:
+                self._local_events.loaded(events, result.numbers)
                 self._backend.notify(READY + EXPIRES)
 
             await self._backend.append(AppendRequest(rows, frozenset(foreign)), loaded)

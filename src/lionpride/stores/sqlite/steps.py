@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..contract import Settled
-from ..sql.appending import AppendRequest, Numbered, append
+from ..sql.appending import Appended, AppendRequest, append
 from ..sql.backend import run
 from ..sql.limits import LimitedClaim, claim_within_limits
 from ..sql.local_events import ClaimedEvents
@@ -35,12 +35,12 @@ class AppendStep:
     request: AppendRequest
     clocks: Clocks
 
-    def __call__(self, rows: Rows) -> Numbered:
+    def __call__(self, rows: Rows) -> Appended:
         return run(append(SqliteTransaction(rows, self.clocks), self.request))
 
     async def in_pieces(
         self, rows: Rows, piece: int, pause: Callable[[], Awaitable[None]]
-    ) -> Numbered:
+    ) -> Appended:
         """Do the same in pieces of so many events, with a pause between them."""
         tx = SqliteTransaction(rows, self.clocks)
         return await append(tx, self.request, piece=piece, pause=pause)

@@ -150,9 +150,8 @@ class SqliteTransaction:
         return self._rows.known(ids)
 
     async def insert_events(self, rows: Sequence[AppendRow]) -> Sequence[int]:
-        new = [row for row in rows if not isinstance(row, EventRow)]
-        if len(new) == len(rows):
-            numbers = insert_events(self._rows, new)
+        if not isinstance(rows[0], EventRow):
+            numbers = insert_events(self._rows, rows)  # type: ignore[arg-type]
             make_ready(self._rows)
             return numbers
         events = [full_row(row) for row in rows]
