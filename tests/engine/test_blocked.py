@@ -15,7 +15,7 @@ from engine.kit import AskingExecutor, Hold, Job, JobExecutor, background
 
 from lionpride.core import EventStatus
 from lionpride.engine.blocked import Look
-from lionpride.engine.hands import Hands
+from lionpride.engine.worker_pool import WorkerPool
 
 LIMIT = 20
 BLOCKED = {"blocked_after": 0.05}
@@ -82,15 +82,15 @@ async def test_who_blocks_after_the_watch_has_gone_to_rest_is_named_too(
 
     class BlocksLater(BlocksLate): ...
 
-    rests, usual = asyncio.Event(), Hands.when_up
+    rests, usual = asyncio.Event(), WorkerPool.when_woken
 
-    def when_up(hands: Hands, errand: Any) -> bool:
-        will_be = usual(hands, errand)
+    def when_up(pool: WorkerPool, errand: Any) -> bool:
+        will_be = usual(pool, errand)
         if will_be:
             rests.set()
         return will_be
 
-    monkeypatch.setattr(Hands, "when_up", when_up)
+    monkeypatch.setattr(WorkerPool, "when_woken", when_up)
     executor = JobExecutor(BLOCKED)
     async with asyncio.timeout(LIMIT), background(executor):
         for kind in (BlocksLate, BlocksLater):

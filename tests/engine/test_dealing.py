@@ -131,13 +131,13 @@ def test_a_loop_that_was_closed_in_the_midst_takes_no_slots_with_it(turns: int) 
 
     first.run_until_complete(begin())
     first.close()  # and nobody has cancelled what runs in it
-    shop = worker(executor)._bench
+    shop = worker(executor)._runtime
 
     async def go_on() -> None:
         await executor.forward()
-        assert (shop.running, shop.promised) == (0, 0)
+        assert (shop.running, shop.reserved) == (0, 0)
 
     run_virtual(go_on())
     run.clear()
     gc.collect()  # what is left of the first loop goes here
-    assert (shop.running, shop.promised) == (0, 0)
+    assert (shop.running, shop.reserved) == (0, 0)

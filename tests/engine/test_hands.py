@@ -308,8 +308,8 @@ async def test_the_watch_is_woken_before_another_worker_runs_what_the_sleeper_wa
 
     def come() -> None:
         """One worker sleeps, another one is about to look once more."""
-        (crew,) = worker(executor)._crews
-        assert crew.when_up(lambda: said.append("up"))
+        (crew,) = worker(executor)._dispatchers
+        assert crew.when_woken(lambda: said.append("up"))
         with pytest.raises(StopIteration):
             executor.append(Job(label="late", do=note)).send(None)
 
@@ -337,8 +337,8 @@ async def test_the_watch_rests_while_the_next_event_is_not_due_and_is_woken_befo
     async with background(executor):
         await executor.append(Job(label="late", do=note), delay=3600)
         await asyncio.sleep(1)
-        (crew,) = worker(executor)._crews
-        assert crew.when_up(lambda: said.append("up"))
+        (crew,) = worker(executor)._dispatchers
+        assert crew.when_woken(lambda: said.append("up"))
         await asyncio.sleep(3500)
         assert said == []
         await executor.join()

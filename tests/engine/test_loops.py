@@ -1,6 +1,7 @@
 """forward(): one round, now (decision 3)."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from engine.kit import (
     background,
     caught,
     desk,
+    forward,
+    has_all_slots,
     jobs,
     labels,
     now,
@@ -24,6 +27,7 @@ from engine.kit import (
 )
 
 from lionpride.core import Event, EventStatus, Executor, Flow
+from lionpride.testing import VirtualLoop, run_virtual
 
 pytestmark = pytest.mark.virtual
 
@@ -308,6 +312,31 @@ async def test_a_delayed_event_is_not_due_in_a_round() -> None:
     await executor.forward()
     assert labels(executor.completed_events) == ["now"]
     assert labels(executor.pending_events) == ["later"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("turns", range(9))
+def test_an_event_loop_that_is_closed_during_a_round_keeps_no_slot(turns: int) -> None:
+    executor = desk(concurrency_limit=2)
+    loop, round_ = VirtualLoop(), list[asyncio.Task[None]]()
+
+    async def begin() -> None:
+        await executor.append_many([Job(do=sleeps(100)) for _ in range(3)])
+        round_.append(asyncio.create_task(executor.forward()))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(begin())
+    loop.close()  # and no caller has cancelled the round
+
+    async def go_on() -> None:
+        await executor.forward()
+        await has_all_slots(executor, forward)
+
+    run_virtual(go_on())
+    assert statuses(executor.states.items) == ["completed"] * 6
+    round_.clear()
+    gc.collect()
 
 
 async def test_the_round_of_a_subclass_that_counts_its_questions() -> None:

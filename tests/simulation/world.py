@@ -131,9 +131,8 @@ class World(Beside):
             if stale and rng.random() < 0.5:  # what was settled before changes nothing
                 uid, attempt = rng.choice(stale)
                 event = self.events[uid]
-                claim = now.next_now((event, attempt, vars(event)), "stale", 0.1)
-            else:
-                claim = now.claim_now()
+                now.complete_now(event, attempt, "stale", 0.1)
+            claim = now.claim_now()
             step.answer = [] if claim is None else [(claim[0].id, claim[1])]
             step.expected = reference.claim(n, until, skip, **how, holder=self.actor.number)
             return

@@ -331,25 +331,15 @@ async def test_it_says_of_itself_that_it_has_ended(store: Store) -> None:
     assert standing.due is None
 
 
-# -- the quick ways of the store in memory ---------------------------------------------------------
-
-WAYS = ["plain", "limits"]
+# -- the immediate path of the store in memory -----------------------------------------------------
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_completion_by_a_quick_way_ends_the_request_too(way: str) -> None:
+@pytest.mark.parametrize("limits", [None, Limits([Limit("requests", 100, None)])])
+async def test_a_completion_by_the_immediate_path_ends_the_request(limits: Limits | None) -> None:
     store = MemoryStore()
-    complete, take, both = store.complete_now, store.claim_now, store.next_now
-    if way == "limits":
-        take, complete, both = store.within(Limits([Limit("requests", 100, None)]))
     jobs = await put(store, *[float(n) for n in range(5)])
-    started = take()
-    assert started is not None
-    await store.cancel([jobs[0]])
-    assert complete(jobs[0], 1, "done", 0.1) is Settled.APPLIED
-    started = take()
-    while started is not None:
+    while (started := store.claim_now(limits)) is not None:
         await store.cancel([started[0]])
-        started = both(started, "done", 0.1)
+        assert store.complete_now(*started[:2], "done", 0.1) is Settled.APPLIED
     assert [job.status for job in jobs] == [S.COMPLETED] * 5
-    assert not store._cancelling, "nothing is kept of what has ended"
+    assert not store._cancelling, "nothing is kept of finished events"

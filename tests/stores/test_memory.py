@@ -5,7 +5,6 @@ import gc
 import tracemalloc
 import weakref
 from collections.abc import Coroutine
-from random import Random
 from typing import Any
 
 import pytest
@@ -164,61 +163,6 @@ async def test_complete_now_clears_what_an_earlier_try_left(memory: MemoryStore)
     assert (job.execution.response, job.execution.tries) == (None, 1)
 
 
-def picture(store: MemoryStore) -> list[list[tuple[str, Any, int, Any]]]:
-    """Every event by status, in order, with what is on record."""
-    return [
-        [
-            (event.label, event.execution.response, event.execution.attempt, vars(event).keys())  # type: ignore[attr-defined]
-            for event in store.states.of(status)
-        ]
-        for status in S
-    ]
-
-
-@pytest.mark.parametrize("seed", range(40))
-async def test_next_now_is_complete_now_and_claim_now(seed: int, clock: Clock) -> None:
-    chance = Random(seed)
-    one, two = (MemoryStore("questions", clock=clock) for _ in range(2))
-    rung: list[list[str]] = [[], []]
-    mine: list[Any] = []
-    theirs: list[Any] = []
-    for n in range(60):
-        for _ in range(chance.choice((0, 0, 1, 3))):
-            priority = chance.choice((0.0, 1.0, chance.random()))
-            for store in (one, two):
-                assert store.append_now(Job(label=f"job {n}"), priority)
-        if chance.random() < 0.2:
-            one.subscribe(Signal.CAPACITY, lambda: rung[0].append("room"), once=True)
-            two.subscribe(Signal.CAPACITY, lambda: rung[1].append("room"), once=True)
-        if mine and chance.random() < 0.2:
-            one.subscribe(
-                Signal.FINISHED, lambda: rung[0].append("ended"), event=mine[-1][0], once=True
-            )
-            two.subscribe(
-                Signal.FINISHED, lambda: rung[1].append("ended"), event=theirs[-1][0], once=True
-            )
-        if mine and chance.random() < 0.3:
-            delay = chance.choice((None, 1.0))
-            for store, claims in ((one, mine), (two, theirs)):
-                store.settle_now(*claims.pop()[:2], Ending(S.PENDING, delay=delay))
-        clock.advance(chance.choice((0.0, 0.3)))
-        if mine and chance.random() < 0.7:
-            at = chance.randrange(len(mine))
-            mine.append(one.next_now(mine[at], n, 0.5))
-            event, attempt, _ = theirs[at]
-            two.complete_now(event, attempt, n, 0.5)
-            theirs.append(two.claim_now())
-            if chance.random() < 0.8:  # else it will be completed once more, for nothing
-                del mine[at], theirs[at]
-        else:
-            mine.append(one.claim_now())
-            theirs.append(two.claim_now())
-        if mine[-1] is None:
-            assert (mine.pop(), theirs.pop()) == (None, None)
-        assert picture(one) == picture(two)
-        assert rung[0] == rung[1]
-
-
 class Other(Work):
     """An event type that the process does not run."""
 
@@ -233,10 +177,10 @@ async def test_the_immediate_path_leaves_event_types_pending_that_are_not_run(
     claimed = memory.claim_now()
     assert claimed is not None
     assert claimed[0] is job
-    assert memory.next_now(claimed, "done", 0.1) is None
-    claim_limited, *_ = memory.within(Limits([Limit("requests", 100, per=60)]))
+    assert memory.complete_now(*claimed[:2], "done", 0.1) is Settled.APPLIED
+    assert memory.claim_now() is None
     assert memory.append_now(Job(), 4.0)
-    found = claim_limited()
+    found = memory.claim_now(Limits([Limit("requests", 100, per=60)]))
     assert found is not None
     assert isinstance(found[0], Job)
     assert list(memory.states.of(S.PENDING)) == [other, late]

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextvars import ContextVar
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from weakref import ref
 
 from ..errors import OperationError
 from ..model.event_data import state_costs
 from ..model.execution import EventStatus
 from .reporting import REPORT, checked_progress, report
-from .workshop import INSIDE, Badge
 
 if TYPE_CHECKING:
     from .event import Event
     from .executor import Executor
 
-__all__ = ("RUNNING", "AttemptContext", "Running", "current")
+__all__ = ("RUNNING", "WORKER", "AttemptContext", "Running", "WorkerHandle", "current")
+
+T = TypeVar("T")
 
 Running: TypeAlias = tuple[ref["Event"], int]
 
@@ -31,6 +35,58 @@ its context variables for as long as they exist.
 """
 
 
+class WorkerHandle:
+    """Identifies the worker that runs the calling code; tasks and threads of the code inherit it.
+
+    A task of an event may outlive the worker, so the handle does not keep the worker alive.
+
+    Args:
+        mark: The ``mark`` of the runtime.
+        loop: The event loop of the worker.
+        executor: Returns the executor, while it exists; else None.
+
+    Attributes:
+        thread: The thread of that loop, in which the handle is made.
+    """
+
+    __slots__ = ("executor", "loop", "mark", "thread")
+
+    def __init__(
+        self, mark: object, loop: asyncio.AbstractEventLoop, executor: Callable[[], Any]
+    ) -> None:
+        self.mark = mark
+        self.loop = loop
+        self.executor = executor
+        self.thread = get_ident()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function in the event loop of the worker, from any thread; return its result.
+
+        Raises:
+            RuntimeError: if the loop is closed.
+        """
+        try:
+            is_here = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            is_here = False
+        if is_here:
+            return function()
+        answer: Future[T] = Future()
+
+        def call() -> None:
+            try:
+                answer.set_result(function())
+            except Exception as error:
+                answer.set_exception(error)
+
+        self.loop.call_soon_threadsafe(call)
+        return answer.result()
+
+
+WORKER: Final[ContextVar[WorkerHandle | None]] = ContextVar("lionpride_worker", default=None)
+"""The worker that runs the calling code; None outside of events."""
+
+
 class AttemptContext:
     """Context of one attempt of an event.
 
@@ -40,14 +96,14 @@ class AttemptContext:
     Args:
         event: The event that runs.
         attempt_number: The number of this attempt; a retry has the next one.
-        badge: Identifies the worker; None if the event runs without an executor.
+        worker: Identifies the worker; None if the event runs without an executor.
     """
 
-    __slots__ = ("_badge", "_event", "_tell", "attempt_number")
+    __slots__ = ("_event", "_tell", "_worker", "attempt_number")
 
-    def __init__(self, event: Event, attempt_number: int, badge: Badge | None) -> None:
+    def __init__(self, event: Event, attempt_number: int, worker: WorkerHandle | None) -> None:
         self._event = event
-        self._badge = badge
+        self._worker = worker
         self._tell = REPORT.get()  # a thread that the code starts may have no context variables
         self.attempt_number = attempt_number
 
@@ -63,7 +119,7 @@ class AttemptContext:
         Raises:
             OperationError: if the event runs without an executor, or the executor is gone.
         """
-        found = None if self._badge is None else self._badge.executor()
+        found = None if self._worker is None else self._worker.executor()
         if found is None:
             raise OperationError(
                 f"{self._event!r} runs without an executor: append it to an executor to use "
@@ -135,11 +191,11 @@ class AttemptContext:
             ValidationError: for an amount that is not a finite number >= 0.
             OperationError: if the attempt is over.
         """
-        badge = self._badge
-        if badge is None or badge.thread == get_ident():
+        worker = self._worker
+        if worker is None or worker.thread == get_ident():
             self._spend(costs)
         else:  # limits belong to the thread of the event loop
-            badge.call(partial(self._spend, costs))
+            worker.call(partial(self._spend, costs))
 
     def _spend(self, costs: dict[str, float]) -> None:
         self._check_runs("spend")
@@ -175,4 +231,4 @@ def current() -> AttemptContext:
             f"current() was called after attempt {attempt_number} of an event that is gone: await "
             "the tasks that an event starts before it returns"
         )
-    return AttemptContext(event, attempt_number, INSIDE.get())
+    return AttemptContext(event, attempt_number, WORKER.get())

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
-from functools import lru_cache, partial
+from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, Final, final
-from weakref import ref
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from ..errors import ConfigurationError, LionTimeoutError, OperationError
+from ..errors import ConfigurationError
 from ..model.costs import REQUEST
 from ..model.event_data import Work, state_costs
-from ..model.execution import EventStatus
-from ..model.progress import ENTRY, Live
 from ..model.retry_policy import Retry
-from ..model.unset import Unset
-from ..rules.lifecycle import Cause, Completion, Ending, Outcome, after_error, alone, apply
-from .attempt import PATIENCE, Guard, chunks_of, collect, limited
-from .attempt_context import RUNNING, Running
+from .attempt_context import WORKER
 from .reporting import REPORT, checked_progress, report
-from .threads import Threads, is_plain
-from .workshop import INSIDE
 
-__all__ = ("Event", "explain", "left_behind", "perform", "runs_in_thread")
-
-_ALONE: Final = Threads(100, "lionpride-alone")
-"""Threads for events that run without an executor."""
+__all__ = ("Event",)
 
 
 class Event(Work):
@@ -103,11 +90,11 @@ class Event(Work):
 
     @final
     def spend(self, **costs: float) -> None:
-        badge = INSIDE.get()
-        if badge is None or badge.thread == get_ident():
+        worker = WORKER.get()
+        if worker is None or worker.thread == get_ident():
             state_costs(self, costs)
-        else:  # accounts belong to the loop
-            badge.call(partial(state_costs, self, costs))
+        else:  # limits belong to the thread of the event loop
+            worker.call(partial(state_costs, self, costs))
 
     @final
     def progress(self, fraction: float | None = None, note: str = "") -> None:
@@ -140,220 +127,16 @@ class Event(Work):
         Raises:
             OperationError: if the event belongs to an executor and has not finished.
         """
-        state, solo = self.execution, self.__dict__.get("_solo")
-        if solo is None and state.status is EventStatus.PENDING and state.arrival is None:
-            solo = Solo(self)
-        if solo is not None:
-            await solo.join()
-        elif state.status in (EventStatus.PENDING, EventStatus.PROCESSING):
-            raise OperationError(
-                f"{self!r} belongs to an executor, which runs it: await "
-                "executor.result(event) instead"
-            )
-        return None if state.response is Unset else state.response
+        from .standalone import run_alone  # late: it runs events, and imports this module
 
-    async def stream(self) -> AsyncIterator[Any]:
+        return await run_alone(self)
+
+    def stream(self) -> AsyncIterator[Any]:
         """Run the event once, without an executor, and yield its chunks as they arrive.
 
         Raises:
             OperationError: if the event belongs to an executor, or has run.
         """
-        state = self.execution
-        if state.status is not EventStatus.PENDING or state.arrival is not None:
-            raise OperationError(
-                f"{self!r} is {state.status.value} or belongs to an executor: only a "
-                "pending event without an executor can stream itself; use "
-                "executor.stream(event), or stream event.as_fresh_event()"
-            )
-        clock, running = asyncio.get_running_loop().time, _attempt_of(self)
-        began, chunks = clock(), list[Any]()
-        state.become(EventStatus.PROCESSING)
-        state.own["_solo"] = None
-        outcome: Outcome = Completion(chunks, 0.0)
-        try:
-            source = limited(chunks_of(self, Event, _ALONE), self)
-            try:
-                while (chunk := await _within(running, anext(source, _END))) is not _END:
-                    chunks.append(chunk)
-                    yield chunk
-            finally:
-                await _within(running, source.aclose())
-        except BaseException as error:
-            cause = Cause.TIMEOUT if isinstance(error, LionTimeoutError) else None
-            cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
-            outcome = alone(after_error(self, error, cause, cancelled))
-            raise
-        finally:
-            outcome.response, outcome.duration = chunks, clock() - began
-            apply(state, outcome)
-            del state.own["_solo"]
+        from .standalone import stream_alone  # late: as above
 
-
-def _attempt_of(event: Event) -> Running:
-    """Return the attempt of an event that runs without an executor, for ``current()``."""
-    return ref(event), event.__dict__.get("_attempt", 0)
-
-
-async def _within(running: Running, step: Awaitable[Any]) -> Any:
-    """Return the result of one step of a stream; ``current()`` is set during the step."""
-    token = RUNNING.set(running)
-    try:
-        return await step
-    finally:
-        with suppress(ValueError):  # the event loop is gone, and this runs in another context
-            RUNNING.reset(token)
-
-
-_END: Final = object()
-
-
-class Solo:
-    """The single run of an event without an executor, and the callers that wait for it."""
-
-    __slots__ = ("_callers", "_done", "_event", "_guard", "_task")
-
-    def __init__(self, event: Event) -> None:
-        event.execution.become(EventStatus.PROCESSING)
-        event.__dict__["_solo"] = self
-        self._event = event
-        self._callers = 0
-        self._done = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._perform())
-        self._task.add_done_callback(self._ended)
-
-    async def _perform(self) -> None:
-        task = asyncio.current_task()  # not `self._task`: an eager task is not made yet
-        assert task is not None
-        guard = self._guard = Guard(task, self._leave_behind)
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        RUNNING.set(_attempt_of(self._event))  # the context is this task's own
-        outcome = await perform(
-            self._event,
-            guard,
-            lambda event, error: explain(event, error, guard.over()),
-            _ALONE,
-            apart=runs_in_thread(type(self._event)),
-        )
-        outcome.duration = clock() - began
-        self._record(outcome)
-
-    def _record(self, outcome: Outcome) -> None:
-        if not self._done.done():
-            apply(self._event.execution, alone(outcome))
-            self._event.execution.attempt_number += 1
-            del self._event.__dict__["_solo"]
-            self._done.set_result(None)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """Conclude the run; a task that was cancelled before it began has recorded nothing."""
-        error = asyncio.CancelledError("cancelled before it began")
-        self._record(explain(self._event, error, None))
-
-    def _leave_behind(self) -> None:
-        """Finish the event although its code ignores its cancellation."""
-        self._record(left_behind(self._event, self._guard))
-
-    async def join(self) -> None:
-        """Wait for the end of the run; the last caller that is cancelled cancels it."""
-        self._callers += 1
-        try:
-            await asyncio.shield(self._done)
-        except asyncio.CancelledError:
-            if self._callers == 1 and not self._done.done():
-                self._task.cancel()
-                await asyncio.wait([self._task], timeout=PATIENCE)
-            raise
-        finally:
-            self._callers -= 1
-        error = self._event.execution.error
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise error
-
-
-def runs_in_thread(kind: type[Event]) -> bool:
-    """Return True if the present ``_invoke`` of a class is a plain function."""
-    code = kind._invoke
-    try:
-        return _is_plain(code)
-    except TypeError:  # it cannot be hashed
-        return is_plain(code)
-
-
-_is_plain: Final = lru_cache(maxsize=1024)(is_plain)
-
-
-async def perform(
-    event: Event,
-    guard: Guard,
-    explained: Callable[[Event, BaseException], Ending],
-    threads: Threads,
-    *,
-    apart: bool,
-    share: Callable[[Work, int], None] | None = None,
-) -> Outcome:
-    """Run an event's code under its timeout, and return its outcome without the duration.
-
-    Args:
-        event: The event.
-        guard: The object that can cancel this task.
-        explained: Returns the meaning of an exception, once the attempt is over.
-        threads: Threads for code that is not async.
-        apart: True if its ``_invoke`` is not async.
-        share: Publishes a running stream to other processes.
-    """
-    chunks: list[Any] | None = None
-    outcome: Outcome
-    try:
-        if event.timeout is not None:
-            guard.limit(event.timeout)
-        if event.streaming:
-            chunks = guard.chunks = []
-            response: Any = await _streamed(event, chunks, threads, share)
-        elif apart:
-            response = await threads.call(event._invoke, event)
-        else:
-            response = await event._invoke()
-    except BaseException as error:
-        outcome = explained(event, error)
-        if chunks:
-            outcome.response = chunks
-    else:
-        guard.over()
-        outcome = Completion(response, 0.0)
-    return outcome
-
-
-async def _streamed(
-    event: Event,
-    chunks: list[Any],
-    threads: Threads,
-    share: Callable[[Work, int], None] | None,
-) -> list[Any]:
-    """Run an event's stream to its end; readers can follow its chunks at the same time."""
-    own = event.__dict__
-    live = Live.of(own)
-    live.begin(own.get("_attempt", 0), chunks)
-    if share is not None:
-        share(event, live.attempt)
-    try:
-        return await collect(chunks_of(event, Event, threads), live, chunks, event.max_chunks)
-    finally:
-        if live.chunks is chunks and not live.bells and live.progress is None:
-            own.pop(ENTRY, None)  # nobody waits there; who reads has the list itself
-
-
-def explain(event: Event, error: BaseException, cause: Cause | None) -> Ending:
-    """Return the outcome of an attempt that ended with an exception, without the engine's frame."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next
-    return after_error(event, error, cause, isinstance(error, asyncio.CancelledError))
-
-
-def left_behind(event: Event, guard: Guard) -> Ending:
-    """Return the outcome of an event whose code ignores its cancellation; its chunks are kept."""
-    error = asyncio.CancelledError("ignored its cancellation, and was abandoned")
-    outcome = after_error(event, error, guard.cause, cancelled=True)
-    if guard.chunks:
-        outcome.response = list(guard.chunks)
-    return outcome
+        return stream_alone(self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -23,7 +23,7 @@ from ..model.execution import EventStatus
 from ..model.progress import Progress
 from ..rules.lifecycle import Outcome
 from ..rules.transition import Transition, reason_of
-from ..stores.contract import ImmediatePath, Started, Store
+from ..stores.contract import ImmediatePath, Store
 from ..stores.listeners import Signal
 from .safe_callbacks import SafeCallbacks
 from .sampling import Sample
@@ -343,26 +343,6 @@ class Observers:
 
     # -- what may take the fast path ------------------------------------------------------------
 
-    def counted(
-        self,
-        complete: Callable[[Any, int, Any, float], object],
-        pass_on: Callable[[Started, Any, float], Started | None],
-    ) -> tuple[
-        Callable[[Any, int, Any, float], object], Callable[[Started, Any, float], Started | None]
-    ]:
-        """Return the completion functions of the fast path, with a count of their calls."""
-        quick = self.quick
-
-        def complete_counted(event: Any, attempt: int, response: Any, duration: float) -> object:
-            quick[type(event)] += 1
-            return complete(event, attempt, response, duration)
-
-        def pass_on_counted(done: Started, response: Any, duration: float) -> Started | None:
-            quick[type(done[0])] += 1
-            return pass_on(done, response, duration)
-
-        return complete_counted, pass_on_counted
-
     def passes(self, event: Work) -> bool:
         """Return True if no observer needs to see an event's append; mark selected events."""
         sample = self.sample
@@ -413,23 +393,17 @@ class Observers:
                     around.enter(each.append, event, event)
         return around
 
-    async def around(self, start: Transition, attempt: Awaitable[Outcome]) -> Outcome:
-        """Run an attempt that has started, inside its wrappers."""
+    def enter_attempt(self, start: Transition) -> OpenWrappers:
+        """Enter the wrappers of an attempt that has started; leave them when it has ended."""
         event = start.event
         around = OpenWrappers(self._calls)
-        known = self.sample is not None and "_picked" in event.__dict__
+        is_known = self.sample is not None and "_picked" in event.__dict__
         for each in tuple(self._subscribers):
             if each.attempt is None:
                 continue
-            if each.picks is None or known or self._picked(each.picks, event):
+            if each.picks is None or is_known or self._picked(each.picks, event):
                 around.enter(each.attempt, start, event)
-        error: Any = None
-        try:
-            outcome = await attempt
-            error = outcome.error
-        finally:
-            around.leave(error if isinstance(error, BaseException) else None)
-        return outcome
+        return around
 
 
 _KNOWN: WeakKeyDictionary[Store, Observers] = WeakKeyDictionary()

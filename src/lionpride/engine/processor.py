@@ -21,16 +21,15 @@ from ..rules.window import Window
 from ..stores.contract import Store, Stuck, has_live_workers
 from ..stores.listeners import Signal
 from ..stores.memory import MemoryStore
+from .attempt_context import WORKER
 from .blocked import watched
 from .config import check_settings
-from .crew import Crew
-from .dealing import Dealing
+from .dispatcher import Dispatcher
 from .event import Event
 from .lifespan import Lifespan, Opening
-from .loops import Loop, Round
 from .observers import Observers
 from .pile_queue import PendingQueue, dequeue, enqueue
-from .workshop import INSIDE, Workshop
+from .runtime import Runtime
 
 if TYPE_CHECKING:
     from ..rules.standing import About, Standing
@@ -128,8 +127,8 @@ class Processor:
         self.limits_by_name = Limits(type(self).limits if limits is None else limits)
         self._executor = None if executor is None else weakref.ref(executor)
         self.lifespan: Lifespan | None = None
-        self._shop: Workshop | None = None
-        self._crews: set[Crew] = set()
+        self._attached: Runtime | None = None
+        self._dispatchers: set[Dispatcher] = set()
         self._stopped = False
 
     @classmethod
@@ -157,7 +156,7 @@ class Processor:
         Raises:
             OperationError: if it is connected to a store already.
         """
-        if self._shop is not None:
+        if self._attached is not None:
             raise OperationError("the processor is connected to a store already: make another one")
         if self.fail_unreadable:
             store.event_types.fail_unreadable()
@@ -168,7 +167,7 @@ class Processor:
         elif self.queue_capacity is not None:
             window = Window(self.queue_capacity, self.capacity_refresh_time)
         self.lifespan = lifespan
-        self._shop = Workshop(
+        self._attached = Runtime(
             store,
             observers,
             name=_worker_name(),
@@ -183,12 +182,12 @@ class Processor:
         )
 
     @property
-    def _bench(self) -> Workshop:
+    def _runtime(self) -> Runtime:
         """The runtime that its dispatchers share; alone, the processor has its own memory store."""
-        if self._shop is None:
+        if self._attached is None:
             self.attach(MemoryStore(), Observers())
-            assert self._shop is not None
-        return self._shop
+            assert self._attached is not None
+        return self._attached
 
     @classmethod
     def limits_of(cls, config: Mapping[str, Any]) -> Iterable[Limit]:
@@ -222,8 +221,8 @@ class Processor:
         priority first. A denial ends the round. The caller sets the pace, so the rate limit does
         not delay a round; its starts count, however. A paused processor runs nothing.
         """
-        if not self._bench.paused:
-            await self._run(Round(self._bench, self.queue_capacity))
+        if not self._runtime.paused:
+            await self._run(Dispatcher(self._runtime, is_round=True, size=self.queue_capacity))
 
     async def execute(self) -> None:
         """Run events until ``stop()`` is called and the running events have finished.
@@ -236,58 +235,68 @@ class Processor:
                 then, and running events have their grace time first.
         """
         if not self._stopped:
-            await self._run((Loop if self._bench.now is not None else Dealing)(self._bench))
+            await self._run(Dispatcher(self._runtime))
 
-    async def _run(self, crew: Crew) -> None:
+    async def _run(self, dispatcher: Dispatcher) -> None:
         self._forget_lost()
-        store = self._bench.store
-        self._bench.observers.look()
-        if not self._crews:
+        store = self._runtime.store
+        self._runtime.observers.look()
+        if not self._dispatchers:
             # A name of its own for each stretch of work: what one could not settle, since the
             # store had failed, is nobody's in the next, and its lease lapses.
-            self._bench.name = _worker_name()
+            self._runtime.name = _worker_name()
             self._enlist()
-        self._crews.add(crew)
+        self._dispatchers.add(dispatcher)
         opening: Opening | None = None
-        lost = partial(_without_resources, crew)
+        lost = partial(_without_resources, dispatcher)
         try:
             if self.lifespan is not None:
                 opening = await self.lifespan.enter(lost)
-            if not crew.closing:
-                with watched(self.blocked_after, self._bench.is_busy, crew.holder, crew.when_up):
-                    await crew.run()
+            if not dispatcher.closing:
+                with watched(
+                    self.blocked_after,
+                    self._runtime.is_busy,
+                    dispatcher.holder,
+                    dispatcher.when_woken,
+                ):
+                    await dispatcher.run()
         finally:
-            self._crews.discard(crew)
-            crew.ended.set()
-            if not self._crews:
-                store.unregister_worker(self._bench.name)
-                self._bench.threads.rest()
+            self._dispatchers.discard(dispatcher)
+            dispatcher.ended.set()
+            if not self._dispatchers:
+                store.unregister_worker(self._runtime.name)
+                self._runtime.threads.rest()
             if opening is not None:
                 await opening.leave(lost)
 
     def _enlist(self) -> None:
-        shop = self._bench
-        shop.store.register_worker(shop.name, partial(self.end, cause=Cause.CANCEL), self._about)
+        runtime = self._runtime
+        runtime.store.register_worker(
+            runtime.name, partial(self.end, cause=Cause.CANCEL), self._about
+        )
 
     def _about(self) -> About:
         """Return the worker's description for other processes; other threads call it too."""
-        is_beginning = not self._crews
+        is_beginning = not self._dispatchers
         stopped = not (is_beginning or self._starts_events())
-        return self._bench.about()._replace(stopped=stopped)
+        return self._runtime.about()._replace(stopped=stopped)
 
     def _starts_events(self) -> bool:
         """Return True if a run is in progress that was not stopped."""
-        return any(not (crew.lost or crew.closing) for crew in tuple(self._crews))
+        return any(
+            not (dispatcher.is_lost or dispatcher.closing)
+            for dispatcher in tuple(self._dispatchers)
+        )
 
     def _forget_lost(self) -> None:
         """Return the claims of runs whose event loop was closed."""
-        self._bench.threads.count()
-        lost = [crew for crew in self._crews if crew.lost]
-        for crew in lost:
-            self._crews.discard(crew)
-            crew.abandon()
-        if lost and not self._crews:
-            self._bench.store.unregister_worker(self._bench.name)
+        self._runtime.threads.count()
+        lost = [dispatcher for dispatcher in self._dispatchers if dispatcher.is_lost]
+        for dispatcher in lost:
+            self._dispatchers.discard(dispatcher)
+            dispatcher.abandon()
+        if lost and not self._dispatchers:
+            self._runtime.store.unregister_worker(self._runtime.name)
 
     async def start(self) -> None:
         """Allow ``execute()`` to run after ``stop()``. No event is started yet."""
@@ -299,9 +308,9 @@ class Processor:
 
     def _halt(self) -> None:
         self._stopped = True
-        for crew in tuple(self._crews):
-            if not crew.lost:
-                crew.close()
+        for dispatcher in tuple(self._dispatchers):
+            if not dispatcher.is_lost:
+                dispatcher.close()
 
     async def interrupt(self) -> None:
         """Start no more events, and return running events to pending as interrupted.
@@ -310,11 +319,11 @@ class Processor:
         after 3 s. Code in a thread is abandoned at once.
         """
         self._halt()
-        crews = [crew for crew in self._crews if not crew.lost]
-        for crew in crews:
-            crew.interrupt()
-        for crew in crews:
-            await crew.ended.wait()
+        dispatchers = [dispatcher for dispatcher in self._dispatchers if not dispatcher.is_lost]
+        for dispatcher in dispatchers:
+            dispatcher.interrupt()
+        for dispatcher in dispatchers:
+            await dispatcher.ended.wait()
 
     async def pause(self) -> None:
         """Start no more events until ``resume()``. Return at once; running events continue.
@@ -322,28 +331,28 @@ class Processor:
         A round of ``process()`` ends when its running events have finished. ``execute()`` continues
         and waits. ``stop()`` and ``start()`` do not end the pause.
         """
-        self._bench.pause()
+        self._runtime.pause()
         if self.working:
             self._enlist()  # once more, so that others see it at once
-        for crew in tuple(self._crews):
-            if not crew.lost:
-                crew.hold_back()
+        for dispatcher in tuple(self._dispatchers):
+            if not dispatcher.is_lost:
+                dispatcher.hold_back()
 
     async def resume(self) -> None:
         """Start events again after ``pause()``."""
-        self._bench.resume()
+        self._runtime.resume()
         if self.working:
             self._enlist()  # once more, so that others see it at once
 
     @property
     def paused(self) -> bool:
         """True between ``pause()`` and ``resume()``."""
-        return self._bench.paused
+        return self._runtime.paused
 
     @property
     def claims_under(self) -> Limits | None:
         """The limits that its claims respect, those of its fleet included; None for none."""
-        return self._bench.limits
+        return self._runtime.limits
 
     def near(self, standing: Standing) -> Near:
         """Return the facts about an event's turn that only this process knows."""
@@ -351,13 +360,15 @@ class Processor:
 
         if not self.working:
             return Near(works=False, is_paused=self.paused)
-        near = self._bench.near(standing)
+        near = self._runtime.near(standing)
         return near._replace(works=self._starts_events(), is_paused=self.paused)
 
     def is_inside(self) -> bool:
         """Return True if the caller is the code of an event that this processor runs."""
-        badge = INSIDE.get()
-        return self._shop is not None and badge is not None and badge.mark is self._shop.mark
+        worker = WORKER.get()
+        return (
+            self._attached is not None and worker is not None and worker.mark is self._attached.mark
+        )
 
     def is_stopped(self) -> bool:
         """Return True if ``stop()`` was called after the last ``start()``."""
@@ -366,19 +377,21 @@ class Processor:
     @property
     def working(self) -> bool:
         """True while ``execute()`` or ``process()`` runs."""
-        return any(not crew.lost for crew in self._crews)
+        return any(not dispatcher.is_lost for dispatcher in self._dispatchers)
 
     @property
     def execution_mode(self) -> bool:
         """True while ``execute()`` runs."""
-        return any(isinstance(crew, Loop) and not crew.lost for crew in self._crews)
+        return any(
+            not (dispatcher.is_round or dispatcher.is_lost) for dispatcher in self._dispatchers
+        )
 
     @property
     def available_capacity(self) -> int | None:
         """Starts that the rate limit allows now; None for any number, or with scope "fleet"."""
         if self.queue_capacity is None:
             return None
-        window = self._bench.window
+        window = self._runtime.window
         return None if window is None else window.free(asyncio.get_running_loop().time())
 
     @property
@@ -391,7 +404,7 @@ class Processor:
     @property
     def queue(self) -> PendingQueue:
         """The pending events, live and read-only, in order of arrival."""
-        return PendingQueue(self._bench.store.states, EventStatus.PENDING)
+        return PendingQueue(self._runtime.store.states, EventStatus.PENDING)
 
     async def enqueue(self, event_id: UUID, priority: float | None = None) -> None:
         """Enqueue an event of the pile.
@@ -407,11 +420,11 @@ class Processor:
             QueueFullError: if ``max_queue_size`` events are pending.
             ValidationError: for a priority that is not a finite number.
         """
-        await enqueue(self._bench.store, self.pile, event_id, priority, self.max_queue_size)
+        await enqueue(self._runtime.store, self.pile, event_id, priority, self.max_queue_size)
 
     async def dequeue(self) -> Event:
         """Wait for the next event, and remove it from the queue without running it."""
-        return await dequeue(self._bench.store, self._bench.name)
+        return await dequeue(self._runtime.store, self._runtime.name)
 
     # -- waiting -----------------------------------------------------------------------------
 
@@ -421,7 +434,7 @@ class Processor:
         Raises:
             OperationError: if events are pending or running, and no worker is there to finish them.
         """
-        store, changed = self._bench.store, asyncio.Event()
+        store, changed = self._runtime.store, asyncio.Event()
         await asyncio.sleep(0)  # a task just made for execute() may not have begun
         while True:
             changed.clear()
@@ -452,7 +465,7 @@ class Processor:
 
     def end(self, event: Event, cause: Cause) -> bool:
         """Cancel the attempt of a running event; return False if this processor does not run it."""
-        return any(crew.end(event, cause) for crew in self._crews)
+        return any(dispatcher.end(event, cause) for dispatcher in self._dispatchers)
 
 
 def _worker_name() -> str:
@@ -478,10 +491,10 @@ def _why(stuck: Iterable[Stuck]) -> str:
     return "; and ".join(parts)
 
 
-def _without_resources(crew: Crew, error: BaseException) -> None:
+def _without_resources(dispatcher: Dispatcher, error: BaseException) -> None:
     """The lifespan has ended by itself: what runs goes back to pending, and the run fails."""
-    crew.fail(error)
-    crew.interrupt()
+    dispatcher.fail(error)
+    dispatcher.interrupt()
 
 
 def _unreadable(stuck: Stuck) -> str:

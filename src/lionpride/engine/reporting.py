@@ -1,7 +1,7 @@
-"""How an event's code says how far it is, and who hears of it.
+"""Progress reports of running events.
 
-An event knows nobody who would want to hear. So each crew leaves its reporter in the context of
-its workers, where the code finds it; also in tasks and threads that take the context along.
+Each dispatcher sets its reporter in the context variables of its workers. The code of an event
+finds it there, also in tasks and threads that inherit these variables.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import Context, ContextVar
+from contextvars import ContextVar
 from math import isnan
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
@@ -18,21 +18,21 @@ from ..errors import ValidationError
 from ..model.execution import EventStatus
 from ..model.progress import ENTRY, Live, Progress
 from ..model.serialization.codec import safe_repr
-from .workshop import Workshop
 
 if TYPE_CHECKING:
-    from .event import Event
+    from ..model.event_data import Work
+    from .runtime import Runtime
 
 __all__ = ("REPORT", "Reporter", "checked_progress", "report")
 
 REPORT: ContextVar[Callable[[Any, Progress], None] | None] = ContextVar("report", default=None)
 
 SLACK: Final = 1e-6
-"""How far beyond 1 a sum of fractions may come out."""
+"""Rounding error that is accepted in a sum of fractions."""
 
 
-def report(event: Event, progress: Progress, tell: Callable[[Any, Progress], None] | None) -> None:
-    """Note what an event says of itself, and pass it on; nothing, if it does not run."""
+def report(event: Work, progress: Progress, tell: Callable[[Any, Progress], None] | None) -> None:
+    """Store the progress of a running event, and pass it on; do nothing if it does not run."""
     own = event.__dict__
     if event.execution.status is not EventStatus.PROCESSING:
         return
@@ -45,10 +45,10 @@ def report(event: Event, progress: Progress, tell: Callable[[Any, Progress], Non
 
 
 def checked_progress(fraction: object, note: object) -> Progress:
-    """What ``Event.progress`` was given.
+    """Return the arguments of ``Event.progress`` as a value.
 
     Raises:
-        ValidationError: if the fraction is not from 0 to 1, or the note is no text.
+        ValidationError: if the fraction is not from 0 to 1, or the note is not a text.
     """
     if not isinstance(note, str):
         raise ValidationError(f"progress: the note must be text, not {note!r}")
@@ -66,49 +66,48 @@ def checked_progress(fraction: object, note: object) -> Progress:
 
 
 class Reporter:
-    """Hears of the events that a crew runs, from whatever thread.
+    """Passes the progress of the events of one dispatcher on, from any thread.
 
-    A context may outlive its crew by far, in a client's task or timer; so it keeps nothing alive.
+    The context variables of a task or a timer may outlive the dispatcher by far, so the reporter
+    keeps nothing alive.
 
     Args:
-        shop: Whose observers are told.
-        loop: Where they are.
+        runtime: Has the observers.
+        loop: The event loop of the dispatcher.
     """
 
-    __slots__ = ("_loop", "_shop")
+    __slots__ = ("_loop", "_runtime")
 
-    def __init__(self, shop: Workshop, loop: asyncio.AbstractEventLoop) -> None:
-        self._shop = ref(shop)
+    def __init__(self, runtime: Runtime, loop: asyncio.AbstractEventLoop) -> None:
+        self._runtime = ref(runtime)
         self._loop = loop
 
-    def leave_in(self, context: Context) -> None:
-        """Have what runs in a context report here."""
-        context.run(REPORT.set, self)
-
-    def __call__(self, event: Event, progress: Progress) -> None:
-        shop = self._shop()
+    def __call__(self, event: Work, progress: Progress) -> None:
+        runtime = self._runtime()
         live = event.__dict__.get(ENTRY)
-        followed = live is not None and live.bells
-        if shop is None or not (shop.observers.listening or shop.share or followed):
+        is_followed = live is not None and live.bells
+        if runtime is None or not (runtime.observers.listening or runtime.publish or is_followed):
             return
         try:
-            here = asyncio.get_running_loop() is self._loop
+            is_here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
-            here = False
-        if here:
-            self._tell(event, progress)
+            is_here = False
+        if is_here:
+            self._pass_on(event, progress)
         else:
-            with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-                self._loop.call_soon_threadsafe(self._tell, event, progress)
+            with suppress(RuntimeError):  # the loop is closed, and no listener is left
+                self._loop.call_soon_threadsafe(self._pass_on, event, progress)
 
-    def _tell(self, event: Event, progress: Progress) -> None:
-        shop, number = self._shop(), event.execution.arrival
-        if shop is None or number is None or shop.store.states.by_number.get(number) is not event:
-            return  # it runs by itself, or elsewhere
+    def _pass_on(self, event: Work, progress: Progress) -> None:
+        runtime, number = self._runtime(), event.execution.arrival
+        if runtime is None or number is None:
+            return
+        if runtime.store.states.by_number.get(number) is not event:
+            return  # it runs without an executor, or in another process
         live = event.__dict__.get(ENTRY)
         if live is not None and live.bells:
             live.ring()
-        if shop.observers.listening:
-            shop.observers.report(event, progress)
-        if shop.share is not None:
-            shop.share(event, event.execution.attempt_number)
+        if runtime.observers.listening:
+            runtime.observers.report(event, progress)
+        if runtime.publish is not None:
+            runtime.publish(event, event.execution.attempt_number)

@@ -50,7 +50,6 @@ __all__ = (
     "Started",
     "Store",
     "Stuck",
-    "Within",
     "has_live_workers",
     "is_paused",
     "not_here",
@@ -70,13 +69,6 @@ Named: TypeAlias = Work | UUID | str
 
 Settlement: TypeAlias = tuple[Work, int, Outcome]
 """A claimed event, its attempt number, and the outcome."""
-
-Within: TypeAlias = tuple[
-    Callable[[], Started | None],
-    Callable[[Work, int, Any, float], "Settled"],
-    Callable[[Started, Any, float], Started | None],
-]
-"""``claim_now``, ``complete_now`` and ``next_now`` under limits."""
 
 
 class Settled(Enum):
@@ -492,13 +484,11 @@ class ImmediatePath(Protocol):
     def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
         """Append events that are certainly new, all or none, as ``append_now`` does."""
 
-    def claim_now(self) -> Started | None:
-        """Claim and start the next event; return None if none is due."""
+    def claim_now(self, limits: Limits | None = None) -> Started | None:
+        """Claim and start the next event; return None if none is due.
 
-    def within(self, limits: Limits) -> Within:
-        """Return functions to claim and complete under limits.
-
-        A claim also returns None if the first event may not start, even if a later one may.
+        Under limits it also returns None if the next event may not start: ``claim`` decides then
+        whether a later one may.
         """
 
     def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
@@ -506,9 +496,6 @@ class ImmediatePath(Protocol):
 
     def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
         """Record that an event COMPLETED, with what a ``Completion`` would contain."""
-
-    def next_now(self, done: Started, response: Any, duration: float) -> Started | None:
-        """Do ``complete_now`` with one event, whatever the answer, and ``claim_now``."""
 
 
 @runtime_checkable

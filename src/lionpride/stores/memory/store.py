@@ -47,14 +47,12 @@ from ..contract import (
     Settlement,
     Started,
     Stuck,
-    Within,
     not_here,
 )
 from ..event_types import RunnableTypes
 from ..listeners import Listener, Listeners, Signal, Unsubscribe
 from ..states import States
 from ..terms import Terms
-from .limited_path import limited_path
 from .limiter import Limiter
 from .ready_queue import ReadyQueue
 
@@ -110,6 +108,7 @@ class MemoryStore:
         self._checked_type: type[Work] | None = None  # the last one that cannot be nested too deep
         self._unique: dict[str, dict[int, None]] = {}  # the events of each unique value, in order
         self._limiters: dict[Limits, Limiter] = {}
+        self._last_limiter: Limiter | None = None  # of the last claim, with the clock of its loop
         self._pools: dict[str, Limit] = {}
         self._workers: dict[str, Callable[[Work], object]] = {}
         self._since: dict[str, float] = {}  # the start of each worker
@@ -309,22 +308,22 @@ class MemoryStore:
                 self.start(event)
         return claims, waiting.seconds()
 
-    def claim_now(self) -> Started | None:
+    def claim_now(self, limits: Limits | None = None) -> Started | None:
         """See ``ImmediatePath.claim_now``."""
-        new, ready = self._new, self._ready
+        ready, new, waiting = self._ready, self._new, self._waiting
         number: int | None
-        if self._waiting.is_mixed:
-            self._finish_expired()
-            number = self._waiting.pop()
-        elif ready.heap or (new and (ready.run or ready.chunks or len(new) > 1)):
-            number = self._waiting.pop()
-        elif new:  # the only entry: `PriorityQueue.pop`, without two calls
-            self._new_at.clear()
-            number = new.pop()
-        elif ready.run:
+        if limits is not None or waiting.is_mixed:
+            number = self._next(limits)
+        elif new:
+            if len(new) > 1 or ready.run or ready.chunks or ready.heap:
+                number = waiting.pop()
+            else:  # the only entry: `PriorityQueue.pop`, without two calls
+                self._new_at.clear()
+                number = new.pop()
+        elif ready.run and not ready.heap:
             number = ready.run.popleft()
         else:
-            number = ready.pop() if ready.chunks else None
+            number = waiting.pop()
         if number is None:
             return None
         event = self._processing[number] = self._pending.pop(number)
@@ -338,16 +337,16 @@ class MemoryStore:
             self._listeners.notify_capacity()
         return event, attempt, own
 
-    def within(self, limits: Limits) -> Within:
-        """See ``ImmediatePath.within``."""
-        return limited_path(
-            self._limiter(limits),
-            self._waiting,
-            self._listeners,
-            lists=(self._pending, self._processing, self._completed, self._cancelling),
-            complete_now=self.complete_now,
-            expire=self._finish_expired,
-        )
+    def _next(self, limits: Limits | None) -> int | None:
+        """Remove the next event if it may start, and return its number."""
+        if self._waiting.is_mixed:
+            self._finish_expired()
+        if limits is None:
+            return self._waiting.pop()
+        limiter = self._last_limiter
+        if limiter is None or limiter.limits is not limits:
+            limiter = self._limiter(limits)
+        return limiter.pop()
 
     def holds(self, event: Work, attempt: int) -> bool:
         """See ``Store.holds``."""
@@ -396,10 +395,12 @@ class MemoryStore:
                 limits, self._pending, self._waiting, self._listeners.notify_ready
             )
         limiter.clock = self._given_clock or time_of_loop()
+        self._last_limiter = limiter
         return limiter
 
     def _release_deferred(self, but: Limits | None = None) -> None:
         """Make the events ready that other limits defer."""
+        self._last_limiter = None
         for limits, limiter in self._limiters.items():
             if limits is not but:
                 limiter.release()
@@ -414,10 +415,7 @@ class MemoryStore:
         """See ``ImmediatePath.settle_now``."""
         own = event.__dict__
         if isinstance(outcome, Completion):
-            answer = self.complete_now(event, attempt, outcome.response, outcome.duration)
-            if "_meter" in own and answer is _APPLIED:
-                end_meter(event)
-            return answer
+            return self.complete_now(event, attempt, outcome.response, outcome.duration)
         number: int = own.get("_arrival", 0)
         if self._processing.get(number) is not event or own["_attempt"] != attempt:
             return self._settle_unstarted(event, attempt, outcome)
@@ -435,51 +433,26 @@ class MemoryStore:
 
     def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
         """See ``ImmediatePath.complete_now``."""
-        own = event.__dict__
+        own, processing = event.__dict__, self._processing
         number: int = own.get("_arrival", 0)
-        if self._processing.get(number) is not event or own["_attempt"] != attempt:
+        if own.get("_attempt") != attempt or processing.get(number) is not event:
             return self._settle_unstarted(event, attempt, Completion(response, duration))
-        del self._processing[number]
+        del processing[number]
         if self._cancelling:
             self._cancelling.discard(number)
         own["_status"] = "completed"  # always allowed after PROCESSING
         own["_response"] = response
         own["_duration"] = duration
         self._completed[number] = event
+        if "_meter" in own:
+            end_meter(event)
         listeners = self._listeners
         if listeners.finished:
             listeners.notify_finished((number,))
-        if listeners.idle and not self._processing:
-            self._notify_if_idle()
+        is_waited_for = listeners.idle and not self._processing
+        if is_waited_for and (not self._pending or self.event_types.missing):
+            listeners.notify_idle()
         return _APPLIED
-
-    def next_now(self, done: Started, response: Any, duration: float) -> Started | None:
-        """See ``ImmediatePath.next_now``."""
-        # Both steps without calls, for the usual case: they are half of the price of a run.
-        event, attempt, own = done
-        ready, listeners = self._ready, self._listeners
-        usual = own["_status"] == "processing" and own["_attempt"] == attempt
-        usual = usual and not listeners.finished and not self._cancelling
-        if not usual or ready.new or ready.heap or not ready.run or self._waiting.is_mixed:
-            self.complete_now(event, attempt, response, duration)
-            return self.claim_now()
-        number = own["_arrival"]
-        del self._processing[number]
-        own["_status"] = "completed"
-        own["_response"] = response
-        own["_duration"] = duration
-        self._completed[number] = event
-        number = ready.run.popleft()
-        event = self._processing[number] = self._pending.pop(number)
-        own = event.__dict__
-        own["_status"], attempt = "processing", 1
-        if "_attempt" in own:
-            attempt += own["_attempt"]
-            own.pop("_denials", None)
-        own["_attempt"] = attempt
-        if listeners.capacity:
-            listeners.notify_capacity()
-        return event, attempt, own
 
     def _settle_unstarted(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
         """Settle a claim that was never started; or return why it cannot be settled."""
@@ -537,6 +510,7 @@ class MemoryStore:
         about: Callable[[], About] | None = None,
     ) -> None:
         """See ``Store.register_worker``."""
+        self._last_limiter = None  # the event loop may be another one
         self._workers[worker] = cancel
         self._since.setdefault(worker, self._clock())
         self._about[worker] = None if about is None else partial(self._describe, about)
