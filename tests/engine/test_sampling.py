@@ -116,9 +116,9 @@ async def calls(executor: Executor, n: int) -> float:
     return sum(entry.callcount for entry in profile.getstats()) / n
 
 
-async def test_an_event_that_is_not_selected_costs_one_call() -> None:
+async def test_an_event_that_is_not_selected_costs_two_calls() -> None:
     plain, sampled = Desk(), Desk()
     Noted(sampled, sample(0.0))
     # The least of three: on a busy machine a worker gives way to other tasks more often.
     fewest = min([await calls(plain, 2000) for _ in range(3)])
-    assert min([await calls(sampled, 2000) for _ in range(3)]) <= fewest + 1.1
+    assert min([await calls(sampled, 2000) for _ in range(3)]) <= fewest + 2.1

@@ -303,8 +303,9 @@ class Executor:
             ExistsError: if the id is known here, or another executor has the event.
             QueueFullError: if ``max_queue_size`` events are pending, without ``wait``.
         """
-        rest = self._submission.append(event, priority, exist_ok, wait, connection, options)
-        return event if rest is None else await rest
+        if not options and connection is None and self._submission.append_now(event, priority):
+            return event  # the shortcut for a store in memory
+        return await self._submission.append(event, priority, exist_ok, wait, connection, options)
 
     async def append_many(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import isfinite
 from typing import Any, TypeVar, cast
@@ -75,6 +75,7 @@ class Submission:
         # While the executor drains, only events that running events append are accepted.
         self._is_exempt: Callable[[], bool] | None = None
         self._immediate: ImmediatePath | None = None
+        self._append_now: Callable[[Event, float], bool] | None = None
         self._buffered: BufferedPath | None = None
         self.open()
 
@@ -91,6 +92,7 @@ class Submission:
         store = self._store
         has_space = self._max_pending is None
         self._immediate = store if isinstance(store, ImmediatePath) and has_space else None
+        self._append_now = None if self._immediate is None else self._immediate.append_now
         self._buffered = store if isinstance(store, BufferedPath) else None
         self._is_exempt = None
 
@@ -100,7 +102,8 @@ class Submission:
         Args:
             is_exempt: Returns True if the caller may append nevertheless.
         """
-        self._immediate = self._buffered = None  # they do not check whether it is closed
+        # The fast paths do not check whether it is closed.
+        self._immediate = self._append_now = self._buffered = None
         self._is_exempt = is_exempt
         self._waiters.ask_again()
 
@@ -113,7 +116,25 @@ class Submission:
 
     # -- one event ---------------------------------------------------------------------------
 
-    def append(
+    def append_now(self, event: Event, priority: float | None) -> bool:
+        """Append a new event to a store in memory at once, if there are no options and observers.
+
+        This is the one shortcut of ``append``. Without it, an append takes 17 % longer, and an
+        append together with the making of the event 6 %.
+
+        Returns:
+            False if the event was not appended: call ``append``.
+        """
+        append_now = self._append_now
+        if append_now is None or self._observers.active:
+            return False
+        if type(event) is not self._unchecked:
+            self._check(event)
+        if type(priority) is not float or priority - priority != 0.0:  # infinite, or not a number
+            priority = checked_priority(event, priority)
+        return append_now(event, priority)
+
+    async def append(
         self,
         event: E,
         priority: float | None,
@@ -121,30 +142,25 @@ class Submission:
         wait: bool,
         connection: Any,
         options: AppendOptions,
-    ) -> Coroutine[Any, Any, E] | None:
-        """Append an event; see ``Executor.append``.
-
-        Returns:
-            None if the event has been appended, which a store in memory does at once; else a
-            coroutine that appends it and returns the event of the store.
-        """
+    ) -> E:
+        """Append an event; see ``Executor.append``."""
         if type(event) is not self._unchecked:
             self._check(event)
-        if type(priority) is not float or priority - priority != 0.0:  # infinite, or not a number
-            priority = checked_priority(event, priority)
+        priority = checked_priority(event, priority)
         unobserved = not self._observers.active or self._observers.passes(event)
         if options or connection is not None:
-            return self._append_with(event, priority, exist_ok, wait, connection, options)
+            return await self._append_with(event, priority, exist_ok, wait, connection, options)
         if self._immediate is not None:
             if unobserved and self._immediate.append_now(event, priority):
-                return None
+                return event
             if not unobserved and are_new((event,)):
-                return self._append_observed(event, priority)
+                return await self._append_observed(event, priority)
         is_new = "_status" not in event.__dict__
         waits = wait and self._max_pending is not None
         if self._buffered is not None and is_new and unobserved and not (exist_ok or waits):
-            return self._append_soon(self._buffered, event, priority)
-        return self._append_one(event, priority, exist_ok, wait, None)
+            await self._buffered.append_soon(event, priority, self._max_pending)
+            return event
+        return await self._append_one(event, priority, exist_ok, wait, None)
 
     async def _append_with(
         self,
@@ -169,11 +185,6 @@ class Submission:
             if immediate is None or not immediate.append_now(event, priority):  # it has an id now
                 await self._store.append(((event, priority),))
         self._observers.tell(event, None, _PENDING)
-        return event
-
-    async def _append_soon(self, buffered: BufferedPath, event: E, priority: float) -> E:
-        """Append a new event in a commit that it shares with others."""
-        await buffered.append_soon(event, priority, self._max_pending)
         return event
 
     async def _append_one(
