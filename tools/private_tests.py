@@ -24,7 +24,7 @@ PUBLIC = {
 CONTRACT = {
     *(f"lionpride.stores.{name}" for name in ("contract", "record", "terms", "open", "memory")),
     *(f"lionpride.stores.{name}" for name in ("sqlite", "postgres", "seen", "roster", "halting")),
-    *("lionpride.stores.maintenance", "lionpride.rules.lifecycle"),
+    *("lionpride.stores.maintenance", "lionpride.rules.state_machine"),
 }
 """Modules of the store contract, and of what its verbs take and return."""
 

@@ -28,7 +28,7 @@ from lionpride import web
 from lionpride.cli.board import Choice
 from lionpride.cli.top import Top
 from lionpride.core import Event, Executor, Processor, Retry, Skip
-from lionpride.rules.limits import Limit
+from lionpride.rules.limits.limit import Limit
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.testing import run_virtual
 from lionpride.view.office import Office

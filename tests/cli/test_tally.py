@@ -14,7 +14,7 @@ from cli.steps import (
 
 from lionpride.cli.tally import FIRST_FAILURES, Tally
 from lionpride.errors import LionTimeoutError
-from lionpride.rules.lifecycle import cancelled_while_waiting
+from lionpride.rules.state_machine import cancelled_while_waiting
 
 
 async def test_counts_follow_every_step():

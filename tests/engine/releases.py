@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from pydantic import create_model
 
 from lionpride.core import Event, Executor, Processor
-from lionpride.rules.limits import Limit
+from lionpride.rules.limits.limit import Limit
 
 
 def release(*fields: str) -> Any:

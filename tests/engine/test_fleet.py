@@ -12,9 +12,9 @@ from stores.makers import QUEUE, Clock, postgres_in
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import ValidationError
-from lionpride.rules.fleet import fleet_limits
-from lionpride.rules.metering import Limits
-from lionpride.rules.why import Hold, Why
+from lionpride.rules.explain import Hold, Why
+from lionpride.rules.limits.fleet import fleet_limits
+from lionpride.rules.limits.limit_set import Limits
 from lionpride.stores.postgres import PostgresStore
 
 

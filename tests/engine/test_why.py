@@ -12,7 +12,7 @@ from stores.homes import Home
 
 from lionpride.core import Event, EventStatus, Executor, Limit, Processor, RateLimited, Retry
 from lionpride.errors import NotFoundError
-from lionpride.rules.why import Why
+from lionpride.rules.explain import Why
 
 Make = Callable[..., Executor]
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from lionpride.model.event_data import Work
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
-from lionpride.rules.meters import Meter
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.limits.meter import Meter
 
 __all__ = ("Bench", "Call", "bench")
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from stores.makers import Job
 
-from lionpride.rules.fleet import CAPACITY, CONCURRENCY, fleet_limits
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.fleet import CAPACITY, CONCURRENCY, fleet_limits
+from lionpride.rules.limits.limit_set import Limits
 
 
 class Dear(Job):

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lionpride.errors import ValidationError
-from lionpride.rules.limits import Account, Entry, Limit
-from lionpride.rules.taking import take_all
+from lionpride.rules.limits.limit import Account, Entry, Limit
+from lionpride.rules.limits.taking import take_all
 
 
 def account(amount: float = 10, per: float | None = 60.0, **how: Any) -> Account:

@@ -10,7 +10,8 @@ from lionpride.model.attempts import Attempt
 from lionpride.model.event_data import Work
 from lionpride.model.execution import EventStatus, Execution
 from lionpride.model.unset import Unset
-from lionpride.rules.lifecycle import (
+from lionpride.rules.retry import judge
+from lionpride.rules.state_machine import (
     RELEASED,
     Cause,
     Ending,
@@ -20,7 +21,6 @@ from lionpride.rules.lifecycle import (
     apply,
     requeue,
 )
-from lionpride.rules.retry import judge
 
 S = EventStatus
 NOW = 1_000.0

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from rules.kit import Call
 
 from lionpride.model.event_data import Work
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
-from lionpride.rules.taking import Pair, take_all
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.limits.taking import Pair, take_all
 
 
 class Desk:

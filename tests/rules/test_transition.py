@@ -4,7 +4,7 @@ import pytest
 
 from lionpride.core import Event, EventStatus, Transition
 from lionpride.errors import EventCancelledError, LionTimeoutError, Skip
-from lionpride.rules.lifecycle import RELEASED, Completion, Ending, Pause
+from lionpride.rules.state_machine import RELEASED, Completion, Ending, Pause
 from lionpride.rules.transition import reason_of
 
 S = EventStatus

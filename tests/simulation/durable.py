@@ -21,7 +21,7 @@ from simulation.world import WEIGHTS, Process, World
 from stores.makers import FOLDERS, HOMES, Folder, Job, postgres_in, sqlite_in
 
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, Completion
+from lionpride.rules.state_machine import MAX_INTERRUPTIONS, Completion
 from lionpride.stores.contract import BufferedPath, Store
 from lionpride.stores.postgres.session import Session
 from lionpride.stores.record import Record

@@ -13,7 +13,7 @@ from simulation.story import Broken, History, Step, short
 
 from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFullError
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.rules.lifecycle import ARROWS, MAX_INTERRUPTIONS
+from lionpride.rules.state_machine import MAX_INTERRUPTIONS, TRANSITIONS
 from lionpride.stores.record import Record
 
 S = EventStatus
@@ -69,7 +69,7 @@ def s3(before: Shown, step: Step, after: Shown, _history: History) -> None:
         if step.renewed or uid in step.stale:
             continue
         now = after.statuses.get(uid, was)
-        demand(now is was or now in ARROWS[was], f"S3: {was} became {now}")
+        demand(now is was or now in TRANSITIONS[was], f"S3: {was} became {now}")
         if was not in (S.PENDING, S.PROCESSING) and step.verb != "retry":
             demand(now is was, f"S3: an ended event became {now} by {step.verb}")
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from simulation.tasks import SLIPS, Crew, Task
 
 from lionpride.core import EventStatus, Executor, Transition
-from lionpride.rules.lifecycle import ARROWS, MAX_DENIALS
+from lionpride.rules.state_machine import MAX_DENIALS, TRANSITIONS
 
 S = EventStatus
 
@@ -212,7 +212,7 @@ class Book:
         known = self.shown.pop(uid, before)
         self.demand(known is before, f"S3: {known} was left as {before}")
         if before is not None and after is not None:
-            self.demand(after in ARROWS[before], f"S3: {before} became {after}")
+            self.demand(after in TRANSITIONS[before], f"S3: {before} became {after}")
         if after is not None:
             self.shown[uid] = after
             stands = transition.event.status

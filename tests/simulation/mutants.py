@@ -14,7 +14,7 @@ from simulation.wrapped import Wrapped
 from lionpride.errors import ExistsError
 from lionpride.model.event_data import Work
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.rules.lifecycle import RELEASED, Ending, Outcome
+from lionpride.rules.state_machine import RELEASED, Ending, Outcome
 from lionpride.stores.contract import (
     Cancelled,
     Claim,

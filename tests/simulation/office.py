@@ -27,7 +27,7 @@ from simulation.tasks import (
 from lionpride.core import EventStatus, Executor
 from lionpride.errors import ExistsError, NotFoundError, OperationError
 from lionpride.model.execution import TERMINAL
-from lionpride.rules.lifecycle import RETRYABLE
+from lionpride.rules.state_machine import RETRYABLE
 from lionpride.stores.contract import ImmediatePath, Store
 
 S = EventStatus

@@ -12,7 +12,7 @@ from uuid import UUID
 from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFullError
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.model.unset import Unset
-from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, RETRYABLE, Ending, Outcome
+from lionpride.rules.state_machine import MAX_INTERRUPTIONS, RETRYABLE, Ending, Outcome
 from lionpride.stores.contract import Cancelled, Settled
 from lionpride.stores.terms import Terms
 

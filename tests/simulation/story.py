@@ -6,7 +6,7 @@ from uuid import UUID
 
 from simulation.shown import Token
 
-from lionpride.rules.lifecycle import Ending
+from lionpride.rules.state_machine import Ending
 from lionpride.stores.record import Record
 
 

@@ -18,7 +18,7 @@ from stores.makers import STORES, Make
 from lionpride.core import Executor, Processor
 from lionpride.model.event_data import Work
 from lionpride.model.execution import TERMINAL
-from lionpride.rules.window import Window
+from lionpride.rules.rate_window import RateWindow
 from lionpride.stores.contract import Entry, Settled, Settlement, Store
 from lionpride.stores.listeners import Listener, Signal, Unsubscribe
 from lionpride.testing import VirtualLoop
@@ -237,19 +237,19 @@ async def test_an_executor_with_a_fault_of_its_own_is_caught(kind: type[Any]) ->
 
 @pytest.mark.virtual
 async def test_c2_a_window_that_is_not_asked_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Window, "wait", lambda _self, _now: 0.0)
+    monkeypatch.setattr(RateWindow, "wait", lambda _self, _now: 0.0)
     await caught()
 
 
 @pytest.mark.virtual
 async def test_c2_a_round_that_is_not_counted_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    stamp = Window.stamp
+    stamp = RateWindow.stamp
 
-    def stamp_but_rounds(window: Window, now: float) -> None:
+    def stamp_but_rounds(window: RateWindow, now: float) -> None:
         if CREW.get().kind == "execute":
             stamp(window, now)
 
-    monkeypatch.setattr(Window, "stamp", stamp_but_rounds)
+    monkeypatch.setattr(RateWindow, "stamp", stamp_but_rounds)
     await caught()
 
 
@@ -267,12 +267,12 @@ async def test_c2_a_window_that_forgets_at_each_start_is_caught(
     class ForgetfulExecutor(Executor):
         processor_type = Forgetful
 
-    def wait(window: Window, now: float) -> float:
+    def wait(window: RateWindow, now: float) -> float:
         if len(stamps) < window.capacity:
             return 0.0
         left = stamps[-window.capacity] + window.span - now
         return max(left, 1e-9) if left > 0 else 0.0
 
-    monkeypatch.setattr(Window, "wait", wait)
-    monkeypatch.setattr(Window, "stamp", lambda _self, now: stamps.append(now))
+    monkeypatch.setattr(RateWindow, "wait", wait)
+    monkeypatch.setattr(RateWindow, "stamp", lambda _self, now: stamps.append(now))
     await caught(kinds=(ForgetfulExecutor, ForgetfulExecutor))

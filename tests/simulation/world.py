@@ -15,7 +15,7 @@ from lionpride.errors import ExecutionError, LionTimeoutError, Skip
 from lionpride.model.attempts import Attempt
 from lionpride.model.collections.flow import Flow
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.rules.lifecycle import (
+from lionpride.rules.state_machine import (
     RELEASED,
     RETRYABLE,
     Completion,

@@ -8,7 +8,7 @@ from stores.makers import Job
 from lionpride.errors import ExecutionError, LionTimeoutError, Skip
 from lionpride.model.event_data import Work
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Completion, Ending, Outcome, after_denial
+from lionpride.rules.state_machine import Completion, Ending, Outcome, after_denial
 from lionpride.stores.contract import Claim, Settled, Store
 from lionpride.stores.record import Record
 

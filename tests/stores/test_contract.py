@@ -28,7 +28,7 @@ from stores.makers import Job
 
 from lionpride.errors import ExistsError, NotFoundError, QueueFullError
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import (
+from lionpride.rules.state_machine import (
     RELEASED,
     Completion,
     after_denial,

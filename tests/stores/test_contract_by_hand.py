@@ -23,7 +23,7 @@ from stores.makers import Clock, Job
 from lionpride.errors import EventCancelledError, NotFoundError, OperationError
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.model.unset import Unset
-from lionpride.rules.lifecycle import RETRYABLE, Ending, after_denial, after_interruption
+from lionpride.rules.state_machine import RETRYABLE, Ending, after_denial, after_interruption
 from lionpride.stores.contract import Cancelled, Store
 
 S = EventStatus

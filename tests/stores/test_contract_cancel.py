@@ -25,7 +25,9 @@ from stores.makers import Clock, Job, beside
 from lionpride.errors import EventCancelledError, ExecutionError, RateLimited
 from lionpride.model.attempts import Attempt
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import (
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.state_machine import (
     RELEASED,
     Completion,
     Ending,
@@ -33,8 +35,6 @@ from lionpride.rules.lifecycle import (
     after_denial,
     after_interruption,
 )
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
 from lionpride.stores.contract import Cancelled, Claim, Settled, Store
 from lionpride.stores.listeners import Signal
 from lionpride.stores.memory import MemoryStore

@@ -17,7 +17,7 @@ from stores.asking import (
 from stores.makers import Clock, Job
 
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import RELEASED, Ending, after_denial, after_interruption
+from lionpride.rules.state_machine import RELEASED, Ending, after_denial, after_interruption
 from lionpride.stores.contract import Claim, Settled, Store
 
 S = EventStatus

@@ -11,9 +11,9 @@ from stores.asking import ENDINGS, check_counts, claim, claim_one, listed, put, 
 from stores.makers import Clock, beside
 
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Completion
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import Settled, Store
 from lionpride.stores.listeners import Signal
 

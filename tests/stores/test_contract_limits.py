@@ -14,10 +14,10 @@ from stores.makers import Clock, Job
 from lionpride.errors import ConfigurationError, RateLimited
 from lionpride.model.event_data import Work
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import RELEASED, Completion, after_error
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
-from lionpride.rules.meters import refusal_of
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.limits.meter import refusal_of
+from lionpride.rules.state_machine import RELEASED, Completion, after_error
 from lionpride.stores.contract import Claim, Settled, Store
 from lionpride.stores.listeners import Signal
 

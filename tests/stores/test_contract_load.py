@@ -24,7 +24,7 @@ from stores.makers import Clock, Job
 from lionpride.errors import ExistsError
 from lionpride.model.collections.flow import Flow
 from lionpride.model.execution import TERMINAL, EventStatus, Execution
-from lionpride.rules.lifecycle import MAX_INTERRUPTIONS, RELEASED, Ending, after_denial
+from lionpride.rules.state_machine import MAX_INTERRUPTIONS, RELEASED, Ending, after_denial
 from lionpride.stores.contract import Store
 
 S = EventStatus

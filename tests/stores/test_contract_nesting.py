@@ -11,7 +11,7 @@ from stores.asking import S, check_counts, claim, listed, settle
 
 from lionpride.core import Event, Executor, Processor
 from lionpride.errors import ValidationError
-from lionpride.rules.lifecycle import Completion
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import BufferedPath, Store
 
 DEEPEST = 101

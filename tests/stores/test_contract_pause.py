@@ -11,7 +11,7 @@ from stores.makers import Clock
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import RateLimited
-from lionpride.rules.lifecycle import FOR_EVER, after_error
+from lionpride.rules.state_machine import FOR_EVER, after_error
 from lionpride.stores.contract import Store
 from lionpride.stores.listeners import Signal
 from lionpride.stores.open import open_store

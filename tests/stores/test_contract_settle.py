@@ -21,7 +21,7 @@ from stores.makers import Clock, Job
 
 from lionpride.model.execution import EventStatus
 from lionpride.model.unset import Unset
-from lionpride.rules.lifecycle import (
+from lionpride.rules.state_machine import (
     RELEASED,
     Completion,
     Ending,

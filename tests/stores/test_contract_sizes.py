@@ -17,7 +17,7 @@ from stores.makers import STORES, Clock
 from lionpride.core import Event, Executor, Processor, Retry
 from lionpride.errors import ValidationError
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Completion, after_unstorable
+from lionpride.rules.state_machine import Completion, after_unstorable
 from lionpride.stores.contract import BufferedPath, Claim, Settled, Store
 from lionpride.stores.listeners import Signal
 from lionpride.stores.sql.codec import split_rows

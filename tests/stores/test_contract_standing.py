@@ -10,11 +10,11 @@ from stores.makers import Clock, Job
 
 from lionpride.core import RateLimited
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Ending, after_denial, after_error
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
-from lionpride.rules.standing import About, Standing, Worker
-from lionpride.rules.why import explain
+from lionpride.rules.explain import explain
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.queue_position import About, Standing, Worker
+from lionpride.rules.state_machine import Ending, after_denial, after_error
 from lionpride.stores.contract import Store, has_live_workers
 from lionpride.stores.terms import Terms
 

@@ -25,7 +25,7 @@ from lionpride.model.attempts import Attempt
 from lionpride.model.collections.flow import Flow
 from lionpride.model.execution import EventStatus
 from lionpride.model.retry_policy import Retry
-from lionpride.rules.lifecycle import (
+from lionpride.rules.state_machine import (
     RELEASED,
     Completion,
     Ending,

@@ -2,7 +2,7 @@
 
 from stores.asking import S, claim_one, put, settle
 
-from lionpride.rules.lifecycle import Ending
+from lionpride.rules.state_machine import Ending
 from lionpride.stores.contract import Store
 from lionpride.stores.inspector import EventFilter
 

@@ -16,10 +16,10 @@ from stores.makers import HOMES, Clock, Folder, Job, postgres_in, sqlite_in
 from lionpride.errors import OperationError
 from lionpride.model.event_data import Work
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Completion
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
-from lionpride.rules.standing import About
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.queue_position import About
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import Claim, Store
 from lionpride.stores.terms import Terms
 

@@ -20,7 +20,7 @@ from stores.homes import Home, aside
 from stores.makers import Job
 
 from lionpride.core import EventStatus
-from lionpride.rules.standing import About
+from lionpride.rules.queue_position import About
 from lionpride.stores.open import open_store
 
 TESTS = Path(__file__).parents[1]

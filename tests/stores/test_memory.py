@@ -15,9 +15,9 @@ from stores.makers import Clock, Job
 from lionpride.errors import OperationError
 from lionpride.model.event_data import Work
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.rules.lifecycle import RELEASED, Completion, Ending, after_denial
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.state_machine import RELEASED, Completion, Ending, after_denial
 from lionpride.stores.contract import ImmediatePath, Settled, Store
 from lionpride.stores.listeners import Signal
 from lionpride.stores.memory import MemoryStore

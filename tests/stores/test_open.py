@@ -9,7 +9,7 @@ from stores.makers import Clock, Job
 
 from lionpride.core import EventStatus
 from lionpride.errors import ConfigurationError
-from lionpride.rules.lifecycle import Completion
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.open import open_store
 from lionpride.stores.postgres import PostgresStore

@@ -17,7 +17,7 @@ from lionpride.model.collections.pile import Pile
 from lionpride.model.collections.progression import Progression
 from lionpride.model.element import Element
 from lionpride.model.execution import TERMINAL, EventStatus
-from lionpride.rules.lifecycle import Completion
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import Store
 from lionpride.stores.states import Events, States
 

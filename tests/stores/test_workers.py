@@ -6,7 +6,7 @@ from stores.asking import put
 from stores.makers import Folder, Job, sqlite_in
 
 from lionpride.model.registry import key_of
-from lionpride.rules.lifecycle import RELEASED
+from lionpride.rules.state_machine import RELEASED
 
 
 def ignore(event):

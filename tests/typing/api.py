@@ -30,7 +30,7 @@ from lionpride.core import (
 )
 from lionpride.errors import LionprideError, NotFoundError, QueueFullError
 from lionpride.otel import instrument
-from lionpride.rules.why import Why
+from lionpride.rules.explain import Why
 from lionpride.stores.memory import MemoryStore
 from lionpride.testing import Faults, fail, inline, virtual_time
 

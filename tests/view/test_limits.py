@@ -3,8 +3,8 @@
 from dataclasses import replace
 from uuid import UUID
 
-from lionpride.rules.limits import Limit
-from lionpride.rules.standing import About
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.queue_position import About
 from lionpride.stores.inspector import ClaimedEvent, LimitUsage, WorkerRecord
 from lionpride.view.limits import gauges_of, limits_of, slots_of
 

@@ -13,7 +13,7 @@ from view.kit import KINDS, Desk, Sum, desk_over, filled
 from lionpride.core import EventStatus
 from lionpride.errors import ConfigurationError
 from lionpride.model import registry
-from lionpride.rules.limits import Limit
+from lionpride.rules.limits.limit import Limit
 from lionpride.stores.inspector import EventFilter
 from lionpride.stores.memory import MemoryStore
 from lionpride.view.office import Office

@@ -13,7 +13,7 @@ import uvicorn
 from pydantic import Field, SecretStr
 
 from lionpride.core import Event, Executor, Processor, Retry, Skip
-from lionpride.rules.limits import Limit
+from lionpride.rules.limits.limit import Limit
 
 CHROMIUM = os.environ.get("LIONPRIDE_CHROMIUM") or shutil.which("chromium")
 

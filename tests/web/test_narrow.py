@@ -9,7 +9,7 @@ from web.kit import looking, needs_browser, served
 
 from lionpride import web
 from lionpride.core import Event, Executor, Processor
-from lionpride.rules.limits import Limit
+from lionpride.rules.limits.limit import Limit
 
 pytestmark = [needs_browser, pytest.mark.guard(90)]
 

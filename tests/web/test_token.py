@@ -16,7 +16,7 @@ from web.kit import Desk, Job, looking, needs_browser, served
 from lionpride import web
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import ConfigurationError
-from lionpride.rules.limits import Limit
+from lionpride.rules.limits.limit import Limit
 from lionpride.stores.memory import MemoryStore
 
 SECRET = "a secret of all processes"

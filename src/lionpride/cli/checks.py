@@ -12,7 +12,7 @@ from ..core import EventStatus
 from ..drawing.text import duration, plural, shorten
 from ..errors import NotFoundError
 from ..model import registry
-from ..rules.why import explain
+from ..rules.explain import explain
 from ..stores.inspector import WorkerRecord
 from ..stores.maintenance import Finding
 from ..stores.record import Record

@@ -9,7 +9,7 @@ from uuid import UUID
 from ..core import EventStatus
 from ..drawing.text import plural
 from ..errors import NotFoundError, OperationError
-from ..rules.lifecycle import RETRYABLE
+from ..rules.state_machine import RETRYABLE
 from ..stores.record import Record
 from .durable import Commands, Shelf, add_command
 from .find import ID_HELP, find_all

@@ -13,7 +13,7 @@ from ..core import EventStatus, Transition
 from ..drawing.text import one_line
 from ..model.event_data import Work
 from ..model.serialization.codec import error_to_dict
-from ..rules.lifecycle import is_by_hand
+from ..rules.state_machine import is_by_hand
 from .lines import label
 
 __all__ = ["Failure", "Tally", "error_text", "is_failure"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..rules.why import Why, explain
+from ..rules.explain import Why, explain
 from .durable import Commands, Shelf, add_command
 from .find import ID_HELP, find_all
 from .place import place_of

@@ -14,7 +14,7 @@ from ..engine.event import Event
 from ..engine.executor import Executor
 from ..engine.processor import Processor
 from ..model.collections.pile import Pile
-from ..rules.limits import Limit
+from ..rules.limits.limit import Limit
 from ..stores.contract import Store
 from .token_bucket import TokenBucket
 

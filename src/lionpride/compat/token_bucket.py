@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..model.finite import is_finite
-from ..rules.limits import Entry, Limit
+from ..rules.limits.limit import Entry, Limit
 from ..stores.clock import time_of_loop
 
 __all__ = ("RateLimitConfig", "TokenBucket")

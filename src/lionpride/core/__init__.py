@@ -33,8 +33,8 @@ from ..model.execution import EventStatus, Execution
 from ..model.progress import Progress
 from ..model.retry_policy import Retry
 from ..model.unset import Unset
-from ..rules.lifecycle import Defer
-from ..rules.limits import Limit
+from ..rules.limits.limit import Limit
+from ..rules.state_machine import Defer
 from ..rules.transition import Transition
 
 __all__ = (

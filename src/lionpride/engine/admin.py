@@ -24,7 +24,7 @@ from .run_control import RunControl
 
 if TYPE_CHECKING:
     from ..drawing.notebook import Picture
-    from ..rules.why import Why
+    from ..rules.explain import Why
 
 __all__ = ("Admin",)
 
@@ -105,7 +105,7 @@ class Admin:
         """Explain why an event waits; see ``Executor.why``."""
         uid = event.id if isinstance(event, Event) else as_id(event)
         await asyncio.sleep(0)  # a task just made for execute() may not have begun
-        from ..rules.why import explain  # late: needed for explanations alone
+        from ..rules.explain import explain  # late: needed for explanations alone
 
         standing = await self._store.explain(uid, self._control.claims_under())
         if standing is None:

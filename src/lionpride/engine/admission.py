@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..rules.lifecycle import (
+from ..rules.state_machine import (
     RELEASED,
     Cause,
     Defer,

@@ -10,7 +10,7 @@ from ..errors import ValidationError
 from ..model.finite import is_finite
 from ..model.retry_policy import Retry
 from ..model.serialization.codec import safe_repr
-from ..rules.texts import check_text
+from ..rules.storable_text import check_text
 from ..stores.terms import Terms
 from .config import seconds
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from ..errors import ExecutionError, LionTimeoutError
 from ..model.event_data import Work
 from ..model.progress import ENTRY, Live
-from ..rules.lifecycle import RELEASED, Cause, Ending, after_error
+from ..rules.state_machine import RELEASED, Cause, Ending, after_error
 from .event import Event
 from .threads import Threads, is_plain
 

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import ref
 
 from ..model.execution import EventStatus
-from ..rules.lifecycle import RELEASED, Cause, Completion, Ending, Outcome, after_interruption
+from ..rules.state_machine import RELEASED, Cause, Completion, Ending, Outcome, after_interruption
 from ..stores.contract import BufferedPath, Claim, Started
 from ..stores.listeners import Signal
 from .admission import Admission

@@ -25,8 +25,8 @@ from ..model.collections.flow import Flow
 from ..model.execution import EventStatus
 from ..model.progress import Progress
 from ..model.retry_policy import Retry
-from ..rules.limits import Limit
-from ..rules.metering import Limits
+from ..rules.limits.limit import Limit
+from ..rules.limits.limit_set import Limits
 from ..stores.contract import Store
 from ..stores.open import open_store
 from ..stores.record import Record
@@ -49,7 +49,7 @@ from .submission import Submission
 
 if TYPE_CHECKING:
     from ..drawing.notebook import Picture
-    from ..rules.why import Why
+    from ..rules.explain import Why
 
 __all__ = ("Executor",)
 

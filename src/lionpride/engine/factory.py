@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from ..errors import ConfigurationError
-from ..rules.lifecycle import Defer
-from ..rules.limits import Limit
+from ..rules.limits.limit import Limit
+from ..rules.state_machine import Defer
 from .event import Event
 from .processor import Processor
 

@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary, ref
 from ..model.event_data import Work
 from ..model.execution import EventStatus
 from ..model.progress import Progress
-from ..rules.lifecycle import Outcome
+from ..rules.state_machine import Outcome
 from ..rules.transition import Transition, reason_of
 from ..stores.contract import ImmediatePath, Store
 from ..stores.listeners import Signal

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ..errors import ConfigurationError, NotFoundError
 from ..model.collections.pile import Pile
-from ..rules.lifecycle import RELEASED
+from ..rules.state_machine import RELEASED
 from ..stores.clock import capped
 from ..stores.contract import Store
 from ..stores.listeners import Signal

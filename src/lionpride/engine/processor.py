@@ -13,11 +13,11 @@ from uuid import UUID, uuid4
 from ..errors import OperationError
 from ..model.collections.pile import Pile
 from ..model.execution import EventStatus
-from ..rules.fleet import checked_scope, fleet_limits
-from ..rules.lifecycle import Cause, Defer
-from ..rules.limits import Limit
-from ..rules.metering import Limits
-from ..rules.window import Window
+from ..rules.limits.fleet import checked_scope, fleet_limits
+from ..rules.limits.limit import Limit
+from ..rules.limits.limit_set import Limits
+from ..rules.rate_window import RateWindow
+from ..rules.state_machine import Cause, Defer
 from ..stores.contract import Store, Stuck, has_live_workers
 from ..stores.listeners import Signal
 from ..stores.memory import MemoryStore
@@ -32,8 +32,8 @@ from .pile_queue import PendingQueue, dequeue, enqueue
 from .runtime import Runtime
 
 if TYPE_CHECKING:
-    from ..rules.standing import About, Standing
-    from ..rules.why import Near
+    from ..rules.explain import Near
+    from ..rules.queue_position import About, Standing
 
 __all__ = ("CONCURRENCY", "GRACE", "REFRESH", "Processor")
 
@@ -165,7 +165,7 @@ class Processor:
             settings = self.queue_capacity, self.capacity_refresh_time, self.concurrency_limit
             limits = Limits([*limits.values(), *fleet_limits(store.queue, *settings)])
         elif self.queue_capacity is not None:
-            window = Window(self.queue_capacity, self.capacity_refresh_time)
+            window = RateWindow(self.queue_capacity, self.capacity_refresh_time)
         self.lifespan = lifespan
         self._attached = Runtime(
             store,
@@ -356,7 +356,7 @@ class Processor:
 
     def near(self, standing: Standing) -> Near:
         """Return the facts about an event's turn that only this process knows."""
-        from ..rules.why import Near  # late: who asks nothing needs it not
+        from ..rules.explain import Near  # late: who asks nothing needs it not
 
         if not self.working:
             return Near(works=False, is_paused=self.paused)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from ..errors import OperationError, StoreError, ValidationError
 from ..model.execution import EventStatus
 from ..model.serialization.codec import safe_repr
-from ..rules.fleet import fleet_limits
-from ..rules.metering import Limits
+from ..rules.limits.fleet import fleet_limits
+from ..rules.limits.limit_set import Limits
 from ..stores.contract import Store, is_paused
 from .bound_loop import BoundLoop
 from .config import arguments, seconds
@@ -22,8 +22,8 @@ from .processor import CONCURRENCY, REFRESH, Processor
 from .submission import Submission
 
 if TYPE_CHECKING:
-    from ..rules.standing import Standing
-    from ..rules.why import Near
+    from ..rules.explain import Near
+    from ..rules.queue_position import Standing
 
 __all__ = ("RunControl", "Scope")
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from ..model import registry
 from ..model.execution import EventStatus
-from ..rules.lifecycle import Defer, Ending
-from ..rules.metering import Limits
+from ..rules.limits.limit_set import Limits
+from ..rules.rate_window import RateWindow
 from ..rules.retry import judge
-from ..rules.window import Window
+from ..rules.state_machine import Defer, Ending
 from ..stores.contract import ImmediatePath, Store
 from .observers import Observers
 from .threads import Threads
 from .traceback_text import traceback_text
 
 if TYPE_CHECKING:
-    from ..rules.standing import About, Standing
-    from ..rules.why import Near
+    from ..rules.explain import Near
+    from ..rules.queue_position import About, Standing
 
 __all__ = ("Runtime",)
 
@@ -63,7 +63,7 @@ class Runtime:
         *,
         name: str,
         slots: int,
-        window: Window | None,
+        window: RateWindow | None,
         limits: Limits | None,
         permission: Callable[..., Awaitable[bool | Defer]] | None,
         halt: Callable[[], None],
@@ -154,7 +154,7 @@ class Runtime:
 
     def about(self) -> About:
         """Return the description of the worker for other processes."""
-        from ..rules.standing import About  # late: running events does not need it
+        from ..rules.queue_position import About  # late: running events does not need it
 
         window, limits = self.window, () if self.limits is None else self.limits.values()
         return About(
@@ -169,7 +169,7 @@ class Runtime:
 
     def near(self, standing: Standing) -> Near:
         """Return the facts about an event's turn that only this process knows."""
-        from ..rules.why import Near  # late: running events does not need it
+        from ..rules.explain import Near  # late: running events does not need it
 
         event, window_at = self.store.states.find(standing.id), None
         if self.window is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sized
 
-from ..rules.lifecycle import RELEASED, Cause, Ending
+from ..rules.state_machine import RELEASED, Cause, Ending
 from ..stores.contract import Started
 from .admission import Admission
 from .event import Event

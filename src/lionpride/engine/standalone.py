@@ -11,7 +11,7 @@ from weakref import ref
 from ..errors import LionTimeoutError, OperationError
 from ..model.execution import EventStatus
 from ..model.unset import Unset
-from ..rules.lifecycle import Cause, Completion, Outcome, after_error, alone, apply
+from ..rules.state_machine import Cause, Completion, Outcome, after_error, alone, apply
 from .attempt import PATIENCE, AttemptRunner, Guard, abandoned, chunks_of, explain, limited
 from .attempt_context import RUNNING, Running
 from .event import Event

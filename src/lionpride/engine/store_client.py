@@ -8,8 +8,8 @@ from typing import Any
 from ..errors import ValidationError
 from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..rules.lifecycle import RELEASED, Ending, Outcome, after_cancel, after_unstorable
-from ..rules.meters import refusal_of
+from ..rules.limits.meter import refusal_of
+from ..rules.state_machine import RELEASED, Ending, Outcome, after_cancel, after_unstorable
 from ..stores.contract import Claim, Settled
 from .runtime import Runtime
 

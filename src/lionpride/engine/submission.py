@@ -13,7 +13,7 @@ from ..model.collections.flow import Flow
 from ..model.event_data import Work
 from ..model.execution import EventStatus
 from ..model.retry_policy import Retry
-from ..rules.metering import Limits
+from ..rules.limits.limit_set import Limits
 from ..stores.append_checks import are_new
 from ..stores.contract import BufferedPath, Entry, ImmediatePath, Store
 from ..stores.terms import Terms

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..rules.lifecycle import RELEASED, Cause, Outcome, cancelled_while_waiting
+from ..rules.state_machine import RELEASED, Cause, Outcome, cancelled_while_waiting
 from ..stores.contract import BufferedPath, Claim, ImmediatePath, Started
 from ..stores.listeners import Signal, Unsubscribe
 from .admission import Admission

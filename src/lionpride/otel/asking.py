@@ -9,7 +9,7 @@ from weakref import ref
 
 from ..core import EventStatus, Executor
 from ..errors import LionprideError
-from ..rules.standing import Room
+from ..rules.queue_position import Room
 
 __all__ = ("Asked",)
 

@@ -8,7 +8,7 @@ from ..model.event_data import Work
 from ..model.execution import EventStatus
 from ..model.retry_policy import Retry, retry_after_of
 from ..model.unset import MaybeUnset, UnsetType
-from .lifecycle import Ending
+from .state_machine import Ending
 
 __all__ = ("judge",)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..errors import EventCancelledError
 from ..model.event_data import Work
 from ..model.execution import EventStatus
-from .lifecycle import Completion, Outcome
+from .state_machine import Completion, Outcome
 
 __all__ = ("Transition", "reason_of")
 

@@ -26,14 +26,14 @@ from uuid import UUID
 from ..errors import NotFoundError
 from ..model.event_data import Work
 from ..model.execution import EventStatus
-from ..rules.lifecycle import FOR_EVER, Outcome
-from ..rules.metering import Limits
+from ..rules.limits.limit_set import Limits
+from ..rules.state_machine import FOR_EVER, Outcome
 from .listeners import Listener, Signal, Unsubscribe
 from .states import States
 from .terms import Terms
 
 if TYPE_CHECKING:
-    from ..rules.standing import About, Room, Standing, Unreadable
+    from ..rules.queue_position import About, Room, Standing, Unreadable
     from .inspector import Inspector, WorkerRecord
     from .record import Record
 

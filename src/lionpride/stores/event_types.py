@@ -12,7 +12,7 @@ from ..model import registry
 from ..model.event_data import Work
 
 if TYPE_CHECKING:
-    from ..rules.standing import Unreadable
+    from ..rules.queue_position import Unreadable
 
 __all__ = ("RunnableTypes",)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
 from ..model.execution import EventStatus
-from ..rules.standing import About
+from ..rules.queue_position import About
 from .record import Record
 
 __all__ = (

@@ -11,7 +11,7 @@ from ..model.element import Element
 from ..model.event_data import Work
 from ..model.execution import EventStatus
 from ..model.progress import Progress
-from ..rules.bills import bill_on_record
+from ..rules.limits.costs import bill_on_record
 
 __all__ = ("Record",)
 

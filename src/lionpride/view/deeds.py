@@ -8,7 +8,7 @@ from uuid import UUID
 
 from ..core import EventStatus
 from ..errors import NotFoundError, OperationError
-from ..rules.lifecycle import RETRYABLE
+from ..rules.state_machine import RETRYABLE
 from ..stores.contract import Cancelled
 from ..stores.inspector import EventFilter
 from ..stores.record import Record

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..core import Executor
-from ..rules.limits import Limit
+from ..rules.limits.limit import Limit
 from ..stores.inspector import LimitUsage, WorkerRecord
 
 __all__ = ["gauges_of", "limits_of", "slots_of"]

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from ..core import EventStatus, Executor
 from ..errors import ConfigurationError, NotFoundError, StoreError
-from ..rules.lifecycle import FOR_EVER
-from ..rules.why import Why, explain
+from ..rules.explain import Why, explain
+from ..rules.state_machine import FOR_EVER
 from ..stores.contract import Store, is_paused
 from ..stores.inspector import (
     EventFilter,

@@ -9,7 +9,7 @@ from typing import Any
 from ..core import EventStatus
 from ..drawing.text import shorten
 from ..errors import ValidationError
-from ..rules.lifecycle import is_by_hand
+from ..rules.state_machine import is_by_hand
 from ..stores.record import Record
 
 __all__ = ["created_of", "error_of", "has_failed", "priority_of", "seconds_of"]

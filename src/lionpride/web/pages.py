@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from ..core import EventStatus
 from ..drawing.text import wait
-from ..rules.standing import Unreadable
+from ..rules.queue_position import Unreadable
 from ..stores.inspector import WorkerRecord
 from ..stores.record import Record
 from ..view.deeds import OPEN, doable

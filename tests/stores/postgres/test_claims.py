@@ -16,9 +16,9 @@ from stores.postgres.wire import cancel_who_waits_for
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import StoreError
 from lionpride.model.retry_policy import Retry
-from lionpride.rules.lifecycle import Completion
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import Store
 from lionpride.stores.postgres import PostgresStore, backend
 from lionpride.stores.postgres.backend import AHEAD

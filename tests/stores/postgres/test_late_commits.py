@@ -15,9 +15,9 @@ from stores.postgres.test_faults import Errand, Errands, schemas
 from stores.postgres.wire import Wire, wire_to
 
 from lionpride.core import EventStatus
-from lionpride.rules.lifecycle import Completion
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import Settled
 from lionpride.stores.listeners import Signal
 from lionpride.stores.postgres import PostgresStore

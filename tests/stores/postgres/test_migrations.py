@@ -8,8 +8,8 @@ from stores.makers import Job, postgres_in
 
 from lionpride.core import EventStatus
 from lionpride.errors import StoreError
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
 from lionpride.stores.maintenance import Maintenance
 from lionpride.stores.postgres import PostgresStore, migrations
 

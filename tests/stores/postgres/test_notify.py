@@ -13,9 +13,9 @@ from stores.makers import QUEUE, Job
 from stores.postgres.wire import wire_to
 
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Completion
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.listeners import Signal
 from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.postgres.connection_pool import Connector

@@ -15,7 +15,7 @@ from stores.makers import Clock, Job, postgres_in
 from stores.test_contract_unreadable import Releases
 
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import RELEASED
+from lionpride.rules.state_machine import RELEASED
 
 S = EventStatus
 

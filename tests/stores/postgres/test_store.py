@@ -10,7 +10,7 @@ from stores.homes import Home
 from stores.makers import QUEUE
 
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Completion
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import Settled
 from lionpride.stores.listeners import Signal
 from lionpride.stores.postgres import PostgresStore

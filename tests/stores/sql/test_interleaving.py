@@ -19,9 +19,9 @@ from stores.sql.transactions import interleave, operate
 
 from lionpride.core import EventStatus
 from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFullError
-from lionpride.rules.lifecycle import RELEASED, Completion
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.state_machine import RELEASED, Completion
 from lionpride.stores.contract import Cancelled, Claim
 from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.sql import limits, operations

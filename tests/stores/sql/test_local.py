@@ -13,7 +13,7 @@ from stores.makers import STORES, Clock, Job
 
 from lionpride.errors import StoreError, ValidationError
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Completion
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import Store, has_live_workers
 from lionpride.stores.inspector import EventFilter
 from lionpride.stores.listeners import Signal

@@ -15,9 +15,9 @@ from stores.makers import STORES, Clock, Job
 from stores.sql.transactions import operate, repeat
 
 from lionpride.core import EventStatus
-from lionpride.rules.lifecycle import Completion
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import Cancelled, Settled, Store
 from lionpride.stores.sql import leases, limits, operations
 from lionpride.stores.terms import Terms

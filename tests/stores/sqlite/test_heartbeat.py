@@ -11,7 +11,7 @@ import apsw
 import pytest
 from stores.makers import Job
 
-from lionpride.rules.lifecycle import RELEASED
+from lionpride.rules.state_machine import RELEASED
 from lionpride.stores.contract import Claim, Settled
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.sqlite.file import open_file

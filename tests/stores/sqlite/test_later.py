@@ -13,8 +13,8 @@ from stores.makers import Clock
 
 from lionpride.core import Event, EventStatus, Executor, Processor, Retry
 from lionpride.errors import StoreError
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.stores.terms import Terms
 

@@ -13,7 +13,7 @@ from stores.makers import Clock, Job
 
 from lionpride.errors import OperationError, StoreError
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import RELEASED, Completion, Ending
+from lionpride.rules.state_machine import RELEASED, Completion, Ending
 from lionpride.stores.contract import Cancelled, Settled, Store
 from lionpride.stores.sql import queries
 from lionpride.stores.sql.queries import Snapshot

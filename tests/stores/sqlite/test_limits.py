@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from stores.makers import Clock, Folder, Job, sqlite_in
 
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
 from lionpride.stores.sqlite import SqliteStore
 
 WORKER = """

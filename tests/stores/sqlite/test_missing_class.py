@@ -13,8 +13,8 @@ from stores.asking import check_counts
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import OperationError
 from lionpride.model.event_data import Work
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
 from lionpride.stores.sqlite import SqliteStore
 
 ALIEN = """

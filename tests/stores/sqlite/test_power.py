@@ -12,7 +12,7 @@ import pytest
 from stores.makers import QUEUE, Job
 
 from lionpride.core import EventStatus
-from lionpride.rules.lifecycle import Completion
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.sqlite import SqliteStore
 
 

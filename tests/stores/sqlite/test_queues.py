@@ -9,7 +9,7 @@ from stores.asking import ENDINGS, claim, claim_one, end, pages, picture, put, s
 from stores.makers import Clock, Job
 
 from lionpride.core import EventStatus
-from lionpride.rules.lifecycle import after_denial
+from lionpride.rules.state_machine import after_denial
 from lionpride.stores.contract import Store
 from lionpride.stores.sqlite import SqliteStore
 

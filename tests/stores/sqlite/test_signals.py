@@ -16,7 +16,7 @@ from stores.makers import Job
 
 from lionpride.errors import StoreError
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Completion
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.sqlite import SqliteStore
 
 SOON = 50e-6

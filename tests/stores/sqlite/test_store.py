@@ -23,7 +23,7 @@ from stores.makers import Clock, Job
 from lionpride.errors import ExistsError, NotFoundError, StoreError
 from lionpride.model.event_data import Work
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Completion, Ending, after_interruption
+from lionpride.rules.state_machine import Completion, Ending, after_interruption
 from lionpride.stores.contract import Settled, Store
 from lionpride.stores.listeners import Signal
 from lionpride.stores.memory import MemoryStore

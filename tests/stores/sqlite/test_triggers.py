@@ -10,7 +10,7 @@ import pytest
 from stores.makers import QUEUE, Job
 
 from lionpride.core import Event, EventStatus, Executor, Limit, Processor, Retry
-from lionpride.rules.lifecycle import Completion
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import Settled
 from lionpride.stores.sqlite import SqliteStore
 

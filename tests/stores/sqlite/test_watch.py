@@ -7,7 +7,7 @@ import pytest
 from stores.makers import Job
 
 from lionpride.model.execution import EventStatus
-from lionpride.rules.lifecycle import Completion
+from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import Settled
 from lionpride.stores.listeners import Signal
 from lionpride.stores.sqlite import SqliteStore

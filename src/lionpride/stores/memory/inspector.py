@@ -17,8 +17,8 @@ from ...model import registry
 from ...model.event_data import Work
 from ...model.execution import TERMINAL, EventStatus
 from ...model.progress import BEGAN
-from ...rules.limits import Limit
-from ...rules.texts import any_case, findable
+from ...rules.limits.limit import Limit
+from ...rules.storable_text import any_case, findable
 from ..inspector import EventFilter, FinishedEvent, LimitUsage, RunningEvent
 from ..record import Record
 from ..states import States

@@ -15,11 +15,11 @@ from math import inf
 from typing import Final, TypeAlias
 
 from ...model.event_data import Work
-from ...rules.guards import Guard
-from ...rules.limits import Account
-from ...rules.metering import Limits, Share, excess
-from ...rules.meters import Meter, Refused
-from ...rules.taking import take_all
+from ...rules.limits.delay_guard import DelayGuard
+from ...rules.limits.limit import Account
+from ...rules.limits.limit_set import Limits, Share, excess
+from ...rules.limits.meter import Meter, Refused
+from ...rules.limits.taking import take_all
 from ..clock import time_of_loop
 from .priority_queue import PriorityQueue
 from .ready_queue import ReadyQueue
@@ -71,7 +71,7 @@ class AccountQueue:
         self.is_open = False
         self.wake_at = inf
         self.first: Position | None = None
-        self.guard: Guard | None = None
+        self.guard: DelayGuard | None = None
         self.considered = 0
         self.timer_at = inf
         self.on_change = lambda: on_change(self)
@@ -86,7 +86,7 @@ class AccountQueue:
         An event that only waits for its key is not guarded: other keys do not wait for it.
         """
         self.first, self.wake_at = position, at
-        self.guard = None if self.account.limit.per_key else Guard(shares, at, now)
+        self.guard = None if self.account.limit.per_key else DelayGuard(shares, at, now)
 
 
 class Selection:

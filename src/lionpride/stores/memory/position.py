@@ -7,10 +7,10 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
 from ...model.event_data import Work
-from ...rules.bills import own_bill
-from ...rules.limits import Limit
-from ...rules.metering import Limits
-from ...rules.standing import About, Room, Worker, limits_at_work
+from ...rules.limits.costs import own_bill
+from ...rules.limits.limit import Limit
+from ...rules.limits.limit_set import Limits
+from ...rules.queue_position import About, Room, Worker, limits_at_work
 from ..clock import time_of_loop
 
 __all__ = ("count_ahead", "live_workers", "reported_limits", "rooms_of", "usage_of")

@@ -19,7 +19,10 @@ from ...model.element import as_id
 from ...model.event_data import Work
 from ...model.execution import TERMINAL, EventStatus
 from ...model.serialization.depth import fields_that_may_be_deep, refuse_deep_values
-from ...rules.lifecycle import (
+from ...rules.limits.limit import Limit
+from ...rules.limits.limit_set import Limits
+from ...rules.limits.meter import Meter, end_meter, refusal_of
+from ...rules.state_machine import (
     FOR_EVER,
     Completion,
     Ending,
@@ -32,9 +35,6 @@ from ...rules.lifecycle import (
     check_retryable,
     requeue,
 )
-from ...rules.limits import Limit
-from ...rules.metering import Limits
-from ...rules.meters import Meter, end_meter, refusal_of
 from ..alarm import Alarm
 from ..append_checks import are_new, check_room, refuse_connection
 from ..clock import LoopClock, time_of_loop
@@ -57,7 +57,7 @@ from .limiter import Limiter
 from .ready_queue import ReadyQueue
 
 if TYPE_CHECKING:
-    from ...rules.standing import About, Room, Standing
+    from ...rules.queue_position import About, Room, Standing
     from ..inspector import WorkerRecord
     from ..record import Record
     from .inspector import MemoryInspector
@@ -706,7 +706,7 @@ class MemoryStore:
 
     async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         """See ``Store.explain``."""
-        from ...rules.standing import First, Standing  # late: running does not need it
+        from ...rules.queue_position import First, Standing  # late: running does not need it
         from .position import count_ahead, live_workers, reported_limits, rooms_of  # late: as above
 
         event = self.states.find(uid)

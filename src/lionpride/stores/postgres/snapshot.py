@@ -8,7 +8,7 @@ from uuid import UUID
 
 from asyncpg.pgproto import pgproto
 
-from ...rules.texts import any_case
+from ...rules.storable_text import any_case
 from ..sql.backend import Location
 from ..sql.rows import StoredEvent
 from . import queries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from ...rules.metering import Limits
+from ...rules.limits.limit_set import Limits
 from ..listeners import Listeners
 from .limits import LimitedClaim
 

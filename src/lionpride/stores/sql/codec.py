@@ -29,8 +29,9 @@ from ...model.serialization.payload import (
     type_and_payload,
 )
 from ...model.unset import Unset
-from ...rules.bills import has_own_bill, own_bill
-from ...rules.lifecycle import (
+from ...rules.limits.costs import has_own_bill, own_bill
+from ...rules.queue_position import About, First, Room, Standing, Worker
+from ...rules.state_machine import (
     Completion,
     Ending,
     Outcome,
@@ -39,8 +40,7 @@ from ...rules.lifecycle import (
     after_interruption,
     apply,
 )
-from ...rules.standing import About, First, Room, Standing, Worker
-from ...rules.texts import check_text
+from ...rules.storable_text import check_text
 from ..record import Record
 from ..terms import Terms
 from .rows import (

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ...model.execution import EventStatus
-from ...rules.texts import findable
+from ...rules.storable_text import findable
 from ..inspector import EventFilter
 from .queries import Snapshot
 

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from ...rules.lifecycle import RELEASED, after_interruption
+from ...rules.state_machine import RELEASED, after_interruption
 from .backend import FinishedRow, ReadyRow, Transaction
 from .codec import state_after_cancel, state_after_ending
 from .limits import forget_accounts, read_reserved, spend_reserved

@@ -16,10 +16,10 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ...errors import OperationError
 from ...model.costs import REQUEST
-from ...rules.guards import Guard
-from ...rules.lifecycle import Pause
-from ...rules.limits import Account, Limit
-from ...rules.metering import Limits, Share, excess
+from ...rules.limits.delay_guard import DelayGuard
+from ...rules.limits.limit import Account, Limit
+from ...rules.limits.limit_set import Limits, Share, excess
+from ...rules.state_machine import Pause
 from ..clock import boot_time
 from ..contract import Claim
 from ..inspector import LimitUsage
@@ -580,7 +580,7 @@ class _Selection:
         self._reserved: dict[int, dict[str, Reserved]] = {}
         self._taken: dict[int, Sequence[Share]] = {}
         self._shares: dict[tuple[str | None, str | None], Sequence[Share]] = {}
-        self._guards: list[Guard] = []
+        self._guards: list[DelayGuard] = []
         self._guarded: set[str] = set()
         self._closed: set[str | None] = set()  # keys that wait for their own share
         self._looked = self._blocked = 0
@@ -662,7 +662,7 @@ class _Selection:
             self._closed.add(key)
         elif account.name not in self._guarded:
             self._guarded.add(account.name)
-            self._guards.append(Guard(shares, at, now))
+            self._guards.append(DelayGuard(shares, at, now))
             return at
         return at if is_allowed else inf
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from ...errors import NotFoundError, OperationError
 from ...model.event_data import Work
 from ...model.execution import FIXED, KEYS, EventStatus
-from ...rules.lifecycle import (
+from ...rules.state_machine import (
     Completion,
     Ending,
     Outcome,

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from ...errors import NotFoundError, OperationError
 from ...model.execution import TERMINAL, EventStatus
-from ...rules.lifecycle import RETRYABLE, cancelled_while_waiting
+from ...rules.state_machine import RETRYABLE, cancelled_while_waiting
 from ..contract import Cancelled, Settled
 from .backend import FinishedRow, Location, ReadyRow, Transaction
 from .codec import cancelled_row, state_after_ending, state_after_expiry

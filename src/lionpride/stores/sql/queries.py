@@ -18,9 +18,9 @@ from ...model.costs import REQUEST
 from ...model.execution import EventStatus
 from ...model.progress import Progress
 from ...model.serialization.payload import read_result
-from ...rules.limits import Limit
-from ...rules.metering import Limits
-from ...rules.standing import Room, Standing, Worker, limits_at_work, room_of
+from ...rules.limits.limit import Limit
+from ...rules.limits.limit_set import Limits
+from ...rules.queue_position import Room, Standing, Worker, limits_at_work, room_of
 from ..inspector import ClaimedEvent, WorkerRecord
 from ..record import Record
 from .backend import Location

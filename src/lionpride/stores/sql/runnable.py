@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 from uuid import UUID
 
-from ...rules.standing import About, Unreadable
+from ...rules.queue_position import About, Unreadable
 from ..contract import Stuck
 from ..event_types import RunnableTypes
 from .rows import FixedColumns, ReadyColumns

@@ -14,10 +14,10 @@ from ...errors import NotFoundError, ValidationError
 from ...model.element import as_id
 from ...model.event_data import Work
 from ...model.execution import TERMINAL, EventStatus
-from ...rules.lifecycle import FOR_EVER, RELEASED, Ending, after_unstorable
-from ...rules.metering import Limits
-from ...rules.standing import About, Room, Standing, Worker
-from ...rules.texts import check_text
+from ...rules.limits.limit_set import Limits
+from ...rules.queue_position import About, Room, Standing, Worker
+from ...rules.state_machine import FOR_EVER, RELEASED, Ending, after_unstorable
+from ...rules.storable_text import check_text
 from ..alarm import Alarm
 from ..contract import (
     Cancelled,

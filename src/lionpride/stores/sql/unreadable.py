@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ...drawing.text import one_line, shorten
 from ...errors import NotFoundError
 from ...model import registry
-from ...rules.standing import Unreadable
+from ...rules.queue_position import Unreadable
 
 __all__ = ("MANY", "PAUSE", "REMEMBERED", "UnreadableEvents", "reason_of")
 

@@ -10,7 +10,7 @@ from functools import partial
 from platform import node
 
 from ...model.event_data import Work
-from ...rules.standing import About, Worker
+from ...rules.queue_position import About, Worker
 from ..inspector import WorkerRecord
 from .codec import description_json
 from .heartbeat import DescriptionSources

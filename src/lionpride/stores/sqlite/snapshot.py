@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from ...rules.texts import any_case
+from ...rules.storable_text import any_case
 from ..sql.backend import Location, run
 from ..sql.rows import StoredEvent
 from .queries import Tables

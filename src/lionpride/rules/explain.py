@@ -10,9 +10,9 @@ from uuid import UUID
 
 from ..drawing.text import in_unit, number, unit_of
 from ..model.execution import TERMINAL, EventStatus
-from .fleet import CAPACITY, CONCURRENCY
-from .lifecycle import MAX_DENIALS
-from .standing import FOR_EVER, First, Room, Standing, Worker
+from .limits.fleet import CAPACITY, CONCURRENCY
+from .queue_position import FOR_EVER, First, Room, Standing, Worker
+from .state_machine import MAX_DENIALS
 
 __all__ = ("Hold", "Near", "Why", "explain")
 

@@ -9,8 +9,8 @@ from rules.kit import Bench, Call, bench
 
 from lionpride.errors import OperationError, ValidationError
 from lionpride.model.event_data import Work
-from lionpride.rules.limits import Limit
-from lionpride.rules.meters import end_meter, refusal_of
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.meter import end_meter, refusal_of
 
 # -- from the claim to the end ---------------------------------------------------------------------
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import ValidationError
-from ..model.costs import check_costs
-from ..model.event_data import Work
-from .texts import check_text
+from ...errors import ValidationError
+from ...model.costs import check_costs
+from ...model.event_data import Work
+from ..storable_text import check_text
 
 __all__ = ("bill_on_record", "check_bill", "has_own_bill", "own_bill")
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from ..model.execution import EventStatus
-from .fleet import Starts
-from .lifecycle import FOR_EVER
-from .limits import Account, Limit
-from .metering import Limits
+from .limits.fleet import Starts
+from .limits.limit import Account, Limit
+from .limits.limit_set import Limits
+from .state_machine import FOR_EVER
 
 __all__ = (
     "FOR_EVER",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from lionpride.rules.window import Window
+from lionpride.rules.rate_window import RateWindow
 
 SPANS = st.one_of(
     st.sampled_from([0.01, 0.1, 0.3, 1.0, 2.5, 60.0, 3600.0]),
@@ -28,8 +28,8 @@ def inside(starts: list[float], now: float, span: float) -> int:
     return sum(1 for start in starts if edge < Fraction(start) <= Fraction(now))
 
 
-def window(capacity: int, span: float, starts: list[float]) -> Window:
-    made = Window(capacity, span)
+def window(capacity: int, span: float, starts: list[float]) -> RateWindow:
+    made = RateWindow(capacity, span)
     for start in starts:
         made.stamp(start)
     return made
@@ -42,7 +42,7 @@ def window(capacity: int, span: float, starts: list[float]) -> Window:
 def test_a_start_is_allowed_if_and_only_if_fewer_than_capacity_lie_in_the_span(
     capacity: int, span: float, now: float, steps: list[float]
 ) -> None:
-    asked, starts = Window(capacity, span), list[float]()
+    asked, starts = RateWindow(capacity, span), list[float]()
     for step in steps:
         now += step
         count = inside(starts, now, span)
@@ -60,7 +60,7 @@ def test_starts_as_early_as_allowed_are_a_whole_span_apart(
     capacity: int, span: float, now: float, steps: list[float]
 ) -> None:
     """A loop that sleeps as long as it is told, and then starts."""
-    asked, starts = Window(capacity, span), list[float]()
+    asked, starts = RateWindow(capacity, span), list[float]()
     for step in [*steps[:5], *[0.0] * (3 * capacity)]:
         now += step
         turns = 0
@@ -114,7 +114,7 @@ def test_the_end_of_the_span_is_open() -> None:
 
 
 def test_an_unused_window_allows_its_capacity_at_once() -> None:
-    asked = Window(3, 1.0)
+    asked = RateWindow(3, 1.0)
     assert asked.free(0.0) == 3
     for left in (2, 1, 0):
         assert asked.wait(0.0) == 0.0
@@ -135,7 +135,7 @@ def test_starts_leave_the_span_one_by_one() -> None:
 
 @pytest.mark.parametrize("capacity", [1, 2, 7])
 def test_a_steady_stream_goes_at_the_rate(capacity: int) -> None:
-    asked, now, starts = Window(capacity, 1.0), 0.0, list[float]()
+    asked, now, starts = RateWindow(capacity, 1.0), 0.0, list[float]()
     while len(starts) < 5 * capacity:
         now += asked.wait(now)
         asked.stamp(now)

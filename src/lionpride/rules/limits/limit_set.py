@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from ..errors import ConfigurationError, ValidationError
-from ..model.costs import REQUEST
-from ..model.event_data import Work
-from ..model.finite import LARGEST
-from .bills import check_bill
-from .limits import Account, Limit
+from ...errors import ConfigurationError, ValidationError
+from ...model.costs import REQUEST
+from ...model.event_data import Work
+from ...model.finite import LARGEST
+from .costs import check_bill
+from .limit import Account, Limit
 from .taking import Pair
 
 __all__ = ("Asked", "Limits", "Share", "excess")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..errors import ValidationError
-from .limits import Limit
+from ...errors import ValidationError
+from .limit import Limit
 
 __all__ = ("CAPACITY", "CONCURRENCY", "Starts", "checked_scope", "fleet_limits")
 

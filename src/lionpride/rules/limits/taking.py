@@ -9,9 +9,9 @@ from operator import attrgetter, itemgetter
 from sys import float_info
 from typing import Final, TypeAlias
 
-from ..model.costs import REQUEST
-from ..model.event_data import Work
-from .limits import NEVER, Account, Entry, Limit
+from ...model.costs import REQUEST
+from ...model.event_data import Work
+from .limit import NEVER, Account, Entry, Limit
 
 __all__ = ("Bill", "Pair", "take_all")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from math import fsum, inf, nextafter
 from typing import Any, ClassVar, Final, TypeAlias
 
-from ..errors import ValidationError
-from ..model.finite import is_finite
-from ..model.serialization.codec import safe_repr
-from .texts import check_text
+from ...errors import ValidationError
+from ...model.finite import is_finite
+from ...model.serialization.codec import safe_repr
+from ..storable_text import check_text
 
 __all__ = ("NEVER", "Account", "Bell", "Entry", "Limit")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from .limits import Account
-from .metering import Share
+from .limit import Account
+from .limit_set import Share
 
-__all__ = ("Guard",)
+__all__ = ("DelayGuard",)
 
 
-class Guard:
+class DelayGuard:
     """Amounts that other events may take without delaying an event that waits for limits.
 
     When the event may start, the amounts that others took since then still count, so its own

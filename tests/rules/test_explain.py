@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from lionpride.model.execution import EventStatus
-from lionpride.rules.standing import FOR_EVER, About, First, Room, Standing, Worker
-from lionpride.rules.why import Hold, Near, explain
+from lionpride.rules.explain import Hold, Near, explain
+from lionpride.rules.queue_position import FOR_EVER, About, First, Room, Standing, Worker
 
 S = EventStatus
 NOW = 1_700_000_000.0

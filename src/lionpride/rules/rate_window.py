@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from math import fsum
 
-__all__ = ("Window",)
+__all__ = ("RateWindow",)
 
 
-class Window:
+class RateWindow:
     """Keeps the times of the last ``capacity`` starts.
 
     For every t, at most ``capacity`` starts lie in (t, t + span]: a start is allowed as soon as

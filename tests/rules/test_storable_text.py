@@ -3,8 +3,8 @@
 import pytest
 
 from lionpride.errors import ValidationError
-from lionpride.rules.limits import Limit
-from lionpride.rules.texts import check_text, findable
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.storable_text import check_text, findable
 
 
 @pytest.mark.parametrize("text", ["", "a", "two\nlines\x1f", "ß日本🦁", "\ufffd"])

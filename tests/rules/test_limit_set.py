@@ -8,8 +8,8 @@ from rules.kit import Call, bench
 
 from lionpride.errors import ConfigurationError, ValidationError
 from lionpride.model.event_data import Work
-from lionpride.rules.limits import Limit
-from lionpride.rules.metering import Limits
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.limits.limit_set import Limits
 
 # -- what is asked ---------------------------------------------------------------------------------
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from ..errors import OperationError
-from ..model.event_data import Work
-from .lifecycle import Pause
-from .limits import NEVER, Account, Entry
-from .metering import Limits, Share
+from ...errors import OperationError
+from ...model.event_data import Work
+from ..state_machine import Pause
+from .limit import NEVER, Account, Entry
+from .limit_set import Limits, Share
 
 __all__ = ("Meter", "Refused", "end_meter", "refusal_of")
 

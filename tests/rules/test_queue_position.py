@@ -5,8 +5,8 @@ from math import inf
 
 import pytest
 
-from lionpride.rules.limits import Limit
-from lionpride.rules.standing import About, Worker, limits_at_work, room_of
+from lionpride.rules.limits.limit import Limit
+from lionpride.rules.queue_position import About, Worker, limits_at_work, room_of
 
 
 @pytest.mark.parametrize(

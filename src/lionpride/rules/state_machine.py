@@ -41,7 +41,7 @@ from ..model.serialization.codec import safe_repr
 from ..model.unset import MaybeUnset, Unset, UnsetType
 
 __all__ = (
-    "ARROWS",
+    "TRANSITIONS",
     "BY_HAND",
     "FOR_EVER",
     "MAX_DENIALS",
@@ -75,7 +75,7 @@ _S = EventStatus
 RETRYABLE: Final = frozenset({_S.FAILED, _S.CANCELLED, _S.ABORTED})
 """The statuses that ``executor.retry`` accepts."""
 
-ARROWS: Final[dict[EventStatus, frozenset[EventStatus]]] = {
+TRANSITIONS: Final[dict[EventStatus, frozenset[EventStatus]]] = {
     _S.PENDING: frozenset(EventStatus) - {_S.COMPLETED},
     _S.PROCESSING: frozenset({_S.PENDING, *(TERMINAL - {_S.ABORTED})}),
     **{status: frozenset({_S.PENDING}) for status in RETRYABLE},
@@ -197,8 +197,8 @@ def check(before: EventStatus, after: EventStatus) -> None:
     Raises:
         OperationError: if not; the message names both, and the statuses that may follow.
     """
-    if after not in ARROWS[before]:
-        ways = ", ".join(sorted(ARROWS[before])) or "nothing: it is final"
+    if after not in TRANSITIONS[before]:
+        ways = ", ".join(sorted(TRANSITIONS[before])) or "nothing: it is final"
         raise OperationError(f"{before.value} cannot become {after.value}; from there: {ways}")
 
 

@@ -25,13 +25,13 @@ from lionpride.errors import (
 from lionpride.model.event_data import Work
 from lionpride.model.execution import TERMINAL, EventStatus, Execution
 from lionpride.model.unset import Unset
-from lionpride.rules import lifecycle
-from lionpride.rules.lifecycle import (
-    ARROWS,
+from lionpride.rules import state_machine
+from lionpride.rules.state_machine import (
     MAX_DENIALS,
     MAX_INTERRUPTIONS,
     RELEASED,
     RETRYABLE,
+    TRANSITIONS,
     Cause,
     Completion,
     Ending,
@@ -86,12 +86,12 @@ def outcome_to(status: EventStatus) -> Outcome:
 def test_the_table_asks_for_every_pair() -> None:
     pairs = [(before, after) for before, after, _ in rows()]
     assert len(pairs) == len(set(pairs)) == len(EventStatus) ** 2
-    assert set(ARROWS) == set(EventStatus)
+    assert set(TRANSITIONS) == set(EventStatus)
 
 
 @every_pair
 def test_an_arrow_leads_there_or_not(before: EventStatus, after: EventStatus, arrow: bool) -> None:
-    assert (after in ARROWS[before]) is arrow
+    assert (after in TRANSITIONS[before]) is arrow
     if arrow:
         check(before, after)
         return
@@ -100,7 +100,7 @@ def test_an_arrow_leads_there_or_not(before: EventStatus, after: EventStatus, ar
     said = str(caught.value)
     assert before.value in said
     assert after.value in said
-    for way in ARROWS[before]:
+    for way in TRANSITIONS[before]:
         assert way.value in said, "it says where the arrows lead"
 
 
@@ -123,7 +123,7 @@ def test_an_outcome_is_applied_along_an_arrow_or_changes_nothing(
 def test_terminal_is_final_but_for_a_retry_by_hand() -> None:
     assert set(EventStatus) - TERMINAL == {S.PENDING, S.PROCESSING}
     for status in TERMINAL:
-        assert ARROWS[status] == ({S.PENDING} if status in RETRYABLE else set())
+        assert TRANSITIONS[status] == ({S.PENDING} if status in RETRYABLE else set())
 
 
 # -- the picture -----------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ WORDS = re.compile(r"\b[A-Z]{4,}\b")
 
 
 def picture() -> list[str]:
-    text = lifecycle.__doc__ or ""
+    text = state_machine.__doc__ or ""
     return text.split("::", 1)[1].split("\nA terminal", 1)[0].splitlines()
 
 
