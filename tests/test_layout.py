@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lionpride.model.event_data import Work
+from lionpride.model.execution import KEYS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "lionpride"
 
@@ -144,6 +147,73 @@ def test_no_method_of_a_store_exists_only_for_a_subclass(path: str) -> None:
         if isinstance(node, ast.Name) and node.id in ("NotImplementedError", "abstractmethod")
     ]
     assert not left
+
+
+# ---------------------------------------------------- the private entries of an event's `__dict__`
+
+STATE = {
+    "model/execution.py": "the state of an event that no executor has",
+    "rules/state_machine.py": "failed attempts, as part of an outcome",
+    "stores/memory/store.py": "the state of events in memory",
+    "stores/sql/codec.py": "entries from columns",
+    "stores/sql/local_events.py": "the state of events, after a commit",
+    "model/serialization/payload.py": "response and error of a stored result",
+}
+"""The modules that write the entries of an Execution (``execution.KEYS``), each with its reason."""
+
+OTHERS = {
+    "_began": {"engine/dispatcher.py"},
+    "_created": {
+        "model/construction.py",
+        "model/element.py",
+        "model/serialization/fast_load.py",
+        "model/serialization/payload.py",
+    },
+    "_id": {"model/ids.py", "model/serialization/fast_load.py"},
+    "_leased": {"stores/sql/local_events.py"},
+    "_metadata": {"model/element.py", "model/serialization/payload.py"},
+    "_meter": {
+        "rules/limits/meter.py",
+        "stores/memory/limiter.py",
+        "stores/sql/limits.py",
+        "stores/sql/store.py",
+    },
+    "_picked": {"engine/observers.py"},
+    "_since": {"engine/observers.py"},
+    "_solo": {"engine/standalone.py"},
+    "_told": {"rules/limits/limit_set.py"},
+}
+"""The modules that write each other private entry."""
+
+
+def written_entries(path: str) -> set[str]:
+    """The constant keys that a module assigns, deletes, pops or sets by default in a mapping."""
+    keys: set[str] = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            keys |= texts_of([node.slice])
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in ("pop", "setdefault"):
+                keys |= texts_of(node.args[:1])
+            elif node.func.attr == "update":
+                keys |= {each.arg for each in node.keywords if each.arg is not None}
+    return keys
+
+
+def texts_of(nodes: list[ast.expr]) -> set[str]:
+    constants = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    return {value for value in constants if isinstance(value, str)}
+
+
+def test_only_the_listed_modules_write_the_private_entries_of_an_event() -> None:
+    writers: dict[str, set[str]] = {}
+    for path in sources("src"):
+        for key in written_entries(path) & Work.kept_entries:
+            writers.setdefault(key, set()).add(path.removeprefix("src/lionpride/"))
+    for key, modules in writers.items():
+        assert modules <= (STATE.keys() if key in KEYS else OTHERS[key]), key
+    assert {*STATE} == set().union(*(modules for key, modules in writers.items() if key in KEYS))
+    assert {key: modules for key, modules in writers.items() if key not in KEYS} == OTHERS
 
 
 # ------------------------------------------------------------------------------- what is committed
