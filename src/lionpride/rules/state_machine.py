@@ -41,13 +41,13 @@ from ..model.serialization.codec import safe_repr
 from ..model.unset import MaybeUnset, Unset, UnsetType
 
 __all__ = (
-    "TRANSITIONS",
     "BY_HAND",
     "FOR_EVER",
     "MAX_DENIALS",
     "MAX_INTERRUPTIONS",
     "RELEASED",
     "RETRYABLE",
+    "TRANSITIONS",
     "Cause",
     "Completion",
     "Defer",
