@@ -139,7 +139,7 @@ class Admin:
         for event in events if self._observers.active else ():
             held = event if isinstance(event, Work) else self._store.states.find(as_id(event))
             if held is not None:
-                self._observers.tell(held, EventStatus.FAILED, _PENDING)
+                self._observers.notify(held, EventStatus.FAILED, _PENDING)
         return len(events)
 
     async def cleanup_events(
@@ -156,12 +156,12 @@ class Admin:
                 )
         pruned = await self._store.prune(wanted)
         for event in pruned if self._observers.active else ():
-            self._observers.tell(event, event.execution.status, None)
+            self._observers.notify(event, event.execution.status, None)
         return len(pruned)
 
     def _notify(self, event: Event, before: EventStatus, after: EventStatus | None) -> None:
         if self._observers.active:
-            self._observers.tell(event, before, after)
+            self._observers.notify(event, before, after)
 
     # -- lists and counts --------------------------------------------------------------------
 

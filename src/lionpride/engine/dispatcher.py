@@ -307,7 +307,7 @@ class Dispatcher:
             or self._complete is None
             or (observers.asks and observers.picks(event))
         ):
-            step = observers.tell(event, _PENDING, _PROCESSING, now=now)
+            step = observers.notify(event, _PENDING, _PROCESSING, now=now)
             assert step is not None, "a start is always returned"
             return observers.enter_attempt(step)
         return None
@@ -344,7 +344,7 @@ class Dispatcher:
             if not waits:
                 self._free_slot()
         if recorded is not None and (observers.active or recorded.status is not _COMPLETED):
-            observers.tell(event, _PROCESSING, recorded.status, recorded)
+            observers.notify(event, _PROCESSING, recorded.status, recorded)
 
     def _free_slot(self) -> None:
         self._runtime.running -= 1

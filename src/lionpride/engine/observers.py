@@ -105,7 +105,6 @@ class Observers:
     Attributes:
         active: The highest level of a subscriber.
         listening: True if there are listeners for progress.
-        wraps: True if there are wrappers of attempts.
         asks: True if events are selected at their start; in memory they are selected at the append.
         counts: True if completions on the fast path are counted.
         quick: Number of completions on the fast path, by class.
@@ -117,7 +116,7 @@ class Observers:
     def __init__(self, store: Store | None = None) -> None:
         self._calls = SafeCallbacks()
         self.active: int = Level.FAILURES
-        self.listening = self.wraps = self.asks = self.counts = False
+        self.listening = self.asks = self.counts = False
         self.quick: Counter[type] = Counter()
         self.next = inf
         self.sample: Sample | None = None
@@ -126,12 +125,12 @@ class Observers:
         self._waits = not isinstance(store, ImmediatePath)
         self._queue = "" if store is None else store.queue
         self._subscribers: list[Subscriber] = []
-        # What `look` finds among them.
+        # What `refresh` finds among them.
         self._steps: list[tuple[Observer, bool]] = []  # True if it sees more than failures
         self._wraps_appends = self._sees_steps = self._samples = False
         self._pickers: list[Picks] = []
         self._even = -inf  # the time of the next sampled event if they come at the average rate
-        self.look()
+        self.refresh()
 
     @classmethod
     def of(cls, store: Store) -> Observers:
@@ -140,7 +139,7 @@ class Observers:
         if observers is None:
             observers = _KNOWN[store] = cls(store)
             store.subscribe(Signal.EXPIRED, observers.notify_expired)
-        observers.look()
+        observers.refresh()
         return observers
 
     @property
@@ -153,7 +152,7 @@ class Observers:
         """Number of calls that took longer than a tenth of a second."""
         return self._calls.delays
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Determine what the subscribers need to see; the level of the log is read from logging."""
         log = Subscriber(Level.ALL if is_wanted() else Level.FAILURES, step=log_transition)
         subscribers = [log, *self._subscribers]
@@ -166,7 +165,6 @@ class Observers:
         self._sees_steps = any(beyond_failures for _, beyond_failures in self._steps)
         self._samples = any(each.step and each.level is Level.SOME for each in subscribers)
         self.listening = any(each.progress is not None for each in subscribers)
-        self.wraps = any(each.attempt is not None for each in subscribers)
         self._wraps_appends = any(each.append is not None for each in subscribers)
         given = [each.picks for each in subscribers if each.picks is not None]
         self._pickers = [picks for i, picks in enumerate(given) if picks not in given[:i]]
@@ -226,21 +224,21 @@ class Observers:
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Add a subscriber, and return a function that removes it."""
         self._subscribers.append(subscriber)
-        self.look()
+        self.refresh()
         return partial(self._remove, subscriber)
 
     def _remove(self, subscriber: Subscriber) -> None:
         if subscriber in self._subscribers:
             self._subscribers.remove(subscriber)
-        self.look()
+        self.refresh()
 
     def notify_expired(self, event: Work, before: EventStatus) -> None:
         """Notify observers of an event that expired before its start, or whose worker died."""
         state = event.execution
         error = state.error if isinstance(state.error, BaseException) else None
-        self._notify(event, before, state.status, None, error)
+        self._send(event, before, state.status, None, error)
 
-    def tell(
+    def notify(
         self,
         event: Work,
         before: EventStatus | None,
@@ -263,11 +261,11 @@ class Observers:
         if outcome is None:
             if not self._sees_steps and after is not _PROCESSING:
                 return None
-            return self._notify(event, before, after, now=now)
+            return self._send(event, before, after, now=now)
         if not self._sees_steps and outcome.status is _COMPLETED:
             return None
         error, duration = outcome.error, outcome.duration
-        return self._notify(
+        return self._send(
             event,
             before,
             after,
@@ -277,7 +275,7 @@ class Observers:
             now,
         )
 
-    def _notify(
+    def _send(
         self,
         event: Work,
         before: EventStatus | None,

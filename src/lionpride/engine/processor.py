@@ -240,7 +240,7 @@ class Processor:
     async def _run(self, dispatcher: Dispatcher) -> None:
         self._forget_lost()
         store = self._runtime.store
-        self._runtime.observers.look()
+        self._runtime.observers.refresh()
         if not self._dispatchers:
             # A name of its own for each stretch of work: what one could not settle, since the
             # store had failed, is nobody's in the next, and its lease lapses.

@@ -100,4 +100,4 @@ class StoreClient:
         event, before = claim[0], claim[0].execution.status
         recorded, observers = await self.settle(claim, outcome), self._runtime.observers
         if recorded is not None and (observers.active or recorded.status is not _PENDING):
-            observers.tell(event, before, recorded.status, recorded)
+            observers.notify(event, before, recorded.status, recorded)

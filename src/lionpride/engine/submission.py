@@ -184,7 +184,7 @@ class Submission:
             immediate = self._immediate
             if immediate is None or not immediate.append_now(event, priority):  # it has an id now
                 await self._store.append(((event, priority),))
-        self._observers.tell(event, None, _PENDING)
+        self._observers.notify(event, None, _PENDING)
         return event
 
     async def _append_one(
@@ -332,7 +332,7 @@ class Submission:
         """
         for event in unseen:
             if event.execution.arrival is not None:
-                self._observers.tell(event, None, after or event.status)
+                self._observers.notify(event, None, after or event.status)
 
     # -- checks ------------------------------------------------------------------------------
 
