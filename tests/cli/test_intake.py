@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from lionpride.cli.intake import Intake
-from lionpride.cli.lines import EventReader
+from lionpride.cli.lines import LineReader
 from lionpride.cli.tally import Tally
 from lionpride.core import Event, Executor, Processor
 
@@ -58,7 +58,7 @@ class Desk:
         self.complaints: list[str] = []
         self.intake = Intake(
             self.executor,
-            EventReader(Work),
+            LineReader(Work),
             self.lines,
             lambda error: self.complaints.append(str(error)),
             self.tally.room,
@@ -242,7 +242,7 @@ class BesideAnotherRun:
 async def test_what_another_run_has_appended_meanwhile_is_left_to_it():
     desk = Desk()
     known = BesideAnotherRun(desk.executor)
-    arguments = desk.executor, EventReader(Work), desk.lines, desk.complaints.append
+    arguments = desk.executor, LineReader(Work), desk.lines, desk.complaints.append
     intake = Intake(*arguments, desk.tally.room, known)
     await intake.feed(Batches([{"name": "a"}, {"name": "b"}, {"name": "c"}]))
     assert desk.complaints == []

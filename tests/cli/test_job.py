@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cli.texts import plain
 
+from lionpride.cli.batch_run import BatchRun, Plan
 from lionpride.cli.interrupt import Interrupts
-from lionpride.cli.job import Job, Plan
 from lionpride.cli.outputs import open_output
 from lionpride.cli.source import open_source
 from lionpride.cli.target import Target, executor_for
@@ -68,7 +68,9 @@ class Place:
         self.executor = executor_type(self.settings, store=store)
         await self.executor.start()
         try:
-            self.job = Job(Plan(target, source, results, drawing, timeout, False), self.executor)
+            self.job = BatchRun(
+                Plan(target, source, results, drawing, timeout, False), self.executor
+            )
             with Interrupts() as interrupts:
                 return await self.job.run(interrupts)
         finally:

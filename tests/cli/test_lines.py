@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from pydantic import Field, field_validator
 
-from lionpride.cli.lines import BadLine, EventReader, label
+from lionpride.cli.lines import BadLine, LineReader, label
 from lionpride.core import Event
 
 
@@ -29,11 +29,11 @@ class Ranked(Event):
 
 def read(raw: str | bytes, event_type=Resize, **options):
     raw = raw if isinstance(raw, bytes) else raw.encode()
-    return EventReader(event_type, **options).read(7, raw)[:2]
+    return LineReader(event_type, **options).read(7, raw)[:2]
 
 
 def asked(raw: str, event_type=Resize):
-    return EventReader(event_type).read(7, raw.encode())[2]
+    return LineReader(event_type).read(7, raw.encode())[2]
 
 
 def test_the_fields_and_the_priority_of_an_event():

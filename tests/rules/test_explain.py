@@ -8,15 +8,15 @@ import pytest
 
 from lionpride.model.execution import EventStatus
 from lionpride.rules.explain import Hold, Near, explain
-from lionpride.rules.queue_position import FOR_EVER, About, First, Room, Standing, Worker
+from lionpride.rules.queue_position import FOR_EVER, About, First, QueueWorker, Room, Standing
 
 S = EventStatus
 NOW = 1_700_000_000.0
 UID = UUID(int=7)
 
 
-def worker(running: int = 0, *, slots: int = 2, live: bool = True, **about: Any) -> Worker:
-    return Worker("w", live, running, About(slots, running, **about))
+def worker(running: int = 0, *, slots: int = 2, live: bool = True, **about: Any) -> QueueWorker:
+    return QueueWorker("w", live, running, About(slots, running, **about))
 
 
 def standing(status: EventStatus = S.PENDING, **how: Any) -> Standing:
@@ -50,7 +50,7 @@ CASES: list[tuple[Any, Near | None, list[tuple[str, float | None]], float | None
     ({"workers": (worker(paused=True), worker())}, None, [], NOW),
     ({"workers": (worker(2),)}, None, [("slots", None)], None),
     ({"workers": (worker(2), worker(1))}, None, [], NOW),
-    ({"workers": (Worker("w", True, 9, None),)}, None, [], NOW),
+    ({"workers": (QueueWorker("w", True, 9, None),)}, None, [], NOW),
     ({"rooms": (room(NOW + 3),)}, None, [("limit", NOW + 3)], NOW + 3),
     ({"rooms": (room(NOW),)}, None, [], NOW),
     ({"rooms": (room(inf, per=None),)}, None, [("limit", None)], None),

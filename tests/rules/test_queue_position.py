@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from lionpride.rules.limits.limit import Limit
-from lionpride.rules.queue_position import About, Worker, limits_at_work, room_of
+from lionpride.rules.queue_position import About, QueueWorker, limits_at_work, room_of
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_what_a_worker_says_is_read_back_from_json() -> None:
 def test_what_every_start_takes_one_of_is_told_apart_from_what_events_cost() -> None:
     limits = (("queue_capacity", 5, 1.0, False, "q"), ("tokens", 9, 1.0, False, "t"))
     about = About(3, limits=limits, starts=("queue_capacity",))
-    under = limits_at_work([Worker("w", True, 0, about)])
+    under = limits_at_work([QueueWorker("w", True, 0, about)])
     assert under is not None
     amounts = {limit.name: n for limit, n in under.amounts({}, None)}
     assert amounts == {"queue_capacity": 1}
@@ -63,7 +63,7 @@ def test_what_every_start_takes_one_of_is_told_apart_from_what_events_cost() -> 
 
 def test_the_limits_at_work_are_those_of_live_workers() -> None:
     other = ABOUT._replace(limits=(*ABOUT.limits, ("host", 2, None, True, "hosts")))
-    live = [Worker(name, True, 0, about) for name, about in [("a", ABOUT), ("b", other)]]
+    live = [QueueWorker(name, True, 0, about) for name, about in [("a", ABOUT), ("b", other)]]
     limits = limits_at_work(live)
     assert limits is not None
     assert (

@@ -13,7 +13,7 @@ from lionpride.model.execution import EventStatus
 from lionpride.rules.explain import explain
 from lionpride.rules.limits.limit import Limit
 from lionpride.rules.limits.limit_set import Limits
-from lionpride.rules.queue_position import About, Standing, Worker
+from lionpride.rules.queue_position import About, QueueWorker, Standing
 from lionpride.rules.state_machine import Ending, after_denial, after_error
 from lionpride.stores.contract import Store, has_live_workers
 from lionpride.stores.terms import Terms
@@ -192,7 +192,7 @@ async def test_a_worker_is_known_from_its_beginning_to_its_end(store: Store) -> 
     about = About(3, 0, False, 5, 2.0, (("tokens", 5, 10.0, False, "tokens"),))
     store.register_worker("worker", lambda event: None, lambda: about)
     await put(store, 1.0)
-    assert (await standing(store, job)).workers == (Worker("worker", True, 0, about),)
+    assert (await standing(store, job)).workers == (QueueWorker("worker", True, 0, about),)
     paused = about._replace(paused=True)
     store.register_worker("worker", lambda event: None, lambda: paused)
     await put(store, 1.0)
@@ -206,7 +206,7 @@ async def test_a_worker_is_known_from_its_beginning_to_its_end(store: Store) -> 
 async def test_a_worker_may_say_nothing_of_itself(store: Store) -> None:
     store.register_worker("worker", lambda event: None)
     (job,) = await put(store, 1.0)
-    assert (await standing(store, job)).workers == (Worker("worker", True, 0, None),)
+    assert (await standing(store, job)).workers == (QueueWorker("worker", True, 0, None),)
     store.unregister_worker("worker")
 
 
@@ -216,7 +216,7 @@ async def test_a_worker_of_this_process_is_told_of_as_it_is_now(store: Store) ->
     store.register_worker("one", lambda event: None, lambda: says[0])
     for about in (About(3), About(3, paused=True), About(7), About(7, stopped=True)):
         says[0] = about  # it is not enlisted again
-        assert (await standing(store, job)).workers == (Worker("one", True, 0, about),)
+        assert (await standing(store, job)).workers == (QueueWorker("one", True, 0, about),)
         assert [(each.name, each.alive, each.about) for each in await store.workers()] == [
             ("one", True, about)
         ]

@@ -6,14 +6,14 @@ from urllib.parse import parse_qsl
 import pytest
 
 from lionpride.core import EventStatus
-from lionpride.web.asked import Asked, link, number
+from lionpride.web.asked import ListFilter, link, number
 
 
 def test_a_url_and_its_filters_are_one() -> None:
     query = {"queue": "a", "status": "failed", "kind": "m.K", "since": "1h", "q": "no & way"}
-    asked = Asked.of(query)
+    asked = ListFilter.of(query)
     assert asked.query() == query
-    assert Asked.of(dict(parse_qsl(link("", "events", asked.query())[8:]))) == asked
+    assert ListFilter.of(dict(parse_qsl(link("", "events", asked.query())[8:]))) == asked
     assert asked.query(before=7) == query | {"before": "7"}
     what = asked.sought
     assert (what.status, what.kind, what.text) == (EventStatus.FAILED, "m.K", "no & way")
@@ -25,7 +25,7 @@ def test_a_url_and_its_filters_are_one() -> None:
 
 def test_nonsense_is_left_out() -> None:
     query = {"status": "strange", "since": "yesterday", "before": "-1", "after": "1e3", "q": " "}
-    assert Asked.of(query) == Asked()
-    assert not Asked.of(query).has_filters
-    assert Asked.of({"before": "9" * 30}).before is None
+    assert ListFilter.of(query) == ListFilter()
+    assert not ListFilter.of(query).has_filters
+    assert ListFilter.of({"before": "9" * 30}).before is None
     assert [number(each) for each in ("1.5", "nan", "x", None)] == [1.5, None, None, None]

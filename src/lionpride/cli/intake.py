@@ -11,7 +11,7 @@ from uuid import UUID
 from ..core import Executor
 from ..drawing.text import one_line
 from ..errors import ExistsError, LionprideError, QueueFullError, StoreError
-from .lines import BadLine, EventReader
+from .lines import BadLine, LineReader
 from .resume import Entry, Resumption
 from .source import NumberedLine, Source
 
@@ -44,7 +44,7 @@ class Intake:
     def __init__(
         self,
         executor: Executor,
-        reader: EventReader,
+        reader: LineReader,
         lines: dict[UUID, int],
         complain: Callable[[BadLine], None],
         room: asyncio.Event,

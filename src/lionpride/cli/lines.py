@@ -20,7 +20,7 @@ from ..engine.append_options import terms_of
 from ..errors import LionprideError
 from ..model.event_data import Work
 
-__all__ = ["TERMS", "Asked", "BadLine", "EventReader", "label"]
+__all__ = ["TERMS", "Asked", "BadLine", "LineReader", "label"]
 
 
 Asked: TypeAlias = dict[str, Any]
@@ -49,7 +49,7 @@ class BadLine(LionprideError):
         super().__init__(f"line {number}: {what}", details={"line": number})
 
 
-class EventReader:
+class LineReader:
     """Makes the events of one class from lines.
 
     Args:

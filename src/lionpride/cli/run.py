@@ -6,11 +6,11 @@ import argparse
 import asyncio
 from contextlib import ExitStack, closing
 
+from .batch_run import BatchRun, Plan
 from .building import Limits, add_grace, add_limits, build, limits_of, start
 from .defaults import read_defaults
 from .durable import Commands
 from .interrupt import Interrupts
-from .job import Job, Plan
 from .outputs import Output, check_other_file, open_output
 from .place import STORE, Place, place_of
 from .resume import Fresh
@@ -180,7 +180,7 @@ async def _run(plan: Plan, limits: Limits, queue: str | None, interrupts: Interr
     executor = build(plan.target, limits, plan.place, queue, interrupts.grace)
     try:
         await start(plan.target, executor, plan.place)
-        status = await Job(plan, executor).run(interrupts)
+        status = await BatchRun(plan, executor).run(interrupts)
     finally:
         await executor.store.close()
     tell()  # flushes the output, which a forced end of the process would lose

@@ -11,7 +11,7 @@ from ..core import EventStatus, Executor
 from ..errors import LionprideError
 from ..rules.queue_position import Room
 
-__all__ = ("Asked",)
+__all__ = ("LoopReader",)
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ _PATIENCE: Final = 2.0
 """Seconds that another thread waits for the event loop to answer."""
 
 
-class Asked:
+class LoopReader:
     """Counts and limits of an executor: present values, or the last known ones.
 
     A collector calls in a thread of its own, or in the event loop's. The executor is not kept

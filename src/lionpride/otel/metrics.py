@@ -12,7 +12,7 @@ from .. import __version__
 from ..core import EventStatus, Executor, Transition
 from ..model import registry
 from ..stores.contract import ImmediatePath
-from .asking import Asked
+from .asking import LoopReader
 
 __all__ = ("Metrics",)
 
@@ -38,7 +38,7 @@ class Metrics:
 
     def __init__(self, executor: Executor, provider: MeterProvider | None) -> None:
         self._observe = executor.observe  # until it begins: a meter keeps what it calls for good
-        self._asked = Asked(executor)
+        self._asked = LoopReader(executor)
         queue = executor.store.queue
         self._own = {"messaging.system": "lionpride", "messaging.destination.name": queue}
         self._waits = not isinstance(executor.store, ImmediatePath)

@@ -75,14 +75,14 @@ class Traces:
 
         return stop
 
-    def append(self, event: Event) -> Appended:
+    def append(self, event: Event) -> AppendSpan:
         """Return the span of an append; its context is stored with the event."""
         span = self._tracer.start_span(
             self._names[0], kind=SpanKind.PRODUCER, attributes=self._said_of(event)[0]
         )
         if span.get_span_context().is_valid:  # else there is no SDK, or none that samples
             propagate.inject(event.metadata, set_span_in_context(span))
-        return Appended(span, event)
+        return AppendSpan(span, event)
 
     def attempt(self, start: Transition) -> Current:
         """Return the span of an attempt, which is the current span of the event's code."""
@@ -125,7 +125,7 @@ class Traces:
         }
 
 
-class Appended:
+class AppendSpan:
     """Ends the span of an append; by hand, as ``Current``."""
 
     __slots__ = ("_event", "_span")

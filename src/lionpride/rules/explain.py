@@ -11,7 +11,7 @@ from uuid import UUID
 from ..drawing.text import in_unit, number, unit_of
 from ..model.execution import TERMINAL, EventStatus
 from .limits.fleet import CAPACITY, CONCURRENCY
-from .queue_position import FOR_EVER, First, Room, Standing, Worker
+from .queue_position import FOR_EVER, First, QueueWorker, Room, Standing
 from .state_machine import MAX_DENIALS
 
 __all__ = ("Hold", "Near", "Why", "explain")
@@ -212,11 +212,11 @@ def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:
         )
 
 
-def _is_ending(worker: Worker) -> bool:
+def _is_ending(worker: QueueWorker) -> bool:
     return worker.about is not None and worker.about.stopped
 
 
-def _of_what_cannot_be_read(at: Standing, near: Near, going: list[Worker]) -> Iterator[Hold]:
+def _of_what_cannot_be_read(at: Standing, near: Near, going: list[QueueWorker]) -> Iterator[Hold]:
     """Yield the workers that could not read events of its class."""
     if near.unreadable is not None:
         yield Hold(
@@ -311,7 +311,7 @@ def _free_slots(at: Standing) -> float:
     )
 
 
-def _named(workers: list[Worker]) -> str:
+def _named(workers: list[QueueWorker]) -> str:
     one = len(workers) == 1
     return f"worker {workers[0].name} is" if one else f"all {len(workers)} workers are"
 

@@ -17,10 +17,10 @@ __all__ = (
     "FOR_EVER",
     "About",
     "First",
+    "QueueWorker",
     "Room",
     "Standing",
     "Unreadable",
-    "Worker",
     "limits_at_work",
     "room_of",
 )
@@ -93,7 +93,7 @@ class About(NamedTuple):
         return self.stopped or (not self.paused and said.issuperset(kinds))
 
 
-class Worker(NamedTuple):
+class QueueWorker(NamedTuple):
     """A worker of a queue.
 
     Attributes:
@@ -175,7 +175,7 @@ class Standing(NamedTuple):
     ahead: int = 0
     paused: float | None = None
     rooms: tuple[Room, ...] = ()
-    workers: tuple[Worker, ...] = ()
+    workers: tuple[QueueWorker, ...] = ()
     holder: str | None = None
     first: First | None = None
 
@@ -216,12 +216,12 @@ def room_of(
     )
 
 
-def limits_at_work(workers: Iterable[Worker]) -> Limits | None:
+def limits_at_work(workers: Iterable[QueueWorker]) -> Limits | None:
     """Return the limits that the live workers of a queue report; None if there are none."""
     return Limits(_each(workers)) or None
 
 
-def _each(workers: Iterable[Worker]) -> Iterator[Limit]:
+def _each(workers: Iterable[QueueWorker]) -> Iterator[Limit]:
     seen = set[str]()
     for worker in workers:
         if not worker.is_live or worker.about is None:

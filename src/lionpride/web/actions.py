@@ -15,7 +15,7 @@ from ..errors import ValidationError
 from ..stores.record import Record
 from ..view import deeds
 from .access import HEADERS
-from .asked import Asked, arrival, link, number
+from .asked import ListFilter, arrival, link, number
 from .desk import ACTIONS, Desk, desk_of
 from .pages import counted
 from .render import page, plain
@@ -59,7 +59,7 @@ async def _body(request: Request) -> bytes:
 
 async def _ask(request: Request, desk: Desk, what: str, given: Any) -> Response:
     """Return the page that asks for confirmation, with the number of events."""
-    asked = Asked.of(given)
+    asked = ListFilter.of(given)
     shown: dict[str, Any] = {"what": what, "asked": asked, "id": "", "limit": "", "upto": ""}
     back = link(request.scope.get("root_path", ""), "events", asked.query())
     if what in ("pause", "resume"):
@@ -99,7 +99,7 @@ async def _do(request: Request, desk: Desk, what: str, given: Any) -> Response:
         one = deeds.retry if what == "retry" else deeds.cancel
         done = int(await one(desk.office, record))
         return _to(link(root, f"events/{record.id}", {"done": f"{what}-{done}"}))
-    asked, upto = Asked.of(given), arrival(given.get("upto"))
+    asked, upto = ListFilter.of(given), arrival(given.get("upto"))
     if given.get("upto") and upto is None:
         return plain("upto must be the number of an event.\n", 400)
     sought = asked.sought if upto is None else replace(asked.sought, upto=upto)

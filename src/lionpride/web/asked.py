@@ -14,7 +14,7 @@ from ..core import EventStatus
 from ..drawing.text import plural
 from ..stores.inspector import EventFilter
 
-__all__ = ["SPANS", "Asked", "arrival", "link", "notice", "number"]
+__all__ = ["SPANS", "ListFilter", "arrival", "link", "notice", "number"]
 
 _DONE: Final = re.compile(r"(retry|cancel)-([0-9]{1,12})")
 
@@ -23,7 +23,7 @@ SPANS: Final = {"15m": 900, "1h": 3600, "24h": 86400, "7d": 604800}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ListFilter:
     """Filters of the list, as its URL has them.
 
     Attributes:
@@ -39,7 +39,7 @@ class Asked:
     after: int | None = None
 
     @classmethod
-    def of(cls, query: Mapping[str, Any]) -> Asked:
+    def of(cls, query: Mapping[str, Any]) -> ListFilter:
         """Return the filters of a query."""
         status = str(query.get("status") or "")
         since = str(query.get("since") or "")

@@ -22,7 +22,7 @@ from ..view.records import created_of, error_of, seconds_of
 from ..view.redact import called, gist
 from ..view.scene import BADLY, failures
 from . import charts, details
-from .asked import SPANS, Asked, link, notice
+from .asked import SPANS, ListFilter, link, notice
 from .desk import Desk, desk_of
 from .render import page
 from .window import Window
@@ -102,7 +102,7 @@ async def timeline(request: Request) -> Response:
 async def events(request: Request) -> Response:
     """The list of events that match the URL."""
     desk = desk_of(request)
-    asked = Asked.of(request.query_params)
+    asked = ListFilter.of(request.query_params)
     what, queues = asked.sought, await desk.office.queues()
 
     async def rows() -> dict[str, Any]:
@@ -129,7 +129,7 @@ async def events(request: Request) -> Response:
     return await page(request, desk, "events.html", shown, view="events", stream=True)
 
 
-def _leaf(asked: Asked, found: Sequence[Record]) -> dict[str, Any]:
+def _leaf(asked: ListFilter, found: Sequence[Record]) -> dict[str, Any]:
     """Return one page of the list, and the positions of the pages before and after it."""
     backwards = asked.after is not None and asked.before is None
     more = len(found) > PAGE
@@ -145,7 +145,7 @@ def _leaf(asked: Asked, found: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-async def counted(desk: Desk, asked: Asked) -> dict[str, int]:
+async def counted(desk: Desk, asked: ListFilter) -> dict[str, int]:
     """Return the number of matching events, and of those to which each action applies."""
     office, what = desk.office, asked.sought
     total = await office.count_events(asked.queue, what)

@@ -111,7 +111,7 @@ async def test_a_retry_whose_first_try_was_rolled_back_is_done(store: Store) -> 
     number = number_of(failed)
     ended = (await record(store, failed)).ended
     assert ended is not None
-    first = {number: operations.Ending(1, ended)}
+    first = {number: operations.EndedRow(1, ended)}
     work = partial(operations.retry, numbers=[number])
     assert await repeat(store, work, first) == first
     assert await status_of(store, failed) is S.PENDING

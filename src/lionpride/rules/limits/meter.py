@@ -14,7 +14,7 @@ from .limit_set import Limits, Share
 __all__ = ("Meter", "Refused", "end_meter", "refusal_of")
 
 
-class Source(Protocol):
+class MeterSource(Protocol):
     """The limits of a meter, and the clock in seconds."""
 
     limits: Limits
@@ -48,7 +48,7 @@ class Meter:
 
     def __init__(
         self,
-        source: Source,
+        source: MeterSource,
         key: str | None,
         shares: Sequence[Share],
         entries: Sequence[Entry] | None,
@@ -194,7 +194,7 @@ class Refused(Meter):
 
     __slots__ = ("_refusal",)
 
-    def __init__(self, source: Source, refusal: BaseException) -> None:
+    def __init__(self, source: MeterSource, refusal: BaseException) -> None:
         super().__init__(source, None, (), None)
         self._refusal = refusal
 

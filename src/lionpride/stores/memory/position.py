@@ -10,7 +10,7 @@ from ...model.event_data import Work
 from ...rules.limits.costs import own_bill
 from ...rules.limits.limit import Limit
 from ...rules.limits.limit_set import Limits
-from ...rules.queue_position import About, Room, Worker, limits_at_work
+from ...rules.queue_position import About, QueueWorker, Room, limits_at_work
 from ..clock import time_of_loop
 
 __all__ = ("count_ahead", "live_workers", "reported_limits", "rooms_of", "usage_of")
@@ -19,17 +19,17 @@ _PAGE: Final = 10_000
 """Events that are read before other tasks run."""
 
 
-def live_workers(about: Mapping[str, Callable[[], About] | None]) -> list[Worker]:
+def live_workers(about: Mapping[str, Callable[[], About] | None]) -> list[QueueWorker]:
     """Return the workers of this process, as they are now."""
     found = []
     for name, say in about.items():
         said = None if say is None else say()
         running = 0 if said is None else said.running
-        found.append(Worker(name, True, running, said))
+        found.append(QueueWorker(name, True, running, said))
     return found
 
 
-def reported_limits(workers: Iterable[Worker], pools: Mapping[str, Limit]) -> Limits | None:
+def reported_limits(workers: Iterable[QueueWorker], pools: Mapping[str, Limit]) -> Limits | None:
     """Return the limits that the workers report, with the accounts of the store.
 
     Args:

@@ -68,10 +68,10 @@ __all__ = (
     "READY",
     "Backend",
     "BoundOperation",
-    "Candidate",
     "FinishedRow",
     "Location",
     "QueueState",
+    "ReadyCandidate",
     "ReadyRow",
     "Reserved",
     "Then",
@@ -102,7 +102,7 @@ class ReadyRow(NamedTuple):
     state: StateColumns
 
 
-class Candidate(NamedTuple):
+class ReadyCandidate(NamedTuple):
     """An event in ``ready`` that a claim considers.
 
     Attributes:

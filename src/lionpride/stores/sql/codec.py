@@ -30,7 +30,7 @@ from ...model.serialization.payload import (
 )
 from ...model.unset import Unset
 from ...rules.limits.costs import has_own_bill, own_bill
-from ...rules.queue_position import About, First, Room, Standing, Worker
+from ...rules.queue_position import About, First, QueueWorker, Room, Standing
 from ...rules.state_machine import (
     Completion,
     Ending,
@@ -447,7 +447,7 @@ def standing_of(
     ahead: int,
     paused: float,
     rooms: Iterable[Room],
-    workers: Iterable[Worker],
+    workers: Iterable[QueueWorker],
     holder: str | None,
     first: tuple[StoredEvent, Iterable[Room]] | None,
 ) -> Standing:

@@ -23,7 +23,7 @@ from ...rules.state_machine import Pause
 from ..clock import boot_time
 from ..contract import Claim
 from ..inspector import LimitUsage
-from .backend import STATES, Candidate, QueueState, ReadyRow, Reserved, Transaction
+from .backend import STATES, QueueState, ReadyCandidate, ReadyRow, Reserved, Transaction
 
 __all__ = (
     "Begin",
@@ -314,7 +314,7 @@ class _Accounts:
         if self.now:
             await self.set_back(wanted)
 
-    async def load_for(self, candidates: Sequence[Candidate]) -> None:
+    async def load_for(self, candidates: Sequence[ReadyCandidate]) -> None:
         """Read the accounts that events need."""
         await self.load(
             account_name(limit, one.key)
@@ -536,7 +536,7 @@ async def _choose(
 
 async def candidates(
     tx: Transaction, claim: LimitedClaim, now: float, after: tuple[float, int], size: int
-) -> list[Candidate]:
+) -> list[ReadyCandidate]:
     """Return the next ready events in order of priority and number.
 
     Args:
@@ -558,7 +558,7 @@ async def candidates(
         size,
     )
     return [
-        Candidate(ReadyRow(number, due, priority, tuple(state)), event_type, key, costs)
+        ReadyCandidate(ReadyRow(number, due, priority, tuple(state)), event_type, key, costs)
         for number, due, priority, *state, event_type, key, costs in found
     ]
 
@@ -586,7 +586,7 @@ class _Selection:
         self._looked = self._blocked = 0
         self._at_best = inf
 
-    def consider(self, one: Candidate) -> bool:
+    def consider(self, one: ReadyCandidate) -> bool:
         """Choose the next candidate if it may start now; return False to stop."""
         self._looked += 1
         is_full = len(self.chosen) == self._claim.n

@@ -131,14 +131,14 @@ def cancel_results(numbers: Sequence[int], results: Mapping[int, Cancelled]) -> 
     return ordered
 
 
-class Ending(NamedTuple):
+class EndedRow(NamedTuple):
     """The end of an event: attempt number and time."""
 
     attempt: int
     finished_at: float
 
 
-async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, Ending]:
+async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, EndedRow]:
     """Make finished events ready again, with their counters at zero.
 
     Returns:
@@ -162,17 +162,17 @@ async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, Ending]:
         state: StateColumns = (row.attempt, 0, 0, 0, None, None, None, row.attempts, None)
         ready.append(ReadyRow(row.number, 0.0, priorities[row.number], state))
     await tx.insert_ready(ready)
-    return endings | {row.number: Ending(row.attempt, row.finished_at) for row in rows}
+    return endings | {row.number: EndedRow(row.attempt, row.finished_at) for row in rows}
 
 
-async def _retried(tx: Transaction) -> dict[int, Ending]:
+async def _retried(tx: Transaction) -> dict[int, EndedRow]:
     """Return the endings that an earlier try undid, if it was committed."""
-    undone: dict[int, Ending] = {}
+    undone: dict[int, EndedRow] = {}
     for endings in tx.earlier:
         undone |= endings
     if not undone:
         return {}
-    now = {row[0]: Ending(*row[1:]) for row in await tx.rows(_ENDINGS, list(undone))}
+    now = {row[0]: EndedRow(*row[1:]) for row in await tx.rows(_ENDINGS, list(undone))}
     return {number: one for number, one in undone.items() if now.get(number) != one}
 
 

@@ -20,7 +20,7 @@ from ...model.progress import Progress
 from ...model.serialization.payload import read_result
 from ...rules.limits.limit import Limit
 from ...rules.limits.limit_set import Limits
-from ...rules.queue_position import Room, Standing, Worker, limits_at_work, room_of
+from ...rules.queue_position import QueueWorker, Room, Standing, limits_at_work, room_of
 from ..inspector import ClaimedEvent, WorkerRecord
 from ..record import Record
 from .backend import Location
@@ -56,7 +56,7 @@ __all__ = (
 PIECES: Final = 8
 """Maximum number of rows of chunks per read."""
 
-WithOwn: TypeAlias = Callable[[Iterable[Worker]], list[Worker]]
+WithOwn: TypeAlias = Callable[[Iterable[QueueWorker]], list[QueueWorker]]
 """Replaces the stored state of this process's workers by the current one."""
 
 
@@ -343,16 +343,16 @@ async def worker_records(db: Snapshot) -> list[WorkerRecord]:
     ]  # fmt: skip
 
 
-async def live_workers(db: Snapshot) -> list[Worker]:
+async def live_workers(db: Snapshot) -> list[QueueWorker]:
     """Return the live workers of the queue."""
     return [worker for worker in await _workers(db) if worker.is_live]
 
 
-async def _workers(db: Snapshot) -> list[Worker]:
+async def _workers(db: Snapshot) -> list[QueueWorker]:
     now: float = await _value(db, "SELECT {now}", db.lease_time)
     claimed = dict(await db.rows(_CLAIMED, db.queue))
     return [
-        Worker(
+        QueueWorker(
             name,
             until >= now and not is_dead(host, pid, process_start),
             claimed.get(name, 0),

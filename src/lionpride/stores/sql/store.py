@@ -15,7 +15,7 @@ from ...model.element import as_id
 from ...model.event_data import Work
 from ...model.execution import TERMINAL, EventStatus
 from ...rules.limits.limit_set import Limits
-from ...rules.queue_position import About, Room, Standing, Worker
+from ...rules.queue_position import About, QueueWorker, Room, Standing
 from ...rules.state_machine import FOR_EVER, RELEASED, Ending, after_unstorable
 from ...rules.storable_text import check_text
 from ..alarm import Alarm
@@ -827,7 +827,7 @@ class SqlStore:
         stored = await self._backend.read(queries.worker_records, is_snapshot=True)
         return self._workers.records_with_own(leaving, stored)
 
-    async def _other_workers(self) -> list[Worker]:
+    async def _other_workers(self) -> list[QueueWorker]:
         """Return the live workers of the queue in other processes."""
         own = self._workers.names | self._workers.leaving
         live = await self._backend.read(queries.live_workers, is_snapshot=True)

@@ -10,7 +10,7 @@ from functools import partial
 from platform import node
 
 from ...model.event_data import Work
-from ...rules.queue_position import About, Worker
+from ...rules.queue_position import About, QueueWorker
 from ..inspector import WorkerRecord
 from .codec import description_json
 from .heartbeat import DescriptionSources
@@ -87,7 +87,7 @@ class LocalWorkers:
         """Return functions that describe each worker as JSON; called in other threads too."""
         return {name: partial(description_json, about) for name, about in self._describe.items()}
 
-    def with_own(self, gone: AbstractSet[str], stored: Iterable[Worker]) -> list[Worker]:
+    def with_own(self, gone: AbstractSet[str], stored: Iterable[QueueWorker]) -> list[QueueWorker]:
         """Return the workers in the table, with the current state of this process's workers.
 
         The table may be older than that: no caller waits for the commit that writes their state.
@@ -98,7 +98,7 @@ class LocalWorkers:
         """
         known = {worker.name: worker for worker in stored if worker.name not in gone}
         for name, describe in self._describe.items():
-            worker = known.get(name) or Worker(name, True, 0, None)
+            worker = known.get(name) or QueueWorker(name, True, 0, None)
             about = describe() if describe else worker.about
             known[name] = worker._replace(is_live=True, about=about)
         return list(known.values())

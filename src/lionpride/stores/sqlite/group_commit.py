@@ -36,7 +36,7 @@ from .file import log_of, speaking, unknown_outcome
 from .file_guard import FileGuard
 from .large_appends import LargeAppends
 from .open_files import inherited_error
-from .rows import CommitError, LeaseLost, Rows
+from .rows import CommitError, MissingLease, Rows
 from .steps import AppendStep, LimitedClaimStep, SettleStep, Step
 from .transaction import OperationStep
 from .write_lock import WriteLock, is_free
@@ -253,7 +253,7 @@ def in_halves(
 
 def _log(error: Exception, count: int) -> None:
     """Log why an operation failed; an unexpected error is a bug of this library."""
-    if isinstance(error, LionprideError | LeaseLost | NotHeld):
+    if isinstance(error, LionprideError | MissingLease | NotHeld):
         logger.debug("%d requests of a transaction failed: %r", count, error)
     else:
         logger.error("unexpected error in a transaction of %d requests", count, exc_info=error)

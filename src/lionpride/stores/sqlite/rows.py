@@ -16,7 +16,7 @@ from ..sql.backend import FinishedRow, ReadyRow
 from ..sql.rows import FINAL, PENDING, PROCESSING, STATE, EventRow
 from .queries import Tables
 
-__all__ = ("CONTAINER", "SIZES", "CommitError", "LeaseLost", "Rows")
+__all__ = ("CONTAINER", "SIZES", "CommitError", "MissingLease", "Rows")
 
 CONTAINER: Final = "file"
 """What contains all queues, in messages."""
@@ -44,7 +44,7 @@ class CommitError(apsw.IOError):
     """An I/O error in COMMIT."""
 
 
-class LeaseLost(Exception):
+class MissingLease(Exception):
     """An attempt has no lease any more."""
 
 
@@ -212,14 +212,14 @@ class Rows(Tables):
         """End leases by number and attempt.
 
         Raises:
-            LeaseLost: if one of them is not there; then the others may have been ended.
+            MissingLease: if one of them is not there; then the others may have been ended.
         """
         by_attempt: dict[int, list[tuple[int]]] = {}
         for number, attempt in claims:
             by_attempt.setdefault(attempt, []).append((number,))
         for attempt, numbers in by_attempt.items():
             if self.many(_END_LEASES, numbers, attempt) != len(numbers):
-                raise LeaseLost
+                raise MissingLease
         self.count(PROCESSING, -len(claims))
 
     def has_ordered_endings(self) -> bool:

@@ -18,7 +18,7 @@ from ..stores.contract import is_paused
 from .intake import Intake
 from .interrupt import Interrupts
 from .ledger import Ledger
-from .lines import BadLine, EventReader
+from .lines import BadLine, LineReader
 from .naming import line_ids
 from .outputs import Output
 from .place import Place
@@ -33,7 +33,7 @@ from .target import Target
 from .together import background, first_of
 from .usage import UsageError
 
-__all__ = ["Job", "Plan"]
+__all__ = ["BatchRun", "Plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Plan:
     defaults: Mapping[str, Any] = field(default_factory=dict)  # for fields that lines do not have
 
 
-class Job:
+class BatchRun:
     """Runs a plan on an executor that was started, once.
 
     A file is read to its end before the first event starts, so that priorities order all of it;
@@ -103,7 +103,7 @@ class Job:
         durable = self.resumption is not None
         name = line_ids(self.executor.store.queue) if durable else None
         plan = self.plan
-        reader = EventReader(plan.target.event_type, plan.timeout, name, plan.defaults)
+        reader = LineReader(plan.target.event_type, plan.timeout, name, plan.defaults)
         room, known = self.tally.room, self.resumption
         return Intake(self.executor, reader, self.lines, self._complain, room, known)
 
