@@ -73,7 +73,7 @@ class Admin:
         (record,) = await self._store.get((uid,))
         if record is None:
             raise not_here(event, self._store.queue)
-        held = states.find(uid)  # it may have changed meanwhile
+        held = states.find(uid)  # it may have changed since
         if isinstance(held, Event) and _is_current(held, record):
             return held
         return _event_of(record)
@@ -98,7 +98,7 @@ class Admin:
         """Remove an event that is not running; see ``Executor.remove``."""
         held = await find_event(self._store, event)
         await self._store.remove((held,))
-        self._notify(held, held.execution.status, None)  # it may have finished meanwhile
+        self._notify(held, held.execution.status, None)  # it may have finished since
         return held
 
     async def why(self, event: Event | IdLike) -> Why:

@@ -131,7 +131,7 @@ class CapacityWaiters:
         if self._asking:
             return
         self._size = 1 if self._is_full else min(2 * self._size, MOST)
-        if not self._is_subscribed:  # a signal arrived meanwhile
+        if not self._is_subscribed:  # a signal has arrived
             self._is_full = False
         self._admit()
 

@@ -139,7 +139,7 @@ class CompletionService:
                     turn = clock() + SLICE
         except (GeneratorExit, asyncio.CancelledError):
             if cancel is not None:
-                with suppress(NotFoundError):  # it was removed meanwhile
+                with suppress(NotFoundError):  # it was removed since
                     await cancel(held)
             raise
         finally:

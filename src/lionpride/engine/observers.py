@@ -125,7 +125,7 @@ class Observers:
         self._waits = not isinstance(store, ImmediatePath)
         self._queue = "" if store is None else store.queue
         self._subscribers: list[Subscriber] = []
-        # What `refresh` finds among them.
+        # Derived from the subscribers by `refresh`.
         self._steps: list[tuple[Observer, bool]] = []  # True if it sees more than failures
         self._wraps_appends = self._sees_steps = self._samples = False
         self._pickers: list[Picks] = []
