@@ -65,7 +65,7 @@ def _watch_statements(connection: apsw.Connection, reached: Reached) -> None:
                 return
             reached("creation")
             for beginning, name in _DOES.items():
-                if sql.startswith(beginning):
+                if sql.lstrip().startswith(beginning):
                     does.add(name)
                     reached(name)
             if sql == "COMMIT":
