@@ -3,7 +3,7 @@
 One daemon thread for all executors of the process looks twice within the shortest threshold. While
 an event runs it has the loop call back; a call that does not come in time means that something
 holds the loop up: which task, and at which line, is looked up only then. While nothing runs for
-longer the thread rests too, until the crew wakes it.
+longer, the thread rests too, until the claimer of a dispatcher is woken.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ logger = logging.getLogger("lionpride")
 
 
 class Look:
-    """A loop that is watched, while a crew works in it.
+    """An event loop that is watched while a dispatcher runs in it.
 
     Args:
         threshold: Seconds after which it counts as blocked.
         busy: Whether an event's code may be running; called in the thread.
         holder: The event that a task runs; called in the thread.
-        when_up: Has a function called when the crew that sleeps now is woken; False if it cannot.
+        when_up: Calls a function when the claimer is woken; returns False if it does not sleep.
         loop: The loop.
 
     Attributes:
@@ -76,7 +76,7 @@ class Look:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the loop was closed before the crew had ended."""
+        """True if the event loop was closed before the dispatcher had ended."""
         return self._loop.is_closed()
 
     def turn(self, now: float, *, stopped: bool) -> None:
@@ -114,7 +114,7 @@ class Look:
         self._came = monotonic()
 
     def _lie_down(self) -> None:
-        """Rest until the crew gets up, if it sleeps."""
+        """Rest until the claimer is woken, if it sleeps."""
         if not self._busy():
             self.rests = self._when_up(self._get_up)
 
@@ -300,8 +300,8 @@ def watched(
         threshold: Seconds.
         busy: Whether an event's code may be running; called in another thread.
         holder: The event that a task runs, if any; called in another thread.
-        when_up: Has a function called when the crew that sleeps now is woken, before anything
-            runs; False if it cannot say so.
+        when_up: Calls a function when the claimer is woken, before any event runs; returns False
+            if the claimer does not sleep.
     """
     loop = asyncio.get_running_loop()
     if threshold is None or abs(loop.time() - monotonic()) > 1.0:
