@@ -26,6 +26,7 @@ from lionpride.stores.contract import Cancelled, Claim
 from lionpride.stores.postgres import PostgresStore
 from lionpride.stores.sql import limits, operations
 from lionpride.stores.sql.appending import AppendRequest, append
+from lionpride.stores.sql.claiming import ClaimRequest
 from lionpride.stores.sql.codec import event_row, new_event_row
 from lionpride.stores.terms import Terms
 
@@ -68,10 +69,10 @@ async def events_of(store: Any, clock: Clock) -> Events:
 Numbers = list[int]
 
 
-def claim_request(n: int = 9) -> limits.LimitedClaim:
-    return limits.LimitedClaim(
+def claim_request(size: int = 9) -> ClaimRequest:
+    return ClaimRequest(
         worker="limited",
-        n=n,
+        size=size,
         seconds=10.0,
         until=None,
         skip=(),
@@ -102,7 +103,7 @@ OPERATIONS: dict[str, Callable[[Numbers], Any]] = {
         settlings=[outcome(number, "pending") for number in numbers[4:5]]
         + [outcome(number, "completed") for number in numbers[5:]],
     ),
-    "claim": lambda numbers: partial(limits.claim_within_limits, claim=claim_request()),
+    "claim": lambda numbers: partial(limits.claim_within_limits, request=claim_request()),
 }
 
 

@@ -20,6 +20,7 @@ from lionpride.rules.limits.limit_set import Limits
 from lionpride.rules.state_machine import Completion
 from lionpride.stores.contract import Cancelled, Settled, Store
 from lionpride.stores.sql import leases, limits, operations
+from lionpride.stores.sql.claiming import ClaimRequest
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -262,9 +263,9 @@ async def test_a_repeated_claim_under_limits_claims_other_events(store: Store) -
     """Those of the lost commit stay leased, and count, until they are reaped."""
     under = Limits([Limit("slots", 3)])
     await put(store, *[1.0] * 4)
-    request = limits.LimitedClaim(
+    request = ClaimRequest(
         worker="worker",
-        n=2,
+        size=2,
         seconds=10.0,
         until=None,
         skip=(),
@@ -274,7 +275,7 @@ async def test_a_repeated_claim_under_limits_claims_other_events(store: Store) -
         runs=lambda kind: True,
         excluded=frozenset(),
     )
-    work = partial(limits.claim_within_limits, claim=request)
+    work = partial(limits.claim_within_limits, request=request)
     first, second = await operate(store, work), await operate(store, work)
     numbers = [[row.number for row in each.rows] for each in (first, second)]
     assert [len(each) for each in numbers] == [2, 1]

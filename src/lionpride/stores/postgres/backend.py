@@ -39,13 +39,14 @@ from ..sql.rows import (
 )
 from ..terms import Terms
 from ..url import redact
-from . import hot_claim, queries
+from . import queries
 from .clock import ServerClock
 from .connection_pool import Connector
 from .connections import Batches, Connections
 from .doctor import examine
 from .heartbeat import make_heartbeat
 from .hot_append import append_new
+from .hot_claim import Claim, Leased
 from .hot_complete import complete
 from .inspector import PostgresInspectorReads
 from .migrations import over_own_connection, schema_of, upgrade_schema
@@ -54,7 +55,7 @@ from .session import TableConnection
 from .snapshot import PostgresSnapshot
 from .stale_read_guard import StaleReadGuard
 from .tables import TableNames
-from .transaction import LimitedStep, Operation, PostgresTransaction, ReapStep
+from .transaction import LimitedClaim, Operation, PostgresTransaction, ReapStep
 from .transactional import insert_within
 from .vacuum import VacuumSchedule
 from .watching import ChangeWatch
@@ -414,14 +415,14 @@ class PostgresBackend:
 
     # -- claim -------------------------------------------------------------------------------
 
-    async def before_claim(self, n: int) -> bool:
+    async def before_claim(self, size: int) -> bool:
         """See ``Backend``."""
         if self._preceding:
             await asyncio.wait(self._preceding)
         settle = self.opened.settlements
         if not settle.behind:
             return True
-        most = AHEAD * max(1, n + len(self._events.claims) - settle.behind)
+        most = AHEAD * max(1, size + len(self._events.claims) - settle.behind)
         while settle.behind >= most and not settle.stalled:
             await asyncio.sleep(0)
             await settle.passed()
@@ -429,22 +430,16 @@ class PostgresBackend:
 
     async def claim(self, request: ClaimRequest, taken: ClaimedEvents, then: Then) -> Any:
         """See ``Backend``."""
-        opened, one = self.opened, request
-        how = one.until, one.skip, one.denied, one.start
-        missing, expire = {*one.missing, *one.avoided}, Operation(operations.expire)
-        claim = hot_claim.Claim(
-            one.worker, one.n, one.seconds, *how, missing, self._are_from_others, expire
-        )
-        step: Any = claim
+        opened, expire = self.opened, Operation(operations.expire)
+        step: Any = Claim(request, self._are_from_others, expire)
         if request.limits is not None:
-            step = LimitedStep(claim, request.limited())
+            step = LimitedClaim(request, expire)
 
-        async def claimed(answer: Any) -> Any:
-            taken.until = claim.asked + claim.length
-            request.missing.update(claim.met)
-            answer, known = await self._read_claimed(answer, request, taken)
+        async def claimed(leased: Leased) -> Any:
+            taken.until = leased.asked + request.seconds
+            leased, known = await self._read_claimed(leased, request, taken)
             try:
-                return await then(answer)
+                return await then(leased.result)
             finally:
                 del known  # the process keeps these events until then
 
@@ -475,28 +470,28 @@ class PostgresBackend:
             raise
 
     async def _read_claimed(
-        self, answer: hot_claim.Claimed, request: ClaimRequest, taken: ClaimedEvents
-    ) -> tuple[hot_claim.Claimed, Sequence[Work]]:
-        """Read what claimed events are built of; return the known ones with the answer."""
-        numbers = answer.numbers
+        self, leased: Leased, request: ClaimRequest, taken: ClaimedEvents
+    ) -> tuple[Leased, Sequence[Work]]:
+        """Read what claimed events are built of; return the known ones as well."""
+        numbers = leased.numbers
         self._notifier.expect(more=bool(numbers))
-        kept: Sequence[Work] = ()
+        known: Sequence[Work] = ()
         if numbers:
-            answer, kept = await self._with_columns(answer, numbers)
+            leased, known = await self._with_columns(leased, numbers)
         self._stale_reads.invalidate(numbers)
-        if answer.untried:
-            rest = answer.untried
+        if leased.untried:
+            rest = leased.untried
             if request.start:
-                rest = self._events.start_untried(answer.untried, taken)
-            answer = answer.moved(rest, ()) if rest else answer
+                rest = self._events.start_untried(leased.untried, taken)
+            leased = leased.moved(rest, ()) if rest else leased
         if self._vacuum.is_due(len(numbers)):
             opened = self.opened
             opened.ask(opened.vacuums, self._vacuum).add_done_callback(ignore_error)
-        return answer, kept
+        return leased, known
 
     async def _with_columns(
-        self, answer: hot_claim.Claimed, numbers: Sequence[int]
-    ) -> tuple[hot_claim.Claimed, list[Work]]:
+        self, leased: Leased, numbers: Sequence[int]
+    ) -> tuple[Leased, list[Work]]:
         """Read the columns that new events are built of; return them, and the known events.
 
         Steps that have changed these events, and whose answers are on their way, are noted first:
@@ -507,7 +502,7 @@ class PostgresBackend:
         if known:
             new = [number for number, event in zip(numbers, found, strict=True) if event is None]
         self._are_from_others = 2 * len(new) > len(found)
-        return (await self._with_new(answer, new) if new else answer), known
+        return (await self._with_new(leased, new) if new else leased), known
 
     async def _find_all(self, numbers: Sequence[int]) -> tuple[list[Work | None], list[Work]]:
         """Return the event of each number, and those of them that this process has."""
@@ -526,16 +521,16 @@ class PostgresBackend:
             found, known = look()
         return found, known
 
-    async def _with_new(self, answer: hot_claim.Claimed, new: Sequence[int]) -> hot_claim.Claimed:
+    async def _with_new(self, leased: Leased, new: Sequence[int]) -> Leased:
         """Read the columns of new events; refuse those of types that are not run here."""
-        if not answer.whole:
-            unknown = set(new).difference(answer.kept)
+        if not leased.whole:
+            unknown = set(new).difference(leased.kept)
             read = await self._read(lambda db: queries.fixed_columns(db, list(unknown)))
-            untried = [one for one in answer.untried if one[0] not in unknown]
-            others = [one for one in answer.untried if one[0] in unknown]
-            answer = answer.moved(others, untried)
-            answer = answer._replace(kept={**answer.kept, **read})
-        kept, columns = answer.kept, answer.untried if answer.whole else ()
+            untried = [one for one in leased.untried if one[0] not in unknown]
+            others = [one for one in leased.untried if one[0] in unknown]
+            leased = leased.moved(others, untried)
+            leased = leased._replace(kept={**leased.kept, **read})
+        kept, columns = leased.kept, leased.untried if leased.whole else ()
         if self._large_ids:
             ids = [one[2] for one in columns] + [one[0] for one in kept.values()]
             if not self._large_ids.isdisjoint(ids):
@@ -543,20 +538,20 @@ class PostgresBackend:
         types = {one[3] for one in columns}
         types.update(kept[number][1] for number in new if number in kept)
         missing = {each for each in types if not self._local.runnable.runs(each)}
-        return self._without(answer, missing) if missing else answer
+        return self._without(leased, missing) if missing else leased
 
-    def _without(self, answer: hot_claim.Claimed, missing: set[str]) -> hot_claim.Claimed:
+    def _without(self, leased: Leased, missing: set[str]) -> Leased:
         """Return the claim without events of these types, which are refused."""
         runnable = self._local.runnable
         runnable.missing.update(missing)
-        answer = answer.moved(answer.untried, ())
+        leased = leased.moved(leased.untried, ())
         rows: list[ReadyColumns] = []
-        for one in answer.rows:
-            if one[0] in answer.kept and answer.kept[one[0]][1] in missing:
+        for one in leased.rows:
+            if one[0] in leased.kept and leased.kept[one[0]][1] in missing:
                 runnable.refuse_missing(one)
             else:
                 rows.append(one)
-        return answer._replace(rows=rows, wait=0.0)
+        return leased._replace(rows=rows, wait=0.0)
 
     # -- settle ------------------------------------------------------------------------------
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from ..clock import boot_time
 from ..sql.backend import QueueState
+from ..sql.claiming import ClaimRequest, ClaimResult
+from ..sql.limits import Reservations
 from ..sql.operations import Expired
 from ..sql.rows import NEW_STATE, STATE, FirstClaimRow, FixedColumns, ReadyColumns
 from .session import TableConnection
 
-__all__ = ("AFTER", "Claim", "Claimed")
+__all__ = ("AFTER", "Claim", "Leased")
 
 BUSY: Final = 0.02
 """Seconds until a claim looks again that has passed over rows which others have locked."""
@@ -113,24 +115,23 @@ UPDATE {ready} SET due = 0 WHERE queue = $2 AND due > 0 AND due <= (SELECT {now}
 """
 
 
-class Claimed(NamedTuple):
-    """The result of a claim; see ``sql.rows.ClaimAnswer``.
+class Leased(NamedTuple):
+    """Leased events, before the columns are read that events are built of.
 
     Attributes:
-        now: The time of the claim.
-        expired: The events that expired before a start, and were ended.
-        rationed: The reservations of a claim under limits.
-        untried: Claimed events that have never been tried. They are not in ``rows``.
+        rows, kept, wait, expired, reservations, unknown: See ``ClaimResult``.
+        asked: A time of ``boot_time()`` before the time from which the leases count.
+        untried: Leased events that have never been tried. They are not in ``rows``.
         whole: True if ``untried`` and ``kept`` have all columns that events are built of.
     """
 
     rows: Sequence[ReadyColumns]
     kept: Mapping[int, FixedColumns]
     wait: float | None
-    now: float
     expired: Expired
-    new: Sequence[tuple[float, int]] = ()
-    rationed: Any = None
+    asked: float
+    reservations: Reservations | None = None
+    unknown: Collection[str] = ()
     untried: Sequence[FirstClaimRow] = ()
     whole: bool = False
 
@@ -139,7 +140,14 @@ class Claimed(NamedTuple):
         """The numbers of all claimed events."""
         return [one[0] for one in self.untried] + [one[0] for one in self.rows]
 
-    def moved(self, others: Sequence[FirstClaimRow], untried: Sequence[FirstClaimRow]) -> Claimed:
+    @property
+    def result(self) -> ClaimResult:
+        """The result of the claim, without ``untried``."""
+        return ClaimResult(
+            self.rows, self.kept, self.wait, self.expired, (), self.reservations, self.unknown
+        )
+
+    def moved(self, others: Sequence[FirstClaimRow], untried: Sequence[FirstClaimRow]) -> Leased:
         """Return the claim with ``others`` among the rows, and ``untried`` as what is left."""
         rows = sorted([*self.rows, *map(_waits, others)], key=_in_order)
         kept = self.kept
@@ -165,64 +173,50 @@ def _kept(row: Any) -> FixedColumns:
     return (*row[2:6], *((None, None, None) if odd is None else odd[-3:]))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Claim:
     """Claim ready events without limits. It takes one round trip, or three if events are due.
 
     Attributes:
-        worker: The worker that gets the leases.
-        n: Maximum number of events.
-        length: Seconds that the leases hold.
-        until, skip, denied: See ``Store.claim``.
-        start: True if the attempts start at once, which resets the number of denials.
-        missing: The event types that this process does not run.
+        request: The request.
         whole: True to return all columns that events are built of.
-        expire: Ends events that were not started in time.
-        met: More event types that were met and that this process does not run.
-        asked: A time of ``boot_time()`` before the time from which the leases count.
+        expire: Finishes events that were not started in time.
     """
 
-    worker: str
-    n: int
-    length: float
-    until: int | None
-    skip: Collection[int]
-    denied: bool
-    start: bool
-    missing: Collection[str]
+    request: ClaimRequest
     whole: bool
     expire: Callable[[TableConnection], Awaitable[Expired]]
-    met: set[str] = field(default_factory=set)
-    asked: float = 0.0
 
-    async def __call__(self, db: TableConnection) -> Claimed:
+    async def __call__(self, db: TableConnection) -> Leased:
+        asked = boot_time()
         state, more, found = await self._take(db)
         if state.due is not None and state.due <= state.now and not state.is_paused:
             await db.run(_PROMOTE, db.now, db.queue)
+            asked = boot_time()
             state, more, found = await self._take(db)
         expired = Expired([], state.expires)
         if state.expires is not None and state.expires <= state.now:
             expired = await self.expire(db)
         others = [row for row in found if row[6] is not None]
         untried = [row for row in found if row[6] is None] if others else found
-        return Claimed(
+        return Leased(
             rows=list(map(_waits, others)),
             kept={row[0]: _kept(row) for row in others} if self.whole else {},
-            wait=_wait(state, more, len(found) == self.n),
-            now=state.now,
+            wait=_wait(state, more, len(found) == self.request.size),
             expired=expired,
+            asked=asked,
             untried=untried,
             whole=self.whole,
         )
 
     async def _take(self, db: TableConnection) -> tuple[QueueState, bool, list[Any]]:
         """Return how the queue stands, True if more events are ready, and the claimed events."""
-        until = _ALL if self.until is None else self.until
-        which = until, list(self.skip), list(self.missing)
-        lease = self.n, self.worker, self.start, self.length
-        self.asked = boot_time()
+        one = self.request
+        until = _ALL if one.until is None else one.until
+        which = until, list(one.skip), list(one.excluded)
+        lease = one.size, one.worker, one.start, one.seconds
         rows = await db.rows(
-            CLAIM_WITH_DENIED if self.denied else CLAIM,
+            CLAIM_WITH_DENIED if one.denied else CLAIM,
             *(db.now, db.queue, db.shard),
             *lease,
             self.whole,

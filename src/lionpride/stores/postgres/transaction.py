@@ -15,9 +15,10 @@ from ...model.execution import EventStatus
 from ..clock import boot_time
 from ..sql.appending import KnownIdError, insert_states
 from ..sql.backend import FinishedRow, Location, ReadyRow, Transaction
+from ..sql.claiming import ClaimRequest
 from ..sql.codec import PLAIN_COLUMNS, full_row
 from ..sql.leases import Reap, Reaped, reap
-from ..sql.limits import LimitedClaim, claim_within_limits
+from ..sql.limits import claim_within_limits
 from ..sql.operations import Expired
 from ..sql.rows import (
     FINAL,
@@ -31,10 +32,10 @@ from ..sql.rows import (
 )
 from . import queries
 from .hot_append import CONTAINER, insert_new, is_known_id, known_of
-from .hot_claim import AFTER, Claim, Claimed
+from .hot_claim import AFTER, Leased
 from .session import TableConnection
 
-__all__ = ("LimitedStep", "Operation", "PostgresTransaction", "ReapStep")
+__all__ = ("LimitedClaim", "Operation", "PostgresTransaction", "ReapStep")
 
 T = TypeVar("T")
 
@@ -355,27 +356,25 @@ class ReapStep:
         return reaped
 
 
-@dataclass(slots=True)
-class LimitedStep:
+@dataclass(frozen=True, slots=True)
+class LimitedClaim:
     """A claim under limits, as a step of a ``Session``.
 
     Attributes:
-        claim: The claim without limits; it learns the event types that were met.
         request: The request.
+        expire: Finishes events that were not started in time.
     """
 
-    claim: Claim
-    request: LimitedClaim
+    request: ClaimRequest
+    expire: Callable[[TableConnection], Awaitable[Expired]]
 
-    async def __call__(self, db: TableConnection) -> Claimed:
-        done = await Operation(partial(claim_within_limits, claim=self.request))(db)
-        self.claim.asked = done.asked
-        self.claim.met |= done.unknown
+    async def __call__(self, db: TableConnection) -> Leased:
+        done = await Operation(partial(claim_within_limits, request=self.request))(db)
         queue, wait = done.queue, done.wait
         expired = Expired([], queue.expires)
         if queue.expires is not None and queue.expires <= queue.now:
-            expired = await self.claim.expire(db)
+            expired = await self.expire(db)
         if wait and db.now is None:  # it is counted from then, and not from the answer
             wait = max(1e-9, wait - (boot_time() - done.asked))
         rows = [(one.number, one.due, one.priority, *one.state) for one in done.rows]
-        return Claimed(rows, {}, wait, queue.now, expired, rationed=done.reservations)
+        return Leased(rows, {}, wait, expired, done.asked, done.reservations, done.unknown)

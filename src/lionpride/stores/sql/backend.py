@@ -432,16 +432,20 @@ class Backend(Protocol):
             OperationError: if that is not supported, or the terms cannot be decided there.
         """
 
-    async def before_claim(self, n: int) -> bool:
+    async def before_claim(self, size: int) -> bool:
         """Wait for what has to precede a claim; return False if nothing can be claimed now.
 
         Args:
-            n: The maximum number of events of the claim.
+            size: The maximum number of events of the claim.
         """
 
     def claim(self, request: ClaimRequest, taken: ClaimedEvents, then: Then) -> Awaitable[Any]:
-        """Claim events; ``then`` gets a ``ClaimAnswer``. The end of the leases is set on
-        ``taken``.
+        """Claim events; ``then`` gets a ``ClaimResult``.
+
+        Args:
+            request: The request.
+            taken: Gets the end of the leases.
+            then: See ``Then``.
         """
 
     def complete(

@@ -1,15 +1,18 @@
-"""Requests of claims, and claims that wait for a limit."""
+"""Requests and results of claims, and claims that wait for a limit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...rules.limits.limit_set import Limits
 from ..listeners import Listeners
-from .limits import LimitedClaim
+from .limits import Reservations
+from .operations import Expired
+from .rows import FixedColumns, ReadyColumns
 
-__all__ = ("BlockedClaims", "ClaimRequest")
+__all__ = ("BlockedClaims", "ClaimRequest", "ClaimResult")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,47 +21,47 @@ class ClaimRequest:
 
     Attributes:
         worker: Name of the worker.
-        n: Maximum number of events.
+        size: Maximum number of events.
         seconds: Length of the leases.
         until, skip, denied, start: See ``Store.claim``.
         limits: The limits; None for a claim without limits.
-        missing: Event types that this process does not run. A claim adds those that it meets.
-        avoided: More event types that are not claimed.
+        excluded: Event types that are not claimed.
         runs: Returns True if this process runs an event type. It may be called in another thread.
     """
 
     worker: str
-    n: int
+    size: int
     seconds: float
     until: int | None
     skip: Collection[int]
     denied: bool
     start: bool
     limits: Limits | None
-    missing: set[str]
-    avoided: frozenset[str]
+    excluded: frozenset[str]
     runs: Callable[[str], bool]
 
-    @property
-    def excluded(self) -> set[str] | frozenset[str]:
-        """Event types that are not claimed."""
-        return self.missing | self.avoided if self.avoided else self.missing
 
-    def limited(self) -> LimitedClaim:
-        """Return the request of a claim under limits."""
-        assert self.limits is not None, "a claim without limits has its own statement"
-        return LimitedClaim(
-            self.worker,
-            self.n,
-            self.seconds,
-            self.until,
-            tuple(self.skip),
-            self.denied,
-            self.start,
-            self.limits,
-            self.runs,
-            frozenset(self.excluded),
-        )
+class ClaimResult(NamedTuple):
+    """Result of a claim.
+
+    Attributes:
+        rows: The ready row of each claimed event before the claim, which adds 1 to its attempt.
+        kept: The fixed columns of the events that this process does not have, by number.
+        wait: Seconds until another claim may find an event; None if that is unknown.
+        expired: The events that expired before a start, and were finished by the claim.
+        new: Priority and number of each event that was appended and started in the same step.
+            These events are not in ``rows``, and this is their first attempt.
+        reservations: The amounts of limits that the events reserve; None without limits.
+        unknown: Event types that were found and that this process does not run.
+    """
+
+    rows: Sequence[ReadyColumns]
+    kept: Mapping[int, FixedColumns]
+    wait: float | None
+    expired: Expired
+    new: Sequence[tuple[float, int]] = ()
+    reservations: Reservations | None = None
+    unknown: Collection[str] = ()
 
 
 class BlockedClaims:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import fsum, inf
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from ...errors import OperationError
 from ...model.costs import REQUEST
@@ -25,9 +25,11 @@ from ..contract import Claim
 from ..inspector import LimitUsage
 from .backend import STATES, QueueState, ReadyCandidate, ReadyRow, Reserved, Transaction
 
+if TYPE_CHECKING:
+    from .claiming import ClaimRequest
+
 __all__ = (
     "Begin",
-    "LimitedClaim",
     "LimitedClaimed",
     "PauseRequest",
     "Reservation",
@@ -288,7 +290,7 @@ class _Accounts:
 
     def __init__(self, tx: Transaction, limits: Limits) -> None:
         self._tx = tx
-        self._limits = limits
+        self.limits = limits
         self._stored: dict[str, _Stored] = {}
         self._open: dict[str, _StoredAccount] = {}
         self.now = 0.0
@@ -319,7 +321,7 @@ class _Accounts:
         await self.load(
             account_name(limit, one.key)
             for one in candidates
-            for limit, _ in self._limits.amounts(_costs(one.costs), one.key)
+            for limit, _ in self.limits.amounts(_costs(one.costs), one.key)
         )
 
     async def _read(self, names: Sequence[str]) -> None:
@@ -377,32 +379,6 @@ def _costs(text: str | None) -> Mapping[str, float]:
 
 
 # -- claims under limits -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class LimitedClaim:
-    """Request of a claim under limits.
-
-    Attributes:
-        worker: Name of the worker.
-        n: Maximum number of events.
-        seconds: Length of the leases.
-        until, skip, denied, start: See ``Store.claim``.
-        limits: The limits.
-        runs: Returns True if this process runs an event type.
-        excluded: Event types that are not read.
-    """
-
-    worker: str
-    n: int
-    seconds: float
-    until: int | None
-    skip: Collection[int]
-    denied: bool
-    start: bool
-    limits: Limits
-    runs: Callable[[str], bool]
-    excluded: frozenset[str]
 
 
 class Part(NamedTuple):
@@ -465,7 +441,7 @@ class LimitedClaimed(NamedTuple):
         return min(waits, default=None)
 
 
-async def claim_within_limits(tx: Transaction, claim: LimitedClaim) -> LimitedClaimed:
+async def claim_within_limits(tx: Transaction, request: ClaimRequest) -> LimitedClaimed:
     """Lease the next events whose costs fit within the limits.
 
     The accounts are locked first. The time for what counts is read after the events are leased:
@@ -478,23 +454,24 @@ async def claim_within_limits(tx: Transaction, claim: LimitedClaim) -> LimitedCl
     Round trips on PostgreSQL: 8 to 9 (lock, accounts, queue, candidates, claim, time, usage,
     counters), one for each further page of candidates, and two for each page with new accounts.
     """
-    limits = claim.limits
+    limits = request.limits
+    assert limits is not None, "a claim without limits has its own statement"
     await lock_accounts(tx, {limit.pool for limit in limits.values()})
     accounts = _Accounts(tx, limits)
     await accounts.load(limit.pool for limit in limits.values() if not limit.per_key)
     asked = boot_time()
     queue = await _open_queue(tx)
     await accounts.set_time(queue.now)
-    selection = _Selection(claim, accounts)
+    selection = _Selection(request, accounts)
     rows: list[ReadyRow] = []
     if not queue.is_paused:
-        await _choose(tx, claim, accounts, selection)
+        await _choose(tx, request, accounts, selection)
     if selection.chosen:
         rows = await tx.claim(
             selection.chosen,
-            claim.worker,
-            claim.seconds,
-            start=claim.start,
+            request.worker,
+            request.seconds,
+            start=request.start,
             reserved=selection.reserved(),
         )
         ((now,),) = await tx.rows("SELECT {now}", tx.time)
@@ -521,12 +498,12 @@ async def queue_state(tx: Transaction) -> QueueState:
 
 
 async def _choose(
-    tx: Transaction, claim: LimitedClaim, accounts: _Accounts, selection: _Selection
+    tx: Transaction, request: ClaimRequest, accounts: _Accounts, selection: _Selection
 ) -> None:
     """Consider candidates page by page, until the selection needs no more."""
-    after, size = (-inf, 0), claim.n + SPARE
+    after, size = (-inf, 0), request.size + SPARE
     while True:
-        page = await candidates(tx, claim, accounts.now, after, size)
+        page = await candidates(tx, request, accounts.now, after, size)
         await accounts.load_for(page)
         if not all(map(selection.consider, page)) or len(page) < size:
             return
@@ -535,25 +512,25 @@ async def _choose(
 
 
 async def candidates(
-    tx: Transaction, claim: LimitedClaim, now: float, after: tuple[float, int], size: int
+    tx: Transaction, request: ClaimRequest, now: float, after: tuple[float, int], size: int
 ) -> list[ReadyCandidate]:
     """Return the next ready events in order of priority and number.
 
     Args:
         tx: The transaction.
-        claim: Which events.
+        request: Which events.
         now: Events that have expired by then are left out.
         after: Priority and number of the last event that was read.
         size: Maximum number.
     """
-    last = 2**62 if claim.until is None else claim.until
+    last = 2**62 if request.until is None else request.until
     found = await tx.rows(
-        DENIED_CANDIDATES if claim.denied else READY_CANDIDATES,
+        DENIED_CANDIDATES if request.denied else READY_CANDIDATES,
         tx.queue,
         now,
         last,
-        list(claim.skip),
-        list(claim.excluded),
+        list(request.skip),
+        list(request.excluded),
         *after,
         size,
     )
@@ -567,12 +544,12 @@ class _Selection:
     """Chooses among candidates, in order, those that may start within the limits.
 
     Args:
-        claim: The request.
+        request: The request.
         accounts: The accounts.
     """
 
-    def __init__(self, claim: LimitedClaim, accounts: _Accounts) -> None:
-        self._claim = claim
+    def __init__(self, request: ClaimRequest, accounts: _Accounts) -> None:
+        self._request = request
         self._accounts = accounts
         self._result = Reservations()
         self.chosen: list[ReadyRow] = []
@@ -589,13 +566,13 @@ class _Selection:
     def consider(self, one: ReadyCandidate) -> bool:
         """Choose the next candidate if it may start now; return False to stop."""
         self._looked += 1
-        is_full = len(self.chosen) == self._claim.n
+        is_full = len(self.chosen) == self._request.size
         if is_full or self._blocked == DEPTH or self._looked == BREADTH:
             self._result.is_cut = is_full
             return False
         if one.key in self._closed:
             return True
-        if not self._claim.runs(one.event_type):
+        if not self._request.runs(one.event_type):
             self.unknown.add(one.event_type)
             return True
         number, now = one.ready.number, self._accounts.now
@@ -627,7 +604,7 @@ class _Selection:
         for number in self._taken.keys() - numbers:
             for account, amount in self._taken.pop(number):
                 assert isinstance(account, _StoredAccount), "every share is of the tables"
-                account.give_back(amount, self._claim.start)
+                account.give_back(amount, self._request.start)
             self._result.is_cut = True  # another event may take its place
             self._result.refusals.pop(number, None)
         for account in self._accounts:
@@ -645,7 +622,7 @@ class _Selection:
 
     def _part(self, account: Account, amount: float) -> Part:
         assert isinstance(account, _StoredAccount), "every share is of the tables"
-        counts = account.limit.per is not None and self._claim.start
+        counts = account.limit.per is not None and self._request.start
         return Part(account.limit.name, account.at if counts else None, amount)
 
     def _may_start_at(self, key: str | None, shares: Sequence[Share]) -> float:
@@ -669,7 +646,7 @@ class _Selection:
     def _shares_of(self, key: str | None, costs: str | None) -> Sequence[Share]:
         shares = self._shares.get((key, costs))
         if shares is None:
-            amounts = self._claim.limits.amounts(_costs(costs), key)
+            amounts = self._accounts.limits.amounts(_costs(costs), key)
             shares = [(self._accounts.account(limit, key), amount) for limit, amount in amounts]
             self._shares[key, costs] = shares
         return shares
@@ -678,7 +655,7 @@ class _Selection:
         self._taken[number] = shares
         for account, amount in shares:
             assert isinstance(account, _StoredAccount), "every share is of the tables"
-            reserved = account.reserve(amount, self._claim.start)
+            reserved = account.reserve(amount, self._request.start)
             if reserved is not None:
                 self._reserved.setdefault(number, {})[account.name] = reserved
         for guard in self._guards:

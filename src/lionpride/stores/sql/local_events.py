@@ -25,6 +25,7 @@ from ..event_cache import EventCache
 from ..listeners import Listeners
 from ..terms import Terms
 from .appending import Appended
+from .claiming import ClaimResult
 from .codec import (
     EventReader,
     build_event,
@@ -38,7 +39,6 @@ from .codec import (
 )
 from .rows import (
     AppendAnswer,
-    ClaimAnswer,
     FirstClaimRow,
     FixedColumns,
     QueuedCompletion,
@@ -224,7 +224,7 @@ class LocalEvents:
 
     # -- claims ------------------------------------------------------------------------------
 
-    def claimed(self, answer: ClaimAnswer, start: bool, taken: ClaimedEvents) -> float | None:
+    def claimed(self, answer: ClaimResult, start: bool, taken: ClaimedEvents) -> float | None:
         """Collect claimed events; return the seconds until another claim may find more."""
         claims, cache, is_more = self.claims, self.cache, bool(taken.claims)
         shows, take = cache.shows, taken.claims.append

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ...model.event_data import Work
@@ -18,7 +18,6 @@ __all__ = (
     "STATE",
     "AppendAnswer",
     "AppendRow",
-    "ClaimAnswer",
     "CompletedRow",
     "EventRow",
     "FirstClaimRow",
@@ -189,24 +188,3 @@ class AppendAnswer(Protocol):
     def started(self) -> Collection[int]: ...
     @property
     def left(self) -> bool: ...
-
-
-class ClaimAnswer(Protocol):
-    """Result of a claim.
-
-    Attributes:
-        rows: The ready row of each claimed event before the claim, which adds 1 to its attempt.
-        kept: The fixed columns of the events that this process does not have, by number.
-        wait: Seconds until another claim may find an event; None if that is unknown.
-        new: Priority and number of each event that was appended and started in the same step.
-            These events are not in ``rows``, and this is their first attempt.
-    """
-
-    @property
-    def rows(self) -> Sequence[ReadyColumns]: ...
-    @property
-    def kept(self) -> Mapping[int, FixedColumns]: ...
-    @property
-    def wait(self) -> float | None: ...
-    @property
-    def new(self) -> Sequence[tuple[float, int]]: ...

@@ -128,7 +128,7 @@ class RunnableEvents(RunnableTypes):
     def not_claimed(
         self, skip: Collection[int], claims: Mapping[int, int]
     ) -> tuple[Collection[int], frozenset[str]]:
-        """Return the numbers and the types of events that are not claimed for now.
+        """Return the numbers and the types of events that are not claimed now.
 
         Args:
             skip: Numbers that are not claimed in any case.
@@ -138,11 +138,9 @@ class RunnableEvents(RunnableTypes):
         if self._postponed:
             skip = {*skip, *self._postponed}
         if not self._unreadable:
-            return skip, frozenset()
-        now = self._clock()
-        self._unreadable.refresh(now)
-        numbers = self._unreadable.numbers
-        return {*skip, *numbers} if skip else numbers, self._unreadable.kinds(now)
+            return skip, frozenset(self.still_missing())
+        types, numbers = self.skipped()
+        return {*skip, *numbers} if skip else numbers, types
 
     def wait_for(self, wait: float | None) -> float | None:
         """Return the seconds until another claim may find an event, also an unreadable one."""

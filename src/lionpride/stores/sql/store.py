@@ -40,7 +40,7 @@ from ..terms import Terms
 from . import operations, queries
 from .appending import Appended, AppendRequest, append_or_find
 from .backend import CANCEL, ENDED, EXPIRES, PUBLISHED, READY, Backend
-from .claiming import ClaimRequest
+from .claiming import ClaimRequest, ClaimResult
 from .codec import (
     PLAIN_COLUMNS,
     UNCHECKED_LENGTH,
@@ -291,14 +291,13 @@ class SqlStore:
         self._workers.claiming.add(worker)
         if not await self._may_claim() or not await self._backend.before_claim(n):
             return [], REAP_INTERVAL
-        skip, avoided = self._runnable.not_claimed(skip, self._local_events.claims)
-        missing = self._runnable.still_missing()
+        skip, excluded = self._runnable.not_claimed(skip, self._local_events.claims)
         how = until, skip, denied, start, limits
-        request = ClaimRequest(worker, n, self._lease, *how, missing, avoided, self._runnable.runs)
+        request = ClaimRequest(worker, n, self._lease, *how, excluded, self._runnable.runs)
         taken, changes = ClaimedEvents(), self._local.blocked.changes
         try:
             wait: float | None = await self._backend.claim(
-                request, taken, lambda answer: self._claimed(answer, request, taken, changes)
+                request, taken, lambda result: self._claimed(result, request, taken, changes)
             )
         except BaseException:
             taken.wanted = False
@@ -321,20 +320,20 @@ class SqlStore:
         return True
 
     async def _claimed(
-        self, answer: Any, request: ClaimRequest, taken: ClaimedEvents, changes: int
+        self, result: ClaimResult, request: ClaimRequest, taken: ClaimedEvents, changes: int
     ) -> float | None:
         """Show the result of a claim; return the seconds until another claim may find events."""
-        wait = self._local_events.claimed(answer, request.start, taken)
+        wait = self._local_events.claimed(result, request.start, taken)
+        self._runnable.missing.update(result.unknown)
         self._runnable.warn_of_missing()
-        if request.limits is not None and answer.rationed is not None:
-            self._keep_reservations(taken.claims, request.limits, answer.rationed)
-            if self._local.blocked.note_claim(answer.rationed.is_blocked, changes):
+        if request.limits is not None and result.reservations is not None:
+            self._keep_reservations(taken.claims, request.limits, result.reservations)
+            if self._local.blocked.note_claim(result.reservations.is_blocked, changes):
                 wait = 0.0
-        self._return_refused(request.limits, answer.rationed)
+        self._return_refused(request.limits, result.reservations)
         self._release(taken)
-        await self._expired(
-            answer.expired
-        )  # last: if it fails, the claims are known, and are released
+        # Last: if it fails, the claims are known, and are released.
+        await self._expired(result.expired)
         return wait
 
     def _keep_reservations(

@@ -237,7 +237,7 @@ class SqliteBackend:
         """
         refuse_connection(connection)
 
-    async def before_claim(self, n: int) -> bool:
+    async def before_claim(self, size: int) -> bool:
         """Return True: a claim shares the transaction of the requests that precede it."""
         return True
 
@@ -245,10 +245,7 @@ class SqliteBackend:
         """See ``Backend``."""
         has, clocks = self._local.events.cache.has, self._clocks()
         if request.limits is not None:
-            step: Any = steps.LimitedClaimStep(
-                request.limited(), clocks, has, request.missing, taken
-            )
-            return self._ask(step, then)
+            return self._ask(steps.LimitedClaimStep(request, clocks, has, taken), then)
 
         def end_of_lease() -> float:
             taken.until = boot_time() + request.seconds

@@ -27,6 +27,7 @@ import apsw
 from ...errors import LionprideError, StoreError
 from ..contract import Settled
 from ..sql.appending import NotHeld
+from ..sql.claiming import ClaimResult
 from ..sql.local_events import LocalEvents
 from ..sql.process import forks
 from ..sql.rows import QueuedAppend, QueuedCompletion, SettlementRow
@@ -283,7 +284,7 @@ def _settle(rows: Rows, settles: Sequence[tuple[int, SettleStep]]) -> dict[int, 
 
 def _started(claims: Sequence[Answer], numbers: Sequence[int | Exception]) -> Collection[int]:
     """Return the numbers of appended events that started at once, in order if these are all."""
-    found = [each.value.new for each in claims if isinstance(each.value, hot_claim.ClaimResult)]
+    found = [each.value.new for each in claims if isinstance(each.value, ClaimResult)]
     started = {number for new in found for _, number in new}
     if len(started) < len(numbers):
         return started

@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from ..sql.claiming import ClaimRequest
-from ..sql.limits import Reservations
-from ..sql.operations import Expired
+from ..sql.claiming import ClaimRequest, ClaimResult
 from ..sql.rows import (
     NEW_STATE,
     NEW_STATE_SQL,
@@ -27,7 +25,7 @@ from .hot_append import make_ready
 from .rows import Rows
 from .transaction import Clocks, expire_late
 
-__all__ = ("ClaimResult", "ClaimStep", "claim")
+__all__ = ("ClaimStep", "claim")
 
 _QUEUE: Final = """\
 SELECT paused_until, (SELECT due FROM lionpride_ready WHERE queue = ?1 AND due > 0
@@ -57,43 +55,22 @@ WHERE number >= ? AND (priority, number) BETWEEN (?, ?) AND (?, ?)
 """
 
 
-class ClaimResult(NamedTuple):
-    """Result of a claim.
-
-    Attributes:
-        rows: The events as they were in ``ready``; the attempt number is one higher now.
-        kept: The fixed data of those events that this process does not have, by number.
-        wait: Seconds until another claim may find something; None if unknown.
-        expired: The events that expired first.
-        new: Priority and number of events that this transaction appended and that start now.
-            They are not in ``rows``, and this is their first attempt.
-        rationed: The limits that they reserved, if the claim had limits.
-    """
-
-    rows: list[ReadyColumns]
-    kept: dict[int, FixedColumns]
-    wait: float | None
-    expired: Expired
-    new: Sequence[tuple[float, int]] = ()
-    rationed: Reservations | None = None
-
-
 @dataclass(slots=True)
 class ClaimStep:
     """A claim without limits.
 
     Attributes:
-        request: The request. The claim adds the missing event types that it meets.
+        request: The request.
         has: Returns True if the caller has the event of a number.
         clocks: The clocks of the store. They are called inside the transaction, perhaps in another
             thread: a claim may have waited for the file.
-        lapse: Returns the time until which the leases hold; called inside the transaction.
+        lease: Returns the time until which the leases hold; called inside the transaction.
     """
 
     request: ClaimRequest
     has: Callable[[int], bool]
     clocks: Clocks
-    lapse: Callable[[], float]
+    lease: Callable[[], float]
 
     def __call__(self, rows: Rows) -> ClaimResult:
         return claim(rows, self)
@@ -122,23 +99,24 @@ def claim(rows: Rows, step: ClaimStep) -> ClaimResult:
     if not step.is_unconditional:
         make_ready(rows)
     late = now if expired.leaves(now) else None
-    found, kept, eligible = _candidates(rows, step, late)
-    new = rows.new
-    n = _share(found, new, request.n)
-    chosen, fresh = found[: request.n - n], new[:n]
-    until = step.lapse()
-    _lease(rows, request, chosen, until, eligible)
-    _lease_new(rows, request, fresh, until)
-    more = len(found) > len(chosen) or len(new) > n
+    found, kept, excluded = _candidates(rows, step, late)
+    eligible, new = _eligible(rows, request, excluded, late), rows.new
+    new_size = _count_new(found, new, request.size)
+    chosen, fresh = found[: request.size - new_size], new[:new_size]
+    leased_until = step.lease()
+    _lease(rows, request, chosen, leased_until, eligible)
+    _lease_new(rows, request, fresh, leased_until)
+    more = len(found) > len(chosen) or len(new) > new_size
     if request.until is not None or request.denied:
-        others = _eligible(rows, request, late, is_bound=False)
+        others = _eligible(rows, request, excluded, late, is_bound=False)
         more = bool(_read(rows, others, 1))
     # The timer of an event loop cannot tell shorter times from now.
     wait = 0.0 if more else None if due is None else max(1e-9, due - now)
+    unknown = excluded - request.excluded
     if request.start:
-        return ClaimResult(chosen, kept, wait, expired, fresh)
+        return ClaimResult(chosen, kept, wait, expired, fresh, unknown=unknown)
     chosen += [(number, 0.0, priority, *NEW_STATE) for priority, number in fresh]
-    return ClaimResult(sorted(chosen, key=_order), kept, wait, expired)
+    return ClaimResult(sorted(chosen, key=_order), kept, wait, expired, unknown=unknown)
 
 
 class _Condition(NamedTuple):
@@ -150,35 +128,37 @@ class _Condition(NamedTuple):
 
 def _candidates(
     rows: Rows, step: ClaimStep, late: float | None
-) -> tuple[list[ReadyColumns], dict[int, FixedColumns], _Condition]:
-    """Return the next events, one more than can be claimed, and the condition that found them.
+) -> tuple[list[ReadyColumns], dict[int, FixedColumns], frozenset[str]]:
+    """Return the next events, one more than can be claimed, and the event types without them.
 
-    If an event type turns out to be missing, it is excluded, and the next events are looked for
-    again.
+    An event type that this process does not run is excluded, and the search begins again.
     """
     request = step.request
+    excluded = request.excluded
     while True:
-        missing = len(request.missing)
-        if missing:
-            make_ready(rows)
-        eligible = _eligible(rows, request, late)
-        found = _read(rows, eligible, request.n + 1)
-        kept = {one[0]: rows.kept(one[0]) for one in found[: request.n] if not step.has(one[0])}
-        request.missing.update(
-            event_type for _, event_type, *_ in kept.values() if not request.runs(event_type)
-        )
-        if len(request.missing) == missing:
-            return found, kept, eligible
+        found = _read(rows, _eligible(rows, request, excluded, late), request.size + 1)
+        kept = {one[0]: rows.kept(one[0]) for one in found[: request.size] if not step.has(one[0])}
+        unknown = {one[1] for one in kept.values() if not request.runs(one[1])}
+        if not unknown:
+            return found, kept, excluded
+        excluded |= unknown
+        make_ready(rows)
 
 
 def _eligible(
-    rows: Rows, request: ClaimRequest, late: float | None, *, is_bound: bool = True
+    rows: Rows,
+    request: ClaimRequest,
+    excluded: frozenset[str],
+    late: float | None,
+    *,
+    is_bound: bool = True,
 ) -> _Condition:
     """Return the condition for the ready events that a claim may take.
 
     Args:
         rows: The tables.
         request: The claim.
+        excluded: Event types that it does not take.
         late: Not events that expired by this time; None: there are none.
         is_bound: False to leave out the bounds of a round.
     """
@@ -193,25 +173,25 @@ def _eligible(
     if request.skip:
         texts.append("number NOT IN (SELECT value FROM json_each(?))")
         values.append(rows.json_of(request.skip))
-    if request.excluded:
+    if excluded:
         texts.append(
             "(SELECT event_type FROM lionpride_event e WHERE e.number = lionpride_ready.number) "
             "NOT IN (SELECT value FROM json_each(?))"
         )
-        values.append(json.dumps(list(request.excluded)))
+        values.append(json.dumps(list(excluded)))
     return _Condition(" AND ".join(texts), tuple(values))
 
 
-def _read(rows: Rows, eligible: _Condition, n: int) -> list[ReadyColumns]:
+def _read(rows: Rows, eligible: _Condition, size: int) -> list[ReadyColumns]:
     query = _CANDIDATES.format(eligible=eligible.text)
-    return list(rows.connection.execute(query, (*eligible.values, n)))
+    return list(rows.connection.execute(query, (*eligible.values, size)))
 
 
 def _lease(
     rows: Rows,
     request: ClaimRequest,
     chosen: Sequence[ReadyColumns],
-    until: float,
+    leased_until: float,
     eligible: _Condition,
 ) -> None:
     """Move events from ``ready`` to ``lease``: the first ones that are eligible."""
@@ -220,7 +200,7 @@ def _lease(
     due, denials = ("0", "0") if request.start else ("due", "denials")
     bounds = *_order(chosen[0]), *_order(chosen[-1])
     insert = _LEASE.format(due=due, denials=denials, eligible=eligible.text)
-    rows.connection.execute(insert, (request.worker, until, *eligible.values, *bounds))
+    rows.connection.execute(insert, (request.worker, leased_until, *eligible.values, *bounds))
     delete = _DELETE_READY.format(eligible=eligible.text)
     rows.connection.execute(delete, (*eligible.values, *bounds))
     rows.count(PENDING, -len(chosen))
@@ -228,26 +208,27 @@ def _lease(
 
 
 def _lease_new(
-    rows: Rows, request: ClaimRequest, fresh: Sequence[tuple[float, int]], until: float
+    rows: Rows, request: ClaimRequest, fresh: Sequence[tuple[float, int]], leased_until: float
 ) -> None:
     """Lease events that this transaction has appended: the first ones of ``rows.new``."""
     if not fresh:
         return
     first = min(number for _, number in fresh)
-    rows.connection.execute(_LEASE_NEW, (request.worker, until, first, *fresh[0], *fresh[-1]))
+    lease = request.worker, leased_until
+    rows.connection.execute(_LEASE_NEW, (*lease, first, *fresh[0], *fresh[-1]))
     rows.new = rows.new[len(fresh) :]
     rows.count(PENDING, -len(fresh))
     rows.count(PROCESSING, len(fresh))
 
 
-def _share(found: Sequence[ReadyColumns], new: Sequence[tuple[float, int]], most: int) -> int:
-    """Return how many of the first ``most`` candidates are new."""
+def _count_new(found: Sequence[ReadyColumns], new: Sequence[tuple[float, int]], size: int) -> int:
+    """Return how many of the first ``size`` candidates are new."""
     old = 0
     for one in found:
-        if old + bisect_left(new, _order(one)) >= most:
+        if old + bisect_left(new, _order(one)) >= size:
             break
         old += 1
-    return min(len(new), most - old)
+    return min(len(new), size - old)
 
 
 def _order(one: ReadyColumns) -> tuple[float, int]:

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 from ..contract import Settled
 from ..sql.appending import Appended, AppendRequest, append
 from ..sql.backend import run
-from ..sql.limits import LimitedClaim, claim_within_limits
+from ..sql.claiming import ClaimRequest, ClaimResult
+from ..sql.limits import claim_within_limits
 from ..sql.local_events import ClaimedEvents
 from ..sql.operations import settle
 from ..sql.rows import SettlementRow
-from .hot_claim import ClaimResult
 from .rows import Rows
 from .transaction import Clocks, SqliteTransaction, expire_late
 
@@ -70,22 +70,19 @@ class LimitedClaimStep:
         request: The request.
         clocks: The clocks of the store.
         has: Returns True if the caller has the event of a number.
-        missing: Event types that this process does not run; those that are found are added.
         taken: Notes from when the leases count.
     """
 
-    request: LimitedClaim
+    request: ClaimRequest
     clocks: Clocks
     has: Callable[[int], bool]
-    missing: set[str]
     taken: ClaimedEvents
 
     def __call__(self, rows: Rows) -> ClaimResult:
         expired = expire_late(rows, self.clocks, self.clocks.due())
         tx = SqliteTransaction(rows, self.clocks)
         done = run(claim_within_limits(tx, self.request))
-        self.missing |= done.unknown
         self.taken.until = done.asked + self.request.seconds
         found: list[Any] = [(one.number, one.due, one.priority, *one.state) for one in done.rows]
         kept = {one.number: rows.kept(one.number) for one in done.rows if not self.has(one.number)}
-        return ClaimResult(found, kept, done.wait, expired, rationed=done.reservations)
+        return ClaimResult(found, kept, done.wait, expired, (), done.reservations, done.unknown)
