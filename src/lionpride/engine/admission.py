@@ -127,7 +127,7 @@ class Admission:
         while self._may_wait():
             if free := self.free_starts():
                 return free
-            runtime.on_free.append(self._pool.wake_claimer)  # also if a reservation is given back
+            runtime.when_free(self._pool.wake_claimer)  # also if a reservation is given back
             full = runtime.running + runtime.reserved >= runtime.slots
             is_only_slots = full or window is None
             seconds = None if is_only_slots else (window.wait(self._now()) or 0.001)  # type: ignore[union-attr]
@@ -135,7 +135,7 @@ class Admission:
         return 0
 
     async def _sleep_until_free(self) -> None:
-        self._runtime.on_free.append(self._pool.wake_claimer)
+        self._runtime.when_free(self._pool.wake_claimer)
         await self._pool.sleep(None)
 
     def _may_wait(self) -> bool:
@@ -230,7 +230,7 @@ class Admission:
     def slot_is_unused(self) -> None:
         """Notify others of the slot of a claim that does not start.
 
-        In memory no other worker has seen that it was reserved.
+        A store in memory claims without suspending, so no worker has seen the reservation.
         """
         if self._runtime.immediate is None:
             self._runtime.notify_free()

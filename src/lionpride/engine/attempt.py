@@ -66,10 +66,11 @@ class Guard:
         self._timer: asyncio.TimerHandle | None = None
 
     def limit(self, timeout: float) -> None:
-        """End the attempt ``timeout`` seconds from now."""
+        """End the attempt ``timeout`` seconds from now, unless it is being ended already."""
         self.is_used = True
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(timeout, self.end, Cause.TIMEOUT)
+        if self.cause is None:  # else the timer cancels code that ignores its cancellation
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(timeout, self.end, Cause.TIMEOUT)
 
     def follow(self) -> list[Any]:
         """Return the list for the chunks of a stream that begins."""

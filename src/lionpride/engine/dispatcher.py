@@ -67,9 +67,9 @@ class Dispatcher:
         context.run(WORKER.set, WorkerHandle(runtime.mark, loop, runtime.executor))
         context.run(RUNNING.set, None)  # the caller may be the code of another event
         context.run(REPORT.set, Reporter(runtime, loop))
-        # One worker more may wait for a slot, where it takes time to claim or to admit an event.
-        waits = not is_round and runtime.immediate is None
-        size_of_pool = runtime.concurrency + waits
+        # If claims take time, one more worker claims while all slots are in use.
+        has_spare_worker = not is_round and runtime.immediate is None
+        size_of_pool = runtime.concurrency + has_spare_worker
         self._pool = pool = WorkerPool(size_of_pool, self._work, self._abandon, context)
         self._client = StoreClient(runtime, self.fail)
         self._admission = Admission(

@@ -356,7 +356,7 @@ class Processor:
 
     def near(self, standing: Standing) -> Near:
         """Return the facts about an event's turn that only this process knows."""
-        from ..rules.explain import Near  # late: who asks nothing needs it not
+        from ..rules.explain import Near  # late: for questions alone
 
         if not self.working:
             return Near(works=False, is_paused=self.paused)

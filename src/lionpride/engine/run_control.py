@@ -87,6 +87,8 @@ class RunControl:
         self._background: BackgroundRun | None = None
         self._opening: Opening | None = None  # of `async with`
         self._is_entered = False
+        self._drains = 0  # calls of drain() under way
+        self._opens_after_drain = False
         self.processor: Processor | None = None
         self.limits = limits
         self.owns_store = owns_store
@@ -162,6 +164,9 @@ class RunControl:
         processor = await self._started(start)
         if processor.paused:
             raise OperationError("the executor is paused: call resume() before drain()")
+        if not self._drains:
+            self._opens_after_drain = self._submission.is_open
+        self._drains += 1
         self._submission.close(is_exempt=processor.is_inside)
         timeout = asyncio.timeout(limit)
         try:
@@ -169,8 +174,12 @@ class RunControl:
                 await processor.join()
         except BaseException as error:
             if not (isinstance(error, TimeoutError) and timeout.expired()):
-                self._submission.open()
+                self._drains -= 1
+                if self._opens_after_drain and not self._drains:
+                    self._submission.open()
                 raise
+        self._drains -= 1
+        self._opens_after_drain = False
         await stop()
         if timeout.expired():
             await processor.interrupt()
@@ -227,7 +236,10 @@ class RunControl:
             self._background = BackgroundRun(self.processor)
             await asyncio.sleep(0)  # the worker has begun when this returns
         except BaseException:  # `__aexit__` is never called then
-            await self._end_run(grace=0.0)
+            try:
+                await self._end_run(grace=0.0)
+            finally:
+                await self._close_store()
             raise
 
     async def leave(self, error: BaseException | None) -> None:
@@ -239,11 +251,17 @@ class RunControl:
         try:
             background = await self._end_run(self._grace)
         finally:
-            await self._log_pending(is_error=error is not None)
-            if self.owns_store:
-                await self._store.close()
+            try:
+                await self._log_pending(is_error=error is not None)
+            finally:
+                await self._close_store()
         assert background is not None, "enter() sets it"
         background.raise_failure(error)
+
+    async def _close_store(self) -> None:
+        """Close the store, if the executor has opened it."""
+        if self.owns_store:
+            await self._store.close()
 
     async def _end_run(self, grace: float) -> BackgroundRun | None:
         """End the run of `async with`, if it has begun, and leave the lifespan."""

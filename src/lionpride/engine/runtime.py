@@ -90,7 +90,7 @@ class Runtime:
         self.immediate = store if isinstance(store, ImmediatePath) else None
         self.publish = store.publish if store.is_shared else None
         self.holds = store.holds if store.is_shared else None
-        self.on_free: list[Callable[[], None]] = []
+        self.on_free: dict[Callable[[], None], None] = {}  # each once
         self.threads = Threads(slots, f"lionpride-{store.queue}", self._occupy, self.free_slot)
         self._permission = permission
         # A generator of its own, since the user may have seeded the shared one.
@@ -104,9 +104,13 @@ class Runtime:
         if self.on_free:
             self.notify_free()
 
+    def when_free(self, call: Callable[[], None]) -> None:
+        """Call a function once, at the next ``notify_free``."""
+        self.on_free[call] = None
+
     def notify_free(self) -> None:
         """Call the functions that wait for a slot, or for the end of an admission check."""
-        waiting, self.on_free = self.on_free, []
+        waiting, self.on_free = self.on_free, {}
         for call in waiting:
             call()
 

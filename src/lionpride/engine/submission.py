@@ -87,6 +87,11 @@ class Submission:
         self._max_pending = max_pending
         self._unchecked = None
 
+    @property
+    def is_open(self) -> bool:
+        """True if all callers may append."""
+        return self._is_exempt is None
+
     def open(self) -> None:
         """Accept events."""
         store = self._store

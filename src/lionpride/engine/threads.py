@@ -91,11 +91,25 @@ class Threads(concurrent.futures.Executor):
             if self._idle >= len(self._calls):
                 self._changed.notify()
             elif self._threads < self._most:
-                self._threads += 1
-                self._number += 1
-                name = f"{self._name}-{self._number}"
-                threading.Thread(target=self._run, name=name, daemon=True).start()
+                self._start_thread()
         return future
+
+    def _start_thread(self) -> None:
+        """Start a thread; if that fails, the threads that there are run the call.
+
+        Raises:
+            RuntimeError: if no thread can be started, and there is none.
+        """
+        self._number += 1
+        name = f"{self._name}-{self._number}"
+        try:
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:  # the system allows no more threads
+            if not self._threads:
+                self._calls.pop()
+                raise
+        else:
+            self._threads += 1
 
     def _run(self) -> None:
         while (call := self._next()) is not None:
@@ -205,16 +219,19 @@ class Threads(concurrent.futures.Executor):
 
 
 class _Task:
-    """A call in a thread, which whoever waits for it may leave."""
+    """A call in a thread, which its caller may leave."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self._work = work
         self._lock = threading.Lock()
         self._runs = False
+        self._is_left = False
         self._bell: Callable[[], None] | None = None
 
     def __call__(self) -> _Result:
         with self._lock:
+            if self._is_left:  # between the start of its future and now
+                return True, None
             self._runs = True
         try:
             return True, self._work()
@@ -228,10 +245,14 @@ class _Task:
                 self._bell()
 
     def leave(self, bell: Callable[[], None]) -> bool:
-        """Have a bell rung at its end; False if it does not run."""
+        """Call a function at the end of the work; return False if it does not run.
+
+        Work that has not begun does not run any more.
+        """
         with self._lock:
             if self._runs:
                 self._bell = bell
+            self._is_left = True
             return self._runs
 
 

@@ -92,7 +92,7 @@ class ImmediateSource:
 
     def take(self) -> Started | None:
         """See ``WorkSource``."""
-        runtime, window = self._runtime, self._window  # `Admission.is_open`, without the call
+        runtime, window = self._runtime, self._window  # a claim in memory needs no reservation
         if runtime.running >= runtime.slots or (
             window is not None and window.wait(self._pool.now())
         ):

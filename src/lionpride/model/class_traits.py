@@ -1,7 +1,8 @@
 """What a class declares about how its instances are made, written and read.
 
 Most classes of events are fields and methods, and pydantic alone makes, writes and reads them.
-For these there are shortcuts. A class with code of its own in the way takes the general way.
+For these there are shortcuts. A class that overrides one of the methods below is made, written
+and read by the general way.
 """
 
 from __future__ import annotations

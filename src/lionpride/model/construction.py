@@ -94,8 +94,8 @@ class InstanceTemplate:
         Args:
             instance: The instance.
             data: The values.
-            names: The names of the given fields: those of the data, in order, and then of fields
-                that hold their default and count as given.
+            names: The names of the data, in order, followed by names of fields that hold their
+                default and count as given.
 
         Returns:
             True if the instance is filled.

@@ -22,7 +22,7 @@ V = TypeVar("V")
 
 
 class EventStatus(StrEnum):
-    """The seven statuses of an event; ``rules.lifecycle`` defines the transitions."""
+    """The seven statuses of an event; ``rules.state_machine`` defines the transitions."""
 
     PENDING = "pending"
     """Waits to start."""
