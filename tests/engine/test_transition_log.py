@@ -70,7 +70,7 @@ async def test_what_fails_is_a_warning_though_nobody_asks_for_more(
     async with executor:
         await executor.join()
     assert [record.status for record in lines(caplog)] == said  # type: ignore[attr-defined]
-    assert not executor.observers.active, "and nothing else is told of"
+    assert not executor.observers.level, "and nothing else is told of"
 
 
 async def test_an_attempt_that_is_tried_again_is_a_warning(
@@ -108,7 +108,7 @@ async def test_the_level_is_looked_at_anew_when_a_run_begins(
     await executor.append(Job())
     await executor.forward()
     assert len([each for each in lines(caplog) if each.levelno == logging.DEBUG]) <= 5
-    assert not executor.observers.active
+    assert not executor.observers.level
 
 
 async def test_no_record_is_made_that_no_handler_would_see(
@@ -129,7 +129,7 @@ async def test_no_record_is_made_that_no_handler_would_see(
         executor = desk()
         await executor.append(Job(do=raises(ValueError("no"))))
         await executor.forward()
-        assert not executor.observers.active
+        assert not executor.observers.level
     finally:
         logging.setLogRecordFactory(factory)
     assert NAME not in made

@@ -213,7 +213,7 @@ async def test_whoever_stops_it_traces_no_more() -> None:
     await executor.append(Job())
     await executor.forward()
     assert seen.spans() == []
-    assert not executor.observers.active
+    assert not executor.observers.level
 
 
 @pytest.mark.parametrize("sample", [-0.1, 1.1, float("nan")])

@@ -37,7 +37,7 @@ async def test_all_that_ends_is_counted_and_times_are_taken_of_some() -> None:
     }
     assert 500 <= sum(figures.took.counts) < 5000
     figures.close()
-    assert not executor.observers.active
+    assert not executor.observers.level
 
 
 @pytest.mark.parametrize(

@@ -195,5 +195,5 @@ async def test_whoever_is_not_asked_any_more_counts_no_more() -> None:
     prometheus = Prometheus(office)
     prometheus.close()
     await office.close()
-    assert not executor.observers.active
+    assert not executor.observers.level
     await asyncio.sleep(0)

@@ -136,7 +136,7 @@ class Admin:
                 return 0
             middle = len(events) // 2
             return await self._retry_all(events[:middle]) + await self._retry_all(events[middle:])
-        for event in events if self._observers.active else ():
+        for event in events if self._observers.level else ():
             held = event if isinstance(event, Work) else self._store.states.find(as_id(event))
             if held is not None:
                 self._observers.notify(held, EventStatus.FAILED, _PENDING)
@@ -155,12 +155,12 @@ class Admin:
                     "remove() them"
                 )
         pruned = await self._store.prune(wanted)
-        for event in pruned if self._observers.active else ():
+        for event in pruned if self._observers.level else ():
             self._observers.notify(event, event.execution.status, None)
         return len(pruned)
 
     def _notify(self, event: Event, before: EventStatus, after: EventStatus | None) -> None:
-        if self._observers.active:
+        if self._observers.level:
             self._observers.notify(event, before, after)
 
     # -- lists and counts --------------------------------------------------------------------

@@ -16,6 +16,7 @@ from .admission import Admission
 from .attempt import INSISTENCE, AttemptRunner, Guard, abandoned, explain
 from .attempt_context import RUNNING, WORKER, WorkerHandle
 from .event import Event
+from .observers import Level
 from .reporting import REPORT, Reporter
 from .runtime import Runtime
 from .single_round import SingleRound
@@ -28,6 +29,7 @@ __all__ = ("Dispatcher",)
 
 _PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
 _COMPLETED = EventStatus.COMPLETED
+_ALL = int(Level.ALL)  # an enum member is slower to compare
 
 logger = logging.getLogger("lionpride")
 
@@ -208,7 +210,7 @@ class Dispatcher:
         window, observers = runtime.window, runtime.observers
         now, start, complete = pool.now, self._runner.start, self._complete
         event: Any
-        watched: OpenWrappers | None = None
+        wrappers: OpenWrappers | None = None
         worker.begin()
         pool.is_waking = False
         time = now()
@@ -228,10 +230,10 @@ class Dispatcher:
                     self._show_start(event, own)
                 runtime.running += 1
                 worker.claim = claim  # before the notification: an observer may cancel the event
-                if observers.active and (
+                if observers.level and (
                     began >= observers.next or "_picked" in own or observers.asks or not complete
                 ):
-                    watched = self._notify_start(event, own, began)
+                    wrappers = self._notify_start(event, own, began)
                 RUNNING.set((ref(event), attempt))
                 worker.clean = worker.context.copy()  # equal at once, until the code changes one
                 ending = response = None
@@ -242,7 +244,7 @@ class Dispatcher:
                 except BaseException as error:
                     ending = self._explain(event, error, guard)
                 time = now()
-                is_plain = ending is None and watched is None and observers.active < 2
+                is_plain = ending is None and wrappers is None and observers.level < _ALL
                 if is_plain and complete and not (worker.is_abandoned or worker.cancelling()):
                     worker.claim = None
                     complete(event, attempt, response, time - began)
@@ -253,16 +255,16 @@ class Dispatcher:
                         self._notify_free()
                 else:
                     outcome = ending or Completion(response, 0.0)
-                    await self._settle(worker, claim, outcome, time - began, watched)
+                    await self._settle(worker, claim, outcome, time - began, wrappers)
                     time = now()
                     del outcome
-                watched = None
+                wrappers = None
                 del claim, event, own, ending, response  # a worker that waits keeps no event
                 if time > pool.turn_ends:
                     await pool.give_turn()
                     time = now()
         except GeneratorExit:  # the task is destroyed, together with its event loop
-            self._give_back(worker, watched)
+            self._give_back(worker, wrappers)
             raise
         except Exception as error:  # of the store: user code has been dealt with
             self.fail(error)
@@ -272,7 +274,7 @@ class Dispatcher:
     async def _next(self, worker: Worker) -> Started | None:
         """Wait for the next event as the claimer; if there is one, wait until woken."""
         pool = self._pool
-        worker.leave()
+        worker.clear_current()
         if pool.claimer is not None:
             await pool.idle()
             return None
@@ -301,7 +303,7 @@ class Dispatcher:
         """
         observers = self._runtime.observers
         if (
-            observers.active > 1
+            observers.level >= _ALL
             or "_picked" in own
             or now >= observers.next
             or self._complete is None
@@ -318,17 +320,17 @@ class Dispatcher:
         claim: Started,
         outcome: Outcome,
         duration: float,
-        watched: OpenWrappers | None,
+        wrappers: OpenWrappers | None,
     ) -> None:
         """Record the outcome of an attempt, and notify the observers."""
         worker.claim = None
-        if watched is not None:
+        if wrappers is not None:
             error = outcome.error
-            watched.leave(error if isinstance(error, BaseException) else None)
+            wrappers.leave(error if isinstance(error, BaseException) else None)
         if worker.is_abandoned:
             return  # the event has been settled
         event, runtime, observers = claim[0], self._runtime, self._runtime.observers
-        worker.leave()
+        worker.clear_current()
         if worker.cancelling():
             await worker.recover()
         if outcome is not RELEASED:
@@ -343,7 +345,7 @@ class Dispatcher:
         finally:
             if not waits:
                 self._free_slot()
-        if recorded is not None and (observers.active or recorded.status is not _COMPLETED):
+        if recorded is not None and (observers.level or recorded.status is not _COMPLETED):
             observers.notify(event, _PROCESSING, recorded.status, recorded)
 
     def _free_slot(self) -> None:
@@ -401,10 +403,10 @@ class Dispatcher:
         self._admission.forget(worker)
         self._pool.leave(worker)
 
-    def _give_back(self, worker: Worker, watched: OpenWrappers | None = None) -> None:
+    def _give_back(self, worker: Worker, wrappers: OpenWrappers | None = None) -> None:
         """Return the claim of a worker whose event loop is gone; in other stores it lapses."""
-        if watched is not None:
-            watched.leave(None)
+        if wrappers is not None:
+            wrappers.leave(None)
         claim, worker.claim = worker.claim, None
         if claim is None or worker.is_abandoned:
             return

@@ -103,7 +103,7 @@ class Observers:
         store: The store of the events; None for a processor without an executor.
 
     Attributes:
-        active: The highest level of a subscriber.
+        level: The highest level of a subscriber.
         listening: True if there are listeners for progress.
         asks: True if events are selected at their start; in memory they are selected at the append.
         counts: True if completions on the fast path are counted.
@@ -115,7 +115,7 @@ class Observers:
 
     def __init__(self, store: Store | None = None) -> None:
         self._calls = SafeCallbacks()
-        self.active: int = Level.FAILURES
+        self.level: int = Level.FAILURES
         self.listening = self.asks = self.counts = False
         self.quick: Counter[type] = Counter()
         self.next = inf
@@ -156,7 +156,7 @@ class Observers:
         """Determine what the subscribers need to see; the level of the log is read from logging."""
         log = Subscriber(Level.ALL if is_wanted() else Level.FAILURES, step=log_transition)
         subscribers = [log, *self._subscribers]
-        self.active = max(each.level for each in subscribers)
+        self.level = max(each.level for each in subscribers)
         self._steps = [
             (each.step, each.level > Level.FAILURES)
             for each in subscribers
@@ -168,17 +168,17 @@ class Observers:
         self._wraps_appends = any(each.append is not None for each in subscribers)
         given = [each.picks for each in subscribers if each.picks is not None]
         self._pickers = [picks for i, picks in enumerate(given) if picks not in given[:i]]
-        only = self._pickers[0] if len(self._pickers) == 1 and self.active == Level.SOME else None
+        only = self._pickers[0] if len(self._pickers) == 1 and self.level == Level.SOME else None
         self.sample = only if isinstance(only, Sample) else None
         self.asks = self._waits and bool(self._pickers)
-        self.counts = self.active == Level.SOME and self._samples
+        self.counts = self.level == Level.SOME and self._samples
         self._set_next()
 
     def _set_next(self) -> None:
         if self.counts:
             self.next = self._even - _BURST * _INTERVAL
         else:
-            self.next = -inf if self.active == Level.ALL else inf
+            self.next = -inf if self.level == Level.ALL else inf
 
     def add(self, observer: Observer, *, light: bool = False) -> Callable[[], None]:
         """Call ``observer`` at each transition from now on; return a function that removes it.
@@ -248,8 +248,8 @@ class Observers:
     ) -> Transition | None:
         """Notify observers of one transition.
 
-        Call it only while ``active``, or if the event finishes without completing. It returns None
-        if there is nothing to notify, as with wrappers alone; a start is always returned.
+        Call it only while ``level`` is not 0, or if the event finishes without completing. It
+        returns None if there is nothing to notify, as with wrappers alone; a start is always returned.
 
         Args:
             event: The event.
@@ -288,7 +288,7 @@ class Observers:
         if now is None:
             now = asyncio.get_running_loop().time()
         own = event.__dict__
-        waited = self._waited(own, before, after, now) if self.active else None
+        waited = self._waited(own, before, after, now) if self.level else None
         attempt = own.get("_attempt", 0)
         step = Transition(
             event, before, after, now, attempt, self._queue, waited, duration, error, reason
@@ -354,7 +354,7 @@ class Observers:
                     return False
             except BaseException as error:  # even an exit, as of an observer
                 self._calls.note_failure(picks, event, error)
-        return self.active < Level.ALL
+        return self.level < Level.ALL
 
     def pass_all(self, events: Sequence[Work]) -> bool:
         """Return True if no observer needs to see the appends of these events."""
@@ -366,11 +366,11 @@ class Observers:
             return not picked
         for event in events if self._pickers else ():
             passed &= self.passes(event)
-        return passed and self.active < Level.ALL
+        return passed and self.level < Level.ALL
 
     def sees_append(self, event: Work) -> bool:
         """Return True if an observer is notified of an event's append."""
-        return self.active == Level.ALL or "_picked" in event.__dict__
+        return self.level == Level.ALL or "_picked" in event.__dict__
 
     def picks(self, event: Work) -> bool:
         """Return True if an event is selected at its start; call it only while ``asks``."""

@@ -22,11 +22,11 @@ from ..stores.contract import Store, Stuck, has_live_workers
 from ..stores.listeners import Signal
 from ..stores.memory import MemoryStore
 from .attempt_context import WORKER
-from .blocked import watched
 from .config import check_settings
 from .dispatcher import Dispatcher
 from .event import Event
 from .lifespan import Lifespan, Opening
+from .loop_watchdog import watch_loop
 from .observers import Observers
 from .pile_queue import PendingQueue, dequeue, enqueue
 from .runtime import Runtime
@@ -253,7 +253,7 @@ class Processor:
             if self.lifespan is not None:
                 opening = await self.lifespan.enter(lost)
             if not dispatcher.closing:
-                with watched(
+                with watch_loop(
                     self.blocked_after,
                     self._runtime.is_busy,
                     dispatcher.holder,

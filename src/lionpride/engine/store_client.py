@@ -99,5 +99,5 @@ class StoreClient:
         """Record an outcome that no attempt of a worker has ended with; notify the observers."""
         event, before = claim[0], claim[0].execution.status
         recorded, observers = await self.settle(claim, outcome), self._runtime.observers
-        if recorded is not None and (observers.active or recorded.status is not _PENDING):
+        if recorded is not None and (observers.level or recorded.status is not _PENDING):
             observers.notify(event, before, recorded.status, recorded)

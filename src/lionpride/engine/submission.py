@@ -131,7 +131,7 @@ class Submission:
             False if the event was not appended: call ``append``.
         """
         append_now = self._append_now
-        if append_now is None or self._observers.active:
+        if append_now is None or self._observers.level:
             return False
         if type(event) is not self._unchecked:
             self._check(event)
@@ -152,7 +152,7 @@ class Submission:
         if type(event) is not self._unchecked:
             self._check(event)
         priority = checked_priority(event, priority)
-        unobserved = not self._observers.active or self._observers.passes(event)
+        unobserved = not self._observers.level or self._observers.passes(event)
         if options or connection is not None:
             return await self._append_with(event, priority, exist_ok, wait, connection, options)
         if self._immediate is not None:
@@ -223,7 +223,7 @@ class Submission:
         if not events:
             return []
         checked = self._checked(events, given)
-        unobserved = not self._observers.active or self._observers.pass_all(events)
+        unobserved = not self._observers.level or self._observers.pass_all(events)
         terms = None
         if not (delay is None and at is None and ttl is None and retry is None):
             terms = terms_of(self._store.time(), delay=delay, at=at, ttl=ttl, retry=retry)
@@ -319,7 +319,7 @@ class Submission:
     def _unseen(self, events: Iterable[Work]) -> list[Work]:
         """Return the events that are new and observed; an empty list if there are no observers."""
         observers = self._observers
-        if not observers.active:
+        if not observers.level:
             return []
         unseen = {
             id(event): event

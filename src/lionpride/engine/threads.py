@@ -1,7 +1,7 @@
 """Threads for events whose code is not async: a plain ``def``, or a plain generator.
 
-A thread cannot be cancelled. When its event has to end before it, the event does, and the thread
-is left: what it gives reaches nobody, and it is counted as running until it has ended.
+A thread cannot be cancelled. If its event has to end earlier, the thread is left: its result is
+dropped, and it occupies a slot until it has ended.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any, Final
 __all__ = ("IDLE", "Threads", "is_plain")
 
 IDLE: Final = 5.0
-"""Seconds after which a thread ends that has nothing to do."""
+"""Seconds after which an idle thread ends."""
 
 AHEAD: Final = 64
-"""Chunks that a plain generator may be ahead of whoever takes them."""
+"""Number of chunks that a plain generator may be ahead of its reader."""
 
 logger = logging.getLogger("lionpride")
 
-_Result = tuple[bool, Any]  # whether it was returned or raised, and what
+_Result = tuple[bool, Any]  # True and the value, or False and the exception
 
 
 def is_plain(method: Callable[..., Any]) -> bool:
@@ -44,12 +44,12 @@ def is_plain(method: Callable[..., Any]) -> bool:
 
 
 class Threads(concurrent.futures.Executor):
-    """A pool of daemon threads, started as they are needed; they keep no process alive.
+    """A pool of daemon threads, which are started when needed, and keep no process alive.
 
     Args:
-        most: How many there may be; further calls wait for one.
-        name: What their names begin with.
-        occupy: Called in the loop when a thread is left that runs on.
+        most: Maximum number of threads; further calls wait.
+        name: Prefix of their names.
+        occupy: Called in the loop when a thread is left.
         vacate: Called in the loop when such a thread has ended.
     """
 
@@ -64,7 +64,7 @@ class Threads(concurrent.futures.Executor):
         self._name = name
         self._occupy = occupy
         self._vacate = vacate
-        self._late: deque[None] = deque()  # left threads that ended after their loop
+        self._late: deque[None] = deque()  # one for each left thread that ended after its loop
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -83,7 +83,7 @@ class Threads(concurrent.futures.Executor):
     ) -> concurrent.futures.Future[Any]:
         """See ``concurrent.futures.Executor.submit``."""
         if self._process != os.getpid():
-            self._begin_anew()  # fork() took no thread along
+            self._begin_anew()  # a child process has no threads of its parent
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         with self._changed:
             self._closing = False
@@ -133,7 +133,7 @@ class Threads(concurrent.futures.Executor):
             return self._calls.popleft()
 
     def rest(self) -> None:
-        """Have the threads end that have nothing to do; a later call starts new ones."""
+        """End the idle threads; a later call starts new ones."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -141,13 +141,13 @@ class Threads(concurrent.futures.Executor):
     # -- events ------------------------------------------------------------------------------
 
     async def call(self, work: Callable[[], Any], what: object) -> Any:
-        """Have a function called in a thread, with the context variables of the caller.
+        """Call a function in a thread, with the context variables of the caller.
 
-        What it returns is awaited here, if it can be.
+        If it returns an awaitable, the result is awaited here.
 
         Args:
             work: The function.
-            what: Whose it is, for a warning.
+            what: The event, for a warning.
         """
         task = _Task(work)
         loop = asyncio.get_running_loop()
@@ -168,14 +168,14 @@ class Threads(concurrent.futures.Executor):
     async def iterate(
         self, make: Callable[[], Generator[Any, Any, Any]], what: object
     ) -> AsyncGenerator[Any, None]:
-        """The chunks of a plain generator that runs in one thread from its first to its last.
+        """Yield the chunks of a plain generator, which runs in one thread to its end.
 
-        It may be a little ahead. Closed or cancelled, it is closed in its thread, at its next
-        ``yield``.
+        It may be ``AHEAD`` chunks ahead. If this iterator is closed, the generator is closed in its
+        thread, at its next ``yield``.
 
         Args:
-            make: Makes the generator; called in the thread.
-            what: Whose it is, for a warning.
+            make: Returns the generator; called in the thread.
+            what: The event, for a warning.
         """
         feed = _Feed(make)
         task = _Task(feed.run)
@@ -193,7 +193,7 @@ class Threads(concurrent.futures.Executor):
                 self._leave(task, what, quietly=feed.waits)
 
     def _leave(self, task: _Task, what: object, *, quietly: bool = False) -> None:
-        """Nobody waits for a call any more; if it runs, it is counted until it has ended."""
+        """Leave a call; if it runs, it occupies a slot until it has ended."""
         loop = asyncio.get_running_loop()
 
         def ended() -> None:
@@ -212,7 +212,7 @@ class Threads(concurrent.futures.Executor):
                 )
 
     def count(self) -> None:
-        """Have those counted no more that ended after their loop."""
+        """Free the slots of threads that ended after their loop."""
         while self._late:
             self._late.popleft()
             self._vacate()
@@ -257,13 +257,13 @@ class _Task:
 
 
 class _Feed(concurrent.futures.Executor):
-    """Chunks on their way from the thread of a generator to the event loop.
+    """Chunks between the thread of a generator and the event loop.
 
-    To the loop it is an executor whose one thread has other things to do: a call of ``take`` is
-    answered as soon as there is a chunk, or no more.
+    The loop uses it as an executor: a call of ``take`` is answered as soon as there is a chunk, or
+    at the end.
 
     Args:
-        make: Makes the generator.
+        make: Returns the generator.
     """
 
     def __init__(self, make: Callable[[], Generator[Any, Any, Any]]) -> None:
@@ -273,11 +273,11 @@ class _Feed(concurrent.futures.Executor):
         self._asked: concurrent.futures.Future[Any] | None = None
         self._closed = False
         self.ended = False
-        self.waits = False  # for somebody to take what there is
+        self.waits = False  # for its reader
         self.error: BaseException | None = None
 
     def take(self) -> list[Any]:
-        """The chunks that are there now; the thread may go on."""
+        """Return the chunks that are there now; the thread may go on."""
         chunks, self._chunks = self._chunks, []
         self._changed.notify()
         return chunks
@@ -299,13 +299,13 @@ class _Feed(concurrent.futures.Executor):
                 asked.set_result(self.take())
 
     def close(self) -> None:
-        """Nobody wants more; called in the loop."""
+        """End the generator; called in the loop."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
     def run(self) -> None:
-        """Run the generator to its end, or until nobody wants more; called in the thread."""
+        """Run the generator to its end, or until ``close``; called in the thread."""
         try:
             if not self._closed:
                 self._pass_on(self._make())

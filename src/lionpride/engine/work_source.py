@@ -18,6 +18,7 @@ from ..stores.contract import BufferedPath, Claim, ImmediatePath, Started
 from ..stores.listeners import Signal, Unsubscribe
 from .admission import Admission
 from .event import Event
+from .observers import Level
 from .runtime import Runtime
 from .store_client import StoreClient
 from .worker_pool import Worker, WorkerPool
@@ -314,7 +315,7 @@ class BatchingSource:
 
     async def _claim(self, free: int) -> tuple[list[Claim], float | None]:
         """Claim events for free slots, which are reserved for them."""
-        is_shown = self._starts_claims and self._runtime.observers.active < 2
+        is_shown = self._starts_claims and self._runtime.observers.level < Level.ALL
         admission = self._admission
         admission.reserve(free)
         try:

@@ -75,7 +75,7 @@ class Worker:
         while self.task.cancelling():
             self.task.uncancel()
 
-    def leave(self) -> None:
+    def clear_current(self) -> None:
         """Have ``current()`` return no attempt; changes of context variables remain visible."""
         is_clean = self.context == self.clean
         RUNNING.set(None)

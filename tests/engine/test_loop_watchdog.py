@@ -14,7 +14,7 @@ import pytest
 from engine.kit import AskingExecutor, Hold, Job, JobExecutor, background
 
 from lionpride.core import EventStatus
-from lionpride.engine.blocked import Look
+from lionpride.engine.loop_watchdog import Look
 from lionpride.engine.worker_pool import WorkerPool
 
 LIMIT = 20
@@ -259,7 +259,7 @@ def test_a_forked_child_watches_its_own_loop_and_not_its_parents() -> None:
     program = """
 import asyncio, os, threading
 from lionpride.core import Event, Executor, Processor
-from lionpride.engine.blocked import _WATCHER
+from lionpride.engine.loop_watchdog import _WATCHER
 
 class Job(Event):
     forks: bool = False

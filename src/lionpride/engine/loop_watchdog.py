@@ -1,9 +1,9 @@
-"""Notices an event loop that is blocked, and names the event whose code does it.
+"""Watchdog for a blocked event loop: it names the event whose code blocks the loop.
 
-One daemon thread for all executors of the process looks twice within the shortest threshold. While
-an event runs it has the loop call back; a call that does not come in time means that something
-holds the loop up: which task, and at which line, is looked up only then. While nothing runs for
-longer, the thread rests too, until the claimer of a dispatcher is woken.
+One daemon thread watches the loops of all executors of the process, twice within the shortest
+threshold. While an event runs, the thread asks the loop for a callback. If the callback is late,
+the loop is blocked, and the thread reads the task and the line of code. If no event runs, the
+thread rests until the claimer of a dispatcher is woken.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from time import monotonic, process_time
 from types import FrameType
 from typing import Any, Final, TypeAlias
 
-__all__ = ("QUIET", "Look", "watched")
+__all__ = ("QUIET", "Look", "watch_loop")
 
 QUIET: Final = 60.0
-"""Seconds in which a class of events is named once."""
+"""Seconds between two warnings about one class of events."""
 
 LINGER: Final = 1.0
-"""Seconds that the thread stays when nothing is watched: rounds come one after another."""
+"""Seconds for which the thread waits for another loop to watch, before it ends."""
 
 _QUIET_TURNS: Final = 2
-"""Turns with nothing to look at, after which a look rests."""
+"""Number of turns without a running event, after which a loop is not looked at."""
 
 _ENGINE: Final = str(Path(__file__).parent) + os.sep
 
@@ -43,14 +43,14 @@ class Look:
 
     Args:
         threshold: Seconds after which it counts as blocked.
-        busy: Whether an event's code may be running; called in the thread.
-        holder: The event that a task runs; called in the thread.
+        busy: Returns True if an event's code may be running; called in the thread.
+        holder: Returns the event that a task runs; called in the thread.
         when_up: Calls a function when the claimer is woken; returns False if it does not sleep.
         loop: The loop.
 
     Attributes:
-        rests: Whether it need not be looked at before `on_up` is called.
-        on_up: Called in the loop when it has to be looked at again.
+        rests: True if the thread need not look at it before ``on_up`` is called.
+        on_up: Called in the loop when the thread has to look at it again.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Look:
                 self._ask(self._lie_down)
 
     def _ask(self, call: Callable[[], object]) -> bool:
-        """Have something called in the loop; False if it is closed."""
+        """Call a function in the loop; return False if the loop is closed."""
         try:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:
@@ -123,10 +123,10 @@ class Look:
         self.on_up()
 
     def end(self) -> None:
-        """It is watched no more; called in the loop. The thread may have it for a while yet."""
+        """End the watch; called in the loop. The thread may still have a reference for a while."""
         if self._sent is not None:
             self._over(monotonic() - self._sent)
-        # They keep the executor.
+        # These functions refer to the executor.
         self._busy, self._holder, self._when_up = _nothing_runs, _nobody, _never
 
     def _over(self, seconds: float) -> None:
@@ -266,7 +266,7 @@ class _Watcher:
                 self._changed.wait(self._pause)
 
     def _turn(self, now: float, *, stopped: bool) -> None:
-        """Look once at each, and no more at those whose loop was closed: they keep a processor."""
+        """Look at each loop once; remove those that were closed, which refer to a processor."""
         for look in tuple(self._looks):
             if look.is_lost:
                 with self._changed:
@@ -275,7 +275,7 @@ class _Watcher:
                 look.turn(now, stopped=stopped)
 
     def _until_next(self) -> float | None:
-        """Seconds until the next turn; None: until it is called."""
+        """Return the seconds until the next turn; None if there is none before a call."""
         if not self._looks:
             return LINGER
         return min((each.threshold / 2 for each in self._looks if not each.rests), default=None)
@@ -288,7 +288,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
 
 
 @contextmanager
-def watched(
+def watch_loop(
     threshold: float | None,
     busy: Callable[[], bool],
     holder: Callable[[asyncio.Task[Any]], Any],
@@ -298,8 +298,8 @@ def watched(
 
     Args:
         threshold: Seconds.
-        busy: Whether an event's code may be running; called in another thread.
-        holder: The event that a task runs, if any; called in another thread.
+        busy: Returns True if an event's code may be running; called in another thread.
+        holder: Returns the event that a task runs, if any; called in another thread.
         when_up: Calls a function when the claimer is woken, before any event runs; returns False
             if the claimer does not sleep.
     """
