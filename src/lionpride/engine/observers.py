@@ -249,7 +249,8 @@ class Observers:
         """Notify observers of one transition.
 
         Call it only while ``level`` is not 0, or if the event finishes without completing. It
-        returns None if there is nothing to notify, as with wrappers alone; a start is always returned.
+        returns None if there is nothing to notify, as with wrappers alone. A start is always
+        returned.
 
         Args:
             event: The event.
