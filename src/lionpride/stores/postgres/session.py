@@ -248,7 +248,7 @@ class Session:
                 db = TableConnection(connection, self, again)
                 if self._writes and not self.queue:
                     await db.make_queue()
-                return await step(db)
+                return await _call(step, db)
             except Exception as error:
                 if not isinstance(error, REPEAT):
                     if not is_connection_lost(error):
@@ -297,6 +297,30 @@ class Session:
         if is_connection_lost(error) and tried >= SILENT and monotonic() - self.pool.told > QUIET:
             self.pool.told = monotonic()
             logger.warning("%s; it is tried for %.0f s more", store_error(error, self._where), left)
+
+
+async def _call(step: Callable[[TableConnection], Awaitable[T]], db: TableConnection) -> T:
+    """Call a step; raise a cancellation of the task even if another error has replaced it.
+
+    If the connection is lost in the turn of the event loop that cancels the task, the driver cannot
+    end the transaction, and raises its own error in place of the cancellation.
+    """
+    task = asyncio.current_task()
+    cancels = 0 if task is None else task.cancelling()
+    try:
+        return await step(db)
+    except Exception as error:
+        if task is not None and task.cancelling() > cancels and _follows_a_cancel(error):
+            raise asyncio.CancelledError from error
+        raise
+
+
+def _follows_a_cancel(error: BaseException) -> bool:
+    """Return True if an error was raised while a cancellation was handled."""
+    context = error.__context__
+    while context is not None and not isinstance(context, asyncio.CancelledError):
+        context = context.__context__
+    return context is not None
 
 
 def _is_the_servers(error: Exception) -> bool:
