@@ -77,9 +77,14 @@ class InstanceTemplate:
     Args:
         kind: The class.
         later: Names of further entries that the ``__dict__`` of most instances will have.
+
+    Attributes:
+        blank: Every field, in order, with its default, for an instance that is given nothing; None
+            if such an instance has to be validated, or none has been made yet. Entries that are
+            set one by one leave the keys of the ``__dict__`` shared.
     """
 
-    __slots__ = ("_exact", "_kind", "_later", "_may_share", "_sets")
+    __slots__ = ("_exact", "_kind", "_later", "_may_share", "_sets", "blank")
 
     def __init__(self, kind: type[BaseModel], later: Iterable[str]) -> None:
         self._kind = kind
@@ -87,6 +92,7 @@ class InstanceTemplate:
         self._sets: dict[tuple[str, ...], set[str]] = {}
         self._exact: dict[tuple[Any, ...], _Exact | None] = {}  # by names and types
         self._may_share = _is_simple(kind)
+        self.blank: tuple[tuple[str, Any], ...] | None = None
 
     def fill(self, instance: BaseModel, data: dict[str, Any], names: Collection[str]) -> bool:
         """Fill a new instance without validation, if validation would change no value.
@@ -103,13 +109,8 @@ class InstanceTemplate:
         exact = self._exact.get((*names, *map(type, data.values())))
         if exact is None:
             return False
-        if names:
-            _set_dict(instance, exact.defaults | data)
-            set_fields_set(instance, exact.fields_set)
-        else:  # entries that are set one by one leave the keys of the dict shared
-            own = instance.__dict__
-            for name, value in exact.defaults.items():
-                own[name] = value
+        _set_dict(instance, exact.defaults | data)
+        set_fields_set(instance, exact.fields_set)
         return True
 
     def share(self, instance: BaseModel, data: Mapping[str, Any], names: tuple[str, ...]) -> None:
@@ -134,7 +135,9 @@ class InstanceTemplate:
             return
         types = tuple(map(type, data.values()))
         if _SCALARS.issuperset(types) and (*names, *types) not in self._exact:
-            self._exact[*names, *types] = self._exact_of(data, shared)
+            exact = self._exact[*names, *types] = self._exact_of(data, shared)
+            if exact is not None and not names:
+                self.blank = tuple(exact.defaults.items())
 
     def _exact_of(self, data: Mapping[str, Any], fields_set: set[str]) -> _Exact | None:
         """Return what ``fill`` needs; None if validation may change a value of these types."""

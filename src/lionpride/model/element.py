@@ -167,16 +167,22 @@ class Element(BaseModel):
         return ("_created", "_id", "id")
 
     def __init__(self, /, **data: Any) -> None:
-        if _ARRIVING or not _UNDECLARED.isdisjoint(data):  # it may be inside another element
+        template = self._template
+        if not data and template.blank is not None:
+            own = self.__dict__
+            own["_created"] = time()
+            for name, value in template.blank:
+                own[name] = value
+        elif _ARRIVING or not _UNDECLARED.isdisjoint(data):  # it may be inside another element
             context = _CONTEXT.get()
             options = {} if context is None else {"context": context}
             _fill(self, data, options)
-        elif self._template.fill(self, data, data):
+        elif template.fill(self, data, data):
             self.__dict__["_created"] = time()
         else:
             self.__pydantic_validator__.validate_python(data, self_instance=self)
             self.__dict__["_created"] = time()
-            self._template.share(self, data, tuple(data))
+            template.share(self, data, tuple(data))
 
     if not TYPE_CHECKING:  # the signatures are pydantic's
         __getattr__ = missing
